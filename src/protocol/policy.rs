@@ -1,0 +1,236 @@
+//! How long things last, and which choices the proof covers.
+
+use std::time::Duration;
+
+use crate::{
+    id::SessionId,
+    time::{Timestamp, millis},
+};
+
+/// The durations of a policy, all with safe defaults. [`Policy::new`] checks them.
+///
+/// They are judged in whole milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long an access token is good for. Default 5 min. It bounds how long a service that only
+    /// verifies tokens may trust one after its session ended.
+    pub access_ttl: Duration,
+    /// How long a session lives unused, judged by its record at renewals. Default 2 h.
+    pub idle_timeout: Duration,
+    /// How long a session lives however much it is used. Default 24 h.
+    pub absolute_timeout: Duration,
+    /// How long before its end an access token is renewed early (less up to half of it, so that
+    /// renewals spread). Default: a fifth of `access_ttl`. Zero turns early renewal off.
+    pub renew_before: Option<Duration>,
+    /// The grace `G`: at least as long as a request or a response may be on its way plus how far
+    /// the instances' clocks are apart, and no shorter than a browser takes to put its cookies on
+    /// disk (about 30 s in Chromium). Default 45 s.
+    pub grace: Duration,
+    /// The write window `W`: how long after its arrival a request may still write cookies.
+    /// Default 60 s. A response that leaves later writes none, which is always safe.
+    pub write_window: Duration,
+    /// The rotation interval `M`: the least time from the moment a generation is confirmed to its
+    /// rotation. Default 4 min. Must be longer than `write_window + 2 * grace`.
+    pub rotation_interval: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            access_ttl: Duration::from_secs(5 * 60),
+            idle_timeout: Duration::from_secs(2 * 60 * 60),
+            absolute_timeout: Duration::from_secs(24 * 60 * 60),
+            renew_before: None,
+            grace: Duration::from_secs(45),
+            write_window: Duration::from_secs(60),
+            rotation_interval: Duration::from_secs(4 * 60),
+        }
+    }
+}
+
+/// Why a [`Timing`] is refused: the inequality that failed, with the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// A duration that must be at least a millisecond is not.
+    #[error("{name} must be at least 1 ms, but is {value:?}")]
+    TooShort {
+        /// Which one.
+        name: &'static str,
+        /// What it was.
+        value: Duration,
+    },
+    /// Rotation could outrun cookies that are still on their way, and sign honest people out.
+    #[error(
+        "rotation_interval > write_window + 2 * grace does not hold: {rotation_interval:?} > \
+         {write_window:?} + 2 * {grace:?}; a shorter interval signs honest people out"
+    )]
+    RotationOutrunsCookies {
+        /// `M`.
+        rotation_interval: Duration,
+        /// `W`.
+        write_window: Duration,
+        /// `G`.
+        grace: Duration,
+    },
+    /// People who use their session without a pause could be signed out as idle.
+    #[error(
+        "idle_timeout >= access_ttl + rotation_interval + write_window does not hold: \
+         {idle_timeout:?} >= {access_ttl:?} + {rotation_interval:?} + {write_window:?}; a shorter \
+         idle timeout signs out people who are not idle"
+    )]
+    IdleOutrunsUse {
+        /// The idle timeout.
+        idle_timeout: Duration,
+        /// The access token's lifetime.
+        access_ttl: Duration,
+        /// `M`.
+        rotation_interval: Duration,
+        /// `W`.
+        write_window: Duration,
+    },
+    /// The absolute timeout would end every session before the idle timeout could.
+    #[error("absolute_timeout >= idle_timeout does not hold: {absolute_timeout:?} >= {idle_timeout:?}")]
+    AbsoluteBeforeIdle {
+        /// The absolute timeout.
+        absolute_timeout: Duration,
+        /// The idle timeout.
+        idle_timeout: Duration,
+    },
+    /// Every access token would be renewed from its first moment on.
+    #[error("renew_before < access_ttl does not hold: {renew_before:?} < {access_ttl:?}")]
+    RenewBeforeWholeLife {
+        /// How long before its end a token is renewed.
+        renew_before: Duration,
+        /// The access token's lifetime.
+        access_ttl: Duration,
+    },
+}
+
+/// A [`Timing`] that the proof covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy(Timing);
+
+impl Policy {
+    /// Checks `timing`.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the inequality that does not hold:
+    /// - `rotation_interval > write_window + 2 * grace`, or honest people could be signed out;
+    /// - `idle_timeout >= access_ttl + rotation_interval + write_window`;
+    /// - `absolute_timeout >= idle_timeout`;
+    /// - `renew_before < access_ttl`;
+    /// - every duration but `renew_before` is at least a millisecond.
+    pub fn new(timing: Timing) -> Result<Self, PolicyError> {
+        let Timing {
+            access_ttl, idle_timeout, absolute_timeout, grace, write_window, rotation_interval, ..
+        } = timing;
+        for (name, value) in [("access_ttl", access_ttl), ("grace", grace), ("write_window", write_window)] {
+            if millis(value) == 0 {
+                return Err(PolicyError::TooShort { name, value });
+            }
+        }
+        let sum = |a: Duration, b: Duration| millis(a).saturating_add(millis(b));
+        let two_graces = millis(grace).saturating_mul(2);
+        if millis(rotation_interval) <= millis(write_window).saturating_add(two_graces) {
+            return Err(PolicyError::RotationOutrunsCookies { rotation_interval, write_window, grace });
+        }
+        if millis(idle_timeout) < sum(access_ttl, rotation_interval).saturating_add(millis(write_window)) {
+            return Err(PolicyError::IdleOutrunsUse {
+                idle_timeout,
+                access_ttl,
+                rotation_interval,
+                write_window,
+            });
+        }
+        if millis(absolute_timeout) < millis(idle_timeout) {
+            return Err(PolicyError::AbsoluteBeforeIdle { absolute_timeout, idle_timeout });
+        }
+        let policy = Self(timing);
+        let renew_before = policy.renew_before();
+        if millis(renew_before) >= millis(access_ttl) {
+            return Err(PolicyError::RenewBeforeWholeLife { renew_before, access_ttl });
+        }
+        Ok(policy)
+    }
+
+    /// A policy that nobody checked, to show in tests what goes wrong outside the proof.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn dangerous_unchecked(timing: Timing) -> Self {
+        Self(timing)
+    }
+
+    /// The durations, as they were given.
+    #[must_use]
+    pub const fn timing(&self) -> &Timing {
+        &self.0
+    }
+
+    /// How long before its end an access token is renewed early, before jitter.
+    #[must_use]
+    pub fn renew_before(&self) -> Duration {
+        self.0.renew_before.unwrap_or(self.0.access_ttl / 5)
+    }
+
+    /// From when on the access token of `session` that ends at `expires` is renewed early. The
+    /// session's own jitter takes off up to half of `renew_before`, the same on every instance.
+    #[must_use]
+    pub fn renew_early_from(&self, session: &SessionId, expires: Timestamp) -> Timestamp {
+        let longest = self.renew_before();
+        expires - (longest - longest * u32::from(session.jitter()) / 512)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn the_defaults_are_covered_by_the_proof() {
+        assert!(Policy::new(Timing::default()).is_ok());
+    }
+
+    #[test]
+    fn a_rotation_interval_at_the_bound_is_refused_with_its_numbers() {
+        let timing = Timing {
+            grace: secs(10),
+            write_window: secs(20),
+            rotation_interval: secs(40),
+            ..Timing::default()
+        };
+        let refused = Policy::new(timing).expect_err("40 > 20 + 2 * 10 does not hold");
+        assert!(refused.to_string().contains("40s > 20s + 2 * 10s"), "{refused}");
+        let above = Timing { rotation_interval: secs(40) + Duration::from_millis(1), ..timing };
+        assert!(Policy::new(above).is_ok());
+    }
+
+    #[test]
+    fn an_idle_timeout_that_fires_during_use_is_refused() {
+        let timing = Timing { idle_timeout: secs(5 * 60 + 4 * 60 + 60), ..Timing::default() };
+        assert!(Policy::new(timing).is_ok());
+        let shorter = Timing { idle_timeout: timing.idle_timeout - Duration::from_millis(1), ..timing };
+        assert!(matches!(Policy::new(shorter), Err(PolicyError::IdleOutrunsUse { .. })));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let default = Timing::default();
+        for timing in [
+            Timing { access_ttl: Duration::ZERO, ..default },
+            Timing { grace: Duration::from_micros(999), ..default },
+            Timing { write_window: Duration::ZERO, ..default },
+            Timing { rotation_interval: Duration::ZERO, ..default },
+            Timing { absolute_timeout: secs(60), ..default },
+            Timing { renew_before: Some(secs(300)), ..default },
+            Timing { grace: Duration::MAX, ..default },
+            Timing { write_window: Duration::MAX, rotation_interval: Duration::MAX, ..default },
+        ] {
+            assert!(Policy::new(timing).is_err(), "{timing:?}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Which cookies leave with a response.
+
+use super::Policy;
+use crate::time::Timestamp;
+
+/// What is known of a renewed request when the head of its response leaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure {
+    /// When the request arrived.
+    pub arrived: Timestamp,
+    /// The generation it presented.
+    pub presented: u64,
+    /// The generation it was served as.
+    pub served: u64,
+    /// Whether its session was meanwhile revoked or marked stale.
+    pub ended_or_stale: bool,
+    /// Whether the handler wrote the access cookie itself.
+    pub access_written: bool,
+    /// Whether the handler wrote the refresh cookie itself: it signed in or out.
+    pub refresh_written: bool,
+}
+
+/// The cookies that the layer adds to a response. It never removes one; only signing out does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// None, which is always safe: an unwritten successor is an unconfirmed one.
+    LeaveAlone,
+    /// An access token of the served generation, which is the presented one.
+    WriteAccess,
+    /// The refresh token of the served generation, which is newer than the presented one; the
+    /// handler wrote the access cookie.
+    WriteRefresh,
+    /// Both tokens of the served generation, which is newer than the presented one.
+    WriteBoth,
+}
+
+/// Decides about cookies when the head of a renewed request's response leaves.
+///
+/// The refresh token goes out **only if its generation is newer than the one presented**, and an
+/// access token of a newer generation never goes out without it: it would confirm a generation
+/// that the browser does not hold.
+#[must_use]
+pub fn settle(policy: &Policy, departure: &Departure, now: Timestamp) -> Settlement {
+    let too_late = now.since(departure.arrived) > policy.timing().write_window;
+    if departure.refresh_written || departure.ended_or_stale || too_late {
+        return Settlement::LeaveAlone;
+    }
+    match (departure.served > departure.presented, departure.access_written) {
+        (true, false) => Settlement::WriteBoth,
+        (true, true) => Settlement::WriteRefresh,
+        (false, false) => Settlement::WriteAccess,
+        (false, true) => Settlement::LeaveAlone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Timing;
+
+    const ARRIVED: Timestamp = Timestamp::from_secs(1000);
+
+    fn settled(change: impl FnOnce(&mut Departure), after: u64) -> Settlement {
+        let policy = Policy::new(Timing::default()).expect("the defaults hold");
+        let mut departure = Departure {
+            arrived: ARRIVED,
+            presented: 4,
+            served: 5,
+            ended_or_stale: false,
+            access_written: false,
+            refresh_written: false,
+        };
+        change(&mut departure);
+        settle(&policy, &departure, Timestamp::from_secs(1000 + after))
+    }
+
+    #[test]
+    fn the_refresh_token_is_written_only_when_it_is_newer_than_the_presented_one() {
+        assert_eq!(settled(|_| (), 0), Settlement::WriteBoth);
+        assert_eq!(settled(|d| d.served = 4, 0), Settlement::WriteAccess);
+    }
+
+    #[test]
+    fn nothing_is_written_after_the_write_window() {
+        assert_eq!(settled(|_| (), 60), Settlement::WriteBoth);
+        assert_eq!(settled(|_| (), 61), Settlement::LeaveAlone);
+    }
+
+    #[test]
+    fn the_handlers_word_wins() {
+        assert_eq!(settled(|d| d.refresh_written = true, 0), Settlement::LeaveAlone);
+        assert_eq!(settled(|d| d.access_written = true, 0), Settlement::WriteRefresh);
+        assert_eq!(settled(|d| (d.access_written, d.served) = (true, 4), 0), Settlement::LeaveAlone);
+    }
+
+    #[test]
+    fn a_session_that_ended_meanwhile_is_not_written_back() {
+        assert_eq!(settled(|d| d.ended_or_stale = true, 0), Settlement::LeaveAlone);
+    }
+}
