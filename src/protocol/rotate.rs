@@ -4,7 +4,7 @@ use super::{Advance, Family, Policy};
 use crate::time::Timestamp;
 
 /// What a request presented, as far as the protocol cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Presented {
     /// The generation of its refresh token.
     pub generation: u64,

@@ -1,0 +1,83 @@
+//! Keeps shared caches from handing one person's session, or page, to another.
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// For a response that sets our cookies: nobody stores it, whatever the handler thought (OWASP
+/// Session Management; CVE-2023-30861 is what happens otherwise).
+pub(crate) fn forbid(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    vary_by_cookie(headers);
+}
+
+/// For any other response to somebody's session: theirs alone, unless the handler said something.
+pub(crate) fn keep_private(headers: &mut HeaderMap) {
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    vary_by_cookie(headers);
+}
+
+/// For any response that depends on whether there is a session. Adds to what the handler said.
+pub(crate) fn vary_by_cookie(headers: &mut HeaderMap) {
+    let Some(first) = headers.get(header::VARY) else {
+        headers.insert(header::VARY, HeaderValue::from_static("cookie"));
+        return;
+    };
+    let names = |value: &HeaderValue, name: &[u8]| {
+        value.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name))
+    };
+    if headers.get_all(header::VARY).iter().any(|value| names(value, b"cookie") || names(value, b"*")) {
+        return;
+    }
+    let merged = [first.as_bytes(), b", cookie"].concat();
+    match HeaderValue::from_bytes(&merged) {
+        Ok(merged) if headers.get_all(header::VARY).iter().count() == 1 => {
+            headers.insert(header::VARY, merged);
+        }
+        _ => {
+            headers.append(header::VARY, HeaderValue::from_static("cookie"));
+        }
+    }
+}
+
+/// The name of the cookie that a `Set-Cookie` line sets.
+pub(crate) fn cookie_name(line: &HeaderValue) -> &[u8] {
+    let name = line.as_bytes().split(|b| *b == b'=').next().unwrap_or_default();
+    name.trim_ascii()
+}
+
+/// Whether a response sets, or removes, the cookie `name`.
+pub(crate) fn sets_cookie(headers: &HeaderMap, name: &str) -> bool {
+    headers.get_all(header::SET_COOKIE).iter().any(|line| cookie_name(line) == name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vary(lines: &[&'static str]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::VARY, HeaderValue::from_static(line));
+        }
+        vary_by_cookie(&mut headers);
+        headers.get_all(header::VARY).iter().map(|v| v.to_str().expect("ASCII").to_owned()).collect()
+    }
+
+    #[test]
+    fn vary_is_added_to_and_not_overwritten() {
+        assert_eq!(vary(&[]), ["cookie"]);
+        assert_eq!(vary(&["Accept, Origin"]), ["Accept, Origin, cookie"]);
+        assert_eq!(vary(&["accept", "origin"]), ["accept", "origin", "cookie"]);
+        assert_eq!(vary(&["Accept , Cookie"]), ["Accept , Cookie"]);
+        assert_eq!(vary(&["*"]), ["*"]);
+    }
+
+    #[test]
+    fn what_the_handler_said_of_caching_stands_unless_cookies_are_set() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, s-maxage=60"));
+        keep_private(&mut headers);
+        assert_eq!(headers["cache-control"], "public, s-maxage=60");
+        forbid(&mut headers);
+        assert_eq!(headers["cache-control"], "no-store");
+    }
+}

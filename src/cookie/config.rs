@@ -1,0 +1,182 @@
+//! What the cookies are called, and where they go.
+
+use std::borrow::Cow;
+
+/// Why a cookie configuration is refused, with the offending value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CookieError {
+    /// Not a token of RFC 9110, section 5.6.2, or longer than 64 characters.
+    #[error("{0:?} cannot be a cookie's name: 1 to 64 characters of a token (RFC 9110, section 5.6.2)")]
+    BadName(String),
+    /// Both cookies have the same name.
+    #[error("the access and the refresh cookie are both called {0:?}")]
+    SameName(String),
+    /// Not a path that starts with `/` and has only visible characters but `;`.
+    #[error("{0:?} cannot be a cookie's path")]
+    BadPath(String),
+    /// Not a host name.
+    #[error("{0:?} cannot be a cookie's domain")]
+    BadDomain(String),
+    /// RFC 6265bis, section 4.1.3.2: browsers drop such a cookie.
+    #[error("{name:?} needs Secure, the path / and no domain (RFC 6265bis, section 4.1.3.2)")]
+    HostPrefix {
+        /// The cookie's name.
+        name: String,
+    },
+    /// RFC 6265bis, section 4.1.3.1: browsers drop such a cookie.
+    #[error("{name:?} needs Secure (RFC 6265bis, section 4.1.3.1)")]
+    SecurePrefix {
+        /// The cookie's name.
+        name: String,
+    },
+    /// `SameSite=None` without `Secure`: browsers drop such a cookie.
+    #[error("SameSite=None needs Secure")]
+    NoneNeedsSecure,
+}
+
+/// When browsers send the cookies along with requests from other sites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SameSite {
+    /// Only when a person follows a link. The default.
+    #[default]
+    Lax,
+    /// Never: somebody who follows a link from a mail arrives signed out.
+    Strict,
+}
+
+/// A name, path and domain that a cookie had before, to be removed at sign-out too.
+///
+/// Browsers only remove a cookie under the path and domain that it was set with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerCookie {
+    /// The cookie's name.
+    pub name: String,
+    /// Its path.
+    pub path: String,
+    /// Its domain, if it had one.
+    pub domain: Option<String>,
+}
+
+/// Names and attributes of the cookies, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Cookies {
+    pub(crate) access: Cow<'static, str>,
+    pub(crate) refresh: Cow<'static, str>,
+    pub(crate) path: Cow<'static, str>,
+    pub(crate) domain: Option<String>,
+    pub(crate) secure: bool,
+    pub(crate) same_site: cookie::SameSite,
+    pub(crate) former: Vec<FormerCookie>,
+}
+
+impl Default for Cookies {
+    fn default() -> Self {
+        Self {
+            access: Cow::Borrowed("__Host-access"),
+            refresh: Cow::Borrowed("__Host-refresh"),
+            path: Cow::Borrowed("/"),
+            domain: None,
+            secure: true,
+            same_site: cookie::SameSite::Lax,
+            former: Vec::new(),
+        }
+    }
+}
+
+impl Cookies {
+    pub(crate) fn check(self) -> Result<Self, CookieError> {
+        for name in [&self.access, &self.refresh] {
+            check_name(name)?;
+            // Browsers compare the prefixes without regard to case.
+            let prefixed = |prefix: &str| {
+                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            };
+            if prefixed("__Host-") && (!self.secure || self.path != "/" || self.domain.is_some()) {
+                return Err(CookieError::HostPrefix { name: name.to_string() });
+            }
+            if prefixed("__Secure-") && !self.secure {
+                return Err(CookieError::SecurePrefix { name: name.to_string() });
+            }
+        }
+        if self.access == self.refresh {
+            return Err(CookieError::SameName(self.access.into_owned()));
+        }
+        check_place(&self.path, self.domain.as_deref())?;
+        for former in &self.former {
+            check_name(&former.name)?;
+            check_place(&former.path, former.domain.as_deref())?;
+        }
+        if self.same_site == cookie::SameSite::None && !self.secure {
+            return Err(CookieError::NoneNeedsSecure);
+        }
+        Ok(self)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), CookieError> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if (1..=64).contains(&name.len()) && name.bytes().all(token) {
+        Ok(())
+    } else {
+        Err(CookieError::BadName(name.to_owned()))
+    }
+}
+
+fn check_place(path: &str, domain: Option<&str>) -> Result<(), CookieError> {
+    let visible = |b: u8| b.is_ascii_graphic() && b != b';';
+    if !path.starts_with('/') || !path.bytes().all(visible) {
+        return Err(CookieError::BadPath(path.to_owned()));
+    }
+    match domain {
+        Some(domain) if !is_host(domain) => Err(CookieError::BadDomain(domain.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn is_host(domain: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    domain.len() <= 253 && domain.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_browsers_would_drop_is_refused_at_build() {
+        let default = Cookies::default;
+        assert!(default().check().is_ok());
+        for bad in [
+            Cookies { secure: false, ..default() },
+            Cookies { path: "/app".into(), ..default() },
+            Cookies { domain: Some("example.com".into()), ..default() },
+            Cookies { access: "__host-A".into(), path: "/app".into(), ..default() },
+            Cookies { access: "__Secure-a".into(), refresh: "r".into(), secure: false, ..default() },
+            Cookies { access: "a;b".into(), ..default() },
+            Cookies { access: "a b".into(), ..default() },
+            Cookies { access: "".into(), ..default() },
+            Cookies { access: "same".into(), refresh: "same".into(), ..default() },
+            Cookies { access: "a".into(), refresh: "r".into(), path: "app".into(), ..default() },
+            Cookies { access: "a".into(), refresh: "r".into(), path: "/a;b".into(), ..default() },
+            Cookies { access: "a".into(), refresh: "r".into(), domain: Some("a b".into()), ..default() },
+            Cookies {
+                access: "a".into(),
+                refresh: "r".into(),
+                domain: Some("x;Max-Age=9".into()),
+                ..default()
+            },
+        ] {
+            assert!(bad.clone().check().is_err(), "{bad:?}");
+        }
+        let domain = Some("example.com".into());
+        assert!(Cookies { access: "a".into(), refresh: "r".into(), domain, ..default() }.check().is_ok());
+    }
+}

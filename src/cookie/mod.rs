@@ -1,0 +1,11 @@
+//! The two cookies: found byte for byte, written by the `cookie` crate.
+
+mod config;
+mod scan;
+mod write;
+
+pub use self::config::{CookieError, FormerCookie, SameSite};
+pub(crate) use self::{
+    config::Cookies,
+    scan::{Found, scan},
+};

@@ -1,0 +1,138 @@
+//! Finds our two cookies among everybody's, byte for byte.
+//!
+//! No cookie library does this safely: those at hand decode percent signs in *names*, so that
+//! `__%48ost-access` passes for `__Host-access` and voids its prefix; they let the last of two
+//! values win; and they drop the whole header for one odd byte in a neighbour's cookie.
+
+use http::{HeaderMap, header};
+
+use super::Cookies;
+
+/// The most bytes of cookies that are looked at.
+const LONGEST: usize = 64 * 1024;
+
+/// What stood under one of our names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found<'a> {
+    /// Nothing.
+    Absent,
+    /// One value, maybe several times.
+    Value(&'a [u8]),
+    /// Two different values: somebody planted one, and nobody can tell which (RFC 6265bis,
+    /// section 4.2.2: servers should not rely on the order).
+    Conflict,
+}
+
+impl<'a> Found<'a> {
+    fn add(&mut self, value: &'a [u8]) {
+        *self = match *self {
+            Self::Absent => Self::Value(value),
+            Self::Value(other) if other == value => Self::Value(value),
+            Self::Value(_) | Self::Conflict => Self::Conflict,
+        };
+    }
+}
+
+/// The access and the refresh cookie of a request, in one pass over all its `Cookie` lines.
+/// HTTP/2 may split the header into several (RFC 9113, section 8.2.3).
+pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (Found<'a>, Found<'a>) {
+    let (mut access, mut refresh) = (Found::Absent, Found::Absent);
+    let mut budget = LONGEST;
+    for line in headers.get_all(header::COOKIE) {
+        let Some(rest) = budget.checked_sub(line.len()) else {
+            return (Found::Conflict, Found::Conflict);
+        };
+        budget = rest;
+        for pair in line.as_bytes().split(|b| *b == b';') {
+            let pair = trim(pair);
+            if let Some(value) = value_of(pair, &cookies.access) {
+                access.add(value);
+            } else if let Some(value) = value_of(pair, &cookies.refresh) {
+                refresh.add(value);
+            }
+        }
+    }
+    (access, refresh)
+}
+
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    match pair.strip_prefix(name.as_bytes())? {
+        [b'=', value @ ..] => Some(value),
+        [b' ' | b'\t', rest @ ..] => trim(rest).strip_prefix(b"=").map(trim),
+        _ => None,
+    }
+}
+
+/// RFC 6265bis trims spaces and tabs only.
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn scanned(lines: &[&[u8]]) -> (String, String) {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::COOKIE, HeaderValue::from_bytes(line).expect("a header value"));
+        }
+        let show = |found| match found {
+            Found::Absent => "absent".to_owned(),
+            Found::Value(value) => String::from_utf8_lossy(value).into_owned(),
+            Found::Conflict => "conflict".to_owned(),
+        };
+        let (access, refresh) = scan(&headers, &Cookies::default());
+        (show(access), show(refresh))
+    }
+
+    fn access(line: &[u8]) -> String {
+        scanned(&[line]).0
+    }
+
+    #[test]
+    fn both_cookies_are_found_among_others_and_across_lines() {
+        let lines: [&[u8]; 3] =
+            [b"a=b; __Host-access=x.y.z", b"theme=\xff\xfe; q=\"1;2\"", b"__Host-refresh=r"];
+        assert_eq!(scanned(&lines), ("x.y.z".into(), "r".into()));
+        assert_eq!(scanned(&[]), ("absent".into(), "absent".into()));
+    }
+
+    #[test]
+    fn names_are_compared_byte_for_byte() {
+        for line in [
+            &b"__%48ost-access=evil"[..],
+            b"__host-access=evil",
+            b"__Host-accessx=evil",
+            b"x__Host-access=evil",
+            b"\x0b__Host-access=evil".strip_prefix(b"\x0b").map_or(&b""[..], |_| b"\xa0__Host-access=evil"),
+            b"__Host-access",
+            b"=__Host-access=evil",
+        ] {
+            assert_eq!(access(line), "absent", "{}", String::from_utf8_lossy(line));
+        }
+        assert_eq!(access(b"\t __Host-access \t= v \t"), "v");
+        assert_eq!(access(b"__Host-access=a=b%41"), "a=b%41");
+        assert_eq!(access(b"__Host-access="), "");
+    }
+
+    #[test]
+    fn two_different_values_under_one_name_are_a_conflict() {
+        assert_eq!(access(b"__Host-access=a; __Host-access=a"), "a");
+        assert_eq!(access(b"__Host-access=a; __Host-access=b; __Host-access=a"), "conflict");
+        assert_eq!(access(b"__Host-access=; __Host-access=b"), "conflict");
+    }
+
+    #[test]
+    fn too_many_cookies_are_not_searched() {
+        let long = [b"a=".to_vec(), vec![b'x'; 40_000]].concat();
+        let ours = &b"__Host-access=x"[..];
+        assert_eq!(scanned(&[&long, ours]).0, "x");
+        assert_eq!(scanned(&[&long, &long, ours]).0, "conflict");
+    }
+}

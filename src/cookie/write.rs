@@ -1,0 +1,88 @@
+//! `Set-Cookie` lines. Setting and removing say the same attributes, or browsers ignore the latter.
+
+use std::time::Duration;
+
+use cookie::Cookie;
+use http::HeaderValue;
+
+use super::Cookies;
+
+/// Browsers cap lifetimes at 400 days (RFC 6265bis, section 5.5).
+const LONGEST_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// Browsers drop a cookie of more than 4096 bytes, name and value (RFC 6265bis, section 5.6), and
+/// servers refuse headers of more than 8 KB or so: this leaves room for others.
+const LONGEST_VALUE: usize = 3072;
+
+impl Cookies {
+    /// A line that sets a cookie; for as long as the browser runs, if no `max_age` is given. None
+    /// if the value is longer than is sure to fit into one.
+    pub(crate) fn set(&self, name: &str, value: &str, max_age: Option<Duration>) -> Option<HeaderValue> {
+        if value.len() > LONGEST_VALUE {
+            return None;
+        }
+        let mut cookie = self.base(name, value, &self.path, self.domain.as_deref());
+        if let Some(max_age) = max_age {
+            cookie.set_max_age(cookie::time::Duration::try_from(max_age.min(LONGEST_MAX_AGE)).ok()?);
+        }
+        line(&cookie)
+    }
+
+    /// The lines that remove both cookies, and those of former times.
+    pub(crate) fn removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
+        let ours = [&self.access, &self.refresh]
+            .map(|name| (name.as_ref(), self.path.as_ref(), self.domain.as_deref()));
+        let former = self.former.iter().map(|f| (f.name.as_str(), f.path.as_str(), f.domain.as_deref()));
+        ours.into_iter().chain(former).filter_map(|(name, path, domain)| {
+            let mut cookie = self.base(name, "", path, domain);
+            cookie.make_removal();
+            Some((name, line(&cookie)?))
+        })
+    }
+
+    fn base<'c>(&self, name: &'c str, value: &'c str, path: &'c str, domain: Option<&'c str>) -> Cookie<'c> {
+        let mut cookie = Cookie::build((name, value))
+            .path(path)
+            .secure(self.secure)
+            .http_only(true)
+            .same_site(self.same_site)
+            .build();
+        if let Some(domain) = domain {
+            cookie.set_domain(domain);
+        }
+        cookie
+    }
+}
+
+/// Names, paths and domains were checked at build, and values are tokens: there is no `None` but
+/// for a mistake of ours, which must not panic.
+fn line(cookie: &Cookie<'_>) -> Option<HeaderValue> {
+    HeaderValue::try_from(cookie.to_string()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_set_and_removed_with_the_same_attributes() {
+        let cookies = Cookies::default();
+        let set = cookies.set("__Host-access", "a.b.c", None).expect("a header value");
+        assert_eq!(set, "__Host-access=a.b.c; HttpOnly; SameSite=Lax; Secure; Path=/");
+        let removals: Vec<_> = cookies.removals().map(|(_, line)| line).collect();
+        assert_eq!(removals.len(), 2);
+        for line in removals {
+            let line = line.to_str().expect("ASCII");
+            assert!(
+                line.contains("=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires="),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_lifetime_is_capped_at_400_days() {
+        let set = Cookies::default().set("n", "v", Some(Duration::MAX)).expect("a header value");
+        assert!(set.to_str().expect("ASCII").contains("Max-Age=34560000"));
+    }
+}

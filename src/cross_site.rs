@@ -1,0 +1,237 @@
+//! Which requests may act on a session, judged by what browsers say of where they come from.
+//!
+//! The decisions about unsafe requests are those of Go 1.25's `CrossOriginProtection`, as
+//! tower-http's `csrf` has them too (a test compares the two), but for three things: a header that
+//! comes twice is refused, a WebSocket handshake counts as unsafe although it is a `GET`, and so
+//! do methods that nobody has heard of.
+
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, Method, Uri, header, uri::Authority};
+
+/// Why a trusted origin is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not an origin as browsers send it: http:// or https://, a lower-case host, a port unless it is the default, and no more"
+)]
+pub struct OriginError(pub String);
+
+/// The origins that may send unsafe requests from elsewhere, exactly as browsers write them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrustedOrigins(Arc<HashSet<String>>);
+
+impl TrustedOrigins {
+    pub(crate) fn add(&mut self, origin: &str) -> Result<(), OriginError> {
+        let wrong = || OriginError(origin.to_owned());
+        let (scheme, authority) = origin.split_once("://").ok_or_else(wrong)?;
+        let uri: Uri = origin.parse().map_err(|_| wrong())?;
+        let host_and_port = uri.authority().ok_or_else(wrong)?;
+        let default_port = if scheme == "https" { 443 } else { 80 };
+        let as_sent = matches!(scheme, "http" | "https")
+            && host_and_port.as_str() == authority
+            && !authority.contains('@')
+            && !authority.ends_with(':')
+            && !authority.bytes().any(|b| b.is_ascii_uppercase())
+            && host_and_port.port_u16() != Some(default_port);
+        if !as_sent {
+            return Err(wrong());
+        }
+        Arc::make_mut(&mut self.0).insert(origin.to_owned());
+        Ok(())
+    }
+
+    fn has(&self, origin: Option<&[u8]>) -> bool {
+        origin.and_then(|origin| str::from_utf8(origin).ok()).is_some_and(|origin| self.0.contains(origin))
+    }
+}
+
+/// Whether a request may act with the cookies it carries.
+pub(crate) fn is_allowed(method: &Method, uri: &Uri, headers: &HeaderMap, trusted: &TrustedOrigins) -> bool {
+    if is_safe(method, headers) {
+        return true;
+    }
+    let (Ok(site), Ok(origin)) = (only(headers, "sec-fetch-site"), only(headers, "origin")) else {
+        return false;
+    };
+    match site {
+        Some(b"same-origin" | b"none") => true,
+        Some(_) => trusted.has(origin),
+        None => match origin {
+            None => true,
+            Some(origin) => is_own(origin, uri, headers) || trusted.has(Some(origin)),
+        },
+    }
+}
+
+/// What a request may do about a session that needs renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// Renew it.
+    Allowed,
+    /// Nothing: no person is behind it yet, and there will be another request when there is.
+    NotYet,
+    /// Nothing: it is another site's.
+    CrossSite,
+}
+
+/// Prefetches, scripts of service workers and preflights do not renew, nor do requests from other
+/// sites, but for people who follow a link and for trusted origins.
+pub(crate) fn renewal(method: &Method, headers: &HeaderMap, trusted: &TrustedOrigins) -> Renewal {
+    let is = |name: &str, value: &[u8]| headers.get(name).is_some_and(|given| given.as_bytes() == value);
+    let starts = |name: &str, prefix: &[u8]| {
+        headers.get(name).is_some_and(|given| given.as_bytes().starts_with(prefix))
+    };
+    if starts("sec-purpose", b"prefetch") || is("purpose", b"prefetch") || is("service-worker", b"script") {
+        return Renewal::NotYet;
+    }
+    if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return Renewal::CrossSite;
+    }
+    let navigates = is("sec-fetch-mode", b"navigate") && is("sec-fetch-dest", b"document");
+    match only(headers, "sec-fetch-site") {
+        Ok(Some(b"cross-site"))
+            if !navigates && !matches!(only(headers, "origin"), Ok(origin) if trusted.has(origin)) =>
+        {
+            Renewal::CrossSite
+        }
+        Ok(_) => Renewal::Allowed,
+        Err(Twice) => Renewal::CrossSite,
+    }
+}
+
+fn is_safe(method: &Method, headers: &HeaderMap) -> bool {
+    // RFC 6455, section 10.2: a handshake is a GET, and no other check stands before the socket.
+    let handshake =
+        headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !handshake
+}
+
+/// Whether `origin` is the host that was asked: that of the target if it names one (RFC 9112,
+/// section 3.2.2, and HTTP/2), or else of the `Host` header.
+fn is_own(origin: &[u8], uri: &Uri, headers: &HeaderMap) -> bool {
+    let Ok(origin) = Uri::try_from(origin) else { return false };
+    if !matches!(origin.scheme_str(), Some("http" | "https")) {
+        return false;
+    }
+    let host = host(uri, headers);
+    host.is_some() && origin.authority().map(|authority| authority.as_str().as_bytes()) == host
+}
+
+fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r [u8]> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str().as_bytes()),
+        None => only(headers, "host").ok().flatten(),
+    }
+}
+
+/// Whether a request is for this very machine.
+pub(crate) fn is_for_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+    let authority = host(uri, headers).and_then(|host| Authority::try_from(host).ok());
+    authority.is_some_and(|authority| {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let named =
+            host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
+        named || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    })
+}
+
+/// A header came twice.
+struct Twice;
+
+/// The one value of a header; an empty one counts as none.
+fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Twice> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Twice),
+        (value, None) => Ok(value.map(|value| value.as_bytes()).filter(|value| !value.is_empty())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("a header value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn trusted_origins_are_written_as_browsers_send_them() {
+        let mut trusted = TrustedOrigins::default();
+        for good in ["https://app.example.com", "http://localhost:5173", "https://xn--exmple-cua.com"] {
+            assert!(trusted.add(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "https://example.com/",
+            "https://example.com/path",
+            "https://example.com?q",
+            "example.com",
+            "null",
+            "https://example.com:443",
+            "http://example.com:80",
+            "https://Example.com",
+            "ftp://example.com",
+            "",
+            "https://",
+            "https://user@example.com",
+            "https://example.com:",
+            "https://exämple.com",
+        ] {
+            assert!(trusted.add(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_handshake_from_elsewhere_is_refused() {
+        let allowed = |pairs| {
+            is_allowed(&Method::GET, &Uri::from_static("/ws"), &headers(pairs), &TrustedOrigins::default())
+        };
+        assert!(allowed(&[("upgrade", "websocket"), ("host", "a.example"), ("origin", "https://a.example")]));
+        assert!(!allowed(&[
+            ("upgrade", "WebSocket"),
+            ("host", "a.example"),
+            ("origin", "https://b.example")
+        ]));
+        assert!(!allowed(&[("upgrade", "websocket"), ("sec-fetch-site", "cross-site")]));
+    }
+
+    #[test]
+    fn a_header_that_comes_twice_is_refused() {
+        let post = |pairs| {
+            is_allowed(&Method::POST, &Uri::from_static("/"), &headers(pairs), &TrustedOrigins::default())
+        };
+        assert!(post(&[("sec-fetch-site", "same-origin")]));
+        assert!(!post(&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "same-origin")]));
+        assert!(!post(&[
+            ("origin", "https://a.example"),
+            ("origin", "https://a.example"),
+            ("host", "a.example")
+        ]));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_does_not_renew() {
+        let renewal = |pairs| renewal(&Method::GET, &headers(pairs), &TrustedOrigins::default());
+        assert_eq!(renewal(&[]), Renewal::Allowed);
+        assert_eq!(renewal(&[("sec-fetch-site", "same-site")]), Renewal::Allowed);
+        assert_eq!(renewal(&[("sec-purpose", "prefetch;prerender")]), Renewal::NotYet);
+        assert_eq!(renewal(&[("service-worker", "script")]), Renewal::NotYet);
+        assert_eq!(
+            renewal(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]),
+            Renewal::CrossSite
+        );
+        let link = [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        assert_eq!(renewal(&link), Renewal::Allowed);
+        let frame =
+            [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+        assert_eq!(renewal(&frame), Renewal::CrossSite);
+    }
+}

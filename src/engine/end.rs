@@ -1,0 +1,45 @@
+//! Ending sessions. What this returned from is final: no renewal in flight undoes it.
+
+use super::Engine;
+use crate::{
+    claims::Claims,
+    event::EventKind,
+    id::RunId,
+    store::{Revoke, SessionRecord, StoreError},
+};
+
+impl<C: Claims> Engine<C> {
+    /// Ends sessions. Answers with how many.
+    ///
+    /// An error means that the store may not know, and so nothing is known to have ended.
+    pub(crate) async fn revoke(&self, what: Revoke) -> Result<usize, StoreError> {
+        let now = self.now();
+        let ended = self.ask("revoke", self.store.revoke(&what, now)).await?;
+        // Here at once; elsewhere, the feed brings it.
+        ended.iter().for_each(|session| self.revocations.revoke(*session, now));
+        if let Revoke::Session(key) = &what {
+            self.revocations.revoke(key.id, now);
+        }
+        match &what {
+            Revoke::Session(key) => {
+                self.events.of(EventKind::Revoked { sessions: ended.len() }, &key.id, &key.subject.name);
+            }
+            Revoke::Subject { .. } => self.events.note(EventKind::Revoked { sessions: ended.len() }),
+        }
+        Ok(ended.len())
+    }
+
+    /// Ends every session of every realm of the store.
+    pub(crate) async fn rotate_run(&self) -> Result<RunId, StoreError> {
+        let run = self.ask("rotate_run_id", self.store.rotate_run_id()).await?;
+        self.revocations.set_run(run);
+        self.events.note(EventKind::RunRotated);
+        Ok(run)
+    }
+
+    /// The live sessions of a subject, oldest first.
+    pub(crate) async fn list(&self, subject: &str) -> Result<Vec<SessionRecord>, StoreError> {
+        let subject = self.subject(subject);
+        self.ask("list", self.store.list(&subject, self.now())).await
+    }
+}

@@ -1,0 +1,152 @@
+//! Sign-in, and the cookies of a session.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use serde_json::value::RawValue;
+
+use super::Engine;
+use crate::{
+    claims::Claims,
+    event::EventKind,
+    id::{EntropyError, RunId, SessionId},
+    protocol::Family,
+    store::{CreateError, Revoke, SessionKey, SessionRecord, StoreError},
+    time::Timestamp,
+    token::{AccessToken, MintError, RefreshClaims},
+};
+
+/// A `Set-Cookie` line, and the cookie's name.
+#[derive(Clone)]
+pub(crate) struct CookieLine {
+    pub(crate) name: String,
+    pub(crate) value: HeaderValue,
+}
+
+/// What a sign-in says beyond who it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SignIn {
+    pub(crate) methods: Vec<String>,
+    pub(crate) persistent: bool,
+}
+
+/// Why a sign-in failed. Nothing was changed, but for the session it would have replaced, which
+/// may have ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// The claims do not fit into a cookie, or are not JSON.
+    #[error(transparent)]
+    Claims(#[from] MintError),
+    /// The subject has as many sessions as it may have.
+    #[error("the subject has too many sessions")]
+    TooManySessions,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operating system gave no random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+impl From<CreateError> for SignInError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::TooMany => Self::TooManySessions,
+            CreateError::Store(error) => Self::Store(error),
+            // 256 random bits do not collide: the store is broken.
+            error @ CreateError::Exists => Self::Store(StoreError::corrupt(error)),
+        }
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Opens a session, ends the one it replaces, and answers with its id and its cookies.
+    pub(crate) async fn open(
+        &self,
+        subject: &str,
+        claims: &C,
+        sign_in: SignIn,
+        replaces: Option<SessionKey>,
+    ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
+        let now = self.now();
+        let key = self.key(subject, SessionId::random()?);
+        let timing = self.policy.timing();
+        let record = SessionRecord {
+            id: key.id,
+            family: Family::begin(now, timing.idle_timeout, timing.absolute_timeout),
+            claims: serde_json::to_string(claims).map_err(|_| MintError::Claims)?.into(),
+            methods: sign_in.methods,
+            proof: None,
+            origin: None,
+            persistent: sign_in.persistent,
+        };
+        // Before anything is written: what does not fit must not cost a session. It must still fit
+        // when the generation has grown; and run IDs all have one length, so any will do.
+        self.access_line(&record, &key, RunId::random()?, u64::MAX, now)?;
+        if let Some(replaced) = replaces {
+            self.revoke(Revoke::Session(replaced)).await?;
+        }
+        let created = self.ask("create", self.store.create(&key.subject, &record, None)).await;
+        let (run, ended) = created?;
+        ended.iter().for_each(|id| self.revocations.revoke(*id, now));
+        self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
+        let access = self.access_line(&record, &key, run, record.family.generation, now)?;
+        Ok((key.id, vec![access, self.refresh_line(&record, &key, run, now)?]))
+    }
+
+    /// The access cookie for `generation` of a session, its lifetime counted from `now`.
+    pub(crate) fn access_line(
+        &self,
+        record: &SessionRecord,
+        key: &SessionKey,
+        run: RunId,
+        generation: u64,
+        now: Timestamp,
+    ) -> Result<CookieLine, MintError> {
+        let claims: &RawValue = serde_json::from_str(&record.claims).map_err(|_| MintError::Claims)?;
+        let methods: Vec<String> = record.all_methods().map(str::to_owned).collect();
+        let token = self.tokens().mint_access(&AccessToken {
+            subject: &key.subject.name,
+            session: key.id,
+            generation,
+            run,
+            issued: now,
+            limit: record.family.absolute_deadline,
+            auth_time: record.family.created_at,
+            proof_at: record.proof.as_ref().map(|proof| proof.at),
+            methods: &methods,
+            claims,
+        })?;
+        self.line(&self.cookies.access, &token, record, now)
+    }
+
+    /// The refresh cookie of a session's current generation: the same from every instance.
+    pub(crate) fn refresh_line(
+        &self,
+        record: &SessionRecord,
+        key: &SessionKey,
+        run: RunId,
+        now: Timestamp,
+    ) -> Result<CookieLine, MintError> {
+        let claims = RefreshClaims::of(&key.subject.name, key.id, &record.family, run);
+        self.line(&self.cookies.refresh, &self.tokens().mint_refresh(&claims)?, record, now)
+    }
+
+    fn line(
+        &self,
+        name: &str,
+        token: &str,
+        record: &SessionRecord,
+        now: Timestamp,
+    ) -> Result<CookieLine, MintError> {
+        let left = || record.family.absolute_deadline.since(now).max(Duration::from_secs(1));
+        let value = self.cookies.set(name, token, record.persistent.then(left));
+        Ok(CookieLine { name: name.to_owned(), value: value.ok_or(MintError::TooLong(token.len()))? })
+    }
+
+    /// The lines that remove the cookies.
+    pub(crate) fn removal_lines(&self) -> Vec<CookieLine> {
+        self.cookies.removals().map(|(name, value)| CookieLine { name: name.to_owned(), value }).collect()
+    }
+}

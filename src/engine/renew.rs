@@ -1,0 +1,211 @@
+//! Renewal: one compare-and-set, and what its answer means.
+
+use std::sync::Arc;
+
+use super::{Active, Engine};
+use crate::{
+    claims::Claims,
+    event::{EventKind, Renewed},
+    id::{RunId, SessionId},
+    protocol::{Presented, Refusal, Rotation, rotate},
+    store::{Revoke, SessionKey, SessionRecord, Snapshot, StoreError},
+    time::Timestamp,
+    token::RefreshClaims,
+};
+
+/// What shares a flight: the same session by the same *presented* generation, or a stale copy of
+/// the token would ride along with a good one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FlightKey {
+    session: SessionId,
+    run: RunId,
+    presented: Presented,
+}
+
+/// A renewed session.
+#[derive(Debug)]
+pub(crate) struct Renewal<C> {
+    pub(crate) active: Arc<Active<C>>,
+    pub(crate) record: Arc<SessionRecord>,
+    /// The generation that the request presented.
+    pub(crate) presented: u64,
+    /// When the record was read. What ended or changed later is not in it.
+    pub(crate) read_at: Timestamp,
+}
+
+impl<C> Clone for Renewal<C> {
+    fn clone(&self) -> Self {
+        Self { active: self.active.clone(), record: self.record.clone(), ..*self }
+    }
+}
+
+/// Why a session was not renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RenewError {
+    /// Nobody knows: the store is away. Never a refusal.
+    Unavailable,
+    /// It is over, or not for whoever asked.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for RenewError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for RenewError {
+    fn from(_: StoreError) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Renews what `refresh` names. Parallel calls share one flight, and so one store call.
+    pub(crate) async fn renew(
+        self: &Arc<Self>,
+        refresh: RefreshClaims,
+        with_body: bool,
+    ) -> Result<Renewal<C>, RenewError> {
+        let presented = Presented { generation: refresh.generation, with_body };
+        let (session, run) = (refresh.session, refresh.run);
+        let key = FlightKey { session, run, presented };
+        let flight = self.flights.join(key, || self.clone().fly(refresh, presented));
+        let renewal = flight.await.unwrap_or(Err(RenewError::Unavailable))?;
+        // A caller that boarded late may come after a sign-out that the flight did not see.
+        if self.revocations.is_revoked(&session) {
+            return Err(Refusal::Denylisted.into());
+        }
+        Ok(renewal)
+    }
+
+    async fn fly(
+        self: Arc<Self>,
+        refresh: RefreshClaims,
+        presented: Presented,
+    ) -> Result<Renewal<C>, RenewError> {
+        let key = self.key(&refresh.subject, refresh.session);
+        let renewal = self.rotate(&key, refresh.run, presented).await;
+        match &renewal {
+            Ok((_, how)) => self.events.of(EventKind::Renewed(*how), &key.id, &key.subject.name),
+            Err(RenewError::Refused(why)) => {
+                self.events.of(EventKind::Refused(*why), &key.id, &key.subject.name)
+            }
+            Err(RenewError::Unavailable) => self.pause_early_renewal(&key.id),
+        }
+        renewal.map(|(renewal, _)| renewal)
+    }
+
+    /// One round trip for every row of the table, two for a race's loser: the store is asked to
+    /// rotate at once, and answers with the record as it then is.
+    async fn rotate(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        run: RunId,
+        presented: Presented,
+    ) -> Result<(Renewal<C>, Renewed), RenewError> {
+        let now = self.now();
+        let advance = presented.advance(&self.policy, now);
+        let snapshot = self.ask("advance", self.store.advance(key, &advance)).await?;
+        let advanced = snapshot.applied;
+        let record = known(snapshot, run)?;
+        if advanced {
+            return Ok((self.renewal(key, record, run, presented, now)?, Renewed::Advanced));
+        }
+        let how = match rotate(&self.policy, presented, &record.family, now) {
+            Rotation::Confirm => {
+                self.write_confirmation(key, record.family.generation, now);
+                Renewed::Confirmed
+            }
+            Rotation::Replay => Renewed::Replayed,
+            // A rotation that was due and did not apply: the store compared by another clock. An
+            // access token for the current generation is right either way.
+            Rotation::Reissue | Rotation::Advance => Renewed::Reissued,
+            Rotation::FastForward => return self.fast_forward(key, run, presented, now).await,
+            Rotation::Reuse => return Err(self.end_stolen(key, now).await),
+            Rotation::Refuse(refusal) => return Err(refusal.into()),
+        };
+        if how != Renewed::Confirmed
+            && record.family.touch_is_due(now, self.policy.timing().rotation_interval)
+        {
+            self.write_touch(key, now);
+        }
+        Ok((self.renewal(key, record, run, presented, now)?, how))
+    }
+
+    /// The token proves a rotation that the store does not know: a failover lost that write.
+    async fn fast_forward(
+        &self,
+        key: &SessionKey,
+        run: RunId,
+        presented: Presented,
+        now: Timestamp,
+    ) -> Result<(Renewal<C>, Renewed), RenewError> {
+        let caught_up = self.store.fast_forward(key, presented.generation, now);
+        let record = known(self.ask("fast_forward", caught_up).await?, run)?;
+        if !record.family.is_live(now) {
+            return Err(Refusal::Denylisted.into());
+        }
+        self.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
+        Ok((self.renewal(key, record, run, presented, now)?, Renewed::FastForwarded))
+    }
+
+    /// Somebody holds a stolen copy, and nobody can tell who is who: the session ends for both.
+    async fn end_stolen(&self, key: &SessionKey, now: Timestamp) -> RenewError {
+        let revoke = Revoke::Session(key.clone());
+        let Ok(ended) = self.ask("revoke", self.store.revoke(&revoke, now)).await else {
+            return RenewError::Unavailable;
+        };
+        self.revocations.revoke(key.id, now);
+        if ended.is_empty() {
+            return Refusal::Denylisted.into();
+        }
+        self.events.of(EventKind::ReuseDetected, &key.id, &key.subject.name);
+        Refusal::Reuse.into()
+    }
+
+    fn renewal(
+        &self,
+        key: &SessionKey,
+        record: SessionRecord,
+        run: RunId,
+        presented: Presented,
+        now: Timestamp,
+    ) -> Result<Renewal<C>, RenewError> {
+        let claims = serde_json::from_str(&record.claims).map_err(|_| Refusal::Claims)?;
+        let expires = self.tokens().access_expiry(now, record.family.absolute_deadline);
+        let active = Active::of_record(key.clone(), &record, run, now, expires, claims);
+        let (active, record) = (Arc::new(active), Arc::new(record));
+        Ok(Renewal { active, record, presented: presented.generation, read_at: now })
+    }
+
+    fn write_confirmation(self: &Arc<Self>, key: &SessionKey, generation: u64, now: Timestamp) {
+        let (engine, key) = (self.clone(), key.clone());
+        self.background.write(async move {
+            // Lost, it costs nothing but later detection of a theft.
+            let _lost = engine.ask("confirm", engine.store.confirm(&key, generation, now)).await;
+        });
+    }
+
+    fn write_touch(self: &Arc<Self>, key: &SessionKey, now: Timestamp) {
+        let (engine, key) = (self.clone(), key.clone());
+        self.background.write(async move {
+            // Lost, the next renewal writes it.
+            let _lost = engine.ask("touch", engine.store.touch(&key, now)).await;
+        });
+    }
+
+    /// After a failure, early renewal rests for 1 to 5 s, so that a hanging store slows nobody.
+    fn pause_early_renewal(&self, jitter: &SessionId) {
+        let pause = std::time::Duration::from_millis(1000 + u64::from(jitter.jitter()) * 4000 / 255);
+        self.early_again_at.fetch_max((self.now() + pause).as_millis(), std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// The record, if it is there and of the token's run.
+fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
+    if snapshot.run != run {
+        return Err(Refusal::OtherRun);
+    }
+    snapshot.record.ok_or(Refusal::Unknown)
+}

@@ -1,0 +1,64 @@
+//! Carries out what `protocol::settle` decides.
+
+use http::HeaderValue;
+
+use super::{Engine, Renewal};
+use crate::{
+    claims::Claims,
+    event::EventKind,
+    protocol::{Departure, Settlement, settle},
+    time::Timestamp,
+};
+
+/// The `Set-Cookie` lines that the layer adds to a response.
+pub(crate) type Lines = Vec<HeaderValue>;
+
+impl<C: Claims> Engine<C> {
+    /// The cookies for the response to a renewed request, whose head leaves now. `written` tells
+    /// whether the handler wrote the cookie of that name.
+    pub(crate) fn settle(
+        &self,
+        renewal: &Renewal<C>,
+        arrived: Timestamp,
+        written: impl Fn(&str) -> bool,
+    ) -> Lines {
+        let now = self.now();
+        let active = &renewal.active;
+        let departure = Departure {
+            arrived,
+            presented: renewal.presented,
+            served: active.generation,
+            ended_or_stale: self.revocations.ended_or_stale_since(
+                active.run,
+                &active.key.id,
+                &active.key.subject.name,
+                renewal.read_at,
+            ),
+            access_written: written(&self.cookies.access),
+            refresh_written: written(&self.cookies.refresh),
+        };
+        let (access, refresh) = match settle(&self.policy, &departure, now) {
+            Settlement::LeaveAlone => return Lines::new(),
+            Settlement::WriteAccess => (true, false),
+            Settlement::WriteRefresh => (false, true),
+            Settlement::WriteBoth => (true, true),
+        };
+        // All or nothing: a new access token must not leave without its refresh token.
+        let lines = (|| {
+            let mut lines = Lines::with_capacity(2);
+            if access {
+                lines.push(
+                    self.access_line(&renewal.record, &active.key, active.run, active.generation, now)?.value,
+                );
+            }
+            if refresh {
+                lines.push(self.refresh_line(&renewal.record, &active.key, active.run, now)?.value);
+            }
+            Ok::<_, crate::token::MintError>(lines)
+        })();
+        lines.unwrap_or_else(|_| {
+            self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
+            Lines::new()
+        })
+    }
+}

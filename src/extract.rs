@@ -1,0 +1,74 @@
+//! The session, the visitor and the cookies in axum's terms.
+
+use axum_core::{
+    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
+    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
+};
+use http::request::Parts;
+
+use crate::{
+    claims::Claims,
+    middleware::{Rejection, RejectionKind},
+    protocol::Refusal,
+    session::{Session, SetCookies, Slot, Visitor},
+    sessions::Sessions,
+};
+
+/// The session of a request that came through the layer. Without one: 401. Without a layer: a 500
+/// that says what to add.
+impl<C: Claims, S: Sync> FromRequestParts<S> for Session<C> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let session = <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await?;
+        session.ok_or(Rejection::new(RejectionKind::Unauthenticated(Refusal::NoToken)))
+    }
+}
+
+/// None for an anonymous request that an optional layer let through.
+impl<C: Claims, S: Sync> OptionalFromRequestParts<S> for Session<C> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        match parts.extensions.get() {
+            Some(Slot::Session(session)) => Ok(Some(Self::clone(session))),
+            Some(Slot::Anonymous) => Ok(None),
+            None => Err(Rejection::new(RejectionKind::MissingLayer)),
+        }
+    }
+}
+
+/// Whoever is there, within a layer or not. An unsafe request from another site: 403.
+impl<C: Claims, S: Sync> FromRequestParts<S> for Visitor<C>
+where
+    Sessions<C>: FromRef<S>,
+{
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let sessions = Sessions::<C>::from_ref(state);
+        Self::new(sessions.engine, &parts.method, &parts.uri, &parts.headers)
+            .map_err(|_| Rejection::new(RejectionKind::CrossSite))
+    }
+}
+
+impl IntoResponseParts for SetCookies {
+    type Error = std::convert::Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Self::Error> {
+        self.apply(parts.headers_mut());
+        Ok(parts)
+    }
+}
+
+impl IntoResponse for SetCookies {
+    fn into_response(self) -> Response {
+        (self, ()).into_response()
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        self.into_http()
+    }
+}

@@ -1,0 +1,63 @@
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use super::{ProblemJson, SessionService};
+use crate::engine::Engine;
+
+/// Protects the routes it wraps, and keeps their sessions alive. Made by
+/// [`Sessions::layer`](crate::Sessions::layer).
+///
+/// Requests without a session are answered with 401 before they reach a handler, unless the layer
+/// is [`optional`](Self::optional). Put a CORS layer outside of this one: a preflight carries no
+/// cookies, and so has no session.
+pub struct SessionLayer<C, R = ProblemJson> {
+    pub(super) engine: Arc<Engine<C>>,
+    pub(super) optional: bool,
+    pub(super) reject: R,
+}
+
+impl<C> SessionLayer<C> {
+    pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
+        Self { engine, optional: false, reject: ProblemJson }
+    }
+}
+
+impl<C, R> SessionLayer<C, R> {
+    /// Lets requests without a session through: handlers take an `Option<Session<C>>`. A session
+    /// that cannot be renewed for now, because the store is away, is still answered with 503.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    /// Answers for the layer: [`ProblemJson`] (the default), a
+    /// [`RedirectToLogin`](super::RedirectToLogin), or a closure of one's own.
+    #[must_use]
+    pub fn with_rejection<R2>(self, reject: R2) -> SessionLayer<C, R2> {
+        SessionLayer { engine: self.engine, optional: self.optional, reject }
+    }
+}
+
+impl<S, C, R: Clone> Layer<S> for SessionLayer<C, R> {
+    type Service = SessionService<S, C, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SessionService { inner, layer: self.clone() }
+    }
+}
+
+impl<C, R: Clone> Clone for SessionLayer<C, R> {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone(), optional: self.optional, reject: self.reject.clone() }
+    }
+}
+
+impl<C, R> fmt::Debug for SessionLayer<C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer")
+            .field("engine", &self.engine)
+            .field("optional", &self.optional)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,17 @@
+//! The layer, and what it answers itself.
+
+mod future;
+mod layer;
+mod redirect;
+mod rejection;
+mod require;
+mod service;
+
+pub use self::{
+    future::ResponseFuture,
+    layer::SessionLayer,
+    redirect::{RedirectToLogin, safe_next},
+    rejection::{ProblemJson, Reject, Rejection, RejectionKind, RequestHead},
+    require::{Require, RequireFuture, RequireService},
+    service::SessionService,
+};

@@ -1,0 +1,115 @@
+use std::borrow::Cow;
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use super::{Reject, Rejection, RejectionKind, RequestHead};
+
+/// Sends people without a session to the sign-in page, and tells it where they were going in the
+/// parameter `next`. Everything but a page that a person opens gets problem details.
+///
+/// The sign-in handler must pass what comes back through [`safe_next`].
+#[derive(Clone, Debug)]
+pub struct RedirectToLogin {
+    page: Cow<'static, str>,
+}
+
+impl RedirectToLogin {
+    /// Redirects to `page`, such as `/login`, which may have a query already.
+    pub fn new(page: impl Into<Cow<'static, str>>) -> Self {
+        Self { page: page.into() }
+    }
+
+    fn location(&self, request: &RequestHead<'_>) -> Option<HeaderValue> {
+        let separator = if self.page.contains('?') { '&' } else { '?' };
+        let next = encode(original_target(request));
+        HeaderValue::try_from(format!("{}{separator}next={next}", self.page)).ok()
+    }
+}
+
+impl<B: From<&'static str>> Reject<B> for RedirectToLogin {
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<B> {
+        match (rejection.kind(), is_page_visit(request), self.location(request)) {
+            (RejectionKind::Unauthenticated(_), true, Some(location)) => {
+                let mut response = Response::new(B::from(""));
+                *response.status_mut() = StatusCode::SEE_OTHER;
+                response.headers_mut().insert(header::LOCATION, location);
+                response
+            }
+            _ => rejection.into_http(),
+        }
+    }
+}
+
+/// Where to go after sign-in, if `next` is a path on this site: anything that a browser could
+/// take for another site is none.
+#[must_use]
+pub fn safe_next(next: &str) -> Option<&str> {
+    // Browsers read `//host` and `/\host` as another host, and skip tabs and newlines.
+    let elsewhere =
+        next.starts_with("//") || next.contains('\\') || next.bytes().any(|b| b.is_ascii_control());
+    (next.starts_with('/') && !elsewhere).then_some(next)
+}
+
+fn is_page_visit(request: &RequestHead<'_>) -> bool {
+    if !matches!(*request.method, Method::GET | Method::HEAD) {
+        return false;
+    }
+    match request.headers.get("sec-fetch-mode") {
+        Some(mode) => mode == "navigate",
+        None => {
+            let accept = request.headers.get(header::ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
+            accept.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"))
+        }
+    }
+}
+
+fn original_target<'r>(request: &RequestHead<'r>) -> &'r str {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = request.extensions.get() {
+        return uri.path_and_query().map_or("/", |target| target.as_str());
+    }
+    request.uri.path_and_query().map_or("/", |target| target.as_str())
+}
+
+/// Percent-encodes what could end the parameter (RFC 3986, section 3.4).
+fn encode(target: &str) -> String {
+    let mut encoded = String::with_capacity(target.len() + 16);
+    for byte in target.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                encoded.push(char::from(byte))
+            }
+            _ => {
+                const HEX: [char; 16] =
+                    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+                encoded.push('%');
+                encoded
+                    .extend([byte >> 4, byte & 15].iter().filter_map(|nibble| HEX.get(usize::from(*nibble))));
+            }
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_never_leads_off_site() {
+        for safe in ["/", "/a/b?c=d&e=%2F", "/a//b"] {
+            assert_eq!(safe_next(safe), Some(safe));
+        }
+        for unsafe_ in [
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "evil",
+            "/\t/evil.example",
+            "/a\n",
+        ] {
+            assert_eq!(safe_next(unsafe_), None, "{unsafe_:?}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+
+use crate::{cache, engine::SignInError, protocol::Refusal, store::StoreError};
+
+/// How long a client should wait before it asks again, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Why a request got no further, in what is safe to tell whoever sent it: every failed token gets
+/// the same answer.
+///
+/// It is left in the response's extensions, so that outer layers can log what the body does not
+/// say. In axum it is a response, and handlers can return it as their error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    kind: RejectionKind,
+}
+
+/// What kind of [`Rejection`] it is. What is in it is for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// 401: there is no session. Why is not for the caller to know.
+    Unauthenticated(Refusal),
+    /// 403: an unsafe request from another site.
+    CrossSite,
+    /// 403: cookies go in the clear, as the builder was told, and the host is not localhost.
+    NotLoopback,
+    /// 403: a [`Require`](crate::Require) refused the session's claims.
+    Forbidden,
+    /// 403: a fresh proof of sign-in is wanted.
+    ProofRequired,
+    /// 403: the subject has as many sessions as it may have.
+    TooManySessions,
+    /// 503: the session store is away. The same cookies work when it is back.
+    Unavailable,
+    /// 503: a prefetch or the like would have needed a renewal.
+    NotNow,
+    /// 500: the claims do not fit into a cookie.
+    ClaimsTooLarge,
+    /// 500: the route is not within a session layer.
+    MissingLayer,
+    /// 500: something else failed, as the logs say.
+    Internal,
+}
+
+impl Rejection {
+    pub(crate) const fn new(kind: RejectionKind) -> Self {
+        Self { kind }
+    }
+
+    /// What kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// The status it is answered with.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self.kind {
+            RejectionKind::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            RejectionKind::CrossSite
+            | RejectionKind::NotLoopback
+            | RejectionKind::Forbidden
+            | RejectionKind::ProofRequired
+            | RejectionKind::TooManySessions => StatusCode::FORBIDDEN,
+            RejectionKind::Unavailable | RejectionKind::NotNow => StatusCode::SERVICE_UNAVAILABLE,
+            RejectionKind::ClaimsTooLarge | RejectionKind::MissingLayer | RejectionKind::Internal => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    /// The problem details (RFC 9457). Their `type` is the address of this page's documentation.
+    const fn problem(&self) -> &'static str {
+        macro_rules! problem {
+            ($variant:literal, $status:literal, $title:literal) => {
+                concat!(
+                    r#"{"type":"https://docs.rs/tower-sliding-sessions/latest/tower_sliding_sessions/enum.RejectionKind.html#variant."#,
+                    $variant, r#"","title":""#, $title, r#"","status":"#, $status, "}"
+                )
+            };
+        }
+        match self.kind {
+            RejectionKind::Unauthenticated(_) => problem!("Unauthenticated", 401, "Sign in first"),
+            RejectionKind::CrossSite => {
+                problem!("CrossSite", 403, "Requests from other sites are not accepted here")
+            }
+            RejectionKind::NotLoopback => {
+                problem!("NotLoopback", 403, "Sessions over plain HTTP are for localhost only")
+            }
+            RejectionKind::Forbidden => problem!("Forbidden", 403, "Not allowed"),
+            RejectionKind::ProofRequired => problem!("ProofRequired", 403, "Prove again who you are"),
+            RejectionKind::TooManySessions => {
+                problem!("TooManySessions", 403, "Too many sessions: sign out elsewhere first")
+            }
+            RejectionKind::Unavailable => {
+                problem!("Unavailable", 503, "Sessions cannot be renewed for the moment")
+            }
+            RejectionKind::NotNow => problem!("NotNow", 503, "Not for a prefetch"),
+            RejectionKind::ClaimsTooLarge => {
+                problem!("ClaimsTooLarge", 500, "The session does not fit into a cookie")
+            }
+            RejectionKind::MissingLayer => {
+                problem!(
+                    "MissingLayer",
+                    500,
+                    "This route is not within a session layer: add .route_layer(sessions.layer())"
+                )
+            }
+            RejectionKind::Internal => problem!("Internal", 500, "Internal error"),
+        }
+    }
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.status())
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+impl From<StoreError> for Rejection {
+    fn from(error: StoreError) -> Self {
+        Self::new(match error {
+            StoreError::Unavailable(_) | StoreError::Full => RejectionKind::Unavailable,
+            StoreError::Unsupported(_) | StoreError::Corrupt(_) => RejectionKind::Internal,
+        })
+    }
+}
+
+impl From<SignInError> for Rejection {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::Claims(_) => Self::new(RejectionKind::ClaimsTooLarge),
+            SignInError::TooManySessions => Self::new(RejectionKind::TooManySessions),
+            SignInError::Store(error) => error.into(),
+            SignInError::Entropy(_) => Self::new(RejectionKind::Internal),
+        }
+    }
+}
+
+/// What a [`Reject`] may look at of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The target. Within a nested axum router, less what it is nested under.
+    pub uri: &'r Uri,
+    /// The headers.
+    pub headers: &'r HeaderMap,
+    /// The extensions.
+    pub extensions: &'r Extensions,
+}
+
+impl<'r> RequestHead<'r> {
+    pub(super) fn of<B>(request: &'r Request<B>) -> Self {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        Self { method, uri, headers, extensions: request.extensions() }
+    }
+}
+
+/// Writes the responses of a layer that goes no further. Closures are one.
+///
+/// Whatever it writes gets `Cache-Control: no-store`, and the [`Rejection`] as an extension.
+pub trait Reject<B> {
+    /// The response to `request`.
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<B>;
+}
+
+impl<B, F: Fn(Rejection, &RequestHead<'_>) -> Response<B>> Reject<B> for F {
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<B> {
+        self(rejection, request)
+    }
+}
+
+/// Problem details as JSON (RFC 9457). The default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProblemJson;
+
+impl<B: From<&'static str>> Reject<B> for ProblemJson {
+    fn reject(&self, rejection: Rejection, _: &RequestHead<'_>) -> Response<B> {
+        rejection.into_http()
+    }
+}
+
+impl Rejection {
+    /// The response with problem details as its body.
+    pub fn into_http<B: From<&'static str>>(self) -> Response<B> {
+        let mut response = Response::new(B::from(self.problem()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.status() {
+            // RFC 9110, section 15.5.2: a 401 must come with a challenge.
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Cookie"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            _ => {}
+        }
+        finish(self, response)
+    }
+}
+
+/// The response of a layer to a request that goes no further.
+pub(super) fn respond<B>(
+    reject: &impl Reject<B>,
+    request: &RequestHead<'_>,
+    rejection: Rejection,
+) -> Response<B> {
+    finish(rejection, reject.reject(rejection, request))
+}
+
+fn finish<B>(rejection: Rejection, mut response: Response<B>) -> Response<B> {
+    response.extensions_mut().insert(rejection);
+    cache::forbid(response.headers_mut());
+    response
+}

@@ -1,0 +1,170 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{ProblemJson, Reject, Rejection, RejectionKind, RequestHead, rejection};
+use crate::{
+    claims::Claims,
+    protocol::Refusal,
+    session::{Session, Slot},
+};
+
+type Rule<C> = dyn Fn(&Session<C>) -> Result<(), RejectionKind> + Send + Sync;
+
+/// A layer for *may you*: only sessions that pass get through. Put it within the session layer.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use tower_sliding_sessions::Require;
+/// # struct Profile { roles: Vec<String> }
+/// # impl serde::Serialize for Profile { fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> { s.serialize_unit() } }
+/// # impl<'de> serde::Deserialize<'de> for Profile { fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> { Ok(Profile { roles: vec![] }) } }
+/// let admins = Require::claims(|profile: &Profile| profile.roles.iter().any(|role| role == "admin"));
+/// let fresh = Require::<Profile>::proof_within(Duration::from_secs(60));
+/// ```
+pub struct Require<C, R = ProblemJson> {
+    rule: Arc<Rule<C>>,
+    reject: R,
+}
+
+impl<C: Claims> Require<C> {
+    /// Sessions whose claims satisfy `predicate`. Others get 403.
+    pub fn claims(predicate: impl Fn(&C) -> bool + Send + Sync + 'static) -> Self {
+        let rule = move |session: &Session<C>| {
+            predicate(session.claims()).then_some(()).ok_or(RejectionKind::Forbidden)
+        };
+        Self { rule: Arc::new(rule), reject: ProblemJson }
+    }
+
+    /// Sessions whose subject proved who it is at most `age` ago; signing in counts. Others get
+    /// 403 of a kind of its own, on which a front end can ask for the password again.
+    #[must_use]
+    pub fn proof_within(age: Duration) -> Self {
+        let rule = move |session: &Session<C>| {
+            session.proved_within(age).then_some(()).ok_or(RejectionKind::ProofRequired)
+        };
+        Self { rule: Arc::new(rule), reject: ProblemJson }
+    }
+}
+
+impl<C, R> Require<C, R> {
+    /// Answers for the layer. Default: [`ProblemJson`].
+    #[must_use]
+    pub fn with_rejection<R2>(self, reject: R2) -> Require<C, R2> {
+        Require { rule: self.rule, reject }
+    }
+}
+
+impl<C, R: Clone> Clone for Require<C, R> {
+    fn clone(&self) -> Self {
+        Self { rule: self.rule.clone(), reject: self.reject.clone() }
+    }
+}
+
+impl<C, R> fmt::Debug for Require<C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Require").finish_non_exhaustive()
+    }
+}
+
+impl<S, C, R: Clone> Layer<S> for Require<C, R> {
+    type Service = RequireService<S, C, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequireService { inner, require: self.clone() }
+    }
+}
+
+/// The service that [`Require`] makes.
+pub struct RequireService<S, C, R> {
+    inner: S,
+    require: Require<C, R>,
+}
+
+impl<S, C, R, B, ResB> Service<Request<B>> for RequireService<S, C, R>
+where
+    S: Service<Request<B>, Response = Response<ResB>>,
+    C: Claims,
+    R: Reject<ResB>,
+{
+    type Response = Response<ResB>;
+    type Error = S::Error;
+    type Future = RequireFuture<S::Future, Response<ResB>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let verdict = match request.extensions().get::<Slot<C>>() {
+            Some(Slot::Session(session)) => (self.require.rule)(session),
+            Some(Slot::Anonymous) => Err(RejectionKind::Unauthenticated(Refusal::NoToken)),
+            None => Err(RejectionKind::MissingLayer),
+        };
+        match verdict {
+            Ok(()) => RequireFuture { state: RequireState::Calling { future: self.inner.call(request) } },
+            Err(kind) => {
+                let head = RequestHead::of(&request);
+                let response = rejection::respond(&self.require.reject, &head, Rejection::new(kind));
+                RequireFuture { state: RequireState::Answered { response: Some(response) } }
+            }
+        }
+    }
+}
+
+impl<S: Clone, C, R: Clone> Clone for RequireService<S, C, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), require: self.require.clone() }
+    }
+}
+
+impl<S: fmt::Debug, C, R> fmt::Debug for RequireService<S, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequireService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The response future of [`RequireService`].
+    #[derive(Debug)]
+    pub struct RequireFuture<F, Res> {
+        #[pin]
+        state: RequireState<F, Res>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = RequireProj]
+    enum RequireState<F, Res> {
+        Calling { #[pin] future: F },
+        Answered { response: Option<Res> },
+    }
+}
+
+impl<F, Res, E> Future for RequireFuture<F, Res>
+where
+    F: Future<Output = Result<Res, E>>,
+{
+    type Output = Result<Res, E>;
+
+    #[expect(clippy::expect_used, reason = "see the invariant")]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            RequireProj::Calling { future } => future.poll(cx),
+            // INVARIANT: whoever polls a future after it was ready breaks its contract.
+            RequireProj::Answered { response } => {
+                Poll::Ready(Ok(response.take().expect("polled after it was ready")))
+            }
+        }
+    }
+}

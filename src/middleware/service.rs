@@ -1,0 +1,97 @@
+use std::{
+    fmt, mem,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{Reject, Rejection, RejectionKind, RequestHead, ResponseFuture, SessionLayer, rejection};
+use crate::{
+    claims::Claims,
+    cross_site,
+    engine::Admission,
+    event::EventKind,
+    session::{Session, Slot},
+};
+
+/// The service that [`SessionLayer`] makes.
+pub struct SessionService<S, C, R> {
+    pub(super) inner: S,
+    pub(super) layer: SessionLayer<C, R>,
+}
+
+impl<S, C, R, B, ResB> Service<Request<B>> for SessionService<S, C, R>
+where
+    S: Service<Request<B>, Response = Response<ResB>> + Clone,
+    C: Claims,
+    R: Reject<ResB> + Clone,
+    B: Body,
+{
+    type Response = Response<ResB>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, C, R, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let engine = &self.layer.engine;
+        let arrived = engine.now();
+        let (method, headers) = (request.method(), request.headers());
+        if engine.loopback_only && !cross_site::is_for_loopback(request.uri(), headers) {
+            return self.answer(&request, RejectionKind::NotLoopback);
+        }
+        if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) {
+            engine.events.note(EventKind::CrossSiteRefused);
+            return self.answer(&request, RejectionKind::CrossSite);
+        }
+        match engine.admit(headers, cross_site::renewal(method, headers, &engine.trusted), arrived) {
+            Admission::Active(active) => {
+                let session = Session { active, engine: engine.clone(), renewed: false };
+                request.extensions_mut().insert(Slot::Session(session));
+                ResponseFuture::active(self.inner.call(request))
+            }
+            Admission::Renew { refresh, otherwise } => {
+                let with_body = !request.body().is_end_stream();
+                let engine = engine.clone();
+                let renewing = Box::pin(async move { engine.renew(refresh, with_body).await });
+                // The inner service that was readied is the one to call, later.
+                let spare = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, spare);
+                ResponseFuture::renewing(renewing, otherwise, ready, request, self.layer.clone(), arrived)
+            }
+            Admission::NotNow => self.answer(&request, RejectionKind::NotNow),
+            Admission::Refuse(_) if self.layer.optional => {
+                request.extensions_mut().insert(Slot::<C>::Anonymous);
+                ResponseFuture::anonymous(self.inner.call(request))
+            }
+            Admission::Refuse(refusal) => self.answer(&request, RejectionKind::Unauthenticated(refusal)),
+        }
+    }
+}
+
+impl<S, C, R> SessionService<S, C, R> {
+    fn answer<B, ResB>(&self, request: &Request<B>, kind: RejectionKind) -> ResponseFuture<S, C, R, B>
+    where
+        S: Service<Request<B>, Response = Response<ResB>>,
+        R: Reject<ResB>,
+    {
+        let rejection = Rejection::new(kind);
+        ResponseFuture::answered(rejection::respond(&self.layer.reject, &RequestHead::of(request), rejection))
+    }
+}
+
+impl<S: Clone, C, R: Clone> Clone for SessionService<S, C, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S: fmt::Debug, C, R> fmt::Debug for SessionService<S, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionService").field("inner", &self.inner).field("layer", &self.layer).finish()
+    }
+}

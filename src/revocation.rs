@@ -1,0 +1,288 @@
+//! What every request is checked against in memory: the run, ended sessions, stale claims.
+//!
+//! A store's feed fills it. It need only hold what can still matter: no access token outlives its
+//! lifetime, and no request writes cookies after its window. It is split into parts by session, so
+//! that cores do not fight over one line; while it is empty, a request only reads a counter.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, Hash, RandomState},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    id::{RunId, SessionId},
+    protocol::Standing,
+    store::{FeedBatch, FeedEvent},
+    time::Timestamp,
+};
+
+const PARTS: usize = 64;
+
+/// The revocation list of one engine.
+#[derive(Debug)]
+pub(crate) struct Revocations {
+    realm: Arc<str>,
+    /// How long an entry can matter.
+    keep: Duration,
+    /// The run, or 0 while it is not known.
+    run: AtomicU64,
+    /// Runs that are over. Run IDs never come back, so a late word of one changes nothing.
+    past_runs: Mutex<HashSet<RunId>>,
+    /// Tokens minted until then, in milliseconds, may have lost a revocation.
+    distrusted: AtomicU64,
+    sessions: Marks<SessionId>,
+    subjects: Marks<Arc<str>>,
+}
+
+/// What is held against a session or a subject.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    revoked: bool,
+    stale_since: Option<Timestamp>,
+    until: Timestamp,
+}
+
+impl Revocations {
+    pub(crate) fn new(realm: Arc<str>, keep: Duration, run: Option<RunId>) -> Self {
+        let run = AtomicU64::new(run.map_or(0, RunId::as_u64));
+        Self {
+            realm,
+            keep,
+            run,
+            past_runs: Mutex::default(),
+            distrusted: AtomicU64::new(0),
+            sessions: Marks::new(),
+            subjects: Marks::new(),
+        }
+    }
+
+    /// What this instance knows of a token's session. `issued` is in whole seconds, so a mark of
+    /// the same second errs towards one renewal more.
+    pub(crate) fn standing(
+        &self,
+        run: RunId,
+        session: &SessionId,
+        subject: &str,
+        issued: Timestamp,
+    ) -> Standing {
+        if self.run.load(Ordering::Acquire) != run.as_u64() {
+            return Standing::OtherRun;
+        }
+        let distrusted = Timestamp::from_millis(self.distrusted.load(Ordering::Relaxed));
+        if issued < distrusted {
+            return Standing::Stale;
+        }
+        self.marked(session, subject, |since| issued.as_secs() <= since.as_secs())
+    }
+
+    /// How long an entry can matter.
+    pub(crate) fn keep(&self) -> Duration {
+        self.keep
+    }
+
+    /// The list is incomplete for tokens minted until `now`: each is renewed at its next use.
+    pub(crate) fn distrust_until(&self, now: Timestamp) {
+        self.distrusted.fetch_max(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Whether a session ended, or its claims changed, after its record was read at `read`.
+    pub(crate) fn ended_or_stale_since(
+        &self,
+        run: RunId,
+        session: &SessionId,
+        subject: &str,
+        read: Timestamp,
+    ) -> bool {
+        self.run.load(Ordering::Acquire) != run.as_u64()
+            || self.marked(session, subject, |since| read <= since) != Standing::Good
+    }
+
+    fn marked(&self, session: &SessionId, subject: &str, stale: impl Fn(Timestamp) -> bool) -> Standing {
+        let of_session = self.sessions.get(session).unwrap_or_default();
+        let of_subject = self.subjects.get(subject).unwrap_or_default();
+        if of_session.revoked {
+            Standing::Revoked
+        } else if of_session.stale_since.is_some_and(&stale) || of_subject.stale_since.is_some_and(stale) {
+            Standing::Stale
+        } else {
+            Standing::Good
+        }
+    }
+
+    /// Whether the session is known to have ended.
+    pub(crate) fn is_revoked(&self, session: &SessionId) -> bool {
+        self.sessions.get(session).is_some_and(|mark| mark.revoked)
+    }
+
+    pub(crate) fn revoke(&self, session: SessionId, now: Timestamp) {
+        self.sessions.update(session, now, now + self.keep, |mark| mark.revoked = true);
+    }
+
+    /// Tokens of the session minted until `since` are stale.
+    pub(crate) fn session_stale(&self, session: SessionId, since: Timestamp, now: Timestamp) {
+        self.sessions.update(session, now, since + self.keep, |mark| {
+            mark.stale_since = mark.stale_since.max(Some(since))
+        });
+    }
+
+    /// Tokens of the subject minted until `since` are stale.
+    pub(crate) fn subject_stale(&self, subject: Arc<str>, since: Timestamp, now: Timestamp) {
+        self.subjects.update(subject, now, since + self.keep, |mark| {
+            mark.stale_since = mark.stale_since.max(Some(since))
+        });
+    }
+
+    /// Takes over the run ID that the feed, or a rotation, gave.
+    pub(crate) fn set_run(&self, run: RunId) {
+        let mut past = self.past_runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if past.contains(&run) {
+            return;
+        }
+        let before = RunId::from_u64(self.run.swap(run.as_u64(), Ordering::AcqRel));
+        past.extend(before.filter(|before| *before != run));
+    }
+
+    /// Takes over what the feed says. The run comes last: while it is not known, no access token
+    /// counts, so none is admitted before the list is complete.
+    pub(crate) fn apply(&self, batch: &FeedBatch, now: Timestamp) {
+        for event in &batch.events {
+            match event {
+                FeedEvent::Revoked(session) => self.revoke(*session, now),
+                FeedEvent::SessionStale(session, since) => self.session_stale(*session, *since, now),
+                FeedEvent::SubjectStale(subject, since) if subject.realm == self.realm => {
+                    self.subject_stale(subject.name.clone(), *since, now);
+                }
+                FeedEvent::SubjectStale(..) | FeedEvent::Run(_) => {}
+            }
+        }
+        self.set_run(batch.run);
+    }
+}
+
+/// A map that is read far more often than written.
+#[derive(Debug)]
+struct Marks<K> {
+    len: AtomicUsize,
+    parts: Box<[RwLock<Part<K>>]>,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Part<K> {
+    marks: HashMap<K, Mark>,
+    sweep_at: Timestamp,
+}
+
+impl<K: Eq + Hash> Marks<K> {
+    fn new() -> Self {
+        let part = || RwLock::new(Part { marks: HashMap::new(), sweep_at: Timestamp::EPOCH });
+        Self {
+            len: AtomicUsize::new(0),
+            parts: (0..PARTS).map(|_| part()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn part<Q: Hash + ?Sized>(&self, key: &Q) -> &RwLock<Part<K>> {
+        // INVARIANT: the index is below the number of parts.
+        #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "see the invariant")]
+        &self.parts[self.hasher.hash_one(key) as usize % PARTS]
+    }
+
+    fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<Mark>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        if self.len.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.part(key).read().unwrap_or_else(PoisonError::into_inner).marks.get(key).copied()
+    }
+
+    fn update(&self, key: K, now: Timestamp, until: Timestamp, change: impl FnOnce(&mut Mark)) {
+        let mut part = self.part(&key).write().unwrap_or_else(PoisonError::into_inner);
+        let before = part.marks.len();
+        if now >= part.sweep_at {
+            part.marks.retain(|_, mark| now < mark.until);
+            part.sweep_at = until;
+        }
+        let mark = part.marks.entry(key).or_default();
+        mark.until = mark.until.max(until);
+        change(mark);
+        let after = part.marks.len();
+        // Wraps where the part shrank, and so subtracts.
+        self.len.fetch_add(after.wrapping_sub(before), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Duration = Duration::from_secs(300);
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn list() -> (Revocations, RunId, SessionId) {
+        let run = RunId::from_u64(7).expect("not zero");
+        (Revocations::new("r".into(), KEEP, Some(run)), run, SessionId::from_bytes([1; 32]))
+    }
+
+    #[test]
+    fn a_revoked_session_is_known_at_once_and_another_is_not() {
+        let (list, run, session) = list();
+        assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Good);
+        list.revoke(session, at(100));
+        assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Revoked);
+        let other = SessionId::from_bytes([2; 32]);
+        assert_eq!(list.standing(run, &other, "ann", at(100)), Standing::Good);
+    }
+
+    #[test]
+    fn a_stale_mark_spares_tokens_minted_after_it() {
+        let (list, run, session) = list();
+        list.subject_stale("ann".into(), at(100), at(100));
+        assert_eq!(list.standing(run, &session, "ann", at(99)), Standing::Stale);
+        assert_eq!(
+            list.standing(run, &session, "ann", at(100)),
+            Standing::Stale,
+            "the same second errs on this side"
+        );
+        assert_eq!(list.standing(run, &session, "ann", at(101)), Standing::Good);
+        assert_eq!(list.standing(run, &session, "bob", at(99)), Standing::Good);
+    }
+
+    #[test]
+    fn an_unknown_run_makes_every_token_unusable() {
+        let (list, run, session) = list();
+        let other = RunId::from_u64(8).expect("not zero");
+        assert_eq!(list.standing(other, &session, "ann", at(1)), Standing::OtherRun);
+        let unknown = Revocations::new("r".into(), KEEP, None);
+        assert_eq!(unknown.standing(run, &session, "ann", at(1)), Standing::OtherRun);
+    }
+
+    #[test]
+    fn entries_go_when_they_can_no_longer_matter() {
+        let (list, ..) = list();
+        let id = |n: u64| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&n.to_be_bytes());
+            SessionId::from_bytes(bytes)
+        };
+        for n in 0..10_000 {
+            list.revoke(id(n), at(0));
+        }
+        assert_eq!(list.sessions.len.load(Ordering::Relaxed), 10_000);
+        for n in 10_000..20_000 {
+            list.revoke(id(n), at(301));
+        }
+        assert_eq!(list.sessions.len.load(Ordering::Relaxed), 10_000);
+    }
+}

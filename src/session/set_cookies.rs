@@ -1,0 +1,62 @@
+//! Signing in or out as a value that becomes part of the response.
+
+use std::fmt;
+
+use http::{HeaderMap, header};
+
+use crate::{cache, engine::CookieLine, id::SessionId};
+
+/// The cookies of a sign-in, or their removal. **Make it part of the response**: in axum it is one
+/// (`IntoResponseParts`); elsewhere [`apply`](Self::apply) it.
+///
+/// It replaces what the response already sets under the same names, and forbids caches to store
+/// the response.
+#[must_use = "a browser only learns of a sign-in or sign-out if its cookies are part of the response"]
+#[derive(Clone)]
+pub struct SetCookies {
+    lines: Vec<CookieLine>,
+    session: Option<SessionId>,
+}
+
+impl SetCookies {
+    pub(crate) fn new(lines: Vec<CookieLine>) -> Self {
+        Self { lines, session: None }
+    }
+
+    pub(crate) fn of_session(session: SessionId, lines: Vec<CookieLine>) -> Self {
+        Self { lines, session: Some(session) }
+    }
+
+    /// The session that began, if this is a sign-in.
+    #[must_use]
+    pub fn session_id(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// Writes the cookies into a response's headers.
+    pub fn apply(self, headers: &mut HeaderMap) {
+        let ours = |line: &http::HeaderValue| {
+            self.lines.iter().any(|own| own.name.as_bytes() == cache::cookie_name(line))
+        };
+        if let header::Entry::Occupied(entry) = headers.entry(header::SET_COOKIE) {
+            let (name, others): (_, Vec<_>) = {
+                let (name, values) = entry.remove_entry_mult();
+                (name, values.filter(|line| !ours(line)).collect())
+            };
+            for line in others {
+                headers.append(name.clone(), line);
+            }
+        }
+        for line in self.lines {
+            headers.append(header::SET_COOKIE, line.value);
+        }
+        cache::forbid(headers);
+    }
+}
+
+/// Shows the names of the cookies, and not what is in them.
+impl fmt::Debug for SetCookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lines.iter().map(|line| &line.name)).finish()
+    }
+}

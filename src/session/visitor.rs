@@ -1,0 +1,126 @@
+//! Whoever is there, signed in or not: for signing in and out.
+
+use std::{fmt, pin::Pin, sync::Arc};
+
+use http::{HeaderMap, Method, Uri};
+
+use super::SetCookies;
+use crate::{
+    claims::Claims,
+    cross_site,
+    engine::{self, Engine, SignInError},
+    event::EventKind,
+    store::{Revoke, SessionKey, StoreError},
+};
+
+/// Whoever sent a request, for signing them in or out. In axum it is an extractor, which needs no
+/// layer; elsewhere see [`Sessions::visitor`](crate::Sessions::visitor).
+///
+/// Unsafe requests from other sites do not get one: nobody is signed in, or out, by a stranger's
+/// page.
+pub struct Visitor<C = ()> {
+    engine: Arc<Engine<C>>,
+    /// The session whose cookies the request carries, dead or alive.
+    session: Option<SessionKey>,
+}
+
+/// An unsafe request came from another site.
+#[derive(Debug)]
+pub(crate) struct FromElsewhere;
+
+impl<C: Claims> Visitor<C> {
+    pub(crate) fn new(
+        engine: Arc<Engine<C>>,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Self, FromElsewhere> {
+        if !cross_site::is_allowed(method, uri, headers, &engine.trusted) {
+            engine.events.note(EventKind::CrossSiteRefused);
+            return Err(FromElsewhere);
+        }
+        let session = engine.named_session(headers);
+        Ok(Self { engine, session })
+    }
+
+    /// Signs `subject` in: a new session, always with a new id. The session whose cookies the
+    /// request carried ends. Await it, and make the answer part of the response.
+    ///
+    /// ```
+    /// # use tower_sliding_sessions::{Visitor, SetCookies, SignInError};
+    /// # async fn login(visitor: Visitor<Vec<String>>) -> Result<SetCookies, SignInError> {
+    /// let cookies = visitor.sign_in("alice", vec!["admin".to_owned()]).await?;
+    /// # Ok(cookies) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SignInError`]; nobody is signed in then.
+    pub fn sign_in(&self, subject: impl Into<String>, claims: C) -> SignIn<'_, C> {
+        SignIn { visitor: self, subject: subject.into(), claims, options: engine::SignIn::default() }
+    }
+
+    /// Ends the session whose cookies the request carried, if any, and removes the cookies in any
+    /// case, those of former names too. Works on a dead session as well.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
+    /// the cookies are left so that signing out can be tried again.
+    pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
+        if let Some(session) = &self.session {
+            self.engine.revoke(Revoke::Session(session.clone())).await?;
+        }
+        Ok(SetCookies::new(self.engine.removal_lines()))
+    }
+}
+
+impl<C> fmt::Debug for Visitor<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visitor")
+            .field("session", &self.session.as_ref().map(|key| key.id))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A sign-in to be awaited, after saying more about it if need be.
+#[must_use = "nobody is signed in until this is awaited"]
+pub struct SignIn<'v, C> {
+    visitor: &'v Visitor<C>,
+    subject: String,
+    claims: C,
+    options: engine::SignIn,
+}
+
+impl<C> SignIn<'_, C> {
+    /// "Remember me": the cookies outlive the browser, for what is left of the absolute timeout and
+    /// 400 days at most. Default: they go when the browser is closed.
+    pub fn remember_me(mut self, yes: bool) -> Self {
+        self.options.persistent = yes;
+        self
+    }
+
+    /// How the subject proved who it is (`amr` of RFC 8176), such as `["pwd", "otp"]`. Default: none.
+    pub fn by<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
+        self.options.methods = methods.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+impl<'v, C: Claims> IntoFuture for SignIn<'v, C> {
+    type Output = Result<SetCookies, SignInError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'v>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { visitor, subject, claims, options } = self;
+            let opened = visitor.engine.open(&subject, &claims, options, visitor.session.clone());
+            let (session, lines) = opened.await?;
+            Ok(SetCookies::of_session(session, lines))
+        })
+    }
+}
+
+impl<C> fmt::Debug for SignIn<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! The one handle that a person holds.
+
+use std::{fmt, sync::Arc};
+
+use http::Request;
+
+use crate::{
+    builder::SessionsBuilder,
+    claims::Claims,
+    engine::Engine,
+    id::{RunId, SessionId},
+    middleware::{Rejection, RejectionKind, SessionLayer},
+    protocol::Policy,
+    session::Visitor,
+    store::{Revoke, SessionRecord, StoreError},
+    time::Timestamp,
+    token::Keyring,
+};
+
+/// The sessions of one realm: makes the layer, and ends sessions. Cheap to clone; keep it in the
+/// application's state.
+pub struct Sessions<C = ()> {
+    pub(crate) engine: Arc<Engine<C>>,
+}
+
+impl<C: Claims> Sessions<C> {
+    /// Starts building, with the one choice that has no safe default.
+    #[must_use]
+    pub fn builder(keys: Keyring) -> SessionsBuilder<C> {
+        SessionsBuilder::new(keys)
+    }
+
+    pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
+        Self { engine }
+    }
+
+    /// The layer: protects the routes it wraps, and keeps their sessions alive.
+    #[must_use]
+    pub fn layer(&self) -> SessionLayer<C> {
+        SessionLayer::new(self.engine.clone())
+    }
+
+    /// Whoever sent `request`, for signing them in or out. In axum, [`Visitor`] is an extractor.
+    ///
+    /// # Errors
+    /// A [`Rejection`] (403) if it is an unsafe request from another site.
+    pub fn visitor<B>(&self, request: &Request<B>) -> Result<Visitor<C>, Rejection> {
+        Visitor::new(self.engine.clone(), request.method(), request.uri(), request.headers())
+            .map_err(|_| Rejection::new(RejectionKind::CrossSite))
+    }
+
+    /// The live sessions of `subject`, oldest first: a "your devices" page.
+    ///
+    /// # Errors
+    /// [`StoreError`], also if the store cannot list.
+    pub async fn list(&self, subject: &str) -> Result<Vec<SessionRecord>, StoreError> {
+        self.engine.list(subject).await
+    }
+
+    /// Ends one session of `subject`, finally and everywhere. Answers with how many ended: 0 if it
+    /// had ended before, or is not one of the subject's.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store may not know of it.
+    pub async fn revoke(&self, subject: &str, session: SessionId) -> Result<usize, StoreError> {
+        self.engine.revoke(Revoke::Session(self.engine.key(subject, session))).await
+    }
+
+    /// Ends all sessions of `subject`. Answers with how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    pub async fn revoke_all(&self, subject: &str) -> Result<usize, StoreError> {
+        let subject = self.engine.subject(subject);
+        self.engine.revoke(Revoke::Subject { subject, before: None, except: None }).await
+    }
+
+    /// Ends all sessions of `subject` but `session`: "sign out everywhere else". Answers with how
+    /// many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    pub async fn revoke_others(&self, subject: &str, session: SessionId) -> Result<usize, StoreError> {
+        let subject = self.engine.subject(subject);
+        self.engine.revoke(Revoke::Subject { subject, before: None, except: Some(session) }).await
+    }
+
+    /// Ends the sessions of `subject` that began before `time`, but for `except`: after a password
+    /// was changed, give the time of the change and the session it was changed in. Answers with how
+    /// many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    pub async fn revoke_before(
+        &self,
+        subject: &str,
+        time: Timestamp,
+        except: Option<SessionId>,
+    ) -> Result<usize, StoreError> {
+        let subject = self.engine.subject(subject);
+        self.engine.revoke(Revoke::Subject { subject, before: Some(time), except }).await
+    }
+
+    /// The emergency stop: a new run ID ends every session of everyone at once, in every realm that
+    /// shares the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store may not know of it.
+    pub async fn end_everything(&self) -> Result<RunId, StoreError> {
+        self.engine.rotate_run().await
+    }
+
+    /// Replaces the keys of a running service. Sessions whose tokens the new ring still verifies
+    /// go on; the others have ended.
+    pub fn set_keys(&self, keys: Keyring) {
+        self.engine.set_keys(keys);
+    }
+
+    /// The durations in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.engine.policy
+    }
+
+    /// The time by this realm's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.engine.now()
+    }
+
+    /// Ends the background work, and waits for the writes under way. Requests are still served,
+    /// but revocations from other instances no longer arrive.
+    pub async fn shutdown(&self) {
+        self.engine.shut_down().await;
+    }
+}
+
+impl<C> Clone for Sessions<C> {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone() }
+    }
+}
+
+impl<C> fmt::Debug for Sessions<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("engine", &self.engine).finish()
+    }
+}

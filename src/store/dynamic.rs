@@ -1,0 +1,56 @@
+//! [`SessionStore`] as an object, so that nobody has to name the type of a store.
+
+use std::{fmt, pin::Pin};
+
+use super::{
+    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Proof, Revoke, SessionKey, SessionRecord,
+    SessionStore, Snapshot, StaleScope, StoreError, Subject,
+};
+use crate::{
+    id::{RunId, SessionId},
+    protocol::Advance,
+    time::Timestamp,
+};
+
+type BoxFuture<'a, T, E = StoreError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
+
+/// Declares the object-safe twin of each operation, and forwards it.
+macro_rules! dyn_store {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty $(, $error:ty)?;)*) => {
+        pub(crate) trait DynStore: fmt::Debug + Send + Sync {
+            fn capabilities(&self) -> Capabilities;
+            fn run_id_now(&self) -> Option<RunId>;
+            $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, $result $(, $error)?>;)*
+        }
+
+        impl<S: SessionStore> DynStore for S {
+            fn capabilities(&self) -> Capabilities {
+                SessionStore::capabilities(self)
+            }
+            fn run_id_now(&self) -> Option<RunId> {
+                SessionStore::run_id_now(self)
+            }
+            $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, $result $(, $error)?> {
+                Box::pin(SessionStore::$name(self, $($arg),*))
+            })*
+        }
+    };
+}
+
+dyn_store! {
+    fn create(subject: &'a Subject, record: &'a SessionRecord, cap: Option<Cap>)
+        -> (RunId, Vec<SessionId>), CreateError;
+    fn advance(key: &'a SessionKey, advance: &'a Advance) -> Snapshot;
+    fn get(key: &'a SessionKey) -> Snapshot;
+    fn confirm(key: &'a SessionKey, generation: u64, at: Timestamp) -> ();
+    fn touch(key: &'a SessionKey, at: Timestamp) -> ();
+    fn fast_forward(key: &'a SessionKey, to: u64, at: Timestamp) -> Snapshot;
+    fn record_proof(key: &'a SessionKey, proof: &'a Proof) -> Snapshot;
+    fn put_claims(key: &'a SessionKey, claims: &'a str, at: Timestamp) -> Snapshot;
+    fn revoke(what: &'a Revoke, at: Timestamp) -> Vec<SessionId>;
+    fn mark_stale(scope: &'a StaleScope, at: Timestamp) -> ();
+    fn list(subject: &'a Subject, now: Timestamp) -> Vec<SessionRecord>;
+    fn run_id() -> RunId;
+    fn rotate_run_id() -> RunId;
+    fn feed(from: &'a FeedFrom) -> FeedBatch;
+}

@@ -1,0 +1,258 @@
+//! The embedded store: sessions live and die with the process, as the plain design wants it. A
+//! restart is a new run, and ends every session.
+
+mod feed;
+mod shard;
+
+use std::{
+    fmt,
+    hash::{BuildHasher as _, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use self::{feed::Feed, shard::Shard};
+use super::{
+    Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Proof, Revoke, SessionKey, SessionRecord,
+    SessionStore, Snapshot, StaleScope, StoreError, Subject,
+};
+use crate::{
+    id::{EntropyError, RunId, SessionId},
+    protocol::Advance,
+    time::Timestamp,
+};
+
+/// A subject's sessions all live in one shard. Many shards keep each small, so that sweeping one
+/// never holds up a request for long.
+const SHARDS: usize = 1024;
+
+/// Keeps sessions in this process's memory.
+///
+/// Clones share their sessions. Expired sessions are swept as new ones are created, a small part
+/// at a time; at the [capacity](Self::with_capacity), sign-in fails with [`StoreError::Full`]
+/// rather than ending somebody else's session.
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Inner>);
+
+struct Inner {
+    run: AtomicU64,
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    len: AtomicUsize,
+    capacity: usize,
+    feed: Feed,
+}
+
+impl MemoryStore {
+    /// An empty store for at most a million sessions, with a new run ID.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if the operating system has no random bytes to give.
+    pub fn new() -> Result<Self, EntropyError> {
+        Self::with_capacity(1_000_000)
+    }
+
+    /// An empty store for at most `capacity` sessions, ended but not yet expired ones included.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if the operating system has no random bytes to give.
+    pub fn with_capacity(capacity: usize) -> Result<Self, EntropyError> {
+        Ok(Self(Arc::new(Inner {
+            run: AtomicU64::new(RunId::random()?.as_u64()),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            len: AtomicUsize::new(0),
+            capacity,
+            feed: Feed::new(),
+        })))
+    }
+
+    /// How many sessions it holds, ended but not yet swept ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, subject: &Subject) -> MutexGuard<'_, Shard> {
+        let hash = self.0.hasher.hash_one(subject);
+        // INVARIANT: the index is below the number of shards.
+        #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "see the invariant")]
+        let shard = &self.0.shards[hash as usize % SHARDS];
+        // A panic while it was held cannot have left half a write: every change is one assignment.
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) -> RunId {
+        // INVARIANT: only numbers of run IDs are ever stored.
+        #[expect(clippy::expect_used, reason = "see the invariant")]
+        RunId::from_u64(self.0.run.load(Ordering::SeqCst)).expect("a run ID")
+    }
+
+    /// Applies `change` to a record under its shard's lock.
+    fn change(&self, key: &SessionKey, change: impl FnOnce(&mut SessionRecord) -> bool) -> Snapshot {
+        let mut shard = self.shard(&key.subject);
+        let record = shard.get_mut(key);
+        let (applied, record) = match record {
+            Some(record) => (change(record), Some(record.clone())),
+            None => (false, None),
+        };
+        Snapshot { run: self.run(), record, applied }
+    }
+
+    fn publish(&self, ended: &[SessionId], at: Timestamp) {
+        self.0.feed.publish(ended.iter().copied().map(FeedEvent::Revoked), at);
+    }
+}
+
+impl SessionStore for MemoryStore {
+    fn run_id_now(&self) -> Option<RunId> {
+        Some(self.run())
+    }
+
+    async fn create(
+        &self,
+        subject: &Subject,
+        record: &SessionRecord,
+        cap: Option<Cap>,
+    ) -> Result<(RunId, Vec<SessionId>), CreateError> {
+        let now = record.family.created_at;
+        let mut shard = self.shard(subject);
+        let swept = shard.sweep(now);
+        self.0.len.fetch_sub(swept, Ordering::Relaxed);
+        if shard.contains(subject, &record.id) {
+            return Err(CreateError::Exists);
+        }
+        let mut ended = Vec::new();
+        if let Some(Cap { limit, overflow }) = cap {
+            let live = shard.live(subject, now);
+            let excess = (live.len() + 1).saturating_sub(limit.max(1));
+            match overflow {
+                Overflow::Refuse if excess > 0 => return Err(CreateError::TooMany),
+                Overflow::Refuse => {}
+                Overflow::EndOldest => ended.extend(live.iter().take(excess).map(|record| record.id)),
+            }
+        }
+        // Counted before it is there, so that racing sign-ins cannot exceed the capacity.
+        if self.0.len.fetch_add(1, Ordering::Relaxed) >= self.0.capacity {
+            self.0.len.fetch_sub(1, Ordering::Relaxed);
+            return Err(StoreError::Full.into());
+        }
+        shard.revoke(subject, |old| ended.contains(&old.id));
+        shard.insert(subject, record.clone());
+        let run = self.run();
+        drop(shard);
+        self.publish(&ended, now);
+        Ok((run, ended))
+    }
+
+    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
+        Ok(self.change(key, |record| record.family.advance(advance)))
+    }
+
+    async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
+        Ok(self.change(key, |_| false))
+    }
+
+    async fn confirm(&self, key: &SessionKey, generation: u64, at: Timestamp) -> Result<(), StoreError> {
+        self.change(key, |record| record.family.confirm(generation, at));
+        Ok(())
+    }
+
+    async fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
+        self.change(key, |record| record.family.touch(at));
+        Ok(())
+    }
+
+    async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
+        Ok(self.change(key, |record| record.family.fast_forward(to, at)))
+    }
+
+    async fn record_proof(&self, key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError> {
+        Ok(self.change(key, |record| {
+            let live = record.family.is_live(proof.at);
+            if live {
+                record.proof = Some(proof.clone());
+            }
+            live
+        }))
+    }
+
+    async fn put_claims(
+        &self,
+        key: &SessionKey,
+        claims: &str,
+        at: Timestamp,
+    ) -> Result<Snapshot, StoreError> {
+        let snapshot = self.change(key, |record| {
+            let live = record.family.is_live(at);
+            if live {
+                record.claims = claims.into();
+            }
+            live
+        });
+        if snapshot.applied {
+            self.0.feed.publish([FeedEvent::SessionStale(key.id, at)], at);
+        }
+        Ok(snapshot)
+    }
+
+    async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+        let ended = match what {
+            Revoke::Session(key) => {
+                self.shard(&key.subject).revoke(&key.subject, |record| record.id == key.id)
+            }
+            Revoke::Subject { subject, before, except } => self.shard(subject).revoke(subject, |record| {
+                Some(record.id) != *except && before.is_none_or(|before| record.family.created_at < before)
+            }),
+        };
+        self.publish(&ended, at);
+        Ok(ended)
+    }
+
+    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
+        let event = match scope {
+            StaleScope::Session(key) => FeedEvent::SessionStale(key.id, at),
+            StaleScope::Subject(subject) => FeedEvent::SubjectStale(subject.clone(), at),
+        };
+        self.0.feed.publish([event], at);
+        Ok(())
+    }
+
+    async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
+        Ok(self.shard(subject).live(subject, now).into_iter().cloned().collect())
+    }
+
+    async fn run_id(&self) -> Result<RunId, StoreError> {
+        Ok(self.run())
+    }
+
+    async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
+        let run = RunId::random()?;
+        self.0.run.store(run.as_u64(), Ordering::SeqCst);
+        for shard in &self.0.shards {
+            let gone = shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.0.len.fetch_sub(gone, Ordering::Relaxed);
+        }
+        self.0.feed.publish([FeedEvent::Run(run)], Timestamp::EPOCH);
+        Ok(run)
+    }
+
+    async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+        let (events, position, gap) = self.0.feed.read(from).await;
+        Ok(FeedBatch { events, position, run: self.run(), gap })
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! Where sessions are kept: a handful of atomic operations and a feed of revocations.
+//!
+//! A store compares and writes; it judges nothing. Conditions come as data ([`Advance`]), and what
+//! an operation means for a record is what the methods of [`Family`] do to it. Anyone can write a
+//! store: implement [`SessionStore`] and run the `conformance` suite (a feature of this crate)
+//! against it.
+//!
+//! [`Family`]: crate::protocol::Family
+
+mod dynamic;
+mod error;
+mod feed;
+mod memory;
+mod record;
+
+pub(crate) use self::dynamic::DynStore;
+pub use self::{
+    error::{CreateError, StoreError},
+    feed::{FeedBatch, FeedEvent, FeedFrom, FeedPosition},
+    memory::MemoryStore,
+    record::{Cap, Overflow, Proof, Revoke, SessionKey, SessionRecord, Snapshot, StaleScope, Subject},
+};
+
+use std::fmt;
+
+use crate::{
+    id::{RunId, SessionId},
+    protocol::Advance,
+    time::Timestamp,
+};
+
+/// What a store can do beyond the operations every store has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// It has a [feed](SessionStore::feed). Without one, every request asks the store.
+    pub feed: bool,
+    /// It can [list](SessionStore::list) a subject's sessions, and revoke them together.
+    pub listing: bool,
+}
+
+impl Capabilities {
+    /// Everything.
+    pub const ALL: Self = Self { feed: true, listing: true };
+    /// Neither a feed nor listing.
+    pub const NONE: Self = Self { feed: false, listing: false };
+}
+
+/// A store of session records.
+///
+/// # Contract
+/// - Every operation is atomic, and takes effect even if its caller stops waiting, or not at all.
+/// - No operation revives a revoked, expired or missing session.
+/// - A revoked session's record is kept (its claims need not be) until its absolute limit, so that
+///   it is told from one that never was.
+/// - Errors mean that nothing is known: the operation may or may not have taken effect.
+///
+/// The engine gives every call a deadline; a store needs none of its own. Implement the methods as
+/// `async fn`.
+pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
+    /// What this store can do. Default: everything.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::ALL
+    }
+
+    /// The run ID, if it can be told without waiting: only for stores in this process.
+    fn run_id_now(&self) -> Option<RunId> {
+        None
+    }
+
+    /// Adds a session of `subject`. Answers with the run it belongs to, and with the sessions that
+    /// `cap` ended for it, atomically.
+    ///
+    /// # Errors
+    /// [`CreateError::Exists`] if there is, or was, a session with this id;
+    /// [`CreateError::TooMany`] if `cap` says to refuse.
+    fn create(
+        &self,
+        subject: &Subject,
+        record: &SessionRecord,
+        cap: Option<Cap>,
+    ) -> impl Future<Output = Result<(RunId, Vec<SessionId>), CreateError>> + Send;
+
+    /// [`Family::advance`](crate::protocol::Family::advance), by compare-and-set. Winner and loser
+    /// get the record as it then is.
+    fn advance(
+        &self,
+        key: &SessionKey,
+        advance: &Advance,
+    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+
+    /// The record as it is.
+    fn get(&self, key: &SessionKey) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+
+    /// [`Family::confirm`](crate::protocol::Family::confirm).
+    fn confirm(
+        &self,
+        key: &SessionKey,
+        generation: u64,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// [`Family::touch`](crate::protocol::Family::touch).
+    fn touch(&self, key: &SessionKey, at: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// [`Family::fast_forward`](crate::protocol::Family::fast_forward), by compare-and-set.
+    fn fast_forward(
+        &self,
+        key: &SessionKey,
+        to: u64,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+
+    /// Records a later proof of sign-in, if the session is live. Answers with the record.
+    fn record_proof(
+        &self,
+        key: &SessionKey,
+        proof: &Proof,
+    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+
+    /// Replaces the claims (JSON) that the next tokens are minted from, if the session is live, and
+    /// marks it stale. Answers with the record.
+    fn put_claims(
+        &self,
+        key: &SessionKey,
+        claims: &str,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+
+    /// Ends sessions, finally; ending what has ended is no error. Answers with those that this
+    /// call ended.
+    fn revoke(
+        &self,
+        what: &Revoke,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Vec<SessionId>, StoreError>> + Send;
+
+    /// Has every access token of the scope that was minted before renewed at its next use. Ends no
+    /// session.
+    fn mark_stale(
+        &self,
+        scope: &StaleScope,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The live sessions of a subject, oldest first.
+    fn list(
+        &self,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<SessionRecord>, StoreError>> + Send;
+
+    /// The run ID.
+    fn run_id(&self) -> impl Future<Output = Result<RunId, StoreError>> + Send;
+
+    /// Draws a new run ID, which ends every session at once. Answers with it.
+    fn rotate_run_id(&self) -> impl Future<Output = Result<RunId, StoreError>> + Send;
+
+    /// The revocations and stale marks since `from`. Waits until there is one, or for as long as
+    /// suits the store; the caller asks again from where the batch ends. Stopping to wait loses
+    /// nothing.
+    fn feed(&self, from: &FeedFrom) -> impl Future<Output = Result<FeedBatch, StoreError>> + Send;
+}

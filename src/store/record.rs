@@ -1,0 +1,124 @@
+//! What a store keeps, and what it is asked with.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{RunId, SessionId},
+    protocol::Family,
+    time::Timestamp,
+};
+
+/// Whose sessions: a user of one realm. Subjects of different realms have nothing in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The realm.
+    pub realm: Arc<str>,
+    /// The user (`sub`), a string of the application's.
+    pub name: Arc<str>,
+}
+
+/// Names a session to a store: the subject too, so that all a subject has can live in one place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    /// Whose it is.
+    pub subject: Subject,
+    /// Which one.
+    pub id: SessionId,
+}
+
+/// What a store keeps of one session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// Which one.
+    pub id: SessionId,
+    /// Where its refresh token stands, and how long it lives.
+    pub family: Family,
+    /// The claims to mint from, as JSON; `null` for none.
+    pub claims: Arc<str>,
+    /// How the subject proved who it is at sign-in (`amr` of RFC 8176), as the application says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// A later proof of sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// Where it was opened from, as the application says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Arc<str>>,
+    /// Whether its cookies outlive the browser ("remember me").
+    #[serde(default)]
+    pub persistent: bool,
+}
+
+impl SessionRecord {
+    /// The methods of the sign-in and of the later proof, each once.
+    pub(crate) fn all_methods(&self) -> impl Iterator<Item = &str> {
+        let later = self.proof.iter().flat_map(|proof| &proof.methods);
+        self.methods.iter().chain(later.filter(|method| !self.methods.contains(method))).map(String::as_str)
+    }
+}
+
+/// A proof of sign-in after the first one: for step-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// When.
+    pub at: Timestamp,
+    /// By which methods (`amr` of RFC 8176).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+}
+
+/// A record as it is after an operation, and the store's run ID with it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The store's run ID. A session of another run has ended.
+    pub run: RunId,
+    /// The record; none if the store knows no such session.
+    pub record: Option<SessionRecord>,
+    /// Whether this operation changed the record.
+    pub applied: bool,
+}
+
+/// Which sessions to end. Everything at once is ended by a new run ID.
+#[derive(Clone, Debug)]
+pub enum Revoke {
+    /// One.
+    Session(SessionKey),
+    /// Those of a subject.
+    Subject {
+        /// Whose.
+        subject: Subject,
+        /// Only those that began before this; all, if none.
+        before: Option<Timestamp>,
+        /// But not this one.
+        except: Option<SessionId>,
+    },
+}
+
+/// Whose access tokens to renew at their next use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StaleScope {
+    /// One session's.
+    Session(SessionKey),
+    /// Those of all sessions of a subject.
+    Subject(Subject),
+}
+
+/// How many live sessions a subject may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// At most this many, the new one included.
+    pub limit: usize,
+    /// What happens to one more.
+    pub overflow: Overflow,
+}
+
+/// What happens when a subject signs in once too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The new sign-in is refused.
+    Refuse,
+    /// The oldest sessions end.
+    EndOldest,
+}

@@ -1,0 +1,139 @@
+//! Access tokens: who is calling, since when, and the application's claims.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use super::{
+    InvalidToken, MintError, Tokens, json,
+    jws::{self, Kind},
+};
+use crate::{
+    id::{RunId, SessionId},
+    time::{Timestamp, millis},
+};
+
+/// What an access token is minted from. Times are rounded to whole seconds on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccessToken<'a> {
+    pub(crate) subject: &'a str,
+    pub(crate) session: SessionId,
+    pub(crate) generation: u64,
+    pub(crate) run: RunId,
+    pub(crate) issued: Timestamp,
+    /// The session's absolute limit, which no token outlives.
+    pub(crate) limit: Timestamp,
+    pub(crate) auth_time: Timestamp,
+    pub(crate) proof_at: Option<Timestamp>,
+    pub(crate) methods: &'a [String],
+    /// The application's claims as JSON.
+    pub(crate) claims: &'a RawValue,
+}
+
+/// What a verified access token says.
+#[derive(Debug)]
+pub(crate) struct AccessClaims<C> {
+    pub(crate) subject: String,
+    pub(crate) session: SessionId,
+    pub(crate) generation: u64,
+    pub(crate) run: RunId,
+    pub(crate) issued: Timestamp,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) expires: Timestamp,
+    pub(crate) auth_time: Timestamp,
+    pub(crate) proof_at: Option<Timestamp>,
+    pub(crate) methods: Vec<String>,
+    pub(crate) claims: C,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    iss: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    aud: Cow<'a, str>,
+    #[serde(borrow)]
+    sub: Cow<'a, str>,
+    sid: SessionId,
+    r#gen: u64,
+    run: RunId,
+    iat: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<u64>,
+    exp: u64,
+    auth_time: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    amr: Cow<'a, [String]>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    ext: Option<&'a RawValue>,
+}
+
+impl Tokens {
+    /// When an access token minted at `issued` ends: rounded up to a second, but never past the
+    /// session's `limit`.
+    pub(crate) fn access_expiry(&self, issued: Timestamp, limit: Timestamp) -> Timestamp {
+        let rounded_up = (issued + self.access_ttl).as_secs_ceil();
+        Timestamp::from_secs(rounded_up.min(limit.as_secs()))
+    }
+
+    pub(crate) fn mint_access(&self, token: &AccessToken<'_>) -> Result<String, MintError> {
+        let wire = Wire {
+            iss: self.issuer.as_deref().map(Cow::Borrowed),
+            aud: Cow::Borrowed(&self.audience),
+            sub: Cow::Borrowed(token.subject),
+            sid: token.session,
+            r#gen: token.generation,
+            run: token.run,
+            iat: token.issued.as_secs(),
+            nbf: None,
+            exp: self.access_expiry(token.issued, token.limit).as_secs(),
+            auth_time: token.auth_time.as_secs(),
+            proof_at: token.proof_at.map(Timestamp::as_secs),
+            amr: Cow::Borrowed(token.methods),
+            ext: Some(token.claims).filter(|claims| claims.get() != "null"),
+        };
+        jws::mint(&self.ring, Kind::Access, &wire)
+    }
+
+    pub(crate) fn verify_access<C: DeserializeOwned>(
+        &self,
+        token: &[u8],
+    ) -> Result<AccessClaims<C>, InvalidToken> {
+        jws::verify(&self.ring, Kind::Access, token, |payload| self.read_access(payload))
+    }
+
+    fn read_access<C: DeserializeOwned>(&self, payload: &[u8]) -> Result<AccessClaims<C>, InvalidToken> {
+        let wire: Wire<'_> = serde_json::from_slice(payload).map_err(|_| InvalidToken::Claims)?;
+        if *wire.aud != *self.audience
+            || self.issuer.as_deref().is_some_and(|ours| wire.iss.as_deref() != Some(ours))
+        {
+            return Err(InvalidToken::Audience);
+        }
+        // No key holder may mint a token that lives longer than this service would let it.
+        let longest = millis(self.access_ttl).div_ceil(1000).saturating_add(1);
+        if wire.exp.saturating_sub(wire.iat) > longest {
+            return Err(InvalidToken::Claims);
+        }
+        let ext = wire.ext.map_or("null", RawValue::get);
+        if ext.starts_with(['{', '[']) && !json::members_are_unique(ext) {
+            return Err(InvalidToken::Claims);
+        }
+        Ok(AccessClaims {
+            subject: wire.sub.into_owned(),
+            session: wire.sid,
+            generation: wire.r#gen,
+            run: wire.run,
+            issued: Timestamp::from_secs(wire.iat),
+            not_before: wire.nbf.map(Timestamp::from_secs),
+            expires: Timestamp::from_secs(wire.exp),
+            auth_time: Timestamp::from_secs(wire.auth_time),
+            proof_at: wire.proof_at.map(Timestamp::from_secs),
+            methods: wire.amr.into_owned(),
+            claims: serde_json::from_str(ext).map_err(|_| InvalidToken::Claims)?,
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! Compact JWS (RFC 7515), as strict as a format can be whose every token we mint ourselves.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::keyring::{Key, Keyring};
+
+/// The longest token that is looked at, in bytes.
+const LONGEST_ACCEPTED: usize = 4096;
+/// The longest signature of any algorithm here, in bytes.
+const LONGEST_SIGNATURE: usize = 64;
+
+/// The two kinds of token. They never pass for each other: `typ`, key and claims all differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// RFC 9068, section 2.1.
+    Access,
+    Refresh,
+}
+
+impl Kind {
+    const fn typ(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Refresh => "rt+jwt",
+        }
+    }
+}
+
+/// Why a token was not accepted. For operators: whoever sent it gets one answer for all of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidToken {
+    /// Longer than 4096 bytes.
+    #[error("too long")]
+    TooLong,
+    /// Not three parts of canonical base64url.
+    #[error("malformed")]
+    Malformed,
+    /// The header has other members than `alg`, `kid` and `typ`, or another `typ` or `alg`.
+    #[error("unacceptable header")]
+    Header,
+    /// No key of the ring has this `kid`.
+    #[error("unknown key")]
+    UnknownKey,
+    /// The signature does not fit.
+    #[error("wrong signature")]
+    Signature,
+    /// A claim is missing, has the wrong type, is unknown or comes twice.
+    #[error("unacceptable claims")]
+    Claims,
+    /// It is for somebody else, or from somebody else.
+    #[error("other audience or issuer")]
+    Audience,
+}
+
+/// Why a token could not be minted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MintError {
+    /// It would have this many bytes, and browsers would drop its cookie. The limit is 3072.
+    #[error("the token would have {0} bytes, more than the 3072 that are sure to fit into a cookie")]
+    TooLong(usize),
+    /// The claims cannot be written as JSON.
+    #[error("the claims cannot be written as JSON")]
+    Claims,
+    /// The key cannot sign; it is for verification only, or its backend failed.
+    #[error("the key could not sign")]
+    Signing,
+}
+
+/// The encoded header of a key's tokens, with its dot.
+pub(super) fn header(algorithm: &str, kid: &str, kind: Kind) -> String {
+    // INVARIANT: `kid` is base64url (see `Key`), so nothing here needs escaping.
+    let json = format!(r#"{{"alg":"{algorithm}","kid":"{kid}","typ":"{}"}}"#, kind.typ());
+    let mut header = URL_SAFE_NO_PAD.encode(json);
+    header.push('.');
+    header
+}
+
+/// Signs `claims` with the ring's first key.
+pub(super) fn mint<T: Serialize>(ring: &Keyring, kind: Kind, claims: &T) -> Result<String, MintError> {
+    let key = ring.signer();
+    let json = serde_json::to_vec(claims).map_err(|_| MintError::Claims)?;
+    let mut token = String::with_capacity(key.header(kind).len() + json.len().div_ceil(3) * 4 + 88);
+    token.push_str(key.header(kind));
+    URL_SAFE_NO_PAD.encode_string(&json, &mut token);
+    let signature = key.sign(kind, token.as_bytes())?;
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+    Ok(token)
+}
+
+/// Verifies `token` and hands its payload to `read`. Nothing in it is used before its signature
+/// has proved good (RFC 8725, section 3.3).
+pub(super) fn verify<R>(
+    ring: &Keyring,
+    kind: Kind,
+    token: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<R, InvalidToken>,
+) -> Result<R, InvalidToken> {
+    if token.len() > LONGEST_ACCEPTED {
+        return Err(InvalidToken::TooLong);
+    }
+    let dot = |part: &[u8]| part.iter().rposition(|b| *b == b'.').ok_or(InvalidToken::Malformed);
+    let (message, signature) = token.split_at(dot(token)?);
+    let (head, payload) = message.split_at(dot(message)?);
+    let (payload, signature) = match (payload, signature) {
+        ([b'.', payload @ ..], [b'.', signature @ ..]) => (payload, signature),
+        _ => return Err(InvalidToken::Malformed),
+    };
+
+    let key = find_key(ring, kind, head)?;
+    let mut signature_buffer = [0; LONGEST_SIGNATURE];
+    if !key.verify(kind, message, decode(signature, &mut signature_buffer)?) {
+        return Err(InvalidToken::Signature);
+    }
+    let mut payload_buffer = [0; LONGEST_ACCEPTED / 4 * 3];
+    read(decode(payload, &mut payload_buffer)?)
+}
+
+/// The `kid` picks the key, and the key fixes the algorithm. Tokens come with the very header
+/// that the key writes; another spelling of the same three members is read, anything else is not:
+/// no `crit`, `b64`, `zip`, `enc`, `cty` and no keys or addresses of keys.
+fn find_key<'r>(ring: &'r Keyring, kind: Kind, head: &[u8]) -> Result<&'r Key, InvalidToken> {
+    let ours = |key: &&Key| key.header(kind).as_bytes().strip_suffix(b".") == Some(head);
+    if let Some(key) = ring.keys().find(ours) {
+        return Ok(key);
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Header<'a> {
+        #[serde(borrow)]
+        alg: std::borrow::Cow<'a, str>,
+        #[serde(borrow)]
+        kid: std::borrow::Cow<'a, str>,
+        #[serde(borrow)]
+        typ: std::borrow::Cow<'a, str>,
+    }
+
+    let mut buffer = [0; 384];
+    let json = decode(head, &mut buffer)?;
+    let header: Header<'_> = serde_json::from_slice(json).map_err(|_| InvalidToken::Header)?;
+    if header.typ != kind.typ() {
+        return Err(InvalidToken::Header);
+    }
+    let key = ring.keys().find(|key| key.kid() == header.kid).ok_or(InvalidToken::UnknownKey)?;
+    if header.alg != key.algorithm(kind) {
+        return Err(InvalidToken::Header);
+    }
+    Ok(key)
+}
+
+/// Canonical base64url only: no padding, no stray bits, no other characters.
+fn decode<'b>(text: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8], InvalidToken> {
+    let len = URL_SAFE_NO_PAD.decode_slice(text, buffer).map_err(|_| InvalidToken::Malformed)?;
+    buffer.get(..len).ok_or(InvalidToken::Malformed)
+}
+
+/// Reads claims: their types exact, no member twice, none unknown.
+pub(super) fn claims<T: DeserializeOwned>(json: &[u8]) -> Result<T, InvalidToken> {
+    serde_json::from_slice(json).map_err(|_| InvalidToken::Claims)
+}

@@ -1,0 +1,229 @@
+//! The keys: one signs, the others verify until they are retired.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    MintError,
+    jws::{self, Kind},
+    secret::{self, MacKey},
+};
+
+/// Why a key is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// An HMAC secret of this many bytes; it must have at least 32 (RFC 7518, section 3.2).
+    #[error("an HS256 secret must have at least 32 bytes, but this one has {0}")]
+    TooShort(usize),
+    /// A PEM, DER, JWK or SSH key file was given as an HMAC secret.
+    #[error("this looks like a key file, not like a secret: use the constructor for its kind of key")]
+    LooksLikeKeyFile,
+    /// An HMAC secret that is an example, a pattern or nearly constant.
+    #[error("this secret can be guessed: take 32 random bytes")]
+    Weak,
+    /// The key is not of this kind, or not in PKCS#8 or SPKI form.
+    #[error("not a {0} key in PKCS#8 PEM form")]
+    WrongKind(&'static str),
+    /// A key's name must be 1 to 64 characters of `A-Z a-z 0-9 - _`.
+    #[error("{0:?} cannot be a key's name: 1 to 64 characters of A-Z a-z 0-9 - _")]
+    BadName(String),
+    /// Two different keys have this name.
+    #[error("two keys have the name {0:?}")]
+    DuplicateName(String),
+}
+
+/// The keys of a service: the first signs, all verify.
+///
+/// To change keys without signing anyone out, put the new one first and keep the old one:
+///
+/// ```
+/// # fn main() -> Result<(), tower_sliding_sessions::KeyError> {
+/// use tower_sliding_sessions::Keyring;
+/// # let new_secret = b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE";
+/// # let old_secret = b"9bXc1Vd7Zm0Qw4Er6Ty8Ui2Op5As3DfG";
+/// let keys = Keyring::hs256(new_secret)?.and_verify(Keyring::hs256(old_secret)?)?;
+/// # Ok(()) }
+/// ```
+///
+/// Retire the old key no sooner than one absolute timeout after it stopped signing: an idle
+/// session keeps its old refresh token until it rotates. To end every session that a leaked key
+/// signed, drop it at once.
+#[derive(Clone)]
+pub struct Keyring(Arc<[Key]>);
+
+impl Keyring {
+    /// HMAC-SHA256 with a secret of at least 32 random bytes.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the secret is short, weak, or a key file.
+    pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        let secret = secret.as_ref();
+        secret::check(secret)?;
+        let kid = secret::key_id(secret)?;
+        let access = AccessKey::Hs256(MacKey::new(secret)?);
+        Ok(Self::of(Key::new(kid, access, MacKey::for_refresh(secret)?)))
+    }
+
+    /// Ed25519 (`EdDSA`, RFC 8037) with a private key in PKCS#8 PEM form.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongKind`] if it is not one.
+    #[cfg(feature = "asymmetric")]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
+    pub fn ed25519_pem(private_key: &str) -> Result<Self, KeyError> {
+        Self::asymmetric(super::asymmetric::KeyPair::ed25519(private_key)?)
+    }
+
+    /// ES256 (ECDSA on P-256 with SHA-256, RFC 7518) with a private key in PKCS#8 PEM form.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongKind`] if it is not one.
+    #[cfg(feature = "asymmetric")]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
+    pub fn es256_pem(private_key: &str) -> Result<Self, KeyError> {
+        Self::asymmetric(super::asymmetric::KeyPair::es256(private_key)?)
+    }
+
+    #[cfg(feature = "asymmetric")]
+    fn asymmetric(pair: super::asymmetric::KeyPair) -> Result<Self, KeyError> {
+        let (kid, refresh) = (secret::key_id(pair.secret())?, MacKey::for_refresh(pair.secret())?);
+        Ok(Self::of(Key::new(kid, AccessKey::Asymmetric(pair), refresh)))
+    }
+
+    /// Names the signing key, for `kid`. Default: derived from the key, which tells nothing of it.
+    ///
+    /// # Errors
+    /// [`KeyError::BadName`] unless it is 1 to 64 characters of `A-Z a-z 0-9 - _`.
+    pub fn with_kid(self, kid: &str) -> Result<Self, KeyError> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !(1..=64).contains(&kid.len()) || !kid.bytes().all(allowed) {
+            return Err(KeyError::BadName(kid.to_owned()));
+        }
+        let named = |key: &Key| Key::new(kid.to_owned(), key.access.clone(), key.refresh.clone());
+        let rest = self.0.iter().skip(1).cloned();
+        Ok(Self(std::iter::once(named(self.signer())).chain(rest).collect()))
+    }
+
+    /// Adds the keys of `others` for verification only.
+    ///
+    /// # Errors
+    /// [`KeyError::DuplicateName`] if one of them has the name of a key that is here already.
+    pub fn and_verify(self, others: Self) -> Result<Self, KeyError> {
+        for other in others.keys() {
+            if self.keys().any(|key| key.kid == other.kid) {
+                return Err(KeyError::DuplicateName(other.kid.clone()));
+            }
+        }
+        Ok(Self(self.0.iter().chain(others.0.iter()).cloned().collect()))
+    }
+
+    fn of(key: Key) -> Self {
+        Self(Arc::new([key]))
+    }
+
+    #[expect(clippy::expect_used, reason = "see the invariant")]
+    pub(super) fn signer(&self) -> &Key {
+        // INVARIANT: every constructor makes a ring of one key, and keys are only ever added.
+        self.0.first().expect("a ring has a key")
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.0.iter()
+    }
+}
+
+/// Shows the names of the keys, and nothing else of them.
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys().map(Key::kid)).finish()
+    }
+}
+
+/// One key: what it signs access tokens with, and what is derived from it for refresh tokens.
+#[derive(Clone)]
+pub(super) struct Key {
+    kid: String,
+    access: AccessKey,
+    refresh: MacKey,
+    access_header: String,
+    refresh_header: String,
+}
+
+#[derive(Clone)]
+enum AccessKey {
+    Hs256(MacKey),
+    #[cfg(feature = "asymmetric")]
+    Asymmetric(super::asymmetric::KeyPair),
+}
+
+impl AccessKey {
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Hs256(_) => "HS256",
+            #[cfg(feature = "asymmetric")]
+            Self::Asymmetric(pair) => pair.algorithm(),
+        }
+    }
+}
+
+impl Key {
+    fn new(kid: String, access: AccessKey, refresh: MacKey) -> Self {
+        let access_header = jws::header(access.algorithm(), &kid, Kind::Access);
+        let refresh_header = jws::header("HS256", &kid, Kind::Refresh);
+        Self { kid, access, refresh, access_header, refresh_header }
+    }
+
+    pub(super) fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The encoded header of this key's tokens, with its dot.
+    pub(super) fn header(&self, kind: Kind) -> &str {
+        match kind {
+            Kind::Access => &self.access_header,
+            Kind::Refresh => &self.refresh_header,
+        }
+    }
+
+    pub(super) fn algorithm(&self, kind: Kind) -> &'static str {
+        match kind {
+            Kind::Access => self.access.algorithm(),
+            Kind::Refresh => "HS256",
+        }
+    }
+
+    pub(super) fn sign(&self, kind: Kind, message: &[u8]) -> Result<Signature, MintError> {
+        match (kind, &self.access) {
+            (Kind::Refresh, _) => Ok(Signature::Mac(self.refresh.sign(message))),
+            (Kind::Access, AccessKey::Hs256(key)) => Ok(Signature::Mac(key.sign(message))),
+            #[cfg(feature = "asymmetric")]
+            (Kind::Access, AccessKey::Asymmetric(pair)) => pair.sign(message).map(Signature::Long),
+        }
+    }
+
+    pub(super) fn verify(&self, kind: Kind, message: &[u8], signature: &[u8]) -> bool {
+        match (kind, &self.access) {
+            (Kind::Refresh, _) => self.refresh.verify(message, signature),
+            (Kind::Access, AccessKey::Hs256(key)) => key.verify(message, signature),
+            #[cfg(feature = "asymmetric")]
+            (Kind::Access, AccessKey::Asymmetric(pair)) => pair.verify(message, signature),
+        }
+    }
+}
+
+/// A signature's bytes.
+pub(super) enum Signature {
+    Mac([u8; 32]),
+    #[cfg(feature = "asymmetric")]
+    Long(Vec<u8>),
+}
+
+impl AsRef<[u8]> for Signature {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Mac(bytes) => bytes,
+            #[cfg(feature = "asymmetric")]
+            Self::Long(bytes) => bytes,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Access and refresh tokens: how they are minted, and what a verified one says.
+//!
+//! A verified token can only come from here. Whether it is in time is for the protocol to judge:
+//! "expired" is a state of a good token, not an error.
+
+mod access;
+#[cfg(feature = "asymmetric")]
+mod asymmetric;
+mod json;
+mod jws;
+mod keyring;
+mod refresh;
+mod secret;
+
+pub(crate) use self::{
+    access::{AccessClaims, AccessToken},
+    refresh::RefreshClaims,
+};
+pub use self::{
+    jws::{InvalidToken, MintError},
+    keyring::{KeyError, Keyring},
+};
+
+use std::{sync::Arc, time::Duration};
+
+/// Mints and verifies the tokens of one realm.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    ring: Keyring,
+    realm: Arc<str>,
+    audience: Arc<str>,
+    issuer: Option<Arc<str>>,
+    access_ttl: Duration,
+}
+
+impl Tokens {
+    pub(crate) fn new(ring: Keyring, realm: Arc<str>, access_ttl: Duration) -> Self {
+        Self { ring, audience: realm.clone(), realm, issuer: None, access_ttl }
+    }
+
+    pub(crate) fn with_audience(self, audience: Arc<str>) -> Self {
+        Self { audience, ..self }
+    }
+
+    pub(crate) fn with_issuer(self, issuer: Arc<str>) -> Self {
+        Self { issuer: Some(issuer), ..self }
+    }
+
+    pub(crate) fn with_keys(&self, ring: Keyring) -> Self {
+        Self { ring, ..self.clone() }
+    }
+}

@@ -1,0 +1,77 @@
+//! Refresh tokens: which session, and which generation of it. Nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    InvalidToken, MintError, Tokens,
+    jws::{self, Kind},
+};
+use crate::{
+    id::{RunId, SessionId},
+    protocol::Family,
+    time::Timestamp,
+};
+
+/// What a refresh token says. It is a pure function of these and the signing key, so that every
+/// instance mints the very same one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefreshClaims {
+    pub(crate) subject: String,
+    pub(crate) session: SessionId,
+    pub(crate) generation: u64,
+    pub(crate) run: RunId,
+    /// When the session began.
+    pub(crate) began: Timestamp,
+    /// The session's absolute limit, rounded down.
+    pub(crate) limit: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    aud: String,
+    sub: String,
+    sid: SessionId,
+    r#gen: u64,
+    run: RunId,
+    iat: u64,
+    exp: u64,
+}
+
+impl RefreshClaims {
+    /// The claims of a session's current generation.
+    pub(crate) fn of(subject: &str, session: SessionId, family: &Family, run: RunId) -> Self {
+        let Family { generation, created_at: began, absolute_deadline: limit, .. } = *family;
+        Self { subject: subject.to_owned(), session, generation, run, began, limit }
+    }
+}
+
+impl Tokens {
+    pub(crate) fn mint_refresh(&self, claims: &RefreshClaims) -> Result<String, MintError> {
+        let wire = Wire {
+            aud: self.realm.as_ref().to_owned(),
+            sub: claims.subject.clone(),
+            sid: claims.session,
+            r#gen: claims.generation,
+            run: claims.run,
+            iat: claims.began.as_secs(),
+            exp: claims.limit.as_secs(),
+        };
+        jws::mint(&self.ring, Kind::Refresh, &wire)
+    }
+
+    pub(crate) fn verify_refresh(&self, token: &[u8]) -> Result<RefreshClaims, InvalidToken> {
+        let wire: Wire = jws::verify(&self.ring, Kind::Refresh, token, jws::claims)?;
+        if wire.aud != *self.realm {
+            return Err(InvalidToken::Audience);
+        }
+        Ok(RefreshClaims {
+            subject: wire.sub,
+            session: wire.sid,
+            generation: wire.r#gen,
+            run: wire.run,
+            began: Timestamp::from_secs(wire.iat),
+            limit: Timestamp::from_secs(wire.exp),
+        })
+    }
+}
