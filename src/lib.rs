@@ -33,7 +33,7 @@ pub use self::{
         ProblemJson, RedirectToLogin, Reject, Rejection, RejectionKind, RequestHead, Require, RequireFuture,
         RequireService, ResponseFuture, SessionLayer, SessionService, safe_next,
     },
-    session::{Session, SetCookies, SignIn, Visitor},
+    session::{Session, SessionInfo, SetCookies, SignIn, Visitor},
     sessions::Sessions,
     time::{Clock, ManualClock, SystemClock, Timestamp},
     token::{InvalidToken, KeyError, Keyring, MintError},

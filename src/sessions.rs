@@ -11,8 +11,8 @@ use crate::{
     id::{RunId, SessionId},
     middleware::{Rejection, RejectionKind, SessionLayer},
     protocol::Policy,
-    session::Visitor,
-    store::{Revoke, SessionRecord, StoreError},
+    session::{SessionInfo, Visitor},
+    store::{Revoke, StoreError},
     time::Timestamp,
     token::Keyring,
 };
@@ -53,8 +53,9 @@ impl<C: Claims> Sessions<C> {
     ///
     /// # Errors
     /// [`StoreError`], also if the store cannot list.
-    pub async fn list(&self, subject: &str) -> Result<Vec<SessionRecord>, StoreError> {
-        self.engine.list(subject).await
+    pub async fn list(&self, subject: &str) -> Result<Vec<SessionInfo>, StoreError> {
+        let interval = self.engine.policy.timing().rotation_interval;
+        Ok(self.engine.list(subject).await?.iter().map(|record| SessionInfo::of(record, interval)).collect())
     }
 
     /// Ends one session of `subject`, finally and everywhere. Answers with how many ended: 0 if it

@@ -151,7 +151,10 @@ where
                 return State::Answered { response: Some(response) };
             }
         };
-        let renewed = matches!(session, Handed::Renewed { .. });
+        let renewed = match &session {
+            Handed::Renewed { renewal, .. } => Some(renewal.how),
+            Handed::Nobody | Handed::Active => None,
+        };
         request.extensions_mut().insert(match active {
             Some(active) => Slot::Session(Session { active, engine, renewed }),
             None => Slot::Anonymous,

@@ -50,7 +50,7 @@ where
         }
         match engine.admit(headers, cross_site::renewal(method, headers, &engine.trusted), arrived) {
             Admission::Active(active) => {
-                let session = Session { active, engine: engine.clone(), renewed: false };
+                let session = Session { active, engine: engine.clone(), renewed: None };
                 request.extensions_mut().insert(Slot::Session(session));
                 ResponseFuture::active(self.inner.call(request))
             }

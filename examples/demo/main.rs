@@ -1,0 +1,86 @@
+//! The whole of the crate as an application to try: a page for people, JSON for everyone else.
+//!
+//! ```sh
+//! cargo run --example demo
+//! ```
+//!
+//! There is no password: it is a demo. See `settings.rs` for what the environment can say.
+
+mod account;
+mod admin;
+mod page;
+mod settings;
+
+use std::{error::Error, sync::Arc};
+
+use axum::{
+    Router,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tower_sliding_sessions::{Require, Sessions};
+
+use self::settings::Settings;
+
+/// What the demo keeps in a session.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Profile {
+    roles: Vec<String>,
+}
+
+impl Profile {
+    fn is_admin(&self) -> bool {
+        self.roles.iter().any(|role| role == "admin")
+    }
+}
+
+fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
+    let admin = Router::new()
+        .route("/admin/run-id", post(admin::run_id))
+        .route_layer(Require::claims(Profile::is_admin));
+    let signed_in = Router::new()
+        .route("/logout", post(account::logout))
+        .route("/me", get(account::me))
+        .route("/slow", get(account::slow))
+        .route("/status/{code}", get(account::status))
+        .route("/sessions", get(account::list))
+        .route("/sessions/{sid}", delete(account::end_one))
+        .route("/sessions/end-others", post(account::end_others))
+        .route("/sessions/end-all", post(account::end_all))
+        .merge(admin)
+        .route_layer(sessions.layer());
+    let optional =
+        Router::new().route("/public", get(account::public)).route_layer(sessions.layer().optional());
+    Router::new()
+        .route("/", get(move || page::show(page.clone())))
+        .route("/login", post(account::login))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .merge(signed_in)
+        .merge(optional)
+        .with_state(sessions.clone())
+}
+
+/// Problem details (RFC 9457) of the demo's own.
+fn problem(status: StatusCode, title: &str) -> Response {
+    let body = serde_json::json!({"type": "about:blank", "title": title, "status": status.as_u16()});
+    (status, [("content-type", "application/problem+json")], body.to_string()).into_response()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::from_env()?;
+    let sessions = settings.sessions()?;
+    let listener = TcpListener::bind(settings.addr).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    eprintln!("open it in a browser, or sign in from here:");
+    eprintln!(
+        "  curl -si {} -H 'content-type: application/json' -d '{{\"user\":\"alice\",\"roles\":[\"admin\"]}}'",
+        format_args!("http://{}/login", listener.local_addr()?)
+    );
+    let page = page::render(sessions.policy());
+    axum::serve(listener, router(&sessions, page)).await?;
+    Ok(())
+}
