@@ -1,6 +1,9 @@
 //! What may happen in a small world: its bounds, and the rules that hold in it.
 
-use std::time::Duration;
+use std::{
+    fmt::{self, Display, Formatter},
+    time::Duration,
+};
 
 use tower_sliding_sessions::{
     Timestamp,
@@ -28,8 +31,12 @@ pub(crate) struct Model {
     pub(crate) new_claims: bool,
     /// Whether an instance's clock may step by `S` while a handler runs.
     pub(crate) stepping_clocks: bool,
+    /// The longest that the jar may go back in time, when the browser crashes.
+    pub(crate) rollback: Age,
     /// Whether there is a thief.
     pub(crate) thief: bool,
+    /// Whether worlds also remember what can make no difference any more.
+    pub(crate) remembers_all: bool,
 }
 
 impl Model {
@@ -44,15 +51,21 @@ impl Model {
             late_notes: false,
             new_claims: false,
             stepping_clocks: false,
+            rollback: 0,
             thief: false,
+            remembers_all: false,
         }
     }
 
     /// The same with `S` and `G = D + S`.
-    pub(crate) fn with_skew(mut self, skew: Age) -> Self {
-        let timing = Timing { grace: ticks(self.delay + skew), ..*self.rules.timing() };
+    pub(crate) fn with_skew(self, skew: Age) -> Self {
+        Self { skew, ..self.with_grace(self.delay + skew) }
+    }
+
+    pub(crate) fn with_grace(mut self, grace: Age) -> Self {
+        let timing = Timing { grace: ticks(grace), ..*self.rules.timing() };
         self.rules.policy = checked_or_not(timing);
-        Self { skew, ..self }
+        self
     }
 
     pub(crate) fn with_in_flight(self, in_flight: usize) -> Self {
@@ -127,6 +140,27 @@ impl Model {
             };
             Some(Message { kind, lag, age: 0 })
         })
+    }
+}
+
+impl Display for Model {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let timing = self.rules.timing();
+        let [window, interval] = [timing.write_window, timing.rotation_interval].map(age_of);
+        let Self { delay, skew, in_flight, .. } = self;
+        write!(f, "W={window} D={delay} S={skew} G={} M={interval}, {in_flight} in flight", self.grace())?;
+        let extras = [
+            (self.late_notes, "late notes"),
+            (self.new_claims, "new claims"),
+            (self.stepping_clocks, "stepping clocks"),
+            (self.rollback > 0, "crashes"),
+            (self.thief, "a thief"),
+            (self.remembers_all, "nothing forgotten"),
+        ];
+        for (_, name) in extras.iter().filter(|(on, _)| *on) {
+            write!(f, ", {name}")?;
+        }
+        self.rules.broken.map_or(Ok(()), |broken| write!(f, ", {broken:?}"))
     }
 }
 

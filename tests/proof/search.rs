@@ -25,6 +25,27 @@ pub(crate) struct Search {
     pub(crate) counterexample: Option<Counterexample>,
 }
 
+/// Searches all worlds, and expects none to fail.
+pub(crate) fn holds(model: &Model) -> Search {
+    let search = search(model);
+    if let Some(counterexample) = &search.counterexample {
+        panic!("{model}: a counterexample of {} steps:\n{counterexample}", counterexample.steps());
+    }
+    println!("{model}: {} worlds, none fails", search.worlds);
+    search
+}
+
+/// Searches for a failure, and expects one.
+pub(crate) fn fails(model: &Model) -> Failure {
+    let search = search(model);
+    let Some(counterexample) = &search.counterexample else {
+        panic!("{model}: {} worlds, and none fails", search.worlds);
+    };
+    println!("{model}: fails after {} steps, {} worlds", counterexample.steps(), search.worlds);
+    println!("{counterexample}");
+    counterexample.failure().expect("it ends with the failure")
+}
+
 /// A world that was reached, and how.
 struct Reached {
     world: World,
@@ -32,8 +53,8 @@ struct Reached {
     from: Option<(usize, Step)>,
 }
 
-/// Goes through all worlds.
-pub(crate) fn search(model: &Model) -> Search {
+/// Goes through all worlds until one fails.
+fn search(model: &Model) -> Search {
     let start = World::begin(model);
     let mut known: HashSet<World, BuildHasherDefault<Mixer>> = HashSet::from_iter([start]);
     let mut reached = vec![Reached { world: start, from: None }];
@@ -84,11 +105,11 @@ impl Counterexample {
         Self(replay.collect())
     }
 
-    pub(crate) fn steps(&self) -> usize {
+    fn steps(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn failure(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<Failure> {
         self.0.last()?.1.failure
     }
 }
@@ -147,7 +168,7 @@ impl Display for Told {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.step {
             Step::Tick => write!(f, "time passes"),
-            Step::Send { kind } => write!(f, "the browser sends {kind:?}"),
+            Step::Send { message } => write!(f, "the browser sends {}", self.message(message)),
             Step::Arrive { message, clock, note } => {
                 write!(f, "{} arrives", self.message(message))?;
                 if clock > 0 {
@@ -161,6 +182,8 @@ impl Display for Told {
             Step::Deliver { message } => write!(f, "{} reaches the browser", self.message(message)),
             Step::WriteDown { message } => write!(f, "{} is written down", self.message(message)),
             Step::Lose { message } => write!(f, "{} is lost", self.message(message)),
+            Step::Save => write!(f, "the browser saves its cookies"),
+            Step::Crash => write!(f, "the browser crashes and takes its cookies from its disk"),
             Step::Copy => write!(f, "a thief copies the jar"),
             Step::Strike { refresh, .. } => write!(f, "the thief presents R{}", self.of(refresh)),
             Step::StealthyUse { .. } => write!(f, "the thief uses his access token"),

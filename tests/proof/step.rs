@@ -4,7 +4,7 @@ use tower_sliding_sessions::protocol::{Refusal, Rotation};
 
 use crate::{
     model::Model,
-    world::{Age, CURRENT, Kind, Lag, Message, World},
+    world::{Age, CURRENT, Disk, Jar, Kind, Lag, Message, World},
 };
 
 /// Something that may happen next.
@@ -13,7 +13,7 @@ pub(crate) enum Step {
     /// Time passes.
     Tick,
     /// The browser sends a request.
-    Send { kind: Kind },
+    Send { message: Message },
     /// A request reaches an instance with that clock, and what it proves is written down so.
     Arrive { message: Message, clock: Age, note: Note },
     /// A handler is done, and its response leaves with these cookies.
@@ -24,6 +24,10 @@ pub(crate) enum Step {
     WriteDown { message: Message },
     /// A request or a response is lost, a handler never answers, a confirmation is forgotten.
     Lose { message: Message },
+    /// The browser puts its cookies on disk.
+    Save,
+    /// The browser crashes, and comes back with the cookies on its disk.
+    Crash,
     /// The thief copies the jar.
     Copy,
     /// The thief renews.
@@ -66,10 +70,14 @@ impl Model {
         steps.push(Step::Tick);
         let in_flight = world.messages.iter().count();
         if in_flight < self.in_flight {
-            steps.push(Step::Send { kind: Kind::Renewal });
-            if world.jar.access.is_some() {
-                steps.push(Step::Send { kind: Kind::Use });
+            let mut send = |kind, lag| steps.push(Step::Send { message: Message { kind, lag, age: 0 } });
+            send(Kind::Renewal, world.jar.refresh);
+            if let Some(access) = world.jar.access {
+                send(Kind::Use, access);
             }
+        }
+        if world.disk.is_some() {
+            steps.extend([Step::Save, Step::Crash]);
         }
         let mut previous = None;
         for message in world.messages.iter().filter(|message| previous.replace(*message) != Some(*message)) {
@@ -125,11 +133,7 @@ impl Model {
         let mut rotation = None;
         match step {
             Step::Tick => next = next.tick(self)?,
-            Step::Send { kind: Kind::Use } => {
-                let lag = next.jar.access?;
-                next.messages.add(Message { kind: Kind::Use, lag, age: 0 });
-            }
-            Step::Send { kind } => next.messages.add(Message { kind, lag: next.jar.refresh, age: 0 }),
+            Step::Send { message } => next.messages.add(message),
             Step::Arrive { message, clock, note } => {
                 next.messages.remove(message);
                 if message.kind == Kind::Use {
@@ -157,15 +161,16 @@ impl Model {
                 next.seen.note(self, message.lag, message.age);
             }
             Step::Lose { message } => next.messages.remove(message),
+            Step::Save => next.disk = Some(Disk { refresh: next.jar.refresh, age: 0 }),
+            Step::Crash => next.jar = Jar { refresh: next.disk?.refresh, access: None },
             Step::Copy => next.thief.copy(next.jar),
             Step::Strike { refresh, clock } => rotation = Some(self.strike(&mut next, refresh, clock)),
             Step::StealthyUse { clock } => {
                 let lag = next.thief.access?;
-                next.thief.struck = true;
                 self.note(&mut next, lag, clock, Note::AtOnce);
             }
         }
-        let failure = rotation.and_then(|rotation| self.failure(world, step, rotation));
+        let failure = rotation.and_then(|rotation| self.failure(world, &next, step, rotation));
         next.simplify(self);
         Some(Taken { world: next, rotation, failure })
     }
@@ -231,7 +236,7 @@ impl Model {
     }
 
     /// Judges an answer of the table. `before` is the world that the question was asked in.
-    fn failure(&self, before: &World, step: Step, rotation: Rotation) -> Option<Failure> {
+    fn failure(&self, before: &World, after: &World, step: Step, rotation: Rotation) -> Option<Failure> {
         let refresh = match step {
             Step::Arrive { message, .. } => message.lag,
             Step::Strike { refresh, .. } => refresh,
@@ -243,9 +248,8 @@ impl Model {
             return (!right).then_some(Failure::Revived(rotation));
         }
         if refused || rotation == Rotation::FastForward {
-            return (!before.thief.struck).then_some(Failure::SignedOut(rotation));
+            return (!after.thief.struck).then_some(Failure::SignedOut(rotation));
         }
         before.seen.superseded(self, refresh).then_some(Failure::CopyServed(rotation))
     }
 }
-

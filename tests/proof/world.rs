@@ -23,7 +23,7 @@ pub(crate) type Lag = u8;
 pub(crate) const STALE: Lag = 2;
 
 /// The most messages at a time that a world has room for.
-pub(crate) const ROOM: usize = 4;
+pub(crate) const ROOM: usize = 6;
 
 /// The point in time that every step is taken at, as far as the crate can tell.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_000_000);
@@ -37,6 +37,14 @@ pub(crate) struct Jar {
     pub(crate) refresh: Lag,
     /// None also stands for a token that could not confirm anything: it makes no difference.
     pub(crate) access: Option<Lag>,
+}
+
+/// What the browser has put on disk, and comes back with if it crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Disk {
+    pub(crate) refresh: Lag,
+    /// Since it was what the jar held.
+    pub(crate) age: Age,
 }
 
 /// Something under way.
@@ -100,6 +108,9 @@ impl Messages {
         for slot in &mut self.0 {
             *slot = slot.and_then(&change);
         }
+    }
+
+    pub(crate) fn sort(&mut self) {
         self.0.sort_unstable();
     }
 }
@@ -119,6 +130,7 @@ pub(crate) struct World {
     pub(crate) rotated: Age,
     pub(crate) revoked: bool,
     pub(crate) jar: Jar,
+    pub(crate) disk: Option<Disk>,
     pub(crate) messages: Messages,
     pub(crate) thief: Thief,
     pub(crate) seen: Seen,
@@ -133,6 +145,7 @@ impl World {
             rotated: 0,
             revoked: false,
             jar: Jar { refresh: 0, access: Some(0) },
+            disk: (model.rollback > 0).then_some(Disk { refresh: 0, age: 0 }),
             messages: Messages::NONE,
             thief: Thief::default(),
             seen: Seen::begin(model),
@@ -164,6 +177,7 @@ impl World {
         }
         assert_eq!(record.family.generation, CURRENT + 1, "one rotation at a time");
         self.jar = Jar { refresh: behind(self.jar.refresh), access: self.jar.access.map(behind) };
+        self.disk = self.disk.map(|disk| Disk { refresh: behind(disk.refresh), ..disk });
         self.messages.change(|message| Some(Message { lag: behind(message.lag), ..message }));
         self.thief.fall_behind();
         self.seen.fall_behind();
@@ -176,6 +190,10 @@ impl World {
     /// final. To deliver an access token that can confirm nothing only takes another one away,
     /// and to use that was a free choice anyway.
     pub(crate) fn simplify(&mut self, model: &Model) {
+        self.messages.sort();
+        if model.remembers_all {
+            return;
+        }
         let record = self.record(model);
         let counts = |generation: &Lag| model.would_confirm(&record, *generation);
         self.jar.access = self.jar.access.filter(counts);
@@ -192,14 +210,17 @@ impl World {
             };
             matters.then_some(message)
         });
+        self.messages.sort();
     }
 
-    /// One tick later. None if something would be on its way for longer than it can be.
+    /// One tick later. None if something would be on its way, or unsaved, for longer than can be.
     pub(crate) fn tick(mut self, model: &Model) -> Option<Self> {
         let overdue = |message: Message| message.is_on_its_way() && message.age == model.delay;
-        if self.messages.iter().any(overdue) {
+        let unsaved = self.disk.is_some_and(|disk| disk.age == model.rollback);
+        if unsaved || self.messages.iter().any(overdue) {
             return None;
         }
+        self.disk = self.disk.map(|disk| Disk { age: disk.age + 1, ..disk });
         let old = |age: Age| (age + 1).min(model.old());
         self.confirmed = self.confirmed.map(old);
         if model.rules.mind_rotations() {
