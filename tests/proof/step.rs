@@ -53,6 +53,8 @@ pub(crate) enum Failure {
     CopyServed(Rotation),
     /// A token is served although the session was ended.
     Revived(Rotation),
+    /// Fresh cookies leave although the session was ended.
+    CookiesAfterTheEnd,
 }
 
 /// Where a step led.
@@ -170,7 +172,14 @@ impl Model {
                 self.note(&mut next, lag, clock, Note::AtOnce);
             }
         }
-        let failure = rotation.and_then(|rotation| self.failure(world, &next, step, rotation));
+        let failure = match (step, rotation) {
+            (Step::Leave { .. }, _) if world.revoked => Some(Failure::CookiesAfterTheEnd),
+            (Step::Arrive { message: Message { lag: refresh, .. }, .. }, Some(rotation))
+            | (Step::Strike { refresh, .. }, Some(rotation)) => {
+                self.failure(world, next.thief.struck, refresh, rotation)
+            }
+            _ => None,
+        };
         next.simplify(self);
         Some(Taken { world: next, rotation, failure })
     }
@@ -235,21 +244,18 @@ impl Model {
         }
     }
 
-    /// Judges an answer of the table. `before` is the world that the question was asked in.
-    fn failure(&self, before: &World, after: &World, step: Step, rotation: Rotation) -> Option<Failure> {
-        let refresh = match step {
-            Step::Arrive { message, .. } => message.lag,
-            Step::Strike { refresh, .. } => refresh,
-            _ => return None,
-        };
-        let refused = matches!(rotation, Rotation::Reuse | Rotation::Refuse(_));
+    /// Judges the table's answer to a token that was presented in the world `before`. The thief has
+    /// struck if he presented one of his, this one included.
+    fn failure(&self, before: &World, struck: bool, refresh: Lag, rotation: Rotation) -> Option<Failure> {
         if before.revoked {
             let right = rotation == Rotation::Refuse(Refusal::Denylisted);
             return (!right).then_some(Failure::Revived(rotation));
         }
-        if refused || rotation == Rotation::FastForward {
-            return (!after.thief.struck).then_some(Failure::SignedOut(rotation));
+        match rotation {
+            Rotation::Reuse | Rotation::Refuse(_) | Rotation::FastForward => {
+                (!struck).then_some(Failure::SignedOut(rotation))
+            }
+            _ => before.seen.superseded(self, refresh).then_some(Failure::CopyServed(rotation)),
         }
-        before.seen.superseded(self, refresh).then_some(Failure::CopyServed(rotation))
     }
 }
