@@ -41,16 +41,11 @@ dyn_store! {
     fn create(subject: &'a Subject, record: &'a SessionRecord, cap: Option<Cap>)
         -> (RunId, Vec<SessionId>), CreateError;
     fn advance(key: &'a SessionKey, advance: &'a Advance) -> Snapshot;
-    fn get(key: &'a SessionKey) -> Snapshot;
     fn confirm(key: &'a SessionKey, generation: u64, at: Timestamp) -> ();
     fn touch(key: &'a SessionKey, at: Timestamp) -> ();
     fn fast_forward(key: &'a SessionKey, to: u64, at: Timestamp) -> Snapshot;
-    fn record_proof(key: &'a SessionKey, proof: &'a Proof) -> Snapshot;
-    fn put_claims(key: &'a SessionKey, claims: &'a str, at: Timestamp) -> Snapshot;
     fn revoke(what: &'a Revoke, at: Timestamp) -> Vec<SessionId>;
-    fn mark_stale(scope: &'a StaleScope, at: Timestamp) -> ();
     fn list(subject: &'a Subject, now: Timestamp) -> Vec<SessionRecord>;
-    fn run_id() -> RunId;
     fn rotate_run_id() -> RunId;
     fn feed(from: &'a FeedFrom) -> FeedBatch;
 }

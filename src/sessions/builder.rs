@@ -2,6 +2,7 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
+use super::Sessions;
 use crate::{
     claims::Claims,
     cookie::{CookieError, Cookies, FormerCookie, SameSite},
@@ -10,7 +11,6 @@ use crate::{
     event::{Event, EventKind, Events},
     id::EntropyError,
     protocol::{Policy, PolicyError, Timing},
-    sessions::Sessions,
     store::{DynStore, MemoryStore, SessionStore},
     time::{Clock, SystemClock},
     token::{Keyring, Tokens},

@@ -1,11 +1,14 @@
 //! The one handle that a person holds.
 
+mod builder;
+
+pub use self::builder::{BuildError, SessionsBuilder};
+
 use std::{fmt, sync::Arc};
 
 use http::Request;
 
 use crate::{
-    builder::SessionsBuilder,
     claims::Claims,
     engine::Engine,
     id::{RunId, SessionId},
