@@ -140,7 +140,8 @@ impl EventKind {
     }
 }
 
-type Hook = dyn Fn(&Event) + Send + Sync;
+/// What an application is told with.
+pub(crate) type Hook = dyn Fn(&Event) + Send + Sync;
 
 /// Where events go: to the application's hook, and to `tracing`.
 #[derive(Clone)]

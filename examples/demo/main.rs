@@ -8,7 +8,7 @@
 
 mod account;
 mod admin;
-mod page;
+pub(crate) mod page;
 mod settings;
 
 use std::{error::Error, sync::Arc};
@@ -27,8 +27,8 @@ use self::settings::Settings;
 
 /// What the demo keeps in a session.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Profile {
-    roles: Vec<String>,
+pub(crate) struct Profile {
+    pub(crate) roles: Vec<String>,
 }
 
 impl Profile {
@@ -37,7 +37,7 @@ impl Profile {
     }
 }
 
-fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
+pub(crate) fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
     let admin = Router::new()
         .route("/admin/run-id", post(admin::run_id))
         .route_layer(Require::claims(Profile::is_admin));

@@ -11,7 +11,7 @@ use crate::{
     event::EventKind,
     id::{EntropyError, RunId, SessionId},
     protocol::Family,
-    store::{CreateError, Revoke, SessionKey, SessionRecord, StoreError},
+    store::{CreateError, SessionKey, SessionRecord, StoreError},
     time::Timestamp,
     token::{AccessToken, MintError, RefreshClaims},
 };
@@ -85,7 +85,7 @@ impl<C: Claims> Engine<C> {
         // when the generation has grown; and run IDs all have one length, so any will do.
         self.access_line(&record, &key, RunId::random()?, u64::MAX, now)?;
         if let Some(replaced) = replaces {
-            self.revoke(Revoke::Session(replaced)).await?;
+            self.sign_out(&replaced).await?;
         }
         let created = self.ask("create", self.store.create(&key.subject, &record, None)).await;
         let (run, ended) = created?;

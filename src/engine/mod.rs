@@ -11,6 +11,7 @@ mod follow;
 mod issue;
 mod renew;
 mod settle;
+mod verified;
 
 pub use self::issue::SignInError;
 pub(crate) use self::{
@@ -29,9 +30,8 @@ use std::{
 };
 
 use http::HeaderMap;
-use quick_cache::sync::Cache;
 
-use self::{active::Seen, background::Background, flight::Flights, renew::FlightKey};
+use self::{active::Seen, background::Background, flight::Flights, renew::FlightKey, verified::Verified};
 use crate::{
     claims::Claims,
     cookie::{Cookies, Found, scan},
@@ -59,9 +59,7 @@ pub(crate) struct Engine<C> {
     store: Arc<dyn DynStore>,
     store_deadline: Duration,
     tokens: RwLock<Arc<Tokens>>,
-    /// Tokens whose signature proved good. Only those, so nobody can fill it with others. A hit
-    /// still judges time and revocation.
-    verified: Option<Cache<Box<[u8]>, Arc<Active<C>>>>,
+    verified: Verified<C>,
     seen: Seen,
     flights: Flights<FlightKey, Result<Renewal<C>, RenewError>>,
     /// No early renewal before this: the store was away a moment ago.
@@ -116,7 +114,7 @@ impl<C: Claims> Engine<C> {
         let keep = timing.access_ttl.max(timing.write_window) + Duration::from_secs(10);
         Arc::new(Self {
             revocations: Revocations::new(realm.clone(), keep, store.run_id_now()),
-            verified: (verified > 0).then(|| Cache::new(verified)),
+            verified: Verified::new(verified),
             tokens: RwLock::new(Arc::new(tokens)),
             seen: Seen::new(),
             flights: Flights::default(),
@@ -200,19 +198,17 @@ impl<C: Claims> Engine<C> {
     /// What an access cookie proves, if anything.
     fn active(&self, cookie: Found<'_>) -> Option<Arc<Active<C>>> {
         let Found::Value(token) = cookie else { return None };
-        if let Some(active) = self.verified.as_ref().and_then(|verified| verified.get(token)) {
+        if let Some(active) = self.verified.get(token) {
             return Some(active);
         }
         let tokens = self.tokens();
         match tokens.verify_access(token) {
             Ok(claims) => {
                 let active = Arc::new(Active::of_token(&self.realm, claims));
-                if let Some(verified) = &self.verified {
-                    verified.insert(token.into(), active.clone());
-                    // The keys were replaced meanwhile: what they no longer vouch for must go.
-                    if !Arc::ptr_eq(&tokens, &self.tokens()) {
-                        verified.remove(token);
-                    }
+                self.verified.insert(token, active.clone());
+                // The keys were replaced meanwhile: what they no longer vouch for must go.
+                if !Arc::ptr_eq(&tokens, &self.tokens()) {
+                    self.verified.clear();
                 }
                 Some(active)
             }
@@ -269,9 +265,7 @@ impl<C: Claims> Engine<C> {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         *tokens = Arc::new(tokens.with_keys(ring));
         drop(tokens);
-        if let Some(verified) = &self.verified {
-            verified.clear();
-        }
+        self.verified.clear();
     }
 
     fn refused<T>(&self, refusal: Refusal, refresh: &RefreshClaims) -> Admission<T> {

@@ -8,7 +8,7 @@ use crate::{
     cookie::{CookieError, Cookies, FormerCookie, SameSite},
     cross_site::{OriginError, TrustedOrigins},
     engine::{Engine, Parts},
-    event::{Event, EventKind, Events},
+    event::{Event, EventKind, Events, Hook},
     id::EntropyError,
     protocol::{Policy, PolicyError, Timing},
     store::{DynStore, MemoryStore, SessionStore},
@@ -51,7 +51,7 @@ pub struct SessionsBuilder<C> {
     store: Option<Arc<dyn DynStore>>,
     store_deadline: Duration,
     clock: Arc<dyn Clock>,
-    on_event: Option<Arc<dyn Fn(&Event) + Send + Sync>>,
+    on_event: Option<Arc<Hook>>,
     verified: usize,
     claims: PhantomData<fn() -> C>,
 }

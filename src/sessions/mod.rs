@@ -28,7 +28,6 @@ pub struct Sessions<C = ()> {
 
 impl<C: Claims> Sessions<C> {
     /// Starts building, with the one choice that has no safe default.
-    #[must_use]
     pub fn builder(keys: Keyring) -> SessionsBuilder<C> {
         SessionsBuilder::new(keys)
     }

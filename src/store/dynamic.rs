@@ -3,8 +3,8 @@
 use std::{fmt, pin::Pin};
 
 use super::{
-    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Proof, Revoke, SessionKey, SessionRecord,
-    SessionStore, Snapshot, StaleScope, StoreError, Subject,
+    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+    Snapshot, StoreError, Subject,
 };
 use crate::{
     id::{RunId, SessionId},
