@@ -1,16 +1,46 @@
-//! Follows the store's feed, so that what ends elsewhere ends here.
+//! Follows the store's feed, so that what ends elsewhere ends here; and knows when it lags.
 
-use std::{sync::Weak, time::Duration};
+use std::{
+    sync::{
+        Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use super::Engine;
 use crate::{
     claims::Claims,
     event::EventKind,
-    store::{FeedBatch, FeedFrom},
+    store::{FeedBatch, FeedFrom, StoreError},
+    time::Timestamp,
 };
 
 /// How long to wait before asking a store again that failed.
 const RETRY: Duration = Duration::from_millis(250);
+/// A store has something to say of its feed this often, if only that there is nothing.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How far behind the feed this instance may be.
+#[derive(Debug)]
+pub(super) struct FeedHealth {
+    /// When the feed was last heard of, in milliseconds; 0 for never.
+    heard_at: AtomicU64,
+    lagging: AtomicBool,
+    bound: Duration,
+    /// Whether to ask the store on each request while lagging.
+    ask_when_lagging: bool,
+}
+
+impl FeedHealth {
+    pub(super) fn new(bound: Duration, ask_when_lagging: bool) -> Self {
+        Self { heard_at: AtomicU64::new(0), lagging: AtomicBool::new(false), bound, ask_when_lagging }
+    }
+
+    fn lag(&self, now: Timestamp) -> Duration {
+        now.since(Timestamp::from_millis(self.heard_at.load(Ordering::Relaxed)))
+    }
+}
 
 /// Runs until the engine is gone.
 pub(super) async fn follow<C: Claims>(engine: Weak<Engine<C>>) {
@@ -24,15 +54,16 @@ pub(super) async fn follow<C: Claims>(engine: Weak<Engine<C>>) {
             return;
         }
         let here = from.take().unwrap_or(start);
-        let batch = store.feed(&here).await;
+        let patience = HEARTBEAT * 2;
+        let batch = tokio::time::timeout(patience, store.feed(&here)).await;
         let Some(engine) = engine.upgrade() else { return };
-        from = match batch {
+        from = match batch.unwrap_or_else(|late| Err(StoreError::unavailable(late))) {
             Ok(batch) => {
                 engine.heard(&batch);
                 Some(FeedFrom::After(batch.position))
             }
             Err(_) => {
-                engine.events.note(EventKind::StoreUnavailable { operation: "feed" });
+                engine.not_heard();
                 drop(engine);
                 tokio::time::sleep(RETRY).await;
                 Some(here)
@@ -42,6 +73,11 @@ pub(super) async fn follow<C: Claims>(engine: Weak<Engine<C>>) {
 }
 
 impl<C: Claims> Engine<C> {
+    /// Whether the revocation list can be relied on. If not, the store must be asked.
+    pub(super) fn knows_revocations(&self, now: Timestamp) -> bool {
+        self.has_feed && !(self.feed.ask_when_lagging && self.feed.lag(now) > self.feed.bound)
+    }
+
     /// Whatever is older can no longer matter.
     fn feed_start(&self) -> FeedFrom {
         FeedFrom::Since(self.now() - self.revocations.keep())
@@ -54,5 +90,16 @@ impl<C: Claims> Engine<C> {
             self.revocations.distrust_until(now);
         }
         self.revocations.apply(batch, now);
+        self.feed.heard_at.store(now.as_millis(), Ordering::Relaxed);
+        if self.feed.lagging.swap(false, Ordering::Relaxed) {
+            self.events.note(EventKind::FeedRecovered);
+        }
+    }
+
+    fn not_heard(&self) {
+        let lags = self.feed.lag(self.now()) > self.feed.bound;
+        if lags && !self.feed.lagging.swap(true, Ordering::Relaxed) {
+            self.events.note(EventKind::FeedLagging);
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! Here inputs are fetched and decisions carried out; what to decide stands in `protocol`.
 
 mod active;
+mod admit;
+mod ask;
 mod background;
 mod end;
 mod flight;
@@ -16,33 +18,33 @@ mod verified;
 pub use self::issue::SignInError;
 pub(crate) use self::{
     active::Active,
+    admit::Admission,
+    ask::{Answer, Question},
     issue::{CookieLine, SignIn},
     renew::{RenewError, Renewal},
 };
 
 use std::{
     fmt,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
-use http::HeaderMap;
-
-use self::{active::Seen, background::Background, flight::Flights, renew::FlightKey, verified::Verified};
+use self::{
+    active::Seen, background::Background, flight::Flights, follow::FeedHealth, renew::FlightKey,
+    verified::Verified,
+};
 use crate::{
     claims::Claims,
-    cookie::{Cookies, Found, scan},
-    cross_site::{self, TrustedOrigins},
+    cookie::Cookies,
+    cross_site::TrustedOrigins,
     event::{EventKind, Events},
     id::SessionId,
-    protocol::{Assessment, Policy, Refusal, Standing, assess},
+    protocol::Policy,
     revocation::Revocations,
     store::{DynStore, SessionKey, StoreError, Subject},
     time::{Clock, Timestamp},
-    token::{RefreshClaims, Tokens},
+    token::Tokens,
 };
 
 /// Everything that one realm's requests share.
@@ -58,6 +60,9 @@ pub(crate) struct Engine<C> {
     pub(crate) revocations: Revocations,
     store: Arc<dyn DynStore>,
     store_deadline: Duration,
+    feed: FeedHealth,
+    has_feed: bool,
+    ride_through: Duration,
     tokens: RwLock<Arc<Tokens>>,
     verified: Verified<C>,
     seen: Seen,
@@ -80,18 +85,9 @@ pub(crate) struct Parts {
     pub(crate) tokens: Tokens,
     pub(crate) verified: usize,
     pub(crate) loopback_only: bool,
-}
-
-/// What becomes of a request.
-pub(crate) enum Admission<C> {
-    /// It has a session.
-    Active(Arc<Active<C>>),
-    /// Its session must be renewed first. If that is not to be had for now, `otherwise` still is.
-    Renew { refresh: RefreshClaims, otherwise: Option<Arc<Active<C>>> },
-    /// It needs renewal, but there will be a better moment.
-    NotNow,
-    /// It has no session.
-    Refuse(Refusal),
+    pub(crate) ride_through: Duration,
+    pub(crate) feed_lag_bound: Duration,
+    pub(crate) ask_when_lagging: bool,
 }
 
 impl<C: Claims> Engine<C> {
@@ -108,6 +104,9 @@ impl<C: Claims> Engine<C> {
             tokens,
             verified,
             loopback_only,
+            ride_through,
+            feed_lag_bound,
+            ask_when_lagging,
         } = parts;
         let timing = policy.timing();
         // No access token outlives its lifetime, rounded up, and no request writes after `W`.
@@ -120,6 +119,9 @@ impl<C: Claims> Engine<C> {
             flights: Flights::default(),
             early_again_at: AtomicU64::new(0),
             background: Background::default(),
+            feed: FeedHealth::new(feed_lag_bound, ask_when_lagging),
+            ride_through,
+            has_feed: store.capabilities().feed,
             policy,
             realm,
             cookies,
@@ -130,118 +132,6 @@ impl<C: Claims> Engine<C> {
             store,
             store_deadline,
         })
-    }
-
-    /// Judges a request by its cookies, in memory.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        headers: &HeaderMap,
-        renewal: cross_site::Renewal,
-        now: Timestamp,
-    ) -> Admission<C> {
-        self.background.follow(|| follow::follow(Arc::downgrade(self)));
-        let (access, refresh) = scan(headers, &self.cookies);
-        if access == Found::Conflict || refresh == Found::Conflict {
-            self.events.note(EventKind::ConflictingCookies);
-            return Admission::Refuse(Refusal::BadToken);
-        }
-        let active = self.active(access);
-        let standing = active.as_deref().map_or(Standing::Good, |active| self.standing(active));
-        let facts = active.as_deref().map(Active::facts);
-        match (assess(&self.policy, facts.as_ref(), standing, now), active) {
-            (Assessment::Admit, Some(active)) => {
-                self.confirm_once(&active, now);
-                Admission::Active(active)
-            }
-            (Assessment::AdmitOrRenew, Some(active)) => {
-                self.confirm_once(&active, now);
-                self.renew_early(active, refresh, renewal, now)
-            }
-            (Assessment::Renew | Assessment::Admit | Assessment::AdmitOrRenew, _) => {
-                self.renewable(refresh, renewal, now)
-            }
-        }
-    }
-
-    fn renewable(&self, refresh: Found<'_>, renewal: cross_site::Renewal, now: Timestamp) -> Admission<C> {
-        let refresh = match self.refresh(refresh) {
-            Ok(refresh) => refresh,
-            Err(refusal) => return Admission::Refuse(refusal),
-        };
-        match renewal {
-            _ if now >= refresh.limit => self.refused(Refusal::Expired, &refresh),
-            cross_site::Renewal::Allowed => Admission::Renew { refresh, otherwise: None },
-            cross_site::Renewal::NotYet => Admission::NotNow,
-            cross_site::Renewal::CrossSite => self.refused(Refusal::CrossSite, &refresh),
-        }
-    }
-
-    fn renew_early(
-        &self,
-        active: Arc<Active<C>>,
-        refresh: Found<'_>,
-        renewal: cross_site::Renewal,
-        now: Timestamp,
-    ) -> Admission<C> {
-        let paused = now.as_millis() < self.early_again_at.load(Ordering::Relaxed);
-        if paused || renewal != cross_site::Renewal::Allowed {
-            return Admission::Active(active);
-        }
-        match self.refresh(refresh) {
-            Ok(refresh) if refresh.session == active.key.id && now < refresh.limit => {
-                Admission::Renew { refresh, otherwise: Some(active) }
-            }
-            _ => Admission::Active(active),
-        }
-    }
-
-    /// What an access cookie proves, if anything.
-    fn active(&self, cookie: Found<'_>) -> Option<Arc<Active<C>>> {
-        let Found::Value(token) = cookie else { return None };
-        if let Some(active) = self.verified.get(token) {
-            return Some(active);
-        }
-        let tokens = self.tokens();
-        match tokens.verify_access(token) {
-            Ok(claims) => {
-                let active = Arc::new(Active::of_token(&self.realm, claims));
-                self.verified.insert(token, active.clone());
-                // The keys were replaced meanwhile: what they no longer vouch for must go.
-                if !Arc::ptr_eq(&tokens, &self.tokens()) {
-                    self.verified.clear();
-                }
-                Some(active)
-            }
-            Err(invalid) => {
-                self.events.note(EventKind::AccessTokenInvalid(invalid));
-                None
-            }
-        }
-    }
-
-    /// What a refresh cookie proves.
-    fn refresh(&self, cookie: Found<'_>) -> Result<RefreshClaims, Refusal> {
-        match cookie {
-            Found::Absent => Err(Refusal::NoToken),
-            Found::Conflict => Err(Refusal::BadToken),
-            Found::Value(token) => self.tokens().verify_refresh(token).map_err(|invalid| {
-                self.events.note(EventKind::RefreshTokenInvalid(invalid));
-                Refusal::BadToken
-            }),
-        }
-    }
-
-    /// The session that a request's cookies name, dead or alive, for signing it out.
-    pub(crate) fn named_session(&self, headers: &HeaderMap) -> Option<SessionKey> {
-        let (access, refresh) = scan(headers, &self.cookies);
-        match self.refresh(refresh) {
-            Ok(refresh) => Some(self.key(&refresh.subject, refresh.session)),
-            Err(_) => self.active(access).map(|active| active.key.clone()),
-        }
-    }
-
-    pub(crate) fn standing(&self, active: &Active<C>) -> Standing {
-        self.revocations.standing(active.run, &active.key.id, &active.key.subject.name, active.issued)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -268,24 +158,18 @@ impl<C: Claims> Engine<C> {
         self.verified.clear();
     }
 
-    fn refused<T>(&self, refusal: Refusal, refresh: &RefreshClaims) -> Admission<T> {
-        self.events.of(EventKind::Refused(refusal), &refresh.session, &refresh.subject.as_str().into());
-        Admission::Refuse(refusal)
-    }
-
     /// Asks the store, with a deadline.
     async fn ask<T, E: From<StoreError>>(
         &self,
         operation: &'static str,
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        match tokio::time::timeout(self.store_deadline, answer).await {
-            Ok(answer) => answer,
-            Err(late) => {
-                self.events.note(EventKind::StoreUnavailable { operation });
-                Err(StoreError::unavailable(late).into())
-            }
+        let answer = tokio::time::timeout(self.store_deadline, answer).await;
+        let answer = answer.unwrap_or_else(|late| Err(StoreError::unavailable(late).into()));
+        if answer.is_err() {
+            self.events.note(EventKind::StoreFailed { operation });
         }
+        answer
     }
 
     pub(crate) async fn shut_down(&self) {

@@ -212,7 +212,7 @@ impl<C: Claims> Engine<C> {
 }
 
 /// The record, if it is there and of the token's run.
-fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
+pub(super) fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
     if snapshot.run != run {
         return Err(Refusal::OtherRun);
     }
