@@ -16,6 +16,7 @@ use std::{error::Error, sync::Arc};
 use axum::{
     Router,
     http::StatusCode,
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
@@ -51,9 +52,12 @@ pub(crate) fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
         .route("/sessions/end-others", post(account::end_others))
         .route("/sessions/end-all", post(account::end_all))
         .merge(admin)
+        .route_layer(from_fn(account::outcome))
         .route_layer(sessions.layer());
-    let optional =
-        Router::new().route("/public", get(account::public)).route_layer(sessions.layer().optional());
+    let optional = Router::new()
+        .route("/public", get(account::public))
+        .route_layer(from_fn(account::outcome))
+        .route_layer(sessions.layer().optional());
     Router::new()
         .route("/", get(move || page::show(page.clone())))
         .route("/login", post(account::login))

@@ -1,6 +1,6 @@
 //! The demo, driven over HTTP as anybody could drive it, but by a clock that stands still.
 
-#![expect(clippy::expect_used, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "in a test, that is how things fail")]
 
 mod client;
 #[path = "../../examples/demo/main.rs"]
