@@ -78,6 +78,9 @@ impl<C: Claims> Engine<C> {
         if !record.family.is_live(self.now()) {
             return Err(Refusal::Expired.into());
         }
+        if record.stale_since.is_some_and(|since| active.issued.as_secs() <= since.as_secs()) {
+            return Err(Refusal::Stale.into());
+        }
         Ok(())
     }
 }

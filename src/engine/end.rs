@@ -16,7 +16,13 @@ impl<C: Claims> Engine<C> {
         let now = self.now();
         let ended = self.ask("revoke", self.store.revoke(&what, now)).await?;
         // Here at once; elsewhere, the feed brings it.
-        ended.iter().for_each(|session| self.revocations.revoke(*session, now));
+        let subject = match &what {
+            Revoke::Session(key) => &key.subject,
+            Revoke::Subject { subject, .. } => subject,
+        };
+        for id in &ended {
+            self.revocations.revoke(&SessionKey { subject: subject.clone(), id: *id }, now);
+        }
         match &what {
             Revoke::Session(key) => {
                 self.events.of(EventKind::Revoked { sessions: ended.len() }, &key.id, &key.subject.name);
@@ -30,7 +36,7 @@ impl<C: Claims> Engine<C> {
     /// session that somebody merely names must be found under their own subject.)
     pub(crate) async fn sign_out(&self, key: &SessionKey) -> Result<(), StoreError> {
         self.revoke(Revoke::Session(key.clone())).await?;
-        self.revocations.revoke(key.id, self.now());
+        self.revocations.revoke(key, self.now());
         Ok(())
     }
 

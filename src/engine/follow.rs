@@ -12,7 +12,7 @@ use super::Engine;
 use crate::{
     claims::Claims,
     event::EventKind,
-    store::{FeedBatch, FeedFrom, StoreError},
+    store::{FeedBatch, FeedFrom, Revoke, StoreError},
     time::Timestamp,
 };
 
@@ -45,6 +45,7 @@ impl FeedHealth {
 /// Runs until the engine is gone.
 pub(super) async fn follow<C: Claims>(engine: Weak<Engine<C>>) {
     let mut from = None;
+    let mut was_cut = false;
     loop {
         let Some((store, start)) = engine.upgrade().map(|engine| (engine.store.clone(), engine.feed_start()))
         else {
@@ -60,9 +61,13 @@ pub(super) async fn follow<C: Claims>(engine: Weak<Engine<C>>) {
         from = match batch.unwrap_or_else(|late| Err(StoreError::unavailable(late))) {
             Ok(batch) => {
                 engine.heard(&batch);
+                if std::mem::take(&mut was_cut) {
+                    engine.assert_revocations().await;
+                }
                 Some(FeedFrom::After(batch.position))
             }
             Err(_) => {
+                was_cut = true;
                 engine.not_heard();
                 drop(engine);
                 tokio::time::sleep(RETRY).await;
@@ -93,6 +98,17 @@ impl<C: Claims> Engine<C> {
         self.feed.heard_at.store(now.as_millis(), Ordering::Relaxed);
         if self.feed.lagging.swap(false, Ordering::Relaxed) {
             self.events.note(EventKind::FeedRecovered);
+        }
+    }
+
+    /// After the store was away, it may have come back without the last writes. What is known here
+    /// to have ended is ended again; where nothing was lost, that changes nothing.
+    async fn assert_revocations(&self) {
+        for (subject, id) in self.revocations.revoked() {
+            let revoke = Revoke::Session(self.key(&subject, id));
+            if self.ask("revoke", self.store.revoke(&revoke, self.now())).await.is_err() {
+                return;
+            }
         }
     }
 

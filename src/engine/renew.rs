@@ -155,7 +155,7 @@ impl<C: Claims> Engine<C> {
         let Ok(ended) = self.ask("revoke", self.store.revoke(&revoke, now)).await else {
             return RenewError::Unavailable;
         };
-        self.revocations.revoke(key.id, now);
+        self.revocations.revoke(key, now);
         if ended.is_empty() {
             return Refusal::Denylisted.into();
         }
