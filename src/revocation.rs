@@ -99,7 +99,8 @@ impl Revocations {
         subject: &str,
         read: Timestamp,
     ) -> bool {
-        self.run.load(Ordering::Acquire) != run.as_u64()
+        let current = RunId::from_u64(self.run.load(Ordering::Acquire));
+        current.is_some_and(|current| current != run)
             || self.marked(session, subject, |since| read <= since) != Standing::Good
     }
 

@@ -109,8 +109,9 @@ impl<C: Claims> Engine<C> {
             ask_when_lagging,
         } = parts;
         let timing = policy.timing();
-        // No access token outlives its lifetime, rounded up, and no request writes after `W`.
-        let keep = timing.access_ttl.max(timing.write_window) + Duration::from_secs(10);
+        // No access token does for longer, rounded up, and no request writes after `W`.
+        let longest = timing.access_ttl.saturating_add(ride_through);
+        let keep = longest.max(timing.write_window).saturating_add(Duration::from_secs(10));
         Arc::new(Self {
             revocations: Revocations::new(realm.clone(), keep, store.run_id_now()),
             verified: Verified::new(verified),
