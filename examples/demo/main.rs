@@ -10,8 +10,9 @@ mod account;
 mod admin;
 pub(crate) mod page;
 mod settings;
+mod store;
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc};
 
 use axum::{
     Router,
@@ -74,16 +75,24 @@ fn problem(status: StatusCode, title: &str) -> Response {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
-    let sessions = settings.sessions()?;
+    let sessions = settings.sessions().await?;
     let listener = TcpListener::bind(settings.addr).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    println!("listening on http://{address}");
     eprintln!("open it in a browser, or sign in from here:");
-    eprintln!(
-        "  curl -si {} -H 'content-type: application/json' -d '{{\"user\":\"alice\",\"roles\":[\"admin\"]}}'",
-        format_args!("http://{}/login", listener.local_addr()?)
-    );
+    eprintln!("  curl -si http://{address}/login -d '{{\"user\":\"alice\",\"roles\":[\"admin\"]}}'");
     let page = page::render(sessions.policy());
     axum::serve(listener, router(&sessions, page)).await?;
     Ok(())

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "in a test, that is how things fail")]
 
+#[path = "../support/client.rs"]
 mod client;
 #[path = "../../examples/demo/main.rs"]
 #[expect(dead_code, reason = "its `main` and its settings are not run here")]

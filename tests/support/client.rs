@@ -1,20 +1,30 @@
-//! A client with a cookie jar, over HTTP/1.1 without sockets: a thousand connections need no more
-//! file handles than one.
+//! A client with a cookie jar, over HTTP/1.1: to a server elsewhere, or to a router here without
+//! sockets, so that a thousand connections need no more file handles than one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, error::Error, net::SocketAddr};
 
 use axum::{
     Router,
-    body::Body,
     http::{HeaderMap, Request, StatusCode, header},
 };
 use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Bytes, client, server};
+use hyper::{
+    body::{Bytes, Incoming},
+    client, server,
+};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 #[derive(Clone)]
-pub(crate) struct Client {
-    router: Router,
+pub(crate) struct Client(Server);
+
+#[derive(Clone)]
+enum Server {
+    Router(Router),
+    Address(SocketAddr),
 }
 
 #[derive(Debug)]
@@ -30,7 +40,11 @@ pub(crate) struct Jar(BTreeMap<String, String>);
 
 impl Client {
     pub(crate) fn new(router: Router) -> Self {
-        Self { router }
+        Self(Server::Router(router))
+    }
+
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        Self(Server::Address(address))
     }
 
     pub(crate) async fn get(&self, path: &str, jar: &Jar) -> Answer {
@@ -49,6 +63,18 @@ impl Client {
         body: &str,
         headers: &[(&str, &str)],
     ) -> Answer {
+        self.try_send(method, path, jar, body, headers).await.expect("an answer")
+    }
+
+    /// As `send`, for servers that may be gone.
+    pub(crate) async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        jar: &Jar,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, Box<dyn Error + Send + Sync>> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "127.0.0.1:3000");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -57,21 +83,32 @@ impl Client {
             let pairs: Vec<_> = jar.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header(header::COOKIE, pairs.join("; "));
         }
-        let request = request.body(Full::new(Bytes::from(body.to_owned()))).expect("a request");
-
-        let (near, far) = tokio::io::duplex(64 * 1024);
-        let service = TowerToHyperService::new(self.router.clone().into_service::<hyper::body::Incoming>());
-        tokio::spawn(server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service));
-        let (mut sender, connection) =
-            client::conn::http1::handshake(TokioIo::new(near)).await.expect("a connection");
-        tokio::spawn(connection);
-        let response = sender.send_request(request).await.expect("a response");
-        let (parts, body) = response.map(Body::new).into_parts();
-        let lines = parts.headers.get_all(header::SET_COOKIE).iter();
-        let set_cookies = lines.map(|line| line.to_str().expect("ASCII").to_owned()).collect();
-        let body = body.collect().await.expect("a body").to_bytes();
-        Answer { status: parts.status, headers: parts.headers, set_cookies, body }
+        let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
+        match &self.0 {
+            Server::Address(address) => exchange(TcpStream::connect(address).await?, request).await,
+            Server::Router(router) => {
+                let (near, far) = tokio::io::duplex(64 * 1024);
+                let service = TowerToHyperService::new(router.clone().into_service::<Incoming>());
+                tokio::spawn(
+                    server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service),
+                );
+                exchange(near, request).await
+            }
+        }
     }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let (parts, body) = sender.send_request(request).await?.into_parts();
+    let lines = parts.headers.get_all(header::SET_COOKIE).iter();
+    let set_cookies = lines.map(|line| line.to_str().expect("ASCII").to_owned()).collect();
+    let body = body.collect().await?.to_bytes();
+    Ok(Answer { status: parts.status, headers: parts.headers, set_cookies, body })
 }
 
 impl Answer {
