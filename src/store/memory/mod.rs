@@ -86,8 +86,7 @@ impl MemoryStore {
         // INVARIANT: the index is below the number of shards.
         #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "see the invariant")]
         let shard = &self.0.shards[hash as usize % SHARDS];
-        // A panic while it was held cannot have left half a write: every change is one assignment.
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(shard)
     }
 
     fn run(&self) -> RunId {
@@ -110,6 +109,11 @@ impl MemoryStore {
     fn publish(&self, ended: &[SessionId], at: Timestamp) {
         self.0.feed.publish(ended.iter().copied().map(FeedEvent::Revoked), at);
     }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // A panic while it was held cannot have left half a write: every change is one assignment.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SessionStore for MemoryStore {
@@ -236,9 +240,12 @@ impl SessionStore for MemoryStore {
 
     async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
         let run = RunId::random()?;
-        self.0.run.store(run.as_u64(), Ordering::SeqCst);
-        for shard in &self.0.shards {
-            let gone = shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        {
+            // All shards at once, or a session that is told that it belongs to the new run could
+            // be cleared away with the old ones. Nobody else holds more than one shard.
+            let mut shards: Vec<_> = self.0.shards.iter().map(lock).collect();
+            self.0.run.store(run.as_u64(), Ordering::SeqCst);
+            let gone = shards.iter_mut().map(|shard| shard.clear()).sum();
             self.0.len.fetch_sub(gone, Ordering::Relaxed);
         }
         self.0.feed.publish([FeedEvent::Run(run)], Timestamp::EPOCH);
