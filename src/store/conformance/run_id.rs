@@ -1,5 +1,12 @@
 //! The store's run: a new one ends every session at once.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::task::JoinSet;
+
 use super::{
     reader::Reader,
     world::{ABSOLUTE, IDLE, World, ok},
@@ -70,4 +77,35 @@ pub(super) async fn each_rotation_of_the_run_draws_another<S: SessionStore>(w: W
     }
     let drawn = runs.iter().map(|run| run.as_u64()).collect::<std::collections::HashSet<_>>();
     assert_eq!(drawn.len(), runs.len(), "{runs:?}");
+}
+
+pub(super) async fn a_sign_in_during_a_rotation_belongs_to_the_run_it_is_told<S: SessionStore>(w: World<S>) {
+    for _ in 0..30 {
+        let rotated = Arc::new(AtomicBool::new(false));
+        let mut signing_in = JoinSet::new();
+        for _ in 0..6 {
+            let (w, rotated) = (w.clone(), rotated.clone());
+            signing_in.spawn(async move {
+                let mut opened = vec![w.open().await];
+                while !rotated.load(Ordering::SeqCst) {
+                    opened.push(w.open().await);
+                    tokio::task::yield_now().await;
+                }
+                opened
+            });
+        }
+        tokio::task::yield_now().await;
+        let run = ok(w.store.rotate_run_id().await);
+        rotated.store(true, Ordering::SeqCst);
+        for session in signing_in.join_all().await.concat() {
+            let snapshot = w.get(&session.key).await;
+            assert_eq!(snapshot.run, run);
+            if session.run == run {
+                assert_eq!(snapshot.record, Some(session.record), "opened in this run, and gone");
+            } else if w.store.capabilities().listing {
+                let live = w.listed(&session.key.subject, w.at(1)).await;
+                assert!(live.is_empty(), "opened in the run before, and still listed");
+            }
+        }
+    }
 }

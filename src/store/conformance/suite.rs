@@ -64,6 +64,7 @@ macro_rules! __store_conformance {
                 the_run_stays_until_it_is_rotated
                 a_new_run_ends_every_session
                 each_rotation_of_the_run_draws_another
+                a_sign_in_during_a_rotation_belongs_to_the_run_it_is_told
                 deadlines_are_exact_to_the_millisecond
                 nothing_revives_an_expired_session
                 an_ended_session_is_remembered_until_its_absolute_deadline
