@@ -106,6 +106,10 @@ impl MemoryStore {
         Snapshot { run: self.run(), record, applied }
     }
 
+    fn sweep(&self, shard: &mut Shard, now: Timestamp) {
+        self.0.len.fetch_sub(shard.sweep(now), Ordering::Relaxed);
+    }
+
     fn publish(&self, ended: &[SessionId], at: Timestamp) {
         self.0.feed.publish(ended.iter().copied().map(FeedEvent::Revoked), at);
     }
@@ -128,9 +132,12 @@ impl SessionStore for MemoryStore {
         cap: Option<Cap>,
     ) -> Result<(RunId, Vec<SessionId>), CreateError> {
         let now = record.family.created_at;
+        if self.len() >= self.0.capacity {
+            // What has expired must not keep anybody out, whichever shard it is in.
+            self.0.shards.iter().for_each(|shard| self.sweep(&mut lock(shard), now));
+        }
         let mut shard = self.shard(subject);
-        let swept = shard.sweep(now);
-        self.0.len.fetch_sub(swept, Ordering::Relaxed);
+        self.sweep(&mut shard, now);
         if shard.contains(subject, &record.id) {
             return Err(CreateError::Exists);
         }
