@@ -47,6 +47,7 @@ pub(super) async fn claims_come_back_byte_for_byte<S: SessionStore>(w: World<S>)
         w.expect(&session).await;
         for later in texts.into_iter().rev() {
             session.record.claims = later.into();
+            session.record.stale_since = Some(w.at(1));
             assert_eq!(
                 w.put_claims(&session.key, later, w.at(1)).await.record.as_ref(),
                 Some(&session.record)
