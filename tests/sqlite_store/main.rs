@@ -13,7 +13,11 @@ mod suite {
 
 /// A store in a file of its own.
 pub async fn fresh() -> SqliteStore {
-    let dir = std::env::temp_dir().join(format!("tss-{}-{}", std::process::id(), N.fetch_add(1, std::sync::atomic::Ordering::SeqCst)));
+    let dir = std::env::temp_dir().join(format!(
+        "tss-{}-{}",
+        std::process::id(),
+        N.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+    ));
     std::fs::create_dir_all(&dir).expect("dir");
     SqliteStore::open(dir.join("s.db").to_str().expect("utf8")).await.expect("opens")
 }

@@ -49,7 +49,7 @@ pub(in crate::store) use {bind_columns, column_names};
 pub(in crate::store) const COLUMNS: usize = 14;
 
 /// A record as the database has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::store) struct Columns {
     pub(in crate::store) id: Vec<u8>,
     pub(in crate::store) generation: i64,
@@ -103,8 +103,7 @@ fn parsed<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> 
 impl Columns {
     pub(in crate::store) fn of(record: &SessionRecord) -> Result<Self, StoreError> {
         let family = &record.family;
-        let generation =
-            i64::try_from(family.generation).map_err(|_| corrupt("a generation beyond 2^63"))?;
+        let generation = i64::try_from(family.generation).map_err(|_| corrupt("a generation beyond 2^63"))?;
         let idle_timeout = i64::try_from(family.idle_timeout.as_millis()).unwrap_or(FOREVER).min(FOREVER);
         Ok(Self {
             id: record.id.as_bytes().to_vec(),

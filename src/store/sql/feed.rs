@@ -27,6 +27,19 @@ const POLL: Duration = Duration::from_millis(50);
 /// After how many looks in vain a reader learns that there is nothing: a second's worth.
 const LOOKS: u32 = 20;
 
+/// Reads the feed: one statement, so of one snapshot. Its arguments are the place, the earliest time
+/// and how many rows; [`Table::read`] reads its answer.
+pub(in crate::store) const LOOK: &str = "\
+    SELECT meta.run, meta.pruned_seq, meta.pruned_mark, meta.pruned_at, \
+        EXISTS (SELECT 1 FROM sliding_sessions_feed WHERE seq = $1 AND mark = $2), \
+        last.seq, last.mark, f.seq, f.mark, f.kind, f.at, f.realm, f.subject, f.id \
+    FROM sliding_sessions_meta AS meta \
+    LEFT JOIN (SELECT seq, mark FROM sliding_sessions_feed ORDER BY seq DESC LIMIT 1) AS last ON TRUE \
+    LEFT JOIN (\
+        SELECT * FROM sliding_sessions_feed WHERE seq > $1 AND at >= $3 ORDER BY seq LIMIT $4\
+    ) AS f ON TRUE \
+    ORDER BY f.seq";
+
 /// What kind of event a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Kind {
@@ -173,8 +186,7 @@ impl Table {
         let end = last.filter(|last| last.seq > pruned.seq).unwrap_or(pruned);
         let full = i64::try_from(self.items.len()).is_ok_and(|len| len >= LIMIT);
         let position = if full { self.items.last().map_or(end, |item| item.cursor) } else { end };
-        let mut batch =
-            FeedBatch { events: Vec::new(), position: position.position(), run: self.run, gap };
+        let mut batch = FeedBatch { events: Vec::new(), position: position.position(), run: self.run, gap };
         for item in self.items {
             match item.event() {
                 Ok(event) => batch.events.push(event),

@@ -12,7 +12,7 @@ mod feed;
 pub(super) use self::{
     columns::{COLUMNS, Columns, bind_columns, column_names, run_from, run_to, session_id, time_to},
     error::{corrupt, unavailable},
-    feed::{Cursor, KEPT, Kind, LIMIT, Table, follow},
+    feed::{Cursor, KEPT, Kind, LIMIT, LOOK, Table, follow},
 };
 
 use std::{

@@ -6,7 +6,10 @@ use crate::{
     id::{RunId, SessionId},
     store::{
         SessionKey, SessionRecord, StoreError, Subject,
-        sql::{COLUMNS, Columns, Cursor, Kind, LIMIT, Table, bind_columns, column_names, run_from, run_to, unavailable},
+        sql::{
+            COLUMNS, Columns, Cursor, Kind, LIMIT, LOOK, Table, bind_columns, column_names, run_from, run_to,
+            unavailable,
+        },
     },
 };
 
@@ -169,22 +172,14 @@ pub(super) async fn look(
     after: Cursor,
     since: i64,
 ) -> Result<Table, StoreError> {
-    let rows = sqlx::query(
-        "SELECT meta.run, meta.pruned_seq, meta.pruned_mark, meta.pruned_at, \
-         EXISTS (SELECT 1 FROM sliding_sessions_feed WHERE seq = ?1 AND mark = ?2), \
-         last.seq, last.mark, f.seq, f.mark, f.kind, f.at, f.realm, f.subject, f.id \
-         FROM sliding_sessions_meta AS meta \
-         LEFT JOIN (SELECT seq, mark FROM sliding_sessions_feed ORDER BY seq DESC LIMIT 1) AS last ON TRUE \
-         LEFT JOIN (SELECT * FROM sliding_sessions_feed WHERE seq > ?1 AND at >= ?3 \
-         ORDER BY seq LIMIT ?4) AS f ON TRUE ORDER BY f.seq",
-    )
-    .bind(after.seq)
-    .bind(after.mark)
-    .bind(since)
-    .bind(LIMIT)
-    .fetch_all(connection)
-    .await
-    .map_err(unavailable)?;
+    let rows = sqlx::query(LOOK)
+        .bind(after.seq)
+        .bind(after.mark)
+        .bind(since)
+        .bind(LIMIT)
+        .fetch_all(connection)
+        .await
+        .map_err(unavailable)?;
     Table::read(&rows)
 }
 
