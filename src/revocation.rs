@@ -119,6 +119,11 @@ impl Revocations {
         self.sessions.get(session).is_some_and(|mark| mark.revoked)
     }
 
+    /// Whether the run is known to be over.
+    pub(crate) fn is_past(&self, run: RunId) -> bool {
+        self.past_runs.lock().unwrap_or_else(PoisonError::into_inner).contains(&run)
+    }
+
     pub(crate) fn revoke(&self, session: SessionId, now: Timestamp) {
         self.sessions.update(session, now, now + self.keep, |mark| mark.revoked = true);
     }

@@ -77,9 +77,12 @@ impl<C: Claims> Engine<C> {
         if !started && renewal.how == Renewed::Advanced {
             renewal.how = Renewed::Replayed;
         }
-        // A caller that boarded late may come after a sign-out that the flight did not see.
+        // A caller that boarded late may come after an end that the flight did not see.
         if self.revocations.is_revoked(&session) {
             return Err(Refusal::Denylisted.into());
+        }
+        if self.revocations.is_past(run) {
+            return Err(Refusal::OtherRun.into());
         }
         Ok(renewal)
     }
