@@ -7,7 +7,14 @@
 #[cfg(test)]
 mod support;
 
+mod caches;
+mod clocks;
+mod keys;
+mod limits;
 mod lost;
+mod outage;
 mod parallel;
 mod races;
+mod responses;
+mod sign_in;
 mod theft;
