@@ -1,5 +1,7 @@
 //! The shape of the source, held by reading it: what may import what, and how long a file may be.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, Query, State},
-    http::StatusCode,
-    response::{AppendHeaders, IntoResponse, Response},
+    extract::{Path, Query, Request, State},
+    http::{HeaderValue, StatusCode},
+    middleware::Next,
+    response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,8 +43,8 @@ pub(crate) async fn logout(session: Session<Profile>) -> Result<(StatusCode, Set
     Ok((StatusCode::NO_CONTENT, session.sign_out().await?))
 }
 
-pub(crate) async fn me(session: Session<Profile>) -> impl IntoResponse {
-    (outcome(&session), Json(describe(&session)))
+pub(crate) async fn me(session: Session<Profile>) -> Json<Value> {
+    Json(describe(&session))
 }
 
 pub(crate) async fn public(session: Option<Session<Profile>>) -> Json<Value> {
@@ -57,15 +58,15 @@ pub(crate) struct Slow {
 }
 
 /// Answers like `/me`, but takes its time; ten minutes at most.
-pub(crate) async fn slow(session: Session<Profile>, Query(Slow { ms }): Query<Slow>) -> impl IntoResponse {
+pub(crate) async fn slow(session: Session<Profile>, Query(Slow { ms }): Query<Slow>) -> Json<Value> {
     tokio::time::sleep(Duration::from_millis(ms.min(600_000))).await;
-    (outcome(&session), Json(describe(&session)))
+    Json(describe(&session))
 }
 
 /// Answers with the status it is asked for.
-pub(crate) async fn status(session: Session<Profile>, Path(code): Path<String>) -> Response {
+pub(crate) async fn status(Path(code): Path<String>) -> Response {
     match code.parse().ok().and_then(|code: u16| StatusCode::from_u16(code).ok()) {
-        Some(status) if status.as_u16() >= 200 => (status, outcome(&session)).into_response(),
+        Some(status) if status.as_u16() >= 200 => status.into_response(),
         _ => problem(StatusCode::BAD_REQUEST, "Not a final status code"),
     }
 }
@@ -141,10 +142,15 @@ fn describe(session: &Session<Profile>) -> Value {
     })
 }
 
-/// What the page colours its dots by.
-fn outcome(session: &Session<Profile>) -> AppendHeaders<[(&'static str, String); 2]> {
-    let generation = session.generation().to_string();
-    AppendHeaders([("demo-outcome", word(session.renewed()).to_owned()), ("demo-generation", generation)])
+/// What the page colours its dots by, on every response to somebody who is signed in.
+pub(crate) async fn outcome(session: Option<Session<Profile>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(session) = session {
+        let headers = response.headers_mut();
+        headers.insert("demo-outcome", HeaderValue::from_static(word(session.renewed())));
+        headers.insert("demo-generation", HeaderValue::from(session.generation()));
+    }
+    response
 }
 
 fn word(renewed: Option<Renewed>) -> &'static str {

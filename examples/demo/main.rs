@@ -8,14 +8,16 @@
 
 mod account;
 mod admin;
-mod page;
+pub(crate) mod page;
 mod settings;
+mod store;
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc};
 
 use axum::{
     Router,
     http::StatusCode,
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
@@ -27,8 +29,8 @@ use self::settings::Settings;
 
 /// What the demo keeps in a session.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Profile {
-    roles: Vec<String>,
+pub(crate) struct Profile {
+    pub(crate) roles: Vec<String>,
 }
 
 impl Profile {
@@ -37,7 +39,7 @@ impl Profile {
     }
 }
 
-fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
+pub(crate) fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
     let admin = Router::new()
         .route("/admin/run-id", post(admin::run_id))
         .route_layer(Require::claims(Profile::is_admin));
@@ -51,9 +53,12 @@ fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
         .route("/sessions/end-others", post(account::end_others))
         .route("/sessions/end-all", post(account::end_all))
         .merge(admin)
+        .route_layer(from_fn(account::outcome))
         .route_layer(sessions.layer());
-    let optional =
-        Router::new().route("/public", get(account::public)).route_layer(sessions.layer().optional());
+    let optional = Router::new()
+        .route("/public", get(account::public))
+        .route_layer(from_fn(account::outcome))
+        .route_layer(sessions.layer().optional());
     Router::new()
         .route("/", get(move || page::show(page.clone())))
         .route("/login", post(account::login))
@@ -70,16 +75,24 @@ fn problem(status: StatusCode, title: &str) -> Response {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
-    let sessions = settings.sessions()?;
+    let sessions = settings.sessions().await?;
     let listener = TcpListener::bind(settings.addr).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    println!("listening on http://{address}");
     eprintln!("open it in a browser, or sign in from here:");
-    eprintln!(
-        "  curl -si {} -H 'content-type: application/json' -d '{{\"user\":\"alice\",\"roles\":[\"admin\"]}}'",
-        format_args!("http://{}/login", listener.local_addr()?)
-    );
+    eprintln!("  curl -si http://{address}/login -d '{{\"user\":\"alice\",\"roles\":[\"admin\"]}}'");
     let page = page::render(sessions.policy());
     axum::serve(listener, router(&sessions, page)).await?;
     Ok(())

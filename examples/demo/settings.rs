@@ -1,14 +1,15 @@
 //! What the environment says. A bad value is an error at start that names it.
 
-use std::{env, fmt, net::SocketAddr, time::Duration};
+use std::{env, error::Error, fmt, net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use tower_sliding_sessions::{Event, Keyring, SameSite, Sessions, Severity};
+use tower_sliding_sessions::{Event, Keyring, SameSite, Sessions, Severity, protocol::Timing};
 
-use super::Profile;
+use super::{Profile, store};
 
 pub(crate) struct Settings {
     pub(crate) addr: SocketAddr,
+    store: String,
     keys: Keyring,
     access_ttl: Option<Duration>,
     idle: Option<Duration>,
@@ -34,7 +35,7 @@ impl fmt::Display for SettingError {
     }
 }
 
-impl std::error::Error for SettingError {}
+impl Error for SettingError {}
 
 impl Settings {
     /// Reads `DEMO_ADDR`, `DEMO_KEY`, `DEMO_STORE`, `DEMO_ACCESS_TTL`, `DEMO_IDLE`,
@@ -42,8 +43,8 @@ impl Settings {
     /// `DEMO_ROTATION_INTERVAL` (seconds, decimals allowed), `DEMO_SAME_SITE` and
     /// `DEMO_TRUSTED_ORIGINS`.
     pub(crate) fn from_env() -> Result<Self, SettingError> {
-        check_store()?;
         Ok(Self {
+            store: read("DEMO_STORE", |text| Ok(text.to_owned()))?.unwrap_or_else(|| "memory".to_owned()),
             addr: read("DEMO_ADDR", |text| {
                 text.parse().map_err(|_| format!("{text:?} is not an address such as 127.0.0.1:3000"))
             })?
@@ -62,8 +63,8 @@ impl Settings {
     }
 
     /// The sessions of the demo. What the builder refuses is refused with its message.
-    pub(crate) fn sessions(&self) -> Result<Sessions<Profile>, tower_sliding_sessions::BuildError> {
-        let mut timing = tower_sliding_sessions::protocol::Timing::default();
+    pub(crate) async fn sessions(&self) -> Result<Sessions<Profile>, Box<dyn Error>> {
+        let mut timing = Timing::default();
         let set = |to: &mut Duration, from: Option<Duration>| *to = from.unwrap_or(*to);
         set(&mut timing.access_ttl, self.access_ttl);
         set(&mut timing.idle_timeout, self.idle);
@@ -74,7 +75,9 @@ impl Settings {
         timing.renew_before = self.renew_before;
         let builder =
             Sessions::builder(self.keys.clone()).timing(timing).same_site(self.same_site).on_event(log);
-        self.trusted_origins.iter().fold(builder, |builder, origin| builder.trusted_origin(origin)).build()
+        let builder =
+            self.trusted_origins.iter().fold(builder, |builder, origin| builder.trusted_origin(origin));
+        Ok(store::choose(builder, &self.store).await?.build()?)
     }
 }
 
@@ -136,14 +139,4 @@ fn random_key() -> Result<Keyring, SettingError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| failed(error.to_string()))?;
     Keyring::hs256(secret).map_err(|error| failed(error.to_string()))
-}
-
-fn check_store() -> Result<(), SettingError> {
-    let known = ["sqlite", "postgres", "redis", "memcached"];
-    let store = read("DEMO_STORE", |text| match text.split_once(':').map_or(text, |(scheme, _)| scheme) {
-        "memory" => Ok(()),
-        scheme if known.contains(&scheme) => Err(format!("this build lacks the cargo feature `{scheme}`")),
-        _ => Err("neither memory, sqlite:PATH, postgres://, redis:// nor memcached://".to_owned()),
-    })?;
-    store.map_or(Ok(()), Ok)
 }

@@ -158,7 +158,7 @@ impl<C: Claims> Engine<C> {
         let Ok(ended) = self.ask("revoke", self.store.revoke(&revoke, now)).await else {
             return RenewError::Unavailable;
         };
-        self.revocations.revoke(key.id, now);
+        self.revocations.revoke(key, now);
         if ended.is_empty() {
             return Refusal::Denylisted.into();
         }
@@ -215,7 +215,7 @@ impl<C: Claims> Engine<C> {
 }
 
 /// The record, if it is there and of the token's run.
-fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
+pub(super) fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
     if snapshot.run != run {
         return Err(Refusal::OtherRun);
     }

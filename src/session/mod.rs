@@ -19,7 +19,7 @@ use crate::{
     engine::{Active, Engine},
     event::Renewed,
     id::SessionId,
-    store::{Revoke, StoreError},
+    store::StoreError,
     time::Timestamp,
 };
 
@@ -110,7 +110,7 @@ impl<C: Claims> Session<C> {
     /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
     /// the cookies are left so that signing out can be tried again.
     pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
-        self.engine.revoke(Revoke::Session(self.active.key.clone())).await?;
+        self.engine.sign_out(&self.active.key).await?;
         Ok(SetCookies::new(self.engine.removal_lines()))
     }
 }

@@ -6,8 +6,12 @@ pub use self::builder::{BuildError, SessionsBuilder};
 
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "test-util")]
+use http::HeaderValue;
 use http::Request;
 
+#[cfg(feature = "test-util")]
+use crate::engine::SignInError;
 use crate::{
     claims::Claims,
     engine::Engine,
@@ -28,7 +32,6 @@ pub struct Sessions<C = ()> {
 
 impl<C: Claims> Sessions<C> {
     /// Starts building, with the one choice that has no safe default.
-    #[must_use]
     pub fn builder(keys: Keyring) -> SessionsBuilder<C> {
         SessionsBuilder::new(keys)
     }
@@ -112,6 +115,20 @@ impl<C: Claims> Sessions<C> {
     /// [`StoreError`] if the store may not know of it.
     pub async fn end_everything(&self) -> Result<RunId, StoreError> {
         self.engine.rotate_run().await
+    }
+
+    /// Signs `subject` in without a request, and answers with the `Cookie` header of one that is
+    /// signed in. For tests of applications.
+    ///
+    /// # Errors
+    /// [`SignInError`], as at any sign-in.
+    #[cfg(feature = "test-util")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub async fn cookie_of(&self, subject: &str, claims: C) -> Result<HeaderValue, SignInError> {
+        let (_, lines) = self.engine.open(subject, &claims, Default::default(), None).await?;
+        let pairs = lines.iter().filter_map(|line| line.value.as_bytes().split(|b| *b == b';').next());
+        let header = HeaderValue::from_bytes(&pairs.collect::<Vec<_>>().join(&b"; "[..]));
+        header.map_err(|_| SignInError::Claims(crate::token::MintError::Claims))
     }
 
     /// Replaces the keys of a running service. Sessions whose tokens the new ring still verifies

@@ -3,8 +3,8 @@
 use std::{fmt, pin::Pin};
 
 use super::{
-    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Proof, Revoke, SessionKey, SessionRecord,
-    SessionStore, Snapshot, StaleScope, StoreError, Subject,
+    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+    Snapshot, StoreError, Subject,
 };
 use crate::{
     id::{RunId, SessionId},
@@ -41,6 +41,7 @@ dyn_store! {
     fn create(subject: &'a Subject, record: &'a SessionRecord, cap: Option<Cap>)
         -> (RunId, Vec<SessionId>), CreateError;
     fn advance(key: &'a SessionKey, advance: &'a Advance) -> Snapshot;
+    fn get(key: &'a SessionKey) -> Snapshot;
     fn confirm(key: &'a SessionKey, generation: u64, at: Timestamp) -> ();
     fn touch(key: &'a SessionKey, at: Timestamp) -> ();
     fn fast_forward(key: &'a SessionKey, to: u64, at: Timestamp) -> Snapshot;
