@@ -198,12 +198,19 @@ impl<C: Claims> Engine<C> {
             return;
         }
         let (engine, key, generation) = (self.clone(), key.clone(), record.family.generation);
+        if confirm {
+            // The access token that goes out with this need not do it again.
+            self.seen.first(key.id, generation);
+        }
         self.background.write(async move {
             // A confirmation moves the idle deadline too.
-            let _lost = match confirm {
+            let written = match confirm {
                 true => engine.ask("confirm", engine.store.confirm(&key, generation, now)).await,
                 false => engine.ask("touch", engine.store.touch(&key, now)).await,
             };
+            if confirm && written.is_err() {
+                engine.seen.forget(&key.id);
+            }
         });
     }
 
