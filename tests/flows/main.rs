@@ -9,12 +9,17 @@ mod support;
 
 mod caches;
 mod clocks;
+mod confirmation;
+mod cookies;
 mod keys;
 mod limits;
 mod lost;
 mod outage;
 mod parallel;
 mod races;
+mod realms;
 mod responses;
+mod revocation;
+mod settle;
 mod sign_in;
 mod theft;

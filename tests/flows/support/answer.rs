@@ -37,10 +37,6 @@ impl Answer {
         self.header("x-renewed")
     }
 
-    pub(crate) fn sid(&self) -> &str {
-        self.header("x-sid").unwrap()
-    }
-
     /// Why the layer refused it.
     pub(crate) fn rejection(&self) -> Option<RejectionKind> {
         self.0.extensions().get::<Rejection>().map(Rejection::kind)

@@ -24,7 +24,7 @@ pub(crate) struct Profile {
 }
 
 /// What is said of a session in the headers of a response.
-pub(crate) type Answers = AppendHeaders<Vec<(&'static str, String)>>;
+type Answers = AppendHeaders<Vec<(&'static str, String)>>;
 
 pub(crate) fn router(sessions: &Sessions<Profile>, door: &Gate) -> Router {
     let signed_in = Router::new()

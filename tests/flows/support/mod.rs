@@ -10,7 +10,7 @@ mod world;
 
 pub(crate) use self::{
     answer::{Answer, claims_of},
-    app::{Answers, Profile},
+    app::Profile,
     browser::{Browser, Sent},
     gate::Gate,
     probe::{Probe, Trouble},

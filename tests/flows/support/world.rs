@@ -66,6 +66,14 @@ impl World {
         Instance::start(&self.clock, &self.store, &self.events, &self.tune)
     }
 
+    /// An instance that differs, around the same store.
+    pub(crate) fn other(
+        &self,
+        tune: impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile>,
+    ) -> Instance {
+        Instance::start(&self.clock, &self.store, &self.events, &|builder| tune((self.tune)(builder)))
+    }
+
     /// The only process ends, and starts again with the same configuration.
     pub(crate) fn restart(&mut self) {
         self.store = Probe::new(MemoryStore::new().unwrap());
@@ -88,10 +96,6 @@ impl World {
     pub(crate) fn count(&self, kind: &EventKind) -> usize {
         self.events.lock().unwrap().iter().filter(|event| *event == kind).count()
     }
-
-    pub(crate) fn happened(&self, is: impl Fn(&EventKind) -> bool) -> usize {
-        self.events.lock().unwrap().iter().filter(|kind| is(kind)).count()
-    }
 }
 
 impl Instance {
@@ -99,7 +103,7 @@ impl Instance {
         clock: &Arc<ManualClock>,
         store: &Probe,
         events: &Arc<Mutex<Vec<EventKind>>>,
-        tune: &Tune,
+        tune: &dyn Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile>,
     ) -> Self {
         let recorder = events.clone();
         let builder = Sessions::builder(keys(0))
