@@ -4,7 +4,13 @@
 //! Nothing sleeps, and nothing depends on what runs first: where two things race, a gate holds one
 //! of them until the other is where the test wants it.
 
-#[cfg(test)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "whatever goes wrong in a test had better stop it"
+)]
+
 mod support;
 
 mod caches;
@@ -13,6 +19,7 @@ mod confirmation;
 mod contract;
 mod cookies;
 mod cross_site;
+mod feed;
 mod keys;
 mod layer;
 mod limits;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_sliding_sessions::{EventKind, RejectionKind};
 
-use crate::support::{Answer, Gate, REFRESH, TTL, Trouble, World, idle};
+use crate::support::{ACCESS, Answer, Gate, REFRESH, TTL, Trouble, World, idle};
 
 /// What is answered while the store is away.
 fn is_unavailable(answer: &Answer) -> bool {
@@ -131,6 +131,30 @@ async fn a_theft_that_cannot_be_written_down_is_no_theft_yet() {
     world.store.recover();
     assert_eq!(thief.visit(&world.one, "/me").await.status(), 401);
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_access_token_rides_through_if_it_may_and_only_for_so_long() {
+    let world = World::tuned(|builder| builder.ride_through(Duration::from_secs(120)));
+    let mut browser = world.signed_in("ann").await;
+    let mut ended = world.signed_in("bob").await;
+    let mut without = browser.clone();
+    without.lose(ACCESS);
+    world.one.sessions.revoke_all("bob").await.unwrap();
+    world.pass(TTL);
+    for trouble in [Trouble::Fail, Trouble::Hang] {
+        world.store.trouble("advance", trouble);
+        let answer = browser.visit(&world.one, "/me").await;
+        assert!(answer.ok() && answer.touches_no_cookie());
+        assert!(!ended.visit(&world.one, "/me").await.ok(), "what is known against a session counts");
+        assert!(is_unavailable(&without.visit(&world.one, "/me").await));
+    }
+    world.pass(119);
+    assert!(browser.visit(&world.one, "/me").await.ok());
+    world.pass(1);
+    assert!(is_unavailable(&browser.visit(&world.one, "/me").await));
+    world.store.recover();
+    assert!(browser.visit(&world.one, "/me").await.sets_both());
 }
 
 /// Early renewal in the last 100 s, or 50 s at the least, of the access token's life.

@@ -33,6 +33,8 @@ pub(crate) enum Trouble {
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     inner: MemoryStore,
+    /// Whether it says that it has a feed, and a run ID at hand.
+    has_feed: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -61,7 +63,11 @@ const OPERATIONS: [&str; 12] = [
 
 impl Probe {
     pub(crate) fn new(inner: MemoryStore) -> Self {
-        Self { inner, state: Arc::default() }
+        Self { inner, has_feed: true, state: Arc::default() }
+    }
+
+    pub(crate) fn without_feed(self) -> Self {
+        Self { has_feed: false, ..self }
     }
 
     pub(crate) fn trouble(&self, operation: &'static str, trouble: Trouble) {
@@ -71,6 +77,11 @@ impl Probe {
 
     pub(crate) fn trouble_everywhere(&self, trouble: &Trouble) {
         OPERATIONS.iter().for_each(|operation| self.trouble(operation, trouble.clone()));
+    }
+
+    /// The feed breaks off, once whoever waits for it has got its answer.
+    pub(crate) fn cut_the_feed(&self) {
+        self.state.lock().unwrap().troubles.insert("feed", Trouble::Fail);
     }
 
     pub(crate) fn recover(&self) {
@@ -124,11 +135,11 @@ impl Probe {
 
 impl SessionStore for Probe {
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        if self.has_feed { self.inner.capabilities() } else { Capabilities::NONE }
     }
 
     fn run_id_now(&self) -> Option<RunId> {
-        self.inner.run_id_now()
+        self.inner.run_id_now().filter(|_| self.has_feed)
     }
 
     async fn create(
@@ -199,6 +210,9 @@ impl SessionStore for Probe {
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+        if self.state.lock().unwrap().troubles.contains_key("feed") {
+            return Err(StoreError::unavailable("the test says so"));
+        }
         self.inner.feed(from).await
     }
 }

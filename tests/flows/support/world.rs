@@ -51,7 +51,7 @@ impl World {
         Self::around(Probe::new(MemoryStore::new().unwrap()), tune)
     }
 
-    fn around(
+    pub(crate) fn around(
         store: Probe,
         tune: impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile> + 'static,
     ) -> Self {
