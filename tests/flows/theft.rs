@@ -2,7 +2,7 @@
 
 use tower_sliding_sessions::{EventKind, RejectionKind, protocol::Refusal};
 
-use crate::support::{ACCESS, Browser, GRACE, REFRESH, TTL, World, idle, until};
+use crate::support::{ACCESS, Browser, GRACE, Gate, REFRESH, TTL, Trouble, World, idle, until};
 
 /// The browser's refresh token rotates, and its successor is seen in use.
 async fn rotate(world: &World, browser: &mut Browser) {
@@ -109,6 +109,45 @@ async fn many_copies_used_at_once_on_two_instances_are_one_theft() {
     for task in tasks {
         assert!(!task.await.unwrap().ok());
     }
+    assert_eq!(world.count(&EventKind::ReuseDetected), 1);
+}
+
+#[tokio::test]
+async fn a_theft_that_two_instances_see_at_the_same_moment_is_reported_by_one() {
+    let world = World::new();
+    let two = world.instance();
+    let mut owner = world.signed_in("ann").await;
+    let thief = owner.clone();
+    rotate(&world, &mut owner).await;
+    world.pass(TTL);
+    let gate = Gate::closed();
+    world.store.trouble("revoke", Trouble::Before(gate.clone()));
+    let seen = [world.one.accept(thief.get("/me")), two.accept(thief.get("/me"))];
+    gate.reached().await;
+    gate.reached().await;
+    gate.open();
+    for answer in seen {
+        assert_eq!(answer.await.unwrap().status(), 401);
+    }
+    assert_eq!(world.count(&EventKind::ReuseDetected), 1);
+}
+
+#[tokio::test]
+async fn a_stale_copy_does_not_ride_along_with_a_good_token() {
+    let world = World::new();
+    let mut owner = world.signed_in("ann").await;
+    let thief = owner.clone();
+    rotate(&world, &mut owner).await;
+    world.pass(TTL);
+    let gate = Gate::closed();
+    world.store.trouble("advance", Trouble::Before(gate.clone()));
+    let good = world.one.accept(owner.get("/me"));
+    gate.reached().await;
+    let stale = world.one.accept(thief.get("/me"));
+    idle().await;
+    gate.open();
+    assert_eq!(stale.await.unwrap().rejection(), refused(Refusal::Reuse));
+    drop(good.await.unwrap());
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
 }
 
