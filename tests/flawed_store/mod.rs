@@ -21,7 +21,7 @@ const MILLI: Duration = Duration::from_millis(1);
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     /// Nothing.
     None,
     /// Nothing either: it says that it can neither list nor feed, and cannot.
@@ -59,9 +59,9 @@ pub enum Flaw {
 }
 
 #[derive(Clone, Debug)]
-pub struct FlawedStore {
-    pub inner: MemoryStore,
-    pub flaw: Flaw,
+pub(crate) struct FlawedStore {
+    pub(crate) inner: MemoryStore,
+    pub(crate) flaw: Flaw,
 }
 
 impl FlawedStore {

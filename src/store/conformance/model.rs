@@ -183,8 +183,6 @@ impl<S: SessionStore> Model<S> {
         assert!(ended || record.family.revoked || self.forgettable(&record), "{record:?} was not ended");
         if ended {
             self.ended(key.id);
-        } else if !record.family.revoked {
-            self.sessions.remove(index);
         }
     }
 
@@ -207,11 +205,6 @@ impl<S: SessionStore> Model<S> {
             assert!(hit.is_some_and(|(_, record)| named(record)), "{what:?} ended {id:?}");
             self.ended(*id);
         }
-        // Whether the expired ones were ended as well is the store's affair, so forget them.
-        let (now, sessions) = (self.now, std::mem::take(&mut self.sessions));
-        let over = |record: &SessionRecord| !record.family.revoked && !record.family.is_live(now);
-        self.sessions =
-            sessions.into_iter().filter(|(key, record)| key.subject != subject || !over(record)).collect();
     }
 
     async fn mark_stale(&mut self) {

@@ -45,6 +45,8 @@ macro_rules! __store_conformance {
                 a_subjects_sessions_end_together
                 nothing_applies_once_ending_a_session_has_returned
                 nothing_applies_once_ending_a_subjects_sessions_has_returned
+                ending_a_subjects_sessions_misses_none_while_others_begin
+                racing_writes_to_one_record_lose_nothing
                 a_cap_can_refuse_one_more
                 a_cap_can_end_the_oldest
                 racing_sign_ins_never_exceed_a_cap_that_refuses
