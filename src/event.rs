@@ -39,13 +39,18 @@ pub enum EventKind {
     /// An unsafe request came from another site.
     CrossSiteRefused,
     /// The store failed this operation, or took too long.
-    StoreUnavailable {
+    StoreFailed {
         /// Which one.
         operation: &'static str,
     },
     /// The store's feed has a gap: until one access token's lifetime has passed, a revocation may
     /// be missing here. Access tokens are not trusted until then.
     FeedGap,
+    /// The store's feed was not heard of for longer than its bound: revocations by other instances
+    /// may not be known here.
+    FeedLagging,
+    /// The store's feed is heard of again.
+    FeedRecovered,
     /// The builder was told to send cookies in the clear.
     InsecurePlainHttp,
     /// Cookies could not be written, for the claims have grown too large for one.
@@ -113,8 +118,10 @@ impl EventKind {
             Self::RunRotated => "session_run_rotated",
             Self::ConflictingCookies => "session_conflicting_cookies",
             Self::CrossSiteRefused => "malicious_csrf",
-            Self::StoreUnavailable { .. } => "session_store_unavailable",
+            Self::StoreFailed { .. } => "session_store_failed",
             Self::FeedGap => "session_feed_gap",
+            Self::FeedLagging => "session_feed_lagging",
+            Self::FeedRecovered => "session_feed_recovered",
             Self::InsecurePlainHttp => "session_insecure_plain_http",
             Self::CookieTooLarge => "session_cookie_too_large",
         }
@@ -128,11 +135,16 @@ impl EventKind {
             Self::LostWriteRepaired
             | Self::ConflictingCookies
             | Self::CrossSiteRefused
-            | Self::StoreUnavailable { .. }
+            | Self::StoreFailed { .. }
             | Self::FeedGap
+            | Self::FeedLagging
             | Self::InsecurePlainHttp
             | Self::CookieTooLarge => Severity::Warning,
-            Self::SignedIn | Self::Renewed(_) | Self::Revoked { .. } | Self::RunRotated => Severity::Info,
+            Self::SignedIn
+            | Self::Renewed(_)
+            | Self::Revoked { .. }
+            | Self::RunRotated
+            | Self::FeedRecovered => Severity::Info,
             Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
             Self::Refused(_) => Severity::Info,
             Self::AccessTokenInvalid(_) | Self::RefreshTokenInvalid(_) => Severity::Debug,
@@ -140,7 +152,8 @@ impl EventKind {
     }
 }
 
-type Hook = dyn Fn(&Event) + Send + Sync;
+/// What an application is told with.
+pub(crate) type Hook = dyn Fn(&Event) + Send + Sync;
 
 /// Where events go: to the application's hook, and to `tracing`.
 #[derive(Clone)]

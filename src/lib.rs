@@ -1,8 +1,94 @@
-//! Sliding sessions.
+//! Sliding sessions for [tower] and [axum]: put one layer around a router, and a signed-in browser
+//! stays signed in while it is used, never longer than you allow, and not after you said stop.
+//!
+//! ```no_run
+//! # #[cfg(feature = "axum")] mod example {
+//! use axum::{Json, Router, response::IntoResponse, routing::{get, post}};
+//! use serde::{Deserialize, Serialize};
+//! use tower_sliding_sessions::{Keyring, Rejection, Session, Sessions, SetCookies, Visitor};
+//!
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct Profile { name: String }
+//!
+//! async fn login(visitor: Visitor<Profile>, Json(profile): Json<Profile>) -> Result<impl IntoResponse, Rejection> {
+//!     // Check a password here.
+//!     let cookies = visitor.sign_in(&profile.name, profile.clone()).await?; // ends the session it replaces
+//!     Ok((cookies, Json(profile)))
+//! }
+//!
+//! async fn me(session: Session<Profile>) -> Json<Profile> {
+//!     Json(session.claims().clone())
+//! }
+//!
+//! async fn logout(session: Session<Profile>) -> Result<SetCookies, Rejection> {
+//!     Ok(session.sign_out().await?)
+//! }
+//!
+//! pub fn app(secret: &[u8]) -> Result<Router, Box<dyn std::error::Error>> {
+//!     let sessions = Sessions::<Profile>::builder(Keyring::hs256(secret)?).build()?;
+//!     Ok(Router::new()
+//!         .route("/me", get(me))
+//!         .route("/logout", post(logout))
+//!         .route_layer(sessions.layer()) // the routes above need a session, and keep it alive
+//!         .route("/login", post(login)) // everything below does not
+//!         .with_state(sessions))
+//! }
+//! # }
+//! ```
+//!
+//! [tower]: https://docs.rs/tower
+//! [axum]: https://docs.rs/axum
+//!
+//! # What the layer does
+//!
+//! It reads two cookies. The *access token*, a JWT for minutes, says who is calling; it is checked
+//! in memory, without a store. When it has expired, is missing, or is of no use for any other
+//! reason, and the *refresh token*, a JWT for hours, is good and its session was not ended, the
+//! layer renews both before the handler runs, and the response carries fresh cookies. There is no
+//! refresh endpoint and no code in the client.
+//!
+//! # What nobody else gets right
+//!
+//! Rotating refresh tokens finds thieves out, and almost everywhere it signs honest people out as
+//! well: a browser sends ten requests with the same expired token, one rotates it, and nine look
+//! like theft. Here the successor of a refresh token is provisional until it is seen in use, and
+//! the old one stays good for that long. An exhaustive search over the very functions that decide
+//! finds no way to sign an honest browser out, and finds one as soon as a rule is broken. See
+//! [`protocol`].
+//!
+//! # What people ask
+//!
+//! - **Sign out everywhere at once?** [`Session::sign_out`] ends the session in the store, and every
+//!   instance learns of it from the store's feed. What it returned from is final: no renewal in
+//!   flight undoes it.
+//! - **Sign out all devices, or all but this one? After a password change?**
+//!   [`Sessions::revoke_all`], [`Sessions::revoke_others`], [`Sessions::revoke_before`].
+//! - **End every session of everyone?** Restart, with the embedded store; or
+//!   [`Sessions::end_everything`].
+//! - **Only some people?** [`Require`] is a layer that looks at the claims, or wants a recent proof
+//!   of who it is.
+//! - **Anonymous visitors too?** [`SessionLayer::optional`], and `Option<Session<_>>` in handlers.
+//! - **A sign-in page instead of a 401?** [`RedirectToLogin`].
+//! - **Two applications on one host?** Give each a [realm](SessionsBuilder::realm) and
+//!   [cookie names](SessionsBuilder::cookie_names) of its own.
+//! - **Not axum?** The layer wraps any `http` service: see [`Session::of`] and
+//!   [`Sessions::visitor`], and the example `hyper`.
+//!
+//! The [manual] says why each default is what it is, what can go wrong, and what this crate does
+//! about it.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `axum` | yes | the extractors [`Session`] and [`Visitor`], and [`SetCookies`] in responses. Not needed on bare hyper or tower |
+//! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
+//! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
+//! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
+//! | `test-util` | no | `Sessions::cookie_of`, which signs a test's request in |
+//! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(test, allow(clippy::indexing_slicing))]
 
-mod builder;
 mod cache;
 mod claims;
 mod cookie;
@@ -12,6 +98,7 @@ mod event;
 #[cfg(feature = "axum")]
 mod extract;
 mod id;
+pub mod manual;
 mod middleware;
 pub mod protocol;
 mod revocation;
@@ -22,7 +109,6 @@ mod time;
 mod token;
 
 pub use self::{
-    builder::{BuildError, SessionsBuilder},
     claims::Claims,
     cookie::{CookieError, FormerCookie, SameSite},
     cross_site::OriginError,
@@ -33,8 +119,8 @@ pub use self::{
         ProblemJson, RedirectToLogin, Reject, Rejection, RejectionKind, RequestHead, Require, RequireFuture,
         RequireService, ResponseFuture, SessionLayer, SessionService, safe_next,
     },
-    session::{Session, SetCookies, SignIn, Visitor},
-    sessions::Sessions,
+    session::{Session, SessionInfo, SetCookies, SignIn, Visitor},
+    sessions::{BuildError, Sessions, SessionsBuilder},
     time::{Clock, ManualClock, SystemClock, Timestamp},
     token::{InvalidToken, KeyError, Keyring, MintError},
 };

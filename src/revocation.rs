@@ -17,7 +17,7 @@ use std::{
 use crate::{
     id::{RunId, SessionId},
     protocol::Standing,
-    store::{FeedBatch, FeedEvent},
+    store::{FeedBatch, FeedEvent, SessionKey},
     time::Timestamp,
 };
 
@@ -40,9 +40,10 @@ pub(crate) struct Revocations {
 }
 
 /// What is held against a session or a subject.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Mark {
-    revoked: bool,
+    /// Whose session it was, if it has ended.
+    revoked: Option<Arc<str>>,
     stale_since: Option<Timestamp>,
     until: Timestamp,
 }
@@ -98,14 +99,15 @@ impl Revocations {
         subject: &str,
         read: Timestamp,
     ) -> bool {
-        self.run.load(Ordering::Acquire) != run.as_u64()
+        let current = RunId::from_u64(self.run.load(Ordering::Acquire));
+        current.is_some_and(|current| current != run)
             || self.marked(session, subject, |since| read <= since) != Standing::Good
     }
 
     fn marked(&self, session: &SessionId, subject: &str, stale: impl Fn(Timestamp) -> bool) -> Standing {
         let of_session = self.sessions.get(session).unwrap_or_default();
         let of_subject = self.subjects.get(subject).unwrap_or_default();
-        if of_session.revoked {
+        if of_session.revoked.is_some() {
             Standing::Revoked
         } else if of_session.stale_since.is_some_and(&stale) || of_subject.stale_since.is_some_and(stale) {
             Standing::Stale
@@ -116,17 +118,29 @@ impl Revocations {
 
     /// Whether the session is known to have ended.
     pub(crate) fn is_revoked(&self, session: &SessionId) -> bool {
-        self.sessions.get(session).is_some_and(|mark| mark.revoked)
+        self.sessions.get(session).is_some_and(|mark| mark.revoked.is_some())
     }
 
-    pub(crate) fn revoke(&self, session: SessionId, now: Timestamp) {
-        self.sessions.update(session, now, now + self.keep, |mark| mark.revoked = true);
+    pub(crate) fn revoke(&self, key: &SessionKey, now: Timestamp) {
+        self.sessions.update(key.id, now, now + self.keep, |mark| {
+            mark.revoked = Some(key.subject.name.clone());
+        });
+    }
+
+    /// The sessions that are known to have ended, with whom they belonged to.
+    pub(crate) fn revoked(&self) -> Vec<(Arc<str>, SessionId)> {
+        let mut revoked = Vec::new();
+        for part in &self.sessions.parts {
+            let part = part.read().unwrap_or_else(PoisonError::into_inner);
+            revoked.extend(part.marks.iter().filter_map(|(id, mark)| Some((mark.revoked.clone()?, *id))));
+        }
+        revoked
     }
 
     /// Tokens of the session minted until `since` are stale.
-    pub(crate) fn session_stale(&self, session: SessionId, since: Timestamp, now: Timestamp) {
-        self.sessions.update(session, now, since + self.keep, |mark| {
-            mark.stale_since = mark.stale_since.max(Some(since))
+    pub(crate) fn session_stale(&self, key: &SessionKey, since: Timestamp, now: Timestamp) {
+        self.sessions.update(key.id, now, since + self.keep, |mark| {
+            mark.stale_since = mark.stale_since.max(Some(since));
         });
     }
 
@@ -152,12 +166,17 @@ impl Revocations {
     pub(crate) fn apply(&self, batch: &FeedBatch, now: Timestamp) {
         for event in &batch.events {
             match event {
-                FeedEvent::Revoked(session) => self.revoke(*session, now),
-                FeedEvent::SessionStale(session, since) => self.session_stale(*session, *since, now),
+                FeedEvent::Revoked(key) if key.subject.realm == self.realm => self.revoke(key, now),
+                FeedEvent::SessionStale(key, since) if key.subject.realm == self.realm => {
+                    self.session_stale(key, *since, now);
+                }
                 FeedEvent::SubjectStale(subject, since) if subject.realm == self.realm => {
                     self.subject_stale(subject.name.clone(), *since, now);
                 }
-                FeedEvent::SubjectStale(..) | FeedEvent::Run(_) => {}
+                FeedEvent::Revoked(_)
+                | FeedEvent::SessionStale(..)
+                | FeedEvent::SubjectStale(..)
+                | FeedEvent::Run(_) => {}
             }
         }
         self.set_run(batch.run);
@@ -201,7 +220,7 @@ impl<K: Eq + Hash> Marks<K> {
         if self.len.load(Ordering::Acquire) == 0 {
             return None;
         }
-        self.part(key).read().unwrap_or_else(PoisonError::into_inner).marks.get(key).copied()
+        self.part(key).read().unwrap_or_else(PoisonError::into_inner).marks.get(key).cloned()
     }
 
     fn update(&self, key: K, now: Timestamp, until: Timestamp, change: impl FnOnce(&mut Mark)) {
@@ -230,6 +249,10 @@ mod tests {
         Timestamp::from_secs(secs)
     }
 
+    fn key(id: SessionId) -> SessionKey {
+        SessionKey { subject: crate::store::Subject { realm: "r".into(), name: "ann".into() }, id }
+    }
+
     fn list() -> (Revocations, RunId, SessionId) {
         let run = RunId::from_u64(7).expect("not zero");
         (Revocations::new("r".into(), KEEP, Some(run)), run, SessionId::from_bytes([1; 32]))
@@ -239,7 +262,7 @@ mod tests {
     fn a_revoked_session_is_known_at_once_and_another_is_not() {
         let (list, run, session) = list();
         assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Good);
-        list.revoke(session, at(100));
+        list.revoke(&key(session), at(100));
         assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Revoked);
         let other = SessionId::from_bytes([2; 32]);
         assert_eq!(list.standing(run, &other, "ann", at(100)), Standing::Good);
@@ -277,11 +300,11 @@ mod tests {
             SessionId::from_bytes(bytes)
         };
         for n in 0..10_000 {
-            list.revoke(id(n), at(0));
+            list.revoke(&key(id(n)), at(0));
         }
         assert_eq!(list.sessions.len.load(Ordering::Relaxed), 10_000);
         for n in 10_000..20_000 {
-            list.revoke(id(n), at(301));
+            list.revoke(&key(id(n)), at(301));
         }
         assert_eq!(list.sessions.len.load(Ordering::Relaxed), 10_000);
     }

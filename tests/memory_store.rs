@@ -75,7 +75,7 @@ async fn clones_share_their_sessions_and_stores_do_not() {
     clone.revoke(&Revoke::Session(key.clone()), now).await.expect("answer");
     assert!(one.get(&key).await.expect("answer").record.expect("kept").family.revoked);
     let batch = one.feed(&FeedFrom::Since(now)).await.expect("answer");
-    assert_eq!(batch.events, [FeedEvent::Revoked(key.id)]);
+    assert_eq!(batch.events, [FeedEvent::Revoked(key.clone())]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::{
     claims::Claims,
     event::EventKind,
     id::RunId,
-    store::{Revoke, SessionRecord, StoreError},
+    store::{Revoke, SessionKey, SessionRecord, StoreError},
 };
 
 impl<C: Claims> Engine<C> {
@@ -16,9 +16,12 @@ impl<C: Claims> Engine<C> {
         let now = self.now();
         let ended = self.ask("revoke", self.store.revoke(&what, now)).await?;
         // Here at once; elsewhere, the feed brings it.
-        ended.iter().for_each(|session| self.revocations.revoke(*session, now));
-        if let Revoke::Session(key) = &what {
-            self.revocations.revoke(key.id, now);
+        let subject = match &what {
+            Revoke::Session(key) => &key.subject,
+            Revoke::Subject { subject, .. } => subject,
+        };
+        for id in &ended {
+            self.revocations.revoke(&SessionKey { subject: subject.clone(), id: *id }, now);
         }
         match &what {
             Revoke::Session(key) => {
@@ -27,6 +30,14 @@ impl<C: Claims> Engine<C> {
             Revoke::Subject { .. } => self.events.note(EventKind::Revoked { sessions: ended.len() }),
         }
         Ok(ended.len())
+    }
+
+    /// Ends a session that its own tokens name: here even if the store has lost it. (Only then. A
+    /// session that somebody merely names must be found under their own subject.)
+    pub(crate) async fn sign_out(&self, key: &SessionKey) -> Result<(), StoreError> {
+        self.revoke(Revoke::Session(key.clone())).await?;
+        self.revocations.revoke(key, self.now());
+        Ok(())
     }
 
     /// Ends every session of every realm of the store.

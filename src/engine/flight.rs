@@ -25,24 +25,25 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Boards the flight under way for `key`, or starts one as a task of its own. None if there is
-    /// no runtime to start it on, or if it crashed.
-    pub(super) async fn join<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<V>
+    /// Boards the flight under way for `key`, or starts one as a task of its own. Answers with
+    /// what it brought, and whether this call started it; with none if there is no runtime to
+    /// start it on, or if it crashed.
+    pub(super) async fn join<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<(V, bool)>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut seat = self.board(key, start)?;
+        let (mut seat, started) = self.board(key, start)?;
         let arrived = seat.wait_for(Option::is_some).await.ok()?;
-        arrived.clone()
+        Some((arrived.clone()?, started))
     }
 
-    fn board<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<watch::Receiver<Option<V>>>
+    fn board<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<(watch::Receiver<Option<V>>, bool)>
     where
         F: Future<Output = V> + Send + 'static,
     {
         let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seat) = seats.get(&key) {
-            return Some(seat.clone());
+            return Some((seat.clone(), false));
         }
         let runtime = Handle::try_current().ok()?;
         let (landing, seat) = watch::channel(None);
@@ -58,7 +59,7 @@ where
             };
             landing.send_replace(Some(value));
         });
-        Some(seat)
+        Some((seat, true))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     event::EventKind,
     id::{EntropyError, RunId, SessionId},
     protocol::Family,
-    store::{CreateError, Revoke, SessionKey, SessionRecord, StoreError},
+    store::{CreateError, SessionKey, SessionRecord, StoreError},
     time::Timestamp,
     token::{AccessToken, MintError, RefreshClaims},
 };
@@ -76,6 +76,7 @@ impl<C: Claims> Engine<C> {
             id: key.id,
             family: Family::begin(now, timing.idle_timeout, timing.absolute_timeout),
             claims: serde_json::to_string(claims).map_err(|_| MintError::Claims)?.into(),
+            stale_since: None,
             methods: sign_in.methods,
             proof: None,
             origin: None,
@@ -85,11 +86,13 @@ impl<C: Claims> Engine<C> {
         // when the generation has grown; and run IDs all have one length, so any will do.
         self.access_line(&record, &key, RunId::random()?, u64::MAX, now)?;
         if let Some(replaced) = replaces {
-            self.revoke(Revoke::Session(replaced)).await?;
+            self.sign_out(&replaced).await?;
         }
         let created = self.ask("create", self.store.create(&key.subject, &record, None)).await;
         let (run, ended) = created?;
-        ended.iter().for_each(|id| self.revocations.revoke(*id, now));
+        for id in ended {
+            self.revocations.revoke(&SessionKey { id, ..key.clone() }, now);
+        }
         self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
         let access = self.access_line(&record, &key, run, record.family.generation, now)?;
         Ok((key.id, vec![access, self.refresh_line(&record, &key, run, now)?]))

@@ -4,6 +4,8 @@
 //! Here inputs are fetched and decisions carried out; what to decide stands in `protocol`.
 
 mod active;
+mod admit;
+mod ask;
 mod background;
 mod end;
 mod flight;
@@ -11,38 +13,38 @@ mod follow;
 mod issue;
 mod renew;
 mod settle;
+mod verified;
 
 pub use self::issue::SignInError;
 pub(crate) use self::{
     active::Active,
+    admit::Admission,
+    ask::{Answer, Question},
     issue::{CookieLine, SignIn},
     renew::{RenewError, Renewal},
 };
 
 use std::{
     fmt,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
-use http::HeaderMap;
-use quick_cache::sync::Cache;
-
-use self::{active::Seen, background::Background, flight::Flights, renew::FlightKey};
+use self::{
+    active::Seen, background::Background, flight::Flights, follow::FeedHealth, renew::FlightKey,
+    verified::Verified,
+};
 use crate::{
     claims::Claims,
-    cookie::{Cookies, Found, scan},
-    cross_site::{self, TrustedOrigins},
+    cookie::Cookies,
+    cross_site::TrustedOrigins,
     event::{EventKind, Events},
     id::SessionId,
-    protocol::{Assessment, Policy, Refusal, Standing, assess},
+    protocol::Policy,
     revocation::Revocations,
     store::{DynStore, SessionKey, StoreError, Subject},
     time::{Clock, Timestamp},
-    token::{RefreshClaims, Tokens},
+    token::Tokens,
 };
 
 /// Everything that one realm's requests share.
@@ -58,10 +60,11 @@ pub(crate) struct Engine<C> {
     pub(crate) revocations: Revocations,
     store: Arc<dyn DynStore>,
     store_deadline: Duration,
+    feed: FeedHealth,
+    has_feed: bool,
+    ride_through: Duration,
     tokens: RwLock<Arc<Tokens>>,
-    /// Tokens whose signature proved good. Only those, so nobody can fill it with others. A hit
-    /// still judges time and revocation.
-    verified: Option<Cache<Box<[u8]>, Arc<Active<C>>>>,
+    verified: Verified<C>,
     seen: Seen,
     flights: Flights<FlightKey, Result<Renewal<C>, RenewError>>,
     /// No early renewal before this: the store was away a moment ago.
@@ -82,18 +85,9 @@ pub(crate) struct Parts {
     pub(crate) tokens: Tokens,
     pub(crate) verified: usize,
     pub(crate) loopback_only: bool,
-}
-
-/// What becomes of a request.
-pub(crate) enum Admission<C> {
-    /// It has a session.
-    Active(Arc<Active<C>>),
-    /// Its session must be renewed first. If that is not to be had for now, `otherwise` still is.
-    Renew { refresh: RefreshClaims, otherwise: Option<Arc<Active<C>>> },
-    /// It needs renewal, but there will be a better moment.
-    NotNow,
-    /// It has no session.
-    Refuse(Refusal),
+    pub(crate) ride_through: Duration,
+    pub(crate) feed_lag_bound: Duration,
+    pub(crate) ask_when_lagging: bool,
 }
 
 impl<C: Claims> Engine<C> {
@@ -110,18 +104,25 @@ impl<C: Claims> Engine<C> {
             tokens,
             verified,
             loopback_only,
+            ride_through,
+            feed_lag_bound,
+            ask_when_lagging,
         } = parts;
         let timing = policy.timing();
-        // No access token outlives its lifetime, rounded up, and no request writes after `W`.
-        let keep = timing.access_ttl.max(timing.write_window) + Duration::from_secs(10);
+        // No access token does for longer, rounded up, and no request writes after `W`.
+        let longest = timing.access_ttl.saturating_add(ride_through);
+        let keep = longest.max(timing.write_window).saturating_add(Duration::from_secs(10));
         Arc::new(Self {
             revocations: Revocations::new(realm.clone(), keep, store.run_id_now()),
-            verified: (verified > 0).then(|| Cache::new(verified)),
+            verified: Verified::new(verified),
             tokens: RwLock::new(Arc::new(tokens)),
             seen: Seen::new(),
             flights: Flights::default(),
             early_again_at: AtomicU64::new(0),
             background: Background::default(),
+            feed: FeedHealth::new(feed_lag_bound, ask_when_lagging),
+            ride_through,
+            has_feed: store.capabilities().feed,
             policy,
             realm,
             cookies,
@@ -132,120 +133,6 @@ impl<C: Claims> Engine<C> {
             store,
             store_deadline,
         })
-    }
-
-    /// Judges a request by its cookies, in memory.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        headers: &HeaderMap,
-        renewal: cross_site::Renewal,
-        now: Timestamp,
-    ) -> Admission<C> {
-        self.background.follow(|| follow::follow(Arc::downgrade(self)));
-        let (access, refresh) = scan(headers, &self.cookies);
-        if access == Found::Conflict || refresh == Found::Conflict {
-            self.events.note(EventKind::ConflictingCookies);
-            return Admission::Refuse(Refusal::BadToken);
-        }
-        let active = self.active(access);
-        let standing = active.as_deref().map_or(Standing::Good, |active| self.standing(active));
-        let facts = active.as_deref().map(Active::facts);
-        match (assess(&self.policy, facts.as_ref(), standing, now), active) {
-            (Assessment::Admit, Some(active)) => {
-                self.confirm_once(&active, now);
-                Admission::Active(active)
-            }
-            (Assessment::AdmitOrRenew, Some(active)) => {
-                self.confirm_once(&active, now);
-                self.renew_early(active, refresh, renewal, now)
-            }
-            (Assessment::Renew | Assessment::Admit | Assessment::AdmitOrRenew, _) => {
-                self.renewable(refresh, renewal, now)
-            }
-        }
-    }
-
-    fn renewable(&self, refresh: Found<'_>, renewal: cross_site::Renewal, now: Timestamp) -> Admission<C> {
-        let refresh = match self.refresh(refresh) {
-            Ok(refresh) => refresh,
-            Err(refusal) => return Admission::Refuse(refusal),
-        };
-        match renewal {
-            _ if now >= refresh.limit => self.refused(Refusal::Expired, &refresh),
-            cross_site::Renewal::Allowed => Admission::Renew { refresh, otherwise: None },
-            cross_site::Renewal::NotYet => Admission::NotNow,
-            cross_site::Renewal::CrossSite => self.refused(Refusal::CrossSite, &refresh),
-        }
-    }
-
-    fn renew_early(
-        &self,
-        active: Arc<Active<C>>,
-        refresh: Found<'_>,
-        renewal: cross_site::Renewal,
-        now: Timestamp,
-    ) -> Admission<C> {
-        let paused = now.as_millis() < self.early_again_at.load(Ordering::Relaxed);
-        if paused || renewal != cross_site::Renewal::Allowed {
-            return Admission::Active(active);
-        }
-        match self.refresh(refresh) {
-            Ok(refresh) if refresh.session == active.key.id && now < refresh.limit => {
-                Admission::Renew { refresh, otherwise: Some(active) }
-            }
-            _ => Admission::Active(active),
-        }
-    }
-
-    /// What an access cookie proves, if anything.
-    fn active(&self, cookie: Found<'_>) -> Option<Arc<Active<C>>> {
-        let Found::Value(token) = cookie else { return None };
-        if let Some(active) = self.verified.as_ref().and_then(|verified| verified.get(token)) {
-            return Some(active);
-        }
-        let tokens = self.tokens();
-        match tokens.verify_access(token) {
-            Ok(claims) => {
-                let active = Arc::new(Active::of_token(&self.realm, claims));
-                if let Some(verified) = &self.verified {
-                    verified.insert(token.into(), active.clone());
-                    // The keys were replaced meanwhile: what they no longer vouch for must go.
-                    if !Arc::ptr_eq(&tokens, &self.tokens()) {
-                        verified.remove(token);
-                    }
-                }
-                Some(active)
-            }
-            Err(invalid) => {
-                self.events.note(EventKind::AccessTokenInvalid(invalid));
-                None
-            }
-        }
-    }
-
-    /// What a refresh cookie proves.
-    fn refresh(&self, cookie: Found<'_>) -> Result<RefreshClaims, Refusal> {
-        match cookie {
-            Found::Absent => Err(Refusal::NoToken),
-            Found::Conflict => Err(Refusal::BadToken),
-            Found::Value(token) => self.tokens().verify_refresh(token).map_err(|invalid| {
-                self.events.note(EventKind::RefreshTokenInvalid(invalid));
-                Refusal::BadToken
-            }),
-        }
-    }
-
-    /// The session that a request's cookies name, dead or alive, for signing it out.
-    pub(crate) fn named_session(&self, headers: &HeaderMap) -> Option<SessionKey> {
-        let (access, refresh) = scan(headers, &self.cookies);
-        match self.refresh(refresh) {
-            Ok(refresh) => Some(self.key(&refresh.subject, refresh.session)),
-            Err(_) => self.active(access).map(|active| active.key.clone()),
-        }
-    }
-
-    pub(crate) fn standing(&self, active: &Active<C>) -> Standing {
-        self.revocations.standing(active.run, &active.key.id, &active.key.subject.name, active.issued)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -269,14 +156,7 @@ impl<C: Claims> Engine<C> {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         *tokens = Arc::new(tokens.with_keys(ring));
         drop(tokens);
-        if let Some(verified) = &self.verified {
-            verified.clear();
-        }
-    }
-
-    fn refused<T>(&self, refusal: Refusal, refresh: &RefreshClaims) -> Admission<T> {
-        self.events.of(EventKind::Refused(refusal), &refresh.session, &refresh.subject.as_str().into());
-        Admission::Refuse(refusal)
+        self.verified.clear();
     }
 
     /// Asks the store, with a deadline.
@@ -285,13 +165,12 @@ impl<C: Claims> Engine<C> {
         operation: &'static str,
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        match tokio::time::timeout(self.store_deadline, answer).await {
-            Ok(answer) => answer,
-            Err(late) => {
-                self.events.note(EventKind::StoreUnavailable { operation });
-                Err(StoreError::unavailable(late).into())
-            }
+        let answer = tokio::time::timeout(self.store_deadline, answer).await;
+        let answer = answer.unwrap_or_else(|late| Err(StoreError::unavailable(late).into()));
+        if answer.is_err() {
+            self.events.note(EventKind::StoreFailed { operation });
         }
+        answer
     }
 
     pub(crate) async fn shut_down(&self) {

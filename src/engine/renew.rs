@@ -31,6 +31,7 @@ pub(crate) struct Renewal<C> {
     pub(crate) presented: u64,
     /// When the record was read. What ended or changed later is not in it.
     pub(crate) read_at: Timestamp,
+    pub(crate) how: Renewed,
 }
 
 impl<C> Clone for Renewal<C> {
@@ -71,7 +72,11 @@ impl<C: Claims> Engine<C> {
         let (session, run) = (refresh.session, refresh.run);
         let key = FlightKey { session, run, presented };
         let flight = self.flights.join(key, || self.clone().fly(refresh, presented));
-        let renewal = flight.await.unwrap_or(Err(RenewError::Unavailable))?;
+        let (renewal, started) = flight.await.ok_or(RenewError::Unavailable)?;
+        let mut renewal = renewal?;
+        if !started && renewal.how == Renewed::Advanced {
+            renewal.how = Renewed::Replayed;
+        }
         // A caller that boarded late may come after a sign-out that the flight did not see.
         if self.revocations.is_revoked(&session) {
             return Err(Refusal::Denylisted.into());
@@ -87,13 +92,13 @@ impl<C: Claims> Engine<C> {
         let key = self.key(&refresh.subject, refresh.session);
         let renewal = self.rotate(&key, refresh.run, presented).await;
         match &renewal {
-            Ok((_, how)) => self.events.of(EventKind::Renewed(*how), &key.id, &key.subject.name),
+            Ok(renewal) => self.events.of(EventKind::Renewed(renewal.how), &key.id, &key.subject.name),
             Err(RenewError::Refused(why)) => {
                 self.events.of(EventKind::Refused(*why), &key.id, &key.subject.name)
             }
             Err(RenewError::Unavailable) => self.pause_early_renewal(&key.id),
         }
-        renewal.map(|(renewal, _)| renewal)
+        renewal
     }
 
     /// One round trip for every row of the table, two for a race's loser: the store is asked to
@@ -103,34 +108,28 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         run: RunId,
         presented: Presented,
-    ) -> Result<(Renewal<C>, Renewed), RenewError> {
+    ) -> Result<Renewal<C>, RenewError> {
         let now = self.now();
         let advance = presented.advance(&self.policy, now);
         let snapshot = self.ask("advance", self.store.advance(key, &advance)).await?;
         let advanced = snapshot.applied;
         let record = known(snapshot, run)?;
-        if advanced {
-            return Ok((self.renewal(key, record, run, presented, now)?, Renewed::Advanced));
-        }
-        let how = match rotate(&self.policy, presented, &record.family, now) {
-            Rotation::Confirm => {
-                self.write_confirmation(key, record.family.generation, now);
-                Renewed::Confirmed
+        let how = if advanced {
+            Renewed::Advanced
+        } else {
+            match rotate(&self.policy, presented, &record.family, now) {
+                Rotation::Confirm => Renewed::Confirmed,
+                Rotation::Replay => Renewed::Replayed,
+                // A rotation that was due and did not apply: the store compared by another clock.
+                // An access token for the current generation is right either way.
+                Rotation::Reissue | Rotation::Advance => Renewed::Reissued,
+                Rotation::FastForward => return self.fast_forward(key, run, presented, now).await,
+                Rotation::Reuse => return Err(self.end_stolen(key, now).await),
+                Rotation::Refuse(refusal) => return Err(refusal.into()),
             }
-            Rotation::Replay => Renewed::Replayed,
-            // A rotation that was due and did not apply: the store compared by another clock. An
-            // access token for the current generation is right either way.
-            Rotation::Reissue | Rotation::Advance => Renewed::Reissued,
-            Rotation::FastForward => return self.fast_forward(key, run, presented, now).await,
-            Rotation::Reuse => return Err(self.end_stolen(key, now).await),
-            Rotation::Refuse(refusal) => return Err(refusal.into()),
         };
-        if how != Renewed::Confirmed
-            && record.family.touch_is_due(now, self.policy.timing().rotation_interval)
-        {
-            self.write_touch(key, now);
-        }
-        Ok((self.renewal(key, record, run, presented, now)?, how))
+        self.write_behind(key, &record, how, now);
+        self.renewal(key, record, run, presented, now, how)
     }
 
     /// The token proves a rotation that the store does not know: a failover lost that write.
@@ -140,14 +139,14 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         presented: Presented,
         now: Timestamp,
-    ) -> Result<(Renewal<C>, Renewed), RenewError> {
+    ) -> Result<Renewal<C>, RenewError> {
         let caught_up = self.store.fast_forward(key, presented.generation, now);
         let record = known(self.ask("fast_forward", caught_up).await?, run)?;
         if !record.family.is_live(now) {
             return Err(Refusal::Denylisted.into());
         }
         self.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
-        Ok((self.renewal(key, record, run, presented, now)?, Renewed::FastForwarded))
+        self.renewal(key, record, run, presented, now, Renewed::FastForwarded)
     }
 
     /// Somebody holds a stolen copy, and nobody can tell who is who: the session ends for both.
@@ -156,7 +155,7 @@ impl<C: Claims> Engine<C> {
         let Ok(ended) = self.ask("revoke", self.store.revoke(&revoke, now)).await else {
             return RenewError::Unavailable;
         };
-        self.revocations.revoke(key.id, now);
+        self.revocations.revoke(key, now);
         if ended.is_empty() {
             return Refusal::Denylisted.into();
         }
@@ -171,27 +170,37 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         presented: Presented,
         now: Timestamp,
+        how: Renewed,
     ) -> Result<Renewal<C>, RenewError> {
         let claims = serde_json::from_str(&record.claims).map_err(|_| Refusal::Claims)?;
         let expires = self.tokens().access_expiry(now, record.family.absolute_deadline);
         let active = Active::of_record(key.clone(), &record, run, now, expires, claims);
         let (active, record) = (Arc::new(active), Arc::new(record));
-        Ok(Renewal { active, record, presented: presented.generation, read_at: now })
+        Ok(Renewal { active, record, presented: presented.generation, read_at: now, how })
     }
 
-    fn write_confirmation(self: &Arc<Self>, key: &SessionKey, generation: u64, now: Timestamp) {
-        let (engine, key) = (self.clone(), key.clone());
+    /// What a renewal leaves to write that nobody waits for. Lost, a confirmation costs nothing but
+    /// later detection of a theft, and a moved idle deadline is written by the next renewal.
+    fn write_behind(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        record: &SessionRecord,
+        how: Renewed,
+        now: Timestamp,
+    ) {
+        let confirm = how == Renewed::Confirmed;
+        let touch = how != Renewed::Advanced
+            && record.family.touch_is_due(now, self.policy.timing().rotation_interval);
+        if !confirm && !touch {
+            return;
+        }
+        let (engine, key, generation) = (self.clone(), key.clone(), record.family.generation);
         self.background.write(async move {
-            // Lost, it costs nothing but later detection of a theft.
-            let _lost = engine.ask("confirm", engine.store.confirm(&key, generation, now)).await;
-        });
-    }
-
-    fn write_touch(self: &Arc<Self>, key: &SessionKey, now: Timestamp) {
-        let (engine, key) = (self.clone(), key.clone());
-        self.background.write(async move {
-            // Lost, the next renewal writes it.
-            let _lost = engine.ask("touch", engine.store.touch(&key, now)).await;
+            // A confirmation moves the idle deadline too.
+            let _lost = match confirm {
+                true => engine.ask("confirm", engine.store.confirm(&key, generation, now)).await,
+                false => engine.ask("touch", engine.store.touch(&key, now)).await,
+            };
         });
     }
 
@@ -203,7 +212,7 @@ impl<C: Claims> Engine<C> {
 }
 
 /// The record, if it is there and of the token's run.
-fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
+pub(super) fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
     if snapshot.run != run {
         return Err(Refusal::OtherRun);
     }

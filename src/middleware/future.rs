@@ -13,13 +13,12 @@ use super::{Reject, Rejection, RejectionKind, RequestHead, SessionLayer, rejecti
 use crate::{
     cache,
     claims::Claims,
-    engine::{Active, Engine, RenewError, Renewal},
-    protocol::Refusal,
+    engine::{Answer, Engine, Renewal},
     session::{Session, Slot},
     time::Timestamp,
 };
 
-type Renewing<C> = Pin<Box<dyn Future<Output = Result<Renewal<C>, RenewError>> + Send>>;
+type Asking<C> = Pin<Box<dyn Future<Output = Answer<C>> + Send>>;
 
 pin_project! {
     /// The response future of [`SessionService`](super::SessionService). Boxed only where a
@@ -37,7 +36,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, C, R, B, F, Res> {
         /// Waits for the store, with the request in hand.
-        Renewing { renewing: Renewing<C>, waiting: Option<Waiting<S, C, R, B>> },
+        Asking { answer: Asking<C>, waiting: Option<Waiting<S, C, R, B>> },
         /// Waits for the handler.
         Calling { #[pin] future: F, session: Handed<C> },
         /// The layer answers itself.
@@ -45,9 +44,8 @@ pin_project! {
     }
 }
 
-/// What it takes to go on after a renewal.
+/// What it takes to go on when the store has answered.
 struct Waiting<S, C, R, B> {
-    otherwise: Option<Arc<Active<C>>>,
     inner: S,
     request: Request<B>,
     layer: SessionLayer<C, R>,
@@ -77,16 +75,15 @@ where
         Self { state: State::Answered { response: Some(response) } }
     }
 
-    pub(super) fn renewing(
-        renewing: Renewing<C>,
-        otherwise: Option<Arc<Active<C>>>,
+    pub(super) fn asking(
+        answer: Asking<C>,
         inner: S,
         request: Request<B>,
         layer: SessionLayer<C, R>,
         arrived: Timestamp,
     ) -> Self {
-        let waiting = Some(Waiting { otherwise, inner, request, layer, arrived });
-        Self { state: State::Renewing { renewing, waiting } }
+        let waiting = Some(Waiting { inner, request, layer, arrived });
+        Self { state: State::Asking { answer, waiting } }
     }
 }
 
@@ -103,10 +100,10 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProj::Renewing { renewing, waiting } => {
-                    let renewed = ready!(renewing.as_mut().poll(cx));
+                StateProj::Asking { answer, waiting } => {
+                    let answer = ready!(answer.as_mut().poll(cx));
                     // INVARIANT: taken once, for the state changes with it.
-                    let next = waiting.take().expect("one renewal").go_on(renewed);
+                    let next = waiting.take().expect("one answer").go_on(answer);
                     this.state.set(next);
                 }
                 StateProj::Calling { future, session } => {
@@ -129,33 +126,27 @@ where
     C: Claims,
     R: Reject<ResB>,
 {
-    fn go_on(self, renewed: Result<Renewal<C>, RenewError>) -> State<S, C, R, B, S::Future, Response<ResB>> {
-        let Self { otherwise, mut inner, mut request, layer, arrived } = self;
+    fn go_on(self, answer: Answer<C>) -> State<S, C, R, B, S::Future, Response<ResB>> {
+        let Self { mut inner, mut request, layer, arrived } = self;
         let SessionLayer { engine, optional, reject } = layer;
-        let (active, session) = match (renewed, otherwise) {
-            (Ok(renewal), _) => {
-                let active = renewal.active.clone();
-                (Some(active), Handed::Renewed { renewal, engine: engine.clone(), arrived })
-            }
-            // The access token is still good, and neither of these says anything against it.
-            (Err(RenewError::Unavailable | RenewError::Refused(Refusal::Stale)), Some(active)) => {
-                (Some(active), Handed::Active)
-            }
-            (Err(RenewError::Refused(_)), _) if optional => (None, Handed::Nobody),
-            (Err(error), _) => {
-                let kind = match error {
-                    RenewError::Unavailable => RejectionKind::Unavailable,
-                    RenewError::Refused(refusal) => RejectionKind::Unauthenticated(refusal),
-                };
-                let response = rejection::respond(&reject, &RequestHead::of(&request), Rejection::new(kind));
-                return State::Answered { response: Some(response) };
-            }
+        let answered = |request: &Request<B>, kind| {
+            let response = rejection::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
+            State::Answered { response: Some(response) }
         };
-        let renewed = matches!(session, Handed::Renewed { .. });
-        request.extensions_mut().insert(match active {
-            Some(active) => Slot::Session(Session { active, engine, renewed }),
-            None => Slot::Anonymous,
-        });
+        let (slot, session) = match answer {
+            Answer::Active(active) => {
+                (Slot::Session(Session { active, engine, renewed: None }), Handed::Active)
+            }
+            Answer::Renewed(renewal) => {
+                let (active, renewed) = (renewal.active.clone(), Some(renewal.how));
+                let handed = Handed::Renewed { renewal, engine: engine.clone(), arrived };
+                (Slot::Session(Session { active, engine, renewed }), handed)
+            }
+            Answer::Refused(_) if optional => (Slot::Anonymous, Handed::Nobody),
+            Answer::Refused(refusal) => return answered(&request, RejectionKind::Unauthenticated(refusal)),
+            Answer::Unavailable => return answered(&request, RejectionKind::Unavailable),
+        };
+        request.extensions_mut().insert(slot);
         State::Calling { future: inner.call(request), session }
     }
 }

@@ -50,18 +50,18 @@ where
         }
         match engine.admit(headers, cross_site::renewal(method, headers, &engine.trusted), arrived) {
             Admission::Active(active) => {
-                let session = Session { active, engine: engine.clone(), renewed: false };
+                let session = Session { active, engine: engine.clone(), renewed: None };
                 request.extensions_mut().insert(Slot::Session(session));
                 ResponseFuture::active(self.inner.call(request))
             }
-            Admission::Renew { refresh, otherwise } => {
+            Admission::Ask(question) => {
                 let with_body = !request.body().is_end_stream();
                 let engine = engine.clone();
-                let renewing = Box::pin(async move { engine.renew(refresh, with_body).await });
+                let answer = Box::pin(async move { engine.ask_store(question, with_body).await });
                 // The inner service that was readied is the one to call, later.
                 let spare = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, spare);
-                ResponseFuture::renewing(renewing, otherwise, ready, request, self.layer.clone(), arrived)
+                ResponseFuture::asking(answer, ready, request, self.layer.clone(), arrived)
             }
             Admission::NotNow => self.answer(&request, RejectionKind::NotNow),
             Admission::Refuse(_) if self.layer.optional => {

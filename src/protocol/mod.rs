@@ -30,12 +30,20 @@
 //! most `D`, let the instances' clocks be at most `S` apart, and let the grace `G >= D + S`. Then
 //! **`M > W + 2·D + S` means that an honest cookie jar is never signed out before its limits**,
 //! whenever it presents its refresh token, in whatever order requests and responses arrive,
-//! however many are lost and however long handlers run. [`Policy::new`] refuses what this does
-//! not cover. An exhaustive search in the crate's tests drives the functions of this module
-//! through every small world and finds no counterexample; with any one rule broken it finds one.
+//! however many are lost and however long handlers run. Where a clock may also step by `S` while a
+//! handler runs, the bound is `M > W + 2·D + 2·S`, and [`Policy::new`] refuses what that does not
+//! cover: it asks for `M > W + 2·G`.
 //!
-//! The proof assumes that the jar itself does not go back in time by more than `G`, as it can when
-//! a browser crashes before it saved its cookies.
+//! The crate's tests hold this by exhaustive search (`tests/proof`). It drives the functions of
+//! this module through every world up to a size, finds no counterexample above the bound and one
+//! at it, and with any single rule broken it finds one again.
+//!
+//! # What is assumed
+//!
+//! That the cookie jar does not go back in time. A browser that crashes, and comes back with the
+//! refresh token from before one that it had already used, looks exactly like the victim of a
+//! theft. It is recognised as honest only if it renews within one grace of that use. Browsers
+//! write cookies to disk within half a minute or so, which is why the default grace is no shorter.
 
 mod assess;
 mod family;

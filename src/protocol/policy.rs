@@ -23,8 +23,8 @@ pub struct Timing {
     /// renewals spread). Default: a fifth of `access_ttl`. Zero turns early renewal off.
     pub renew_before: Option<Duration>,
     /// The grace `G`: at least as long as a request or a response may be on its way plus how far
-    /// the instances' clocks are apart, and no shorter than a browser takes to put its cookies on
-    /// disk (about 30 s in Chromium). Default 45 s.
+    /// the instances' clocks are apart. A browser that crashed before its cookies were on disk
+    /// (about 30 s in Chromium) is forgiven for as long, too. Default 45 s.
     pub grace: Duration,
     /// The write window `W`: how long after its arrival a request may still write cookies.
     /// Default 60 s. A response that leaves later writes none, which is always safe.

@@ -1,9 +1,11 @@
 //! What a handler sees: its session, its visitor, and the cookies it answers with.
 
+mod info;
 mod set_cookies;
 mod visitor;
 
 pub use self::{
+    info::SessionInfo,
     set_cookies::SetCookies,
     visitor::{SignIn, Visitor},
 };
@@ -15,8 +17,9 @@ use http::Request;
 use crate::{
     claims::Claims,
     engine::{Active, Engine},
+    event::Renewed,
     id::SessionId,
-    store::{Revoke, StoreError},
+    store::StoreError,
     time::Timestamp,
 };
 
@@ -27,7 +30,7 @@ use crate::{
 pub struct Session<C = ()> {
     pub(crate) active: Arc<Active<C>>,
     pub(crate) engine: Arc<Engine<C>>,
-    pub(crate) renewed: bool,
+    pub(crate) renewed: Option<Renewed>,
 }
 
 impl<C: Claims> Session<C> {
@@ -88,10 +91,16 @@ impl<C: Claims> Session<C> {
         self.active.expires.since(self.engine.now())
     }
 
-    /// Whether this very request renewed the session.
+    /// How this very request renewed the session, if it did.
     #[must_use]
-    pub fn is_renewed(&self) -> bool {
+    pub fn renewed(&self) -> Option<Renewed> {
         self.renewed
+    }
+
+    /// How often the session's refresh token was rotated, as far as this request shows.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.active.generation
     }
 
     /// Ends this session, finally and everywhere. The answer removes the cookies: make it part of
@@ -101,7 +110,7 @@ impl<C: Claims> Session<C> {
     /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
     /// the cookies are left so that signing out can be tried again.
     pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
-        self.engine.revoke(Revoke::Session(self.active.key.clone())).await?;
+        self.engine.sign_out(&self.active.key).await?;
         Ok(SetCookies::new(self.engine.removal_lines()))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     cross_site,
     engine::{self, Engine, SignInError},
     event::EventKind,
-    store::{Revoke, SessionKey, StoreError},
+    store::{SessionKey, StoreError},
 };
 
 /// Whoever sent a request, for signing them in or out. In axum it is an extractor, which needs no
@@ -67,7 +67,7 @@ impl<C: Claims> Visitor<C> {
     /// the cookies are left so that signing out can be tried again.
     pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
         if let Some(session) = &self.session {
-            self.engine.revoke(Revoke::Session(session.clone())).await?;
+            self.engine.sign_out(session).await?;
         }
         Ok(SetCookies::new(self.engine.removal_lines()))
     }

@@ -1,8 +1,8 @@
 //! How revocations reach every instance.
 
 use crate::{
-    id::{RunId, SessionId},
-    store::Subject,
+    id::RunId,
+    store::{SessionKey, Subject},
     time::Timestamp,
 };
 
@@ -11,9 +11,9 @@ use crate::{
 #[non_exhaustive]
 pub enum FeedEvent {
     /// A session has ended. Revocations of a subject come as the sessions they ended.
-    Revoked(SessionId),
+    Revoked(SessionKey),
     /// One session's access tokens minted before this are to be renewed.
-    SessionStale(SessionId, Timestamp),
+    SessionStale(SessionKey, Timestamp),
     /// A subject's access tokens minted before this are to be renewed.
     SubjectStale(Subject, Timestamp),
     /// There is a new run, so every session has ended.

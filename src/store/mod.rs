@@ -159,8 +159,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// Draws a new run ID, which ends every session at once. Answers with it.
     fn rotate_run_id(&self) -> impl Future<Output = Result<RunId, StoreError>> + Send;
 
-    /// The revocations and stale marks since `from`. Waits until there is one, or for as long as
-    /// suits the store; the caller asks again from where the batch ends. Stopping to wait loses
-    /// nothing.
+    /// The revocations and stale marks since `from`. Waits until there is one, or for a second at
+    /// most and answers with none, which tells the caller that it does not lag. The caller asks
+    /// again from where the batch ends. Stopping to wait loses nothing.
     fn feed(&self, from: &FeedFrom) -> impl Future<Output = Result<FeedBatch, StoreError>> + Send;
 }

@@ -37,6 +37,9 @@ pub struct SessionRecord {
     pub family: Family,
     /// The claims to mint from, as JSON; `null` for none.
     pub claims: Arc<str>,
+    /// When the claims were last replaced. An access token minted until then has the old ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<Timestamp>,
     /// How the subject proved who it is at sign-in (`amr` of RFC 8176), as the application says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,

@@ -105,9 +105,8 @@ pub(super) fn verify<R>(
     let dot = |part: &[u8]| part.iter().rposition(|b| *b == b'.').ok_or(InvalidToken::Malformed);
     let (message, signature) = token.split_at(dot(token)?);
     let (head, payload) = message.split_at(dot(message)?);
-    let (payload, signature) = match (payload, signature) {
-        ([b'.', payload @ ..], [b'.', signature @ ..]) => (payload, signature),
-        _ => return Err(InvalidToken::Malformed),
+    let ([b'.', payload @ ..], [b'.', signature @ ..]) = (payload, signature) else {
+        return Err(InvalidToken::Malformed);
     };
 
     let key = find_key(ring, kind, head)?;

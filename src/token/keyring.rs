@@ -108,6 +108,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyError::DuplicateName`] if one of them has the name of a key that is here already.
+    #[expect(clippy::needless_pass_by_value, reason = "a ring is built in one expression")]
     pub fn and_verify(self, others: Self) -> Result<Self, KeyError> {
         for other in others.keys() {
             if self.keys().any(|key| key.kid == other.kid) {

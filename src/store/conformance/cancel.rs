@@ -51,7 +51,7 @@ pub(super) async fn a_dropped_creation_is_whole_or_never_was<S: SessionStore>(w:
             assert_eq!(w.listed(subject, w.at(11)).await, [new.id]);
             assert_ended(&w.stored(&old.key).await, &old.record);
             if let Some(reader) = &mut reader {
-                reader.find(&w, &[FeedEvent::Revoked(old.key.id)]).await;
+                reader.find(&w, &[FeedEvent::Revoked(old.key.clone())]).await;
             }
         }
     }
@@ -82,7 +82,7 @@ pub(super) async fn dropped_claims_are_whole_or_never_were<S: SessionStore>(w: W
         assert!(now == before || now == session.record, "half of the claims after {polls} polls: {now:?}");
         // New claims without a stale mark could be undone by a response that is on its way.
         if let Some(reader) = reader.as_mut().filter(|_| now == session.record) {
-            reader.find(&w, &[FeedEvent::SessionStale(session.key.id, w.at(10))]).await;
+            reader.find(&w, &[FeedEvent::SessionStale(session.key.clone(), w.at(10))]).await;
         }
         assert!(w.revoke(&session.key, w.at(11)).await, "and it lives on");
     }
@@ -104,7 +104,7 @@ pub(super) async fn a_dropped_end_is_whole_or_never_was<S: SessionStore>(w: Worl
         w.end(&what, w.at(11)).await;
         assert_ended(&w.stored(&session.key).await, &session.record);
         if let Some(reader) = &mut reader {
-            reader.find(&w, &[FeedEvent::Revoked(session.key.id)]).await;
+            reader.find(&w, &[FeedEvent::Revoked(session.key.clone())]).await;
         }
     }
 }

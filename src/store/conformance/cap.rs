@@ -95,7 +95,7 @@ pub(super) async fn a_cap_can_end_the_oldest<S: SessionStore>(w: World<S>) {
         assert_ended(&w.stored(&session.key).await, &session.record);
     }
     if let Some(mut reader) = reader {
-        let events = sessions.iter().take(4).map(|session| FeedEvent::Revoked(session.key.id));
+        let events = sessions.iter().take(4).map(|session| FeedEvent::Revoked(session.key.clone()));
         reader.find(&w, &events.collect::<Vec<_>>()).await;
     }
 }

@@ -18,7 +18,8 @@ pub(super) async fn the_feed_gives_what_happened_since_a_time<S: SessionStore>(w
     let session = w.open().await;
     assert!(w.put_claims(&session.key, "1", w.at(1)).await.applied);
     assert!(w.revoke(&session.key, w.at(2)).await);
-    let events = [FeedEvent::SessionStale(session.key.id, w.at(1)), FeedEvent::Revoked(session.key.id)];
+    let events =
+        [FeedEvent::SessionStale(session.key.clone(), w.at(1)), FeedEvent::Revoked(session.key.clone())];
     reader.find(&w, &events).await;
     let place = |event| reader.seen.iter().position(|seen| seen == event);
     let [first, second] = events.each_ref().map(place);
@@ -35,17 +36,17 @@ async fn write<S: SessionStore>(w: World<S>, sessions: u64) -> Vec<FeedEvent> {
         match round % 4 {
             0 => {
                 w.put_claims(&key, "1", w.at(round)).await;
-                expected.push(FeedEvent::SessionStale(key.id, w.at(round)));
+                expected.push(FeedEvent::SessionStale(key.clone(), w.at(round)));
             }
             1 if w.store.capabilities().listing => {
-                let second = w.open_for(&key.subject, w.base).await.key.id;
-                let all = Revoke::Subject { subject: key.subject, before: None, except: None };
+                let second = w.open_for(&key.subject, w.base).await.key;
+                let all = Revoke::Subject { subject: key.subject.clone(), before: None, except: None };
                 assert_eq!(w.end(&all, w.at(round)).await.len(), 2);
-                expected.extend([FeedEvent::Revoked(key.id), FeedEvent::Revoked(second)]);
+                expected.extend([FeedEvent::Revoked(key.clone()), FeedEvent::Revoked(second)]);
             }
             _ => {
                 assert!(w.revoke(&key, w.at(round)).await);
-                expected.push(FeedEvent::Revoked(key.id));
+                expected.push(FeedEvent::Revoked(key.clone()));
             }
         }
     }
@@ -83,7 +84,7 @@ pub(super) async fn a_reader_that_waits_is_woken<S: SessionStore>(w: World<S>) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
     let session = w.open().await;
     let (waits, is_waiting) = oneshot::channel();
-    let event = FeedEvent::Revoked(session.key.id);
+    let event = FeedEvent::Revoked(session.key.clone());
     let reading = tokio::spawn({
         let (w, event, mut waits) = (w.clone(), event.clone(), Some(waits));
         async move {
@@ -121,7 +122,7 @@ pub(super) async fn a_reader_that_stops_waiting_loses_nothing<S: SessionStore>(w
             assert!(w.revoke(&session.key, w.at(1)).await);
             drop(first);
         }
-        reader.find(&w, &[FeedEvent::Revoked(session.key.id)]).await;
+        reader.find(&w, &[FeedEvent::Revoked(session.key.clone())]).await;
     }
 }
 
@@ -143,7 +144,7 @@ pub(super) async fn an_unknown_place_is_an_error_or_a_gap<S: SessionStore>(w: Wo
                 // And from there, the reader is back on track.
                 let session = w.open().await;
                 assert!(w.revoke(&session.key, w.at(1)).await);
-                Reader::after(batch.position).find(&w, &[FeedEvent::Revoked(session.key.id)]).await;
+                Reader::after(batch.position).find(&w, &[FeedEvent::Revoked(session.key.clone())]).await;
             }
             Err(error) => {
                 assert!(!matches!(error, StoreError::Unsupported(_)), "the store has a feed: {error}");

@@ -125,9 +125,9 @@ impl<S: SessionStore> Model<S> {
     }
 
     fn ended(&mut self, id: crate::id::SessionId) {
-        let (_, record) = self.sessions.iter_mut().find(|(key, _)| key.id == id).expect("it is known");
+        let (key, record) = self.sessions.iter_mut().find(|(key, _)| key.id == id).expect("it is known");
         assert!(record.family.revoke(), "the store ended {record:?} a second time");
-        self.events.push(FeedEvent::Revoked(id));
+        self.events.push(FeedEvent::Revoked(key.clone()));
     }
 
     async fn create(&mut self) {
@@ -211,7 +211,7 @@ impl<S: SessionStore> Model<S> {
         let index = self.any_session();
         let key = self.session(index).0.clone();
         let (scope, event) = if self.dice.roll(2) == 0 {
-            (StaleScope::Session(key.clone()), FeedEvent::SessionStale(key.id, self.now))
+            (StaleScope::Session(key.clone()), FeedEvent::SessionStale(key.clone(), self.now))
         } else {
             (StaleScope::Subject(key.subject.clone()), FeedEvent::SubjectStale(key.subject, self.now))
         };
@@ -263,9 +263,10 @@ impl<S: SessionStore> Model<S> {
                 let snapshot = w.put_claims(&key, &claims, at).await;
                 if live {
                     record.claims = claims.into();
+                    record.stale_since = Some(at);
                 }
                 if snapshot.applied && w.store.capabilities().feed {
-                    self.events.push(FeedEvent::SessionStale(key.id, at));
+                    self.events.push(FeedEvent::SessionStale(key.clone(), at));
                 }
                 (snapshot, live)
             }

@@ -35,7 +35,7 @@ impl Reader {
         let marker = w.open().await.key;
         assert!(w.revoke(&marker, w.base).await);
         let mut reader = Self::since_the_start(w);
-        reader.find(w, &[FeedEvent::Revoked(marker.id)]).await;
+        reader.find(w, &[FeedEvent::Revoked(marker.clone())]).await;
         reader.seen.clear();
         Some(reader)
     }

@@ -51,7 +51,7 @@ pub(super) async fn an_end_reaches_the_feed<S: SessionStore>(w: World<S>) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
     let session = w.open().await;
     assert!(w.revoke(&session.key, w.at(10)).await);
-    reader.find(&w, &[FeedEvent::Revoked(session.key.id)]).await;
+    reader.find(&w, &[FeedEvent::Revoked(session.key.clone())]).await;
 }
 
 pub(super) async fn a_subjects_sessions_end_together<S: SessionStore>(w: World<S>) {
@@ -98,8 +98,8 @@ pub(super) async fn a_subjects_sessions_end_together<S: SessionStore>(w: World<S
     }
     w.expect(&stranger).await;
     if let Some(mut reader) = reader {
-        let events: Vec<_> = sessions.iter().map(|session| FeedEvent::Revoked(session.key.id)).collect();
+        let events: Vec<_> = sessions.iter().map(|session| FeedEvent::Revoked(session.key.clone())).collect();
         reader.find(&w, &events).await;
-        assert!(!reader.has(&FeedEvent::Revoked(stranger.key.id)));
+        assert!(!reader.has(&FeedEvent::Revoked(stranger.key.clone())));
     }
 }

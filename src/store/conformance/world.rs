@@ -95,6 +95,7 @@ impl<S: SessionStore> World<S> {
             id: id(),
             family: Family::begin(created, idle, absolute),
             claims: r#"{"role":"reader"}"#.into(),
+            stale_since: None,
             methods: vec!["pwd".into()],
             proof: None,
             origin: Some("203.0.113.7".into()),

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -13,6 +14,8 @@ use crate::{
     time::Timestamp,
 };
 
+/// How long a reader waits for an event, and then learns that there is none.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How many events are kept. Whoever falls behind further is told of the gap.
 const KEPT: usize = 16 * 1024;
 
@@ -53,17 +56,20 @@ impl Feed {
         self.more.notify_waiters();
     }
 
-    /// The events from there on; waits for one unless the reader has just come.
+    /// The events from there on; waits for one, a second at most, unless the reader has just come.
     pub(super) async fn read(&self, from: &FeedFrom) -> (Vec<FeedEvent>, FeedPosition, bool) {
+        let mut waited = false;
         loop {
             let mut more = pin!(self.more.notified());
             // Listen before looking, or an event in between would be waited for in vain.
             more.as_mut().enable();
             let (events, next, gap) = self.log().after(from);
-            if !events.is_empty() || gap || matches!(from, FeedFrom::Since(_)) {
+            let waited = std::mem::replace(&mut waited, true);
+            if !events.is_empty() || gap || waited || matches!(from, FeedFrom::Since(_)) {
                 return (events, FeedPosition(next.to_string()), gap);
             }
-            more.await;
+            // Late or not, look once more.
+            let _late = tokio::time::timeout(HEARTBEAT, more).await;
         }
     }
 }

@@ -110,8 +110,9 @@ impl MemoryStore {
         self.0.len.fetch_sub(shard.sweep(now), Ordering::Relaxed);
     }
 
-    fn publish(&self, ended: &[SessionId], at: Timestamp) {
-        self.0.feed.publish(ended.iter().copied().map(FeedEvent::Revoked), at);
+    fn publish(&self, subject: &Subject, ended: &[SessionId], at: Timestamp) {
+        let key = |id: &SessionId| SessionKey { subject: subject.clone(), id: *id };
+        self.0.feed.publish(ended.iter().map(key).map(FeedEvent::Revoked), at);
     }
 }
 
@@ -160,7 +161,7 @@ impl SessionStore for MemoryStore {
         shard.insert(subject, record.clone());
         let run = self.run();
         drop(shard);
-        self.publish(&ended, now);
+        self.publish(subject, &ended, now);
         Ok((run, ended))
     }
 
@@ -206,31 +207,36 @@ impl SessionStore for MemoryStore {
             let live = record.family.is_live(at);
             if live {
                 record.claims = claims.into();
+                record.stale_since = Some(at);
             }
             live
         });
         if snapshot.applied {
-            self.0.feed.publish([FeedEvent::SessionStale(key.id, at)], at);
+            self.0.feed.publish([FeedEvent::SessionStale(key.clone(), at)], at);
         }
         Ok(snapshot)
     }
 
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
-        let ended = match what {
+        let (subject, ended) = match what {
             Revoke::Session(key) => {
-                self.shard(&key.subject).revoke(&key.subject, |record| record.id == key.id)
+                (&key.subject, self.shard(&key.subject).revoke(&key.subject, |record| record.id == key.id))
             }
-            Revoke::Subject { subject, before, except } => self.shard(subject).revoke(subject, |record| {
-                Some(record.id) != *except && before.is_none_or(|before| record.family.created_at < before)
-            }),
+            Revoke::Subject { subject, before, except } => {
+                let matches = |record: &SessionRecord| {
+                    Some(record.id) != *except
+                        && before.is_none_or(|before| record.family.created_at < before)
+                };
+                (subject, self.shard(subject).revoke(subject, matches))
+            }
         };
-        self.publish(&ended, at);
+        self.publish(subject, &ended, at);
         Ok(ended)
     }
 
     async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
         let event = match scope {
-            StaleScope::Session(key) => FeedEvent::SessionStale(key.id, at),
+            StaleScope::Session(key) => FeedEvent::SessionStale(key.clone(), at),
             StaleScope::Subject(subject) => FeedEvent::SubjectStale(subject.clone(), at),
         };
         self.0.feed.publish([event], at);

@@ -1,18 +1,25 @@
 //! The one handle that a person holds.
 
+mod builder;
+
+pub use self::builder::{BuildError, SessionsBuilder};
+
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "test-util")]
+use http::HeaderValue;
 use http::Request;
 
+#[cfg(feature = "test-util")]
+use crate::engine::SignInError;
 use crate::{
-    builder::SessionsBuilder,
     claims::Claims,
     engine::Engine,
     id::{RunId, SessionId},
     middleware::{Rejection, RejectionKind, SessionLayer},
     protocol::Policy,
-    session::Visitor,
-    store::{Revoke, SessionRecord, StoreError},
+    session::{SessionInfo, Visitor},
+    store::{Revoke, StoreError},
     time::Timestamp,
     token::Keyring,
 };
@@ -25,7 +32,6 @@ pub struct Sessions<C = ()> {
 
 impl<C: Claims> Sessions<C> {
     /// Starts building, with the one choice that has no safe default.
-    #[must_use]
     pub fn builder(keys: Keyring) -> SessionsBuilder<C> {
         SessionsBuilder::new(keys)
     }
@@ -53,8 +59,9 @@ impl<C: Claims> Sessions<C> {
     ///
     /// # Errors
     /// [`StoreError`], also if the store cannot list.
-    pub async fn list(&self, subject: &str) -> Result<Vec<SessionRecord>, StoreError> {
-        self.engine.list(subject).await
+    pub async fn list(&self, subject: &str) -> Result<Vec<SessionInfo>, StoreError> {
+        let interval = self.engine.policy.timing().rotation_interval;
+        Ok(self.engine.list(subject).await?.iter().map(|record| SessionInfo::of(record, interval)).collect())
     }
 
     /// Ends one session of `subject`, finally and everywhere. Answers with how many ended: 0 if it
@@ -108,6 +115,20 @@ impl<C: Claims> Sessions<C> {
     /// [`StoreError`] if the store may not know of it.
     pub async fn end_everything(&self) -> Result<RunId, StoreError> {
         self.engine.rotate_run().await
+    }
+
+    /// Signs `subject` in without a request, and answers with the `Cookie` header of one that is
+    /// signed in. For tests of applications.
+    ///
+    /// # Errors
+    /// [`SignInError`], as at any sign-in.
+    #[cfg(feature = "test-util")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub async fn cookie_of(&self, subject: &str, claims: C) -> Result<HeaderValue, SignInError> {
+        let (_, lines) = self.engine.open(subject, &claims, Default::default(), None).await?;
+        let pairs = lines.iter().filter_map(|line| line.value.as_bytes().split(|b| *b == b';').next());
+        let header = HeaderValue::from_bytes(&pairs.collect::<Vec<_>>().join(&b"; "[..]));
+        header.map_err(|_| SignInError::Claims(crate::token::MintError::Claims))
     }
 
     /// Replaces the keys of a running service. Sessions whose tokens the new ring still verifies

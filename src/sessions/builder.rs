@@ -2,15 +2,15 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
+use super::Sessions;
 use crate::{
     claims::Claims,
     cookie::{CookieError, Cookies, FormerCookie, SameSite},
     cross_site::{OriginError, TrustedOrigins},
     engine::{Engine, Parts},
-    event::{Event, EventKind, Events},
+    event::{Event, EventKind, Events, Hook},
     id::EntropyError,
     protocol::{Policy, PolicyError, Timing},
-    sessions::Sessions,
     store::{DynStore, MemoryStore, SessionStore},
     time::{Clock, SystemClock},
     token::{Keyring, Tokens},
@@ -50,8 +50,11 @@ pub struct SessionsBuilder<C> {
     origins: Vec<String>,
     store: Option<Arc<dyn DynStore>>,
     store_deadline: Duration,
+    ride_through: Duration,
+    feed_lag_bound: Duration,
+    ask_when_lagging: bool,
     clock: Arc<dyn Clock>,
-    on_event: Option<Arc<dyn Fn(&Event) + Send + Sync>>,
+    on_event: Option<Arc<Hook>>,
     verified: usize,
     claims: PhantomData<fn() -> C>,
 }
@@ -69,6 +72,9 @@ impl<C: Claims> SessionsBuilder<C> {
             origins: Vec::new(),
             store: None,
             store_deadline: Duration::from_millis(500),
+            ride_through: Duration::ZERO,
+            feed_lag_bound: Duration::from_secs(5),
+            ask_when_lagging: false,
             clock: Arc::new(SystemClock),
             on_event: None,
             verified: 8192,
@@ -136,6 +142,29 @@ impl<C: Claims> SessionsBuilder<C> {
     /// How long a call of the store may take. Default 500 ms. After that the store counts as away.
     pub fn store_deadline(mut self, deadline: Duration) -> Self {
         self.store_deadline = deadline;
+        self
+    }
+
+    /// How long after its end an access token still does while the store is away. Default zero:
+    /// a renewal is then answered with 503. Whatever this instance knows against the session counts
+    /// all the same; what it would only learn from the store does not.
+    pub fn ride_through(mut self, time: Duration) -> Self {
+        self.ride_through = time;
+        self
+    }
+
+    /// How long the store's feed may be silent before this instance reports that it lags. Default
+    /// 5 s.
+    pub fn feed_lag_bound(mut self, bound: Duration) -> Self {
+        self.feed_lag_bound = bound;
+        self
+    }
+
+    /// Asks the store on each request while this instance lags, rather than trust a revocation list
+    /// that it knows to be old. Default: no; an ended session's access token may then be good until
+    /// it expires.
+    pub fn ask_store_when_lagging(mut self, yes: bool) -> Self {
+        self.ask_when_lagging = yes;
         self
     }
 
@@ -273,6 +302,9 @@ impl<C: Claims> SessionsBuilder<C> {
             tokens,
             verified: self.verified,
             loopback_only: self.plain_http,
+            ride_through: self.ride_through,
+            feed_lag_bound: self.feed_lag_bound,
+            ask_when_lagging: self.ask_when_lagging,
         })))
     }
 }

@@ -1,0 +1,164 @@
+//! What anybody, and what somebody who is signed in, can do.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, Query, Request, State},
+    http::{HeaderValue, StatusCode},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower_sliding_sessions::{Rejection, Renewed, Session, SessionId, Sessions, SetCookies, Visitor};
+
+use super::{Profile, problem};
+
+#[derive(Deserialize)]
+struct Login {
+    user: String,
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
+/// Signs in. There is no password: it is a demo.
+pub(crate) async fn login(visitor: Visitor<Profile>, body: Bytes) -> Result<Response, Rejection> {
+    let login = match serde_json::from_slice::<Login>(&body) {
+        Ok(login) if !login.user.is_empty() => login,
+        _ => {
+            return Ok(problem(
+                StatusCode::BAD_REQUEST,
+                "Send {\"user\": \"alice\", \"roles\": [\"admin\"]}",
+            ));
+        }
+    };
+    let cookies = visitor.sign_in(&login.user, Profile { roles: login.roles.clone() }).await?;
+    let sid = cookies.session_id();
+    Ok((cookies, Json(json!({"sub": login.user, "sid": sid, "roles": login.roles}))).into_response())
+}
+
+pub(crate) async fn logout(session: Session<Profile>) -> Result<(StatusCode, SetCookies), Rejection> {
+    Ok((StatusCode::NO_CONTENT, session.sign_out().await?))
+}
+
+pub(crate) async fn me(session: Session<Profile>) -> Json<Value> {
+    Json(describe(&session))
+}
+
+pub(crate) async fn public(session: Option<Session<Profile>>) -> Json<Value> {
+    Json(json!({"sub": session.as_ref().map(Session::subject)}))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Slow {
+    #[serde(default)]
+    ms: u64,
+}
+
+/// Answers like `/me`, but takes its time; ten minutes at most.
+pub(crate) async fn slow(session: Session<Profile>, Query(Slow { ms }): Query<Slow>) -> Json<Value> {
+    tokio::time::sleep(Duration::from_millis(ms.min(600_000))).await;
+    Json(describe(&session))
+}
+
+/// Answers with the status it is asked for.
+pub(crate) async fn status(Path(code): Path<String>) -> Response {
+    match code.parse().ok().and_then(|code: u16| StatusCode::from_u16(code).ok()) {
+        Some(status) if status.as_u16() >= 200 => status.into_response(),
+        _ => problem(StatusCode::BAD_REQUEST, "Not a final status code"),
+    }
+}
+
+/// The subject's live sessions.
+pub(crate) async fn list(
+    session: Session<Profile>,
+    State(sessions): State<Sessions<Profile>>,
+) -> Result<Json<Value>, Rejection> {
+    let devices = sessions.list(session.subject()).await?;
+    Ok(Json(
+        devices
+            .iter()
+            .map(|device| {
+                json!({
+                    "sid": device.id,
+                    "created": device.created_at.as_secs(),
+                    "last_seen": device.last_seen.as_secs(),
+                    "expires": device.expires_at.as_secs(),
+                    "from": device.origin,
+                    "current": device.id == session.id(),
+                })
+            })
+            .collect(),
+    ))
+}
+
+pub(crate) async fn end_one(
+    session: Session<Profile>,
+    State(sessions): State<Sessions<Profile>>,
+    Path(sid): Path<String>,
+) -> Result<Response, Rejection> {
+    match sid.parse::<SessionId>() {
+        // One's own is signed out, cookies and all.
+        Ok(sid) if sid == session.id() => {
+            Ok((StatusCode::NO_CONTENT, session.sign_out().await?).into_response())
+        }
+        Ok(sid) => {
+            // Only ever one of the subject's own: somebody else's is not found under their name.
+            sessions.revoke(session.subject(), sid).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        Err(_) => Ok(problem(StatusCode::BAD_REQUEST, "Not a session")),
+    }
+}
+
+pub(crate) async fn end_others(
+    session: Session<Profile>,
+    State(sessions): State<Sessions<Profile>>,
+) -> Result<StatusCode, Rejection> {
+    sessions.revoke_others(session.subject(), session.id()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn end_all(
+    session: Session<Profile>,
+    State(sessions): State<Sessions<Profile>>,
+) -> Result<(StatusCode, SetCookies), Rejection> {
+    sessions.revoke_all(session.subject()).await?;
+    Ok((StatusCode::NO_CONTENT, session.sign_out().await?))
+}
+
+fn describe(session: &Session<Profile>) -> Value {
+    json!({
+        "sub": session.subject(),
+        "sid": session.id(),
+        "roles": session.claims().roles,
+        "auth_time": session.auth_time().as_secs(),
+        "expires_in": session.expires_in().as_millis().div_ceil(1000),
+        "renewed": session.renewed().is_some(),
+        "generation": session.generation(),
+        "outcome": word(session.renewed()),
+    })
+}
+
+/// What the page colours its dots by, on every response to somebody who is signed in.
+pub(crate) async fn outcome(session: Option<Session<Profile>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(session) = session {
+        let headers = response.headers_mut();
+        headers.insert("demo-outcome", HeaderValue::from_static(word(session.renewed())));
+        headers.insert("demo-generation", HeaderValue::from(session.generation()));
+    }
+    response
+}
+
+fn word(renewed: Option<Renewed>) -> &'static str {
+    match renewed {
+        None => "fresh",
+        Some(Renewed::Advanced) => "rotated",
+        Some(Renewed::Confirmed) => "confirmed",
+        Some(Renewed::Replayed) => "replayed",
+        Some(_) => "reissued",
+    }
+}

@@ -1,0 +1,142 @@
+//! What the environment says. A bad value is an error at start that names it.
+
+use std::{env, error::Error, fmt, net::SocketAddr, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use tower_sliding_sessions::{Event, Keyring, SameSite, Sessions, Severity, protocol::Timing};
+
+use super::{Profile, store};
+
+pub(crate) struct Settings {
+    pub(crate) addr: SocketAddr,
+    store: String,
+    keys: Keyring,
+    access_ttl: Option<Duration>,
+    idle: Option<Duration>,
+    absolute: Option<Duration>,
+    renew_before: Option<Duration>,
+    grace: Option<Duration>,
+    write_window: Option<Duration>,
+    rotation_interval: Option<Duration>,
+    same_site: SameSite,
+    trusted_origins: Vec<String>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug)]
+pub(crate) struct SettingError {
+    name: &'static str,
+    problem: String,
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.problem)
+    }
+}
+
+impl Error for SettingError {}
+
+impl Settings {
+    /// Reads `DEMO_ADDR`, `DEMO_KEY`, `DEMO_STORE`, `DEMO_ACCESS_TTL`, `DEMO_IDLE`,
+    /// `DEMO_ABSOLUTE`, `DEMO_RENEW_BEFORE`, `DEMO_GRACE`, `DEMO_WRITE_WINDOW`,
+    /// `DEMO_ROTATION_INTERVAL` (seconds, decimals allowed), `DEMO_SAME_SITE` and
+    /// `DEMO_TRUSTED_ORIGINS`.
+    pub(crate) fn from_env() -> Result<Self, SettingError> {
+        Ok(Self {
+            store: read("DEMO_STORE", |text| Ok(text.to_owned()))?.unwrap_or_else(|| "memory".to_owned()),
+            addr: read("DEMO_ADDR", |text| {
+                text.parse().map_err(|_| format!("{text:?} is not an address such as 127.0.0.1:3000"))
+            })?
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 3000))),
+            keys: read("DEMO_KEY", keys)?.map_or_else(random_key, Ok)?,
+            access_ttl: read("DEMO_ACCESS_TTL", seconds)?,
+            idle: read("DEMO_IDLE", seconds)?,
+            absolute: read("DEMO_ABSOLUTE", seconds)?,
+            renew_before: read("DEMO_RENEW_BEFORE", seconds)?,
+            grace: read("DEMO_GRACE", seconds)?,
+            write_window: read("DEMO_WRITE_WINDOW", seconds)?,
+            rotation_interval: read("DEMO_ROTATION_INTERVAL", seconds)?,
+            same_site: read("DEMO_SAME_SITE", same_site)?.unwrap_or(SameSite::Lax),
+            trusted_origins: read("DEMO_TRUSTED_ORIGINS", origins)?.unwrap_or_default(),
+        })
+    }
+
+    /// The sessions of the demo. What the builder refuses is refused with its message.
+    pub(crate) async fn sessions(&self) -> Result<Sessions<Profile>, Box<dyn Error>> {
+        let mut timing = Timing::default();
+        let set = |to: &mut Duration, from: Option<Duration>| *to = from.unwrap_or(*to);
+        set(&mut timing.access_ttl, self.access_ttl);
+        set(&mut timing.idle_timeout, self.idle);
+        set(&mut timing.absolute_timeout, self.absolute);
+        set(&mut timing.grace, self.grace);
+        set(&mut timing.write_window, self.write_window);
+        set(&mut timing.rotation_interval, self.rotation_interval);
+        timing.renew_before = self.renew_before;
+        let builder =
+            Sessions::builder(self.keys.clone()).timing(timing).same_site(self.same_site).on_event(log);
+        let builder =
+            self.trusted_origins.iter().fold(builder, |builder, origin| builder.trusted_origin(origin));
+        Ok(store::choose(builder, &self.store).await?.build()?)
+    }
+}
+
+/// Events from information upwards, to stderr.
+fn log(event: &Event) {
+    if event.kind.severity() >= Severity::Info {
+        let session = event.session.map(|tag| format!(" session {tag}")).unwrap_or_default();
+        eprintln!("{:?} {}{session}: {:?}", event.kind.severity(), event.kind.name(), event.kind);
+    }
+}
+
+/// A setting, if it is there.
+fn read<T>(
+    name: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, SettingError> {
+    match env::var(name) {
+        Ok(text) => parse(&text).map(Some).map_err(|problem| SettingError { name, problem }),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(SettingError { name, problem: "not Unicode".to_owned() }),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| format!("{text:?} is not a number of seconds"))
+}
+
+fn same_site(text: &str) -> Result<SameSite, String> {
+    match text {
+        "lax" => Ok(SameSite::Lax),
+        "strict" => Ok(SameSite::Strict),
+        _ => Err(format!("{text:?} is neither lax nor strict")),
+    }
+}
+
+fn origins(text: &str) -> Result<Vec<String>, String> {
+    Ok(text.split(',').filter(|origin| !origin.is_empty()).map(str::to_owned).collect())
+}
+
+/// The first key signs, the rest verify. What is wrong with a key is said, but never the key.
+fn keys(text: &str) -> Result<Keyring, String> {
+    let mut ring: Option<Keyring> = None;
+    for (index, key) in text.split(',').enumerate() {
+        let nth = |problem: String| format!("key {}: {problem}", index + 1);
+        let secret =
+            URL_SAFE_NO_PAD.decode(key.trim_end_matches('=')).map_err(|_| nth("not base64url".to_owned()))?;
+        let key = Keyring::hs256(secret).map_err(|error| nth(error.to_string()))?;
+        ring = Some(match ring {
+            None => key,
+            Some(ring) => ring.and_verify(key).map_err(|error| nth(error.to_string()))?,
+        });
+    }
+    ring.ok_or_else(|| "no key".to_owned())
+}
+
+fn random_key() -> Result<Keyring, SettingError> {
+    let failed = |problem: String| SettingError { name: "DEMO_KEY", problem };
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| failed(error.to_string()))?;
+    Keyring::hs256(secret).map_err(|error| failed(error.to_string()))
+}

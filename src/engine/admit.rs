@@ -1,0 +1,177 @@
+//! Judges a request by its cookies, in memory.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http::HeaderMap;
+
+use super::{Active, Engine, Question, follow};
+use crate::{
+    claims::Claims,
+    cookie::{Found, scan},
+    cross_site::Renewal,
+    event::EventKind,
+    protocol::{Assessment, Refusal, Standing, assess},
+    store::SessionKey,
+    time::Timestamp,
+    token::RefreshClaims,
+};
+
+/// What becomes of a request.
+pub(crate) enum Admission<C> {
+    /// It has a session.
+    Active(Arc<Active<C>>),
+    /// Only the store can tell.
+    Ask(Question<C>),
+    /// It needs renewal, but there will be a better moment.
+    NotNow,
+    /// It has no session.
+    Refuse(Refusal),
+}
+
+impl<C: Claims> Engine<C> {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        renewal: Renewal,
+        now: Timestamp,
+    ) -> Admission<C> {
+        self.background.follow(|| follow::follow(Arc::downgrade(self)));
+        let (access, refresh) = scan(headers, &self.cookies);
+        if access == Found::Conflict || refresh == Found::Conflict {
+            self.events.note(EventKind::ConflictingCookies);
+            return Admission::Refuse(Refusal::BadToken);
+        }
+        let active = self.active(access);
+        let blind = !self.knows_revocations(now);
+        let standing = match &active {
+            Some(active) if !blind => self.standing(active),
+            _ => Standing::Good,
+        };
+        let facts = active.as_deref().map(Active::facts);
+        match (assess(&self.policy, facts.as_ref(), standing, now), active) {
+            (Assessment::Admit | Assessment::AdmitOrRenew, Some(active)) if blind => {
+                let refresh = self.refresh(refresh).ok().filter(|_| renewal == Renewal::Allowed);
+                Admission::Ask(Question::Check { active, refresh })
+            }
+            (Assessment::Admit, Some(active)) => {
+                self.confirm_once(&active, now);
+                Admission::Active(active)
+            }
+            (Assessment::AdmitOrRenew, Some(active)) => {
+                self.confirm_once(&active, now);
+                self.renew_early(active, refresh, renewal, now)
+            }
+            (_, active) => {
+                let otherwise =
+                    active.filter(|active| !blind && self.may_ride_through(active, standing, now));
+                self.renewable(refresh, renewal, otherwise, now)
+            }
+        }
+    }
+
+    fn renewable(
+        &self,
+        refresh: Found<'_>,
+        renewal: Renewal,
+        otherwise: Option<Arc<Active<C>>>,
+        now: Timestamp,
+    ) -> Admission<C> {
+        let refresh = match self.refresh(refresh) {
+            Ok(refresh) => refresh,
+            Err(refusal) => return Admission::Refuse(refusal),
+        };
+        match renewal {
+            _ if now >= refresh.limit => self.refused(Refusal::Expired, &refresh),
+            Renewal::Allowed => {
+                let otherwise = otherwise.filter(|active| active.key.id == refresh.session);
+                Admission::Ask(Question::Renew { refresh, otherwise })
+            }
+            Renewal::NotYet => Admission::NotNow,
+            Renewal::CrossSite => self.refused(Refusal::CrossSite, &refresh),
+        }
+    }
+
+    fn renew_early(
+        &self,
+        active: Arc<Active<C>>,
+        refresh: Found<'_>,
+        renewal: Renewal,
+        now: Timestamp,
+    ) -> Admission<C> {
+        let paused = now.as_millis() < self.early_again_at.load(Ordering::Relaxed);
+        if paused || renewal != Renewal::Allowed {
+            return Admission::Active(active);
+        }
+        match self.refresh(refresh) {
+            Ok(refresh) if refresh.session == active.key.id && now < refresh.limit => {
+                Admission::Ask(Question::Renew { refresh, otherwise: Some(active) })
+            }
+            _ => Admission::Active(active),
+        }
+    }
+
+    /// Whether an expired access token may do while the store is away, as the builder was told.
+    fn may_ride_through(&self, active: &Active<C>, standing: Standing, now: Timestamp) -> bool {
+        self.ride_through > Duration::ZERO
+            && standing == Standing::Good
+            && active.issued <= now
+            && now < active.expires + self.ride_through
+    }
+
+    /// What an access cookie proves, if anything.
+    fn active(&self, cookie: Found<'_>) -> Option<Arc<Active<C>>> {
+        let Found::Value(token) = cookie else { return None };
+        if let Some(active) = self.verified.get(token) {
+            return Some(active);
+        }
+        let tokens = self.tokens();
+        match tokens.verify_access(token) {
+            Ok(claims) => {
+                let active = Arc::new(Active::of_token(&self.realm, claims));
+                self.verified.insert(token, active.clone());
+                // The keys were replaced meanwhile: what they no longer vouch for must go.
+                if !Arc::ptr_eq(&tokens, &self.tokens()) {
+                    self.verified.clear();
+                }
+                Some(active)
+            }
+            Err(invalid) => {
+                self.events.note(EventKind::AccessTokenInvalid(invalid));
+                None
+            }
+        }
+    }
+
+    /// What a refresh cookie proves.
+    fn refresh(&self, cookie: Found<'_>) -> Result<RefreshClaims, Refusal> {
+        match cookie {
+            Found::Absent => Err(Refusal::NoToken),
+            Found::Conflict => Err(Refusal::BadToken),
+            Found::Value(token) => self.tokens().verify_refresh(token).map_err(|invalid| {
+                self.events.note(EventKind::RefreshTokenInvalid(invalid));
+                Refusal::BadToken
+            }),
+        }
+    }
+
+    /// The session that a request's cookies name, dead or alive, for signing it out.
+    pub(crate) fn named_session(&self, headers: &HeaderMap) -> Option<SessionKey> {
+        let (access, refresh) = scan(headers, &self.cookies);
+        match self.refresh(refresh) {
+            Ok(refresh) => Some(self.key(&refresh.subject, refresh.session)),
+            Err(_) => self.active(access).map(|active| active.key.clone()),
+        }
+    }
+
+    pub(super) fn standing(&self, active: &Active<C>) -> Standing {
+        self.revocations.standing(active.run, &active.key.id, &active.key.subject.name, active.issued)
+    }
+
+    fn refused(&self, refusal: Refusal, refresh: &RefreshClaims) -> Admission<C> {
+        self.events.of(EventKind::Refused(refusal), &refresh.session, &refresh.subject.as_str().into());
+        Admission::Refuse(refusal)
+    }
+}

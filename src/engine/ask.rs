@@ -1,0 +1,86 @@
+//! What only the store can tell of a request.
+
+use std::sync::Arc;
+
+use super::{
+    Active, Engine, Renewal,
+    renew::{RenewError, known},
+};
+use crate::{
+    claims::Claims,
+    protocol::{Refusal, Standing},
+    token::RefreshClaims,
+};
+
+/// A question for the store.
+pub(crate) enum Question<C> {
+    /// The session must be renewed. If that is not to be had for now, `otherwise` will do.
+    Renew { refresh: RefreshClaims, otherwise: Option<Arc<Active<C>>> },
+    /// The access token is good, but whether its session has ended is not known here.
+    Check { active: Arc<Active<C>>, refresh: Option<RefreshClaims> },
+}
+
+/// What came of it.
+pub(crate) enum Answer<C> {
+    /// The access token will do.
+    Active(Arc<Active<C>>),
+    /// The session was renewed.
+    Renewed(Renewal<C>),
+    /// There is no session.
+    Refused(Refusal),
+    /// Nobody knows.
+    Unavailable,
+}
+
+impl<C: Claims> Engine<C> {
+    pub(crate) async fn ask_store(self: &Arc<Self>, question: Question<C>, with_body: bool) -> Answer<C> {
+        match question {
+            Question::Renew { refresh, otherwise } => self.renew_or(refresh, otherwise, with_body).await,
+            Question::Check { active, refresh } => match (self.check(&active).await, refresh) {
+                (Ok(()), _) => {
+                    self.confirm_once(&active, self.now());
+                    Answer::Active(active)
+                }
+                (Err(RenewError::Unavailable), _) => Answer::Unavailable,
+                // The refresh token decides alone, of this session or of another.
+                (Err(RenewError::Refused(_)), Some(refresh)) => self.renew_or(refresh, None, with_body).await,
+                (Err(RenewError::Refused(refusal)), None) => Answer::Refused(refusal),
+            },
+        }
+    }
+
+    async fn renew_or(
+        self: &Arc<Self>,
+        refresh: RefreshClaims,
+        otherwise: Option<Arc<Active<C>>>,
+        with_body: bool,
+    ) -> Answer<C> {
+        match (self.renew(refresh, with_body).await, otherwise) {
+            (Ok(renewal), _) => Answer::Renewed(renewal),
+            (Err(RenewError::Unavailable), Some(active)) if self.standing(&active) == Standing::Good => {
+                Answer::Active(active)
+            }
+            // The access token is still good, and this says nothing against its session.
+            (Err(RenewError::Refused(Refusal::Stale)), Some(active)) if self.now() < active.expires => {
+                Answer::Active(active)
+            }
+            (Err(RenewError::Unavailable), _) => Answer::Unavailable,
+            (Err(RenewError::Refused(refusal)), _) => Answer::Refused(refusal),
+        }
+    }
+
+    /// Whether the store knows nothing against a session.
+    async fn check(&self, active: &Active<C>) -> Result<(), RenewError> {
+        let record = known(self.ask("get", self.store.get(&active.key)).await?, active.run)?;
+        if record.family.revoked || self.revocations.is_revoked(&active.key.id) {
+            return Err(Refusal::Denylisted.into());
+        }
+        if !record.family.is_live(self.now()) {
+            return Err(Refusal::Expired.into());
+        }
+        if record.stale_since.is_some_and(|since| active.issued.as_secs() <= since.as_secs()) {
+            return Err(Refusal::Stale.into());
+        }
+        Ok(())
+    }
+}

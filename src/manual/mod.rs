@@ -1,0 +1,10 @@
+//! Why things are as they are.
+
+#[doc = include_str!("defaults.md")]
+pub mod defaults {}
+
+#[doc = include_str!("threats.md")]
+pub mod threats {}
+
+#[doc = include_str!("deployment.md")]
+pub mod deployment {}

@@ -1,0 +1,129 @@
+//! The shape of the source, held by reading it: what may import what, and how long a file may be.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Lower floors first. A module imports only from floors below its own.
+const FLOORS: [&[&str]; 11] = [
+    &["id", "time"],
+    &["protocol"],
+    &["cache", "cookie", "cross_site", "token"],
+    &["store"],
+    &["event", "revocation"],
+    &["claims"],
+    &["engine"],
+    &["session"],
+    &["middleware"],
+    &["sessions"],
+    &["extract"],
+];
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&entry).expect("a text");
+                found.push((entry, text));
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+/// The top-level module that a file of `src` belongs to.
+fn module(path: &Path) -> String {
+    let inner = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("a file of src");
+    let first = inner.components().next().expect("a name").as_os_str().to_str().expect("UTF-8");
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn floor(module: &str) -> usize {
+    FLOORS
+        .iter()
+        .position(|floor| floor.contains(&module))
+        .unwrap_or_else(|| panic!("the module {module} has no floor: give it one in this test"))
+}
+
+/// The modules that a file names as `crate::…`, in one path or in a braced list.
+fn imports(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        let name = |text: &str| {
+            text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>()
+        };
+        let Some(list) = rest.strip_prefix('{') else {
+            found.push(name(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut start = true;
+        for (index, character) in list.char_indices() {
+            match character {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => start = true,
+                c if start && c.is_ascii_alphabetic() => {
+                    found.push(name(&list[index..]));
+                    start = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+#[test]
+fn every_file_imports_only_from_floors_below_its_own() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src") {
+        let own = module(&path);
+        if own == "lib" || own == "manual" {
+            continue;
+        }
+        let code: String = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        // Items that the root re-exports start with a capital.
+        for import in imports(&code).into_iter().filter(|name| name.starts_with(char::is_lowercase)) {
+            if import != own && floor(&import) >= floor(&own) {
+                wrong.push(format!("{}: {own} imports {import}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_file_is_longer_than_400_lines() {
+    for folder in ["src", "tests", "examples"] {
+        for (path, text) in sources(folder) {
+            assert!(text.lines().count() <= 400, "{} has {} lines", path.display(), text.lines().count());
+        }
+    }
+}
+
+#[test]
+fn one_file_names_the_jwt_crate_and_one_asks_the_system_for_the_time() {
+    for (path, text) in sources("src") {
+        let names =
+            |word: &str| text.lines().any(|line| line.contains(word) && !line.trim_start().starts_with("//"));
+        assert!(!names("jsonwebtoken") || path.ends_with("token/asymmetric.rs"), "{}", path.display());
+        let asks = names("SystemTime::now") || names("Instant::now");
+        assert!(!asks || path.ends_with("src/time.rs"), "{}", path.display());
+    }
+}

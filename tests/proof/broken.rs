@@ -1,0 +1,49 @@
+//! Each rule is needed: without any one of them an honest browser is signed out, in worlds where
+//! the whole protocol never does that.
+
+use tower_sliding_sessions::protocol::Rotation;
+
+use crate::{
+    model::Model,
+    rules::Broken,
+    search::{fails, holds},
+    step::Failure,
+};
+
+fn signs_honest_people_out(broken: Broken) {
+    for (window, delay) in [(1, 1), (2, 1), (1, 2)] {
+        let whole = Model::new(window, delay, window + 2 * delay + 1);
+        holds(&whole);
+        assert_eq!(fails(&whole.breaking(broken)), Failure::SignedOut(Rotation::Reuse));
+    }
+}
+
+#[test]
+fn without_a_write_window_honest_people_are_signed_out() {
+    signs_honest_people_out(Broken::NoWriteWindow);
+}
+
+#[test]
+fn with_a_grace_that_counts_from_the_rotation_honest_people_are_signed_out() {
+    signs_honest_people_out(Broken::GraceFromRotation);
+}
+
+#[test]
+fn with_an_interval_that_counts_from_the_rotation_honest_people_are_signed_out() {
+    signs_honest_people_out(Broken::IntervalFromRotation);
+}
+
+#[test]
+fn with_a_refresh_cookie_that_is_written_again_honest_people_are_signed_out() {
+    signs_honest_people_out(Broken::RefreshRewritten);
+}
+
+#[test]
+fn without_a_grace_honest_people_are_signed_out() {
+    signs_honest_people_out(Broken::NoGrace);
+}
+
+#[test]
+fn with_an_access_token_sent_without_its_refresh_token_honest_people_are_signed_out() {
+    signs_honest_people_out(Broken::AccessAlone);
+}

@@ -1,0 +1,245 @@
+//! A browser at random, in real time: seconds and hours, a dozen messages in flight, three
+//! instances, access tokens that expire, and timeouts that end a session.
+//!
+//! It shares the rules with the small worlds but nothing else, so what those leave out or forget
+//! has a chance to show here.
+
+use std::time::Duration;
+
+use tower_sliding_sessions::{
+    SessionId, Timestamp,
+    protocol::{Access, Assessment, Refusal, Rotation, Standing, assess},
+};
+
+use crate::{
+    exchange::{Cookies, Event, Request, Token, UnderWay, VICTIM, Who},
+    random::Random,
+    rules::{Record, Rules},
+};
+
+const STEPS: usize = 200;
+const IN_FLIGHT: usize = 12;
+const BEGIN: Timestamp = Timestamp::from_secs(1_700_000_000);
+const SESSION: SessionId = SessionId::from_bytes([7; 32]);
+
+/// What a run is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) rules: Rules,
+    /// `D`.
+    pub(crate) delay: Duration,
+    /// `S`.
+    pub(crate) skew: Duration,
+    pub(crate) thief: bool,
+}
+
+/// How a run ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It was still going on.
+    StillSignedIn,
+    /// It lay unused for long enough, or lived for long enough.
+    Expired,
+    /// A copy was in use, and that was noticed.
+    FoundOut,
+}
+
+/// A run under way.
+struct Run<'a> {
+    setting: &'a Setting,
+    random: Random,
+    /// The true time, which no instance knows.
+    now: Timestamp,
+    /// How far the instances' clocks are ahead of it.
+    clocks: [Duration; 3],
+    record: Record,
+    /// The browser's, and the thief's once he has one.
+    jars: [Option<Cookies>; 2],
+    under_way: UnderWay,
+    /// The judge's book: when each generation was first noted in use.
+    noted: Vec<Option<Timestamp>>,
+    /// When the server last did anything for anybody.
+    served_at: Timestamp,
+    struck: bool,
+    loud: bool,
+}
+
+/// Runs two hundred steps. What must not happen is the error.
+pub(crate) fn run(setting: &Setting, seed: u64, loud: bool) -> Result<Ending, String> {
+    let timing = *setting.rules.timing();
+    let mut random = Random::new(seed);
+    let clocks = [Duration::ZERO, setting.skew, random.up_to(setting.skew)];
+    let mut run = Run {
+        setting,
+        random,
+        now: BEGIN,
+        clocks,
+        record: Record::begin(BEGIN, &timing),
+        jars: [Some(Cookies { refresh: 0, access: None }), None],
+        under_way: UnderWay::default(),
+        noted: vec![Some(BEGIN)],
+        served_at: BEGIN,
+        struck: false,
+        loud,
+    };
+    run.under_way.add(BEGIN, Event::Browse(VICTIM));
+    for _ in 0..STEPS {
+        let (at, event) = run.under_way.next().expect("there is always something to do");
+        run.now = at;
+        if loud {
+            println!("  {:>9} ms: {event:?}", at.since(BEGIN).as_millis());
+        }
+        if let Some(ending) = run.step(event)? {
+            return Ok(ending);
+        }
+    }
+    Ok(Ending::StillSignedIn)
+}
+
+impl Run<'_> {
+    fn step(&mut self, event: Event) -> Result<Option<Ending>, String> {
+        match event {
+            Event::Browse(who) => self.browse(who),
+            Event::Arrive(request) => return self.arrive(request),
+            Event::Leave { request, arrived, served, clock } => {
+                self.leave(&request, arrived, served, clock);
+            }
+            Event::Deliver { who, refresh, access } => {
+                let jar = self.jars[who].as_mut().expect("he asked with it");
+                jar.access = Some(access);
+                jar.refresh = refresh.unwrap_or(jar.refresh);
+            }
+            Event::Note { generation, at } => {
+                self.setting.rules.note(&mut self.record, generation, at);
+                let first = self.noted.get_mut(usize::try_from(generation).expect("it is small"));
+                if let Some(first @ None) = first {
+                    *first = Some(self.now);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends a few requests at once, or none, and thinks about the next ones.
+    fn browse(&mut self, who: Who) {
+        let timing = *self.setting.rules.timing();
+        if self.setting.thief && self.jars[1].is_none() && self.random.one_in(10) {
+            self.jars[1] = self.jars[VICTIM];
+            self.under_way.add(self.now, Event::Browse(1));
+        }
+        for _ in 0..self.random.below(5) {
+            let mut cookies = self.jars[who].expect("he would not browse without");
+            if self.random.one_in(3) {
+                cookies.access = None;
+            }
+            if self.under_way.in_flight() < IN_FLIGHT {
+                let delay = self.random.up_to(self.setting.delay);
+                self.under_way.add(self.now + delay, Event::Arrive(Request { who, cookies }));
+            }
+        }
+        let pauses = [
+            Duration::from_millis(1),
+            self.setting.delay,
+            timing.grace + self.setting.skew,
+            timing.write_window,
+            timing.rotation_interval,
+            timing.access_ttl,
+        ];
+        let longest =
+            if self.random.one_in(100) { timing.idle_timeout * 2 } else { self.random.pick(&pauses) };
+        let pause = self.random.up_to(longest) + Duration::from_millis(1);
+        self.under_way.add(self.now + pause, Event::Browse(who));
+    }
+
+    fn arrive(&mut self, request: Request) -> Result<Option<Ending>, String> {
+        let Setting { rules, .. } = self.setting;
+        let clock = self.random.pick(&self.clocks);
+        let here = self.now + clock;
+        let token = request.cookies.access;
+        let access = token.map(|Token { issued, expires, .. }| Access {
+            session: SESSION,
+            issued,
+            not_before: None,
+            expires,
+        });
+        let assessment = assess(&rules.policy, access.as_ref(), Standing::Good, here);
+        if let (Assessment::Admit, Some(Token { generation, .. })) = (assessment, token) {
+            self.served_at = self.now;
+            self.note(generation, here);
+            return Ok(None);
+        }
+        let presented = request.cookies.refresh;
+        self.struck |= request.who != VICTIM;
+        let before = self.record;
+        let rotation = rules.renew(&mut self.record, presented, here);
+        if self.loud {
+            println!("      -> {rotation:?}, {:?}", self.record.family);
+        }
+        if let Some(ending) = self.judge(&before, presented, rotation, here)? {
+            return Ok(Some(ending));
+        }
+        self.served_at = self.now;
+        match rotation {
+            Rotation::Confirm => self.note(presented, here),
+            Rotation::Advance => self.noted.push(None),
+            _ => {}
+        }
+        if self.record.family.touch_is_due(here, rules.timing().rotation_interval) {
+            self.record.family.touch(here);
+        }
+        let longest = if self.random.one_in(20) { rules.timing().idle_timeout } else { Duration::ZERO };
+        let work = self.random.up_to(longest.max(rules.timing().write_window * 3 / 2));
+        let served = self.record.family.generation;
+        self.under_way.add(self.now + work, Event::Leave { request, arrived: here, served, clock });
+        Ok(None)
+    }
+
+    /// A confirmation is written down at once, or later, or never.
+    fn note(&mut self, generation: u64, at: Timestamp) {
+        if !self.random.one_in(4) {
+            let longest = self.random.pick(&[Duration::ZERO, Duration::from_secs(300)]);
+            let delay = self.random.up_to(longest);
+            self.under_way.add(self.now + delay, Event::Note { generation, at });
+        }
+    }
+
+    fn leave(&mut self, request: &Request, arrived: Timestamp, served: u64, clock: Duration) {
+        let here = self.now + clock;
+        let answer = request.answer(&self.setting.rules, &self.record, (arrived, here), served);
+        if let Some(answer) = answer.filter(|_| !self.random.one_in(5)) {
+            let delay = self.random.up_to(self.setting.delay);
+            self.under_way.add(self.now + delay, answer);
+        }
+    }
+
+    /// Judges the table's answer to a token of generation `presented`.
+    fn judge(
+        &self,
+        before: &Record,
+        presented: u64,
+        rotation: Rotation,
+        here: Timestamp,
+    ) -> Result<Option<Ending>, String> {
+        let Setting { rules, skew, .. } = self.setting;
+        let timing = rules.timing();
+        let successor = usize::try_from(presented + 1).expect("it is small");
+        let superseded = self.noted.get(successor).copied().flatten();
+        match rotation {
+            Rotation::Refuse(Refusal::Expired) => {
+                // Its record may know of the last use that much too late, by clocks that differ.
+                let late = timing.access_ttl + timing.rotation_interval + timing.write_window + *skew * 2;
+                let idle = here.since(self.served_at) + late >= timing.idle_timeout;
+                let old = here >= before.family.absolute_deadline;
+                if idle || old { Ok(Some(Ending::Expired)) } else { Err("expired in use".to_owned()) }
+            }
+            Rotation::Reuse if self.struck => Ok(Some(Ending::FoundOut)),
+            Rotation::Reuse | Rotation::Refuse(_) | Rotation::FastForward => {
+                Err(format!("an honest browser is signed out: {rotation:?}"))
+            }
+            _ if superseded.is_some_and(|at| self.now.since(at) > timing.grace + *skew) => {
+                Err(format!("a copy is served: {rotation:?}"))
+            }
+            _ => Ok(None),
+        }
+    }
+}

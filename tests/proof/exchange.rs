@@ -1,0 +1,110 @@
+//! What the browser at random and the server send each other, in the order of time.
+
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+
+use tower_sliding_sessions::{
+    Timestamp,
+    protocol::{Departure, Settlement},
+};
+
+use crate::rules::{Record, Rules};
+
+/// Whose jar it is.
+pub(crate) type Who = usize;
+
+/// The honest browser. Whoever else there is stole a copy.
+pub(crate) const VICTIM: Who = 0;
+
+/// An access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Token {
+    pub(crate) generation: u64,
+    pub(crate) issued: Timestamp,
+    pub(crate) expires: Timestamp,
+}
+
+/// What a jar holds, and a request carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cookies {
+    pub(crate) refresh: u64,
+    pub(crate) access: Option<Token>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Request {
+    pub(crate) who: Who,
+    pub(crate) cookies: Cookies,
+}
+
+impl Request {
+    /// The response to this request, which was served as a generation, arrived when the first time
+    /// says and leaves when the second does. None if no cookie leaves with it.
+    pub(crate) fn answer(
+        &self,
+        rules: &Rules,
+        record: &Record,
+        (arrived, now): (Timestamp, Timestamp),
+        served: u64,
+    ) -> Option<Event> {
+        let departure = Departure {
+            arrived,
+            presented: self.cookies.refresh,
+            served,
+            ended_or_stale: record.family.revoked,
+            access_written: false,
+            refresh_written: false,
+        };
+        let refresh = match rules.settle(&departure, now) {
+            Settlement::LeaveAlone => return None,
+            Settlement::WriteAccess => None,
+            Settlement::WriteRefresh | Settlement::WriteBoth => Some(served),
+        };
+        let expires = now + rules.timing().access_ttl;
+        let access = Token { generation: served, issued: now, expires };
+        Some(Event::Deliver { who: self.who, refresh, access })
+    }
+}
+
+/// Something that happens at its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Event {
+    /// Somebody looks at the next page.
+    Browse(Who),
+    Arrive(Request),
+    /// A handler is done with a request that was served as a generation, by an instance whose
+    /// clock is that far ahead.
+    Leave {
+        request: Request,
+        arrived: Timestamp,
+        served: u64,
+        clock: Duration,
+    },
+    Deliver {
+        who: Who,
+        refresh: Option<u64>,
+        access: Token,
+    },
+    /// A confirmation of something seen at that time is written down.
+    Note {
+        generation: u64,
+        at: Timestamp,
+    },
+}
+
+/// All that is to come, the next first.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay(BinaryHeap<Reverse<(Timestamp, Event)>>);
+
+impl UnderWay {
+    pub(crate) fn add(&mut self, at: Timestamp, event: Event) {
+        self.0.push(Reverse((at, event)));
+    }
+
+    pub(crate) fn next(&mut self) -> Option<(Timestamp, Event)> {
+        self.0.pop().map(|Reverse(next)| next)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.0.iter().filter(|Reverse((_, event))| !matches!(event, Event::Browse(_))).count()
+    }
+}

@@ -1,0 +1,92 @@
+//! Thousands of browsers at random, in real time.
+
+use std::time::Duration;
+
+use tower_sliding_sessions::protocol::{Policy, Timing};
+
+use crate::{
+    browser::{Ending, Setting, run},
+    random::{SEED, seed},
+    rules::{Broken, Rules},
+};
+
+const RUNS: u64 = 5_000;
+
+const DELAY: Duration = Duration::from_secs(30);
+const SKEW: Duration = Duration::from_secs(15);
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// The defaults, the shortest interval that the crate accepts, and the shortest that is proven.
+fn policies() -> [Policy; 3] {
+    let timing = Timing::default();
+    assert_eq!(timing.grace, DELAY + SKEW, "the defaults leave room for that much");
+    let shortest = timing.write_window + 2 * timing.grace + MOMENT;
+    let proven = timing.write_window + 2 * DELAY + SKEW + MOMENT;
+    [
+        Policy::new(timing).expect("the defaults hold"),
+        Policy::new(Timing { rotation_interval: shortest, ..timing }).expect("it is just above the bound"),
+        Policy::dangerous_unchecked(Timing { rotation_interval: proven, ..timing }),
+    ]
+}
+
+fn setting(policy: Policy, thief: bool) -> Setting {
+    Setting { rules: Rules { policy, broken: None }, delay: DELAY, skew: SKEW, thief }
+}
+
+/// Runs them all, and counts how they end.
+fn all_end_well(setting: &Setting) -> impl Fn(Ending) -> usize + use<> {
+    let seed = seed();
+    let endings: Vec<Ending> = (0..RUNS)
+        .map(|number| {
+            let seed = seed.wrapping_add(number);
+            run(setting, seed, false).unwrap_or_else(|failure| {
+                // Once more, aloud.
+                let _ = run(setting, seed, true);
+                panic!("{failure}; {SEED}={seed} shows it at once");
+            })
+        })
+        .collect();
+    move |ending| endings.iter().filter(|other| **other == ending).count()
+}
+
+#[test]
+fn browsers_at_random_stay_signed_in_until_they_are_idle() {
+    for policy in policies() {
+        let count = all_end_well(&setting(policy, false));
+        println!("  {} still signed in, {} expired", count(Ending::StillSignedIn), count(Ending::Expired));
+        assert_eq!(count(Ending::FoundOut), 0, "there is nobody to be found out");
+        assert!(count(Ending::StillSignedIn) > 0 && count(Ending::Expired) > 0, "both are tried");
+    }
+}
+
+#[test]
+fn thieves_at_random_are_never_served_for_longer_than_a_grace() {
+    for policy in policies() {
+        let count = all_end_well(&setting(policy, true));
+        println!("  {} found out", count(Ending::FoundOut));
+        assert!(count(Ending::FoundOut) > 0, "some are found out");
+    }
+}
+
+/// As in the small worlds: a test that cannot fail would prove nothing.
+#[test]
+fn browsers_at_random_notice_each_broken_rule() {
+    let [_, policy, _] = policies();
+    for (broken, thief) in [
+        (Broken::NoWriteWindow, false),
+        (Broken::GraceFromRotation, false),
+        (Broken::IntervalFromRotation, false),
+        (Broken::RefreshRewritten, false),
+        (Broken::NoGrace, false),
+        (Broken::AccessAlone, false),
+        (Broken::PredecessorForever, true),
+        (Broken::GraceRestarts, true),
+    ] {
+        let rules = Rules { policy, broken: Some(broken) };
+        let setting = Setting { rules, ..setting(policy, thief) };
+        // Whatever PROOF_SEED says: that is for looking at a failure, not for hiding one.
+        let found = (1..=RUNS).find_map(|seed| Some((seed, run(&setting, seed, false).err()?)));
+        let (runs, failure) = found.expect("one of so many fails");
+        println!("{broken:?}: {failure}, after {runs} runs");
+    }
+}

@@ -1,0 +1,131 @@
+//! The rules of the protocol: the crate's own functions, whole or with one of them broken.
+
+use std::time::Duration;
+
+use tower_sliding_sessions::{
+    Timestamp,
+    protocol::{Departure, Family, Policy, Presented, Rotation, Settlement, Timing, rotate, settle},
+};
+
+/// A timeout that nothing in these worlds lives to see.
+pub(crate) const FAR: Duration = Duration::from_secs(1_000_000_000);
+
+/// One rule, broken. The searches must notice each of them, or they would notice nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Cookies are written however long the handler ran.
+    NoWriteWindow,
+    /// The predecessor is good for one grace after the rotation, confirmed or not.
+    GraceFromRotation,
+    /// The next rotation may come one interval after the last one, however late that was confirmed.
+    IntervalFromRotation,
+    /// A re-issue writes the refresh cookie as well, though it did not change.
+    RefreshRewritten,
+    /// The predecessor is dead as soon as its successor is confirmed.
+    NoGrace,
+    /// The access token of a new generation goes out without the refresh token.
+    AccessAlone,
+    /// The predecessor stays good as long as it is the predecessor.
+    PredecessorForever,
+    /// Every sight of the current generation confirms it anew, so the grace never ends.
+    GraceRestarts,
+}
+
+/// A session's record, and when it was last rotated. The protocol has no use for the latter; it is
+/// kept for the broken rules that do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    pub(crate) family: Family,
+    pub(crate) rotated_at: Timestamp,
+}
+
+impl Record {
+    pub(crate) fn begin(now: Timestamp, timing: &Timing) -> Self {
+        let family = Family::begin(now, timing.idle_timeout, timing.absolute_timeout);
+        Self { family, rotated_at: now }
+    }
+}
+
+/// A policy, and the rule that is broken, if any.
+///
+/// Whatever can be judged is judged by the crate. A broken rule changes what goes into one of its
+/// functions or what comes out of it, and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) policy: Policy,
+    pub(crate) broken: Option<Broken>,
+}
+
+impl Rules {
+    pub(crate) fn timing(&self) -> &Timing {
+        self.policy.timing()
+    }
+
+    /// Whether the time of the last rotation makes any difference.
+    pub(crate) fn mind_rotations(&self) -> bool {
+        matches!(self.broken, Some(Broken::GraceFromRotation | Broken::IntervalFromRotation))
+    }
+
+    /// A renewal, as the engine does it: compare and set first, and read the table if that did not
+    /// apply. A reuse ends the session. What is to be confirmed is left to [`Self::note`].
+    pub(crate) fn renew(&self, record: &mut Record, generation: u64, now: Timestamp) -> Rotation {
+        let presented = Presented { generation, with_body: false };
+        let mut family = self.as_judged(record, generation);
+        if family.advance(&presented.advance(&self.policy, now)) {
+            *record = Record { family, rotated_at: now };
+            return Rotation::Advance;
+        }
+        let lag = family.generation.saturating_sub(generation);
+        let confirmed = record.family.confirmed_at.is_some();
+        let rotation = match (self.broken, rotate(&self.policy, presented, &family, now)) {
+            (Some(Broken::NoGrace), Rotation::Replay) if confirmed => Rotation::Reuse,
+            (Some(Broken::PredecessorForever), Rotation::Reuse) if lag == 1 => Rotation::Replay,
+            (_, rotation) => rotation,
+        };
+        assert_ne!(rotation, Rotation::Advance, "the compare-and-set did not apply, so it must not be due");
+        if rotation == Rotation::Reuse {
+            record.family.revoke();
+        }
+        rotation
+    }
+
+    /// Tells the record that `generation` was seen in use.
+    pub(crate) fn note(&self, record: &mut Record, generation: u64, at: Timestamp) {
+        let family = &mut record.family;
+        family.confirm(generation, at);
+        if self.broken == Some(Broken::GraceRestarts) && family.generation == generation && !family.revoked {
+            family.confirmed_at = Some(at);
+        }
+    }
+
+    /// What cookies leave with a response.
+    pub(crate) fn settle(&self, departure: &Departure, now: Timestamp) -> Settlement {
+        let policy = match self.broken {
+            Some(Broken::NoWriteWindow) => {
+                Policy::dangerous_unchecked(Timing { write_window: FAR, ..*self.timing() })
+            }
+            _ => self.policy,
+        };
+        match (self.broken, settle(&policy, departure, now)) {
+            (Some(Broken::RefreshRewritten), Settlement::WriteAccess) => Settlement::WriteBoth,
+            (Some(Broken::AccessAlone), Settlement::WriteBoth) => Settlement::WriteAccess,
+            (_, settlement) => settlement,
+        }
+    }
+
+    /// The record as the table reads it for a token of `generation`. Two of the broken rules take
+    /// the time of the rotation for that of the confirmation.
+    fn as_judged(&self, record: &Record, generation: u64) -> Family {
+        let mut family = record.family;
+        let lag = family.generation.saturating_sub(generation);
+        let from_rotation = match self.broken {
+            Some(Broken::GraceFromRotation) => lag == 1,
+            Some(Broken::IntervalFromRotation) => lag == 0 && family.confirmed_at.is_some(),
+            _ => false,
+        };
+        if from_rotation {
+            family.confirmed_at = Some(record.rotated_at);
+        }
+        family
+    }
+}

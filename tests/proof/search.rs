@@ -1,0 +1,220 @@
+//! The search: breadth first through every world that can be reached, and the way to a bad one.
+
+use std::{
+    collections::HashSet,
+    fmt::{self, Display, Formatter},
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use tower_sliding_sessions::protocol::Rotation;
+
+use crate::{
+    model::Model,
+    step::{Failure, Note, Step, Taken},
+    world::{Kind, Lag, Message, World},
+};
+
+/// What a search found.
+#[derive(Debug)]
+pub(crate) struct Search {
+    /// How many worlds there are, or how many were seen until the first failure.
+    pub(crate) worlds: usize,
+    /// In how many of them the session is over.
+    pub(crate) ended: usize,
+    /// The shortest way to a failure.
+    pub(crate) counterexample: Option<Counterexample>,
+}
+
+/// Searches all worlds, and expects none to fail.
+pub(crate) fn holds(model: &Model) -> Search {
+    let search = search(model);
+    if let Some(counterexample) = &search.counterexample {
+        panic!("{model}: a counterexample of {} steps:\n{counterexample}", counterexample.steps());
+    }
+    println!("{model}: {} worlds, none fails", search.worlds);
+    search
+}
+
+/// Searches for a failure, and expects one.
+pub(crate) fn fails(model: &Model) -> Failure {
+    let search = search(model);
+    let Some(counterexample) = &search.counterexample else {
+        panic!("{model}: {} worlds, and none fails", search.worlds);
+    };
+    println!("{model}: fails after {} steps, {} worlds", counterexample.steps(), search.worlds);
+    println!("{counterexample}");
+    counterexample.failure().expect("it ends with the failure")
+}
+
+/// A world that was reached, and how.
+struct Reached {
+    world: World,
+    /// The step that led here, and the place of the world that it was taken in.
+    from: Option<(usize, Step)>,
+}
+
+/// Goes through all worlds until one fails.
+fn search(model: &Model) -> Search {
+    let start = World::begin(model);
+    let mut known: HashSet<World, BuildHasherDefault<Mixer>> = HashSet::from_iter([start]);
+    let mut reached = vec![Reached { world: start, from: None }];
+    let mut steps = Vec::new();
+    let mut next = 0;
+    while let Some(Reached { world, .. }) = reached.get(next) {
+        let world = *world;
+        model.steps(&world, &mut steps);
+        for step in steps.drain(..) {
+            let Some(taken) = model.take(&world, step) else { continue };
+            if taken.failure.is_some() {
+                let counterexample = Some(Counterexample::to(model, &reached, next, step));
+                return Search { counterexample, ..Search::of(&reached) };
+            }
+            if known.insert(taken.world) {
+                reached.push(Reached { world: taken.world, from: Some((next, step)) });
+            }
+        }
+        next += 1;
+    }
+    Search::of(&reached)
+}
+
+impl Search {
+    fn of(reached: &[Reached]) -> Self {
+        let ended = reached.iter().filter(|reached| reached.world.revoked).count();
+        Self { worlds: reached.len(), ended, counterexample: None }
+    }
+}
+
+/// The steps from the start to a failure, and what came of each.
+#[derive(Debug)]
+pub(crate) struct Counterexample(Vec<(Step, Taken)>);
+
+impl Counterexample {
+    fn to(model: &Model, reached: &[Reached], mut last: usize, step: Step) -> Self {
+        let mut steps = vec![step];
+        while let Some((before, step)) = reached[last].from {
+            steps.push(step);
+            last = before;
+        }
+        let mut world = World::begin(model);
+        let replay = steps.into_iter().rev().map(|step| {
+            let taken = model.take(&world, step).expect("it was taken before");
+            world = taken.world;
+            (step, taken)
+        });
+        Self(replay.collect())
+    }
+
+    fn steps(&self) -> usize {
+        self.0.len()
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        self.0.last()?.1.failure
+    }
+}
+
+/// One line a step, with the time and the generations as an observer would count them.
+impl Display for Counterexample {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (mut time, mut generation) = (0, 0);
+        for (step, taken) in &self.0 {
+            if *step == Step::Tick {
+                time += 1;
+                continue;
+            }
+            write!(f, "  at {time:>3}: {}", Told { step: *step, generation })?;
+            match taken.rotation {
+                Some(rotation) => writeln!(f, " -> {rotation:?}")?,
+                None => writeln!(f)?,
+            }
+            if taken.rotation == Some(Rotation::Advance) {
+                generation += 1;
+            }
+        }
+        match self.failure() {
+            Some(failure) => write!(f, "  which is a failure: {failure:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A step in words.
+struct Told {
+    step: Step,
+    /// The record's, before the step.
+    generation: u32,
+}
+
+impl Told {
+    fn of(&self, lag: Lag) -> u32 {
+        self.generation.saturating_sub(lag.into())
+    }
+
+    fn message(&self, message: Message) -> String {
+        let generation = self.of(message.lag);
+        match message.kind {
+            Kind::Renewal => format!("the request with R{generation}"),
+            Kind::Use => format!("the request with a valid A{generation}"),
+            Kind::Handler { .. } => format!("the handler of a request served as generation {generation}"),
+            Kind::Both => format!("the response with R{generation} and A{generation}"),
+            Kind::Access => format!("the response with A{generation}"),
+            Kind::Note => format!("the note that generation {generation} was seen"),
+        }
+    }
+}
+
+impl Display for Told {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.step {
+            Step::Tick => write!(f, "time passes"),
+            Step::Send { message } => write!(f, "the browser sends {}", self.message(message)),
+            Step::Arrive { message, clock, note } => {
+                write!(f, "{} arrives", self.message(message))?;
+                if clock > 0 {
+                    write!(f, " where the clock is {clock} ahead")?;
+                }
+                if note == Note::AtOnce { Ok(()) } else { write!(f, ", its confirmation {note:?}") }
+            }
+            Step::Leave { handler, answer } => {
+                write!(f, "{} answers with {}", self.message(handler), self.message(answer))
+            }
+            Step::Deliver { message } => write!(f, "{} reaches the browser", self.message(message)),
+            Step::WriteDown { message } => write!(f, "{} is written down", self.message(message)),
+            Step::Lose { message } => write!(f, "{} is lost", self.message(message)),
+            Step::Save => write!(f, "the browser saves its cookies"),
+            Step::Crash => write!(f, "the browser crashes and takes its cookies from its disk"),
+            Step::Copy => write!(f, "a thief copies the jar"),
+            Step::Strike { refresh, .. } => write!(f, "the thief presents R{}", self.of(refresh)),
+            Step::StealthyUse { .. } => write!(f, "the thief uses his access token"),
+        }
+    }
+}
+
+/// A quick hash for the few bytes of a world; nobody here has an interest in collisions.
+#[derive(Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value.unsigned_abs() as u64);
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}

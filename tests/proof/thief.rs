@@ -1,0 +1,88 @@
+//! A thief with a copy of the browser's cookies, and what has to become of him.
+//!
+//! He is as strong as can be: he knows everything, he waits as long as he likes, his requests and
+//! answers take no time, and he keeps every token that he ever got.
+
+use crate::{
+    model::Model,
+    world::{Age, Jar, Lag, STALE, behind},
+};
+
+/// What a thief holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Thief {
+    /// Whether he holds a refresh token that is so many generations behind.
+    pub(crate) refresh: [bool; STALE as usize + 1],
+    pub(crate) access: Option<Lag>,
+    /// Whether he ever showed one of his tokens to the server.
+    pub(crate) struck: bool,
+}
+
+impl Thief {
+    pub(crate) fn has_copied(&self) -> bool {
+        self.refresh.contains(&true)
+    }
+
+    pub(crate) fn copy(&mut self, jar: Jar) {
+        self.take(jar.refresh);
+        self.access = jar.access;
+    }
+
+    pub(crate) fn take(&mut self, refresh: Lag) {
+        self.refresh[usize::from(refresh)] = true;
+    }
+
+    pub(crate) fn held(&self) -> impl Iterator<Item = Lag> + use<> {
+        let refresh = self.refresh;
+        (0..=STALE).filter(move |lag| refresh[usize::from(*lag)])
+    }
+
+    pub(crate) fn fall_behind(&mut self) {
+        let [current, previous, stale] = self.refresh;
+        self.refresh = [false, current, previous || stale];
+        self.access = self.access.map(behind);
+    }
+}
+
+/// How long ago the current generation and the one before it were first noted in use.
+///
+/// The judge's own book, kept beside the record and never shown to the rules. It says when a copy
+/// must no longer be served: more than `G` after its successor was seen in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Seen([Option<Age>; 2]);
+
+impl Seen {
+    /// Generation 0 counts as seen from the start. Without a thief there is nothing to judge.
+    pub(crate) fn begin(model: &Model) -> Self {
+        Self(if model.thief { [Some(0), Some(0)] } else { [None; 2] })
+    }
+
+    pub(crate) fn note(&mut self, model: &Model, generation: Lag, age: Age) {
+        let Self([current, _]) = self;
+        if model.thief && generation == 0 && current.is_none() {
+            *current = Some(age);
+        }
+    }
+
+    /// Whether a refresh token's successor was seen in use more than a grace ago, by every clock.
+    pub(crate) fn superseded(&self, model: &Model, refresh: Lag) -> bool {
+        let Self([current, previous]) = *self;
+        let successor = match refresh {
+            0 => None,
+            1 => current,
+            _ => previous,
+        };
+        successor.is_some_and(|age| age > model.grace() + model.skew)
+    }
+
+    pub(crate) fn fall_behind(&mut self) {
+        let Self([current, previous]) = self;
+        (*current, *previous) = (None, *current);
+    }
+
+    pub(crate) fn tick(&mut self, model: &Model) {
+        for age in self.0.iter_mut().flatten() {
+            *age = (*age + 1).min(model.grace() + model.skew + 1);
+        }
+    }
+}

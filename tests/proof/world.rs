@@ -1,0 +1,237 @@
+//! One state of a small world, told relative to *now* and to the record's generation.
+//!
+//! Nothing in the protocol depends on what time it is or on how many rotations there were, only on
+//! differences. So a world keeps ages instead of points in time and lags instead of generations,
+//! and both stop counting where more makes no difference. That leaves finitely many worlds,
+//! although sessions in them live and rotate for ever.
+
+use tower_sliding_sessions::{Timestamp, protocol::Family};
+
+use crate::{
+    model::Model,
+    rules::Record,
+    thief::{Seen, Thief},
+};
+
+/// Ticks since something happened.
+pub(crate) type Age = u8;
+
+/// How many generations behind the record's.
+pub(crate) type Lag = u8;
+
+/// Two generations behind or more: the table makes no difference between them.
+pub(crate) const STALE: Lag = 2;
+
+/// The most messages at a time that a world has room for.
+pub(crate) const ROOM: usize = 6;
+
+/// The point in time that every step is taken at, as far as the crate can tell.
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+
+/// The generation that the record is at before every step, as far as the crate can tell.
+pub(crate) const CURRENT: u64 = 1_000;
+
+/// The cookies of the honest browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Jar {
+    pub(crate) refresh: Lag,
+    /// None also stands for a token that could not confirm anything: it makes no difference.
+    pub(crate) access: Option<Lag>,
+}
+
+/// What the browser has put on disk, and comes back with if it crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Disk {
+    pub(crate) refresh: Lag,
+    /// Since it was what the jar held.
+    pub(crate) age: Age,
+}
+
+/// Something under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Message {
+    pub(crate) kind: Kind,
+    /// The generation that it carries, or that a handler's request is served as.
+    pub(crate) lag: Lag,
+    /// Since when: ticks on its way, or at work. A note's age is by the fastest clock.
+    pub(crate) age: Age,
+}
+
+impl Message {
+    /// Whether it is with the network, which delivers in time or not at all.
+    pub(crate) fn is_on_its_way(self) -> bool {
+        matches!(self.kind, Kind::Renewal | Kind::Use | Kind::Both | Kind::Access)
+    }
+}
+
+/// The kinds of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    /// A request whose access token will be found missing or expired, so its refresh token
+    /// decides. Which of the two a request will be is a free choice, made when it is sent.
+    Renewal,
+    /// A request whose access token will be found valid.
+    Use,
+    /// A handler at work on a renewed request, which was served as a generation newer than the
+    /// one it presented, or the same.
+    Handler { newer: bool },
+    /// A response with a refresh token and its access token.
+    Both,
+    /// A response with an access token only.
+    Access,
+    /// A confirmation that an instance is yet to write down.
+    Note,
+}
+
+/// Messages in no particular order: they overtake each other at will, so they are kept sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Messages([Option<Message>; ROOM]);
+
+impl Messages {
+    pub(crate) const NONE: Self = Self([None; ROOM]);
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Message> {
+        self.0.iter().copied().flatten()
+    }
+
+    pub(crate) fn add(&mut self, message: Message) {
+        let free = self.0.iter_mut().find(|slot| slot.is_none()).expect("the model counts what is in flight");
+        *free = Some(message);
+    }
+
+    pub(crate) fn remove(&mut self, message: Message) {
+        let slot = self.0.iter_mut().find(|slot| **slot == Some(message)).expect("it is there");
+        *slot = None;
+    }
+
+    pub(crate) fn change(&mut self, change: impl Fn(Message) -> Option<Message>) {
+        for slot in &mut self.0 {
+            *slot = slot.and_then(&change);
+        }
+    }
+
+    pub(crate) fn sort(&mut self) {
+        self.0.sort_unstable();
+    }
+}
+
+/// One generation further behind.
+pub(crate) fn behind(lag: Lag) -> Lag {
+    (lag + 1).min(STALE)
+}
+
+/// All that there is: a record at the server, a browser, what is under way between them, and
+/// perhaps a thief.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    /// How long the current generation has been confirmed, by the fastest clock.
+    pub(crate) confirmed: Option<Age>,
+    /// When it was rotated, by the fastest clock; zero if the rules do not mind.
+    pub(crate) rotated: Age,
+    pub(crate) revoked: bool,
+    pub(crate) jar: Jar,
+    pub(crate) disk: Option<Disk>,
+    pub(crate) messages: Messages,
+    pub(crate) thief: Thief,
+    pub(crate) seen: Seen,
+}
+
+impl World {
+    /// The browser has just signed in.
+    pub(crate) fn begin(model: &Model) -> Self {
+        let record = Record::begin(NOW, model.rules.timing());
+        let mut world = Self {
+            confirmed: None,
+            rotated: 0,
+            revoked: false,
+            jar: Jar { refresh: 0, access: Some(0) },
+            disk: (model.rollback > 0).then_some(Disk { refresh: 0, age: 0 }),
+            messages: Messages::NONE,
+            thief: Thief::default(),
+            seen: Seen::begin(model),
+        };
+        // Generation 0 is as good as any other from here on, so the record starts at `CURRENT`.
+        let family = Family { generation: CURRENT, ..record.family };
+        world.remember(model, &Record { family, ..record });
+        world.simplify(model);
+        world
+    }
+
+    /// The record in the crate's own terms, around [`NOW`] and [`CURRENT`].
+    pub(crate) fn record(&self, model: &Model) -> Record {
+        let mut record = Record::begin(NOW, model.rules.timing());
+        record.family.generation = CURRENT;
+        record.family.confirmed_at = self.confirmed.map(|age| model.ago(age));
+        record.family.revoked = self.revoked;
+        record.rotated_at = model.ago(self.rotated);
+        record
+    }
+
+    /// Takes over what became of the record. If it was rotated, everything else falls behind.
+    pub(crate) fn remember(&mut self, model: &Model, record: &Record) {
+        self.confirmed = record.family.confirmed_at.map(|at| model.age(at));
+        self.rotated = if model.rules.mind_rotations() { model.age(record.rotated_at) } else { 0 };
+        self.revoked = record.family.revoked;
+        if record.family.generation == CURRENT {
+            return;
+        }
+        assert_eq!(record.family.generation, CURRENT + 1, "one rotation at a time");
+        self.jar = Jar { refresh: behind(self.jar.refresh), access: self.jar.access.map(behind) };
+        self.disk = self.disk.map(|disk| Disk { refresh: behind(disk.refresh), ..disk });
+        self.messages.change(|message| Some(Message { lag: behind(message.lag), ..message }));
+        self.thief.fall_behind();
+        self.seen.fall_behind();
+    }
+
+    /// Forgets what can make no difference any more, so that worlds that only differ in that are
+    /// one.
+    ///
+    /// What can confirm nothing now never will: generations only grow, and a confirmation is
+    /// final. To deliver an access token that can confirm nothing only takes another one away,
+    /// and to use that was a free choice anyway.
+    pub(crate) fn simplify(&mut self, model: &Model) {
+        self.messages.sort();
+        if model.remembers_all {
+            return;
+        }
+        let record = self.record(model);
+        let counts = |generation: &Lag| model.would_confirm(&record, *generation);
+        self.jar.access = self.jar.access.filter(counts);
+        self.thief.access = self.thief.access.filter(counts);
+        let revoked = self.revoked;
+        self.messages.change(|message| {
+            let matters = match message.kind {
+                Kind::Renewal | Kind::Both => true,
+                Kind::Use | Kind::Access | Kind::Note => counts(&message.lag),
+                Kind::Handler { .. } => {
+                    let mut answers = model.answers(message, revoked);
+                    answers.any(|answer| answer.kind == Kind::Both || counts(&answer.lag))
+                }
+            };
+            matters.then_some(message)
+        });
+        self.messages.sort();
+    }
+
+    /// One tick later. None if something would be on its way, or unsaved, for longer than can be.
+    pub(crate) fn tick(mut self, model: &Model) -> Option<Self> {
+        let overdue = |message: Message| message.is_on_its_way() && message.age == model.delay;
+        let unsaved = self.disk.is_some_and(|disk| disk.age == model.rollback);
+        if unsaved || self.messages.iter().any(overdue) {
+            return None;
+        }
+        self.disk = self.disk.map(|disk| Disk { age: disk.age + 1, ..disk });
+        let old = |age: Age| (age + 1).min(model.old());
+        self.confirmed = self.confirmed.map(old);
+        if model.rules.mind_rotations() {
+            self.rotated = old(self.rotated);
+        }
+        self.seen.tick(model);
+        self.messages.change(|message| {
+            let most = if message.is_on_its_way() { model.delay } else { model.old() };
+            Some(Message { age: (message.age + 1).min(most), ..message })
+        });
+        self.simplify(model);
+        Some(self)
+    }
+}
