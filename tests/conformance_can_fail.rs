@@ -84,14 +84,16 @@ flaws! {
         each_rotation_of_the_run_draws_another;
 
     a_feed_without_ends: FeedHasNoRevocations => an_end_reaches_the_feed;
-    a_feed_without_stale_marks: FeedHasNoStaleMarks => stale_marks_end_nothing_and_reach_the_feed,
+    a_feed_without_stale_marks: FeedHasNoStaleMarks => stale_marks_end_nothing_and_reach_everybody,
         claims_are_replaced_and_the_session_is_stale;
     a_feed_that_skips: FeedSkips => reading_on_from_any_place_loses_nothing_while_many_write;
-    a_feed_that_never_wakes: FeedNeverWakes => a_reader_that_waits_is_woken;
+    a_feed_that_never_wakes: FeedNeverWakes => a_reader_that_waits_is_woken,
+        a_reader_is_answered_even_if_nothing_happens;
+    stale_marks_that_go_back: StaleMarksGoBack => a_late_change_of_claims_moves_no_stale_mark_back;
     a_feed_that_hides_gaps: FeedHidesGaps => an_unknown_place_is_an_error_or_a_gap;
 
     doing_more_than_it_says: SaysItCanDoNothing => the_live_sessions_are_listed_oldest_first,
-        the_feed_gives_what_happened_since_a_time, stale_marks_end_nothing_and_reach_the_feed,
+        the_feed_gives_what_happened_since_a_time, stale_marks_end_nothing_and_reach_everybody,
         ending_a_subjects_sessions_leaves_its_namesakes_alone, a_cap_can_refuse_one_more;
 }
 

@@ -49,6 +49,7 @@ fn record(now: Timestamp) -> SessionRecord {
         id: SessionId::random().expect("random bytes"),
         family: Family::begin(now, HOUR, 24 * HOUR),
         claims: "{}".into(),
+        stale_since: None,
         methods: Vec::new(),
         proof: None,
         origin: None,

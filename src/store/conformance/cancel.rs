@@ -77,6 +77,7 @@ pub(super) async fn dropped_claims_are_whole_or_never_were<S: SessionStore>(w: W
         let mut session = w.open().await;
         let before = session.record.clone();
         session.record.claims = r#"{"role":"nobody"}"#.into();
+        session.record.stale_since = Some(w.at(10));
         drop(cut(w.store.put_claims(&session.key, &session.record.claims, w.at(10)), polls).await);
         let now = w.stored(&session.key).await;
         assert!(now == before || now == session.record, "half of the claims after {polls} polls: {now:?}");

@@ -123,7 +123,8 @@ pub(super) async fn racing_writes_to_one_record_lose_nothing<S: SessionStore>(w:
         record.family.advance(&Advance { from: 0, confirmed_by: w.base, at: w.at(1) });
         record.family.confirm(1, w.at(2));
         record.family.touch(w.at(6));
-        (record.claims, record.proof) = ("2".into(), Some(proof("otp", w.at(3))));
+        (record.claims, record.stale_since) = ("2".into(), Some(w.at(2)));
+        record.proof = Some(proof("otp", w.at(3)));
         w.expect(&session).await;
     }
 }
