@@ -47,8 +47,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let sessions = Sessions::<C>::from_ref(state);
-        Self::new(sessions.engine, &parts.method, &parts.uri, &parts.headers)
-            .map_err(|_| Rejection::new(RejectionKind::CrossSite))
+        Ok(Self::new(sessions.engine, &parts.method, &parts.uri, &parts.headers)?)
     }
 }
 

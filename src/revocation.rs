@@ -121,6 +121,11 @@ impl Revocations {
         self.sessions.get(session).is_some_and(|mark| mark.revoked.is_some())
     }
 
+    /// Whether the run is known to be over.
+    pub(crate) fn is_past(&self, run: RunId) -> bool {
+        self.past_runs.lock().unwrap_or_else(PoisonError::into_inner).contains(&run)
+    }
+
     pub(crate) fn revoke(&self, key: &SessionKey, now: Timestamp) {
         self.sessions.update(key.id, now, now + self.keep, |mark| {
             mark.revoked = Some(key.subject.name.clone());

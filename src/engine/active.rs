@@ -99,7 +99,7 @@ impl Seen {
     }
 
     /// Whether this is the first sight of `generation`.
-    fn first(&self, session: SessionId, generation: u64) -> bool {
+    pub(super) fn first(&self, session: SessionId, generation: u64) -> bool {
         let first = self.0.get(&session).is_none_or(|seen| seen < generation);
         if first {
             self.0.insert(session, generation);
@@ -107,7 +107,7 @@ impl Seen {
         first
     }
 
-    fn forget(&self, session: &SessionId) {
+    pub(super) fn forget(&self, session: &SessionId) {
         self.0.remove(session);
     }
 }

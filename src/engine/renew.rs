@@ -77,9 +77,12 @@ impl<C: Claims> Engine<C> {
         if !started && renewal.how == Renewed::Advanced {
             renewal.how = Renewed::Replayed;
         }
-        // A caller that boarded late may come after a sign-out that the flight did not see.
+        // A caller that boarded late may come after an end that the flight did not see.
         if self.revocations.is_revoked(&session) {
             return Err(Refusal::Denylisted.into());
+        }
+        if self.revocations.is_past(run) {
+            return Err(Refusal::OtherRun.into());
         }
         Ok(renewal)
     }
@@ -195,12 +198,19 @@ impl<C: Claims> Engine<C> {
             return;
         }
         let (engine, key, generation) = (self.clone(), key.clone(), record.family.generation);
+        if confirm {
+            // The access token that goes out with this need not do it again.
+            self.seen.first(key.id, generation);
+        }
         self.background.write(async move {
             // A confirmation moves the idle deadline too.
-            let _lost = match confirm {
+            let written = match confirm {
                 true => engine.ask("confirm", engine.store.confirm(&key, generation, now)).await,
                 false => engine.ask("touch", engine.store.touch(&key, now)).await,
             };
+            if confirm && written.is_err() {
+                engine.seen.forget(&key.id);
+            }
         });
     }
 

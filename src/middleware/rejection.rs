@@ -1,6 +1,6 @@
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
-use crate::{cache, engine::SignInError, protocol::Refusal, store::StoreError};
+use crate::{cache, engine::SignInError, protocol::Refusal, session::NotWelcome, store::StoreError};
 
 /// How long a client should wait before it asks again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -120,6 +120,15 @@ impl std::fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
+
+impl From<NotWelcome> for Rejection {
+    fn from(why: NotWelcome) -> Self {
+        Self::new(match why {
+            NotWelcome::CrossSite => RejectionKind::CrossSite,
+            NotWelcome::NotLoopback => RejectionKind::NotLoopback,
+        })
+    }
+}
 
 impl From<StoreError> for Rejection {
     fn from(error: StoreError) -> Self {

@@ -4,6 +4,7 @@ mod info;
 mod set_cookies;
 mod visitor;
 
+pub(crate) use self::visitor::NotWelcome;
 pub use self::{
     info::SessionInfo,
     set_cookies::SetCookies,

@@ -24,9 +24,14 @@ pub struct Visitor<C = ()> {
     session: Option<SessionKey>,
 }
 
-/// An unsafe request came from another site.
+/// Why a request gets no visitor.
 #[derive(Debug)]
-pub(crate) struct FromElsewhere;
+pub(crate) enum NotWelcome {
+    /// It is unsafe, and came from another site.
+    CrossSite,
+    /// Cookies go in the clear, and it is not for this very machine.
+    NotLoopback,
+}
 
 impl<C: Claims> Visitor<C> {
     pub(crate) fn new(
@@ -34,10 +39,13 @@ impl<C: Claims> Visitor<C> {
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
-    ) -> Result<Self, FromElsewhere> {
+    ) -> Result<Self, NotWelcome> {
+        if engine.loopback_only && !cross_site::is_for_loopback(uri, headers) {
+            return Err(NotWelcome::NotLoopback);
+        }
         if !cross_site::is_allowed(method, uri, headers, &engine.trusted) {
             engine.events.note(EventKind::CrossSiteRefused);
-            return Err(FromElsewhere);
+            return Err(NotWelcome::CrossSite);
         }
         let session = engine.named_session(headers);
         Ok(Self { engine, session })

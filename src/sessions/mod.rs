@@ -16,7 +16,7 @@ use crate::{
     claims::Claims,
     engine::Engine,
     id::{RunId, SessionId},
-    middleware::{Rejection, RejectionKind, SessionLayer},
+    middleware::{Rejection, SessionLayer},
     protocol::Policy,
     session::{SessionInfo, Visitor},
     store::{Revoke, StoreError},
@@ -49,10 +49,11 @@ impl<C: Claims> Sessions<C> {
     /// Whoever sent `request`, for signing them in or out. In axum, [`Visitor`] is an extractor.
     ///
     /// # Errors
-    /// A [`Rejection`] (403) if it is an unsafe request from another site.
+    /// A [`Rejection`] (403) if it is an unsafe request from another site, or over plain HTTP for
+    /// another host than localhost.
     pub fn visitor<B>(&self, request: &Request<B>) -> Result<Visitor<C>, Rejection> {
-        Visitor::new(self.engine.clone(), request.method(), request.uri(), request.headers())
-            .map_err(|_| Rejection::new(RejectionKind::CrossSite))
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        Ok(Visitor::new(self.engine.clone(), method, uri, headers)?)
     }
 
     /// The live sessions of `subject`, oldest first: a "your devices" page.

@@ -54,9 +54,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// It has a [feed](SessionStore::feed). Without one, every request asks the store.
+    /// It has a [feed](SessionStore::feed). Without one, every request asks the store, and stale
+    /// marks are kept in the records.
     pub feed: bool,
-    /// It can [list](SessionStore::list) a subject's sessions, and revoke them together.
+    /// It can [list](SessionStore::list) a subject's sessions, revoke them together, and keep a
+    /// [`Cap`].
     pub listing: bool,
 }
 
@@ -72,8 +74,13 @@ impl Capabilities {
 /// # Contract
 /// - Every operation is atomic, and takes effect even if its caller stops waiting, or not at all.
 /// - No operation revives a revoked, expired or missing session.
-/// - A revoked session's record is kept (its claims need not be) until its absolute limit, so that
-///   it is told from one that never was.
+/// - A revoked session's record is kept (its claims and its origin need not be) until its absolute
+///   limit, so that it is told from one that never was. An expired one may be forgotten.
+/// - A missing session is no error: there is no record, nothing is applied.
+/// - Records, texts of any kind among them, come back exactly as they were given; times and
+///   durations to the millisecond.
+/// - What a store cannot do by its [`Capabilities`] it answers with [`StoreError::Unsupported`],
+///   and does none of it.
 /// - Errors mean that nothing is known: the operation may or may not have taken effect.
 ///
 /// The engine gives every call a deadline; a store needs none of its own. Implement the methods as
@@ -89,8 +96,10 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Adds a session of `subject`. Answers with the run it belongs to, and with the sessions that
-    /// `cap` ended for it, atomically.
+    /// Adds a session of `subject`, with this record as it is. Answers with the run it belongs to,
+    /// and with the sessions that `cap` ended for it, atomically.
+    ///
+    /// The cap counts the sessions that are live when the new one begins.
     ///
     /// # Errors
     /// [`CreateError::Exists`] if there is, or was, a session with this id;
@@ -132,7 +141,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         at: Timestamp,
     ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
-    /// Records a later proof of sign-in, if the session is live. Answers with the record.
+    /// Records a later proof of sign-in in the place of the one before, if the session is live at
+    /// the proof's time. Answers with the record.
     fn record_proof(
         &self,
         key: &SessionKey,
@@ -140,7 +150,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
     /// Replaces the claims (JSON) that the next tokens are minted from, if the session is live, and
-    /// marks it stale. Answers with the record.
+    /// marks it stale, in the record (never back in time) and in the feed. Answers with the record.
     fn put_claims(
         &self,
         key: &SessionKey,
@@ -149,7 +159,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
     /// Ends sessions, finally; ending what has ended is no error. Answers with those that this
-    /// call ended.
+    /// call ended: of calls that race to end a session, exactly one names it. Whether an expired
+    /// session can still be ended is up to the store.
     fn revoke(
         &self,
         what: &Revoke,
@@ -157,7 +168,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<SessionId>, StoreError>> + Send;
 
     /// Has every access token of the scope that was minted before renewed at its next use. Ends no
-    /// session.
+    /// session. A store without a feed keeps the mark in the record (`stale_since`), and may not
+    /// support the marking of subjects.
     fn mark_stale(
         &self,
         scope: &StaleScope,
@@ -174,11 +186,17 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// The run ID.
     fn run_id(&self) -> impl Future<Output = Result<RunId, StoreError>> + Send;
 
-    /// Draws a new run ID, which ends every session at once. Answers with it.
+    /// Draws a new run ID, which ends every session at once: none of them is listed or counts
+    /// against a cap any more. Answers with it. A session that is opened meanwhile belongs to one
+    /// run or the other, and [`create`](Self::create) says to which.
     fn rotate_run_id(&self) -> impl Future<Output = Result<RunId, StoreError>> + Send;
 
     /// The revocations and stale marks since `from`. Waits until there is one, or for a second at
     /// most and answers with none, which tells the caller that it does not lag. The caller asks
     /// again from where the batch ends. Stopping to wait loses nothing.
+    ///
+    /// An event is in the feed by the time the operation that caused it has returned, or soon
+    /// after, and carries the time that the operation was given. A reader who comes with a place
+    /// that the store does not know gets an error or is told of a gap.
     fn feed(&self, from: &FeedFrom) -> impl Future<Output = Result<FeedBatch, StoreError>> + Send;
 }

@@ -37,7 +37,8 @@ pub struct SessionRecord {
     pub family: Family,
     /// The claims to mint from, as JSON; `null` for none.
     pub claims: Arc<str>,
-    /// When the claims were last replaced. An access token minted until then has the old ones.
+    /// When the claims were last replaced, or the session was marked stale in a store without a
+    /// feed. An access token minted until then has the old ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_since: Option<Timestamp>,
     /// How the subject proved who it is at sign-in (`amr` of RFC 8176), as the application says.
@@ -92,7 +93,7 @@ pub enum Revoke {
     Subject {
         /// Whose.
         subject: Subject,
-        /// Only those that began before this; all, if none.
+        /// Only those that began before this, and not at this time; all, if none.
         before: Option<Timestamp>,
         /// But not this one.
         except: Option<SessionId>,
@@ -111,7 +112,7 @@ pub enum StaleScope {
 /// How many live sessions a subject may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cap {
-    /// At most this many, the new one included.
+    /// At most this many, the new one included. It always counts, so zero reads as one.
     pub limit: usize,
     /// What happens to one more.
     pub overflow: Overflow,

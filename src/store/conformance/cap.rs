@@ -63,6 +63,10 @@ pub(super) async fn a_cap_can_refuse_one_more<S: SessionStore>(w: World<S>) {
     assert!(w.revoke(&first.expect("two were opened"), w.at(3)).await);
     assert!(one_more(&w, &subject, w.at(4), cap).await.1.is_ok());
     assert!(one_more(&w, &subject, w.at(5), cap).await.1.is_err());
+    // The new one always counts, so no limit is lower than one.
+    let (nobody, none) = (w.subject(), Cap { limit: 0, ..cap });
+    assert!(one_more(&w, &nobody, w.base, none).await.1.is_ok());
+    assert!(one_more(&w, &nobody, w.base, none).await.1.is_err());
 }
 
 pub(super) async fn a_cap_can_end_the_oldest<S: SessionStore>(w: World<S>) {

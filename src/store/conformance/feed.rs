@@ -80,6 +80,21 @@ pub(super) async fn reading_on_from_any_place_loses_nothing_while_many_write<S: 
     }
 }
 
+pub(super) async fn a_reader_is_answered_even_if_nothing_happens<S: SessionStore>(w: World<S>) {
+    let Some(mut reader) = Reader::at_the_end(&w).await else { return };
+    let answered = timeout(PATIENCE, async {
+        let mut read_before = None;
+        while read_before != Some(reader.seen.len()) {
+            read_before = Some(reader.seen.len());
+            reader.read(&w).await;
+        }
+    });
+    assert!(answered.await.is_ok(), "a reader must hear within a second that there is nothing to hear");
+    let session = w.open().await;
+    assert!(w.revoke(&session.key, w.at(1)).await);
+    reader.find(&w, &[FeedEvent::Revoked(session.key)]).await;
+}
+
 pub(super) async fn a_reader_that_waits_is_woken<S: SessionStore>(w: World<S>) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
     let session = w.open().await;

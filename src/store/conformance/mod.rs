@@ -27,15 +27,18 @@
 //! - *A store.* `make` is called once for each case. It may give a store of its own each time (a
 //!   prefix, a schema, a file), or the same one again and again: no case assumes an empty store,
 //!   and each uses realms, subjects and sessions that it has just drawn at random. Some cases
-//!   change what all sessions of a store share, its run ID or its idea of the time, and wait until
-//!   they are alone. They see only the cases of their own process, so a runner that gives each
-//!   test a process of its own (cargo-nextest) wants a store of its own for each.
+//!   change what all sessions of a store share, its run ID or its idea of the time, or need silence
+//!   in its feed. They wait until they are alone. They know only of the cases of their own process,
+//!   so a runner that gives each test a process of its own (cargo-nextest) wants a store of its own
+//!   for each.
 //! - *Time* is an argument everywhere, as in the engine. Cases start at the real time, since some
 //!   stores turn deadlines into lifetimes, and then count in minutes of their own. Nothing sleeps.
 //!   Sessions of most cases live for weeks; they are not cleaned up afterwards.
 //! - *Tokio*, since cases spawn tasks. A runtime with several threads races harder.
 //! - [`Capabilities`](super::Capabilities): what a store says it cannot do must be answered with
 //!   [`StoreError::Unsupported`](super::StoreError::Unsupported), and what needs it is skipped.
+//! - A history drawn at random: if it finds something, the standard error output names a seed, and
+//!   the environment variable `STORE_CONFORMANCE_SEED` repeats the history of that seed.
 //!
 //! A case that hangs fails after two minutes; an event that does not come is waited for 15 seconds.
 #![expect(clippy::panic, clippy::expect_used, reason = "a failed case is a panic")]
@@ -63,9 +66,10 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::RwLock;
 
+#[doc(hidden)]
+pub use self::suite::__store_conformance;
 #[doc(inline)]
-pub use crate::store_conformance;
-
+pub use self::suite::store_conformance;
 use self::world::World;
 use super::SessionStore;
 

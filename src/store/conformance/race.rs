@@ -1,4 +1,5 @@
-//! Ending a session while it is used: once ending it has returned, nothing applies any more.
+//! Ending a session while it is used: once ending it has returned, nothing applies any more. And
+//! other writes that meet: none undoes another.
 
 use std::sync::{
     Arc,
@@ -7,8 +8,11 @@ use std::sync::{
 
 use tokio::{sync::Barrier, task::JoinSet};
 
-use super::world::{World, assert_ended};
-use crate::store::{Revoke, SessionKey, SessionStore};
+use super::world::{World, assert_ended, proof};
+use crate::{
+    protocol::Advance,
+    store::{Revoke, SessionKey, SessionStore},
+};
 
 /// How often the race is run, each time with a session of its own.
 const ROUNDS: usize = 25;
@@ -81,5 +85,82 @@ pub(super) async fn nothing_applies_once_ending_a_subjects_sessions_has_returned
     for round in 0..ROUNDS {
         race(&w, round, |key| Revoke::Subject { subject: key.subject.clone(), before: None, except: None })
             .await;
+    }
+}
+
+pub(super) async fn racing_writes_to_one_record_lose_nothing<S: SessionStore>(w: World<S>) {
+    for _ in 0..ROUNDS {
+        let mut session = w.open().await;
+        let (key, start) = (session.key.clone(), Arc::new(Barrier::new(4)));
+        let racer = || (w.clone(), key.clone(), start.clone());
+        let mut racers = JoinSet::new();
+        let (w1, key1, start1) = racer();
+        racers.spawn(async move {
+            start1.wait().await;
+            assert!(w1.advance(&key1, 0, w1.base, w1.at(1)).await.applied, "rotating");
+            w1.confirm(&key1, 1, w1.at(2)).await;
+        });
+        let (w2, key2, start2) = racer();
+        racers.spawn(async move {
+            start2.wait().await;
+            assert!(w2.put_claims(&key2, "1", w2.at(1)).await.applied, "new claims");
+            assert!(w2.put_claims(&key2, "2", w2.at(2)).await.applied, "newer claims");
+        });
+        let (w3, key3, start3) = racer();
+        racers.spawn(async move {
+            start3.wait().await;
+            assert!(w3.record_proof(&key3, "otp", w3.at(3)).await.applied, "a proof");
+        });
+        let (w4, key4, start4) = racer();
+        racers.spawn(async move {
+            start4.wait().await;
+            for secs in 3..7 {
+                w4.touch(&key4, w4.at(secs)).await;
+            }
+        });
+        racers.join_all().await;
+        let record = &mut session.record;
+        record.family.advance(&Advance { from: 0, confirmed_by: w.base, at: w.at(1) });
+        record.family.confirm(1, w.at(2));
+        record.family.touch(w.at(6));
+        (record.claims, record.stale_since) = ("2".into(), Some(w.at(2)));
+        record.proof = Some(proof("otp", w.at(3)));
+        w.expect(&session).await;
+    }
+}
+
+pub(super) async fn ending_a_subjects_sessions_misses_none_while_others_begin<S: SessionStore>(w: World<S>) {
+    if !w.store.capabilities().listing {
+        return;
+    }
+    for round in 0..ROUNDS {
+        let (subject, done) = (w.subject(), Arc::new(AtomicBool::new(false)));
+        let first = w.open_for(&subject, w.base).await;
+        let mut signing_in = JoinSet::new();
+        for _ in 0..4 {
+            let (w, subject, done) = (w.clone(), subject.clone(), done.clone());
+            signing_in.spawn(async move {
+                let mut opened = vec![w.open_for(&subject, w.base).await.key.id];
+                while !done.load(Ordering::SeqCst) && opened.len() < 50 {
+                    opened.push(w.open_for(&subject, w.base).await.key.id);
+                    tokio::task::yield_now().await;
+                }
+                opened
+            });
+        }
+        for _ in 0..round % 8 {
+            tokio::task::yield_now().await;
+        }
+        // Whoever has begun by now must be ended; of those who begin meanwhile, each is or is not.
+        let begun = w.listed(&subject, w.at(1)).await;
+        let all = Revoke::Subject { subject: subject.clone(), before: None, except: None };
+        let ended = w.end(&all, w.at(1)).await;
+        done.store(true, Ordering::SeqCst);
+        assert!(begun.contains(&first.key.id) && begun.iter().all(|id| ended.contains(id)));
+        let opened = signing_in.join_all().await.concat();
+        let live = w.listed(&subject, w.at(2)).await;
+        for id in opened {
+            assert!(live.contains(&id) != ended.contains(&id), "either ended or live");
+        }
     }
 }

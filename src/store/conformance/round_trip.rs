@@ -14,6 +14,7 @@ pub(super) async fn every_field_survives<S: SessionStore>(w: World<S>) {
     full.methods = vec!["pwd".into(), "otp".into(), "a method: \"quoted\", 100%".into()];
     full.proof = Some(proof("hwk", w.at(3)));
     full.origin = Some("Firefox on Ünix, \"kitchen\"; 2001:db8::1 {x} \\".into());
+    full.stale_since = Some(w.at(2));
     full.persistent = true;
     let mut bare = w.record(w.base, IDLE, ABSOLUTE);
     bare.family.confirmed_at = None;

@@ -10,7 +10,7 @@ use super::{
 #[macro_export]
 macro_rules! __store_conformance {
     (@list $rule:ident $args:tt) => {
-        $crate::__store_conformance! { @$rule $args
+        $crate::store::conformance::__store_conformance! { @$rule $args
             together [
                 a_session_reads_back_as_it_was_created
                 an_unknown_session_is_no_error_and_stays_unknown
@@ -37,7 +37,8 @@ macro_rules! __store_conformance {
                 of_racing_catch_ups_the_furthest_stands
                 a_proof_is_recorded_and_a_later_one_replaces_it
                 claims_are_replaced_and_the_session_is_stale
-                stale_marks_end_nothing_and_reach_the_feed
+                a_late_change_of_claims_moves_no_stale_mark_back
+                stale_marks_end_nothing_and_reach_everybody
                 ending_a_session_is_final_and_its_record_is_kept
                 nothing_undoes_an_end_at_any_generation
                 ending_twice_is_no_error_and_only_the_first_counts
@@ -45,6 +46,8 @@ macro_rules! __store_conformance {
                 a_subjects_sessions_end_together
                 nothing_applies_once_ending_a_session_has_returned
                 nothing_applies_once_ending_a_subjects_sessions_has_returned
+                ending_a_subjects_sessions_misses_none_while_others_begin
+                racing_writes_to_one_record_lose_nothing
                 a_cap_can_refuse_one_more
                 a_cap_can_end_the_oldest
                 racing_sign_ins_never_exceed_a_cap_that_refuses
@@ -69,6 +72,7 @@ macro_rules! __store_conformance {
                 nothing_revives_an_expired_session
                 an_ended_session_is_remembered_until_its_absolute_deadline
                 expired_sessions_do_not_count_against_a_cap
+                a_reader_is_answered_even_if_nothing_happens
                 a_random_history_agrees_with_the_model
             ]
         }
@@ -80,8 +84,8 @@ macro_rules! __store_conformance {
         ]
     };
     (@tests ($attrs:tt $make:expr) together [$($name:ident)*] alone [$($alone:ident)*]) => {
-        $($crate::__store_conformance! { @test $attrs $make, $name })*
-        $($crate::__store_conformance! { @test $attrs $make, $alone })*
+        $($crate::store::conformance::__store_conformance! { @test $attrs $make, $name })*
+        $($crate::store::conformance::__store_conformance! { @test $attrs $make, $alone })*
     };
     (@test [$($attr:tt)*] $make:expr, $name:ident) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -104,10 +108,14 @@ macro_rules! __store_conformance {
 #[macro_export]
 macro_rules! store_conformance {
     ($(#[$($attr:tt)*])* $make:expr $(,)?) => {
-        $crate::__store_conformance! { @list tests ([$(#[$($attr)*])*] $make) }
+        $crate::store::conformance::__store_conformance! { @list tests ([$(#[$($attr)*])*] $make) }
     };
 }
 
+#[doc(hidden)]
+pub use __store_conformance;
+pub use store_conformance;
+
 pub(super) fn cases<S: SessionStore>() -> Vec<Case<S>> {
-    crate::__store_conformance! { @list table () }
+    __store_conformance! { @list table () }
 }

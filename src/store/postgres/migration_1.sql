@@ -138,7 +138,7 @@ CREATE FUNCTION sliding_sessions_put_claims_v1(
 DECLARE
     v_applied boolean;
 BEGIN
-    UPDATE sliding_sessions AS s SET claims = p_claims, stale_since = p_at
+    UPDATE sliding_sessions AS s SET claims = p_claims, stale_since = GREATEST(s.stale_since, p_at)
     WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = p_id
         AND s.run = (SELECT meta.run FROM sliding_sessions_meta AS meta)
         AND NOT s.revoked AND p_at < s.idle_deadline AND p_at < s.absolute_deadline;

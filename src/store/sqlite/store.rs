@@ -89,7 +89,7 @@ impl SessionStore for SqliteStore {
             let live = record.family.is_live(at);
             if live {
                 record.claims = claims.into();
-                record.stale_since = Some(at);
+                record.stale_since = record.stale_since.max(Some(at));
             }
             live
         })

@@ -1,0 +1,326 @@
+//! A memory store with one thing wrong.
+
+use std::{
+    future::{pending, poll_fn},
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::task::yield_now;
+use tower_sliding_sessions::{
+    RunId, SessionId, Timestamp,
+    protocol::Advance,
+    store::{
+        Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Overflow, Proof, Revoke,
+        SessionKey, SessionRecord, SessionStore, Snapshot, StaleScope, StoreError, Subject,
+    },
+};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Nothing.
+    None,
+    /// Nothing either: it says that it can neither list nor feed, and cannot.
+    Modest,
+    SaysItCanDoNothing,
+    AdvanceIgnoresCondition,
+    AdvanceWantsEarlier,
+    AdvanceIsNotAtomic,
+    LoserGetsNothing,
+    ConfirmIgnoresGeneration,
+    TouchDoesNothing,
+    RevokeIsNotFinal,
+    EndedAreForgotten,
+    RevokeCountsTwice,
+    RevokeReturnsEarly,
+    RevokeBeforeIsInclusive,
+    CreateIgnoresCap,
+    CapIsNotAtomic,
+    CreateIsTorn,
+    CreateReusesIds,
+    RealmIsIgnored,
+    SubjectIsFolded,
+    SubjectIsJoined,
+    ClaimsAreReformatted,
+    GenerationsAreShort,
+    DeadlinesAreRounded,
+    ListIsReversed,
+    ListIsLate,
+    RotationDoesNothing,
+    FeedHasNoRevocations,
+    FeedHasNoStaleMarks,
+    FeedSkips,
+    FeedNeverWakes,
+    FeedHidesGaps,
+    StaleMarksGoBack,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct FlawedStore {
+    pub(crate) inner: MemoryStore,
+    pub(crate) flaw: Flaw,
+}
+
+impl FlawedStore {
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
+    fn subject(&self, subject: &Subject) -> Subject {
+        let Subject { realm, name } = subject.clone();
+        match self.flaw {
+            Flaw::RealmIsIgnored => Subject { realm: "".into(), name },
+            Flaw::SubjectIsFolded => Subject { realm, name: name.to_lowercase().into() },
+            Flaw::SubjectIsJoined => Subject { realm: "".into(), name: format!("{realm}:{name}").into() },
+            _ => subject.clone(),
+        }
+    }
+
+    fn key(&self, key: &SessionKey) -> SessionKey {
+        SessionKey { subject: self.subject(&key.subject), id: key.id }
+    }
+
+    fn modest(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.has(Flaw::Modest) { Err(StoreError::Unsupported(operation)) } else { Ok(()) }
+    }
+
+    fn claims(&self, claims: &str) -> String {
+        match serde_json::from_str::<serde_json::Value>(claims) {
+            Ok(value) if self.has(Flaw::ClaimsAreReformatted) => value.to_string(),
+            _ => claims.to_owned(),
+        }
+    }
+
+    fn kept(&self, record: &SessionRecord) -> SessionRecord {
+        let mut record = record.clone();
+        record.claims = self.claims(&record.claims).into();
+        let family = &mut record.family;
+        if self.has(Flaw::GenerationsAreShort) {
+            family.generation = u64::from(family.generation as u32);
+        }
+        if self.has(Flaw::DeadlinesAreRounded) {
+            // Whole multiples of seven seconds, so that no second is right by chance.
+            let round = |at: Timestamp| Timestamp::from_secs(at.as_secs() / 7 * 7 - 7);
+            family.absolute_deadline = round(family.absolute_deadline);
+            family.idle_deadline = round(family.idle_deadline);
+        }
+        record
+    }
+
+    fn shown(&self, mut snapshot: Snapshot) -> Snapshot {
+        if self.has(Flaw::EndedAreForgotten) {
+            snapshot.record = snapshot.record.filter(|record| !record.family.revoked);
+        }
+        if let Some(record) = snapshot.record.as_mut().filter(|_| self.has(Flaw::RevokeIsNotFinal)) {
+            record.family.revoked = false;
+        }
+        if let Some(record) = snapshot.record.as_mut().filter(|_| self.has(Flaw::StaleMarksGoBack)) {
+            record.stale_since = record.stale_since.map(|at| at - Duration::from_secs(10));
+        }
+        snapshot
+    }
+}
+
+impl SessionStore for FlawedStore {
+    fn capabilities(&self) -> Capabilities {
+        match self.flaw {
+            Flaw::Modest | Flaw::SaysItCanDoNothing => Capabilities::NONE,
+            _ => Capabilities::ALL,
+        }
+    }
+
+    async fn create(
+        &self,
+        subject: &Subject,
+        record: &SessionRecord,
+        mut cap: Option<Cap>,
+    ) -> Result<(RunId, Vec<SessionId>), CreateError> {
+        if cap.is_some() {
+            self.modest("caps")?;
+        }
+        let (subject, record) = (&self.subject(subject), &self.kept(record));
+        let live = self.inner.list(subject, record.family.created_at).await?;
+        match cap {
+            Some(_) if self.has(Flaw::CreateIgnoresCap) => cap = None,
+            Some(Cap { limit, overflow: Overflow::Refuse }) if self.has(Flaw::CapIsNotAtomic) => {
+                yield_now().await;
+                if live.len() >= limit {
+                    return Err(CreateError::TooMany);
+                }
+                cap = None;
+            }
+            Some(Cap { limit: 1, overflow: Overflow::EndOldest }) if self.has(Flaw::CreateIsTorn) => {
+                let all = Revoke::Subject { subject: subject.clone(), before: None, except: None };
+                self.inner.revoke(&all, record.family.created_at).await?;
+                yield_now().await;
+            }
+            _ => {}
+        }
+        match self.inner.create(subject, record, cap).await {
+            Err(CreateError::Exists) if self.has(Flaw::CreateReusesIds) => {
+                Ok((self.inner.run_id().await?, Vec::new()))
+            }
+            created => created,
+        }
+    }
+
+    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
+        let (key, mut advance) = (&self.key(key), *advance);
+        match self.flaw {
+            Flaw::AdvanceIgnoresCondition => {
+                let record = self.inner.get(key).await?.record;
+                advance.from = record.map_or(0, |record| record.family.generation);
+                advance.confirmed_by = Timestamp::from_millis(u64::MAX);
+            }
+            Flaw::AdvanceWantsEarlier => advance.confirmed_by = advance.confirmed_by - MILLI,
+            _ => {}
+        }
+        let read = self.inner.get(key).await?.record;
+        if self.has(Flaw::AdvanceIsNotAtomic) {
+            yield_now().await;
+        }
+        let mut snapshot = self.inner.advance(key, &advance).await?;
+        let would_apply = |record: SessionRecord| { record }.family.advance(&advance);
+        if self.has(Flaw::AdvanceIsNotAtomic) {
+            snapshot.applied = read.is_some_and(would_apply);
+        } else if self.has(Flaw::RevokeIsNotFinal) {
+            snapshot.applied |= snapshot.record.as_ref().is_some_and(|record| record.family.revoked);
+        } else if self.has(Flaw::LoserGetsNothing) && !snapshot.applied {
+            snapshot.record = None;
+        }
+        Ok(self.shown(snapshot))
+    }
+
+    async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
+        Ok(self.shown(self.inner.get(&self.key(key)).await?))
+    }
+
+    async fn confirm(&self, key: &SessionKey, mut generation: u64, at: Timestamp) -> Result<(), StoreError> {
+        let key = self.key(key);
+        if let Some(record) = self.inner.get(&key).await?.record
+            && self.has(Flaw::ConfirmIgnoresGeneration)
+        {
+            generation = record.family.generation;
+        }
+        self.inner.confirm(&key, generation, at).await
+    }
+
+    async fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
+        if self.has(Flaw::TouchDoesNothing) {
+            return Ok(());
+        }
+        self.inner.touch(&self.key(key), at).await
+    }
+
+    async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
+        Ok(self.shown(self.inner.fast_forward(&self.key(key), to, at).await?))
+    }
+
+    async fn record_proof(&self, key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError> {
+        Ok(self.shown(self.inner.record_proof(&self.key(key), proof).await?))
+    }
+
+    async fn put_claims(
+        &self,
+        key: &SessionKey,
+        claims: &str,
+        at: Timestamp,
+    ) -> Result<Snapshot, StoreError> {
+        Ok(self.shown(self.inner.put_claims(&self.key(key), &self.claims(claims), at).await?))
+    }
+
+    async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+        let what = match what {
+            Revoke::Session(key) => Revoke::Session(self.key(key)),
+            Revoke::Subject { subject, before, except } => {
+                self.modest("ending a subject's sessions")?;
+                let later = before.map(|before| before + MILLI);
+                let before = if self.has(Flaw::RevokeBeforeIsInclusive) { later } else { *before };
+                Revoke::Subject { subject: self.subject(subject), before, except: *except }
+            }
+        };
+        if self.has(Flaw::RevokeReturnsEarly)
+            && let Revoke::Session(key) = &what
+        {
+            let (inner, id) = (self.inner.clone(), key.id);
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    yield_now().await;
+                }
+                inner.revoke(&what, at).await
+            });
+            return Ok(vec![id]);
+        }
+        let ended = self.inner.revoke(&what, at).await?;
+        match what {
+            Revoke::Session(key) if self.has(Flaw::RevokeCountsTwice) => Ok(vec![key.id]),
+            _ => Ok(ended),
+        }
+    }
+
+    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
+        match scope {
+            StaleScope::Session(key) if self.has(Flaw::Modest) => {
+                // Nobody hears of it, so the record says it.
+                let Some(record) = self.inner.get(key).await?.record else { return Ok(()) };
+                self.inner.put_claims(key, &record.claims, at).await.map(drop)
+            }
+            StaleScope::Subject(_) if self.has(Flaw::Modest) => Err(StoreError::Unsupported("stale marks")),
+            _ => self.inner.mark_stale(scope, at).await,
+        }
+    }
+
+    async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
+        self.modest("listing")?;
+        let now = if self.has(Flaw::ListIsLate) { now - MILLI } else { now };
+        let mut listed = self.inner.list(&self.subject(subject), now).await?;
+        if self.has(Flaw::ListIsReversed) {
+            listed.reverse();
+        }
+        Ok(listed)
+    }
+
+    async fn run_id(&self) -> Result<RunId, StoreError> {
+        self.inner.run_id().await
+    }
+
+    async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
+        if self.has(Flaw::RotationDoesNothing) {
+            return self.inner.run_id().await;
+        }
+        self.inner.rotate_run_id().await
+    }
+
+    async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+        self.modest("the feed")?;
+        let mut feed = pin!(self.inner.feed(from));
+        let mut batch = if self.has(Flaw::FeedNeverWakes) {
+            let first = feed.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let Poll::Ready(batch) = first else { return pending().await };
+            batch?
+        } else {
+            poll_fn(|cx| feed.as_mut().poll(cx)).await?
+        };
+        match self.flaw {
+            Flaw::FeedHasNoRevocations => {
+                // The first one of a reader who has just come is let through, or no case began.
+                let keep = matches!(from, FeedFrom::Since(_));
+                batch.events.retain(|event| keep || !matches!(event, FeedEvent::Revoked(_)));
+            }
+            Flaw::FeedHasNoStaleMarks => {
+                batch.events.retain(|event| matches!(event, FeedEvent::Revoked(_)));
+            }
+            // As if a commit had landed out of order.
+            Flaw::FeedSkips if batch.events.len() > 1 => {
+                batch.events.pop();
+            }
+            Flaw::FeedHidesGaps => batch.gap = false,
+            _ => {}
+        }
+        Ok(batch)
+    }
+}

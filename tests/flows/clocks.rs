@@ -1,0 +1,102 @@
+//! Clocks that jump. Nothing panics, and nothing lives for ever.
+
+use std::time::Duration;
+
+use tower_sliding_sessions::{Clock as _, RejectionKind, Timestamp, protocol::Refusal};
+
+use crate::support::{ABSOLUTE, ACCESS, Browser, TTL, World, claims_of, idle};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn expired(answer: &crate::support::Answer) -> bool {
+    answer.rejection() == Some(RejectionKind::Unauthenticated(Refusal::Expired))
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_an_hour_signs_nobody_out_and_prolongs_nothing() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann").await;
+    let began = world.clock.now();
+    world.pass(TTL);
+    assert!(browser.visit(&world.one, "/me").await.ok());
+    world.clock.set(world.clock.now() - HOUR);
+
+    for _ in 0..24 {
+        let answer = browser.visit(&world.one, "/me").await;
+        assert!(answer.ok(), "{answer:?}");
+        idle().await;
+        world.pass(TTL);
+    }
+    let exp = claims_of(browser.value(ACCESS).unwrap())["exp"].as_u64().unwrap();
+    assert!(exp <= world.clock.now().as_secs() + TTL);
+    world.clock.set(began + Duration::from_secs(ABSOLUTE));
+    assert!(expired(&browser.visit(&world.one, "/me").await));
+}
+
+#[tokio::test]
+async fn an_access_token_from_the_future_is_renewed_rather_than_used() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann").await;
+    world.clock.set(world.clock.now() - Duration::from_secs(5));
+    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), None, "clocks may differ a little");
+    world.clock.set(world.clock.now() - Duration::from_secs(1));
+    let answer = browser.visit(&world.one, "/me").await;
+    assert_eq!(answer.renewed(), Some("Reissued"));
+    assert!(answer.sets_access_only());
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_a_year_ahead_ends_every_session() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann").await;
+    world.clock.set(world.clock.now() + HOUR * 24 * 365);
+    let answer = browser.visit(&world.one, "/me").await;
+    assert!(expired(&answer) && answer.touches_no_cookie());
+    assert!(browser.submit(&world.one, "/login?name=ann").await.sets_both());
+    assert!(browser.visit(&world.one, "/me").await.ok());
+}
+
+#[tokio::test]
+async fn a_jump_ahead_and_back_costs_nothing() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann").await;
+    let now = world.clock.now();
+    world.clock.set(now + HOUR * 24 * 365);
+    assert!(!browser.visit(&world.one, "/me").await.ok());
+    world.clock.set(now);
+    assert!(browser.visit(&world.one, "/me").await.ok());
+}
+
+#[tokio::test]
+async fn before_1970_and_at_the_end_of_time_nothing_panics() {
+    for start in [Timestamp::EPOCH, Timestamp::from_millis(1), Timestamp::from_millis(u64::MAX)] {
+        let world = World::new();
+        let mut browser = world.signed_in("ann").await;
+        world.clock.set(start);
+        for path in ["/me", "/anybody", "/status/404"] {
+            let _any = browser.visit(&world.one, path).await;
+        }
+        let mut other = Browser::new();
+        for path in ["/login?name=bob", "/leave"] {
+            let _any = other.submit(&world.one, path).await;
+        }
+        world.one.sessions.list("ann").await.unwrap();
+        world.one.sessions.revoke_all("ann").await.unwrap();
+        assert!(!browser.visit(&world.one, "/me").await.ok());
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_begins_in_1970_lives_and_ends_like_any_other() {
+    let world = World::new();
+    world.clock.set(Timestamp::EPOCH);
+    let mut browser = world.signed_in("ann").await;
+    for _ in 0..10 {
+        world.pass(TTL);
+        assert!(browser.visit(&world.one, "/me").await.sets_both());
+        assert!(browser.visit(&world.one, "/me").await.ok());
+        idle().await;
+    }
+    world.pass(ABSOLUTE);
+    assert!(expired(&browser.visit(&world.one, "/me").await));
+}

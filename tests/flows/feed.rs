@@ -1,0 +1,91 @@
+//! What ended elsewhere reaches this instance by the store's feed: what happens when it does not.
+
+use std::time::Duration;
+
+use tower_sliding_sessions::{EventKind, RejectionKind, store::MemoryStore};
+
+use crate::support::{Browser, Instance, Probe, TTL, Trouble, World, idle, until};
+
+/// Two instances, the second of which is about to be cut off, and a browser that both know.
+async fn cut_off(world: &World) -> (Instance, Browser) {
+    let two = world.instance();
+    let browser = world.signed_in("ann").await;
+    for instance in [&world.one, &two] {
+        assert!(instance.answer(browser.get("/me")).await.ok());
+    }
+    idle().await;
+    world.store.cut_the_feed();
+    // Whoever waits for the feed hears that there is nothing, and asks again. Time is paused.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.pass(6);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.count(&EventKind::FeedLagging), 2, "each says so once");
+    (two, browser)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_lags_trusts_an_access_token_for_its_lifetime_at_most() {
+    let world = World::new();
+    let (two, browser) = cut_off(&world).await;
+    assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 1);
+    assert!(!world.one.answer(browser.get("/me")).await.ok());
+    idle().await;
+    assert!(two.answer(browser.get("/me")).await.ok(), "it cannot know");
+    world.pass(TTL);
+    assert!(!two.answer(browser.get("/me")).await.ok(), "a renewal asks the store");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_asks_the_store_on_each_request_if_it_was_told_to() {
+    let world = World::tuned(|builder| builder.ask_store_when_lagging(true));
+    let (two, browser) = cut_off(&world).await;
+    let calls = world.store.calls("get");
+    assert!(two.answer(browser.get("/me")).await.ok());
+    assert_eq!(world.store.calls("get"), calls + 1);
+    world.store.trouble("get", Trouble::Fail);
+    assert_eq!(two.answer(browser.get("/me")).await.status(), 503);
+    world.store.recover();
+    world.store.cut_the_feed();
+    world.one.sessions.revoke_all("ann").await.unwrap();
+    assert_eq!(two.answer(browser.get("/me")).await.status(), 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_catches_up_without_a_gap_when_the_feed_is_back() {
+    let world = World::new();
+    let (two, browser) = cut_off(&world).await;
+    world.one.sessions.revoke_all("ann").await.unwrap();
+    assert!(two.answer(browser.get("/me")).await.ok());
+    world.store.recover();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!two.answer(browser.get("/me")).await.ok());
+    assert_eq!(world.count(&EventKind::FeedRecovered), 2);
+    assert_eq!(world.count(&EventKind::FeedGap), 0);
+}
+
+#[tokio::test]
+async fn a_store_without_a_feed_is_asked_on_each_request_and_a_sign_out_counts_at_once() {
+    let store = Probe::new(MemoryStore::new().unwrap()).without_feed();
+    let world = World::around(store, |builder| builder);
+    let two = world.instance();
+    let mut browser = world.signed_in("ann").await;
+    for _ in 0..3 {
+        let answer = browser.visit(&two, "/me").await;
+        assert!(answer.ok() && answer.touches_no_cookie());
+    }
+    assert_eq!(world.store.calls("get"), 3);
+
+    world.store.trouble("get", Trouble::Fail);
+    let answer = browser.visit(&two, "/me").await;
+    assert_eq!(answer.rejection(), Some(RejectionKind::Unavailable));
+    assert!(answer.touches_no_cookie());
+    world.store.recover();
+
+    world.pass(TTL);
+    assert!(browser.visit(&two, "/me").await.sets_both());
+    assert!(browser.visit(&world.one, "/me").await.ok());
+    let before = browser.clone();
+    assert!(browser.submit(&world.one, "/leave").await.ok());
+    assert!(!two.answer(before.get("/me")).await.ok());
+    until(async || !world.one.answer(before.get("/me")).await.ok()).await;
+}

@@ -1,0 +1,36 @@
+//! What the crate does at its public edge: browsers, a wire that delays and loses, an application
+//! within the layer, a store that fails on cue, and a clock that only moves when it is told to.
+//!
+//! Nothing sleeps, and nothing depends on what runs first: where two things race, a gate holds one
+//! of them until the other is where the test wants it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "whatever goes wrong in a test had better stop it"
+)]
+
+mod support;
+
+mod caches;
+mod clocks;
+mod confirmation;
+mod contract;
+mod cookies;
+mod cross_site;
+mod feed;
+mod keys;
+mod layer;
+mod limits;
+mod lost;
+mod oracle;
+mod outage;
+mod parallel;
+mod races;
+mod realms;
+mod responses;
+mod revocation;
+mod settle;
+mod sign_in;
+mod theft;

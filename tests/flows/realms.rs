@@ -1,0 +1,101 @@
+//! Two groups of sessions on one host, with one key and one store. Neither knows of the other.
+
+use tower_sliding_sessions::{EventKind, InvalidToken};
+
+use crate::support::{ACCESS, Browser, Instance, REFRESH, TTL, World, idle};
+
+const STAFF: [&str; 2] = ["__Host-staff-access", "__Host-staff-refresh"];
+
+fn staff(world: &World) -> Instance {
+    world.other(|builder| builder.realm("staff").cookie_names(STAFF[0], STAFF[1]))
+}
+
+/// One browser, signed in to both.
+async fn both(world: &World, staff: &Instance) -> Browser {
+    let mut browser = world.signed_in("ann").await;
+    assert!(browser.submit(staff, "/login?name=ann").await.ok());
+    for name in [ACCESS, REFRESH, STAFF[0], STAFF[1]] {
+        assert!(browser.value(name).is_some(), "{name}");
+    }
+    browser
+}
+
+#[tokio::test]
+async fn signing_in_and_out_of_one_leaves_the_other_alone() {
+    let world = World::new();
+    let staff = staff(&world);
+    let mut browser = both(&world, &staff).await;
+    assert!(browser.submit(&staff, "/login?name=root").await.ok());
+    assert_eq!(browser.visit(&staff, "/me").await.text().await, "root");
+    assert_eq!(browser.visit(&world.one, "/me").await.text().await, "ann");
+
+    assert!(browser.submit(&staff, "/logout").await.ok());
+    assert!(!browser.visit(&staff, "/me").await.ok());
+    assert!(browser.visit(&world.one, "/me").await.ok());
+}
+
+#[tokio::test]
+async fn each_renews_on_its_own() {
+    let world = World::new();
+    let staff = staff(&world);
+    let mut browser = both(&world, &staff).await;
+    world.pass(TTL);
+    let before = browser.value(STAFF[1]).unwrap().to_owned();
+    assert!(browser.visit(&world.one, "/me").await.sets_both());
+    assert_eq!(browser.value(STAFF[1]), Some(before.as_str()));
+    assert_eq!(browser.visit(&staff, "/me").await.renewed(), Some("Advanced"));
+}
+
+#[tokio::test]
+async fn neither_accepts_the_others_tokens() {
+    let world = World::new();
+    let staff = staff(&world);
+    let browser = both(&world, &staff).await;
+    let mut forged = Browser::new();
+    forged.plant(STAFF[0], browser.value(ACCESS).unwrap());
+    forged.plant(STAFF[1], browser.value(REFRESH).unwrap());
+    let calls = world.store.all_calls();
+    assert_eq!(forged.visit(&staff, "/me").await.status(), 401);
+    assert_eq!(world.store.all_calls(), calls);
+    assert_eq!(world.count(&EventKind::AccessTokenInvalid(InvalidToken::Audience)), 1);
+    assert_eq!(world.count(&EventKind::RefreshTokenInvalid(InvalidToken::Audience)), 1);
+
+    // Nor do the two kinds of token pass for each other.
+    let mut swapped = Browser::new();
+    swapped.plant(ACCESS, browser.value(REFRESH).unwrap());
+    swapped.plant(REFRESH, browser.value(ACCESS).unwrap());
+    assert_eq!(swapped.visit(&world.one, "/me").await.status(), 401);
+    assert_eq!(world.store.all_calls(), calls);
+}
+
+#[tokio::test]
+async fn subjects_of_the_same_name_are_different_people() {
+    let world = World::new();
+    let staff = staff(&world);
+    let mut browser = both(&world, &staff).await;
+    assert_eq!(staff.sessions.list("ann").await.unwrap().len(), 1);
+    let shop = world.one.sessions.list("ann").await.unwrap();
+    assert_eq!(staff.sessions.revoke("ann", shop[0].id).await.unwrap(), 0, "not one of theirs");
+    idle().await;
+    assert!(browser.visit(&world.one, "/me").await.ok());
+
+    assert_eq!(staff.sessions.revoke_all("ann").await.unwrap(), 1);
+    idle().await;
+    assert!(!browser.visit(&staff, "/me").await.ok());
+    assert!(browser.visit(&world.one, "/me").await.ok());
+    world.pass(TTL);
+    assert!(browser.visit(&world.one, "/me").await.ok());
+}
+
+#[tokio::test]
+async fn the_emergency_stop_stops_both() {
+    let world = World::new();
+    let staff = staff(&world);
+    let mut browser = both(&world, &staff).await;
+    assert!(browser.visit(&world.one, "/me").await.ok());
+    assert!(browser.visit(&staff, "/me").await.ok());
+    staff.sessions.end_everything().await.unwrap();
+    idle().await;
+    assert!(!browser.visit(&staff, "/me").await.ok());
+    assert!(!browser.visit(&world.one, "/me").await.ok());
+}

@@ -1,0 +1,166 @@
+//! Ending sessions from outside: final, on every instance, and over renewals in flight.
+
+use tower_sliding_sessions::{Clock as _, EventKind, SessionId};
+
+use crate::support::{Answer, Browser, Gate, Instance, REFRESH, TTL, Trouble, World, claims_of, idle, until};
+
+fn id(browser: &Browser) -> SessionId {
+    claims_of(browser.value(REFRESH).unwrap())["sid"].as_str().unwrap().parse().unwrap()
+}
+
+async fn is_in(instance: &Instance, browser: &Browser) -> bool {
+    instance.answer(browser.get("/me")).await.ok()
+}
+
+/// Three devices of Ann's, signed in a minute apart, and Bob's, known to both instances.
+async fn devices(world: &World, two: &Instance) -> ([Browser; 3], Browser) {
+    let mut anns = Vec::new();
+    for _ in 0..3 {
+        anns.push(world.signed_in("ann").await);
+        world.pass(60);
+    }
+    let bob = world.signed_in("bob").await;
+    for browser in anns.iter().chain([&bob]) {
+        assert!(is_in(&world.one, browser).await && is_in(two, browser).await);
+    }
+    (anns.try_into().unwrap(), bob)
+}
+
+/// Who is still in on both instances, once the second one has heard of it.
+async fn left(world: &World, two: &Instance, out: &Browser, all: &[&Browser]) -> Vec<bool> {
+    until(async || !is_in(two, out).await).await;
+    let mut left = Vec::new();
+    for browser in all {
+        let here = is_in(&world.one, browser).await;
+        assert_eq!(is_in(two, browser).await, here);
+        left.push(here);
+    }
+    left
+}
+
+#[tokio::test]
+async fn one_session_ends_and_no_other() {
+    let world = World::new();
+    let two = world.instance();
+    let ([a, b, c], bob) = devices(&world, &two).await;
+    assert_eq!(world.one.sessions.revoke("ann", id(&b)).await.unwrap(), 1);
+    assert!(!is_in(&world.one, &b).await, "here it counts at once");
+    assert_eq!(left(&world, &two, &b, &[&a, &b, &c, &bob]).await, [true, false, true, true]);
+    assert_eq!(world.one.sessions.revoke("ann", id(&b)).await.unwrap(), 0, "a second time");
+    assert_eq!(world.one.sessions.revoke("bob", id(&a)).await.unwrap(), 0, "it is not Bob's");
+    assert!(is_in(&world.one, &a).await);
+}
+
+#[tokio::test]
+async fn all_of_a_subject_end_but_for_the_one_that_is_spared() {
+    let world = World::new();
+    let two = world.instance();
+    let ([a, b, c], bob) = devices(&world, &two).await;
+    assert_eq!(world.one.sessions.revoke_others("ann", id(&c)).await.unwrap(), 2);
+    assert_eq!(left(&world, &two, &a, &[&a, &b, &c, &bob]).await, [false, false, true, true]);
+    assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 1);
+    assert_eq!(left(&world, &two, &c, &[&a, &b, &c, &bob]).await, [false, false, false, true]);
+    assert_eq!(world.count(&EventKind::Revoked { sessions: 2 }), 1);
+}
+
+#[tokio::test]
+async fn those_that_began_before_a_time_end_but_for_the_one_that_is_spared() {
+    let world = World::new();
+    let two = world.instance();
+    let ([a, b, c], bob) = devices(&world, &two).await;
+    let third_began = world.clock.now() - std::time::Duration::from_secs(60);
+    let ended = world.one.sessions.revoke_before("ann", third_began, Some(id(&a))).await.unwrap();
+    assert_eq!(ended, 1);
+    assert_eq!(left(&world, &two, &b, &[&a, &b, &c, &bob]).await, [true, false, true, true]);
+}
+
+#[tokio::test]
+async fn everything_ends_at_once_and_people_can_sign_in_again() {
+    let world = World::new();
+    let two = world.instance();
+    let ([a, b, c], bob) = devices(&world, &two).await;
+    world.one.sessions.end_everything().await.unwrap();
+    assert!(!is_in(&world.one, &bob).await);
+    assert_eq!(left(&world, &two, &a, &[&a, &b, &c, &bob]).await, [false; 4]);
+    assert_eq!(world.count(&EventKind::RunRotated), 1);
+
+    let mut again = world.signed_in("ann").await;
+    assert!(again.visit(&two, "/me").await.ok());
+    assert!(again.visit(&world.one, "/me").await.ok());
+}
+
+#[tokio::test]
+async fn it_is_final_over_a_renewal_in_flight_on_the_other_instance() {
+    for end_everything in [false, true] {
+        let world = World::new();
+        let two = world.instance();
+        let browser = world.signed_in("ann").await;
+        assert!(is_in(&two, &browser).await);
+        world.pass(TTL);
+        let gate = Gate::closed();
+        world.store.trouble("advance", Trouble::After(gate.clone()));
+        let renewing = two.accept(browser.get("/me"));
+        gate.reached().await;
+        if end_everything {
+            world.one.sessions.end_everything().await.unwrap();
+        } else {
+            world.one.sessions.revoke_all("ann").await.unwrap();
+        }
+        idle().await;
+        gate.open();
+        let answer = renewing.await.unwrap();
+        assert!(!answer.ok() && answer.touches_no_cookie(), "{answer:?}");
+        world.store.recover();
+        assert!(!is_in(&world.one, &browser).await && !is_in(&two, &browser).await);
+    }
+}
+
+#[tokio::test]
+async fn what_was_minted_before_the_feed_arrived_opens_nothing_after_it() {
+    let world = World::new();
+    let two = world.instance();
+    let mut browser = world.signed_in("ann").await;
+    assert!(is_in(&two, &browser).await);
+    world.pass(TTL);
+    let gate = Gate::closed();
+    world.store.trouble("advance", Trouble::After(gate.clone()));
+    let slow = two.accept(browser.get("/slow"));
+    gate.reached().await;
+    gate.open();
+    two.door.reached().await;
+    // Its handler runs while the session ends elsewhere, and the news comes before its answer leaves.
+    world.one.sessions.revoke("ann", id(&browser)).await.unwrap();
+    idle().await;
+    two.door.open();
+    let answer: Answer = slow.await.unwrap();
+    assert!(answer.ok() && answer.touches_no_cookie());
+    browser.receive(&answer);
+    world.store.recover();
+    assert!(!is_in(&two, &browser).await);
+}
+
+#[tokio::test]
+async fn an_instance_that_started_later_knows_what_ended_before() {
+    let world = World::new();
+    let browser = world.signed_in("ann").await;
+    world.one.sessions.revoke_all("ann").await.unwrap();
+    let late = world.instance();
+    // At the first request at the latest, the feed is asked for what could still matter.
+    until(async || !is_in(&late, &browser).await).await;
+    world.pass(TTL);
+    assert!(!is_in(&late, &browser).await);
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_out_everywhere_and_cannot_renew() {
+    let world = World::new();
+    let two = world.instance();
+    let ([a, b, c], bob) = devices(&world, &two).await;
+    world.one.sessions.revoke_all("ann").await.unwrap();
+    world.pass(TTL);
+    for browser in [&a, &b, &c] {
+        assert!(!is_in(&world.one, browser).await && !is_in(&two, browser).await);
+    }
+    assert!(is_in(&two, &bob).await);
+    assert!(world.one.sessions.list("ann").await.unwrap().is_empty());
+}

@@ -1,0 +1,30 @@
+//! What every flow needs: an application, browsers, a wire between them, and a world around it
+//! whose time and whose store do as they are told.
+
+mod answer;
+mod app;
+mod browser;
+mod gate;
+mod probe;
+mod world;
+
+pub(crate) use self::{
+    answer::{Answer, claims_of},
+    app::Profile,
+    browser::{Browser, Sent},
+    gate::Gate,
+    probe::{Probe, Trouble},
+    world::{Instance, World, idle, keys, until},
+};
+
+/// The names of the cookies, unless a test says otherwise.
+pub(crate) const ACCESS: &str = "__Host-access";
+pub(crate) const REFRESH: &str = "__Host-refresh";
+
+/// The default durations, in seconds: the access token's lifetime, after which a rotation is due
+/// as well; the grace; the write window; the idle timeout; the absolute timeout.
+pub(crate) const TTL: u64 = 300;
+pub(crate) const GRACE: u64 = 45;
+pub(crate) const WINDOW: u64 = 60;
+pub(crate) const IDLE: u64 = 2 * 3600;
+pub(crate) const ABSOLUTE: u64 = 24 * 3600;
