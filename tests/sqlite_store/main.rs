@@ -1,24 +1,14 @@
-//! The SQLite store: the conformance suite, and what only a file can do.
+//! The SQLite store: the conformance suite, and what only a file can do. Needs nothing but Cargo;
+//! the files are in a temporary folder and are deleted.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
 
-use tower_sliding_sessions::store::SqliteStore;
+mod figures;
+mod file;
+mod many;
+mod process;
+mod trouble;
 
 mod suite {
-    use super::*;
-    use tower_sliding_sessions::store::conformance::store_conformance;
-
-    store_conformance!(crate::fresh);
+    tower_sliding_sessions::store_conformance!(super::file::fresh);
 }
-
-/// A store in a file of its own.
-pub async fn fresh() -> SqliteStore {
-    let dir = std::env::temp_dir().join(format!(
-        "tss-{}-{}",
-        std::process::id(),
-        N.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
-    ));
-    std::fs::create_dir_all(&dir).expect("dir");
-    SqliteStore::open(dir.join("s.db").to_str().expect("utf8")).await.expect("opens")
-}
-static N: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
