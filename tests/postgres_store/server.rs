@@ -14,18 +14,18 @@ use tower_sliding_sessions::{
     },
 };
 
-pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The server's address.
-pub fn url() -> String {
+pub(crate) fn url() -> String {
     match std::env::var("TEST_POSTGRES_URL") {
         Ok(url) => url,
         Err(_) => panic!("TEST_POSTGRES_URL is not set: tests/run starts a server and sets it"),
     }
 }
 
-/// An empty schema of its own, as the parameter of a URL that makes it the one to use.
-pub async fn schema_url() -> String {
+/// The address of an empty schema of its own.
+pub(crate) async fn schema_url() -> String {
     let schema: String = SessionId::random()
         .expect("random bytes")
         .as_bytes()
@@ -39,26 +39,26 @@ pub async fn schema_url() -> String {
 }
 
 /// A pool on a schema.
-pub async fn pool(url: &str) -> PgPool {
+pub(crate) async fn pool(url: &str) -> PgPool {
     let options = PgConnectOptions::from_str(url).expect("a URL");
     PgPoolOptions::new().max_connections(8).connect_with(options).await.expect("the server answers")
 }
 
 /// A store in a schema of its own.
-pub async fn fresh() -> PostgresStore {
+pub(crate) async fn fresh() -> PostgresStore {
     PostgresStore::connect(&schema_url().await).await.expect("the server answers")
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemClock.now()
 }
 
-pub fn subject(name: impl ToString) -> Subject {
+pub(crate) fn subject(name: impl ToString) -> Subject {
     Subject { realm: "test".into(), name: name.to_string().into() }
 }
 
 /// A session that begins at `created` and lasts a day.
-pub fn record(created: Timestamp) -> SessionRecord {
+pub(crate) fn record(created: Timestamp) -> SessionRecord {
     SessionRecord {
         id: SessionId::random().expect("random bytes"),
         family: Family::begin(created, DAY, DAY),
@@ -72,7 +72,7 @@ pub fn record(created: Timestamp) -> SessionRecord {
 }
 
 /// Opens a session of a subject of its own.
-pub async fn open(store: &PostgresStore, created: Timestamp) -> SessionKey {
+pub(crate) async fn open(store: &PostgresStore, created: Timestamp) -> SessionKey {
     let record = record(created);
     let subject = subject(format!("user-{}", record.id.encode()));
     store.create(&subject, &record, None).await.expect("it is created");

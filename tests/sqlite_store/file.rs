@@ -12,25 +12,25 @@ use tower_sliding_sessions::{
     store::{SessionKey, SessionRecord, SessionStore as _, SqliteStore, Subject},
 };
 
-pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Sixteen hexadecimal digits that nobody else uses.
-pub fn unique() -> String {
+pub(crate) fn unique() -> String {
     SessionId::random().expect("random bytes").tag().to_string()
 }
 
 /// A folder that is deleted with this.
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let folder = std::env::temp_dir().join(format!("sqlite-store-{}", unique()));
         std::fs::create_dir(&folder).expect("a new folder");
         Arc::new(Self(folder))
     }
 
     /// The path of the database in it.
-    pub fn file(&self) -> String {
+    pub(crate) fn file(&self) -> String {
         self.0.join("sessions.db").to_str().expect("UTF-8").to_owned()
     }
 }
@@ -43,7 +43,7 @@ impl Drop for Folder {
 
 /// A store in a file of its own, for the suite: the file is deleted once it is unlinked by the
 /// next, since the suite does not say when it is done.
-pub async fn fresh() -> SqliteStore {
+pub(crate) async fn fresh() -> SqliteStore {
     static OPEN: Mutex<Vec<Arc<Folder>>> = Mutex::new(Vec::new());
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
@@ -56,16 +56,16 @@ pub async fn fresh() -> SqliteStore {
     store
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemClock.now()
 }
 
-pub fn subject(name: impl ToString) -> Subject {
+pub(crate) fn subject(name: impl ToString) -> Subject {
     Subject { realm: "test".into(), name: name.to_string().into() }
 }
 
 /// A session that begins at `created` and lasts a day.
-pub fn record(created: Timestamp) -> SessionRecord {
+pub(crate) fn record(created: Timestamp) -> SessionRecord {
     SessionRecord {
         id: SessionId::random().expect("random bytes"),
         family: Family::begin(created, DAY, DAY),
@@ -79,7 +79,7 @@ pub fn record(created: Timestamp) -> SessionRecord {
 }
 
 /// Opens a session of a subject of its own.
-pub async fn open(store: &SqliteStore, created: Timestamp) -> SessionKey {
+pub(crate) async fn open(store: &SqliteStore, created: Timestamp) -> SessionKey {
     let (record, subject) = (record(created), subject(unique()));
     store.create(&subject, &record, None).await.expect("it is created");
     SessionKey { subject, id: record.id }

@@ -69,7 +69,11 @@ async fn a_full_disk_is_an_outage_that_passes() {
     for (subject, record) in &kept {
         assert_eq!(store.list(subject, now()).await.expect("it is read"), [record.clone()]);
     }
-    sqlx::raw_sql("PRAGMA max_page_count = 100000").execute(&pool).await.expect("there is room again");
+    let options = pool.connect_options().as_ref().clone();
+    pool.set_connect_options(options.pragma("max_page_count", "100000"));
+    // Connections made from now on have room again; this one is closed for having failed.
+    let full = refused(store.create(&subject("x"), &record(now()), None).await);
+    assert_unavailable(&full, "full");
     open(&store, now()).await;
 }
 

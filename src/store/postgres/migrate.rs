@@ -2,12 +2,11 @@
 
 use sqlx::{PgConnection, PgPool};
 
-use super::lease::Lease;
 use crate::{
     id::RunId,
     store::{
         StoreError,
-        sql::{run_to, unavailable},
+        sql::{Lease, run_to, unavailable},
     },
 };
 

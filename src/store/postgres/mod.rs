@@ -5,8 +5,8 @@
 //! itself, so a caller that stops waiting leaves none open. Why each function is right however
 //! many race is said where it is defined, in `migration_1.sql`.
 
-mod lease;
 mod migrate;
+mod pool;
 mod run;
 mod store;
 mod sweep;
@@ -68,7 +68,7 @@ impl PostgresStore {
     /// seconds, or the user may not create tables that are not there yet.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url).map_err(unavailable)?;
-        let store = Self::new(lease::pool(options));
+        let store = Self::new(pool::lazy(options));
         store.migrate().await?;
         Ok(store)
     }

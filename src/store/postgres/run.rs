@@ -7,8 +7,10 @@ use sqlx::{
     query::Query,
 };
 
-use super::lease::Lease;
-use crate::store::{StoreError, sql::unavailable};
+use crate::store::{
+    StoreError,
+    sql::{Lease, unavailable},
+};
 
 /// How often a statement is run again after losing to another transaction.
 const TRIES: u32 = 4;

@@ -8,11 +8,13 @@
 mod columns;
 mod error;
 mod feed;
+mod lease;
 
 pub(super) use self::{
     columns::{COLUMNS, Columns, bind_columns, column_names, run_from, run_to, session_id, time_to},
     error::{corrupt, unavailable},
     feed::{Cursor, KEPT, Kind, LIMIT, LOOK, Table, follow},
+    lease::Lease,
 };
 
 use std::{

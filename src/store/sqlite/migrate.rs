@@ -2,6 +2,7 @@
 
 use sqlx::{SqliteConnection, SqlitePool};
 
+use super::write::Write;
 use crate::{
     id::RunId,
     store::{
@@ -22,23 +23,25 @@ pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
         return Ok(());
     }
     drop(connection);
-    let apply = async {
-        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-        let version = version(&mut transaction).await?;
-        for migration in MIGRATIONS.iter().skip(version) {
-            sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
-        }
-        sqlx::query(
-            "INSERT INTO sliding_sessions_meta (one, version, run) VALUES (1, ?1, ?2) \
-             ON CONFLICT DO UPDATE SET version = MAX(version, excluded.version)",
-        )
-        .bind(i64::try_from(MIGRATIONS.len()).unwrap_or_default())
-        .bind(run_to(run))
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await
-    };
-    apply.await.map_err(unavailable)
+    let mut transaction = Write::begin(pool).await?;
+    apply(&mut transaction, run).await.map_err(unavailable)?;
+    transaction.commit().await
+}
+
+async fn apply(connection: &mut SqliteConnection, run: RunId) -> Result<(), sqlx::Error> {
+    let version = version(connection).await?;
+    for migration in MIGRATIONS.iter().skip(version) {
+        sqlx::raw_sql(*migration).execute(&mut *connection).await?;
+    }
+    sqlx::query(
+        "INSERT INTO sliding_sessions_meta (one, version, run) VALUES (1, ?1, ?2) \
+         ON CONFLICT DO UPDATE SET version = MAX(version, excluded.version)",
+    )
+    .bind(i64::try_from(MIGRATIONS.len()).unwrap_or_default())
+    .bind(run_to(run))
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// How many migrations were applied.

@@ -22,6 +22,7 @@ impl SessionStore for SqliteStore {
         let now = record.family.created_at;
         let mut transaction = self.begin().await?;
         if rows::exists(&mut transaction, subject, &record.id).await? {
+            transaction.rollback().await?;
             return Err(CreateError::Exists);
         }
         let run = rows::run_id(&mut transaction).await?;
@@ -31,7 +32,10 @@ impl SessionStore for SqliteStore {
             live.retain(|record| record.family.is_live(now));
             let excess = (live.len() + 1).saturating_sub(limit.max(1));
             ended = match overflow {
-                Overflow::Refuse if excess > 0 => return Err(CreateError::TooMany),
+                Overflow::Refuse if excess > 0 => {
+                    transaction.rollback().await?;
+                    return Err(CreateError::TooMany);
+                }
                 Overflow::Refuse => Vec::new(),
                 Overflow::EndOldest => {
                     end(&mut transaction, subject, live.into_iter().take(excess), now).await?
@@ -39,7 +43,7 @@ impl SessionStore for SqliteStore {
             };
         }
         rows::insert(&mut transaction, subject, run, record).await?;
-        transaction.commit().await.map_err(unavailable)?;
+        transaction.commit().await?;
         if self.0.swept.is_due(now) {
             let store = self.clone();
             // What fails now is tried again with the next sweep.
@@ -118,7 +122,7 @@ impl SessionStore for SqliteStore {
                 end(&mut transaction, subject, records, at).await?
             }
         };
-        transaction.commit().await.map_err(unavailable)?;
+        transaction.commit().await?;
         Ok(ended)
     }
 
@@ -146,7 +150,7 @@ impl SessionStore for SqliteStore {
         rows::set_run_id(&mut transaction, run).await?;
         let at = rows::now(&mut transaction).await?;
         rows::publish(&mut transaction, Kind::Run, at, None, Some(&run_to(run).to_be_bytes())).await?;
-        transaction.commit().await.map_err(unavailable)?;
+        transaction.commit().await?;
         Ok(run)
     }
 

@@ -2,6 +2,7 @@
 
 use sqlx::SqlitePool;
 
+use super::write::Write;
 use crate::{
     store::{
         StoreError,
@@ -29,22 +30,25 @@ pub(super) async fn sweep(pool: &SqlitePool, now: Timestamp) -> Result<u64, Stor
             break;
         }
     }
-    while prune(pool, time_to(now - KEPT)).await.map_err(unavailable)? >= SWEEP_BATCH.unsigned_abs() {}
+    while prune(pool, time_to(now - KEPT)).await? >= SWEEP_BATCH.unsigned_abs() {}
     Ok(swept)
 }
 
 /// Deletes old events, and notes how far.
-async fn prune(pool: &SqlitePool, before: i64) -> Result<u64, sqlx::Error> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+async fn prune(pool: &SqlitePool, before: i64) -> Result<u64, StoreError> {
+    let mut transaction = Write::begin(pool).await?;
     let old: Vec<(i64, i64, i64)> = sqlx::query_as(
         "SELECT seq, mark, at FROM sliding_sessions_feed WHERE at < ?1 ORDER BY at, seq LIMIT ?2",
     )
     .bind(before)
     .bind(SWEEP_BATCH)
     .fetch_all(&mut *transaction)
-    .await?;
+    .await
+    .map_err(unavailable)?;
     // Mostly there is nothing to prune, and then nothing to write.
-    let (Some((seq, mark, _)), Some((_, _, at))) = (old.iter().max(), old.last()) else { return Ok(0) };
+    let (Some((seq, mark, _)), Some((_, _, at))) = (old.iter().max(), old.last()) else {
+        return transaction.rollback().await.map(|()| 0);
+    };
     sqlx::query(
         "UPDATE sliding_sessions_meta SET pruned_at = MAX(pruned_at, ?3), \
          pruned_mark = IIF(pruned_seq < ?1, ?2, pruned_mark), pruned_seq = MAX(pruned_seq, ?1)",
@@ -53,10 +57,11 @@ async fn prune(pool: &SqlitePool, before: i64) -> Result<u64, sqlx::Error> {
     .bind(mark)
     .bind(at)
     .execute(&mut *transaction)
-    .await?;
+    .await
+    .map_err(unavailable)?;
     for (seq, ..) in &old {
         let delete = sqlx::query("DELETE FROM sliding_sessions_feed WHERE seq = ?1").bind(seq);
-        delete.execute(&mut *transaction).await?;
+        delete.execute(&mut *transaction).await.map_err(unavailable)?;
     }
     transaction.commit().await?;
     Ok(old.len() as u64)
