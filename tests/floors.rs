@@ -98,8 +98,9 @@ fn every_file_imports_only_from_floors_below_its_own() {
             .filter(|line| !line.trim_start().starts_with("//"))
             .map(|line| format!("{line}\n"))
             .collect();
-        // Items that the root re-exports start with a capital.
-        for import in imports(&code).into_iter().filter(|name| name.starts_with(char::is_lowercase)) {
+        // Items that the root re-exports start with a capital, and exported macros stand there too.
+        let is_module = |name: &String| name.starts_with(char::is_lowercase) && name != "store_conformance";
+        for import in imports(&code).into_iter().filter(is_module) {
             if import != own && floor(&import) >= floor(&own) {
                 wrong.push(format!("{}: {own} imports {import}", path.display()));
             }

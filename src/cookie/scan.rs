@@ -56,11 +56,7 @@ pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (Found<'a>,
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    match pair.strip_prefix(name.as_bytes())? {
-        [b'=', value @ ..] => Some(value),
-        [b' ' | b'\t', rest @ ..] => trim(rest).strip_prefix(b"=").map(trim),
-        _ => None,
-    }
+    trim(pair.strip_prefix(name.as_bytes())?).strip_prefix(b"=").map(trim)
 }
 
 /// RFC 6265bis trims spaces and tabs only.
@@ -117,6 +113,7 @@ mod tests {
             assert_eq!(access(line), "absent", "{}", String::from_utf8_lossy(line));
         }
         assert_eq!(access(b"\t __Host-access \t= v \t"), "v");
+        assert_eq!(access(b"__Host-access=\tv"), "v");
         assert_eq!(access(b"__Host-access=a=b%41"), "a=b%41");
         assert_eq!(access(b"__Host-access="), "");
     }

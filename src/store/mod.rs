@@ -7,6 +7,9 @@
 //!
 //! [`Family`]: crate::protocol::Family
 
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
 mod dynamic;
 mod error;
 mod feed;

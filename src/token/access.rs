@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
@@ -50,12 +50,12 @@ pub(crate) struct AccessClaims<C> {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire<'a> {
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     iss: Option<Cow<'a, str>>,
     #[serde(borrow)]
     aud: Cow<'a, str>,
     /// The realm, if `aud` is not it: realms may well have one audience in common.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     realm: Option<Cow<'a, str>>,
     #[serde(borrow)]
     sub: Cow<'a, str>,
@@ -63,16 +63,21 @@ struct Wire<'a> {
     r#gen: u64,
     run: RunId,
     iat: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     nbf: Option<u64>,
     exp: u64,
     auth_time: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     proof_at: Option<u64>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     amr: Cow<'a, [String]>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     ext: Option<&'a RawValue>,
+}
+
+/// A claim may be missing, but `null` is not of its type.
+fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(claim: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(claim).map(Some)
 }
 
 impl Tokens {
@@ -111,7 +116,7 @@ impl Tokens {
     }
 
     fn read_access<C: DeserializeOwned>(&self, payload: &[u8]) -> Result<AccessClaims<C>, InvalidToken> {
-        let wire: Wire<'_> = serde_json::from_slice(payload).map_err(|_| InvalidToken::Claims)?;
+        let wire: Wire<'_> = jws::claims(payload)?;
         if *wire.aud != *self.audience
             || *wire.realm.unwrap_or(wire.aud) != *self.realm
             || self.issuer.as_deref().is_some_and(|ours| wire.iss.as_deref() != Some(ours))

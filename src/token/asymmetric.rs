@@ -10,10 +10,20 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER as BACKEND;
 #[cfg(not(feature = "aws_lc_rs"))]
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER as BACKEND;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, jwk::EllipticCurve};
-use pkcs8::{PrivateKeyInfo, SecretDocument, der::Decode as _};
+use pkcs8::{
+    PrivateKeyInfo, SecretDocument,
+    der::{Decode as _, pem::PemLabel as _},
+};
 use zeroize::Zeroizing;
 
 use super::{KeyError, MintError};
+
+/// The DER of a PEM file that says `PRIVATE KEY`.
+fn pkcs8(pem: &str) -> Option<SecretDocument> {
+    let (label, document) = SecretDocument::from_pem(pem).ok()?;
+    PrivateKeyInfo::validate_pem_label(label).ok()?;
+    Some(document)
+}
 
 /// A private key and its public key. Prints nothing of itself; both are wiped when dropped.
 #[derive(Clone)]
@@ -28,7 +38,7 @@ pub(super) struct KeyPair {
 impl KeyPair {
     pub(super) fn ed25519(pem: &str) -> Result<Self, KeyError> {
         const WRONG: KeyError = KeyError::WrongKind("Ed25519");
-        let (_, document) = SecretDocument::from_pem(pem).map_err(|_| WRONG)?;
+        let document = pkcs8(pem).ok_or(WRONG)?;
         let info: PrivateKeyInfo<'_> = document.decode_msg().map_err(|_| WRONG)?;
         // RFC 8410, section 7: an octet string of 32 bytes within the private key's octet string.
         let [0x04, 0x20, secret @ ..] = info.private_key else { return Err(WRONG) };
@@ -46,7 +56,7 @@ impl KeyPair {
 
     pub(super) fn es256(pem: &str) -> Result<Self, KeyError> {
         const WRONG: KeyError = KeyError::WrongKind("P-256");
-        let (_, document) = SecretDocument::from_pem(pem).map_err(|_| WRONG)?;
+        let document = pkcs8(pem).ok_or(WRONG)?;
         let info: PrivateKeyInfo<'_> = document.decode_msg().map_err(|_| WRONG)?;
         let inner = sec1::EcPrivateKey::from_der(info.private_key).map_err(|_| WRONG)?;
         let secret = Zeroizing::new(inner.private_key.to_vec());

@@ -1,7 +1,7 @@
 //! Compact JWS (RFC 7515), as strict as a format can be whose every token we mint ourselves.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use super::keyring::{Key, Keyring};
 
@@ -140,7 +140,7 @@ fn find_key<'r>(ring: &'r Keyring, kind: Kind, head: &[u8]) -> Result<&'r Key, I
 
     let mut buffer = [0; 384];
     let json = decode(head, &mut buffer)?;
-    let header: Header<'_> = serde_json::from_slice(json).map_err(|_| InvalidToken::Header)?;
+    let header: Header<'_> = object(json).ok_or(InvalidToken::Header)?;
     if header.typ != kind.typ() {
         return Err(InvalidToken::Header);
     }
@@ -158,6 +158,11 @@ fn decode<'b>(text: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8], InvalidToke
 }
 
 /// Reads claims: their types exact, no member twice, none unknown.
-pub(super) fn claims<T: DeserializeOwned>(json: &[u8]) -> Result<T, InvalidToken> {
-    serde_json::from_slice(json).map_err(|_| InvalidToken::Claims)
+pub(super) fn claims<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidToken> {
+    object(json).ok_or(InvalidToken::Claims)
+}
+
+/// Reads a JSON object, and no array: derived readers would fill members from one by position.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    if json.trim_ascii_start().starts_with(b"{") { serde_json::from_slice(json).ok() } else { None }
 }

@@ -61,7 +61,7 @@ impl Tokens {
     }
 
     pub(crate) fn verify_refresh(&self, token: &[u8]) -> Result<RefreshClaims, InvalidToken> {
-        let wire: Wire = jws::verify(&self.ring, Kind::Refresh, token, jws::claims)?;
+        let wire: Wire = jws::verify(&self.ring, Kind::Refresh, token, |payload| jws::claims(payload))?;
         if wire.aud != *self.realm {
             return Err(InvalidToken::Audience);
         }

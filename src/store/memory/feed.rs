@@ -29,6 +29,8 @@ struct Log {
     events: VecDeque<(Timestamp, FeedEvent)>,
     /// The number of the first event that is kept.
     first: u64,
+    /// The latest time of an event that is no longer kept.
+    forgotten: Option<Timestamp>,
 }
 
 impl Feed {
@@ -44,7 +46,8 @@ impl Feed {
         let mut log = self.log();
         for event in events {
             if log.events.len() == KEPT {
-                log.events.pop_front();
+                let oldest = log.events.pop_front().map(|(at, _)| at);
+                log.forgotten = log.forgotten.max(oldest);
                 log.first += 1;
             }
             log.events.push_back((at, event));
@@ -77,7 +80,9 @@ impl Log {
         let (start, gap) = match from {
             FeedFrom::Since(time) => {
                 let early = self.events.iter().take_while(|(at, _)| at < time).count();
-                (self.first + early as u64, early == 0 && self.first > 0)
+                // Events are not quite in the order of their times, so one from before does not
+                // mean that nothing since is missing.
+                (self.first + early as u64, self.forgotten.is_some_and(|at| at >= *time))
             }
             FeedFrom::After(FeedPosition(position)) => match position.parse::<u64>() {
                 Ok(position) => (position, position < self.first || position > next),

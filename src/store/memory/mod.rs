@@ -86,8 +86,7 @@ impl MemoryStore {
         // INVARIANT: the index is below the number of shards.
         #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "see the invariant")]
         let shard = &self.0.shards[hash as usize % SHARDS];
-        // A panic while it was held cannot have left half a write: every change is one assignment.
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(shard)
     }
 
     fn run(&self) -> RunId {
@@ -107,10 +106,19 @@ impl MemoryStore {
         Snapshot { run: self.run(), record, applied }
     }
 
+    fn sweep(&self, shard: &mut Shard, now: Timestamp) {
+        self.0.len.fetch_sub(shard.sweep(now), Ordering::Relaxed);
+    }
+
     fn publish(&self, subject: &Subject, ended: &[SessionId], at: Timestamp) {
         let key = |id: &SessionId| SessionKey { subject: subject.clone(), id: *id };
         self.0.feed.publish(ended.iter().map(key).map(FeedEvent::Revoked), at);
     }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // A panic while it was held cannot have left half a write: every change is one assignment.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SessionStore for MemoryStore {
@@ -125,9 +133,12 @@ impl SessionStore for MemoryStore {
         cap: Option<Cap>,
     ) -> Result<(RunId, Vec<SessionId>), CreateError> {
         let now = record.family.created_at;
+        if self.len() >= self.0.capacity {
+            // What has expired must not keep anybody out, whichever shard it is in.
+            self.0.shards.iter().for_each(|shard| self.sweep(&mut lock(shard), now));
+        }
         let mut shard = self.shard(subject);
-        let swept = shard.sweep(now);
-        self.0.len.fetch_sub(swept, Ordering::Relaxed);
+        self.sweep(&mut shard, now);
         if shard.contains(subject, &record.id) {
             return Err(CreateError::Exists);
         }
@@ -242,9 +253,12 @@ impl SessionStore for MemoryStore {
 
     async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
         let run = RunId::random()?;
-        self.0.run.store(run.as_u64(), Ordering::SeqCst);
-        for shard in &self.0.shards {
-            let gone = shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        {
+            // All shards at once, or a session that is told that it belongs to the new run could
+            // be cleared away with the old ones. Nobody else holds more than one shard.
+            let mut shards: Vec<_> = self.0.shards.iter().map(lock).collect();
+            self.0.run.store(run.as_u64(), Ordering::SeqCst);
+            let gone = shards.iter_mut().map(|shard| shard.clear()).sum();
             self.0.len.fetch_sub(gone, Ordering::Relaxed);
         }
         self.0.feed.publish([FeedEvent::Run(run)], Timestamp::EPOCH);

@@ -1,0 +1,109 @@
+//! Rotation: a compare-and-set whose condition is data.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::Barrier, task::JoinSet};
+
+use super::world::{Opened, World};
+use crate::{protocol::Advance, store::SessionStore, time::Timestamp};
+
+/// Checks that this rotation changes nothing, and that the loser gets the record as it is.
+async fn assert_refused<S: SessionStore>(w: &World<S>, session: &Opened, from: u64, confirmed_by: Timestamp) {
+    let snapshot = w.advance(&session.key, from, confirmed_by, w.at(60)).await;
+    assert!(!snapshot.applied, "from {from}, confirmed by {confirmed_by:?}: {:?}", session.record);
+    assert_eq!(snapshot.record.as_ref(), Some(&session.record), "the loser gets the record as it is");
+    assert_eq!(snapshot.run, session.run);
+    w.expect(session).await;
+}
+
+pub(super) async fn a_rotation_is_provisional_and_counts_as_use<S: SessionStore>(w: World<S>) {
+    let mut session = w.open().await;
+    let snapshot = w.advance(&session.key, 0, w.at(1), w.at(60)).await;
+    assert!(session.record.family.advance(&Advance { from: 0, confirmed_by: w.at(1), at: w.at(60) }));
+    assert!(snapshot.applied);
+    assert_eq!(snapshot.record.as_ref(), Some(&session.record), "the winner gets the record as it then is");
+    assert_eq!(snapshot.run, session.run);
+    w.expect(&session).await;
+}
+
+pub(super) async fn a_rotation_wants_the_generation_it_names<S: SessionStore>(w: World<S>) {
+    let mut session = w.open().await;
+    for from in [1, 2, u64::from(u32::MAX) + 1, (1 << 53) - 1] {
+        assert_refused(&w, &session, from, w.at(1)).await;
+    }
+    assert!(w.fast_forward(&session.key, 5, w.base).await.applied);
+    session.record.family.fast_forward(5, w.base);
+    for from in [0, 4, 6] {
+        assert_refused(&w, &session, from, w.at(1)).await;
+    }
+    assert!(w.advance(&session.key, 5, w.at(1), w.at(60)).await.applied);
+}
+
+pub(super) async fn a_rotation_wants_its_generation_confirmed_in_time<S: SessionStore>(w: World<S>) {
+    let mut session = w.open().await;
+    let just_before = w.base - Duration::from_millis(1);
+    assert_refused(&w, &session, 0, just_before).await;
+    assert_refused(&w, &session, 0, Timestamp::EPOCH).await;
+    // To the millisecond: confirmed exactly then is confirmed by then.
+    let on_time = Advance { from: 0, confirmed_by: w.base, at: w.at(60) };
+    assert!(w.advance(&session.key, 0, w.base, w.at(60)).await.applied);
+    assert!(session.record.family.advance(&on_time));
+    // Nobody has seen generation 1 in use, so it cannot be rotated, however long ago it began.
+    assert_refused(&w, &session, 1, w.at(60)).await;
+    assert_refused(&w, &session, 1, w.at(60 * 60)).await;
+    assert_refused(&w, &session, 0, w.at(60)).await;
+}
+
+pub(super) async fn of_racing_rotations_exactly_one_applies<S: SessionStore>(w: World<S>) {
+    const RACERS: usize = 32;
+    let session = w.open().await;
+    for generation in 0..8 {
+        let start = Arc::new(Barrier::new(RACERS));
+        let mut racers = JoinSet::new();
+        for _ in 0..RACERS {
+            let (w, key, start) = (w.clone(), session.key.clone(), start.clone());
+            racers.spawn(async move {
+                start.wait().await;
+                w.advance(&key, generation, w.at(generation), w.at(60 + generation)).await
+            });
+        }
+        let answers = racers.join_all().await;
+        let winners = answers.iter().filter(|answer| answer.applied).count();
+        assert_eq!(winners, 1, "of {RACERS} rotations from generation {generation}");
+        for answer in answers {
+            let family = answer.record.expect("winner and losers get the record").family;
+            assert_eq!(family.generation, generation + 1, "as it is after the race");
+            assert_eq!(family.confirmed_at, None);
+        }
+        w.confirm(&session.key, generation + 1, w.at(generation + 1)).await;
+    }
+    assert_eq!(w.stored(&session.key).await.family.generation, 8);
+}
+
+pub(super) async fn rotations_racing_confirmations_never_skip_a_generation<S: SessionStore>(w: World<S>) {
+    let session = w.open().await;
+    let mut racers = JoinSet::new();
+    for racer in 0..8 {
+        let (w, key) = (w.clone(), session.key.clone());
+        racers.spawn(async move {
+            let (mut known, mut won) = (0, Vec::new());
+            while known < 20 {
+                // Whatever is confirmed by then may be rotated: all of it.
+                let answer = w.advance(&key, known, w.at(300), w.at(racer)).await;
+                let family = answer.record.expect("the session is there").family;
+                assert!(family.generation >= known, "a generation never goes back");
+                if answer.applied {
+                    assert_eq!(family.generation, known + 1);
+                    won.push(known);
+                }
+                known = family.generation;
+                w.confirm(&key, known, w.at(racer)).await;
+            }
+            won
+        });
+    }
+    let mut won = racers.join_all().await.concat();
+    won.sort_unstable();
+    let generation = w.stored(&session.key).await.family.generation;
+    assert_eq!(won, (0..generation).collect::<Vec<_>>(), "each rotation was won by exactly one");
+}

@@ -1,0 +1,62 @@
+//! Proofs of sign-in and claims, and the stale marks.
+
+use super::{
+    reader::Reader,
+    world::{World, proof, unique},
+};
+use crate::store::{FeedEvent, SessionStore, StaleScope, Subject};
+
+pub(super) async fn a_proof_is_recorded_and_a_later_one_replaces_it<S: SessionStore>(w: World<S>) {
+    let mut session = w.open().await;
+    for (method, secs) in [("otp", 10), ("hwk", 20)] {
+        let snapshot = w.record_proof(&session.key, method, w.at(secs)).await;
+        session.record.proof = Some(proof(method, w.at(secs)));
+        assert!(snapshot.applied);
+        assert_eq!(snapshot.record.as_ref(), Some(&session.record), "a proof changes nothing else");
+        assert_eq!(snapshot.run, session.run);
+        w.expect(&session).await;
+    }
+}
+
+pub(super) async fn claims_are_replaced_and_the_session_is_stale<S: SessionStore>(w: World<S>) {
+    let mut session = w.open().await;
+    let reader = Reader::at_the_end(&w).await;
+    let claims = format!(r#"{{"role":"{}"}}"#, unique());
+    let snapshot = w.put_claims(&session.key, &claims, w.at(10)).await;
+    session.record.claims = claims.into();
+    session.record.stale_since = Some(w.at(10));
+    assert!(snapshot.applied);
+    assert_eq!(snapshot.record.as_ref(), Some(&session.record), "new claims change nothing else");
+    assert_eq!(snapshot.run, session.run);
+    w.expect(&session).await;
+    // What a rotation gives back is what the next tokens are minted from.
+    let next = w.advance(&session.key, 0, w.base, w.at(20)).await.record;
+    assert_eq!(next.map(|record| record.claims), Some(session.record.claims));
+    if let Some(mut reader) = reader {
+        reader.find(&w, &[FeedEvent::SessionStale(session.key.clone(), w.at(10))]).await;
+    }
+}
+
+pub(super) async fn stale_marks_end_nothing_and_reach_the_feed<S: SessionStore>(w: World<S>) {
+    let session = w.open().await;
+    let odd = Subject { realm: w.realm.clone(), name: format!("☕ {}: {{\"x\"}}\n", unique()).into() };
+    let of_session = StaleScope::Session(session.key.clone());
+    let of_subjects = [session.key.subject.clone(), odd];
+    let Some(mut reader) = Reader::at_the_end(&w).await else {
+        // Nobody would ever hear of it, so the record must say it.
+        w.mark_stale(&of_session, w.at(10)).await;
+        let record = w.get(&session.key).await.record;
+        assert_eq!(record.and_then(|record| record.stale_since), Some(w.at(10)));
+        return;
+    };
+    w.mark_stale(&of_session, w.at(10)).await;
+    let mut expected = vec![FeedEvent::SessionStale(session.key.clone(), w.at(10))];
+    for subject in of_subjects {
+        w.mark_stale(&StaleScope::Subject(subject.clone()), w.at(11)).await;
+        expected.push(FeedEvent::SubjectStale(subject, w.at(11)));
+    }
+    reader.find(&w, &expected).await;
+    w.expect(&session).await;
+    assert!(!reader.has(&FeedEvent::Revoked(session.key.clone())));
+    assert!(w.advance(&session.key, 0, w.base, w.at(20)).await.applied, "it is as live as before");
+}

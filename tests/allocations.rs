@@ -1,0 +1,140 @@
+//! What a request costs whose access token is good: next to nothing, and never the store.
+//!
+//! `cargo test --test allocations -- --nocapture` shows the figures. Counted is all that one `GET`
+//! through an axum router allocates, the making of the request included, with three cookies of
+//! others beside ours.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+
+#[path = "input/store.rs"]
+#[expect(dead_code, reason = "not all of it is wanted here")]
+mod store;
+#[cfg(feature = "asymmetric")]
+#[path = "input/vectors.rs"]
+#[expect(dead_code, reason = "not all of them are wanted here")]
+mod vectors;
+
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Request, StatusCode, header},
+    response::Response,
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+use tower::{Service, ServiceExt as _};
+use tower_sliding_sessions::{Keyring, ManualClock, Session, Sessions, Timestamp};
+
+use self::store::Counted;
+
+const SUBJECT: &str = "7f6c1f0e-3b7a-4c57-9a35-0d6f6f5d2f10";
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Profile {
+    roles: Vec<String>,
+}
+
+/// The least that a layer does which hands something on: it inserts one extension.
+#[derive(Clone)]
+struct Insert<S> {
+    inner: S,
+    value: Arc<Profile>,
+}
+
+impl<S: Service<Request<Body>, Response = Response, Error = Infallible>> Service<Request<Body>>
+    for Insert<S>
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> S::Future {
+        request.extensions_mut().insert(self.value.clone());
+        self.inner.call(request)
+    }
+}
+
+/// How many allocations one request makes, which must be served without waiting for anything.
+fn allocations(router: &Router, cookies: &str) -> u64 {
+    let mut status = None;
+    let counted = allocation_counter::measure(|| {
+        let request = Request::builder().uri("/me").header(header::HOST, "app.example");
+        let request = request.header(header::COOKIE, cookies).body(Body::empty()).expect("a request");
+        let mut answer = pin!(router.clone().oneshot(request));
+        let Poll::Ready(Ok(response)) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("it waited for something")
+        };
+        status = Some(response.status());
+    });
+    assert_eq!(status, Some(StatusCode::OK));
+    counted.count_total
+}
+
+async fn signed_in(sessions: &Sessions<Profile>, profile: &Profile) -> String {
+    let stranger = sessions.visitor(&Request::new(())).expect("a visitor");
+    let mut headers = HeaderMap::new();
+    stranger.sign_in(SUBJECT, profile.clone()).await.expect("signed in").apply(&mut headers);
+    let ours = headers.get_all(header::SET_COOKIE).iter().map(|line| line.to_str().expect("ASCII"));
+    let ours: Vec<_> = ours.filter_map(|line| line.split(';').next()).collect();
+    format!("theme=dark; {}; consent=all; locale=en-GB", ours.join("; "))
+}
+
+async fn within_bounds(what: &str, keys: Keyring) {
+    let store = Counted::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
+    let builder = Sessions::builder(keys).store(store.clone()).clock(clock);
+    let sessions = builder.build().expect("sound settings");
+    let profile = Profile { roles: vec!["reader".to_owned(), "writer".to_owned()] };
+    let cookies: Vec<_> = [signed_in(&sessions, &profile).await, signed_in(&sessions, &profile).await].into();
+    let [first, second] = &cookies[..] else { panic!("two") };
+
+    let bare = Router::new().route("/me", get(async || "hello"));
+    let value = Arc::new(profile);
+    let insert = tower::layer::layer_fn(move |inner| Insert { inner, value: value.clone() });
+    let insert_only = Router::new()
+        .route("/me", get(async |axum::Extension(found): axum::Extension<Arc<Profile>>| drop(found)))
+        .layer(insert);
+    let ours = Router::new()
+        .route("/me", get(async |session: Session<Profile>| assert_eq!(session.subject(), SUBJECT)))
+        .layer(sessions.layer());
+
+    // Whatever is allocated once in a process, and the follower of the feed, started by the first.
+    for router in [&bare, &insert_only, &ours] {
+        allocations(router, first);
+    }
+    tokio::task::yield_now().await;
+    let calls = store.calls();
+    let bare = allocations(&bare, first);
+    let insert_only = allocations(&insert_only, first);
+    let (cold, warm) = (allocations(&ours, second), allocations(&ours, second));
+    assert_eq!(warm, allocations(&ours, second), "the third costs what the second did");
+    println!("{what}: bare axum {bare}, insert-only layer {insert_only}, warm {warm}, cold {cold}");
+    assert!(warm <= 24, "warm: {warm}");
+    assert!(warm <= insert_only + 3, "warm: {warm}, insert-only: {insert_only}");
+    assert!(cold <= warm + 16, "cold: {cold}, warm: {warm}");
+    assert_eq!(store.calls(), calls, "the store was asked");
+}
+
+#[tokio::test]
+async fn a_request_with_a_good_access_token_costs_little_and_asks_no_store() {
+    let secret = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
+    within_bounds("HS256", Keyring::hs256(secret).expect("a good secret")).await;
+}
+
+#[cfg(feature = "asymmetric")]
+#[tokio::test]
+async fn so_does_one_with_an_asymmetric_key() {
+    within_bounds("Ed25519", Keyring::ed25519_pem(vectors::ED25519_V1).expect("a key")).await;
+    within_bounds("ES256", Keyring::es256_pem(vectors::P256).expect("a key")).await;
+}

@@ -1,0 +1,235 @@
+//! Ed25519 and ES256: the same session with either, tokens that the stock JWT crate verifies, and
+//! keys that are none.
+
+use axum::http::{Method, StatusCode};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::Value;
+use tower_sliding_sessions::{KeyError, Keyring};
+
+use crate::{
+    forge::{Kind, encode, part},
+    vectors::{
+        ED448, ED25519_PUBLIC, ED25519_V1, ED25519_V2, P256, P256_PUBLIC, P256_SEC1, P384, SECP256K1, X25519,
+    },
+    world::{ACCESS, REFRESH, SECRET, World, send},
+};
+
+/// The process-wide backend is the application's to choose where there are two; here the stock
+/// crate is the application.
+fn stock() {
+    #[cfg(all(feature = "aws_lc_rs", feature = "rust_crypto"))]
+    let _second_time = jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default();
+}
+
+/// What the stock crate, told as much as any other service would be, makes of an access token.
+fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Value, String> {
+    stock();
+    let mut validation = Validation::new(algorithm);
+    validation.set_audience(&["sessions"]);
+    validation.set_required_spec_claims(&["exp", "aud", "sub"]);
+    // The clock of these tests stands still, and the stock crate has one of its own.
+    validation.validate_exp = false;
+    let decoded =
+        jsonwebtoken::decode::<Value>(token, key, &validation).map_err(|error| error.to_string())?;
+    assert_eq!(decoded.header.typ.as_deref(), Some("at+jwt"));
+    Ok(decoded.claims)
+}
+
+async fn a_whole_life(keys: Keyring, key: &DecodingKey, algorithm: Algorithm, rest: &DecodingKey) {
+    let world = World::with_keys(keys, |builder| builder).await;
+    let claims = verified(&world.honest.access, key, algorithm).expect("a good token");
+    assert_eq!((&claims["sub"], &claims["ext"]["name"]), (&Value::from("ann"), &Value::from("ann")));
+    assert!(verified(&world.honest.refresh, key, algorithm).is_err(), "refresh tokens are nobody else's");
+    assert!(verified(&world.honest.access, rest, algorithm).is_err(), "another key");
+    world.still_welcomes_the_honest().await;
+
+    // Renewed, rotated, and the first token's twin signature is worth what the token is worth.
+    world.clock.advance(std::time::Duration::from_secs(301));
+    let (access, refresh) = (world.honest.access.clone(), world.honest.refresh.clone());
+    world.refuses("an expired token", Some(access.as_bytes()), None).await;
+    let renewed = world.get_with(Some(access.as_bytes()), Some(refresh.as_bytes())).await;
+    assert_eq!((renewed.status, &renewed.body), (StatusCode::OK, &world.welcome.body));
+    let (access, second) = (
+        renewed.cookie(ACCESS).expect("an access cookie"),
+        renewed.cookie(REFRESH).expect("a refresh cookie"),
+    );
+    assert_ne!(second, refresh);
+    assert_eq!(verified(&access, key, algorithm).expect("a good token")["gen"], 1);
+    assert_eq!(world.get_with(Some(access.as_bytes()), None).await.status, StatusCode::OK);
+
+    for at in (0..access.len()).filter(|at| access.as_bytes()[*at] != b'.') {
+        let mut bad = access.clone().into_bytes();
+        bad[at] = if bad[at] == b'A' { b'B' } else { b'A' };
+        if at % 7 == 0 {
+            world.refuses(&format!("byte {at}"), Some(&bad), None).await;
+        }
+    }
+    let line = format!("{ACCESS}={access}");
+    let out = send(&world.app, Method::POST, "/logout", &[line.as_bytes()]).await;
+    assert_eq!(out.status, StatusCode::OK);
+    for (access, refresh) in [(Some(&access), None), (None, Some(&second))] {
+        let answer = world.get_with(access.map(|a| a.as_bytes()), refresh.map(|r| r.as_bytes())).await;
+        assert_eq!(answer, world.nobody);
+    }
+}
+
+fn ed25519_public() -> DecodingKey {
+    DecodingKey::from_ed_pem(ED25519_PUBLIC.as_bytes()).expect("a public key")
+}
+
+fn p256_public() -> DecodingKey {
+    DecodingKey::from_ec_pem(P256_PUBLIC.as_bytes()).expect("a public key")
+}
+
+#[tokio::test]
+async fn ed25519_works_and_the_stock_crate_verifies_its_tokens() {
+    for pem in [ED25519_V1, ED25519_V2] {
+        let keys = Keyring::ed25519_pem(pem).expect("a key");
+        let other = DecodingKey::from_ed_der(&[7; 32]);
+        a_whole_life(keys, &ed25519_public(), Algorithm::EdDSA, &other).await;
+    }
+}
+
+#[tokio::test]
+async fn es256_works_and_the_stock_crate_verifies_its_tokens() {
+    let keys = Keyring::es256_pem(P256).expect("a key");
+    a_whole_life(keys, &p256_public(), Algorithm::ES256, &ed25519_public()).await;
+}
+
+#[tokio::test]
+async fn hs256_works_and_the_stock_crate_verifies_its_tokens() {
+    let keys = Keyring::hs256(SECRET).expect("a good secret");
+    let other = DecodingKey::from_secret(b"another");
+    a_whole_life(keys, &DecodingKey::from_secret(SECRET), Algorithm::HS256, &other).await;
+}
+
+#[test]
+fn both_versions_of_a_key_file_are_one_key() {
+    let name = |pem| format!("{:?}", Keyring::ed25519_pem(pem).expect("a key"));
+    assert_eq!(name(ED25519_V1), name(ED25519_V2));
+    let windows = ED25519_V1.replace('\n', "\r\n");
+    assert_eq!(name(ED25519_V1), name(&windows));
+}
+
+#[test]
+fn other_curves_and_garbage_are_refused_without_being_shown() {
+    let swapped = P256.replacen("MIGHAgEA", "MIGHAgEB", 1);
+    let cut = format!("{}\n-----END PRIVATE KEY-----\n", &ED25519_V1[..60]);
+    let no_end = ED25519_V1.replace("-----END PRIVATE KEY-----", "");
+    let relabelled = P256.replace("PRIVATE KEY", "PUBLIC KEY");
+    let sec1 = P256_SEC1.replace("EC PRIVATE KEY", "PRIVATE KEY");
+    let long = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", "A".repeat(100_000));
+    let ed: [Result<_, _>; 14] = [
+        P256,
+        P256_SEC1,
+        P384,
+        SECP256K1,
+        ED448,
+        X25519,
+        ED25519_PUBLIC,
+        P256_PUBLIC,
+        "",
+        "garbage",
+        &cut,
+        &no_end,
+        &relabelled,
+        &long,
+    ]
+    .map(Keyring::ed25519_pem);
+    let es: [Result<_, _>; 13] = [
+        ED25519_V1,
+        ED25519_V2,
+        P384,
+        SECP256K1,
+        ED448,
+        X25519,
+        P256_PUBLIC,
+        P256_SEC1,
+        "",
+        &swapped,
+        &relabelled,
+        &sec1,
+        &long,
+    ]
+    .map(Keyring::es256_pem);
+    for (index, (refused, wanted)) in
+        ed.into_iter().map(|key| (key, "Ed25519")).chain(es.into_iter().map(|key| (key, "P-256"))).enumerate()
+    {
+        let error = refused.err().unwrap_or_else(|| panic!("key {index} was taken"));
+        assert_eq!(error, KeyError::WrongKind(wanted), "{index}");
+        assert!(!format!("{error:?} {error}").contains("MC4CAQ"));
+    }
+    let ring = Keyring::ed25519_pem(ED25519_V1).expect("a key");
+    let es = Keyring::es256_pem(P256).expect("a key");
+    let seed = &crate::debug::Secrets::new(&pem_tail(ED25519_V1));
+    seed.are_not_in("a key ring", &format!("{ring:?} {es:?}"));
+}
+
+/// The seed: the last 32 bytes of version 1.
+fn pem_tail(pem: &str) -> Vec<u8> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(body).expect("base64");
+    der[der.len() - 32..].to_vec()
+}
+
+#[tokio::test]
+async fn a_public_key_is_no_secret_and_one_key_has_one_algorithm() {
+    let world = World::with_keys(Keyring::ed25519_pem(ED25519_V1).expect("a key"), |builder| builder).await;
+    // The oldest trick: HMAC under the public key, which everybody knows, in each of its forms.
+    let payload = world.forge.payload(Kind::Access);
+    let public = pem_tail(ED25519_PUBLIC);
+    for alg in ["HS256", "EdDSA", "ES256", "Ed25519", "none"] {
+        let header = format!(r#"{{"alg":"{alg}","kid":"{}","typ":"at+jwt"}}"#, world.forge.kid);
+        for key in [ED25519_PUBLIC.as_bytes(), ED25519_PUBLIC.trim().as_bytes(), &public] {
+            let mac = {
+                use hmac::{Hmac, KeyInit as _, Mac as _};
+                let message = format!("{}.{}", encode(&header), encode(&payload));
+                let mac =
+                    Hmac::<sha2::Sha256>::new_from_slice(key).expect("any length").chain_update(&message);
+                format!("{message}.{}", encode(mac.finalize().into_bytes()))
+            };
+            world.refuses_token(alg, mac).await;
+        }
+    }
+    // And a signature of a key of the other kind, under this key's name.
+    let es = Keyring::es256_pem(P256).expect("a key").with_kid(&world.forge.kid).expect("a name");
+    let other = World::with_keys(es, |builder| builder).await;
+    world.refuses_token("ES256", &other.honest.access).await;
+    world.refuses_token("ES256's refresh token", &other.honest.refresh).await;
+    world.still_welcomes_the_honest().await;
+}
+
+/// The order of P-256's group.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+    0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// `(r, n - s)`, which verifies where `(r, s)` does.
+fn twin(token: &str) -> String {
+    let mut signature = part(token, 2);
+    let mut borrow = 0;
+    for at in (0..32).rev() {
+        let difference = 256 + i32::from(ORDER[at]) - i32::from(signature[32 + at]) - borrow;
+        signature[32 + at] = u8::try_from(difference % 256).expect("a byte");
+        borrow = 1 - difference / 256;
+    }
+    let (message, _) = token.rsplit_once('.').expect("three parts");
+    format!("{message}.{}", encode(signature))
+}
+
+#[tokio::test]
+async fn a_twin_signature_ends_with_its_session() {
+    let world = World::with_keys(Keyring::es256_pem(P256).expect("a key"), |builder| builder).await;
+    let twin = twin(&world.honest.access);
+    assert_ne!(twin, world.honest.access);
+    assert!(verified(&twin, &p256_public(), Algorithm::ES256).is_ok(), "the trick works");
+    let answer = world.get_with(Some(twin.as_bytes()), None).await;
+    assert!(answer == world.welcome || answer == world.nobody);
+    let line = format!("{ACCESS}={}", world.honest.access);
+    let out = send(&world.app, Method::POST, "/logout", &[line.as_bytes()]).await;
+    assert_eq!(out.status, StatusCode::OK);
+    world.refuses("the token", Some(world.honest.access.as_bytes()), None).await;
+    world.refuses("its twin", Some(twin.as_bytes()), None).await;
+}

@@ -1,0 +1,113 @@
+//! Secrets that are none.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use tower_sliding_sessions::{KeyError, Keyring};
+
+use crate::world::{SECRET, World};
+
+fn refusal(secret: impl AsRef<[u8]>) -> KeyError {
+    Keyring::hs256(secret).expect_err("no secret")
+}
+
+#[test]
+fn a_secret_has_at_least_32_bytes() {
+    for len in 0..32 {
+        assert_eq!(refusal(&SECRET[..len]), KeyError::TooShort(len));
+    }
+    assert!(Keyring::hs256(SECRET).is_ok());
+    assert!(Keyring::hs256([&SECRET[..], b"and more of it, up to any length there is"].concat()).is_ok());
+}
+
+#[test]
+fn patterns_and_well_known_examples_are_refused() {
+    let ascending: Vec<u8> = (7..71).collect();
+    for weak in [
+        &[0; 32][..],
+        &[0xff; 64],
+        &b"a".repeat(40),
+        &b"secret".repeat(6),
+        &b"password".repeat(4),
+        &b"correcthorsebat!".repeat(2),
+        b"0123456701234567012345670123456701234567",
+        b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+        &ascending,
+        b"a-string-secret-at-least-256-bits-long",
+        b"your-super-secret-jwt-token-with-at-least-32-characters-long",
+        b"a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
+    ] {
+        assert_eq!(refusal(weak), KeyError::Weak, "{}", String::from_utf8_lossy(weak));
+    }
+}
+
+#[test]
+fn a_key_file_is_no_secret() {
+    // A throw-away RSA-sized blob: what counts is the sequence that says how long it is.
+    let der = |len: usize| -> Vec<u8> {
+        let body: Vec<u8> = SECRET.iter().copied().cycle().take(len).collect();
+        let len = u16::try_from(len).expect("short");
+        match len {
+            ..0x80 => [&[0x30, u8::try_from(len).expect("a byte")], &body[..]].concat(),
+            0x80..0x100 => [&[0x30, 0x81, u8::try_from(len).expect("a byte")], &body[..]].concat(),
+            _ => [&[0x30, 0x82], &len.to_be_bytes()[..], &body].concat(),
+        }
+    };
+    for len in [46, 81, 127, 138, 255, 256, 294, 1190] {
+        assert_eq!(refusal(der(len)), KeyError::LooksLikeKeyFile, "{len}");
+    }
+    let body = STANDARD.encode(der(294));
+    for label in ["PUBLIC KEY", "PRIVATE KEY", "RSA PRIVATE KEY", "CERTIFICATE", "OPENSSH PRIVATE KEY"] {
+        for start in ["", "\n", " \r\n\t"] {
+            let pem = format!("{start}-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+            assert_eq!(refusal(pem), KeyError::LooksLikeKeyFile, "{label}");
+        }
+    }
+    for other in [
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC9x7Qm2 ann@example",
+        "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC7Xq2LmV9sKd4RzB1w",
+        r#"{"kty":"oct","k":"dTdYcTJMbVY5c0tkNFJ6QjF3WXBUZjZOaEpjOEdhRW8"}"#,
+    ] {
+        assert_eq!(refusal(other), KeyError::LooksLikeKeyFile, "{other}");
+    }
+}
+
+#[test]
+fn an_error_about_a_secret_does_not_show_it() {
+    for bad in [&b"hunter2-but-too-short"[..], &b"hunter2!".repeat(4), b"-----BEGIN hunter2 hunter2 hunter2"]
+    {
+        let error = refusal(bad);
+        assert!(!format!("{error:?} {error}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[test]
+fn names_of_keys_are_plain_and_unique() {
+    let ring = || Keyring::hs256(SECRET).expect("a good secret");
+    for bad in ["", "a b", "a\"b", "a.b", "é", "a/b", "a\0", &"x".repeat(65)] {
+        assert_eq!(ring().with_kid(bad).expect_err("no name"), KeyError::BadName(bad.to_owned()));
+    }
+    for good in ["a", "2026-11", "_", &"x".repeat(64)] {
+        assert!(ring().with_kid(good).is_ok());
+    }
+    assert!(matches!(ring().and_verify(ring()), Err(KeyError::DuplicateName(_))));
+    let other = Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a good secret");
+    let other = other.with_kid("k").expect("a name");
+    assert!(ring().with_kid("k").expect("a name").and_verify(other).is_err());
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_opens_nothing_at_once_and_one_kept_still_does() {
+    let world = World::new().await;
+    let new = || Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a good secret");
+    let old = || Keyring::hs256(SECRET).expect("a good secret");
+    world.sessions.set_keys(new().and_verify(old()).expect("two names"));
+    world.still_welcomes_the_honest().await;
+    world.sessions.set_keys(new());
+    let (access, refresh) = (world.honest.access.as_bytes(), world.honest.refresh.as_bytes());
+    world.refuses("a key that is gone", Some(access), Some(refresh)).await;
+    // Not under the name of the new key either.
+    let named = new().with_kid(&world.forge.kid).expect("a name");
+    world.sessions.set_keys(named);
+    world.refuses("another key of the same name", Some(access), Some(refresh)).await;
+    world.sessions.set_keys(old());
+    world.still_welcomes_the_honest().await;
+}

@@ -1,0 +1,88 @@
+//! A memory store that counts its calls, and can be taken away.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use tower_sliding_sessions::{
+    RunId, SessionId, Timestamp,
+    protocol::Advance,
+    store::{
+        Cap, CreateError, FeedBatch, FeedFrom, MemoryStore, Proof, Revoke, SessionKey, SessionRecord,
+        SessionStore, Snapshot, StaleScope, StoreError, Subject,
+    },
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Counted(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    memory: MemoryStore,
+    calls: AtomicUsize,
+    away: AtomicBool,
+}
+
+impl Counted {
+    pub(crate) fn new() -> Self {
+        let memory = MemoryStore::new().expect("random bytes");
+        Self(Arc::new(Inner { memory, calls: AtomicUsize::new(0), away: AtomicBool::new(false) }))
+    }
+
+    /// How many calls there were, but for the feed, which no request asks for.
+    pub(crate) fn calls(&self) -> usize {
+        self.0.calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.0.memory.len()
+    }
+
+    pub(crate) fn take_away(&self, away: bool) {
+        self.0.away.store(away, Ordering::SeqCst);
+    }
+
+    fn call(&self) -> Result<&MemoryStore, StoreError> {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        match self.0.away.load(Ordering::SeqCst) {
+            true => Err(StoreError::unavailable("taken away")),
+            false => Ok(&self.0.memory),
+        }
+    }
+}
+
+macro_rules! counted {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> Result<$ok:ty, $error:ty>;)*) => {$(
+        async fn $name(&self, $($arg: $type),*) -> Result<$ok, $error> {
+            self.call()?.$name($($arg),*).await
+        }
+    )*};
+}
+
+impl SessionStore for Counted {
+    fn run_id_now(&self) -> Option<RunId> {
+        self.0.memory.run_id_now()
+    }
+
+    async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+        self.0.memory.feed(from).await
+    }
+
+    counted! {
+        fn create(subject: &Subject, record: &SessionRecord, cap: Option<Cap>)
+            -> Result<(RunId, Vec<SessionId>), CreateError>;
+        fn advance(key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError>;
+        fn get(key: &SessionKey) -> Result<Snapshot, StoreError>;
+        fn confirm(key: &SessionKey, generation: u64, at: Timestamp) -> Result<(), StoreError>;
+        fn touch(key: &SessionKey, at: Timestamp) -> Result<(), StoreError>;
+        fn fast_forward(key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError>;
+        fn record_proof(key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError>;
+        fn put_claims(key: &SessionKey, claims: &str, at: Timestamp) -> Result<Snapshot, StoreError>;
+        fn revoke(what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError>;
+        fn mark_stale(scope: &StaleScope, at: Timestamp) -> Result<(), StoreError>;
+        fn list(subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError>;
+        fn run_id() -> Result<RunId, StoreError>;
+        fn rotate_run_id() -> Result<RunId, StoreError>;
+    }
+}

@@ -1,0 +1,170 @@
+//! The conformance suite against the memory store, and what only the memory store promises.
+
+use std::time::Duration;
+
+use tower_sliding_sessions::{
+    Clock as _, SessionId, SystemClock, Timestamp,
+    protocol::Family,
+    store::{
+        CreateError, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey, SessionRecord, SessionStore as _,
+        StaleScope, StoreError, Subject, conformance,
+    },
+};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+async fn store() -> MemoryStore {
+    MemoryStore::new().expect("random bytes")
+}
+
+mod suite {
+    tower_sliding_sessions::store_conformance!(super::store);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_suite_holds_on_one_store_for_all_cases() {
+    let shared = store().await;
+    conformance::run(async || shared.clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_suite_holds_on_one_store_while_all_cases_run_at_once() {
+    let shared = store().await;
+    let mut running = tokio::task::JoinSet::new();
+    for case in conformance::cases() {
+        let shared = shared.clone();
+        running.spawn(async move { case.run(shared).await });
+    }
+    running.join_all().await;
+}
+
+fn subject(name: impl ToString) -> Subject {
+    Subject { realm: "test".into(), name: name.to_string().into() }
+}
+
+/// A session that lasts an hour from `now`, and a day if it is used.
+fn record(now: Timestamp) -> SessionRecord {
+    SessionRecord {
+        id: SessionId::random().expect("random bytes"),
+        family: Family::begin(now, HOUR, 24 * HOUR),
+        claims: "{}".into(),
+        stale_since: None,
+        methods: Vec::new(),
+        proof: None,
+        origin: None,
+        persistent: false,
+    }
+}
+
+async fn create(store: &MemoryStore, name: impl ToString, now: Timestamp) -> Result<SessionKey, CreateError> {
+    let (subject, record) = (subject(name), record(now));
+    store.create(&subject, &record, None).await?;
+    Ok(SessionKey { subject, id: record.id })
+}
+
+#[tokio::test]
+async fn clones_share_their_sessions_and_stores_do_not() {
+    let (one, other, now) = (store().await, store().await, SystemClock.now());
+    let clone = one.clone();
+    let key = create(&one, "ada", now).await.expect("created");
+    assert!(clone.get(&key).await.expect("answer").record.is_some());
+    assert_eq!((one.len(), clone.len(), clone.is_empty(), other.is_empty()), (1, 1, false, true));
+    assert!(other.get(&key).await.expect("answer").record.is_none());
+    assert_ne!(one.run_id_now(), other.run_id_now(), "a restart is a new run");
+
+    clone.revoke(&Revoke::Session(key.clone()), now).await.expect("answer");
+    assert!(one.get(&key).await.expect("answer").record.expect("kept").family.revoked);
+    let batch = one.feed(&FeedFrom::Since(now)).await.expect("answer");
+    assert_eq!(batch.events, [FeedEvent::Revoked(key.clone())]);
+}
+
+#[tokio::test]
+async fn sweeping_bounds_growth() {
+    let (store, start) = (store().await, SystemClock.now());
+    // A day and a half of sign-ins, one each second or so, by subjects that never come back.
+    let mut most = 0;
+    for step in 0..20_000_u32 {
+        create(&store, step, start + Duration::from_secs(6) * step).await.expect("created");
+        most = most.max(store.len());
+    }
+    // 600 of them live at a time. Each of the 1024 shards is swept when a subject of it signs in,
+    // about every 1024 sign-ins.
+    assert!(most < 3000, "{most} sessions, of which at most 600 are live");
+}
+
+#[tokio::test]
+async fn ended_sessions_are_kept_until_their_absolute_deadline_and_then_swept() {
+    let (store, start) = (store().await, SystemClock.now());
+    let key = create(&store, "ada", start).await.expect("created");
+    store.revoke(&Revoke::Session(key.clone()), start).await.expect("answer");
+    let before_the_limit = start + 24 * HOUR - Duration::from_secs(120);
+    create(&store, "ada", before_the_limit).await.expect("created");
+    assert_eq!(store.len(), 2);
+    let kept = store.get(&key).await.expect("answer").record.expect("the denylist knows it");
+    assert!(kept.family.revoked);
+    assert_eq!(&*kept.claims, "null", "nobody needs the claims of an ended session");
+
+    create(&store, "ada", start + 24 * HOUR).await.expect("created");
+    assert_eq!(store.len(), 2);
+    assert!(store.get(&key).await.expect("answer").record.is_none());
+}
+
+#[tokio::test]
+async fn at_capacity_sign_in_fails_and_nobody_elses_session_ends() {
+    let (store, now) = (MemoryStore::with_capacity(3).expect("random bytes"), SystemClock.now());
+    let mut keys = Vec::new();
+    for name in 0..3 {
+        keys.push(create(&store, name, now).await.expect("there is room"));
+    }
+    for name in ["one too many", "0"] {
+        let full = create(&store, name, now).await;
+        assert!(matches!(full, Err(CreateError::Store(StoreError::Full))), "{full:?}");
+    }
+    assert_eq!(store.len(), 3);
+    for key in &keys {
+        let record = store.get(key).await.expect("answer").record.expect("kept");
+        assert!(record.family.is_live(now));
+    }
+}
+
+#[tokio::test]
+async fn expired_sessions_make_room_whoever_signs_in() {
+    let (store, now) = (MemoryStore::with_capacity(3).expect("random bytes"), SystemClock.now());
+    for name in 0..3 {
+        create(&store, name, now).await.expect("there is room");
+    }
+    let later = now + HOUR;
+    create(&store, "somebody else", later).await.expect("the other three have expired");
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn a_capacity_is_never_exceeded_by_racing_sign_ins() {
+    let (store, now) = (MemoryStore::with_capacity(10).expect("random bytes"), SystemClock.now());
+    let mut racers = tokio::task::JoinSet::new();
+    for racer in 0..64 {
+        let store = store.clone();
+        racers.spawn(async move { create(&store, racer, now).await.is_ok() });
+    }
+    let admitted = racers.join_all().await.into_iter().filter(|admitted| *admitted).count();
+    assert_eq!((admitted, store.len()), (10, 10));
+}
+
+#[tokio::test]
+async fn a_reader_who_falls_behind_is_told_of_the_gap() {
+    let (store, now) = (store().await, SystemClock.now());
+    let behind = store.feed(&FeedFrom::Since(now)).await.expect("answer");
+    assert!(!behind.gap);
+    let ada = StaleScope::Subject(subject("ada"));
+    for _ in 0..20_000 {
+        store.mark_stale(&ada, now).await.expect("answer");
+    }
+    let batch = store.feed(&FeedFrom::After(behind.position)).await.expect("answer");
+    assert!(batch.gap, "20000 events are more than are kept");
+    // Nor is the start there for one who comes now, even if an older event is.
+    for _ in 0..20_000 {
+        store.mark_stale(&ada, now - HOUR).await.expect("answer");
+    }
+    assert!(store.feed(&FeedFrom::Since(now)).await.expect("answer").gap);
+    assert!(!store.feed(&FeedFrom::Since(now + HOUR)).await.expect("answer").gap);
+}
