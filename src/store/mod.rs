@@ -14,7 +14,13 @@ mod dynamic;
 mod error;
 mod feed;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 pub(crate) use self::dynamic::DynStore;
 pub use self::{
@@ -23,6 +29,18 @@ pub use self::{
     memory::MemoryStore,
     record::{Cap, Overflow, Proof, Revoke, SessionKey, SessionRecord, Snapshot, StaleScope, Subject},
 };
+
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub use self::postgres::PostgresStore;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use self::sqlite::SqliteStore;
+/// The client of [`SqliteStore`] and [`PostgresStore`]: for pools of one's own, and its features.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
+#[doc(no_inline)]
+pub use sqlx;
 
 use std::fmt;
 
