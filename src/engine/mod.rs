@@ -138,6 +138,11 @@ impl<C: Claims> Engine<C> {
         })
     }
 
+    /// Starts to follow the store's feed, if that was not done and there is a runtime to do it on.
+    pub(crate) fn start(self: &Arc<Self>) {
+        self.background.follow(|| follow::follow(Arc::downgrade(self)));
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
