@@ -22,24 +22,30 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
+/// Each test has the machine to itself: what is measured here is time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// One test for each store that a fleet can share.
 macro_rules! on_each_store {
     ($($name:ident => $check:path;)*) => {
         mod redis {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
+                let _alone = crate::ALONE.lock().await;
                 $check(&mut crate::servers::Redis::start().await).await;
             })*
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
+                let _alone = crate::ALONE.lock().await;
                 $check(&mut crate::servers::Postgres::start().await).await;
             })*
         }
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
+                let _alone = crate::ALONE.lock().await;
                 $check(&mut crate::servers::Sqlite::start().await).await;
             })*
         }
