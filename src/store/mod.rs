@@ -15,8 +15,14 @@ mod error;
 mod feed;
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub mod redis;
 
 pub(crate) use self::dynamic::DynStore;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::RedisStore;
 pub use self::{
     error::{CreateError, StoreError},
     feed::{FeedBatch, FeedEvent, FeedFrom, FeedPosition},
