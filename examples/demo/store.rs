@@ -14,7 +14,7 @@ pub(crate) async fn choose(builder: Builder, store: &str) -> Result<Builder, Box
         "memory" => Ok(builder),
         "sqlite" => sqlite(builder, store).await,
         "postgres" | "postgresql" => postgres(builder, store).await,
-        //redis
+        "redis" | "rediss" => redis(builder, store).await,
         //memcached
         _ => Err("DEMO_STORE: neither memory, sqlite:PATH, postgres://, redis:// nor memcached://".into()),
     }
@@ -37,5 +37,5 @@ macro_rules! store {
 
 store!(sqlite, "sqlite", SqliteStore::open);
 store!(postgres, "postgres", PostgresStore::connect);
-//store!(redis, "redis", RedisStore::connect);
+store!(redis, "redis", RedisStore::connect);
 //store!(memcached, "memcached", MemcachedStore::connect);

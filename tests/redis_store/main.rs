@@ -1,0 +1,87 @@
+//! The Redis store: the conformance suite, and what else it promises. Needs a server, which
+//! `tests/run` starts; tests that stop servers start their own.
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
+
+mod failover;
+mod figures;
+mod keys;
+mod outage;
+mod race;
+mod server;
+
+use std::time::Duration;
+
+use tower_sliding_sessions::{
+    Clock as _, SessionId, SystemClock, Timestamp,
+    protocol::Family,
+    store::{RedisStore, Revoke, SessionKey, SessionRecord, SessionStore as _, Subject, conformance},
+};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+fn url() -> String {
+    std::env::var("TEST_REDIS_URL")
+        .unwrap_or_else(|_| panic!("TEST_REDIS_URL is not set: tests/run starts a server"))
+}
+
+/// A text that nobody else uses.
+fn unique() -> String {
+    SessionId::random().expect("random bytes").encode()
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// A store that shares nothing with others.
+async fn store() -> RedisStore {
+    store_at(&url()).await.with_prefix(&unique())
+}
+
+async fn store_at(url: &str) -> RedisStore {
+    RedisStore::connect(url).await.expect("a Redis server")
+}
+
+fn record(now: Timestamp) -> SessionRecord {
+    SessionRecord {
+        id: SessionId::random().expect("random bytes"),
+        family: Family::begin(now, HOUR, 24 * HOUR),
+        claims: "null".into(),
+        stale_since: None,
+        methods: Vec::new(),
+        proof: None,
+        origin: None,
+        persistent: false,
+    }
+}
+
+fn subject() -> Subject {
+    Subject { realm: "test".into(), name: unique().into() }
+}
+
+async fn open(store: &RedisStore, subject: &Subject) -> SessionKey {
+    let record = record(now());
+    store.create(subject, &record, None).await.expect("a session");
+    SessionKey { subject: subject.clone(), id: record.id }
+}
+
+async fn end(store: &RedisStore, key: &SessionKey) {
+    let ended = store.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is ended");
+    assert_eq!(ended, [key.id]);
+}
+
+mod suite {
+    tower_sliding_sessions::store_conformance!(super::store);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_suite_holds_on_one_store_while_all_cases_run_at_once() {
+    let prefix = unique();
+    let mut running = tokio::task::JoinSet::new();
+    for case in conformance::cases() {
+        // A connection of its own for each, as for instances.
+        let store = store_at(&url()).await.with_prefix(&prefix);
+        running.spawn(async move { case.run(store).await });
+    }
+    running.join_all().await;
+}
