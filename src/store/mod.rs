@@ -13,6 +13,9 @@ pub mod conformance;
 mod dynamic;
 mod error;
 mod feed;
+#[cfg(feature = "memcached")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
+pub mod memcached;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -26,6 +29,9 @@ mod sql;
 mod sqlite;
 
 pub(crate) use self::dynamic::DynStore;
+#[cfg(feature = "memcached")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
+pub use self::memcached::MemcachedStore;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::RedisStore;
