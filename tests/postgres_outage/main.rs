@@ -84,6 +84,7 @@ async fn open_when_back(store: &PostgresStore) -> (SessionKey, Duration) {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "an answer is asked for and judged in one expression")]
 fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
 }
