@@ -85,12 +85,11 @@ pub(crate) async fn sign_in(address: SocketAddr, user: &str) -> Jar {
     let body = serde_json::json!({"user": user}).to_string();
     let client = Client::to(address);
     for _ in 0..50 {
-        if let Ok(answer) = client.try_send("POST", "/login", &Jar::default(), &body, &[]).await {
-            if answer.status == StatusCode::OK {
-                let mut jar = Jar::default();
-                jar.take(&answer);
-                return jar;
-            }
+        let answer = client.try_send("POST", "/login", &Jar::default(), &body, &[]).await;
+        if let Some(answer) = answer.ok().filter(|answer| answer.status == StatusCode::OK) {
+            let mut jar = Jar::default();
+            jar.take(&answer);
+            return jar;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -4,7 +4,12 @@
 //! real ones here, and the lifetimes short. `FLEET_OUTAGE` sets how long a store stays away, in
 //! seconds (default 4), and `FLEET_KILLS` how often an instance is killed (default 10).
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test, that is how things fail"
+)]
 
 mod browser;
 #[path = "../support/client.rs"]

@@ -27,7 +27,7 @@ pub(crate) async fn check(store: &mut impl Shared) {
         }
         assert_eq!(fleet[0].client().post("/logout", &jar, "").await.status, StatusCode::NO_CONTENT);
         let signed_out = now();
-        for instance in &fleet {
+        for instance in &fleet[1..] {
             while instance.client().get("/me", &jar).await.status == StatusCode::OK {
                 assert!(signed_out.elapsed() < Duration::from_secs(5), "a signed-out session is served on");
             }
