@@ -54,7 +54,7 @@ fn launch(settings: &[(String, String)], address: &str) -> (Child, SocketAddr) {
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .env("DEMO_ADDR", address)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(if std::env::var_os("FLEET_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
         .spawn()
         .expect("the demo, which `cargo test` builds with the other examples");
     let mut line = String::new();

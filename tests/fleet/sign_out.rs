@@ -42,6 +42,6 @@ pub(crate) async fn check(store: &mut impl Shared) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -60,6 +60,7 @@ pub(crate) fn now() -> Timestamp {
     SystemClock.now()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "names and numbers alike")]
 pub(crate) fn subject(name: impl ToString) -> Subject {
     Subject { realm: "test".into(), name: name.to_string().into() }
 }

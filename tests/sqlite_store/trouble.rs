@@ -67,7 +67,7 @@ async fn a_full_disk_is_an_outage_that_passes() {
     // What there is can still be read.
     assert!(!kept.is_empty());
     for (subject, record) in &kept {
-        assert_eq!(store.list(subject, now()).await.expect("it is read"), [record.clone()]);
+        assert_eq!(store.list(subject, now()).await.expect("it is read"), std::slice::from_ref(record));
     }
     let options = pool.connect_options().as_ref().clone();
     pool.set_connect_options(options.pragma("max_page_count", "100000"));

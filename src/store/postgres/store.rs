@@ -33,7 +33,7 @@ fn generation(generation: u64) -> i64 {
     i64::try_from(generation).unwrap_or(-1)
 }
 
-fn ids(bytes: Vec<Vec<u8>>) -> Result<Vec<SessionId>, StoreError> {
+fn ids(bytes: &[Vec<u8>]) -> Result<Vec<SessionId>, StoreError> {
     bytes.iter().map(|id| session_id(id)).collect()
 }
 
@@ -66,7 +66,7 @@ impl SessionStore for PostgresStore {
             _ => return Err(corrupt("an outcome that does not exist").into()),
         }
         let run = run_from(row.try_get(1).map_err(unavailable)?)?;
-        let ended = ids(row.try_get(2).map_err(unavailable)?)?;
+        let ended = ids(&row.try_get::<Vec<_>, _>(2).map_err(unavailable)?)?;
         if self.0.swept.is_due(now) {
             let store = self.clone();
             // What fails now is tried again with the next sweep.
@@ -190,7 +190,7 @@ impl SessionStore for PostgresStore {
                         .bind(kind)
                 })
                 .await?;
-                ids(row.try_get(0).map_err(unavailable)?)
+                ids(&row.try_get::<Vec<_>, _>(0).map_err(unavailable)?)
             }
         }
     }

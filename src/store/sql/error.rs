@@ -22,7 +22,6 @@ impl std::error::Error for DatabaseFailure {}
 
 /// The error of a statement. What cannot be read is corrupt; all else is an outage of some kind:
 /// no connection, a full disk, a read-only or locked database, tables that are not there.
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(in crate::store) fn unavailable(error: sqlx::Error) -> StoreError {
     match error {
         sqlx::Error::ColumnDecode { .. }

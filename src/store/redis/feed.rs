@@ -1,0 +1,234 @@
+//! The feed: one stream, whose entries' ids are the places in it.
+
+use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
+
+use redis::{
+    FromRedisValue as _, Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, pipe,
+};
+
+use super::{Inner, entry, link::store_error};
+use crate::{
+    store::{FeedBatch, FeedEvent, FeedFrom, FeedPosition, StoreError},
+    time::millis,
+};
+
+/// About how many events the stream keeps. Whoever falls behind further is told of the gap.
+const KEPT: u32 = 100_000;
+/// How long the stream stays when nobody writes to it or reads it.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long a reader waits for an event, and then learns that there is none.
+const HEARTBEAT: Duration = Duration::from_millis(900);
+/// How many events are read at once.
+const PAGE: usize = 5000;
+/// Places are times of the server's clock. A reader that names a time starts this much earlier.
+const SKEW: Duration = Duration::from_secs(60 * 60);
+
+/// An entry's place in the stream: milliseconds of the server's clock, and a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u64, u64);
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (time, number) = text.split_once('-').ok_or(())?;
+        Ok(Self(time.parse().map_err(|_| ())?, number.parse().map_err(|_| ())?))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0, self.1)
+    }
+}
+
+/// Where a reader stands, and in which of the server's histories: a server that was promoted, or
+/// restarted, goes by another one, and may lack the last writes.
+struct Position {
+    place: Place,
+    history: String,
+}
+
+impl Position {
+    fn parse(text: &str) -> Option<Self> {
+        let (place, history) = text.split_once(' ')?;
+        Some(Self { place: place.parse().ok()?, history: history.to_owned() })
+    }
+
+    fn into_feed(self) -> FeedPosition {
+        FeedPosition(format!("{} {}", self.place, self.history))
+    }
+}
+
+/// What one round trip tells of the stream.
+struct View {
+    /// The entries that were asked for; none where there is no event that can be read.
+    entries: Vec<(Place, Option<FeedEvent>)>,
+    /// The first entry that there is.
+    first: Place,
+    /// The last one that there ever was.
+    last: Place,
+    /// Whether older entries were cut off.
+    trimmed: bool,
+    run: Option<String>,
+    history: String,
+}
+
+impl Inner {
+    pub(super) async fn publish(&self, events: &[FeedEvent]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut pipeline = pipe();
+        for event in events {
+            let text = entry::encode(event).map_err(StoreError::corrupt)?;
+            let add = pipeline.cmd("XADD").arg(&self.feed_key).arg("MAXLEN").arg("~").arg(KEPT);
+            add.arg("*").arg("e").arg(text).ignore();
+        }
+        pipeline.cmd("PEXPIRE").arg(&self.feed_key).arg(millis(KEPT_FOR)).ignore();
+        self.link.query(&pipeline).await.map_err(store_error)
+    }
+
+    /// Reads on a connection of its own. Whoever stops waiting closes it, and that is all.
+    pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+        let idle = self.readers().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.link.connect().await.map_err(store_error)?,
+        };
+        let batch = match from {
+            FeedFrom::Since(time) => self.read_since(&mut connection, time.as_millis()).await,
+            FeedFrom::After(FeedPosition(position)) => match Position::parse(position) {
+                Some(position) => self.read_after(&mut connection, position).await,
+                None => self.read_anew(&mut connection).await,
+            },
+        }?;
+        self.readers().push(connection);
+        Ok(batch)
+    }
+
+    async fn read_since(
+        &self,
+        connection: &mut MultiplexedConnection,
+        time: u64,
+    ) -> Result<FeedBatch, StoreError> {
+        let mut start = format!("{}-0", time.saturating_sub(millis(SKEW)));
+        let (mut entries, mut gap) = (Vec::new(), false);
+        // All of it at once: the reader may rely on having heard everything.
+        loop {
+            let view = self.view(connection, None, &start).await?;
+            gap |= view.trimmed && view.first.0 > time;
+            let full = view.entries.len() == PAGE;
+            entries.extend(view.entries);
+            if let Some((last, _)) = entries.last().filter(|_| full) {
+                start = format!("({last}");
+                continue;
+            }
+            let place = entries.last().map_or(view.last, |(place, _)| *place);
+            return self.batch(entries, Position { place, history: view.history }, view.run, gap).await;
+        }
+    }
+
+    async fn read_after(
+        &self,
+        connection: &mut MultiplexedConnection,
+        position: Position,
+    ) -> Result<FeedBatch, StoreError> {
+        let Position { place, history } = position;
+        let view = self.view(connection, Some(place), &format!("({place}")).await?;
+        let cut_off = place < view.first && (view.trimmed || place != Place::default());
+        let lost = place > view.last;
+        let gap = cut_off || lost || history != view.history;
+        let here = if lost { view.last } else { place };
+        let place = view.entries.last().map_or(here, |(place, _)| *place);
+        self.batch(view.entries, Position { place, history: view.history }, view.run, gap).await
+    }
+
+    /// For a reader who is nowhere: from here on.
+    async fn read_anew(&self, connection: &mut MultiplexedConnection) -> Result<FeedBatch, StoreError> {
+        let view = self.view(connection, None, "+").await?;
+        self.batch(Vec::new(), Position { place: view.last, history: view.history }, view.run, true).await
+    }
+
+    async fn batch(
+        &self,
+        entries: Vec<(Place, Option<FeedEvent>)>,
+        position: Position,
+        run: Option<String>,
+        gap: bool,
+    ) -> Result<FeedBatch, StoreError> {
+        // An entry of a later version of this crate says something that is not understood.
+        let gap = gap || entries.iter().any(|(_, event)| event.is_none());
+        let events = entries.into_iter().filter_map(|(_, event)| event).collect();
+        Ok(FeedBatch { events, position: position.into_feed(), run: self.settle_run(run).await?, gap })
+    }
+
+    /// Waits for an entry after a place, if there is one to wait after, and then looks.
+    async fn view(
+        &self,
+        connection: &mut MultiplexedConnection,
+        wait_after: Option<Place>,
+        start: &str,
+    ) -> Result<View, StoreError> {
+        let mut pipeline = pipe();
+        if let Some(place) = wait_after {
+            let wait = pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(HEARTBEAT));
+            wait.arg("STREAMS").arg(&self.feed_key).arg(place.to_string());
+        }
+        // In this order: nothing that came after `last` was known is missed.
+        pipeline.cmd("XINFO").arg("STREAM").arg(&self.feed_key);
+        pipeline.cmd("XRANGE").arg(&self.feed_key).arg(start).arg("+").arg("COUNT").arg(PAGE);
+        pipeline.cmd("GET").arg(&self.run_key);
+        pipeline.cmd("INFO").arg("replication");
+        pipeline.cmd("PEXPIRE").arg(&self.feed_key).arg(millis(KEPT_FOR));
+        look(connection, &mut pipeline).await.map_err(store_error)
+    }
+}
+
+async fn look(connection: &mut MultiplexedConnection, pipeline: &mut Pipeline) -> Result<View, RedisError> {
+    let mut answers: Vec<RedisResult<Value>> = pipeline.ignore_errors().query_async(connection).await?;
+    let mut last = || answers.pop().unwrap_or(Ok(Value::Nil));
+    // A replica refuses this. Its feed may be an old one, so it is none.
+    last()?;
+    // Whoever is not allowed to ask learns of a failover only where the last place is gone.
+    let replication = last().and_then(|value| Ok(String::from_redis_value(value)?)).unwrap_or_default();
+    let history = replication.lines().find_map(|line| line.strip_prefix("master_replid:"));
+    let run = Option::<String>::from_redis_value(last()?)?;
+    let entries = Vec::<(String, Vec<Vec<u8>>)>::from_redis_value(last()?)?;
+    let stream = match last() {
+        Ok(stream) => HashMap::<String, Value>::from_redis_value(stream)?,
+        Err(error) if error.detail().is_some_and(|detail| detail.contains("no such key")) => HashMap::new(),
+        Err(error) => return Err(error),
+    };
+    let place = |name: &str| {
+        let text = stream.get(name).and_then(|value| String::from_redis_value_ref(value).ok());
+        text.and_then(|text| text.parse().ok()).unwrap_or_default()
+    };
+    let count = |name: &str| stream.get(name).and_then(|value| u64::from_redis_value_ref(value).ok());
+    let event = |(place, fields): (String, Vec<Vec<u8>>)| {
+        Some((place.parse().ok()?, fields.get(1).and_then(|text| entry::decode(text))))
+    };
+    Ok(View {
+        first: place("recorded-first-entry-id"),
+        last: place("last-generated-id"),
+        trimmed: count("entries-added") > count("length"),
+        entries: entries.into_iter().filter_map(event).collect(),
+        run,
+        history: history.unwrap_or("-").trim().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back_and_nothing_else_is_one() {
+        let position = Position::parse("12-3 ab").expect("a position");
+        assert_eq!((position.place, position.history.as_str()), (Place(12, 3), "ab"));
+        assert_eq!(position.into_feed(), FeedPosition("12-3 ab".into()));
+        for bad in ["", "12-3", "12 ab", "x12-3 ab", "12-x ab", "no place at all"] {
+            assert!(Position::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Sessions in Redis or Valkey (feature `redis`), shared by all instances.
+//!
+//! ```no_run
+//! # #[cfg(feature = "axum")]
+//! # async fn example(keyring: tower_sliding_sessions::Keyring) -> Result<(), Box<dyn std::error::Error>> {
+//! use tower_sliding_sessions::{Sessions, store::RedisStore};
+//!
+//! let store = RedisStore::connect("redis://127.0.0.1/").await?;
+//! let sessions = Sessions::<String>::builder(keyring).store(store).build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The server
+//! Redis 7.0 or later, or any Valkey; one primary, with or without replicas. Set
+//! - `maxmemory-policy noeviction`: an evicted session is one that somebody has lost, and an
+//!   evicted revocation is a session that is unknown, which refuses it just as well. Without
+//!   memory, signing in fails with [`StoreError::Full`], and nobody is signed out.
+//! - `appendonly yes`, unless everybody may sign in again after a restart. With `appendfsync
+//!   always`, a server that crashes and restarts has all that it ever acknowledged; with the usual
+//!   `everysec`, it may lack the last second or two of writes if the machine went down, and nothing
+//!   if only the process did.
+//!
+//! Replication is asynchronous: a replica that is promoted may lack the primary's last writes.
+//! Rotations that were lost are made good by the tokens that prove them. Revocations are asserted
+//! again by each instance that remembers them. Sessions that were just opened are lost.
+//!
+//! The store talks to one address at a time, and asks for it anew with every connection, so let it
+//! be a name, or a proxy's, that follows the primary. Connections are encrypted if the application
+//! depends on the `redis` crate with one of its TLS features (the same major version as
+//! [`client`]) and the URL begins with `rediss:`.
+//!
+//! # What it keeps
+//! | key | type | what | lives |
+//! |---|---|---|---|
+//! | `tss:{…}` | hash | the sessions of one subject; `…` is a hash of realm and subject | as long as one of them, and five minutes |
+//! | `tss:feed` | stream | the last 100,000 events or so | a week from the last use |
+//! | `tss:run` | string | the run ID | ten years from the last sign-in |
+//!
+//! All that belongs to a subject is under one key, so it is in one slot, and every script names the
+//! one key that it touches. A session takes about 700 bytes, all overhead included (a subject with
+//! a 36-byte name, one session, no claims, Redis 7.0 on 64 bits), and claims come on top. Where
+//! most records, with claims, are shorter than some limit, say 512 bytes, `hash-max-listpack-value
+//! 512` saves about 150 of them.
+//!
+//! Losing the run ID ends every session, safely: the next one is another.
+//!
+//! # Round trips
+//! One for each operation, since scripts and the run ID travel together; two to open a session
+//! (first, which run it is) and for what the feed must hear of. Scripts that the server does not
+//! know, after a restart, are sent once more.
+//!
+//! Ending sessions and replacing claims are two steps: first the record, atomically, then the feed.
+//! Neither is cut short by a caller that stops waiting. If the process dies, or the server goes
+//! away, between the two, the session has ended, no renewal succeeds any more, and other instances
+//! accept its access token until it expires. The caller has got no answer, or an error; ending the
+//! session once more tells everybody.
+//!
+//! # Time
+//! Operations go by the application's clock, and only the lifetimes of keys by the server's. The
+//! two may be up to five minutes apart.
+
+#[doc(no_inline)]
+pub use ::redis as client;
+
+mod entry;
+mod feed;
+mod link;
+mod record;
+mod scripts;
+mod store;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use redis::{
+    Client, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError, aio::MultiplexedConnection,
+    io::tcp::TcpSettings, pipe,
+};
+use sha2::{Digest as _, Sha256};
+
+use self::{
+    link::{Link, is_no_script, store_error},
+    scripts::{Call, Lua},
+};
+use super::{StoreError, Subject};
+use crate::{id::RunId, time::millis};
+
+/// How long the run ID stays when nobody signs in.
+const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Keeps sessions in Redis or Valkey. See the [module](self) for what to know of it.
+///
+/// Clones share their connection. Stores of one server and one [prefix](Self::with_prefix) share
+/// their sessions, whatever process they are in.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
+    link: Arc<Link>,
+    prefix: Box<str>,
+    run_key: String,
+    feed_key: String,
+    /// Connections that wait for the next time somebody reads the feed.
+    readers: Mutex<Vec<MultiplexedConnection>>,
+}
+
+impl RedisStore {
+    /// A store at this URL, like `redis://user:password@host:6379/0`, once it has answered.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the URL is none, or the server does not answer within a
+    /// second or two.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let address = url.into_connection_info().map_err(store_error)?;
+        let address = address.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let store = Self::new(Client::open(address).map_err(store_error)?);
+        store.0.ask::<()>(pipe().cmd("PING").ignore()).await?;
+        Ok(store)
+    }
+
+    /// A store that connects by this client when it is first needed. For settings that do not fit
+    /// into a URL.
+    ///
+    /// It makes its own connections, reconnecting ones among them, since readers of the feed each
+    /// need one that nobody else waits on. Have the client set `TCP_NODELAY`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(Arc::new(Inner::new(Link::new(client), "tss")))
+    }
+
+    /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
+    /// have nothing in common.
+    #[must_use]
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        Self(Arc::new(Inner::new(self.0.link.clone(), prefix)))
+    }
+
+    /// Has `work` done to its end, even if the caller stops waiting for it.
+    async fn finish<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        tokio::spawn(work(self.0.clone())).await.map_err(StoreError::unavailable)?
+    }
+}
+
+impl Inner {
+    fn new(link: Arc<Link>, prefix: &str) -> Self {
+        Self {
+            link,
+            prefix: prefix.into(),
+            run_key: format!("{prefix}:run"),
+            feed_key: format!("{prefix}:feed"),
+            readers: Mutex::default(),
+        }
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a subject's sessions are. In a cluster, what is in braces decides the slot.
+    fn key(&self, subject: &Subject) -> String {
+        let hash = Sha256::new()
+            .chain_update((subject.realm.len() as u64).to_be_bytes())
+            .chain_update(subject.realm.as_bytes())
+            .chain_update(subject.name.as_bytes());
+        format!("{}:{{{}}}", self.prefix, URL_SAFE_NO_PAD.encode(hash.finalize()))
+    }
+
+    async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
+        self.link.query(pipeline).await.map_err(store_error)
+    }
+
+    /// Runs a script, and reads the run ID after it: one round trip.
+    async fn script<T: FromRedisValue>(
+        &self,
+        script: &Lua,
+        key: &str,
+        args: &[String],
+    ) -> Result<(T, Option<String>), StoreError> {
+        let by_hash = self.link.query(&self.pipeline(script, Call::ByHash, key, args)).await;
+        self.or_whole(by_hash, script, key, args).await
+    }
+
+    /// The same, but never carried out twice.
+    async fn script_once<T: FromRedisValue>(
+        &self,
+        script: &Lua,
+        key: &str,
+        args: &[String],
+    ) -> Result<(T, Option<String>), StoreError> {
+        let by_hash = self.link.query_once(&self.pipeline(script, Call::ByHash, key, args)).await;
+        self.or_whole(by_hash, script, key, args).await
+    }
+
+    async fn or_whole<T: FromRedisValue>(
+        &self,
+        answer: Result<T, RedisError>,
+        script: &Lua,
+        key: &str,
+        args: &[String],
+    ) -> Result<T, StoreError> {
+        match answer {
+            Err(error) if is_no_script(&error) => {
+                self.link.query_once(&self.pipeline(script, Call::Whole, key, args)).await
+            }
+            answer => answer,
+        }
+        .map_err(store_error)
+    }
+
+    fn pipeline(&self, script: &Lua, call: Call, key: &str, args: &[String]) -> Pipeline {
+        let mut pipeline = pipe();
+        pipeline.add_command(script.command(call, key, args)).cmd("GET").arg(&self.run_key);
+        pipeline
+    }
+
+    /// The run ID that the server has; a new one if it has none (any more).
+    async fn settle_run(&self, run: Option<String>) -> Result<RunId, StoreError> {
+        let run = match run {
+            Some(run) => run,
+            None => {
+                let mut pipeline = pipe();
+                let set = pipeline.cmd("SET").arg(&self.run_key).arg(RunId::random()?.to_string());
+                set.arg("NX").arg("PX").arg(millis(RUN_KEPT_FOR)).ignore();
+                // Whoever was first.
+                pipeline.cmd("GET").arg(&self.run_key);
+                self.ask::<(String,)>(&pipeline).await?.0
+            }
+        };
+        run.parse().map_err(StoreError::corrupt)
+    }
+
+    async fn run(&self) -> Result<RunId, StoreError> {
+        let mut pipeline = pipe();
+        pipeline.cmd("GET").arg(&self.run_key);
+        pipeline.cmd("PEXPIRE").arg(&self.run_key).arg(millis(RUN_KEPT_FOR)).ignore();
+        let (run,) = self.ask(&pipeline).await?;
+        self.settle_run(run).await
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("prefix", &self.0.prefix).finish_non_exhaustive()
+    }
+}
