@@ -52,9 +52,14 @@ async fn apply(connection: &mut PgConnection, run: RunId) -> Result<(), sqlx::Er
 
 /// How many migrations were applied.
 async fn version(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
-    let tables: bool = sqlx::query_scalar("SELECT to_regclass('sliding_sessions_meta') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
+    // Not by to_regclass: that goes by what the server remembers for the connection, and waiting for
+    // a lock of ours does not make it look again. A query always sees what was committed before it.
+    let tables: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class AS c \
+         WHERE c.relname = 'sliding_sessions_meta' AND pg_catalog.pg_table_is_visible(c.oid))",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
     if !tables {
         return Ok(0);
     }
