@@ -71,6 +71,8 @@
 //! - **A sign-in page instead of a 401?** [`RedirectToLogin`].
 //! - **Two applications on one host?** Give each a [realm](SessionsBuilder::realm) and
 //!   [cookie names](SessionsBuilder::cookie_names) of its own.
+//! - **Several instances, or a restart?** A [store](manual::stores) that they share: SQLite, PostgreSQL,
+//!   Redis or Memcached, each one line.
 //! - **Not axum?** The layer wraps any `http` service: see [`Session::of`] and
 //!   [`Sessions::visitor`], and the example `hyper`.
 //!
