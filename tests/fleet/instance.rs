@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::client::Client;
+use crate::{client::Client, servers::free_port};
 
 /// All instances share a key, as they must.
 const KEY: &str = "M3EyKzd3UW1WMXhLOXJUMHBMc1l6Qm5INWNKOHVHZkU";
@@ -25,7 +25,7 @@ impl Instance {
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         settings.push(("DEMO_STORE".to_owned(), store.to_owned()));
         settings.push(("DEMO_KEY".to_owned(), KEY.to_owned()));
-        let (process, address) = launch(&settings, "127.0.0.1:0");
+        let (process, address) = launch(&settings, &format!("127.0.0.1:{}", free_port()));
         Self { process, settings, address }
     }
 

@@ -1,6 +1,7 @@
 //! Throw-away servers with data of their own, which can be stopped and started again.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -17,9 +18,12 @@ pub(crate) trait Shared {
     async fn resume(&mut self);
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+/// A port that is free, and that no outgoing connection is given by chance while its server is
+/// stopped: those begin at 32768.
+pub(crate) fn free_port() -> u16 {
+    let draw = || u16::try_from(RandomState::new().hash_one(()) % 20_000).unwrap_or_default();
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| 12_000 + draw()).take(100).find(is_free).expect("a free port")
 }
 
 async fn until(what: &str, mut ready: impl FnMut() -> bool) {
