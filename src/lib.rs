@@ -87,8 +87,8 @@
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
-//! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine |
-//! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL |
+//! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
+//! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
 //! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
 //! | `memcached` | no | `MemcachedStore`: sessions in Memcached, as far as a cache goes |
 //! | `test-util` | no | `Sessions::cookie_of`, which signs a test's request in |

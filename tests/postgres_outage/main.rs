@@ -84,8 +84,7 @@ async fn open_when_back(store: &PostgresStore) -> (SessionKey, Duration) {
 }
 
 #[track_caller]
-#[expect(clippy::needless_pass_by_value, reason = "an answer is asked for and judged in one expression")]
-fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
+fn assert_unavailable<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
 }
 
@@ -103,11 +102,11 @@ async fn a_server_that_is_stopped_is_an_outage_and_its_return_is_noticed() {
         for _ in 0..4 {
             // However many connections there were: an error, soon, each time.
             let patience = Duration::from_secs(4);
-            assert_unavailable(timeout(patience, store.get(&key)).await.expect("it answers"));
+            assert_unavailable(&timeout(patience, store.get(&key)).await.expect("it answers"));
         }
-        assert_unavailable(store.advance(&live, &Advance { from: 0, confirmed_by: at, at }).await);
-        assert_unavailable(store.feed(&FeedFrom::After(read.position.clone())).await);
-        assert_unavailable(PostgresStore::connect(&given("TEST_POSTGRES_URL")).await);
+        assert_unavailable(&store.advance(&live, &Advance { from: 0, confirmed_by: at, at }).await);
+        assert_unavailable(&store.feed(&FeedFrom::After(read.position.clone())).await);
+        assert_unavailable(&PostgresStore::connect(&given("TEST_POSTGRES_URL")).await);
         Server::does("start");
         let (_, took) = open_when_back(&store).await;
         println!("PostgreSQL: back {took:?} after its start, with the same pool");

@@ -1,8 +1,8 @@
 //! Stores in throw-away files, and sessions in them.
 
 use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex},
+    path::{Path, PathBuf},
+    sync::Once,
     time::Duration,
 };
 
@@ -23,10 +23,10 @@ pub(crate) fn unique() -> String {
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("sqlite-store-{}", unique()));
         std::fs::create_dir(&folder).expect("a new folder");
-        Arc::new(Self(folder))
+        Self(folder)
     }
 
     /// The path of the database in it.
@@ -41,19 +41,24 @@ impl Drop for Folder {
     }
 }
 
-/// A store in a file of its own, for the suite: the file is deleted once it is unlinked by the
-/// next, since the suite does not say when it is done.
+/// A store in a file of its own, for the suite, which does not say when it is done with one. So the
+/// folders stay, under the one that Cargo has for such things, until a later run finds them old.
 pub(crate) async fn fresh() -> SqliteStore {
-    static OPEN: Mutex<Vec<Arc<Folder>>> = Mutex::new(Vec::new());
-    let folder = Folder::new();
-    let store = SqliteStore::open(&folder.file()).await.expect("it opens");
-    let mut open = OPEN.lock().expect("nobody panicked here");
-    open.push(folder);
-    // Deleting an open file is fine where files are inodes. At most a few stores are in use.
-    if open.len() > 32 {
-        open.remove(0);
-    }
-    store
+    static ONCE: Once = Once::new();
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sqlite-store");
+    ONCE.call_once(|| {
+        std::fs::create_dir_all(&all).expect("a folder");
+        for entry in std::fs::read_dir(&all).expect("a folder").flatten() {
+            let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
+            if age.is_ok_and(|age| age.is_ok_and(|age| age > Duration::from_secs(600))) {
+                let _gone = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    });
+    let folder = all.join(unique());
+    std::fs::create_dir(&folder).expect("a new folder");
+    let file = folder.join("sessions.db");
+    SqliteStore::open(file.to_str().expect("UTF-8")).await.expect("it opens")
 }
 
 pub(crate) fn now() -> Timestamp {

@@ -71,10 +71,18 @@ async fn a_full_disk_is_an_outage_that_passes() {
     }
     let options = pool.connect_options().as_ref().clone();
     pool.set_connect_options(options.pragma("max_page_count", "100000"));
-    // Connections made from now on have room again; this one is closed for having failed.
-    let full = refused(store.create(&subject("x"), &record(now()), None).await);
-    assert_unavailable(&full, "full");
-    open(&store, now()).await;
+    // The connection of now may fail once more, and is closed for it; the next one has room.
+    let mut failed = 0;
+    for _ in 0..200 {
+        match store.create(&subject(unique()), &record(now()), None).await {
+            Ok(_) => {}
+            created => {
+                assert_unavailable(&refused(created), "full");
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed <= 1, "{failed} failures, with room for all");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 /// The longest realm and subject together, in bytes: what an index of PostgreSQL takes.
 const LONGEST: usize = 2048;
 
-/// Keeps sessions in PostgreSQL 13 or later.
+/// Keeps sessions in PostgreSQL (13 or later; tested with 15).
 ///
 /// They survive restarts: only [rotating the run ID](super::SessionStore::rotate_run_id) ends them
 /// all. What was acknowledged is as durable as the server's `synchronous_commit` and its replicas

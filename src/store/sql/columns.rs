@@ -45,9 +45,6 @@ macro_rules! bind_columns {
 }
 pub(in crate::store) use {bind_columns, column_names};
 
-/// How many there are.
-pub(in crate::store) const COLUMNS: usize = 14;
-
 /// A record as the database has it.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Columns {

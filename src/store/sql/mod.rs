@@ -10,10 +10,14 @@ mod error;
 mod feed;
 mod lease;
 
+#[cfg(feature = "sqlite")]
+pub(super) use self::feed::Cursor;
+#[cfg(feature = "postgres")]
+pub(super) use self::{columns::session_id, error::corrupt};
 pub(super) use self::{
-    columns::{COLUMNS, Columns, bind_columns, column_names, run_from, run_to, session_id, time_to},
-    error::{corrupt, unavailable},
-    feed::{Cursor, KEPT, Kind, LIMIT, LOOK, Table, follow},
+    columns::{Columns, bind_columns, column_names, run_from, run_to, time_to},
+    error::unavailable,
+    feed::{KEPT, Kind, LIMIT, LOOK, Table, follow},
     lease::Lease,
 };
 

@@ -7,7 +7,7 @@ use crate::{
     store::{
         SessionKey, SessionRecord, StoreError, Subject,
         sql::{
-            COLUMNS, Columns, Cursor, Kind, LIMIT, LOOK, Table, bind_columns, column_names, run_from, run_to,
+            Columns, Cursor, Kind, LIMIT, LOOK, Table, bind_columns, column_names, run_from, run_to,
             unavailable,
         },
     },
@@ -103,7 +103,6 @@ pub(super) async fn insert(
         column_names!(),
         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     );
-    const { assert!(COLUMNS + 4 == 18) };
     let columns = Columns::of(record)?;
     let insert = sqlx::query(INSERT)
         .bind(subject.realm.as_bytes())
