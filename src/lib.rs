@@ -86,6 +86,8 @@
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
 //! | `test-util` | no | `Sessions::cookie_of`, which signs a test's request in |
+//! | `redis` | no | [`RedisStore`](store::redis): sessions in Redis or Valkey |
+//! | `memcached` | no | [`MemcachedStore`](store::memcached): sessions in Memcached |
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

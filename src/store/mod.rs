@@ -13,6 +13,9 @@ pub mod conformance;
 mod dynamic;
 mod error;
 mod feed;
+#[cfg(feature = "memcached")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
+pub mod memcached;
 mod memory;
 mod record;
 #[cfg(feature = "redis")]
@@ -20,6 +23,9 @@ mod record;
 pub mod redis;
 
 pub(crate) use self::dynamic::DynStore;
+#[cfg(feature = "memcached")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
+pub use self::memcached::MemcachedStore;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::RedisStore;

@@ -1,2 +1,75 @@
-//! TODO
-fn main() {}
+//! The Memcached store: the conformance suite, and what else it promises. Needs a server, which
+//! `tests/run` starts; tests that stop servers start their own.
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
+
+mod outage;
+mod race;
+mod server;
+mod traffic;
+
+use std::time::Duration;
+
+use tower_sliding_sessions::{
+    Clock as _, SessionId, SystemClock, Timestamp,
+    protocol::Family,
+    store::{MemcachedStore, SessionKey, SessionRecord, SessionStore as _, Subject, conformance},
+};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// The server's address.
+fn address() -> String {
+    let url = std::env::var("TEST_MEMCACHED_URL")
+        .unwrap_or_else(|_| panic!("TEST_MEMCACHED_URL is not set: tests/run starts a server"));
+    url.trim_start_matches("memcached://").trim_end_matches('/').to_owned()
+}
+
+/// A text that nobody else uses.
+fn unique() -> String {
+    SessionId::random().expect("random bytes").encode()
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// A store that shares nothing with others.
+async fn store() -> MemcachedStore {
+    MemcachedStore::new(&address()).with_prefix(&unique())
+}
+
+fn record(now: Timestamp) -> SessionRecord {
+    SessionRecord {
+        id: SessionId::random().expect("random bytes"),
+        family: Family::begin(now, HOUR, 24 * HOUR),
+        claims: "null".into(),
+        stale_since: None,
+        methods: Vec::new(),
+        proof: None,
+        origin: None,
+        persistent: false,
+    }
+}
+
+async fn open(store: &MemcachedStore) -> SessionKey {
+    let record = record(now());
+    let subject = Subject { realm: "test".into(), name: unique().into() };
+    store.create(&subject, &record, None).await.expect("a session");
+    SessionKey { subject, id: record.id }
+}
+
+mod suite {
+    tower_sliding_sessions::store_conformance!(super::store);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_suite_holds_on_one_store_while_all_cases_run_at_once() {
+    let prefix = unique();
+    let mut running = tokio::task::JoinSet::new();
+    for case in conformance::cases() {
+        // Connections of its own for each, as for instances.
+        let store = MemcachedStore::new(&address()).with_prefix(&prefix);
+        running.spawn(async move { case.run(store).await });
+    }
+    running.join_all().await;
+}

@@ -1,0 +1,190 @@
+//! As much of Memcached's text protocol as sessions need, over connections that are used by one
+//! caller at a time.
+
+use std::{
+    collections::HashMap,
+    io::{self, ErrorKind},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// How long to wait for an answer, or for a connection, before it is given up.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many connections are kept while nobody needs them.
+const KEPT: usize = 64;
+/// The longest line, and the longest value, that an answer may have.
+const LONGEST: u64 = 2 * 1024 * 1024;
+
+pub(super) struct Link {
+    address: Box<str>,
+    idle: Mutex<Vec<BufReader<TcpStream>>>,
+}
+
+/// A value, and the number that tells whether it was written since.
+pub(super) struct Item {
+    pub(super) value: Vec<u8>,
+    pub(super) version: u64,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    Yes,
+    /// Something else is there, or nothing any more.
+    No,
+    /// There is no room.
+    Full,
+}
+
+/// When to write.
+#[derive(Clone, Copy)]
+pub(super) enum When {
+    Always,
+    /// If there is nothing.
+    New,
+    /// If this is what there is.
+    Version(u64),
+}
+
+impl Link {
+    pub(super) fn new(address: &str) -> Self {
+        Self { address: address.into(), idle: Mutex::default() }
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<BufReader<TcpStream>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is under these keys, in one round trip.
+    pub(super) async fn get(&self, keys: &[&str]) -> io::Result<HashMap<String, Item>> {
+        let request = format!("gets {}\r\n", keys.join(" "));
+        // Reading once more does no harm, and the server may just have been restarted.
+        let connection = self.idle().pop();
+        if let Some(connection) = connection
+            && let Ok(items) = self.exchange(connection, request.as_bytes(), read_items).await
+        {
+            return Ok(items);
+        }
+        self.exchange(self.connect().await?, request.as_bytes(), read_items).await
+    }
+
+    /// Writes a value that lives until `expires` (seconds since the epoch; 0 for as long as there
+    /// is room), in one round trip.
+    pub(super) async fn set(&self, key: &str, value: &[u8], expires: u32, when: When) -> io::Result<Stored> {
+        let length = value.len();
+        let mut request = match when {
+            When::Always => format!("set {key} 0 {expires} {length}\r\n"),
+            When::New => format!("add {key} 0 {expires} {length}\r\n"),
+            When::Version(version) => format!("cas {key} 0 {expires} {length} {version}\r\n"),
+        }
+        .into_bytes();
+        request.extend_from_slice(value);
+        request.extend_from_slice(b"\r\n");
+        let idle = self.idle().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        self.exchange(connection, &request, read_stored).await
+    }
+
+    async fn connect(&self) -> io::Result<BufReader<TcpStream>> {
+        let stream = timeout(PATIENCE, TcpStream::connect(&*self.address)).await??;
+        stream.set_nodelay(true)?;
+        Ok(BufReader::new(stream))
+    }
+
+    /// Sends a request and reads its answer. A connection whose answer nobody waited for is not
+    /// used again, and after one that failed the others are suspect.
+    async fn exchange<T>(
+        &self,
+        mut connection: BufReader<TcpStream>,
+        request: &[u8],
+        read: impl AsyncFnOnce(&mut BufReader<TcpStream>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let others = Suspects(Some(self));
+        let answer = timeout(PATIENCE, async {
+            connection.get_mut().write_all(request).await?;
+            read(&mut connection).await
+        })
+        .await??;
+        others.trust();
+        let mut idle = self.idle();
+        if idle.len() < KEPT {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+}
+
+/// Closes the idle connections, unless the server turns out to be well.
+struct Suspects<'a>(Option<&'a Link>);
+
+impl Suspects<'_> {
+    fn trust(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Suspects<'_> {
+    fn drop(&mut self) {
+        if let Some(link) = self.0 {
+            link.idle().clear();
+        }
+    }
+}
+
+async fn read_line(connection: &mut BufReader<TcpStream>) -> io::Result<String> {
+    let mut line = String::new();
+    connection.take(LONGEST).read_line(&mut line).await?;
+    match line.strip_suffix("\r\n") {
+        Some(line) => Ok(line.to_owned()),
+        None => Err(ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn unexpected(line: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("Memcached answers {line:?}"))
+}
+
+async fn read_items(connection: &mut BufReader<TcpStream>) -> io::Result<HashMap<String, Item>> {
+    let mut items = HashMap::new();
+    loop {
+        let line = read_line(connection).await?;
+        let words: Vec<_> = line.split(' ').collect();
+        let [key, length, version] = match *words.as_slice() {
+            ["END"] => return Ok(items),
+            ["VALUE", key, _flags, length, version] => [key, length, version],
+            _ => return Err(unexpected(&line)),
+        };
+        let (Ok(length), Ok(version)) = (length.parse::<u64>(), version.parse()) else {
+            return Err(unexpected(&line));
+        };
+        let mut value = Vec::new();
+        connection.take(length.min(LONGEST)).read_to_end(&mut value).await?;
+        if value.len() as u64 != length || !read_line(connection).await?.is_empty() {
+            return Err(unexpected("a value of another length"));
+        }
+        items.insert(key.to_owned(), Item { value, version });
+    }
+}
+
+async fn read_stored(connection: &mut BufReader<TcpStream>) -> io::Result<Stored> {
+    let line = read_line(connection).await?;
+    match line.as_str() {
+        "STORED" => Ok(Stored::Yes),
+        "NOT_STORED" | "EXISTS" | "NOT_FOUND" => Ok(Stored::No),
+        line if line.starts_with("SERVER_ERROR out of memory") => Ok(Stored::Full),
+        line => Err(unexpected(line)),
+    }
+}

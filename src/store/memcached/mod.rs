@@ -1,0 +1,354 @@
+//! Sessions in Memcached (feature `memcached`), shared by all instances, as far as a cache goes.
+//!
+//! ```no_run
+//! # #[cfg(feature = "axum")]
+//! # fn example(keyring: tower_sliding_sessions::Keyring) -> Result<(), Box<dyn std::error::Error>> {
+//! use tower_sliding_sessions::{Sessions, store::MemcachedStore};
+//!
+//! let store = MemcachedStore::new("127.0.0.1:11211");
+//! let sessions = Sessions::<String>::builder(keyring).store(store).build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it cannot do
+//! Memcached can neither tell what it holds nor tell anybody of changes. So this store has
+//! [neither](Capabilities::NONE) a feed nor listing: every request asks it, and
+//! [`StoreError::Unsupported`] is the answer to listing a subject's sessions, ending them together,
+//! marking them stale together, and limiting their number. Ending one session, replacing its claims
+//! and marking it stale work, and count at the next request.
+//!
+//! It forgets, too: a restart loses everything, and when memory runs out, what was not used for
+//! longest goes. What is gone is unknown, and an unknown session is refused: at worst, somebody
+//! signs in again. An ended session that is evicted is unknown as well, never live. Give it memory
+//! for all sessions, about a kilobyte for each with little claims.
+//!
+//! # What it keeps
+//! One item for each session, under `tss:` and a hash of realm, subject and session, until its idle
+//! deadline (of an ended one, its absolute deadline) and five minutes, and the run ID under
+//! `tss:run`, without an end, since every operation reads it. If it is lost all the same, every
+//! session ends, safely. Memcached counts lifetimes up to January 2038; what lasts longer is kept
+//! as long as there is room.
+//!
+//! # Round trips
+//! One to read: session and run ID come together. Two to change: read, and compare and set. Each
+//! lost race costs two more.
+//!
+//! One server, 1.4.8 or later, without TLS and without authentication: keep it on a private
+//! network. The client is this crate's own, since a snapshot takes two keys with their versions in
+//! one round trip, and a caller that stops waiting must not leave its answer to the next.
+
+mod link;
+
+use std::{fmt, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use self::link::{Link, Stored, When};
+use super::{
+    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Proof, Revoke, SessionKey, SessionRecord,
+    SessionStore, Snapshot, StaleScope, StoreError, Subject,
+};
+use crate::{
+    id::{RunId, SessionId},
+    protocol::{Advance, Family},
+    time::Timestamp,
+};
+
+/// Items are kept longer than needed by this many seconds, since clocks differ.
+const SLACK: u64 = 300;
+/// How often a race for a record may be lost. Somebody wins each.
+const ATTEMPTS: usize = 256;
+
+/// Keeps sessions in Memcached. See the [module](self) for what to know of it.
+///
+/// Clones share their connections. Stores of one server and one [prefix](Self::with_prefix) share
+/// their sessions, whatever process they are in.
+#[derive(Clone)]
+pub struct MemcachedStore {
+    link: Arc<Link>,
+    prefix: Arc<str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    run: RunId,
+    record: SessionRecord,
+}
+
+impl MemcachedStore {
+    /// A store at this address, like `127.0.0.1:11211`. It connects when it is first needed.
+    #[must_use]
+    pub fn new(address: &str) -> Self {
+        Self { link: Arc::new(Link::new(address)), prefix: "tss".into() }
+    }
+
+    /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
+    /// have nothing in common.
+    ///
+    /// A prefix that is too long for a key, or has blanks or other odd characters, is hashed.
+    #[must_use]
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        let plain = prefix.len() <= 150 && prefix.bytes().all(|byte| byte.is_ascii_graphic());
+        let prefix = if plain { prefix.into() } else { hash(&[prefix.as_bytes()]).into() };
+        Self { prefix, ..self }
+    }
+
+    fn key(&self, key: &SessionKey) -> String {
+        let SessionKey { subject, id } = key;
+        let hash = hash(&[subject.realm.as_bytes(), subject.name.as_bytes(), id.as_bytes()]);
+        format!("{}:{hash}", self.prefix)
+    }
+
+    /// What is under a session's key, with its version, and the run ID.
+    async fn read(&self, key: &str) -> Result<(Option<(Entry, u64)>, RunId), StoreError> {
+        let run_key = format!("{}:run", self.prefix);
+        let mut items = self.link.get(&[key, &run_key]).await.map_err(StoreError::unavailable)?;
+        let entry = match items.remove(key) {
+            Some(item) => {
+                let entry = serde_json::from_slice(&item.value).map_err(StoreError::corrupt)?;
+                Some((entry, item.version))
+            }
+            None => None,
+        };
+        let run = match items.remove(&run_key) {
+            Some(item) => decode_run(&item.value)?,
+            None => self.draw_run(&run_key).await?,
+        };
+        Ok((entry, run))
+    }
+
+    /// A new run ID, unless somebody was faster.
+    async fn draw_run(&self, run_key: &str) -> Result<RunId, StoreError> {
+        let run = RunId::random()?;
+        let stored = self.link.set(run_key, run.to_string().as_bytes(), 0, When::New).await;
+        match stored.map_err(StoreError::unavailable)? {
+            Stored::Yes => Ok(run),
+            Stored::Full => Err(StoreError::unavailable("Memcached has no room for the run ID")),
+            Stored::No => {
+                let mut items = self.link.get(&[run_key]).await.map_err(StoreError::unavailable)?;
+                let item = items.remove(run_key);
+                decode_run(&item.ok_or_else(|| StoreError::unavailable("the run ID was lost again"))?.value)
+            }
+        }
+    }
+
+    async fn write(&self, key: &str, entry: &Entry, when: When) -> Result<Stored, StoreError> {
+        let value = serde_json::to_vec(entry).map_err(StoreError::corrupt)?;
+        let expires = expires(&entry.record.family);
+        self.link.set(key, &value, expires, when).await.map_err(StoreError::unavailable)
+    }
+
+    /// Has `change` done to a record by compare-and-set. It says whether it applies.
+    async fn change(
+        &self,
+        key: &SessionKey,
+        change: impl Fn(&mut SessionRecord) -> bool + Send,
+    ) -> Result<Snapshot, StoreError> {
+        let key = self.key(key);
+        for _ in 0..ATTEMPTS {
+            let (entry, run) = self.read(&key).await?;
+            // What is left of another run has ended.
+            let Some((mut entry, version)) = entry.filter(|(entry, _)| entry.run == run) else {
+                return Ok(Snapshot { run, record: None, applied: false });
+            };
+            if !change(&mut entry.record) {
+                return Ok(Snapshot { run, record: Some(entry.record), applied: false });
+            }
+            match self.write(&key, &entry, When::Version(version)).await? {
+                Stored::Yes => return Ok(Snapshot { run, record: Some(entry.record), applied: true }),
+                Stored::No => {}
+                Stored::Full => return Err(StoreError::unavailable("Memcached has no room for a change")),
+            }
+        }
+        Err(StoreError::unavailable("too many writers of one session"))
+    }
+}
+
+impl SessionStore for MemcachedStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::NONE
+    }
+
+    async fn create(
+        &self,
+        subject: &Subject,
+        record: &SessionRecord,
+        cap: Option<Cap>,
+    ) -> Result<(RunId, Vec<SessionId>), CreateError> {
+        if cap.is_some() {
+            return Err(StoreError::Unsupported("limiting a subject's sessions").into());
+        }
+        let key = self.key(&SessionKey { subject: subject.clone(), id: record.id });
+        let (_, run) = self.read(&key).await?;
+        match self.write(&key, &Entry { run, record: record.clone() }, When::New).await? {
+            Stored::Yes => Ok((run, Vec::new())),
+            Stored::No => Err(CreateError::Exists),
+            Stored::Full => Err(StoreError::Full.into()),
+        }
+    }
+
+    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
+        self.change(key, |record| record.family.advance(advance)).await
+    }
+
+    async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
+        self.change(key, |_| false).await
+    }
+
+    async fn confirm(&self, key: &SessionKey, generation: u64, at: Timestamp) -> Result<(), StoreError> {
+        self.change(key, |record| record.family.confirm(generation, at)).await.map(drop)
+    }
+
+    async fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
+        self.change(key, |record| record.family.touch(at)).await.map(drop)
+    }
+
+    async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
+        self.change(key, |record| record.family.fast_forward(to, at)).await
+    }
+
+    async fn record_proof(&self, key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError> {
+        let change = |record: &mut SessionRecord| {
+            let live = record.family.is_live(proof.at);
+            if live {
+                record.proof = Some(proof.clone());
+            }
+            live
+        };
+        self.change(key, change).await
+    }
+
+    async fn put_claims(
+        &self,
+        key: &SessionKey,
+        claims: &str,
+        at: Timestamp,
+    ) -> Result<Snapshot, StoreError> {
+        let change = |record: &mut SessionRecord| {
+            let live = record.family.is_live(at);
+            if live {
+                record.claims = claims.into();
+                record.stale_since = record.stale_since.max(Some(at));
+            }
+            live
+        };
+        self.change(key, change).await
+    }
+
+    async fn revoke(&self, what: &Revoke, _at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+        let Revoke::Session(key) = what else {
+            return Err(StoreError::Unsupported("ending a subject's sessions together"));
+        };
+        let change = |record: &mut SessionRecord| {
+            let ends = record.family.revoke();
+            // The denylist needs the id and the limit only.
+            record.claims = "null".into();
+            record.origin = None;
+            ends
+        };
+        let ended = self.change(key, change).await?.applied;
+        Ok(if ended { vec![key.id] } else { Vec::new() })
+    }
+
+    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
+        let StaleScope::Session(key) = scope else {
+            return Err(StoreError::Unsupported("marking a subject's sessions stale together"));
+        };
+        let change = |record: &mut SessionRecord| {
+            let applies = record.family.is_live(at) && record.stale_since < Some(at);
+            if applies {
+                record.stale_since = Some(at);
+            }
+            applies
+        };
+        self.change(key, change).await.map(drop)
+    }
+
+    async fn list(&self, _subject: &Subject, _now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
+        Err(StoreError::Unsupported("listing a subject's sessions"))
+    }
+
+    async fn run_id(&self) -> Result<RunId, StoreError> {
+        let run_key = format!("{}:run", self.prefix);
+        let mut items = self.link.get(&[&run_key]).await.map_err(StoreError::unavailable)?;
+        match items.remove(&run_key) {
+            Some(item) => decode_run(&item.value),
+            None => self.draw_run(&run_key).await,
+        }
+    }
+
+    async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
+        let (run, run_key) = (RunId::random()?, format!("{}:run", self.prefix));
+        let stored = self.link.set(&run_key, run.to_string().as_bytes(), 0, When::Always).await;
+        match stored.map_err(StoreError::unavailable)? {
+            Stored::Yes => Ok(run),
+            Stored::No | Stored::Full => Err(StoreError::unavailable("Memcached has no room for the run ID")),
+        }
+    }
+
+    async fn feed(&self, _from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+        Err(StoreError::Unsupported("a feed"))
+    }
+}
+
+impl fmt::Debug for MemcachedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemcachedStore")
+            .field("address", &self.link.address())
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The texts, whatever is in them, as one word of 43 characters.
+fn hash(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+fn decode_run(text: &[u8]) -> Result<RunId, StoreError> {
+    str::from_utf8(text).map_err(StoreError::corrupt)?.parse().map_err(StoreError::corrupt)
+}
+
+/// When a record may go, in seconds since the epoch, of which Memcached counts 2^31. Relative times
+/// are those below a month, so this is never one in this century.
+fn expires(family: &Family) -> u32 {
+    let deadline = if family.revoked { family.absolute_deadline } else { family.idle_deadline };
+    let seconds = deadline.as_secs_ceil().saturating_add(SLACK);
+    u32::try_from(seconds).ok().filter(|seconds| i32::try_from(*seconds).is_ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn ended_sessions_are_kept_until_their_absolute_deadline() {
+        let at = Timestamp::from_secs(1_800_000_000);
+        let mut family = Family::begin(at, Duration::from_secs(60), Duration::from_secs(600));
+        assert_eq!(expires(&family), 1_800_000_060 + 300);
+        family.revoke();
+        assert_eq!(expires(&family), 1_800_000_600 + 300);
+        let forever = Family::begin(at, Duration::from_secs(1 << 32), Duration::from_secs(1 << 32));
+        assert_eq!(expires(&forever), 0, "beyond what Memcached can count");
+    }
+
+    #[test]
+    fn keys_are_short_and_plain_whatever_the_names() {
+        let subject = Subject { realm: "r m".repeat(200).into(), name: "☕\r\n".repeat(200).into() };
+        let key = SessionKey { subject, id: SessionId::from_bytes([1; 32]) };
+        for prefix in ["tss", "a b", &"x".repeat(151), &"y".repeat(150)] {
+            let key = MemcachedStore::new("127.0.0.1:1").with_prefix(prefix).key(&key);
+            assert!(key.len() <= 250 && key.bytes().all(|byte| byte.is_ascii_graphic()), "{key}");
+        }
+    }
+}
