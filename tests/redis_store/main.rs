@@ -6,6 +6,7 @@ mod failover;
 mod figures;
 mod keys;
 mod outage;
+mod proxy;
 mod race;
 mod server;
 
