@@ -6,6 +6,9 @@ use http::{HeaderMap, HeaderValue, header};
 /// Session Management; CVE-2023-30861 is what happens otherwise).
 pub(crate) fn forbid(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What some shared caches obey before the above (RFC 9213).
+    headers.remove("cdn-cache-control");
+    headers.remove("surrogate-control");
     vary_by_cookie(headers);
 }
 

@@ -71,6 +71,8 @@
 //! - **A sign-in page instead of a 401?** [`RedirectToLogin`].
 //! - **Two applications on one host?** Give each a [realm](SessionsBuilder::realm) and
 //!   [cookie names](SessionsBuilder::cookie_names) of its own.
+//! - **Several instances, or a restart?** A [store](manual::stores) that they share: SQLite, PostgreSQL,
+//!   Redis or Memcached, each one line.
 //! - **Not axum?** The layer wraps any `http` service: see [`Session::of`] and
 //!   [`Sessions::visitor`], and the example `hyper`.
 //!
@@ -85,9 +87,11 @@
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
+//! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine |
+//! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL |
+//! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
+//! | `memcached` | no | `MemcachedStore`: sessions in Memcached, as far as a cache goes |
 //! | `test-util` | no | `Sessions::cookie_of`, which signs a test's request in |
-//! | `redis` | no | [`RedisStore`](store::redis): sessions in Redis or Valkey |
-//! | `memcached` | no | [`MemcachedStore`](store::memcached): sessions in Memcached |
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

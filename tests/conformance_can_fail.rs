@@ -28,6 +28,7 @@ fn conformance_case(name: &str, flaw: Flaw) -> impl Future<Output = ()> + Send +
 }
 
 /// One test of each flaw. Time is paused, so nobody waits for what does not come.
+/// The random history is named only where it meets the flaw hundreds of times.
 macro_rules! flaws {
     ($($test:ident: $flaw:ident => $($case:ident),+;)*) => {
         $(
@@ -60,8 +61,7 @@ flaws! {
     ending_twice: RevokeCountsTwice => ending_twice_is_no_error_and_only_the_first_counts;
     ending_later: RevokeReturnsEarly => ending_twice_is_no_error_and_only_the_first_counts,
         nothing_applies_once_ending_a_session_has_returned;
-    ending_one_too_many: RevokeBeforeIsInclusive => a_subjects_sessions_end_together,
-        a_random_history_agrees_with_the_model;
+    ending_one_too_many: RevokeBeforeIsInclusive => a_subjects_sessions_end_together;
 
     ignoring_the_cap: CreateIgnoresCap => a_cap_can_refuse_one_more, a_cap_can_end_the_oldest;
     counting_then_creating: CapIsNotAtomic => racing_sign_ins_never_exceed_a_cap_that_refuses;

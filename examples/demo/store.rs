@@ -15,7 +15,7 @@ pub(crate) async fn choose(builder: Builder, store: &str) -> Result<Builder, Box
         "sqlite" => sqlite(builder, store).await,
         "postgres" | "postgresql" => postgres(builder, store).await,
         "redis" | "rediss" => redis(builder, store).await,
-        "memcached" => memcached(builder, store).await,
+        "memcached" => memcached(builder, store),
         _ => Err("DEMO_STORE: neither memory, sqlite:PATH, postgres://, redis:// nor memcached://".into()),
     }
 }
@@ -38,4 +38,14 @@ macro_rules! store {
 store!(sqlite, "sqlite", SqliteStore::open);
 store!(postgres, "postgres", PostgresStore::connect);
 store!(redis, "redis", RedisStore::connect);
-store!(memcached, "memcached", MemcachedStore::connect);
+
+#[cfg(feature = "memcached")]
+fn memcached(builder: Builder, url: &str) -> Result<Builder, Box<dyn Error>> {
+    let address = url.trim_start_matches("memcached://").trim_end_matches('/');
+    Ok(builder.store(tower_sliding_sessions::store::MemcachedStore::new(address)))
+}
+
+#[cfg(not(feature = "memcached"))]
+fn memcached(_: Builder, _: &str) -> Result<Builder, Box<dyn Error>> {
+    Err("DEMO_STORE: this build lacks the cargo feature `memcached`".into())
+}

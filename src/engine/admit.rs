@@ -7,7 +7,7 @@ use std::{
 
 use http::HeaderMap;
 
-use super::{Active, Engine, Question, follow};
+use super::{Active, Engine, Question};
 use crate::{
     claims::Claims,
     cookie::{Found, scan},
@@ -38,7 +38,7 @@ impl<C: Claims> Engine<C> {
         renewal: Renewal,
         now: Timestamp,
     ) -> Admission<C> {
-        self.background.follow(|| follow::follow(Arc::downgrade(self)));
+        self.start();
         let (access, refresh) = scan(headers, &self.cookies);
         if access == Found::Conflict || refresh == Found::Conflict {
             self.events.note(EventKind::ConflictingCookies);

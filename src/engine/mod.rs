@@ -66,6 +66,8 @@ pub(crate) struct Engine<C> {
     tokens: RwLock<Arc<Tokens>>,
     verified: Verified<C>,
     seen: Seen,
+    /// Sessions whose theft was told of.
+    thefts: Seen,
     flights: Flights<FlightKey, Result<Renewal<C>, RenewError>>,
     /// No early renewal before this: the store was away a moment ago.
     early_again_at: AtomicU64,
@@ -117,6 +119,7 @@ impl<C: Claims> Engine<C> {
             verified: Verified::new(verified),
             tokens: RwLock::new(Arc::new(tokens)),
             seen: Seen::new(),
+            thefts: Seen::new(),
             flights: Flights::default(),
             early_again_at: AtomicU64::new(0),
             background: Background::default(),
@@ -133,6 +136,11 @@ impl<C: Claims> Engine<C> {
             store,
             store_deadline,
         })
+    }
+
+    /// Starts to follow the store's feed, if that was not done and there is a runtime to do it on.
+    pub(crate) fn start(self: &Arc<Self>) {
+        self.background.follow(|| follow::follow(Arc::downgrade(self)));
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -165,6 +173,10 @@ impl<C: Claims> Engine<C> {
         operation: &'static str,
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        // There is no deadline without a runtime; a store that needs neither still answers.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return answer.await;
+        }
         let answer = tokio::time::timeout(self.store_deadline, answer).await;
         let answer = answer.unwrap_or_else(|late| Err(StoreError::unavailable(late).into()));
         if answer.is_err() {

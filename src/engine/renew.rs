@@ -155,14 +155,17 @@ impl<C: Claims> Engine<C> {
     /// Somebody holds a stolen copy, and nobody can tell who is who: the session ends for both.
     async fn end_stolen(&self, key: &SessionKey, now: Timestamp) -> RenewError {
         let revoke = Revoke::Session(key.clone());
-        let Ok(ended) = self.ask("revoke", self.store.revoke(&revoke, now)).await else {
-            return RenewError::Unavailable;
-        };
+        let ended = self.ask("revoke", self.store.revoke(&revoke, now)).await;
+        // An answer that was lost is no reason to keep a theft quiet, and none to tell of it twice.
+        let is_news = !matches!(&ended, Ok(ended) if ended.is_empty());
+        if is_news && self.thefts.first(key.id, 1) {
+            self.events.of(EventKind::ReuseDetected, &key.id, &key.subject.name);
+        }
+        let Ok(ended) = ended else { return RenewError::Unavailable };
         self.revocations.revoke(key, now);
         if ended.is_empty() {
             return Refusal::Denylisted.into();
         }
-        self.events.of(EventKind::ReuseDetected, &key.id, &key.subject.name);
         Refusal::Reuse.into()
     }
 

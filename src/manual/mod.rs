@@ -8,3 +8,6 @@ pub mod threats {}
 
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("stores.md")]
+pub mod stores {}

@@ -43,6 +43,8 @@ impl<C: Claims> Sessions<C> {
     /// The layer: protects the routes it wraps, and keeps their sessions alive.
     #[must_use]
     pub fn layer(&self) -> SessionLayer<C> {
+        // The sooner the revocations are known, the sooner access tokens count.
+        self.engine.start();
         SessionLayer::new(self.engine.clone())
     }
 

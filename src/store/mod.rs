@@ -17,10 +17,16 @@ mod feed;
 #[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
 pub mod memcached;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 pub(crate) use self::dynamic::DynStore;
 #[cfg(feature = "memcached")]
@@ -35,6 +41,18 @@ pub use self::{
     memory::MemoryStore,
     record::{Cap, Overflow, Proof, Revoke, SessionKey, SessionRecord, Snapshot, StaleScope, Subject},
 };
+
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub use self::postgres::PostgresStore;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use self::sqlite::SqliteStore;
+/// The client of [`SqliteStore`] and [`PostgresStore`]: for pools of one's own, and its features.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
+#[doc(no_inline)]
+pub use sqlx;
 
 use std::fmt;
 

@@ -54,6 +54,9 @@ struct Wire<'a> {
     iss: Option<Cow<'a, str>>,
     #[serde(borrow)]
     aud: Cow<'a, str>,
+    /// The realm, if `aud` is not it: realms may well have one audience in common.
+    #[serde(borrow, default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    realm: Option<Cow<'a, str>>,
     #[serde(borrow)]
     sub: Cow<'a, str>,
     sid: SessionId,
@@ -89,6 +92,7 @@ impl Tokens {
         let wire = Wire {
             iss: self.issuer.as_deref().map(Cow::Borrowed),
             aud: Cow::Borrowed(&self.audience),
+            realm: (self.audience != self.realm).then_some(Cow::Borrowed(&self.realm)),
             sub: Cow::Borrowed(token.subject),
             sid: token.session,
             r#gen: token.generation,
@@ -114,6 +118,7 @@ impl Tokens {
     fn read_access<C: DeserializeOwned>(&self, payload: &[u8]) -> Result<AccessClaims<C>, InvalidToken> {
         let wire: Wire<'_> = jws::claims(payload)?;
         if *wire.aud != *self.audience
+            || *wire.realm.unwrap_or(wire.aud) != *self.realm
             || self.issuer.as_deref().is_some_and(|ours| wire.iss.as_deref() != Some(ours))
         {
             return Err(InvalidToken::Audience);

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "in a test, that is how things fail")]
 
 #[path = "../support/client.rs"]
+#[expect(dead_code, reason = "shared with the tests of a fleet")]
 mod client;
 #[path = "../../examples/demo/main.rs"]
 #[expect(dead_code, reason = "its `main` and its settings are not run here")]

@@ -2,7 +2,7 @@
 
 use tower_sliding_sessions::{EventKind, InvalidToken};
 
-use crate::support::{ACCESS, Browser, Instance, REFRESH, TTL, World, idle};
+use crate::support::{ACCESS, Browser, Instance, REFRESH, TTL, World, claims_of, idle};
 
 const STAFF: [&str; 2] = ["__Host-staff-access", "__Host-staff-refresh"];
 
@@ -66,6 +66,19 @@ async fn neither_accepts_the_others_tokens() {
     swapped.plant(REFRESH, browser.value(ACCESS).unwrap());
     assert_eq!(swapped.visit(&world.one, "/me").await.status(), 401);
     assert_eq!(world.store.all_calls(), calls);
+}
+
+#[tokio::test]
+async fn not_even_if_they_name_the_same_audience() {
+    let world = World::tuned(|builder| builder.audience("api"));
+    let staff = staff(&world);
+    let mut browser = both(&world, &staff).await;
+    let mut forged = Browser::new();
+    forged.plant(STAFF[0], browser.value(ACCESS).unwrap());
+    assert_eq!(forged.visit(&staff, "/me").await.status(), 401);
+    assert!(browser.visit(&staff, "/me").await.ok());
+    assert!(browser.visit(&world.one, "/me").await.ok());
+    assert_eq!(claims_of(browser.value(ACCESS).unwrap())["aud"], "api");
 }
 
 #[tokio::test]

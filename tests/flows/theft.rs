@@ -176,3 +176,19 @@ async fn a_stale_token_on_a_request_with_a_body_is_late_rather_than_stolen() {
     assert!(owner.visit(&world.one, "/me").await.ok(), "nobody was signed out");
     assert_eq!(world.count(&EventKind::ReuseDetected), 0);
 }
+
+#[tokio::test]
+async fn a_theft_is_reported_although_the_stores_answer_to_it_was_lost() {
+    let world = World::new();
+    let mut owner = world.signed_in("ann").await;
+    let mut thief = owner.clone();
+    rotate(&world, &mut owner).await;
+    world.pass(TTL);
+    // The store ends the session, and nobody hears of it.
+    world.store.trouble("revoke", Trouble::FailAfter);
+    assert_eq!(thief.visit(&world.one, "/me").await.status(), 503);
+    world.store.recover();
+    assert_eq!(thief.visit(&world.one, "/me").await.status(), 401);
+    assert_eq!(owner.visit(&world.one, "/me").await.status(), 401);
+    assert_eq!(world.count(&EventKind::ReuseDetected), 1);
+}

@@ -1,7 +1,8 @@
 //! The Memcached store: the conformance suite, and what else it promises. Needs a server, which
 //! `tests/run` starts; tests that stop servers start their own.
-#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
+mod limits;
 mod outage;
 mod race;
 mod server;
@@ -51,9 +52,12 @@ fn record(now: Timestamp) -> SessionRecord {
     }
 }
 
+fn subject() -> Subject {
+    Subject { realm: "test".into(), name: unique().into() }
+}
+
 async fn open(store: &MemcachedStore) -> SessionKey {
-    let record = record(now());
-    let subject = Subject { realm: "test".into(), name: unique().into() };
+    let (record, subject) = (record(now()), subject());
     store.create(&subject, &record, None).await.expect("a session");
     SessionKey { subject, id: record.id }
 }

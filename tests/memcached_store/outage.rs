@@ -13,7 +13,7 @@ use super::{now, open, record, server::Server};
 /// How long a store may take to say that it got no answer.
 const SOON: Duration = Duration::from_secs(4);
 
-fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
+fn assert_unavailable<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
 }
 
@@ -36,7 +36,7 @@ async fn a_server_that_is_killed_forgets_and_never_revives() {
     let run = store.run_id().await.expect("a run");
     store.revoke(&Revoke::Session(ended.clone()), now()).await.expect("an answer");
     server.kill();
-    assert_unavailable(timeout(SOON, store.get(&key)).await.expect("an answer"));
+    assert_unavailable(&timeout(SOON, store.get(&key)).await.expect("an answer"));
     server.restart().await;
     assert!(!recovers(&store, &key).await, "what it forgot is unknown");
     let snapshot = store.get(&ended).await.expect("an answer");
@@ -52,7 +52,7 @@ async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
     let key = open(&store).await;
     server.freeze();
     let advance = Advance { from: 0, confirmed_by: now(), at: now() };
-    assert_unavailable(timeout(SOON, store.advance(&key, &advance)).await.expect("an answer"));
+    assert_unavailable(&timeout(SOON, store.advance(&key, &advance)).await.expect("an answer"));
     server.thaw();
     assert!(recovers(&store, &key).await);
     assert!(store.advance(&key, &advance).await.expect("an answer").applied);

@@ -158,6 +158,16 @@ async fn a_reader_who_falls_behind_is_told_of_the_gap() {
     assert!(store.feed(&FeedFrom::Since(now() - HOUR)).await.expect("the feed").gap, "its start is gone");
     let end_of_it = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed");
     assert!(!end_of_it.gap && end_of_it.events.is_empty());
+    // And one whose whole feed is gone, even if there is another by then.
+    for replaced in [false, true] {
+        let here = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
+        let _: i64 = server.ask("DEL tss:feed").await;
+        if replaced {
+            end(&store, &open(&store, &subject()).await).await;
+        }
+        assert!(store.feed(&FeedFrom::After(here)).await.expect("the feed").gap);
+        end(&store, &open(&store, &subject()).await).await;
+    }
 }
 
 #[tokio::test]

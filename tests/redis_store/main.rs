@@ -1,6 +1,6 @@
 //! The Redis store: the conformance suite, and what else it promises. Needs a server, which
 //! `tests/run` starts; tests that stop servers start their own.
-#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 mod failover;
 mod figures;

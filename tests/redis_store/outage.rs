@@ -21,7 +21,7 @@ use super::{
 /// How long a store may take to say that it got no answer.
 const SOON: Duration = Duration::from_secs(3);
 
-fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
+fn assert_unavailable<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
 }
 
@@ -68,9 +68,9 @@ async fn nobody_there_is_unavailable_until_somebody_is() {
     let key = open(&store_at(&server.url()).await, &subject()).await;
     server.kill();
     let store = RedisStore::new(Client::open(server.url()).expect("a URL"));
-    assert_unavailable(timeout(SOON, store.get(&key)).await.expect("an answer"));
-    assert_unavailable(timeout(SOON, store.feed(&FeedFrom::Since(now()))).await.expect("an answer"));
-    assert_unavailable(RedisStore::connect(&format!("redis://127.0.0.1:{}/", free_port())).await);
+    assert_unavailable(&timeout(SOON, store.get(&key)).await.expect("an answer"));
+    assert_unavailable(&timeout(SOON, store.feed(&FeedFrom::Since(now()))).await.expect("an answer"));
+    assert_unavailable(&RedisStore::connect(&format!("redis://127.0.0.1:{}/", free_port())).await);
     server.restart().await;
     recovers(&store, &key).await;
 }
@@ -83,8 +83,8 @@ async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
     let key = open(&store, &subject).await;
     server.freeze();
     let advance = Advance { from: 0, confirmed_by: now(), at: now() };
-    assert_unavailable(timeout(SOON, store.advance(&key, &advance)).await.expect("an answer"));
-    assert_unavailable(timeout(SOON, store.feed(&FeedFrom::After(here.clone()))).await.expect("an answer"));
+    assert_unavailable(&timeout(SOON, store.advance(&key, &advance)).await.expect("an answer"));
+    assert_unavailable(&timeout(SOON, store.feed(&FeedFrom::After(here.clone()))).await.expect("an answer"));
     server.thaw();
     recovers(&store, &key).await;
     end(&store, &key).await;

@@ -1,0 +1,184 @@
+//! A session record as columns, and back.
+
+use std::time::Duration;
+
+use sqlx::{ColumnIndex, Decode, Row, Type};
+
+use super::error::{corrupt, unavailable};
+use crate::{
+    id::{RunId, SessionId},
+    protocol::Family,
+    store::{SessionRecord, StoreError},
+    time::Timestamp,
+};
+
+/// Larger times are kept as this one (the year 146 million), so that the database can add two.
+const FOREVER: i64 = i64::MAX / 2;
+
+/// The columns of a record, in the order in which [`Columns`] reads them.
+macro_rules! column_names {
+    () => {
+        "id, generation, confirmed_at, created_at, idle_timeout, idle_deadline, absolute_deadline, \
+         revoked, claims, stale_since, methods, proof, origin, persistent"
+    };
+}
+/// Binds all of [`Columns`], in the order of the names.
+macro_rules! bind_columns {
+    ($query:expr, $columns:expr) => {{
+        let columns = $columns;
+        $query
+            .bind(columns.id)
+            .bind(columns.generation)
+            .bind(columns.confirmed_at)
+            .bind(columns.created_at)
+            .bind(columns.idle_timeout)
+            .bind(columns.idle_deadline)
+            .bind(columns.absolute_deadline)
+            .bind(columns.revoked)
+            .bind(columns.claims)
+            .bind(columns.stale_since)
+            .bind(columns.methods)
+            .bind(columns.proof)
+            .bind(columns.origin)
+            .bind(columns.persistent)
+    }};
+}
+pub(in crate::store) use {bind_columns, column_names};
+
+/// How many there are.
+pub(in crate::store) const COLUMNS: usize = 14;
+
+/// A record as the database has it.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Columns {
+    pub(in crate::store) id: Vec<u8>,
+    pub(in crate::store) generation: i64,
+    pub(in crate::store) confirmed_at: Option<i64>,
+    pub(in crate::store) created_at: i64,
+    pub(in crate::store) idle_timeout: i64,
+    pub(in crate::store) idle_deadline: i64,
+    pub(in crate::store) absolute_deadline: i64,
+    pub(in crate::store) revoked: bool,
+    pub(in crate::store) claims: Vec<u8>,
+    pub(in crate::store) stale_since: Option<i64>,
+    /// JSON; none for no methods.
+    pub(in crate::store) methods: Option<Vec<u8>>,
+    /// JSON.
+    pub(in crate::store) proof: Option<Vec<u8>>,
+    pub(in crate::store) origin: Option<Vec<u8>>,
+    pub(in crate::store) persistent: bool,
+}
+
+/// A point in time, as it is kept.
+pub(in crate::store) fn time_to(time: Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).map_or(FOREVER, |millis| millis.min(FOREVER))
+}
+
+fn time_from(millis: i64) -> Result<Timestamp, StoreError> {
+    u64::try_from(millis).map(Timestamp::from_millis).map_err(|_| corrupt("a time before 1970"))
+}
+
+/// A run ID, as it is kept: the same 64 bits.
+pub(in crate::store) const fn run_to(run: RunId) -> i64 {
+    run.as_u64().cast_signed()
+}
+
+pub(in crate::store) fn run_from(number: i64) -> Result<RunId, StoreError> {
+    RunId::from_u64(number.cast_unsigned()).ok_or_else(|| corrupt("a run ID of zero"))
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(StoreError::corrupt)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, StoreError> {
+    String::from_utf8(bytes).map_err(|_| corrupt("a text that is not UTF-8"))
+}
+
+/// What JSON says, with none of it in the error.
+fn parsed<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(json).map_err(|_| corrupt("methods or a proof that are not JSON"))
+}
+
+impl Columns {
+    pub(in crate::store) fn of(record: &SessionRecord) -> Result<Self, StoreError> {
+        let family = &record.family;
+        let generation = i64::try_from(family.generation).map_err(|_| corrupt("a generation beyond 2^63"))?;
+        let idle_timeout = i64::try_from(family.idle_timeout.as_millis()).unwrap_or(FOREVER).min(FOREVER);
+        Ok(Self {
+            id: record.id.as_bytes().to_vec(),
+            generation,
+            confirmed_at: family.confirmed_at.map(time_to),
+            created_at: time_to(family.created_at),
+            idle_timeout,
+            idle_deadline: time_to(family.idle_deadline),
+            absolute_deadline: time_to(family.absolute_deadline),
+            revoked: family.revoked,
+            claims: record.claims.as_bytes().to_vec(),
+            stale_since: record.stale_since.map(time_to),
+            methods: (!record.methods.is_empty()).then(|| json(&record.methods)).transpose()?,
+            proof: record.proof.as_ref().map(json).transpose()?,
+            origin: record.origin.as_ref().map(|origin| origin.as_bytes().to_vec()),
+            persistent: record.persistent,
+        })
+    }
+
+    /// Reads them from a row, from column `first` on; none if there is no id there.
+    pub(in crate::store) fn read<'r, R: Row>(row: &'r R, first: usize) -> Result<Option<Self>, StoreError>
+    where
+        usize: ColumnIndex<R>,
+        bool: Decode<'r, R::Database> + Type<R::Database>,
+        i64: Decode<'r, R::Database> + Type<R::Database>,
+        Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+        Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+        Option<Vec<u8>>: Decode<'r, R::Database> + Type<R::Database>,
+    {
+        let read = || -> Result<Option<Self>, sqlx::Error> {
+            let Some(id) = row.try_get::<Option<Vec<u8>>, _>(first)? else { return Ok(None) };
+            Ok(Some(Self {
+                id,
+                generation: row.try_get(first + 1)?,
+                confirmed_at: row.try_get(first + 2)?,
+                created_at: row.try_get(first + 3)?,
+                idle_timeout: row.try_get(first + 4)?,
+                idle_deadline: row.try_get(first + 5)?,
+                absolute_deadline: row.try_get(first + 6)?,
+                revoked: row.try_get(first + 7)?,
+                claims: row.try_get(first + 8)?,
+                stale_since: row.try_get(first + 9)?,
+                methods: row.try_get(first + 10)?,
+                proof: row.try_get(first + 11)?,
+                origin: row.try_get(first + 12)?,
+                persistent: row.try_get(first + 13)?,
+            }))
+        };
+        read().map_err(unavailable)
+    }
+
+    pub(in crate::store) fn record(self) -> Result<SessionRecord, StoreError> {
+        let negative = |_| corrupt("a number below zero");
+        Ok(SessionRecord {
+            id: session_id(&self.id)?,
+            family: Family {
+                generation: u64::try_from(self.generation).map_err(negative)?,
+                confirmed_at: self.confirmed_at.map(time_from).transpose()?,
+                created_at: time_from(self.created_at)?,
+                idle_timeout: Duration::from_millis(u64::try_from(self.idle_timeout).map_err(negative)?),
+                idle_deadline: time_from(self.idle_deadline)?,
+                absolute_deadline: time_from(self.absolute_deadline)?,
+                revoked: self.revoked,
+            },
+            claims: text(self.claims)?.into(),
+            stale_since: self.stale_since.map(time_from).transpose()?,
+            methods: self.methods.as_deref().map(parsed).transpose()?.unwrap_or_default(),
+            proof: self.proof.as_deref().map(parsed).transpose()?,
+            origin: self.origin.map(text).transpose()?.map(Into::into),
+            persistent: self.persistent,
+        })
+    }
+}
+
+/// An identifier, as it is kept.
+pub(in crate::store) fn session_id(bytes: &[u8]) -> Result<SessionId, StoreError> {
+    bytes.try_into().map(SessionId::from_bytes).map_err(|_| corrupt("an id that is not 32 bytes"))
+}

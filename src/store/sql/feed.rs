@@ -1,0 +1,234 @@
+//! A feed that is a table: rows numbered in the order in which they were committed, polled.
+//!
+//! A place in it is the number of the row read last and that row's mark, a random number. If the
+//! database comes back from a backup, or from a replica that was behind, rows may be missing and
+//! numbers be used again; the mark tells, and the reader is told of a gap.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{ColumnIndex, Decode, Row, Type};
+
+use super::{
+    columns::{run_from, session_id},
+    error::{corrupt, unavailable},
+};
+use crate::{
+    id::RunId,
+    store::{FeedBatch, FeedEvent, FeedFrom, FeedPosition, SessionKey, StaleScope, StoreError, Subject},
+    time::Timestamp,
+};
+
+/// How long rows of the feed are kept. A reader who falls behind further is told of the gap.
+pub(in crate::store) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many rows make one batch at most.
+pub(in crate::store) const LIMIT: i64 = 1000;
+/// How often the table is looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// After how many looks in vain a reader learns that there is nothing: a second's worth.
+const LOOKS: u32 = 20;
+
+/// Reads the feed: one statement, so of one snapshot. Its arguments are the place, the earliest time
+/// and how many rows; [`Table::read`] reads its answer.
+pub(in crate::store) const LOOK: &str = "\
+    SELECT meta.run, meta.pruned_seq, meta.pruned_mark, meta.pruned_at, \
+        EXISTS (SELECT 1 FROM sliding_sessions_feed WHERE seq = $1 AND mark = $2), \
+        last.seq, last.mark, f.seq, f.mark, f.kind, f.at, f.realm, f.subject, f.id \
+    FROM sliding_sessions_meta AS meta \
+    LEFT JOIN (SELECT seq, mark FROM sliding_sessions_feed ORDER BY seq DESC LIMIT 1) AS last ON TRUE \
+    LEFT JOIN (\
+        SELECT * FROM sliding_sessions_feed WHERE seq > $1 AND at >= $3 ORDER BY seq LIMIT $4\
+    ) AS f ON TRUE \
+    ORDER BY f.seq";
+
+/// What kind of event a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Kind {
+    Revoked = 1,
+    SessionStale = 2,
+    SubjectStale = 3,
+    Run = 4,
+}
+
+impl Kind {
+    pub(in crate::store) const fn number(self) -> i64 {
+        self as i64
+    }
+
+    /// The row that a stale mark is: its kind, whose it is, and which session, if one.
+    pub(in crate::store) fn of_mark(scope: &StaleScope) -> (Self, &Subject, Option<&[u8]>) {
+        match scope {
+            StaleScope::Session(key) => (Self::SessionStale, &key.subject, Some(key.id.as_bytes())),
+            StaleScope::Subject(subject) => (Self::SubjectStale, subject, None),
+        }
+    }
+}
+
+/// A place in the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Cursor {
+    pub(in crate::store) seq: i64,
+    pub(in crate::store) mark: i64,
+}
+
+impl Cursor {
+    fn position(self) -> FeedPosition {
+        FeedPosition(format!("{}:{}", self.seq, self.mark))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (seq, mark) = text.split_once(':').ok_or(())?;
+        let number = |text: &str| text.parse().map_err(drop);
+        Ok(Self { seq: number(seq)?, mark: number(mark)? })
+    }
+}
+
+/// What one look at the table finds, all of one snapshot.
+#[derive(Debug)]
+pub(in crate::store) struct Table {
+    pub(in crate::store) run: RunId,
+    pub(in crate::store) head: Head,
+    /// The rows after the place and from the time on that were asked for, at most [`LIMIT`].
+    pub(in crate::store) items: Vec<Item>,
+}
+
+/// Where the table begins and ends.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Head {
+    /// Its last row; none if it is empty.
+    pub(in crate::store) last: Option<Cursor>,
+    /// The last row that was deleted for its age, and the latest time of such rows; -1 for never.
+    pub(in crate::store) pruned: Cursor,
+    pub(in crate::store) pruned_at: i64,
+    /// Whether the row at the place that was asked for is there, with that mark.
+    pub(in crate::store) known: bool,
+}
+
+/// A row.
+#[derive(Debug)]
+pub(in crate::store) struct Item {
+    pub(in crate::store) cursor: Cursor,
+    pub(in crate::store) kind: i64,
+    pub(in crate::store) at: i64,
+    pub(in crate::store) realm: Option<Vec<u8>>,
+    pub(in crate::store) subject: Option<Vec<u8>>,
+    /// A session's id, or a run's number.
+    pub(in crate::store) id: Option<Vec<u8>>,
+}
+
+impl Item {
+    fn event(self) -> Result<FeedEvent, StoreError> {
+        let text = |bytes: Option<Vec<u8>>| {
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            text.ok_or_else(|| corrupt("a feed event without a name"))
+        };
+        let id = self.id.unwrap_or_default();
+        if self.kind == Kind::Run.number() {
+            let bytes = id.try_into().map_err(|_| corrupt("a run ID that is not 8 bytes"))?;
+            return run_from(i64::from_be_bytes(bytes)).map(FeedEvent::Run);
+        }
+        let subject = Subject { realm: text(self.realm)?.into(), name: text(self.subject)?.into() };
+        let at = Timestamp::from_millis(u64::try_from(self.at).unwrap_or_default());
+        let key = |subject| session_id(&id).map(|id| SessionKey { subject, id });
+        match self.kind {
+            kind if kind == Kind::Revoked.number() => key(subject).map(FeedEvent::Revoked),
+            kind if kind == Kind::SessionStale.number() => {
+                key(subject).map(|key| FeedEvent::SessionStale(key, at))
+            }
+            kind if kind == Kind::SubjectStale.number() => Ok(FeedEvent::SubjectStale(subject, at)),
+            _ => Err(corrupt("a feed event of an unknown kind")),
+        }
+    }
+}
+
+impl Table {
+    /// Reads what both stores select: the run, where the table was pruned, whether the place is
+    /// known, its last row, and then the rows, if any, one by one.
+    pub(in crate::store) fn read<'r, R: Row>(rows: &'r [R]) -> Result<Self, StoreError>
+    where
+        usize: ColumnIndex<R>,
+        bool: Decode<'r, R::Database> + Type<R::Database>,
+        i64: Decode<'r, R::Database> + Type<R::Database>,
+        Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+        Option<Vec<u8>>: Decode<'r, R::Database> + Type<R::Database>,
+    {
+        let read = |first: &'r R| -> Result<_, sqlx::Error> {
+            let last = match (first.try_get(5)?, first.try_get(6)?) {
+                (Some(seq), Some(mark)) => Some(Cursor { seq, mark }),
+                _ => None,
+            };
+            let pruned = Cursor { seq: first.try_get(1)?, mark: first.try_get(2)? };
+            let head = Head { last, pruned, pruned_at: first.try_get(3)?, known: first.try_get(4)? };
+            let mut items = Vec::new();
+            for row in rows {
+                let Some(seq) = row.try_get(7)? else { break };
+                items.push(Item {
+                    cursor: Cursor { seq, mark: row.try_get(8)? },
+                    kind: row.try_get(9)?,
+                    at: row.try_get(10)?,
+                    realm: row.try_get(11)?,
+                    subject: row.try_get(12)?,
+                    id: row.try_get(13)?,
+                });
+            }
+            Ok((first.try_get(0)?, head, items))
+        };
+        let Some(first) = rows.first() else { return Err(unavailable(sqlx::Error::RowNotFound)) };
+        let (run, head, items) = read(first).map_err(unavailable)?;
+        Ok(Self { run: run_from(run)?, head, items })
+    }
+
+    fn batch(self, gap: bool) -> FeedBatch {
+        let Head { last, pruned, .. } = self.head;
+        let end = last.filter(|last| last.seq > pruned.seq).unwrap_or(pruned);
+        let full = i64::try_from(self.items.len()).is_ok_and(|len| len >= LIMIT);
+        let position = if full { self.items.last().map_or(end, |item| item.cursor) } else { end };
+        let mut batch = FeedBatch { events: Vec::new(), position: position.position(), run: self.run, gap };
+        for item in self.items {
+            match item.event() {
+                Ok(event) => batch.events.push(event),
+                // Of a later version, perhaps. To stop at it for good would help nobody.
+                Err(_) => batch.gap = true,
+            }
+        }
+        batch
+    }
+}
+
+/// Reads on: at once from a time or an unknown place, or else as soon as there is something.
+/// `look` reads the rows after a place whose time is no earlier than this.
+pub(in crate::store) async fn follow<F>(
+    from: &FeedFrom,
+    look: impl Fn(Cursor, i64) -> F + Send,
+) -> Result<FeedBatch, StoreError>
+where
+    F: Future<Output = Result<Table, StoreError>> + Send,
+{
+    let place = match from {
+        FeedFrom::Since(time) => {
+            let since = super::time_to(*time);
+            let table = look(Cursor::default(), since).await?;
+            let gap = table.head.pruned_at >= since;
+            return Ok(table.batch(gap));
+        }
+        FeedFrom::After(position) => position.0.parse::<Cursor>().ok(),
+    };
+    if let Some(place) = place {
+        for looks in 1.. {
+            let table = look(place, i64::MIN).await?;
+            let Head { pruned, known, .. } = table.head;
+            if place != pruned && (place.seq < pruned.seq || !known) {
+                break;
+            }
+            if !table.items.is_empty() || looks > LOOKS {
+                return Ok(table.batch(false));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+    // Nobody knows what the reader has missed. All there is, then.
+    Ok(look(Cursor::default(), i64::MIN).await?.batch(true))
+}

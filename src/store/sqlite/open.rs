@@ -1,0 +1,61 @@
+//! How a file is opened.
+
+use std::{str::FromStr as _, time::Duration};
+
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::store::{StoreError, sql::unavailable};
+
+/// How long to wait for another process's lock, or for one of our connections.
+const PATIENCE: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+/// How often to try again to open a file that others are opening, and how long to wait between.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A connection to write with and some to read with.
+pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), StoreError> {
+    let options = if path_or_url.starts_with("sqlite:") {
+        SqliteConnectOptions::from_str(path_or_url).map_err(unavailable)?
+    } else {
+        SqliteConnectOptions::new().filename(path_or_url)
+    };
+    if path_or_url.contains(":memory:") || path_or_url.contains("mode=memory") {
+        return Err(StoreError::Unsupported("in-memory databases"));
+    }
+    let read_only = path_or_url.contains("mode=ro") || path_or_url.contains("immutable=");
+    let mut options = options.synchronous(SqliteSynchronous::Full).busy_timeout(PATIENCE);
+    if !read_only {
+        options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    }
+    let pool = || {
+        // Connections to a file do not age, and cannot be lost.
+        SqlitePoolOptions::new()
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+    };
+    let writer = pool().max_connections(1).connect_lazy_with(options.clone());
+    let readers = pool().max_connections(READERS).connect_lazy_with(options);
+    // Going over to WAL takes a lock that SQLite does not wait for.
+    for tries in 1.. {
+        match writer.acquire().await {
+            Ok(_) => break,
+            Err(sqlx::Error::Database(error)) if tries < TRIES && is_busy(error.code().as_deref()) => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(unavailable(error)),
+        }
+    }
+    Ok((writer, readers))
+}
+
+/// `SQLITE_BUSY` (5) or `SQLITE_LOCKED` (6): the low byte of the code.
+fn is_busy(code: Option<&str>) -> bool {
+    let code = code.and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}

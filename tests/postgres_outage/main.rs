@@ -1,0 +1,192 @@
+//! The PostgreSQL store while its server is stopped, killed and frozen. Wants a server, of which
+//! nobody else makes use meanwhile: `tests/run` starts one, and `tests/servers/postgres` runs a
+//! command with one.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+
+use std::{process::Command, time::Duration};
+
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+use tower_sliding_sessions::{
+    Clock as _, SessionId, SystemClock, Timestamp,
+    protocol::{Advance, Family},
+    store::{
+        CreateError, FeedEvent, FeedFrom, PostgresStore, Revoke, SessionKey, SessionRecord,
+        SessionStore as _, StoreError, Subject,
+    },
+};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// The server, for one test at a time.
+struct Server(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
+
+impl Server {
+    async fn take() -> (Self, PostgresStore) {
+        static ALONE: Mutex<()> = Mutex::const_new(());
+        let server = Self(ALONE.lock().await);
+        let store = PostgresStore::connect(&given("TEST_POSTGRES_URL")).await;
+        (server, store.expect("the server answers"))
+    }
+
+    /// Starts, stops, kills, freezes or thaws it.
+    fn does(what: &str) {
+        let status = Command::new(given("TEST_POSTGRES_CTL")).arg(what).status().expect("it runs");
+        assert!(status.success(), "{what}");
+    }
+}
+
+fn given(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: tests/run starts a server and sets it"))
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+fn record() -> SessionRecord {
+    SessionRecord {
+        id: SessionId::random().expect("random bytes"),
+        family: Family::begin(now(), HOUR, 24 * HOUR),
+        claims: "null".into(),
+        stale_since: None,
+        methods: Vec::new(),
+        proof: None,
+        origin: None,
+        persistent: false,
+    }
+}
+
+async fn try_open(store: &PostgresStore) -> Result<SessionKey, CreateError> {
+    let record = record();
+    let subject = Subject { realm: "outage".into(), name: record.id.tag().to_string().into() };
+    store.create(&subject, &record, None).await?;
+    Ok(SessionKey { subject, id: record.id })
+}
+
+/// Opens a session, as soon as the store lets it. Answers with how long that took.
+async fn open_when_back(store: &PostgresStore) -> (SessionKey, Duration) {
+    let began = Instant::now();
+    loop {
+        // The engine's deadline.
+        match timeout(Duration::from_millis(500), try_open(store)).await {
+            Ok(Ok(key)) => return (key, began.elapsed()),
+            Ok(Err(CreateError::Store(StoreError::Unavailable(_)))) | Err(_) => {}
+            Ok(Err(error)) => panic!("{error:?}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it did not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "an answer is asked for and judged in one expression")]
+fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_is_stopped_is_an_outage_and_its_return_is_noticed() {
+    let (_server, store) = Server::take().await;
+    let (key, _) = open_when_back(&store).await;
+    store.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is ended");
+    let read = store.feed(&FeedFrom::Since(now() - HOUR)).await.expect("the feed is read");
+    assert!(read.events.contains(&FeedEvent::Revoked(key.clone())));
+    let (live, _) = open_when_back(&store).await;
+    for stop in ["stop", "kill"] {
+        Server::does(stop);
+        let at = now();
+        for _ in 0..4 {
+            // However many connections there were: an error, soon, each time.
+            let patience = Duration::from_secs(4);
+            assert_unavailable(timeout(patience, store.get(&key)).await.expect("it answers"));
+        }
+        assert_unavailable(store.advance(&live, &Advance { from: 0, confirmed_by: at, at }).await);
+        assert_unavailable(store.feed(&FeedFrom::After(read.position.clone())).await);
+        assert_unavailable(PostgresStore::connect(&given("TEST_POSTGRES_URL")).await);
+        Server::does("start");
+        let (_, took) = open_when_back(&store).await;
+        println!("PostgreSQL: back {took:?} after its start, with the same pool");
+        let record = store.get(&key).await.expect("it is read").record.expect("it was kept");
+        assert!(record.family.revoked, "what was ended stays so");
+        let record = store.get(&live).await.expect("it is read").record.expect("it was kept");
+        assert!(!record.family.revoked);
+    }
+    // The reader who was cut off resumes where it was.
+    store.revoke(&Revoke::Session(live.clone()), now()).await.expect("it is ended");
+    let batch = store.feed(&FeedFrom::After(read.position)).await.expect("the feed is read");
+    assert!(!batch.gap);
+    assert_eq!(batch.events, [FeedEvent::Revoked(live)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
+    let (_server, store) = Server::take().await;
+    let mut writers = JoinSet::new();
+    for _ in 0..16 {
+        let store = store.clone();
+        writers.spawn(async move {
+            let mut acknowledged = Vec::new();
+            // Until the server is gone.
+            while let Ok(key) = try_open(&store).await {
+                let ended = store.revoke(&Revoke::Session(key.clone()), now()).await.is_ok();
+                acknowledged.push((key, ended));
+            }
+            acknowledged
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Server::does("kill");
+    let acknowledged = writers.join_all().await.concat();
+    assert!(acknowledged.len() > 16, "they had begun");
+    Server::does("start");
+    open_when_back(&store).await;
+    for (key, ended) in acknowledged {
+        let record = store.get(&key).await.expect("it is read").record.expect("it was acknowledged");
+        assert!(record.family.revoked || !ended, "its end was acknowledged");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_hangs_hangs_nobody_for_longer_than_it_does() {
+    let (_server, store) = Server::take().await;
+    let (key, _) = open_when_back(&store).await;
+    let at = now();
+    Server::does("freeze");
+    let mut callers = JoinSet::new();
+    for _ in 0..40 {
+        let (store, key) = (store.clone(), key.clone());
+        let advance = Advance { from: 0, confirmed_by: at, at };
+        callers.spawn(async move {
+            let answer = timeout(Duration::from_millis(500), store.advance(&key, &advance)).await;
+            assert!(!matches!(answer, Ok(Ok(_))), "a frozen server does not answer");
+        });
+    }
+    callers.join_all().await;
+    Server::does("thaw");
+    let (_, took) = open_when_back(&store).await;
+    println!("PostgreSQL: back {took:?} after it hung, with the same pool");
+    assert!(took < Duration::from_secs(5));
+    // What was asked of it meanwhile was done once, or not at all.
+    let record = store.get(&key).await.expect("it is read").record.expect("it was kept");
+    assert!(record.family.generation <= 1);
+    for _ in 0..30 {
+        try_open(&store).await.expect("every connection is sound");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn where_nobody_listens_the_connection_is_refused() {
+    let began = Instant::now();
+    let error = PostgresStore::connect("postgres://u:secret@127.0.0.1:1/db").await;
+    let error = error.expect_err("nobody listens there");
+    assert!(matches!(error, StoreError::Unavailable(_)));
+    assert!(!format!("{error:?}").contains("secret"));
+    assert!(began.elapsed() < Duration::from_secs(4));
+    let error = PostgresStore::connect("postgres://u:secret@[/db").await.expect_err("that is no URL");
+    assert!(!format!("{error:?}").contains("secret"));
+}

@@ -1,0 +1,12 @@
+//! The PostgreSQL store: the conformance suite, and what only a server can do. Wants a server:
+//! `tests/run` starts one, and `tests/servers/postgres` runs a command with one.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+
+mod figures;
+mod many;
+mod server;
+
+mod suite {
+    tower_sliding_sessions::store_conformance!(super::server::fresh);
+}

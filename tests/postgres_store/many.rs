@@ -1,0 +1,249 @@
+//! Many instances on one database, readers of its feed that were cut off, and sweeping.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tower_sliding_sessions::{
+    protocol::Advance,
+    store::{
+        FeedEvent, FeedFrom, FeedPosition, PostgresStore, Revoke, SessionStore as _, StaleScope, StoreError,
+        Subject,
+        sqlx::{self, Executor as _},
+    },
+};
+
+use crate::server::{DAY, fresh, now, open, pool, record, schema_url, subject};
+
+/// Reads on until `event` comes.
+async fn wait_for(store: &PostgresStore, mut from: FeedFrom, event: &FeedEvent) -> FeedPosition {
+    for _ in 0..20 {
+        let batch = store.feed(&from).await.expect("the feed is read");
+        if batch.events.contains(event) {
+            return batch.position;
+        }
+        from = FeedFrom::After(batch.position);
+    }
+    panic!("{event:?} did not come");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eight_instances_migrate_at_once() {
+    for _ in 0..10 {
+        let url = schema_url().await;
+        let mut starting = JoinSet::new();
+        for _ in 0..8 {
+            let url = url.clone();
+            starting.spawn(async move { PostgresStore::connect(&url).await });
+        }
+        let mut runs = Vec::new();
+        for store in starting.join_all().await {
+            let store = store.expect("each of them starts");
+            store.migrate().await.expect("again is no error");
+            runs.push(store.run_id().await.expect("there is a run"));
+        }
+        runs.dedup();
+        assert_eq!(runs.len(), 1, "one run, drawn once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_pools_race_and_one_wins_each_rotation() {
+    let url = schema_url().await;
+    let one = PostgresStore::connect(&url).await.expect("it starts");
+    let two = PostgresStore::new(pool(&url).await);
+    let (start, key) = (now(), open(&one, now()).await);
+    for generation in 0..20 {
+        let mut racers = JoinSet::new();
+        for racer in 0..16 {
+            let store = if racer % 2 == 0 { one.clone() } else { two.clone() };
+            let (key, later) = (key.clone(), start + Duration::from_secs(60));
+            let advance = Advance { from: generation, confirmed_by: later, at: later };
+            racers.spawn(async move { store.advance(&key, &advance).await.expect("the server answers") });
+        }
+        let answers = racers.join_all().await;
+        assert_eq!(answers.iter().filter(|answer| answer.applied).count(), 1);
+        for answer in answers {
+            let family = answer.record.expect("it is there").family;
+            assert_eq!((family.generation, family.confirmed_at), (generation + 1, None));
+        }
+        two.confirm(&key, generation + 1, start).await.expect("the server answers");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn racing_is_right_at_every_isolation_level() {
+    for level in ["repeatable read", "serializable"] {
+        // In a URL, within an option: a blank is escaped twice.
+        let option = format!("%20-cdefault_transaction_isolation%3D{}", level.replace(' ', "%5C%20"));
+        let url = schema_url().await + &option;
+        let set: String = sqlx::query_scalar("SHOW default_transaction_isolation")
+            .fetch_one(&pool(&url).await)
+            .await
+            .expect("the server answers");
+        assert_eq!(set, level);
+        let store = PostgresStore::connect(&url).await.expect("it starts");
+        let (start, key) = (now(), open(&store, now()).await);
+        let advance = Advance { from: 0, confirmed_by: start, at: start };
+        let mut racers = JoinSet::new();
+        for _ in 0..4 {
+            let (store, key) = (store.clone(), key.clone());
+            racers.spawn(async move { store.advance(&key, &advance).await });
+        }
+        let answers = racers.join_all().await;
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.expect("tried again")).collect();
+        assert_eq!(answers.iter().filter(|answer| answer.applied).count(), 1, "{level}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_long_transaction_of_somebody_else_holds_no_event_up() {
+    let url = schema_url().await;
+    let store = PostgresStore::connect(&url).await.expect("it starts");
+    let others = pool(&url).await;
+    let mut long = others.acquire().await.expect("a connection");
+    long.execute("BEGIN; CREATE TABLE busy (x int); INSERT INTO busy VALUES (1)").await.expect("it began");
+    let key = open(&store, now()).await;
+    store.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is ended");
+    wait_for(&store, FeedFrom::Since(now() - DAY), &FeedEvent::Revoked(key)).await;
+    long.execute("ROLLBACK").await.expect("it ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reader_that_was_cut_off_resumes_without_a_gap() {
+    let url = schema_url().await;
+    let store = PostgresStore::connect(&url).await.expect("it starts");
+    let first = open(&store, now()).await;
+    store.revoke(&Revoke::Session(first.clone()), now()).await.expect("it is ended");
+    let place = wait_for(&store, FeedFrom::Since(now() - DAY), &FeedEvent::Revoked(first.clone())).await;
+    // Two batches' worth, while the reader is away.
+    let mut missed = Vec::new();
+    for _ in 0..15 {
+        let name = subject(now().as_millis());
+        for _ in 0..100 {
+            store.create(&name, &record(now()), None).await.expect("it is created");
+        }
+        let all = Revoke::Subject { subject: name.clone(), before: None, except: None };
+        missed.extend(store.revoke(&all, now()).await.expect("they are ended"));
+    }
+    let later = PostgresStore::connect(&url).await.expect("it starts again");
+    let (mut from, mut seen) = (FeedFrom::After(place), Vec::new());
+    while seen.len() < missed.len() {
+        let batch = later.feed(&from).await.expect("the feed is read");
+        assert!(!batch.gap);
+        for event in batch.events {
+            match event {
+                FeedEvent::Revoked(key) => seen.push(key.id),
+                other => panic!("{other:?}"),
+            }
+        }
+        from = FeedFrom::After(batch.position);
+    }
+    assert_eq!(seen, missed, "each once, in order");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_database_that_forgot_its_last_events_tells_of_a_gap() {
+    let url = schema_url().await;
+    let store = PostgresStore::connect(&url).await.expect("it starts");
+    let at = now();
+    store.mark_stale(&StaleScope::Subject(subject("a")), at).await.expect("it is marked");
+    let event = FeedEvent::SubjectStale(subject("a"), at);
+    let place = wait_for(&store, FeedFrom::Since(at), &event).await;
+    // As a replica that was behind would have it: the last row is another, under the same number.
+    let admin = pool(&url).await;
+    admin.execute("UPDATE sliding_sessions_feed SET mark = mark + 1").await.expect("it is changed");
+    let batch = store.feed(&FeedFrom::After(place)).await.expect("the feed is read");
+    assert!(batch.gap);
+    assert_eq!(batch.events, [event], "everything there is");
+    let next = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
+    assert!(!next.gap && next.events.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_expired_is_swept_and_old_events_are_pruned() {
+    let store = fresh().await;
+    let long_ago = now() - 3 * DAY;
+    for _ in 0..1100 {
+        open(&store, long_ago).await;
+    }
+    let (kept, ended) = (open(&store, now()).await, open(&store, long_ago).await);
+    store.revoke(&Revoke::Session(ended.clone()), long_ago).await.expect("it is ended");
+    let batch = loop {
+        // The instance's clock is ahead by years; the server's is not. A sweep that runs already,
+        // since sessions were created, may have rows that this one leaves to it.
+        store.sweep(now() + 1000 * DAY).await.expect("it is swept");
+        let gone = store.get(&ended).await.expect("it is read").record.is_none();
+        let batch = store.feed(&FeedFrom::Since(long_ago)).await.expect("the feed is read");
+        if gone && batch.gap {
+            break batch;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(batch.events.is_empty(), "what was pruned is a gap");
+    assert!(store.get(&kept).await.expect("it is read").record.is_some());
+    assert_eq!(store.sweep(now()).await.expect("it is swept"), 0);
+    assert!(!store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read").gap);
+    let idle = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
+    assert!(!idle.gap, "but not for one who had read it");
+    let start = FeedPosition("0:0".into());
+    assert!(store.feed(&FeedFrom::After(start)).await.expect("the feed is read").gap);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn calls_that_are_dropped_leave_a_pool_of_one_connection_sound() {
+    let url = schema_url().await;
+    PostgresStore::connect(&url).await.expect("it starts");
+    let options = url.parse().expect("a URL");
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let store = PostgresStore::new(pool);
+    for wait in 0..200 {
+        let call = open(&store, now());
+        let _late = tokio::time::timeout(Duration::from_micros(wait * 20), call).await;
+    }
+    let key = open(&store, now()).await;
+    store.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is ended");
+    let other = PostgresStore::connect(&url).await.expect("it starts");
+    let record = other.get(&key).await.expect("it is read").record.expect("it was committed");
+    assert!(record.family.revoked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_read_only_database_is_read_and_not_written() {
+    let url = schema_url().await;
+    let store = PostgresStore::connect(&url).await.expect("it starts");
+    let key = open(&store, now()).await;
+    let reader = PostgresStore::connect(&format!("{url}%20-cdefault_transaction_read_only%3Don")).await;
+    let reader = reader.expect("migrating what is there only reads");
+    assert!(reader.get(&key).await.expect("it is read").record.is_some());
+    let error = reader.revoke(&Revoke::Session(key.clone()), now()).await.expect_err("it is read-only");
+    let StoreError::Unavailable(cause) = &error else { panic!("{error:?}") };
+    assert!(cause.to_string().contains("read-only"), "{cause}");
+    assert_eq!(store.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is ended"), [key.id]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_cannot_be_kept_is_refused_and_what_cannot_be_read_is_corrupt() {
+    let url = schema_url().await;
+    let store = PostgresStore::connect(&url).await.expect("it starts");
+    let long = Subject { realm: "test".into(), name: "x".repeat(3000).into() };
+    let created = store.create(&long, &record(now()), None).await;
+    assert!(matches!(created, Err(error) if error.to_string().contains("does not support")));
+    let mut odd = record(now());
+    odd.family.generation = u64::MAX;
+    assert!(store.create(&subject("odd"), &odd, None).await.is_err());
+
+    let nul = Subject { realm: "test".into(), name: "a\0b".into() };
+    store.create(&nul, &record(now()), None).await.expect("it is created");
+    assert_eq!(store.list(&nul, now()).await.expect("it is listed").len(), 1);
+
+    let key = open(&store, now()).await;
+    assert!(!store.fast_forward(&key, u64::MAX, now()).await.expect("it is no error").applied);
+    let admin = pool(&url).await;
+    admin.execute("UPDATE sliding_sessions SET claims = '\\xff', origin = 'x'").await.expect("it is changed");
+    let error = store.get(&key).await.expect_err("that is no text");
+    assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
+    assert!(!format!("{error:?}").contains(&key.id.encode()));
+    admin.execute("DROP TABLE sliding_sessions CASCADE").await.expect("it is dropped");
+    let error = store.get(&key).await.expect_err("there is no table");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+}

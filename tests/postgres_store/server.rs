@@ -1,0 +1,81 @@
+//! Stores in schemas of their own, and sessions in them.
+
+use std::{str::FromStr as _, time::Duration};
+
+use tower_sliding_sessions::{
+    Clock as _, SessionId, SystemClock, Timestamp,
+    protocol::Family,
+    store::{
+        PostgresStore, SessionKey, SessionRecord, SessionStore as _, Subject,
+        sqlx::{
+            AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool,
+            postgres::{PgConnectOptions, PgPoolOptions},
+        },
+    },
+};
+
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The server's address.
+pub(crate) fn url() -> String {
+    match std::env::var("TEST_POSTGRES_URL") {
+        Ok(url) => url,
+        Err(_) => panic!("TEST_POSTGRES_URL is not set: tests/run starts a server and sets it"),
+    }
+}
+
+/// The address of an empty schema of its own.
+pub(crate) async fn schema_url() -> String {
+    let schema: String = SessionId::random()
+        .expect("random bytes")
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let schema = format!("t{}", &schema[..20]);
+    let mut connection = PgConnection::connect(&url()).await.expect("the server answers");
+    connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).await.expect("a new schema");
+    format!("{}?options=-csearch_path%3D{schema}", url())
+}
+
+/// A pool on a schema.
+pub(crate) async fn pool(url: &str) -> PgPool {
+    let options = PgConnectOptions::from_str(url).expect("a URL");
+    PgPoolOptions::new().max_connections(8).connect_with(options).await.expect("the server answers")
+}
+
+/// A store in a schema of its own.
+pub(crate) async fn fresh() -> PostgresStore {
+    PostgresStore::connect(&schema_url().await).await.expect("the server answers")
+}
+
+pub(crate) fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "names and numbers alike")]
+pub(crate) fn subject(name: impl ToString) -> Subject {
+    Subject { realm: "test".into(), name: name.to_string().into() }
+}
+
+/// A session that begins at `created` and lasts a day.
+pub(crate) fn record(created: Timestamp) -> SessionRecord {
+    SessionRecord {
+        id: SessionId::random().expect("random bytes"),
+        family: Family::begin(created, DAY, DAY),
+        claims: "null".into(),
+        stale_since: None,
+        methods: Vec::new(),
+        proof: None,
+        origin: None,
+        persistent: false,
+    }
+}
+
+/// Opens a session of a subject of its own.
+pub(crate) async fn open(store: &PostgresStore, created: Timestamp) -> SessionKey {
+    let record = record(created);
+    let subject = subject(format!("user-{}", record.id.encode()));
+    store.create(&subject, &record, None).await.expect("it is created");
+    SessionKey { subject, id: record.id }
+}

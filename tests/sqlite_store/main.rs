@@ -1,0 +1,14 @@
+//! The SQLite store: the conformance suite, and what only a file can do. Needs nothing but Cargo;
+//! the files are in a temporary folder and are deleted.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+
+mod figures;
+mod file;
+mod many;
+mod process;
+mod trouble;
+
+mod suite {
+    tower_sliding_sessions::store_conformance!(super::file::fresh);
+}

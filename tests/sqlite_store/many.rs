@@ -1,0 +1,146 @@
+//! Several pools on one file, readers of its feed that were cut off, and sweeping.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tower_sliding_sessions::{
+    protocol::Advance,
+    store::{FeedEvent, FeedFrom, FeedPosition, Revoke, SessionStore as _, SqliteStore, StaleScope, sqlx},
+};
+
+use crate::file::{DAY, Folder, now, open, record, subject, unique};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eight_instances_open_a_new_file_at_once() {
+    let folder = Folder::new();
+    let mut starting = JoinSet::new();
+    for _ in 0..8 {
+        let file = folder.file();
+        starting.spawn(async move { SqliteStore::open(&file).await });
+    }
+    let mut runs = Vec::new();
+    for store in starting.join_all().await {
+        let store = store.expect("each of them starts");
+        store.migrate().await.expect("again is no error");
+        runs.push(store.run_id().await.expect("there is a run"));
+    }
+    runs.dedup();
+    assert_eq!(runs.len(), 1, "one run, drawn once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_pools_race_and_one_wins_each_rotation() {
+    let folder = Folder::new();
+    let one = SqliteStore::open(&folder.file()).await.expect("it opens");
+    let two = SqliteStore::open(&format!("sqlite:{}", folder.file())).await.expect("it opens");
+    let (start, key) = (now(), open(&one, now()).await);
+    for generation in 0..20 {
+        let mut racers = JoinSet::new();
+        for racer in 0..16 {
+            let store = if racer % 2 == 0 { one.clone() } else { two.clone() };
+            let (key, later) = (key.clone(), start + Duration::from_secs(60));
+            let advance = Advance { from: generation, confirmed_by: later, at: later };
+            racers.spawn(async move { store.advance(&key, &advance).await.expect("the file is there") });
+        }
+        let answers = racers.join_all().await;
+        assert_eq!(answers.iter().filter(|answer| answer.applied).count(), 1);
+        for answer in answers {
+            let family = answer.record.expect("it is there").family;
+            assert_eq!((family.generation, family.confirmed_at), (generation + 1, None));
+        }
+        two.confirm(&key, generation + 1, start).await.expect("the file is there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reader_that_was_cut_off_resumes_without_a_gap() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).await.expect("it opens");
+    let first = open(&store, now()).await;
+    store.revoke(&Revoke::Session(first.clone()), now()).await.expect("it is ended");
+    let read = store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read");
+    assert_eq!(read.events, [FeedEvent::Revoked(first)]);
+    // Two batches' worth, while the reader is away.
+    let mut missed = Vec::new();
+    for _ in 0..15 {
+        let name = subject(unique());
+        for _ in 0..100 {
+            store.create(&name, &record(now()), None).await.expect("it is created");
+        }
+        let all = Revoke::Subject { subject: name, before: None, except: None };
+        missed.extend(store.revoke(&all, now()).await.expect("they are ended"));
+    }
+    drop(store);
+    let later = SqliteStore::open(&folder.file()).await.expect("it opens again");
+    let (mut from, mut seen) = (FeedFrom::After(read.position), Vec::new());
+    while seen.len() < missed.len() {
+        let batch = later.feed(&from).await.expect("the feed is read");
+        assert!(!batch.gap);
+        for event in batch.events {
+            match event {
+                FeedEvent::Revoked(key) => seen.push(key.id),
+                other => panic!("{other:?}"),
+            }
+        }
+        from = FeedFrom::After(batch.position);
+    }
+    assert_eq!(seen, missed, "each once, in order");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_file_that_came_back_from_a_copy_tells_of_a_gap() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).await.expect("it opens");
+    let at = now();
+    store.mark_stale(&StaleScope::Subject(subject("a")), at).await.expect("it is marked");
+    let event = FeedEvent::SubjectStale(subject("a"), at);
+    let read = store.feed(&FeedFrom::Since(at)).await.expect("the feed is read");
+    assert_eq!(read.events, std::slice::from_ref(&event));
+    // The last row is another, under the same number.
+    let admin = sqlx::SqlitePool::connect(&folder.file()).await.expect("it opens");
+    sqlx::raw_sql("UPDATE sliding_sessions_feed SET mark = 1").execute(&admin).await.expect("it is changed");
+    let batch = store.feed(&FeedFrom::After(read.position)).await.expect("the feed is read");
+    assert!(batch.gap);
+    assert_eq!(batch.events, [event], "everything there is");
+    let next = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
+    assert!(!next.gap && next.events.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_expired_is_swept_and_old_events_are_pruned() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).await.expect("it opens");
+    let long_ago = now() - 3 * DAY;
+    for _ in 0..1100 {
+        open(&store, long_ago).await;
+    }
+    let (kept, ended) = (open(&store, now()).await, open(&store, long_ago).await);
+    store.revoke(&Revoke::Session(ended.clone()), long_ago).await.expect("it is ended");
+    store.sweep(now()).await.expect("it is swept");
+    assert!(store.get(&kept).await.expect("it is read").record.is_some());
+    assert!(store.get(&ended).await.expect("it is read").record.is_none());
+    assert_eq!(store.sweep(now()).await.expect("it is swept"), 0);
+
+    let batch = store.feed(&FeedFrom::Since(long_ago)).await.expect("the feed is read");
+    assert!(batch.gap && batch.events.is_empty(), "what was pruned is a gap");
+    assert!(!store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read").gap);
+    let idle = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
+    assert!(!idle.gap, "but not for one who had read it");
+    let start = FeedPosition("0:0".into());
+    assert!(store.feed(&FeedFrom::After(start)).await.expect("the feed is read").gap);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn creating_sessions_sweeps_now_and_then() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).await.expect("it opens");
+    let dead = open(&store, now() - 3 * DAY).await;
+    open(&store, now()).await;
+    for _ in 0..100 {
+        if store.get(&dead).await.expect("it is read").record.is_none() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it was not swept");
+}
