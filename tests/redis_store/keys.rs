@@ -1,1 +1,209 @@
-//! TODO
+//! What it keeps, and for how long; and what that costs on the way.
+
+use std::time::Duration;
+
+use tower_sliding_sessions::{
+    protocol::Advance,
+    store::{
+        Cap, FeedEvent, FeedFrom, Overflow, RedisStore, Revoke, SessionStore as _, StaleScope, Subject,
+        conformance,
+        redis::client::{Client, cmd},
+    },
+};
+
+use super::{
+    HOUR, end, now, open, proxy::Proxy, record, server::Server, store, store_at, subject, unique, url,
+};
+
+async fn ttl(key: &str) -> Duration {
+    let client = Client::open(url()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let ttl: i64 = cmd("PTTL").arg(key).query_async(&mut connection).await.expect("an answer");
+    Duration::from_millis(
+        u64::try_from(ttl).unwrap_or_else(|_| panic!("{key} lives for ever, or not at all")),
+    )
+}
+
+async fn keys(prefix: &str) -> Vec<String> {
+    let client = Client::open(url()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let (mut found, mut cursor) = (Vec::new(), 0_u64);
+    loop {
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{prefix}:*")).arg("COUNT").arg(10_000);
+        let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await.expect("an answer");
+        found.extend(keys);
+        cursor = next;
+        if cursor == 0 {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_key_lives_as_long_as_it_must_and_no_longer() {
+    let prefix = unique();
+    let store = store_at(&url()).await.with_prefix(&prefix);
+    let key = open(&store, &subject()).await;
+    let cap = Some(Cap { limit: 1, overflow: Overflow::EndOldest });
+    store.create(&subject(), &record(now()), cap).await.expect("a session");
+    store.feed(&FeedFrom::Since(now())).await.expect("the feed");
+    for sessions in sessions_of(&prefix).await {
+        let left = ttl(&sessions).await;
+        assert!(left > HOUR && left <= HOUR + Duration::from_secs(300), "until the idle deadline: {left:?}");
+    }
+    end(&store, &key).await;
+    let advance = Advance { from: 0, confirmed_by: now(), at: now() };
+    assert!(!store.advance(&key, &advance).await.expect("an answer").applied);
+    let all = keys(&prefix).await;
+    assert_eq!(all.len(), 4, "two subjects, the run, the feed: {all:?}");
+    let mut longest = Duration::ZERO;
+    for key in &all {
+        let left = ttl(key).await;
+        longest = longest.max(if key.contains('{') { left } else { Duration::ZERO });
+    }
+    assert!(
+        longest > HOUR * 24 - Duration::from_secs(60),
+        "an ended session until its absolute one: {longest:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn in_a_cluster_every_script_stays_in_its_subjects_slot() {
+    // One node that has all slots still refuses what spans two.
+    let server = Server::start(&["--cluster-enabled", "yes"]).await;
+    let () = server.ask("CLUSTER ADDSLOTSRANGE 0 16383").await;
+    while !server.ask::<String>("CLUSTER INFO").await.contains("cluster_state:ok") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let store = store_at(&server.url()).await;
+    conformance::run(async || store.clone()).await;
+
+    let store = store.with_prefix("slots");
+    let subject = Subject { realm: "}{:".into(), name: "{a}:☕".into() };
+    for _ in 0..3 {
+        open(&store, &subject).await;
+    }
+    let keys: Vec<String> = server.ask("KEYS slots:{*").await;
+    let [key] = keys.as_slice() else { panic!("a subject has one key, not {keys:?}") };
+    let tag = key.split(['{', '}']).nth(1).expect("a tag");
+    let slot: u64 = server.ask(&format!("CLUSTER KEYSLOT {key}")).await;
+    assert_eq!(slot, server.ask::<u64>(&format!("CLUSTER KEYSLOT {tag}")).await);
+}
+
+/// The round trips that `work` takes.
+async fn trips<T>(proxy: &Proxy, work: impl Future<Output = T>) -> usize {
+    let before = proxy.trips();
+    work.await;
+    proxy.trips() - before
+}
+
+#[tokio::test]
+async fn a_renewal_is_one_round_trip() {
+    let server = Server::start(&[]).await;
+    let proxy = Proxy::start(server.port).await;
+    let store = store_at(&proxy.url()).await;
+    let subject = subject();
+    // The server learns the scripts.
+    let first = open(&store, &subject).await;
+    let advance = Advance { from: 0, confirmed_by: now(), at: now() };
+    for _ in 0..2 {
+        store.advance(&first, &advance).await.expect("an answer");
+        store.confirm(&first, 1, now()).await.expect("an answer");
+        store.touch(&first, now()).await.expect("an answer");
+        store.fast_forward(&first, 1, now()).await.expect("an answer");
+        store.put_claims(&first, "1", now()).await.expect("an answer");
+    }
+    end(&store, &first).await;
+
+    let new = record(now());
+    let key = tower_sliding_sessions::store::SessionKey { subject: subject.clone(), id: new.id };
+    let expected = [
+        (2, "create", trips(&proxy, store.create(&subject, &new, None)).await),
+        (1, "advance", trips(&proxy, store.advance(&key, &advance)).await),
+        (1, "advance, lost", trips(&proxy, store.advance(&key, &advance)).await),
+        (1, "get", trips(&proxy, store.get(&key)).await),
+        (1, "confirm", trips(&proxy, store.confirm(&key, 1, now())).await),
+        (1, "touch", trips(&proxy, store.touch(&key, now())).await),
+        (1, "fast_forward", trips(&proxy, store.fast_forward(&key, 5, now())).await),
+        (1, "list", trips(&proxy, store.list(&subject, now())).await),
+        (2, "put_claims", trips(&proxy, store.put_claims(&key, "2", now())).await),
+        (
+            1,
+            "mark_stale",
+            trips(&proxy, store.mark_stale(&StaleScope::Subject(subject.clone()), now())).await,
+        ),
+        (2, "revoke", trips(&proxy, store.revoke(&Revoke::Session(key.clone()), now())).await),
+    ];
+    for (expected, what, counted) in expected {
+        println!("{what}: {counted} round trips");
+        assert_eq!(counted, expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_who_falls_behind_is_told_of_the_gap() {
+    let server = Server::start(&[]).await;
+    let store = store_at(&server.url()).await;
+    let key = open(&store, &subject()).await;
+    end(&store, &key).await;
+    let here = store.feed(&FeedFrom::Since(now())).await.expect("the feed");
+    assert!(!here.gap && here.events == [FeedEvent::Revoked(key)]);
+    for _ in 0..3 {
+        end(&store, &open(&store, &subject()).await).await;
+    }
+    let _: i64 = server.ask("XTRIM tss:feed MAXLEN 1").await;
+    let batch = store.feed(&FeedFrom::After(here.position)).await.expect("the feed");
+    assert!(batch.gap && batch.events.len() == 1, "{batch:?}");
+    assert!(store.feed(&FeedFrom::Since(now() - HOUR)).await.expect("the feed").gap, "its start is gone");
+    let end_of_it = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed");
+    assert!(!end_of_it.gap && end_of_it.events.is_empty());
+    // And one whose whole feed is gone, even if there is another by then.
+    for replaced in [false, true] {
+        let here = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
+        let _: i64 = server.ask("DEL tss:feed").await;
+        if replaced {
+            end(&store, &open(&store, &subject()).await).await;
+        }
+        assert!(store.feed(&FeedFrom::After(here)).await.expect("the feed").gap);
+        end(&store, &open(&store, &subject()).await).await;
+    }
+}
+
+#[tokio::test]
+async fn ending_a_session_again_tells_everybody_again() {
+    let store: RedisStore = store().await;
+    let (subject, from) = (subject(), store.feed(&FeedFrom::Since(now())).await.expect("the feed").position);
+    let key = open(&store, &subject).await;
+    end(&store, &key).await;
+    for what in [Revoke::Session(key.clone()), Revoke::Subject { subject, before: None, except: None }] {
+        assert!(store.revoke(&what, now()).await.expect("an answer").is_empty(), "it had ended");
+    }
+    let batch = store.feed(&FeedFrom::After(from)).await.expect("the feed");
+    assert_eq!(batch.events, vec![FeedEvent::Revoked(key); 3]);
+}
+
+#[tokio::test]
+async fn a_subject_with_many_expired_sessions_is_swept() {
+    let prefix = unique();
+    let store = store_at(&url()).await.with_prefix(&prefix);
+    let (subject, past) = (subject(), now() - HOUR * 3);
+    let kept = open(&store, &subject).await;
+    for _ in 0..100 {
+        store.create(&subject, &record(past), None).await.expect("a session");
+    }
+    for _ in 0..40 {
+        open(&store, &subject).await;
+    }
+    let client = Client::open(url()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let [key] = sessions_of(&prefix).await.try_into().unwrap_or_else(|keys| panic!("{keys:?}"));
+    let left: usize = cmd("HLEN").arg(key).query_async(&mut connection).await.expect("an answer");
+    assert!(left < 100, "{left} records are left");
+    assert!(store.get(&kept).await.expect("an answer").record.is_some());
+    assert_eq!(store.list(&subject, now()).await.expect("an answer").len(), 41);
+}
+
+async fn sessions_of(prefix: &str) -> Vec<String> {
+    keys(prefix).await.into_iter().filter(|key| key.contains('{')).collect()
+}

@@ -1,1 +1,220 @@
-//! TODO
+//! The server away: not there, silent, killed, restarted. The same store recovers each time.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tower_sliding_sessions::{
+    protocol::Advance,
+    store::{
+        FeedEvent, FeedFrom, FeedPosition, RedisStore, SessionKey, SessionStore as _, StoreError,
+        redis::client::Client,
+    },
+};
+
+use super::{
+    end, now, open,
+    proxy::Proxy,
+    server::{Server, free_port},
+    store_at, subject,
+};
+
+/// How long a store may take to say that it got no answer.
+const SOON: Duration = Duration::from_secs(3);
+
+fn assert_unavailable<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+}
+
+/// Asks until there is an answer.
+async fn recovers(store: &RedisStore, key: &SessionKey) {
+    for _ in 0..40 {
+        // As impatient as the engine: the store must see for itself that the line is dead.
+        if let Ok(Ok(snapshot)) = timeout(Duration::from_millis(500), store.get(key)).await {
+            assert!(snapshot.record.is_some(), "the session is there");
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the store does not recover");
+}
+
+async fn position(store: &RedisStore) -> FeedPosition {
+    let batch = store.feed(&FeedFrom::Since(now())).await.expect("the feed");
+    batch.position
+}
+
+/// Follows the feed until there is this event. Answers with whether there was a gap.
+async fn follow(store: &RedisStore, from: FeedPosition, wanted: &FeedEvent) -> bool {
+    let (mut from, mut gap) = (from, false);
+    for _ in 0..100 {
+        match timeout(SOON, store.feed(&FeedFrom::After(from.clone()))).await {
+            Ok(Ok(batch)) => {
+                gap |= batch.gap;
+                from = batch.position;
+                if batch.events.contains(wanted) {
+                    return gap;
+                }
+            }
+            Ok(Err(StoreError::Unavailable(_))) | Err(_) => sleep(Duration::from_millis(50)).await,
+            Ok(Err(error)) => panic!("{error:?}"),
+        }
+    }
+    panic!("{wanted:?} is not in the feed");
+}
+
+#[tokio::test]
+async fn nobody_there_is_unavailable_until_somebody_is() {
+    let mut server = Server::start(&["--appendonly", "yes"]).await;
+    let key = open(&store_at(&server.url()).await, &subject()).await;
+    server.kill();
+    let store = RedisStore::new(Client::open(server.url()).expect("a URL"));
+    assert_unavailable(&timeout(SOON, store.get(&key)).await.expect("an answer"));
+    assert_unavailable(&timeout(SOON, store.feed(&FeedFrom::Since(now()))).await.expect("an answer"));
+    assert_unavailable(&RedisStore::connect(&format!("redis://127.0.0.1:{}/", free_port())).await);
+    server.restart().await;
+    recovers(&store, &key).await;
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
+    let server = Server::start(&[]).await;
+    let store = store_at(&server.url()).await;
+    let (subject, here) = (subject(), position(&store).await);
+    let key = open(&store, &subject).await;
+    server.freeze();
+    let advance = Advance { from: 0, confirmed_by: now(), at: now() };
+    assert_unavailable(&timeout(SOON, store.advance(&key, &advance)).await.expect("an answer"));
+    assert_unavailable(&timeout(SOON, store.feed(&FeedFrom::After(here.clone()))).await.expect("an answer"));
+    server.thaw();
+    recovers(&store, &key).await;
+    end(&store, &key).await;
+    assert!(!follow(&store, here, &FeedEvent::Revoked(key)).await, "nothing was lost");
+}
+
+#[tokio::test]
+async fn a_line_that_swallows_everything_is_left_for_another() {
+    let server = Server::start(&[]).await;
+    let proxy = Proxy::start(server.port).await;
+    let store = store_at(&proxy.url()).await;
+    let key = open(&store, &subject()).await;
+    let here = position(&store).await;
+    for _ in 0..2 {
+        proxy.swallow();
+        recovers(&store, &key).await;
+    }
+    end(&store, &key).await;
+    assert!(!follow(&store, here, &FeedEvent::Revoked(key)).await, "nothing was lost");
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_are_made_again_within_the_same_call() {
+    let server = Server::start(&[]).await;
+    let store = store_at(&server.url()).await;
+    let (key, here) = (open(&store, &subject()).await, position(&store).await);
+    for _ in 0..3 {
+        let _: i64 = server.ask("CLIENT KILL TYPE normal SKIPME yes").await;
+        assert!(store.get(&key).await.expect("an answer").record.is_some());
+    }
+    // While a reader waits, too.
+    let reading = tokio::spawn({
+        let (store, event) = (store.clone(), FeedEvent::Revoked(key.clone()));
+        async move { follow(&store, here, &event).await }
+    });
+    sleep(Duration::from_millis(200)).await;
+    let _: i64 = server.ask("CLIENT KILL TYPE normal SKIPME yes").await;
+    end(&store, &key).await;
+    assert!(!reading.await.expect("it reads"), "a feed that was cut resumes without a gap");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_outlives_a_server_that_is_killed() {
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let store = store_at(&server.url()).await;
+    let here = position(&store).await;
+    // Kills it in the middle of whatever goes on.
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let store = store.clone();
+        writers.spawn(async move {
+            let (mut opened, mut ended) = (Vec::new(), Vec::new());
+            loop {
+                let subject = subject();
+                let record = super::record(now());
+                if store.create(&subject, &record, None).await.is_err() {
+                    return (opened, ended);
+                }
+                let key = SessionKey { subject, id: record.id };
+                if opened.len() % 2 == 0 {
+                    opened.push(key);
+                    continue;
+                }
+                opened.push(key.clone());
+                let what = tower_sliding_sessions::store::Revoke::Session(key.clone());
+                if store.revoke(&what, now()).await.is_err() {
+                    // It may or may not have happened.
+                    opened.pop();
+                    return (opened, ended);
+                }
+                ended.push(key);
+            }
+        });
+    }
+    sleep(Duration::from_millis(500)).await;
+    server.kill();
+    let written = writers.join_all().await;
+    server.restart().await;
+    let (mut sessions, mut last) = (0, None);
+    for (opened, ended) in written {
+        for key in opened {
+            let record = store.get(&key).await.expect("it recovers").record.expect("the session is there");
+            assert_eq!(record.family.revoked, ended.contains(&key));
+            sessions += 1;
+        }
+        last = ended.last().cloned().or(last);
+    }
+    assert!(sessions > 20, "only {sessions} were written");
+    let last = last.expect("some were ended");
+    assert!(follow(&store, here, &FeedEvent::Revoked(last)).await, "after a restart, nobody knows: a gap");
+}
+
+#[tokio::test]
+async fn scripts_that_the_server_forgot_are_sent_again() {
+    let server = Server::start(&[]).await;
+    let store = store_at(&server.url()).await;
+    let subject = subject();
+    let key = open(&store, &subject).await;
+    let () = server.ask("SCRIPT FLUSH").await;
+    let advance = Advance { from: 0, confirmed_by: now(), at: now() };
+    assert!(store.advance(&key, &advance).await.expect("an answer").applied);
+    let () = server.ask("SCRIPT FLUSH").await;
+    end(&store, &key).await;
+    let () = server.ask("SCRIPT FLUSH").await;
+    open(&store, &subject).await;
+}
+
+#[tokio::test]
+async fn losing_everything_ends_every_session_safely() {
+    let server = Server::start(&[]).await;
+    let store = store_at(&server.url()).await;
+    let (key, run) = (open(&store, &subject()).await, store.run_id().await.expect("a run"));
+    let () = server.ask("DEL tss:run").await;
+    let snapshot = store.get(&key).await.expect("an answer");
+    assert!(snapshot.record.is_none() && snapshot.run != run, "another run, without its sessions");
+    let here = position(&store).await;
+    let () = server.ask("FLUSHALL").await;
+    let batch = store.feed(&FeedFrom::After(here)).await.expect("the feed");
+    assert_ne!(batch.run, snapshot.run);
+    assert_eq!(store.run_id().await.expect("a run"), batch.run);
+}
+
+#[tokio::test]
+async fn a_full_server_takes_no_sessions_and_keeps_those_it_has() {
+    let server = Server::start(&["--maxmemory-policy", "noeviction"]).await;
+    let store = store_at(&server.url()).await;
+    let key = open(&store, &subject()).await;
+    let () = server.ask("CONFIG SET maxmemory 1").await;
+    let created = store.create(&subject(), &super::record(now()), None).await;
+    let full = matches!(created, Err(tower_sliding_sessions::store::CreateError::Store(StoreError::Full)));
+    assert!(full, "{created:?}");
+    assert!(store.get(&key).await.expect("an answer").record.is_some());
+}

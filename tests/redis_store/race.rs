@@ -1,1 +1,90 @@
-//! TODO
+//! Several connections, and several processes, racing on one session.
+
+use std::process::{Command, Stdio};
+
+use tower_sliding_sessions::{
+    SessionId, Timestamp,
+    protocol::Advance,
+    store::{RedisStore, SessionKey, SessionStore as _, Subject},
+};
+
+use super::{end, now, open, store_at, subject, unique, url};
+
+/// Rotates a session as often as it can, against everybody else. Answers with which rotations it
+/// won.
+async fn rotate(store: &RedisStore, key: &SessionKey, until: u64) -> Vec<u64> {
+    let (mut known, mut won) = (0, Vec::new());
+    while known < until {
+        let advance = Advance { from: known, confirmed_by: Timestamp::from_secs(1 << 40), at: now() };
+        let snapshot = store.advance(key, &advance).await.expect("an answer");
+        if snapshot.applied {
+            won.push(known);
+        }
+        let Some(record) = snapshot.record.filter(|record| !record.family.revoked) else { break };
+        known = record.family.generation;
+        store.confirm(key, known, now()).await.expect("an answer");
+    }
+    won
+}
+
+fn assert_each_won_once(mut won: Vec<u64>, until: u64) {
+    won.sort_unstable();
+    assert_eq!(won, (0..until).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn rotations_racing_over_many_connections_are_each_won_once() {
+    let prefix = unique();
+    let key = open(&store_at(&url()).await.with_prefix(&prefix), &subject()).await;
+    let mut racing = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let store = store_at(&url()).await.with_prefix(&prefix);
+        let key = key.clone();
+        racing.spawn(async move { rotate(&store, &key, 100).await });
+    }
+    assert_each_won_once(racing.join_all().await.concat(), 100);
+}
+
+const WORKER: &str = "TEST_REDIS_WORKER";
+
+/// What one of several processes does: see `rotations_racing_in_several_processes_are_each_won_once`.
+#[tokio::test]
+async fn worker() {
+    let Ok(job) = std::env::var(WORKER) else { return };
+    let mut words = job.split(' ');
+    let mut next = || words.next().expect("a job");
+    let store = store_at(&url()).await.with_prefix(next());
+    let subject = Subject { realm: "test".into(), name: next().into() };
+    let id: SessionId = next().parse().expect("an id");
+    for won in rotate(&store, &SessionKey { subject, id }, 200).await {
+        println!("\nwon {won}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotations_racing_in_several_processes_are_each_won_once() {
+    let prefix = unique();
+    let store = store_at(&url()).await.with_prefix(&prefix);
+    let key = open(&store, &subject()).await;
+    let job = format!("{prefix} {} {}", key.subject.name, key.id.encode());
+    let workers: Vec<_> = (0..4)
+        .map(|_| {
+            Command::new(std::env::current_exe().expect("this program"))
+                .args(["race::worker", "--exact", "--nocapture"])
+                .env(WORKER, &job)
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("a process")
+        })
+        .collect();
+    let mut won = Vec::new();
+    for worker in workers {
+        let output = worker.wait_with_output().expect("it ends");
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).expect("text");
+        won.extend(text.lines().filter_map(|line| line.strip_prefix("won ")?.parse::<u64>().ok()));
+    }
+    assert_each_won_once(won, 200);
+    end(&store, &key).await;
+    assert!(rotate(&store, &key, 300).await.is_empty(), "what has ended stays so");
+}

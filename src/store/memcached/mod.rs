@@ -21,7 +21,8 @@
 //! It forgets, too: a restart loses everything, and when memory runs out, what was not used for
 //! longest goes. What is gone is unknown, and an unknown session is refused: at worst, somebody
 //! signs in again. An ended session that is evicted is unknown as well, never live. Give it memory
-//! for all sessions, about a kilobyte for each with little claims.
+//! for all sessions: an item takes about 430 bytes without claims (measured over 10,000), and
+//! Memcached rounds up.
 //!
 //! # What it keeps
 //! One item for each session, under `tss:` and a hash of realm, subject and session, until its idle

@@ -63,15 +63,14 @@ impl Link {
         Ok((slot.turn, manager))
     }
 
-    /// Sends the commands in one go and waits for all the answers: one round trip. If the
-    /// connection turns out to have been closed, sends them once more over another.
+    /// Sends the commands in one go and waits for all the answers: one round trip. If there turns
+    /// out to be no connection (any more), sends them once more over another: the manager remembers
+    /// how its last attempt to connect went, and the server may be back since.
     ///
     /// They may then have been carried out twice.
     pub(super) async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisError> {
         match self.query_once(pipeline).await {
-            Err(error) if error.is_connection_dropped() && !error.is_connection_refusal() => {
-                self.query_once(pipeline).await
-            }
+            Err(error) if error.is_connection_dropped() => self.query_once(pipeline).await,
             answer => answer,
         }
     }

@@ -1,0 +1,64 @@
+//! What it cannot do, and what an application makes of that.
+
+use std::convert::Infallible;
+
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_sliding_sessions::{
+    Keyring, Session, Sessions,
+    store::{
+        Cap, Capabilities, CreateError, MemcachedStore, Overflow, Revoke, SessionKey, SessionStore as _,
+        StoreError,
+    },
+};
+
+use super::{address, now, record, store, subject, unique};
+
+#[tokio::test]
+async fn what_it_cannot_do_it_says() {
+    let (store, subject) = (store().await, subject());
+    assert_eq!(store.capabilities(), Capabilities::NONE);
+    let all = Revoke::Subject { subject: subject.clone(), before: None, except: None };
+    assert!(matches!(store.revoke(&all, now()).await, Err(StoreError::Unsupported(_))));
+    assert!(matches!(store.list(&subject, now()).await, Err(StoreError::Unsupported(_))));
+    let cap = Cap { limit: 3, overflow: Overflow::Refuse };
+    let created = store.create(&subject, &record(now()), Some(cap)).await;
+    assert!(matches!(created, Err(CreateError::Store(StoreError::Unsupported(_)))));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let store = MemcachedStore::new("127.0.0.1:1");
+    let key = SessionKey { subject: subject(), id: record(now()).id };
+    assert!(matches!(store.get(&key).await, Err(StoreError::Unavailable(_))));
+}
+
+/// A session needs this store on every request: what ended is refused at once, everywhere.
+#[tokio::test]
+async fn every_request_asks_it_so_an_end_counts_on_all_instances_at_once() {
+    let (prefix, keys) = (unique(), Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"));
+    let instance = || {
+        let store = MemcachedStore::new(&address()).with_prefix(&prefix);
+        let sessions = Sessions::<()>::builder(keys.clone()).store(store).build().expect("within the proof");
+        let app = service_fn(|request: Request<Full<Bytes>>| async move {
+            assert!(Session::<()>::of(&request).is_some());
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+        (sessions.layer().layer(app), sessions)
+    };
+    let ((one, sessions), (other, _)) = (instance(), instance());
+    let cookie = sessions.cookie_of("ann", ()).await.expect("a session");
+    let request = || Request::get("/").header("cookie", &cookie).body(Full::default()).expect("a request");
+    for app in [&one, &other] {
+        let answer = app.clone().oneshot(request()).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.headers().contains_key("set-cookie"), "asking is not renewing");
+    }
+    let bye = sessions.visitor(&request()).expect("not from elsewhere").sign_out().await;
+    assert!(bye.is_ok());
+    for app in [one, other] {
+        assert_eq!(app.oneshot(request()).await.expect("an answer").status(), 401);
+    }
+}

@@ -1,0 +1,88 @@
+//! The server away: not there, silent, killed, forgetful.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tower_sliding_sessions::{
+    protocol::Advance,
+    store::{CreateError, MemcachedStore, Revoke, SessionKey, SessionStore as _, StoreError},
+};
+
+use super::{now, open, record, server::Server};
+
+/// How long a store may take to say that it got no answer.
+const SOON: Duration = Duration::from_secs(4);
+
+fn assert_unavailable<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+}
+
+/// Asks until there is an answer. Answers with whether the session is there.
+async fn recovers(store: &MemcachedStore, key: &SessionKey) -> bool {
+    for _ in 0..40 {
+        if let Ok(Ok(snapshot)) = timeout(Duration::from_millis(500), store.get(key)).await {
+            return snapshot.record.is_some();
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the store does not recover");
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_forgets_and_never_revives() {
+    let mut server = Server::start(&[]).await;
+    let store = MemcachedStore::new(&server.address());
+    let (key, ended) = (open(&store).await, open(&store).await);
+    let run = store.run_id().await.expect("a run");
+    store.revoke(&Revoke::Session(ended.clone()), now()).await.expect("an answer");
+    server.kill();
+    assert_unavailable(&timeout(SOON, store.get(&key)).await.expect("an answer"));
+    server.restart().await;
+    assert!(!recovers(&store, &key).await, "what it forgot is unknown");
+    let snapshot = store.get(&ended).await.expect("an answer");
+    assert!(snapshot.record.is_none(), "ended and forgotten is unknown, never live");
+    assert_ne!(snapshot.run, run, "a new run");
+    assert!(recovers(&store, &open(&store).await).await);
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
+    let server = Server::start(&[]).await;
+    let store = MemcachedStore::new(&server.address());
+    let key = open(&store).await;
+    server.freeze();
+    let advance = Advance { from: 0, confirmed_by: now(), at: now() };
+    assert_unavailable(&timeout(SOON, store.advance(&key, &advance)).await.expect("an answer"));
+    server.thaw();
+    assert!(recovers(&store, &key).await);
+    assert!(store.advance(&key, &advance).await.expect("an answer").applied);
+}
+
+#[tokio::test]
+async fn a_lost_run_ends_every_session_safely() {
+    let server = Server::start(&[]).await;
+    let store = MemcachedStore::new(&server.address());
+    let (key, run) = (open(&store).await, store.run_id().await.expect("a run"));
+    assert_eq!(server.ask("delete tss:run").await, "DELETED\r\n");
+    let snapshot = store.get(&key).await.expect("an answer");
+    assert!(snapshot.record.is_none() && snapshot.run != run);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_room_sessions_are_refused_or_forgotten_and_never_wrong() {
+    // -M: an error instead of forgetting.
+    let server = Server::start(&["-m", "8", "-M"]).await;
+    let store = MemcachedStore::new(&server.address());
+    let first = open(&store).await;
+    let mut outcome = Ok(());
+    for _ in 0..20_000 {
+        let mut record = record(now());
+        record.claims = format!("\"{}\"", "x".repeat(3000)).into();
+        outcome = store.create(&first.subject, &record, None).await.map(drop);
+        if outcome.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(outcome, Err(CreateError::Store(StoreError::Full))), "{outcome:?}");
+    assert!(recovers(&store, &first).await);
+}

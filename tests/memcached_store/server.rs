@@ -1,0 +1,134 @@
+//! Servers that a test may stop, and a relay that counts.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// A Memcached server, gone when this is.
+pub(crate) struct Server {
+    child: Child,
+    port: u16,
+    options: Vec<String>,
+}
+
+impl Server {
+    pub(crate) async fn start(options: &[&str]) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let port = socket.expect("a free port").port();
+        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
+        let server = Self { child: spawn(port, &options), port, options };
+        server.ready().await;
+        server
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    async fn ready(&self) {
+        for _ in 0..200 {
+            if TcpStream::connect(self.address()).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("memcached does not answer");
+    }
+
+    /// What it answers to a line.
+    pub(crate) async fn ask(&self, line: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).await.expect("a connection");
+        stream.write_all(format!("{line}\r\nquit\r\n").as_bytes()).await.expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it has ended");
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(self.port, &self.options);
+        self.ready().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(port: u16, options: &[String]) -> Child {
+    // As root, it wants to be told whom to run as.
+    Command::new("memcached")
+        .args(["-l", "127.0.0.1", "-u", "nobody", "-p", &port.to_string()])
+        .args(options)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("memcached is installed (tests/servers/memcached)")
+}
+
+/// A relay to a server that counts how often something is sent after an answer.
+pub(crate) async fn counting(address: String) -> (String, Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let here = listener.local_addr().expect("an address").to_string();
+    let trips = Arc::new(AtomicUsize::new(0));
+    let counted = trips.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&address).await.expect("a server");
+            tokio::spawn(relay(client, server, trips.clone()));
+        }
+    });
+    (here, counted)
+}
+
+async fn relay(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsize>) {
+    let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    let mut waiting = false;
+    loop {
+        let (read, to_server) = tokio::select! {
+            read = client.read(&mut asked) => (read, true),
+            read = server.read(&mut answered) => (read, false),
+        };
+        let Ok(read @ 1..) = read else { return };
+        let written = if to_server {
+            trips.fetch_add(usize::from(!std::mem::replace(&mut waiting, true)), Ordering::SeqCst);
+            server.write_all(&asked[..read]).await
+        } else {
+            waiting = false;
+            client.write_all(&answered[..read]).await
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}

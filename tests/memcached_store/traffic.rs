@@ -1,0 +1,106 @@
+//! What the operations cost on the way, and what they keep.
+#![expect(clippy::disallowed_methods, reason = "the time that something takes")]
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use tower_sliding_sessions::{
+    Timestamp,
+    protocol::Advance,
+    store::{MemcachedStore, Revoke, SessionKey, SessionStore as _, StaleScope},
+};
+
+use super::{
+    address, now, open, record,
+    server::{Server, counting},
+    store, unique,
+};
+
+/// The round trips that `work` takes.
+async fn trips<T>(trips: &AtomicUsize, work: impl Future<Output = T>) -> usize {
+    let before = trips.load(Ordering::SeqCst);
+    work.await;
+    trips.load(Ordering::SeqCst) - before
+}
+
+#[tokio::test]
+async fn a_renewal_is_two_round_trips_and_a_question_one() {
+    let (address, counter) = counting(address()).await;
+    let store = MemcachedStore::new(&address).with_prefix(&unique());
+    let first = open(&store).await;
+    let new = record(now());
+    let key = SessionKey { subject: first.subject.clone(), id: new.id };
+    let advance = Advance { from: 0, confirmed_by: now(), at: now() };
+    let expected = [
+        (2, "create", trips(&counter, store.create(&first.subject, &new, None)).await),
+        (1, "get", trips(&counter, store.get(&key)).await),
+        (2, "advance", trips(&counter, store.advance(&key, &advance)).await),
+        (1, "advance, lost", trips(&counter, store.advance(&key, &advance)).await),
+        (2, "confirm", trips(&counter, store.confirm(&key, 1, now())).await),
+        (2, "fast_forward", trips(&counter, store.fast_forward(&key, 5, now())).await),
+        (2, "put_claims", trips(&counter, store.put_claims(&key, "2", now())).await),
+        (
+            2,
+            "mark_stale",
+            trips(
+                &counter,
+                store.mark_stale(&StaleScope::Session(key.clone()), now() + Duration::from_secs(1)),
+            )
+            .await,
+        ),
+        (2, "revoke", trips(&counter, store.revoke(&Revoke::Session(key.clone()), now())).await),
+    ];
+    for (expected, what, counted) in expected {
+        println!("{what}: {counted} round trips");
+        assert_eq!(counted, expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn callers_that_stop_waiting_leave_no_answers_behind() {
+    let store = store().await;
+    let keys = [open(&store).await, open(&store).await];
+    for round in 0..200 {
+        let cut = tokio::time::timeout(Duration::from_micros(round * 5), store.get(&keys[0])).await;
+        drop(cut);
+        let record = store.get(&keys[1]).await.expect("an answer").record.expect("the session is there");
+        assert_eq!(record.id, keys[1].id);
+    }
+}
+
+#[tokio::test]
+async fn figures() {
+    const SESSIONS: usize = 10_000;
+    let server = Server::start(&[]).await;
+    let store = MemcachedStore::new(&server.address());
+    for _ in 0..SESSIONS {
+        open(&store).await;
+    }
+    let stats = server.ask("stats").await;
+    let bytes = stats.lines().find_map(|line| line.strip_prefix("STAT bytes ")).expect("a figure");
+    let each = bytes.trim().parse::<usize>().expect("a number") / SESSIONS;
+    println!("{each} bytes for each live session");
+    assert!(each < 700);
+    for in_flight in [1, 32] {
+        let started = Instant::now();
+        let mut rotating = tokio::task::JoinSet::new();
+        for _ in 0..in_flight {
+            let (store, key) = (store.clone(), open(&store).await);
+            rotating.spawn(async move {
+                let (mut rotated, always) = (0, Timestamp::from_secs(1 << 40));
+                while started.elapsed() < Duration::from_secs(1) {
+                    let at = now();
+                    let advance = Advance { from: rotated, confirmed_by: always, at };
+                    assert!(store.advance(&key, &advance).await.expect("an answer").applied);
+                    store.confirm(&key, rotated + 1, at).await.expect("an answer");
+                    rotated += 1;
+                }
+                rotated
+            });
+        }
+        let rotated: u64 = rotating.join_all().await.into_iter().sum();
+        println!("{} changes in a second with {in_flight} in flight", rotated * 2);
+    }
+}
