@@ -21,7 +21,7 @@ const GENERATIONS: u64 = 60;
 /// Starts `worker`, which is one of the ignored tests below.
 fn start(worker: &str, file: &str, session: &str) -> Child {
     Command::new(std::env::current_exe().expect("this program"))
-        .args(["--ignored", "--exact", "--nocapture", worker])
+        .args(["--exact", "--nocapture", worker])
         .env(FILE, file)
         .env(SESSION, session)
         .stdout(Stdio::piped())
@@ -40,8 +40,11 @@ fn given(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a worker of the test below"]
+/// A worker of the test below, which starts it as a process; by itself it has nothing to do.
 async fn rotator() {
+    if std::env::var_os(FILE).is_none() {
+        return;
+    }
     let store = SqliteStore::open(&given(FILE)).await.expect("it opens");
     let key = SessionKey { subject: subject("racer"), id: given(SESSION).parse().expect("an id") };
     let (at, mut known) = (now(), 0);
@@ -79,8 +82,11 @@ async fn processes_race_and_one_wins_each_rotation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a worker of the test below"]
+/// A worker of the test below, which starts it as a process; by itself it has nothing to do.
 async fn creator() {
+    if std::env::var_os(FILE).is_none() {
+        return;
+    }
     let store = SqliteStore::open(&given(FILE)).await.expect("it opens");
     loop {
         let record = record(now());
