@@ -18,7 +18,7 @@ const SESSION: &str = "SQLITE_STORE_SESSION";
 /// How far the session is rotated.
 const GENERATIONS: u64 = 60;
 
-/// Starts `worker`, which is one of the ignored tests below.
+/// Starts `worker`, which is one of those below.
 fn start(worker: &str, file: &str, session: &str) -> Child {
     Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "--nocapture", worker])
