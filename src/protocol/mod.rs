@@ -46,6 +46,7 @@
 //! write cookies to disk within half a minute or so, which is why the default grace is no shorter.
 
 mod assess;
+mod exchange;
 mod family;
 mod policy;
 mod rotate;
@@ -53,6 +54,7 @@ mod settle;
 
 pub use self::{
     assess::{Access, Assessment, Standing, assess},
+    exchange::{Exchange, exchange},
     family::{Advance, Family},
     policy::{Policy, PolicyError, Timing},
     rotate::{Presented, Refusal, Rotation, rotate},
