@@ -1,4 +1,6 @@
-//! The application's claims.
+//! The application's claims, and how they follow the user.
+
+use std::{borrow::Cow, error::Error, fmt, pin::Pin, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -9,3 +11,57 @@ use serde::{Serialize, de::DeserializeOwned};
 pub trait Claims: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Claims for T {}
+
+/// What an application says of a user whose session is about to be renewed: see
+/// [`SessionsBuilder::reload_claims`](crate::SessionsBuilder::reload_claims).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reload<C> {
+    /// The session's claims are right as they are. If they no longer parse, it is refused.
+    Keep,
+    /// The new access token gets these claims. The session's record keeps its own.
+    Replace(C),
+    /// The user may not go on, locked or deleted as they are: the session ends.
+    End {
+        /// Why, in words for [the event](crate::EventKind::EndedByApplication). The caller does not
+        /// learn it.
+        reason: Cow<'static, str>,
+    },
+}
+
+impl<C> Reload<C> {
+    /// The session ends, because of `reason`.
+    pub fn end(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::End { reason: reason.into() }
+    }
+}
+
+type Reloading<C> = Pin<Box<dyn Future<Output = Result<Reload<C>, Box<dyn Error + Send + Sync>>> + Send>>;
+
+type Hook<C> = dyn Fn(Arc<str>, Option<C>) -> Reloading<C> + Send + Sync;
+
+/// The application's hook.
+pub(crate) struct Reloader<C>(Arc<Hook<C>>);
+
+impl<C: 'static> Reloader<C> {
+    pub(crate) fn new<F, E>(hook: impl Fn(Arc<str>, Option<C>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Reload<C>, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Self(Arc::new(move |subject, claims| {
+            let reloaded = hook(subject, claims);
+            Box::pin(async move { reloaded.await.map_err(Into::into) })
+        }))
+    }
+
+    /// Asks the application. `claims` are those of the record, if they still parse.
+    pub(crate) fn reload(&self, subject: Arc<str>, claims: Option<C>) -> Reloading<C> {
+        (self.0)(subject, claims)
+    }
+}
+
+impl<C> fmt::Debug for Reloader<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reloader")
+    }
+}

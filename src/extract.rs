@@ -10,6 +10,7 @@ use crate::{
     claims::Claims,
     middleware::{Rejection, RejectionKind},
     protocol::Refusal,
+    request::RequestHead,
     session::{Session, SetCookies, Slot, Visitor},
     sessions::Sessions,
 };
@@ -47,7 +48,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let sessions = Sessions::<C>::from_ref(state);
-        Ok(Self::new(sessions.engine, &parts.method, &parts.uri, &parts.headers)?)
+        let Parts { method, uri, headers, extensions, .. } = parts;
+        Ok(Self::new(sessions.engine, &RequestHead { method, uri, headers, extensions })?)
     }
 }
 

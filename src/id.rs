@@ -124,6 +124,9 @@ impl fmt::Display for SessionTag {
 pub struct RunId(u64);
 
 impl RunId {
+    /// Any one: all are written with the same length.
+    pub(crate) const SAMPLE: Self = Self(1);
+
     /// Draws a new run ID.
     ///
     /// # Errors

@@ -91,6 +91,7 @@
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
 //! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
 //! | `memcached` | no | `MemcachedStore`: sessions in Memcached, as far as a cache goes |
+//! | `metrics` | no | every event as a counter of the `metrics` facade: `sliding_sessions_events_total`, by `event`, `outcome` and `realm` |
 //! | `test-util` | no | `Sessions::cookie_of`, which signs a test's request in |
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -106,7 +107,9 @@ mod extract;
 mod id;
 pub mod manual;
 mod middleware;
+mod origin;
 pub mod protocol;
+mod request;
 mod revocation;
 mod session;
 mod sessions;
@@ -115,16 +118,18 @@ mod time;
 mod token;
 
 pub use self::{
-    claims::Claims,
+    claims::{Claims, Reload},
     cookie::{CookieError, FormerCookie, SameSite},
     cross_site::OriginError,
-    engine::SignInError,
+    engine::{ChangeError, SignInError},
     event::{Event, EventKind, Renewed, Severity},
     id::{EntropyError, ParseIdError, RunId, SessionId, SessionTag},
     middleware::{
-        ProblemJson, RedirectToLogin, Reject, Rejection, RejectionKind, RequestHead, Require, RequireFuture,
+        ProblemJson, RedirectToLogin, Reject, Rejection, RejectionKind, Require, RequireFuture,
         RequireService, ResponseFuture, SessionLayer, SessionService, safe_next,
     },
+    origin::OriginVerdict,
+    request::RequestHead,
     session::{Session, SessionInfo, SetCookies, SignIn, Visitor},
     sessions::{BuildError, Sessions, SessionsBuilder},
     time::{Clock, ManualClock, SystemClock, Timestamp},

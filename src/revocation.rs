@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::{Notify, futures::Notified};
+
 use crate::{
     id::{RunId, SessionId},
     protocol::Standing,
@@ -37,6 +39,8 @@ pub(crate) struct Revocations {
     distrusted: AtomicU64,
     sessions: Marks<SessionId>,
     subjects: Marks<Arc<str>>,
+    /// Who waits for a session's end, in parts by session: each end wakes few of those who wait.
+    ends: Box<[Notify]>,
 }
 
 /// What is held against a session or a subject.
@@ -59,6 +63,7 @@ impl Revocations {
             distrusted: AtomicU64::new(0),
             sessions: Marks::new(),
             subjects: Marks::new(),
+            ends: (0..PARTS).map(|_| Notify::new()).collect(),
         }
     }
 
@@ -130,6 +135,18 @@ impl Revocations {
         self.sessions.update(key.id, now, now + self.keep, |mark| {
             mark.revoked = Some(key.subject.name.clone());
         });
+        self.ends_of(&key.id).notify_waiters();
+    }
+
+    /// Ready when an end was heard of since it was enabled: of this session, or of another.
+    pub(crate) fn told_of(&self, session: &SessionId) -> Notified<'_> {
+        self.ends_of(session).notified()
+    }
+
+    fn ends_of(&self, session: &SessionId) -> &Notify {
+        // INVARIANT: the index is below the number of parts.
+        #[expect(clippy::indexing_slicing, reason = "see the invariant")]
+        &self.ends[usize::from(session.jitter()) % PARTS]
     }
 
     /// The sessions that are known to have ended, with whom they belonged to.
@@ -163,7 +180,10 @@ impl Revocations {
             return;
         }
         let before = RunId::from_u64(self.run.swap(run.as_u64(), Ordering::AcqRel));
-        past.extend(before.filter(|before| *before != run));
+        let Some(before) = before.filter(|before| *before != run) else { return };
+        past.insert(before);
+        drop(past);
+        self.ends.iter().for_each(Notify::notify_waiters);
     }
 
     /// Takes over what the feed says. The run comes last: while it is not known, no access token

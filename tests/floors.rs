@@ -11,10 +11,10 @@ use std::{
 const FLOORS: [&[&str]; 11] = [
     &["id", "time"],
     &["protocol"],
-    &["cache", "cookie", "cross_site", "token"],
+    &["cache", "cookie", "cross_site", "request", "token"],
     &["store"],
-    &["event", "revocation"],
-    &["claims"],
+    &["claims", "origin", "revocation"],
+    &["event"],
     &["engine"],
     &["session"],
     &["middleware"],

@@ -20,6 +20,10 @@ use crate::{
 /// How many sessions' last seen generations are remembered. Forgetting one costs a store call.
 const SEEN: usize = 16 * 1024;
 
+/// The time of a proof that does not count: the application asked for another, from where the token
+/// was minted for.
+const VOID: Timestamp = Timestamp::EPOCH;
+
 /// A session, as one token shows it. Shared by all requests that carry that token.
 #[derive(Debug)]
 pub(crate) struct Active<C> {
@@ -32,7 +36,7 @@ pub(crate) struct Active<C> {
     pub(crate) auth_time: Timestamp,
     pub(crate) proof_at: Option<Timestamp>,
     pub(crate) methods: Vec<String>,
-    pub(crate) claims: C,
+    pub(crate) claims: Arc<C>,
     /// This token was seen, so its generation is confirmed.
     seen: AtomicBool,
 }
@@ -50,7 +54,7 @@ impl<C> Active<C> {
             auth_time: token.auth_time,
             proof_at: token.proof_at,
             methods: token.methods,
-            claims: token.claims,
+            claims: Arc::new(token.claims),
             seen: AtomicBool::new(false),
         }
     }
@@ -63,7 +67,6 @@ impl<C> Active<C> {
         expires: Timestamp,
         claims: C,
     ) -> Self {
-        let proof = record.proof.as_ref();
         Self {
             key,
             generation: record.family.generation,
@@ -72,11 +75,36 @@ impl<C> Active<C> {
             not_before: None,
             expires,
             auth_time: record.family.created_at,
-            proof_at: proof.map(|proof| proof.at),
+            proof_at: record.proof_time(),
             methods: record.all_methods().map(str::to_owned).collect(),
-            claims,
+            claims: Arc::new(claims),
             seen: AtomicBool::new(true),
         }
+    }
+
+    /// The same, but whatever proof of sign-in there is does not count.
+    pub(super) fn without_proof(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            methods: self.methods.clone(),
+            claims: self.claims.clone(),
+            proof_at: Some(VOID),
+            seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
+            ..*self
+        }
+    }
+
+    /// When the subject last proved who they are; none if that does not count where they are.
+    pub(crate) fn proved_at(&self) -> Option<Timestamp> {
+        match self.proof_at {
+            Some(VOID) => None,
+            later => Some(later.map_or(self.auth_time, |at| at.max(self.auth_time))),
+        }
+    }
+
+    /// When the proof was made that a new token for the same request shows.
+    pub(super) fn proof_of(&self, record: &SessionRecord) -> Option<Timestamp> {
+        if self.proved_at().is_none() { self.proof_at } else { record.proof_time() }
     }
 
     pub(super) fn facts(&self) -> Access {

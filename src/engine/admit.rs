@@ -36,6 +36,7 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         headers: &HeaderMap,
         renewal: Renewal,
+        passive: bool,
         now: Timestamp,
     ) -> Admission<C> {
         self.start();
@@ -55,6 +56,10 @@ impl<C: Claims> Engine<C> {
             (Assessment::Admit | Assessment::AdmitOrRenew, Some(active)) if blind => {
                 let refresh = self.refresh(refresh).ok().filter(|_| renewal == Renewal::Allowed);
                 Admission::Ask(Question::Check { active, refresh })
+            }
+            // Neither does it confirm, which counts as use, nor does it renew before it must.
+            (Assessment::Admit | Assessment::AdmitOrRenew, Some(active)) if passive => {
+                Admission::Active(active)
             }
             (Assessment::Admit, Some(active)) => {
                 self.confirm_once(&active, now);

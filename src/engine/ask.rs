@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Active, Engine, Renewal,
-    renew::{RenewError, known},
+    renew::{Asking, RenewError, known},
 };
 use crate::{
     claims::Claims,
@@ -33,17 +33,19 @@ pub(crate) enum Answer<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    pub(crate) async fn ask_store(self: &Arc<Self>, question: Question<C>, with_body: bool) -> Answer<C> {
+    pub(crate) async fn ask_store(self: &Arc<Self>, question: Question<C>, asking: &Asking) -> Answer<C> {
         match question {
-            Question::Renew { refresh, otherwise } => self.renew_or(refresh, otherwise, with_body).await,
+            Question::Renew { refresh, otherwise } => self.renew_or(refresh, otherwise, asking).await,
             Question::Check { active, refresh } => match (self.check(&active).await, refresh) {
                 (Ok(()), _) => {
-                    self.confirm_once(&active, self.now());
+                    if !asking.passive {
+                        self.confirm_once(&active, self.now());
+                    }
                     Answer::Active(active)
                 }
                 (Err(RenewError::Unavailable), _) => Answer::Unavailable,
                 // The refresh token decides alone, of this session or of another.
-                (Err(RenewError::Refused(_)), Some(refresh)) => self.renew_or(refresh, None, with_body).await,
+                (Err(RenewError::Refused(_)), Some(refresh)) => self.renew_or(refresh, None, asking).await,
                 (Err(RenewError::Refused(refusal)), None) => Answer::Refused(refusal),
             },
         }
@@ -53,9 +55,11 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         refresh: RefreshClaims,
         otherwise: Option<Arc<Active<C>>>,
-        with_body: bool,
+        asking: &Asking,
     ) -> Answer<C> {
-        match (self.renew(refresh, with_body).await, otherwise) {
+        match (self.renew(refresh, asking).await, otherwise) {
+            // Cookies with a fresh access token would hide the next request of a person.
+            (Ok(renewal), _) if asking.passive => Answer::Active(renewal.active),
             (Ok(renewal), _) => Answer::Renewed(renewal),
             (Err(RenewError::Unavailable), Some(active)) if self.standing(&active) == Standing::Good => {
                 Answer::Active(active)

@@ -27,7 +27,9 @@ impl<C: Claims> Engine<C> {
             Revoke::Session(key) => {
                 self.events.of(EventKind::Revoked { sessions: ended.len() }, &key.id, &key.subject.name);
             }
-            Revoke::Subject { .. } => self.events.note(EventKind::Revoked { sessions: ended.len() }),
+            Revoke::Subject { subject, .. } => {
+                self.events.of_subject(EventKind::Revoked { sessions: ended.len() }, &subject.name);
+            }
         }
         Ok(ended.len())
     }

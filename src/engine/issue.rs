@@ -1,6 +1,6 @@
 //! Sign-in, and the cookies of a session.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use serde_json::value::RawValue;
@@ -10,7 +10,7 @@ use crate::{
     claims::Claims,
     event::EventKind,
     id::{EntropyError, RunId, SessionId},
-    protocol::Family,
+    protocol::{Family, PolicyError},
     store::{CreateError, SessionKey, SessionRecord, StoreError},
     time::Timestamp,
     token::{AccessToken, MintError, RefreshClaims},
@@ -28,6 +28,10 @@ pub(crate) struct CookieLine {
 pub(crate) struct SignIn {
     pub(crate) methods: Vec<String>,
     pub(crate) persistent: bool,
+    /// Shorter than the policy's, if at all.
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) absolute_timeout: Option<Duration>,
+    pub(crate) origin: Option<Arc<str>>,
 }
 
 /// Why a sign-in failed. Nothing was changed, but for the session it would have replaced, which
@@ -41,6 +45,9 @@ pub enum SignInError {
     /// The subject has as many sessions as it may have.
     #[error("the subject has too many sessions")]
     TooManySessions,
+    /// The lifetimes that the sign-in asked for are not within the policy's.
+    #[error(transparent)]
+    Lifetime(#[from] PolicyError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,31 +78,67 @@ impl<C: Claims> Engine<C> {
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
         let now = self.now();
         let key = self.key(subject, SessionId::random()?);
-        let timing = self.policy.timing();
+        let (idle_timeout, absolute_timeout) =
+            self.policy.lifetimes(sign_in.idle_timeout, sign_in.absolute_timeout)?;
         let record = SessionRecord {
             id: key.id,
-            family: Family::begin(now, timing.idle_timeout, timing.absolute_timeout),
+            family: Family::begin(now, idle_timeout, absolute_timeout),
             claims: serde_json::to_string(claims).map_err(|_| MintError::Claims)?.into(),
             stale_since: None,
             methods: sign_in.methods,
             proof: None,
-            origin: None,
+            origin: sign_in.origin,
             persistent: sign_in.persistent,
         };
-        // Before anything is written: what does not fit must not cost a session. It must still fit
-        // when the generation has grown; and run IDs all have one length, so any will do.
-        self.access_line(&record, &key, RunId::random()?, u64::MAX, now)?;
+        // Before anything is written: what does not fit must not cost a session.
+        self.measure(&key, &record.claims, &record.methods, now)?;
         if let Some(replaced) = replaces {
             self.sign_out(&replaced).await?;
         }
-        let created = self.ask("create", self.store.create(&key.subject, &record, None)).await;
+        let create = async {
+            match self.store.create(&key.subject, &record, self.cap).await {
+                Err(CreateError::Store(error)) => Err(error),
+                answer => Ok(answer),
+            }
+        };
+        let created = self.ask("create", create).await?;
+        if let Err(CreateError::TooMany) = created {
+            self.events.of_subject(EventKind::TooManySessions, &key.subject.name);
+        }
         let (run, ended) = created?;
+        if !ended.is_empty() {
+            self.events.of_subject(EventKind::Revoked { sessions: ended.len() }, &key.subject.name);
+        }
         for id in ended {
             self.revocations.revoke(&SessionKey { id, ..key.clone() }, now);
         }
         self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
-        let access = self.access_line(&record, &key, run, record.family.generation, now)?;
+        let access = self.access_line(&record, &key, run, record.family.generation, None, now)?;
         Ok((key.id, vec![access, self.refresh_line(&record, &key, run, now)?]))
+    }
+
+    /// Whether an access token with these claims fits into a cookie, also when its generation has
+    /// grown and a proof of sign-in was added.
+    pub(crate) fn measure(
+        &self,
+        key: &SessionKey,
+        claims: &str,
+        methods: &[String],
+        now: Timestamp,
+    ) -> Result<(), MintError> {
+        let token = self.tokens().mint_access(&AccessToken {
+            subject: &key.subject.name,
+            session: key.id,
+            generation: u64::MAX,
+            run: RunId::SAMPLE,
+            issued: now,
+            limit: now + self.policy.timing().absolute_timeout,
+            auth_time: now,
+            proof_at: Some(now),
+            methods,
+            claims: serde_json::from_str(claims).map_err(|_| MintError::Claims)?,
+        })?;
+        self.cookies.set(&self.cookies.access, &token, None).map(drop).ok_or(MintError::TooLong(token.len()))
     }
 
     /// The access cookie for `generation` of a session, its lifetime counted from `now`.
@@ -105,6 +148,7 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         run: RunId,
         generation: u64,
+        proof_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
         let claims: &RawValue = serde_json::from_str(&record.claims).map_err(|_| MintError::Claims)?;
@@ -117,7 +161,7 @@ impl<C: Claims> Engine<C> {
             issued: now,
             limit: record.family.absolute_deadline,
             auth_time: record.family.created_at,
-            proof_at: record.proof.as_ref().map(|proof| proof.at),
+            proof_at,
             methods: &methods,
             claims,
         })?;

@@ -7,22 +7,25 @@ mod active;
 mod admit;
 mod ask;
 mod background;
+mod change;
 mod end;
+mod ended;
 mod flight;
 mod follow;
 mod issue;
+mod reload;
 mod renew;
 mod settle;
 mod verified;
 
-pub use self::issue::SignInError;
 pub(crate) use self::{
     active::Active,
     admit::Admission,
     ask::{Answer, Question},
     issue::{CookieLine, SignIn},
-    renew::{RenewError, Renewal},
+    renew::{Asking, RenewError, Renewal},
 };
+pub use self::{change::ChangeError, issue::SignInError};
 
 use std::{
     fmt,
@@ -35,14 +38,15 @@ use self::{
     verified::Verified,
 };
 use crate::{
-    claims::Claims,
+    claims::{Claims, Reloader},
     cookie::Cookies,
     cross_site::TrustedOrigins,
     event::{EventKind, Events},
     id::SessionId,
+    origin::Origins,
     protocol::Policy,
     revocation::Revocations,
-    store::{DynStore, SessionKey, StoreError, Subject},
+    store::{Cap, DynStore, SessionKey, StoreError, Subject},
     time::{Clock, Timestamp},
     token::Tokens,
 };
@@ -57,7 +61,10 @@ pub(crate) struct Engine<C> {
     pub(crate) loopback_only: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Events,
+    pub(crate) origins: Origins,
     pub(crate) revocations: Revocations,
+    reloader: Option<Reloader<C>>,
+    cap: Option<Cap>,
     store: Arc<dyn DynStore>,
     store_deadline: Duration,
     feed: FeedHealth,
@@ -75,13 +82,16 @@ pub(crate) struct Engine<C> {
 }
 
 /// What the builder knows, and an engine is made of.
-pub(crate) struct Parts {
+pub(crate) struct Parts<C> {
     pub(crate) policy: Policy,
     pub(crate) realm: Arc<str>,
     pub(crate) cookies: Cookies,
     pub(crate) trusted: TrustedOrigins,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Events,
+    pub(crate) origins: Origins,
+    pub(crate) reloader: Option<Reloader<C>>,
+    pub(crate) cap: Option<Cap>,
     pub(crate) store: Arc<dyn DynStore>,
     pub(crate) store_deadline: Duration,
     pub(crate) tokens: Tokens,
@@ -93,7 +103,7 @@ pub(crate) struct Parts {
 }
 
 impl<C: Claims> Engine<C> {
-    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+    pub(crate) fn new(parts: Parts<C>) -> Arc<Self> {
         let Parts {
             policy,
             realm,
@@ -101,6 +111,9 @@ impl<C: Claims> Engine<C> {
             trusted,
             clock,
             events,
+            origins,
+            reloader,
+            cap,
             store,
             store_deadline,
             tokens,
@@ -133,6 +146,9 @@ impl<C: Claims> Engine<C> {
             loopback_only,
             clock,
             events,
+            origins,
+            reloader,
+            cap,
             store,
             store_deadline,
         })
@@ -168,21 +184,26 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Asks the store, with a deadline.
-    async fn ask<T, E: From<StoreError>>(
+    async fn ask<T>(
         &self,
         operation: &'static str,
-        answer: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        // There is no deadline without a runtime; a store that needs neither still answers.
-        if tokio::runtime::Handle::try_current().is_err() {
-            return answer.await;
-        }
-        let answer = tokio::time::timeout(self.store_deadline, answer).await;
-        let answer = answer.unwrap_or_else(|late| Err(StoreError::unavailable(late).into()));
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let late = || Err(StoreError::unavailable("no answer in time"));
+        let answer = self.in_time(answer).await.unwrap_or_else(late);
         if answer.is_err() {
             self.events.note(EventKind::StoreFailed { operation });
         }
         answer
+    }
+
+    /// Waits for what a request waits for, but not for longer than a store may take.
+    async fn in_time<F: Future>(&self, answer: F) -> Option<F::Output> {
+        // There is no deadline without a runtime; a store that needs neither still answers.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Some(answer.await);
+        }
+        tokio::time::timeout(self.store_deadline, answer).await.ok()
     }
 
     pub(crate) async fn shut_down(&self) {

@@ -7,6 +7,7 @@ use crate::{
     claims::Claims,
     event::{EventKind, Renewed},
     id::{RunId, SessionId},
+    origin::OriginVerdict,
     protocol::{Presented, Refusal, Rotation, rotate},
     store::{Revoke, SessionKey, SessionRecord, Snapshot, StoreError},
     time::Timestamp,
@@ -20,6 +21,19 @@ pub(super) struct FlightKey {
     session: SessionId,
     run: RunId,
     presented: Presented,
+    /// One that writes nothing must not stand in for one that does.
+    passive: bool,
+}
+
+/// What matters of a request that asks for a renewal, beyond its cookies.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asking {
+    /// Whether it has a body: see [`Presented::with_body`].
+    pub(crate) with_body: bool,
+    /// Whether it must not keep the session alive.
+    pub(crate) passive: bool,
+    /// Where it comes from, if that is compared.
+    pub(crate) origin: Option<Arc<str>>,
 }
 
 /// A renewed session.
@@ -62,16 +76,17 @@ impl From<StoreError> for RenewError {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Renews what `refresh` names. Parallel calls share one flight, and so one store call.
+    /// Renews what `refresh` names. Parallel calls share one flight, and so one store call and one
+    /// look at the application's claims.
     pub(crate) async fn renew(
         self: &Arc<Self>,
         refresh: RefreshClaims,
-        with_body: bool,
+        asking: &Asking,
     ) -> Result<Renewal<C>, RenewError> {
-        let presented = Presented { generation: refresh.generation, with_body };
-        let (session, run) = (refresh.session, refresh.run);
-        let key = FlightKey { session, run, presented };
-        let flight = self.flights.join(key, || self.clone().fly(refresh, presented));
+        let presented = Presented { generation: refresh.generation, with_body: asking.with_body };
+        let (session, run, passive) = (refresh.session, refresh.run, asking.passive);
+        let key = FlightKey { session, run, presented, passive };
+        let flight = self.flights.join(key, || self.clone().fly(refresh, presented, passive));
         let (renewal, started) = flight.await.ok_or(RenewError::Unavailable)?;
         let mut renewal = renewal?;
         if !started && renewal.how == Renewed::Advanced {
@@ -84,17 +99,38 @@ impl<C: Claims> Engine<C> {
         if self.revocations.is_past(run) {
             return Err(Refusal::OtherRun.into());
         }
+        self.judge_origin(&mut renewal, asking)?;
         Ok(renewal)
+    }
+
+    /// Each caller is judged by where it is, whoever it shared a flight with.
+    fn judge_origin(&self, renewal: &mut Renewal<C>, asking: &Asking) -> Result<(), RenewError> {
+        let verdict = self.origins.judge(&renewal.record, asking.origin.as_deref());
+        let key = &renewal.active.key;
+        if verdict != OriginVerdict::Ignore {
+            self.events.of(EventKind::OriginChanged(verdict), &key.id, &key.subject.name);
+        }
+        match verdict {
+            OriginVerdict::Ignore | OriginVerdict::Report => Ok(()),
+            OriginVerdict::StepUp => {
+                renewal.active = Arc::new(renewal.active.without_proof());
+                Ok(())
+            }
+            OriginVerdict::Refuse => Err(Refusal::Origin.into()),
+        }
     }
 
     async fn fly(
         self: Arc<Self>,
         refresh: RefreshClaims,
         presented: Presented,
+        passive: bool,
     ) -> Result<Renewal<C>, RenewError> {
         let key = self.key(&refresh.subject, refresh.session);
-        let renewal = self.rotate(&key, refresh.run, presented).await;
+        let renewal = self.renewed(&key, refresh.run, presented, passive).await;
         match &renewal {
+            // Nothing came of it but an answer.
+            Ok(_) if passive => {}
             Ok(renewal) => self.events.of(EventKind::Renewed(renewal.how), &key.id, &key.subject.name),
             Err(RenewError::Refused(why)) => {
                 self.events.of(EventKind::Refused(*why), &key.id, &key.subject.name)
@@ -104,6 +140,25 @@ impl<C: Claims> Engine<C> {
         renewal
     }
 
+    async fn renewed(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        run: RunId,
+        presented: Presented,
+        passive: bool,
+    ) -> Result<Renewal<C>, RenewError> {
+        let now = self.now();
+        let (mut record, how) = match passive {
+            false => self.rotate(key, run, presented, now).await?,
+            true => self.look(key, run, presented, now).await?,
+        };
+        let claims = self.reload(key, &mut record).await?;
+        let expires = self.tokens().access_expiry(now, record.family.absolute_deadline);
+        let active = Active::of_record(key.clone(), &record, run, now, expires, claims);
+        let (active, record) = (Arc::new(active), Arc::new(record));
+        Ok(Renewal { active, record, presented: presented.generation, read_at: now, how })
+    }
+
     /// One round trip for every row of the table, two for a race's loser: the store is asked to
     /// rotate at once, and answers with the record as it then is.
     async fn rotate(
@@ -111,8 +166,8 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         run: RunId,
         presented: Presented,
-    ) -> Result<Renewal<C>, RenewError> {
-        let now = self.now();
+        now: Timestamp,
+    ) -> Result<(SessionRecord, Renewed), RenewError> {
         let advance = presented.advance(&self.policy, now);
         let snapshot = self.ask("advance", self.store.advance(key, &advance)).await?;
         let advanced = snapshot.applied;
@@ -126,13 +181,36 @@ impl<C: Claims> Engine<C> {
                 // A rotation that was due and did not apply: the store compared by another clock.
                 // An access token for the current generation is right either way.
                 Rotation::Reissue | Rotation::Advance => Renewed::Reissued,
-                Rotation::FastForward => return self.fast_forward(key, run, presented, now).await,
+                Rotation::FastForward => {
+                    return Ok((self.fast_forward(key, run, presented, now).await?, Renewed::FastForwarded));
+                }
                 Rotation::Reuse => return Err(self.end_stolen(key, now).await),
                 Rotation::Refuse(refusal) => return Err(refusal.into()),
             }
         };
         self.write_behind(key, &record, how, now);
-        self.renewal(key, record, run, presented, now, how)
+        Ok((record, how))
+    }
+
+    /// For a request that must not keep its session alive: the same table, and nothing written, but
+    /// for the end of a stolen session.
+    async fn look(
+        &self,
+        key: &SessionKey,
+        run: RunId,
+        presented: Presented,
+        now: Timestamp,
+    ) -> Result<(SessionRecord, Renewed), RenewError> {
+        let record = known(self.ask("get", self.store.get(key)).await?, run)?;
+        match rotate(&self.policy, presented, &record.family, now) {
+            Rotation::Reuse => Err(self.end_stolen(key, now).await),
+            Rotation::Refuse(refusal) => Err(refusal.into()),
+            Rotation::Confirm
+            | Rotation::Reissue
+            | Rotation::Advance
+            | Rotation::Replay
+            | Rotation::FastForward => Ok((record, Renewed::Reissued)),
+        }
     }
 
     /// The token proves a rotation that the store does not know: a failover lost that write.
@@ -142,14 +220,14 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         presented: Presented,
         now: Timestamp,
-    ) -> Result<Renewal<C>, RenewError> {
+    ) -> Result<SessionRecord, RenewError> {
         let caught_up = self.store.fast_forward(key, presented.generation, now);
         let record = known(self.ask("fast_forward", caught_up).await?, run)?;
         if !record.family.is_live(now) {
             return Err(Refusal::Denylisted.into());
         }
         self.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
-        self.renewal(key, record, run, presented, now, Renewed::FastForwarded)
+        Ok(record)
     }
 
     /// Somebody holds a stolen copy, and nobody can tell who is who: the session ends for both.
@@ -167,22 +245,6 @@ impl<C: Claims> Engine<C> {
             return Refusal::Denylisted.into();
         }
         Refusal::Reuse.into()
-    }
-
-    fn renewal(
-        &self,
-        key: &SessionKey,
-        record: SessionRecord,
-        run: RunId,
-        presented: Presented,
-        now: Timestamp,
-        how: Renewed,
-    ) -> Result<Renewal<C>, RenewError> {
-        let claims = serde_json::from_str(&record.claims).map_err(|_| Refusal::Claims)?;
-        let expires = self.tokens().access_expiry(now, record.family.absolute_deadline);
-        let active = Active::of_record(key.clone(), &record, run, now, expires, claims);
-        let (active, record) = (Arc::new(active), Arc::new(record));
-        Ok(Renewal { active, record, presented: presented.generation, read_at: now, how })
     }
 
     /// What a renewal leaves to write that nobody waits for. Lost, a confirmation costs nothing but

@@ -47,9 +47,9 @@ impl<C: Claims> Engine<C> {
         let lines = (|| {
             let mut lines = Lines::with_capacity(2);
             if access {
-                lines.push(
-                    self.access_line(&renewal.record, &active.key, active.run, active.generation, now)?.value,
-                );
+                let (run, generation) = (active.run, active.generation);
+                let (record, proof_at) = (&renewal.record, active.proof_at);
+                lines.push(self.access_line(record, &active.key, run, generation, proof_at, now)?.value);
             }
             if refresh {
                 lines.push(self.refresh_line(&renewal.record, &active.key, active.run, now)?.value);

@@ -9,11 +9,12 @@ use http::{HeaderMap, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Reject, Rejection, RejectionKind, RequestHead, SessionLayer, rejection};
+use super::{Reject, Rejection, RejectionKind, SessionLayer, rejection};
 use crate::{
     cache,
     claims::Claims,
     engine::{Answer, Engine, Renewal},
+    request::RequestHead,
     session::{Session, Slot},
     time::Timestamp,
 };
@@ -45,11 +46,12 @@ pin_project! {
 }
 
 /// What it takes to go on when the store has answered.
-struct Waiting<S, C, R, B> {
-    inner: S,
-    request: Request<B>,
-    layer: SessionLayer<C, R>,
-    arrived: Timestamp,
+pub(super) struct Waiting<S, C, R, B> {
+    pub(super) inner: S,
+    pub(super) request: Request<B>,
+    pub(super) layer: SessionLayer<C, R>,
+    pub(super) arrived: Timestamp,
+    pub(super) origin: Option<Arc<str>>,
 }
 
 /// What the handler was handed, and so what its response needs.
@@ -75,15 +77,8 @@ where
         Self { state: State::Answered { response: Some(response) } }
     }
 
-    pub(super) fn asking(
-        answer: Asking<C>,
-        inner: S,
-        request: Request<B>,
-        layer: SessionLayer<C, R>,
-        arrived: Timestamp,
-    ) -> Self {
-        let waiting = Some(Waiting { inner, request, layer, arrived });
-        Self { state: State::Asking { answer, waiting } }
+    pub(super) fn asking(answer: Asking<C>, waiting: Waiting<S, C, R, B>) -> Self {
+        Self { state: State::Asking { answer, waiting: Some(waiting) } }
     }
 }
 
@@ -127,20 +122,19 @@ where
     R: Reject<ResB>,
 {
     fn go_on(self, answer: Answer<C>) -> State<S, C, R, B, S::Future, Response<ResB>> {
-        let Self { mut inner, mut request, layer, arrived } = self;
-        let SessionLayer { engine, optional, reject } = layer;
+        let Self { mut inner, mut request, layer, arrived, origin } = self;
+        let SessionLayer { engine, optional, reject, .. } = layer;
         let answered = |request: &Request<B>, kind| {
             let response = rejection::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
             State::Answered { response: Some(response) }
         };
         let (slot, session) = match answer {
             Answer::Active(active) => {
-                (Slot::Session(Session { active, engine, renewed: None }), Handed::Active)
+                (Slot::Session(Session::unchanged(active, engine, origin)), Handed::Active)
             }
             Answer::Renewed(renewal) => {
-                let (active, renewed) = (renewal.active.clone(), Some(renewal.how));
-                let handed = Handed::Renewed { renewal, engine: engine.clone(), arrived };
-                (Slot::Session(Session { active, engine, renewed }), handed)
+                let session = Session::renewed_by(&renewal, engine.clone(), origin);
+                (Slot::Session(session), Handed::Renewed { renewal, engine, arrived })
             }
             Answer::Refused(_) if optional => (Slot::Anonymous, Handed::Nobody),
             Answer::Refused(refusal) => return answered(&request, RejectionKind::Unauthenticated(refusal)),

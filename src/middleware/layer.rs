@@ -3,7 +3,10 @@ use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 use super::{ProblemJson, SessionService};
-use crate::engine::Engine;
+use crate::{engine::Engine, request::RequestHead};
+
+/// Whether a request must not keep its session alive.
+pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
 /// Protects the routes it wraps, and keeps their sessions alive. Made by
 /// [`Sessions::layer`](crate::Sessions::layer).
@@ -14,12 +17,13 @@ use crate::engine::Engine;
 pub struct SessionLayer<C, R = ProblemJson> {
     pub(super) engine: Arc<Engine<C>>,
     pub(super) optional: bool,
+    pub(super) passive: Option<Arc<Passive>>,
     pub(super) reject: R,
 }
 
 impl<C> SessionLayer<C> {
     pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
-        Self { engine, optional: false, reject: ProblemJson }
+        Self { engine, optional: false, passive: None, reject: ProblemJson }
     }
 }
 
@@ -35,7 +39,18 @@ impl<C, R> SessionLayer<C, R> {
     /// [`RedirectToLogin`](super::RedirectToLogin), or a closure of one's own.
     #[must_use]
     pub fn with_rejection<R2>(self, reject: R2) -> SessionLayer<C, R2> {
-        SessionLayer { engine: self.engine, optional: self.optional, reject }
+        let Self { engine, optional, passive, .. } = self;
+        SessionLayer { engine, optional, passive, reject }
+    }
+
+    /// Which requests do not count as use, such as a page that polls by itself: they are
+    /// authenticated, but do not move the idle deadline, and set no cookies. Once their access token
+    /// has expired, each asks the store.
+    ///
+    /// What a request says of itself will do here: by lying, it can only make its session end sooner.
+    #[must_use]
+    pub fn passive(self, is_passive: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Self { passive: Some(Arc::new(is_passive)), ..self }
     }
 }
 
@@ -49,7 +64,12 @@ impl<S, C, R: Clone> Layer<S> for SessionLayer<C, R> {
 
 impl<C, R: Clone> Clone for SessionLayer<C, R> {
     fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), optional: self.optional, reject: self.reject.clone() }
+        Self {
+            engine: self.engine.clone(),
+            optional: self.optional,
+            passive: self.passive.clone(),
+            reject: self.reject.clone(),
+        }
     }
 }
 

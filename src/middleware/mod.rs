@@ -11,7 +11,7 @@ pub use self::{
     future::ResponseFuture,
     layer::SessionLayer,
     redirect::{RedirectToLogin, safe_next},
-    rejection::{ProblemJson, Reject, Rejection, RejectionKind, RequestHead},
+    rejection::{ProblemJson, Reject, Rejection, RejectionKind},
     require::{Require, RequireFuture, RequireService},
     service::SessionService,
 };

@@ -2,7 +2,8 @@ use std::borrow::Cow;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use super::{Reject, Rejection, RejectionKind, RequestHead};
+use super::{Reject, Rejection, RejectionKind};
+use crate::request::RequestHead;
 
 /// Sends people without a session to the sign-in page, and tells it where they were going in the
 /// parameter `next`. Everything but a page that a person opens gets problem details.

@@ -1,6 +1,13 @@
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::{cache, engine::SignInError, protocol::Refusal, session::NotWelcome, store::StoreError};
+use crate::{
+    cache,
+    engine::{ChangeError, SignInError},
+    protocol::Refusal,
+    request::RequestHead,
+    session::NotWelcome,
+    store::StoreError,
+};
 
 /// How long a client should wait before it asks again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -29,6 +36,8 @@ pub enum RejectionKind {
     Forbidden,
     /// 403: a fresh proof of sign-in is wanted.
     ProofRequired,
+    /// 403: a proof of sign-in by another method is wanted, such as a second factor.
+    MethodRequired,
     /// 403: the subject has as many sessions as it may have.
     TooManySessions,
     /// 503: the session store is away. The same cookies work when it is back.
@@ -63,6 +72,7 @@ impl Rejection {
             | RejectionKind::NotLoopback
             | RejectionKind::Forbidden
             | RejectionKind::ProofRequired
+            | RejectionKind::MethodRequired
             | RejectionKind::TooManySessions => StatusCode::FORBIDDEN,
             RejectionKind::Unavailable | RejectionKind::NotNow => StatusCode::SERVICE_UNAVAILABLE,
             RejectionKind::ClaimsTooLarge | RejectionKind::MissingLayer | RejectionKind::Internal => {
@@ -91,6 +101,9 @@ impl Rejection {
             }
             RejectionKind::Forbidden => problem!("Forbidden", 403, "Not allowed"),
             RejectionKind::ProofRequired => problem!("ProofRequired", 403, "Prove again who you are"),
+            RejectionKind::MethodRequired => {
+                problem!("MethodRequired", 403, "Prove who you are by another method")
+            }
             RejectionKind::TooManySessions => {
                 problem!("TooManySessions", 403, "Too many sessions: sign out elsewhere first")
             }
@@ -145,28 +158,18 @@ impl From<SignInError> for Rejection {
             SignInError::Claims(_) => Self::new(RejectionKind::ClaimsTooLarge),
             SignInError::TooManySessions => Self::new(RejectionKind::TooManySessions),
             SignInError::Store(error) => error.into(),
-            SignInError::Entropy(_) => Self::new(RejectionKind::Internal),
+            SignInError::Lifetime(_) | SignInError::Entropy(_) => Self::new(RejectionKind::Internal),
         }
     }
 }
 
-/// What a [`Reject`] may look at of a request.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestHead<'r> {
-    /// The method.
-    pub method: &'r Method,
-    /// The target. Within a nested axum router, less what it is nested under.
-    pub uri: &'r Uri,
-    /// The headers.
-    pub headers: &'r HeaderMap,
-    /// The extensions.
-    pub extensions: &'r Extensions,
-}
-
-impl<'r> RequestHead<'r> {
-    pub(super) fn of<B>(request: &'r Request<B>) -> Self {
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        Self { method, uri, headers, extensions: request.extensions() }
+impl From<ChangeError> for Rejection {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Claims(_) => Self::new(RejectionKind::ClaimsTooLarge),
+            ChangeError::Ended => Self::new(RejectionKind::Unauthenticated(Refusal::Denylisted)),
+            ChangeError::Store(error) => error.into(),
+        }
     }
 }
 

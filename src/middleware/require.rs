@@ -11,10 +11,11 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{ProblemJson, Reject, Rejection, RejectionKind, RequestHead, rejection};
+use super::{ProblemJson, Reject, Rejection, RejectionKind, rejection};
 use crate::{
     claims::Claims,
     protocol::Refusal,
+    request::RequestHead,
     session::{Session, Slot},
 };
 
@@ -45,7 +46,17 @@ impl<C: Claims> Require<C> {
         Self { rule: Arc::new(rule), reject: ProblemJson }
     }
 
-    /// Sessions whose subject proved who it is at most `age` ago; signing in counts. Others get
+    /// Sessions whose subject proved who they are by `method` (`amr` of RFC 8176), such as `otp`, at
+    /// sign-in or by the last [proof](Session::prove) after it. Others get 403 of a kind of its own.
+    pub fn method(method: impl Into<String>) -> Self {
+        let method = method.into();
+        let rule = move |session: &Session<C>| {
+            session.methods().contains(&method).then_some(()).ok_or(RejectionKind::MethodRequired)
+        };
+        Self { rule: Arc::new(rule), reject: ProblemJson }
+    }
+
+    /// Sessions whose subject proved who they are at most `age` ago; signing in counts. Others get
     /// 403 of a kind of its own, on which a front end can ask for the password again.
     #[must_use]
     pub fn proof_within(age: Duration) -> Self {

@@ -7,12 +7,13 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Reject, Rejection, RejectionKind, RequestHead, ResponseFuture, SessionLayer, rejection};
+use super::{Reject, Rejection, RejectionKind, ResponseFuture, SessionLayer, future::Waiting, rejection};
 use crate::{
     claims::Claims,
     cross_site,
-    engine::Admission,
+    engine::{Admission, Asking},
     event::EventKind,
+    request::RequestHead,
     session::{Session, Slot},
 };
 
@@ -48,20 +49,26 @@ where
             engine.events.note(EventKind::CrossSiteRefused);
             return self.answer(&request, RejectionKind::CrossSite);
         }
-        match engine.admit(headers, cross_site::renewal(method, headers, &engine.trusted), arrived) {
+        let head = RequestHead::of(&request);
+        let origin = engine.origins.to_compare(&head);
+        let passive = self.layer.passive.as_ref().is_some_and(|is_passive| is_passive(&head));
+        let renewal = cross_site::renewal(method, headers, &engine.trusted);
+        match engine.admit(headers, renewal, passive, arrived) {
             Admission::Active(active) => {
-                let session = Session { active, engine: engine.clone(), renewed: None };
+                let session = Session::unchanged(active, engine.clone(), origin);
                 request.extensions_mut().insert(Slot::Session(session));
                 ResponseFuture::active(self.inner.call(request))
             }
             Admission::Ask(question) => {
                 let with_body = !request.body().is_end_stream();
+                let asking = Asking { with_body, passive, origin: origin.clone() };
                 let engine = engine.clone();
-                let answer = Box::pin(async move { engine.ask_store(question, with_body).await });
+                let answer = Box::pin(async move { engine.ask_store(question, &asking).await });
                 // The inner service that was readied is the one to call, later.
                 let spare = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, spare);
-                ResponseFuture::asking(answer, ready, request, self.layer.clone(), arrived)
+                let waiting = Waiting { inner: ready, request, layer: self.layer.clone(), arrived, origin };
+                ResponseFuture::asking(answer, waiting)
             }
             Admission::NotNow => self.answer(&request, RejectionKind::NotNow),
             Admission::Refuse(_) if self.layer.optional => {

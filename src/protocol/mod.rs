@@ -49,6 +49,7 @@ mod assess;
 mod exchange;
 mod family;
 mod policy;
+mod presets;
 mod rotate;
 mod settle;
 

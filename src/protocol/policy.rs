@@ -97,6 +97,16 @@ pub enum PolicyError {
         /// The idle timeout.
         idle_timeout: Duration,
     },
+    /// A session would live longer than the policy lets any.
+    #[error("{name} must be at most the policy's {limit:?}, but is {value:?}")]
+    LongerThanPolicy {
+        /// Which timeout.
+        name: &'static str,
+        /// What it was.
+        value: Duration,
+        /// What the policy has.
+        limit: Duration,
+    },
     /// Every access token would be renewed from its first moment on.
     #[error("renew_before < access_ttl does not hold: {renew_before:?} < {access_ttl:?}")]
     RenewBeforeWholeLife {
@@ -130,12 +140,45 @@ impl Policy {
                 return Err(PolicyError::TooShort { name, value });
             }
         }
-        let sum = |a: Duration, b: Duration| millis(a).saturating_add(millis(b));
         let two_graces = millis(grace).saturating_mul(2);
         if millis(rotation_interval) <= millis(write_window).saturating_add(two_graces) {
             return Err(PolicyError::RotationOutrunsCookies { rotation_interval, write_window, grace });
         }
-        if millis(idle_timeout) < sum(access_ttl, rotation_interval).saturating_add(millis(write_window)) {
+        let policy = Self(timing);
+        policy.check_lifetimes(idle_timeout, absolute_timeout)?;
+        let renew_before = policy.renew_before();
+        if millis(renew_before) >= millis(access_ttl) {
+            return Err(PolicyError::RenewBeforeWholeLife { renew_before, access_ttl });
+        }
+        Ok(policy)
+    }
+
+    /// The idle and the absolute timeout of one session that asks for others than the policy has.
+    ///
+    /// # Errors
+    /// [`PolicyError`] if one is longer than the policy's, or does not fit the rest of it.
+    pub(crate) fn lifetimes(
+        &self,
+        idle: Option<Duration>,
+        absolute: Option<Duration>,
+    ) -> Result<(Duration, Duration), PolicyError> {
+        let Timing { idle_timeout, absolute_timeout, .. } = self.0;
+        let asked = [("idle_timeout", idle, idle_timeout), ("absolute_timeout", absolute, absolute_timeout)];
+        for (name, value, limit) in asked {
+            if let Some(value) = value.filter(|value| *value > limit) {
+                return Err(PolicyError::LongerThanPolicy { name, value, limit });
+            }
+        }
+        let absolute = absolute.unwrap_or(absolute_timeout);
+        let idle = idle.unwrap_or(idle_timeout.min(absolute));
+        self.check_lifetimes(idle, absolute)?;
+        Ok((idle, absolute))
+    }
+
+    fn check_lifetimes(&self, idle_timeout: Duration, absolute_timeout: Duration) -> Result<(), PolicyError> {
+        let Timing { access_ttl, rotation_interval, write_window, .. } = self.0;
+        let in_use = [access_ttl, rotation_interval, write_window].map(millis);
+        if millis(idle_timeout) < in_use.into_iter().fold(0, u64::saturating_add) {
             return Err(PolicyError::IdleOutrunsUse {
                 idle_timeout,
                 access_ttl,
@@ -146,12 +189,7 @@ impl Policy {
         if millis(absolute_timeout) < millis(idle_timeout) {
             return Err(PolicyError::AbsoluteBeforeIdle { absolute_timeout, idle_timeout });
         }
-        let policy = Self(timing);
-        let renew_before = policy.renew_before();
-        if millis(renew_before) >= millis(access_ttl) {
-            return Err(PolicyError::RenewBeforeWholeLife { renew_before, access_ttl });
-        }
-        Ok(policy)
+        Ok(())
     }
 
     /// A policy that nobody checked, to show in tests what goes wrong outside the proof.

@@ -65,6 +65,10 @@ pub enum Refusal {
     Claims,
     /// The request is cross-site, and those do not renew.
     CrossSite,
+    /// The application said that the user may not go on; the session ends with it.
+    Application,
+    /// It is used from elsewhere than it was opened, and the application does not want that.
+    Origin,
 }
 
 /// Reads the table of the [module](super): what a refresh token is worth against its record.

@@ -17,10 +17,10 @@ use http::Request;
 
 use crate::{
     claims::Claims,
-    engine::{Active, Engine},
+    engine::{Active, ChangeError, Engine, Renewal},
     event::Renewed,
     id::SessionId,
-    store::StoreError,
+    store::{Revoke, SessionKey, StoreError},
     time::Timestamp,
 };
 
@@ -32,6 +32,27 @@ pub struct Session<C = ()> {
     pub(crate) active: Arc<Active<C>>,
     pub(crate) engine: Arc<Engine<C>>,
     pub(crate) renewed: Option<Renewed>,
+    /// The generation that the request presented.
+    pub(crate) presented: u64,
+    /// Where the request comes from, if that is compared.
+    pub(crate) origin: Option<Arc<str>>,
+}
+
+impl<C> Session<C> {
+    /// The session of a request that was not renewed.
+    pub(crate) fn unchanged(
+        active: Arc<Active<C>>,
+        engine: Arc<Engine<C>>,
+        origin: Option<Arc<str>>,
+    ) -> Self {
+        Self { presented: active.generation, active, engine, renewed: None, origin }
+    }
+
+    /// The session of a request that was renewed.
+    pub(crate) fn renewed_by(renewal: &Renewal<C>, engine: Arc<Engine<C>>, origin: Option<Arc<str>>) -> Self {
+        let Renewal { active, presented, how, .. } = renewal;
+        Self { active: active.clone(), engine, renewed: Some(*how), presented: *presented, origin }
+    }
 }
 
 impl<C: Claims> Session<C> {
@@ -67,20 +88,23 @@ impl<C: Claims> Session<C> {
         self.active.auth_time
     }
 
-    /// When the subject last proved who it is: at sign-in, or later.
+    /// When the subject last proved who they are: at sign-in, or [later](Self::prove), in whole
+    /// seconds. None if the proof was made elsewhere and does not count here: see
+    /// [`OriginVerdict::StepUp`](crate::OriginVerdict::StepUp).
     #[must_use]
-    pub fn proved_at(&self) -> Timestamp {
-        self.active.proof_at.map_or(self.active.auth_time, |at| at.max(self.active.auth_time))
+    pub fn proved_at(&self) -> Option<Timestamp> {
+        self.active.proved_at()
     }
 
-    /// Whether the last proof is at most `age` old. A proof of the future, by a clock that is
-    /// ahead, counts as of now.
+    /// Whether the last proof counts, and is at most `age` old. A proof of the future, by a clock
+    /// that is ahead, counts as of now.
     #[must_use]
     pub fn proved_within(&self, age: Duration) -> bool {
-        self.engine.now().since(self.proved_at()) <= age
+        self.proved_at().is_some_and(|at| self.engine.now().since(at) <= age)
     }
 
-    /// How the subject proved who it is (`amr`), as the application said at sign-in.
+    /// How the subject proved who they are (`amr` of RFC 8176): the methods of the sign-in, and of
+    /// the last [proof](Self::prove) after it.
     #[must_use]
     pub fn methods(&self) -> &[String] {
         &self.active.methods
@@ -104,6 +128,54 @@ impl<C: Claims> Session<C> {
         self.active.generation
     }
 
+    /// Replaces the claims of this session, now: a second factor was added, a name was changed. The
+    /// answer is an access cookie that has them: make it part of the response. Requests already on
+    /// their way have the old ones; all later ones have the new ones, on every instance.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store may not
+    /// know of it.
+    pub async fn update(&self, claims: &C) -> Result<SetCookies, ChangeError> {
+        let line = self.engine.update(&self.active, self.presented, claims).await?;
+        Ok(SetCookies::new(vec![line]))
+    }
+
+    /// Records that the subject has just proved who they are by `methods` (`amr` of RFC 8176), such
+    /// as `["pwd"]`. It takes the place of the last such proof; `auth_time` stays. The answer is an
+    /// access cookie that shows it: make it part of the response.
+    ///
+    /// # Errors
+    /// As of [`update`](Self::update).
+    pub async fn prove<M: Into<String>>(
+        &self,
+        methods: impl IntoIterator<Item = M>,
+    ) -> Result<SetCookies, ChangeError> {
+        let methods = methods.into_iter().map(Into::into).collect();
+        let proof = self.engine.prove(&self.active, self.presented, methods, self.origin.clone());
+        Ok(SetCookies::new(vec![proof.await?]))
+    }
+
+    /// Returns when this session has ended: signed out, revoked, run out or of an earlier run, on
+    /// whatever instance that happened. For streams and WebSockets, which go on when their request
+    /// was long answered. An open connection does not keep a session alive; requests do.
+    ///
+    /// Ends on other instances are heard of within the lag of the store's feed; with a store that
+    /// has none, and of sessions that run out, within a second or so. Must be polled within a Tokio
+    /// runtime.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<C> {
+        self.engine.clone().ended(self.active.clone())
+    }
+
+    /// Ends all other sessions of this subject: "sign out everywhere else", and what to do when a
+    /// password was changed. Answers with how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    pub async fn end_others(&self) -> Result<usize, StoreError> {
+        let SessionKey { subject, id } = self.active.key.clone();
+        self.engine.revoke(Revoke::Subject { subject, before: None, except: Some(id) }).await
+    }
+
     /// Ends this session, finally and everywhere. The answer removes the cookies: make it part of
     /// the response.
     ///
@@ -118,7 +190,13 @@ impl<C: Claims> Session<C> {
 
 impl<C> Clone for Session<C> {
     fn clone(&self) -> Self {
-        Self { active: self.active.clone(), engine: self.engine.clone(), renewed: self.renewed }
+        Self {
+            active: self.active.clone(),
+            engine: self.engine.clone(),
+            origin: self.origin.clone(),
+            renewed: self.renewed,
+            presented: self.presented,
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Whoever is there, signed in or not: for signing in and out.
 
-use std::{fmt, pin::Pin, sync::Arc};
-
-use http::{HeaderMap, Method, Uri};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use super::SetCookies;
 use crate::{
@@ -10,6 +8,7 @@ use crate::{
     cross_site,
     engine::{self, Engine, SignInError},
     event::EventKind,
+    request::RequestHead,
     store::{SessionKey, StoreError},
 };
 
@@ -22,6 +21,7 @@ pub struct Visitor<C = ()> {
     engine: Arc<Engine<C>>,
     /// The session whose cookies the request carries, dead or alive.
     session: Option<SessionKey>,
+    origin: Option<Arc<str>>,
 }
 
 /// Why a request gets no visitor.
@@ -34,12 +34,8 @@ pub(crate) enum NotWelcome {
 }
 
 impl<C: Claims> Visitor<C> {
-    pub(crate) fn new(
-        engine: Arc<Engine<C>>,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-    ) -> Result<Self, NotWelcome> {
+    pub(crate) fn new(engine: Arc<Engine<C>>, request: &RequestHead<'_>) -> Result<Self, NotWelcome> {
+        let RequestHead { method, uri, headers, .. } = *request;
         if engine.loopback_only && !cross_site::is_for_loopback(uri, headers) {
             return Err(NotWelcome::NotLoopback);
         }
@@ -48,7 +44,8 @@ impl<C: Claims> Visitor<C> {
             return Err(NotWelcome::CrossSite);
         }
         let session = engine.named_session(headers);
-        Ok(Self { engine, session })
+        let origin = engine.origins.of(request);
+        Ok(Self { engine, session, origin })
     }
 
     /// Signs `subject` in: a new session, always with a new id. The session whose cookies the
@@ -64,7 +61,8 @@ impl<C: Claims> Visitor<C> {
     /// # Errors
     /// [`SignInError`]; nobody is signed in then.
     pub fn sign_in(&self, subject: impl Into<String>, claims: C) -> SignIn<'_, C> {
-        SignIn { visitor: self, subject: subject.into(), claims, options: engine::SignIn::default() }
+        let options = engine::SignIn { origin: self.origin.clone(), ..Default::default() };
+        SignIn { visitor: self, subject: subject.into(), claims, options }
     }
 
     /// Ends the session whose cookies the request carried, if any, and removes the cookies in any
@@ -106,7 +104,20 @@ impl<C> SignIn<'_, C> {
         self
     }
 
-    /// How the subject proved who it is (`amr` of RFC 8176), such as `["pwd", "otp"]`. Default: none.
+    /// How long this session may lie unused. Default, and longest: the policy's idle timeout.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.options.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// How long this session lives however much it is used. Default, and longest: the policy's
+    /// absolute timeout. An idle timeout that would be longer is cut to it.
+    pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
+        self.options.absolute_timeout = Some(timeout);
+        self
+    }
+
+    /// How the subject proved who they are (`amr` of RFC 8176), such as `["pwd", "otp"]`. Default: none.
     pub fn by<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.options.methods = methods.into_iter().map(Into::into).collect();
         self

@@ -18,6 +18,7 @@ use crate::{
     id::{RunId, SessionId},
     middleware::{Rejection, SessionLayer},
     protocol::Policy,
+    request::RequestHead,
     session::{SessionInfo, Visitor},
     store::{Revoke, StoreError},
     time::Timestamp,
@@ -54,8 +55,7 @@ impl<C: Claims> Sessions<C> {
     /// A [`Rejection`] (403) if it is an unsafe request from another site, or over plain HTTP for
     /// another host than localhost.
     pub fn visitor<B>(&self, request: &Request<B>) -> Result<Visitor<C>, Rejection> {
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        Ok(Visitor::new(self.engine.clone(), method, uri, headers)?)
+        Ok(Visitor::new(self.engine.clone(), &RequestHead::of(request))?)
     }
 
     /// The live sessions of `subject`, oldest first: a "your devices" page.
@@ -109,6 +109,16 @@ impl<C: Claims> Sessions<C> {
     ) -> Result<usize, StoreError> {
         let subject = self.engine.subject(subject);
         self.engine.revoke(Revoke::Subject { subject, before: Some(time), except }).await
+    }
+
+    /// Has every access token of `subject` renewed at its next use, on every device and instance:
+    /// after a change of roles. Nobody is signed out. The new tokens have the claims that the
+    /// [hook](SessionsBuilder::reload_claims) gives.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    pub async fn mark_stale(&self, subject: &str) -> Result<(), StoreError> {
+        self.engine.mark_stale(subject).await
     }
 
     /// The emergency stop: a new run ID ends every session of everyone at once, in every realm that

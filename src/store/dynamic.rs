@@ -3,8 +3,8 @@
 use std::{fmt, pin::Pin};
 
 use super::{
-    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
-    Snapshot, StoreError, Subject,
+    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Proof, Revoke, SessionKey, SessionRecord,
+    SessionStore, Snapshot, StaleScope, StoreError, Subject,
 };
 use crate::{
     id::{RunId, SessionId},
@@ -45,6 +45,9 @@ dyn_store! {
     fn confirm(key: &'a SessionKey, generation: u64, at: Timestamp) -> ();
     fn touch(key: &'a SessionKey, at: Timestamp) -> ();
     fn fast_forward(key: &'a SessionKey, to: u64, at: Timestamp) -> Snapshot;
+    fn record_proof(key: &'a SessionKey, proof: &'a Proof) -> Snapshot;
+    fn put_claims(key: &'a SessionKey, claims: &'a str, at: Timestamp) -> Snapshot;
+    fn mark_stale(scope: &'a StaleScope, at: Timestamp) -> ();
     fn revoke(what: &'a Revoke, at: Timestamp) -> Vec<SessionId>;
     fn list(subject: &'a Subject, now: Timestamp) -> Vec<SessionRecord>;
     fn rotate_run_id() -> RunId;

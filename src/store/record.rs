@@ -56,6 +56,11 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
+    /// When the later proof of sign-in was made, if there is one.
+    pub(crate) fn proof_time(&self) -> Option<Timestamp> {
+        self.proof.as_ref().map(|proof| proof.at)
+    }
+
     /// The methods of the sign-in and of the later proof, each once.
     pub(crate) fn all_methods(&self) -> impl Iterator<Item = &str> {
         let later = self.proof.iter().flat_map(|proof| &proof.methods);
@@ -71,6 +76,9 @@ pub struct Proof {
     /// By which methods (`amr` of RFC 8176).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
+    /// From where, as the application says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Arc<str>>,
 }
 
 /// A record as it is after an operation, and the store's run ID with it.

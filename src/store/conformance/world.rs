@@ -220,7 +220,7 @@ impl<S: SessionStore> World<S> {
 
 /// A later proof of sign-in.
 pub(super) fn proof(method: &str, at: Timestamp) -> Proof {
-    Proof { at, methods: vec![method.into()] }
+    Proof { at, methods: vec![method.into()], origin: Some(format!("{method} at home").into()) }
 }
 
 /// Checks that `record` is that of an ended session, and says what `expected` says otherwise. The

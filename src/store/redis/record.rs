@@ -146,7 +146,11 @@ mod tests {
             claims: "{\n\"a\": 1\n}".into(),
             stale_since: Some(Timestamp::from_secs(101)),
             methods: vec!["a\nb".into()],
-            proof: Some(Proof { at: Timestamp::from_secs(102), methods: vec!["\n".into()] }),
+            proof: Some(Proof {
+                at: Timestamp::from_secs(102),
+                methods: vec!["\n".into()],
+                origin: Some("\n".into()),
+            }),
             origin: Some("a \"b\"\n\\".into()),
             persistent: true,
         };

@@ -1,12 +1,8 @@
-//! One typed event for each decision, for operators: what the caller must not learn.
+//! What can happen, and what it is called.
 
-use std::{fmt, sync::Arc};
+use std::borrow::Cow;
 
-use crate::{
-    id::{SessionId, SessionTag},
-    protocol::Refusal,
-    token::InvalidToken,
-};
+use crate::{origin::OriginVerdict, protocol::Refusal, token::InvalidToken};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +30,23 @@ pub enum EventKind {
     },
     /// A new run began, and every session ended.
     RunRotated,
+    /// A subject has as many sessions as it may have, and was refused another.
+    TooManySessions,
+    /// The application said of a user that their session must not go on, and it has ended.
+    EndedByApplication {
+        /// Why, in the application's words.
+        reason: Cow<'static, str>,
+    },
+    /// The application could not say whether a session may go on. It was neither renewed nor ended.
+    ReloadFailed,
+    /// A session got other claims.
+    ClaimsUpdated,
+    /// The access tokens of a subject are renewed at their next use.
+    MarkedStale,
+    /// The subject of a session proved again who they are.
+    Proved,
+    /// A session was used from elsewhere than it was opened, and the application said what to do.
+    OriginChanged(OriginVerdict),
     /// Two different values came under one of our cookies' names.
     ConflictingCookies,
     /// An unsafe request came from another site.
@@ -87,20 +100,6 @@ pub enum Severity {
     Critical,
 }
 
-/// Something that happened, and to whom.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Event {
-    /// What happened.
-    pub kind: EventKind,
-    /// In which realm.
-    pub realm: Arc<str>,
-    /// To which session, as far as a log may know: see [`SessionId::tag`].
-    pub session: Option<SessionTag>,
-    /// To whom. Only ever what a good signature or the application said.
-    pub subject: Option<Arc<str>>,
-}
-
 impl EventKind {
     /// A stable name, in the words of the OWASP logging vocabulary where it has one.
     #[must_use]
@@ -116,6 +115,13 @@ impl EventKind {
             Self::LostWriteRepaired => "session_lost_write_repaired",
             Self::Revoked { .. } => "authn_token_revoked",
             Self::RunRotated => "session_run_rotated",
+            Self::TooManySessions => "excess_sessions_exceeded",
+            Self::EndedByApplication { .. } => "session_ended_by_application",
+            Self::ReloadFailed => "session_reload_failed",
+            Self::ClaimsUpdated => "session_claims_updated",
+            Self::MarkedStale => "session_marked_stale",
+            Self::Proved => "authn_proof_recorded",
+            Self::OriginChanged(_) => "session_origin_changed",
             Self::ConflictingCookies => "session_conflicting_cookies",
             Self::CrossSiteRefused => "malicious_csrf",
             Self::StoreFailed { .. } => "session_store_failed",
@@ -127,12 +133,32 @@ impl EventKind {
         }
     }
 
+    /// The name's finer part, as stable as it is: how a session was renewed, why it was refused, which
+    /// operation failed. None where the name says it all.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Renewed(how) => renewed(*how),
+            Self::Refused(why) => refusal(*why),
+            Self::AccessTokenInvalid(why) | Self::RefreshTokenInvalid(why) => invalid(*why),
+            Self::StoreFailed { operation } => operation,
+            Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
+            Self::OriginChanged(OriginVerdict::Report) => "report",
+            Self::OriginChanged(OriginVerdict::StepUp) => "step_up",
+            Self::OriginChanged(OriginVerdict::Refuse) => "refuse",
+            _ => return None,
+        })
+    }
+
     /// How much it matters. A flood of bad tokens is never more than [`Severity::Debug`].
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
             Self::ReuseDetected => Severity::Critical,
             Self::LostWriteRepaired
+            | Self::TooManySessions
+            | Self::ReloadFailed
+            | Self::OriginChanged(_)
             | Self::ConflictingCookies
             | Self::CrossSiteRefused
             | Self::StoreFailed { .. }
@@ -144,6 +170,10 @@ impl EventKind {
             | Self::Renewed(_)
             | Self::Revoked { .. }
             | Self::RunRotated
+            | Self::EndedByApplication { .. }
+            | Self::ClaimsUpdated
+            | Self::MarkedStale
+            | Self::Proved
             | Self::FeedRecovered => Severity::Info,
             Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
             Self::Refused(_) => Severity::Info,
@@ -152,57 +182,41 @@ impl EventKind {
     }
 }
 
-/// What an application is told with.
-pub(crate) type Hook = dyn Fn(&Event) + Send + Sync;
-
-/// Where events go: to the application's hook, and to `tracing`.
-#[derive(Clone)]
-pub(crate) struct Events {
-    pub(crate) realm: Arc<str>,
-    pub(crate) hook: Option<Arc<Hook>>,
-}
-
-impl Events {
-    /// Something that is of no one session.
-    pub(crate) fn note(&self, kind: EventKind) {
-        self.emit(kind, None, None);
-    }
-
-    /// Something that happened to a session.
-    pub(crate) fn of(&self, kind: EventKind, session: &SessionId, subject: &Arc<str>) {
-        self.emit(kind, Some(session), Some(subject));
-    }
-
-    fn emit(&self, kind: EventKind, session: Option<&SessionId>, subject: Option<&Arc<str>>) {
-        #[cfg(feature = "tracing")]
-        trace(&kind, &self.realm, session);
-        if let Some(hook) = &self.hook {
-            let session = session.map(SessionId::tag);
-            hook(&Event { kind, realm: self.realm.clone(), session, subject: subject.cloned() });
-        }
+const fn renewed(how: Renewed) -> &'static str {
+    match how {
+        Renewed::Advanced => "advanced",
+        Renewed::Reissued => "reissued",
+        Renewed::Confirmed => "confirmed",
+        Renewed::Replayed => "replayed",
+        Renewed::FastForwarded => "fast_forwarded",
     }
 }
 
-impl fmt::Debug for Events {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Events").field("hook", &self.hook.is_some()).finish_non_exhaustive()
+const fn refusal(why: Refusal) -> &'static str {
+    match why {
+        Refusal::NoToken => "no_token",
+        Refusal::BadToken => "bad_token",
+        Refusal::Expired => "expired",
+        Refusal::Unknown => "unknown",
+        Refusal::OtherRun => "other_run",
+        Refusal::Denylisted => "denylisted",
+        Refusal::Reuse => "reuse",
+        Refusal::Stale => "stale",
+        Refusal::Claims => "claims",
+        Refusal::CrossSite => "cross_site",
+        Refusal::Application => "application",
+        Refusal::Origin => "origin",
     }
 }
 
-#[cfg(feature = "tracing")]
-fn trace(kind: &EventKind, realm: &str, session: Option<&SessionId>) {
-    macro_rules! at {
-        ($level:ident) => {
-            if tracing::enabled!(tracing::Level::$level) {
-                let session = session.map(|session| tracing::field::display(session.tag()));
-                tracing::event!(tracing::Level::$level, event = kind.name(), detail = ?kind, realm, session);
-            }
-        };
-    }
-    match kind.severity() {
-        Severity::Debug => at!(DEBUG),
-        Severity::Info => at!(INFO),
-        Severity::Warning => at!(WARN),
-        Severity::Critical => at!(ERROR),
+const fn invalid(why: InvalidToken) -> &'static str {
+    match why {
+        InvalidToken::TooLong => "too_long",
+        InvalidToken::Malformed => "malformed",
+        InvalidToken::Header => "header",
+        InvalidToken::UnknownKey => "unknown_key",
+        InvalidToken::Signature => "signature",
+        InvalidToken::Claims => "claims",
+        InvalidToken::Audience => "audience",
     }
 }

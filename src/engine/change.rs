@@ -1,0 +1,92 @@
+//! Changing a live session: its claims, a proof of sign-in, or only its tokens.
+
+use std::sync::Arc;
+
+use super::{Active, CookieLine, Engine};
+use crate::{
+    claims::Claims,
+    event::EventKind,
+    id::RunId,
+    store::{Proof, SessionRecord, Snapshot, StaleScope, StoreError},
+    token::MintError,
+};
+
+/// Why a session was not changed. It is as it was, unless the store failed: then nobody knows.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The claims do not fit into a cookie, or are not JSON.
+    #[error(transparent)]
+    Claims(#[from] MintError),
+    /// The session has ended meanwhile.
+    #[error("the session has ended")]
+    Ended,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl<C: Claims> Engine<C> {
+    /// Replaces the claims of a session. The next tokens are minted from them, everywhere, and the
+    /// answer is an access cookie that has them at once.
+    ///
+    /// It carries the generation that the request presented: whether the refresh cookie of a newer
+    /// one leaves with it is only settled with the head of the response.
+    pub(crate) async fn update(
+        &self,
+        active: &Active<C>,
+        presented: u64,
+        claims: &C,
+    ) -> Result<CookieLine, ChangeError> {
+        let (key, now) = (&active.key, self.now());
+        let claims = serde_json::to_string(claims).map_err(|_| MintError::Claims)?;
+        // What does not fit must not get as far as the store: no token could be minted from then on.
+        self.measure(key, &claims, &active.methods, now)?;
+        let snapshot = self.ask("put_claims", self.store.put_claims(key, &claims, now)).await?;
+        let record = changed(snapshot, active.run)?;
+        // Here at once; elsewhere, the feed brings it. No response on its way restores the old ones.
+        self.revocations.session_stale(key, now, now);
+        self.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
+        Ok(self.access_line(&record, key, active.run, presented, active.proof_of(&record), now)?)
+    }
+
+    /// Records a proof of sign-in, and answers with an access cookie that shows it.
+    pub(crate) async fn prove(
+        &self,
+        active: &Active<C>,
+        presented: u64,
+        methods: Vec<String>,
+        origin: Option<Arc<str>>,
+    ) -> Result<CookieLine, ChangeError> {
+        let (key, now) = (&active.key, self.now());
+        let claims = serde_json::to_string(&*active.claims).map_err(|_| MintError::Claims)?;
+        self.measure(key, &claims, &[&*active.methods, &*methods].concat(), now)?;
+        let proof = Proof { at: now, methods, origin };
+        let snapshot = self.ask("record_proof", self.store.record_proof(key, &proof)).await?;
+        let record = changed(snapshot, active.run)?;
+        // Or a response on its way would take the proof back.
+        let scope = StaleScope::Session(key.clone());
+        self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
+        self.revocations.session_stale(key, now, now);
+        self.events.of(EventKind::Proved, &key.id, &key.subject.name);
+        Ok(self.access_line(&record, key, active.run, presented, record.proof_time(), now)?)
+    }
+
+    /// Has every access token of a subject renewed at its next use.
+    pub(crate) async fn mark_stale(&self, subject: &str) -> Result<(), StoreError> {
+        let (subject, now) = (self.subject(subject), self.now());
+        let scope = StaleScope::Subject(subject.clone());
+        self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
+        self.revocations.subject_stale(subject.name.clone(), now, now);
+        self.events.of_subject(EventKind::MarkedStale, &subject.name);
+        Ok(())
+    }
+}
+
+/// The record of a session that was changed.
+fn changed(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, ChangeError> {
+    match snapshot {
+        Snapshot { run: current, record: Some(record), applied: true } if current == run => Ok(record),
+        _ => Err(ChangeError::Ended),
+    }
+}

@@ -1,0 +1,57 @@
+//! Waiting for a session's end: for connections that outlive a request.
+
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use super::{Active, Engine, renew::known};
+use crate::claims::Claims;
+
+/// How long until a store without a feed, or one that did not answer, is asked again.
+const SOON: Duration = Duration::from_secs(1);
+
+impl<C: Claims> Engine<C> {
+    /// Returns when the session has ended, in whatever way. The feed tells of those that were ended;
+    /// the store is asked now and then for those that ran out.
+    pub(crate) async fn ended(self: Arc<Self>, active: Arc<Active<C>>) {
+        self.start();
+        // Nothing had run out when the access token was minted.
+        let mut look_in = if self.has_feed { active.expires.since(self.now()) } else { SOON };
+        loop {
+            if self.told_or_after(&active, look_in).await {
+                return;
+            }
+            let answer = self.ask("get", self.store.get(&active.key)).await;
+            look_in = match answer.map(|snapshot| known(snapshot, active.run)) {
+                Ok(Ok(record)) if record.family.is_live(self.now()) => {
+                    let family = record.family;
+                    let runs_out = family.idle_deadline.min(family.absolute_deadline).since(self.now());
+                    let again = if self.has_feed { self.policy.timing().access_ttl } else { SOON };
+                    runs_out.min(again)
+                }
+                Ok(_) => return,
+                Err(_) => SOON,
+            };
+        }
+    }
+
+    /// Waits until this instance learns that the session has ended, and then answers with true; with
+    /// false after `time`.
+    async fn told_or_after(&self, active: &Active<C>, time: Duration) -> bool {
+        let id = &active.key.id;
+        let mut time = std::pin::pin!(tokio::time::sleep(time));
+        loop {
+            let mut told = std::pin::pin!(self.revocations.told_of(id));
+            // From here on, no end goes by unnoticed.
+            told.as_mut().enable();
+            if self.revocations.is_revoked(id) || self.revocations.is_past(active.run) {
+                return true;
+            }
+            let is_time = poll_fn(|cx| match told.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(false),
+                Poll::Pending => time.as_mut().poll(cx).map(|()| true),
+            });
+            if is_time.await {
+                return false;
+            }
+        }
+    }
+}

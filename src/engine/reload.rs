@@ -1,0 +1,37 @@
+//! Claims that follow the user: what the application says at each renewal.
+
+use super::{Engine, RenewError};
+use crate::{
+    claims::{Claims, Reload},
+    event::EventKind,
+    protocol::Refusal,
+    store::{Revoke, SessionKey, SessionRecord},
+};
+
+impl<C: Claims> Engine<C> {
+    /// The claims to serve a session with, which `record` then has too. Without a hook they are the
+    /// record's own.
+    pub(super) async fn reload(&self, key: &SessionKey, record: &mut SessionRecord) -> Result<C, RenewError> {
+        let kept = |record: &SessionRecord| serde_json::from_str(&record.claims).ok();
+        let Some(reloader) = &self.reloader else { return Ok(kept(record).ok_or(Refusal::Claims)?) };
+        let answer = self.in_time(reloader.reload(key.subject.name.clone(), kept(record))).await;
+        match answer {
+            Some(Ok(Reload::Keep)) => Ok(kept(record).ok_or(Refusal::Claims)?),
+            Some(Ok(Reload::Replace(claims))) => {
+                record.claims = serde_json::to_string(&claims).map_err(|_| Refusal::Claims)?.into();
+                Ok(claims)
+            }
+            Some(Ok(Reload::End { reason })) => {
+                self.events.of(EventKind::EndedByApplication { reason }, &key.id, &key.subject.name);
+                // Refused, whether or not the store learns of it: the next renewal asks again.
+                let _not_refused_for_that = self.revoke(Revoke::Session(key.clone())).await;
+                Err(Refusal::Application.into())
+            }
+            // Nobody knows whether the user may go on: never a refusal.
+            Some(Err(_)) | None => {
+                self.events.of(EventKind::ReloadFailed, &key.id, &key.subject.name);
+                Err(RenewError::Unavailable)
+            }
+        }
+    }
+}

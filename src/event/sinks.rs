@@ -1,0 +1,37 @@
+//! Events as records of `tracing` and as counters of `metrics`, under names that stay.
+
+use super::EventKind;
+#[cfg(feature = "tracing")]
+use super::Severity;
+#[cfg(feature = "tracing")]
+use crate::id::SessionId;
+
+/// One counter for all events, so that whatever comes to be told of is counted too.
+#[cfg(feature = "metrics")]
+pub(super) fn count(kind: &EventKind, realm: &str) {
+    let labels = [
+        ("event", kind.name().to_owned()),
+        ("outcome", kind.outcome().unwrap_or_default().to_owned()),
+        ("realm", realm.to_owned()),
+    ];
+    metrics::counter!("sliding_sessions_events_total", &labels).increment(1);
+}
+
+#[cfg(feature = "tracing")]
+pub(super) fn trace(kind: &EventKind, realm: &str, session: Option<&SessionId>) {
+    macro_rules! at {
+        ($level:ident) => {
+            if tracing::enabled!(tracing::Level::$level) {
+                let session = session.map(|session| tracing::field::display(session.tag()));
+                let (event, outcome) = (kind.name(), kind.outcome());
+                tracing::event!(tracing::Level::$level, event, outcome, detail = ?kind, realm, session);
+            }
+        };
+    }
+    match kind.severity() {
+        Severity::Debug => at!(DEBUG),
+        Severity::Info => at!(INFO),
+        Severity::Warning => at!(WARN),
+        Severity::Critical => at!(ERROR),
+    }
+}

@@ -1,0 +1,24 @@
+//! What an application's hooks get to see of a request.
+
+use http::{Extensions, HeaderMap, Method, Request, Uri};
+
+/// The head of a request, for hooks to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The target. Within a nested axum router, less what it is nested under.
+    pub uri: &'r Uri,
+    /// The headers.
+    pub headers: &'r HeaderMap,
+    /// The extensions, such as axum's `ConnectInfo`.
+    pub extensions: &'r Extensions,
+}
+
+impl<'r> RequestHead<'r> {
+    /// The head of `request`.
+    pub fn of<B>(request: &'r Request<B>) -> Self {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        Self { method, uri, headers, extensions: request.extensions() }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the cookies are called and where they go, and who may send them.
+
+use super::SessionsBuilder;
+use crate::{
+    claims::Claims,
+    cookie::{FormerCookie, SameSite},
+};
+
+impl<C: Claims> SessionsBuilder<C> {
+    /// What the cookies are called. Default `__Host-access` and `__Host-refresh`, which browsers
+    /// accept from this very host only, over HTTPS only.
+    pub fn cookie_names(mut self, access: impl Into<String>, refresh: impl Into<String>) -> Self {
+        self.cookies.access = access.into().into();
+        self.cookies.refresh = refresh.into().into();
+        self
+    }
+
+    /// The path that the cookies are sent to. Default `/`, the only one that `__Host-` names allow.
+    pub fn cookie_path(mut self, path: impl Into<String>) -> Self {
+        self.cookies.path = path.into().into();
+        self
+    }
+
+    /// The domain that the cookies are sent to, with all hosts below it: each of them can then read
+    /// and plant them. Default: this host only. `__Host-` names do not allow it.
+    pub fn cookie_domain(mut self, domain: impl Into<String>) -> Self {
+        self.cookies.domain = Some(domain.into());
+        self
+    }
+
+    /// When browsers send the cookies along from other sites. Default [`SameSite::Lax`].
+    pub fn same_site(mut self, same_site: SameSite) -> Self {
+        self.cookies.same_site = match same_site {
+            SameSite::Lax => cookie::SameSite::Lax,
+            SameSite::Strict => cookie::SameSite::Strict,
+        };
+        self
+    }
+
+    /// `SameSite=None`: browsers send the cookies along with every request from every site.
+    ///
+    /// # Security
+    /// Only the check of the request's origin then stands between other sites and your users.
+    pub fn dangerous_same_site_none(mut self) -> Self {
+        self.cookies.same_site = cookie::SameSite::None;
+        self
+    }
+
+    /// Removes this cookie too at sign-out: after a change of names, paths or domains.
+    pub fn former_cookie(mut self, former: FormerCookie) -> Self {
+        self.cookies.former.push(former);
+        self
+    }
+
+    /// For development without HTTPS: cookies without `Secure`, called `access` and `refresh`
+    /// unless they were named. Chromium and Firefox take secure cookies from `http://localhost`,
+    /// so try without it first.
+    ///
+    /// # Security
+    /// Whoever is on the network reads the session. Requests for any other host than localhost are
+    /// refused.
+    pub fn insecure_plain_http(mut self) -> Self {
+        self.plain_http = true;
+        self
+    }
+
+    /// An origin that may send unsafe requests although it is another one, exactly as browsers
+    /// write it: `https://app.example.com`. Default: none.
+    pub fn trusted_origin(mut self, origin: impl Into<String>) -> Self {
+        self.trusted.push(origin.into());
+        self
+    }
+}

@@ -1,0 +1,92 @@
+//! What the application is asked and told.
+
+use std::{error::Error, sync::Arc};
+
+use super::SessionsBuilder;
+use crate::{
+    claims::{Claims, Reload, Reloader},
+    event::Event,
+    origin::OriginVerdict,
+    request::RequestHead,
+    time::Clock,
+};
+
+impl<C: Claims> SessionsBuilder<C> {
+    /// Is told of every decision. It is called on the request's path: hand over what takes long.
+    pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Arc::new(hook));
+        self
+    }
+
+    /// Tells the time. Default: the system's clock. For tests, a
+    /// [`ManualClock`](crate::ManualClock) in an [`Arc`].
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Asks the application for a user's claims at each renewal, so that they follow the user, and
+    /// whether the user may go on at all. Default: the claims of the session's record are used.
+    ///
+    /// The hook gets the subject and the claims of the record, or none if those no longer parse,
+    /// and must answer within the [deadline of the store](Self::store_deadline). An error says that
+    /// nobody knows for now: the renewal is answered with 503, and the same cookies work later.
+    /// Parallel renewals of a session ask once. See also [`Sessions::mark_stale`].
+    ///
+    /// ```
+    /// # use std::{io, sync::Arc};
+    /// # use tower_sliding_sessions::{Keyring, Reload, Sessions};
+    /// # async fn find_user(_: &str) -> Result<Option<Vec<String>>, io::Error> { Ok(None) }
+    /// # fn sessions(keys: Keyring) -> Result<Sessions<Vec<String>>, Box<dyn std::error::Error>> {
+    /// let sessions = Sessions::builder(keys)
+    ///     .reload_claims(|subject: Arc<str>, _| async move {
+    ///         Ok::<_, io::Error>(match find_user(&subject).await? {
+    ///             Some(roles) => Reload::Replace(roles),
+    ///             None => Reload::end("deleted"),
+    ///         })
+    ///     })
+    ///     .build()?;
+    /// # Ok(sessions) }
+    /// ```
+    ///
+    /// [`Sessions::mark_stale`]: crate::Sessions::mark_stale
+    pub fn reload_claims<F, E>(
+        mut self,
+        hook: impl Fn(Arc<str>, Option<C>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Reload<C>, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.reloader = Some(Reloader::new(hook));
+        self
+    }
+
+    /// What to record of where a session is opened from: the user agent, an address, a region.
+    /// Default: nothing. It is shown by [`Sessions::list`](crate::Sessions::list), and may be
+    /// [compared](Self::compare_origin) later.
+    ///
+    /// # Security
+    /// It is the application's choice, and so is whether it may be kept: an address is personal data.
+    pub fn origin(
+        mut self,
+        describe: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.origins.describe = Some(Arc::new(describe));
+        self
+    }
+
+    /// What to do about a session that is renewed from elsewhere: `compare` gets what was recorded
+    /// and what the [hook](Self::origin) says of this request. Default: nothing.
+    ///
+    /// A session is at home where it was opened, and where its subject last
+    /// [proved](crate::Session::prove) who they are; the milder verdict counts. One without a record
+    /// of either is not compared.
+    pub fn compare_origin(
+        mut self,
+        compare: impl Fn(&str, Option<&str>) -> OriginVerdict + Send + Sync + 'static,
+    ) -> Self {
+        self.origins.compare = Some(Arc::new(compare));
+        self
+    }
+}

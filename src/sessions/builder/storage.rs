@@ -1,0 +1,60 @@
+//! Where sessions are kept, what is kept here of them, and what to do while the store is away.
+
+use std::{sync::Arc, time::Duration};
+
+use super::SessionsBuilder;
+use crate::{
+    claims::Claims,
+    store::{Cap, Overflow, SessionStore},
+};
+
+impl<C: Claims> SessionsBuilder<C> {
+    /// Where sessions are kept. Default: a [`MemoryStore`], whose sessions end with the process.
+    pub fn store(mut self, store: impl SessionStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// How long a call of the store may take. Default 500 ms. After that the store counts as away.
+    pub fn store_deadline(mut self, deadline: Duration) -> Self {
+        self.store_deadline = deadline;
+        self
+    }
+
+    /// How long after its end an access token still does while the store is away. Default zero:
+    /// a renewal is then answered with 503. Whatever this instance knows against the session counts
+    /// all the same; what it would only learn from the store does not.
+    pub fn ride_through(mut self, time: Duration) -> Self {
+        self.ride_through = time;
+        self
+    }
+
+    /// How long the store's feed may be silent before this instance reports that it lags. Default
+    /// 5 s.
+    pub fn feed_lag_bound(mut self, bound: Duration) -> Self {
+        self.feed_lag_bound = bound;
+        self
+    }
+
+    /// Asks the store on each request while this instance lags, rather than trust a revocation list
+    /// that it knows to be old. Default: no; an ended session's access token may then be good until
+    /// it expires.
+    pub fn ask_store_when_lagging(mut self, yes: bool) -> Self {
+        self.ask_when_lagging = yes;
+        self
+    }
+
+    /// How many verified access tokens are remembered, at about 1 KB each. Default 8192; zero turns
+    /// it off. A remembered token is still judged by time and revocation, but costs no cryptography.
+    pub fn verified_cache(mut self, tokens: usize) -> Self {
+        self.verified = tokens;
+        self
+    }
+
+    /// How many live sessions a subject may have, and what happens to one more. Default: as many as
+    /// they like. Counted by the store, atomically, so it must be able to list.
+    pub fn max_sessions(mut self, limit: usize, overflow: Overflow) -> Self {
+        self.cap = Some(Cap { limit, overflow });
+        self
+    }
+}
