@@ -14,17 +14,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_sliding_sessions::{Rejection, Renewed, Session, SessionId, Sessions, SetCookies, Visitor};
 
-use super::{Profile, problem};
+use super::{Profile, admin::Roles, problem, users::Users};
 
 #[derive(Deserialize)]
 struct Login {
     user: String,
-    #[serde(default)]
-    roles: Vec<String>,
+    roles: Option<Vec<String>>,
 }
 
 /// Signs in. There is no password: it is a demo.
-pub(crate) async fn login(visitor: Visitor<Profile>, body: Bytes) -> Result<Response, Rejection> {
+pub(crate) async fn login(
+    visitor: Visitor<Profile>,
+    State(users): State<Users>,
+    body: Bytes,
+) -> Result<Response, Rejection> {
     let login = match serde_json::from_slice::<Login>(&body) {
         Ok(login) if !login.user.is_empty() => login,
         _ => {
@@ -34,9 +37,13 @@ pub(crate) async fn login(visitor: Visitor<Profile>, body: Bytes) -> Result<Resp
             ));
         }
     };
-    let cookies = visitor.sign_in(&login.user, Profile { roles: login.roles.clone() }).await?;
+    let Some(profile) = users.profile(&login.user, login.roles) else {
+        return Ok(problem(StatusCode::FORBIDDEN, "This user is locked"));
+    };
+    let roles = profile.roles.clone();
+    let cookies = visitor.sign_in(&login.user, profile).by(["demo"]).await?;
     let sid = cookies.session_id();
-    Ok((cookies, Json(json!({"sub": login.user, "sid": sid, "roles": login.roles}))).into_response())
+    Ok((cookies, Json(json!({"sub": login.user, "sid": sid, "roles": roles}))).into_response())
 }
 
 pub(crate) async fn logout(session: Session<Profile>) -> Result<(StatusCode, SetCookies), Rejection> {
@@ -44,7 +51,7 @@ pub(crate) async fn logout(session: Session<Profile>) -> Result<(StatusCode, Set
 }
 
 pub(crate) async fn me(session: Session<Profile>) -> Json<Value> {
-    Json(describe(&session))
+    Json(describe(&session, &session.claims().roles))
 }
 
 pub(crate) async fn public(session: Option<Session<Profile>>) -> Json<Value> {
@@ -60,7 +67,7 @@ pub(crate) struct Slow {
 /// Answers like `/me`, but takes its time; ten minutes at most.
 pub(crate) async fn slow(session: Session<Profile>, Query(Slow { ms }): Query<Slow>) -> Json<Value> {
     tokio::time::sleep(Duration::from_millis(ms.min(600_000))).await;
-    Json(describe(&session))
+    Json(describe(&session, &session.claims().roles))
 }
 
 /// Answers with the status it is asked for.
@@ -113,11 +120,8 @@ pub(crate) async fn end_one(
     }
 }
 
-pub(crate) async fn end_others(
-    session: Session<Profile>,
-    State(sessions): State<Sessions<Profile>>,
-) -> Result<StatusCode, Rejection> {
-    sessions.revoke_others(session.subject(), session.id()).await?;
+pub(crate) async fn end_others(session: Session<Profile>) -> Result<StatusCode, Rejection> {
+    session.end_others().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -129,11 +133,26 @@ pub(crate) async fn end_all(
     Ok((StatusCode::NO_CONTENT, session.sign_out().await?))
 }
 
-fn describe(session: &Session<Profile>) -> Value {
+/// Changes the claims of this session, and of no other.
+pub(crate) async fn profile(session: Session<Profile>, body: Bytes) -> Result<Response, Rejection> {
+    let Ok(Roles { roles }) = serde_json::from_slice(&body) else {
+        return Ok(problem(StatusCode::BAD_REQUEST, "Send {\"roles\": [\"editor\"]}"));
+    };
+    let profile = Profile { roles, ..session.claims().clone() };
+    let cookies = session.update(&profile).await?;
+    Ok((cookies, Json(describe(&session, &profile.roles))).into_response())
+}
+
+/// Proves again who it is. Asking for the password would come first, were there one.
+pub(crate) async fn sudo(session: Session<Profile>) -> Result<(StatusCode, SetCookies), Rejection> {
+    Ok((StatusCode::NO_CONTENT, session.prove(["demo"]).await?))
+}
+
+fn describe(session: &Session<Profile>, roles: &[String]) -> Value {
     json!({
         "sub": session.subject(),
         "sid": session.id(),
-        "roles": session.claims().roles,
+        "roles": roles,
         "auth_time": session.auth_time().as_secs(),
         "expires_in": session.expires_in().as_millis().div_ceil(1000),
         "renewed": session.renewed().is_some(),

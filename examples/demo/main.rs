@@ -8,14 +8,18 @@
 
 mod account;
 mod admin;
+mod counters;
+mod live;
 pub(crate) mod page;
 mod settings;
 mod store;
+mod users;
 
-use std::{error::Error, process::ExitCode, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    extract::FromRef,
     http::StatusCode,
     middleware::from_fn,
     response::{IntoResponse, Response},
@@ -23,14 +27,21 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tower_sliding_sessions::{Require, Sessions};
+use tower_sliding_sessions::{Require, Sessions, SessionsBuilder};
 
-use self::settings::Settings;
+use self::{counters::Counters, settings::Settings, users::Users};
 
 /// What the demo keeps in a session.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) roles: Vec<String>,
+    /// Which of the roles that an admin gave this user these come after.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) version: u64,
+}
+
+fn is_zero(version: &u64) -> bool {
+    *version == 0
 }
 
 impl Profile {
@@ -39,8 +50,38 @@ impl Profile {
     }
 }
 
-pub(crate) fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
+/// What the handlers share.
+#[derive(Clone, FromRef)]
+pub(crate) struct App {
+    pub(crate) sessions: Sessions<Profile>,
+    pub(crate) users: Users,
+    pub(crate) counters: Counters,
+}
+
+impl App {
+    /// The demo around these sessions, when its hooks are in place.
+    pub(crate) fn new(builder: SessionsBuilder<Profile>) -> Result<Self, Box<dyn Error>> {
+        let (users, counters) = (Users::default(), Counters::default());
+        let (table, counter) = (users.clone(), counters.clone());
+        let sessions = builder
+            .reload_claims(move |name, claims| table.clone().reload(name, claims))
+            .origin(|request| {
+                Some(request.headers.get("user-agent")?.to_str().ok()?.chars().take(200).collect())
+            })
+            .on_event(move |event| counter.note(event))
+            .build()?;
+        Ok(Self { sessions, users, counters })
+    }
+}
+
+pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
+    let sessions = &app.sessions;
+    let danger = Router::new()
+        .route("/danger", post(|| async { StatusCode::NO_CONTENT }))
+        .route_layer(Require::<Profile>::proof_within(Duration::from_secs(60)));
     let admin = Router::new()
+        .route("/admin/users/{sub}/roles", post(admin::roles))
+        .route("/admin/users/{sub}/lock", post(admin::lock))
         .route("/admin/run-id", post(admin::run_id))
         .route_layer(Require::claims(Profile::is_admin));
     let signed_in = Router::new()
@@ -48,13 +89,18 @@ pub(crate) fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
         .route("/me", get(account::me))
         .route("/slow", get(account::slow))
         .route("/status/{code}", get(account::status))
+        .route("/stream", get(live::stream))
+        .route("/ws", get(live::socket))
+        .route("/profile", post(account::profile))
+        .route("/sudo", post(account::sudo))
         .route("/sessions", get(account::list))
         .route("/sessions/{sid}", delete(account::end_one))
         .route("/sessions/end-others", post(account::end_others))
         .route("/sessions/end-all", post(account::end_all))
         .merge(admin)
+        .merge(danger)
         .route_layer(from_fn(account::outcome))
-        .route_layer(sessions.layer());
+        .route_layer(sessions.layer().passive(|request| request.headers.contains_key("demo-passive")));
     let optional = Router::new()
         .route("/public", get(account::public))
         .route_layer(from_fn(account::outcome))
@@ -63,9 +109,10 @@ pub(crate) fn router(sessions: &Sessions<Profile>, page: Arc<str>) -> Router {
         .route("/", get(move || page::show(page.clone())))
         .route("/login", post(account::login))
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/metrics", get(counters::show))
         .merge(signed_in)
         .merge(optional)
-        .with_state(sessions.clone())
+        .with_state(app.clone())
 }
 
 /// Problem details (RFC 9457) of the demo's own.
@@ -87,13 +134,13 @@ async fn main() -> ExitCode {
 
 async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
-    let sessions = settings.sessions().await?;
+    let app = App::new(settings.sessions().await?)?;
     let listener = TcpListener::bind(settings.addr).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
     eprintln!("open it in a browser, or sign in from here:");
     eprintln!("  curl -si http://{address}/login -d '{{\"user\":\"alice\",\"roles\":[\"admin\"]}}'");
-    let page = page::render(sessions.policy());
-    axum::serve(listener, router(&sessions, page)).await?;
+    let page = page::render(app.sessions.policy());
+    axum::serve(listener, router(&app, page)).await?;
     Ok(())
 }

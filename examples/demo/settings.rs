@@ -3,7 +3,7 @@
 use std::{env, error::Error, fmt, net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use tower_sliding_sessions::{Event, Keyring, SameSite, Sessions, Severity, protocol::Timing};
+use tower_sliding_sessions::{Keyring, SameSite, Sessions, SessionsBuilder, protocol::Timing};
 
 use super::{Profile, store};
 
@@ -62,8 +62,8 @@ impl Settings {
         })
     }
 
-    /// The sessions of the demo. What the builder refuses is refused with its message.
-    pub(crate) async fn sessions(&self) -> Result<Sessions<Profile>, Box<dyn Error>> {
+    /// The sessions of the demo, to be built. What the builder refuses is refused with its message.
+    pub(crate) async fn sessions(&self) -> Result<SessionsBuilder<Profile>, Box<dyn Error>> {
         let mut timing = Timing::default();
         let set = |to: &mut Duration, from: Option<Duration>| *to = from.unwrap_or(*to);
         set(&mut timing.access_ttl, self.access_ttl);
@@ -73,19 +73,10 @@ impl Settings {
         set(&mut timing.write_window, self.write_window);
         set(&mut timing.rotation_interval, self.rotation_interval);
         timing.renew_before = self.renew_before;
-        let builder =
-            Sessions::builder(self.keys.clone()).timing(timing).same_site(self.same_site).on_event(log);
+        let builder = Sessions::builder(self.keys.clone()).timing(timing).same_site(self.same_site);
         let builder =
             self.trusted_origins.iter().fold(builder, |builder, origin| builder.trusted_origin(origin));
-        Ok(store::choose(builder, &self.store).await?.build()?)
-    }
-}
-
-/// Events from information upwards, to stderr.
-fn log(event: &Event) {
-    if event.kind.severity() >= Severity::Info {
-        let session = event.session.map(|tag| format!(" session {tag}")).unwrap_or_default();
-        eprintln!("{:?} {}{session}: {:?}", event.kind.severity(), event.kind.name(), event.kind);
+        store::choose(builder, &self.store).await
     }
 }
 

@@ -8,13 +8,12 @@ mod client;
 #[path = "../../examples/demo/main.rs"]
 #[expect(dead_code, reason = "its `main` and its settings are not run here")]
 mod demo;
+mod people;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
-use tower_sliding_sessions::{
-    EventKind, Keyring, ManualClock, Renewed, Sessions, Timestamp, protocol::Timing,
-};
+use tower_sliding_sessions::{Keyring, ManualClock, Sessions, Timestamp, protocol::Timing};
 
 use self::client::{Answer, Client, Jar};
 
@@ -22,7 +21,6 @@ use self::client::{Answer, Client, Jar};
 struct World {
     client: Client,
     clock: Arc<ManualClock>,
-    events: Arc<std::sync::Mutex<Vec<EventKind>>>,
 }
 
 impl World {
@@ -38,16 +36,12 @@ impl World {
             rotation_interval: secs(4),
         };
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
-        let events = Arc::<std::sync::Mutex<Vec<EventKind>>>::default();
-        let log = events.clone();
-        let sessions = Sessions::builder(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"))
+        let builder = Sessions::builder(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"))
             .timing(timing)
-            .clock(clock.clone())
-            .on_event(move |event| log.lock().expect("no panic").push(event.kind.clone()))
-            .build()
-            .expect("within the proof");
-        let page = demo::page::render(sessions.policy());
-        Self { client: Client::new(demo::router(&sessions, page)), clock, events }
+            .clock(clock.clone());
+        let app = demo::App::new(builder).expect("within the proof");
+        let page = demo::page::render(app.sessions.policy());
+        Self { client: Client::new(demo::router(&app, page)), clock }
     }
 
     fn wait(&self, secs: u64) {
@@ -77,9 +71,17 @@ impl World {
         answer
     }
 
-    fn rotations(&self) -> usize {
-        let events = self.events.lock().expect("no panic");
-        events.iter().filter(|kind| **kind == EventKind::Renewed(Renewed::Advanced)).count()
+    /// How often that was counted.
+    async fn count(&self, event: &str, outcome: &str) -> u64 {
+        let answer = self.client.get("/metrics", &Jar::default()).await;
+        let text = String::from_utf8(answer.body.to_vec()).expect("UTF-8");
+        let counter = format!("sliding_sessions_events_total{{event=\"{event}\",outcome=\"{outcome}\"}} ");
+        let count = text.lines().find_map(|line| line.strip_prefix(&counter));
+        count.map_or(0, |count| count.parse().expect("a number"))
+    }
+
+    async fn rotations(&self) -> u64 {
+        self.count("session_renewed", "advanced").await
     }
 }
 
@@ -92,7 +94,7 @@ async fn a_thousand_parallel_requests_with_one_expired_cookie_are_served_by_one_
         assert_eq!(world.get("/me", &mut jar).await.status, StatusCode::OK);
         world.settle().await;
         world.wait(5);
-        let before = world.rotations();
+        let before = world.rotations().await;
         let requests = (0..1000).map(|_| {
             let (client, jar) = (world.client.clone(), jar.clone());
             tokio::spawn(async move { client.get("/me", &jar).await })
@@ -108,7 +110,7 @@ async fn a_thousand_parallel_requests_with_one_expired_cookie_are_served_by_one_
             }
             last = Some(answer);
         }
-        assert_eq!(world.rotations() - before, 1, "round {round}");
+        assert_eq!(world.rotations().await - before, 1, "round {round}");
         assert_eq!(refresh_tokens.len(), 1, "round {round}: everyone gets the same refresh token");
         jar.take(&last.expect("a thousand answers"));
     }
@@ -123,7 +125,7 @@ async fn signing_out_while_a_renewed_request_runs_stays_signed_out() {
         let (client, jar) = (world.client.clone(), jar.clone());
         tokio::spawn(async move { client.get("/slow?ms=200", &jar).await })
     };
-    while world.rotations() == 0 {
+    while world.rotations().await == 0 {
         tokio::task::yield_now().await;
     }
     let bye = world.client.post("/logout", &jar, "").await;
@@ -149,8 +151,7 @@ async fn a_stolen_copy_that_is_used_after_its_grace_ends_the_session_for_both() 
     assert_eq!(caught.status, StatusCode::UNAUTHORIZED);
     assert!(caught.set_cookies.is_empty());
     assert_eq!(world.get("/me", &mut victim).await.status, StatusCode::UNAUTHORIZED);
-    let events = world.events.lock().expect("no panic");
-    assert_eq!(events.iter().filter(|kind| **kind == EventKind::ReuseDetected).count(), 1);
+    assert_eq!(world.count("authn_token_reuse", "").await, 1);
 }
 
 #[tokio::test]
@@ -164,7 +165,7 @@ async fn a_lost_response_costs_nothing() {
         world.wait(7);
     }
     assert_eq!(world.get("/me", &mut jar).await.status, StatusCode::OK);
-    assert_eq!(world.rotations(), 1);
+    assert_eq!(world.rotations().await, 1);
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod outage;
 mod rotation;
 mod servers;
 mod sign_out;
+mod streams;
 
 /// A number that the environment may set.
 fn setting(name: &str, default: u64) -> u64 {
@@ -60,6 +61,7 @@ macro_rules! on_each_store {
 on_each_store! {
     a_thousand_requests_to_three_instances_are_served_by_one_rotation => crate::rotation::check;
     a_sign_out_on_one_instance_counts_on_the_others_at_once => crate::sign_out::check;
+    streams_and_sockets_close_when_another_instance_ends_their_session => crate::streams::check;
     nobody_is_signed_out_while_the_store_is_away => crate::outage::check;
     nobody_is_signed_out_when_instances_are_killed => crate::kills::check;
 }

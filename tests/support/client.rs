@@ -80,8 +80,7 @@ impl Client {
             request = request.header(*name, *value);
         }
         if !jar.0.is_empty() {
-            let pairs: Vec<_> = jar.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            request = request.header(header::COOKIE, pairs.join("; "));
+            request = request.header(header::COOKIE, jar.header());
         }
         let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
         match &self.0 {
@@ -133,6 +132,12 @@ impl Answer {
 }
 
 impl Jar {
+    /// The `Cookie` header.
+    pub(crate) fn header(&self) -> String {
+        let pairs: Vec<_> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join("; ")
+    }
+
     pub(crate) fn take(&mut self, answer: &Answer) {
         for line in &answer.set_cookies {
             let pair = line.split(';').next().and_then(|pair| pair.split_once('='));

@@ -1,0 +1,135 @@
+//! Users and what becomes of them: roles, locks, proofs, devices, pages that poll by themselves.
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use crate::{World, client::Jar};
+
+impl World {
+    async fn post(&self, path: &str, jar: &mut Jar, body: &str) -> StatusCode {
+        let answer = self.client.post(path, jar, body).await;
+        jar.take(&answer);
+        answer.status
+    }
+
+    async fn roles(&self, jar: &mut Jar) -> serde_json::Value {
+        let answer = self.get("/me", jar).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()["roles"].clone()
+    }
+}
+
+#[tokio::test]
+async fn roles_that_an_admin_gives_are_in_force_on_every_device_at_its_next_request() {
+    let world = World::new();
+    let mut admin = world.sign_in("root", &["admin"]).await;
+    let (mut phone, mut laptop) = (world.sign_in("alice", &[]).await, world.sign_in("alice", &["a"]).await);
+    let mut other = world.sign_in("bob", &["b"]).await;
+    let before: Vec<_> = [&phone, &laptop].map(Jar::clone).into();
+    let given = world.post("/admin/users/alice/roles", &mut admin, r#"{"roles": ["admin"]}"#).await;
+    assert_eq!(given, StatusCode::NO_CONTENT);
+    for device in [&mut phone, &mut laptop] {
+        assert_eq!(world.roles(device).await, json!(["admin"]));
+    }
+    // They are good for what they say, and nobody signed in again.
+    let path = "/admin/users/bob/roles";
+    assert_eq!(world.post(path, &mut phone, r#"{"roles": ["c"]}"#).await, StatusCode::NO_CONTENT);
+    assert_eq!(world.roles(&mut other).await, json!(["c"]));
+    for (mut then, now) in before.into_iter().zip([&mut phone, &mut laptop]) {
+        let (then, now) = (world.get("/me", &mut then).await.json(), world.get("/me", now).await.json());
+        assert_eq!((&then["sid"], &then["auth_time"]), (&now["sid"], &now["auth_time"]));
+    }
+    // And they stay, through renewals and new sign-ins that ask for none.
+    world.wait(5);
+    assert_eq!(world.roles(&mut laptop).await, json!(["admin"]));
+    let mut tablet = Jar::default();
+    assert_eq!(world.post("/login", &mut tablet, r#"{"user": "alice"}"#).await, StatusCode::OK);
+    assert_eq!(world.roles(&mut tablet).await, json!(["admin"]));
+    // Roles are taken as they are given.
+    assert_eq!(world.post("/admin/users/alice/roles", &mut admin, r#"{"roles": []}"#).await, 204);
+    for device in [&mut phone, &mut laptop, &mut tablet] {
+        assert_eq!(world.roles(device).await, json!([]));
+        assert_eq!(world.post("/admin/run-id", device, "").await, StatusCode::FORBIDDEN);
+    }
+}
+
+#[tokio::test]
+async fn a_locked_user_is_out_on_both_devices_at_once_and_stays_out() {
+    let world = World::new();
+    let mut admin = world.sign_in("root", &["admin"]).await;
+    let (mut phone, mut laptop) = (world.sign_in("alice", &[]).await, world.sign_in("alice", &[]).await);
+    world.wait(5);
+    assert_eq!(world.post("/admin/users/alice/lock", &mut admin, "").await, StatusCode::NO_CONTENT);
+    for device in [&mut phone, &mut laptop] {
+        assert_eq!(world.get("/me", device).await.status, StatusCode::UNAUTHORIZED);
+    }
+    let mut again = Jar::default();
+    assert_eq!(world.post("/login", &mut again, r#"{"user": "alice"}"#).await, StatusCode::FORBIDDEN);
+    let mut user = world.sign_in("bob", &[]).await;
+    assert_eq!(world.post("/admin/users/root/lock", &mut user, "").await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_session_changes_its_own_claims_at_once_and_no_other() {
+    let world = World::new();
+    let (mut phone, mut laptop) = (world.sign_in("alice", &[]).await, world.sign_in("alice", &[]).await);
+    let changed = world.client.post("/profile", &phone, r#"{"roles": ["editor"]}"#).await;
+    assert_eq!((changed.status, &changed.json()["roles"]), (StatusCode::OK, &json!(["editor"])));
+    assert!(changed.cookie("__Host-access").is_some());
+    phone.take(&changed);
+    for _ in 0..3 {
+        assert_eq!(world.roles(&mut phone).await, json!(["editor"]));
+        assert_eq!(world.roles(&mut laptop).await, json!([]));
+        world.wait(5);
+    }
+    for nonsense in ["", "{}", r#"{"roles": "admin"}"#] {
+        assert_eq!(world.post("/profile", &mut phone, nonsense).await, StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn danger_asks_for_a_fresh_proof_and_takes_it() {
+    let world = World::new();
+    let mut jar = world.sign_in("alice", &[]).await;
+    assert_eq!(world.post("/danger", &mut jar, "").await, StatusCode::NO_CONTENT, "signing in counts");
+    world.wait(59);
+    assert_eq!(world.post("/danger", &mut jar, "").await, StatusCode::NO_CONTENT);
+    world.wait(2);
+    let refused = world.client.post("/danger", &jar, "").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+    assert!(refused.json()["type"].as_str().is_some_and(|kind| kind.ends_with("ProofRequired")));
+    let began = world.get("/me", &mut jar).await.json()["auth_time"].clone();
+    assert_eq!(world.post("/sudo", &mut jar, "").await, StatusCode::NO_CONTENT);
+    for _ in 0..2 {
+        assert_eq!(world.post("/danger", &mut jar, "").await, StatusCode::NO_CONTENT);
+        assert_eq!(world.get("/me", &mut jar).await.json()["auth_time"], began);
+        world.wait(30);
+    }
+    world.wait(1);
+    assert_eq!(world.post("/danger", &mut jar, "").await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_page_that_polls_by_itself_is_signed_out_at_the_idle_limit_and_a_user_is_not() {
+    let world = World::new();
+    let mut user = world.sign_in("alice", &[]).await;
+    let mut poller = world.sign_in("bob", &[]).await;
+    let poll = async |jar: &mut Jar| {
+        let answer = world.client.send("GET", "/me", jar, "", &[("demo-passive", "1")]).await;
+        jar.take(&answer);
+        answer.status
+    };
+    // The idle limit is 60 s.
+    for seconds in (0..56).step_by(4) {
+        assert_eq!(poll(&mut poller).await, StatusCode::OK, "after {seconds} s");
+        assert_eq!(poll(&mut user).await, StatusCode::OK);
+        assert_eq!(world.get("/me", &mut user).await.status, StatusCode::OK);
+        world.settle().await;
+        world.wait(4);
+    }
+    world.wait(5);
+    assert_eq!(poll(&mut poller).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(poll(&mut user).await, StatusCode::OK);
+    assert_eq!(world.get("/me", &mut user).await.status, StatusCode::OK);
+}
