@@ -36,7 +36,7 @@ pub(crate) async fn stream(session: Session<Profile>) -> impl IntoResponse {
             () = &mut open.ended => (Event::default().event("ended").data("signed out"), None),
             _ = open.every_second.tick() => {
                 open.count += 1;
-                (Event::default().event("tick").data(open.count.to_string()), Some(open))
+                (Event::default().data(open.count.to_string()), Some(open))
             }
         })
     });

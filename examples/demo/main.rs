@@ -13,6 +13,7 @@ mod live;
 pub(crate) mod page;
 mod settings;
 mod store;
+mod thief;
 mod users;
 
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
@@ -29,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tower_sliding_sessions::{Require, Sessions, SessionsBuilder};
 
-use self::{counters::Counters, settings::Settings, users::Users};
+use self::{counters::Counters, settings::Settings, thief::Loot, users::Users};
 
 /// What the demo keeps in a session.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -56,6 +57,7 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions<Profile>,
     pub(crate) users: Users,
     pub(crate) counters: Counters,
+    pub(crate) loot: Loot,
 }
 
 impl App {
@@ -70,7 +72,7 @@ impl App {
             })
             .on_event(move |event| counter.note(event))
             .build()?;
-        Ok(Self { sessions, users, counters })
+        Ok(Self { sessions, users, counters, loot: Loot::default() })
     }
 }
 
@@ -93,6 +95,7 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .route("/ws", get(live::socket))
         .route("/profile", post(account::profile))
         .route("/sudo", post(account::sudo))
+        .route("/thief", post(thief::steal))
         .route("/sessions", get(account::list))
         .route("/sessions/{sid}", delete(account::end_one))
         .route("/sessions/end-others", post(account::end_others))
@@ -105,14 +108,14 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .route("/public", get(account::public))
         .route_layer(from_fn(account::outcome))
         .route_layer(sessions.layer().optional());
-    Router::new()
+    let demo = Router::new()
         .route("/", get(move || page::show(page.clone())))
         .route("/login", post(account::login))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(counters::show))
         .merge(signed_in)
-        .merge(optional)
-        .with_state(app.clone())
+        .merge(optional);
+    thief::with_use_of_stolen(demo, app.loot.clone(), app.clone()).with_state(app.clone())
 }
 
 /// Problem details (RFC 9457) of the demo's own.

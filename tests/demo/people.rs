@@ -111,6 +111,24 @@ async fn danger_asks_for_a_fresh_proof_and_takes_it() {
 }
 
 #[tokio::test]
+async fn the_pages_thief_is_found_out_and_both_are_out() {
+    let world = World::new();
+    let mut victim = world.sign_in("alice", &[]).await;
+    let thief = world.client.post("/thief", &victim, "").await.json()["thief"].clone();
+    let steal = async || world.client.post(&format!("/thief/{thief}"), &Jar::default(), "").await.json();
+    assert_eq!(steal().await["status"], 200, "a fresh copy is as good as the token itself");
+    world.wait(5);
+    world.get("/me", &mut victim).await;
+    world.get("/me", &mut victim).await;
+    world.settle().await;
+    world.wait(2);
+    assert_eq!(steal().await["status"], 401);
+    assert_eq!(world.get("/me", &mut victim).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.count("authn_token_reuse", "").await, 1);
+    assert_eq!(world.client.post("/thief/99", &Jar::default(), "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_page_that_polls_by_itself_is_signed_out_at_the_idle_limit_and_a_user_is_not() {
     let world = World::new();
     let mut user = world.sign_in("alice", &[]).await;
