@@ -9,8 +9,8 @@ pub enum CookieError {
     /// Not a token of RFC 9110, section 5.6.2, or longer than 64 characters.
     #[error("{0:?} cannot be a cookie's name: 1 to 64 characters of a token (RFC 9110, section 5.6.2)")]
     BadName(String),
-    /// Both cookies have the same name.
-    #[error("the access and the refresh cookie are both called {0:?}")]
+    /// Two cookies have the same name.
+    #[error("two cookies are called {0:?}")]
     SameName(String),
     /// Not a path that starts with `/` and has only visible characters but `;`.
     #[error("{0:?} cannot be a cookie's path")]
@@ -64,6 +64,8 @@ pub struct FormerCookie {
 pub(crate) struct Cookies {
     pub(crate) access: Cow<'static, str>,
     pub(crate) refresh: Cow<'static, str>,
+    /// One that scripts can read, with what the application shows them.
+    pub(crate) readable: Option<Cow<'static, str>>,
     pub(crate) path: Cow<'static, str>,
     pub(crate) domain: Option<String>,
     pub(crate) secure: bool,
@@ -76,6 +78,7 @@ impl Default for Cookies {
         Self {
             access: Cow::Borrowed("__Host-access"),
             refresh: Cow::Borrowed("__Host-refresh"),
+            readable: None,
             path: Cow::Borrowed("/"),
             domain: None,
             secure: true,
@@ -87,7 +90,7 @@ impl Default for Cookies {
 
 impl Cookies {
     pub(crate) fn check(self) -> Result<Self, CookieError> {
-        for name in [&self.access, &self.refresh] {
+        for name in [&self.access, &self.refresh].into_iter().chain(&self.readable) {
             check_name(name)?;
             // Browsers compare the prefixes without regard to case.
             let prefixed = |prefix: &str| {
@@ -100,8 +103,11 @@ impl Cookies {
                 return Err(CookieError::SecurePrefix { name: name.to_string() });
             }
         }
-        if self.access == self.refresh {
+        if self.access == self.refresh || self.readable.as_ref() == Some(&self.access) {
             return Err(CookieError::SameName(self.access.into_owned()));
+        }
+        if self.readable.as_ref() == Some(&self.refresh) {
+            return Err(CookieError::SameName(self.refresh.into_owned()));
         }
         check_place(&self.path, self.domain.as_deref())?;
         for former in &self.former {
@@ -164,6 +170,8 @@ mod tests {
             Cookies { access: "a b".into(), ..default() },
             Cookies { access: "".into(), ..default() },
             Cookies { access: "same".into(), refresh: "same".into(), ..default() },
+            Cookies { readable: Some("__Host-refresh".into()), ..default() },
+            Cookies { readable: Some("me;".into()), ..default() },
             Cookies { access: "a".into(), refresh: "r".into(), path: "app".into(), ..default() },
             Cookies { access: "a".into(), refresh: "r".into(), path: "/a;b".into(), ..default() },
             Cookies { access: "a".into(), refresh: "r".into(), domain: Some("a b".into()), ..default() },

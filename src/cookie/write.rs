@@ -31,9 +31,11 @@ impl Cookies {
     /// The lines that remove both cookies, and those of former times.
     pub(crate) fn removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
         let ours = [&self.access, &self.refresh]
+            .into_iter()
+            .chain(&self.readable)
             .map(|name| (name.as_ref(), self.path.as_ref(), self.domain.as_deref()));
         let former = self.former.iter().map(|f| (f.name.as_str(), f.path.as_str(), f.domain.as_deref()));
-        ours.into_iter().chain(former).filter_map(|(name, path, domain)| {
+        ours.chain(former).filter_map(|(name, path, domain)| {
             let mut cookie = self.base(name, "", path, domain);
             cookie.make_removal();
             Some((name, line(&cookie)?))
@@ -44,7 +46,7 @@ impl Cookies {
         let mut cookie = Cookie::build((name, value))
             .path(path)
             .secure(self.secure)
-            .http_only(true)
+            .http_only(self.readable.as_deref() != Some(name))
             .same_site(self.same_site)
             .build();
         if let Some(domain) = domain {

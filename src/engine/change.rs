@@ -37,17 +37,18 @@ impl<C: Claims> Engine<C> {
         active: &Active<C>,
         presented: u64,
         claims: &C,
-    ) -> Result<CookieLine, ChangeError> {
+    ) -> Result<Vec<CookieLine>, ChangeError> {
         let (key, now) = (&active.key, self.now());
-        let claims = serde_json::to_string(claims).map_err(|_| MintError::Claims)?;
+        let json = serde_json::to_string(claims).map_err(|_| MintError::Claims)?;
         // What does not fit must not get as far as the store: no token could be minted from then on.
-        self.measure(key, &claims, &active.methods, now)?;
-        let snapshot = self.ask("put_claims", self.store.put_claims(key, &claims, now)).await?;
+        self.measure(key, &json, &active.methods, now)?;
+        let snapshot = self.ask("put_claims", self.store.put_claims(key, &json, now)).await?;
         let record = changed(snapshot, active.run)?;
         // Here at once; elsewhere, the feed brings it. No response on its way restores the old ones.
         self.revocations.session_stale(key, now, now);
         self.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
-        Ok(self.access_line(&record, key, active.run, presented, active.proof_of(&record), now)?)
+        let access = self.access_line(&record, key, active.run, presented, active.proof_of(&record), now)?;
+        Ok([access].into_iter().chain(self.readable_line(claims, &record, now)?).collect())
     }
 
     /// Records a proof of sign-in, and answers with an access cookie that shows it.
@@ -57,19 +58,24 @@ impl<C: Claims> Engine<C> {
         presented: u64,
         methods: Vec<String>,
         origin: Option<Arc<str>>,
-    ) -> Result<CookieLine, ChangeError> {
+    ) -> Result<Vec<CookieLine>, ChangeError> {
         let (key, now) = (&active.key, self.now());
         let claims = serde_json::to_string(&*active.claims).map_err(|_| MintError::Claims)?;
         self.measure(key, &claims, &[&*active.methods, &*methods].concat(), now)?;
         let proof = Proof { at: now, methods, origin };
         let snapshot = self.ask("record_proof", self.store.record_proof(key, &proof)).await?;
-        let record = changed(snapshot, active.run)?;
+        let mut record = changed(snapshot, active.run)?;
+        if self.reloader.is_some() {
+            // The record has those of the sign-in; this request has what the application says now.
+            record.claims = claims.into();
+        }
         // Or a response on its way would take the proof back.
         let scope = StaleScope::Session(key.clone());
         self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
         self.revocations.session_stale(key, now, now);
         self.events.of(EventKind::Proved, &key.id, &key.subject.name);
-        Ok(self.access_line(&record, key, active.run, presented, record.proof_time(), now)?)
+        let access = self.access_line(&record, key, active.run, presented, record.proof_time(), now)?;
+        Ok([access].into_iter().chain(self.readable_line(&active.claims, &record, now)?).collect())
     }
 
     /// Has every access token of a subject renewed at its next use.

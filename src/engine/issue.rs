@@ -92,6 +92,7 @@ impl<C: Claims> Engine<C> {
         };
         // Before anything is written: what does not fit must not cost a session.
         self.measure(&key, &record.claims, &record.methods, now)?;
+        let readable = self.readable_line(claims, &record, now)?;
         if let Some(replaced) = replaces {
             self.sign_out(&replaced).await?;
         }
@@ -114,7 +115,8 @@ impl<C: Claims> Engine<C> {
         }
         self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
         let access = self.access_line(&record, &key, run, record.family.generation, None, now)?;
-        Ok((key.id, vec![access, self.refresh_line(&record, &key, run, now)?]))
+        let refresh = self.refresh_line(&record, &key, run, now)?;
+        Ok((key.id, [access, refresh].into_iter().chain(readable).collect()))
     }
 
     /// Whether an access token with these claims fits into a cookie, also when its generation has
@@ -180,7 +182,7 @@ impl<C: Claims> Engine<C> {
         self.line(&self.cookies.refresh, &self.tokens().mint_refresh(&claims)?, record, now)
     }
 
-    fn line(
+    pub(super) fn line(
         &self,
         name: &str,
         token: &str,

@@ -13,6 +13,7 @@ mod ended;
 mod flight;
 mod follow;
 mod issue;
+mod readable;
 mod reload;
 mod renew;
 mod settle;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     admit::Admission,
     ask::{Answer, Question},
     issue::{CookieLine, SignIn},
+    readable::Readable,
     renew::{Asking, RenewError, Renewal},
 };
 pub use self::{change::ChangeError, issue::SignInError};
@@ -64,6 +66,7 @@ pub(crate) struct Engine<C> {
     pub(crate) origins: Origins,
     pub(crate) revocations: Revocations,
     reloader: Option<Reloader<C>>,
+    readable: Option<Readable<C>>,
     cap: Option<Cap>,
     store: Arc<dyn DynStore>,
     store_deadline: Duration,
@@ -91,6 +94,7 @@ pub(crate) struct Parts<C> {
     pub(crate) events: Events,
     pub(crate) origins: Origins,
     pub(crate) reloader: Option<Reloader<C>>,
+    pub(crate) readable: Option<Readable<C>>,
     pub(crate) cap: Option<Cap>,
     pub(crate) store: Arc<dyn DynStore>,
     pub(crate) store_deadline: Duration,
@@ -113,6 +117,7 @@ impl<C: Claims> Engine<C> {
             events,
             origins,
             reloader,
+            readable,
             cap,
             store,
             store_deadline,
@@ -148,6 +153,7 @@ impl<C: Claims> Engine<C> {
             events,
             origins,
             reloader,
+            readable,
             cap,
             store,
             store_deadline,

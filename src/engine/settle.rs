@@ -45,11 +45,13 @@ impl<C: Claims> Engine<C> {
         };
         // All or nothing: a new access token must not leave without its refresh token.
         let lines = (|| {
-            let mut lines = Lines::with_capacity(2);
+            let mut lines = Lines::with_capacity(3);
             if access {
                 let (run, generation) = (active.run, active.generation);
                 let (record, proof_at) = (&renewal.record, active.proof_at);
                 lines.push(self.access_line(record, &active.key, run, generation, proof_at, now)?.value);
+                let readable = self.readable_line(&active.claims, record, now)?;
+                lines.extend(readable.filter(|line| !written(&line.name)).map(|line| line.value));
             }
             if refresh {
                 lines.push(self.refresh_line(&renewal.record, &active.key, active.run, now)?.value);

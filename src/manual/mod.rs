@@ -6,6 +6,9 @@ pub mod defaults {}
 #[doc = include_str!("threats.md")]
 pub mod threats {}
 
+#[doc = include_str!("people.md")]
+pub mod people {}
+
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
 

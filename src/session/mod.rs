@@ -136,8 +136,7 @@ impl<C: Claims> Session<C> {
     /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store may not
     /// know of it.
     pub async fn update(&self, claims: &C) -> Result<SetCookies, ChangeError> {
-        let line = self.engine.update(&self.active, self.presented, claims).await?;
-        Ok(SetCookies::new(vec![line]))
+        Ok(SetCookies::new(self.engine.update(&self.active, self.presented, claims).await?))
     }
 
     /// Records that the subject has just proved who they are by `methods` (`amr` of RFC 8176), such
@@ -152,7 +151,7 @@ impl<C: Claims> Session<C> {
     ) -> Result<SetCookies, ChangeError> {
         let methods = methods.into_iter().map(Into::into).collect();
         let proof = self.engine.prove(&self.active, self.presented, methods, self.origin.clone());
-        Ok(SetCookies::new(vec![proof.await?]))
+        Ok(SetCookies::new(proof.await?))
     }
 
     /// Returns when this session has ended: signed out, revoked, run out or of an earlier run, on

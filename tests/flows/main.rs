@@ -28,6 +28,7 @@ mod oracle;
 mod outage;
 mod parallel;
 mod races;
+mod readable;
 mod realms;
 mod responses;
 mod revocation;

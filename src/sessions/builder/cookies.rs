@@ -1,9 +1,12 @@
 //! What the cookies are called and where they go, and who may send them.
 
+use serde::Serialize;
+
 use super::SessionsBuilder;
 use crate::{
     claims::Claims,
     cookie::{FormerCookie, SameSite},
+    engine::Readable,
 };
 
 impl<C: Claims> SessionsBuilder<C> {
@@ -49,6 +52,28 @@ impl<C: Claims> SessionsBuilder<C> {
     /// Removes this cookie too at sign-out: after a change of names, paths or domains.
     pub fn former_cookie(mut self, former: FormerCookie) -> Self {
         self.cookies.former.push(former);
+        self
+    }
+
+    /// A third cookie, called `name`, that scripts can read: what `show` makes of the claims, as JSON
+    /// in percent-encoding, such as a name to greet and the roles to draw a menu by. Default: none.
+    /// It comes and goes with the access cookie.
+    ///
+    /// ```js
+    /// const shown = document.cookie.split("; ").find(pair => pair.startsWith("__Host-me="));
+    /// const me = shown && JSON.parse(decodeURIComponent(shown.slice("__Host-me=".length)));
+    /// ```
+    ///
+    /// # Security
+    /// It is for showing, and proves nothing: whoever owns the browser can change it, and it is never
+    /// read here. Scripts that should not be on the page read it too.
+    pub fn readable_cookie<T: Serialize>(
+        mut self,
+        name: impl Into<String>,
+        show: impl Fn(&C) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.cookies.readable = Some(name.into().into());
+        self.readable = Some(Readable::new(show));
         self
     }
 

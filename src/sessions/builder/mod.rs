@@ -12,7 +12,7 @@ use crate::{
     claims::{Claims, Reloader},
     cookie::{CookieError, Cookies},
     cross_site::{OriginError, TrustedOrigins},
-    engine::{Engine, Parts},
+    engine::{Engine, Parts, Readable},
     event::{EventKind, Events, Hook},
     id::EntropyError,
     origin::Origins,
@@ -63,6 +63,7 @@ pub struct SessionsBuilder<C> {
     on_event: Option<Arc<Hook>>,
     origins: Origins,
     reloader: Option<Reloader<C>>,
+    readable: Option<Readable<C>>,
     cap: Option<Cap>,
     verified: usize,
 }
@@ -87,6 +88,7 @@ impl<C: Claims> SessionsBuilder<C> {
             on_event: None,
             origins: Origins::default(),
             reloader: None,
+            readable: None,
             cap: None,
             verified: 8192,
         }
@@ -157,6 +159,7 @@ impl<C: Claims> SessionsBuilder<C> {
             events,
             origins: self.origins,
             reloader: self.reloader,
+            readable: self.readable,
             cap: self.cap,
             realm,
             store,

@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl<C: Claims> SessionsBuilder<C> {
-    /// Where sessions are kept. Default: a [`MemoryStore`], whose sessions end with the process.
+    /// Where sessions are kept. Default: a [`MemoryStore`](crate::store::MemoryStore), whose sessions end with the process.
     pub fn store(mut self, store: impl SessionStore) -> Self {
         self.store = Some(Arc::new(store));
         self

@@ -1,0 +1,69 @@
+//! The cookie that scripts can read: it says what the application shows them, and proves nothing.
+
+use std::{fmt, sync::Arc};
+
+use serde::Serialize;
+
+use super::{CookieLine, Engine};
+use crate::{claims::Claims, store::SessionRecord, time::Timestamp, token::MintError};
+
+type Show<C> = dyn Fn(&C) -> Result<String, serde_json::Error> + Send + Sync;
+
+/// What the application shows to scripts, as JSON.
+pub(crate) struct Readable<C>(Arc<Show<C>>);
+
+impl<C> Readable<C> {
+    pub(crate) fn new<T: Serialize>(show: impl Fn(&C) -> T + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move |claims| serde_json::to_string(&show(claims))))
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// The readable cookie, if there is one. It goes wherever the access cookie goes.
+    pub(super) fn readable_line(
+        &self,
+        claims: &C,
+        record: &SessionRecord,
+        now: Timestamp,
+    ) -> Result<Option<CookieLine>, MintError> {
+        let (Some(Readable(show)), Some(name)) = (&self.readable, &self.cookies.readable) else {
+            return Ok(None);
+        };
+        let json = show(claims).map_err(|_| MintError::Claims)?;
+        self.line(name, &percent_encoded(&json), record, now).map(Some)
+    }
+}
+
+/// As JavaScript's `encodeURIComponent`, whose reverse every front end has at hand.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => encoded.push(char::from(byte)),
+            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')' => encoded.push(char::from(byte)),
+            _ => {
+                let digit =
+                    |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 });
+                encoded.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+            }
+        }
+    }
+    encoded
+}
+
+impl<C> fmt::Debug for Readable<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Readable")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_encoded_as_browsers_decode_it() {
+        assert_eq!(percent_encoded(r#"{"a":"é; b"}"#), "%7B%22a%22%3A%22%C3%A9%3B%20b%22%7D");
+        assert_eq!(percent_encoded("aZ0-_.!~*'()"), "aZ0-_.!~*'()");
+    }
+}
