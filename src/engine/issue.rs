@@ -30,6 +30,14 @@ pub(crate) struct SignIn {
     pub(crate) persistent: bool,
 }
 
+/// A session that has just begun.
+pub(super) struct Begun {
+    pub(super) key: SessionKey,
+    pub(super) record: SessionRecord,
+    pub(super) run: RunId,
+    pub(super) now: Timestamp,
+}
+
 /// Why a sign-in failed. Nothing was changed, but for the session it would have replaced, which
 /// may have ended.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +77,19 @@ impl<C: Claims> Engine<C> {
         sign_in: SignIn,
         replaces: Option<SessionKey>,
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
+        let Begun { key, record, run, now } = self.begin(subject, claims, sign_in, replaces).await?;
+        let access = self.access_line(&record, &key, run, record.family.generation, now)?;
+        Ok((key.id, vec![access, self.refresh_line(&record, &key, run, now)?]))
+    }
+
+    /// Opens a session, and ends the one it replaces.
+    pub(super) async fn begin(
+        &self,
+        subject: &str,
+        claims: &C,
+        sign_in: SignIn,
+        replaces: Option<SessionKey>,
+    ) -> Result<Begun, SignInError> {
         let now = self.now();
         let key = self.key(subject, SessionId::random()?);
         let timing = self.policy.timing();
@@ -94,8 +115,7 @@ impl<C: Claims> Engine<C> {
             self.revocations.revoke(&SessionKey { id, ..key.clone() }, now);
         }
         self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
-        let access = self.access_line(&record, &key, run, record.family.generation, now)?;
-        Ok((key.id, vec![access, self.refresh_line(&record, &key, run, now)?]))
+        Ok(Begun { key, record, run, now })
     }
 
     /// The access cookie for `generation` of a session, its lifetime counted from `now`.
@@ -107,9 +127,22 @@ impl<C: Claims> Engine<C> {
         generation: u64,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
+        let token = self.access_token(record, key, run, generation, now)?;
+        self.line(&self.cookies.access, &token, record, now)
+    }
+
+    /// The access token for `generation` of a session, its lifetime counted from `now`.
+    pub(super) fn access_token(
+        &self,
+        record: &SessionRecord,
+        key: &SessionKey,
+        run: RunId,
+        generation: u64,
+        now: Timestamp,
+    ) -> Result<String, MintError> {
         let claims: &RawValue = serde_json::from_str(&record.claims).map_err(|_| MintError::Claims)?;
         let methods: Vec<String> = record.all_methods().map(str::to_owned).collect();
-        let token = self.tokens().mint_access(&AccessToken {
+        self.tokens().mint_access(&AccessToken {
             subject: &key.subject.name,
             session: key.id,
             generation,
@@ -120,8 +153,7 @@ impl<C: Claims> Engine<C> {
             proof_at: record.proof.as_ref().map(|proof| proof.at),
             methods: &methods,
             claims,
-        })?;
-        self.line(&self.cookies.access, &token, record, now)
+        })
     }
 
     /// The refresh cookie of a session's current generation: the same from every instance.

@@ -7,9 +7,14 @@ mod active;
 mod admit;
 mod ask;
 mod background;
+mod bearer;
 mod end;
+#[cfg(feature = "oauth")]
+mod exchange;
 mod flight;
 mod follow;
+#[cfg(feature = "oauth")]
+mod introspect;
 mod issue;
 mod renew;
 mod settle;
@@ -20,8 +25,14 @@ pub(crate) use self::{
     active::Active,
     admit::Admission,
     ask::{Answer, Question},
+    bearer::{Bearer, Via},
     issue::{CookieLine, SignIn},
     renew::{RenewError, Renewal},
+};
+#[cfg(feature = "oauth")]
+pub(crate) use self::{
+    exchange::{ExchangeError, Issued},
+    introspect::Introspection,
 };
 
 use std::{

@@ -9,11 +9,11 @@ use http::{HeaderMap, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Reject, Rejection, RejectionKind, RequestHead, SessionLayer, rejection};
+use super::{Reject, Rejection, RejectionKind, RequestHead, SessionLayer, bearer, rejection};
 use crate::{
     cache,
     claims::Claims,
-    engine::{Answer, Engine, Renewal},
+    engine::{Answer, Engine, Renewal, Via},
     session::{Session, Slot},
     time::Timestamp,
 };
@@ -29,6 +29,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, C, R, B, S::Future, S::Response>,
+        accepts_bearer: bool,
     }
 }
 
@@ -49,6 +50,7 @@ struct Waiting<S, C, R, B> {
     inner: S,
     request: Request<B>,
     layer: SessionLayer<C, R>,
+    via: Via,
     arrived: Timestamp,
 }
 
@@ -64,15 +66,15 @@ where
     S: Service<Request<B>>,
 {
     pub(super) fn active(future: S::Future) -> Self {
-        Self { state: State::Calling { future, session: Handed::Active } }
+        Self::at(State::Calling { future, session: Handed::Active })
     }
 
     pub(super) fn anonymous(future: S::Future) -> Self {
-        Self { state: State::Calling { future, session: Handed::Nobody } }
+        Self::at(State::Calling { future, session: Handed::Nobody })
     }
 
     pub(super) fn answered(response: S::Response) -> Self {
-        Self { state: State::Answered { response: Some(response) } }
+        Self::at(State::Answered { response: Some(response) })
     }
 
     pub(super) fn asking(
@@ -80,10 +82,21 @@ where
         inner: S,
         request: Request<B>,
         layer: SessionLayer<C, R>,
+        via: Via,
         arrived: Timestamp,
     ) -> Self {
-        let waiting = Some(Waiting { inner, request, layer, arrived });
-        Self { state: State::Asking { answer, waiting } }
+        let accepts_bearer = layer.accepts_bearer;
+        let waiting = Some(Waiting { inner, request, layer, via, arrived });
+        Self { accepts_bearer, ..Self::at(State::Asking { answer, waiting }) }
+    }
+
+    fn at(state: State<S, C, R, B, S::Future, S::Response>) -> Self {
+        Self { state, accepts_bearer: false }
+    }
+
+    /// As `layer` was told.
+    pub(super) fn within(self, layer: &SessionLayer<C, R>) -> Self {
+        Self { accepts_bearer: layer.accepts_bearer, ..self }
     }
 }
 
@@ -109,11 +122,18 @@ where
                 StateProj::Calling { future, session } => {
                     let mut response = ready!(future.poll(cx))?;
                     session.settle(response.headers_mut());
+                    if *this.accepts_bearer {
+                        bearer::finish(&mut response);
+                    }
                     return Poll::Ready(Ok(response));
                 }
                 StateProj::Answered { response } => {
                     // INVARIANT: whoever polls a future after it was ready breaks its contract.
-                    return Poll::Ready(Ok(response.take().expect("polled after it was ready")));
+                    let mut response = response.take().expect("polled after it was ready");
+                    if *this.accepts_bearer {
+                        bearer::finish(&mut response);
+                    }
+                    return Poll::Ready(Ok(response));
                 }
             }
         }
@@ -127,20 +147,23 @@ where
     R: Reject<ResB>,
 {
     fn go_on(self, answer: Answer<C>) -> State<S, C, R, B, S::Future, Response<ResB>> {
-        let Self { mut inner, mut request, layer, arrived } = self;
-        let SessionLayer { engine, optional, reject } = layer;
+        let Self { mut inner, mut request, layer, via, arrived } = self;
+        let SessionLayer { engine, optional, reject, .. } = layer;
         let answered = |request: &Request<B>, kind| {
             let response = rejection::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
             State::Answered { response: Some(response) }
         };
         let (slot, session) = match answer {
             Answer::Active(active) => {
-                (Slot::Session(Session { active, engine, renewed: None }), Handed::Active)
+                (Slot::Session(Session { active, engine, renewed: None, via }), Handed::Active)
             }
             Answer::Renewed(renewal) => {
                 let (active, renewed) = (renewal.active.clone(), Some(renewal.how));
                 let handed = Handed::Renewed { renewal, engine: engine.clone(), arrived };
-                (Slot::Session(Session { active, engine, renewed }), handed)
+                (Slot::Session(Session { active, engine, renewed, via }), handed)
+            }
+            Answer::Refused(refusal) if via == Via::Bearer => {
+                return answered(&request, RejectionKind::InvalidBearer(refusal));
             }
             Answer::Refused(_) if optional => (Slot::Anonymous, Handed::Nobody),
             Answer::Refused(refusal) => return answered(&request, RejectionKind::Unauthenticated(refusal)),

@@ -11,7 +11,7 @@ use super::{Reject, Rejection, RejectionKind, RequestHead, ResponseFuture, Sessi
 use crate::{
     claims::Claims,
     cross_site,
-    engine::Admission,
+    engine::{Admission, Bearer, Via},
     event::EventKind,
     session::{Session, Slot},
 };
@@ -44,15 +44,24 @@ where
         if engine.loopback_only && !cross_site::is_for_loopback(request.uri(), headers) {
             return self.answer(&request, RejectionKind::NotLoopback);
         }
-        if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) {
-            engine.events.note(EventKind::CrossSiteRefused);
-            return self.answer(&request, RejectionKind::CrossSite);
-        }
-        match engine.admit(headers, cross_site::renewal(method, headers, &engine.trusted), arrived) {
+        let (via, admission) = match self.layer.bearer(headers) {
+            Bearer::Malformed => return self.answer(&request, RejectionKind::MalformedBearer),
+            // No browser adds one by itself, so it matters not whose page the request is from.
+            Bearer::Token(token) => (Via::Bearer, engine.admit_bearer(token, arrived)),
+            Bearer::Absent if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) => {
+                engine.events.note(EventKind::CrossSiteRefused);
+                return self.answer(&request, RejectionKind::CrossSite);
+            }
+            Bearer::Absent => {
+                let renewal = cross_site::renewal(method, headers, &engine.trusted);
+                (Via::Cookies, engine.admit(headers, renewal, arrived))
+            }
+        };
+        match admission {
             Admission::Active(active) => {
-                let session = Session { active, engine: engine.clone(), renewed: None };
+                let session = Session { active, engine: engine.clone(), renewed: None, via };
                 request.extensions_mut().insert(Slot::Session(session));
-                ResponseFuture::active(self.inner.call(request))
+                ResponseFuture::active(self.inner.call(request)).within(&self.layer)
             }
             Admission::Ask(question) => {
                 let with_body = !request.body().is_end_stream();
@@ -61,12 +70,15 @@ where
                 // The inner service that was readied is the one to call, later.
                 let spare = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, spare);
-                ResponseFuture::asking(answer, ready, request, self.layer.clone(), arrived)
+                ResponseFuture::asking(answer, ready, request, self.layer.clone(), via, arrived)
             }
             Admission::NotNow => self.answer(&request, RejectionKind::NotNow),
+            Admission::Refuse(refusal) if via == Via::Bearer => {
+                self.answer(&request, RejectionKind::InvalidBearer(refusal))
+            }
             Admission::Refuse(_) if self.layer.optional => {
                 request.extensions_mut().insert(Slot::<C>::Anonymous);
-                ResponseFuture::anonymous(self.inner.call(request))
+                ResponseFuture::anonymous(self.inner.call(request)).within(&self.layer)
             }
             Admission::Refuse(refusal) => self.answer(&request, RejectionKind::Unauthenticated(refusal)),
         }
@@ -80,7 +92,8 @@ impl<S, C, R> SessionService<S, C, R> {
         R: Reject<ResB>,
     {
         let rejection = Rejection::new(kind);
-        ResponseFuture::answered(rejection::respond(&self.layer.reject, &RequestHead::of(request), rejection))
+        let response = rejection::respond(&self.layer.reject, &RequestHead::of(request), rejection);
+        ResponseFuture::answered(response).within(&self.layer)
     }
 }
 

@@ -17,7 +17,7 @@ use http::Request;
 
 use crate::{
     claims::Claims,
-    engine::{Active, Engine},
+    engine::{Active, Engine, Via},
     event::Renewed,
     id::SessionId,
     store::StoreError,
@@ -32,6 +32,7 @@ pub struct Session<C = ()> {
     pub(crate) active: Arc<Active<C>>,
     pub(crate) engine: Arc<Engine<C>>,
     pub(crate) renewed: Option<Renewed>,
+    pub(crate) via: Via,
 }
 
 impl<C: Claims> Session<C> {
@@ -105,20 +106,24 @@ impl<C: Claims> Session<C> {
     }
 
     /// Ends this session, finally and everywhere. The answer removes the cookies: make it part of
-    /// the response.
+    /// the response. (It removes none if the request came with a bearer token: whatever cookies
+    /// came along are not this session's.)
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
     /// the cookies are left so that signing out can be tried again.
     pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
         self.engine.sign_out(&self.active.key).await?;
-        Ok(SetCookies::new(self.engine.removal_lines()))
+        Ok(SetCookies::new(match self.via {
+            Via::Cookies => self.engine.removal_lines(),
+            Via::Bearer => Vec::new(),
+        }))
     }
 }
 
 impl<C> Clone for Session<C> {
     fn clone(&self) -> Self {
-        Self { active: self.active.clone(), engine: self.engine.clone(), renewed: self.renewed }
+        Self { active: self.active.clone(), engine: self.engine.clone(), ..*self }
     }
 }
 
