@@ -4,7 +4,7 @@
 //! tests/servers/oauth_client cargo test --features oauth,test-util --test oauth_client
 //! ```
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, reason = "in a test, that is how things fail")]
 
 use std::{
     process::Command,
