@@ -124,6 +124,7 @@ async fn a_session_that_was_ended_is_refused_at_once() {
         }
         assert_eq!(client.get(&world, "/me").await.status, 401, "{how}");
         assert_eq!(client.get(&world, "/anybody").await.status, 401, "{how}");
+        assert_eq!(world.store.calls("get"), 0, "{how}: it was known here");
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 use tower_sliding_sessions::{Keyring, Sessions, oauth::OAuth, store::MemoryStore};
 
-use crate::support::{Answer, GRACE, Probe, TTL, Trouble, World, form, idle};
+use crate::support::{Answer, GRACE, Gate, Probe, TTL, Trouble, World, form, idle};
 
 async fn introspect(world: &World, token: &str) -> Answer {
     let request = form("/oauth/introspect").header("authorization", "Basic c2VydmljZQ==");
@@ -90,6 +90,22 @@ async fn a_superseded_refresh_token_is_dead_but_to_ask_about_it_is_no_theft() {
     world.pass(GRACE + 1);
     assert!(is_dead(&world, &old).await);
     assert_eq!(client.get(&world, "/me").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_the_store_is_asked_is_dead() {
+    let world = World::new();
+    let client = world.signed_in("ann").await;
+    let gate = Gate::closed();
+    world.store.trouble("get", Trouble::After(gate.clone()));
+    let asked = {
+        let (world, client) = (world.clone(), client.clone());
+        tokio::spawn(async move { is_dead(&world, &client.refresh).await })
+    };
+    gate.reached().await;
+    world.sessions.revoke_all("ann").await.unwrap();
+    gate.open();
+    assert!(asked.await.unwrap());
 }
 
 #[tokio::test]
