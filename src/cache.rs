@@ -20,23 +20,33 @@ pub(crate) fn keep_private(headers: &mut HeaderMap) {
 
 /// For any response that depends on whether there is a session. Adds to what the handler said.
 pub(crate) fn vary_by_cookie(headers: &mut HeaderMap) {
+    vary_by(headers, "cookie");
+}
+
+/// The same, where bearer tokens are accepted too.
+pub(crate) fn vary_by_authorization(headers: &mut HeaderMap) {
+    vary_by(headers, "authorization");
+}
+
+fn vary_by(headers: &mut HeaderMap, field: &'static str) {
     let Some(first) = headers.get(header::VARY) else {
-        headers.insert(header::VARY, HeaderValue::from_static("cookie"));
+        headers.insert(header::VARY, HeaderValue::from_static(field));
         return;
     };
     let names = |value: &HeaderValue, name: &[u8]| {
         value.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name))
     };
-    if headers.get_all(header::VARY).iter().any(|value| names(value, b"cookie") || names(value, b"*")) {
+    let field_or_all = |value| names(value, field.as_bytes()) || names(value, b"*");
+    if headers.get_all(header::VARY).iter().any(field_or_all) {
         return;
     }
-    let merged = [first.as_bytes(), b", cookie"].concat();
+    let merged = [first.as_bytes(), b", ", field.as_bytes()].concat();
     match HeaderValue::from_bytes(&merged) {
         Ok(merged) if headers.get_all(header::VARY).iter().count() == 1 => {
             headers.insert(header::VARY, merged);
         }
         _ => {
-            headers.append(header::VARY, HeaderValue::from_static("cookie"));
+            headers.append(header::VARY, HeaderValue::from_static(field));
         }
     }
 }

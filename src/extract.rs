@@ -48,8 +48,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let sessions = Sessions::<C>::from_ref(state);
-        let Parts { method, uri, headers, extensions, .. } = parts;
-        Ok(Self::new(sessions.engine, &RequestHead { method, uri, headers, extensions })?)
+        Ok(Self::new(sessions.engine, &RequestHead::of_parts(parts))?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an application's hooks get to see of a request.
 
-use http::{Extensions, HeaderMap, Method, Request, Uri};
+use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 
 /// The head of a request, for hooks to look at.
 #[derive(Clone, Copy, Debug)]
@@ -20,5 +20,12 @@ impl<'r> RequestHead<'r> {
     pub fn of<B>(request: &'r Request<B>) -> Self {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         Self { method, uri, headers, extensions: request.extensions() }
+    }
+
+    /// The head of a request that was taken apart.
+    #[must_use]
+    pub fn of_parts(parts: &'r Parts) -> Self {
+        let Parts { method, uri, headers, extensions, .. } = parts;
+        Self { method, uri, headers, extensions }
     }
 }

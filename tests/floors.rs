@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 11] = [
     &["session"],
     &["middleware"],
     &["sessions"],
-    &["extract"],
+    &["extract", "oauth"],
 ];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {

@@ -16,7 +16,7 @@ use crate::{
     protocol::{Assessment, Refusal, Standing, assess},
     store::SessionKey,
     time::Timestamp,
-    token::RefreshClaims,
+    token::{InvalidToken, LONGEST_TOKEN, RefreshClaims},
 };
 
 /// What becomes of a request.
@@ -45,7 +45,10 @@ impl<C: Claims> Engine<C> {
             self.events.note(EventKind::ConflictingCookies);
             return Admission::Refuse(Refusal::BadToken);
         }
-        let active = self.active(access);
+        let active = match access {
+            Found::Value(token) => self.active(token),
+            Found::Absent | Found::Conflict => None,
+        };
         let blind = !self.knows_revocations(now);
         let standing = match &active {
             Some(active) if !blind => self.standing(active),
@@ -126,9 +129,13 @@ impl<C: Claims> Engine<C> {
             && now < active.expires + self.ride_through
     }
 
-    /// What an access cookie proves, if anything.
-    fn active(&self, cookie: Found<'_>) -> Option<Arc<Active<C>>> {
-        let Found::Value(token) = cookie else { return None };
+    /// What an access token proves, if anything.
+    pub(super) fn active(&self, token: &[u8]) -> Option<Arc<Active<C>>> {
+        // Before it is so much as hashed.
+        if token.len() > LONGEST_TOKEN {
+            self.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
+            return None;
+        }
         if let Some(active) = self.verified.get(token) {
             return Some(active);
         }
@@ -167,7 +174,10 @@ impl<C: Claims> Engine<C> {
         let (access, refresh) = scan(headers, &self.cookies);
         match self.refresh(refresh) {
             Ok(refresh) => Some(self.key(&refresh.subject, refresh.session)),
-            Err(_) => self.active(access).map(|active| active.key.clone()),
+            Err(_) => match access {
+                Found::Value(token) => self.active(token).map(|active| active.key.clone()),
+                Found::Absent | Found::Conflict => None,
+            },
         }
     }
 

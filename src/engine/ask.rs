@@ -74,7 +74,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Whether the store knows nothing against a session.
-    async fn check(&self, active: &Active<C>) -> Result<(), RenewError> {
+    pub(super) async fn check(&self, active: &Active<C>) -> Result<(), RenewError> {
         let record = known(self.ask("get", self.store.get(&active.key)).await?, active.run)?;
         if record.family.revoked || self.revocations.is_revoked(&active.key.id) {
             return Err(Refusal::Denylisted.into());

@@ -34,6 +34,14 @@ pub(crate) struct SignIn {
     pub(crate) origin: Option<Arc<str>>,
 }
 
+/// A session that has just begun.
+pub(super) struct Begun {
+    pub(super) key: SessionKey,
+    pub(super) record: SessionRecord,
+    pub(super) run: RunId,
+    pub(super) now: Timestamp,
+}
+
 /// Why a sign-in failed. Nothing was changed, but for the session it would have replaced, which
 /// may have ended.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +84,21 @@ impl<C: Claims> Engine<C> {
         sign_in: SignIn,
         replaces: Option<SessionKey>,
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
+        let Begun { key, record, run, now } = self.begin(subject, claims, sign_in, replaces).await?;
+        let access = self.access_line(&record, &key, run, record.family.generation, None, now)?;
+        let refresh = self.refresh_line(&record, &key, run, now)?;
+        let readable = self.readable_line(claims, &record, now)?;
+        Ok((key.id, [access, refresh].into_iter().chain(readable).collect()))
+    }
+
+    /// Opens a session, and ends the one it replaces.
+    pub(super) async fn begin(
+        &self,
+        subject: &str,
+        claims: &C,
+        sign_in: SignIn,
+        replaces: Option<SessionKey>,
+    ) -> Result<Begun, SignInError> {
         let now = self.now();
         let key = self.key(subject, SessionId::random()?);
         let (idle_timeout, absolute_timeout) =
@@ -92,7 +115,7 @@ impl<C: Claims> Engine<C> {
         };
         // Before anything is written: what does not fit must not cost a session.
         self.measure(&key, &record.claims, &record.methods, now)?;
-        let readable = self.readable_line(claims, &record, now)?;
+        self.readable_line(claims, &record, now)?;
         if let Some(replaced) = replaces {
             self.sign_out(&replaced).await?;
         }
@@ -114,9 +137,7 @@ impl<C: Claims> Engine<C> {
             self.revocations.revoke(&SessionKey { id, ..key.clone() }, now);
         }
         self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
-        let access = self.access_line(&record, &key, run, record.family.generation, None, now)?;
-        let refresh = self.refresh_line(&record, &key, run, now)?;
-        Ok((key.id, [access, refresh].into_iter().chain(readable).collect()))
+        Ok(Begun { key, record, run, now })
     }
 
     /// Whether an access token with these claims fits into a cookie, also when its generation has
@@ -153,9 +174,23 @@ impl<C: Claims> Engine<C> {
         proof_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
+        let token = self.access_token(record, key, run, generation, proof_at, now)?;
+        self.line(&self.cookies.access, &token, record, now)
+    }
+
+    /// The access token for `generation` of a session, its lifetime counted from `now`.
+    pub(super) fn access_token(
+        &self,
+        record: &SessionRecord,
+        key: &SessionKey,
+        run: RunId,
+        generation: u64,
+        proof_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<String, MintError> {
         let claims: &RawValue = serde_json::from_str(&record.claims).map_err(|_| MintError::Claims)?;
         let methods: Vec<String> = record.all_methods().map(str::to_owned).collect();
-        let token = self.tokens().mint_access(&AccessToken {
+        self.tokens().mint_access(&AccessToken {
             subject: &key.subject.name,
             session: key.id,
             generation,
@@ -166,8 +201,7 @@ impl<C: Claims> Engine<C> {
             proof_at,
             methods: &methods,
             claims,
-        })?;
-        self.line(&self.cookies.access, &token, record, now)
+        })
     }
 
     /// The refresh cookie of a session's current generation: the same from every instance.

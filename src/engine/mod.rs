@@ -7,11 +7,16 @@ mod active;
 mod admit;
 mod ask;
 mod background;
+mod bearer;
 mod change;
 mod end;
 mod ended;
+#[cfg(feature = "oauth")]
+mod exchange;
 mod flight;
 mod follow;
+#[cfg(feature = "oauth")]
+mod introspect;
 mod issue;
 mod readable;
 mod reload;
@@ -23,11 +28,17 @@ pub(crate) use self::{
     active::Active,
     admit::Admission,
     ask::{Answer, Question},
+    bearer::{Bearer, Via, Whence},
     issue::{CookieLine, SignIn},
     readable::Readable,
     renew::{Asking, RenewError, Renewal},
 };
 pub use self::{change::ChangeError, issue::SignInError};
+#[cfg(feature = "oauth")]
+pub(crate) use self::{
+    exchange::{ExchangeError, Issued},
+    introspect::Introspection,
+};
 
 use std::{
     fmt,

@@ -24,19 +24,7 @@ impl<C: Claims> Engine<C> {
     ) -> Lines {
         let now = self.now();
         let active = &renewal.active;
-        let departure = Departure {
-            arrived,
-            presented: renewal.presented,
-            served: active.generation,
-            ended_or_stale: self.revocations.ended_or_stale_since(
-                active.run,
-                &active.key.id,
-                &active.key.subject.name,
-                renewal.read_at,
-            ),
-            access_written: written(&self.cookies.access),
-            refresh_written: written(&self.cookies.refresh),
-        };
+        let departure = self.departure(renewal, arrived, &written);
         let (access, refresh) = match settle(&self.policy, &departure, now) {
             Settlement::LeaveAlone => return Lines::new(),
             Settlement::WriteAccess => (true, false),
@@ -62,5 +50,28 @@ impl<C: Claims> Engine<C> {
             self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
             Lines::new()
         })
+    }
+
+    /// What is known of a renewed request when the head of its response leaves.
+    pub(super) fn departure(
+        &self,
+        renewal: &Renewal<C>,
+        arrived: Timestamp,
+        written: impl Fn(&str) -> bool,
+    ) -> Departure {
+        let active = &renewal.active;
+        Departure {
+            arrived,
+            presented: renewal.presented,
+            served: active.generation,
+            ended_or_stale: self.revocations.ended_or_stale_since(
+                active.run,
+                &active.key.id,
+                &active.key.subject.name,
+                renewal.read_at,
+            ),
+            access_written: written(&self.cookies.access),
+            refresh_written: written(&self.cookies.refresh),
+        }
     }
 }

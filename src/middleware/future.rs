@@ -9,11 +9,11 @@ use http::{HeaderMap, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Reject, Rejection, RejectionKind, SessionLayer, rejection};
+use super::{Reject, Rejection, RejectionKind, SessionLayer, bearer, rejection};
 use crate::{
     cache,
     claims::Claims,
-    engine::{Answer, Engine, Renewal},
+    engine::{Answer, Engine, Renewal, Via, Whence},
     request::RequestHead,
     session::{Session, Slot},
     time::Timestamp,
@@ -30,6 +30,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, C, R, B, S::Future, S::Response>,
+        accepts_bearer: bool,
     }
 }
 
@@ -50,8 +51,8 @@ pub(super) struct Waiting<S, C, R, B> {
     pub(super) inner: S,
     pub(super) request: Request<B>,
     pub(super) layer: SessionLayer<C, R>,
+    pub(super) whence: Whence,
     pub(super) arrived: Timestamp,
-    pub(super) origin: Option<Arc<str>>,
 }
 
 /// What the handler was handed, and so what its response needs.
@@ -66,19 +67,29 @@ where
     S: Service<Request<B>>,
 {
     pub(super) fn active(future: S::Future) -> Self {
-        Self { state: State::Calling { future, session: Handed::Active } }
+        Self::at(State::Calling { future, session: Handed::Active })
     }
 
     pub(super) fn anonymous(future: S::Future) -> Self {
-        Self { state: State::Calling { future, session: Handed::Nobody } }
+        Self::at(State::Calling { future, session: Handed::Nobody })
     }
 
     pub(super) fn answered(response: S::Response) -> Self {
-        Self { state: State::Answered { response: Some(response) } }
+        Self::at(State::Answered { response: Some(response) })
     }
 
     pub(super) fn asking(answer: Asking<C>, waiting: Waiting<S, C, R, B>) -> Self {
-        Self { state: State::Asking { answer, waiting: Some(waiting) } }
+        let accepts_bearer = waiting.layer.accepts_bearer;
+        Self { accepts_bearer, ..Self::at(State::Asking { answer, waiting: Some(waiting) }) }
+    }
+
+    fn at(state: State<S, C, R, B, S::Future, S::Response>) -> Self {
+        Self { state, accepts_bearer: false }
+    }
+
+    /// As `layer` was told.
+    pub(super) fn within(self, layer: &SessionLayer<C, R>) -> Self {
+        Self { accepts_bearer: layer.accepts_bearer, ..self }
     }
 }
 
@@ -104,11 +115,18 @@ where
                 StateProj::Calling { future, session } => {
                     let mut response = ready!(future.poll(cx))?;
                     session.settle(response.headers_mut());
+                    if *this.accepts_bearer {
+                        bearer::finish(&mut response);
+                    }
                     return Poll::Ready(Ok(response));
                 }
                 StateProj::Answered { response } => {
                     // INVARIANT: whoever polls a future after it was ready breaks its contract.
-                    return Poll::Ready(Ok(response.take().expect("polled after it was ready")));
+                    let mut response = response.take().expect("polled after it was ready");
+                    if *this.accepts_bearer {
+                        bearer::finish(&mut response);
+                    }
+                    return Poll::Ready(Ok(response));
                 }
             }
         }
@@ -122,7 +140,7 @@ where
     R: Reject<ResB>,
 {
     fn go_on(self, answer: Answer<C>) -> State<S, C, R, B, S::Future, Response<ResB>> {
-        let Self { mut inner, mut request, layer, arrived, origin } = self;
+        let Self { mut inner, mut request, layer, whence, arrived } = self;
         let SessionLayer { engine, optional, reject, .. } = layer;
         let answered = |request: &Request<B>, kind| {
             let response = rejection::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
@@ -130,11 +148,14 @@ where
         };
         let (slot, session) = match answer {
             Answer::Active(active) => {
-                (Slot::Session(Session::unchanged(active, engine, origin)), Handed::Active)
+                (Slot::Session(Session::unchanged(active, engine, whence)), Handed::Active)
             }
             Answer::Renewed(renewal) => {
-                let session = Session::renewed_by(&renewal, engine.clone(), origin);
+                let session = Session::renewed_by(&renewal, engine.clone(), whence);
                 (Slot::Session(session), Handed::Renewed { renewal, engine, arrived })
+            }
+            Answer::Refused(refusal) if whence.via == Via::Bearer => {
+                return answered(&request, RejectionKind::InvalidBearer(refusal));
             }
             Answer::Refused(_) if optional => (Slot::Anonymous, Handed::Nobody),
             Answer::Refused(refusal) => return answered(&request, RejectionKind::Unauthenticated(refusal)),

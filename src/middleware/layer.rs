@@ -1,9 +1,13 @@
 use std::{fmt, sync::Arc};
 
+use http::HeaderMap;
 use tower_layer::Layer;
 
 use super::{ProblemJson, SessionService};
-use crate::{engine::Engine, request::RequestHead};
+use crate::{
+    engine::{Bearer, Engine},
+    request::RequestHead,
+};
 
 /// Whether a request must not keep its session alive.
 pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
@@ -17,13 +21,14 @@ pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 pub struct SessionLayer<C, R = ProblemJson> {
     pub(super) engine: Arc<Engine<C>>,
     pub(super) optional: bool,
+    pub(super) accepts_bearer: bool,
     pub(super) passive: Option<Arc<Passive>>,
     pub(super) reject: R,
 }
 
 impl<C> SessionLayer<C> {
     pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
-        Self { engine, optional: false, passive: None, reject: ProblemJson }
+        Self { engine, optional: false, accepts_bearer: false, passive: None, reject: ProblemJson }
     }
 }
 
@@ -35,12 +40,25 @@ impl<C, R> SessionLayer<C, R> {
         Self { optional: true, ..self }
     }
 
+    /// Accepts an access token as `Authorization: Bearer` too (RFC 6750), for clients without
+    /// cookies. Default: cookies only.
+    ///
+    /// A request with a bearer token is judged by that alone. Its cookies are not looked at, so no
+    /// check of its origin is needed; it is never renewed, and gets no cookies. If the token is of
+    /// no use, the answer is 401 with `WWW-Authenticate: Bearer error="invalid_token"`, on an
+    /// [`optional`](Self::optional) layer too: the client renews at its token endpoint, such as the
+    /// one of the feature `oauth`, and tries again.
+    #[must_use]
+    pub fn accept_bearer(self) -> Self {
+        Self { accepts_bearer: true, ..self }
+    }
+
     /// Answers for the layer: [`ProblemJson`] (the default), a
     /// [`RedirectToLogin`](super::RedirectToLogin), or a closure of one's own.
     #[must_use]
     pub fn with_rejection<R2>(self, reject: R2) -> SessionLayer<C, R2> {
-        let Self { engine, optional, passive, .. } = self;
-        SessionLayer { engine, optional, passive, reject }
+        let Self { engine, optional, accepts_bearer, passive, .. } = self;
+        SessionLayer { engine, optional, accepts_bearer, passive, reject }
     }
 
     /// Which requests do not count as use, such as a page that polls by itself: they are
@@ -51,6 +69,13 @@ impl<C, R> SessionLayer<C, R> {
     #[must_use]
     pub fn passive(self, is_passive: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         Self { passive: Some(Arc::new(is_passive)), ..self }
+    }
+}
+
+impl<C, R> SessionLayer<C, R> {
+    /// The bearer token of a request, if they are accepted.
+    pub(super) fn bearer<'h>(&self, headers: &'h HeaderMap) -> Bearer<'h> {
+        if self.accepts_bearer { Bearer::of(headers) } else { Bearer::Absent }
     }
 }
 
@@ -66,9 +91,9 @@ impl<C, R: Clone> Clone for SessionLayer<C, R> {
     fn clone(&self) -> Self {
         Self {
             engine: self.engine.clone(),
-            optional: self.optional,
             passive: self.passive.clone(),
             reject: self.reject.clone(),
+            ..*self
         }
     }
 }
@@ -78,6 +103,7 @@ impl<C, R> fmt::Debug for SessionLayer<C, R> {
         f.debug_struct("SessionLayer")
             .field("engine", &self.engine)
             .field("optional", &self.optional)
+            .field("accepts_bearer", &self.accepts_bearer)
             .finish_non_exhaustive()
     }
 }

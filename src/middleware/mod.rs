@@ -1,5 +1,6 @@
 //! The layer, and what it answers itself.
 
+mod bearer;
 mod future;
 mod layer;
 mod redirect;

@@ -28,6 +28,11 @@ pub struct Rejection {
 pub enum RejectionKind {
     /// 401: there is no session. Why is not for the caller to know.
     Unauthenticated(Refusal),
+    /// 401: the bearer token is of no use (`invalid_token` of RFC 6750). Why is not for the caller
+    /// to know.
+    InvalidBearer(Refusal),
+    /// 400: the `Authorization` header is malformed, or came twice (`invalid_request` of RFC 6750).
+    MalformedBearer,
     /// 403: an unsafe request from another site.
     CrossSite,
     /// 403: cookies go in the clear, as the builder was told, and the host is not localhost.
@@ -67,7 +72,8 @@ impl Rejection {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self.kind {
-            RejectionKind::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            RejectionKind::Unauthenticated(_) | RejectionKind::InvalidBearer(_) => StatusCode::UNAUTHORIZED,
+            RejectionKind::MalformedBearer => StatusCode::BAD_REQUEST,
             RejectionKind::CrossSite
             | RejectionKind::NotLoopback
             | RejectionKind::Forbidden
@@ -93,6 +99,12 @@ impl Rejection {
         }
         match self.kind {
             RejectionKind::Unauthenticated(_) => problem!("Unauthenticated", 401, "Sign in first"),
+            RejectionKind::InvalidBearer(_) => {
+                problem!("InvalidBearer", 401, "The bearer token is not good, or no longer")
+            }
+            RejectionKind::MalformedBearer => {
+                problem!("MalformedBearer", 400, "The Authorization header is malformed")
+            }
             RejectionKind::CrossSite => {
                 problem!("CrossSite", 403, "Requests from other sites are not accepted here")
             }

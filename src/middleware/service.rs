@@ -11,7 +11,7 @@ use super::{Reject, Rejection, RejectionKind, ResponseFuture, SessionLayer, futu
 use crate::{
     claims::Claims,
     cross_site,
-    engine::{Admission, Asking},
+    engine::{Admission, Asking, Bearer, Via, Whence},
     event::EventKind,
     request::RequestHead,
     session::{Session, Slot},
@@ -45,35 +45,46 @@ where
         if engine.loopback_only && !cross_site::is_for_loopback(request.uri(), headers) {
             return self.answer(&request, RejectionKind::NotLoopback);
         }
-        if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) {
-            engine.events.note(EventKind::CrossSiteRefused);
-            return self.answer(&request, RejectionKind::CrossSite);
-        }
         let head = RequestHead::of(&request);
-        let origin = engine.origins.to_compare(&head);
         let passive = self.layer.passive.as_ref().is_some_and(|is_passive| is_passive(&head));
-        let renewal = cross_site::renewal(method, headers, &engine.trusted);
-        match engine.admit(headers, renewal, passive, arrived) {
+        let (via, admission) = match self.layer.bearer(headers) {
+            Bearer::Malformed => return self.answer(&request, RejectionKind::MalformedBearer),
+            // No browser adds one by itself, so it matters not whose page the request is from.
+            Bearer::Token(token) => (Via::Bearer, engine.admit_bearer(token, passive, arrived)),
+            Bearer::Absent if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) => {
+                engine.events.note(EventKind::CrossSiteRefused);
+                return self.answer(&request, RejectionKind::CrossSite);
+            }
+            Bearer::Absent => {
+                let renewal = cross_site::renewal(method, headers, &engine.trusted);
+                (Via::Cookies, engine.admit(headers, renewal, passive, arrived))
+            }
+        };
+        let whence = Whence { via, origin: engine.origins.to_compare(&head) };
+        match admission {
             Admission::Active(active) => {
-                let session = Session::unchanged(active, engine.clone(), origin);
+                let session = Session::unchanged(active, engine.clone(), whence);
                 request.extensions_mut().insert(Slot::Session(session));
-                ResponseFuture::active(self.inner.call(request))
+                ResponseFuture::active(self.inner.call(request)).within(&self.layer)
             }
             Admission::Ask(question) => {
                 let with_body = !request.body().is_end_stream();
-                let asking = Asking { with_body, passive, origin: origin.clone() };
+                let asking = Asking { with_body, passive, origin: whence.origin.clone() };
                 let engine = engine.clone();
                 let answer = Box::pin(async move { engine.ask_store(question, &asking).await });
                 // The inner service that was readied is the one to call, later.
                 let spare = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, spare);
-                let waiting = Waiting { inner: ready, request, layer: self.layer.clone(), arrived, origin };
+                let waiting = Waiting { inner: ready, request, layer: self.layer.clone(), whence, arrived };
                 ResponseFuture::asking(answer, waiting)
             }
             Admission::NotNow => self.answer(&request, RejectionKind::NotNow),
+            Admission::Refuse(refusal) if via == Via::Bearer => {
+                self.answer(&request, RejectionKind::InvalidBearer(refusal))
+            }
             Admission::Refuse(_) if self.layer.optional => {
                 request.extensions_mut().insert(Slot::<C>::Anonymous);
-                ResponseFuture::anonymous(self.inner.call(request))
+                ResponseFuture::anonymous(self.inner.call(request)).within(&self.layer)
             }
             Admission::Refuse(refusal) => self.answer(&request, RejectionKind::Unauthenticated(refusal)),
         }
@@ -87,7 +98,8 @@ impl<S, C, R> SessionService<S, C, R> {
         R: Reject<ResB>,
     {
         let rejection = Rejection::new(kind);
-        ResponseFuture::answered(rejection::respond(&self.layer.reject, &RequestHead::of(request), rejection))
+        let response = rejection::respond(&self.layer.reject, &RequestHead::of(request), rejection);
+        ResponseFuture::answered(response).within(&self.layer)
     }
 }
 

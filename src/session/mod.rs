@@ -17,7 +17,7 @@ use http::Request;
 
 use crate::{
     claims::Claims,
-    engine::{Active, ChangeError, Engine, Renewal},
+    engine::{Active, ChangeError, CookieLine, Engine, Renewal, Via, Whence},
     event::Renewed,
     id::SessionId,
     store::{Revoke, SessionKey, StoreError},
@@ -34,24 +34,19 @@ pub struct Session<C = ()> {
     pub(crate) renewed: Option<Renewed>,
     /// The generation that the request presented.
     pub(crate) presented: u64,
-    /// Where the request comes from, if that is compared.
-    pub(crate) origin: Option<Arc<str>>,
+    pub(crate) whence: Whence,
 }
 
 impl<C> Session<C> {
     /// The session of a request that was not renewed.
-    pub(crate) fn unchanged(
-        active: Arc<Active<C>>,
-        engine: Arc<Engine<C>>,
-        origin: Option<Arc<str>>,
-    ) -> Self {
-        Self { presented: active.generation, active, engine, renewed: None, origin }
+    pub(crate) fn unchanged(active: Arc<Active<C>>, engine: Arc<Engine<C>>, whence: Whence) -> Self {
+        Self { presented: active.generation, active, engine, renewed: None, whence }
     }
 
     /// The session of a request that was renewed.
-    pub(crate) fn renewed_by(renewal: &Renewal<C>, engine: Arc<Engine<C>>, origin: Option<Arc<str>>) -> Self {
+    pub(crate) fn renewed_by(renewal: &Renewal<C>, engine: Arc<Engine<C>>, whence: Whence) -> Self {
         let Renewal { active, presented, how, .. } = renewal;
-        Self { active: active.clone(), engine, renewed: Some(*how), presented: *presented, origin }
+        Self { active: active.clone(), engine, renewed: Some(*how), presented: *presented, whence }
     }
 }
 
@@ -130,13 +125,15 @@ impl<C: Claims> Session<C> {
 
     /// Replaces the claims of this session, now: a second factor was added, a name was changed. The
     /// answer is an access cookie that has them: make it part of the response. Requests already on
-    /// their way have the old ones; all later ones have the new ones, on every instance.
+    /// their way have the old ones; all later ones have the new ones, on every instance. (A client
+    /// that came with a bearer token has it refused at its next use, and gets them by exchanging its
+    /// refresh token.)
     ///
     /// # Errors
     /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store may not
     /// know of it.
     pub async fn update(&self, claims: &C) -> Result<SetCookies, ChangeError> {
-        Ok(SetCookies::new(self.engine.update(&self.active, self.presented, claims).await?))
+        Ok(self.cookies(self.engine.update(&self.active, self.presented, claims).await?))
     }
 
     /// Records that the subject has just proved who they are by `methods` (`amr` of RFC 8176), such
@@ -150,8 +147,8 @@ impl<C: Claims> Session<C> {
         methods: impl IntoIterator<Item = M>,
     ) -> Result<SetCookies, ChangeError> {
         let methods = methods.into_iter().map(Into::into).collect();
-        let proof = self.engine.prove(&self.active, self.presented, methods, self.origin.clone());
-        Ok(SetCookies::new(proof.await?))
+        let proof = self.engine.prove(&self.active, self.presented, methods, self.whence.origin.clone());
+        Ok(self.cookies(proof.await?))
     }
 
     /// Returns when this session has ended: signed out, revoked, run out or of an earlier run, on
@@ -176,14 +173,22 @@ impl<C: Claims> Session<C> {
     }
 
     /// Ends this session, finally and everywhere. The answer removes the cookies: make it part of
-    /// the response.
+    /// the response. (It removes none if the request came with a bearer token.)
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
     /// the cookies are left so that signing out can be tried again.
     pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
         self.engine.sign_out(&self.active.key).await?;
-        Ok(SetCookies::new(self.engine.removal_lines()))
+        Ok(self.cookies(self.engine.removal_lines()))
+    }
+
+    /// Whatever cookies came along with a bearer token, they are not this session's.
+    fn cookies(&self, lines: Vec<CookieLine>) -> SetCookies {
+        SetCookies::new(match self.whence.via {
+            Via::Cookies => lines,
+            Via::Bearer => Vec::new(),
+        })
     }
 }
 
@@ -192,9 +197,8 @@ impl<C> Clone for Session<C> {
         Self {
             active: self.active.clone(),
             engine: self.engine.clone(),
-            origin: self.origin.clone(),
-            renewed: self.renewed,
-            presented: self.presented,
+            whence: self.whence.clone(),
+            ..*self
         }
     }
 }

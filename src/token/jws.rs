@@ -3,10 +3,11 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-use super::keyring::{Key, Keyring};
+use super::{
+    LONGEST_TOKEN,
+    keyring::{Key, Keyring},
+};
 
-/// The longest token that is looked at, in bytes.
-const LONGEST_ACCEPTED: usize = 4096;
 /// The longest signature of any algorithm here, in bytes.
 const LONGEST_SIGNATURE: usize = 64;
 
@@ -99,7 +100,7 @@ pub(super) fn verify<R>(
     token: &[u8],
     read: impl FnOnce(&[u8]) -> Result<R, InvalidToken>,
 ) -> Result<R, InvalidToken> {
-    if token.len() > LONGEST_ACCEPTED {
+    if token.len() > LONGEST_TOKEN {
         return Err(InvalidToken::TooLong);
     }
     let dot = |part: &[u8]| part.iter().rposition(|b| *b == b'.').ok_or(InvalidToken::Malformed);
@@ -114,7 +115,7 @@ pub(super) fn verify<R>(
     if !key.verify(kind, message, decode(signature, &mut signature_buffer)?) {
         return Err(InvalidToken::Signature);
     }
-    let mut payload_buffer = [0; LONGEST_ACCEPTED / 4 * 3];
+    let mut payload_buffer = [0; LONGEST_TOKEN / 4 * 3];
     read(decode(payload, &mut payload_buffer)?)
 }
 

@@ -23,6 +23,9 @@ pub use self::{
 
 use std::{sync::Arc, time::Duration};
 
+/// The longest token that is looked at, in bytes.
+pub(crate) const LONGEST_TOKEN: usize = 4096;
+
 /// Mints and verifies the tokens of one realm.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
@@ -36,6 +39,18 @@ pub(crate) struct Tokens {
 impl Tokens {
     pub(crate) fn new(ring: Keyring, realm: Arc<str>, access_ttl: Duration) -> Self {
         Self { ring, audience: realm.clone(), realm, issuer: None, access_ttl }
+    }
+
+    /// `aud` of access tokens.
+    #[cfg(feature = "oauth")]
+    pub(crate) fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// `iss` of access tokens.
+    #[cfg(feature = "oauth")]
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     pub(crate) fn with_audience(self, audience: Arc<str>) -> Self {

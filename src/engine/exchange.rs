@@ -1,0 +1,134 @@
+//! The tokens of a session as such, for clients that keep them themselves. The same sessions, by
+//! the same protocol, as those that browsers keep in cookies.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Asking, Engine, RenewError, SignIn, SignInError, issue::Begun};
+use crate::{
+    claims::Claims,
+    event::EventKind,
+    id::{RunId, SessionId},
+    protocol::{Exchange, Refusal, exchange},
+    store::{SessionKey, SessionRecord, StoreError},
+    time::Timestamp,
+    token::{LONGEST_TOKEN, MintError, RefreshClaims},
+};
+
+/// What a client is handed.
+pub(crate) struct Issued {
+    pub(crate) session: SessionId,
+    pub(crate) access: String,
+    /// How long the access token is good for.
+    pub(crate) expires_in: Duration,
+    /// None if the client goes on with the one it has.
+    pub(crate) refresh: Option<String>,
+}
+
+/// Why a refresh token is exchanged for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExchangeError {
+    /// Nobody knows, or the answer would come too late. The same token works again later.
+    Unavailable,
+    /// The session is over, or the token is none.
+    Refused,
+    /// The claims have grown too large for a token.
+    TooLarge,
+}
+
+impl From<RenewError> for ExchangeError {
+    fn from(error: RenewError) -> Self {
+        match error {
+            RenewError::Unavailable => Self::Unavailable,
+            RenewError::Refused(_) => Self::Refused,
+        }
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Opens a session, and answers with its tokens.
+    pub(crate) async fn open_tokens(
+        &self,
+        subject: &str,
+        claims: &C,
+        sign_in: SignIn,
+    ) -> Result<Issued, SignInError> {
+        let Begun { key, record, run, now } = self.begin(subject, claims, sign_in, None).await?;
+        Ok(self.issue(&key, &record, run, None, true, now)?)
+    }
+
+    /// Renews what `token` names, for a request that arrived at `arrived`.
+    pub(crate) async fn exchange(
+        self: &Arc<Self>,
+        token: &[u8],
+        arrived: Timestamp,
+        origin: Option<Arc<str>>,
+    ) -> Result<Issued, ExchangeError> {
+        let refresh = self.tokens().verify_refresh(token).map_err(|invalid| {
+            self.events.note(EventKind::RefreshTokenInvalid(invalid));
+            ExchangeError::Refused
+        })?;
+        let now = self.now();
+        if now >= refresh.limit {
+            let subject = refresh.subject.as_str().into();
+            self.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &subject);
+            return Err(ExchangeError::Refused);
+        }
+        // Whoever sends its body so slowly may have had another answer in the meantime.
+        if now.since(arrived) > self.policy.timing().grace {
+            return Err(ExchangeError::Unavailable);
+        }
+        // The body is the token itself, so a late one is no excuse.
+        let asking = Asking { with_body: false, passive: false, origin };
+        let renewal = self.renew(refresh, &asking).await?;
+        let now = self.now();
+        let departure = self.departure(&renewal, arrived, |_| false);
+        let (active, record) = (&renewal.active, &renewal.record);
+        let both = match exchange(&self.policy, &departure, &record.family, renewal.read_at, now) {
+            Exchange::Nothing => return Err(ExchangeError::Unavailable),
+            Exchange::AccessOnly => false,
+            Exchange::Both => true,
+        };
+        self.issue(&active.key, record, active.run, active.proof_at, both, now).map_err(|_| {
+            self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
+            ExchangeError::TooLarge
+        })
+    }
+
+    fn issue(
+        &self,
+        key: &SessionKey,
+        record: &SessionRecord,
+        run: RunId,
+        proof_at: Option<Timestamp>,
+        with_refresh: bool,
+        now: Timestamp,
+    ) -> Result<Issued, MintError> {
+        let access = self.access_token(record, key, run, record.family.generation, proof_at, now)?;
+        if access.len() > LONGEST_TOKEN {
+            return Err(MintError::TooLong(access.len()));
+        }
+        let tokens = self.tokens();
+        let expires = tokens.access_expiry(now, record.family.absolute_deadline);
+        let refresh =
+            || tokens.mint_refresh(&RefreshClaims::of(&key.subject.name, key.id, &record.family, run));
+        Ok(Issued {
+            session: key.id,
+            access,
+            expires_in: expires.since(now),
+            refresh: with_refresh.then(refresh).transpose()?,
+        })
+    }
+
+    /// Ends the session that a token of either kind names, dead or alive. What is no token of ours
+    /// names none.
+    pub(crate) async fn revoke_token(&self, token: &[u8]) -> Result<(), StoreError> {
+        let key = match self.tokens().verify_refresh(token) {
+            Ok(refresh) => Some(self.key(&refresh.subject, refresh.session)),
+            Err(_) => self.active(token).map(|active| active.key.clone()),
+        };
+        match key {
+            Some(key) => self.sign_out(&key).await,
+            None => Ok(()),
+        }
+    }
+}

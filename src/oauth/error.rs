@@ -1,0 +1,122 @@
+//! What the endpoints answer when they refuse (RFC 6749, section 5.2).
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use super::{GrantError, body};
+use crate::{
+    engine::{ExchangeError, SignInError},
+    store::StoreError,
+};
+
+/// An answer that tells the client what to do about it, and no more.
+#[derive(Debug, Serialize)]
+pub(super) struct Refused {
+    #[serde(skip)]
+    status: StatusCode,
+    error: &'static str,
+    error_description: &'static str,
+}
+
+impl Refused {
+    pub(super) const UNSUPPORTED_GRANT_TYPE: Self =
+        Self::bad("unsupported_grant_type", "there is no such grant here");
+    /// One answer for every cause.
+    const INVALID_GRANT: Self = Self::bad("invalid_grant", "the grant is not good, or no longer");
+    pub(super) const UNAVAILABLE: Self = Self {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        error: "temporarily_unavailable",
+        error_description: "try again in a moment, with the same tokens",
+    };
+    const INTERNAL: Self = Self {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        error: "server_error",
+        error_description: "something failed, as the logs say",
+    };
+    const INVALID_CLIENT: Self = Self {
+        status: StatusCode::UNAUTHORIZED,
+        error: "invalid_client",
+        error_description: "the client is not known, or did not prove who it is",
+    };
+    pub(super) const NOT_LOOPBACK: Self = Self {
+        status: StatusCode::FORBIDDEN,
+        error: "invalid_request",
+        error_description: "sessions over plain HTTP are for localhost only",
+    };
+    pub(super) const NOT_POST: Self = Self {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        error: "invalid_request",
+        error_description: "the method must be POST",
+    };
+    /// The caller may not ask what tokens are worth (RFC 7662, section 2.3).
+    pub(super) const MAY_NOT_ASK: Self = Self::INVALID_CLIENT;
+
+    const fn bad(error: &'static str, error_description: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, error, error_description }
+    }
+
+    pub(super) const fn invalid_request(description: &'static str) -> Self {
+        Self::bad("invalid_request", description)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = body::json(self.status, &self);
+        let headers = response.headers_mut();
+        match self.status {
+            // RFC 9110, section 15.5.2: a 401 must come with a challenge.
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<ExchangeError> for Refused {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Unavailable => Self::UNAVAILABLE,
+            ExchangeError::Refused => Self::INVALID_GRANT,
+            ExchangeError::TooLarge => Self::INTERNAL,
+        }
+    }
+}
+
+impl From<GrantError> for Refused {
+    fn from(error: GrantError) -> Self {
+        match error {
+            GrantError::InvalidRequest => Self::invalid_request("a parameter is missing, or is not one"),
+            GrantError::InvalidClient => Self::INVALID_CLIENT,
+            GrantError::InvalidGrant => Self::INVALID_GRANT,
+            GrantError::Unavailable => Self::UNAVAILABLE,
+            GrantError::Pending => Self::bad("authorization_pending", "the user has not answered yet"),
+            GrantError::SlowDown => Self::bad("slow_down", "ask less often"),
+        }
+    }
+}
+
+impl From<SignInError> for Refused {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::TooManySessions => Self::bad("invalid_grant", "there are too many sessions"),
+            SignInError::Store(error) => error.into(),
+            _ => Self::INTERNAL,
+        }
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Full => Self::UNAVAILABLE,
+            StoreError::Unsupported(_) | StoreError::Corrupt(_) => Self::INTERNAL,
+        }
+    }
+}

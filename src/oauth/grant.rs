@@ -1,0 +1,137 @@
+//! What the application is asked, and what it answers.
+
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+
+use http::request::Parts;
+
+use super::form::Form;
+use crate::{RequestHead, engine};
+
+/// The application's answer to a grant.
+pub(super) type Hook<C> = Box<dyn Fn(GrantRequest) -> Asking<C> + Send + Sync>;
+type Asking<C> = Pin<Box<dyn Future<Output = Result<Grant<C>, GrantError>> + Send>>;
+
+/// A client that wants tokens, and what it shows for them. Its `Debug` shows neither.
+pub struct GrantRequest {
+    parts: Parts,
+    form: Form,
+}
+
+impl GrantRequest {
+    pub(super) fn new(parts: Parts, form: Form) -> Self {
+        Self { parts, form }
+    }
+
+    /// A parameter of the form. One without a value counts as none (RFC 6749, section 3.2).
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.form.get(name)
+    }
+
+    /// The parameter `username`.
+    ///
+    /// # Errors
+    /// [`GrantError::InvalidRequest`] if there is none.
+    pub fn username(&self) -> Result<&str, GrantError> {
+        self.parameter("username").ok_or(GrantError::InvalidRequest)
+    }
+
+    /// The parameter `password`.
+    ///
+    /// # Errors
+    /// [`GrantError::InvalidRequest`] if there is none.
+    pub fn password(&self) -> Result<&str, GrantError> {
+        self.parameter("password").ok_or(GrantError::InvalidRequest)
+    }
+
+    /// The head of the request, for a client's own credentials or its address.
+    #[must_use]
+    pub fn head(&self) -> RequestHead<'_> {
+        RequestHead::of_parts(&self.parts)
+    }
+}
+
+impl fmt::Debug for GrantRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrantRequest").finish_non_exhaustive()
+    }
+}
+
+/// Who it is: a session begins for them.
+#[derive(Clone)]
+#[must_use = "it is an answer: return it"]
+pub struct Grant<C = ()> {
+    pub(super) subject: String,
+    pub(super) claims: C,
+    pub(super) sign_in: engine::SignIn,
+}
+
+impl<C> Grant<C> {
+    /// A session of `subject`, with these claims.
+    pub fn new(subject: impl Into<String>, claims: C) -> Self {
+        Self { subject: subject.into(), claims, sign_in: engine::SignIn::default() }
+    }
+
+    /// How long this session may lie unused. Default, and longest: the policy's idle timeout.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.sign_in.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// How long this session lives however much it is used. Default, and longest: the policy's
+    /// absolute timeout.
+    pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
+        self.sign_in.absolute_timeout = Some(timeout);
+        self
+    }
+
+    /// Where the session is opened from. Default, at a token endpoint: what the
+    /// [hook](crate::SessionsBuilder::origin) says of the request.
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.sign_in.origin = Some(origin.into().into());
+        self
+    }
+
+    pub(super) fn or_from(mut self, origin: Option<Arc<str>>) -> Self {
+        self.sign_in.origin = self.sign_in.origin.or(origin);
+        self
+    }
+
+    /// How the subject proved who they are (`amr` of RFC 8176), such as `["pwd", "otp"]`. Default:
+    /// none.
+    pub fn by<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
+        self.sign_in.methods = methods.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+impl<C> fmt::Debug for Grant<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("subject", &self.subject).finish_non_exhaustive()
+    }
+}
+
+/// Why the application gives no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// 400 `invalid_request`: a parameter is missing, or is not one.
+    #[error("a parameter is missing, or is not one")]
+    InvalidRequest,
+    /// 401 `invalid_client`: the client is not known, or did not prove who it is.
+    #[error("the client is not known, or did not prove who it is")]
+    InvalidClient,
+    /// 400 `invalid_grant`: a wrong password or the like. Say the same whatever was wrong.
+    #[error("the grant is not good")]
+    InvalidGrant,
+    /// 400 `authorization_pending`: a device asks, and its user has not answered yet (RFC 8628,
+    /// section 3.5).
+    #[error("the user has not answered yet")]
+    Pending,
+    /// 400 `slow_down`: a device asks too often (RFC 8628, section 3.5).
+    #[error("asked too often")]
+    SlowDown,
+    /// 503 `temporarily_unavailable`: nobody knows for the moment.
+    #[error("nobody knows for the moment")]
+    Unavailable,
+}

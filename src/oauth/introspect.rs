@@ -1,0 +1,96 @@
+//! What a token is worth, for services that ask (RFC 7662).
+
+use axum::{extract::Request, response::Response};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::{OAuth, body, error::Refused};
+use crate::{
+    RequestHead,
+    claims::Claims,
+    engine::{Active, Introspection},
+    store::SessionRecord,
+    time::Timestamp,
+    token::RefreshClaims,
+};
+
+/// RFC 7662, section 2.2. Of a dead token it says nothing but that.
+#[derive(Default, Serialize)]
+#[serde(default)]
+struct Body<'a> {
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    /// So that the service can tell the sessions of one subject apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<&'a str>,
+}
+
+impl<C: Claims> OAuth<C> {
+    pub(super) async fn introspect(&self, request: Request) -> Result<Response, Refused> {
+        let head = RequestHead {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        };
+        if !self.may_introspect.as_ref().is_some_and(|may_ask| may_ask(&head)) {
+            return Err(Refused::MAY_NOT_ASK);
+        }
+        let (_, form) = self.read(request).await?;
+        let found = self.engine.introspect(form.require("token")?.as_bytes()).await;
+        let tokens = self.engine.tokens();
+        let body = match &found {
+            Introspection::Access(active) => of_access(active, tokens.audience(), tokens.issuer()),
+            Introspection::Refresh(claims, record) => of_refresh(claims, record, &self.engine.realm),
+            Introspection::Dead => Body::default(),
+            Introspection::Unavailable => return Err(Refused::UNAVAILABLE),
+        };
+        Ok(body::json(StatusCode::OK, &body))
+    }
+}
+
+fn of_access<'a, C>(active: &'a Active<C>, audience: &'a str, issuer: Option<&'a str>) -> Body<'a> {
+    Body {
+        active: true,
+        token_type: Some("Bearer"),
+        iss: issuer,
+        aud: Some(audience),
+        sub: Some(&active.key.subject.name),
+        sid: Some(active.key.id.encode()),
+        iat: Some(active.issued.as_secs()),
+        exp: Some(active.expires.as_secs()),
+        auth_time: Some(active.auth_time.as_secs()),
+        amr: active.methods.iter().map(String::as_str).collect(),
+    }
+}
+
+/// It is good for this service alone, and as a bearer token for nothing: it has no type.
+fn of_refresh<'a>(claims: &'a RefreshClaims, record: &'a SessionRecord, realm: &'a str) -> Body<'a> {
+    let secs = |time: Timestamp| Some(time.as_secs());
+    Body {
+        active: true,
+        aud: Some(realm),
+        sub: Some(&claims.subject),
+        sid: Some(claims.session.encode()),
+        iat: secs(claims.began),
+        exp: secs(claims.limit),
+        auth_time: secs(record.family.created_at),
+        amr: record.all_methods().collect(),
+        ..Body::default()
+    }
+}

@@ -1,0 +1,206 @@
+//! Sessions for phones, command lines and other clients that keep their tokens themselves.
+//!
+//! [`OAuth`] makes a router with a token endpoint (RFC 6749), a revocation endpoint (RFC 7009) and,
+//! if the application says who may ask, an introspection endpoint (RFC 7662). The access tokens are
+//! accepted as `Authorization: Bearer` where the layer was told
+//! [`accept_bearer`](crate::SessionLayer::accept_bearer).
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use tower_sliding_sessions::{Session, Sessions, oauth::{Grant, GrantError, OAuth}};
+//!
+//! pub fn app(sessions: &Sessions) -> Router {
+//!     let oauth = OAuth::new(sessions).grant("password", async |request| {
+//!         let (name, password) = (request.username()?, request.password()?);
+//!         // Check the password here.
+//!         let right = !password.is_empty();
+//!         right.then(|| Grant::new(name, ()).by(["pwd"])).ok_or(GrantError::InvalidGrant)
+//!     });
+//!     Router::new()
+//!         .route("/me", get(|session: Session| async move { session.subject().to_owned() }))
+//!         .route_layer(sessions.layer().accept_bearer())
+//!         .nest("/oauth", oauth.router()) // /oauth/token and /oauth/revoke
+//! }
+//! ```
+//!
+//! # What it is, and what it is not
+//!
+//! It answers the clients of one's own service, in words that every OAuth library understands. A
+//! session that began here and one that began with cookies are the same thing: both are listed,
+//! revoked and limited alike, by one [protocol](crate::protocol). A response that got lost, a
+//! client that asks twice, and a hundred that ask at once cost nobody their session; a stolen
+//! refresh token, used late, ends it.
+//!
+//! There is no authorization endpoint, no consent of a third party, no registration of clients, and
+//! no `scope`: one that is asked for is ignored, and claims say what a session may do. A grant can
+//! look at the client's credentials itself ([`GrantRequest::head`]). `password` is a grant for
+//! first-party clients only (RFC 9700, section 2.4, warns of any other use): prefer a grant of
+//! your own, such as a device code or a passkey. A handler of one's own answers with tokens by
+//! [`Sessions::issue_tokens`](crate::Sessions::issue_tokens).
+//!
+//! A refresh token is a password for its session, so serve this over HTTPS only. Where the builder
+//! was told `insecure_plain_http`, requests for any other host than localhost are refused here too.
+//! Attempts are not counted: put a rate limit in front.
+
+mod body;
+mod error;
+mod form;
+mod grant;
+mod introspect;
+mod tokens;
+
+pub use self::{
+    grant::{Grant, GrantError, GrantRequest},
+    tokens::TokenResponse,
+};
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{StatusCode, request::Parts};
+
+use self::{error::Refused, form::Form, grant::Hook};
+use crate::{RequestHead, claims::Claims, cross_site, engine::Engine, sessions::Sessions};
+
+type MayAsk = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
+
+/// Builds the router of the endpoints for clients without cookies: see the [module](self).
+///
+/// All of them take `POST` with a form of at most 16 KB, and answer with JSON that nobody caches.
+/// While the store is away the answer is 503 with `Retry-After` and the error
+/// `temporarily_unavailable`. The same token works when it is back.
+#[must_use = "call `router`"]
+pub struct OAuth<C = ()> {
+    engine: Arc<Engine<C>>,
+    grants: HashMap<String, Hook<C>>,
+    may_introspect: Option<Box<MayAsk>>,
+}
+
+impl<C: Claims> OAuth<C> {
+    /// Endpoints for these sessions. Without a [grant](Self::grant), sessions are only renewed and
+    /// revoked here, and begin elsewhere.
+    pub fn new(sessions: &Sessions<C>) -> Self {
+        Self { engine: sessions.engine.clone(), grants: HashMap::new(), may_introspect: None }
+    }
+
+    /// Asks the application who it is when a client comes with this `grant_type`: `password`, or an
+    /// absolute URI for a grant of one's own (RFC 6749, section 4.5). Default: none. The grant
+    /// `refresh_token` is always there, and not to be had here.
+    ///
+    /// The hook can be an async closure; whatever it needs it owns, in an [`Arc`] or the like.
+    pub fn grant<F>(
+        mut self,
+        grant_type: impl Into<String>,
+        hook: impl Fn(GrantRequest) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Grant<C>, GrantError>> + Send + 'static,
+    {
+        self.grants.insert(grant_type.into(), Box::new(move |request| Box::pin(hook(request))));
+        self
+    }
+
+    /// Lets services ask what a token is worth, if `may_ask` says so of the request: compare a
+    /// secret in its headers, or look at the certificate of its connection. Everyone else gets 401,
+    /// for an answer names people (RFC 7662, section 4). Default: there is no such endpoint.
+    ///
+    /// Introspection looks, and no more: it does not count as use of the session.
+    pub fn introspection(
+        mut self,
+        may_ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.may_introspect = Some(Box::new(may_ask));
+        self
+    }
+
+    /// The router: `/token`, `/revoke` and, with [`introspection`](Self::introspection),
+    /// `/introspect`. Merge it, or nest it under another path; keep it out of a session layer.
+    pub fn router<S>(self) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let introspects = self.may_introspect.is_some();
+        let oauth = Arc::new(self);
+        let at = |endpoint: Endpoint| {
+            let oauth = oauth.clone();
+            post(async move |request: Request| oauth.clone().serve(endpoint, request).await)
+                .fallback(async || Refused::NOT_POST)
+        };
+        let router =
+            Router::new().route("/token", at(Endpoint::Token)).route("/revoke", at(Endpoint::Revoke));
+        if introspects { router.route("/introspect", at(Endpoint::Introspect)) } else { router }
+    }
+
+    async fn serve(self: Arc<Self>, endpoint: Endpoint, request: Request) -> Response {
+        let answer = match endpoint {
+            Endpoint::Token => self.token(request).await,
+            Endpoint::Revoke => self.revoke(request).await,
+            Endpoint::Introspect => self.introspect(request).await,
+        };
+        answer.unwrap_or_else(Refused::into_response)
+    }
+
+    /// RFC 6749, sections 4.3, 5 and 6.
+    async fn token(&self, request: Request) -> Result<Response, Refused> {
+        let arrived = self.engine.now();
+        let (parts, form) = self.read(request).await?;
+        match form.require("grant_type")? {
+            "refresh_token" => {
+                let token = form.require("refresh_token")?;
+                let origin = self.engine.origins.to_compare(&RequestHead::of_parts(&parts));
+                let issued = self.engine.exchange(token.as_bytes(), arrived, origin).await?;
+                Ok(TokenResponse::new(issued).into_response())
+            }
+            other => {
+                let hook = self.grants.get(other).ok_or(Refused::UNSUPPORTED_GRANT_TYPE)?;
+                let origin = self.engine.origins.of(&RequestHead::of_parts(&parts));
+                let grant = hook(GrantRequest::new(parts, form)).await?.or_from(origin);
+                Ok(TokenResponse::open(&self.engine, grant).await?.into_response())
+            }
+        }
+    }
+
+    /// RFC 7009. What is no token of ours, or of a dead session, is answered like any other.
+    async fn revoke(&self, request: Request) -> Result<Response, Refused> {
+        let (_, form) = self.read(request).await?;
+        self.engine.revoke_token(form.require("token")?.as_bytes()).await?;
+        Ok(body::json(StatusCode::OK, &serde_json::Map::new()))
+    }
+
+    async fn read(&self, request: Request) -> Result<(Parts, Form), Refused> {
+        let (parts, body) = request.into_parts();
+        self.is_private(&parts)?;
+        let form = Form::read(&parts.headers, body).await?;
+        Ok((parts, form))
+    }
+
+    /// Tokens go in the clear only to this very machine.
+    fn is_private(&self, parts: &Parts) -> Result<(), Refused> {
+        match self.engine.loopback_only && !cross_site::is_for_loopback(&parts.uri, &parts.headers) {
+            true => Err(Refused::NOT_LOOPBACK),
+            false => Ok(()),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Endpoint {
+    Token,
+    Revoke,
+    Introspect,
+}
+
+impl<C> fmt::Debug for OAuth<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuth")
+            .field("engine", &self.engine)
+            .field("grants", &self.grants.keys())
+            .field("introspection", &self.may_introspect.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,219 @@
+//! The token endpoint, where sessions are renewed (RFC 6749, section 6).
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes};
+use http_body::Frame;
+use tower_sliding_sessions::{EventKind, ManualClock};
+
+use crate::support::{Client, GRACE, Gate, ROTATION, TTL, Trouble, WINDOW, World, form, idle};
+
+#[tokio::test]
+async fn a_session_goes_on_for_as_long_as_it_is_renewed() {
+    let world = World::new();
+    let mut client = world.signed_in("ann").await;
+    for round in 1..=5 {
+        world.pass(TTL);
+        assert_eq!(client.get(&world, "/me").await.status, 401);
+        let before = client.refresh.clone();
+        let answer = client.renew(&world).await;
+        assert!(answer.status == 200 && answer.is_not_stored());
+        assert_ne!(client.refresh, before, "it was rotated");
+        let me = client.get(&world, "/me").await;
+        assert_eq!((me.status, me.json["generation"].as_u64()), (200, Some(round)));
+        idle().await;
+    }
+    assert_eq!(world.count(&EventKind::SignedIn), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_got_lost_is_had_again() {
+    let world = World::new();
+    let mut client = world.signed_in("ann").await;
+    for round in 1..=3 {
+        world.pass(TTL);
+        let lost = client.exchange(&world).await;
+        world.pass(TTL);
+        let again = client.renew(&world).await;
+        assert_eq!(again.text("refresh_token"), lost.text("refresh_token"), "the successor that was lost");
+        assert_eq!(client.get(&world, "/me").await.status, 200);
+        idle().await;
+        assert_eq!(world.store.rotations(), round);
+    }
+    assert_eq!(world.count(&EventKind::ReuseDetected), 0);
+}
+
+#[tokio::test]
+async fn a_hundred_exchanges_at_once_are_one_rotation_and_all_get_its_tokens() {
+    let world = World::new();
+    let client = world.signed_in("ann").await;
+    world.pass(TTL);
+    let tasks: Vec<_> = (0..100)
+        .map(|_| {
+            let (world, client) = (world.clone(), client.clone());
+            tokio::spawn(async move { client.exchange(&world).await })
+        })
+        .collect();
+    let mut successors = Vec::new();
+    for task in tasks {
+        let answer = task.await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(Client::of(&answer).get(&world, "/me").await.status, 200);
+        successors.push(answer.text("refresh_token"));
+    }
+    successors.dedup();
+    assert_eq!(successors.len(), 1);
+    assert_ne!(successors[0], client.refresh);
+    assert_eq!(world.store.rotations(), 1);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_was_superseded_for_longer_than_its_grace_ends_the_session() {
+    let world = World::new();
+    let mut client = world.signed_in("ann").await;
+    let stolen = client.clone();
+    world.pass(TTL);
+    client.renew(&world).await;
+    assert_eq!(client.get(&world, "/me").await.status, 200);
+    idle().await;
+    world.pass(GRACE);
+    assert_eq!(stolen.exchange(&world).await.status, 200, "it may be the client's own, sent twice");
+    world.pass(1);
+    assert!(stolen.exchange(&world).await.is_error(400, "invalid_grant"));
+    assert_eq!(world.count(&EventKind::ReuseDetected), 1);
+    assert!(client.exchange(&world).await.is_error(400, "invalid_grant"));
+    assert_eq!(client.get(&world, "/me").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_could_displace_its_successor_is_left_out() {
+    let world = World::new();
+    let client = world.signed_in("ann").await;
+    world.pass(ROTATION - GRACE - 1);
+    assert_eq!(client.exchange(&world).await.text("refresh_token"), client.refresh);
+    world.pass(1);
+    let answer = client.exchange(&world).await;
+    assert_eq!((answer.status, answer.json.get("refresh_token")), (200, None), "RFC 6749, section 6");
+    world.pass(GRACE);
+    assert_ne!(client.exchange(&world).await.text("refresh_token"), client.refresh);
+}
+
+#[tokio::test]
+async fn every_bad_refresh_token_gets_the_same_answer() {
+    let world = World::new();
+    let good = world.signed_in("ann").await;
+    let revoked = world.signed_in("bob").await;
+    world.sessions.revoke_all("bob").await.unwrap();
+    let mut answers = Vec::new();
+    let forged = format!("{}A", good.refresh);
+    for token in [&good.access, &revoked.refresh, &forged, &"a.b.c".to_owned()] {
+        let parameters = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        answers.push(world.token(&parameters).await);
+    }
+    let elsewhere = World::new().signed_in("ann").await;
+    answers.push(elsewhere.exchange(&world).await);
+    world.pass(2 * 3600);
+    answers.push(good.exchange(&world).await);
+    world.pass(24 * 3600);
+    answers.push(good.exchange(&world).await);
+    for answer in &answers {
+        assert!(answer.is_error(400, "invalid_grant"));
+        assert_eq!(answer.json, answers[0].json);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_began_with_cookies_goes_on_with_tokens() {
+    let world = World::new();
+    let cookies = world.cookies_of("ann").await;
+    let refresh = cookies.split("__Host-refresh=").nth(1).unwrap().to_owned();
+    let mut client = Client { access: String::new(), refresh };
+    assert_eq!(client.renew(&world).await.status, 200);
+    assert_eq!(client.get(&world, "/me").await.text("subject"), "ann");
+    let by_cookie = format!("__Host-access={}", client.access);
+    assert_eq!(world.get("/browsers", &[("cookie", &by_cookie)]).await.text("subject"), "ann");
+}
+
+#[tokio::test]
+async fn an_answer_that_would_come_too_late_carries_no_tokens_and_costs_nothing() {
+    let world = World::new();
+    let mut client = world.signed_in("ann").await;
+    world.pass(TTL);
+    let gate = Gate::closed();
+    world.store.trouble("advance", Trouble::After(gate.clone()));
+    let late = {
+        let (world, client) = (world.clone(), client.clone());
+        tokio::spawn(async move { client.exchange(&world).await })
+    };
+    gate.reached().await;
+    world.pass(WINDOW + 1);
+    gate.open();
+    let late = late.await.unwrap();
+    assert!(late.is_error(503, "temporarily_unavailable"));
+    assert_eq!(late.header("retry-after"), Some("1"));
+    world.store.recover();
+    assert_eq!(client.renew(&world).await.status, 200);
+    assert_eq!(client.get(&world, "/me").await.json["generation"], 1);
+    assert_eq!(world.store.rotations(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_during_an_exchange_is_not_answered_with_tokens() {
+    let world = World::new();
+    let client = world.signed_in("ann").await;
+    world.pass(TTL);
+    let gate = Gate::closed();
+    world.store.trouble("advance", Trouble::After(gate.clone()));
+    let late = {
+        let (world, client) = (world.clone(), client.clone());
+        tokio::spawn(async move { client.exchange(&world).await })
+    };
+    gate.reached().await;
+    world.sessions.revoke_all("ann").await.unwrap();
+    gate.open();
+    assert!(late.await.unwrap().is_error(400, "invalid_grant"));
+}
+
+/// A body whose second half takes its time.
+struct Slow {
+    clock: Arc<ManualClock>,
+    takes: Duration,
+    parts: Vec<Bytes>,
+}
+
+impl http_body::Body for Slow {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.parts.len() == 1 {
+            self.clock.advance(self.takes);
+        }
+        Poll::Ready(self.parts.pop().map(|part| Ok(Frame::data(part))))
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_took_longer_than_the_grace_to_arrive_is_not_used() {
+    let world = World::new();
+    let client = world.signed_in("ann").await;
+    world.pass(TTL);
+    for (takes, expected) in [(GRACE + 1, 503), (GRACE, 200)] {
+        let body = Slow {
+            clock: world.clock.clone(),
+            takes: Duration::from_secs(takes),
+            parts: vec![client.refresh.clone().into(), "grant_type=refresh_token&refresh_token=".into()],
+        };
+        let answer = world.send(form("/oauth/token").body(Body::new(body)).unwrap()).await;
+        assert_eq!(answer.status, expected, "{answer:?}");
+        assert_eq!(world.store.calls("advance"), usize::from(expected == 200));
+    }
+}

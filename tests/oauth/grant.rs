@@ -1,0 +1,113 @@
+//! The token endpoint, where sessions begin (RFC 6749, sections 4.3, 4.5 and 5).
+
+use tower_sliding_sessions::{EventKind, oauth::Grant};
+
+use crate::support::{Client, Trouble, World};
+
+#[tokio::test]
+async fn a_right_password_begins_a_session_that_is_answered_with_tokens() {
+    let world = World::new();
+    let answer = world.token(&[("grant_type", "password"), ("username", "ann"), ("password", "right")]).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.is_not_stored());
+    let members: Vec<_> = answer.json.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["access_token", "expires_in", "refresh_token", "token_type"]);
+    assert_eq!(answer.json["token_type"], "Bearer");
+    assert_eq!(answer.json["expires_in"], 300);
+    assert_eq!(world.count(&EventKind::SignedIn), 1);
+
+    let me = Client::of(&answer).get(&world, "/me").await;
+    assert_eq!((me.status, me.text("subject"), me.text("role")), (200, "ann".into(), "user".into()));
+    assert_eq!(me.json["methods"], serde_json::json!(["pwd"]));
+    assert_eq!(world.sessions.list("ann").await.unwrap().len(), 1, "it is a session like any other");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_an_invalid_grant() {
+    let world = World::new();
+    let answer = world.token(&[("grant_type", "password"), ("username", "ann"), ("password", "no")]).await;
+    assert!(answer.is_error(400, "invalid_grant"));
+    assert_eq!(world.store.all_calls(), 0);
+}
+
+#[tokio::test]
+async fn what_the_application_says_is_told_in_the_words_of_the_standards() {
+    let world = World::new();
+    let device =
+        async |code: &str| world.token(&[("grant_type", "urn:example:device"), ("device_code", code)]).await;
+    assert!(device("").await.is_error(400, "invalid_request"));
+    assert!(device("pending").await.is_error(400, "authorization_pending"));
+    assert!(device("hasty").await.is_error(400, "slow_down"));
+    let stranger = device("good").await;
+    assert!(stranger.is_error(401, "invalid_client"));
+    assert_eq!(stranger.header("www-authenticate"), Some("Basic"));
+    let later = world.token(&[("grant_type", "password"), ("username", "a"), ("password", "later")]).await;
+    assert!(later.is_error(503, "temporarily_unavailable"));
+    assert_eq!(later.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn an_unknown_grant_is_unsupported_and_a_missing_one_is_an_invalid_request() {
+    let world = World::new();
+    let unknown = world.token(&[("grant_type", "client_credentials")]).await;
+    assert!(unknown.is_error(400, "unsupported_grant_type"));
+    assert!(world.token(&[("username", "ann")]).await.is_error(400, "invalid_request"));
+    assert!(world.token(&[("grant_type", "")]).await.is_error(400, "invalid_request"));
+    assert!(world.token(&[("grant_type", "refresh_token")]).await.is_error(400, "invalid_request"));
+    let nobody = [("grant_type", "password"), ("password", "right")];
+    assert!(world.token(&nobody).await.is_error(400, "invalid_request"));
+}
+
+#[tokio::test]
+async fn a_scope_and_whatever_else_is_not_known_is_ignored() {
+    let world = World::new();
+    let parameters = [
+        ("grant_type", "password"),
+        ("username", "ann"),
+        ("password", "right"),
+        ("scope", "everything"),
+        ("client_id", "phone"),
+        ("x", "y"),
+    ];
+    let answer = world.token(&parameters).await;
+    assert_eq!((answer.status, answer.json.get("scope")), (200, None));
+}
+
+#[tokio::test]
+async fn without_the_store_nobody_is_signed_in_and_the_client_tries_again() {
+    let world = World::new();
+    world.store.trouble("create", Trouble::Fail);
+    let password = [("grant_type", "password"), ("username", "ann"), ("password", "right")];
+    let answer = world.token(&password).await;
+    assert!(answer.is_error(503, "temporarily_unavailable"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    world.store.recover();
+    assert_eq!(world.token(&password).await.status, 200);
+}
+
+#[tokio::test]
+async fn claims_that_do_not_fit_sign_nobody_in() {
+    let world = World::new();
+    let long = [("grant_type", "urn:example:device"), ("device_code", "long")];
+    assert!(world.token(&long).await.is_error(500, "server_error"));
+    assert_eq!(world.store.calls("create"), 0);
+}
+
+#[tokio::test]
+async fn a_handler_of_ones_own_answers_with_tokens_and_shows_them_to_no_log() {
+    use axum::response::IntoResponse as _;
+    let world = World::new();
+    let grant = Grant::new("ann", Default::default()).by(["hwk"]);
+    assert_eq!(format!("{grant:?}"), r#"Grant { subject: "ann", .. }"#);
+    let tokens = world.sessions.issue_tokens(grant).await.unwrap();
+    let debug = format!("{tokens:?}");
+    assert!(!debug.contains("ey") && debug.contains("SessionId(#"), "{debug}");
+    assert_eq!(tokens.session_id(), world.sessions.list("ann").await.unwrap()[0].id);
+    assert_eq!(tokens.expires_in().as_secs(), 300);
+    let (access, refresh) = (tokens.access_token().to_owned(), tokens.refresh_token().unwrap().to_owned());
+    let answer = crate::support::Answer::of(tokens.into_response()).await;
+    assert!(answer.is_not_stored());
+    assert_eq!((answer.text("access_token"), answer.text("refresh_token")), (access, refresh));
+    let me = Client::of(&answer).get(&world, "/me").await;
+    assert_eq!(me.json["methods"], serde_json::json!(["hwk"]));
+}

@@ -1,0 +1,23 @@
+//! An application that takes cookies and bearer tokens, its clients, and the world around them.
+
+mod client;
+#[path = "../../flows/support/gate.rs"]
+mod gate;
+#[path = "../../flows/support/probe.rs"]
+#[expect(dead_code, reason = "the browsers' tests need more of it")]
+mod probe;
+mod world;
+
+pub(crate) use self::{
+    client::{Answer, Client},
+    gate::Gate,
+    probe::{Probe, Trouble},
+    world::{World, form, idle, until},
+};
+
+/// The default durations, in seconds: the access token's lifetime; when a rotation is due; the
+/// grace; the write window.
+pub(crate) const TTL: u64 = 300;
+pub(crate) const ROTATION: u64 = 240;
+pub(crate) const GRACE: u64 = 45;
+pub(crate) const WINDOW: u64 = 60;
