@@ -2,7 +2,7 @@
 //! keep their cookies: both are sessions of the same kind.
 //!
 //! ```sh
-//! cargo run --example api_clients --features oauth
+//! cargo run --example api_clients
 //! curl -s 127.0.0.1:3000/oauth/token -d grant_type=password -d username=ann -d password=correct
 //! curl -s 127.0.0.1:3000/me -H "Authorization: Bearer $ACCESS_TOKEN"
 //! curl -s 127.0.0.1:3000/oauth/token -d grant_type=refresh_token -d refresh_token=$REFRESH_TOKEN

@@ -79,7 +79,7 @@
 //!   [cookie names](SessionsBuilder::cookie_names) of its own.
 //! - **Several instances, or a restart?** A [store](manual::stores) that they share: SQLite, PostgreSQL,
 //!   Redis or Memcached, each one line.
-//! - **Phones and API clients?** [`SessionLayer::accept_bearer`], and a token endpoint by the feature
+//! - **Phones and API clients?** [`SessionLayer::accept_bearer`], and a token endpoint in
 //!   `oauth`.
 //! - **Not axum?** The layer wraps any `http` service: see [`Session::of`] and
 //!   [`Sessions::visitor`], and the example `hyper`.
@@ -91,11 +91,10 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `axum` | yes | the extractors [`Session`] and [`Visitor`], and [`SetCookies`] in responses. Not needed on bare hyper or tower |
+//! | `axum` | yes | the extractors [`Session`] and [`Visitor`], [`SetCookies`] in responses, and the module `oauth`. Not needed on bare hyper or tower |
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
-//! | `oauth` | no | a token endpoint for clients without cookies, as a router for axum: see `oauth`. Not needed to accept bearer tokens |
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
 //! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
@@ -116,8 +115,8 @@ mod extract;
 mod id;
 pub mod manual;
 mod middleware;
-#[cfg(feature = "oauth")]
-#[cfg_attr(docsrs, doc(cfg(feature = "oauth")))]
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod oauth;
 mod origin;
 pub mod protocol;

@@ -8,6 +8,7 @@
 
 mod account;
 mod admin;
+mod api;
 mod counters;
 mod live;
 pub(crate) mod page;
@@ -28,7 +29,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tower_sliding_sessions::{Require, Sessions, SessionsBuilder};
+use tower_sliding_sessions::{RequestHead, Require, Sessions, SessionsBuilder};
 
 use self::{counters::Counters, settings::Settings, thief::Loot, users::Users};
 
@@ -77,7 +78,8 @@ impl App {
 }
 
 pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
-    let sessions = &app.sessions;
+    let is_passive = |request: &RequestHead<'_>| request.headers.contains_key("demo-passive");
+    let layer = app.sessions.layer().accept_bearer().passive(is_passive);
     let danger = Router::new()
         .route("/danger", post(|| async { StatusCode::NO_CONTENT }))
         .route_layer(Require::<Profile>::proof_within(Duration::from_secs(60)));
@@ -103,18 +105,19 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .merge(admin)
         .merge(danger)
         .route_layer(from_fn(account::outcome))
-        .route_layer(sessions.layer().passive(|request| request.headers.contains_key("demo-passive")));
+        .route_layer(layer.clone());
     let optional = Router::new()
         .route("/public", get(account::public))
         .route_layer(from_fn(account::outcome))
-        .route_layer(sessions.layer().optional());
+        .route_layer(layer.optional());
     let demo = Router::new()
         .route("/", get(move || page::show(page.clone())))
         .route("/login", post(account::login))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(counters::show))
         .merge(signed_in)
-        .merge(optional);
+        .merge(optional)
+        .merge(api::router(app));
     thief::with_use_of_stolen(demo, app.loot.clone(), app.clone()).with_state(app.clone())
 }
 

@@ -3,12 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Asking, Engine, RenewError, SignIn, SignInError, issue::Begun};
+use super::{Active, Asking, Engine, RenewError, Renewal, SignIn, SignInError, issue::Begun};
 use crate::{
     claims::Claims,
     event::EventKind,
     id::{RunId, SessionId},
-    protocol::{Exchange, Refusal, exchange},
+    protocol::{Exchange, Refusal, Standing, exchange},
     store::{SessionKey, SessionRecord, StoreError},
     time::Timestamp,
     token::{LONGEST_TOKEN, MintError, RefreshClaims},
@@ -80,6 +80,7 @@ impl<C: Claims> Engine<C> {
         // The body is the token itself, so a late one is no excuse.
         let asking = Asking { with_body: false, passive: false, origin };
         let renewal = self.renew(refresh, &asking).await?;
+        self.outlast_marks(&renewal).await?;
         let now = self.now();
         let departure = self.departure(&renewal, arrived, |_| false);
         let (active, record) = (&renewal.active, &renewal.record);
@@ -92,6 +93,30 @@ impl<C: Claims> Engine<C> {
             self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
             ExchangeError::TooLarge
         })
+    }
+
+    /// A token of the second in which its session was marked stale counts as stale (see
+    /// `Revocations::standing`). A client that is refused a token it has just got may give up, so it
+    /// waits for the next second.
+    async fn outlast_marks(&self, renewal: &Renewal<C>) -> Result<(), ExchangeError> {
+        let Active { key, run, .. } = &*renewal.active;
+        let stale_from_birth = |now: Timestamp| {
+            let issued = Timestamp::from_secs(now.as_secs());
+            let marked = self.revocations.standing(*run, &key.id, &key.subject.name, issued);
+            let recorded =
+                renewal.record.stale_since.is_some_and(|since| issued.as_secs() <= since.as_secs());
+            marked == Standing::Stale || recorded
+        };
+        let now = self.now();
+        if stale_from_birth(now) {
+            let next = Timestamp::from_secs(now.as_secs().saturating_add(1));
+            tokio::time::sleep(next.since(now)).await;
+            // By a clock that is ahead of this one, it may take longer.
+            if stale_from_birth(self.now()) {
+                return Err(ExchangeError::Unavailable);
+            }
+        }
+        Ok(())
     }
 
     fn issue(

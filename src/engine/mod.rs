@@ -11,11 +11,11 @@ mod bearer;
 mod change;
 mod end;
 mod ended;
-#[cfg(feature = "oauth")]
+#[cfg(feature = "axum")]
 mod exchange;
 mod flight;
 mod follow;
-#[cfg(feature = "oauth")]
+#[cfg(feature = "axum")]
 mod introspect;
 mod issue;
 mod readable;
@@ -34,7 +34,7 @@ pub(crate) use self::{
     renew::{Asking, RenewError, Renewal},
 };
 pub use self::{change::ChangeError, issue::SignInError};
-#[cfg(feature = "oauth")]
+#[cfg(feature = "axum")]
 pub(crate) use self::{
     exchange::{ExchangeError, Issued},
     introspect::Introspection,

@@ -47,7 +47,7 @@ impl<C, R> SessionLayer<C, R> {
     /// check of its origin is needed; it is never renewed, and gets no cookies. If the token is of
     /// no use, the answer is 401 with `WWW-Authenticate: Bearer error="invalid_token"`, on an
     /// [`optional`](Self::optional) layer too: the client renews at its token endpoint, such as the
-    /// one of the feature `oauth`, and tries again.
+    /// one of the module `oauth`, and tries again.
     #[must_use]
     pub fn accept_bearer(self) -> Self {
         Self { accepts_bearer: true, ..self }

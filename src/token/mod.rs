@@ -42,13 +42,13 @@ impl Tokens {
     }
 
     /// `aud` of access tokens.
-    #[cfg(feature = "oauth")]
+    #[cfg(feature = "axum")]
     pub(crate) fn audience(&self) -> &str {
         &self.audience
     }
 
     /// `iss` of access tokens.
-    #[cfg(feature = "oauth")]
+    #[cfg(feature = "axum")]
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "in a test, that is how things fail")]
 
+mod api;
 #[path = "../support/client.rs"]
 #[expect(dead_code, reason = "shared with the tests of a fleet")]
 mod client;

@@ -4,7 +4,7 @@ use tower_sliding_sessions::store::{
     MemoryStore, Revoke, SessionKey, SessionStore as _, StaleScope, Subject,
 };
 
-use crate::support::{Probe, TTL, Trouble, World, idle, until};
+use crate::support::{Client, Probe, TTL, Trouble, World, idle, until};
 
 fn blind() -> World {
     World::around(Probe::new(MemoryStore::new().unwrap()).without_feed(), |builder| builder)
@@ -67,6 +67,45 @@ async fn a_token_whose_claims_are_out_of_date_is_renewed_by_its_client() {
     world.pass(1);
     assert_eq!(client.renew(&world).await.status, 200);
     assert_eq!(client.get(&world, "/me").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_renews_in_the_second_of_a_change_waits_for_the_next() {
+    for feed in [true, false] {
+        let store = Probe::new(MemoryStore::new().unwrap());
+        let world = World::around(if feed { store } else { store.without_feed() }, |builder| builder);
+        let client = world.signed_in("ann").await;
+        world.pass(1);
+        let subject = Subject { realm: "sessions".into(), name: "ann".into() };
+        let id = world.sessions.list("ann").await.unwrap()[0].id;
+        let key = SessionKey { subject, id };
+        world.store.put_claims(&key, r#"{"role":"new"}"#, world.sessions.now()).await.unwrap();
+        until(async || client.get(&world, "/me").await.status == 401).await;
+
+        world.clock.advance(std::time::Duration::from_millis(1));
+        let asked = {
+            let (world, client) = (world.clone(), client.clone());
+            tokio::spawn(async move { client.exchange(&world).await })
+        };
+        idle().await;
+        assert!(!asked.is_finished());
+        world.pass(1);
+        let renewed = Client::of(&asked.await.unwrap());
+        assert_eq!(renewed.get(&world, "/me").await.text("role"), "new");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_not_kept_waiting_for_a_clock_that_is_ahead() {
+    let world = World::new();
+    let client = world.signed_in("ann").await;
+    let subject = Subject { realm: "sessions".into(), name: "ann".into() };
+    let ahead = world.sessions.now() + std::time::Duration::from_secs(3);
+    world.store.mark_stale(&StaleScope::Subject(subject), ahead).await.unwrap();
+    until(async || client.get(&world, "/me").await.status == 401).await;
+    assert!(client.exchange(&world).await.is_error(503, "temporarily_unavailable"));
+    world.pass(4);
+    assert_eq!(client.exchange(&world).await.status, 200);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! Clients that keep their tokens themselves: bearer tokens on the layer, and the endpoints of the
-//! feature `oauth`. Nothing sleeps: the clock moves when it is told to, and so does the store.
+//! module `oauth`. Nothing sleeps: the clock moves when it is told to, and so does the store.
 
 #![expect(
     clippy::unwrap_used,

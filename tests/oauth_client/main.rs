@@ -1,7 +1,7 @@
 //! A stock OAuth client in another language, against a real server with short lifetimes.
 //!
 //! ```sh
-//! tests/servers/oauth_client cargo test --features oauth,test-util --test oauth_client
+//! tests/servers/oauth_client cargo test --features test-util --test oauth_client
 //! ```
 
 #![expect(clippy::expect_used, reason = "in a test, that is how things fail")]

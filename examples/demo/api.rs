@@ -1,0 +1,23 @@
+//! Clients without cookies: a token endpoint, and bearer tokens at every route.
+
+use axum::Router;
+use tower_sliding_sessions::oauth::{Grant, GrantError, OAuth};
+
+use super::App;
+
+/// `/token`, `/revoke` and `/introspect`. There is no password here either, and whoever says that it
+/// is the demo itself may introspect.
+pub(crate) fn router(app: &App) -> Router<App> {
+    let users = app.users.clone();
+    OAuth::new(&app.sessions)
+        .grant("password", move |request| {
+            let users = users.clone();
+            async move {
+                let name = request.username()?;
+                let profile = users.profile(name, None).ok_or(GrantError::InvalidGrant)?;
+                Ok(Grant::new(name, profile).by(["demo"]))
+            }
+        })
+        .introspection(|request| request.headers.contains_key("demo-introspects"))
+        .router()
+}
