@@ -1,7 +1,10 @@
 //! Bearer tokens where this instance does not know what ended: the store is asked.
 
-use tower_sliding_sessions::store::{
-    MemoryStore, Revoke, SessionKey, SessionStore as _, StaleScope, Subject,
+use std::time::Duration;
+
+use tower_sliding_sessions::{
+    Timestamp,
+    store::{MemoryStore, Revoke, SessionKey, SessionStore as _, StaleScope, Subject},
 };
 
 use crate::support::{Client, Probe, TTL, Trouble, World, idle, until};
@@ -69,43 +72,68 @@ async fn a_token_whose_claims_are_out_of_date_is_renewed_by_its_client() {
     assert_eq!(client.get(&world, "/me").await.status, 200);
 }
 
+/// How a session's tokens come to be out of date.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Claims,
+    /// As the feed tells of it, and the record does not.
+    Mark,
+    /// As the record tells of it, and no feed does.
+    ClaimsWithoutFeed,
+}
+
+impl Change {
+    fn world(self) -> World {
+        match self {
+            Self::Claims | Self::Mark => World::new(),
+            Self::ClaimsWithoutFeed => blind(),
+        }
+    }
+
+    async fn happens(self, world: &World, client: &Client, at: Timestamp) {
+        let subject = Subject { realm: "sessions".into(), name: "ann".into() };
+        let id = world.store.list(&subject, world.sessions.now()).await.unwrap()[0].id;
+        match self {
+            Self::Mark => world.store.mark_stale(&StaleScope::Subject(subject), at).await.unwrap(),
+            Self::Claims | Self::ClaimsWithoutFeed => {
+                let key = SessionKey { subject, id };
+                drop(world.store.put_claims(&key, r#"{"role":"new"}"#, at).await.unwrap());
+            }
+        }
+        until(async || client.get(world, "/me").await.status == 401).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_renews_in_the_second_of_a_change_waits_for_the_next() {
-    for feed in [true, false] {
-        let store = Probe::new(MemoryStore::new().unwrap());
-        let world = World::around(if feed { store } else { store.without_feed() }, |builder| builder);
+    for change in [Change::Claims, Change::Mark, Change::ClaimsWithoutFeed] {
+        let world = change.world();
         let client = world.signed_in("ann").await;
         world.pass(1);
-        let subject = Subject { realm: "sessions".into(), name: "ann".into() };
-        let id = world.sessions.list("ann").await.unwrap()[0].id;
-        let key = SessionKey { subject, id };
-        world.store.put_claims(&key, r#"{"role":"new"}"#, world.sessions.now()).await.unwrap();
-        until(async || client.get(&world, "/me").await.status == 401).await;
-
-        world.clock.advance(std::time::Duration::from_millis(1));
+        change.happens(&world, &client, world.sessions.now()).await;
+        world.clock.advance(Duration::from_millis(1));
         let asked = {
             let (world, client) = (world.clone(), client.clone());
             tokio::spawn(async move { client.exchange(&world).await })
         };
         idle().await;
-        assert!(!asked.is_finished());
+        assert!(!asked.is_finished(), "{change:?}");
         world.pass(1);
         let renewed = Client::of(&asked.await.unwrap());
-        assert_eq!(renewed.get(&world, "/me").await.text("role"), "new");
+        assert_eq!(renewed.get(&world, "/me").await.status, 200, "{change:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_is_not_kept_waiting_for_a_clock_that_is_ahead() {
-    let world = World::new();
-    let client = world.signed_in("ann").await;
-    let subject = Subject { realm: "sessions".into(), name: "ann".into() };
-    let ahead = world.sessions.now() + std::time::Duration::from_secs(3);
-    world.store.mark_stale(&StaleScope::Subject(subject), ahead).await.unwrap();
-    until(async || client.get(&world, "/me").await.status == 401).await;
-    assert!(client.exchange(&world).await.is_error(503, "temporarily_unavailable"));
-    world.pass(4);
-    assert_eq!(client.exchange(&world).await.status, 200);
+    for change in [Change::Claims, Change::Mark, Change::ClaimsWithoutFeed] {
+        let world = change.world();
+        let client = world.signed_in("ann").await;
+        change.happens(&world, &client, world.sessions.now() + Duration::from_secs(3)).await;
+        assert!(client.exchange(&world).await.is_error(503, "temporarily_unavailable"), "{change:?}");
+        world.pass(4);
+        assert_eq!(client.exchange(&world).await.status, 200, "{change:?}");
+    }
 }
 
 #[tokio::test]
