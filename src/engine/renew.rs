@@ -86,13 +86,18 @@ impl<C: Claims> Engine<C> {
         let presented = Presented { generation: refresh.generation, with_body: asking.with_body };
         let (session, run, passive) = (refresh.session, refresh.run, asking.passive);
         let key = FlightKey { session, run, presented, passive };
-        let flight = self.flights.join(key, || self.clone().fly(refresh, presented, passive));
-        let (renewal, started) = flight.await.ok_or(RenewError::Unavailable)?;
-        let mut renewal = renewal?;
+        let fly = || self.clone().fly(refresh.clone(), presented, passive);
+        let flight = self.flights.join(key.clone(), fly);
+        let (mut landed, mut started) = flight.await.ok_or(RenewError::Unavailable)?;
+        // A caller that boarded late may come after a change of claims that the flight did not see.
+        if !started && landed.as_ref().is_ok_and(|renewal| self.has_changed(renewal)) {
+            (landed, started) = self.flights.join(key, fly).await.ok_or(RenewError::Unavailable)?;
+        }
+        let mut renewal = landed?;
         if !started && renewal.how == Renewed::Advanced {
             renewal.how = Renewed::Replayed;
         }
-        // A caller that boarded late may come after an end that the flight did not see.
+        // Or after an end.
         if self.revocations.is_revoked(&session) {
             return Err(Refusal::Denylisted.into());
         }
@@ -101,6 +106,17 @@ impl<C: Claims> Engine<C> {
         }
         self.judge_origin(&mut renewal, asking)?;
         Ok(renewal)
+    }
+
+    /// Whether the session ended, or its claims changed, since its record was read.
+    fn has_changed(&self, renewal: &Renewal<C>) -> bool {
+        let key = &renewal.active.key;
+        self.revocations.ended_or_stale_since(
+            renewal.active.run,
+            &key.id,
+            &key.subject.name,
+            renewal.read_at,
+        )
     }
 
     /// Each caller is judged by where it is, whoever it shared a flight with.
