@@ -8,7 +8,7 @@ use crate::{
     event::{EventKind, Renewed},
     id::{RunId, SessionId},
     origin::OriginVerdict,
-    protocol::{Presented, Refusal, Rotation, rotate},
+    protocol::{Presented, Refusal, Rotation, Standing, rotate},
     store::{Revoke, SessionKey, SessionRecord, Snapshot, StoreError},
     time::Timestamp,
     token::RefreshClaims,
@@ -90,7 +90,8 @@ impl<C: Claims> Engine<C> {
         let flight = self.flights.join(key.clone(), fly);
         let (mut landed, mut started) = flight.await.ok_or(RenewError::Unavailable)?;
         // A caller that boarded late may come after a change of claims that the flight did not see.
-        if !started && landed.as_ref().is_ok_and(|renewal| self.has_changed(renewal)) {
+        let changed = |renewal| self.standing_since_read(renewal) == Standing::Stale;
+        if !started && landed.as_ref().is_ok_and(changed) {
             (landed, started) = self.flights.join(key, fly).await.ok_or(RenewError::Unavailable)?;
         }
         let mut renewal = landed?;
@@ -108,15 +109,11 @@ impl<C: Claims> Engine<C> {
         Ok(renewal)
     }
 
-    /// Whether the session ended, or its claims changed, since its record was read.
-    fn has_changed(&self, renewal: &Renewal<C>) -> bool {
-        let key = &renewal.active.key;
-        self.revocations.ended_or_stale_since(
-            renewal.active.run,
-            &key.id,
-            &key.subject.name,
-            renewal.read_at,
-        )
+    /// What has come to be known of a renewed session since its record was read.
+    pub(super) fn standing_since_read(&self, renewal: &Renewal<C>) -> Standing {
+        let (active, read_at) = (&renewal.active, renewal.read_at);
+        let SessionKey { subject, id } = &active.key;
+        self.revocations.standing_since(active.run, id, &subject.name, read_at)
     }
 
     /// Each caller is judged by where it is, whoever it shared a flight with.
