@@ -68,7 +68,8 @@ struct Login {
 }
 
 async fn sign_in(visitor: &Visitor<Profile>, login: Login) -> Result<Response, Rejection> {
-    let mut signing_in = visitor.sign_in(login.name, Profile { role: login.role }).remember_me(login.remember);
+    let mut signing_in =
+        visitor.sign_in(login.name, Profile { role: login.role }).remember_me(login.remember);
     if let Some(by) = login.by {
         signing_in = signing_in.by(by.split(','));
     }
