@@ -63,7 +63,11 @@ impl<C: Claims> Engine<C> {
         self.measure(key, &claims, &[&*active.methods, &*methods].concat(), now)?;
         let proof = Proof { at: now, methods, origin };
         let snapshot = self.ask("record_proof", self.store.record_proof(key, &proof)).await?;
-        let record = changed(snapshot, active.run)?;
+        let mut record = changed(snapshot, active.run)?;
+        if self.reloader.is_some() {
+            // The record has its own claims, which the application may have replaced since.
+            record.claims = claims.into();
+        }
         // Or a response on its way would take the proof back.
         let scope = StaleScope::Session(key.clone());
         self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
