@@ -82,7 +82,7 @@ impl<C: Claims> Session<C> {
         self.active.key.id
     }
 
-    /// When the session began. Never changed by a renewal.
+    /// When the session began, in whole seconds. Never changed by a renewal.
     #[must_use]
     pub fn auth_time(&self) -> Timestamp {
         self.active.auth_time
