@@ -136,6 +136,9 @@ where
                 let session = Session::renewed_by(&renewal, engine.clone(), origin);
                 (Slot::Session(session), Handed::Renewed { renewal, engine, arrived })
             }
+            Answer::Looked(renewal) => {
+                (Slot::Session(Session::looked_up_by(&renewal, engine, origin)), Handed::Active)
+            }
             Answer::Refused(_) if optional => (Slot::Anonymous, Handed::Nobody),
             Answer::Refused(refusal) => return answered(&request, RejectionKind::Unauthenticated(refusal)),
             Answer::Unavailable => return answered(&request, RejectionKind::Unavailable),

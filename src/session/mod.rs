@@ -53,6 +53,16 @@ impl<C> Session<C> {
         let Renewal { active, presented, how, .. } = renewal;
         Self { active: active.clone(), engine, renewed: Some(*how), presented: *presented, origin }
     }
+
+    /// The session of a request that had it looked up, and that gets no cookies. What it presented
+    /// may be older than the record: a token that a handler has minted must not confirm that.
+    pub(crate) fn looked_up_by(
+        renewal: &Renewal<C>,
+        engine: Arc<Engine<C>>,
+        origin: Option<Arc<str>>,
+    ) -> Self {
+        Self { renewed: None, ..Self::renewed_by(renewal, engine, origin) }
+    }
 }
 
 impl<C: Claims> Session<C> {
