@@ -166,7 +166,10 @@ impl<C: Claims> Engine<C> {
             true => self.look(key, run, presented, now).await?,
         };
         let claims = self.reload(key, &mut record).await?;
-        let expires = self.tokens().access_expiry(now, record.family.absolute_deadline);
+        // Nothing moves the idle deadline for a passive request, so it may come first.
+        let family = &record.family;
+        let limit = if passive { family.idle_deadline } else { family.absolute_deadline };
+        let expires = self.tokens().access_expiry(now, limit);
         let active = Active::of_record(key.clone(), &record, run, now, expires, claims);
         let (active, record) = (Arc::new(active), Arc::new(record));
         Ok(Renewal { active, record, presented: presented.generation, read_at: now, how })

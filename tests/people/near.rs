@@ -5,6 +5,8 @@ use tower_sliding_sessions::{Session, SessionId, store::SessionKey, store::Subje
 
 use crate::support::{ACCESS, Answer, Browser, Instance, Profile, REFRESH, World, claims_of, idle};
 
+pub(crate) type TheSession = Session<Profile>;
+
 /// The roles that the handler saw.
 pub(crate) fn role(answer: &Answer) -> &str {
     answer.header("x-role").unwrap()
