@@ -4,14 +4,19 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "whatever goes wrong in a test had better stop it"
 )]
 
-#[expect(dead_code, reason = "what is not used here is used by the flows")]
+#[expect(dead_code, unused_imports, reason = "what is not used here is used by the flows")]
 #[path = "../flows/support/mod.rs"]
 mod support;
+
+#[cfg(feature = "tracing")]
+#[path = "../input/scribe.rs"]
+mod scribe;
 
 mod directory;
 mod near;
@@ -20,10 +25,13 @@ mod cap;
 mod devices;
 mod ended;
 mod events;
+mod leaks;
 mod lifetimes;
 mod origin;
 mod passive;
 mod passive_trouble;
+#[cfg(feature = "tracing")]
+mod records;
 mod reload;
 mod reload_trouble;
 mod stale;

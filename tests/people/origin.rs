@@ -12,9 +12,9 @@ pub(crate) fn placed(
     verdict: OriginVerdict,
 ) -> impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile> + 'static {
     move |builder| {
-        builder
-            .origin(|head| Some(head.headers.get("x-place")?.to_str().ok()?.to_owned()))
-            .compare_origin(move |home, here| if here == Some(home) { OriginVerdict::Ignore } else { verdict })
+        builder.origin(|head| Some(head.headers.get("x-place")?.to_str().ok()?.to_owned())).compare_origin(
+            move |home, here| if here == Some(home) { OriginVerdict::Ignore } else { verdict },
+        )
     }
 }
 
@@ -28,13 +28,23 @@ pub(crate) async fn signed_in_at(world: &World, place: Option<&str>) -> Browser 
 }
 
 /// `GET`s from a place, and takes the response in.
-pub(crate) async fn visit_from(browser: &mut Browser, place: &str, instance: &Instance, path: &str) -> Answer {
+pub(crate) async fn visit_from(
+    browser: &mut Browser,
+    place: &str,
+    instance: &Instance,
+    path: &str,
+) -> Answer {
     let answer = instance.answer(browser.get(path).and("x-place", place)).await;
     browser.receive(&answer);
     answer
 }
 
-pub(crate) async fn submit_from(browser: &mut Browser, place: &str, instance: &Instance, path: &str) -> Answer {
+pub(crate) async fn submit_from(
+    browser: &mut Browser,
+    place: &str,
+    instance: &Instance,
+    path: &str,
+) -> Answer {
     let answer = instance.answer(browser.post(path).and("x-place", place)).await;
     browser.receive(&answer);
     answer

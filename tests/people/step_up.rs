@@ -59,7 +59,8 @@ async fn when_the_session_began_never_changes_and_nor_does_it_depend_on_the_toke
     world.clock.advance(std::time::Duration::from_millis(1700));
     let mut browser = world.signed_in("ann").await;
     let mut told = Vec::new();
-    for (seconds, path) in [(0, "/me"), (TTL, "/me"), (1, "/me"), (1, "/sudo?by=pwd"), (1, "/me"), (TTL, "/me")]
+    for (seconds, path) in
+        [(0, "/me"), (TTL, "/me"), (1, "/me"), (1, "/sudo?by=pwd"), (1, "/me"), (TTL, "/me")]
     {
         world.pass(seconds);
         let answer = browser.submit(&world.one, path).await;
