@@ -96,17 +96,19 @@ impl Revocations {
         self.distrusted.fetch_max(now.as_millis(), Ordering::Relaxed);
     }
 
-    /// Whether a session ended, or its claims changed, after its record was read at `read`.
-    pub(crate) fn ended_or_stale_since(
+    /// What this instance has come to know of a session since its record was read at `read`.
+    pub(crate) fn standing_since(
         &self,
         run: RunId,
         session: &SessionId,
         subject: &str,
         read: Timestamp,
-    ) -> bool {
+    ) -> Standing {
         let current = RunId::from_u64(self.run.load(Ordering::Acquire));
-        current.is_some_and(|current| current != run)
-            || self.marked(session, subject, |since| read <= since) != Standing::Good
+        if current.is_some_and(|current| current != run) {
+            return Standing::OtherRun;
+        }
+        self.marked(session, subject, |since| read <= since)
     }
 
     fn marked(&self, session: &SessionId, subject: &str, stale: impl Fn(Timestamp) -> bool) -> Standing {

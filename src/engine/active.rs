@@ -24,6 +24,12 @@ const SEEN: usize = 16 * 1024;
 /// was minted for.
 const VOID: Timestamp = Timestamp::EPOCH;
 
+/// A time as a token tells it: in whole seconds. A request that was renewed sees what the next one
+/// will see.
+const fn as_in_token(time: Timestamp) -> Timestamp {
+    Timestamp::from_secs(time.as_secs())
+}
+
 /// A session, as one token shows it. Shared by all requests that carry that token.
 #[derive(Debug)]
 pub(crate) struct Active<C> {
@@ -74,8 +80,8 @@ impl<C> Active<C> {
             issued,
             not_before: None,
             expires,
-            auth_time: record.family.created_at,
-            proof_at: record.proof_time(),
+            auth_time: as_in_token(record.family.created_at),
+            proof_at: record.proof_time().map(as_in_token),
             methods: record.all_methods().map(str::to_owned).collect(),
             claims: Arc::new(claims),
             seen: AtomicBool::new(true),

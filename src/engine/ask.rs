@@ -26,6 +26,8 @@ pub(crate) enum Answer<C> {
     Active(Arc<Active<C>>),
     /// The session was renewed.
     Renewed(Renewal<C>),
+    /// It would have been, but for a request that must not keep it alive.
+    Looked(Renewal<C>),
     /// There is no session.
     Refused(Refusal),
     /// Nobody knows.
@@ -59,7 +61,7 @@ impl<C: Claims> Engine<C> {
     ) -> Answer<C> {
         match (self.renew(refresh, asking).await, otherwise) {
             // Cookies with a fresh access token would hide the next request of a person.
-            (Ok(renewal), _) if asking.passive => Answer::Active(renewal.active),
+            (Ok(renewal), _) if asking.passive => Answer::Looked(renewal),
             (Ok(renewal), _) => Answer::Renewed(renewal),
             (Err(RenewError::Unavailable), Some(active)) if self.standing(&active) == Standing::Good => {
                 Answer::Active(active)

@@ -66,7 +66,7 @@ impl<C: Claims> Engine<C> {
         let snapshot = self.ask("record_proof", self.store.record_proof(key, &proof)).await?;
         let mut record = changed(snapshot, active.run)?;
         if self.reloader.is_some() {
-            // The record has those of the sign-in; this request has what the application says now.
+            // The record has its own claims, which the application may have replaced since.
             record.claims = claims.into();
         }
         // Or a response on its way would take the proof back.

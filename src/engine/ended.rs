@@ -13,7 +13,7 @@ impl<C: Claims> Engine<C> {
     /// the store is asked now and then for those that ran out.
     pub(crate) async fn ended(self: Arc<Self>, active: Arc<Active<C>>) {
         self.start();
-        // Nothing had run out when the access token was minted.
+        // Nothing runs out before the access token does.
         let mut look_in = if self.has_feed { active.expires.since(self.now()) } else { SOON };
         loop {
             if self.told_or_after(&active, look_in).await {

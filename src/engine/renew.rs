@@ -8,7 +8,7 @@ use crate::{
     event::{EventKind, Renewed},
     id::{RunId, SessionId},
     origin::OriginVerdict,
-    protocol::{Presented, Refusal, Rotation, rotate},
+    protocol::{Presented, Refusal, Rotation, Standing, rotate},
     store::{Revoke, SessionKey, SessionRecord, Snapshot, StoreError},
     time::Timestamp,
     token::RefreshClaims,
@@ -86,13 +86,19 @@ impl<C: Claims> Engine<C> {
         let presented = Presented { generation: refresh.generation, with_body: asking.with_body };
         let (session, run, passive) = (refresh.session, refresh.run, asking.passive);
         let key = FlightKey { session, run, presented, passive };
-        let flight = self.flights.join(key, || self.clone().fly(refresh, presented, passive));
-        let (renewal, started) = flight.await.ok_or(RenewError::Unavailable)?;
-        let mut renewal = renewal?;
+        let fly = || self.clone().fly(refresh.clone(), presented, passive);
+        let flight = self.flights.join(key.clone(), fly);
+        let (mut landed, mut started) = flight.await.ok_or(RenewError::Unavailable)?;
+        // A caller that boarded late may come after a change of claims that the flight did not see.
+        let changed = |renewal| self.standing_since_read(renewal) == Standing::Stale;
+        if !started && landed.as_ref().is_ok_and(changed) {
+            (landed, started) = self.flights.join(key, fly).await.ok_or(RenewError::Unavailable)?;
+        }
+        let mut renewal = landed?;
         if !started && renewal.how == Renewed::Advanced {
             renewal.how = Renewed::Replayed;
         }
-        // A caller that boarded late may come after an end that the flight did not see.
+        // Or after an end.
         if self.revocations.is_revoked(&session) {
             return Err(Refusal::Denylisted.into());
         }
@@ -101,6 +107,13 @@ impl<C: Claims> Engine<C> {
         }
         self.judge_origin(&mut renewal, asking)?;
         Ok(renewal)
+    }
+
+    /// What has come to be known of a renewed session since its record was read.
+    pub(super) fn standing_since_read(&self, renewal: &Renewal<C>) -> Standing {
+        let (active, read_at) = (&renewal.active, renewal.read_at);
+        let SessionKey { subject, id } = &active.key;
+        self.revocations.standing_since(active.run, id, &subject.name, read_at)
     }
 
     /// Each caller is judged by where it is, whoever it shared a flight with.
@@ -153,7 +166,10 @@ impl<C: Claims> Engine<C> {
             true => self.look(key, run, presented, now).await?,
         };
         let claims = self.reload(key, &mut record).await?;
-        let expires = self.tokens().access_expiry(now, record.family.absolute_deadline);
+        // Nothing moves the idle deadline for a passive request, so it may come first.
+        let family = &record.family;
+        let limit = if passive { family.idle_deadline } else { family.absolute_deadline };
+        let expires = self.tokens().access_expiry(now, limit);
         let active = Active::of_record(key.clone(), &record, run, now, expires, claims);
         let (active, record) = (Arc::new(active), Arc::new(record));
         Ok(Renewal { active, record, presented: presented.generation, read_at: now, how })

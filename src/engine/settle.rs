@@ -64,12 +64,7 @@ impl<C: Claims> Engine<C> {
             arrived,
             presented: renewal.presented,
             served: active.generation,
-            ended_or_stale: self.revocations.ended_or_stale_since(
-                active.run,
-                &active.key.id,
-                &active.key.subject.name,
-                renewal.read_at,
-            ),
+            standing: self.standing_since_read(renewal),
             access_written: written(&self.cookies.access),
             refresh_written: written(&self.cookies.refresh),
         }

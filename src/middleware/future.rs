@@ -154,6 +154,9 @@ where
                 let session = Session::renewed_by(&renewal, engine.clone(), whence);
                 (Slot::Session(session), Handed::Renewed { renewal, engine, arrived })
             }
+            Answer::Looked(renewal) => {
+                (Slot::Session(Session::looked_up_by(&renewal, engine, whence)), Handed::Active)
+            }
             Answer::Refused(refusal) if whence.via == Via::Bearer => {
                 return answered(&request, RejectionKind::InvalidBearer(refusal));
             }

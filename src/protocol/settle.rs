@@ -1,6 +1,6 @@
 //! Which cookies leave with a response.
 
-use super::Policy;
+use super::{Policy, Standing};
 use crate::time::Timestamp;
 
 /// What is known of a renewed request when the head of its response leaves.
@@ -12,8 +12,8 @@ pub struct Departure {
     pub presented: u64,
     /// The generation it was served as.
     pub served: u64,
-    /// Whether its session was meanwhile revoked or marked stale.
-    pub ended_or_stale: bool,
+    /// What has come to be known of its session since its record was read.
+    pub standing: Standing,
     /// Whether the handler wrote the access cookie itself.
     pub access_written: bool,
     /// Whether the handler wrote the refresh cookie itself: it signed in or out.
@@ -42,7 +42,13 @@ pub enum Settlement {
 #[must_use]
 pub fn settle(policy: &Policy, departure: &Departure, now: Timestamp) -> Settlement {
     let too_late = now.since(departure.arrived) > policy.timing().write_window;
-    if departure.refresh_written || departure.ended_or_stale || too_late {
+    let stands = match departure.standing {
+        Standing::Good => true,
+        Standing::OtherRun | Standing::Revoked => false,
+        // Old claims must not leave. Those that the handler wrote are newer; a refresh token has none.
+        Standing::Stale => departure.access_written,
+    };
+    if departure.refresh_written || !stands || too_late {
         return Settlement::LeaveAlone;
     }
     match (departure.served > departure.presented, departure.access_written) {
@@ -66,7 +72,7 @@ mod tests {
             arrived: ARRIVED,
             presented: 4,
             served: 5,
-            ended_or_stale: false,
+            standing: Standing::Good,
             access_written: false,
             refresh_written: false,
         };
@@ -95,6 +101,22 @@ mod tests {
 
     #[test]
     fn a_session_that_ended_meanwhile_is_not_written_back() {
-        assert_eq!(settled(|d| d.ended_or_stale = true, 0), Settlement::LeaveAlone);
+        for standing in [Standing::Revoked, Standing::OtherRun] {
+            assert_eq!(settled(|d| d.standing = standing, 0), Settlement::LeaveAlone);
+            assert_eq!(
+                settled(|d| (d.standing, d.access_written) = (standing, true), 0),
+                Settlement::LeaveAlone
+            );
+        }
+    }
+
+    #[test]
+    fn old_claims_do_not_leave_but_the_refresh_token_does_beside_new_ones() {
+        let stale = |written, served| {
+            settled(|d| (d.standing, d.access_written, d.served) = (Standing::Stale, written, served), 0)
+        };
+        assert_eq!(stale(false, 5), Settlement::LeaveAlone);
+        assert_eq!(stale(true, 5), Settlement::WriteRefresh);
+        assert_eq!(stale(true, 4), Settlement::LeaveAlone);
     }
 }

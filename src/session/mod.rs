@@ -48,6 +48,12 @@ impl<C> Session<C> {
         let Renewal { active, presented, how, .. } = renewal;
         Self { active: active.clone(), engine, renewed: Some(*how), presented: *presented, whence }
     }
+
+    /// The session of a request that had it looked up, and that gets no cookies. What it presented
+    /// may be older than the record: a token that a handler has minted must not confirm that.
+    pub(crate) fn looked_up_by(renewal: &Renewal<C>, engine: Arc<Engine<C>>, whence: Whence) -> Self {
+        Self { renewed: None, ..Self::renewed_by(renewal, engine, whence) }
+    }
 }
 
 impl<C: Claims> Session<C> {
@@ -77,7 +83,7 @@ impl<C: Claims> Session<C> {
         self.active.key.id
     }
 
-    /// When the session began. Never changed by a renewal.
+    /// When the session began, in whole seconds. Never changed by a renewal.
     #[must_use]
     pub fn auth_time(&self) -> Timestamp {
         self.active.auth_time

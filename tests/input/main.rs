@@ -24,6 +24,8 @@ mod fuzz;
 mod headers;
 mod keys;
 mod leaks;
+#[cfg(feature = "tracing")]
+mod scribe;
 mod store;
 #[cfg(feature = "asymmetric")]
 mod vectors;

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use tower_sliding_sessions::{
     Timestamp,
-    protocol::{Departure, Settlement},
+    protocol::{Departure, Settlement, Standing},
 };
 
 use crate::rules::{Record, Rules};
@@ -50,7 +50,7 @@ impl Request {
             arrived,
             presented: self.cookies.refresh,
             served,
-            ended_or_stale: record.family.revoked,
+            standing: if record.family.revoked { Standing::Revoked } else { Standing::Good },
             access_written: false,
             refresh_written: false,
         };

@@ -7,7 +7,7 @@ use std::{
 
 use tower_sliding_sessions::{
     Timestamp,
-    protocol::{Departure, Policy, Settlement, Timing},
+    protocol::{Departure, Policy, Settlement, Standing, Timing},
 };
 
 use crate::{
@@ -127,7 +127,7 @@ impl Model {
                 arrived: NOW - ticks(ran),
                 presented: served - u64::from(newer),
                 served,
-                ended_or_stale: revoked,
+                standing: if revoked { Standing::Revoked } else { Standing::Good },
                 access_written,
                 refresh_written: false,
             };

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -16,7 +17,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tower_sliding_sessions::{Rejection, Session, Sessions, SetCookies, Visitor};
 
-use super::Gate;
+use super::{Gate, people};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Profile {
@@ -24,7 +25,7 @@ pub(crate) struct Profile {
 }
 
 /// What is said of a session in the headers of a response.
-type Answers = AppendHeaders<Vec<(&'static str, String)>>;
+pub(super) type Answers = AppendHeaders<Vec<(&'static str, String)>>;
 
 pub(crate) fn router(sessions: &Sessions<Profile>, door: &Gate) -> Router {
     let signed_in = Router::new()
@@ -47,6 +48,7 @@ pub(crate) fn router(sessions: &Sessions<Profile>, door: &Gate) -> Router {
         .route("/leave", post(leave))
         .merge(signed_in)
         .merge(anybody)
+        .merge(people::router(sessions))
         .layer(Extension(door.clone()))
         .with_state(sessions.clone())
 }
@@ -58,12 +60,26 @@ struct Login {
     role: String,
     #[serde(default)]
     remember: bool,
+    /// By which methods, with commas between them.
+    by: Option<String>,
+    /// Timeouts of this session's own, in seconds.
+    idle: Option<u64>,
+    absolute: Option<u64>,
 }
 
 async fn sign_in(visitor: &Visitor<Profile>, login: Login) -> Result<Response, Rejection> {
-    let profile = Profile { role: login.role };
-    let cookies = visitor.sign_in(login.name, profile).remember_me(login.remember).await?;
-    Ok(cookies.into_response())
+    let mut signing_in =
+        visitor.sign_in(login.name, Profile { role: login.role }).remember_me(login.remember);
+    if let Some(by) = login.by {
+        signing_in = signing_in.by(by.split(','));
+    }
+    if let Some(idle) = login.idle {
+        signing_in = signing_in.idle_timeout(Duration::from_secs(idle));
+    }
+    if let Some(absolute) = login.absolute {
+        signing_in = signing_in.absolute_timeout(Duration::from_secs(absolute));
+    }
+    Ok(signing_in.await?.into_response())
 }
 
 async fn login(visitor: Visitor<Profile>, Query(login): Query<Login>) -> Result<Response, Rejection> {
@@ -96,17 +112,18 @@ async fn leave(visitor: Visitor<Profile>) -> Result<SetCookies, Rejection> {
     Ok(visitor.sign_out().await?)
 }
 
-fn describe(session: &Session<Profile>) -> Answers {
+pub(super) fn describe(session: &Session<Profile>) -> Answers {
     let mut headers = vec![
         ("x-sid", session.id().encode()),
         ("x-generation", session.generation().to_string()),
-        ("x-auth-time", session.auth_time().as_secs().to_string()),
+        ("x-auth-time", session.auth_time().as_millis().to_string()),
+        ("x-role", session.claims().role.clone()),
     ];
     headers.extend(session.renewed().map(|how| ("x-renewed", format!("{how:?}"))));
     AppendHeaders(headers)
 }
 
-async fn me(session: Session<Profile>) -> (Answers, String) {
+pub(super) async fn me(session: Session<Profile>) -> (Answers, String) {
     (describe(&session), session.subject().to_owned())
 }
 

@@ -5,6 +5,7 @@ mod answer;
 mod app;
 mod browser;
 mod gate;
+mod people;
 mod probe;
 mod world;
 

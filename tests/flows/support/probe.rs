@@ -104,6 +104,12 @@ impl Probe {
         self.state.lock().unwrap().rotations
     }
 
+    /// What a store without a feed does: the same claims once more leave the mark.
+    async fn mark_record(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
+        let Some(record) = self.inner.get(key).await?.record else { return Ok(()) };
+        self.inner.put_claims(key, &record.claims, at).await.map(drop)
+    }
+
     async fn pass<T, E: From<StoreError>>(
         &self,
         operation: &'static str,
@@ -194,7 +200,14 @@ impl SessionStore for Probe {
     }
 
     async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        self.pass("mark_stale", self.inner.mark_stale(scope, at)).await
+        self.pass("mark_stale", async {
+            match scope {
+                _ if self.has_feed => self.inner.mark_stale(scope, at).await,
+                StaleScope::Session(key) => self.mark_record(key, at).await,
+                StaleScope::Subject(_) => Err(StoreError::Unsupported("marking a subject")),
+            }
+        })
+        .await
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {

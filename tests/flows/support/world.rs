@@ -92,9 +92,14 @@ impl World {
         browser
     }
 
+    /// All that happened, in order.
+    pub(crate) fn events(&self) -> Vec<EventKind> {
+        self.events.lock().unwrap().clone()
+    }
+
     /// How often this happened.
     pub(crate) fn count(&self, kind: &EventKind) -> usize {
-        self.events.lock().unwrap().iter().filter(|event| *event == kind).count()
+        self.events().iter().filter(|event| *event == kind).count()
     }
 }
 

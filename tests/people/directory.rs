@@ -1,0 +1,83 @@
+//! What the application knows of its users, and says of them at each renewal.
+
+use std::{
+    collections::HashMap,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use tower_sliding_sessions::{Reload, SessionsBuilder};
+
+use crate::support::{Gate, Profile, World};
+
+/// What it says of a user.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Says {
+    #[default]
+    Keep,
+    Role(String),
+    End(&'static str),
+    /// It cannot tell.
+    Fail,
+    /// It never answers.
+    Hang,
+    /// It waits, and then keeps what there is.
+    Wait(Gate),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Directory(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    says: HashMap<String, Says>,
+    asked: Vec<(String, Option<Profile>)>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = io::Result<Reload<Profile>>> + Send>>;
+
+impl Directory {
+    pub(crate) fn say(&self, subject: &str, says: Says) {
+        self.0.lock().unwrap().says.insert(subject.to_owned(), says);
+    }
+
+    pub(crate) fn role(&self, subject: &str, role: &str) {
+        self.say(subject, Says::Role(role.to_owned()));
+    }
+
+    /// Whom it was asked about, and with which claims.
+    pub(crate) fn asked(&self) -> Vec<(String, Option<Profile>)> {
+        self.0.lock().unwrap().asked.clone()
+    }
+
+    fn answer(&self, subject: &str, claims: Option<Profile>) -> Answer {
+        let mut state = self.0.lock().unwrap();
+        state.asked.push((subject.to_owned(), claims));
+        let says = state.says.get(subject).cloned().unwrap_or_default();
+        Box::pin(async move {
+            match says {
+                Says::Keep => Ok(Reload::Keep),
+                Says::Role(role) => Ok(Reload::Replace(Profile { role })),
+                Says::End(reason) => Ok(Reload::end(reason)),
+                Says::Fail => Err(io::Error::other("the directory is closed")),
+                Says::Hang => std::future::pending().await,
+                Says::Wait(gate) => {
+                    gate.pass().await;
+                    Ok(Reload::Keep)
+                }
+            }
+        })
+    }
+
+    pub(crate) fn of(&self, builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
+        let directory = self.clone();
+        builder.reload_claims(move |subject, claims| directory.answer(&subject, claims))
+    }
+
+    /// A world whose instances ask this directory.
+    pub(crate) fn world(&self) -> World {
+        let directory = self.clone();
+        World::tuned(move |builder| directory.of(builder))
+    }
+}

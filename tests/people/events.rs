@@ -1,0 +1,204 @@
+//! One event for each decision, under a name that stays.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
+
+use tower_sliding_sessions::{
+    Event, EventKind, InvalidToken, OriginVerdict, Renewed, Severity, protocol::Refusal, store::Overflow,
+};
+
+use crate::{
+    directory::{Directory, Says},
+    near::id,
+    origin::{placed, submit_from, visit_from},
+    support::{ACCESS, Browser, GRACE, REFRESH, TTL, Trouble, World, idle},
+};
+
+/// Names and outcomes, and the part of a world's events that was told of before.
+struct Told(usize);
+
+type News = Vec<(&'static str, Option<&'static str>)>;
+
+impl Told {
+    async fn since(&mut self, world: &World) -> News {
+        idle().await;
+        let events = world.events();
+        let news = events.get(self.0..).unwrap().iter().map(|kind| (kind.name(), kind.outcome())).collect();
+        self.0 = events.len();
+        news
+    }
+}
+
+fn plain(name: &'static str) -> News {
+    vec![(name, None)]
+}
+
+fn one(name: &'static str, outcome: &'static str) -> News {
+    vec![(name, Some(outcome))]
+}
+
+#[tokio::test]
+async fn each_step_of_a_story_is_told_of_once() {
+    let directory = Directory::default();
+    let hook = directory.clone();
+    let place = placed(OriginVerdict::StepUp);
+    let world = World::tuned(move |builder| place(hook.of(builder)).max_sessions(2, Overflow::Refuse));
+    let (one_, mut told) = (&world.one, Told(0));
+
+    let mut ann = Browser::new();
+    assert!(submit_from(&mut ann, "home", one_, "/login?name=ann").await.ok());
+    assert_eq!(told.since(&world).await, plain("session_created"));
+    assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
+    assert_eq!(told.since(&world).await, [], "nothing was decided");
+
+    let stolen = ann.clone();
+    world.pass(TTL);
+    assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
+    assert_eq!(told.since(&world).await, one("session_renewed", "advanced"));
+    assert!(visit_from(&mut stolen.clone(), "home", one_, "/me").await.ok());
+    assert_eq!(told.since(&world).await, one("session_renewed", "replayed"));
+    ann.lose(ACCESS);
+    assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
+    assert_eq!(told.since(&world).await, one("session_renewed", "confirmed"));
+    ann.lose(ACCESS);
+    assert!(visit_from(&mut ann, "home", one_, "/poll").await.ok());
+    assert_eq!(told.since(&world).await, one("session_renewed", "reissued"));
+    ann.lose(ACCESS);
+    assert!(visit_from(&mut ann, "cafe", one_, "/me").await.ok());
+    let elsewhere = ("session_origin_changed", Some("step_up"));
+    assert_eq!(told.since(&world).await, [("session_renewed", Some("reissued")), elsewhere]);
+
+    world.pass(1);
+    assert!(submit_from(&mut ann, "home", one_, "/profile?role=boss").await.ok());
+    assert_eq!(told.since(&world).await, plain("session_claims_updated"));
+    ann.lose(ACCESS);
+    assert!(submit_from(&mut ann, "home", one_, "/sudo?by=pwd").await.ok());
+    let proof = ("authn_proof_recorded", None);
+    assert_eq!(told.since(&world).await, [("session_renewed", Some("reissued")), proof]);
+    one_.sessions.mark_stale("ann").await.unwrap();
+    assert_eq!(told.since(&world).await, plain("session_marked_stale"));
+
+    directory.say("ann", Says::Fail);
+    ann.lose(ACCESS);
+    assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
+    assert_eq!(told.since(&world).await, plain("session_reload_failed"));
+    directory.role("ann", &"x".repeat(4000));
+    world.pass(1);
+    assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
+    let renewed = ("session_renewed", Some("reissued"));
+    assert_eq!(told.since(&world).await, [renewed, ("session_cookie_too_large", None)]);
+    world.store.trouble("advance", Trouble::Fail);
+    assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
+    assert_eq!(told.since(&world).await, one("session_store_failed", "advance"));
+    world.store.recover();
+
+    for expected in [plain("session_created"), plain("excess_sessions_exceeded")] {
+        submit_from(&mut Browser::new(), "home", one_, "/login?name=ann").await;
+        assert_eq!(told.since(&world).await, expected);
+    }
+    directory.say("ann", Says::End("locked"));
+    assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
+    let news = told.since(&world).await;
+    let refused = ("session_refused", Some("application"));
+    assert_eq!(news, [("session_ended_by_application", None), ("authn_token_revoked", None), refused]);
+    directory.say("ann", Says::Keep);
+    assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
+    assert_eq!(told.since(&world).await, one("session_refused", "denylisted"));
+    one_.sessions.revoke_all("ann").await.unwrap();
+    assert_eq!(told.since(&world).await, plain("authn_token_revoked"));
+
+    let mut bob = Browser::new();
+    submit_from(&mut bob, "home", one_, "/login?name=bob").await;
+    let thief = bob.clone();
+    world.pass(TTL);
+    assert!(visit_from(&mut bob, "home", one_, "/me").await.ok());
+    assert!(visit_from(&mut bob, "home", one_, "/me").await.ok());
+    idle().await;
+    world.pass(GRACE + 1);
+    told.since(&world).await;
+    assert!(!visit_from(&mut thief.clone(), "home", one_, "/me").await.ok());
+    assert_eq!(told.since(&world).await, [("authn_token_reuse", None), ("session_refused", Some("reuse"))]);
+    bob.plant(ACCESS, "x");
+    bob.plant(REFRESH, "y");
+    assert!(!visit_from(&mut bob, "home", one_, "/me").await.ok());
+    let bad = [("access_token_invalid", Some("malformed")), ("refresh_token_invalid", Some("malformed"))];
+    assert_eq!(told.since(&world).await, bad);
+    one_.sessions.end_everything().await.unwrap();
+    assert_eq!(told.since(&world).await, plain("session_run_rotated"));
+    let cross_site = ann.post("/me").with("sec-fetch-site", Some("cross-site"));
+    assert!(!one_.answer(cross_site).await.ok());
+    assert_eq!(told.since(&world).await, plain("malicious_csrf"));
+}
+
+#[tokio::test]
+async fn an_event_tells_whose_and_which_session_it_was_as_far_as_a_log_may_know() {
+    let heard = Arc::<Mutex<Vec<Event>>>::default();
+    let log = heard.clone();
+    let world = World::tuned(move |builder| {
+        let log = log.clone();
+        builder.realm("shop").on_event(move |event| log.lock().unwrap().push(event.clone()))
+    });
+    let mut browser = world.signed_in("ann").await;
+    assert!(browser.submit(&world.one, "/profile?role=boss").await.ok());
+    world.pass(1);
+    assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
+    world.pass(TTL);
+    assert!(browser.visit(&world.one, "/me").await.ok());
+    world.one.sessions.mark_stale("ann").await.unwrap();
+    let heard = heard.lock().unwrap();
+    let names: Vec<_> = heard.iter().map(|event| event.kind.name()).collect();
+    let expected = [
+        "session_created",
+        "session_claims_updated",
+        "session_renewed",
+        "authn_proof_recorded",
+        "session_renewed",
+    ];
+    assert_eq!(names.get(..5).unwrap(), expected);
+    for event in heard.iter() {
+        assert_eq!((&*event.realm, event.subject.as_deref()), ("shop", Some("ann")));
+        let of_the_session = event.kind != EventKind::MarkedStale;
+        assert_eq!(event.session, of_the_session.then(|| id(&browser).tag()));
+    }
+}
+
+#[test]
+fn names_and_outcomes_are_words_that_stay_and_no_two_events_share_both() {
+    let mut seen = HashSet::new();
+    let words = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    for (kind, name, outcome) in [
+        (EventKind::SignedIn, "session_created", None),
+        (EventKind::Renewed(Renewed::FastForwarded), "session_renewed", Some("fast_forwarded")),
+        (EventKind::Refused(Refusal::Expired), "session_expired", Some("expired")),
+        (EventKind::Refused(Refusal::NoToken), "session_refused", Some("no_token")),
+        (EventKind::Refused(Refusal::Origin), "session_refused", Some("origin")),
+        (EventKind::Refused(Refusal::Application), "session_refused", Some("application")),
+        (EventKind::Refused(Refusal::Claims), "session_refused", Some("claims")),
+        (EventKind::AccessTokenInvalid(InvalidToken::Signature), "access_token_invalid", Some("signature")),
+        (EventKind::RefreshTokenInvalid(InvalidToken::Header), "refresh_token_invalid", Some("header")),
+        (EventKind::ReuseDetected, "authn_token_reuse", None),
+        (EventKind::LostWriteRepaired, "session_lost_write_repaired", None),
+        (EventKind::Revoked { sessions: 3 }, "authn_token_revoked", None),
+        (EventKind::RunRotated, "session_run_rotated", None),
+        (EventKind::TooManySessions, "excess_sessions_exceeded", None),
+        (EventKind::EndedByApplication { reason: "locked".into() }, "session_ended_by_application", None),
+        (EventKind::ReloadFailed, "session_reload_failed", None),
+        (EventKind::ClaimsUpdated, "session_claims_updated", None),
+        (EventKind::MarkedStale, "session_marked_stale", None),
+        (EventKind::Proved, "authn_proof_recorded", None),
+        (EventKind::OriginChanged(OriginVerdict::Ignore), "session_origin_changed", Some("ignore")),
+        (EventKind::OriginChanged(OriginVerdict::Report), "session_origin_changed", Some("report")),
+        (EventKind::OriginChanged(OriginVerdict::StepUp), "session_origin_changed", Some("step_up")),
+        (EventKind::OriginChanged(OriginVerdict::Refuse), "session_origin_changed", Some("refuse")),
+        (EventKind::StoreFailed { operation: "advance" }, "session_store_failed", Some("advance")),
+        (EventKind::CookieTooLarge, "session_cookie_too_large", None),
+    ] {
+        assert_eq!((kind.name(), kind.outcome()), (name, outcome), "{kind:?}");
+        assert!(words(name) && outcome.is_none_or(words), "{kind:?}");
+        assert!(seen.insert((name, outcome)), "{kind:?}");
+        let worst = kind == EventKind::ReuseDetected;
+        assert_eq!(kind.severity() == Severity::Critical, worst, "{kind:?}");
+    }
+}

@@ -1,0 +1,149 @@
+//! How long a session lasts, if its sign-in or the policy says otherwise than the defaults.
+
+use std::time::Duration;
+
+use axum::{body::Body, http::Request};
+use tower_sliding_sessions::{
+    RejectionKind, SignInError,
+    protocol::{PolicyError, Timing},
+};
+
+use crate::{
+    near::is_in,
+    support::{ABSOLUTE, ACCESS, Browser, IDLE, Profile, REFRESH, TTL, World, idle},
+};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+/// Whether the cookies are good for a new access token, at no further use.
+async fn lives_for(world: &World, browser: &Browser, seconds: u64) {
+    let mut browser = browser.clone();
+    world.pass(seconds - 1);
+    // A page that polls does not keep it alive.
+    assert!(crate::passive::poll(&mut browser, &world.one).await.ok());
+    world.pass(1);
+    assert!(!is_in(&world.one, &browser).await);
+}
+
+#[tokio::test]
+async fn a_shorter_idle_timeout_is_this_sessions_own() {
+    let world = World::new();
+    let short = world.signed_in("ann&idle=1200").await;
+    let mut used = world.signed_in("ann&idle=1200").await;
+    let other = world.signed_in("ann").await;
+    for _ in 0..3 {
+        world.pass(399);
+        assert!(used.visit(&world.one, "/me").await.ok());
+        idle().await;
+    }
+    lives_for(&world, &short, 3).await;
+    assert!(is_in(&world.one, &used).await && is_in(&world.one, &other).await);
+    for _ in 0..10 {
+        world.pass(1199);
+        assert!(used.visit(&world.one, "/me").await.ok(), "it slides by its own measure");
+        idle().await;
+    }
+    world.pass(1200);
+    assert!(!is_in(&world.one, &used).await);
+}
+
+#[tokio::test]
+async fn a_shorter_absolute_timeout_ends_it_however_much_it_is_used() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann&absolute=3600&remember=true").await;
+    let other = world.signed_in("ann&remember=true").await;
+    assert_eq!([ACCESS, REFRESH].map(|name| browser.max_age(name)), [Some(HOUR); 2]);
+    assert_eq!(other.max_age(REFRESH), Some(ABSOLUTE));
+    for _ in 0..(HOUR / TTL - 1) {
+        world.pass(TTL);
+        assert!(browser.visit(&world.one, "/me").await.ok());
+        idle().await;
+    }
+    assert_eq!(browser.max_age(ACCESS), Some(TTL), "for what is left of it");
+    world.pass(TTL - 1);
+    assert!(is_in(&world.one, &browser).await);
+    world.pass(1);
+    assert!(!is_in(&world.one, &browser).await && is_in(&world.one, &other).await);
+}
+
+#[tokio::test]
+async fn an_absolute_timeout_below_the_idle_timeout_cuts_it() {
+    let world = World::new();
+    let browser = world.signed_in("ann&absolute=1800").await;
+    lives_for(&world, &browser, 1800).await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_policy_is_an_error_with_its_numbers_and_nobody_is_signed_in() {
+    let world = World::new();
+    let visitor = world.one.sessions.visitor(&Request::new(Body::empty())).unwrap();
+    let (idle, absolute) = (Duration::from_secs(IDLE), Duration::from_secs(ABSOLUTE));
+    let (second, none) = (Duration::from_secs(1), None);
+    for (ask_idle, ask_absolute, numbers) in [
+        (Some(idle + second), none, ["idle_timeout", "7200s", "7201s"]),
+        (none, Some(absolute + second), ["absolute_timeout", "86400s", "86401s"]),
+        (Some(second), none, ["idle_timeout", "1s", "300s + 240s + 60s"]),
+        (Some(idle), Some(idle - second), ["absolute_timeout", "7200s", "7199s"]),
+    ] {
+        let mut sign_in = visitor.sign_in("ann", Profile::default());
+        if let Some(idle) = ask_idle {
+            sign_in = sign_in.idle_timeout(idle);
+        }
+        if let Some(absolute) = ask_absolute {
+            sign_in = sign_in.absolute_timeout(absolute);
+        }
+        let error = sign_in.await.unwrap_err();
+        let SignInError::Lifetime(policy) = &error else { panic!("{error:?}") };
+        let longer = ask_idle > Some(idle) || ask_absolute > Some(absolute);
+        assert_eq!(matches!(policy, PolicyError::LongerThanPolicy { .. }), longer);
+        for number in numbers {
+            assert!(error.to_string().contains(number), "{error}: {number}");
+        }
+    }
+    assert_eq!(world.store.all_calls(), 0);
+
+    let mut browser = world.signed_in("ann").await;
+    let before = browser.clone();
+    let answer = browser.submit(&world.one, &format!("/login?name=ann&idle={}", IDLE + 1)).await;
+    assert_eq!(answer.rejection(), Some(RejectionKind::Internal));
+    assert_eq!(browser, before);
+    assert!(is_in(&world.one, &browser).await, "nothing was replaced");
+}
+
+fn world_of(timing: Timing) -> World {
+    World::tuned(move |builder| builder.timing(timing).renew_before(Duration::ZERO))
+}
+
+#[tokio::test]
+async fn the_presets_end_what_lies_unused() {
+    for (timing, unused) in
+        [(Timing::aal1(), 30 * DAY), (Timing::aal2(), HOUR), (Timing::aal3(), 15 * MINUTE)]
+    {
+        let world = world_of(timing);
+        let browser = world.signed_in("ann").await;
+        lives_for(&world, &browser, unused).await;
+    }
+}
+
+#[tokio::test]
+async fn the_presets_end_what_is_used_all_the_time() {
+    for (timing, whole, every) in [
+        (Timing::aal1(), 30 * DAY, 6 * HOUR),
+        (Timing::aal2(), DAY, 30 * MINUTE),
+        (Timing::aal3(), 12 * HOUR, 10 * MINUTE),
+    ] {
+        let world = world_of(timing);
+        let mut browser = world.signed_in("ann").await;
+        for _ in 0..(whole / every - 1) {
+            world.pass(every);
+            assert!(browser.visit(&world.one, "/me").await.ok());
+            idle().await;
+        }
+        world.pass(every - 1);
+        assert!(browser.visit(&world.one, "/me").await.ok());
+        world.pass(1);
+        assert!(!is_in(&world.one, &browser).await);
+    }
+}

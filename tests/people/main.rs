@@ -1,0 +1,41 @@
+//! Sessions follow the people they belong to: what changes about a user, where they are, what they
+//! prove, on which devices, and how long. All of it at the public edge, with a clock that only moves
+//! when it is told to, and gates where two things race.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "whatever goes wrong in a test had better stop it"
+)]
+
+#[expect(dead_code, unused_imports, reason = "what is not used here is used by the flows")]
+#[path = "../flows/support/mod.rs"]
+mod support;
+
+#[cfg(feature = "tracing")]
+#[path = "../input/scribe.rs"]
+mod scribe;
+
+mod directory;
+mod near;
+
+mod cap;
+mod devices;
+mod ended;
+mod events;
+mod leaks;
+mod lifetimes;
+mod origin;
+mod passive;
+mod passive_trouble;
+#[cfg(feature = "tracing")]
+mod records;
+mod reload;
+mod reload_trouble;
+mod stale;
+mod step_up;
+mod step_up_elsewhere;
+mod update;
+mod update_trouble;

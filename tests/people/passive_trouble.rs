@@ -1,0 +1,112 @@
+//! Requests that do not count as use are no way around anything.
+
+use axum::http::StatusCode;
+use tower_sliding_sessions::{EventKind, RejectionKind, protocol::Refusal};
+
+use crate::{
+    directory::{Directory, Says},
+    near::{generation, goes_on, is_in, is_nobodys, role},
+    passive::poll,
+    support::{ACCESS, GRACE, REFRESH, TTL, Trouble, World, idle},
+};
+
+#[tokio::test]
+async fn a_session_that_was_revoked_is_over_for_them_too() {
+    for seconds in [0, TTL] {
+        let world = World::new();
+        let two = world.instance();
+        let mut browser = world.signed_in("ann").await;
+        assert!(poll(&mut browser, &two).await.ok());
+        world.one.sessions.revoke_all("ann").await.unwrap();
+        idle().await;
+        world.pass(seconds);
+        for instance in [&world.one, &two] {
+            let answer = poll(&mut browser, instance).await;
+            let why = Refusal::Denylisted;
+            assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(why)));
+            is_nobodys(instance, answer).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stolen_token_ends_the_session_all_the_same() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann").await;
+    let mut thief = browser.clone();
+    thief.lose(ACCESS);
+    world.pass(TTL);
+    assert!(browser.visit(&world.one, "/me").await.sets_both());
+    assert!(is_in(&world.one, &browser).await);
+    idle().await;
+    world.pass(GRACE + 1);
+    let answer = poll(&mut thief, &world.one).await;
+    is_nobodys(&world.one, answer).await;
+    assert_eq!(world.count(&EventKind::ReuseDetected), 1);
+    assert!(!is_in(&world.one, &browser).await, "nobody can tell who is who");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_no_refusal() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann").await;
+    world.pass(TTL);
+    world.store.trouble_everywhere(&Trouble::Fail);
+    let answer = poll(&mut browser, &world.one).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.touches_no_cookie());
+    world.store.recover();
+    assert!(poll(&mut browser, &world.one).await.ok());
+}
+
+#[tokio::test]
+async fn the_application_may_end_the_session_at_one() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let mut browser = world.signed_in("ann").await;
+    world.pass(TTL);
+    directory.say("ann", Says::End("locked"));
+    let answer = poll(&mut browser, &world.one).await;
+    is_nobodys(&world.one, answer).await;
+    directory.say("ann", Says::Keep);
+    assert!(!is_in(&world.one, &browser).await);
+}
+
+#[tokio::test]
+async fn a_change_in_one_never_confirms_a_generation_that_the_browser_does_not_hold() {
+    for path in ["/profile?role=boss", "/sudo?by=pwd"] {
+        let world = World::new();
+        let two = world.instance();
+        let mut browser = world.signed_in("ann&role=clerk").await;
+        world.pass(TTL);
+        // A rotation whose answer is lost.
+        assert!(world.one.answer(browser.get("/me")).await.sets_both());
+        world.pass(1);
+        let answer = two.answer(browser.post(path).and("x-poll", "1")).await;
+        assert!(answer.ok() && answer.sets_access_only(), "{answer:?}");
+        assert_eq!(generation(&answer, ACCESS), 0, "the one that was presented");
+        browser.receive(&answer);
+        world.pass(1);
+        assert!(browser.visit(&world.one, "/me").await.ok());
+        idle().await;
+        goes_on(&world, &two, &mut browser).await;
+        assert_eq!(world.count(&EventKind::ReuseDetected), 0);
+    }
+}
+
+#[tokio::test]
+async fn new_claims_from_one_are_there_for_everybody() {
+    let world = World::new();
+    let two = world.instance();
+    let mut browser = world.signed_in("ann&role=clerk").await;
+    world.pass(TTL);
+    let answer = world.one.answer(browser.post("/profile?role=boss").and("x-poll", "1")).await;
+    assert!(answer.ok());
+    browser.receive(&answer);
+    idle().await;
+    assert!(browser.value(REFRESH).is_some());
+    for instance in [&world.one, &two] {
+        assert_eq!(role(&poll(&mut browser, instance).await), "boss");
+        assert_eq!(role(&browser.visit(instance, "/me").await), "boss");
+    }
+}

@@ -1,0 +1,136 @@
+//! The application cannot say, or says what does not fit.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tower_sliding_sessions::{EventKind, RejectionKind, protocol::Refusal, store::SessionStore as _};
+
+use crate::{
+    directory::{Directory, Says},
+    near::{is_in, is_nobodys, key, role},
+    support::{Browser, TTL, Trouble, World, idle},
+};
+
+/// The renewal is answered with 503, and costs nothing.
+async fn is_unavailable(world: &World, browser: &mut Browser) {
+    let before = browser.clone();
+    let answer = browser.visit(&world.one, "/me").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.rejection(), Some(RejectionKind::Unavailable));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert!(answer.touches_no_cookie());
+    assert_eq!(*browser, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_cannot_tell_signs_nobody_out() {
+    for trouble in [Says::Fail, Says::Hang] {
+        let directory = Directory::default();
+        let world = directory.world();
+        let two = world.instance();
+        let mut browser = world.signed_in("ann&role=clerk").await;
+        world.pass(TTL);
+        directory.say("ann", trouble);
+        is_unavailable(&world, &mut browser).await;
+        is_unavailable(&world, &mut browser).await;
+        assert_eq!(world.count(&EventKind::ReloadFailed), 2);
+        directory.say("ann", Says::Keep);
+        for instance in [&world.one, &two] {
+            let answer = browser.visit(instance, "/me").await;
+            assert!(answer.ok(), "the same cookies work");
+            assert_eq!(role(&answer), "clerk");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_early_renewal_that_the_application_fails_serves_the_good_access_token() {
+    let directory = Directory::default();
+    let hook = directory.clone();
+    let world = World::tuned(move |builder| hook.of(builder).renew_before(Duration::from_secs(60)));
+    let mut browser = world.signed_in("ann&role=clerk").await;
+    directory.say("ann", Says::Fail);
+    world.pass(TTL - 1);
+    let answer = browser.visit(&world.one, "/me").await;
+    assert_eq!(directory.asked().len(), 1);
+    assert!(answer.ok() && answer.touches_no_cookie());
+    assert_eq!((role(&answer), answer.renewed()), ("clerk", None));
+    directory.role("ann", "boss");
+    world.pass(1);
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss");
+}
+
+/// A world with a hook or none, and a session whose claims no longer parse.
+async fn outdated(hook: Option<&Directory>) -> (World, Browser) {
+    let world = hook.map_or_else(World::new, Directory::world);
+    let browser = world.signed_in("ann").await;
+    let now = world.one.sessions.now();
+    let put = world.store.put_claims(&key(&browser, "ann"), r#"{"roles":["clerk"]}"#, now).await.unwrap();
+    assert!(put.applied);
+    world.pass(TTL);
+    (world, browser)
+}
+
+#[tokio::test]
+async fn claims_that_no_longer_parse_can_be_replaced() {
+    let directory = Directory::default();
+    let (world, mut browser) = outdated(Some(&directory)).await;
+    directory.role("ann", "boss");
+    let answer = browser.visit(&world.one, "/me").await;
+    assert_eq!(role(&answer), "boss");
+    assert_eq!(directory.asked(), [("ann".to_owned(), None)]);
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss");
+}
+
+#[tokio::test]
+async fn claims_that_no_longer_parse_are_refused_if_nobody_replaces_them() {
+    let directory = Directory::default();
+    for hook in [None, Some(&directory)] {
+        let (world, browser) = outdated(hook).await;
+        let answer = world.one.answer(browser.get("/me")).await;
+        assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Claims)));
+        is_nobodys(&world.one, answer).await;
+        assert_eq!(world.count(&EventKind::Refused(Refusal::Claims)), 1);
+    }
+}
+
+#[tokio::test]
+async fn replaced_claims_that_fit_no_cookie_are_served_without_one() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let two = world.instance();
+    let mut browser = world.signed_in("ann&role=clerk").await;
+    let huge = "x".repeat(4000);
+    directory.role("ann", &huge);
+    for instance in [&world.one, &two, &world.one] {
+        world.pass(TTL);
+        let told = world.count(&EventKind::CookieTooLarge);
+        let answer = browser.visit(instance, "/me").await;
+        assert!(answer.ok() && answer.touches_no_cookie());
+        assert_eq!(role(&answer), huge);
+        assert_eq!(world.count(&EventKind::CookieTooLarge), told + 1);
+    }
+    directory.role("ann", "boss");
+    let answer = browser.visit(&two, "/me").await;
+    assert!(answer.sets_both());
+    assert_eq!(role(&answer), "boss");
+}
+
+#[tokio::test]
+async fn an_end_that_the_store_does_not_learn_of_refuses_all_the_same() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let browser = world.signed_in("ann").await;
+    world.pass(TTL);
+    directory.say("ann", Says::End("locked"));
+    world.store.trouble("revoke", Trouble::Fail);
+    for _ in 0..2 {
+        let answer = world.one.answer(browser.get("/me")).await;
+        is_nobodys(&world.one, answer).await;
+    }
+    world.store.recover();
+    assert!(!is_in(&world.one, &browser).await, "the next renewal asks again");
+    directory.say("ann", Says::Keep);
+    idle().await;
+    assert!(!is_in(&world.one, &browser).await, "and now the store knows");
+}

@@ -1,0 +1,128 @@
+//! Roles that change for a user: in force on every device at its next request.
+
+use tower_sliding_sessions::{
+    EventKind,
+    store::{MemoryStore, StoreError},
+};
+
+use crate::{
+    directory::{Directory, Says},
+    near::{is_in, role, role_in_jar},
+    support::{Gate, Probe, TTL, Trouble, World, idle},
+};
+
+#[tokio::test]
+async fn new_roles_are_in_force_on_all_devices_of_a_user_and_nobody_signs_in_again() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let two = world.instance();
+    let mut phone = world.signed_in("ann&role=clerk").await;
+    let mut laptop = world.signed_in("ann&role=clerk").await;
+    let mut bob = world.signed_in("bob&role=clerk").await;
+    world.pass(10);
+    for browser in [&phone, &laptop, &bob] {
+        assert!(is_in(&world.one, browser).await && is_in(&two, browser).await);
+    }
+    directory.role("ann", "boss");
+    directory.role("bob", "boss");
+    world.one.sessions.mark_stale("ann").await.unwrap();
+    idle().await;
+    world.pass(1);
+
+    for (browser, instance) in [(&mut phone, &world.one), (&mut laptop, &two)] {
+        let answer = browser.visit(instance, "/me").await;
+        assert_eq!((role(&answer), answer.renewed()), ("boss", Some("Reissued")));
+        assert_eq!(role_in_jar(browser), "boss");
+        world.pass(1);
+        let answer = browser.visit(instance, "/me").await;
+        let next = browser.visit(instance, "/me").await;
+        assert_eq!((role(&answer), role(&next)), ("boss", "boss"));
+        assert_eq!((answer.renewed(), next.renewed()), (None, None), "once is enough");
+    }
+    let answer = bob.visit(&two, "/me").await;
+    assert_eq!((role(&answer), answer.renewed()), ("clerk", None), "nothing was said of Bob");
+    assert_eq!(world.count(&EventKind::MarkedStale), 1);
+    assert_eq!(world.count(&EventKind::SignedIn), 3);
+}
+
+#[tokio::test]
+async fn it_counts_for_a_user_who_is_asleep() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let mut browser = world.signed_in("ann&role=clerk").await;
+    directory.role("ann", "boss");
+    world.one.sessions.mark_stale("ann").await.unwrap();
+    world.pass(3600);
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss");
+}
+
+#[tokio::test]
+async fn a_renewed_response_on_its_way_does_not_bring_the_old_roles_back() {
+    for elsewhere in [false, true] {
+        let directory = Directory::default();
+        let world = directory.world();
+        let two = world.instance();
+        let instance = if elsewhere { &two } else { &world.one };
+        let mut browser = world.signed_in("ann&role=clerk").await;
+        world.pass(TTL);
+        let slow = instance.accept(browser.get("/slow"));
+        instance.door.reached().await;
+        directory.role("ann", "boss");
+        world.one.sessions.mark_stale("ann").await.unwrap();
+        idle().await;
+        world.pass(5);
+        instance.door.open();
+        let answer = slow.await.unwrap();
+        assert!(answer.ok() && answer.touches_no_cookie(), "{answer:?}");
+        browser.receive(&answer);
+        for instance in [&world.one, &two] {
+            assert_eq!(role(&browser.visit(instance, "/me").await), "boss");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_comes_later_does_not_board_a_flight_with_the_old_roles() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let browser = world.signed_in("ann&role=clerk").await;
+    world.pass(TTL);
+    let gate = Gate::closed();
+    directory.say("ann", Says::Wait(gate.clone()));
+    let early = world.one.accept(browser.get("/me"));
+    gate.reached().await;
+    directory.role("ann", "boss");
+    world.one.sessions.mark_stale("ann").await.unwrap();
+    let late = world.one.accept(browser.get("/me"));
+    idle().await;
+    gate.open();
+    assert_eq!(role(&early.await.unwrap()), "clerk");
+    assert_eq!(role(&late.await.unwrap()), "boss", "it came after the roles had changed");
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_learn_of_it_says_so() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let browser = world.signed_in("ann").await;
+    world.store.trouble("mark_stale", Trouble::Fail);
+    let error = world.one.sessions.mark_stale("ann").await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)));
+    assert_eq!(world.count(&EventKind::MarkedStale), 0);
+    assert!(is_in(&world.one, &browser).await);
+}
+
+#[tokio::test]
+async fn a_store_without_a_feed_may_not_know_how_and_says_so_and_nobody_is_hurt() {
+    let directory = Directory::default();
+    let hook = directory.clone();
+    let store = Probe::new(MemoryStore::new().unwrap()).without_feed();
+    let world = World::around(store, move |builder| hook.of(builder));
+    let mut browser = world.signed_in("ann&role=clerk").await;
+    directory.role("ann", "boss");
+    let error = world.one.sessions.mark_stale("ann").await.unwrap_err();
+    assert!(matches!(error, StoreError::Unsupported(_)));
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk");
+    world.pass(TTL);
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss", "at the next renewal, as always");
+}

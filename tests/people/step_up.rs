@@ -1,0 +1,173 @@
+//! Step-up: what is dangerous wants a proof of sign-in that is fresh, or of another kind.
+
+use axum::http::StatusCode;
+use tower_sliding_sessions::{ChangeError, EventKind, RejectionKind};
+
+use crate::{
+    directory::Directory,
+    near::{goes_on, problem, role, role_in_jar, session_of},
+    support::{ACCESS, Answer, Browser, TTL, World, claims_of, idle},
+};
+
+/// It wants a proof, and says so in a way of its own.
+async fn wants_proof(answer: Answer) {
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert_eq!(answer.rejection(), Some(RejectionKind::ProofRequired));
+    assert_eq!(problem(answer).await, "ProofRequired");
+}
+
+async fn is_let_through(world: &World, browser: &mut Browser) {
+    assert_eq!(browser.visit(&world.one, "/danger").await.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn signing_in_counts_for_exactly_as_long_as_asked() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann").await;
+    is_let_through(&world, &mut browser).await;
+    world.pass(60);
+    is_let_through(&world, &mut browser).await;
+    world.pass(1);
+    wants_proof(browser.visit(&world.one, "/danger").await).await;
+    assert!(browser.visit(&world.one, "/me").await.ok(), "nothing else is affected");
+}
+
+#[tokio::test]
+async fn a_proof_counts_at_once_on_every_instance_for_exactly_as_long_as_asked() {
+    let world = World::new();
+    let two = world.instance();
+    let mut browser = world.signed_in("ann").await;
+    world.pass(100);
+    wants_proof(browser.visit(&two, "/danger").await).await;
+    let answer = browser.submit(&two, "/sudo?by=pwd").await;
+    assert!(answer.ok() && answer.sets_access_only());
+    assert_eq!(world.count(&EventKind::Proved), 1);
+    idle().await;
+    for _ in [0, 60] {
+        assert_eq!(browser.visit(&two, "/danger").await.status(), StatusCode::NO_CONTENT);
+        is_let_through(&world, &mut browser).await;
+        world.pass(60);
+    }
+    world.pass(1);
+    wants_proof(browser.visit(&world.one, "/danger").await).await;
+    wants_proof(browser.visit(&two, "/danger").await).await;
+}
+
+#[tokio::test]
+async fn when_the_session_began_never_changes_and_nor_does_it_depend_on_the_token() {
+    let world = World::new();
+    world.clock.advance(std::time::Duration::from_millis(1700));
+    let mut browser = world.signed_in("ann").await;
+    let mut told = Vec::new();
+    for (seconds, path) in
+        [(0, "/me"), (TTL, "/me"), (1, "/me"), (1, "/sudo?by=pwd"), (1, "/me"), (TTL, "/me")]
+    {
+        world.pass(seconds);
+        let answer = browser.submit(&world.one, path).await;
+        assert!(answer.ok());
+        told.push(answer.header("x-auth-time").unwrap().to_owned());
+        let claims = claims_of(browser.value(ACCESS).unwrap());
+        assert_eq!(claims["auth_time"], 1_800_000_001);
+        idle().await;
+    }
+    assert_eq!(told, ["1800000001000"; 6]);
+}
+
+#[tokio::test]
+async fn a_renewed_response_on_its_way_does_not_take_the_proof_back() {
+    for elsewhere in [false, true] {
+        let world = World::new();
+        let two = world.instance();
+        let instance = if elsewhere { &two } else { &world.one };
+        let mut browser = world.signed_in("ann").await;
+        world.pass(TTL);
+        let slow = instance.accept(browser.get("/slow"));
+        instance.door.reached().await;
+        world.pass(1);
+        assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
+        idle().await;
+        world.pass(5);
+        instance.door.open();
+        let answer = slow.await.unwrap();
+        assert!(answer.ok() && answer.touches_no_cookie(), "{answer:?}");
+        browser.receive(&answer);
+        assert_eq!(browser.visit(&two, "/danger").await.status(), StatusCode::NO_CONTENT);
+        is_let_through(&world, &mut browser).await;
+        goes_on(&world, &two, &mut browser).await;
+    }
+}
+
+#[tokio::test]
+async fn a_proof_survives_a_rotation() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann").await;
+    world.pass(TTL - 1);
+    assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
+    world.pass(1);
+    let answer = browser.visit(&world.one, "/me").await;
+    assert_eq!(answer.renewed(), Some("Advanced"));
+    is_let_through(&world, &mut browser).await;
+    world.pass(59);
+    is_let_through(&world, &mut browser).await;
+}
+
+#[tokio::test]
+async fn a_second_factor_is_asked_for_and_counts_from_then_on() {
+    let world = World::new();
+    let two = world.instance();
+    let mut browser = world.signed_in("ann&by=pwd").await;
+    let answer = browser.visit(&world.one, "/otp").await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert_eq!(answer.rejection(), Some(RejectionKind::MethodRequired));
+    assert_eq!(problem(answer).await, "MethodRequired");
+    assert!(browser.submit(&world.one, "/sudo?by=otp").await.ok());
+    idle().await;
+    assert_eq!(claims_of(browser.value(ACCESS).unwrap())["amr"], serde_json::json!(["pwd", "otp"]));
+    for seconds in [0, 1, TTL, TTL] {
+        world.pass(seconds);
+        for instance in [&world.one, &two] {
+            assert_eq!(browser.visit(instance, "/otp").await.status(), StatusCode::NO_CONTENT);
+        }
+    }
+    let other = world.signed_in("ann&by=pwd,otp").await;
+    assert_eq!(world.one.answer(other.get("/otp")).await.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn the_last_proof_takes_the_place_of_the_one_before() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann&by=pwd").await;
+    assert!(browser.submit(&world.one, "/sudo?by=otp").await.ok());
+    assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
+    assert_eq!(browser.visit(&world.one, "/otp").await.rejection(), Some(RejectionKind::MethodRequired));
+}
+
+#[tokio::test]
+async fn methods_that_fit_no_cookie_prove_nothing() {
+    let world = World::new();
+    let two = world.instance();
+    let mut browser = world.signed_in("ann").await;
+    world.pass(61);
+    let answer = browser.submit(&world.one, &format!("/sudo?by={}", "x".repeat(4000))).await;
+    assert_eq!(answer.rejection(), Some(RejectionKind::ClaimsTooLarge));
+    let session = session_of(&world.one, &browser).await;
+    let error = session.prove(vec!["otp"; 1000]).await.unwrap_err();
+    assert!(matches!(error, ChangeError::Claims(_)), "{error}");
+    assert_eq!(world.store.calls("record_proof"), 0);
+    wants_proof(browser.visit(&world.one, "/danger").await).await;
+    goes_on(&world, &two, &mut browser).await;
+}
+
+#[tokio::test]
+async fn a_proof_does_not_bring_back_claims_that_the_application_replaced() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let mut browser = world.signed_in("ann&role=boss").await;
+    directory.role("ann", "clerk");
+    world.pass(TTL);
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk");
+    world.pass(10);
+    assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
+    assert_eq!(role_in_jar(&browser), "clerk", "also for services that only verify the token");
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk");
+}
