@@ -3,12 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "whatever goes wrong in a test had better stop it")]
 
 mod recorder;
-#[expect(
-    dead_code,
-    unused_imports,
-    clippy::indexing_slicing,
-    reason = "what is not used here is used by the flows"
-)]
+#[expect(dead_code, unused_imports, reason = "what is not used here is used by the flows")]
 #[path = "../flows/support/mod.rs"]
 mod support;
 
