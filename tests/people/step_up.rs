@@ -65,7 +65,7 @@ async fn when_the_session_began_never_changes_and_nor_does_it_depend_on_the_toke
         world.pass(seconds);
         let answer = browser.submit(&world.one, path).await;
         assert!(answer.ok());
-        told.push(answer.header("x-auth-time").unwrap().to_owned());
+        told.push(answer.header("x-auth-time-ms").unwrap().to_owned());
         let claims = claims_of(browser.value(ACCESS).unwrap());
         assert_eq!(claims["auth_time"], 1_800_000_001);
         idle().await;

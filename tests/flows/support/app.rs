@@ -116,7 +116,8 @@ pub(super) fn describe(session: &Session<Profile>) -> Answers {
     let mut headers = vec![
         ("x-sid", session.id().encode()),
         ("x-generation", session.generation().to_string()),
-        ("x-auth-time", session.auth_time().as_millis().to_string()),
+        ("x-auth-time", session.auth_time().as_secs().to_string()),
+        ("x-auth-time-ms", session.auth_time().as_millis().to_string()),
         ("x-role", session.claims().role.clone()),
     ];
     headers.extend(session.renewed().map(|how| ("x-renewed", format!("{how:?}"))));
