@@ -10,7 +10,7 @@ use std::error::Error;
 use axum::{
     Form, Json, Router,
     extract::{Path, State},
-    http::{StatusCode, header::USER_AGENT},
+    http::header::USER_AGENT,
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
@@ -25,12 +25,12 @@ const TRY: &str = "\
 curl -s -c phone -A phone -d name=ann 127.0.0.1:3000/login
 curl -s -c laptop -A laptop -d 'name=ann&remember=true' 127.0.0.1:3000/login
 curl -b phone 127.0.0.1:3000/devices
-curl -i -b phone -d new-password 127.0.0.1:3000/password  # then look with the laptop";
+curl -b phone -d new 127.0.0.1:3000/password; curl -i -b laptop 127.0.0.1:3000/devices";
 
 #[derive(Deserialize)]
 struct Login {
     name: String,
-    /// The tick at "remember me".
+    /// `<input type="checkbox" name="remember" value="true">`
     #[serde(default)]
     remember: bool,
 }
@@ -46,8 +46,7 @@ async fn list(session: Session, State(sessions): State<Sessions>) -> Result<Json
         json!({
             "id": device.id,
             "from": device.origin,
-            "since": device.created_at.as_secs(),
-            "last_seen": device.last_seen.as_secs(),
+            "since": device.created_at.as_secs(), // and when it was last seen, and when it ends
             "this_one": device.id == session.id(),
         })
     });
@@ -63,22 +62,18 @@ async fn end(
         return Ok(session.sign_out().await?.into_response()); // takes the cookies away too
     }
     // Only ever one of their own: somebody else's is not found under their name.
-    let status = match sessions.revoke(session.subject(), device).await? {
-        0 => StatusCode::NOT_FOUND,
-        _ => StatusCode::NO_CONTENT,
-    };
-    Ok(status.into_response())
+    let ended = sessions.revoke(session.subject(), device).await?;
+    Ok(format!("{ended} ended.\n").into_response())
 }
 
 async fn end_others(session: Session) -> Result<String, Rejection> {
     Ok(format!("{} ended.\n", session.end_others().await?))
 }
 
-async fn change_password(session: Session, _password: String) -> Result<StatusCode, Rejection> {
-    // Check the old password and store the new one here, before the next line: else somebody could
-    // still sign in with the old one after it.
-    session.end_others().await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn change_password(session: Session, _new: String) -> Result<String, Rejection> {
+    // Check the old password and store the new one here. Only then end the others: nobody can have
+    // signed in with the old one after that.
+    end_others(session).await
 }
 
 pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {

@@ -16,10 +16,7 @@ use axum::{
         WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket},
     },
-    response::{
-        IntoResponse, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::{IntoResponse, Response, Sse, sse::Event},
     routing::{get, post},
 };
 use futures_util::{StreamExt, stream};
@@ -41,7 +38,7 @@ async fn events(session: Session) -> impl IntoResponse {
     });
     let bye = Event::default().event("signed-out").data("Sign in again.");
     let events = ticks.take_until(session.ended()).chain(stream::once(ready(bye)));
-    Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::default())
+    Sse::new(events.map(Ok::<_, Infallible>))
 }
 
 async fn socket(session: Session, upgrade: WebSocketUpgrade) -> Response {

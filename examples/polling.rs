@@ -27,14 +27,16 @@ while sleep 60; do curl -s -f -b jar -c jar -H 'x-nobody-asked: 1' 127.0.0.1:300
 const PAGE: &str = "\
 <!doctype html>
 <title>News</title>
-<button>Look</button>
+<button>Sign in</button> <button>Look</button>
 <pre></pre>
 <script>
 const look = async headers => {
   const answer = await fetch('/news', {headers});
   document.querySelector('pre').textContent = answer.ok ? await answer.text() : 'Sign in again.';
 };
-document.querySelector('button').onclick = () => look({}); // a person asked
+const [signIn, lookNow] = document.querySelectorAll('button');
+signIn.onclick = () => fetch('/login', {method: 'POST', body: 'ann'});
+lookNow.onclick = () => look({}); // a person asked
 setInterval(look, 60_000, {'x-nobody-asked': '1'});
 </script>
 ";
@@ -52,9 +54,9 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
     let sessions = builder.idle_timeout(Duration::from_secs(30 * 60)).build()?;
     let layer = sessions.layer().passive(|request| request.headers.contains_key("x-nobody-asked"));
     Ok(Router::new()
-        .route("/", get(|| async { Html(PAGE) }))
         .route("/news", get(news))
         .route_layer(layer)
+        .route("/", get(|| async { Html(PAGE) }))
         .route("/login", post(login))
         .with_state(sessions))
 }

@@ -15,9 +15,8 @@ use axum::{
     extract::{FromRef, Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{delete, get, post, put},
+    routing::{get, post, put},
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::RwLock;
 use tower_sliding_sessions::{
     BuildError, Keyring, Rejection, Reload, Require, Session, Sessions, SessionsBuilder, Visitor,
@@ -25,44 +24,31 @@ use tower_sliding_sessions::{
 
 const TRY: &str = "\
 curl -s -c ann -d ann 127.0.0.1:3000/login; curl -s -c root -d root 127.0.0.1:3000/login
-curl -i -b ann -c ann 127.0.0.1:3000/reports
-curl -X PUT -b root --json '[\"analyst\"]' 127.0.0.1:3000/users/ann/roles  # and again as ann
-curl -X DELETE -b root 127.0.0.1:3000/users/ann  # and again as ann";
+curl -i -b ann -c ann 127.0.0.1:3000/reports  # forbidden
+curl -X PUT -b root --json '[\"analyst\"]' 127.0.0.1:3000/users/ann  # now ann may
+curl -X PUT -b root --json null 127.0.0.1:3000/users/ann  # now ann is out";
 
-/// What the handlers read. It is as old as the access token; the table is the truth.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Profile {
-    roles: Vec<String>,
-}
+/// What a session has of its user. It is as old as the access token; the table is the truth.
+pub(crate) type Roles = Vec<String>;
 
-impl Profile {
-    fn has(&self, role: &str) -> bool {
-        self.roles.iter().any(|has| has == role)
-    }
-}
-
-/// Who may sign in, and as what: a database, in a real application.
-pub(crate) type Users = Arc<RwLock<HashMap<String, Vec<String>>>>;
+/// Everybody's roles, and none for who is locked: a database, in a real application.
+pub(crate) type Users = Arc<RwLock<HashMap<String, Option<Roles>>>>;
 
 #[derive(Clone, FromRef)]
 struct App {
-    sessions: Sessions<Profile>,
+    sessions: Sessions<Roles>,
     users: Users,
 }
 
-async fn login(
-    visitor: Visitor<Profile>,
-    State(users): State<Users>,
-    name: String,
-) -> Result<Response, Rejection> {
+async fn login(visitor: Visitor<Roles>, users: State<Users>, name: String) -> Result<Response, Rejection> {
     // Check a password here.
-    let Some(roles) = users.read().await.get(&name).cloned() else {
-        return Ok((StatusCode::FORBIDDEN, "No such user.\n").into_response());
-    };
-    Ok(visitor.sign_in(name, Profile { roles }).await?.into_response())
+    match users.read().await.get(&name).cloned().flatten() {
+        Some(roles) => Ok(visitor.sign_in(name, roles).await?.into_response()),
+        None => Ok(StatusCode::FORBIDDEN.into_response()),
+    }
 }
 
-async fn reports(session: Session<Profile>) -> String {
+async fn reports(session: Session<Roles>) -> String {
     format!("Secret figures, {}.\n", session.subject())
 }
 
@@ -70,48 +56,37 @@ async fn reports(session: Session<Profile>) -> String {
 async fn set_roles(
     State(App { sessions, users }): State<App>,
     Path(name): Path<String>,
-    Json(roles): Json<Vec<String>>,
+    Json(roles): Json<Option<Roles>>,
 ) -> Result<StatusCode, Rejection> {
-    match users.write().await.get_mut(&name) {
-        Some(had) => *had = roles,
-        None => return Ok(StatusCode::NOT_FOUND),
-    }
+    let is_locked = roles.is_none();
+    users.write().await.insert(name.clone(), roles);
     sessions.mark_stale(&name).await?;
+    if is_locked {
+        sessions.revoke_all(&name).await?; // the hook would do; this closes open streams at once, too
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends every session at once. Had nobody told us, the hook would end each at its next renewal.
-async fn lock(
-    State(App { sessions, users }): State<App>,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Rejection> {
-    users.write().await.remove(&name);
-    sessions.revoke_all(&name).await?;
-    Ok(StatusCode::NO_CONTENT)
+fn only(role: &'static str) -> Require<Roles> {
+    Require::claims(move |roles: &Roles| roles.iter().any(|has| has == role))
 }
 
-pub(crate) fn app(builder: SessionsBuilder<Profile>, users: Users) -> Result<Router, BuildError> {
+pub(crate) fn app(builder: SessionsBuilder<Roles>, users: Users) -> Result<Router, BuildError> {
     let table = users.clone();
-    let hook = move |name: Arc<str>, _| {
+    let reload = move |name: Arc<str>, _| {
         let table = table.clone();
         async move {
-            // An error here would be answered with 503: nobody is signed out because a database is away.
-            Ok::<_, Infallible>(match table.read().await.get(&*name).cloned() {
-                Some(roles) => Reload::Replace(Profile { roles }),
+            // An error here would be a 503: nobody is signed out because a database is away.
+            Ok::<_, Infallible>(match table.read().await.get(&*name).cloned().flatten() {
+                Some(roles) => Reload::Replace(roles),
                 None => Reload::end("locked"),
             })
         }
     };
-    let sessions = builder.reload_claims(hook).build()?;
-    let analysts = Router::new()
-        .route("/reports", get(reports))
-        .route_layer(Require::claims(|profile: &Profile| profile.has("analyst")));
-    let admins = Router::new()
-        .route("/users/{name}/roles", put(set_roles))
-        .route("/users/{name}", delete(lock))
-        .route_layer(Require::claims(|profile: &Profile| profile.has("admin")));
-    Ok(analysts
-        .merge(admins)
+    let sessions = builder.reload_claims(reload).build()?;
+    Ok(Router::new()
+        .route("/reports", get(reports).route_layer(only("analyst")))
+        .route("/users/{name}", put(set_roles).route_layer(only("admin")))
         .route_layer(sessions.layer())
         .route("/login", post(login))
         .with_state(App { sessions, users }))
@@ -122,8 +97,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut secret = [0; 32]; // Keep a real one where all instances find it.
     getrandom::fill(&mut secret)?;
     let users = [("ann", vec![]), ("root", vec!["admin".to_owned()])];
-    let users = HashMap::from(users.map(|(name, roles)| (name.to_owned(), roles)));
-    let app = app(Sessions::builder(Keyring::hs256(secret)?), Arc::new(RwLock::new(users)))?;
+    let users = users.map(|(name, roles)| (name.to_owned(), Some(roles)));
+    let app = app(Sessions::builder(Keyring::hs256(secret)?), Arc::new(RwLock::new(users.into())))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("{TRY}");
     axum::serve(listener, app).await?;

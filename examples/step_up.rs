@@ -49,7 +49,7 @@ async fn login(visitor: Visitor<Profile>, name: String) -> Result<SetCookies, Re
     Ok(visitor.sign_in(name, Profile { second_factor: false }).by(["pwd"]).await?)
 }
 
-/// The methods (`amr` of RFC 8176) of the last proof count, so one that adds to it names them all.
+/// A proof takes the place of the last one, so it names all the methods it was made by.
 async fn prove(session: Session<Profile>, Form(proof): Form<Proof>) -> Result<Response, Rejection> {
     let methods: &[&str] = match (proof.password.as_str(), proof.code.as_deref()) {
         ("swordfish", None) => &["pwd"],

@@ -42,7 +42,6 @@ pub(crate) fn describe(event: &Event) -> String {
     let whose = event.subject.as_deref().unwrap_or("nobody in particular");
     match &event.kind {
         EventKind::ReuseDetected => format!("WAKE UP: a stolen token of {whose} was used; it is void now"),
-        EventKind::StoreFailed { operation } => format!("the store failed to {operation}"),
         other => format!("{}: {whose}", other.name()),
     }
 }
