@@ -163,7 +163,8 @@ async fn an_event_stream_ends_with_its_session() {
         assert_eq!(first.into_data().expect("data"), "event: tick\ndata: tick\n\n");
     }
     assert_eq!(ann.post("/logout", "").await, StatusCode::OK);
-    let rest = stream.collect().await.expect("no error").to_bytes();
+    let rest = tokio::time::timeout(MINUTE, stream.collect()).await.expect("an end");
+    let rest = rest.expect("no error").to_bytes();
     assert!(rest.ends_with(b"event: signed-out\ndata: Sign in again.\n\n"), "{rest:?}");
     let next = others.frame().await.expect("a frame").expect("no error");
     assert_eq!(next.into_data().expect("data"), "event: tick\ndata: tick\n\n", "the other one goes on");
