@@ -1,6 +1,6 @@
 //! Each example does what it says, by a clock that stands still.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, reason = "in a test, that is how things fail")]
 
 mod browser;
 #[path = "../../examples/devices.rs"]
