@@ -1,0 +1,97 @@
+//! How do I close event streams and WebSockets when their session ends?
+//!
+//! A request is judged when it arrives; what stays open after that has to look for itself.
+//! `session.ended()` returns when the session was signed out, revoked, or ran out, on whatever
+//! instance that was.
+//!
+//! ```sh
+//! cargo run --example live
+//! ```
+
+use std::{convert::Infallible, error::Error, future::ready, pin::pin, time::Duration};
+
+use axum::{
+    Router,
+    extract::{
+        WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket},
+    },
+    response::{IntoResponse, Response, Sse, sse::Event},
+    routing::{get, post},
+};
+use futures_util::{StreamExt, stream};
+use tokio::time::{Interval, interval};
+use tower_sliding_sessions::{
+    BuildError, Keyring, Rejection, Session, Sessions, SessionsBuilder, SetCookies, Visitor,
+};
+
+const TRY: &str = "\
+curl -s -c jar -d ann 127.0.0.1:3000/login
+curl -N -b jar 127.0.0.1:3000/events &
+sleep 3; curl -b jar -d '' 127.0.0.1:3000/logout  # and the stream closes";
+
+/// A tick each second, until the session ends; then `signed-out`, so that the page knows.
+async fn events(session: Session) -> impl IntoResponse {
+    let ticks = stream::unfold(interval(Duration::from_secs(1)), async |mut each_second: Interval| {
+        each_second.tick().await;
+        Some((Event::default().event("tick").data("tick"), each_second))
+    });
+    let bye = Event::default().event("signed-out").data("Sign in again.");
+    let events = ticks.take_until(session.ended()).chain(stream::once(ready(bye)));
+    Sse::new(events.map(Ok::<_, Infallible>))
+}
+
+async fn socket(session: Session, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(move |socket| echo(socket, session))
+}
+
+/// Says what it is told, until the session ends; then closes with a code of the application's.
+async fn echo(mut socket: WebSocket, session: Session) {
+    let mut ended = pin!(session.ended());
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut ended => {
+                let bye = CloseFrame { code: 4401, reason: "signed out".into() };
+                let _gone_already = socket.send(Message::Close(Some(bye))).await;
+                return;
+            }
+            said = socket.recv() => match said {
+                Some(Ok(said @ Message::Text(_))) => if socket.send(said).await.is_err() { return },
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+        }
+    }
+}
+
+async fn login(visitor: Visitor, name: String) -> Result<SetCookies, Rejection> {
+    // Check a password here.
+    Ok(visitor.sign_in(name, ()).await?)
+}
+
+async fn logout(session: Session) -> Result<SetCookies, Rejection> {
+    Ok(session.sign_out().await?)
+}
+
+pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
+    let sessions = builder.build()?;
+    Ok(Router::new()
+        .route("/events", get(events))
+        .route("/socket", get(socket))
+        .route("/logout", post(logout))
+        .route_layer(sessions.layer())
+        .route("/login", post(login))
+        .with_state(sessions))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut secret = [0; 32]; // Keep a real one where all instances find it.
+    getrandom::fill(&mut secret)?;
+    let app = app(Sessions::builder(Keyring::hs256(secret)?))?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    println!("{TRY}");
+    axum::serve(listener, app).await?;
+    Ok(())
+}

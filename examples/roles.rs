@@ -1,0 +1,106 @@
+//! An admin changed somebody's roles, or locked them. When do their devices notice?
+//!
+//! At their next request, on every instance. `reload_claims` asks the user table whenever a session
+//! is renewed, and `mark_stale` has every device of a user renew at once. Nobody is signed out for
+//! it. Without `mark_stale` they notice when their access token runs out: in 5 min, by default.
+//!
+//! ```sh
+//! cargo run --example roles
+//! ```
+
+use std::{collections::HashMap, convert::Infallible, error::Error, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{FromRef, Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use tokio::sync::RwLock;
+use tower_sliding_sessions::{
+    BuildError, Keyring, Rejection, Reload, Require, Session, Sessions, SessionsBuilder, Visitor,
+};
+
+const TRY: &str = "\
+curl -s -c ann -d ann 127.0.0.1:3000/login; curl -s -c root -d root 127.0.0.1:3000/login
+curl -i -b ann -c ann 127.0.0.1:3000/reports  # forbidden
+curl -X PUT -b root --json '[\"analyst\"]' 127.0.0.1:3000/users/ann  # now ann may
+curl -X PUT -b root --json null 127.0.0.1:3000/users/ann  # now ann is out";
+
+/// What a session has of its user. It is as old as the access token; the table is the truth.
+pub(crate) type Roles = Vec<String>;
+
+/// Everybody's roles, and none for who is locked: a database, in a real application.
+pub(crate) type Users = Arc<RwLock<HashMap<String, Option<Roles>>>>;
+
+#[derive(Clone, FromRef)]
+struct App {
+    sessions: Sessions<Roles>,
+    users: Users,
+}
+
+async fn login(visitor: Visitor<Roles>, users: State<Users>, name: String) -> Result<Response, Rejection> {
+    // Check a password here.
+    match users.read().await.get(&name).cloned().flatten() {
+        Some(roles) => Ok(visitor.sign_in(name, roles).await?.into_response()),
+        None => Ok(StatusCode::FORBIDDEN.into_response()),
+    }
+}
+
+async fn reports(session: Session<Roles>) -> String {
+    format!("Secret figures, {}.\n", session.subject())
+}
+
+/// First the table, then the devices: they ask the table.
+async fn set_roles(
+    State(App { sessions, users }): State<App>,
+    Path(name): Path<String>,
+    Json(roles): Json<Option<Roles>>,
+) -> Result<StatusCode, Rejection> {
+    let is_locked = roles.is_none();
+    users.write().await.insert(name.clone(), roles);
+    sessions.mark_stale(&name).await?;
+    if is_locked {
+        sessions.revoke_all(&name).await?; // the hook would do; this closes open streams at once, too
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn only(role: &'static str) -> Require<Roles> {
+    Require::claims(move |roles: &Roles| roles.iter().any(|has| has == role))
+}
+
+pub(crate) fn app(builder: SessionsBuilder<Roles>, users: Users) -> Result<Router, BuildError> {
+    let table = users.clone();
+    let reload = move |name: Arc<str>, _| {
+        let table = table.clone();
+        async move {
+            // An error here would be a 503: nobody is signed out because a database is away.
+            Ok::<_, Infallible>(match table.read().await.get(&*name).cloned().flatten() {
+                Some(roles) => Reload::Replace(roles),
+                None => Reload::end("locked"),
+            })
+        }
+    };
+    let sessions = builder.reload_claims(reload).build()?;
+    Ok(Router::new()
+        .route("/reports", get(reports).route_layer(only("analyst")))
+        .route("/users/{name}", put(set_roles).route_layer(only("admin")))
+        .route_layer(sessions.layer())
+        .route("/login", post(login))
+        .with_state(App { sessions, users }))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut secret = [0; 32]; // Keep a real one where all instances find it.
+    getrandom::fill(&mut secret)?;
+    let users = [("ann", vec![]), ("root", vec!["admin".to_owned()])];
+    let users = users.map(|(name, roles)| (name.to_owned(), Some(roles)));
+    let app = app(Sessions::builder(Keyring::hs256(secret)?), Arc::new(RwLock::new(users.into())))?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    println!("{TRY}");
+    axum::serve(listener, app).await?;
+    Ok(())
+}
