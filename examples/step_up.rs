@@ -71,7 +71,8 @@ async fn account(session: Session<Profile>) -> String {
 pub(crate) fn app(builder: SessionsBuilder<Profile>) -> Result<Router, BuildError> {
     let sessions = builder
         .origin(|request| Some(request.headers.get(USER_AGENT)?.to_str().ok()?.to_owned()))
-        // Used from another browser than it was opened in: go on, but prove it before anything dangerous.
+        // Renewed in another browser than it was opened in: it goes on, but proofs made there do not
+        // count here. A copied access token is found out when it has expired, in 5 min at most.
         .compare_origin(|home, here| match here == Some(home) {
             true => OriginVerdict::Ignore,
             false => OriginVerdict::StepUp,
