@@ -58,9 +58,7 @@ async fn me(session: Session<Profile>) -> Json<Profile> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
-    getrandom::fill(&mut secret)?;
-    let sessions = Sessions::<Profile>::builder(Keyring::hs256(secret)?).build()?;
+    let sessions = Sessions::<Profile>::builder(Keyring::random()?).build()?;
 
     let users = Arc::new(Users);
     let oauth = OAuth::new(&sessions).grant("password", move |request| {

@@ -96,9 +96,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
-    getrandom::fill(&mut secret)?;
-    let app = app(Sessions::builder(Keyring::hs256(secret)?))?;
+    let app = app(Sessions::builder(Keyring::random()?))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("{TRY}");
     axum::serve(listener, app).await?;

@@ -53,9 +53,7 @@ async fn route(sessions: &Sessions, request: &Request<Incoming>) -> Result<Answe
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret)?;
-    let sessions = Sessions::builder(Keyring::hs256(secret)?).build()?;
+    let sessions = Sessions::builder(Keyring::random()?).build()?;
     let service = ServiceBuilder::new()
         .layer(sessions.layer().optional())
         .service(service_fn(move |request| handle(sessions.clone(), request)));

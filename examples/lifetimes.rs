@@ -62,9 +62,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
-    getrandom::fill(&mut secret)?;
-    let keys = Keyring::hs256(secret)?;
+    let keys = Keyring::random()?;
     if let Err(error) = Sessions::<()>::builder(keys.clone()).idle_timeout(5 * MINUTE).build() {
         println!("5 min unused is refused: {error}");
     }

@@ -39,9 +39,7 @@ async fn logout(session: Session<Profile>) -> Result<SetCookies, Rejection> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
-    getrandom::fill(&mut secret)?;
-    let sessions = Sessions::<Profile>::builder(Keyring::hs256(secret)?)
+    let sessions = Sessions::<Profile>::builder(Keyring::random()?)
         .access_ttl(Duration::from_secs(5 * 60))
         .idle_timeout(Duration::from_secs(2 * 60 * 60))
         .build()?; // keeps sessions in memory

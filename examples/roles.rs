@@ -94,11 +94,9 @@ pub(crate) fn app(builder: SessionsBuilder<Roles>, users: Users) -> Result<Route
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
-    getrandom::fill(&mut secret)?;
     let users = [("ann", vec![]), ("root", vec!["admin".to_owned()])];
     let users = users.map(|(name, roles)| (name.to_owned(), Some(roles)));
-    let app = app(Sessions::builder(Keyring::hs256(secret)?), Arc::new(RwLock::new(users.into())))?;
+    let app = app(Sessions::builder(Keyring::random()?), Arc::new(RwLock::new(users.into())))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("{TRY}");
     axum::serve(listener, app).await?;

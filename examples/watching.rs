@@ -92,10 +92,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         rotation_interval: secs(10),
         ..Timing::default()
     };
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
-    getrandom::fill(&mut secret)?;
     let (alerts, mut inbox) = mpsc::channel(1000);
-    let app = app(Sessions::builder(Keyring::hs256(secret)?).timing(timing), alerts)?;
+    let app = app(Sessions::builder(Keyring::random()?).timing(timing), alerts)?;
     tokio::spawn(async move {
         while let Some(event) = inbox.recv().await {
             println!("{}", describe(&event));

@@ -8,11 +8,13 @@ use http::request::Parts;
 
 use crate::{
     claims::Claims,
+    engine::{ChangeError, SignInError},
     middleware::{Rejection, RejectionKind},
     protocol::Refusal,
     request::RequestHead,
     session::{Session, SetCookies, Slot, Visitor},
     sessions::Sessions,
+    store::StoreError,
 };
 
 /// The session of a request that came through the layer. Without one: 401. Without a layer: a 500
@@ -66,6 +68,19 @@ impl IntoResponse for SetCookies {
         (self, ()).into_response()
     }
 }
+
+/// Errors as responses, so that a handler can return them as they are.
+macro_rules! into_response {
+    ($($error:ty),*) => {
+        $(impl IntoResponse for $error {
+            fn into_response(self) -> Response {
+                Rejection::from(self).into_response()
+            }
+        })*
+    };
+}
+
+into_response!(ChangeError, SignInError, StoreError);
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {

@@ -16,7 +16,7 @@ pub struct EntropyError;
 #[error("not an identifier of this kind")]
 pub struct ParseIdError;
 
-fn random<const N: usize>() -> Result<[u8; N], EntropyError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], EntropyError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| EntropyError)?;
     Ok(bytes)

@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{request::RequestHead, store::SessionRecord};
 
-/// What to do about a session that is renewed from elsewhere than it was opened.
+/// What to do about a session that is renewed from elsewhere than it was opened. It is judged at
+/// renewals, so an access token that was copied along is good for as long as it lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OriginVerdict {
     /// Nothing.

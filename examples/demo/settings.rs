@@ -49,7 +49,11 @@ impl Settings {
                 text.parse().map_err(|_| format!("{text:?} is not an address such as 127.0.0.1:3000"))
             })?
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 3000))),
-            keys: read("DEMO_KEY", keys)?.map_or_else(random_key, Ok)?,
+            keys: match read("DEMO_KEY", keys)? {
+                Some(keys) => keys,
+                None => Keyring::random()
+                    .map_err(|error| SettingError { name: "DEMO_KEY", problem: error.to_string() })?,
+            },
             access_ttl: read("DEMO_ACCESS_TTL", seconds)?,
             idle: read("DEMO_IDLE", seconds)?,
             absolute: read("DEMO_ABSOLUTE", seconds)?,
@@ -123,11 +127,4 @@ fn keys(text: &str) -> Result<Keyring, String> {
         });
     }
     ring.ok_or_else(|| "no key".to_owned())
-}
-
-fn random_key() -> Result<Keyring, SettingError> {
-    let failed = |problem: String| SettingError { name: "DEMO_KEY", problem };
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| failed(error.to_string()))?;
-    Keyring::hs256(secret).map_err(|error| failed(error.to_string()))
 }

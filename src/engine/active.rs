@@ -42,6 +42,8 @@ pub(crate) struct Active<C> {
     pub(crate) auth_time: Timestamp,
     pub(crate) proof_at: Option<Timestamp>,
     pub(crate) methods: Vec<String>,
+    /// Those of the later proof, if there is one.
+    pub(crate) proof_methods: Vec<String>,
     pub(crate) claims: Arc<C>,
     /// This token was seen, so its generation is confirmed.
     seen: AtomicBool,
@@ -60,6 +62,7 @@ impl<C> Active<C> {
             auth_time: token.auth_time,
             proof_at: token.proof_at,
             methods: token.methods,
+            proof_methods: token.proof_methods,
             claims: Arc::new(token.claims),
             seen: AtomicBool::new(false),
         }
@@ -83,6 +86,7 @@ impl<C> Active<C> {
             auth_time: as_in_token(record.family.created_at),
             proof_at: record.proof_time().map(as_in_token),
             methods: record.all_methods().map(str::to_owned).collect(),
+            proof_methods: record.proof_methods().to_vec(),
             claims: Arc::new(claims),
             seen: AtomicBool::new(true),
         }
@@ -93,6 +97,7 @@ impl<C> Active<C> {
         Self {
             key: self.key.clone(),
             methods: self.methods.clone(),
+            proof_methods: Vec::new(),
             claims: self.claims.clone(),
             proof_at: Some(VOID),
             seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),

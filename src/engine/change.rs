@@ -41,7 +41,7 @@ impl<C: Claims> Engine<C> {
         let (key, now) = (&active.key, self.now());
         let json = serde_json::to_string(claims).map_err(|_| MintError::Claims)?;
         // What does not fit must not get as far as the store: no token could be minted from then on.
-        self.measure(key, &json, &active.methods, now)?;
+        self.measure(key, &json, &active.methods, &active.proof_methods, now)?;
         let snapshot = self.ask("put_claims", self.store.put_claims(key, &json, now)).await?;
         let record = changed(snapshot, active.run)?;
         // Here at once; elsewhere, the feed brings it. No response on its way restores the old ones.
@@ -61,7 +61,7 @@ impl<C: Claims> Engine<C> {
     ) -> Result<Vec<CookieLine>, ChangeError> {
         let (key, now) = (&active.key, self.now());
         let claims = serde_json::to_string(&*active.claims).map_err(|_| MintError::Claims)?;
-        self.measure(key, &claims, &[&*active.methods, &*methods].concat(), now)?;
+        self.measure(key, &claims, &[&*active.methods, &*methods].concat(), &methods, now)?;
         let proof = Proof { at: now, methods, origin };
         let snapshot = self.ask("record_proof", self.store.record_proof(key, &proof)).await?;
         let mut record = changed(snapshot, active.run)?;

@@ -114,7 +114,7 @@ impl<C: Claims> Engine<C> {
             persistent: sign_in.persistent,
         };
         // Before anything is written: what does not fit must not cost a session.
-        self.measure(&key, &record.claims, &record.methods, now)?;
+        self.measure(&key, &record.claims, &record.methods, &[], now)?;
         self.readable_line(claims, &record, now)?;
         if let Some(replaced) = replaces {
             self.sign_out(&replaced).await?;
@@ -147,6 +147,7 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         claims: &str,
         methods: &[String],
+        proof_methods: &[String],
         now: Timestamp,
     ) -> Result<(), MintError> {
         let token = self.tokens().mint_access(&AccessToken {
@@ -159,6 +160,7 @@ impl<C: Claims> Engine<C> {
             auth_time: now,
             proof_at: Some(now),
             methods,
+            proof_methods,
             claims: serde_json::from_str(claims).map_err(|_| MintError::Claims)?,
         })?;
         self.cookies.set(&self.cookies.access, &token, None).map(drop).ok_or(MintError::TooLong(token.len()))
@@ -200,6 +202,7 @@ impl<C: Claims> Engine<C> {
             auth_time: record.family.created_at,
             proof_at,
             methods: &methods,
+            proof_methods: if proof_at == record.proof_time() { record.proof_methods() } else { &[] },
             claims,
         })
     }

@@ -21,10 +21,14 @@ pub(super) fn count(kind: &EventKind, realm: &str) {
 pub(super) fn trace(kind: &EventKind, realm: &str, session: Option<&SessionId>) {
     macro_rules! at {
         ($level:ident) => {
-            if tracing::enabled!(tracing::Level::$level) {
+            if tracing::enabled!(target: "tower_sliding_sessions", tracing::Level::$level) {
                 let session = session.map(|session| tracing::field::display(session.tag()));
                 let (event, outcome) = (kind.name(), kind.outcome());
-                tracing::event!(tracing::Level::$level, event, outcome, detail = ?kind, realm, session);
+                // The target is for operators to filter by, so it is not the path of this file.
+                tracing::event!(
+                    target: "tower_sliding_sessions", tracing::Level::$level,
+                    event, outcome, detail = ?kind, realm, session, "{event}"
+                );
             }
         };
     }

@@ -87,53 +87,69 @@ impl Rejection {
         }
     }
 
-    /// The problem details (RFC 9457). Their `type` is the address of this page's documentation.
+    /// The problem details (RFC 9457). Their `type` is the address of the kind's documentation, and
+    /// `code` its name, for a front end to go by.
     const fn problem(&self) -> &'static str {
         macro_rules! problem {
-            ($variant:literal, $status:literal, $title:literal) => {
+            ($variant:literal, $code:literal, $status:literal, $title:literal) => {
                 concat!(
                     r#"{"type":"https://docs.rs/tower-sliding-sessions/latest/tower_sliding_sessions/enum.RejectionKind.html#variant."#,
-                    $variant, r#"","title":""#, $title, r#"","status":"#, $status, "}"
+                    $variant, r#"","code":""#, $code, r#"","title":""#, $title, r#"","status":"#, $status, "}"
                 )
             };
         }
         match self.kind {
-            RejectionKind::Unauthenticated(_) => problem!("Unauthenticated", 401, "Sign in first"),
+            RejectionKind::Unauthenticated(_) => {
+                problem!("Unauthenticated", "unauthenticated", 401, "Sign in first")
+            }
             RejectionKind::InvalidBearer(_) => {
-                problem!("InvalidBearer", 401, "The bearer token is not good, or no longer")
+                problem!("InvalidBearer", "invalid_bearer", 401, "The bearer token is not good, or no longer")
             }
             RejectionKind::MalformedBearer => {
-                problem!("MalformedBearer", 400, "The Authorization header is malformed")
+                problem!("MalformedBearer", "malformed_bearer", 400, "The Authorization header is malformed")
             }
             RejectionKind::CrossSite => {
-                problem!("CrossSite", 403, "Requests from other sites are not accepted here")
+                problem!("CrossSite", "cross_site", 403, "Requests from other sites are not accepted here")
             }
             RejectionKind::NotLoopback => {
-                problem!("NotLoopback", 403, "Sessions over plain HTTP are for localhost only")
+                problem!(
+                    "NotLoopback",
+                    "not_loopback",
+                    403,
+                    "Sessions over plain HTTP are for localhost only"
+                )
             }
-            RejectionKind::Forbidden => problem!("Forbidden", 403, "Not allowed"),
-            RejectionKind::ProofRequired => problem!("ProofRequired", 403, "Prove again who you are"),
+            RejectionKind::Forbidden => problem!("Forbidden", "forbidden", 403, "Not allowed"),
+            RejectionKind::ProofRequired => {
+                problem!("ProofRequired", "proof_required", 403, "Prove again who you are")
+            }
             RejectionKind::MethodRequired => {
-                problem!("MethodRequired", 403, "Prove who you are by another method")
+                problem!("MethodRequired", "method_required", 403, "Prove who you are by another method")
             }
             RejectionKind::TooManySessions => {
-                problem!("TooManySessions", 403, "Too many sessions: sign out elsewhere first")
+                problem!(
+                    "TooManySessions",
+                    "too_many_sessions",
+                    403,
+                    "Too many sessions: sign out elsewhere first"
+                )
             }
             RejectionKind::Unavailable => {
-                problem!("Unavailable", 503, "Sessions cannot be renewed for the moment")
+                problem!("Unavailable", "unavailable", 503, "Sessions cannot be renewed for the moment")
             }
-            RejectionKind::NotNow => problem!("NotNow", 503, "Not for a prefetch"),
+            RejectionKind::NotNow => problem!("NotNow", "not_now", 503, "Not for a prefetch"),
             RejectionKind::ClaimsTooLarge => {
-                problem!("ClaimsTooLarge", 500, "The session does not fit into a cookie")
+                problem!("ClaimsTooLarge", "claims_too_large", 500, "The session does not fit into a cookie")
             }
             RejectionKind::MissingLayer => {
                 problem!(
                     "MissingLayer",
+                    "missing_layer",
                     500,
                     "This route is not within a session layer: add .route_layer(sessions.layer())"
                 )
             }
-            RejectionKind::Internal => problem!("Internal", 500, "Internal error"),
+            RejectionKind::Internal => problem!("Internal", "internal", 500, "Internal error"),
         }
     }
 }

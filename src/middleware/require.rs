@@ -56,6 +56,19 @@ impl<C: Claims> Require<C> {
         Self { rule: Arc::new(rule), reject: ProblemJson }
     }
 
+    /// Sessions whose subject last proved who they are by `method`, and at most `age` ago: an `otp`
+    /// of the last five minutes. Others get 403, of the kind of [`method`](Self::method) or of
+    /// [`proof_within`](Self::proof_within), by what is wanting.
+    pub fn method_within(method: impl Into<String>, age: Duration) -> Self {
+        let method = method.into();
+        let rule = move |session: &Session<C>| match session.last_methods().contains(&method) {
+            false => Err(RejectionKind::MethodRequired),
+            true if session.proved_within(age) => Ok(()),
+            true => Err(RejectionKind::ProofRequired),
+        };
+        Self { rule: Arc::new(rule), reject: ProblemJson }
+    }
+
     /// Sessions whose subject proved who they are at most `age` ago; signing in counts. Others get
     /// 403 of a kind of its own, on which a front end can ask for the password again.
     #[must_use]

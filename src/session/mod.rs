@@ -111,6 +111,18 @@ impl<C: Claims> Session<C> {
         &self.active.methods
     }
 
+    /// How the subject [last](Self::proved_at) proved who they are: the methods of the last
+    /// [proof](Self::prove), or of the sign-in if there was none. None if the proof does not count
+    /// here.
+    #[must_use]
+    pub fn last_methods(&self) -> &[String] {
+        match (self.proved_at(), self.active.proof_at) {
+            (None, _) => &[],
+            (Some(_), None) => &self.active.methods,
+            (Some(_), Some(_)) => &self.active.proof_methods,
+        }
+    }
+
     /// How long the access token is good for yet. The session goes on after that.
     #[must_use]
     pub fn expires_in(&self) -> Duration {

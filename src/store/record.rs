@@ -61,6 +61,11 @@ impl SessionRecord {
         self.proof.as_ref().map(|proof| proof.at)
     }
 
+    /// The methods of the later proof.
+    pub(crate) fn proof_methods(&self) -> &[String] {
+        self.proof.as_ref().map_or(&[], |proof| &proof.methods)
+    }
+
     /// The methods of the sign-in and of the later proof, each once.
     pub(crate) fn all_methods(&self) -> impl Iterator<Item = &str> {
         let later = self.proof.iter().flat_map(|proof| &proof.methods);

@@ -27,6 +27,8 @@ pub(crate) struct AccessToken<'a> {
     pub(crate) auth_time: Timestamp,
     pub(crate) proof_at: Option<Timestamp>,
     pub(crate) methods: &'a [String],
+    /// Those of the later proof.
+    pub(crate) proof_methods: &'a [String],
     /// The application's claims as JSON.
     pub(crate) claims: &'a RawValue,
 }
@@ -44,6 +46,7 @@ pub(crate) struct AccessClaims<C> {
     pub(crate) auth_time: Timestamp,
     pub(crate) proof_at: Option<Timestamp>,
     pub(crate) methods: Vec<String>,
+    pub(crate) proof_methods: Vec<String>,
     pub(crate) claims: C,
 }
 
@@ -71,6 +74,9 @@ struct Wire<'a> {
     proof_at: Option<u64>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     amr: Cow<'a, [String]>,
+    /// The methods of the later proof.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    proof_amr: Cow<'a, [String]>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     ext: Option<&'a RawValue>,
 }
@@ -103,6 +109,7 @@ impl Tokens {
             auth_time: token.auth_time.as_secs(),
             proof_at: token.proof_at.map(Timestamp::as_secs),
             amr: Cow::Borrowed(token.methods),
+            proof_amr: Cow::Borrowed(token.proof_methods),
             ext: Some(token.claims).filter(|claims| claims.get() != "null"),
         };
         jws::mint(&self.ring, Kind::Access, &wire)
@@ -143,6 +150,7 @@ impl Tokens {
             auth_time: Timestamp::from_secs(wire.auth_time),
             proof_at: wire.proof_at.map(Timestamp::from_secs),
             methods: wire.amr.into_owned(),
+            proof_methods: wire.proof_amr.into_owned(),
             claims: serde_json::from_str(ext).map_err(|_| InvalidToken::Claims)?,
         })
     }

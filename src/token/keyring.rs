@@ -2,11 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
+use zeroize::Zeroizing;
+
 use super::{
     MintError,
     jws::{self, Kind},
     secret::{self, MacKey},
 };
+use crate::id::{self, EntropyError};
 
 /// Why a key is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +33,9 @@ pub enum KeyError {
     /// Two different keys have this name.
     #[error("two keys have the name {0:?}")]
     DuplicateName(String),
+    /// The operating system gave no random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
 }
 
 /// The keys of a service: the first signs, all verify.
@@ -52,6 +58,15 @@ pub enum KeyError {
 pub struct Keyring(Arc<[Key]>);
 
 impl Keyring {
+    /// A key that is drawn now and ends with the process, and all sessions with it: for trying things
+    /// out, and for a single instance with the embedded store, whose sessions end with it anyway.
+    ///
+    /// # Errors
+    /// [`KeyError::Entropy`] if the operating system has no random bytes to give.
+    pub fn random() -> Result<Self, KeyError> {
+        Self::hs256(Zeroizing::new(id::random::<32>()?).as_slice())
+    }
+
     /// HMAC-SHA256 with a secret of at least 32 random bytes.
     ///
     /// # Errors

@@ -134,6 +134,23 @@ async fn a_second_factor_is_asked_for_and_counts_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_method_within_a_time_is_that_of_the_last_proof_and_no_older_one() {
+    let world = World::new();
+    let mut browser = world.signed_in("ann&by=pwd,otp").await;
+    let fresh = async |browser: &mut Browser| browser.visit(&world.one, "/fresh-otp").await.rejection();
+    assert_eq!(fresh(&mut browser).await, None, "signing in counts");
+    world.pass(61);
+    assert_eq!(fresh(&mut browser).await, Some(RejectionKind::ProofRequired));
+    assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
+    assert_eq!(fresh(&mut browser).await, Some(RejectionKind::MethodRequired), "an old otp, a new pwd");
+    assert!(browser.submit(&world.one, "/sudo?by=otp").await.ok());
+    world.pass(60);
+    assert_eq!(fresh(&mut browser).await, None);
+    world.pass(1);
+    assert_eq!(fresh(&mut browser).await, Some(RejectionKind::ProofRequired));
+}
+
+#[tokio::test]
 async fn the_last_proof_takes_the_place_of_the_one_before() {
     let world = World::new();
     let mut browser = world.signed_in("ann&by=pwd").await;

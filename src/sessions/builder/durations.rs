@@ -6,7 +6,8 @@ use super::SessionsBuilder;
 use crate::{claims::Claims, protocol::Timing};
 
 impl<C: Claims> SessionsBuilder<C> {
-    /// All durations at once. Default: [`Timing::default`].
+    /// All durations at once, in the place of whatever was said of them before. Default:
+    /// [`Timing::default`].
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
@@ -35,6 +36,28 @@ impl<C: Claims> SessionsBuilder<C> {
     /// zero turns early renewal off. Longer rides out longer outages of the store.
     pub fn renew_before(mut self, before: Duration) -> Self {
         self.timing.renew_before = Some(before);
+        self
+    }
+
+    /// The grace `G`: how long a refresh token stays good after its successor was seen in use. Default
+    /// 45 s. At least as long as a request or a response may be on its way, plus how far the
+    /// instances' clocks are apart.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.timing.grace = grace;
+        self
+    }
+
+    /// The write window `W`: how long after its arrival a request may still write cookies. Default
+    /// 60 s.
+    pub fn write_window(mut self, window: Duration) -> Self {
+        self.timing.write_window = window;
+        self
+    }
+
+    /// The rotation interval `M`: the least time from when a refresh token is seen in use to its
+    /// rotation. Default 4 min. Must be longer than `write_window + 2 * grace`.
+    pub fn rotation_interval(mut self, interval: Duration) -> Self {
+        self.timing.rotation_interval = interval;
         self
     }
 }

@@ -45,7 +45,7 @@ pub enum BuildError {
 
 /// Builds [`Sessions`]. Made by [`Sessions::builder`].
 #[must_use = "call `build`"]
-pub struct SessionsBuilder<C> {
+pub struct SessionsBuilder<C = ()> {
     keys: Keyring,
     timing: Timing,
     realm: String,
