@@ -165,6 +165,22 @@ async fn a_store_that_is_away_ends_nothing_and_what_ran_out_meanwhile_is_told_of
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_elsewhere_that_a_broken_feed_did_not_tell_of_is_heard_of_when_it_is_back() {
+    let world = World::new();
+    let two = world.instance();
+    let browser = world.signed_in("ann").await;
+    let waiting = wait(&world.one, &browser).await;
+    world.store.cut_the_feed();
+    elapse(&world, 3).await;
+    two.sessions.revoke_all("ann").await.unwrap();
+    elapse(&world, 30).await;
+    assert!(!waiting.is_finished(), "it was not told");
+    world.store.recover();
+    elapse(&world, 30).await;
+    assert!(waiting.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_tells_of_a_session_that_only_a_page_kept_polling() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;

@@ -25,6 +25,7 @@ mod cap;
 mod devices;
 mod ended;
 mod events;
+mod late_news;
 mod leaks;
 mod lifetimes;
 mod origin;

@@ -1,11 +1,12 @@
 //! Requests that do not count as use are no way around anything.
 
 use axum::http::StatusCode;
-use tower_sliding_sessions::{EventKind, RejectionKind, protocol::Refusal};
+use tower_sliding_sessions::{EventKind, OriginVerdict, RejectionKind, protocol::Refusal};
 
 use crate::{
     directory::{Directory, Says},
     near::{generation, goes_on, is_in, is_nobodys, role},
+    origin::{placed, signed_in_at},
     passive::poll,
     support::{ACCESS, GRACE, REFRESH, TTL, Trouble, World, idle},
 };
@@ -108,5 +109,23 @@ async fn new_claims_from_one_are_there_for_everybody() {
     for instance in [&world.one, &two] {
         assert_eq!(role(&poll(&mut browser, instance).await), "boss");
         assert_eq!(role(&browser.visit(instance, "/me").await), "boss");
+    }
+}
+
+#[tokio::test]
+async fn they_are_judged_by_where_they_come_from_too() {
+    for (verdict, path, status) in [
+        (OriginVerdict::Refuse, "/poll", StatusCode::UNAUTHORIZED),
+        (OriginVerdict::StepUp, "/danger", StatusCode::FORBIDDEN),
+    ] {
+        let world = World::tuned(placed(verdict));
+        let mut browser = signed_in_at(&world, Some("home")).await;
+        browser.lose(ACCESS);
+        let request = |place| browser.get(path).and("x-poll", "1").and("x-place", place);
+        let answer = world.one.answer(request("cafe")).await;
+        assert_eq!(answer.status(), status);
+        assert!(answer.touches_no_cookie());
+        assert!(world.one.answer(request("home")).await.status().is_success());
+        assert_eq!(world.count(&EventKind::OriginChanged(verdict)), 1);
     }
 }

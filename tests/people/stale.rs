@@ -46,6 +46,17 @@ async fn new_roles_are_in_force_on_all_devices_of_a_user_and_nobody_signs_in_aga
 }
 
 #[tokio::test]
+async fn here_it_counts_at_once_and_nobody_waits_for_the_feed() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let mut browser = world.signed_in("ann&role=clerk").await;
+    idle().await;
+    directory.role("ann", "boss");
+    world.one.sessions.mark_stale("ann").await.unwrap();
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss");
+}
+
+#[tokio::test]
 async fn it_counts_for_a_user_who_is_asleep() {
     let directory = Directory::default();
     let world = directory.world();
