@@ -22,7 +22,7 @@ const SEEN: usize = 16 * 1024;
 
 /// The time of a proof that does not count: the application asked for another, from where the token
 /// was minted for.
-const VOID: Timestamp = Timestamp::EPOCH;
+pub(super) const VOID: Timestamp = Timestamp::EPOCH;
 
 /// A time as a token tells it: in whole seconds. A request that was renewed sees what the next one
 /// will see.
@@ -96,7 +96,7 @@ impl<C> Active<C> {
     pub(super) fn without_proof(&self) -> Self {
         Self {
             key: self.key.clone(),
-            methods: self.methods.clone(),
+            methods: Vec::new(),
             proof_methods: Vec::new(),
             claims: self.claims.clone(),
             proof_at: Some(VOID),

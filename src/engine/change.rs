@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Active, CookieLine, Engine};
+use super::{Active, CookieLine, Engine, issue::Basis};
 use crate::{
     claims::Claims,
     event::EventKind,
@@ -47,7 +47,9 @@ impl<C: Claims> Engine<C> {
         // Here at once; elsewhere, the feed brings it. No response on its way restores the old ones.
         self.revocations.session_stale(key, now, now);
         self.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
-        let access = self.access_line(&record, key, active.run, presented, active.proof_of(&record), now)?;
+        let proof_at = active.proof_of(&record);
+        let basis = Basis { generation: presented, proof_at, ..Basis::begun(&record, key, active.run, now) };
+        let access = self.access_line(&basis, now)?;
         Ok([access].into_iter().chain(self.readable_line(claims, &record, now)?).collect())
     }
 
@@ -65,16 +67,16 @@ impl<C: Claims> Engine<C> {
         let proof = Proof { at: now, methods, origin };
         let snapshot = self.ask("record_proof", self.store.record_proof(key, &proof)).await?;
         let mut record = changed(snapshot, active.run)?;
-        if self.reloader.is_some() {
-            // The record has its own claims, which the application may have replaced since.
-            record.claims = claims.into();
-        }
+        // Those of this request, which were measured. The record may have others, and not those that
+        // the application put in their place; a token of this second is renewed at its next use.
+        record.claims = claims.into();
         // Or a response on its way would take the proof back.
         let scope = StaleScope::Session(key.clone());
         self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
         self.revocations.session_stale(key, now, now);
         self.events.of(EventKind::Proved, &key.id, &key.subject.name);
-        let access = self.access_line(&record, key, active.run, presented, record.proof_time(), now)?;
+        let basis = Basis { generation: presented, ..Basis::begun(&record, key, active.run, now) };
+        let access = self.access_line(&basis, now)?;
         Ok([access].into_iter().chain(self.readable_line(&active.claims, &record, now)?).collect())
     }
 

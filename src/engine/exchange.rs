@@ -3,13 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Active, Asking, Engine, RenewError, Renewal, SignIn, SignInError, issue::Begun};
+use super::{
+    Asking, Engine, RenewError, Renewal, SignIn, SignInError,
+    issue::{Basis, Begun},
+};
 use crate::{
     claims::Claims,
     event::EventKind,
-    id::{RunId, SessionId},
+    id::SessionId,
     protocol::{Exchange, Refusal, Standing, exchange},
-    store::{SessionKey, SessionRecord, StoreError},
+    store::{SessionKey, StoreError},
     time::Timestamp,
     token::{LONGEST_TOKEN, MintError, RefreshClaims},
 };
@@ -53,7 +56,7 @@ impl<C: Claims> Engine<C> {
         sign_in: SignIn,
     ) -> Result<Issued, SignInError> {
         let Begun { key, record, run, now } = self.begin(subject, claims, sign_in, None).await?;
-        Ok(self.issue(&key, &record, run, None, true, now)?)
+        Ok(self.issue(&Basis::begun(&record, &key, run, now), true, now)?)
     }
 
     /// Renews what `token` names, for a request that arrived at `arrived`.
@@ -79,8 +82,19 @@ impl<C: Claims> Engine<C> {
         }
         // The body is the token itself, so a late one is no excuse.
         let asking = Asking { with_body: false, passive: false, origin };
-        let renewal = self.renew(refresh, &asking).await?;
-        self.outlast_marks(&renewal).await?;
+        let mut renewal = self.renew(refresh.clone(), &asking).await?;
+        // A token of the second in which its session was marked stale counts as stale (see
+        // `Revocations::standing`). A client that is refused a token it has just got may give up, so
+        // it waits for the next second.
+        if self.is_stale_from_birth(&renewal) {
+            let next = Timestamp::from_secs(now.as_secs().saturating_add(1));
+            tokio::time::sleep(next.since(now)).await;
+            renewal = self.renew(refresh, &asking).await?;
+            // By a clock that is ahead of this one, it may take longer.
+            if self.is_stale_from_birth(&renewal) {
+                return Err(ExchangeError::Unavailable);
+            }
+        }
         let now = self.now();
         let departure = self.departure(&renewal, arrived, |_| false);
         let (active, record) = (&renewal.active, &renewal.record);
@@ -89,46 +103,23 @@ impl<C: Claims> Engine<C> {
             Exchange::AccessOnly => false,
             Exchange::Both => true,
         };
-        self.issue(&active.key, record, active.run, active.proof_at, both, now).map_err(|_| {
+        self.issue(&renewal.basis(), both, now).map_err(|_| {
             self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
             ExchangeError::TooLarge
         })
     }
 
-    /// A token of the second in which its session was marked stale counts as stale (see
-    /// `Revocations::standing`). A client that is refused a token it has just got may give up, so it
-    /// waits for the next second.
-    async fn outlast_marks(&self, renewal: &Renewal<C>) -> Result<(), ExchangeError> {
-        let Active { key, run, .. } = &*renewal.active;
-        let stale_from_birth = |now: Timestamp| {
-            let issued = Timestamp::from_secs(now.as_secs());
-            let marked = self.revocations.standing(*run, &key.id, &key.subject.name, issued);
-            let recorded =
-                renewal.record.stale_since.is_some_and(|since| issued.as_secs() <= since.as_secs());
-            marked == Standing::Stale || recorded
-        };
-        let now = self.now();
-        if stale_from_birth(now) {
-            let next = Timestamp::from_secs(now.as_secs().saturating_add(1));
-            tokio::time::sleep(next.since(now)).await;
-            // By a clock that is ahead of this one, it may take longer.
-            if stale_from_birth(self.now()) {
-                return Err(ExchangeError::Unavailable);
-            }
-        }
-        Ok(())
+    fn is_stale_from_birth(&self, renewal: &Renewal<C>) -> bool {
+        let (active, issued) = (&renewal.active, renewal.read_at.as_secs());
+        let SessionKey { subject, id } = &active.key;
+        let known = self.revocations.standing(active.run, id, &subject.name, Timestamp::from_secs(issued));
+        let recorded = renewal.record.stale_since.is_some_and(|since| issued <= since.as_secs());
+        known == Standing::Stale || recorded
     }
 
-    fn issue(
-        &self,
-        key: &SessionKey,
-        record: &SessionRecord,
-        run: RunId,
-        proof_at: Option<Timestamp>,
-        with_refresh: bool,
-        now: Timestamp,
-    ) -> Result<Issued, MintError> {
-        let access = self.access_token(record, key, run, record.family.generation, proof_at, now)?;
+    fn issue(&self, basis: &Basis<'_>, with_refresh: bool, now: Timestamp) -> Result<Issued, MintError> {
+        let Basis { record, key, run, .. } = *basis;
+        let access = self.access_token(basis, now)?;
         if access.len() > LONGEST_TOKEN {
             return Err(MintError::TooLong(access.len()));
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderValue;
 use serde_json::value::RawValue;
 
-use super::Engine;
+use super::{Engine, active::VOID};
 use crate::{
     claims::Claims,
     event::EventKind,
@@ -32,6 +32,31 @@ pub(crate) struct SignIn {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) absolute_timeout: Option<Duration>,
     pub(crate) origin: Option<Arc<str>>,
+}
+
+/// What an access token is minted from.
+#[derive(Clone, Copy)]
+pub(crate) struct Basis<'a> {
+    pub(super) record: &'a SessionRecord,
+    pub(super) key: &'a SessionKey,
+    pub(super) run: RunId,
+    pub(super) generation: u64,
+    pub(super) proof_at: Option<Timestamp>,
+    /// When the record was read. That is `iat`, however late the token leaves: or it would pass for
+    /// newer than a change of claims that this instance has not heard of yet.
+    pub(super) read_at: Timestamp,
+}
+
+impl<'a> Basis<'a> {
+    pub(super) fn begun(
+        record: &'a SessionRecord,
+        key: &'a SessionKey,
+        run: RunId,
+        read_at: Timestamp,
+    ) -> Self {
+        let generation = record.family.generation;
+        Self { record, key, run, generation, proof_at: record.proof_time(), read_at }
+    }
 }
 
 /// A session that has just begun.
@@ -85,7 +110,7 @@ impl<C: Claims> Engine<C> {
         replaces: Option<SessionKey>,
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
         let Begun { key, record, run, now } = self.begin(subject, claims, sign_in, replaces).await?;
-        let access = self.access_line(&record, &key, run, record.family.generation, None, now)?;
+        let access = self.access_line(&Basis::begun(&record, &key, run, now), now)?;
         let refresh = self.refresh_line(&record, &key, run, now)?;
         let readable = self.readable_line(claims, &record, now)?;
         Ok((key.id, [access, refresh].into_iter().chain(readable).collect()))
@@ -156,6 +181,7 @@ impl<C: Claims> Engine<C> {
             generation: u64::MAX,
             run: RunId::SAMPLE,
             issued: now,
+            now,
             limit: now + self.policy.timing().absolute_timeout,
             auth_time: now,
             proof_at: Some(now),
@@ -166,43 +192,31 @@ impl<C: Claims> Engine<C> {
         self.cookies.set(&self.cookies.access, &token, None).map(drop).ok_or(MintError::TooLong(token.len()))
     }
 
-    /// The access cookie for `generation` of a session, its lifetime counted from `now`.
-    pub(crate) fn access_line(
-        &self,
-        record: &SessionRecord,
-        key: &SessionKey,
-        run: RunId,
-        generation: u64,
-        proof_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<CookieLine, MintError> {
-        let token = self.access_token(record, key, run, generation, proof_at, now)?;
-        self.line(&self.cookies.access, &token, record, now)
+    /// The access cookie of a session, its lifetime counted from `now`.
+    pub(crate) fn access_line(&self, basis: &Basis<'_>, now: Timestamp) -> Result<CookieLine, MintError> {
+        self.line(&self.cookies.access, &self.access_token(basis, now)?, basis.record, now)
     }
 
-    /// The access token for `generation` of a session, its lifetime counted from `now`.
-    pub(super) fn access_token(
-        &self,
-        record: &SessionRecord,
-        key: &SessionKey,
-        run: RunId,
-        generation: u64,
-        proof_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<String, MintError> {
+    /// The access token of a session, its lifetime counted from `now`.
+    pub(super) fn access_token(&self, basis: &Basis<'_>, now: Timestamp) -> Result<String, MintError> {
+        let Basis { record, key, run, generation, proof_at, read_at } = *basis;
         let claims: &RawValue = serde_json::from_str(&record.claims).map_err(|_| MintError::Claims)?;
-        let methods: Vec<String> = record.all_methods().map(str::to_owned).collect();
+        let (methods, proof_methods): (Vec<String>, _) = match proof_at {
+            Some(VOID) => (Vec::new(), &[][..]),
+            _ => (record.all_methods().map(str::to_owned).collect(), record.proof_methods()),
+        };
         self.tokens().mint_access(&AccessToken {
             subject: &key.subject.name,
             session: key.id,
             generation,
             run,
-            issued: now,
+            issued: read_at.min(now),
+            now,
             limit: record.family.absolute_deadline,
             auth_time: record.family.created_at,
             proof_at,
             methods: &methods,
-            proof_methods: if proof_at == record.proof_time() { record.proof_methods() } else { &[] },
+            proof_methods,
             claims,
         })
     }

@@ -140,9 +140,9 @@ impl<C: Claims> Engine<C> {
             ask_when_lagging,
         } = parts;
         let timing = policy.timing();
-        // No access token does for longer, rounded up, and no request writes after `W`.
-        let longest = timing.access_ttl.saturating_add(ride_through);
-        let keep = longest.max(timing.write_window).saturating_add(Duration::from_secs(10));
+        // No request writes after `W`, and no access token does for longer, rounded up.
+        let longest = timing.write_window.saturating_add(timing.access_ttl).saturating_add(ride_through);
+        let keep = longest.saturating_add(Duration::from_secs(10));
         Arc::new(Self {
             revocations: Revocations::new(realm.clone(), keep, store.run_id_now()),
             verified: Verified::new(verified),

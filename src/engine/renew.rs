@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Active, Engine};
+use super::{Active, Engine, issue::Basis};
 use crate::{
     claims::Claims,
     event::{EventKind, Renewed},
@@ -46,6 +46,14 @@ pub(crate) struct Renewal<C> {
     /// When the record was read. What ended or changed later is not in it.
     pub(crate) read_at: Timestamp,
     pub(crate) how: Renewed,
+}
+
+impl<C> Renewal<C> {
+    pub(super) fn basis(&self) -> Basis<'_> {
+        let Active { key, run, generation, proof_at, .. } = &*self.active;
+        let (run, generation, proof_at) = (*run, *generation, *proof_at);
+        Basis { record: &self.record, key, run, generation, proof_at, read_at: self.read_at }
+    }
 }
 
 impl<C> Clone for Renewal<C> {

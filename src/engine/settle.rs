@@ -35,10 +35,8 @@ impl<C: Claims> Engine<C> {
         let lines = (|| {
             let mut lines = Lines::with_capacity(3);
             if access {
-                let (run, generation) = (active.run, active.generation);
-                let (record, proof_at) = (&renewal.record, active.proof_at);
-                lines.push(self.access_line(record, &active.key, run, generation, proof_at, now)?.value);
-                let readable = self.readable_line(&active.claims, record, now)?;
+                lines.push(self.access_line(&renewal.basis(), now)?.value);
+                let readable = self.readable_line(&active.claims, &renewal.record, now)?;
                 lines.extend(readable.filter(|line| !written(&line.name)).map(|line| line.value));
             }
             if refresh {

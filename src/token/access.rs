@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     id::{RunId, SessionId},
-    time::{Timestamp, millis},
+    time::Timestamp,
 };
 
 /// What an access token is minted from. Times are rounded to whole seconds on the wire.
@@ -21,7 +21,10 @@ pub(crate) struct AccessToken<'a> {
     pub(crate) session: SessionId,
     pub(crate) generation: u64,
     pub(crate) run: RunId,
+    /// As of when what it says is true.
     pub(crate) issued: Timestamp,
+    /// From when its lifetime counts.
+    pub(crate) now: Timestamp,
     /// The session's absolute limit, which no token outlives.
     pub(crate) limit: Timestamp,
     pub(crate) auth_time: Timestamp,
@@ -87,10 +90,10 @@ fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(claim: D) -> Result<
 }
 
 impl Tokens {
-    /// When an access token minted at `issued` ends: rounded up to a second, but never past the
+    /// When an access token minted `now` ends: rounded up to a second, but never past the
     /// session's `limit`.
-    pub(crate) fn access_expiry(&self, issued: Timestamp, limit: Timestamp) -> Timestamp {
-        let rounded_up = (issued + self.access_ttl).as_secs_ceil();
+    pub(crate) fn access_expiry(&self, now: Timestamp, limit: Timestamp) -> Timestamp {
+        let rounded_up = (now + self.access_ttl).as_secs_ceil();
         Timestamp::from_secs(rounded_up.min(limit.as_secs()))
     }
 
@@ -105,7 +108,7 @@ impl Tokens {
             run: token.run,
             iat: token.issued.as_secs(),
             nbf: None,
-            exp: self.access_expiry(token.issued, token.limit).as_secs(),
+            exp: self.access_expiry(token.now, token.limit).as_secs(),
             auth_time: token.auth_time.as_secs(),
             proof_at: token.proof_at.map(Timestamp::as_secs),
             amr: Cow::Borrowed(token.methods),
@@ -131,7 +134,7 @@ impl Tokens {
             return Err(InvalidToken::Audience);
         }
         // No key holder may mint a token that lives longer than this service would let it.
-        let longest = millis(self.access_ttl).div_ceil(1000).saturating_add(1);
+        let longest = self.longest_access.div_ceil(1000).saturating_add(1);
         if wire.exp.saturating_sub(wire.iat) > longest {
             return Err(InvalidToken::Claims);
         }

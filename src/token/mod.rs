@@ -23,6 +23,8 @@ pub use self::{
 
 use std::{sync::Arc, time::Duration};
 
+use crate::time::millis;
+
 /// The longest token that is looked at, in bytes.
 pub(crate) const LONGEST_TOKEN: usize = 4096;
 
@@ -34,11 +36,15 @@ pub(crate) struct Tokens {
     audience: Arc<str>,
     issuer: Option<Arc<str>>,
     access_ttl: Duration,
+    /// From `iat` to `exp`, at most, in milliseconds.
+    longest_access: u64,
 }
 
 impl Tokens {
-    pub(crate) fn new(ring: Keyring, realm: Arc<str>, access_ttl: Duration) -> Self {
-        Self { ring, audience: realm.clone(), realm, issuer: None, access_ttl }
+    /// Tokens leave within `write_window` of when their session was read.
+    pub(crate) fn new(ring: Keyring, realm: Arc<str>, access_ttl: Duration, write_window: Duration) -> Self {
+        let longest_access = millis(access_ttl).saturating_add(millis(write_window));
+        Self { ring, audience: realm.clone(), realm, issuer: None, access_ttl, longest_access }
     }
 
     /// `aud` of access tokens.

@@ -32,14 +32,17 @@ async fn a_handler_that_outlasts_the_write_window_writes_no_cookie_and_costs_not
 }
 
 #[tokio::test]
-async fn an_access_tokens_life_is_counted_from_when_it_leaves() {
+async fn an_access_token_is_as_of_when_its_session_was_read_and_lives_from_when_it_leaves() {
     let world = World::new();
-    let browser = due(&world).await;
+    let mut browser = due(&world).await;
     let answer = takes(&world, browser.get("/slow"), WINDOW).await;
     assert!(answer.sets_both(), "to the last second of the window");
     let claims = claims_of(answer.cookie(ACCESS).unwrap());
-    assert_eq!(claims["iat"], world.clock.now().as_secs());
+    assert_eq!(claims["iat"], world.clock.now().as_secs() - WINDOW);
     assert_eq!(claims["exp"], world.clock.now().as_secs() + TTL);
+    browser.receive(&answer);
+    world.pass(TTL - 1);
+    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), None);
 }
 
 #[tokio::test]

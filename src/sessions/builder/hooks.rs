@@ -81,7 +81,8 @@ impl<C: Claims> SessionsBuilder<C> {
     ///
     /// A session is at home where it was opened, and where its subject last
     /// [proved](crate::Session::prove) who they are; the milder verdict counts. One without a record
-    /// of either is not compared.
+    /// of either is not compared. A request that the hook says nothing of is at home nowhere, and a
+    /// proof made there is no remedy: say something of each.
     pub fn compare_origin(
         mut self,
         compare: impl Fn(&str, Option<&str>) -> OriginVerdict + Send + Sync + 'static,

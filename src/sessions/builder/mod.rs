@@ -136,7 +136,8 @@ impl<C: Claims> SessionsBuilder<C> {
         }
         let policy = Policy::new(self.timing)?;
         let realm: Arc<str> = self.realm.into();
-        let mut tokens = Tokens::new(self.keys, realm.clone(), self.timing.access_ttl);
+        let Timing { access_ttl, write_window, .. } = self.timing;
+        let mut tokens = Tokens::new(self.keys, realm.clone(), access_ttl, write_window);
         if let Some(audience) = self.audience {
             tokens = tokens.with_audience(audience.into());
         }
