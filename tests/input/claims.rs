@@ -167,8 +167,8 @@ async fn times_are_judged_to_the_second_and_never_overflow() {
         at(&[("iat", NOW + 5), ("exp", NOW + 305)]),
         at(&[("nbf", NOW)]),
         at(&[("nbf", NOW + 5)]),
-        at(&[("exp", NOW + 301)]),
-        at(&[("iat", NOW - 200), ("exp", NOW + 101)]),
+        at(&[("exp", NOW + 361)]), // the lifetime and the write window, rounded up
+        at(&[("iat", NOW - 250), ("exp", NOW + 111)]),
     ] {
         assert!(accepted(&world, &fine).await, "{fine}");
     }
@@ -182,8 +182,8 @@ async fn times_are_judged_to_the_second_and_never_overflow() {
         at(&[("exp", 0)]),
         at(&[("iat", 0)]),
         at(&[("exp", u64::MAX)]),
-        at(&[("exp", NOW + 302)]),
-        at(&[("iat", NOW - 250), ("exp", NOW + 100)]),
+        at(&[("exp", NOW + 362)]),
+        at(&[("iat", NOW - 250), ("exp", NOW + 112)]),
         at(&[("iat", 0), ("exp", u64::MAX)]),
     ] {
         refused(&world, Kind::Access, bad).await;

@@ -163,7 +163,7 @@ fn is_sound(payload: &[u8]) -> bool {
         && text("run").is_some_and(|run| run.len() == 16)
         && number("gen").is_some()
         && number("auth_time").is_some()
-        && (iat <= NOW + 5 && NOW < exp && exp - iat <= 301)
+        && (iat <= NOW + 5 && NOW < exp && exp - iat <= 361)
         && claims.get("nbf").is_none_or(|nbf| nbf.as_u64().is_some_and(|nbf| nbf <= NOW + 5))
         && claims.get("ext").is_some_and(Value::is_object)
         && claims.keys().all(known)
