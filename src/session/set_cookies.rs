@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{cache, engine::CookieLine, id::SessionId};
 
@@ -16,21 +16,28 @@ use crate::{cache, engine::CookieLine, id::SessionId};
 pub struct SetCookies {
     lines: Vec<CookieLine>,
     session: Option<SessionId>,
+    clear_cache: bool,
 }
 
 impl SetCookies {
     pub(crate) fn new(lines: Vec<CookieLine>) -> Self {
-        Self { lines, session: None }
+        Self { lines, session: None, clear_cache: false }
     }
 
     pub(crate) fn of_session(session: SessionId, lines: Vec<CookieLine>) -> Self {
-        Self { lines, session: Some(session) }
+        Self { lines, session: Some(session), clear_cache: false }
     }
 
     /// The session that began, if this is a sign-in.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
         self.session
+    }
+
+    /// CLEARDOC
+    pub fn clear_cache(mut self) -> Self {
+        self.clear_cache = true;
+        self
     }
 
     /// Writes the cookies into a response's headers.
@@ -49,6 +56,9 @@ impl SetCookies {
         }
         for line in self.lines {
             headers.append(header::SET_COOKIE, line.value);
+        }
+        if self.clear_cache {
+            headers.append(HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\""));
         }
         cache::forbid(headers);
     }

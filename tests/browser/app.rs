@@ -29,6 +29,7 @@ pub(crate) fn router(sessions: &Sessions<String>) -> Router {
         .route("/bounce", get(|| async { Redirect::to("/blank") }))
         .route("/dot", get(|| async { ([(header::CONTENT_TYPE, "image/gif")], DOT) }))
         .route("/kept", get(kept))
+        .route("/secret", get(secret))
         .route("/worker.js", get(|| async { ([(header::CONTENT_TYPE, "text/javascript")], WORKER) }))
         .route_layer(sessions.layer());
     let optional = Router::new().route("/home", get(home)).route_layer(sessions.layer().optional());
@@ -60,9 +61,14 @@ async fn account(session: Alice) -> Html<String> {
     page(
         &said_of(&session),
         "<a href=/account>again</a><form method=post action=/logout><button id=out>out</button></form>
-         <form method=post action=/logout?clear=1><button id=clear>out, and clear</button></form>
+         <form method=post action=/logout?clear=true><button id=clear>out, and clear</button></form>
          <form method=post action=/post><button id=post>post</button></form>",
     )
+}
+
+/// A page that its handler lets nobody keep.
+async fn secret(session: Alice) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], account(session).await)
 }
 
 /// For anybody.
@@ -126,8 +132,18 @@ async fn login(visitor: Visitor<String>, Form(login): Form<Login>) -> Result<imp
     Ok((cookies, Redirect::to(safe_next(&login.next).unwrap_or("/account"))))
 }
 
-async fn logout(visitor: Visitor<String>) -> Result<impl IntoResponse, Rejection> {
-    Ok((visitor.sign_out().await?, Redirect::to("/blank")))
+#[derive(Deserialize)]
+struct Logout {
+    #[serde(default)]
+    clear: bool,
+}
+
+async fn logout(
+    visitor: Visitor<String>,
+    Query(Logout { clear }): Query<Logout>,
+) -> Result<impl IntoResponse, Rejection> {
+    let cookies = visitor.sign_out().await?;
+    Ok((if clear { cookies.clear_cache() } else { cookies }, Redirect::to("/blank")))
 }
 
 #[derive(Deserialize)]

@@ -57,7 +57,10 @@ impl Browser {
         .to_vec();
         arguments.push(format!("--user-data-dir={}", browser._profile.path().join("profile").display()));
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}});
+        // Debian's blocks cookies of third parties, which hides what is to be seen of `SameSite=None`.
+        let preferences = json!({"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": false}});
+        let options = json!({"args": arguments, "prefs": preferences});
+        let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
         let session = browser.send("POST", "/session", &wanted).await.expect("a session");
         browser.session = session["sessionId"].as_str().expect("its id").to_owned();
         browser
