@@ -22,12 +22,15 @@ fn folder() -> PathBuf {
 async fn photograph(browser: &Browser, name: &str, width: u32, scheme: &str) {
     let feature = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
     browser.devtools("Emulation.setEmulatedMedia", feature).await;
+    browser.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
     let metrics = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600});
     browser.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     let overflow = browser.run("return document.documentElement.scrollWidth - innerWidth").await;
     assert!(overflow.as_i64().expect("a number") <= 0, "{name} is {overflow} pixels too wide at {width}");
-    let whole = json!({"format": "png", "captureBeyondViewport": true});
-    let picture = browser.devtools("Page.captureScreenshot", whole).await;
+    // A dialog lies above what is in view, and the rest would look wrong.
+    let whole = browser.run("return !document.querySelector('dialog[open]')").await;
+    let options = json!({"format": "png", "captureBeyondViewport": whole});
+    let picture = browser.devtools("Page.captureScreenshot", options).await;
     let bytes = STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("base64");
     std::fs::write(folder().join(format!("{name}-{width}-{scheme}.png")), bytes).expect("a file");
 }

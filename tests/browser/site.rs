@@ -22,7 +22,6 @@ use crate::{app, driver::Browser};
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) line: String,
-    pub(crate) host: String,
     /// Whether it came with a refresh cookie.
     pub(crate) cookies: bool,
     /// `Sec-Fetch-Site`.
@@ -175,7 +174,6 @@ impl Seen {
         };
         Self {
             line: format!("{} {}", request.method(), request.uri().path()),
-            host: header("host"),
             cookies: header("cookie").contains("refresh="),
             from: header("sec-fetch-site"),
             purpose: header("sec-purpose") + &header("service-worker"),
