@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{cache, engine::CookieLine, id::SessionId};
+
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// The cookies of a sign-in, or their removal. **Make it part of the response**: in axum it is one
 /// (`IntoResponseParts`); elsewhere [`apply`](Self::apply) it.
@@ -16,15 +18,16 @@ use crate::{cache, engine::CookieLine, id::SessionId};
 pub struct SetCookies {
     lines: Vec<CookieLine>,
     session: Option<SessionId>,
+    clear_cache: bool,
 }
 
 impl SetCookies {
     pub(crate) fn new(lines: Vec<CookieLine>) -> Self {
-        Self { lines, session: None }
+        Self { lines, session: None, clear_cache: false }
     }
 
     pub(crate) fn of_session(session: SessionId, lines: Vec<CookieLine>) -> Self {
-        Self { lines, session: Some(session) }
+        Self { lines, session: Some(session), clear_cache: false }
     }
 
     /// The session that began, if this is a sign-in.
@@ -33,11 +36,22 @@ impl SetCookies {
         self.session
     }
 
+    /// Has the browser drop what it keeps of this site's pages (`Clear-Site-Data: "cache"`; Clear
+    /// Site Data, section 3.1), for a sign-out. Default: it is not told to.
+    ///
+    /// Going back after a sign-out, a browser may show pages whole, as they were, without asking
+    /// anybody. This drops those of earlier, but not the page that is open while the answer comes.
+    /// What nobody may see again, that one too, must say `Cache-Control: no-store`.
+    #[doc(alias = "Clear-Site-Data")]
+    pub fn clear_cache(mut self) -> Self {
+        self.clear_cache = true;
+        self
+    }
+
     /// Writes the cookies into a response's headers.
     pub fn apply(self, headers: &mut HeaderMap) {
-        let ours = |line: &http::HeaderValue| {
-            self.lines.iter().any(|own| own.name.as_bytes() == cache::cookie_name(line))
-        };
+        let ours =
+            |line: &HeaderValue| self.lines.iter().any(|own| own.name.as_bytes() == cache::cookie_name(line));
         if let header::Entry::Occupied(entry) = headers.entry(header::SET_COOKIE) {
             let (name, others): (_, Vec<_>) = {
                 let (name, values) = entry.remove_entry_mult();
@@ -49,6 +63,9 @@ impl SetCookies {
         }
         for line in self.lines {
             headers.append(header::SET_COOKIE, line.value);
+        }
+        if self.clear_cache {
+            headers.append(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
         }
         cache::forbid(headers);
     }

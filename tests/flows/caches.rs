@@ -1,5 +1,6 @@
 //! A shared cache must never hand one person's session, or page, to another.
 
+use axum::http::{HeaderMap, Request};
 use tower_sliding_sessions::RejectionKind;
 
 use crate::support::{Answer, Browser, TTL, Trouble, World};
@@ -91,4 +92,16 @@ async fn an_outage_is_not_kept_either() {
     assert_eq!(answer.status(), 503);
     assert_eq!(cache_control(&answer), Some("no-store"));
     assert!(varies_by_cookie(&answer));
+}
+
+#[tokio::test]
+async fn a_sign_out_has_the_browser_clear_its_cache_if_it_is_told_to() {
+    let world = World::new();
+    let visitor = world.one.sessions.visitor(&Request::new(())).unwrap();
+    let mut headers = HeaderMap::new();
+    visitor.sign_out().await.unwrap().apply(&mut headers);
+    assert_eq!(headers.get("clear-site-data"), None);
+    visitor.sign_out().await.unwrap().clear_cache().apply(&mut headers);
+    assert_eq!(headers["clear-site-data"], "\"cache\"", "a quoted string");
+    assert_eq!(headers["cache-control"], "no-store");
 }

@@ -1,0 +1,71 @@
+//! Cookies that somebody else plants.
+
+use crate::{driver::Browser, in_a_browser, site::Site};
+
+/// Sets a cookie by a response of a page on the same host.
+async fn plant(site: &Site, browser: &Browser, line: &str) {
+    let mut url = String::new();
+    for byte in line.chars().map(u32::from).flat_map(char::from_u32).collect::<String>().bytes() {
+        url += &format!("%{byte:02x}");
+    }
+    browser.open(&site.next_door(&format!("/planting?line={url}"))).await;
+}
+
+async fn names(browser: &Browser) -> Vec<String> {
+    let cookies = browser.cookies().await;
+    cookies.iter().map(|cookie| cookie["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+in_a_browser! {
+    async fn a_prefixed_cookie_that_breaks_the_rules_is_not_kept(browser) {
+        let site = Site::start().await;
+        let rules = ["x; Path=/", "x; Secure", "x; Secure; Path=/blank", "x; Secure; Path=/; Domain=localhost"];
+        for name in ["__Host-access", "__Host-refresh", "__host-refresh"] {
+            for rule in rules {
+                plant(&site, &browser, &format!("{name}={rule}")).await;
+                browser.open(&site.at("/blank")).await;
+                browser.run(&format!("document.cookie = '{name}={rule}'")).await;
+            }
+        }
+        browser.open(&site.at("/blank")).await;
+        assert_eq!(names(&browser).await, Vec::<String>::new());
+        // One without a name must not pass for one with our name either.
+        plant(&site, &browser, "=__Host-refresh=x; Secure; Path=/").await;
+        browser.open(&site.at("/home")).await;
+        assert_eq!(names(&browser).await, Vec::<String>::new());
+    }
+
+    async fn a_planted_cookie_of_another_path_or_spelling_does_not_shadow_ours(browser) {
+        let site = Site::start().await;
+        site.sign_in(&browser).await;
+        for line in [
+            "__Host-access=evil; Secure; Path=/account",
+            "__%48ost-access=evil; Path=/account",
+            "__Host-access%3dx=evil; Secure; Path=/",
+            "access=evil; Path=/account",
+            "xx__Host-access=evil; Path=/account",
+        ] {
+            plant(&site, &browser, line).await;
+        }
+        browser.open(&site.at("/account")).await;
+        assert_eq!(site.account(&browser).await, "alice fresh");
+        assert_eq!(names(&browser).await.len(), 6, "four of the five were kept");
+        site.expire();
+        browser.reload().await;
+        assert_eq!(site.account(&browser).await, "alice renewed");
+    }
+
+    async fn without_a_prefix_a_cookie_of_a_longer_path_comes_too_and_nobody_is_signed_in(browser) {
+        let site = Site::with(|builder, _| builder.cookie_names("access", "refresh")).await;
+        site.sign_in(&browser).await;
+        for name in ["access", "refresh"] {
+            plant(&site, &browser, &format!("{name}=evil; Path=/home")).await;
+        }
+        browser.open(&site.at("/home")).await;
+        assert_eq!(site.account(&browser).await, "nobody");
+        assert!(site.conflicts() > 0);
+        // Elsewhere nothing is amiss.
+        browser.open(&site.at("/account")).await;
+        assert_eq!(site.account(&browser).await, "alice fresh");
+    }
+}
