@@ -20,7 +20,13 @@ pub enum Exchange {
 ///
 /// It is [`settle`] with one liberty: clients expect a refresh token with every answer, so one that
 /// is no newer than the presented one is repeated **while no rotation can take place before the
-/// answer has arrived**. Later than that it might take the place of its own successor.
+/// answer has arrived**: until `now + G` is `M` after the confirmation. Later than that it might take
+/// the place of its own successor.
+///
+/// A generation that `family` does not know to be confirmed may have been seen by an instance that
+/// is yet to write that down, so it counts as confirmed a grace before it was read. That asks for one
+/// thing more than the proof of the [module](super) does: **a confirmation is written at most `D`
+/// after it was seen, or never**.
 #[must_use]
 pub fn exchange(
     policy: &Policy,
@@ -30,12 +36,93 @@ pub fn exchange(
     now: Timestamp,
 ) -> Exchange {
     let timing = policy.timing();
-    // A generation that nobody had seen in use is confirmed no sooner than it was read.
-    let rotation_due = family.confirmed_at.unwrap_or(read_at) + timing.rotation_interval;
+    let confirmed_at = family.confirmed_at.unwrap_or(read_at - timing.grace);
+    let rotation_due = confirmed_at + timing.rotation_interval;
     match settle(policy, departure, now) {
         Settlement::WriteBoth => Exchange::Both,
         Settlement::WriteAccess if now + timing.grace < rotation_due => Exchange::Both,
         Settlement::WriteAccess => Exchange::AccessOnly,
         Settlement::LeaveAlone | Settlement::WriteRefresh => Exchange::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::protocol::{Standing, Timing};
+
+    const ARRIVED: Timestamp = Timestamp::from_secs(1000);
+
+    /// Served as generation 5.
+    fn departure(presented: u64) -> Departure {
+        Departure {
+            arrived: ARRIVED,
+            presented,
+            served: 5,
+            standing: Standing::Good,
+            access_written: false,
+            refresh_written: false,
+        }
+    }
+
+    /// The defaults: G 45 s, W 60 s, M 240 s. `confirmed` is seconds before the record was read.
+    fn answer(departure: &Departure, confirmed: Option<u64>, read_at: Timestamp, now: Timestamp) -> Exchange {
+        let policy = Policy::new(Timing::default()).expect("the defaults hold");
+        let family = Family {
+            generation: 5,
+            confirmed_at: confirmed.map(|ago| read_at - secs(ago)),
+            ..Family::begin(ARRIVED, secs(7200), secs(86400))
+        };
+        exchange(&policy, departure, &family, read_at, now)
+    }
+
+    /// By a record that was read when the request arrived.
+    fn exchanged(presented: u64, confirmed: Option<u64>, after: Duration) -> Exchange {
+        answer(&departure(presented), confirmed, ARRIVED, ARRIVED + after)
+    }
+
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn a_newer_refresh_token_always_goes_out() {
+        for confirmed in [None, Some(0), Some(45), Some(9999)] {
+            assert_eq!(exchanged(4, confirmed, secs(60)), Exchange::Both);
+        }
+    }
+
+    #[test]
+    fn the_presented_one_is_repeated_while_the_answer_arrives_before_any_rotation() {
+        assert_eq!(exchanged(5, Some(0), secs(60)), Exchange::Both);
+        assert_eq!(exchanged(5, Some(194), secs(0)), Exchange::Both);
+        assert_eq!(exchanged(5, Some(194), Duration::from_millis(999)), Exchange::Both);
+        assert_eq!(exchanged(5, Some(194), secs(1)), Exchange::AccessOnly);
+        assert_eq!(exchanged(5, Some(195), secs(0)), Exchange::AccessOnly);
+    }
+
+    #[test]
+    fn one_that_is_not_known_to_be_confirmed_is_repeated_within_the_write_window() {
+        assert_eq!(exchanged(5, None, secs(0)), Exchange::Both);
+        assert_eq!(exchanged(5, None, secs(60)), Exchange::Both);
+    }
+
+    #[test]
+    fn one_that_was_read_for_an_earlier_request_may_have_been_confirmed_a_grace_before_that() {
+        // 240 - 45 - 45 = 150 s after it was read, that is.
+        let read_ago = |ago| answer(&departure(5), None, ARRIVED - secs(ago), ARRIVED);
+        assert_eq!(read_ago(149), Exchange::Both);
+        assert_eq!(read_ago(150), Exchange::AccessOnly);
+    }
+
+    #[test]
+    fn nothing_goes_out_after_the_write_window_or_the_end_of_the_session() {
+        for presented in [4, 5] {
+            assert_eq!(exchanged(presented, Some(0), secs(61)), Exchange::Nothing);
+            let ended = Departure { standing: Standing::Revoked, ..departure(presented) };
+            assert_eq!(answer(&ended, Some(0), ARRIVED, ARRIVED), Exchange::Nothing);
+        }
     }
 }

@@ -22,7 +22,8 @@
 //! | `k = g-1` and `g` confirmed more than `G` ago; `k < g-1` | [`Reuse`](Rotation::Reuse): a stolen copy, the session ends |
 //! | `k > g` | [`FastForward`](Rotation::FastForward): the store lost a write |
 //!
-//! When the head of the response leaves, [`settle`] decides what cookies go with it.
+//! When the head of the response leaves, [`settle`] decides what cookies go with it. For a client that
+//! keeps its tokens itself [`exchange`] does.
 //!
 //! # What is proven
 //!
@@ -33,6 +34,9 @@
 //! however many are lost and however long handlers run. Where a clock may also step by `S` while a
 //! handler runs, the bound is `M > W + 2·D + 2·S`, and [`Policy::new`] refuses what that does not
 //! cover: it asks for `M > W + 2·G`.
+//!
+//! All that is so for clients that keep their tokens themselves, too, if a confirmation is written
+//! at most `D` after it was seen, or never. Cookies do not mind how late that is.
 //!
 //! The crate's tests hold this by exhaustive search (`tests/proof`). It drives the functions of
 //! this module through every world up to a size, finds no counterexample above the bound and one

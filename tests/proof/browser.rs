@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tower_sliding_sessions::{
     SessionId, Timestamp,
-    protocol::{Access, Assessment, Refusal, Rotation, Standing, assess},
+    protocol::{Access, Assessment, Family, Refusal, Rotation, Standing, assess},
 };
 
 use crate::{
@@ -30,6 +30,8 @@ pub(crate) struct Setting {
     pub(crate) delay: Duration,
     /// `S`.
     pub(crate) skew: Duration,
+    /// Whether the client keeps its tokens itself, and takes whatever comes.
+    pub(crate) token_client: bool,
     pub(crate) thief: bool,
 }
 
@@ -101,8 +103,9 @@ impl Run<'_> {
         match event {
             Event::Browse(who) => self.browse(who),
             Event::Arrive(request) => return self.arrive(request),
-            Event::Leave { request, arrived, served, clock } => {
-                self.leave(&request, arrived, served, clock);
+            Event::Leave { request, arrived, served, confirmed_at, clock } => {
+                let read = Family { generation: served, confirmed_at, ..self.record.family };
+                self.leave(&request, arrived, &read, clock);
             }
             Event::Deliver { who, refresh, access } => {
                 let jar = self.jars[who].as_mut().expect("he asked with it");
@@ -189,23 +192,26 @@ impl Run<'_> {
         }
         let longest = if self.random.one_in(20) { rules.timing().idle_timeout } else { Duration::ZERO };
         let work = self.random.up_to(longest.max(rules.timing().write_window * 3 / 2));
-        let served = self.record.family.generation;
-        self.under_way.add(self.now + work, Event::Leave { request, arrived: here, served, clock });
+        let Family { generation: served, confirmed_at, .. } = self.record.family;
+        let leave = Event::Leave { request, arrived: here, served, confirmed_at, clock };
+        self.under_way.add(self.now + work, leave);
         Ok(None)
     }
 
     /// A confirmation is written down at once, or later, or never.
     fn note(&mut self, generation: u64, at: Timestamp) {
         if !self.random.one_in(4) {
-            let longest = self.random.pick(&[Duration::ZERO, Duration::from_secs(300)]);
+            let late = if self.setting.token_client { self.setting.delay } else { Duration::from_secs(300) };
+            let longest = self.random.pick(&[Duration::ZERO, late]);
             let delay = self.random.up_to(longest);
             self.under_way.add(self.now + delay, Event::Note { generation, at });
         }
     }
 
-    fn leave(&mut self, request: &Request, arrived: Timestamp, served: u64, clock: Duration) {
+    fn leave(&mut self, request: &Request, arrived: Timestamp, read: &Family, clock: Duration) {
         let here = self.now + clock;
-        let answer = request.answer(&self.setting.rules, &self.record, (arrived, here), served);
+        let Setting { rules, token_client, .. } = self.setting;
+        let answer = request.answer(rules, &self.record, (arrived, here), read, *token_client);
         if let Some(answer) = answer.filter(|_| !self.random.one_in(5)) {
             let delay = self.random.up_to(self.setting.delay);
             self.under_way.add(self.now + delay, answer);

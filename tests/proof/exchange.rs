@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use tower_sliding_sessions::{
     Timestamp,
-    protocol::{Departure, Settlement, Standing},
+    protocol::{Departure, Exchange, Family, Settlement, Standing},
 };
 
 use crate::rules::{Record, Rules};
@@ -37,15 +37,18 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The response to this request, which was served as a generation, arrived when the first time
-    /// says and leaves when the second does. None if no cookie leaves with it.
+    /// The response to this request, which was served as the generation of a record that was read when
+    /// it arrived, when the first time says, and leaves when the second does. None if no token leaves
+    /// with it.
     pub(crate) fn answer(
         &self,
         rules: &Rules,
         record: &Record,
         (arrived, now): (Timestamp, Timestamp),
-        served: u64,
+        read: &Family,
+        token_client: bool,
     ) -> Option<Event> {
+        let served = read.generation;
         let departure = Departure {
             arrived,
             presented: self.cookies.refresh,
@@ -54,10 +57,18 @@ impl Request {
             access_written: false,
             refresh_written: false,
         };
-        let refresh = match rules.settle(&departure, now) {
-            Settlement::LeaveAlone => return None,
-            Settlement::WriteAccess => None,
-            Settlement::WriteRefresh | Settlement::WriteBoth => Some(served),
+        let refresh = if token_client {
+            match rules.exchange(&departure, read, arrived, now) {
+                Exchange::Nothing => return None,
+                Exchange::AccessOnly => None,
+                Exchange::Both => Some(served),
+            }
+        } else {
+            match rules.settle(&departure, now) {
+                Settlement::LeaveAlone => return None,
+                Settlement::WriteAccess => None,
+                Settlement::WriteRefresh | Settlement::WriteBoth => Some(served),
+            }
         };
         let expires = now + rules.timing().access_ttl;
         let access = Token { generation: served, issued: now, expires };
@@ -71,12 +82,13 @@ pub(crate) enum Event {
     /// Somebody looks at the next page.
     Browse(Who),
     Arrive(Request),
-    /// A handler is done with a request that was served as a generation, by an instance whose
-    /// clock is that far ahead.
+    /// A handler is done with a request, which was served by the record as it was read, by an
+    /// instance whose clock is that far ahead.
     Leave {
         request: Request,
         arrived: Timestamp,
         served: u64,
+        confirmed_at: Option<Timestamp>,
         clock: Duration,
     },
     Deliver {

@@ -38,4 +38,5 @@ mod search;
 mod step;
 mod theft;
 mod thief;
+mod token_client;
 mod world;

@@ -7,12 +7,12 @@ use std::{
 
 use tower_sliding_sessions::{
     Timestamp,
-    protocol::{Departure, Policy, Settlement, Standing, Timing},
+    protocol::{Departure, Exchange, Family, Policy, Settlement, Standing, Timing},
 };
 
 use crate::{
     rules::{Broken, FAR, Record, Rules},
-    world::{Age, CURRENT, Kind, Lag, Message, NOW, ROOM},
+    world::{Age, CURRENT, Kind, Lag, Message, NOW, ROOM, Read},
 };
 
 /// The bounds of a world, in ticks of a millisecond.
@@ -27,12 +27,18 @@ pub(crate) struct Model {
     pub(crate) in_flight: usize,
     /// Whether confirmations may be written down late.
     pub(crate) late_notes: bool,
+    /// How late they may be written down at most.
+    pub(crate) latest_note: Age,
     /// Whether handlers may change the session's claims, which writes the access cookie.
     pub(crate) new_claims: bool,
     /// Whether an instance's clock may step by `S` while a handler runs.
     pub(crate) stepping_clocks: bool,
     /// The longest that the jar may go back in time, when the browser crashes.
     pub(crate) rollback: Age,
+    /// Whether the client keeps its tokens itself, and takes whatever comes.
+    pub(crate) token_client: bool,
+    /// Whether its request may share what an instance reads for another one, within `D`.
+    pub(crate) shared_flights: bool,
     /// Whether there is a thief.
     pub(crate) thief: bool,
     /// Whether worlds also remember what can make no difference any more.
@@ -49,9 +55,12 @@ impl Model {
             skew: 0,
             in_flight: 3,
             late_notes: false,
+            latest_note: Age::MAX,
             new_claims: false,
             stepping_clocks: false,
             rollback: 0,
+            token_client: false,
+            shared_flights: false,
             thief: false,
             remembers_all: false,
         }
@@ -116,13 +125,14 @@ impl Model {
 
     /// The responses that a handler may leave with now, if any cookie leaves with them.
     pub(crate) fn answers(&self, handler: Message, revoked: bool) -> impl Iterator<Item = Message> + use<'_> {
-        let Kind::Handler { newer } = handler.kind else { unreachable!("only handlers answer") };
+        let Kind::Handler { newer, read } = handler.kind else { unreachable!("only handlers answer") };
         let served = CURRENT - u64::from(handler.lag);
         let older = handler.lag + Age::from(newer);
         // A clock that was set back meanwhile makes the handler look faster, which is the worst.
         let ran = handler.age - if self.stepping_clocks { self.skew.min(handler.age) } else { 0 };
+        let exchanged = read.and_then(|read| self.exchanged(handler, newer, read, revoked));
         let claims_change = [false, true].into_iter().take(if self.new_claims { 2 } else { 1 });
-        claims_change.filter_map(move |access_written| {
+        let settled = claims_change.filter(move |_| read.is_none()).filter_map(move |access_written| {
             let departure = Departure {
                 arrived: NOW - ticks(ran),
                 presented: served - u64::from(newer),
@@ -139,7 +149,35 @@ impl Model {
                 Settlement::LeaveAlone => return None,
             };
             Some(Message { kind, lag, age: 0 })
-        })
+        });
+        settled.chain(exchanged)
+    }
+
+    /// The answer that a token client is given now, if any.
+    fn exchanged(&self, handler: Message, newer: bool, read: Read, revoked: bool) -> Option<Message> {
+        // As above: a clock that was set back meanwhile is the worst.
+        let now = self.at(if self.stepping_clocks { 0 } else { read.clock });
+        let served = CURRENT - u64::from(handler.lag);
+        let departure = Departure {
+            arrived: self.at(read.clock) - ticks(handler.age),
+            presented: served - u64::from(newer),
+            served,
+            standing: if revoked { Standing::Revoked } else { Standing::Good },
+            access_written: false,
+            refresh_written: false,
+        };
+        let family = Family {
+            generation: served,
+            confirmed_at: read.confirmed.map(|age| self.ago(age)),
+            ..Family::begin(NOW, FAR, FAR)
+        };
+        let read_at = self.at(read.clock) - ticks(read.age);
+        let kind = match self.rules.exchange(&departure, &family, read_at, now) {
+            Exchange::Both => Kind::Both,
+            Exchange::AccessOnly => Kind::Access,
+            Exchange::Nothing => return None,
+        };
+        Some(Message { kind, lag: handler.lag, age: 0 })
     }
 }
 
@@ -150,6 +188,8 @@ impl Display for Model {
         let Self { delay, skew, in_flight, .. } = self;
         write!(f, "W={window} D={delay} S={skew} G={} M={interval}, {in_flight} in flight", self.grace())?;
         let extras = [
+            (self.token_client, "a token client"),
+            (self.shared_flights, "shared flights"),
             (self.late_notes, "late notes"),
             (self.new_claims, "new claims"),
             (self.stepping_clocks, "stepping clocks"),
@@ -159,6 +199,9 @@ impl Display for Model {
         ];
         for (_, name) in extras.iter().filter(|(on, _)| *on) {
             write!(f, ", {name}")?;
+        }
+        if self.latest_note < Age::MAX {
+            write!(f, ", at most {} late", self.latest_note)?;
         }
         self.rules.broken.map_or(Ok(()), |broken| write!(f, ", {broken:?}"))
     }

@@ -30,7 +30,7 @@ fn policies() -> [Policy; 3] {
 }
 
 fn setting(policy: Policy, thief: bool) -> Setting {
-    Setting { rules: Rules { policy, broken: None }, delay: DELAY, skew: SKEW, thief }
+    Setting { rules: Rules { policy, broken: None }, delay: DELAY, skew: SKEW, token_client: false, thief }
 }
 
 /// Runs them all, and counts how they end.
@@ -60,6 +60,15 @@ fn browsers_at_random_stay_signed_in_until_they_are_idle() {
 }
 
 #[test]
+fn token_clients_at_random_stay_signed_in_until_they_are_idle() {
+    for policy in policies() {
+        let count = all_end_well(&Setting { token_client: true, ..setting(policy, false) });
+        println!("  {} still signed in, {} expired", count(Ending::StillSignedIn), count(Ending::Expired));
+        assert!(count(Ending::StillSignedIn) > 0 && count(Ending::Expired) > 0, "both are tried");
+    }
+}
+
+#[test]
 fn thieves_at_random_are_never_served_for_longer_than_a_grace() {
     for policy in policies() {
         let count = all_end_well(&setting(policy, true));
@@ -72,18 +81,23 @@ fn thieves_at_random_are_never_served_for_longer_than_a_grace() {
 #[test]
 fn browsers_at_random_notice_each_broken_rule() {
     let [_, policy, _] = policies();
-    for (broken, thief) in [
-        (Broken::NoWriteWindow, false),
-        (Broken::GraceFromRotation, false),
-        (Broken::IntervalFromRotation, false),
-        (Broken::RefreshRewritten, false),
-        (Broken::NoGrace, false),
-        (Broken::AccessAlone, false),
-        (Broken::PredecessorForever, true),
-        (Broken::GraceRestarts, true),
+    let honest = setting(policy, false);
+    let token_client = Setting { token_client: true, ..honest };
+    let thief = setting(policy, true);
+    for (broken, setting) in [
+        (Broken::NoWriteWindow, honest),
+        (Broken::GraceFromRotation, honest),
+        (Broken::IntervalFromRotation, honest),
+        (Broken::RefreshRewritten, honest),
+        (Broken::NoGrace, honest),
+        (Broken::AccessAlone, honest),
+        (Broken::RefreshRewritten, token_client),
+        (Broken::RepeatedWithoutGrace, token_client),
+        (Broken::PredecessorForever, thief),
+        (Broken::GraceRestarts, thief),
     ] {
         let rules = Rules { policy, broken: Some(broken) };
-        let setting = Setting { rules, ..setting(policy, thief) };
+        let setting = Setting { rules, ..setting };
         // Whatever PROOF_SEED says: that is for looking at a failure, not for hiding one.
         let found = (1..=RUNS).find_map(|seed| Some((seed, run(&setting, seed, false).err()?)));
         let (runs, failure) = found.expect("one of so many fails");

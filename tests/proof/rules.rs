@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use tower_sliding_sessions::{
     Timestamp,
-    protocol::{Departure, Family, Policy, Presented, Rotation, Settlement, Timing, rotate, settle},
+    protocol::{
+        Departure, Exchange, Family, Policy, Presented, Rotation, Settlement, Timing, exchange, rotate,
+        settle,
+    },
 };
+
+use crate::model::ticks;
 
 /// A timeout that nothing in these worlds lives to see.
 pub(crate) const FAR: Duration = Duration::from_secs(1_000_000_000);
@@ -19,8 +24,14 @@ pub(crate) enum Broken {
     GraceFromRotation,
     /// The next rotation may come one interval after the last one, however late that was confirmed.
     IntervalFromRotation,
-    /// A re-issue writes the refresh cookie as well, though it did not change.
+    /// A re-issue writes the refresh token as well, though it did not change.
     RefreshRewritten,
+    /// A token client's is still repeated if the answer may arrive just when a rotation is due.
+    RepeatedAtTheBound,
+    /// A token client's is repeated until a rotation is due, as if answers took no time.
+    RepeatedWithoutGrace,
+    /// A token client's is repeated as if what was not known to be confirmed had not been seen yet.
+    RepeatedAsIfUnseen,
     /// The predecessor is dead as soon as its successor is confirmed.
     NoGrace,
     /// The access token of a new generation goes out without the refresh token.
@@ -100,16 +111,44 @@ impl Rules {
 
     /// What cookies leave with a response.
     pub(crate) fn settle(&self, departure: &Departure, now: Timestamp) -> Settlement {
-        let policy = match self.broken {
+        match (self.broken, settle(&self.writing_policy(), departure, now)) {
+            (Some(Broken::RefreshRewritten), Settlement::WriteAccess) => Settlement::WriteBoth,
+            (Some(Broken::AccessAlone), Settlement::WriteBoth) => Settlement::WriteAccess,
+            (_, settlement) => settlement,
+        }
+    }
+
+    /// What tokens leave with an answer to a token client, by the record that was read at `read_at`.
+    pub(crate) fn exchange(
+        &self,
+        departure: &Departure,
+        family: &Family,
+        read_at: Timestamp,
+        now: Timestamp,
+    ) -> Exchange {
+        // How much later the rotation is taken to be due, by what was confirmed and by what was not.
+        let (seen, unseen) = match self.broken {
+            Some(Broken::RepeatedAtTheBound) => (ticks(1), ticks(1)),
+            Some(Broken::RepeatedWithoutGrace) => (self.timing().grace, self.timing().grace),
+            Some(Broken::RepeatedAsIfUnseen) => (Duration::ZERO, self.timing().grace),
+            _ => (Duration::ZERO, Duration::ZERO),
+        };
+        let family = Family { confirmed_at: family.confirmed_at.map(|at| at + seen), ..*family };
+        match (self.broken, exchange(&self.writing_policy(), departure, &family, read_at + unseen, now)) {
+            (Some(Broken::RefreshRewritten), Exchange::AccessOnly) => Exchange::Both,
+            (Some(Broken::AccessAlone), Exchange::Both) if departure.served > departure.presented => {
+                Exchange::AccessOnly
+            }
+            (_, exchange) => exchange,
+        }
+    }
+
+    fn writing_policy(&self) -> Policy {
+        match self.broken {
             Some(Broken::NoWriteWindow) => {
                 Policy::dangerous_unchecked(Timing { write_window: FAR, ..*self.timing() })
             }
             _ => self.policy,
-        };
-        match (self.broken, settle(&policy, departure, now)) {
-            (Some(Broken::RefreshRewritten), Settlement::WriteAccess) => Settlement::WriteBoth,
-            (Some(Broken::AccessAlone), Settlement::WriteBoth) => Settlement::WriteAccess,
-            (_, settlement) => settlement,
         }
     }
 

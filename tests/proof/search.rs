@@ -176,6 +176,9 @@ impl Display for Told {
                 }
                 if note == Note::AtOnce { Ok(()) } else { write!(f, ", its confirmation {note:?}") }
             }
+            Step::Board { message, .. } => {
+                write!(f, "{} arrives, and shares what is read for another", self.message(message))
+            }
             Step::Leave { handler, answer } => {
                 write!(f, "{} answers with {}", self.message(handler), self.message(answer))
             }

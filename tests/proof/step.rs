@@ -4,7 +4,7 @@ use tower_sliding_sessions::protocol::{Refusal, Rotation};
 
 use crate::{
     model::Model,
-    world::{Age, CURRENT, Disk, Jar, Kind, Lag, Message, World},
+    world::{Age, CURRENT, Disk, Jar, Kind, Lag, Message, Read, World, behind},
 };
 
 /// Something that may happen next.
@@ -16,6 +16,8 @@ pub(crate) enum Step {
     Send { message: Message },
     /// A request reaches an instance with that clock, and what it proves is written down so.
     Arrive { message: Message, clock: Age, note: Note },
+    /// A request reaches an instance that just reads the record for another one like it.
+    Board { message: Message, handler: Message },
     /// A handler is done, and its response leaves with these cookies.
     Leave { handler: Message, answer: Message },
     /// A response reaches the browser.
@@ -107,6 +109,10 @@ impl Model {
                         arrive(Note::Late);
                     }
                 }
+                if message.kind == Kind::Renewal && self.shared_flights {
+                    let boards = world.messages.iter().filter(|handler| self.may_board(message, *handler));
+                    steps.extend(boards.map(|handler| Step::Board { message, handler }));
+                }
             }
             Kind::Handler { .. } => {
                 let answers = self.answers(message, world.revoked);
@@ -115,6 +121,13 @@ impl Model {
             Kind::Both | Kind::Access => steps.push(Step::Deliver { message }),
             Kind::Note => steps.push(Step::WriteDown { message }),
         }
+    }
+
+    /// Whether a request may share what was read for the one that `handler` is at work on.
+    fn may_board(&self, renewal: Message, handler: Message) -> bool {
+        let Kind::Handler { newer, read: Some(read) } = handler.kind else { return false };
+        let presented = if newer { behind(handler.lag) } else { handler.lag };
+        presented == renewal.lag && read.age <= self.delay
     }
 
     fn steps_of_thief(&self, world: &World, steps: &mut Vec<Step>) {
@@ -143,6 +156,10 @@ impl Model {
                 } else {
                     rotation = Some(self.arrive(&mut next, message.lag, clock, note));
                 }
+            }
+            Step::Board { message, handler } => {
+                next.messages.remove(message);
+                next.messages.add(Message { age: 0, ..handler });
             }
             Step::Leave { handler, answer } => {
                 next.messages.remove(handler);
@@ -187,8 +204,8 @@ impl Model {
     /// A request with a refresh token to go by arrives at an instance, which calls its handler.
     fn arrive(&self, world: &mut World, refresh: Lag, clock: Age, note: Note) -> Rotation {
         let (rotation, served) = self.renew(world, refresh, clock, note);
-        if let Some(newer) = served {
-            world.messages.add(Message { kind: Kind::Handler { newer }, lag: 0, age: 0 });
+        if let Some(kind) = served {
+            world.messages.add(Message { kind, lag: 0, age: 0 });
         }
         rotation
     }
@@ -197,8 +214,8 @@ impl Model {
     fn strike(&self, world: &mut World, refresh: Lag, clock: Age) -> Rotation {
         world.thief.struck = true;
         let (rotation, served) = self.renew(world, refresh, clock, Note::AtOnce);
-        if let Some(newer) = served {
-            let handler = Message { kind: Kind::Handler { newer }, lag: 0, age: 0 };
+        if let Some(kind) = served {
+            let handler = Message { kind, lag: 0, age: 0 };
             for answer in self.answers(handler, world.revoked) {
                 world.thief.access = Some(answer.lag);
                 if answer.kind == Kind::Both {
@@ -210,11 +227,14 @@ impl Model {
     }
 
     /// Asks the table. If the token is served then it is as the current generation, and the second
-    /// answer is whether that is newer than what was presented.
-    fn renew(&self, world: &mut World, refresh: Lag, clock: Age, note: Note) -> (Rotation, Option<bool>) {
+    /// answer is the handler that is called.
+    fn renew(&self, world: &mut World, refresh: Lag, clock: Age, note: Note) -> (Rotation, Option<Kind>) {
         let mut record = world.record(self);
         let rotation = self.rules.renew(&mut record, CURRENT - u64::from(refresh), self.at(clock));
         world.remember(self, &record);
+        // What a confirmation changes, now or later, the handler does not know.
+        let confirmed = record.family.confirmed_at.map(|at| self.age(at));
+        let read = self.token_client.then_some(Read { age: 0, confirmed, clock });
         let newer = match rotation {
             Rotation::Confirm => {
                 self.note(world, refresh, clock, note);
@@ -224,7 +244,7 @@ impl Model {
             Rotation::Advance | Rotation::Replay => true,
             Rotation::FastForward | Rotation::Reuse | Rotation::Refuse(_) => return (rotation, None),
         };
-        (rotation, Some(newer))
+        (rotation, Some(Kind::Handler { newer, read }))
     }
 
     /// A request was seen to carry a generation.

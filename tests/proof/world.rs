@@ -73,14 +73,32 @@ pub(crate) enum Kind {
     /// A request whose access token will be found valid.
     Use,
     /// A handler at work on a renewed request, which was served as a generation newer than the
-    /// one it presented, or the same.
-    Handler { newer: bool },
+    /// one it presented, or the same. For a token client it has the record at hand.
+    Handler { newer: bool, read: Option<Read> },
     /// A response with a refresh token and its access token.
     Both,
     /// A response with an access token only.
     Access,
     /// A confirmation that an instance is yet to write down.
     Note,
+}
+
+/// A record as it was read for a token client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Read {
+    /// Ticks since then.
+    pub(crate) age: Age,
+    /// How long the generation had been confirmed then, plus those ticks, by the fastest clock.
+    pub(crate) confirmed: Option<Age>,
+    /// The clock of the instance that read it.
+    pub(crate) clock: Age,
+}
+
+impl Read {
+    fn tick(self, model: &Model) -> Self {
+        let old = |age: Age| (age + 1).min(model.old());
+        Self { age: old(self.age), confirmed: self.confirmed.map(old), ..self }
+    }
 }
 
 /// Messages in no particular order: they overtake each other at will, so they are kept sorted.
@@ -215,7 +233,10 @@ impl World {
 
     /// One tick later. None if something would be on its way, or unsaved, for longer than can be.
     pub(crate) fn tick(mut self, model: &Model) -> Option<Self> {
-        let overdue = |message: Message| message.is_on_its_way() && message.age == model.delay;
+        let overdue = |message: Message| match message.kind {
+            Kind::Note => message.age >= model.latest_note.saturating_add(model.skew),
+            _ => message.is_on_its_way() && message.age == model.delay,
+        };
         let unsaved = self.disk.is_some_and(|disk| disk.age == model.rollback);
         if unsaved || self.messages.iter().any(overdue) {
             return None;
@@ -229,7 +250,13 @@ impl World {
         self.seen.tick(model);
         self.messages.change(|message| {
             let most = if message.is_on_its_way() { model.delay } else { model.old() };
-            Some(Message { age: (message.age + 1).min(most), ..message })
+            let kind = match message.kind {
+                Kind::Handler { newer, read } => {
+                    Kind::Handler { newer, read: read.map(|read| read.tick(model)) }
+                }
+                kind => kind,
+            };
+            Some(Message { kind, age: (message.age + 1).min(most), ..message })
         });
         self.simplify(model);
         Some(self)
