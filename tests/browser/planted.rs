@@ -2,15 +2,6 @@
 
 use crate::{driver::Browser, in_a_browser, site::Site};
 
-/// Sets a cookie by a response of a page on the same host.
-async fn plant(site: &Site, browser: &Browser, line: &str) {
-    let mut url = String::new();
-    for byte in line.chars().map(u32::from).flat_map(char::from_u32).collect::<String>().bytes() {
-        url += &format!("%{byte:02x}");
-    }
-    browser.open(&site.next_door(&format!("/planting?line={url}"))).await;
-}
-
 async fn names(browser: &Browser) -> Vec<String> {
     let cookies = browser.cookies().await;
     cookies.iter().map(|cookie| cookie["name"].as_str().expect("a name").to_owned()).collect()
@@ -22,7 +13,7 @@ in_a_browser! {
         let rules = ["x; Path=/", "x; Secure", "x; Secure; Path=/blank", "x; Secure; Path=/; Domain=localhost"];
         for name in ["__Host-access", "__Host-refresh", "__host-refresh"] {
             for rule in rules {
-                plant(&site, &browser, &format!("{name}={rule}")).await;
+                site.plant(&browser, &format!("{name}={rule}")).await;
                 browser.open(&site.at("/blank")).await;
                 browser.run(&format!("document.cookie = '{name}={rule}'")).await;
             }
@@ -30,7 +21,7 @@ in_a_browser! {
         browser.open(&site.at("/blank")).await;
         assert_eq!(names(&browser).await, Vec::<String>::new());
         // One without a name must not pass for one with our name either.
-        plant(&site, &browser, "=__Host-refresh=x; Secure; Path=/").await;
+        site.plant(&browser, "=__Host-refresh=x; Secure; Path=/").await;
         browser.open(&site.at("/home")).await;
         assert_eq!(names(&browser).await, Vec::<String>::new());
     }
@@ -45,7 +36,7 @@ in_a_browser! {
             "access=evil; Path=/account",
             "xx__Host-access=evil; Path=/account",
         ] {
-            plant(&site, &browser, line).await;
+            site.plant(&browser, line).await;
         }
         browser.open(&site.at("/account")).await;
         assert_eq!(site.account(&browser).await, "alice fresh");
@@ -59,7 +50,7 @@ in_a_browser! {
         let site = Site::with(|builder, _| builder.cookie_names("access", "refresh")).await;
         site.sign_in(&browser).await;
         for name in ["access", "refresh"] {
-            plant(&site, &browser, &format!("{name}=evil; Path=/home")).await;
+            site.plant(&browser, &format!("{name}=evil; Path=/home")).await;
         }
         browser.open(&site.at("/home")).await;
         assert_eq!(site.account(&browser).await, "nobody");

@@ -24,6 +24,8 @@ pub(crate) struct Seen {
     pub(crate) line: String,
     /// Whether it came with a refresh cookie.
     pub(crate) cookies: bool,
+    /// Whether its cookies were not even UTF-8.
+    pub(crate) odd: bool,
     /// `Sec-Fetch-Site`.
     pub(crate) from: String,
     /// `Sec-Purpose`, and `Service-Worker`.
@@ -104,6 +106,13 @@ impl Site {
         browser.run("return document.querySelector('h1').innerText").await.as_str().expect("text").to_owned()
     }
 
+    /// Has the same host set a cookie, in a response of the other origin. Letters of Latin-1 are one
+    /// byte each.
+    pub(crate) async fn plant(&self, browser: &Browser, line: &str) {
+        let encoded: String = line.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        browser.open(&self.next_door(&format!("/planting?line={encoded}"))).await;
+    }
+
     /// The access token is over, and the refresh token so old that the next renewal rotates.
     pub(crate) fn expire(&self) {
         self.clock.advance(Duration::from_secs(6 * 60));
@@ -174,6 +183,7 @@ impl Seen {
         };
         Self {
             line: format!("{} {}", request.method(), request.uri().path()),
+            odd: header("cookie").contains('\u{fffd}'),
             cookies: header("cookie").contains("refresh="),
             from: header("sec-fetch-site"),
             purpose: header("sec-purpose") + &header("service-worker"),

@@ -30,8 +30,13 @@ in_a_browser! {
         let odd = "for (let i = 0; i < 4; i++) document.cookie = `odd${i}=${'\\u00e9'.repeat(2000)}\"\\\\,%; Path=/`";
         browser.run(odd).await;
         assert_eq!(browser.run("return document.cookie.length > 8000").await, json!(true));
+        // And bytes that are no text at all.
+        site.plant(&browser, "bytes=\u{ff}\u{fe}\u{80}; Path=/").await;
+        assert!(browser.cookie("bytes").await.is_some());
+        site.seen();
         browser.open(&site.at("/account")).await;
         assert_eq!(site.account(&browser).await, "alice fresh");
+        assert!(site.arrived("GET /account").await.odd);
         site.expire();
         browser.reload().await;
         assert_eq!(site.account(&browser).await, "alice renewed");
