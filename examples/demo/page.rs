@@ -17,7 +17,6 @@ pub(crate) fn render(policy: &Policy) -> Arc<str> {
         "write_window": timing.write_window.as_secs_f64(),
         "rotation_interval": timing.rotation_interval.as_secs_f64(),
         "renew_before": policy.renew_before().as_secs_f64(),
-        "features": ["stream", "ws", "profile", "users", "sudo"],
     });
     include_str!("page.html").replace("__TIMING__", &timing.to_string()).into()
 }
