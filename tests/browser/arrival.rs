@@ -1,0 +1,68 @@
+//! How the cookies arrive, and who can reach them.
+
+use serde_json::{Value, json};
+
+use crate::{driver::Browser, in_a_browser, site::Site};
+
+/// What the browser says of our cookies, but for their values.
+async fn kept(browser: &Browser) -> Vec<Value> {
+    let mut cookies = browser.cookies().await;
+    for cookie in &mut cookies {
+        cookie.as_object_mut().expect("an object").remove("value");
+    }
+    cookies
+}
+
+in_a_browser! {
+    async fn cookies_arrive_with_every_attribute_that_was_promised(browser) {
+        let site = Site::start().await;
+        site.sign_in(&browser).await;
+        let cookie = |name| {
+            json!({
+                "name": name, "domain": "localhost", "path": "/", "secure": true, "httpOnly": true, "sameSite": "Lax",
+            })
+        };
+        // A host without a leading dot is a host-only cookie, and no expiry one of the session.
+        assert_eq!(kept(&browser).await, [cookie("__Host-access"), cookie("__Host-refresh")]);
+    }
+
+    async fn remembered_cookies_last_as_long_as_the_session(browser) {
+        let site = Site::start().await;
+        browser.open(&site.at("/login")).await;
+        browser.click("#remembered").await;
+        browser.until("location.pathname === '/account'").await;
+        let now = browser.run("return Date.now() / 1000").await.as_f64().expect("a number");
+        for cookie in kept(&browser).await {
+            let left = cookie["expiry"].as_f64().expect("an expiry") - now;
+            assert!((86_340.0..86_460.0).contains(&left), "{cookie}");
+        }
+        assert_eq!(kept(&browser).await.len(), 2);
+    }
+
+    async fn scripts_can_neither_read_nor_replace_nor_remove_them(browser) {
+        let site = Site::start().await;
+        site.sign_in(&browser).await;
+        let before = browser.cookies().await;
+        let read = browser.run("return [document.cookie, await cookieStore.getAll()]").await;
+        assert_eq!(read, json!(["", []]));
+        for attempt in ["x; Secure; Path=/", "; Secure; Path=/; Max-Age=0", "x; Secure; Path=/; SameSite=None"] {
+            browser.run(&format!("document.cookie = '__Host-access={attempt}'")).await;
+            browser.run(&format!("document.cookie = '__Host-refresh={attempt}'")).await;
+        }
+        browser.run("await cookieStore.set('__Host-refresh', 'x').catch(() => null)").await;
+        browser.run("await cookieStore.delete('__Host-refresh').catch(() => null)").await;
+        assert_eq!(browser.cookies().await, before);
+        browser.open(&site.at("/account")).await;
+        assert_eq!(site.account(&browser).await, "alice fresh");
+    }
+
+    async fn sign_out_removes_them(browser) {
+        let site = Site::start().await;
+        site.sign_in(&browser).await;
+        browser.click("#out").await;
+        browser.until("location.pathname === '/blank'").await;
+        assert_eq!(browser.cookies().await, Vec::<Value>::new());
+        browser.open(&site.at("/home")).await;
+        assert_eq!(site.account(&browser).await, "nobody");
+    }
+}

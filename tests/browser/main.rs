@@ -1,0 +1,46 @@
+//! What a real browser does with the cookies: Chromium, driven over WebDriver.
+//!
+//! Needs `chromium` and `chromedriver`, which `tests/servers/chromium` installs. Most tests drive
+//! an application of their own, by a clock that stands still; some drive processes of the demo, by
+//! the real one. `http://localhost` and `http://127.0.0.1` are two sites; two ports of one host are
+//! one site, but two origins.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test, that is how things fail"
+)]
+
+mod app;
+mod arrival;
+mod cross_site;
+mod demo;
+mod driver;
+mod login;
+mod parallel;
+mod planted;
+mod renewal;
+mod same_site;
+mod screenshots;
+mod sign_out;
+mod site;
+mod sizes;
+mod worker;
+
+#[path = "../support/client.rs"]
+#[expect(dead_code, reason = "shared with other tests")]
+mod client;
+
+/// Declares tests that run in their own browser, on two threads: the browser's and the site's.
+macro_rules! in_a_browser {
+    ($($(#[$meta:meta])* async fn $name:ident($browser:ident) $body:block)*) => {
+        $($(#[$meta])*
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let $browser = $crate::driver::Browser::start().await;
+            $body
+        })*
+    };
+}
+use in_a_browser;
