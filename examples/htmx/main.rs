@@ -1,0 +1,139 @@
+//! htmx asks for parts of a page. When the session is over, how does it get to the sign-in page?
+//!
+//! A redirect would not do: `fetch` follows it, and htmx puts the sign-in page where the part should
+//! be. So parts are answered with a 401 and `HX-Redirect`, which makes htmx leave for another page, and
+//! whoever opens a page with a redirect. All the while the session lasts there is nothing to do: parts
+//! renew it like any other request.
+//!
+//! ```sh
+//! cargo run --example htmx
+//! ```
+//!
+//! Beside it is htmx 4.0.1, whose licence is there as well (0BSD); with htmx 2 it is the same.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Form, Router,
+    extract::{FromRef, Query, State},
+    http::{HeaderValue, StatusCode, Uri, header},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use tower_sliding_sessions::{
+    BuildError, Keyring, RedirectToLogin, Reject as _, Rejection, RequestHead, Session, Sessions,
+    SessionsBuilder, Visitor, safe_next,
+};
+
+const HTMX: &str = include_str!("htmx.min.js");
+
+const HEAD: &str = "<!doctype html><meta charset=utf-8><title>Shop</title><link rel=icon href='data:,'>";
+
+/// What is in everybody's cart: a database, in a real application.
+type Carts = Arc<Mutex<HashMap<String, u32>>>;
+
+#[derive(Clone, FromRef)]
+struct App {
+    sessions: Sessions,
+    carts: Carts,
+}
+
+/// For the layer: what to answer whoever has no session.
+fn to_sign_in(rejection: Rejection, request: &RequestHead<'_>) -> Response {
+    let mut response: Response = RedirectToLogin::new("/sign-in").reject(rejection, request);
+    if response.status() == StatusCode::UNAUTHORIZED && request.headers.contains_key("hx-request") {
+        // The way back is to the page that the part is for.
+        let page = request.headers.get("hx-current-url").and_then(|url| Uri::try_from(url.as_bytes()).ok());
+        let next = page.as_ref().and_then(Uri::path_and_query).map_or("/", |target| target.as_str());
+        let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        if let Ok(location) = HeaderValue::try_from(format!("/sign-in?next={next}")) {
+            response.headers_mut().insert("hx-redirect", location);
+        }
+    }
+    response
+}
+
+async fn shop(session: Session, State(carts): State<Carts>) -> Html<String> {
+    let carts = carts.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = carts.get(session.subject()).copied().unwrap_or_default();
+    Html(format!(
+        "{HEAD}<script src=/htmx.min.js></script><h1>Apples</h1>
+         <button id=more hx-post=/cart hx-target='#cart'>One more</button> <span id=cart>{count} apples</span>
+         <form method=post action=/sign-out><button id=out>Sign out</button></form>"
+    ))
+}
+
+/// A part of the page.
+async fn add(session: Session, State(carts): State<Carts>) -> Html<String> {
+    let mut carts = carts.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = carts.entry(session.subject().to_owned()).or_default();
+    *count = count.saturating_add(1);
+    Html(format!("{count} apples"))
+}
+
+async fn home() -> Html<String> {
+    Html(format!("{HEAD}<h1>Welcome</h1><a href='/shop?sort=price&page=2'>The shop</a>"))
+}
+
+/// Its form is sent to the address of the page, and so takes `next` along by itself.
+async fn sign_in_page() -> Html<String> {
+    Html(format!(
+        "{HEAD}<h1>Sign in</h1><form method=post>
+         <label>Name <input name=name required autofocus></label><button>Sign in</button></form>"
+    ))
+}
+
+#[derive(Deserialize)]
+struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Deserialize)]
+struct Person {
+    name: String,
+}
+
+async fn sign_in(
+    visitor: Visitor,
+    Query(Next { next }): Query<Next>,
+    Form(person): Form<Person>,
+) -> Result<impl IntoResponse, Rejection> {
+    // Check a password here.
+    let cookies = visitor.sign_in(person.name, ()).await?;
+    Ok((cookies, Redirect::to(safe_next(&next).unwrap_or("/"))))
+}
+
+async fn sign_out(visitor: Visitor) -> Result<impl IntoResponse, Rejection> {
+    Ok((visitor.sign_out().await?, Redirect::to("/")))
+}
+
+pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
+    let sessions = builder.build()?;
+    let script = [(header::CONTENT_TYPE, "text/javascript")];
+    Ok(Router::new()
+        .route("/shop", get(shop))
+        .route("/cart", post(add))
+        .route_layer(sessions.layer().with_rejection(to_sign_in))
+        .route("/", get(home))
+        .route("/htmx.min.js", get(move || async move { (script, HTMX) }))
+        .route("/sign-in", get(sign_in_page).post(sign_in))
+        .route("/sign-out", post(sign_out))
+        .with_state(App { sessions, carts: Carts::default() }))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut secret = [0; 32]; // Keep a real one where all instances find it.
+    getrandom::fill(&mut secret)?;
+    let app = app(Sessions::builder(Keyring::hs256(secret)?))?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    println!("http://localhost:3000");
+    axum::serve(listener, app).await?;
+    Ok(())
+}

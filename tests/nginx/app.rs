@@ -1,0 +1,101 @@
+//! The application: what is uploaded to, what is cached, and what hangs.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::Query,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Redirect},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
+use tower_sliding_sessions::{Rejection, Session, Sessions, Visitor};
+
+type User = Session<String>;
+
+/// What the test sees of the application, and holds back in it.
+#[derive(Clone)]
+pub(crate) struct Door {
+    /// How many requests have reached a handler that tells.
+    pub(crate) arrived: Arc<watch::Sender<usize>>,
+    /// Lets as many requests for `/slow` through as it has permits.
+    pub(crate) open: Arc<Semaphore>,
+}
+
+const PUBLIC: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, s-maxage=600")];
+
+pub(crate) fn router(sessions: &Sessions<String>, door: Door) -> Router {
+    let uploads = door.clone();
+    let upload = async move |session: User, body: axum::body::Body| {
+        uploads.arrived.send_modify(|count| *count += 1);
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
+        Json(json!({"sub": session.subject(), "bytes": body.len()}))
+    };
+    let slow = async move |session: User| {
+        door.arrived.send_modify(|count| *count += 1);
+        door.open.acquire().await.expect("a door").forget();
+        me(session).await
+    };
+    let signed_in = Router::new()
+        .route("/me", get(me).post(me))
+        .route("/upload", post(upload))
+        .route("/slow", get(slow))
+        .route(
+            "/verbose",
+            get(async |session: User| ([("x-policy", "x".repeat(1024))], page(Some(&session)))),
+        )
+        .route("/silent", get(async |session: User| page(Some(&session))))
+        .route("/public", get(async |session: User| (PUBLIC, page(Some(&session)))))
+        .route_layer(sessions.layer());
+    let optional = Router::new()
+        .route("/home", get(async |session: Option<User>| (PUBLIC, page(session.as_ref()))))
+        .route_layer(sessions.layer().optional());
+    Router::new()
+        .merge(signed_in)
+        .merge(optional)
+        .route("/about", get(async || (PUBLIC, page(None))))
+        .route("/login", post(login))
+        .route("/callback", get(callback))
+        .with_state(sessions.clone())
+}
+
+async fn me(session: User) -> Json<Value> {
+    Json(json!({"sub": session.subject(), "renewed": session.renewed().is_some()}))
+}
+
+fn page(session: Option<&User>) -> String {
+    format!("the page of {}", session.map_or("nobody", |session| session.subject()))
+}
+
+#[derive(Deserialize)]
+struct Login {
+    name: String,
+    /// Of the claims.
+    #[serde(default)]
+    size: usize,
+}
+
+async fn login(visitor: Visitor<String>, Json(login): Json<Login>) -> Result<impl IntoResponse, Rejection> {
+    Ok(visitor.sign_in(login.name, "x".repeat(login.size)).await?)
+}
+
+#[derive(Deserialize)]
+struct Code {
+    code: String,
+}
+
+/// The way back from an identity provider, whose sign-ins are `GET`s.
+async fn callback(
+    visitor: Visitor<String>,
+    headers: HeaderMap,
+    Query(Code { code }): Query<Code>,
+) -> Result<impl IntoResponse, Rejection> {
+    // Everybody's code is the same here, to be the worst that a cache could meet.
+    assert_eq!(code, "x");
+    let name = headers.get("x-name").and_then(|name| name.to_str().ok()).expect("a name");
+    let cookies = visitor.sign_in(name, String::new()).await?;
+    Ok((PUBLIC, cookies, Redirect::to("/me")))
+}

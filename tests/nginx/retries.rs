@@ -1,0 +1,47 @@
+//! nginx gives a request that one instance does not answer to another: the same cookies, twice.
+
+use tokio::net::TcpListener;
+
+use crate::{
+    client::{Client, Jar},
+    proxy::Nginx,
+    site::{Site, confirm, sign_in, visit},
+};
+
+/// One instance renews and never answers, so nginx asks another one, which takes the request
+/// `seconds` after the first did. Meanwhile another tab has used the new cookies. What became of
+/// the request, and of the tab.
+async fn retried_after(seconds: u64, settings: &str) -> (u16, u16, usize) {
+    let one = Site::start().await;
+    let mut two = one.neighbour();
+    // Whoever comes, waits here until it serves.
+    let listener = TcpListener::bind(two.address).await.expect("its port");
+    let settings = format!("proxy_set_header Host $http_host; proxy_read_timeout 2s; {settings}");
+    let nginx = Nginx::before(&[one.address, two.address], &settings).await;
+    let (client, directly) = (nginx.client(), Client::to(one.address));
+    let mut jar = sign_in(&directly, "alice").await;
+    one.expire();
+    let then: Jar = jar.clone();
+    let retried = tokio::spawn(async move { client.get("/slow", &then).await });
+    one.arrived(1).await;
+    assert_eq!(visit(&directly, "/me", &mut jar).await.json()["renewed"], true);
+    confirm(&directly, &jar).await;
+    one.pass(seconds);
+    two.door.open.add_permits(1);
+    two.serve(listener);
+    let answer = retried.await.expect("no panic");
+    let tab = visit(&directly, "/me", &mut jar).await;
+    (answer.status.as_u16(), tab.status.as_u16(), one.thefts())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_retried_within_the_grace_is_served_and_one_after_it_looks_stolen() {
+    assert_eq!(retried_after(44, "").await, (200, 200, 0));
+    // As by default, where nginx waits for 60 s before it tries again. See the manual.
+    assert_eq!(retried_after(60, "").await, (401, 401, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_signed_out_by_a_retry_where_nginx_is_told_to_give_up_in_time() {
+    assert_eq!(retried_after(60, "proxy_next_upstream_timeout 1s;").await, (504, 200, 0));
+}
