@@ -13,8 +13,9 @@ pub(crate) fn forbid(headers: &mut HeaderMap) {
 }
 
 /// For any other response to somebody's session: theirs alone, unless the handler said something.
-pub(crate) fn keep_private(headers: &mut HeaderMap) {
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+pub(crate) fn keep_private(headers: &mut HeaderMap, no_store: bool) {
+    let say = if no_store { "no-store" } else { "private, no-cache" };
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(say));
     vary_by_cookie(headers);
 }
 
@@ -88,7 +89,7 @@ mod tests {
     fn what_the_handler_said_of_caching_stands_unless_cookies_are_set() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, s-maxage=60"));
-        keep_private(&mut headers);
+        keep_private(&mut headers, true);
         assert_eq!(headers["cache-control"], "public, s-maxage=60");
         forbid(&mut headers);
         assert_eq!(headers["cache-control"], "no-store");

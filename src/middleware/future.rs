@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Reject, Rejection, RejectionKind, SessionLayer, bearer, rejection};
+use super::{Reject, Rejection, RejectionKind, SessionLayer, bearer, layer::Ways, rejection};
 use crate::{
     cache,
     claims::Claims,
@@ -30,7 +30,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, C, R, B, S::Future, S::Response>,
-        accepts_bearer: bool,
+        ways: Ways,
     }
 }
 
@@ -79,17 +79,17 @@ where
     }
 
     pub(super) fn asking(answer: Asking<C>, waiting: Waiting<S, C, R, B>) -> Self {
-        let accepts_bearer = waiting.layer.accepts_bearer;
-        Self { accepts_bearer, ..Self::at(State::Asking { answer, waiting: Some(waiting) }) }
+        let ways = waiting.layer.ways;
+        Self { ways, ..Self::at(State::Asking { answer, waiting: Some(waiting) }) }
     }
 
     fn at(state: State<S, C, R, B, S::Future, S::Response>) -> Self {
-        Self { state, accepts_bearer: false }
+        Self { state, ways: Ways::default() }
     }
 
     /// As `layer` was told.
     pub(super) fn within(self, layer: &SessionLayer<C, R>) -> Self {
-        Self { accepts_bearer: layer.accepts_bearer, ..self }
+        Self { ways: layer.ways, ..self }
     }
 }
 
@@ -114,8 +114,8 @@ where
                 }
                 StateProj::Calling { future, session } => {
                     let mut response = ready!(future.poll(cx))?;
-                    session.settle(response.headers_mut());
-                    if *this.accepts_bearer {
+                    session.settle(response.headers_mut(), this.ways.no_store);
+                    if this.ways.accepts_bearer {
                         bearer::finish(&mut response);
                     }
                     return Poll::Ready(Ok(response));
@@ -123,7 +123,7 @@ where
                 StateProj::Answered { response } => {
                     // INVARIANT: whoever polls a future after it was ready breaks its contract.
                     let mut response = response.take().expect("polled after it was ready");
-                    if *this.accepts_bearer {
+                    if this.ways.accepts_bearer {
                         bearer::finish(&mut response);
                     }
                     return Poll::Ready(Ok(response));
@@ -171,14 +171,14 @@ where
 
 impl<C: Claims> Handed<C> {
     /// The head of the response leaves: adds the cookies that go with it, and keeps caches honest.
-    fn settle(&self, headers: &mut HeaderMap) {
+    fn settle(&self, headers: &mut HeaderMap, no_store: bool) {
         match self {
             Self::Nobody => cache::vary_by_cookie(headers),
-            Self::Active => cache::keep_private(headers),
+            Self::Active => cache::keep_private(headers, no_store),
             Self::Renewed { renewal, engine, arrived } => {
                 let lines = engine.settle(renewal, *arrived, |name| cache::sets_cookie(headers, name));
                 if lines.is_empty() {
-                    return cache::keep_private(headers);
+                    return cache::keep_private(headers, no_store);
                 }
                 for line in lines {
                     headers.append(header::SET_COOKIE, line);

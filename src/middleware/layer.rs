@@ -12,6 +12,13 @@ use crate::{
 /// Whether a request must not keep its session alive.
 pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
+/// What a layer was told that its responses show.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ways {
+    pub(super) accepts_bearer: bool,
+    pub(super) no_store: bool,
+}
+
 /// Protects the routes it wraps, and keeps their sessions alive. Made by
 /// [`Sessions::layer`](crate::Sessions::layer).
 ///
@@ -21,14 +28,14 @@ pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 pub struct SessionLayer<C, R = ProblemJson> {
     pub(super) engine: Arc<Engine<C>>,
     pub(super) optional: bool,
-    pub(super) accepts_bearer: bool,
+    pub(super) ways: Ways,
     pub(super) passive: Option<Arc<Passive>>,
     pub(super) reject: R,
 }
 
 impl<C> SessionLayer<C> {
     pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
-        Self { engine, optional: false, accepts_bearer: false, passive: None, reject: ProblemJson }
+        Self { engine, optional: false, ways: Ways::default(), passive: None, reject: ProblemJson }
     }
 }
 
@@ -50,15 +57,23 @@ impl<C, R> SessionLayer<C, R> {
     /// one of the module `oauth`, and tries again.
     #[must_use]
     pub fn accept_bearer(self) -> Self {
-        Self { accepts_bearer: true, ..self }
+        Self { ways: Ways { accepts_bearer: true, ..self.ways }, ..self }
+    }
+
+    /// Has no response to a session stored anywhere: those for which the handler said nothing say
+    /// `Cache-Control: no-store` rather than `private, no-cache`. Then the browser's back button shows
+    /// nothing of a session that has ended, at the price of a request whenever it is used.
+    #[must_use]
+    pub fn no_store(self) -> Self {
+        Self { ways: Ways { no_store: true, ..self.ways }, ..self }
     }
 
     /// Answers for the layer: [`ProblemJson`] (the default), a
     /// [`RedirectToLogin`](super::RedirectToLogin), or a closure of one's own.
     #[must_use]
     pub fn with_rejection<R2>(self, reject: R2) -> SessionLayer<C, R2> {
-        let Self { engine, optional, accepts_bearer, passive, .. } = self;
-        SessionLayer { engine, optional, accepts_bearer, passive, reject }
+        let Self { engine, optional, ways, passive, .. } = self;
+        SessionLayer { engine, optional, ways, passive, reject }
     }
 
     /// Which requests do not count as use, such as a page that polls by itself: they are
@@ -75,7 +90,7 @@ impl<C, R> SessionLayer<C, R> {
 impl<C, R> SessionLayer<C, R> {
     /// The bearer token of a request, if they are accepted.
     pub(super) fn bearer<'h>(&self, headers: &'h HeaderMap) -> Bearer<'h> {
-        if self.accepts_bearer { Bearer::of(headers) } else { Bearer::Absent }
+        if self.ways.accepts_bearer { Bearer::of(headers) } else { Bearer::Absent }
     }
 }
 
@@ -103,7 +118,7 @@ impl<C, R> fmt::Debug for SessionLayer<C, R> {
         f.debug_struct("SessionLayer")
             .field("engine", &self.engine)
             .field("optional", &self.optional)
-            .field("accepts_bearer", &self.accepts_bearer)
+            .field("ways", &self.ways)
             .finish_non_exhaustive()
     }
 }

@@ -36,7 +36,9 @@ pub(crate) fn router(sessions: &Sessions<String>) -> Router {
     let members = Router::new()
         .route("/area", get(account).post(account))
         .route_layer(sessions.layer().with_rejection(RedirectToLogin::new("/login")));
+    let vault = Router::new().route("/vault", get(account)).route_layer(sessions.layer().no_store());
     Router::new()
+        .merge(vault)
         .route("/blank", get(|| async { page("blank", "") }))
         .route("/planting", get(planting))
         .route("/login", get(form).post(login))

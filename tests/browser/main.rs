@@ -17,6 +17,7 @@ mod arrival;
 mod cross_site;
 mod demo;
 mod driver;
+mod ended;
 mod fronts;
 mod login;
 mod parallel;

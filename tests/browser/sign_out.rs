@@ -100,6 +100,17 @@ in_a_browser! {
         assert!(is_refused(&site, &browser, "/secret").await);
     }
 
+    async fn back_shows_nothing_of_a_session_whose_layer_lets_nothing_be_stored(browser) {
+        let site = Site::start().await;
+        site.sign_in(&browser).await;
+        browser.open(&site.at("/vault")).await;
+        browser.click("#out").await;
+        browser.until("location.pathname === '/blank'").await;
+        site.seen();
+        browser.back().await;
+        assert!(is_refused(&site, &browser, "/vault").await);
+    }
+
     async fn what_only_the_cache_of_responses_holds_is_not_shown_to_whoever_comes_next(browser) {
         drop(browser);
         let browser = Browser::with_flags(&["--disable-features=BackForwardCache"]).await;

@@ -105,3 +105,18 @@ async fn a_sign_out_has_the_browser_clear_its_cache_if_it_is_told_to() {
     assert_eq!(headers["clear-site-data"], "\"cache\"", "a quoted string");
     assert_eq!(headers["cache-control"], "no-store");
 }
+
+#[tokio::test]
+async fn a_layer_can_have_nothing_stored_but_the_handlers_word_stands() {
+    let world = World::new();
+    let layer = world.one.sessions.layer().no_store();
+    let app = axum::Router::new()
+        .route("/silent", axum::routing::get(|| async { "private" }))
+        .route("/public", axum::routing::get(|| async { ([("cache-control", "public")], "public") }))
+        .route_layer(layer);
+    let browser = world.signed_in("ann").await;
+    for (path, says) in [("/silent", "no-store"), ("/public", "public")] {
+        let response = tower::ServiceExt::oneshot(app.clone(), browser.get(path).0).await.unwrap();
+        assert_eq!(response.headers()["cache-control"], says, "{path}");
+    }
+}
