@@ -74,7 +74,9 @@
 //! - **Only some people?** [`Require`] is a layer that looks at the claims, or wants a recent proof
 //!   of who it is, or one by a certain method.
 //! - **Anonymous visitors too?** [`SessionLayer::optional`], and `Option<Session<_>>` in handlers.
-//! - **A sign-in page instead of a 401?** [`RedirectToLogin`].
+//! - **A sign-in page instead of a 401?** [`RedirectToLogin`], and the example `redirect`.
+//! - **`fetch`, htmx, React?** There is nothing to do about tokens: see the examples `fetch`, `htmx` and
+//!   `preact`.
 //! - **Two applications on one host?** Give each a [realm](SessionsBuilder::realm) and
 //!   [cookie names](SessionsBuilder::cookie_names) of its own.
 //! - **Several instances, or a restart?** A [store](manual::stores) that they share: SQLite, PostgreSQL,

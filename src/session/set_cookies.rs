@@ -12,7 +12,7 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 /// (`IntoResponseParts`); elsewhere [`apply`](Self::apply) it.
 ///
 /// It replaces what the response already sets under the same names, and forbids caches to store
-/// the response.
+/// the response. Put it after headers of your own: a `Cache-Control` that is set later would win.
 #[must_use = "a browser only learns of a sign-in or sign-out if its cookies are part of the response"]
 #[derive(Clone)]
 pub struct SetCookies {

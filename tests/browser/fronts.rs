@@ -113,9 +113,10 @@ in_a_browser! {
         browser.until("document.querySelector('dialog').open").await;
         sign_in(&browser).await;
         browser.until("!document.querySelector('dialog').open").await;
-        let type_and_send = "note.elements.text.value = `note ${list.children.length + 1}`; note.requestSubmit()";
-        let script = format!("const list = document.querySelector('ul'); {type_and_send}");
-        front.goes_on(&browser, "/notes", &script, |round| format!("note {round}")).await;
+        let script = "const count = document.querySelectorAll('li').length;
+            note.elements.text.value = `note ${count + 1}`;
+            note.requestSubmit()";
+        front.goes_on(&browser, "/notes", script, |round| format!("note {round}")).await;
 
         front.end();
         browser.run("note.elements.text.value = 'written for an hour'; note.requestSubmit()").await;
@@ -147,7 +148,8 @@ in_a_browser! {
         assert!(browser.url().await.starts_with(&front.address("/sign-in?next=")), "it left the page");
         sign_in(&browser).await;
         heading(&browser, "Apples").await;
-        assert_eq!(browser.url().await, front.address("/shop?sort=price&page=2"), "not the part, but the page");
+        // Not the part that was asked for, but the page.
+        assert_eq!(browser.url().await, front.address("/shop?sort=price&page=2"));
         browser.click("#more").await;
         browser.until("document.body.innerText.includes('4 apples')").await;
 
