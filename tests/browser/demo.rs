@@ -15,11 +15,16 @@ pub(crate) struct Demo {
 impl Demo {
     /// Access tokens for 2 s; G 1 s, W 1 s, M 4 s.
     pub(crate) fn start() -> Self {
+        Self::start_with([("DEMO_GRACE", "1"), ("DEMO_WRITE_WINDOW", "1"), ("DEMO_ROTATION_INTERVAL", "4")])
+    }
+
+    /// Access tokens for 2 s, and the rest as said.
+    pub(crate) fn start_with(settings: [(&str, &str); 3]) -> Self {
         let test = std::env::current_exe().expect("a path");
         let folder = test.ancestors().nth(2).expect("the folder of the profile");
         let mut process = Command::new(folder.join("examples").join("demo"))
             .envs([("DEMO_ADDR", "127.0.0.1:0"), ("DEMO_ACCESS_TTL", "2"), ("DEMO_RENEW_BEFORE", "0")])
-            .envs([("DEMO_GRACE", "1"), ("DEMO_WRITE_WINDOW", "1"), ("DEMO_ROTATION_INTERVAL", "4")])
+            .envs(settings)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
