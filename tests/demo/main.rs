@@ -124,7 +124,7 @@ async fn signing_out_while_a_renewed_request_runs_stays_signed_out() {
     world.wait(5);
     let slow = {
         let (client, jar) = (world.client.clone(), jar.clone());
-        tokio::spawn(async move { client.get("/slow?ms=200", &jar).await })
+        tokio::spawn(async move { client.get("/slow?ms=3000", &jar).await })
     };
     while world.rotations().await == 0 {
         tokio::task::yield_now().await;
