@@ -1,0 +1,9 @@
+//! The time that this thread had a processor, which others on the machine cannot stretch.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds of processor time.
+pub fn now() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
