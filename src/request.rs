@@ -1,9 +1,12 @@
 //! What an application's hooks get to see of a request.
 
+use std::fmt;
+
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 
-/// The head of a request, for hooks to look at.
-#[derive(Clone, Copy, Debug)]
+/// The head of a request, for hooks to look at. Its `Debug` shows the method and the path: what is in
+/// headers is often secret.
+#[derive(Clone, Copy)]
 pub struct RequestHead<'r> {
     /// The method.
     pub method: &'r Method,
@@ -27,5 +30,14 @@ impl<'r> RequestHead<'r> {
     pub fn of_parts(parts: &'r Parts) -> Self {
         let Parts { method, uri, headers, extensions, .. } = parts;
         Self { method, uri, headers, extensions }
+    }
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", self.method)
+            .field("path", &self.uri.path())
+            .finish_non_exhaustive()
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn login(
     body: Bytes,
 ) -> Result<Response, Rejection> {
     let login = match serde_json::from_slice::<Login>(&body) {
-        Ok(login) if !login.user.is_empty() => login,
+        Ok(login) if (1..=64).contains(&login.user.len()) => login,
         _ => {
             return Ok(problem(
                 StatusCode::BAD_REQUEST,

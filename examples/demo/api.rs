@@ -14,6 +14,9 @@ pub(crate) fn router(app: &App) -> Router<App> {
             let users = users.clone();
             async move {
                 let name = request.username()?;
+                if name.len() > 64 {
+                    return Err(GrantError::InvalidGrant);
+                }
                 let profile = users.profile(name, None).ok_or(GrantError::InvalidGrant)?;
                 Ok(Grant::new(name, profile).by(["demo"]))
             }

@@ -72,7 +72,13 @@ async fn echo(mut socket: WebSocket, mut ended: Ended) {
                 _ => return,
             }
         };
-        if socket.send(said).await.is_err() {
+        // Somebody who does not read must not keep it open either.
+        let sent = tokio::select! {
+            biased;
+            () = &mut ended => return,
+            sent = socket.send(said) => sent,
+        };
+        if sent.is_err() {
             return;
         }
     }

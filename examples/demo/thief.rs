@@ -16,38 +16,29 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use tower_sliding_sessions::Session;
+use tower_sliding_sessions::{RunId, Session};
 
 use super::{Profile, problem};
 
 const COOKIE: &str = "__Host-refresh";
 const MOST: usize = 100;
 
-/// What the last thieves hold.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Loot(Arc<Mutex<Stolen>>);
-
-#[derive(Debug, Default)]
-struct Stolen {
-    cookies: VecDeque<String>,
-    forgotten: usize,
-}
+/// What the last thieves hold, each under a name that only the page knows.
+#[derive(Clone, Default)]
+pub(crate) struct Loot(Arc<Mutex<VecDeque<(String, String)>>>);
 
 impl Loot {
-    fn add(&self, cookies: String) -> usize {
+    fn add(&self, cookie: String) -> Option<String> {
+        let thief = RunId::random().ok()?.to_string();
         let mut stolen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if stolen.cookies.len() == MOST {
-            stolen.cookies.pop_front();
-            stolen.forgotten += 1;
-        }
-        stolen.cookies.push_back(cookies);
-        stolen.forgotten + stolen.cookies.len() - 1
+        stolen.truncate(MOST - 1);
+        stolen.push_front((thief.clone(), cookie));
+        Some(thief)
     }
 
-    fn with<R>(&self, thief: usize, look: impl FnOnce(&mut String) -> R) -> Option<R> {
+    fn with<R>(&self, thief: &str, look: impl FnOnce(&mut String) -> R) -> Option<R> {
         let mut stolen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = thief.checked_sub(stolen.forgotten)?;
-        stolen.cookies.get_mut(index).map(look)
+        stolen.iter_mut().find(|(name, _)| name == thief).map(|(_, cookie)| look(cookie))
     }
 }
 
@@ -68,12 +59,12 @@ pub(crate) fn with_use_of_stolen<S: Clone + Send + Sync + 'static>(
     state: S,
 ) -> Router<S> {
     let victim = demo.clone().with_state(state);
-    let go = move |Path(thief): Path<usize>| use_stolen(victim, loot, thief);
+    let go = move |Path(thief): Path<String>| use_stolen(victim, loot, thief);
     demo.route("/thief/{thief}", post(go))
 }
 
-async fn use_stolen(demo: Router, loot: Loot, thief: usize) -> Response {
-    let Some(cookies) = loot.with(thief, |cookies| cookies.clone()) else {
+async fn use_stolen(demo: Router, loot: Loot, thief: String) -> Response {
+    let Some(cookies) = loot.with(&thief, |cookies| cookies.clone()) else {
         return problem(StatusCode::NOT_FOUND, "No such thief");
     };
     let mut request = Request::new(Body::empty());
@@ -87,7 +78,7 @@ async fn use_stolen(demo: Router, loot: Loot, thief: usize) -> Response {
     };
     let set = answer.headers().get_all(header::SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
     for pair in set.filter_map(|line| line.split(';').next()).filter(|pair| pair.starts_with(COOKIE)) {
-        loot.with(thief, |cookies| pair.clone_into(cookies));
+        loot.with(&thief, |cookies| pair.clone_into(cookies));
     }
     let status = answer.status().as_u16();
     let body = to_bytes(answer.into_body(), 64 * 1024).await.unwrap_or_default();

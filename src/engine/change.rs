@@ -8,6 +8,7 @@ use crate::{
     event::EventKind,
     id::RunId,
     store::{Proof, SessionRecord, Snapshot, StaleScope, StoreError},
+    time::Timestamp,
     token::MintError,
 };
 
@@ -42,10 +43,10 @@ impl<C: Claims> Engine<C> {
         let json = serde_json::to_string(claims).map_err(|_| MintError::Claims)?;
         // What does not fit must not get as far as the store: no token could be minted from then on.
         self.measure(key, &json, &active.methods, &active.proof_methods, now)?;
+        self.measure_readable(claims)?;
         let snapshot = self.ask("put_claims", self.store.put_claims(key, &json, now)).await?;
         let record = changed(snapshot, active.run)?;
-        // Here at once; elsewhere, the feed brings it. No response on its way restores the old ones.
-        self.revocations.session_stale(key, now, now);
+        let now = self.session_is_stale(active).await?;
         self.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
         let proof_at = active.proof_of(&record);
         let basis = Basis { generation: presented, proof_at, ..Basis::begun(&record, key, active.run, now) };
@@ -70,14 +71,25 @@ impl<C: Claims> Engine<C> {
         // Those of this request, which were measured. The record may have others, and not those that
         // the application put in their place; a token of this second is renewed at its next use.
         record.claims = claims.into();
-        // Or a response on its way would take the proof back.
-        let scope = StaleScope::Session(key.clone());
-        self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
-        self.revocations.session_stale(key, now, now);
+        let now = self.session_is_stale(active).await?;
         self.events.of(EventKind::Proved, &key.id, &key.subject.name);
         let basis = Basis { generation: presented, ..Basis::begun(&record, key, active.run, now) };
         let access = self.access_line(&basis, now)?;
         Ok([access].into_iter().chain(self.readable_line(&active.claims, &record, now)?).collect())
+    }
+
+    /// After a change: no response on its way, here or elsewhere, restores what was before. Answers
+    /// with the time of the mark.
+    ///
+    /// It is a time after the write, for a renewal may have read the record between the time that the
+    /// write was given and its taking effect.
+    async fn session_is_stale(&self, active: &Active<C>) -> Result<Timestamp, StoreError> {
+        let (key, now) = (&active.key, self.now());
+        let scope = StaleScope::Session(key.clone());
+        self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
+        // Here at once; elsewhere, the feed brings it.
+        self.revocations.session_stale(key, now, now);
+        Ok(now)
     }
 
     /// Has every access token of a subject renewed at its next use.

@@ -7,6 +7,8 @@ use crate::claims::Claims;
 
 /// How long until a store without a feed, or one that did not answer, is asked again.
 const SOON: Duration = Duration::from_secs(1);
+/// The longest that such a store is left alone.
+const LATE: Duration = Duration::from_secs(32);
 
 impl<C: Claims> Engine<C> {
     /// Returns when the session has ended, in whatever way. The feed tells of those that were ended;
@@ -14,6 +16,7 @@ impl<C: Claims> Engine<C> {
     pub(crate) async fn ended(self: Arc<Self>, active: Arc<Active<C>>) {
         self.start();
         // Nothing runs out before the access token does.
+        let mut patience = SOON;
         let mut look_in = if self.has_feed { active.expires.since(self.now()) } else { SOON };
         loop {
             if self.told_or_after(&active, look_in).await {
@@ -25,10 +28,16 @@ impl<C: Claims> Engine<C> {
                     let family = record.family;
                     let runs_out = family.idle_deadline.min(family.absolute_deadline).since(self.now());
                     let again = if self.has_feed { self.policy.timing().access_ttl } else { SOON };
+                    patience = SOON;
                     runs_out.min(again)
                 }
                 Ok(_) => return,
-                Err(_) => SOON,
+                // A store in trouble is not helped by all who wait asking at once.
+                Err(_) => {
+                    let jitter = SOON * u32::from(active.key.id.jitter()) / 256;
+                    let longer = (patience * 2).min(LATE);
+                    std::mem::replace(&mut patience, longer) + jitter
+                }
             };
         }
     }

@@ -55,7 +55,7 @@ impl<C: Claims> Engine<C> {
         claims: &C,
         sign_in: SignIn,
     ) -> Result<Issued, SignInError> {
-        let Begun { key, record, run, now } = self.begin(subject, claims, sign_in, None).await?;
+        let Begun { key, record, run, now, .. } = self.begin(subject, claims, sign_in, None).await?;
         Ok(self.issue(&Basis::begun(&record, &key, run, now), true, now)?)
     }
 

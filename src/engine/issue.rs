@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderValue;
 use serde_json::value::RawValue;
 
-use super::{Engine, active::VOID};
+use super::{Engine, RenewError, active::VOID};
 use crate::{
     claims::Claims,
     event::EventKind,
@@ -60,11 +60,13 @@ impl<'a> Basis<'a> {
 }
 
 /// A session that has just begun.
-pub(super) struct Begun {
+pub(super) struct Begun<C> {
     pub(super) key: SessionKey,
     pub(super) record: SessionRecord,
     pub(super) run: RunId,
     pub(super) now: Timestamp,
+    /// The claims that the application's hook gave, if there is one.
+    pub(super) reloaded: Option<C>,
 }
 
 /// Why a sign-in failed. Nothing was changed, but for the session it would have replaced, which
@@ -78,6 +80,9 @@ pub enum SignInError {
     /// The subject has as many sessions as it may have.
     #[error("the subject has too many sessions")]
     TooManySessions,
+    /// The application's hook says that the user may not go on, and the session has ended again.
+    #[error("the user may not sign in")]
+    Refused,
     /// The lifetimes that the sign-in asked for are not within the policy's.
     #[error(transparent)]
     Lifetime(#[from] PolicyError),
@@ -109,10 +114,11 @@ impl<C: Claims> Engine<C> {
         sign_in: SignIn,
         replaces: Option<SessionKey>,
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
-        let Begun { key, record, run, now } = self.begin(subject, claims, sign_in, replaces).await?;
+        let begun = self.begin(subject, claims, sign_in, replaces).await?;
+        let Begun { key, record, run, now, reloaded } = begun;
         let access = self.access_line(&Basis::begun(&record, &key, run, now), now)?;
         let refresh = self.refresh_line(&record, &key, run, now)?;
-        let readable = self.readable_line(claims, &record, now)?;
+        let readable = self.readable_line(reloaded.as_ref().unwrap_or(claims), &record, now)?;
         Ok((key.id, [access, refresh].into_iter().chain(readable).collect()))
     }
 
@@ -123,27 +129,30 @@ impl<C: Claims> Engine<C> {
         claims: &C,
         sign_in: SignIn,
         replaces: Option<SessionKey>,
-    ) -> Result<Begun, SignInError> {
-        let now = self.now();
+    ) -> Result<Begun<C>, SignInError> {
         let key = self.key(subject, SessionId::random()?);
         let (idle_timeout, absolute_timeout) =
             self.policy.lifetimes(sign_in.idle_timeout, sign_in.absolute_timeout)?;
-        let record = SessionRecord {
+        let json: Arc<str> = serde_json::to_string(claims).map_err(|_| MintError::Claims)?.into();
+        // Before anything is written: what does not fit must not cost a session.
+        let fits = self.measure(&key, &json, &sign_in.methods, &[], self.now());
+        fits.and_then(|()| self.measure_readable(claims)).inspect_err(|_| {
+            self.events.of_subject(EventKind::CookieTooLarge, &key.subject.name);
+        })?;
+        if let Some(replaced) = replaces {
+            self.sign_out(&replaced).await?;
+        }
+        let now = self.now();
+        let mut record = SessionRecord {
             id: key.id,
             family: Family::begin(now, idle_timeout, absolute_timeout),
-            claims: serde_json::to_string(claims).map_err(|_| MintError::Claims)?.into(),
+            claims: json,
             stale_since: None,
             methods: sign_in.methods,
             proof: None,
             origin: sign_in.origin,
             persistent: sign_in.persistent,
         };
-        // Before anything is written: what does not fit must not cost a session.
-        self.measure(&key, &record.claims, &record.methods, &[], now)?;
-        self.readable_line(claims, &record, now)?;
-        if let Some(replaced) = replaces {
-            self.sign_out(&replaced).await?;
-        }
         let create = async {
             match self.store.create(&key.subject, &record, self.cap).await {
                 Err(CreateError::Store(error)) => Err(error),
@@ -162,7 +171,17 @@ impl<C: Claims> Engine<C> {
             self.revocations.revoke(&SessionKey { id, ..key.clone() }, now);
         }
         self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
-        Ok(Begun { key, record, run, now })
+        // Whoever was locked since the application looked, and before there was a session to end, has
+        // one now. Where nobody knows, its look of a moment ago has to do until the first renewal.
+        let reloaded = match self.reloader {
+            None => None,
+            Some(_) => match self.reload(&key, &mut record).await {
+                Ok(claims) => Some(claims),
+                Err(RenewError::Unavailable) => None,
+                Err(RenewError::Refused(_)) => return Err(SignInError::Refused),
+            },
+        };
+        Ok(Begun { key, record, run, now, reloaded })
     }
 
     /// Whether an access token with these claims fits into a cookie, also when its generation has

@@ -19,6 +19,15 @@ impl<C> Readable<C> {
 }
 
 impl<C: Claims> Engine<C> {
+    /// Whether the readable cookie with these claims is not too large for one.
+    pub(super) fn measure_readable(&self, claims: &C) -> Result<(), MintError> {
+        let (Some(Readable(show)), Some(name)) = (&self.readable, &self.cookies.readable) else {
+            return Ok(());
+        };
+        let text = percent_encoded(&show(claims).map_err(|_| MintError::Claims)?);
+        self.cookies.set(name, &text, None).map(drop).ok_or(MintError::TooLong(text.len()))
+    }
+
     /// The readable cookie, if there is one. It goes wherever the access cookie goes.
     pub(super) fn readable_line(
         &self,

@@ -80,7 +80,8 @@ impl<C, R> SessionLayer<C, R> {
     /// authenticated, but do not move the idle deadline, and set no cookies. Once their access token
     /// has expired, each asks the store.
     ///
-    /// What a request says of itself will do here: by lying, it can only make its session end sooner.
+    /// What a request says of itself will do here: all it can bring about is that its session is not
+    /// prolonged.
     #[must_use]
     pub fn passive(self, is_passive: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         Self { passive: Some(Arc::new(is_passive)), ..self }

@@ -37,7 +37,7 @@ pub enum RejectionKind {
     CrossSite,
     /// 403: cookies go in the clear, as the builder was told, and the host is not localhost.
     NotLoopback,
-    /// 403: a [`Require`](crate::Require) refused the session's claims.
+    /// 403: a [`Require`](crate::Require) refused the session's claims, or the claims hook a sign-in.
     Forbidden,
     /// 403: a fresh proof of sign-in is wanted.
     ProofRequired,
@@ -185,6 +185,7 @@ impl From<SignInError> for Rejection {
         match error {
             SignInError::Claims(_) => Self::new(RejectionKind::ClaimsTooLarge),
             SignInError::TooManySessions => Self::new(RejectionKind::TooManySessions),
+            SignInError::Refused => Self::new(RejectionKind::Forbidden),
             SignInError::Store(error) => error.into(),
             SignInError::Lifetime(_) | SignInError::Entropy(_) => Self::new(RejectionKind::Internal),
         }

@@ -68,7 +68,7 @@ impl IntoResponse for Refused {
         match self.status {
             // RFC 9110, section 15.5.2: a 401 must come with a challenge.
             StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="oauth""#));
             }
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -105,6 +105,7 @@ impl From<GrantError> for Refused {
 impl From<SignInError> for Refused {
     fn from(error: SignInError) -> Self {
         match error {
+            SignInError::Refused => Self::INVALID_GRANT,
             SignInError::TooManySessions => Self::bad("invalid_grant", "there are too many sessions"),
             SignInError::Store(error) => error.into(),
             _ => Self::INTERNAL,

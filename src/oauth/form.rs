@@ -8,6 +8,9 @@ use super::error::Refused;
 /// The longest body that is read, in bytes.
 const LONGEST: usize = 16 * 1024;
 
+/// How many parameters are read: far more than any grant has.
+const MOST: usize = 64;
+
 /// Parameters, each at most once and none of them empty.
 pub(super) struct Form(Vec<(String, String)>);
 
@@ -30,6 +33,9 @@ impl Form {
             // Section 3.2: "Request and response parameters MUST NOT be included more than once."
             if parameters.iter().any(|(other, _)| *other == name) {
                 return Err(Refused::invalid_request("a parameter comes twice"));
+            }
+            if parameters.len() == MOST {
+                return Err(Refused::invalid_request("there are too many parameters"));
             }
             parameters.push((name.into_owned(), value.into_owned()));
         }

@@ -138,7 +138,9 @@ impl<C: Claims> Session<C> {
     /// How often the session's refresh token was rotated, as far as this request shows.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.active.generation
+        // A request that was only looked up shows no more than it presented: a thief who polls must
+        // not learn when the token was rotated.
+        if self.renewed.is_some() { self.active.generation } else { self.presented }
     }
 
     /// Replaces the claims of this session, now: a second factor was added, a name was changed. The

@@ -40,7 +40,7 @@ async fn what_the_application_says_is_told_in_the_words_of_the_standards() {
     assert!(device("hasty").await.is_error(400, "slow_down"));
     let stranger = device("good").await;
     assert!(stranger.is_error(401, "invalid_client"));
-    assert_eq!(stranger.header("www-authenticate"), Some("Basic"));
+    assert_eq!(stranger.header("www-authenticate"), Some(r#"Basic realm="oauth""#));
     let later = world.token(&[("grant_type", "password"), ("username", "a"), ("password", "later")]).await;
     assert!(later.is_error(503, "temporarily_unavailable"));
     assert_eq!(later.header("retry-after"), Some("1"));

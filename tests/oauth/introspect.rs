@@ -128,7 +128,7 @@ async fn whoever_may_not_ask_learns_nothing() {
     for token in [client.access.as_str(), "nonsense", ""] {
         let answer = world.post("/oauth/introspect", &[("token", token)]).await;
         assert!(answer.is_error(401, "invalid_client"));
-        assert_eq!(answer.header("www-authenticate"), Some("Basic"));
+        assert_eq!(answer.header("www-authenticate"), Some(r#"Basic realm="oauth""#));
     }
     assert!(introspect(&world, "").await.is_error(400, "invalid_request"));
 }

@@ -46,9 +46,9 @@ impl Directory {
         self.say(subject, Says::Role(role.to_owned()));
     }
 
-    /// Whom it was asked about, and with which claims.
+    /// Whom it was asked about since this was last called, and with which claims.
     pub(crate) fn asked(&self) -> Vec<(String, Option<Profile>)> {
-        self.0.lock().unwrap().asked.clone()
+        std::mem::take(&mut self.0.lock().unwrap().asked)
     }
 
     fn answer(&self, subject: &str, claims: Option<Profile>) -> Answer {

@@ -25,6 +25,7 @@ mod cap;
 mod devices;
 mod ended;
 mod events;
+mod in_between;
 mod late_news;
 mod leaks;
 mod lifetimes;

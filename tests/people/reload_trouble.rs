@@ -49,6 +49,7 @@ async fn an_early_renewal_that_the_application_fails_serves_the_good_access_toke
     let hook = directory.clone();
     let world = World::tuned(move |builder| hook.of(builder).renew_before(Duration::from_secs(60)));
     let mut browser = world.signed_in("ann&role=clerk").await;
+    directory.asked();
     directory.say("ann", Says::Fail);
     world.pass(TTL - 1);
     let answer = browser.visit(&world.one, "/me").await;
@@ -75,6 +76,7 @@ async fn outdated(hook: Option<&Directory>) -> (World, Browser) {
 async fn claims_that_no_longer_parse_can_be_replaced() {
     let directory = Directory::default();
     let (world, mut browser) = outdated(Some(&directory)).await;
+    directory.asked();
     directory.role("ann", "boss");
     let answer = browser.visit(&world.one, "/me").await;
     assert_eq!(role(&answer), "boss");
