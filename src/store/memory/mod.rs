@@ -1,6 +1,7 @@
 //! The embedded store: sessions live and die with the process, as the plain design wants it. A
 //! restart is a new run, and ends every session.
 
+mod entry;
 mod feed;
 mod shard;
 
@@ -13,7 +14,7 @@ use std::{
     },
 };
 
-use self::{feed::Feed, shard::Shard};
+use self::{entry::Entry, feed::Feed, shard::Shard};
 use super::{
     Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Proof, Revoke, SessionKey, SessionRecord,
     SessionStore, Snapshot, StaleScope, StoreError, Subject,
@@ -95,12 +96,11 @@ impl MemoryStore {
         RunId::from_u64(self.0.run.load(Ordering::SeqCst)).expect("a run ID")
     }
 
-    /// Applies `change` to a record under its shard's lock.
-    fn change(&self, key: &SessionKey, change: impl FnOnce(&mut SessionRecord) -> bool) -> Snapshot {
+    /// Applies `change` to an entry under its shard's lock.
+    fn change(&self, key: &SessionKey, change: impl FnOnce(&mut Entry) -> bool) -> Snapshot {
         let mut shard = self.shard(&key.subject);
-        let record = shard.get_mut(key);
-        let (applied, record) = match record {
-            Some(record) => (change(record), Some(record.clone())),
+        let (applied, record) = match shard.get_mut(key) {
+            Some(entry) => (change(entry), Some(entry.record())),
             None => (false, None),
         };
         Snapshot { run: self.run(), record, applied }
@@ -117,7 +117,7 @@ impl MemoryStore {
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    // A panic while it was held cannot have left half a write: every change is one assignment.
+    // A panic while it was held cannot have left half a write: nothing that can panic is in between.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -149,7 +149,7 @@ impl SessionStore for MemoryStore {
             match overflow {
                 Overflow::Refuse if excess > 0 => return Err(CreateError::TooMany),
                 Overflow::Refuse => {}
-                Overflow::EndOldest => ended.extend(live.iter().take(excess).map(|record| record.id)),
+                Overflow::EndOldest => ended.extend(live.iter().take(excess).map(|entry| entry.id())),
             }
         }
         // Counted before it is there, so that racing sign-ins cannot exceed the capacity.
@@ -157,7 +157,7 @@ impl SessionStore for MemoryStore {
             self.0.len.fetch_sub(1, Ordering::Relaxed);
             return Err(StoreError::Full.into());
         }
-        shard.revoke(subject, |old| ended.contains(&old.id));
+        shard.revoke(subject, |old| ended.contains(&old.id()));
         shard.insert(subject, record.clone());
         let run = self.run();
         drop(shard);
@@ -166,7 +166,7 @@ impl SessionStore for MemoryStore {
     }
 
     async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
-        Ok(self.change(key, |record| record.family.advance(advance)))
+        Ok(self.change(key, |entry| entry.change(|family| family.advance(advance))))
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
@@ -174,24 +174,24 @@ impl SessionStore for MemoryStore {
     }
 
     async fn confirm(&self, key: &SessionKey, generation: u64, at: Timestamp) -> Result<(), StoreError> {
-        self.change(key, |record| record.family.confirm(generation, at));
+        self.change(key, |entry| entry.change(|family| family.confirm(generation, at)));
         Ok(())
     }
 
     async fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
-        self.change(key, |record| record.family.touch(at));
+        self.change(key, |entry| entry.change(|family| family.touch(at)));
         Ok(())
     }
 
     async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
-        Ok(self.change(key, |record| record.family.fast_forward(to, at)))
+        Ok(self.change(key, |entry| entry.change(|family| family.fast_forward(to, at))))
     }
 
     async fn record_proof(&self, key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError> {
-        Ok(self.change(key, |record| {
-            let live = record.family.is_live(proof.at);
+        Ok(self.change(key, |entry| {
+            let live = entry.family().is_live(proof.at);
             if live {
-                record.proof = Some(proof.clone());
+                entry.prove(proof);
             }
             live
         }))
@@ -203,11 +203,10 @@ impl SessionStore for MemoryStore {
         claims: &str,
         at: Timestamp,
     ) -> Result<Snapshot, StoreError> {
-        let snapshot = self.change(key, |record| {
-            let live = record.family.is_live(at);
+        let snapshot = self.change(key, |entry| {
+            let live = entry.family().is_live(at);
             if live {
-                record.claims = claims.into();
-                record.stale_since = record.stale_since.max(Some(at));
+                entry.replace_claims(claims, at);
             }
             live
         });
@@ -220,12 +219,12 @@ impl SessionStore for MemoryStore {
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
         let (subject, ended) = match what {
             Revoke::Session(key) => {
-                (&key.subject, self.shard(&key.subject).revoke(&key.subject, |record| record.id == key.id))
+                (&key.subject, self.shard(&key.subject).revoke(&key.subject, |entry| entry.id() == key.id))
             }
             Revoke::Subject { subject, before, except } => {
-                let matches = |record: &SessionRecord| {
-                    Some(record.id) != *except
-                        && before.is_none_or(|before| record.family.created_at < before)
+                let matches = |entry: &Entry| {
+                    Some(entry.id()) != *except
+                        && before.is_none_or(|before| entry.family().created_at < before)
                 };
                 (subject, self.shard(subject).revoke(subject, matches))
             }
@@ -244,7 +243,7 @@ impl SessionStore for MemoryStore {
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
-        Ok(self.shard(subject).live(subject, now).into_iter().cloned().collect())
+        Ok(self.shard(subject).live(subject, now).into_iter().map(Entry::record).collect())
     }
 
     async fn run_id(&self) -> Result<RunId, StoreError> {

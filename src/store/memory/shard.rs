@@ -2,8 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use super::entry::Entry;
 use crate::{
     id::SessionId,
+    protocol::Family,
     store::{SessionKey, SessionRecord, Subject},
     time::Timestamp,
 };
@@ -14,54 +16,51 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Each subject's sessions, sorted by id.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    subjects: HashMap<Subject, Vec<SessionRecord>>,
+    subjects: HashMap<Subject, Box<[Entry]>>,
     swept: Timestamp,
 }
 
 impl Shard {
-    fn of(&self, subject: &Subject) -> &[SessionRecord] {
-        self.subjects.get(subject).map_or(&[], Vec::as_slice)
+    fn of(&self, subject: &Subject) -> &[Entry] {
+        self.subjects.get(subject).map_or(&[], AsRef::as_ref)
     }
 
     pub(super) fn contains(&self, subject: &Subject, id: &SessionId) -> bool {
-        self.of(subject).binary_search_by_key(id, |record| record.id).is_ok()
+        self.of(subject).binary_search_by_key(id, Entry::id).is_ok()
     }
 
-    pub(super) fn get_mut(&mut self, key: &SessionKey) -> Option<&mut SessionRecord> {
-        let records = self.subjects.get_mut(&key.subject)?;
-        let index = records.binary_search_by_key(&key.id, |record| record.id).ok()?;
-        records.get_mut(index)
+    pub(super) fn get_mut(&mut self, key: &SessionKey) -> Option<&mut Entry> {
+        let entries = self.subjects.get_mut(&key.subject)?;
+        let index = entries.binary_search_by_key(&key.id, Entry::id).ok()?;
+        entries.get_mut(index)
     }
 
     /// The live sessions of a subject, oldest first.
-    pub(super) fn live(&self, subject: &Subject, now: Timestamp) -> Vec<&SessionRecord> {
-        let mut live: Vec<_> = self.of(subject).iter().filter(|record| record.family.is_live(now)).collect();
-        live.sort_by_key(|record| record.family.created_at);
+    pub(super) fn live(&self, subject: &Subject, now: Timestamp) -> Vec<&Entry> {
+        let mut live: Vec<_> = self.of(subject).iter().filter(|entry| entry.family().is_live(now)).collect();
+        live.sort_by_key(|entry| entry.family().created_at);
         live
     }
 
     /// Adds a session whose id is new.
     pub(super) fn insert(&mut self, subject: &Subject, record: SessionRecord) {
-        let records = self.subjects.entry(subject.clone()).or_default();
-        let index = records.partition_point(|other| other.id < record.id);
-        records.reserve_exact(1);
-        records.insert(index, record);
+        let slot = self.subjects.entry(subject.clone()).or_default();
+        let mut entries = std::mem::take(slot).into_vec();
+        let index = entries.partition_point(|other| other.id() < record.id);
+        entries.reserve_exact(1);
+        entries.insert(index, Entry::of(record));
+        *slot = entries.into_boxed_slice();
     }
 
     /// Ends the sessions of a subject that `matches` names. Answers with those it ended.
-    pub(super) fn revoke(
-        &mut self,
-        subject: &Subject,
-        matches: impl Fn(&SessionRecord) -> bool,
-    ) -> Vec<SessionId> {
-        let Some(records) = self.subjects.get_mut(subject) else { return Vec::new() };
+    pub(super) fn revoke(&mut self, subject: &Subject, matches: impl Fn(&Entry) -> bool) -> Vec<SessionId> {
+        let Some(entries) = self.subjects.get_mut(subject) else { return Vec::new() };
         let mut ended = Vec::new();
-        for record in records.iter_mut().filter(|record| matches(record)) {
-            if record.family.revoke() {
+        for entry in entries.iter_mut().filter(|entry| matches(entry)) {
+            if entry.change(Family::revoke) {
                 // The denylist needs the id and the limit only.
-                record.claims = "null".into();
-                record.origin = None;
-                ended.push(record.id);
+                entry.strip();
+                ended.push(entry.id());
             }
         }
         ended
@@ -74,23 +73,26 @@ impl Shard {
             return 0;
         }
         self.swept = now;
+        let is_kept = |entry: &Entry| {
+            let family = entry.family();
+            // An ended session is remembered until its refresh token would have expired.
+            now < family.absolute_deadline && (family.revoked || now < family.idle_deadline)
+        };
         let mut swept = 0;
-        self.subjects.retain(|_, records| {
-            let before = records.len();
-            records.retain(|record| {
-                let family = &record.family;
-                // An ended session is remembered until its refresh token would have expired.
-                now < family.absolute_deadline && (family.revoked || now < family.idle_deadline)
-            });
-            swept += before - records.len();
-            !records.is_empty()
+        self.subjects.retain(|_, entries| {
+            let gone = entries.iter().filter(|entry| !is_kept(entry)).count();
+            if gone > 0 {
+                *entries = std::mem::take(entries).into_iter().filter(|entry| is_kept(entry)).collect();
+            }
+            swept += gone;
+            !entries.is_empty()
         });
         swept
     }
 
     /// Forgets everything. Answers with how much that was.
     pub(super) fn clear(&mut self) -> usize {
-        let gone = self.subjects.values().map(Vec::len).sum();
+        let gone = self.subjects.values().map(|entries| entries.len()).sum();
         self.subjects.clear();
         gone
     }
