@@ -5,6 +5,7 @@
 //! values win; and they drop the whole header for one odd byte in a neighbour's cookie.
 
 use http::{HeaderMap, header};
+use memchr::memchr_iter;
 
 use super::Cookies;
 
@@ -43,8 +44,10 @@ pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (Found<'a>,
             return (Found::Conflict, Found::Conflict);
         };
         budget = rest;
-        for pair in line.as_bytes().split(|b| *b == b';') {
-            let pair = trim(pair);
+        let (line, mut start) = (line.as_bytes(), 0);
+        for end in memchr_iter(b';', line).chain([line.len()]) {
+            let pair = trim(line.get(start..end).unwrap_or_default());
+            start = end + 1;
             if let Some(value) = value_of(pair, &cookies.access) {
                 access.add(value);
             } else if let Some(value) = value_of(pair, &cookies.refresh) {

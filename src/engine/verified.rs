@@ -1,16 +1,46 @@
 //! A bounded cache of tokens whose signature proved good, so that each is verified once.
 //!
 //! Only such tokens get in, so nobody can fill it with others. Tokens are compared in full, under
-//! a hash that differs from process to process. A hit says nothing of time or revocation: those are
-//! judged on every request.
+//! a hash of their signatures that differs from process to process. A hit says nothing of time or
+//! revocation: those are judged on every request.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
-use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, sync::Cache};
 
 use super::Active;
 
-type Tokens<C> = Cache<Box<[u8]>, Arc<Active<C>>>;
+/// How much of a token's end is hashed: no more than a signature, which differs from all others.
+const HASHED: usize = 32;
+
+type Tokens<C> = Cache<Token<Box<[u8]>>, Arc<Active<C>>>;
+
+struct Token<T>(T);
+
+impl<T: AsRef<[u8]>> Hash for Token<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let token = self.0.as_ref();
+        state.write(token.last_chunk::<HASHED>().map_or(token, |end| end));
+    }
+}
+
+impl<T: AsRef<[u8]>> PartialEq for Token<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_ref() == other.0.as_ref()
+    }
+}
+
+impl<T: AsRef<[u8]>> Eq for Token<T> {}
+
+impl Equivalent<Token<Box<[u8]>>> for Token<&[u8]> {
+    fn equivalent(&self, key: &Token<Box<[u8]>>) -> bool {
+        *self.0 == *key.0
+    }
+}
 
 pub(super) struct Verified<C>(Option<Tokens<C>>);
 
@@ -21,12 +51,12 @@ impl<C> Verified<C> {
     }
 
     pub(super) fn get(&self, token: &[u8]) -> Option<Arc<Active<C>>> {
-        self.0.as_ref()?.get(token)
+        self.0.as_ref()?.get(&Token(token))
     }
 
     pub(super) fn insert(&self, token: &[u8], active: Arc<Active<C>>) {
         if let Some(tokens) = &self.0 {
-            tokens.insert(token.into(), active);
+            tokens.insert(Token(token.into()), active);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Compact JWS (RFC 7515), as strict as a format can be whose every token we mint ourselves.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use memchr::memrchr;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -103,7 +104,7 @@ pub(super) fn verify<R>(
     if token.len() > LONGEST_TOKEN {
         return Err(InvalidToken::TooLong);
     }
-    let dot = |part: &[u8]| part.iter().rposition(|b| *b == b'.').ok_or(InvalidToken::Malformed);
+    let dot = |part: &[u8]| memrchr(b'.', part).ok_or(InvalidToken::Malformed);
     let (message, signature) = token.split_at(dot(token)?);
     let (head, payload) = message.split_at(dot(message)?);
     let ([b'.', payload @ ..], [b'.', signature @ ..]) = (payload, signature) else {
