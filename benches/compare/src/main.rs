@@ -60,6 +60,10 @@ fn main() {
         let mut contenders = own::all(&runtime);
         contenders.extend(peers::all(&runtime));
         contenders.extend(peers_sessions::all(&runtime));
+        if let Some(only) = arguments.iter().find_map(|given| given.strip_prefix("--only=")) {
+            contenders.retain(|contender| contender.name.contains(only));
+            return report::nanoseconds(&rounds::run(&mut contenders, rounds), None);
+        }
         let medians = rounds::run(&mut contenders, rounds);
         report.peers(&medians);
         if let Some(path) = arguments.iter().find_map(|given| given.strip_prefix("--chart=")) {

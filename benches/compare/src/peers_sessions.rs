@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, convert::Infallible, hint::black_box, net::SocketAddr, rc::Rc, sync::Arc};
 
-use axum::{Router, body::Body, extract::connect_info::MockConnectInfo, routing::get};
+use axum::{Extension, Router, body::Body, extract::ConnectInfo, routing::get};
 use axum_login::{AuthManagerLayerBuilder, AuthUser, AuthnBackend, UserId};
 use tokio::runtime::Runtime;
 
@@ -105,7 +105,7 @@ fn session_guard() -> Router {
         .layer(guard.layer())
         .route("/login", get(login))
         // It wants to know the caller's address, which a server would tell in the same way.
-        .layer(MockConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4000))))
+        .layer(Extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4000)))))
         .with_state(guard)
 }
 

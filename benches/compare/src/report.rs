@@ -11,7 +11,7 @@ pub struct Report {
     encode: Option<f64>,
 }
 
-fn nanoseconds(medians: &[Median], over: Option<&str>) {
+pub fn nanoseconds(medians: &[Median], over: Option<&str>) {
     let base = over.map(|name| of(medians, name));
     println!(
         "\n| | ns | spread |{}",

@@ -130,7 +130,7 @@ where
     let mut request = request(&HeaderValue::from_static("theme=dark"));
     *request.uri_mut() = Uri::from_static("/login");
     let response = runtime.block_on(service.call(request)).expect("infallible");
-    assert_eq!(response.status(), 200);
+    assert_eq!(response.status(), 200, "it cannot sign in");
     let lines = response.headers().get_all(header::SET_COOKIE).iter();
     let pairs = lines.filter_map(|line| line.to_str().expect("ASCII").split(';').next());
     pairs.collect::<Vec<_>>().join("; ")

@@ -1,0 +1,186 @@
+//! Instructions, counted by Valgrind: the same on any machine of a kind, however busy it is. What
+//! stands here must not regress.
+//!
+//! ```sh
+//! apt-get install valgrind && cargo install gungraun-runner --version 0.20.0
+//! cargo bench
+//! ```
+
+// The crate's own files, compiled here once more: what only they can see is counted by itself.
+#[path = "../../../src/id.rs"]
+#[expect(dead_code, reason = "only a part of it is measured")]
+mod id;
+#[path = "../../../src/protocol/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "only a part of it is measured")]
+mod protocol;
+#[path = "../../../src/time.rs"]
+#[expect(dead_code, reason = "only a part of it is measured")]
+mod time;
+#[path = "../../../src/token/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "only a part of it is measured")]
+mod token;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Request, Uri, header},
+    routing::get,
+};
+use gungraun::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::hint::black_box;
+use tokio::runtime::{Builder, Runtime};
+use tower::Service as _;
+use tower_sliding_sessions::{Clock as _, ManualClock, Session, Sessions, SystemClock};
+
+use self::token::{AccessToken, Tokens};
+
+const SECRET: &[u8] = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
+const SUBJECT: &str = "7f6c1f0e-3b7a-4c57-9a35-0d6f6f5d2f10";
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Profile {
+    roles: Vec<String>,
+}
+
+fn profile() -> Profile {
+    Profile { roles: vec!["reader".to_owned(), "writer".to_owned()] }
+}
+
+/// All that a request takes.
+struct World {
+    runtime: Runtime,
+    clock: Arc<ManualClock>,
+    router: Router,
+    cookies: Vec<HeaderValue>,
+}
+
+impl World {
+    fn new(verified: usize) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let keys = tower_sliding_sessions::Keyring::hs256(SECRET).expect("a good secret");
+        let builder = Sessions::builder(keys).clock(clock.clone()).verified_cache(verified);
+        let sessions = builder.build().expect("sound settings");
+        let me = get(async |session: Session<Profile>| {
+            black_box(session.claims().roles.len());
+            "hello"
+        });
+        let (router, cookies) = runtime.block_on(async {
+            let mut cookies = Vec::new();
+            for _ in 0..2 {
+                let ours = sessions.cookie_of(SUBJECT, profile()).await.expect("signed in");
+                let ours = ours.to_str().expect("ASCII");
+                let all = format!("theme=dark; {ours}; consent=all; locale=en-GB");
+                cookies.push(all.parse().expect("a header value"));
+            }
+            (Router::new().route("/me", me).layer(sessions.layer()), cookies)
+        });
+        Self { runtime, clock, router, cookies }
+    }
+
+    fn request(&self, which: usize) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = Uri::from_static("/me");
+        request.headers_mut().insert(header::COOKIE, self.cookies[which].clone());
+        request
+    }
+
+    fn serve(&mut self, request: Request<Body>, cookies: usize) {
+        let response = self.runtime.block_on(self.router.call(request)).expect("infallible");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers().get_all(header::SET_COOKIE).iter().count(), cookies);
+    }
+}
+
+fn warm(verified: usize) -> (World, Request<Body>) {
+    let mut world = World::new(verified);
+    for _ in 0..3 {
+        world.serve(world.request(0), 0);
+    }
+    let request = world.request(0);
+    (world, request)
+}
+
+/// Another session was renewed before.
+fn expired() -> (World, Request<Body>) {
+    let mut world = World::new(8192);
+    world.clock.advance(Duration::from_secs(6 * 60));
+    world.serve(world.request(0), 2);
+    let request = world.request(1);
+    (world, request)
+}
+
+// What is taken apart after it was measured is handed back.
+#[library_benchmark]
+#[bench::hs256(warm(8192))]
+fn warm_request(input: (World, Request<Body>)) -> World {
+    let (mut world, request) = input;
+    world.serve(request, 0);
+    world
+}
+
+#[library_benchmark]
+#[bench::hs256(warm(0))]
+fn cold_request(input: (World, Request<Body>)) -> World {
+    let (mut world, request) = input;
+    world.serve(request, 0);
+    world
+}
+
+#[library_benchmark]
+#[bench::that_advances(expired())]
+fn renewal(input: (World, Request<Body>)) -> World {
+    let (mut world, request) = input;
+    world.serve(request, 2);
+    world
+}
+
+fn minter() -> (Tokens, Box<RawValue>) {
+    let ring = token::Keyring::hs256(SECRET).expect("a good secret");
+    let claims = serde_json::value::to_raw_value(&profile()).expect("JSON");
+    (Tokens::new(ring, "sessions".into(), Duration::from_secs(3600)), claims)
+}
+
+fn minted(tokens: &Tokens, claims: &RawValue) -> String {
+    let now = time::Timestamp::from_secs(1_800_000_000);
+    let token = AccessToken {
+        subject: SUBJECT,
+        session: id::SessionId::from_bytes([7; 32]),
+        generation: 3,
+        run: id::RunId::from_u64(77).expect("not zero"),
+        issued: now,
+        limit: now + Duration::from_secs(86_400),
+        auth_time: now,
+        proof_at: None,
+        methods: &[],
+        claims,
+    };
+    tokens.mint_access(&token).expect("a token")
+}
+
+fn verifier() -> (Tokens, String) {
+    let (tokens, claims) = minter();
+    let token = minted(&tokens, &claims);
+    // What is made once.
+    drop(tokens.verify_access::<Profile>(token.as_bytes()));
+    (tokens, token)
+}
+
+#[library_benchmark]
+#[bench::hs256(minter())]
+fn mint(input: (Tokens, Box<RawValue>)) -> String {
+    minted(&input.0, black_box(&input.1))
+}
+
+#[library_benchmark]
+#[bench::hs256(verifier())]
+fn verify(input: (Tokens, String)) -> Profile {
+    input.0.verify_access::<Profile>(black_box(input.1.as_bytes())).expect("good").claims
+}
+
+library_benchmark_group!(name = costs, benchmarks = [warm_request, cold_request, renewal, mint, verify]);
+main!(library_benchmark_groups = costs);
