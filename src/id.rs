@@ -168,7 +168,13 @@ impl FromStr for RunId {
 
 impl Serialize for RunId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut text = [0; 16];
+        for (digit, shift) in text.iter_mut().rev().zip((0..).step_by(4)) {
+            let nibble = (self.0 >> shift & 15) as u8;
+            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        }
+        // INVARIANT: hexadecimal digits are ASCII.
+        serializer.serialize_str(str::from_utf8(&text).unwrap_or_default())
     }
 }
 

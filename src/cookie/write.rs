@@ -1,6 +1,6 @@
 //! `Set-Cookie` lines. Setting and removing say the same attributes, or browsers ignore the latter.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use cookie::Cookie;
 use http::HeaderValue;
@@ -59,7 +59,10 @@ impl Cookies {
 /// Names, paths and domains were checked at build, and values are tokens: there is no `None` but
 /// for a mistake of ours, which must not panic.
 fn line(cookie: &Cookie<'_>) -> Option<HeaderValue> {
-    HeaderValue::try_from(cookie.to_string()).ok()
+    // Room for the name and all attributes, so that it need not grow on the way.
+    let mut line = String::with_capacity(cookie.value().len() + 192);
+    write!(line, "{cookie}").ok()?;
+    HeaderValue::try_from(line).ok()
 }
 
 #[cfg(test)]

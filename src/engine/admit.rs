@@ -32,10 +32,11 @@ pub(crate) enum Admission<C> {
 }
 
 impl<C: Claims> Engine<C> {
+    /// `renewal` tells what the request may do about a renewal; most requests need none.
     pub(crate) fn admit(
         self: &Arc<Self>,
         headers: &HeaderMap,
-        renewal: Renewal,
+        renewal: impl FnOnce() -> Renewal,
         passive: bool,
         now: Timestamp,
     ) -> Admission<C> {
@@ -57,7 +58,7 @@ impl<C: Claims> Engine<C> {
         let facts = active.as_deref().map(Active::facts);
         match (assess(&self.policy, facts.as_ref(), standing, now), active) {
             (Assessment::Admit | Assessment::AdmitOrRenew, Some(active)) if blind => {
-                let refresh = self.refresh(refresh).ok().filter(|_| renewal == Renewal::Allowed);
+                let refresh = self.refresh(refresh).ok().filter(|_| renewal() == Renewal::Allowed);
                 Admission::Ask(Question::Check { active, refresh })
             }
             // Neither does it confirm, which counts as use, nor does it renew before it must.
@@ -70,12 +71,12 @@ impl<C: Claims> Engine<C> {
             }
             (Assessment::AdmitOrRenew, Some(active)) => {
                 self.confirm_once(&active, now);
-                self.renew_early(active, refresh, renewal, now)
+                self.renew_early(active, refresh, renewal(), now)
             }
             (_, active) => {
                 let otherwise =
                     active.filter(|active| !blind && self.may_ride_through(active, standing, now));
-                self.renewable(refresh, renewal, otherwise, now)
+                self.renewable(refresh, renewal(), otherwise, now)
             }
         }
     }

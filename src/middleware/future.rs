@@ -37,8 +37,9 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, C, R, B, F, Res> {
-        /// Waits for the store, with the request in hand.
-        Asking { answer: Asking<C>, waiting: Option<Waiting<S, C, R, B>> },
+        /// Waits for the store, with the request in hand. Boxed, so that the future is small where
+        /// there is nothing to wait for.
+        Asking { answer: Asking<C>, waiting: Option<Box<Waiting<S, C, R, B>>> },
         /// Waits for the handler.
         Calling { #[pin] future: F, session: Handed<C> },
         /// The layer answers itself.
@@ -78,7 +79,7 @@ where
         Self::at(State::Answered { response: Some(response) })
     }
 
-    pub(super) fn asking(answer: Asking<C>, waiting: Waiting<S, C, R, B>) -> Self {
+    pub(super) fn asking(answer: Asking<C>, waiting: Box<Waiting<S, C, R, B>>) -> Self {
         let accepts_bearer = waiting.layer.accepts_bearer;
         Self { accepts_bearer, ..Self::at(State::Asking { answer, waiting: Some(waiting) }) }
     }

@@ -56,7 +56,7 @@ where
                 return self.answer(&request, RejectionKind::CrossSite);
             }
             Bearer::Absent => {
-                let renewal = cross_site::renewal(method, headers, &engine.trusted);
+                let renewal = || cross_site::renewal(method, headers, &engine.trusted);
                 (Via::Cookies, engine.admit(headers, renewal, passive, arrived))
             }
         };
@@ -75,7 +75,8 @@ where
                 // The inner service that was readied is the one to call, later.
                 let spare = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, spare);
-                let waiting = Waiting { inner: ready, request, layer: self.layer.clone(), whence, arrived };
+                let layer = self.layer.clone();
+                let waiting = Box::new(Waiting { inner: ready, request, layer, whence, arrived });
                 ResponseFuture::asking(answer, waiting)
             }
             Admission::NotNow => self.answer(&request, RejectionKind::NotNow),

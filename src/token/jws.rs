@@ -83,7 +83,8 @@ pub(super) fn header(algorithm: &str, kid: &str, kind: Kind) -> String {
 /// Signs `claims` with the ring's first key.
 pub(super) fn mint<T: Serialize>(ring: &Keyring, kind: Kind, claims: &T) -> Result<String, MintError> {
     let key = ring.signer();
-    let json = serde_json::to_vec(claims).map_err(|_| MintError::Claims)?;
+    let mut json = Vec::with_capacity(512);
+    serde_json::to_writer(&mut json, claims).map_err(|_| MintError::Claims)?;
     let mut token = String::with_capacity(key.header(kind).len() + json.len().div_ceil(3) * 4 + 88);
     token.push_str(key.header(kind));
     URL_SAFE_NO_PAD.encode_string(&json, &mut token);
@@ -116,8 +117,16 @@ pub(super) fn verify<R>(
     if !key.verify(kind, message, decode(signature, &mut signature_buffer)?) {
         return Err(InvalidToken::Signature);
     }
-    let mut payload_buffer = [0; LONGEST_TOKEN / 4 * 3];
-    read(decode(payload, &mut payload_buffer)?)
+    // Most tokens are short, and clearing a buffer for the longest takes time.
+    let (mut short, mut long);
+    let payload_buffer: &mut [u8] = if payload.len() <= 1024 {
+        short = [0; 1024 / 4 * 3];
+        &mut short
+    } else {
+        long = [0; LONGEST_TOKEN / 4 * 3];
+        &mut long
+    };
+    read(decode(payload, payload_buffer)?)
 }
 
 /// The `kid` picks the key, and the key fixes the algorithm. Tokens come with the very header

@@ -1,5 +1,7 @@
 //! Refresh tokens: which session, and which generation of it. Nothing else.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -28,9 +30,11 @@ pub(crate) struct RefreshClaims {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire {
-    aud: String,
-    sub: String,
+struct Wire<'a> {
+    #[serde(borrow)]
+    aud: Cow<'a, str>,
+    #[serde(borrow)]
+    sub: Cow<'a, str>,
     sid: SessionId,
     r#gen: u64,
     run: RunId,
@@ -49,8 +53,8 @@ impl RefreshClaims {
 impl Tokens {
     pub(crate) fn mint_refresh(&self, claims: &RefreshClaims) -> Result<String, MintError> {
         let wire = Wire {
-            aud: self.realm.as_ref().to_owned(),
-            sub: claims.subject.clone(),
+            aud: Cow::Borrowed(&self.realm),
+            sub: Cow::Borrowed(&claims.subject),
             sid: claims.session,
             r#gen: claims.generation,
             run: claims.run,
@@ -61,12 +65,16 @@ impl Tokens {
     }
 
     pub(crate) fn verify_refresh(&self, token: &[u8]) -> Result<RefreshClaims, InvalidToken> {
-        let wire: Wire = jws::verify(&self.ring, Kind::Refresh, token, |payload| jws::claims(payload))?;
-        if wire.aud != *self.realm {
+        jws::verify(&self.ring, Kind::Refresh, token, |payload| self.read_refresh(payload))
+    }
+
+    fn read_refresh(&self, payload: &[u8]) -> Result<RefreshClaims, InvalidToken> {
+        let wire: Wire<'_> = jws::claims(payload)?;
+        if *wire.aud != *self.realm {
             return Err(InvalidToken::Audience);
         }
         Ok(RefreshClaims {
-            subject: wire.sub,
+            subject: wire.sub.into_owned(),
             session: wire.sid,
             generation: wire.r#gen,
             run: wire.run,

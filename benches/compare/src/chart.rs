@@ -14,6 +14,7 @@ pub fn bars(medians: &[Median]) -> String {
     let mut rows: Vec<_> = medians
         .iter()
         .filter(|median| median.name != "bare axum" && !median.name.contains("renewal"))
+        .filter(|median| !median.name.ends_with("as served"))
         .map(|median| (median.name, median.ns - bare))
         .collect();
     rows.sort_by(|a, b| a.1.total_cmp(&b.1));

@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo run --release -- parts peers load          # what needs no server
 //! cargo run --release -- parts peers load --quick  # fewer rounds, for a first look
+//! cargo run --release -- parts peers --aws-lc      # the JWT crate by AWS-LC rather than RustCrypto
 //! ../../tests/servers/postgres ../../tests/servers/redis \
 //!     cargo run --release --features stores -- stores
 //! cargo run --release --bin scale                  # from a thousand to a million sessions
@@ -45,10 +46,15 @@ use self::report::Report;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let wants = |what: &str| arguments.is_empty() || arguments.iter().any(|given| given == what);
-    let rounds = if wants("--quick") { 10 } else { 40 };
-    // The process's own choice for the JWT crate; HS256 here is RustCrypto's as well.
-    jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default().expect("nobody chose before");
+    let wants = |what: &str| arguments.iter().any(|given| given == what);
+    let quick = arguments.iter().any(|given| given == "--quick");
+    let rounds = if quick { 10 } else { 40 };
+    // The process's own choice for the JWT crate; HS256 of this crate is RustCrypto's as well.
+    let backend = match arguments.iter().any(|given| given == "--aws-lc") {
+        true => &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER,
+        false => &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER,
+    };
+    backend.install_default().expect("nobody chose before");
 
     let runtime =
         Rc::new(tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
@@ -71,7 +77,7 @@ fn main() {
         }
     }
     if wants("load") {
-        report.load(&load::over_loopback(if wants("--quick") { 10 } else { 20 }));
+        report.load(&load::over_loopback(if quick { 10 } else { 20 }));
     }
     #[cfg(feature = "stores")]
     if wants("stores") {

@@ -132,6 +132,14 @@ pub fn all(runtime: &Rc<Runtime>) -> Vec<Contender> {
     let mut all = vec![
         serving::<_, Body, _>("bare axum", runtime, bare(), "__Host-access=x"),
         serving::<_, Body, _>("insert-only layer", runtime, insert_only(), "__Host-access=x"),
+        // A server makes the services of a router once, and not for each request.
+        serving::<_, Body, _>("bare axum, as served", runtime, bare().with_state(()), "__Host-access=x"),
+        serving::<_, Body, _>(
+            "insert-only layer, as served",
+            runtime,
+            insert_only().with_state(()),
+            "__Host-access=x",
+        ),
     ];
     type Kind = (&'static str, fn() -> Keyring, usize);
     let kinds: [Kind; 4] = [
@@ -145,6 +153,10 @@ pub fn all(runtime: &Rc<Runtime>) -> Vec<Contender> {
         let sessions = sessions(keys(), verified);
         let ours = runtime.block_on(cookie_of(&sessions, SUBJECT));
         all.push(serving::<_, Body, _>(name, runtime, app(&sessions), &ours));
+        if name == "this crate, HS256, warm" {
+            let app = app(&sessions).with_state(());
+            all.push(serving::<_, Body, _>("this crate, HS256, warm, as served", runtime, app, &ours));
+        }
     }
     all.push(renewing("this crate, HS256, renewal", runtime, hs256));
     all.push(renewing("this crate, Ed25519, renewal", runtime, ed25519));
