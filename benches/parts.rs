@@ -1,4 +1,4 @@
-//! What a request is made of, each part by itself: `cargo bench --features aws_lc_rs`.
+//! What a request is made of, each part by itself: `cargo bench --bench parts --features aws_lc_rs`.
 //!
 //! How this crate stands beside others is told by the package in `benches/compare`, and whether a
 //! change made it dearer by the one in `benches/instructions`, which counts instructions.

@@ -5,7 +5,7 @@
 //! values win; and they drop the whole header for one odd byte in a neighbour's cookie.
 
 use http::{HeaderMap, header};
-use memchr::memchr_iter;
+use memchr::memchr;
 
 use super::Cookies;
 
@@ -44,10 +44,12 @@ pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (Found<'a>,
             return (Found::Conflict, Found::Conflict);
         };
         budget = rest;
-        let (line, mut start) = (line.as_bytes(), 0);
-        for end in memchr_iter(b';', line).chain([line.len()]) {
-            let pair = trim(line.get(start..end).unwrap_or_default());
-            start = end + 1;
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            let end = memchr(b';', rest).unwrap_or(rest.len());
+            let (pair, others) = rest.split_at_checked(end).unwrap_or_default();
+            rest = others.get(1..).unwrap_or_default();
+            let pair = trim_start(pair);
             if let Some(value) = value_of(pair, &cookies.access) {
                 access.add(value);
             } else if let Some(value) = value_of(pair, &cookies.refresh) {
@@ -63,8 +65,16 @@ fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// RFC 6265bis trims spaces and tabs only.
-fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+fn trim(bytes: &[u8]) -> &[u8] {
+    let mut bytes = trim_start(bytes);
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
     bytes

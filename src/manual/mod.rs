@@ -14,3 +14,6 @@ pub mod deployment {}
 
 #[doc = include_str!("stores.md")]
 pub mod stores {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}

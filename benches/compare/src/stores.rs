@@ -93,7 +93,7 @@ fn one_round(
     clock.advance(Duration::from_secs(6 * 60));
     let address = server.serve(server.within(|| own::app(&sessions)));
     // The first hears of the run.
-    server.block_on(tokio::time::sleep(Duration::from_millis(300)));
+    server.block_on(async { tokio::time::sleep(Duration::from_millis(300)).await });
     let load = run(name, address, connections, requests);
     server.block_on(sessions.shutdown());
     load

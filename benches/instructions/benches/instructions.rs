@@ -20,10 +20,15 @@ mod time;
 #[expect(dead_code, unused_imports, reason = "only a part of it is measured")]
 mod token;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hint::black_box,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     http::{HeaderValue, Request, Uri, header},
     routing::get,
@@ -31,7 +36,6 @@ use axum::{
 use gungraun::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::hint::black_box;
 use tokio::runtime::{Builder, Runtime};
 use tower::Service as _;
 use tower_sliding_sessions::{Clock as _, ManualClock, Session, Sessions, SystemClock};
@@ -184,5 +188,60 @@ fn verify(input: (Tokens, String)) -> Profile {
     input.0.verify_access::<Profile>(black_box(input.1.as_bytes())).expect("good").claims
 }
 
-library_benchmark_group!(name = costs, benchmarks = [warm_request, cold_request, renewal, mint, verify]);
+/// What axum takes by itself, and with a layer that does nothing but insert an extension.
+fn other(layered: bool) -> (World, Request<Body>) {
+    let mut world = World::new(0);
+    let value = Arc::new(profile());
+    let router = Router::new();
+    world.router = match layered {
+        false => router.route("/me", get(async || "hello")),
+        true => router
+            .route(
+                "/me",
+                get(async |Extension(user): Extension<Arc<Profile>>| {
+                    black_box(user.roles.len());
+                    "hello"
+                }),
+            )
+            .layer(tower::layer::layer_fn(move |inner| Insert { inner, value: value.clone() })),
+    };
+    world.serve(world.request(0), 0);
+    let request = world.request(0);
+    (world, request)
+}
+
+#[derive(Clone)]
+struct Insert<S> {
+    inner: S,
+    value: Arc<Profile>,
+}
+
+impl<S: tower::Service<Request<Body>>> tower::Service<Request<Body>> for Insert<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> S::Future {
+        request.extensions_mut().insert(self.value.clone());
+        self.inner.call(request)
+    }
+}
+
+#[library_benchmark]
+#[bench::bare(other(false))]
+#[bench::insert_only(other(true))]
+fn axum_alone(input: (World, Request<Body>)) -> World {
+    let (mut world, request) = input;
+    world.serve(request, 0);
+    world
+}
+
+library_benchmark_group!(
+    name = costs,
+    benchmarks = [axum_alone, warm_request, cold_request, renewal, mint, verify]
+);
 main!(library_benchmark_groups = costs);

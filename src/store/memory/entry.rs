@@ -1,5 +1,5 @@
-//! One session as the memory store keeps it: in a third of the space of a record, since most
-//! records leave most of their members empty.
+//! One session as the memory store keeps it: packed, since most records leave most of their members
+//! empty.
 
 use std::{
     sync::{Arc, LazyLock},
