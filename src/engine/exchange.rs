@@ -28,7 +28,8 @@ pub(crate) struct Issued {
 }
 
 /// Why a refresh token is exchanged for nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session could not be renewed")]
 pub(crate) enum ExchangeError {
     /// Nobody knows, or the answer would come too late. The same token works again later.
     Unavailable,
@@ -50,13 +51,25 @@ impl From<RenewError> for ExchangeError {
 impl<C: Claims> Engine<C> {
     /// Opens a session, and answers with its tokens.
     pub(crate) async fn open_tokens(
-        &self,
+        self: &Arc<Self>,
         subject: &str,
         claims: &C,
         sign_in: SignIn,
     ) -> Result<Issued, SignInError> {
         let Begun { key, record, run, now, .. } = self.begin(subject, claims, sign_in, None).await?;
-        Ok(self.issue(&Basis::begun(&record, &key, run, now), true, now)?)
+        let issued = Timestamp::from_secs(now.as_secs());
+        let standing = self.revocations.standing(run, &key.id, &key.subject.name, issued);
+        if standing != Standing::Stale {
+            return Ok(self.issue(&Basis::begun(&record, &key, run, now), true, now)?);
+        }
+        // The subject was marked in this very second.
+        let refresh = RefreshClaims::of(&key.subject.name, key.id, &record.family, run);
+        let renewal = self.renew_past_marks(refresh, &Asking::default(), now).await;
+        let renewal = renewal.map_err(|error| match error {
+            ExchangeError::Refused => SignInError::Refused,
+            late => SignInError::Store(StoreError::unavailable(late)),
+        })?;
+        Ok(self.issue(&renewal.basis(), true, self.now())?)
     }
 
     /// Renews what `token` names, for a request that arrived at `arrived`.
@@ -82,19 +95,7 @@ impl<C: Claims> Engine<C> {
         }
         // The body is the token itself, so a late one is no excuse.
         let asking = Asking { with_body: false, passive: false, origin };
-        let mut renewal = self.renew(refresh.clone(), &asking).await?;
-        // A token of the second in which its session was marked stale counts as stale (see
-        // `Revocations::standing`). A client that is refused a token it has just got may give up, so
-        // it waits for the next second.
-        if self.is_stale_from_birth(&renewal) {
-            let next = Timestamp::from_secs(now.as_secs().saturating_add(1));
-            tokio::time::sleep(next.since(now)).await;
-            renewal = self.renew(refresh, &asking).await?;
-            // By a clock that is ahead of this one, it may take longer.
-            if self.is_stale_from_birth(&renewal) {
-                return Err(ExchangeError::Unavailable);
-            }
-        }
+        let renewal = self.renew_past_marks(refresh, &asking, now).await?;
         let now = self.now();
         let departure = self.departure(&renewal, arrived, |_| false);
         let (active, record) = (&renewal.active, &renewal.record);
@@ -107,6 +108,26 @@ impl<C: Claims> Engine<C> {
             self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
             ExchangeError::TooLarge
         })
+    }
+
+    /// A token of the second in which its session was marked stale counts as stale (see
+    /// `Revocations::standing`). A client that is refused a token it has just got may give up, so it
+    /// waits for the next second.
+    async fn renew_past_marks(
+        self: &Arc<Self>,
+        refresh: RefreshClaims,
+        asking: &Asking,
+        now: Timestamp,
+    ) -> Result<Renewal<C>, ExchangeError> {
+        let renewal = self.renew(refresh.clone(), asking).await?;
+        if !self.is_stale_from_birth(&renewal) {
+            return Ok(renewal);
+        }
+        let next = Timestamp::from_secs(now.as_secs().saturating_add(1));
+        tokio::time::sleep(next.since(now)).await;
+        let renewal = self.renew(refresh, asking).await?;
+        // By a clock that is ahead of this one, it may take longer.
+        if self.is_stale_from_birth(&renewal) { Err(ExchangeError::Unavailable) } else { Ok(renewal) }
     }
 
     fn is_stale_from_birth(&self, renewal: &Renewal<C>) -> bool {

@@ -1,6 +1,6 @@
 //! An answer with tokens.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -39,7 +39,10 @@ impl TokenResponse {
         Self { session, body }
     }
 
-    pub(super) async fn open<C: Claims>(engine: &Engine<C>, grant: Grant<C>) -> Result<Self, SignInError> {
+    pub(super) async fn open<C: Claims>(
+        engine: &Arc<Engine<C>>,
+        grant: Grant<C>,
+    ) -> Result<Self, SignInError> {
         let Grant { subject, claims, sign_in } = grant;
         Ok(Self::new(engine.open_tokens(&subject, &claims, sign_in).await?))
     }

@@ -125,6 +125,21 @@ async fn a_client_that_renews_in_the_second_of_a_change_waits_for_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_signs_in_in_the_second_of_a_mark_gets_a_token_that_counts() {
+    let world = World::new();
+    world.sessions.mark_stale("ann").await.unwrap();
+    let signing_in = {
+        let world = world.clone();
+        tokio::spawn(async move { world.signed_in("ann").await })
+    };
+    idle().await;
+    assert!(!signing_in.is_finished());
+    world.pass(1);
+    let client = signing_in.await.unwrap();
+    assert_eq!(client.get(&world, "/me").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_is_not_kept_waiting_for_a_clock_that_is_ahead() {
     for change in [Change::Claims, Change::Mark, Change::ClaimsWithoutFeed] {
         let world = change.world();
