@@ -56,6 +56,28 @@ in_a_browser! {
         assert_eq!(site.account(&browser).await, "alice fresh");
     }
 
+    async fn scripts_read_the_readable_cookie_and_what_they_write_into_it_proves_nothing(browser) {
+        let shown = json!({"greeting": "Grüß Gott; 100 %", "roles": ["editor"]});
+        let shows = shown.clone();
+        let site = Site::with(move |builder, _| builder.readable_cookie("__Host-me", move |_| shows.clone())).await;
+        let read = "const pair = document.cookie.split('; ').find(pair => pair.startsWith('__Host-me='));
+            return pair ? JSON.parse(decodeURIComponent(pair.slice('__Host-me='.length))) : null";
+        site.sign_in(&browser).await;
+        assert_eq!(browser.run(read).await, shown);
+        browser.run("document.cookie = '__Host-me=%22boss%22; Secure; Path=/'").await;
+        assert_eq!(browser.run(read).await, json!("boss"));
+        browser.open(&site.at("/account")).await;
+        assert_eq!(site.account(&browser).await, "alice fresh");
+        site.expire();
+        browser.open(&site.at("/account")).await;
+        assert_eq!(site.account(&browser).await, "alice renewed");
+        assert_eq!(browser.run(read).await, shown, "a renewal brings it again");
+        browser.click("#out").await;
+        browser.until("location.pathname === '/blank'").await;
+        assert_eq!(browser.run(read).await, Value::Null);
+        assert_eq!(browser.cookies().await, Vec::<Value>::new());
+    }
+
     async fn sign_out_removes_them(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
