@@ -131,7 +131,7 @@ async fn where_tokens_go_in_the_clear_only_localhost_is_answered() {
 #[tokio::test]
 async fn more_parameters_than_any_grant_has_are_refused() {
     let world = World::new();
-    for (count, too_many) in [(64, false), (65, true), (3000, true)] {
+    for (count, too_many) in [(64, false), (65, true), (1500, true)] {
         let parameters: Vec<_> = (0..count).map(|n| format!("p{n}=x")).collect();
         let answer = world.send(post("/oauth/token", parameters.join("&"))).await;
         assert!(answer.is_error(400, "invalid_request"), "{answer:?}");
