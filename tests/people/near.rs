@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use tower_sliding_sessions::{Session, SessionId, store::SessionKey, store::Subject};
 
-use crate::support::{ACCESS, Answer, Browser, Instance, Profile, REFRESH, World, claims_of, idle};
+use crate::support::{ACCESS, Answer, Browser, Instance, Profile, REFRESH, TTL, World, claims_of, idle};
 
 pub(crate) type TheSession = Session<Profile>;
 
@@ -67,4 +67,25 @@ pub(crate) async fn goes_on(world: &World, two: &Instance, browser: &mut Browser
         }
         idle().await;
     }
+}
+
+/// `path` is asked for, and answered, while a request that was renewed by `renewing` still runs. What it
+/// then answers touches no cookie.
+pub(crate) async fn overtakes_a_renewed_response(
+    world: &World,
+    renewing: &Instance,
+    browser: &mut Browser,
+    path: &str,
+) {
+    world.pass(TTL);
+    let slow = renewing.accept(browser.get("/slow"));
+    renewing.door.reached().await;
+    world.pass(1);
+    assert!(browser.submit(&world.one, path).await.ok());
+    idle().await;
+    world.pass(5);
+    renewing.door.open();
+    let answer = slow.await.unwrap();
+    assert!(answer.ok() && answer.touches_no_cookie(), "{answer:?}");
+    browser.receive(&answer);
 }

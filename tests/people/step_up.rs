@@ -5,7 +5,7 @@ use tower_sliding_sessions::{ChangeError, EventKind, RejectionKind};
 
 use crate::{
     directory::Directory,
-    near::{goes_on, problem, role, role_in_jar, session_of},
+    near::{goes_on, overtakes_a_renewed_response, problem, role, role_in_jar, session_of},
     support::{ACCESS, Answer, Browser, TTL, World, claims_of, idle},
 };
 
@@ -80,17 +80,7 @@ async fn a_renewed_response_on_its_way_does_not_take_the_proof_back() {
         let two = world.instance();
         let instance = if elsewhere { &two } else { &world.one };
         let mut browser = world.signed_in("ann").await;
-        world.pass(TTL);
-        let slow = instance.accept(browser.get("/slow"));
-        instance.door.reached().await;
-        world.pass(1);
-        assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
-        idle().await;
-        world.pass(5);
-        instance.door.open();
-        let answer = slow.await.unwrap();
-        assert!(answer.ok() && answer.touches_no_cookie(), "{answer:?}");
-        browser.receive(&answer);
+        overtakes_a_renewed_response(&world, instance, &mut browser, "/sudo?by=pwd").await;
         assert_eq!(browser.visit(&two, "/danger").await.status(), StatusCode::NO_CONTENT);
         is_let_through(&world, &mut browser).await;
         goes_on(&world, &two, &mut browser).await;

@@ -3,7 +3,7 @@
 use tower_sliding_sessions::EventKind;
 
 use crate::{
-    near::{generation, goes_on, role, role_in_jar, session_of},
+    near::{generation, goes_on, overtakes_a_renewed_response, role, role_in_jar, session_of},
     support::{ACCESS, GRACE, Profile, REFRESH, TTL, World, idle},
 };
 
@@ -36,17 +36,7 @@ async fn a_renewed_response_on_its_way_does_not_bring_the_old_claims_back() {
         let two = world.instance();
         let instance = if elsewhere { &two } else { &world.one };
         let mut browser = world.signed_in("ann&role=clerk").await;
-        world.pass(TTL);
-        let slow = instance.accept(browser.get("/slow"));
-        instance.door.reached().await;
-        world.pass(1);
-        assert!(browser.submit(&world.one, "/profile?role=boss").await.ok());
-        idle().await;
-        world.pass(5);
-        instance.door.open();
-        let answer = slow.await.unwrap();
-        assert!(answer.ok() && answer.touches_no_cookie(), "{answer:?}");
-        browser.receive(&answer);
+        overtakes_a_renewed_response(&world, instance, &mut browser, "/profile?role=boss").await;
         for instance in [&world.one, &two] {
             assert_eq!(role(&browser.visit(instance, "/me").await), "boss");
         }
