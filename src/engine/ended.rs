@@ -15,8 +15,8 @@ impl<C: Claims> Engine<C> {
     /// the store is asked now and then for those that ran out.
     pub(crate) async fn ended(self: Arc<Self>, active: Arc<Active<C>>) {
         self.start();
-        // Nothing runs out before the access token does.
         let mut patience = SOON;
+        // Nothing runs out before the access token does.
         let mut look_in = if self.has_feed { active.expires.since(self.now()) } else { SOON };
         loop {
             if self.told_or_after(&active, look_in).await {

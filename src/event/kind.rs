@@ -66,7 +66,7 @@ pub enum EventKind {
     FeedRecovered,
     /// The builder was told to send cookies in the clear.
     InsecurePlainHttp,
-    /// Cookies could not be written, for the claims have grown too large for one.
+    /// Cookies or tokens could not be written, for the claims are too large for one.
     CookieTooLarge,
 }
 

@@ -42,13 +42,7 @@ struct Body<'a> {
 
 impl<C: Claims> OAuth<C> {
     pub(super) async fn introspect(&self, request: Request) -> Result<Response, Refused> {
-        let head = RequestHead {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        };
-        if !self.may_introspect.as_ref().is_some_and(|may_ask| may_ask(&head)) {
+        if !self.may_introspect.as_ref().is_some_and(|may_ask| may_ask(&RequestHead::of(&request))) {
             return Err(Refused::MAY_NOT_ASK);
         }
         let (_, form) = self.read(request).await?;

@@ -49,7 +49,7 @@ pub enum Refusal {
     NoToken,
     /// The refresh token is not one of ours, or two different ones came under one name.
     BadToken,
-    /// Past the idle or the absolute limit.
+    /// Past the idle or the absolute limit; of a bearer token, past its own end.
     Expired,
     /// The store knows no such session.
     Unknown,
@@ -59,7 +59,8 @@ pub enum Refusal {
     Denylisted,
     /// A stolen copy was used; the session ends with it.
     Reuse,
-    /// A stale refresh token on a request with a body: late rather than stolen.
+    /// A stale refresh token on a request with a body: late rather than stolen. Of a bearer token, that
+    /// its claims have changed since.
     Stale,
     /// The session's claims no longer parse.
     Claims,
