@@ -176,8 +176,8 @@ impl<C: Claims> Session<C> {
     /// was long answered. An open connection does not keep a session alive; requests do.
     ///
     /// Ends on other instances are heard of within the lag of the store's feed; with a store that
-    /// has none, and of sessions that run out, within a second or so. Must be polled within a Tokio
-    /// runtime.
+    /// has none, and of sessions that run out, within a second or so; half a minute after the store was
+    /// away for long. Must be polled within a Tokio runtime.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<C> {
         self.engine.clone().ended(self.active.clone())
     }
