@@ -13,10 +13,12 @@ use crate::{
 /// More than an access token's life and a rotation interval.
 const IDLE: Duration = Duration::from_millis(5_500);
 
-/// Has the tab at hand send 50 requests when somebody says so.
+/// Has the tab at hand send 50 requests when somebody says so. The first six take as many connections
+/// as a browser opens to one host, and hold them: so no answer comes before all have their cookies.
 async fn wait_for_the_word(browser: &Browser) {
     let script = "const ask = async n => {
-            const answer = await fetch('/me?' + n, { cache: 'no-store' });
+            const path = n < 6 ? '/slow?ms=700&' : '/me?';
+            const answer = await fetch(path + n, { cache: 'no-store' });
             return [answer.status, answer.headers.get('demo-outcome'), answer.headers.get('demo-generation')];
         };
         const channel = new BroadcastChannel('word');

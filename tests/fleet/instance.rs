@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::{client::Client, servers::free_port};
+use crate::{client::Client, port::free_port};
 
 /// All instances share a key, as they must.
 const KEY: &str = "M3EyKzd3UW1WMXhLOXJUMHBMc1l6Qm5INWNKOHVHZkU";

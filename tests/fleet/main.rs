@@ -18,6 +18,8 @@ mod client;
 mod instance;
 mod kills;
 mod outage;
+#[path = "../support/port.rs"]
+mod port;
 mod rotation;
 mod servers;
 mod sign_out;

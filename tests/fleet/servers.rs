@@ -1,12 +1,12 @@
 //! Throw-away servers with data of their own, which can be stopped and started again.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
+
+use crate::port::free_port;
 
 /// A store that a fleet shares.
 pub(crate) trait Shared {
@@ -16,14 +16,6 @@ pub(crate) trait Shared {
     async fn stop(&mut self);
     /// It is back, with its data.
     async fn resume(&mut self);
-}
-
-/// A port that is free, and that no outgoing connection is given by chance while its server is
-/// stopped: those begin at 32768.
-pub(crate) fn free_port() -> u16 {
-    let draw = || u16::try_from(RandomState::new().hash_one(()) % 20_000).unwrap_or_default();
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    std::iter::repeat_with(|| 12_000 + draw()).take(100).find(is_free).expect("a free port")
 }
 
 async fn until(what: &str, mut ready: impl FnMut() -> bool) {

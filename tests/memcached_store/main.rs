@@ -8,6 +8,11 @@ mod race;
 mod server;
 mod traffic;
 
+#[path = "../support/freeze.rs"]
+mod freeze;
+#[path = "../support/port.rs"]
+mod port;
+
 use std::time::Duration;
 
 use tower_sliding_sessions::{

@@ -1,7 +1,6 @@
 //! Servers that a test may stop, and a relay that counts.
 
 use std::{
-    net::TcpListener,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -15,6 +14,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::{freeze, port::free_port};
+
 /// A Memcached server, gone when this is.
 pub(crate) struct Server {
     child: Child,
@@ -24,8 +25,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(options: &[&str]) -> Self {
-        let socket = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let port = socket.expect("a free port").port();
+        let port = free_port();
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
         let server = Self { child: spawn(port, &options), port, options };
         server.ready().await;
@@ -56,16 +56,11 @@ impl Server {
     }
 
     pub(crate) fn freeze(&self) {
-        self.signal("-STOP");
+        freeze::freeze(&self.child);
     }
 
     pub(crate) fn thaw(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill").success());
+        freeze::thaw(&self.child);
     }
 
     pub(crate) fn kill(&mut self) {

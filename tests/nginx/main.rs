@@ -15,6 +15,8 @@ mod app;
 mod caching;
 mod headers;
 mod outages;
+#[path = "../support/port.rs"]
+mod port;
 mod proxy;
 mod retries;
 mod site;

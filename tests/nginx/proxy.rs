@@ -1,15 +1,14 @@
 //! nginx itself.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use crate::client::Client;
+use crate::{client::Client, port::free_port};
 
 /// An nginx of its own, gone when this is.
 pub(crate) struct Nginx {
@@ -106,12 +105,4 @@ async fn listens(process: &mut Child, address: SocketAddr) -> bool {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("nginx did not listen within 6 s")
-}
-
-/// A port that is free, and that no outgoing connection is given by chance while its server is
-/// stopped: those begin at 32768.
-pub(crate) fn free_port() -> u16 {
-    let draw = || u16::try_from(RandomState::new().hash_one(()) % 20_000).unwrap_or_default();
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    std::iter::repeat_with(|| 12_000 + draw()).take(100).find(is_free).expect("a free port")
 }

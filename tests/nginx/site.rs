@@ -19,7 +19,8 @@ use tower_sliding_sessions::{
 use crate::{
     app::{Door, router},
     client::{Answer, Client, Jar},
-    proxy::{Nginx, free_port},
+    port::free_port,
+    proxy::Nginx,
 };
 
 pub(crate) struct Site {

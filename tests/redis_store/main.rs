@@ -10,6 +10,11 @@ mod proxy;
 mod race;
 mod server;
 
+#[path = "../support/freeze.rs"]
+mod freeze;
+#[path = "../support/port.rs"]
+mod port;
+
 use std::time::Duration;
 
 use tower_sliding_sessions::{

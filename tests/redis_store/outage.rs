@@ -11,12 +11,7 @@ use tower_sliding_sessions::{
     },
 };
 
-use super::{
-    end, now, open,
-    proxy::Proxy,
-    server::{Server, free_port},
-    store_at, subject,
-};
+use super::{end, now, open, port::free_port, proxy::Proxy, server::Server, store_at, subject};
 
 /// How long a store may take to say that it got no answer.
 const SOON: Duration = Duration::from_secs(3);

@@ -1,7 +1,6 @@
 //! Servers that a test may stop.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -11,16 +10,14 @@ use tower_sliding_sessions::store::redis::client::{
     self as redis, Client, Cmd, FromRedisValue, aio::MultiplexedConnection,
 };
 
+use crate::{freeze, port::free_port};
+
 /// A Redis server with a folder of its own, both gone when this is.
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
     folder: PathBuf,
     options: Vec<String>,
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 
 impl Server {
@@ -65,18 +62,12 @@ impl Server {
         panic!("redis-server does not answer");
     }
 
-    /// Stops it in its tracks: its port still accepts connections, and then nothing happens.
     pub(crate) fn freeze(&self) {
-        self.signal("-STOP");
+        freeze::freeze(&self.child);
     }
 
     pub(crate) fn thaw(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill").success());
+        freeze::thaw(&self.child);
     }
 
     pub(crate) fn kill(&mut self) {

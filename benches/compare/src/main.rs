@@ -34,6 +34,7 @@ mod own;
 mod parts;
 mod peers;
 mod peers_sessions;
+mod peers_webgates;
 mod report;
 mod rounds;
 #[cfg(feature = "stores")]
@@ -65,6 +66,7 @@ fn main() {
     if wants("peers") {
         let mut contenders = own::all(&runtime);
         contenders.extend(peers::all(&runtime));
+        contenders.push(peers_webgates::contender(&runtime));
         contenders.extend(peers_sessions::all(&runtime));
         if let Some(only) = arguments.iter().find_map(|given| given.strip_prefix("--only=")) {
             contenders.retain(|contender| contender.name.contains(only));
