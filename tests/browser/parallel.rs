@@ -77,6 +77,8 @@ in_a_browser! {
             assert_eq!(served, HashSet::from([Some(generation)]), "one rotation");
             let renewed = all.iter().filter(|answer| answer[1] != "fresh").count();
             assert!(renewed > 1, "several came with the same expired cookie: {all:?}");
+            // Seen in use, it is confirmed, and so may be rotated in its turn.
+            browser.run("await fetch('/me')").await;
         }
         for tab in [&first, &second] {
             browser.switch_to(tab).await;

@@ -1,14 +1,19 @@
 //! Ports for servers that a test starts, stops and starts again.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
     net::TcpListener,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A port that is free, and that no outgoing connection is given by chance while its server is
-/// stopped: those begin at 32768.
+/// A port that is free, that no other test of this process is given, and no outgoing connection by
+/// chance while its server is stopped: those begin at 32768.
 pub(crate) fn free_port() -> u16 {
-    let draw = || u16::try_from(RandomState::new().hash_one(()) % 20_000).unwrap_or_default();
+    static DRAWN: AtomicU32 = AtomicU32::new(0);
+    // Each process begins elsewhere.
+    let draw =
+        || process::id().wrapping_mul(977).wrapping_add(DRAWN.fetch_add(1, Ordering::Relaxed)) % 20_000;
+    let ports = std::iter::repeat_with(|| 12_000 + u16::try_from(draw()).unwrap_or_default());
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    std::iter::repeat_with(|| 12_000 + draw()).take(100).find(is_free).expect("a free port")
+    ports.take(1000).find(is_free).expect("a free port")
 }
