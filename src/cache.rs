@@ -1,11 +1,14 @@
 //! Keeps shared caches from handing one person's session, or page, to another.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{self, Entry},
+};
 
 /// For a response that sets our cookies: nobody stores it, whatever the handler thought (OWASP
 /// Session Management; CVE-2023-30861 is what happens otherwise).
 pub(crate) fn forbid(headers: &mut HeaderMap) {
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     // What some shared caches obey before the above (RFC 9213).
     headers.remove("cdn-cache-control");
     headers.remove("surrogate-control");
@@ -14,41 +17,41 @@ pub(crate) fn forbid(headers: &mut HeaderMap) {
 
 /// For any other response to somebody's session: theirs alone, unless the handler said something.
 pub(crate) fn keep_private(headers: &mut HeaderMap, no_store: bool) {
-    let say = if no_store { "no-store" } else { "private, no-cache" };
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(say));
+    headers.entry(header::CACHE_CONTROL).or_insert_with(|| match no_store {
+        true => const { HeaderValue::from_static("no-store") },
+        false => const { HeaderValue::from_static("private, no-cache") },
+    });
     vary_by_cookie(headers);
 }
 
 /// For any response that depends on whether there is a session. Adds to what the handler said.
 pub(crate) fn vary_by_cookie(headers: &mut HeaderMap) {
-    vary_by(headers, "cookie");
+    vary_by(headers, const { HeaderValue::from_static("cookie") });
 }
 
 /// The same, where bearer tokens are accepted too.
 pub(crate) fn vary_by_authorization(headers: &mut HeaderMap) {
-    vary_by(headers, "authorization");
+    vary_by(headers, const { HeaderValue::from_static("authorization") });
 }
 
-fn vary_by(headers: &mut HeaderMap, field: &'static str) {
-    let Some(first) = headers.get(header::VARY) else {
-        headers.insert(header::VARY, HeaderValue::from_static(field));
-        return;
+fn vary_by(headers: &mut HeaderMap, field: HeaderValue) {
+    let mut vary = match headers.entry(header::VARY) {
+        Entry::Occupied(vary) => vary,
+        Entry::Vacant(vary) => {
+            vary.insert(field);
+            return;
+        }
     };
     let names = |value: &HeaderValue, name: &[u8]| {
         value.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name))
     };
-    let field_or_all = |value| names(value, field.as_bytes()) || names(value, b"*");
-    if headers.get_all(header::VARY).iter().any(field_or_all) {
+    if vary.iter().any(|value| names(value, field.as_bytes()) || names(value, b"*")) {
         return;
     }
-    let merged = [first.as_bytes(), b", ", field.as_bytes()].concat();
+    let merged = [vary.get().as_bytes(), b", ", field.as_bytes()].concat();
     match HeaderValue::from_bytes(&merged) {
-        Ok(merged) if headers.get_all(header::VARY).iter().count() == 1 => {
-            headers.insert(header::VARY, merged);
-        }
-        _ => {
-            headers.append(header::VARY, HeaderValue::from_static(field));
-        }
+        Ok(merged) if vary.iter().count() == 1 => _ = vary.insert(merged),
+        _ => vary.append(field),
     }
 }
 

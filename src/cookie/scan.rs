@@ -61,6 +61,10 @@ pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (Found<'a>,
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    // Nearly every cookie is somebody else's, which one byte tells.
+    if !matches!(pair.get(name.len()), Some(b'=' | b' ' | b'\t')) {
+        return None;
+    }
     trim(pair.strip_prefix(name.as_bytes())?).strip_prefix(b"=").map(trim)
 }
 

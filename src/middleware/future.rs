@@ -67,30 +67,21 @@ impl<S, C, R, B> ResponseFuture<S, C, R, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn active(future: S::Future) -> Self {
-        Self::at(State::Calling { future, session: Handed::Active })
+    pub(super) fn active(future: S::Future, ways: Ways) -> Self {
+        Self { state: State::Calling { future, session: Handed::Active }, ways }
     }
 
-    pub(super) fn anonymous(future: S::Future) -> Self {
-        Self::at(State::Calling { future, session: Handed::Nobody })
+    pub(super) fn anonymous(future: S::Future, ways: Ways) -> Self {
+        Self { state: State::Calling { future, session: Handed::Nobody }, ways }
     }
 
-    pub(super) fn answered(response: S::Response) -> Self {
-        Self::at(State::Answered { response: Some(response) })
+    pub(super) fn answered(response: S::Response, ways: Ways) -> Self {
+        Self { state: State::Answered { response: Some(response) }, ways }
     }
 
     pub(super) fn asking(answer: Asking<C>, waiting: Box<Waiting<S, C, R, B>>) -> Self {
         let ways = waiting.layer.ways;
-        Self { ways, ..Self::at(State::Asking { answer, waiting: Some(waiting) }) }
-    }
-
-    fn at(state: State<S, C, R, B, S::Future, S::Response>) -> Self {
-        Self { state, ways: Ways::default() }
-    }
-
-    /// As `layer` was told.
-    pub(super) fn within(self, layer: &SessionLayer<C, R>) -> Self {
-        Self { ways: layer.ways, ..self }
+        Self { state: State::Asking { answer, waiting: Some(waiting) }, ways }
     }
 }
 

@@ -65,7 +65,7 @@ where
             Admission::Active(active) => {
                 let session = Session::unchanged(active, engine.clone(), whence);
                 request.extensions_mut().insert(Slot::Session(session));
-                ResponseFuture::active(self.inner.call(request)).within(&self.layer)
+                ResponseFuture::active(self.inner.call(request), self.layer.ways)
             }
             Admission::Ask(question) => {
                 let with_body = !request.body().is_end_stream();
@@ -85,7 +85,7 @@ where
             }
             Admission::Refuse(_) if self.layer.optional => {
                 request.extensions_mut().insert(Slot::<C>::Anonymous);
-                ResponseFuture::anonymous(self.inner.call(request)).within(&self.layer)
+                ResponseFuture::anonymous(self.inner.call(request), self.layer.ways)
             }
             Admission::Refuse(refusal) => self.answer(&request, RejectionKind::Unauthenticated(refusal)),
         }
@@ -100,7 +100,7 @@ impl<S, C, R> SessionService<S, C, R> {
     {
         let rejection = Rejection::new(kind);
         let response = rejection::respond(&self.layer.reject, &RequestHead::of(request), rejection);
-        ResponseFuture::answered(response).within(&self.layer)
+        ResponseFuture::answered(response, self.layer.ways)
     }
 }
 

@@ -215,8 +215,9 @@ impl Policy {
     /// session's own jitter takes off up to half of `renew_before`, the same on every instance.
     #[must_use]
     pub fn renew_early_from(&self, session: &SessionId, expires: Timestamp) -> Timestamp {
-        let longest = self.renew_before();
-        expires - (longest - longest * u32::from(session.jitter()) / 512)
+        let longest = millis(self.renew_before());
+        let later = longest.saturating_mul(u64::from(session.jitter())) / 512;
+        Timestamp::from_millis(expires.as_millis().saturating_sub(longest - later))
     }
 }
 
