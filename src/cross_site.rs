@@ -7,7 +7,19 @@
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, Method, Uri, header, uri::Authority};
+use http::{
+    HeaderMap, HeaderName, Method, Uri,
+    header::{self, AsHeaderName},
+    uri::Authority,
+};
+
+/// Fetch Metadata, and what tells that nobody asked for it yet.
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+static PURPOSE: HeaderName = HeaderName::from_static("purpose");
+static SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
 
 /// Why a trusted origin is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +62,7 @@ pub(crate) fn is_allowed(method: &Method, uri: &Uri, headers: &HeaderMap, truste
     if is_safe(method, headers) {
         return true;
     }
-    let (Ok(site), Ok(origin)) = (only(headers, "sec-fetch-site"), only(headers, "origin")) else {
+    let (Ok(site), Ok(origin)) = (only(headers, &SEC_FETCH_SITE), only(headers, header::ORIGIN)) else {
         return false;
     };
     match site {
@@ -77,20 +89,18 @@ pub(crate) enum Renewal {
 /// Prefetches, scripts of service workers and preflights do not renew, nor do requests from other
 /// sites, but for people who follow a link and for trusted origins.
 pub(crate) fn renewal(method: &Method, headers: &HeaderMap, trusted: &TrustedOrigins) -> Renewal {
-    let is = |name: &str, value: &[u8]| headers.get(name).is_some_and(|given| given.as_bytes() == value);
-    let starts = |name: &str, prefix: &[u8]| {
-        headers.get(name).is_some_and(|given| given.as_bytes().starts_with(prefix))
-    };
-    if starts("sec-purpose", b"prefetch") || is("purpose", b"prefetch") || is("service-worker", b"script") {
+    let is = |name, value: &[u8]| headers.get(name).is_some_and(|given| given.as_bytes() == value);
+    let prefetches = headers.get(&SEC_PURPOSE).is_some_and(|given| given.as_bytes().starts_with(b"prefetch"));
+    if prefetches || is(&PURPOSE, b"prefetch") || is(&SERVICE_WORKER, b"script") {
         return Renewal::NotYet;
     }
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return Renewal::CrossSite;
     }
-    let navigates = is("sec-fetch-mode", b"navigate") && is("sec-fetch-dest", b"document");
-    match only(headers, "sec-fetch-site") {
+    let navigates = is(&SEC_FETCH_MODE, b"navigate") && is(&SEC_FETCH_DEST, b"document");
+    match only(headers, &SEC_FETCH_SITE) {
         Ok(Some(b"cross-site"))
-            if !navigates && !matches!(only(headers, "origin"), Ok(origin) if trusted.has(origin)) =>
+            if !navigates && !matches!(only(headers, header::ORIGIN), Ok(origin) if trusted.has(origin)) =>
         {
             Renewal::CrossSite
         }
@@ -120,7 +130,7 @@ fn is_own(origin: &[u8], uri: &Uri, headers: &HeaderMap) -> bool {
 fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r [u8]> {
     match uri.authority() {
         Some(authority) => Some(authority.as_str().as_bytes()),
-        None => only(headers, "host").ok().flatten(),
+        None => only(headers, header::HOST).ok().flatten(),
     }
 }
 
@@ -139,7 +149,7 @@ pub(crate) fn is_for_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
 struct Twice;
 
 /// The one value of a header; an empty one counts as none.
-fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Twice> {
+fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&[u8]>, Twice> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (_, Some(_)) => Err(Twice),

@@ -1,6 +1,6 @@
 //! What the cookies are called, and where they go.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 /// Why a cookie configuration is refused, with the offending value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,8 @@ pub(crate) struct Cookies {
     pub(crate) secure: bool,
     pub(crate) same_site: cookie::SameSite,
     pub(crate) former: Vec<FormerCookie>,
+    /// What follows the value of the access and the refresh cookie, once that is known.
+    pub(super) attributes: OnceLock<String>,
 }
 
 impl Default for Cookies {
@@ -84,6 +86,7 @@ impl Default for Cookies {
             secure: true,
             same_site: cookie::SameSite::Lax,
             former: Vec::new(),
+            attributes: OnceLock::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `Set-Cookie` lines. Setting and removing say the same attributes, or browsers ignore the latter.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use cookie::Cookie;
 use http::HeaderValue;
@@ -16,16 +16,25 @@ const LONGEST_VALUE: usize = 3072;
 
 impl Cookies {
     /// A line that sets a cookie; for as long as the browser runs, if no `max_age` is given. None
-    /// if the value is longer than is sure to fit into one.
+    /// if the value is longer than is sure to fit into one. (Names, paths and domains were checked at
+    /// build, and values are tokens: there is no other reason but a mistake of ours, which must not panic.)
     pub(crate) fn set(&self, name: &str, value: &str, max_age: Option<Duration>) -> Option<HeaderValue> {
         if value.len() > LONGEST_VALUE {
             return None;
         }
-        let mut cookie = self.base(name, value, &self.path, self.domain.as_deref());
-        if let Some(max_age) = max_age {
-            cookie.set_max_age(cookie::time::Duration::try_from(max_age.min(LONGEST_MAX_AGE)).ok()?);
-        }
-        line(&cookie)
+        let attributes = match self.readable.as_deref() == Some(name) {
+            true => &self.attributes_of(name),
+            false => self.attributes.get_or_init(|| self.attributes_of(name)),
+        };
+        let max_age = max_age.map(|age| format!("; Max-Age={}", age.min(LONGEST_MAX_AGE).as_secs()));
+        let line = [name, "=", value, attributes, max_age.as_deref().unwrap_or_default()].concat();
+        HeaderValue::try_from(line).ok()
+    }
+
+    /// What follows the value of the cookie called `name`.
+    fn attributes_of(&self, name: &str) -> String {
+        let mut line = self.base(name, "", &self.path, self.domain.as_deref()).to_string();
+        line.split_off(name.len() + "=".len())
     }
 
     /// The lines that remove both cookies, and those of former times.
@@ -38,7 +47,7 @@ impl Cookies {
         ours.chain(former).filter_map(|(name, path, domain)| {
             let mut cookie = self.base(name, "", path, domain);
             cookie.make_removal();
-            Some((name, line(&cookie)?))
+            Some((name, HeaderValue::try_from(cookie.to_string()).ok()?))
         })
     }
 
@@ -54,15 +63,6 @@ impl Cookies {
         }
         cookie
     }
-}
-
-/// Names, paths and domains were checked at build, and values are tokens: there is no `None` but
-/// for a mistake of ours, which must not panic.
-fn line(cookie: &Cookie<'_>) -> Option<HeaderValue> {
-    // Room for the name and all attributes, so that it need not grow on the way.
-    let mut line = String::with_capacity(cookie.value().len() + 192);
-    write!(line, "{cookie}").ok()?;
-    HeaderValue::try_from(line).ok()
 }
 
 #[cfg(test)]

@@ -1,18 +1,23 @@
 //! Single flight: parallel renewals of the same thing share one, which no caller can lose.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
+    future::poll_fn,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    task::Poll,
 };
 
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::Notify};
 
-type Seats<K, V> = Mutex<HashMap<K, watch::Receiver<Option<V>>>>;
+type Board<K, V> = Mutex<HashMap<K, Arc<Landing<V>>>>;
+type Flight = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The flights under way.
 #[derive(Debug)]
-pub(super) struct Flights<K, V>(Arc<Seats<K, V>>);
+pub(super) struct Flights<K, V>(Arc<Board<K, V>>);
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
@@ -25,52 +30,93 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Boards the flight under way for `key`, or starts one as a task of its own. Answers with
-    /// what it brought, and whether this call started it; with none if there is no runtime to
-    /// start it on, or if it crashed.
+    /// Boards the flight under way for `key`, or starts one. Answers with what it brought, and whether
+    /// this call started it; with none if there is no runtime to start it on, or if it crashed.
     pub(super) async fn join<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<(V, bool)>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let (mut seat, started) = self.board(key, start)?;
-        let arrived = seat.wait_for(Option::is_some).await.ok()?;
-        Some((arrived.clone()?, started))
+        let runtime = Handle::try_current().ok()?;
+        let (landing, flight) = self.board(key, start);
+        let started = flight.is_some();
+        if let Some(flight) = flight {
+            take_off(flight, &runtime).await;
+        }
+        Some((landing.wait().await?, started))
     }
 
-    fn board<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<(watch::Receiver<Option<V>>, bool)>
+    fn board<F>(&self, key: K, start: impl FnOnce() -> F) -> (Arc<Landing<V>>, Option<Flight>)
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seat) = seats.get(&key) {
-            return Some((seat.clone(), false));
-        }
-        let runtime = Handle::try_current().ok()?;
-        let (landing, seat) = watch::channel(None);
-        seats.insert(key.clone(), seat.clone());
-        let gate = Gate { seats: self.0.clone(), key };
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = match board.entry(key.clone()) {
+            Entry::Occupied(taken) => return (taken.get().clone(), None),
+            Entry::Vacant(free) => free,
+        };
+        let landing = free.insert(Arc::default()).clone();
+        drop(board);
+        let gate = Gate { board: self.0.clone(), key, landing: landing.clone(), brought: None };
         let flight = start();
-        runtime.spawn(async move {
-            // Closed before anybody disembarks, and also if the flight crashes: whoever comes
-            // after it landed takes one of their own.
-            let value = {
-                let _gate = gate;
-                flight.await
-            };
-            landing.send_replace(Some(value));
+        let flight = Box::pin(async move {
+            // All of it, which the flight then drops, and not just a field.
+            let mut gate = gate;
+            gate.brought = Some(flight.await);
         });
-        Some((seat, true))
+        (landing, Some(flight))
     }
 }
 
-/// Takes the flight off the board when dropped.
+/// Takes a flight's first step. If that does not complete it, as it does with a store in memory, it goes
+/// on as a task of its own, whatever becomes of the caller.
+async fn take_off(mut flight: Flight, runtime: &Handle) {
+    // A task would catch it, too.
+    let first = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| flight.as_mut().poll(cx)))));
+    if let Ok(Poll::Pending) = first.await {
+        runtime.spawn(flight);
+    }
+}
+
+/// What a flight brought; none if it crashed.
+#[derive(Debug)]
+struct Landing<V> {
+    value: OnceLock<Option<V>>,
+    landed: Notify,
+}
+
+impl<V> Default for Landing<V> {
+    fn default() -> Self {
+        Self { value: OnceLock::new(), landed: Notify::new() }
+    }
+}
+
+impl<V: Clone> Landing<V> {
+    async fn wait(&self) -> Option<V> {
+        loop {
+            let mut landed = pin!(self.landed.notified());
+            // From here on, no landing goes by unnoticed.
+            landed.as_mut().enable();
+            if let Some(value) = self.value.get() {
+                return value.clone();
+            }
+            landed.await;
+        }
+    }
+}
+
+/// Takes the flight off the board when dropped, before anybody disembarks: whoever comes after it landed,
+/// or crashed, takes one of their own.
 struct Gate<K: Eq + Hash, V> {
-    seats: Arc<Seats<K, V>>,
+    board: Arc<Board<K, V>>,
     key: K,
+    landing: Arc<Landing<V>>,
+    brought: Option<V>,
 }
 
 impl<K: Eq + Hash, V> Drop for Gate<K, V> {
     fn drop(&mut self) {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.board.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.landing.value.get_or_init(|| self.brought.take());
+        self.landing.landed.notify_waiters();
     }
 }

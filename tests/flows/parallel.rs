@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tower_sliding_sessions::EventKind;
+use tower_sliding_sessions::{EventKind, store::MemoryStore};
 
-use crate::support::{Answer, Browser, Instance, REFRESH, TTL, World, idle};
+use crate::support::{Answer, Browser, Instance, Probe, REFRESH, TTL, World, idle};
 
 /// `n` requests leave the browser before any answer reaches it.
 async fn at_once(browser: &Browser, instances: &[&Instance], n: usize) -> Vec<Answer> {
@@ -38,6 +38,18 @@ async fn two_hundred_parallel_refreshes_are_all_served_by_one_rotation() {
     assert_eq!(world.store.rotations(), 1);
     assert_eq!(answers.iter().filter(|answer| answer.renewed() == Some("Advanced")).count(), 1);
     assert_eq!(world.count(&EventKind::ReuseDetected), 0);
+}
+
+#[tokio::test]
+async fn a_store_that_answers_at_once_rotates_once_too() {
+    let world =
+        World::around(Probe::new(MemoryStore::new().unwrap()).that_answers_at_once(), |builder| builder);
+    let browser = world.signed_in("ann").await;
+    world.pass(TTL);
+    let answers = at_once(&browser, &[&world.one], 200).await;
+    assert!(answers.iter().all(|answer| answer.ok() && answer.sets_both()));
+    assert_eq!((refresh_tokens(&answers).len(), world.store.rotations()), (1, 1));
+    assert_eq!(answers.iter().filter(|answer| answer.renewed() == Some("Advanced")).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -171,6 +171,8 @@ pub(crate) async fn send(app: &Router, method: Method, path: &str, lines: &[&[u8
     let request = request.body(Body::empty()).expect("a request");
     let (parts, body) = app.clone().oneshot(request).await.expect("infallible").into_parts();
     let body = body.collect().await.expect("a body").to_bytes().to_vec();
+    // What is written behind it is written before the next request comes.
+    tokio::task::yield_now().await;
     Answer { status: parts.status, headers: parts.headers, body }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Says {
     Fail,
     /// It never answers.
     Hang,
+    /// It has a bug.
+    Crash,
     /// It waits, and then keeps what there is.
     Wait(Gate),
 }
@@ -62,6 +64,7 @@ impl Directory {
                 Says::End(reason) => Ok(Reload::end(reason)),
                 Says::Fail => Err(io::Error::other("the directory is closed")),
                 Says::Hang => std::future::pending().await,
+                Says::Crash => panic!("the test says so"),
                 Says::Wait(gate) => {
                     gate.pass().await;
                     Ok(Reload::Keep)

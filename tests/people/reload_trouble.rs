@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use tower_sliding_sessions::{EventKind, RejectionKind, protocol::Refusal, store::SessionStore as _};
+use tower_sliding_sessions::{
+    EventKind, RejectionKind,
+    protocol::Refusal,
+    store::{MemoryStore, SessionStore as _},
+};
 
 use crate::{
     directory::{Directory, Says},
     near::{is_in, is_nobodys, key, role},
-    support::{Browser, TTL, Trouble, World, idle},
+    support::{Browser, Probe, TTL, Trouble, World, idle},
 };
 
 /// The renewal is answered with 503, and costs nothing.
@@ -40,6 +44,24 @@ async fn an_application_that_cannot_tell_signs_nobody_out() {
             assert!(answer.ok(), "the same cookies work");
             assert_eq!(role(&answer), "clerk");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_costs_the_renewal_and_nothing_else() {
+    let probe = || Probe::new(MemoryStore::new().unwrap());
+    // The panic is in the task of the request, or in one of its own.
+    for store in [probe().that_answers_at_once(), probe()] {
+        let directory = Directory::default();
+        let hook = directory.clone();
+        let world = World::around(store, move |builder| hook.of(builder));
+        let mut browser = world.signed_in("ann&role=clerk").await;
+        world.pass(TTL);
+        directory.say("ann", Says::Crash);
+        is_unavailable(&world, &mut browser).await;
+        is_unavailable(&world, &mut browser).await;
+        directory.say("ann", Says::Keep);
+        assert!(is_in(&world.one, &browser).await);
     }
 }
 

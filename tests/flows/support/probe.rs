@@ -35,6 +35,8 @@ pub(crate) struct Probe {
     inner: MemoryStore,
     /// Whether it says that it has a feed, and a run ID at hand.
     has_feed: bool,
+    /// Whether it answers in the very moment that it is asked, as no network does.
+    at_once: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -63,11 +65,15 @@ const OPERATIONS: [&str; 12] = [
 
 impl Probe {
     pub(crate) fn new(inner: MemoryStore) -> Self {
-        Self { inner, has_feed: true, state: Arc::default() }
+        Self { inner, has_feed: true, at_once: false, state: Arc::default() }
     }
 
     pub(crate) fn without_feed(self) -> Self {
         Self { has_feed: false, ..self }
+    }
+
+    pub(crate) fn that_answers_at_once(self) -> Self {
+        Self { at_once: true, ..self }
     }
 
     pub(crate) fn trouble(&self, operation: &'static str, trouble: Trouble) {
@@ -120,6 +126,9 @@ impl Probe {
             *state.calls.entry(operation).or_default() += 1;
             state.troubles.get(operation).cloned()
         };
+        if !self.at_once {
+            tokio::task::yield_now().await;
+        }
         let away = || StoreError::unavailable("the test says so");
         match trouble {
             None => work.await,
