@@ -16,7 +16,7 @@ use crate::{
     protocol::{Assessment, Refusal, Standing, assess},
     store::SessionKey,
     time::Timestamp,
-    token::{InvalidToken, LONGEST_TOKEN, RefreshClaims},
+    token::{AccessToken, InvalidToken, LONGEST_TOKEN, RefreshClaims, Tokens},
 };
 
 /// What becomes of a request.
@@ -144,17 +144,30 @@ impl<C: Claims> Engine<C> {
         match tokens.verify_access(token) {
             Ok(claims) => {
                 let active = Arc::new(Active::of_token(&self.realm, claims));
-                self.verified.insert(token, active.clone());
-                // The keys were replaced meanwhile: what they no longer vouch for must go.
-                if !Arc::ptr_eq(&tokens, &self.tokens()) {
-                    self.verified.clear();
-                }
+                self.keep(&tokens, token, active.clone());
                 Some(active)
             }
             Err(invalid) => {
                 self.events.note(EventKind::AccessTokenInvalid(invalid));
                 None
             }
+        }
+    }
+
+    /// A token that was minted here need not be verified when it first comes.
+    pub(super) fn remember(&self, tokens: &Arc<Tokens>, token: &AccessToken<'_>, minted: &str) {
+        if !self.verified.is_off()
+            && let Some(claims) = tokens.as_verified(token)
+        {
+            self.keep(tokens, minted.as_bytes(), Arc::new(Active::of_token(&self.realm, claims)));
+        }
+    }
+
+    fn keep(&self, tokens: &Arc<Tokens>, token: &[u8], active: Arc<Active<C>>) {
+        self.verified.insert(token, active);
+        // The keys were replaced meanwhile: what they no longer vouch for must go.
+        if !Arc::ptr_eq(tokens, &self.tokens()) {
+            self.verified.clear();
         }
     }
 

@@ -224,7 +224,7 @@ impl<C: Claims> Engine<C> {
             Some(VOID) => (Vec::new(), &[][..]),
             _ => (record.all_methods().map(str::to_owned).collect(), record.proof_methods()),
         };
-        self.tokens().mint_access(&AccessToken {
+        let token = AccessToken {
             subject: &key.subject.name,
             session: key.id,
             generation,
@@ -237,7 +237,11 @@ impl<C: Claims> Engine<C> {
             methods: &methods,
             proof_methods,
             claims,
-        })
+        };
+        let tokens = self.tokens();
+        let minted = tokens.mint_access(&token)?;
+        self.remember(&tokens, &token, &minted);
+        Ok(minted)
     }
 
     /// The refresh cookie of a session's current generation: the same from every instance.

@@ -1,6 +1,6 @@
 //! A bounded cache of tokens whose signature proved good, so that each is verified once.
 //!
-//! Only such tokens get in, so nobody can fill it with others. Tokens are compared in full, under
+//! Only such tokens get in, and those that were minted here, so nobody can fill it with others. Tokens are compared in full, under
 //! a hash of their signatures that differs from process to process. A hit says nothing of time or
 //! revocation: those are judged on every request.
 
@@ -48,6 +48,10 @@ impl<C> Verified<C> {
     /// For at most `capacity` tokens; none at all for zero.
     pub(super) fn new(capacity: usize) -> Self {
         Self((capacity > 0).then(|| Cache::new(capacity)))
+    }
+
+    pub(super) fn is_off(&self) -> bool {
+        self.0.is_none()
     }
 
     pub(super) fn get(&self, token: &[u8]) -> Option<Arc<Active<C>>> {

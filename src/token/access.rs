@@ -118,6 +118,33 @@ impl Tokens {
         jws::mint(&self.ring, Kind::Access, &wire)
     }
 
+    /// What [`verify_access`](Self::verify_access) says of the token that is minted from this, if it is
+    /// good.
+    pub(crate) fn as_verified<C: DeserializeOwned>(
+        &self,
+        token: &AccessToken<'_>,
+    ) -> Option<AccessClaims<C>> {
+        let expires = self.access_expiry(token.now, token.limit);
+        if expires.as_secs().saturating_sub(token.issued.as_secs()) > self.longest_access_secs() {
+            return None;
+        }
+        let in_seconds = |time: Timestamp| Timestamp::from_secs(time.as_secs());
+        Some(AccessClaims {
+            subject: token.subject.to_owned(),
+            session: token.session,
+            generation: token.generation,
+            run: token.run,
+            issued: in_seconds(token.issued),
+            not_before: None,
+            expires,
+            auth_time: in_seconds(token.auth_time),
+            proof_at: token.proof_at.map(in_seconds),
+            methods: token.methods.to_vec(),
+            proof_methods: token.proof_methods.to_vec(),
+            claims: read_ext(token.claims.get()).ok()?,
+        })
+    }
+
     pub(crate) fn verify_access<C: DeserializeOwned>(
         &self,
         token: &[u8],
@@ -134,12 +161,7 @@ impl Tokens {
             return Err(InvalidToken::Audience);
         }
         // No key holder may mint a token that lives longer than this service would let it.
-        let longest = self.longest_access.div_ceil(1000).saturating_add(1);
-        if wire.exp.saturating_sub(wire.iat) > longest {
-            return Err(InvalidToken::Claims);
-        }
-        let ext = wire.ext.map_or("null", RawValue::get);
-        if ext.starts_with(['{', '[']) && !json::members_are_unique(ext) {
+        if wire.exp.saturating_sub(wire.iat) > self.longest_access_secs() {
             return Err(InvalidToken::Claims);
         }
         Ok(AccessClaims {
@@ -154,7 +176,20 @@ impl Tokens {
             proof_at: wire.proof_at.map(Timestamp::from_secs),
             methods: wire.amr.into_owned(),
             proof_methods: wire.proof_amr.into_owned(),
-            claims: serde_json::from_str(ext).map_err(|_| InvalidToken::Claims)?,
+            claims: read_ext(wire.ext.map_or("null", RawValue::get))?,
         })
     }
+
+    /// From `iat` to `exp`, at most: both are whole seconds, and `exp` was rounded up.
+    fn longest_access_secs(&self) -> u64 {
+        self.longest_access.div_ceil(1000).saturating_add(1)
+    }
+}
+
+/// The application's claims.
+fn read_ext<C: DeserializeOwned>(ext: &str) -> Result<C, InvalidToken> {
+    if ext.starts_with(['{', '[']) && !json::members_are_unique(ext) {
+        return Err(InvalidToken::Claims);
+    }
+    serde_json::from_str(ext).map_err(|_| InvalidToken::Claims)
 }

@@ -60,12 +60,10 @@ impl Codec for Hs256 {
 }
 
 fn claims() -> JwtClaims<User> {
-    let PeerClaims { aud, sub, sid, run, exp, .. } = PeerClaims::new();
+    let PeerClaims { aud, sub, sid, exp, .. } = PeerClaims::new();
     let user = Account::new(&sub).with_roles(vec![Role::User, Role::Reporter]);
     let mut registered = RegisteredClaims::new(ISSUER, exp).with_session_id(sid);
-    registered.subject = Some(sub);
     registered.audience = Some(HashSet::from([aud]));
-    registered.jwt_id = Some(run);
     JwtClaims::new(user, registered)
 }
 
