@@ -51,7 +51,7 @@ pub(crate) struct Active<C> {
 
 impl<C> Active<C> {
     pub(super) fn of_token(realm: &Arc<str>, token: AccessClaims<C>) -> Self {
-        let subject = Subject { realm: realm.clone(), name: token.subject.into() };
+        let subject = Subject { realm: realm.clone(), name: token.subject };
         Self {
             key: SessionKey { subject, id: token.session },
             generation: token.generation,
@@ -63,7 +63,7 @@ impl<C> Active<C> {
             proof_at: token.proof_at,
             methods: token.methods,
             proof_methods: token.proof_methods,
-            claims: Arc::new(token.claims),
+            claims: token.claims,
             seen: AtomicBool::new(false),
         }
     }

@@ -155,9 +155,15 @@ impl<C: Claims> Engine<C> {
     }
 
     /// A token that was minted here need not be verified when it first comes.
-    pub(super) fn remember(&self, tokens: &Arc<Tokens>, token: &AccessToken<'_>, minted: &str) {
+    pub(super) fn remember(
+        &self,
+        tokens: &Arc<Tokens>,
+        token: &AccessToken<'_>,
+        claims: &Arc<C>,
+        minted: &str,
+    ) {
         if !self.verified.is_off()
-            && let Some(claims) = tokens.as_verified(token)
+            && let Some(claims) = tokens.as_verified(token, claims.clone())
         {
             self.keep(tokens, minted.as_bytes(), Arc::new(Active::of_token(&self.realm, claims)));
         }
@@ -187,7 +193,7 @@ impl<C: Claims> Engine<C> {
     pub(crate) fn named_session(&self, headers: &HeaderMap) -> Option<SessionKey> {
         let (access, refresh) = scan(headers, &self.cookies);
         match self.refresh(refresh) {
-            Ok(refresh) => Some(self.key(&refresh.subject, refresh.session)),
+            Ok(refresh) => Some(self.key(refresh.subject.clone(), refresh.session)),
             Err(_) => match access {
                 Found::Value(token) => self.active(token).map(|active| active.key.clone()),
                 Found::Absent | Found::Conflict => None,
@@ -200,7 +206,7 @@ impl<C: Claims> Engine<C> {
     }
 
     fn refused(&self, refusal: Refusal, refresh: &RefreshClaims) -> Admission<C> {
-        self.events.of(EventKind::Refused(refusal), &refresh.session, &refresh.subject.as_str().into());
+        self.events.of(EventKind::Refused(refusal), &refresh.session, &refresh.subject);
         Admission::Refuse(refusal)
     }
 }

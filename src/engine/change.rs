@@ -50,7 +50,7 @@ impl<C: Claims> Engine<C> {
         self.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
         let proof_at = active.proof_of(&record);
         let basis = Basis { generation: presented, proof_at, ..Basis::begun(&record, key, active.run, now) };
-        let access = self.access_line(&basis, now)?;
+        let access = self.access_line(&basis, None, now)?;
         Ok([access].into_iter().chain(self.readable_line(claims, &record, now)?).collect())
     }
 
@@ -74,7 +74,7 @@ impl<C: Claims> Engine<C> {
         let now = self.session_is_stale(active).await?;
         self.events.of(EventKind::Proved, &key.id, &key.subject.name);
         let basis = Basis { generation: presented, ..Basis::begun(&record, key, active.run, now) };
-        let access = self.access_line(&basis, now)?;
+        let access = self.access_line(&basis, None, now)?;
         Ok([access].into_iter().chain(self.readable_line(&active.claims, &record, now)?).collect())
     }
 

@@ -60,7 +60,7 @@ impl<C: Claims> Engine<C> {
         let issued = Timestamp::from_secs(now.as_secs());
         let standing = self.revocations.standing(run, &key.id, &key.subject.name, issued);
         if standing != Standing::Stale {
-            return Ok(self.issue(&Basis::begun(&record, &key, run, now), true, now)?);
+            return Ok(self.issue(&Basis::begun(&record, &key, run, now), None, true, now)?);
         }
         // The subject was marked in this very second.
         let refresh = RefreshClaims::of(&key.subject.name, key.id, &record.family, run);
@@ -69,7 +69,7 @@ impl<C: Claims> Engine<C> {
             ExchangeError::Refused => SignInError::Refused,
             late => SignInError::Store(StoreError::unavailable(late)),
         })?;
-        Ok(self.issue(&renewal.basis(), true, self.now())?)
+        Ok(self.issue(&renewal.basis(), Some(&renewal.active.claims), true, self.now())?)
     }
 
     /// Renews what `token` names, for a request that arrived at `arrived`.
@@ -85,8 +85,7 @@ impl<C: Claims> Engine<C> {
         })?;
         let now = self.now();
         if now >= refresh.limit {
-            let subject = refresh.subject.as_str().into();
-            self.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &subject);
+            self.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
             return Err(ExchangeError::Refused);
         }
         // Whoever sends its body so slowly may have had another answer in the meantime.
@@ -104,7 +103,7 @@ impl<C: Claims> Engine<C> {
             Exchange::AccessOnly => false,
             Exchange::Both => true,
         };
-        self.issue(&renewal.basis(), both, now).map_err(|_| {
+        self.issue(&renewal.basis(), Some(&active.claims), both, now).map_err(|_| {
             self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
             ExchangeError::TooLarge
         })
@@ -138,9 +137,15 @@ impl<C: Claims> Engine<C> {
         known == Standing::Stale || recorded
     }
 
-    fn issue(&self, basis: &Basis<'_>, with_refresh: bool, now: Timestamp) -> Result<Issued, MintError> {
+    fn issue(
+        &self,
+        basis: &Basis<'_>,
+        parsed: Option<&Arc<C>>,
+        with_refresh: bool,
+        now: Timestamp,
+    ) -> Result<Issued, MintError> {
         let Basis { record, key, run, .. } = *basis;
-        let access = self.access_token(basis, now)?;
+        let access = self.access_token(basis, parsed, now)?;
         if access.len() > LONGEST_TOKEN {
             return Err(MintError::TooLong(access.len()));
         }
@@ -160,7 +165,7 @@ impl<C: Claims> Engine<C> {
     /// names none.
     pub(crate) async fn revoke_token(&self, token: &[u8]) -> Result<(), StoreError> {
         let key = match self.tokens().verify_refresh(token) {
-            Ok(refresh) => Some(self.key(&refresh.subject, refresh.session)),
+            Ok(refresh) => Some(self.key(refresh.subject.clone(), refresh.session)),
             Err(_) => self.active(token).map(|active| active.key.clone()),
         };
         match key {

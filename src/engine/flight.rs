@@ -7,13 +7,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    task::Poll,
+    task::{Context, Poll, ready},
 };
 
+use pin_project_lite::pin_project;
 use tokio::{runtime::Handle, sync::Notify};
 
 type Board<K, V> = Mutex<HashMap<K, Arc<Landing<V>>>>;
-type Flight = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The flights under way.
 #[derive(Debug)]
@@ -37,18 +37,16 @@ where
         F: Future<Output = V> + Send + 'static,
     {
         let runtime = Handle::try_current().ok()?;
-        let (landing, flight) = self.board(key, start);
-        let started = flight.is_some();
-        if let Some(flight) = flight {
-            take_off(flight, &runtime).await;
+        let (landing, gate) = self.board(key);
+        let started = gate.is_some();
+        if started {
+            take_off(Box::pin(Flight { future: start(), gate }), &runtime).await;
         }
         Some((landing.wait().await?, started))
     }
 
-    fn board<F>(&self, key: K, start: impl FnOnce() -> F) -> (Arc<Landing<V>>, Option<Flight>)
-    where
-        F: Future<Output = V> + Send + 'static,
-    {
+    /// Where the flight lands; and its gate, if it is to be started.
+    fn board(&self, key: K) -> (Arc<Landing<V>>, Option<Gate<K, V>>) {
         let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let free = match board.entry(key.clone()) {
             Entry::Occupied(taken) => return (taken.get().clone(), None),
@@ -57,19 +55,39 @@ where
         let landing = free.insert(Arc::default()).clone();
         drop(board);
         let gate = Gate { board: self.0.clone(), key, landing: landing.clone(), brought: None };
-        let flight = start();
-        let flight = Box::pin(async move {
-            // All of it, which the flight then drops, and not just a field.
-            let mut gate = gate;
-            gate.brought = Some(flight.await);
-        });
-        (landing, Some(flight))
+        (landing, Some(gate))
+    }
+}
+
+pin_project! {
+    /// What goes on until the future is ready.
+    struct Flight<F, K, V>
+    where
+        K: Eq,
+        K: Hash,
+    {
+        #[pin]
+        future: F,
+        gate: Option<Gate<K, V>>,
+    }
+}
+
+impl<F: Future<Output = V>, K: Eq + Hash, V> Future for Flight<F, K, V> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let value = ready!(this.future.poll(cx));
+        if let Some(mut gate) = this.gate.take() {
+            gate.brought = Some(value);
+        }
+        Poll::Ready(())
     }
 }
 
 /// Takes a flight's first step. If that does not complete it, as it does with a store in memory, it goes
 /// on as a task of its own, whatever becomes of the caller.
-async fn take_off(mut flight: Flight, runtime: &Handle) {
+async fn take_off(mut flight: Pin<Box<impl Future<Output = ()> + Send + 'static>>, runtime: &Handle) {
     // A task would catch it, too.
     let first = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| flight.as_mut().poll(cx)))));
     if let Ok(Poll::Pending) = first.await {

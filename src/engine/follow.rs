@@ -105,7 +105,7 @@ impl<C: Claims> Engine<C> {
     /// to have ended is ended again; where nothing was lost, that changes nothing.
     async fn assert_revocations(&self) {
         for (subject, id) in self.revocations.revoked() {
-            let revoke = Revoke::Session(self.key(&subject, id));
+            let revoke = Revoke::Session(self.key(subject, id));
             if self.ask("revoke", self.store.revoke(&revoke, self.now())).await.is_err() {
                 return;
             }

@@ -116,7 +116,8 @@ impl<C: Claims> Engine<C> {
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
         let begun = self.begin(subject, claims, sign_in, replaces).await?;
         let Begun { key, record, run, now, reloaded } = begun;
-        let access = self.access_line(&Basis::begun(&record, &key, run, now), now)?;
+        let parsed = serde_json::from_str(&record.claims).map(Arc::new).ok();
+        let access = self.access_line(&Basis::begun(&record, &key, run, now), parsed.as_ref(), now)?;
         let refresh = self.refresh_line(&record, &key, run, now)?;
         let readable = self.readable_line(reloaded.as_ref().unwrap_or(claims), &record, now)?;
         Ok((key.id, [access, refresh].into_iter().chain(readable).collect()))
@@ -212,12 +213,23 @@ impl<C: Claims> Engine<C> {
     }
 
     /// The access cookie of a session, its lifetime counted from `now`.
-    pub(crate) fn access_line(&self, basis: &Basis<'_>, now: Timestamp) -> Result<CookieLine, MintError> {
-        self.line(&self.cookies.access, &self.access_token(basis, now)?, basis.record, now)
+    pub(super) fn access_line(
+        &self,
+        basis: &Basis<'_>,
+        parsed: Option<&Arc<C>>,
+        now: Timestamp,
+    ) -> Result<CookieLine, MintError> {
+        self.line(&self.cookies.access, &self.access_token(basis, parsed, now)?, basis.record, now)
     }
 
-    /// The access token of a session, its lifetime counted from `now`.
-    pub(super) fn access_token(&self, basis: &Basis<'_>, now: Timestamp) -> Result<String, MintError> {
+    /// The access token of a session, its lifetime counted from `now`. If the record's claims are at hand
+    /// as `parsed`, it need not be verified when it first comes.
+    pub(super) fn access_token(
+        &self,
+        basis: &Basis<'_>,
+        parsed: Option<&Arc<C>>,
+        now: Timestamp,
+    ) -> Result<String, MintError> {
         let Basis { record, key, run, generation, proof_at, read_at } = *basis;
         let claims: &RawValue = serde_json::from_str(&record.claims).map_err(|_| MintError::Claims)?;
         let (methods, proof_methods): (Vec<String>, _) = match proof_at {
@@ -240,7 +252,9 @@ impl<C: Claims> Engine<C> {
         };
         let tokens = self.tokens();
         let minted = tokens.mint_access(&token)?;
-        self.remember(&tokens, &token, &minted);
+        if let Some(parsed) = parsed {
+            self.remember(&tokens, &token, parsed, &minted);
+        }
         Ok(minted)
     }
 

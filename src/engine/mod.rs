@@ -180,11 +180,11 @@ impl<C: Claims> Engine<C> {
         self.clock.now()
     }
 
-    pub(crate) fn subject(&self, name: &str) -> Subject {
+    pub(crate) fn subject(&self, name: impl Into<Arc<str>>) -> Subject {
         Subject { realm: self.realm.clone(), name: name.into() }
     }
 
-    pub(crate) fn key(&self, subject: &str, id: SessionId) -> SessionKey {
+    pub(crate) fn key(&self, subject: impl Into<Arc<str>>, id: SessionId) -> SessionKey {
         SessionKey { subject: self.subject(subject), id }
     }
 

@@ -19,7 +19,8 @@ impl<C: Claims> Engine<C> {
             Some(Ok(Reload::Keep)) => Ok(kept(record).ok_or(Refusal::Claims)?),
             Some(Ok(Reload::Replace(claims))) => {
                 record.claims = serde_json::to_string(&claims).map_err(|_| Refusal::Claims)?.into();
-                Ok(claims)
+                // As the next request will see them.
+                Ok(kept(record).ok_or(Refusal::Claims)?)
             }
             Some(Ok(Reload::End { reason })) => {
                 self.events.of(EventKind::EndedByApplication { reason }, &key.id, &key.subject.name);

@@ -147,7 +147,7 @@ impl<C: Claims> Engine<C> {
         presented: Presented,
         passive: bool,
     ) -> Result<Renewal<C>, RenewError> {
-        let key = self.key(&refresh.subject, refresh.session);
+        let key = self.key(refresh.subject.clone(), refresh.session);
         let renewal = self.renewed(&key, refresh.run, presented, passive).await;
         match &renewal {
             // Nothing came of it but an answer.

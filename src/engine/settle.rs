@@ -35,7 +35,7 @@ impl<C: Claims> Engine<C> {
         let lines = (|| {
             let mut lines = Lines::with_capacity(3);
             if access {
-                lines.push(self.access_line(&renewal.basis(), now)?.value);
+                lines.push(self.access_line(&renewal.basis(), Some(&active.claims), now)?.value);
                 let readable = self.readable_line(&active.claims, &renewal.record, now)?;
                 lines.extend(readable.filter(|line| !written(&line.name)).map(|line| line.value));
             }

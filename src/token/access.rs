@@ -1,6 +1,6 @@
 //! Access tokens: who is calling, since when, and the application's claims.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use crate::{
 /// What an access token is minted from. Times are rounded to whole seconds on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AccessToken<'a> {
-    pub(crate) subject: &'a str,
+    pub(crate) subject: &'a Arc<str>,
     pub(crate) session: SessionId,
     pub(crate) generation: u64,
     pub(crate) run: RunId,
@@ -39,7 +39,7 @@ pub(crate) struct AccessToken<'a> {
 /// What a verified access token says.
 #[derive(Debug)]
 pub(crate) struct AccessClaims<C> {
-    pub(crate) subject: String,
+    pub(crate) subject: Arc<str>,
     pub(crate) session: SessionId,
     pub(crate) generation: u64,
     pub(crate) run: RunId,
@@ -50,7 +50,7 @@ pub(crate) struct AccessClaims<C> {
     pub(crate) proof_at: Option<Timestamp>,
     pub(crate) methods: Vec<String>,
     pub(crate) proof_methods: Vec<String>,
-    pub(crate) claims: C,
+    pub(crate) claims: Arc<C>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,18 +119,15 @@ impl Tokens {
     }
 
     /// What [`verify_access`](Self::verify_access) says of the token that is minted from this, if it is
-    /// good.
-    pub(crate) fn as_verified<C: DeserializeOwned>(
-        &self,
-        token: &AccessToken<'_>,
-    ) -> Option<AccessClaims<C>> {
+    /// good. `claims` are as parsed from what it has.
+    pub(crate) fn as_verified<C>(&self, token: &AccessToken<'_>, claims: Arc<C>) -> Option<AccessClaims<C>> {
         let expires = self.access_expiry(token.now, token.limit);
         if expires.as_secs().saturating_sub(token.issued.as_secs()) > self.longest_access_secs() {
             return None;
         }
         let in_seconds = |time: Timestamp| Timestamp::from_secs(time.as_secs());
         Some(AccessClaims {
-            subject: token.subject.to_owned(),
+            subject: token.subject.clone(),
             session: token.session,
             generation: token.generation,
             run: token.run,
@@ -141,7 +138,7 @@ impl Tokens {
             proof_at: token.proof_at.map(in_seconds),
             methods: token.methods.to_vec(),
             proof_methods: token.proof_methods.to_vec(),
-            claims: read_ext(token.claims.get()).ok()?,
+            claims,
         })
     }
 
@@ -164,8 +161,12 @@ impl Tokens {
         if wire.exp.saturating_sub(wire.iat) > self.longest_access_secs() {
             return Err(InvalidToken::Claims);
         }
+        let ext = wire.ext.map_or("null", RawValue::get);
+        if ext.starts_with(['{', '[']) && !json::members_are_unique(ext) {
+            return Err(InvalidToken::Claims);
+        }
         Ok(AccessClaims {
-            subject: wire.sub.into_owned(),
+            subject: wire.sub.into(),
             session: wire.sid,
             generation: wire.r#gen,
             run: wire.run,
@@ -176,7 +177,7 @@ impl Tokens {
             proof_at: wire.proof_at.map(Timestamp::from_secs),
             methods: wire.amr.into_owned(),
             proof_methods: wire.proof_amr.into_owned(),
-            claims: read_ext(wire.ext.map_or("null", RawValue::get))?,
+            claims: serde_json::from_str(ext).map(Arc::new).map_err(|_| InvalidToken::Claims)?,
         })
     }
 
@@ -184,12 +185,4 @@ impl Tokens {
     fn longest_access_secs(&self) -> u64 {
         self.longest_access.div_ceil(1000).saturating_add(1)
     }
-}
-
-/// The application's claims.
-fn read_ext<C: DeserializeOwned>(ext: &str) -> Result<C, InvalidToken> {
-    if ext.starts_with(['{', '[']) && !json::members_are_unique(ext) {
-        return Err(InvalidToken::Claims);
-    }
-    serde_json::from_str(ext).map_err(|_| InvalidToken::Claims)
 }

@@ -1,6 +1,6 @@
 //! Refresh tokens: which session, and which generation of it. Nothing else.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use crate::{
 /// instance mints the very same one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RefreshClaims {
-    pub(crate) subject: String,
+    pub(crate) subject: Arc<str>,
     pub(crate) session: SessionId,
     pub(crate) generation: u64,
     pub(crate) run: RunId,
@@ -44,9 +44,9 @@ struct Wire<'a> {
 
 impl RefreshClaims {
     /// The claims of a session's current generation.
-    pub(crate) fn of(subject: &str, session: SessionId, family: &Family, run: RunId) -> Self {
+    pub(crate) fn of(subject: &Arc<str>, session: SessionId, family: &Family, run: RunId) -> Self {
         let Family { generation, created_at: began, absolute_deadline: limit, .. } = *family;
-        Self { subject: subject.to_owned(), session, generation, run, began, limit }
+        Self { subject: subject.clone(), session, generation, run, began, limit }
     }
 }
 
@@ -74,7 +74,7 @@ impl Tokens {
             return Err(InvalidToken::Audience);
         }
         Ok(RefreshClaims {
-            subject: wire.sub.into_owned(),
+            subject: wire.sub.into(),
             session: wire.sid,
             generation: wire.r#gen,
             run: wire.run,

@@ -30,7 +30,7 @@ fn tokens(ring: Keyring) -> Tokens {
 fn minted(tokens: &Tokens, claims: &RawValue) -> String {
     let now = SystemClock.now();
     let token = AccessToken {
-        subject: SUBJECT,
+        subject: &SUBJECT.into(),
         session: SessionId::from_bytes([7; 32]),
         generation: 3,
         run: RunId::from_u64(77).expect("not zero"),

@@ -152,7 +152,7 @@ fn minter() -> (Tokens, Box<RawValue>) {
 fn minted(tokens: &Tokens, claims: &RawValue) -> String {
     let now = time::Timestamp::from_secs(1_800_000_000);
     let token = AccessToken {
-        subject: SUBJECT,
+        subject: &SUBJECT.into(),
         session: id::SessionId::from_bytes([7; 32]),
         generation: 3,
         run: id::RunId::from_u64(77).expect("not zero"),
