@@ -1,17 +1,20 @@
 //! Keeps shared caches from handing one person's session, or page, to another.
 
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
     header::{self, Entry},
 };
+
+static CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+static SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 
 /// For a response that sets our cookies: nobody stores it, whatever the handler thought (OWASP
 /// Session Management; CVE-2023-30861 is what happens otherwise).
 pub(crate) fn forbid(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     // What some shared caches obey before the above (RFC 9213).
-    headers.remove("cdn-cache-control");
-    headers.remove("surrogate-control");
+    headers.remove(&CDN_CACHE_CONTROL);
+    headers.remove(&SURROGATE_CONTROL);
     vary_by_cookie(headers);
 }
 

@@ -1,9 +1,8 @@
 //! Sign-in, and the cookies of a session.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use serde_json::value::RawValue;
 
 use super::{Engine, RenewError, active::VOID};
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
 /// A `Set-Cookie` line, and the cookie's name.
 #[derive(Clone)]
 pub(crate) struct CookieLine {
-    pub(crate) name: String,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) value: HeaderValue,
 }
 
@@ -207,7 +206,7 @@ impl<C: Claims> Engine<C> {
             proof_at: Some(now),
             methods,
             proof_methods,
-            claims: serde_json::from_str(claims).map_err(|_| MintError::Claims)?,
+            claims,
         })?;
         self.cookies.set(&self.cookies.access, &token, None).map(drop).ok_or(MintError::TooLong(token.len()))
     }
@@ -219,7 +218,7 @@ impl<C: Claims> Engine<C> {
         parsed: Option<&Arc<C>>,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
-        self.line(&self.cookies.access, &self.access_token(basis, parsed, now)?, basis.record, now)
+        self.line(self.cookies.access.clone(), &self.access_token(basis, parsed, now)?, basis.record, now)
     }
 
     /// The access token of a session, its lifetime counted from `now`. If the record's claims are at hand
@@ -231,7 +230,6 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<String, MintError> {
         let Basis { record, key, run, generation, proof_at, read_at } = *basis;
-        let claims: &RawValue = serde_json::from_str(&record.claims).map_err(|_| MintError::Claims)?;
         let (methods, proof_methods): (Vec<String>, _) = match proof_at {
             Some(VOID) => (Vec::new(), &[][..]),
             _ => (record.all_methods().map(str::to_owned).collect(), record.proof_methods()),
@@ -248,7 +246,7 @@ impl<C: Claims> Engine<C> {
             proof_at,
             methods: &methods,
             proof_methods,
-            claims,
+            claims: &record.claims,
         };
         let tokens = self.tokens();
         let minted = tokens.mint_access(&token)?;
@@ -267,23 +265,24 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
         let claims = RefreshClaims::of(&key.subject.name, key.id, &record.family, run);
-        self.line(&self.cookies.refresh, &self.tokens().mint_refresh(&claims)?, record, now)
+        self.line(self.cookies.refresh.clone(), &self.tokens().mint_refresh(&claims)?, record, now)
     }
 
     pub(super) fn line(
         &self,
-        name: &str,
+        name: Cow<'static, str>,
         token: &str,
         record: &SessionRecord,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
         let left = || record.family.absolute_deadline.since(now).max(Duration::from_secs(1));
-        let value = self.cookies.set(name, token, record.persistent.then(left));
-        Ok(CookieLine { name: name.to_owned(), value: value.ok_or(MintError::TooLong(token.len()))? })
+        let value = self.cookies.set(&name, token, record.persistent.then(left));
+        Ok(CookieLine { name, value: value.ok_or(MintError::TooLong(token.len()))? })
     }
 
     /// The lines that remove the cookies.
     pub(crate) fn removal_lines(&self) -> Vec<CookieLine> {
-        self.cookies.removals().map(|(name, value)| CookieLine { name: name.to_owned(), value }).collect()
+        let line = |(name, value): (&str, _)| CookieLine { name: name.to_owned().into(), value };
+        self.cookies.removals().map(line).collect()
     }
 }

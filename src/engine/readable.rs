@@ -39,7 +39,7 @@ impl<C: Claims> Engine<C> {
             return Ok(None);
         };
         let json = show(claims).map_err(|_| MintError::Claims)?;
-        self.line(name, &percent_encoded(&json), record, now).map(Some)
+        self.line(name.clone(), &percent_encoded(&json), record, now).map(Some)
     }
 }
 

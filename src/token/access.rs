@@ -32,8 +32,8 @@ pub(crate) struct AccessToken<'a> {
     pub(crate) methods: &'a [String],
     /// Those of the later proof.
     pub(crate) proof_methods: &'a [String],
-    /// The application's claims as JSON.
-    pub(crate) claims: &'a RawValue,
+    /// The application's claims: JSON that was written or read by a library, for it is not looked at again.
+    pub(crate) claims: &'a str,
 }
 
 /// What a verified access token says.
@@ -80,7 +80,8 @@ struct Wire<'a> {
     /// The methods of the later proof.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     proof_amr: Cow<'a, [String]>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    /// Written last, and as it is.
+    #[serde(borrow, skip_serializing)]
     ext: Option<&'a RawValue>,
 }
 
@@ -113,9 +114,18 @@ impl Tokens {
             proof_at: token.proof_at.map(Timestamp::as_secs),
             amr: Cow::Borrowed(token.methods),
             proof_amr: Cow::Borrowed(token.proof_methods),
-            ext: Some(token.claims).filter(|claims| claims.get() != "null"),
+            ext: None,
         };
-        jws::mint(&self.ring, Kind::Access, &wire)
+        jws::mint(&self.ring, Kind::Access, |json| {
+            serde_json::to_writer(&mut *json, &wire)?;
+            if token.claims != "null" {
+                json.pop();
+                for part in [r#","ext":"#, token.claims, "}"] {
+                    json.extend_from_slice(part.as_bytes());
+                }
+            }
+            Ok(())
+        })
     }
 
     /// What [`verify_access`](Self::verify_access) says of the token that is minted from this, if it is

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use memchr::memrchr;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
     LONGEST_TOKEN,
@@ -80,18 +80,37 @@ pub(super) fn header(algorithm: &str, kid: &str, kind: Kind) -> String {
     header
 }
 
-/// Signs `claims` with the ring's first key.
-pub(super) fn mint<T: Serialize>(ring: &Keyring, kind: Kind, claims: &T) -> Result<String, MintError> {
+/// Signs what `write` writes with the ring's first key.
+pub(super) fn mint(
+    ring: &Keyring,
+    kind: Kind,
+    write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
+) -> Result<String, MintError> {
     let key = ring.signer();
     let mut json = Vec::with_capacity(512);
-    serde_json::to_writer(&mut json, claims).map_err(|_| MintError::Claims)?;
-    let mut token = String::with_capacity(key.header(kind).len() + json.len().div_ceil(3) * 4 + 88);
-    token.push_str(key.header(kind));
-    URL_SAFE_NO_PAD.encode_string(&json, &mut token);
-    let signature = key.sign(kind, token.as_bytes())?;
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-    Ok(token)
+    write(&mut json).map_err(|_| MintError::Claims)?;
+    let mut token = Vec::with_capacity(key.header(kind).len() + encoded(json.len()) + encoded(64) + 1);
+    token.extend_from_slice(key.header(kind).as_bytes());
+    encode(&json, &mut token);
+    let signature = key.sign(kind, &token)?;
+    token.push(b'.');
+    encode(signature.as_ref(), &mut token);
+    // INVARIANT: all of it is ASCII.
+    String::from_utf8(token).map_err(|_| MintError::Signing)
+}
+
+/// How many characters of base64url so many bytes are, at most.
+const fn encoded(bytes: usize) -> usize {
+    bytes.div_ceil(3) * 4
+}
+
+/// Adds `bytes` in base64url, without the detours of an encoder that knows not how much is to come.
+fn encode(bytes: &[u8], text: &mut Vec<u8>) {
+    let start = text.len();
+    text.resize(start + encoded(bytes.len()), 0);
+    // INVARIANT: there is room.
+    let written = text.get_mut(start..).and_then(|room| URL_SAFE_NO_PAD.encode_slice(bytes, room).ok());
+    text.truncate(start + written.unwrap_or_default());
 }
 
 /// Verifies `token` and hands its payload to `read`. Nothing in it is used before its signature

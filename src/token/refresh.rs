@@ -61,7 +61,7 @@ impl Tokens {
             iat: claims.began.as_secs(),
             exp: claims.limit.as_secs(),
         };
-        jws::mint(&self.ring, Kind::Refresh, &wire)
+        jws::mint(&self.ring, Kind::Refresh, |json| serde_json::to_writer(json, &wire))
     }
 
     pub(crate) fn verify_refresh(&self, token: &[u8]) -> Result<RefreshClaims, InvalidToken> {

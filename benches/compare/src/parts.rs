@@ -6,7 +6,6 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderValue, header};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde_json::value::RawValue;
 use sha2::Sha256;
 
 use crate::{
@@ -27,7 +26,7 @@ fn tokens(ring: Keyring) -> Tokens {
     Tokens::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60))
 }
 
-fn minted(tokens: &Tokens, claims: &RawValue) -> String {
+fn minted(tokens: &Tokens, claims: &str) -> String {
     let now = SystemClock.now();
     let token = AccessToken {
         subject: &SUBJECT.into(),
@@ -61,7 +60,7 @@ fn raw_limit(key: &Hmac<Sha256>, token: &[u8]) -> PeerClaims {
 }
 
 pub fn all() -> Vec<Contender> {
-    let claims: Arc<RawValue> = serde_json::value::to_raw_value(&Profile::new()).expect("JSON").into();
+    let claims: String = serde_json::to_string(&Profile::new()).expect("JSON");
     let hs256 = tokens(Keyring::hs256(SECRET).expect("a good secret"));
     let ed25519 = tokens(Keyring::ed25519_pem(ED25519_PRIVATE).expect("a key"));
     let (of_hs256, of_ed25519) = (minted(&hs256, &claims), minted(&ed25519, &claims));
