@@ -1,6 +1,6 @@
 //! What only the store can tell of a request.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use super::{
     Active, Engine, Renewal,
@@ -34,32 +34,44 @@ pub(crate) enum Answer<C> {
     Unavailable,
 }
 
+pub(crate) type Answering<C> = Pin<Box<dyn Future<Output = Answer<C>> + Send>>;
+
 impl<C: Claims> Engine<C> {
-    pub(crate) async fn ask_store(self: &Arc<Self>, question: Question<C>, asking: &Asking) -> Answer<C> {
+    /// Each in a future of its own, which is no larger than what is asked.
+    pub(crate) fn ask_store(self: Arc<Self>, question: Question<C>, asking: Asking) -> Answering<C> {
         match question {
-            Question::Renew { refresh, otherwise } => self.renew_or(refresh, otherwise, asking).await,
-            Question::Check { active, refresh } => match (self.check(&active).await, refresh) {
-                (Ok(()), _) => {
-                    if !asking.passive {
-                        self.confirm_once(&active, self.now());
-                    }
-                    Answer::Active(active)
+            Question::Renew { refresh, otherwise } => Box::pin(self.renew_or(refresh, otherwise, asking)),
+            Question::Check { active, refresh } => Box::pin(self.check_or_renew(active, refresh, asking)),
+        }
+    }
+
+    async fn check_or_renew(
+        self: Arc<Self>,
+        active: Arc<Active<C>>,
+        refresh: Option<RefreshClaims>,
+        asking: Asking,
+    ) -> Answer<C> {
+        match (self.check(&active).await, refresh) {
+            (Ok(()), _) => {
+                if !asking.passive {
+                    self.confirm_once(&active, self.now());
                 }
-                (Err(RenewError::Unavailable), _) => Answer::Unavailable,
-                // The refresh token decides alone, of this session or of another.
-                (Err(RenewError::Refused(_)), Some(refresh)) => self.renew_or(refresh, None, asking).await,
-                (Err(RenewError::Refused(refusal)), None) => Answer::Refused(refusal),
-            },
+                Answer::Active(active)
+            }
+            (Err(RenewError::Unavailable), _) => Answer::Unavailable,
+            // The refresh token decides alone, of this session or of another.
+            (Err(RenewError::Refused(_)), Some(refresh)) => self.renew_or(refresh, None, asking).await,
+            (Err(RenewError::Refused(refusal)), None) => Answer::Refused(refusal),
         }
     }
 
     async fn renew_or(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         refresh: RefreshClaims,
         otherwise: Option<Arc<Active<C>>>,
-        asking: &Asking,
+        asking: Asking,
     ) -> Answer<C> {
-        match (self.renew(refresh, asking).await, otherwise) {
+        match (self.renew(refresh, &asking).await, otherwise) {
             // Cookies with a fresh access token would hide the next request of a person.
             (Ok(renewal), _) if asking.passive => Answer::Looked(renewal),
             (Ok(renewal), _) => Answer::Renewed(renewal),

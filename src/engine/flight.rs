@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use tokio::{runtime::Handle, sync::Notify};
 
 type Board<K, V> = Mutex<HashMap<K, Arc<Landing<V>>>>;
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The flights under way.
 #[derive(Debug)]
@@ -37,16 +38,19 @@ where
         F: Future<Output = V> + Send + 'static,
     {
         let runtime = Handle::try_current().ok()?;
-        let (landing, gate) = self.board(key);
-        let started = gate.is_some();
-        if started {
-            take_off(Box::pin(Flight { future: start(), gate }), &runtime).await;
+        let (landing, flight) = self.board(key, start);
+        let started = flight.is_some();
+        if let Some(flight) = flight {
+            take_off(flight, &runtime).await;
         }
         Some((landing.wait().await?, started))
     }
 
-    /// Where the flight lands; and its gate, if it is to be started.
-    fn board(&self, key: K) -> (Arc<Landing<V>>, Option<Gate<K, V>>) {
+    /// Where the flight lands; and the flight, if it is to be started.
+    fn board<F>(&self, key: K, start: impl FnOnce() -> F) -> (Arc<Landing<V>>, Option<Task>)
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
         let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let free = match board.entry(key.clone()) {
             Entry::Occupied(taken) => return (taken.get().clone(), None),
@@ -55,7 +59,7 @@ where
         let landing = free.insert(Arc::default()).clone();
         drop(board);
         let gate = Gate { board: self.0.clone(), key, landing: landing.clone(), brought: None };
-        (landing, Some(gate))
+        (landing, Some(Box::pin(Flight { future: start(), gate: Some(gate) })))
     }
 }
 
@@ -87,7 +91,7 @@ impl<F: Future<Output = V>, K: Eq + Hash, V> Future for Flight<F, K, V> {
 
 /// Takes a flight's first step. If that does not complete it, as it does with a store in memory, it goes
 /// on as a task of its own, whatever becomes of the caller.
-async fn take_off(mut flight: Pin<Box<impl Future<Output = ()> + Send + 'static>>, runtime: &Handle) {
+async fn take_off(mut flight: Task, runtime: &Handle) {
     // A task would catch it, too.
     let first = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| flight.as_mut().poll(cx)))));
     if let Ok(Poll::Pending) = first.await {

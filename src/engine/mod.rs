@@ -27,7 +27,7 @@ mod verified;
 pub(crate) use self::{
     active::Active,
     admit::Admission,
-    ask::{Answer, Question},
+    ask::{Answer, Answering, Question},
     bearer::{Bearer, Via, Whence},
     issue::{CookieLine, SignIn},
     readable::Readable,

@@ -104,16 +104,19 @@ impl<C: Claims> Engine<C> {
     ) -> Result<Renewal<C>, RenewError> {
         let presented = Presented { generation: refresh.generation, with_body: asking.with_body };
         let (session, run, passive) = (refresh.session, refresh.run, asking.passive);
-        let key = FlightKey { session, run, presented, passive };
-        let fly = || self.clone().fly(refresh.clone(), presented, passive);
-        let flight = self.flights.join(key.clone(), fly);
-        let (mut landed, mut started) = flight.await.ok_or(RenewError::Unavailable)?;
-        // A caller that boarded late may come after a change of claims that the flight did not see.
-        let changed = |renewal| self.standing_since_read(renewal) == Standing::Stale;
-        if !started && landed.as_ref().is_ok_and(changed) {
-            (landed, started) = self.flights.join(key, fly).await.ok_or(RenewError::Unavailable)?;
-        }
-        let mut renewal = landed?;
+        let flight_key = FlightKey { session, run, presented, passive };
+        let fly = || self.clone().fly(self.key(refresh.subject.clone(), session), run, presented, passive);
+        let mut again = false;
+        let (mut renewal, started) = loop {
+            let flight = self.flights.join(flight_key.clone(), fly);
+            let (landed, started) = flight.await.ok_or(RenewError::Unavailable)?;
+            let renewal = landed?;
+            // A caller that boarded late may come after a change of claims that the flight did not see.
+            let changed = !started && self.standing_since_read(&renewal) == Standing::Stale;
+            if !changed || std::mem::replace(&mut again, true) {
+                break (renewal, started);
+            }
+        };
         if !started && renewal.how == Renewed::Advanced {
             renewal.how = Renewed::Replayed;
         }
@@ -154,12 +157,12 @@ impl<C: Claims> Engine<C> {
 
     async fn fly(
         self: Arc<Self>,
-        refresh: RefreshClaims,
+        key: SessionKey,
+        run: RunId,
         presented: Presented,
         passive: bool,
     ) -> Result<Renewal<C>, RenewError> {
-        let key = self.key(refresh.subject.clone(), refresh.session);
-        let renewal = self.renewed(&key, refresh.run, presented, passive).await;
+        let renewal = self.renewed(&key, run, presented, passive).await;
         match &renewal {
             // Nothing came of it but an answer.
             Ok(_) if passive => {}

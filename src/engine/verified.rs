@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use quick_cache::{Equivalent, sync::Cache};
+use quick_cache::{Equivalent, OptionsBuilder, sync::Cache};
 
 use super::Active;
 
@@ -47,7 +47,18 @@ pub(super) struct Verified<C>(Option<Tokens<C>>);
 impl<C> Verified<C> {
     /// For at most `capacity` tokens; none at all for zero.
     pub(super) fn new(capacity: usize) -> Self {
-        Self((capacity > 0).then(|| Cache::new(capacity)))
+        // A token is minted, used for minutes, and never again: what is recent matters, and so a new one
+        // must not be pushed out before its second use.
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(capacity)
+            .weight_capacity(capacity as u64)
+            .hot_allocation(0.5)
+            .ghost_allocation(0.0)
+            .build();
+        let cache = |options| {
+            Cache::with_options(options, Default::default(), Default::default(), Default::default())
+        };
+        Self(options.ok().filter(|_| capacity > 0).map(cache))
     }
 
     pub(super) fn is_off(&self) -> bool {

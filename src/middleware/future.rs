@@ -13,13 +13,11 @@ use super::{Reject, Rejection, RejectionKind, SessionLayer, bearer, layer::Ways,
 use crate::{
     cache,
     claims::Claims,
-    engine::{Answer, Engine, Renewal, Via, Whence},
+    engine::{Answer, Answering, Engine, Renewal, Via, Whence},
     request::RequestHead,
     session::{Session, Slot},
     time::Timestamp,
 };
-
-type Asking<C> = Pin<Box<dyn Future<Output = Answer<C>> + Send>>;
 
 pin_project! {
     /// The response future of [`SessionService`](super::SessionService). Boxed only where a
@@ -39,7 +37,7 @@ pin_project! {
     enum State<S, C, R, B, F, Res> {
         /// Waits for the store, with the request in hand. Boxed, so that the future is small where
         /// there is nothing to wait for.
-        Asking { answer: Asking<C>, waiting: Option<Box<Waiting<S, C, R, B>>> },
+        Asking { answer: Answering<C>, waiting: Option<Box<Waiting<S, C, R, B>>> },
         /// Waits for the handler.
         Calling { #[pin] future: F, session: Handed<C> },
         /// The layer answers itself.
@@ -79,7 +77,7 @@ where
         Self { state: State::Answered { response: Some(response) }, ways }
     }
 
-    pub(super) fn asking(answer: Asking<C>, waiting: Box<Waiting<S, C, R, B>>) -> Self {
+    pub(super) fn asking(answer: Answering<C>, waiting: Box<Waiting<S, C, R, B>>) -> Self {
         let ways = waiting.layer.ways;
         Self { state: State::Asking { answer, waiting: Some(waiting) }, ways }
     }

@@ -70,8 +70,7 @@ where
             Admission::Ask(question) => {
                 let with_body = !request.body().is_end_stream();
                 let asking = Asking { with_body, passive, origin: whence.origin.clone() };
-                let engine = engine.clone();
-                let answer = Box::pin(async move { engine.ask_store(question, &asking).await });
+                let answer = engine.clone().ask_store(question, asking);
                 // The inner service that was readied is the one to call, later.
                 let spare = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, spare);
