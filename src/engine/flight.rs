@@ -114,15 +114,15 @@ impl<V> Default for Landing<V> {
 
 impl<V: Clone> Landing<V> {
     async fn wait(&self) -> Option<V> {
-        loop {
+        while self.value.get().is_none() {
             let mut landed = pin!(self.landed.notified());
             // From here on, no landing goes by unnoticed.
             landed.as_mut().enable();
-            if let Some(value) = self.value.get() {
-                return value.clone();
+            if self.value.get().is_none() {
+                landed.await;
             }
-            landed.await;
         }
+        self.value.get()?.clone()
     }
 }
 

@@ -61,7 +61,7 @@ impl<'a> Basis<'a> {
 /// A session that has just begun.
 pub(super) struct Begun<C> {
     pub(super) key: SessionKey,
-    pub(super) record: SessionRecord,
+    pub(super) record: Arc<SessionRecord>,
     pub(super) run: RunId,
     pub(super) now: Timestamp,
     /// The claims that the application's hook gave, if there is one.
@@ -143,7 +143,7 @@ impl<C: Claims> Engine<C> {
             self.sign_out(&replaced).await?;
         }
         let now = self.now();
-        let mut record = SessionRecord {
+        let mut record = Arc::new(SessionRecord {
             id: key.id,
             family: Family::begin(now, idle_timeout, absolute_timeout),
             claims: json,
@@ -152,7 +152,7 @@ impl<C: Claims> Engine<C> {
             proof: None,
             origin: sign_in.origin,
             persistent: sign_in.persistent,
-        };
+        });
         let create = async {
             match self.store.create(&key.subject, &record, self.cap).await {
                 Err(CreateError::Store(error)) => Err(error),

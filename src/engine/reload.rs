@@ -1,5 +1,7 @@
 //! Claims that follow the user: what the application says at each renewal.
 
+use std::sync::Arc;
+
 use super::{Engine, RenewError};
 use crate::{
     claims::{Claims, Reload},
@@ -11,14 +13,19 @@ use crate::{
 impl<C: Claims> Engine<C> {
     /// The claims to serve a session with, which `record` then has too. Without a hook they are the
     /// record's own.
-    pub(super) async fn reload(&self, key: &SessionKey, record: &mut SessionRecord) -> Result<C, RenewError> {
+    pub(super) async fn reload(
+        &self,
+        key: &SessionKey,
+        record: &mut Arc<SessionRecord>,
+    ) -> Result<C, RenewError> {
         let kept = |record: &SessionRecord| serde_json::from_str(&record.claims).ok();
         let Some(reloader) = &self.reloader else { return Ok(kept(record).ok_or(Refusal::Claims)?) };
         let answer = self.in_time(reloader.reload(key.subject.name.clone(), kept(record))).await;
         match answer {
             Some(Ok(Reload::Keep)) => Ok(kept(record).ok_or(Refusal::Claims)?),
             Some(Ok(Reload::Replace(claims))) => {
-                record.claims = serde_json::to_string(&claims).map_err(|_| Refusal::Claims)?.into();
+                let json = serde_json::to_string(&claims).map_err(|_| Refusal::Claims)?;
+                Arc::make_mut(record).claims = json.into();
                 // As the next request will see them.
                 Ok(kept(record).ok_or(Refusal::Claims)?)
             }

@@ -193,8 +193,7 @@ impl<C: Claims> Engine<C> {
         let limit = if passive { family.idle_deadline } else { family.absolute_deadline };
         let expires = self.tokens().access_expiry(now, limit);
         let active = Active::of_record(key.clone(), &record, run, now, expires, claims);
-        let (active, record) = (Arc::new(active), Arc::new(record));
-        Ok(Renewal { active, record, presented: presented.generation, read_at: now, how })
+        Ok(Renewal { active: Arc::new(active), record, presented: presented.generation, read_at: now, how })
     }
 
     /// One round trip for every row of the table, two for a race's loser: the store is asked to
@@ -205,11 +204,12 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         presented: Presented,
         now: Timestamp,
-    ) -> Result<(SessionRecord, Renewed), RenewError> {
+    ) -> Result<(Arc<SessionRecord>, Renewed), RenewError> {
         let advance = presented.advance(&self.policy, now);
         let snapshot = self.ask("advance", self.store.advance(key, &advance)).await?;
         let advanced = snapshot.applied;
-        let record = known(snapshot, run)?;
+        // Shared later anyway, and until then moved about.
+        let record = Arc::new(known(snapshot, run)?);
         let how = if advanced {
             Renewed::Advanced
         } else {
@@ -238,8 +238,8 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         presented: Presented,
         now: Timestamp,
-    ) -> Result<(SessionRecord, Renewed), RenewError> {
-        let record = known(self.ask("get", self.store.get(key)).await?, run)?;
+    ) -> Result<(Arc<SessionRecord>, Renewed), RenewError> {
+        let record = Arc::new(known(self.ask("get", self.store.get(key)).await?, run)?);
         match rotate(&self.policy, presented, &record.family, now) {
             Rotation::Reuse => Err(self.end_stolen(key, now).await),
             Rotation::Refuse(refusal) => Err(refusal.into()),
@@ -258,14 +258,14 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         presented: Presented,
         now: Timestamp,
-    ) -> Result<SessionRecord, RenewError> {
+    ) -> Result<Arc<SessionRecord>, RenewError> {
         let caught_up = self.store.fast_forward(key, presented.generation, now);
         let record = known(self.ask("fast_forward", caught_up).await?, run)?;
         if !record.family.is_live(now) {
             return Err(Refusal::Denylisted.into());
         }
         self.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
-        Ok(record)
+        Ok(Arc::new(record))
     }
 
     /// Somebody holds a stolen copy, and nobody can tell who is who: the session ends for both.

@@ -61,7 +61,8 @@ fn main() {
         Rc::new(tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
     let mut report = Report::default();
     if wants("parts") {
-        report.parts(&rounds::run(&mut parts::all(), rounds));
+        let contenders = parts::all().into_iter().chain(parts::encoders());
+        report.parts(&rounds::run(&mut contenders.collect::<Vec<_>>(), rounds));
     }
     if wants("peers") {
         let mut contenders = own::all(&runtime);
@@ -74,6 +75,9 @@ fn main() {
         }
         let medians = rounds::run(&mut contenders, rounds);
         report.peers(&medians);
+        let mut contenders = parts::encoders();
+        contenders.extend(own::renewals(&runtime));
+        report.renewals(&rounds::run(&mut contenders, rounds));
         if let Some(path) = arguments.iter().find_map(|given| given.strip_prefix("--chart=")) {
             fs::write(path, chart::bars(&medians)).expect("the chart is written");
         }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, convert::Infallible, hint::black_box, net::SocketAddr, rc::Rc, sync::Arc};
 
 use axum::{Extension, Router, body::Body, extract::ConnectInfo, routing::get};
-use axum_login::{AuthManagerLayerBuilder, AuthUser, AuthnBackend, UserId};
+use axum_login::{AuthManagerLayerBuilder, AuthUser, AuthnBackend, UserId, login_required};
 use tokio::runtime::Runtime;
 
 use crate::work::{Contender, Profile, SUBJECT, serving, signed_in};
@@ -22,8 +22,13 @@ fn tower_sessions() -> Router {
     Router::new().route("/me", get(me)).route("/login", get(login)).layer(layer)
 }
 
+/// A user, and the hash of their password.
 #[derive(Clone, Debug)]
-struct User(Arc<Profile>);
+struct User(Arc<Profile>, &'static [u8]);
+
+/// As long as Argon2's are, in the format they come in.
+const PASSWORD_HASH: &[u8] =
+    b"$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$dGhpcyBpcyBubyBoYXNoIG9mIGFueSBwYXNzd29yZA";
 
 impl AuthUser for User {
     type Id = String;
@@ -32,7 +37,7 @@ impl AuthUser for User {
         SUBJECT.to_owned()
     }
     fn session_auth_hash(&self) -> &[u8] {
-        b"a hash of the password, of 32 by"
+        self.1
     }
 }
 
@@ -53,7 +58,18 @@ impl AuthnBackend for Users {
     }
 }
 
+/// As its documentation has it: it keeps the hash of the password in the session, to end those of an
+/// earlier password.
 fn axum_login() -> Router {
+    axum_login_with(PASSWORD_HASH, |app| app.route_layer(login_required!(Users)))
+}
+
+/// It lets everybody through to the handler, and has less to keep.
+fn axum_login_unprotected() -> Router {
+    axum_login_with(b"a hash of the password, of 32 by", |app| app)
+}
+
+fn axum_login_with(password_hash: &'static [u8], protect: fn(Router) -> Router) -> Router {
     use axum_login::AuthSession;
     use tower_sessions014::{MemoryStore, SessionManagerLayer};
 
@@ -65,10 +81,10 @@ fn axum_login() -> Router {
         black_box(session.user.expect("a user").0.roles.len());
         "hello"
     }
-    let user = User(Arc::new(Profile::new()));
+    let user = User(Arc::new(Profile::new()), password_hash);
     let users = Users(Arc::new(HashMap::from([(SUBJECT.to_owned(), user)])));
     let layer = AuthManagerLayerBuilder::new(users, SessionManagerLayer::new(MemoryStore::default())).build();
-    Router::new().route("/me", get(me)).route("/login", get(login)).layer(layer)
+    protect(Router::new().route("/me", get(me))).route("/login", get(login)).layer(layer)
 }
 
 fn axum_session(runtime: &Runtime) -> Router {
@@ -116,6 +132,7 @@ pub fn all(runtime: &Rc<Runtime>) -> Vec<Contender> {
     for (name, mut app) in [
         ("tower-sessions, plain read", tower_sessions()),
         ("axum-login", axum_login()),
+        ("axum-login, unprotected, short hash", axum_login_unprotected()),
         ("axum_session", axum_session(runtime)),
         ("session-guard", session_guard()),
     ] {
