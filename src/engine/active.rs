@@ -105,6 +105,18 @@ impl<C> Active<C> {
         }
     }
 
+    /// The same token's session, as its record has it now.
+    pub(super) fn with(&self, record: &SessionRecord, claims: C) -> Self {
+        let proof_at = self.proof_of(record).map(as_in_token);
+        let (methods, proof_methods) = match proof_at {
+            Some(VOID) => (Vec::new(), Vec::new()),
+            _ => (record.all_methods().map(str::to_owned).collect(), record.proof_methods().to_vec()),
+        };
+        let (key, claims) = (self.key.clone(), Arc::new(claims));
+        let seen = AtomicBool::new(self.seen.load(Ordering::Relaxed));
+        Self { key, proof_at, methods, proof_methods, claims, seen, ..*self }
+    }
+
     /// When the subject last proved who they are; none if that does not count where they are.
     pub(crate) fn proved_at(&self) -> Option<Timestamp> {
         match self.proof_at {

@@ -18,6 +18,8 @@ pub(crate) enum Question<C> {
     Renew { refresh: RefreshClaims, otherwise: Option<Arc<Active<C>>> },
     /// The access token is good, but whether its session has ended is not known here.
     Check { active: Arc<Active<C>>, refresh: Option<RefreshClaims> },
+    /// The access token is good, and nothing can be renewed: is its session, and with which claims?
+    Look(Arc<Active<C>>),
 }
 
 /// What came of it.
@@ -42,6 +44,7 @@ impl<C: Claims> Engine<C> {
         match question {
             Question::Renew { refresh, otherwise } => Box::pin(self.renew_or(refresh, otherwise, asking)),
             Question::Check { active, refresh } => Box::pin(self.check_or_renew(active, refresh, asking)),
+            Question::Look(active) => Box::pin(self.look(active, asking)),
         }
     }
 
@@ -62,6 +65,19 @@ impl<C: Claims> Engine<C> {
             // The refresh token decides alone, of this session or of another.
             (Err(RenewError::Refused(_)), Some(refresh)) => self.renew_or(refresh, None, asking).await,
             (Err(RenewError::Refused(refusal)), None) => Answer::Refused(refusal),
+        }
+    }
+
+    async fn look(self: Arc<Self>, active: Arc<Active<C>>, asking: Asking) -> Answer<C> {
+        match self.look_up(&active).await {
+            Ok(found) => {
+                if !asking.passive {
+                    self.confirm_once(&active, self.now());
+                }
+                Answer::Active(found)
+            }
+            Err(RenewError::Unavailable) => Answer::Unavailable,
+            Err(RenewError::Refused(refusal)) => Answer::Refused(refusal),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::{Active, Admission, Engine, Question};
+use super::{Active, Admission, Engine, Question, RenewError, renew::known};
 use crate::{
     claims::Claims,
     event::EventKind,
@@ -85,7 +85,7 @@ fn is_token68(token: &[u8]) -> bool {
 /// What an access token is worth where nothing can be renewed.
 pub(super) enum Worth {
     Good,
-    /// Only the store knows.
+    /// Only the store knows: whether it is still good, or what its claims are by now.
     Unknown,
     Nothing(Refusal),
 }
@@ -106,9 +106,9 @@ impl<C: Claims> Engine<C> {
                 }
                 Admission::Active(active)
             }
-            Worth::Unknown => Admission::Ask(Question::Check { active, refresh: None }),
+            Worth::Unknown => Admission::Ask(Question::Look(active)),
             Worth::Nothing(refusal) => {
-                // That a token expires, or its claims change, is the course of things.
+                // That a token expires is the course of things.
                 if matches!(refusal, Refusal::Denylisted | Refusal::OtherRun) {
                     self.events.of(EventKind::Refused(refusal), &active.key.id, &active.key.subject.name);
                 }
@@ -122,9 +122,8 @@ impl<C: Claims> Engine<C> {
         let facts = active.facts();
         let standing = self.standing(active);
         let ended = match standing {
-            Standing::Good => None,
+            Standing::Good | Standing::Stale => None,
             Standing::Revoked => Some(Refusal::Denylisted),
-            Standing::Stale => Some(Refusal::Stale),
             // Which run it is may not be known here yet: nobody has a refresh token to ask with.
             Standing::OtherRun => self.revocations.is_past(active.run).then_some(Refusal::OtherRun),
         };
@@ -135,12 +134,37 @@ impl<C: Claims> Engine<C> {
             Assessment::Renew if now >= facts.expires => Worth::Nothing(Refusal::Expired),
             Assessment::Renew => Worth::Nothing(Refusal::BadToken),
             Assessment::Admit | Assessment::AdmitOrRenew
-                if standing == Standing::OtherRun || !self.knows_revocations(now) =>
+                if standing != Standing::Good || !self.knows_revocations(now) =>
             {
                 Worth::Unknown
             }
             Assessment::Admit | Assessment::AdmitOrRenew => Worth::Good,
         }
+    }
+
+    /// What the store says of a session whose access token is good as far as that goes. If its claims
+    /// have changed since, those of now are served: its client cannot be handed another token.
+    pub(super) async fn look_up(&self, active: &Arc<Active<C>>) -> Result<Arc<Active<C>>, RenewError> {
+        let key = &active.key;
+        let mut record = Arc::new(known(self.ask("get", self.store.get(key)).await?, active.run)?);
+        if record.family.revoked {
+            return Err(Refusal::Denylisted.into());
+        }
+        if !record.family.is_live(self.now()) {
+            return Err(Refusal::Expired.into());
+        }
+        let marked = record.stale_since.is_some_and(|since| active.issued.as_secs() <= since.as_secs());
+        let found = if marked || self.standing(active) == Standing::Stale {
+            let claims = self.reload(key, &mut record).await?;
+            Arc::new(active.with(&record, claims))
+        } else {
+            active.clone()
+        };
+        // Or it has ended meanwhile.
+        if self.revocations.is_revoked(&key.id) {
+            return Err(Refusal::Denylisted.into());
+        }
+        Ok(found)
     }
 }
 

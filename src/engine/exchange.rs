@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Asking, Engine, RenewError, Renewal, SignIn, SignInError,
+    Asking, Engine, RenewError, SignIn, SignInError,
     issue::{Basis, Begun},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     event::EventKind,
     id::SessionId,
     protocol::{Exchange, Refusal, Standing, exchange},
-    store::{SessionKey, StoreError},
+    store::StoreError,
     time::Timestamp,
     token::{LONGEST_TOKEN, MintError, RefreshClaims},
 };
@@ -57,19 +57,7 @@ impl<C: Claims> Engine<C> {
         sign_in: SignIn,
     ) -> Result<Issued, SignInError> {
         let Begun { key, record, run, now, .. } = self.begin(subject, claims, sign_in, None).await?;
-        let issued = Timestamp::from_secs(now.as_secs());
-        let standing = self.revocations.standing(run, &key.id, &key.subject.name, issued);
-        if standing != Standing::Stale {
-            return Ok(self.issue(&Basis::begun(&record, &key, run, now), None, true, now)?);
-        }
-        // The subject was marked in this very second.
-        let refresh = RefreshClaims::of(&key.subject.name, key.id, &record.family, run);
-        let renewal = self.renew_past_marks(refresh, &Asking::default(), now).await;
-        let renewal = renewal.map_err(|error| match error {
-            ExchangeError::Refused => SignInError::Refused,
-            late => SignInError::Store(StoreError::unavailable(late)),
-        })?;
-        Ok(self.issue(&renewal.basis(), Some(&renewal.active.claims), true, self.now())?)
+        Ok(self.issue(&Basis::begun(&record, &key, run, now), None, true, now)?)
     }
 
     /// Renews what `token` names, for a request that arrived at `arrived`.
@@ -94,9 +82,14 @@ impl<C: Claims> Engine<C> {
         }
         // The body is the token itself, so a late one is no excuse.
         let asking = Asking { with_body: false, passive: false, origin };
-        let renewal = self.renew_past_marks(refresh, &asking, now).await?;
+        let renewal = self.renew(refresh, &asking).await?;
         let now = self.now();
-        let departure = self.departure(&renewal, arrived, |_| false);
+        let mut departure = self.departure(&renewal, arrived, |_| false);
+        // Claims that changed since are no reason to send nothing: the token is from before that, and so
+        // its claims are looked up whenever it comes.
+        if departure.standing == Standing::Stale {
+            departure.standing = Standing::Good;
+        }
         let (active, record) = (&renewal.active, &renewal.record);
         let both = match exchange(&self.policy, &departure, &record.family, renewal.read_at, now) {
             Exchange::Nothing => return Err(ExchangeError::Unavailable),
@@ -107,34 +100,6 @@ impl<C: Claims> Engine<C> {
             self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
             ExchangeError::TooLarge
         })
-    }
-
-    /// A token of the second in which its session was marked stale counts as stale (see
-    /// `Revocations::standing`). A client that is refused a token it has just got may give up, so it
-    /// waits for the next second.
-    async fn renew_past_marks(
-        self: &Arc<Self>,
-        refresh: RefreshClaims,
-        asking: &Asking,
-        now: Timestamp,
-    ) -> Result<Renewal<C>, ExchangeError> {
-        let renewal = self.renew(refresh.clone(), asking).await?;
-        if !self.is_stale_from_birth(&renewal) {
-            return Ok(renewal);
-        }
-        let next = Timestamp::from_secs(now.as_secs().saturating_add(1));
-        tokio::time::sleep(next.since(now)).await;
-        let renewal = self.renew(refresh, asking).await?;
-        // By a clock that is ahead of this one, it may take longer.
-        if self.is_stale_from_birth(&renewal) { Err(ExchangeError::Unavailable) } else { Ok(renewal) }
-    }
-
-    fn is_stale_from_birth(&self, renewal: &Renewal<C>) -> bool {
-        let (active, issued) = (&renewal.active, renewal.read_at.as_secs());
-        let SessionKey { subject, id } = &active.key;
-        let known = self.revocations.standing(active.run, id, &subject.name, Timestamp::from_secs(issued));
-        let recorded = renewal.record.stale_since.is_some_and(|since| issued <= since.as_secs());
-        known == Standing::Stale || recorded
     }
 
     fn issue(

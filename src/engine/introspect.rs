@@ -36,8 +36,8 @@ impl<C: Claims> Engine<C> {
         match self.worth(&active, self.now()) {
             Worth::Good => Introspection::Access(active),
             Worth::Nothing(_) => Introspection::Dead,
-            Worth::Unknown => match self.check(&active).await {
-                Ok(()) => Introspection::Access(active),
+            Worth::Unknown => match self.look_up(&active).await {
+                Ok(found) => Introspection::Access(found),
                 Err(RenewError::Refused(_)) => Introspection::Dead,
                 Err(RenewError::Unavailable) => Introspection::Unavailable,
             },

@@ -185,7 +185,7 @@ impl<C: Claims> Engine<C> {
         let now = self.now();
         let (mut record, how) = match passive {
             false => self.rotate(key, run, presented, now).await?,
-            true => self.look(key, run, presented, now).await?,
+            true => self.only_look(key, run, presented, now).await?,
         };
         let claims = self.reload(key, &mut record).await?;
         // Nothing moves the idle deadline for a passive request, so it may come first.
@@ -232,7 +232,7 @@ impl<C: Claims> Engine<C> {
 
     /// For a request that must not keep its session alive: the same table, and nothing written, but
     /// for the end of a stolen session.
-    async fn look(
+    async fn only_look(
         &self,
         key: &SessionKey,
         run: RunId,

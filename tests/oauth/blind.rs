@@ -1,13 +1,20 @@
 //! Bearer tokens where this instance does not know what ended: the store is asked.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tower_sliding_sessions::{
-    Timestamp,
+    Reload, Timestamp,
     store::{MemoryStore, Revoke, SessionKey, SessionStore as _, StaleScope, Subject},
 };
 
-use crate::support::{Client, Probe, TTL, Trouble, World, idle, until};
+use crate::support::{Client, Probe, Profile, TTL, Trouble, World, idle, until};
 
 fn blind() -> World {
     World::around(Probe::new(MemoryStore::new().unwrap()).without_feed(), |builder| builder)
@@ -58,31 +65,19 @@ async fn while_the_store_is_away_nobody_is_refused_for_good() {
     assert_eq!(client.get(&world, "/me").await.status, 200);
 }
 
-#[tokio::test]
-async fn a_token_whose_claims_are_out_of_date_is_renewed_by_its_client() {
-    let world = World::new();
-    let mut client = world.signed_in("ann").await;
-    world.pass(1);
-    let subject = Subject { realm: "sessions".into(), name: "ann".into() };
-    let now = world.sessions.now();
-    world.store.mark_stale(&StaleScope::Subject(subject), now).await.unwrap();
-    until(async || client.get(&world, "/me").await.status == 401).await;
-    world.pass(1);
-    assert_eq!(client.renew(&world).await.status, 200);
-    assert_eq!(client.get(&world, "/me").await.status, 200);
-}
-
 /// How a session's tokens come to be out of date.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Claims,
-    /// As the feed tells of it, and the record does not.
+    /// As the feed tells of it, and the record's mark does not.
     Mark,
     /// As the record tells of it, and no feed does.
     ClaimsWithoutFeed,
 }
 
 impl Change {
+    const ALL: [Self; 3] = [Self::Claims, Self::Mark, Self::ClaimsWithoutFeed];
+
     fn world(self) -> World {
         match self {
             Self::Claims | Self::Mark => World::new(),
@@ -90,65 +85,116 @@ impl Change {
         }
     }
 
-    async fn happens(self, world: &World, client: &Client, at: Timestamp) {
+    /// By another instance: this one hears of it, or asks.
+    async fn happens(self, world: &World, at: Timestamp) {
         let subject = Subject { realm: "sessions".into(), name: "ann".into() };
         let id = world.store.list(&subject, world.sessions.now()).await.unwrap()[0].id;
+        let key = SessionKey { subject: subject.clone(), id };
+        // Long before, for the mark alone to tell of it.
+        let written = if matches!(self, Self::Mark) { Timestamp::EPOCH } else { at };
+        world.store.put_claims(&key, r#"{"role":"new"}"#, written).await.unwrap();
         match self {
             Self::Mark => world.store.mark_stale(&StaleScope::Subject(subject), at).await.unwrap(),
-            Self::Claims | Self::ClaimsWithoutFeed => {
-                let key = SessionKey { subject, id };
-                drop(world.store.put_claims(&key, r#"{"role":"new"}"#, at).await.unwrap());
-            }
+            Self::Claims => world.store.mark_stale(&StaleScope::Session(key), at).await.unwrap(),
+            Self::ClaimsWithoutFeed => {}
         }
-        until(async || client.get(world, "/me").await.status == 401).await;
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_renews_in_the_second_of_a_change_waits_for_the_next() {
-    for change in [Change::Claims, Change::Mark, Change::ClaimsWithoutFeed] {
+/// The role that the token is served with.
+async fn role(client: &Client, world: &World) -> String {
+    let answer = client.get(world, "/me").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.text("role")
+}
+
+#[tokio::test]
+async fn a_token_whose_claims_are_out_of_date_is_served_with_those_of_now() {
+    for change in Change::ALL {
         let world = change.world();
-        let client = world.signed_in("ann").await;
+        let mut client = world.signed_in("ann").await;
+        assert_eq!(role(&client, &world).await, "user");
         world.pass(1);
-        change.happens(&world, &client, world.sessions.now()).await;
-        world.clock.advance(Duration::from_millis(1));
-        let asked = {
-            let (world, client) = (world.clone(), client.clone());
-            tokio::spawn(async move { client.exchange(&world).await })
-        };
-        idle().await;
-        assert!(!asked.is_finished(), "{change:?}");
+        change.happens(&world, world.sessions.now()).await;
+        until(async || role(&client, &world).await == "new").await;
+        let asked = world.store.calls("get");
+        assert_eq!(role(&client, &world).await, "new");
+        assert_eq!((world.store.calls("get"), world.store.calls("advance")), (asked + 1, 0), "{change:?}");
+        world.pass(TTL - 2);
+        assert_eq!(role(&client, &world).await, "new", "until it expires");
         world.pass(1);
-        let renewed = Client::of(&asked.await.unwrap());
-        assert_eq!(renewed.get(&world, "/me").await.status, 200, "{change:?}");
+        assert_eq!(client.get(&world, "/me").await.status, 401, "{change:?}");
+        client.renew(&world).await;
+        assert_eq!(role(&client, &world).await, "new");
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_signs_in_in_the_second_of_a_mark_gets_a_token_that_counts() {
+#[tokio::test]
+async fn a_client_that_renews_or_signs_in_in_the_second_of_a_change_is_kept_waiting_for_nothing() {
+    for change in Change::ALL {
+        let world = change.world();
+        let mut client = world.signed_in("ann").await;
+        world.pass(1);
+        // And where the clock that dated it is ahead.
+        for ahead in [0, 3000] {
+            change.happens(&world, world.sessions.now() + Duration::from_millis(ahead)).await;
+            client.renew(&world).await;
+            until(async || role(&client, &world).await == "new").await;
+        }
+        let another = world.signed_in("ann").await;
+        assert_eq!(role(&another, &world).await, "user", "{change:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_marked_token_of_a_session_that_ended_or_whose_user_is_out_is_refused() {
+    let locked = Arc::new(AtomicBool::new(false));
+    let is_locked = locked.clone();
+    let world = World::tuned(move |builder| {
+        let is_locked = is_locked.clone();
+        builder.reload_claims(move |_, _| {
+            let locked = is_locked.load(Ordering::Relaxed);
+            let says = if locked { Reload::<Profile>::end("locked") } else { Reload::Keep };
+            std::future::ready(Ok::<_, Infallible>(says))
+        })
+    });
+    let (client, ended) = (world.signed_in("ann").await, world.signed_in("bob").await);
+    let bobs = world.sessions.list("bob").await.unwrap()[0].id;
+    for name in ["ann", "bob"] {
+        world.sessions.mark_stale(name).await.unwrap();
+    }
+    assert_eq!((role(&client, &world).await, role(&ended, &world).await), ("user".into(), "user".into()));
+    world.sessions.revoke("bob", bobs).await.unwrap();
+    locked.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(client.get(&world, "/me").await.status, 401);
+        assert_eq!(ended.get(&world, "/me").await.status, 401);
+    }
+    assert!(world.sessions.list("ann").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_a_marked_token_is_not_served_and_not_refused() {
     let world = World::new();
+    let client = world.signed_in("ann").await;
     world.sessions.mark_stale("ann").await.unwrap();
-    let signing_in = {
-        let world = world.clone();
-        tokio::spawn(async move { world.signed_in("ann").await })
-    };
-    idle().await;
-    assert!(!signing_in.is_finished());
-    world.pass(1);
-    let client = signing_in.await.unwrap();
+    world.store.trouble("get", Trouble::Fail);
+    assert_eq!(client.get(&world, "/me").await.status, 503);
+    world.store.recover();
     assert_eq!(client.get(&world, "/me").await.status, 200);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_is_not_kept_waiting_for_a_clock_that_is_ahead() {
-    for change in [Change::Claims, Change::Mark, Change::ClaimsWithoutFeed] {
-        let world = change.world();
-        let client = world.signed_in("ann").await;
-        change.happens(&world, &client, world.sessions.now() + Duration::from_secs(3)).await;
-        assert!(client.exchange(&world).await.is_error(503, "temporarily_unavailable"), "{change:?}");
-        world.pass(4);
-        assert_eq!(client.exchange(&world).await.status, 200, "{change:?}");
-    }
+#[tokio::test]
+async fn what_a_client_changes_of_its_own_session_counts_at_its_next_request() {
+    let world = World::new();
+    let client = world.signed_in("ann").await;
+    let bearer = client.authorization();
+    assert_eq!(world.ask("POST", "/promote", &[("authorization", &bearer)]).await.status, 200);
+    let me = client.get(&world, "/me").await;
+    assert_eq!(
+        (me.text("role"), &me.json["methods"]),
+        ("boss".to_owned(), &serde_json::json!(["pwd", "otp"]))
+    );
 }
 
 #[tokio::test]

@@ -127,7 +127,10 @@ impl Probe {
             state.troubles.get(operation).cloned()
         };
         if !self.at_once {
-            tokio::task::yield_now().await;
+            // More often than it is polled at once.
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
         }
         let away = || StoreError::unavailable("the test says so");
         match trouble {

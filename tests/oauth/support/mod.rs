@@ -12,7 +12,7 @@ pub(crate) use self::{
     client::{Answer, Client},
     gate::Gate,
     probe::{Probe, Trouble},
-    world::{World, form, idle, until},
+    world::{Profile, World, form, idle, until},
 };
 
 /// The default durations, in seconds: the access token's lifetime; when a rotation is due; the

@@ -140,6 +140,7 @@ fn application(sessions: &Sessions<Profile>) -> Router {
     let both = Router::new()
         .route("/me", any(me))
         .route("/logout", post(logout))
+        .route("/promote", post(promote))
         .route_layer(sessions.layer().accept_bearer());
     let anybody = Router::new().route("/anybody", any(anybody));
     let anybody = anybody.route_layer(sessions.layer().optional().accept_bearer());
@@ -189,6 +190,12 @@ async fn login(visitor: Visitor<Profile>, Query(login): Query<Login>) -> Result<
 
 async fn logout(session: Session<Profile>) -> Result<SetCookies, Rejection> {
     Ok(session.sign_out().await?)
+}
+
+/// A second factor, and what comes of it.
+async fn promote(session: Session<Profile>) -> Result<(SetCookies, SetCookies), Rejection> {
+    let promoted = session.update(&Profile { role: "boss".into() }).await?;
+    Ok((promoted, session.prove(["otp"]).await?))
 }
 
 async fn me(session: Session<Profile>) -> Json<serde_json::Value> {
