@@ -107,7 +107,7 @@ impl<C: Claims> Engine<C> {
     pub(super) async fn check(&self, active: &Active<C>) -> Result<(), RenewError> {
         let record = known(self.ask("get", self.store.get(&active.key)).await?, active.run)?;
         if record.family.revoked || self.revocations.is_revoked(&active.key.id) {
-            return Err(Refusal::Denylisted.into());
+            return Err(self.refused_by_record(&active.key, Refusal::Denylisted, self.now()));
         }
         if !record.family.is_live(self.now()) {
             return Err(Refusal::Expired.into());

@@ -145,12 +145,12 @@ impl<C: Claims> Engine<C> {
     /// What the store says of a session whose access token is good as far as that goes. If its claims
     /// have changed since, those of now are served: its client cannot be handed another token.
     pub(super) async fn look_up(&self, active: &Arc<Active<C>>) -> Result<Arc<Active<C>>, RenewError> {
-        let key = &active.key;
+        let (key, now) = (&active.key, self.now());
         let mut record = Arc::new(known(self.ask("get", self.store.get(key)).await?, active.run)?);
         if record.family.revoked {
-            return Err(Refusal::Denylisted.into());
+            return Err(self.refused_by_record(key, Refusal::Denylisted, now));
         }
-        if !record.family.is_live(self.now()) {
+        if !record.family.is_live(now) {
             return Err(Refusal::Expired.into());
         }
         let marked = record.stale_since.is_some_and(|since| active.issued.as_secs() <= since.as_secs());

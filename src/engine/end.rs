@@ -24,6 +24,8 @@ impl<C: Claims> Engine<C> {
             self.revocations.revoke(&SessionKey { subject: subject.clone(), id: *id }, now);
         }
         match &what {
+            // What had ended before, or is nobody's, is no news.
+            _ if ended.is_empty() => {}
             Revoke::Session(key) => {
                 self.events.of(EventKind::Revoked { sessions: ended.len() }, &key.id, &key.subject.name);
             }

@@ -209,12 +209,13 @@ impl<C: Claims> Engine<C> {
         operation: &'static str,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let late = || Err(StoreError::unavailable("no answer in time"));
-        let answer = self.in_time(answer).await.unwrap_or_else(late);
-        if answer.is_err() {
-            self.events.note(EventKind::StoreFailed { operation });
-        }
-        answer
+        let (why, error) = match self.in_time(answer).await {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => (error.word(), error),
+            None => ("late", StoreError::unavailable("no answer in time")),
+        };
+        self.events.note(EventKind::StoreFailed { operation, why });
+        Err(error)
     }
 
     /// Waits for what a request waits for, but not for longer than a store may take.

@@ -223,7 +223,7 @@ impl<C: Claims> Engine<C> {
                     return Ok((self.fast_forward(key, run, presented, now).await?, Renewed::FastForwarded));
                 }
                 Rotation::Reuse => return Err(self.end_stolen(key, now).await),
-                Rotation::Refuse(refusal) => return Err(refusal.into()),
+                Rotation::Refuse(refusal) => return Err(self.refused_by_record(key, refusal, now)),
             }
         };
         self.write_behind(key, &record, how, now);
@@ -242,13 +242,21 @@ impl<C: Claims> Engine<C> {
         let record = Arc::new(known(self.ask("get", self.store.get(key)).await?, run)?);
         match rotate(&self.policy, presented, &record.family, now) {
             Rotation::Reuse => Err(self.end_stolen(key, now).await),
-            Rotation::Refuse(refusal) => Err(refusal.into()),
+            Rotation::Refuse(refusal) => Err(self.refused_by_record(key, refusal, now)),
             Rotation::Confirm
             | Rotation::Reissue
             | Rotation::Advance
             | Rotation::Replay
             | Rotation::FastForward => Ok((record, Renewed::Reissued)),
         }
+    }
+
+    /// What has ended by its record has ended for its access tokens too, if the feed did not tell.
+    pub(super) fn refused_by_record(&self, key: &SessionKey, why: Refusal, now: Timestamp) -> RenewError {
+        if why == Refusal::Denylisted {
+            self.revocations.revoke(key, now);
+        }
+        why.into()
     }
 
     /// The token proves a rotation that the store does not know: a failover lost that write.

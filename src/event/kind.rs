@@ -55,6 +55,8 @@ pub enum EventKind {
     StoreFailed {
         /// Which one.
         operation: &'static str,
+        /// How: `unavailable`, `late`, `full`, `unsupported` or `corrupt`.
+        why: &'static str,
     },
     /// The store's feed has a gap: until one access token's lifetime has passed, a revocation may
     /// be missing here. Access tokens are not trusted until then.
@@ -141,7 +143,7 @@ impl EventKind {
             Self::Renewed(how) => renewed(*how),
             Self::Refused(why) => refusal(*why),
             Self::AccessTokenInvalid(why) | Self::RefreshTokenInvalid(why) => invalid(*why),
-            Self::StoreFailed { operation } => operation,
+            Self::StoreFailed { operation, .. } => operation,
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
             Self::OriginChanged(OriginVerdict::Report) => "report",
             Self::OriginChanged(OriginVerdict::StepUp) => "step_up",

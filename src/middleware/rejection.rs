@@ -49,6 +49,8 @@ pub enum RejectionKind {
     Unavailable,
     /// 503: a prefetch or the like would have needed a renewal.
     NotNow,
+    /// 501: the session store cannot do this at all.
+    Unsupported,
     /// 500: the claims do not fit into a cookie.
     ClaimsTooLarge,
     /// 500: the route is not within a session layer.
@@ -81,6 +83,7 @@ impl Rejection {
             | RejectionKind::MethodRequired
             | RejectionKind::TooManySessions => StatusCode::FORBIDDEN,
             RejectionKind::Unavailable | RejectionKind::NotNow => StatusCode::SERVICE_UNAVAILABLE,
+            RejectionKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
             RejectionKind::ClaimsTooLarge | RejectionKind::MissingLayer | RejectionKind::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -135,9 +138,12 @@ impl Rejection {
                 )
             }
             RejectionKind::Unavailable => {
-                problem!("Unavailable", "unavailable", 503, "Sessions cannot be renewed for the moment")
+                problem!("Unavailable", "unavailable", 503, "Sessions are not available for the moment")
             }
             RejectionKind::NotNow => problem!("NotNow", "not_now", 503, "Not for a prefetch"),
+            RejectionKind::Unsupported => {
+                problem!("Unsupported", "unsupported", 501, "The session store cannot do this")
+            }
             RejectionKind::ClaimsTooLarge => {
                 problem!("ClaimsTooLarge", "claims_too_large", 500, "The session does not fit into a cookie")
             }
@@ -175,7 +181,8 @@ impl From<StoreError> for Rejection {
     fn from(error: StoreError) -> Self {
         Self::new(match error {
             StoreError::Unavailable(_) | StoreError::Full => RejectionKind::Unavailable,
-            StoreError::Unsupported(_) | StoreError::Corrupt(_) => RejectionKind::Internal,
+            StoreError::Unsupported(_) => RejectionKind::Unsupported,
+            StoreError::Corrupt(_) => RejectionKind::Internal,
         })
     }
 }

@@ -97,11 +97,13 @@ impl<C: Claims> Session<C> {
         self.active.proved_at()
     }
 
-    /// Whether the last proof counts, and is at most `age` old. A proof of the future, by a clock
-    /// that is ahead, counts as of now.
+    /// Whether the last proof counts, and is at most `age` old, in whole seconds as
+    /// [`proved_at`](Self::proved_at): it counts for no less than `age`, and less than a second more. A
+    /// proof of the future, by a clock that is ahead, counts as of now.
     #[must_use]
     pub fn proved_within(&self, age: Duration) -> bool {
-        self.proved_at().is_some_and(|at| self.engine.now().since(at) <= age)
+        let now = Timestamp::from_secs(self.engine.now().as_secs());
+        self.proved_at().is_some_and(|at| now.since(at) <= age)
     }
 
     /// How the subject proved who they are (`amr` of RFC 8176): the methods of the sign-in, and of
@@ -146,8 +148,8 @@ impl<C: Claims> Session<C> {
     /// Replaces the claims of this session, now: a second factor was added, a name was changed. The
     /// answer is an access cookie that has them: make it part of the response. Requests already on
     /// their way have the old ones; all later ones have the new ones, on every instance. (A client
-    /// that came with a bearer token has it refused at its next use, and gets them by exchanging its
-    /// refresh token.)
+    /// that came with a bearer token keeps it; until it expires, the store is asked for the claims of now
+    /// at each use.)
     ///
     /// # Errors
     /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store may not

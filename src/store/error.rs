@@ -28,6 +28,16 @@ impl StoreError {
         Self::Unavailable(source.into())
     }
 
+    /// For the event.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Full => "full",
+            Self::Unsupported(_) => "unsupported",
+            Self::Corrupt(_) => "corrupt",
+        }
+    }
+
     /// What it holds is not a session record, because of `source`.
     pub fn corrupt(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Corrupt(source.into())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_sliding_sessions::{EventKind, RejectionKind, store::MemoryStore};
 
-use crate::support::{Browser, Instance, Probe, TTL, Trouble, World, idle, until};
+use crate::support::{ACCESS, Browser, Instance, Probe, TTL, Trouble, World, idle, until};
 
 /// Two instances, the second of which is about to be cut off, and a browser that both know.
 async fn cut_off(world: &World) -> (Instance, Browser) {
@@ -33,6 +33,18 @@ async fn an_instance_that_lags_trusts_an_access_token_for_its_lifetime_at_most()
     assert!(two.answer(browser.get("/me")).await.ok(), "it cannot know");
     world.pass(TTL);
     assert!(!two.answer(browser.get("/me")).await.ok(), "a renewal asks the store");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_renewal_reads_of_an_end_counts_for_access_tokens_too() {
+    let world = World::new();
+    let (two, browser) = cut_off(&world).await;
+    world.one.sessions.revoke_all("ann").await.unwrap();
+    let mut refresh_alone = browser.clone();
+    refresh_alone.lose(ACCESS);
+    assert!(two.answer(browser.get("/me")).await.ok(), "it cannot know");
+    assert!(!two.answer(refresh_alone.get("/me")).await.ok());
+    assert!(!two.answer(browser.get("/me")).await.ok(), "now it does");
 }
 
 #[tokio::test(start_paused = true)]

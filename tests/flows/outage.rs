@@ -84,7 +84,7 @@ async fn a_store_that_hangs_is_left_at_the_deadline() {
     assert!(is_unavailable(&browser.visit(&world.one, "/me").await));
     let waited = before.elapsed();
     assert!((500..=510).contains(&waited.as_millis()), "{waited:?}");
-    assert_eq!(world.count(&EventKind::StoreFailed { operation: "advance" }), 1);
+    assert_eq!(world.count(&EventKind::StoreFailed { operation: "advance", why: "late" }), 1);
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_store_that_fails_is_reported() {
     world.pass(TTL);
     world.store.trouble("advance", Trouble::Fail);
     assert!(is_unavailable(&browser.visit(&world.one, "/me").await));
-    assert_eq!(world.count(&EventKind::StoreFailed { operation: "advance" }), 1);
+    assert_eq!(world.count(&EventKind::StoreFailed { operation: "advance", why: "unavailable" }), 1);
 }
 
 #[tokio::test]

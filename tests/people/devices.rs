@@ -108,6 +108,19 @@ async fn a_session_ends_all_others_of_its_user_and_goes_on() {
 }
 
 #[tokio::test]
+async fn an_end_of_nothing_is_no_news() {
+    let world = world();
+    let (mine, theirs) = (signed_in(&world, None).await, world.signed_in("bob").await);
+    assert_eq!(world.one.sessions.revoke("ann", id(&theirs)).await.unwrap(), 0);
+    assert_eq!(world.one.sessions.revoke_all("carol").await.unwrap(), 0);
+    assert!(is_in(&world.one, &theirs).await && is_in(&world.one, &mine).await);
+    assert!(!world.events().iter().any(|event| matches!(event, EventKind::Revoked { .. })));
+    assert_eq!(world.one.sessions.revoke("ann", id(&mine)).await.unwrap(), 1);
+    assert_eq!(world.one.sessions.revoke("ann", id(&mine)).await.unwrap(), 0);
+    assert_eq!(world.count(&EventKind::Revoked { sessions: 1 }), 1);
+}
+
+#[tokio::test]
 async fn a_changed_password_ends_what_began_before_but_not_where_it_was_changed() {
     let world = world();
     let two = world.instance();

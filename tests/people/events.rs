@@ -192,7 +192,11 @@ fn names_and_outcomes_are_words_that_stay_and_no_two_events_share_both() {
         (EventKind::OriginChanged(OriginVerdict::Report), "session_origin_changed", Some("report")),
         (EventKind::OriginChanged(OriginVerdict::StepUp), "session_origin_changed", Some("step_up")),
         (EventKind::OriginChanged(OriginVerdict::Refuse), "session_origin_changed", Some("refuse")),
-        (EventKind::StoreFailed { operation: "advance" }, "session_store_failed", Some("advance")),
+        (
+            EventKind::StoreFailed { operation: "advance", why: "unavailable" },
+            "session_store_failed",
+            Some("advance"),
+        ),
         (EventKind::CookieTooLarge, "session_cookie_too_large", None),
     ] {
         assert_eq!((kind.name(), kind.outcome()), (name, outcome), "{kind:?}");

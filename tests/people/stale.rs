@@ -1,7 +1,7 @@
 //! Roles that change for a user: in force on every device at its next request.
 
 use tower_sliding_sessions::{
-    EventKind,
+    EventKind, Rejection,
     store::{MemoryStore, StoreError},
 };
 
@@ -133,6 +133,9 @@ async fn a_store_without_a_feed_may_not_know_how_and_says_so_and_nobody_is_hurt(
     directory.role("ann", "boss");
     let error = world.one.sessions.mark_stale("ann").await.unwrap_err();
     assert!(matches!(error, StoreError::Unsupported(_)));
+    let why = EventKind::StoreFailed { operation: "mark_stale", why: "unsupported" };
+    assert_eq!(world.count(&why), 1);
+    assert_eq!(Rejection::from(error).status(), 501);
     assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk");
     world.pass(TTL);
     assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss", "at the next renewal, as always");

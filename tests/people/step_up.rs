@@ -1,5 +1,7 @@
 //! Step-up: what is dangerous wants a proof of sign-in that is fresh, or of another kind.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use tower_sliding_sessions::{ChangeError, EventKind, RejectionKind};
 
@@ -33,6 +35,19 @@ async fn signing_in_counts_for_exactly_as_long_as_asked() {
 }
 
 #[tokio::test]
+async fn a_proof_in_the_middle_of_a_second_counts_for_no_less_and_hardly_longer() {
+    for millis in [1, 500, 999] {
+        let world = World::new();
+        world.clock.advance(Duration::from_millis(millis));
+        let mut browser = world.signed_in("ann").await;
+        world.pass(60);
+        is_let_through(&world, &mut browser).await;
+        world.clock.advance(Duration::from_millis(1000 - millis));
+        wants_proof(browser.visit(&world.one, "/danger").await).await;
+    }
+}
+
+#[tokio::test]
 async fn a_proof_counts_at_once_on_every_instance_for_exactly_as_long_as_asked() {
     let world = World::new();
     let two = world.instance();
@@ -56,7 +71,7 @@ async fn a_proof_counts_at_once_on_every_instance_for_exactly_as_long_as_asked()
 #[tokio::test]
 async fn when_the_session_began_never_changes_and_nor_does_it_depend_on_the_token() {
     let world = World::new();
-    world.clock.advance(std::time::Duration::from_millis(1700));
+    world.clock.advance(Duration::from_millis(1700));
     let mut browser = world.signed_in("ann").await;
     let mut told = Vec::new();
     for (seconds, path) in
