@@ -14,7 +14,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_sliding_sessions::{Rejection, Renewed, Session, SessionId, Sessions, SetCookies, Visitor};
 
-use super::{Profile, admin::Roles, problem, users::Users};
+use super::{
+    Profile,
+    admin::{are_sound, is_name, roles_of},
+    problem,
+    users::Users,
+};
 
 #[derive(Deserialize)]
 struct Login {
@@ -29,7 +34,7 @@ pub(crate) async fn login(
     body: Bytes,
 ) -> Result<Response, Rejection> {
     let login = match serde_json::from_slice::<Login>(&body) {
-        Ok(login) if (1..=64).contains(&login.user.len()) => login,
+        Ok(login) if is_name(&login.user) && login.roles.as_deref().is_none_or(are_sound) => login,
         _ => {
             return Ok(problem(
                 StatusCode::BAD_REQUEST,
@@ -135,7 +140,7 @@ pub(crate) async fn end_all(
 
 /// Changes the claims of this session, and of no other.
 pub(crate) async fn profile(session: Session<Profile>, body: Bytes) -> Result<Response, Rejection> {
-    let Ok(Roles { roles }) = serde_json::from_slice(&body) else {
+    let Some(roles) = roles_of(&body) else {
         return Ok(problem(StatusCode::BAD_REQUEST, "Send {\"roles\": [\"editor\"]}"));
     };
     let profile = Profile { roles, ..session.claims().clone() };
@@ -154,7 +159,7 @@ fn describe(session: &Session<Profile>, roles: &[String]) -> Value {
         "sid": session.id(),
         "roles": roles,
         "auth_time": session.auth_time().as_secs(),
-        "expires_in": session.expires_in().as_millis().div_ceil(1000),
+        "expires_in": session.expires_in().as_secs(),
         "renewed": session.renewed().is_some(),
         "generation": session.generation(),
         "outcome": word(session.renewed()),

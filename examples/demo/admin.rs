@@ -12,8 +12,24 @@ use tower_sliding_sessions::{Rejection, Session, Sessions, SetCookies};
 use super::{Profile, problem, users::Users};
 
 #[derive(Deserialize)]
-pub(crate) struct Roles {
-    pub(crate) roles: Vec<String>,
+struct Roles {
+    roles: Vec<String>,
+}
+
+/// The roles in a body, if they are some.
+pub(crate) fn roles_of(body: &[u8]) -> Option<Vec<String>> {
+    let Roles { roles } = serde_json::from_slice(body).ok()?;
+    are_sound(&roles).then_some(roles)
+}
+
+/// A session's claims must fit into a cookie.
+pub(crate) fn are_sound(roles: &[String]) -> bool {
+    roles.len() <= 16 && roles.iter().all(|role| is_name(role))
+}
+
+/// Of a user, or of a role.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
 }
 
 /// A user's roles: in force on every device at its next request, and nobody is signed out.
@@ -23,10 +39,10 @@ pub(crate) async fn roles(
     Path(user): Path<String>,
     body: Bytes,
 ) -> Result<Response, Rejection> {
-    let Ok(Roles { roles }) = serde_json::from_slice(&body) else {
-        return Ok(problem(StatusCode::BAD_REQUEST, "Send {\"roles\": [\"editor\"]}"));
+    let (Some(roles), true) = (roles_of(&body), is_name(&user)) else {
+        return Ok(problem(StatusCode::BAD_REQUEST, "Send {\"roles\": [\"editor\"]} for a user"));
     };
-    users.set_roles(&user, roles);
+    users.set_roles(&user, roles, sessions.now());
     sessions.mark_stale(&user).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -36,10 +52,13 @@ pub(crate) async fn lock(
     State(sessions): State<Sessions<Profile>>,
     State(users): State<Users>,
     Path(user): Path<String>,
-) -> Result<StatusCode, Rejection> {
+) -> Result<Response, Rejection> {
+    if !is_name(&user) {
+        return Ok(problem(StatusCode::BAD_REQUEST, "Not a user"));
+    }
     users.lock(&user);
     sessions.revoke_all(&user).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// The emergency stop: every session of everyone ends, this one too.

@@ -12,7 +12,7 @@ mod api;
 mod counters;
 mod live;
 pub(crate) mod page;
-mod settings;
+pub(crate) mod settings;
 mod store;
 mod thief;
 mod users;
@@ -37,7 +37,7 @@ use self::{counters::Counters, settings::Settings, thief::Loot, users::Users};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) roles: Vec<String>,
-    /// Which of the roles that an admin gave this user these come after.
+    /// When an admin gave this user these roles, or those they came after.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) version: u64,
 }
@@ -141,11 +141,13 @@ async fn main() -> ExitCode {
 async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
     let app = App::new(settings.sessions().await?)?;
-    let listener = TcpListener::bind(settings.addr).await?;
+    let bound = TcpListener::bind(settings.addr).await;
+    let listener = bound.map_err(|error| format!("DEMO_ADDR: {}: {error}", settings.addr))?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
     eprintln!("open it in a browser, or sign in from here:");
-    eprintln!("  curl -si http://{address}/login -d '{{\"user\":\"alice\",\"roles\":[\"admin\"]}}'");
+    eprintln!("  curl -s -c jar http://{address}/login -d '{{\"user\":\"alice\",\"roles\":[\"admin\"]}}'");
+    eprintln!("  curl -s -b jar -c jar http://{address}/me");
     let page = page::render(app.sessions.policy());
     axum::serve(listener, router(&app, page)).await?;
     Ok(())

@@ -1,6 +1,12 @@
 //! What the environment says. A bad value is an error at start that names it.
 
-use std::{env, error::Error, fmt, net::SocketAddr, time::Duration};
+use std::{
+    env::{self, VarError},
+    error::Error,
+    fmt,
+    net::SocketAddr,
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tower_sliding_sessions::{Keyring, SameSite, Sessions, SessionsBuilder, protocol::Timing};
@@ -43,26 +49,33 @@ impl Settings {
     /// `DEMO_ROTATION_INTERVAL` (seconds, decimals allowed), `DEMO_SAME_SITE` and
     /// `DEMO_TRUSTED_ORIGINS`.
     pub(crate) fn from_env() -> Result<Self, SettingError> {
+        Self::from(|name| env::var(name))
+    }
+
+    /// The same, wherever the variables come from.
+    pub(crate) fn from(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, SettingError> {
+        let variable = &variable;
         Ok(Self {
-            store: read("DEMO_STORE", |text| Ok(text.to_owned()))?.unwrap_or_else(|| "memory".to_owned()),
-            addr: read("DEMO_ADDR", |text| {
+            store: read(variable, "DEMO_STORE", |text| Ok(text.to_owned()))?
+                .unwrap_or_else(|| "memory".to_owned()),
+            addr: read(variable, "DEMO_ADDR", |text| {
                 text.parse().map_err(|_| format!("{text:?} is not an address such as 127.0.0.1:3000"))
             })?
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 3000))),
-            keys: match read("DEMO_KEY", keys)? {
+            keys: match read(variable, "DEMO_KEY", keys)? {
                 Some(keys) => keys,
                 None => Keyring::random()
                     .map_err(|error| SettingError { name: "DEMO_KEY", problem: error.to_string() })?,
             },
-            access_ttl: read("DEMO_ACCESS_TTL", seconds)?,
-            idle: read("DEMO_IDLE", seconds)?,
-            absolute: read("DEMO_ABSOLUTE", seconds)?,
-            renew_before: read("DEMO_RENEW_BEFORE", seconds)?,
-            grace: read("DEMO_GRACE", seconds)?,
-            write_window: read("DEMO_WRITE_WINDOW", seconds)?,
-            rotation_interval: read("DEMO_ROTATION_INTERVAL", seconds)?,
-            same_site: read("DEMO_SAME_SITE", same_site)?.unwrap_or(SameSite::Lax),
-            trusted_origins: read("DEMO_TRUSTED_ORIGINS", origins)?.unwrap_or_default(),
+            access_ttl: read(variable, "DEMO_ACCESS_TTL", seconds)?,
+            idle: read(variable, "DEMO_IDLE", seconds)?,
+            absolute: read(variable, "DEMO_ABSOLUTE", seconds)?,
+            renew_before: read(variable, "DEMO_RENEW_BEFORE", seconds)?,
+            grace: read(variable, "DEMO_GRACE", seconds)?,
+            write_window: read(variable, "DEMO_WRITE_WINDOW", seconds)?,
+            rotation_interval: read(variable, "DEMO_ROTATION_INTERVAL", seconds)?,
+            same_site: read(variable, "DEMO_SAME_SITE", same_site)?.unwrap_or(SameSite::Lax),
+            trusted_origins: read(variable, "DEMO_TRUSTED_ORIGINS", origins)?.unwrap_or_default(),
         })
     }
 
@@ -86,13 +99,14 @@ impl Settings {
 
 /// A setting, if it is there.
 fn read<T>(
+    variable: impl Fn(&str) -> Result<String, VarError>,
     name: &'static str,
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, SettingError> {
-    match env::var(name) {
+    match variable(name) {
         Ok(text) => parse(&text).map(Some).map_err(|problem| SettingError { name, problem }),
-        Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(SettingError { name, problem: "not Unicode".to_owned() }),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(SettingError { name, problem: "not Unicode".to_owned() }),
     }
 }
 
@@ -110,7 +124,7 @@ fn same_site(text: &str) -> Result<SameSite, String> {
 }
 
 fn origins(text: &str) -> Result<Vec<String>, String> {
-    Ok(text.split(',').filter(|origin| !origin.is_empty()).map(str::to_owned).collect())
+    Ok(text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect())
 }
 
 /// The first key signs, the rest verify. What is wrong with a key is said, but never the key.
@@ -118,8 +132,9 @@ fn keys(text: &str) -> Result<Keyring, String> {
     let mut ring: Option<Keyring> = None;
     for (index, key) in text.split(',').enumerate() {
         let nth = |problem: String| format!("key {}: {problem}", index + 1);
-        let secret =
-            URL_SAFE_NO_PAD.decode(key.trim_end_matches('=')).map_err(|_| nth("not base64url".to_owned()))?;
+        let secret = URL_SAFE_NO_PAD
+            .decode(key.trim().trim_end_matches('='))
+            .map_err(|_| nth("not base64url".to_owned()))?;
         let key = Keyring::hs256(secret).map_err(|error| nth(error.to_string()))?;
         ring = Some(match ring {
             None => key,

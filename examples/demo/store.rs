@@ -10,12 +10,12 @@ type Builder = SessionsBuilder<Profile>;
 
 /// `memory`, `sqlite:PATH`, `postgres://…`, `redis://…` or `memcached://…`.
 pub(crate) async fn choose(builder: Builder, store: &str) -> Result<Builder, Box<dyn Error>> {
-    match store.split_once(':').map_or(store, |(scheme, _)| scheme) {
-        "memory" => Ok(builder),
-        "sqlite" => sqlite(builder, store).await,
-        "postgres" | "postgresql" => postgres(builder, store).await,
-        "redis" | "rediss" => redis(builder, store).await,
-        "memcached" => memcached(builder, store),
+    match store.split_once(':') {
+        None if store == "memory" => Ok(builder),
+        Some(("sqlite", _)) => sqlite(builder, store).await,
+        Some(("postgres" | "postgresql", _)) => postgres(builder, store).await,
+        Some(("redis" | "rediss", _)) => redis(builder, store).await,
+        Some(("memcached", address)) => memcached(builder, address.trim_matches('/')).await,
         _ => Err("DEMO_STORE: neither memory, sqlite:PATH, postgres://, redis:// nor memcached://".into()),
     }
 }
@@ -25,7 +25,7 @@ macro_rules! store {
         #[cfg(feature = $feature)]
         async fn $name(builder: Builder, url: &str) -> Result<Builder, Box<dyn Error>> {
             let opened = tower_sliding_sessions::store::$store::$open(url).await;
-            Ok(builder.store(opened.map_err(|error| format!("DEMO_STORE: {error}"))?))
+            Ok(builder.store(opened.map_err(|error| whole(&error))?))
         }
 
         #[cfg(not(feature = $feature))]
@@ -39,13 +39,28 @@ store!(sqlite, "sqlite", SqliteStore::open);
 store!(postgres, "postgres", PostgresStore::connect);
 store!(redis, "redis", RedisStore::connect);
 
+/// An error with what caused it.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis", feature = "memcached"))]
+fn whole(error: &dyn Error) -> String {
+    let (mut text, mut cause) = ("DEMO_STORE".to_owned(), Some(error));
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 #[cfg(feature = "memcached")]
-fn memcached(builder: Builder, url: &str) -> Result<Builder, Box<dyn Error>> {
-    let address = url.trim_start_matches("memcached://").trim_end_matches('/');
-    Ok(builder.store(tower_sliding_sessions::store::MemcachedStore::new(address)))
+async fn memcached(builder: Builder, address: &str) -> Result<Builder, Box<dyn Error>> {
+    use tower_sliding_sessions::store::{MemcachedStore, SessionStore as _};
+
+    let store = MemcachedStore::new(address);
+    // It connects when it is first needed: here, so that a wrong address is found out.
+    store.run_id().await.map_err(|error| whole(&error))?;
+    Ok(builder.store(store))
 }
 
 #[cfg(not(feature = "memcached"))]
-fn memcached(_: Builder, _: &str) -> Result<Builder, Box<dyn Error>> {
+async fn memcached(_: Builder, _: &str) -> Result<Builder, Box<dyn Error>> {
     Err("DEMO_STORE: this build lacks the cargo feature `memcached`".into())
 }

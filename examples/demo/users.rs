@@ -1,4 +1,6 @@
-//! The demo's own users, in the memory of this process: what a real application has a database for.
+//! The demo's own users: what a real application has a database for. They are in the memory of this
+//! process, so other instances, and this one after a restart, know nothing of an admin's changes: they end
+//! and mark sessions everywhere, but whom to let in, and with which roles, each instance says for itself.
 
 use std::{
     collections::HashMap,
@@ -6,7 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use tower_sliding_sessions::Reload;
+use tower_sliding_sessions::{Reload, Timestamp};
 
 use super::Profile;
 
@@ -16,7 +18,7 @@ pub(crate) struct Users(Arc<RwLock<HashMap<String, User>>>);
 #[derive(Clone, Debug, Default)]
 struct User {
     roles: Vec<String>,
-    /// How often an admin has set the roles.
+    /// When an admin set the roles: later roles of an earlier table must not pass for newer ones.
     version: u64,
     locked: bool,
 }
@@ -30,10 +32,10 @@ impl Users {
         (!locked).then(|| Profile { roles: asked.unwrap_or(roles), version })
     }
 
-    pub(crate) fn set_roles(&self, name: &str, roles: Vec<String>) {
+    pub(crate) fn set_roles(&self, name: &str, roles: Vec<String>, now: Timestamp) {
         self.change(name, |user| {
             user.roles = roles;
-            user.version += 1;
+            user.version = now.as_millis().max(user.version + 1);
         });
     }
 

@@ -7,9 +7,10 @@ mod api;
 #[expect(dead_code, reason = "shared with the tests of a fleet")]
 mod client;
 #[path = "../../examples/demo/main.rs"]
-#[expect(dead_code, reason = "its `main` and its settings are not run here")]
+#[expect(dead_code, reason = "its `main` is not run here")]
 mod demo;
 mod people;
+mod settings;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -152,3 +152,25 @@ async fn a_page_that_polls_by_itself_is_signed_out_at_the_idle_limit_and_a_user_
     assert_eq!(poll(&mut user).await, StatusCode::OK);
     assert_eq!(world.get("/me", &mut user).await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn names_that_are_none_and_roles_that_fit_no_cookie_are_bad_requests_and_change_nothing() {
+    let world = World::new();
+    let mut admin = world.sign_in("root", &["admin"]).await;
+    let mut alice = world.sign_in("alice", &["viewer"]).await;
+    let long = "x".repeat(65);
+    let huge = json!({"roles": ["x".repeat(4000)]}).to_string();
+    let many = json!({"roles": vec!["editor"; 100]}).to_string();
+    for body in [&huge, &many] {
+        assert_eq!(world.post("/admin/users/alice/roles", &mut admin, body).await, StatusCode::BAD_REQUEST);
+        assert_eq!(world.post("/profile", &mut alice, body).await, StatusCode::BAD_REQUEST);
+    }
+    let login = json!({"user": "bob", "roles": ["x".repeat(4000)]}).to_string();
+    assert_eq!(world.post("/login", &mut Jar::default(), &login).await, StatusCode::BAD_REQUEST);
+    for user in ["", &long] {
+        let (roles, lock) = (format!("/admin/users/{user}/roles"), format!("/admin/users/{user}/lock"));
+        assert_eq!(world.post(&roles, &mut admin, r#"{"roles": []}"#).await, StatusCode::BAD_REQUEST);
+        assert_eq!(world.post(&lock, &mut admin, "").await, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(world.roles(&mut alice).await, json!(["viewer"]));
+}

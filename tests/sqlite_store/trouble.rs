@@ -104,7 +104,7 @@ async fn a_lock_that_another_holds_is_an_outage_that_passes() {
 async fn what_cannot_be_opened_says_so() {
     let error = SqliteStore::open("/no/such/folder/sessions.db").await.expect_err("there is no such folder");
     assert_unavailable(&error, "unable to open");
-    for memory in [":memory:", "sqlite::memory:"] {
+    for memory in [":memory:", "sqlite::memory:", "", "sqlite:", "sqlite://", "sqlite://?mode=rwc"] {
         let error = SqliteStore::open(memory).await.expect_err("that is not a file");
         assert!(matches!(error, StoreError::Unsupported(_)));
     }

@@ -23,6 +23,11 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
     } else {
         SqliteConnectOptions::new().filename(path_or_url)
     };
+    let path = path_or_url.trim_start_matches("sqlite:").trim_start_matches("//");
+    // SQLite takes no name for a file that each connection has of its own.
+    if path.is_empty() || path.starts_with('?') {
+        return Err(StoreError::Unsupported("databases without a file"));
+    }
     if path_or_url.contains(":memory:") || path_or_url.contains("mode=memory") {
         return Err(StoreError::Unsupported("in-memory databases"));
     }

@@ -1,0 +1,62 @@
+//! What the environment can say, and what it cannot.
+
+use std::env::VarError;
+
+use crate::demo::{App, settings::Settings};
+
+/// What the demo says at start, if it does not start.
+async fn problem(name: &str, value: &str) -> Option<String> {
+    let variable = |asked: &str| if asked == name { Ok(value.to_owned()) } else { Err(VarError::NotPresent) };
+    let settings = match Settings::from(variable) {
+        Ok(settings) => settings,
+        Err(error) => return Some(error.to_string()),
+    };
+    match settings.sessions().await {
+        Ok(builder) => App::new(builder).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+#[tokio::test]
+async fn a_bad_value_is_an_error_at_start_that_names_its_setting() {
+    for (name, value) in [
+        ("DEMO_ADDR", "localhost"),
+        ("DEMO_KEY", "c2hvcnQ"),
+        ("DEMO_KEY", "not base64url"),
+        ("DEMO_STORE", "memory:x"),
+        ("DEMO_STORE", "sqlite"),
+        ("DEMO_STORE", "sqlite:"),
+        ("DEMO_STORE", "memcached:nowhere"),
+        ("DEMO_STORE", "redis:x"),
+        ("DEMO_STORE", ""),
+        ("DEMO_ACCESS_TTL", "five"),
+        ("DEMO_IDLE", "-1"),
+        ("DEMO_SAME_SITE", "none"),
+    ] {
+        let said = problem(name, value).await;
+        assert!(said.as_ref().is_some_and(|said| said.contains(name)), "{name}={value}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_builder_refuses_is_refused_with_its_message() {
+    for (name, value, message) in [
+        ("DEMO_ROTATION_INTERVAL", "150", "150s > 60s + 2 * 45s"),
+        ("DEMO_IDLE", "60", "60s >= 300s + 240s + 60s"),
+        ("DEMO_ABSOLUTE", "3600", "absolute_timeout >= idle_timeout"),
+        ("DEMO_GRACE", "0", "grace"),
+        ("DEMO_RENEW_BEFORE", "300", "renew_before < access_ttl"),
+        ("DEMO_TRUSTED_ORIGINS", "https://*.example", "https://*.example"),
+    ] {
+        let said = problem(name, value).await;
+        assert!(said.as_ref().is_some_and(|said| said.contains(message)), "{name}={value}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_message_shows_a_key() {
+    for key in ["MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI", "c2hvcnQga2V5IHNlY3JldA"] {
+        let said = problem("DEMO_KEY", key).await.unwrap_or_default();
+        assert!(!said.contains(key) && !said.contains("short key") && !said.contains("1234567"), "{said}");
+    }
+}
