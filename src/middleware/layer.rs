@@ -51,7 +51,8 @@ impl<C, R> SessionLayer<C, R> {
     /// cookies. Default: cookies only.
     ///
     /// A request with a bearer token is judged by that alone. Its cookies are not looked at, so no
-    /// check of its origin is needed; it is never renewed, and gets no cookies. If the token is of
+    /// check of its origin is needed; it is never renewed, and gets no cookies. If the session's claims
+    /// have changed since, it is served with those of now, which asks the store. If the token is of
     /// no use, the answer is 401 with `WWW-Authenticate: Bearer error="invalid_token"`, on an
     /// [`optional`](Self::optional) layer too: the client renews at its token endpoint, such as the
     /// one of the module `oauth`, and tries again.

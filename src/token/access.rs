@@ -196,3 +196,66 @@ impl Tokens {
         self.longest_access.div_ceil(1000).saturating_add(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use super::*;
+    use crate::token::Keyring;
+
+    type Profile = BTreeMap<String, Vec<String>>;
+
+    fn tokens() -> Tokens {
+        let ring = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a good secret");
+        Tokens::new(ring, "shop".into(), Duration::from_secs(300), Duration::from_secs(60))
+    }
+
+    /// What is remembered of a token that was minted, and what verifying it says.
+    fn both(tokens: &Tokens, token: &AccessToken<'_>) -> (String, String) {
+        let minted = tokens.mint_access(token).expect("it fits");
+        let verified = tokens.verify_access::<Option<Profile>>(minted.as_bytes());
+        let claims: Option<Profile> = serde_json::from_str(token.claims).expect("claims");
+        (format!("{:?}", tokens.as_verified(token, Arc::new(claims))), format!("{:?}", verified.ok()))
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_minted_token_is_what_verifying_it_says() {
+        let at = |millis: u64| Timestamp::from_millis(1_800_000_000_000 + millis);
+        let plain = AccessToken {
+            subject: &"a\"é\\".into(),
+            session: SessionId::from_bytes([7; 32]),
+            generation: 3,
+            run: RunId::SAMPLE,
+            issued: at(1),
+            now: at(999),
+            limit: at(86_400_500),
+            auth_time: Timestamp::from_millis(1_799_992_699_001),
+            proof_at: None,
+            methods: &[],
+            proof_methods: &[],
+            claims: r#"{"roles":["a","b"]}"#,
+        };
+        let methods = ["pwd".to_owned(), "otp".to_owned()];
+        let proved = AccessToken {
+            proof_at: Some(at(500)),
+            methods: &methods,
+            proof_methods: &methods[1..],
+            claims: "null",
+            ..plain
+        };
+        let void = AccessToken { proof_at: Some(Timestamp::EPOCH), ..plain };
+        let cut = AccessToken { limit: at(61_500), ..plain };
+        let elsewhere = tokens().with_audience("api".into()).with_issuer("https://shop.example".into());
+        for tokens in [tokens(), elsewhere] {
+            for token in [plain, proved, void, cut] {
+                let (remembered, verified) = both(&tokens, &token);
+                assert!(verified.starts_with("Some"), "{verified}");
+                assert_eq!(remembered, verified);
+            }
+        }
+        // It would not be accepted, so it is not remembered.
+        let late = AccessToken { now: at(62_000 + 300_000), ..plain };
+        assert_eq!(both(&tokens(), &late), ("None".to_owned(), "None".to_owned()));
+    }
+}

@@ -183,7 +183,7 @@ fn mint(input: (Tokens, String)) -> String {
 
 #[library_benchmark]
 #[bench::hs256(verifier())]
-fn verify(input: (Tokens, String)) -> Profile {
+fn verify(input: (Tokens, String)) -> Arc<Profile> {
     input.0.verify_access::<Profile>(black_box(input.1.as_bytes())).expect("good").claims
 }
 
