@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use crate::{request::RequestHead, store::SessionRecord};
 
 /// What to do about a session that is renewed from elsewhere than it was opened. It is judged at
-/// renewals, so an access token that was copied along is good for as long as it lasts.
+/// renewals, and when a bearer token is looked up whose claims are out of date; so an access token that was
+/// copied along is good for as long as it lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OriginVerdict {
     /// Nothing.
@@ -39,6 +40,11 @@ impl Origins {
     pub(crate) fn to_compare(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
         self.compare.as_ref()?;
         self.of(request)
+    }
+
+    /// Whether it matters where a request comes from.
+    pub(crate) fn are_compared(&self) -> bool {
+        self.compare.is_some()
     }
 
     /// What to do about a request from `here`. A session is at home where it was opened, and where

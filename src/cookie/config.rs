@@ -71,7 +71,7 @@ pub(crate) struct Cookies {
     pub(crate) secure: bool,
     pub(crate) same_site: cookie::SameSite,
     pub(crate) former: Vec<FormerCookie>,
-    /// What follows the value of the access and the refresh cookie, once that is known.
+    /// What follows the value of the access and the refresh cookie, once all else is settled.
     pub(super) attributes: OnceLock<String>,
 }
 

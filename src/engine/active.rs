@@ -1,13 +1,13 @@
 //! A session as a good token, or its record, shows it; and seeing its generation in use.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
 use quick_cache::sync::Cache;
 
-use super::Engine;
+use super::{Engine, background::Write};
 use crate::{
     claims::Claims,
     id::{RunId, SessionId},
@@ -37,6 +37,8 @@ pub(crate) struct Active<C> {
     pub(crate) generation: u64,
     pub(crate) run: RunId,
     pub(crate) issued: Timestamp,
+    /// As of when what it says is true: since it was issued, if it was not looked up later.
+    pub(super) as_of: Timestamp,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) expires: Timestamp,
     pub(crate) auth_time: Timestamp,
@@ -47,6 +49,8 @@ pub(crate) struct Active<C> {
     pub(crate) claims: Arc<C>,
     /// This token was seen, so its generation is confirmed.
     seen: AtomicBool,
+    /// What the store said of its session later.
+    newer: Mutex<Option<Arc<Self>>>,
 }
 
 impl<C> Active<C> {
@@ -57,6 +61,7 @@ impl<C> Active<C> {
             generation: token.generation,
             run: token.run,
             issued: token.issued,
+            as_of: token.issued,
             not_before: token.not_before,
             expires: token.expires,
             auth_time: token.auth_time,
@@ -65,6 +70,7 @@ impl<C> Active<C> {
             proof_methods: token.proof_methods,
             claims: token.claims,
             seen: AtomicBool::new(false),
+            newer: Mutex::default(),
         }
     }
 
@@ -81,6 +87,7 @@ impl<C> Active<C> {
             generation: record.family.generation,
             run,
             issued,
+            as_of: issued,
             not_before: None,
             expires,
             auth_time: as_in_token(record.family.created_at),
@@ -89,6 +96,7 @@ impl<C> Active<C> {
             proof_methods: record.proof_methods().to_vec(),
             claims: Arc::new(claims),
             seen: AtomicBool::new(true),
+            newer: Mutex::default(),
         }
     }
 
@@ -101,20 +109,34 @@ impl<C> Active<C> {
             claims: self.claims.clone(),
             proof_at: Some(VOID),
             seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
+            newer: Mutex::default(),
             ..*self
         }
     }
 
-    /// The same token's session, as its record has it now.
-    pub(super) fn with(&self, record: &SessionRecord, claims: C) -> Self {
-        let proof_at = self.proof_of(record).map(as_in_token);
-        let (methods, proof_methods) = match proof_at {
-            Some(VOID) => (Vec::new(), Vec::new()),
-            _ => (record.all_methods().map(str::to_owned).collect(), record.proof_methods().to_vec()),
-        };
-        let (key, claims) = (self.key.clone(), Arc::new(claims));
-        let seen = AtomicBool::new(self.seen.load(Ordering::Relaxed));
-        Self { key, proof_at, methods, proof_methods, claims, seen, ..*self }
+    /// The same token's session, as its record had it at `read_at`.
+    pub(super) fn with(&self, record: &SessionRecord, claims: C, read_at: Timestamp) -> Self {
+        Self {
+            key: self.key.clone(),
+            as_of: read_at,
+            proof_at: record.proof_time().map(as_in_token),
+            methods: record.all_methods().map(str::to_owned).collect(),
+            proof_methods: record.proof_methods().to_vec(),
+            claims: Arc::new(claims),
+            seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
+            newer: Mutex::default(),
+            ..*self
+        }
+    }
+
+    /// What is known of the token's session: as the token says, or as was found later.
+    pub(super) fn newest(self: &Arc<Self>) -> Arc<Self> {
+        let newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
+        newer.as_ref().unwrap_or(self).clone()
+    }
+
+    pub(super) fn set_newer(&self, newer: Arc<Self>) {
+        *self.newer.lock().unwrap_or_else(PoisonError::into_inner) = Some(newer);
     }
 
     /// When the subject last proved who they are; none if that does not count where they are.
@@ -177,7 +199,8 @@ impl<C: Claims> Engine<C> {
             return;
         }
         let (engine, active) = (self.clone(), active.clone());
-        self.background.write(async move {
+        let what = (active.key.id, Write::Confirm(active.generation));
+        self.background.write(what, async move {
             let confirm = engine.store.confirm(&active.key, active.generation, now);
             if engine.ask("confirm", confirm).await.is_err() {
                 engine.seen.forget(&active.key.id);

@@ -202,7 +202,7 @@ impl<C: Claims> Engine<C> {
     }
 
     pub(super) fn standing(&self, active: &Active<C>) -> Standing {
-        self.revocations.standing(active.run, &active.key.id, &active.key.subject.name, active.issued)
+        self.revocations.standing(active.run, &active.key.id, &active.key.subject.name, active.as_of)
     }
 
     fn refused(&self, refusal: Refusal, refresh: &RefreshClaims) -> Admission<C> {

@@ -4,10 +4,12 @@ use std::{pin::Pin, sync::Arc};
 
 use super::{
     Active, Engine, Renewal,
+    bearer::Found,
     renew::{Asking, RenewError, known},
 };
 use crate::{
     claims::Claims,
+    event::EventKind,
     protocol::{Refusal, Standing},
     token::RefreshClaims,
 };
@@ -68,16 +70,24 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    async fn look(self: Arc<Self>, active: Arc<Active<C>>, asking: Asking) -> Answer<C> {
-        match self.look_up(&active).await {
-            Ok(found) => {
+    async fn look(self: Arc<Self>, token: Arc<Active<C>>, asking: Asking) -> Answer<C> {
+        let looked = async {
+            let Found { mut active, record } = self.look_up(&token).await?;
+            self.judge_origin(&mut active, &record, asking.origin.as_deref())?;
+            Ok(active)
+        };
+        match looked.await {
+            Ok(active) => {
                 if !asking.passive {
-                    self.confirm_once(&active, self.now());
+                    self.confirm_once(&token, self.now());
                 }
-                Answer::Active(found)
+                Answer::Active(active)
             }
             Err(RenewError::Unavailable) => Answer::Unavailable,
-            Err(RenewError::Refused(refusal)) => Answer::Refused(refusal),
+            Err(RenewError::Refused(refusal)) => {
+                self.events.of(EventKind::Refused(refusal), &token.key.id, &token.key.subject.name);
+                Answer::Refused(refusal)
+            }
         }
     }
 

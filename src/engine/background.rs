@@ -2,12 +2,17 @@
 //!
 //! Nothing starts before there is a runtime, and nothing outlives [`Background::shut_down`].
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
+
+use crate::id::SessionId;
 
 #[derive(Debug, Default)]
 pub(super) struct Background {
@@ -16,10 +21,25 @@ pub(super) struct Background {
     writes: Arc<Writes>,
 }
 
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Write {
+    /// That this generation was seen in use.
+    Confirm(u64),
+    /// That the session was.
+    Touch,
+}
+
 #[derive(Debug, Default)]
 struct Writes {
-    under_way: AtomicUsize,
+    under_way: Mutex<HashSet<(SessionId, Write)>>,
     done: Notify,
+}
+
+impl Writes {
+    fn lock(&self) -> MutexGuard<'_, HashSet<(SessionId, Write)>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Background {
@@ -38,13 +58,14 @@ impl Background {
         }
     }
 
-    /// Has `write` done without waiting for it. Without a runtime it is not done at all.
-    pub(super) fn write<F>(&self, write: F)
+    /// Has `write` done without waiting for it, unless the same is under way for that session. Without a
+    /// runtime it is not done at all.
+    pub(super) fn write<F>(&self, what: (SessionId, Write), write: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let Ok(runtime) = Handle::try_current() else { return };
-        let ticket = Ticket::new(&self.writes);
+        let Some(ticket) = Ticket::new(&self.writes, what) else { return };
         runtime.spawn(async move {
             let _ticket = ticket;
             write.await;
@@ -61,7 +82,7 @@ impl Background {
         loop {
             let mut done = std::pin::pin!(self.writes.done.notified());
             done.as_mut().enable();
-            if self.writes.under_way.load(Ordering::SeqCst) == 0 {
+            if self.writes.lock().is_empty() {
                 return;
             }
             done.await;
@@ -77,19 +98,23 @@ impl Drop for Background {
     }
 }
 
-struct Ticket(Arc<Writes>);
+struct Ticket {
+    writes: Arc<Writes>,
+    what: (SessionId, Write),
+}
 
 impl Ticket {
-    fn new(writes: &Arc<Writes>) -> Self {
-        writes.under_way.fetch_add(1, Ordering::SeqCst);
-        Self(writes.clone())
+    fn new(writes: &Arc<Writes>, what: (SessionId, Write)) -> Option<Self> {
+        writes.lock().insert(what).then(|| Self { writes: writes.clone(), what })
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.0.under_way.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.done.notify_waiters();
+        let mut under_way = self.writes.lock();
+        under_way.remove(&self.what);
+        if under_way.is_empty() {
+            self.writes.done.notify_waiters();
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     claims::Claims,
     event::EventKind,
     protocol::{Assessment, Refusal, Standing, assess},
+    store::SessionRecord,
     time::Timestamp,
 };
 
@@ -98,15 +99,16 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Admission<C> {
         self.start();
-        let Some(active) = self.active(token) else { return Admission::Refuse(Refusal::BadToken) };
+        let Some(token) = self.active(token) else { return Admission::Refuse(Refusal::BadToken) };
+        let active = token.newest();
         match self.worth(&active, now) {
             Worth::Good => {
                 if !passive {
-                    self.confirm_once(&active, now);
+                    self.confirm_once(&token, now);
                 }
                 Admission::Active(active)
             }
-            Worth::Unknown => Admission::Ask(Question::Look(active)),
+            Worth::Unknown => Admission::Ask(Question::Look(token)),
             Worth::Nothing(refusal) => {
                 // That a token expires is the course of things.
                 if matches!(refusal, Refusal::Denylisted | Refusal::OtherRun) {
@@ -143,9 +145,10 @@ impl<C: Claims> Engine<C> {
     }
 
     /// What the store says of a session whose access token is good as far as that goes. If its claims
-    /// have changed since, those of now are served: its client cannot be handed another token.
-    pub(super) async fn look_up(&self, active: &Arc<Active<C>>) -> Result<Arc<Active<C>>, RenewError> {
-        let (key, now) = (&active.key, self.now());
+    /// have changed since, those of now are served: its client cannot be handed another token. What was
+    /// found serves the token from then on, until there is a later change.
+    pub(super) async fn look_up(&self, token: &Arc<Active<C>>) -> Result<Found<C>, RenewError> {
+        let (active, key, now) = (token.newest(), &token.key, self.now());
         let mut record = Arc::new(known(self.ask("get", self.store.get(key)).await?, active.run)?);
         if record.family.revoked {
             return Err(self.refused_by_record(key, Refusal::Denylisted, now));
@@ -153,19 +156,33 @@ impl<C: Claims> Engine<C> {
         if !record.family.is_live(now) {
             return Err(Refusal::Expired.into());
         }
-        let marked = record.stale_since.is_some_and(|since| active.issued.as_secs() <= since.as_secs());
-        let found = if marked || self.standing(active) == Standing::Stale {
+        let marked = record.stale_since.is_some_and(|since| active.as_of.as_secs() <= since.as_secs());
+        let found = if marked || self.standing(&active) == Standing::Stale {
             let claims = self.reload(key, &mut record).await?;
-            Arc::new(active.with(&record, claims))
+            let found = Arc::new(active.with(&record, claims, now));
+            // Where it comes from would have to be judged again.
+            if !self.origins.are_compared() {
+                token.set_newer(found.clone());
+            }
+            found
         } else {
-            active.clone()
+            active
         };
         // Or it has ended meanwhile.
         if self.revocations.is_revoked(&key.id) {
             return Err(Refusal::Denylisted.into());
         }
-        Ok(found)
+        if self.revocations.is_past(found.run) {
+            return Err(Refusal::OtherRun.into());
+        }
+        Ok(Found { active: found, record })
     }
+}
+
+/// What the store said of a token's session.
+pub(super) struct Found<C> {
+    pub(super) active: Arc<Active<C>>,
+    pub(super) record: Arc<SessionRecord>,
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
     id::RunId,
     store::{Proof, SessionRecord, Snapshot, StaleScope, StoreError},
     time::Timestamp,
-    token::MintError,
+    token::{MintError, write_claims},
 };
 
 /// Why a session was not changed. It is as it was, unless the store failed: then nobody knows.
@@ -40,12 +40,14 @@ impl<C: Claims> Engine<C> {
         claims: &C,
     ) -> Result<Vec<CookieLine>, ChangeError> {
         let (key, now) = (&active.key, self.now());
-        let json = serde_json::to_string(claims).map_err(|_| MintError::Claims)?;
+        let json = write_claims(claims)?;
         // What does not fit must not get as far as the store: no token could be minted from then on.
         self.measure(key, &json, &active.methods, &active.proof_methods, now)?;
         self.measure_readable(claims)?;
         let snapshot = self.ask("put_claims", self.store.put_claims(key, &json, now)).await?;
-        let record = changed(snapshot, active.run)?;
+        let mut record = changed(snapshot, active.run)?;
+        // What was written, and not what a store may make of it: a token says it as it stands.
+        record.claims = json.into();
         let now = self.session_is_stale(active).await?;
         self.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
         let proof_at = active.proof_of(&record);
@@ -63,7 +65,7 @@ impl<C: Claims> Engine<C> {
         origin: Option<Arc<str>>,
     ) -> Result<Vec<CookieLine>, ChangeError> {
         let (key, now) = (&active.key, self.now());
-        let claims = serde_json::to_string(&*active.claims).map_err(|_| MintError::Claims)?;
+        let claims = write_claims(&*active.claims)?;
         self.measure(key, &claims, &[&*active.methods, &*methods].concat(), &methods, now)?;
         let proof = Proof { at: now, methods, origin };
         let snapshot = self.ask("record_proof", self.store.record_proof(key, &proof)).await?;
@@ -92,7 +94,7 @@ impl<C: Claims> Engine<C> {
         Ok(now)
     }
 
-    /// Has every access token of a subject renewed at its next use.
+    /// Has every access token of a subject brought up to date at its next use.
     pub(crate) async fn mark_stale(&self, subject: &str) -> Result<(), StoreError> {
         let (subject, now) = (self.subject(subject), self.now());
         let scope = StaleScope::Subject(subject.clone());

@@ -82,14 +82,19 @@ impl<C: Claims> Engine<C> {
         }
         // The body is the token itself, so a late one is no excuse.
         let asking = Asking { with_body: false, passive: false, origin };
-        let renewal = self.renew(refresh, &asking).await?;
-        let now = self.now();
+        let mut renewal = self.renew(refresh.clone(), &asking).await?;
         let mut departure = self.departure(&renewal, arrived, |_| false);
-        // Claims that changed since are no reason to send nothing: the token is from before that, and so
-        // its claims are looked up whenever it comes.
         if departure.standing == Standing::Stale {
+            // Claims that changed meanwhile.
+            renewal = self.renew(refresh, &asking).await?;
+            departure = self.departure(&renewal, arrived, |_| false);
+        }
+        if departure.standing == Standing::Stale {
+            // By a clock that is ahead. That is no reason to send nothing: the token is from before that
+            // time, and so its claims are looked up when it comes.
             departure.standing = Standing::Good;
         }
+        let now = self.now();
         let (active, record) = (&renewal.active, &renewal.record);
         let both = match exchange(&self.policy, &departure, &record.family, renewal.read_at, now) {
             Exchange::Nothing => return Err(ExchangeError::Unavailable),

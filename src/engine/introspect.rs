@@ -1,4 +1,5 @@
-//! What a token is worth now, for services that ask. Nothing is written, and nothing counts as use.
+//! What a token is worth now, for services that ask. Nothing counts as use, and nothing is written, but
+//! for the end of a session whose user may not go on.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use crate::{
 
 /// What came of it.
 pub(crate) enum Introspection<C> {
-    /// A good access token.
-    Access(Arc<Active<C>>),
+    /// A good access token, and the claims of now.
+    Access { token: Arc<Active<C>>, claims: Arc<C> },
     /// A refresh token that would be served.
     Refresh(RefreshClaims, Box<SessionRecord>),
     /// Anything else.
@@ -32,15 +33,18 @@ impl<C: Claims> Engine<C> {
                 Err(RenewError::Unavailable) => Introspection::Unavailable,
             };
         }
-        let Some(active) = self.active(token) else { return Introspection::Dead };
-        match self.worth(&active, self.now()) {
-            Worth::Good => Introspection::Access(active),
-            Worth::Nothing(_) => Introspection::Dead,
-            Worth::Unknown => match self.look_up(&active).await {
-                Ok(found) => Introspection::Access(found),
-                Err(RenewError::Refused(_)) => Introspection::Dead,
-                Err(RenewError::Unavailable) => Introspection::Unavailable,
-            },
+        let Some(token) = self.active(token) else { return Introspection::Dead };
+        let active = token.newest();
+        let looked_up = match self.worth(&active, self.now()) {
+            Worth::Good => Ok(active),
+            Worth::Nothing(refusal) => Err(refusal.into()),
+            Worth::Unknown => self.look_up(&token).await.map(|found| found.active),
+        };
+        match looked_up {
+            // The rest is the token's own: where it is used, and so which proof counts there, is not known.
+            Ok(active) => Introspection::Access { claims: active.claims.clone(), token },
+            Err(RenewError::Refused(_)) => Introspection::Dead,
+            Err(RenewError::Unavailable) => Introspection::Unavailable,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     protocol::{Family, PolicyError},
     store::{CreateError, SessionKey, SessionRecord, StoreError},
     time::Timestamp,
-    token::{AccessToken, MintError, RefreshClaims},
+    token::{AccessToken, MintError, RefreshClaims, write_claims},
 };
 
 /// A `Set-Cookie` line, and the cookie's name.
@@ -115,10 +115,11 @@ impl<C: Claims> Engine<C> {
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
         let begun = self.begin(subject, claims, sign_in, replaces).await?;
         let Begun { key, record, run, now, reloaded } = begun;
-        let parsed = serde_json::from_str(&record.claims).map(Arc::new).ok();
+        // As the next request will see them.
+        let parsed = reloaded.or_else(|| serde_json::from_str(&record.claims).ok()).map(Arc::new);
         let access = self.access_line(&Basis::begun(&record, &key, run, now), parsed.as_ref(), now)?;
         let refresh = self.refresh_line(&record, &key, run, now)?;
-        let readable = self.readable_line(reloaded.as_ref().unwrap_or(claims), &record, now)?;
+        let readable = self.readable_line(parsed.as_deref().unwrap_or(claims), &record, now)?;
         Ok((key.id, [access, refresh].into_iter().chain(readable).collect()))
     }
 
@@ -133,7 +134,7 @@ impl<C: Claims> Engine<C> {
         let key = self.key(subject, SessionId::random()?);
         let (idle_timeout, absolute_timeout) =
             self.policy.lifetimes(sign_in.idle_timeout, sign_in.absolute_timeout)?;
-        let json: Arc<str> = serde_json::to_string(claims).map_err(|_| MintError::Claims)?.into();
+        let json: Arc<str> = write_claims(claims)?.into();
         // Before anything is written: what does not fit must not cost a session.
         let fits = self.measure(&key, &json, &sign_in.methods, &[], self.now());
         fits.and_then(|()| self.measure_readable(claims)).inspect_err(|_| {

@@ -1,4 +1,4 @@
-//! Claims that follow the user: what the application says at each renewal.
+//! Claims that follow the user: what the application says of them now.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use crate::{
     event::EventKind,
     protocol::Refusal,
     store::{Revoke, SessionKey, SessionRecord},
+    token::write_claims,
 };
 
 impl<C: Claims> Engine<C> {
@@ -24,7 +25,7 @@ impl<C: Claims> Engine<C> {
         match answer {
             Some(Ok(Reload::Keep)) => Ok(kept(record).ok_or(Refusal::Claims)?),
             Some(Ok(Reload::Replace(claims))) => {
-                let json = serde_json::to_string(&claims).map_err(|_| Refusal::Claims)?;
+                let json = write_claims(&claims).map_err(|_| Refusal::Claims)?;
                 Arc::make_mut(record).claims = json.into();
                 // As the next request will see them.
                 Ok(kept(record).ok_or(Refusal::Claims)?)

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Active, Engine, issue::Basis};
+use super::{Active, Engine, background::Write, issue::Basis};
 use crate::{
     claims::Claims,
     event::{EventKind, Renewed},
@@ -95,8 +95,8 @@ impl From<StoreError> for RenewError {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Renews what `refresh` names. Parallel calls share one flight, and so one store call and one
-    /// look at the application's claims.
+    /// Renews what `refresh` names. Calls that come while one waits share its flight, and so one store call
+    /// and one look at the application's claims.
     pub(crate) async fn renew(
         self: &Arc<Self>,
         refresh: RefreshClaims,
@@ -127,7 +127,8 @@ impl<C: Claims> Engine<C> {
         if self.revocations.is_past(run) {
             return Err(Refusal::OtherRun.into());
         }
-        self.judge_origin(&mut renewal, asking)?;
+        let Renewal { active, record, .. } = &mut renewal;
+        self.judge_origin(active, record, asking.origin.as_deref())?;
         Ok(renewal)
     }
 
@@ -139,16 +140,21 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Each caller is judged by where it is, whoever it shared a flight with.
-    fn judge_origin(&self, renewal: &mut Renewal<C>, asking: &Asking) -> Result<(), RenewError> {
-        let verdict = self.origins.judge(&renewal.record, asking.origin.as_deref());
-        let key = &renewal.active.key;
+    pub(super) fn judge_origin(
+        &self,
+        active: &mut Arc<Active<C>>,
+        record: &SessionRecord,
+        here: Option<&str>,
+    ) -> Result<(), RenewError> {
+        let verdict = self.origins.judge(record, here);
+        let key = &active.key;
         if verdict != OriginVerdict::Ignore {
             self.events.of(EventKind::OriginChanged(verdict), &key.id, &key.subject.name);
         }
         match verdict {
             OriginVerdict::Ignore | OriginVerdict::Report => Ok(()),
             OriginVerdict::StepUp => {
-                renewal.active = Arc::new(renewal.active.without_proof());
+                *active = Arc::new(active.without_proof());
                 Ok(())
             }
             OriginVerdict::Refuse => Err(Refusal::Origin.into()),
@@ -253,7 +259,7 @@ impl<C: Claims> Engine<C> {
 
     /// What has ended by its record has ended for its access tokens too, if the feed did not tell.
     pub(super) fn refused_by_record(&self, key: &SessionKey, why: Refusal, now: Timestamp) -> RenewError {
-        if why == Refusal::Denylisted {
+        if why == Refusal::Denylisted && !self.revocations.is_revoked(&key.id) {
             self.revocations.revoke(key, now);
         }
         why.into()
@@ -269,8 +275,11 @@ impl<C: Claims> Engine<C> {
     ) -> Result<Arc<SessionRecord>, RenewError> {
         let caught_up = self.store.fast_forward(key, presented.generation, now);
         let record = known(self.ask("fast_forward", caught_up).await?, run)?;
+        if record.family.revoked {
+            return Err(self.refused_by_record(key, Refusal::Denylisted, now));
+        }
         if !record.family.is_live(now) {
-            return Err(Refusal::Denylisted.into());
+            return Err(Refusal::Expired.into());
         }
         self.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
         Ok(Arc::new(record))
@@ -313,7 +322,8 @@ impl<C: Claims> Engine<C> {
             // The access token that goes out with this need not do it again.
             self.seen.first(key.id, generation);
         }
-        self.background.write(async move {
+        let what = if confirm { Write::Confirm(generation) } else { Write::Touch };
+        self.background.write((key.id, what), async move {
             // A confirmation moves the idle deadline too.
             let written = match confirm {
                 true => engine.ask("confirm", engine.store.confirm(&key, generation, now)).await,

@@ -1,8 +1,8 @@
-//! A bounded cache of tokens whose signature proved good, so that each is verified once.
+//! A bounded cache of tokens whose signature proved good, or that were minted here, so that each is
+//! verified once at most.
 //!
-//! Only such tokens get in, and those that were minted here, so nobody can fill it with others. Tokens are compared in full, under
-//! a hash of their signatures that differs from process to process. A hit says nothing of time or
-//! revocation: those are judged on every request.
+//! Tokens are compared in full, under a hash of their signatures that differs from process to process. A
+//! hit says nothing of time or revocation: those are judged on every request.
 
 use std::{
     fmt,

@@ -34,6 +34,11 @@ impl Refused {
         error: "server_error",
         error_description: "something failed, as the logs say",
     };
+    const UNSUPPORTED: Self = Self {
+        status: StatusCode::NOT_IMPLEMENTED,
+        error: "server_error",
+        error_description: "the session store cannot do this",
+    };
     const INVALID_CLIENT: Self = Self {
         status: StatusCode::UNAUTHORIZED,
         error: "invalid_client",
@@ -117,7 +122,8 @@ impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) | StoreError::Full => Self::UNAVAILABLE,
-            StoreError::Unsupported(_) | StoreError::Corrupt(_) => Self::INTERNAL,
+            StoreError::Unsupported(_) => Self::UNSUPPORTED,
+            StoreError::Corrupt(_) => Self::INTERNAL,
         }
     }
 }

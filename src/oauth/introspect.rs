@@ -3,6 +3,7 @@
 use axum::{extract::Request, response::Response};
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{OAuth, body, error::Refused};
 use crate::{
@@ -38,6 +39,9 @@ struct Body<'a> {
     auth_time: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     amr: Vec<&'a str>,
+    /// The application's claims as they are now, whatever the token says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ext: Option<Box<RawValue>>,
 }
 
 impl<C: Claims> OAuth<C> {
@@ -49,7 +53,10 @@ impl<C: Claims> OAuth<C> {
         let found = self.engine.introspect(form.require("token")?.as_bytes()).await;
         let tokens = self.engine.tokens();
         let body = match &found {
-            Introspection::Access(active) => of_access(active, tokens.audience(), tokens.issuer()),
+            Introspection::Access { token, claims } => Body {
+                ext: to_raw_value(&**claims).ok().filter(|claims| claims.get() != "null"),
+                ..of_access(token, tokens.audience(), tokens.issuer())
+            },
             Introspection::Refresh(claims, record) => of_refresh(claims, record, &self.engine.realm),
             Introspection::Dead => Body::default(),
             Introspection::Unavailable => return Err(Refused::UNAVAILABLE),
@@ -70,6 +77,7 @@ fn of_access<'a, C>(active: &'a Active<C>, audience: &'a str, issuer: Option<&'a
         exp: Some(active.expires.as_secs()),
         auth_time: Some(active.auth_time.as_secs()),
         amr: active.methods.iter().map(String::as_str).collect(),
+        ext: None,
     }
 }
 

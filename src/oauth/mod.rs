@@ -109,7 +109,8 @@ impl<C: Claims> OAuth<C> {
     /// secret in its headers, or look at the certificate of its connection. Everyone else gets 401,
     /// for an answer names people (RFC 7662, section 4). Default: there is no such endpoint.
     ///
-    /// Introspection looks, and no more: it does not count as use of the session.
+    /// Of an access token it tells the application's claims as they are now (`ext`), which count for more
+    /// than what the token says. It does not count as use of the session.
     pub fn introspection(
         mut self,
         may_ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,

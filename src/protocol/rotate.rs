@@ -59,8 +59,7 @@ pub enum Refusal {
     Denylisted,
     /// A stolen copy was used; the session ends with it.
     Reuse,
-    /// A stale refresh token on a request with a body: late rather than stolen. Of a bearer token, that
-    /// its claims have changed since.
+    /// A stale refresh token on a request with a body: late rather than stolen.
     Stale,
     /// The session's claims no longer parse.
     Claims,

@@ -97,13 +97,15 @@ impl<C: Claims> Session<C> {
         self.active.proved_at()
     }
 
-    /// Whether the last proof counts, and is at most `age` old, in whole seconds as
-    /// [`proved_at`](Self::proved_at): it counts for no less than `age`, and less than a second more. A
-    /// proof of the future, by a clock that is ahead, counts as of now.
+    /// Whether the last proof counts, and is at most `age` old. That is counted in whole seconds, as
+    /// [`proved_at`](Self::proved_at) is, and `age` is rounded up: a proof counts for no less than `age`,
+    /// and for whole seconds less than one more. A proof of the future, by a clock that is ahead, counts
+    /// as of now.
     #[must_use]
     pub fn proved_within(&self, age: Duration) -> bool {
-        let now = Timestamp::from_secs(self.engine.now().as_secs());
-        self.proved_at().is_some_and(|at| now.since(at) <= age)
+        let (now, age) =
+            (self.engine.now().as_secs(), age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0)));
+        self.proved_at().is_some_and(|at| now.saturating_sub(at.as_secs()) <= age)
     }
 
     /// How the subject proved who they are (`amr` of RFC 8176): the methods of the sign-in, and of

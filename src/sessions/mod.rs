@@ -113,7 +113,8 @@ impl<C: Claims> Sessions<C> {
 
     /// Has every access token of `subject` renewed at its next use, on every device and instance:
     /// after a change of roles. Nobody is signed out. The new tokens have the claims that the
-    /// [hook](SessionsBuilder::reload_claims) gives.
+    /// [hook](SessionsBuilder::reload_claims) gives. (A bearer token cannot be renewed, and is served with
+    /// those.)
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it, or cannot do it.

@@ -32,7 +32,7 @@ pub(crate) struct AccessToken<'a> {
     pub(crate) methods: &'a [String],
     /// Those of the later proof.
     pub(crate) proof_methods: &'a [String],
-    /// The application's claims: JSON that was written or read by a library, for it is not looked at again.
+    /// The application's claims: JSON that was written, or read, as a whole, for it is not looked at again.
     pub(crate) claims: &'a str,
 }
 

@@ -63,8 +63,8 @@ pub enum MintError {
     /// It would have this many bytes, and browsers would drop its cookie. The limit is 3072.
     #[error("the token would have {0} bytes, more than the 3072 that are sure to fit into a cookie")]
     TooLong(usize),
-    /// The claims cannot be written as JSON.
-    #[error("the claims cannot be written as JSON")]
+    /// The claims cannot be written as JSON, or name a member twice.
+    #[error("the claims cannot be written as JSON whose objects name no member twice")]
     Claims,
     /// The key cannot sign; it is for verification only, or its backend failed.
     #[error("the key could not sign")]

@@ -23,7 +23,18 @@ pub use self::{
 
 use std::{sync::Arc, time::Duration};
 
+use serde::Serialize;
+
 use crate::time::millis;
+
+/// The application's claims as JSON, as tokens have them: no object names a member twice.
+pub(crate) fn write_claims<C: Serialize>(claims: &C) -> Result<String, MintError> {
+    let json = serde_json::to_string(claims).map_err(|_| MintError::Claims)?;
+    if json.starts_with(['{', '[']) && !json::members_are_unique(&json) {
+        return Err(MintError::Claims);
+    }
+    Ok(json)
+}
 
 /// The longest token that is looked at, in bytes.
 pub(crate) const LONGEST_TOKEN: usize = 4096;

@@ -1,6 +1,8 @@
 //! A generation is confirmed when it is seen in use: once, and off the request's path.
 
-use crate::support::{ACCESS, Browser, Gate, TTL, Trouble, World, idle};
+use tower_sliding_sessions::store::MemoryStore;
+
+use crate::support::{ACCESS, Browser, Gate, Probe, TTL, Trouble, World, idle};
 
 /// A browser that holds the first rotated generation, which nobody has seen in use yet.
 async fn rotated(world: &World) -> Browser {
@@ -59,6 +61,22 @@ async fn a_generation_that_its_refresh_token_confirmed_is_not_confirmed_again() 
         idle().await;
     }
     assert_eq!(world.store.calls("confirm"), 1);
+}
+
+#[tokio::test]
+async fn many_at_once_by_refresh_token_write_it_once_whenever_the_store_answers() {
+    let probe = || Probe::new(MemoryStore::new().unwrap());
+    for store in [probe(), probe().that_answers_at_once()] {
+        let world = World::around(store, |builder| builder);
+        let mut browser = rotated(&world).await;
+        browser.lose(ACCESS);
+        let tasks: Vec<_> = (0..50).map(|_| world.one.accept(browser.get("/me"))).collect();
+        for task in tasks {
+            assert!(task.await.unwrap().ok());
+        }
+        idle().await;
+        assert_eq!(world.store.calls("confirm"), 1);
+    }
 }
 
 #[tokio::test]

@@ -33,10 +33,25 @@ async fn a_live_access_token_is_described() {
         json!({
             "active": true, "token_type": "Bearer", "iss": "https://app.example", "aud": "api",
             "sub": "ann", "sid": sid, "iat": 1_800_000_000_u64, "exp": 1_800_000_300_u64,
-            "auth_time": 1_800_000_000_u64, "amr": ["pwd"],
+            "auth_time": 1_800_000_000_u64, "amr": ["pwd"], "ext": {"role": "user"},
         })
     );
     assert_eq!(world.store.all_calls(), calls + 1, "only the list of this test asked the store");
+}
+
+#[tokio::test]
+async fn a_token_whose_claims_are_out_of_date_is_described_with_those_of_now() {
+    let world = World::new();
+    let client = world.signed_in("ann").await;
+    world.pass(1);
+    let bearer = client.authorization();
+    assert_eq!(world.ask("POST", "/promote", &[("authorization", &bearer)]).await.status, 200);
+    for seconds in [0, 1, 1] {
+        world.pass(seconds);
+        let json = introspect(&world, &client.access).await.json;
+        assert_eq!((&json["ext"], &json["iat"]), (&json!({"role": "boss"}), &1_800_000_000_u64.into()));
+        assert_eq!(json["amr"], json!(["pwd"]), "as the token says: where it is used is not known");
+    }
 }
 
 #[tokio::test]

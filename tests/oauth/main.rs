@@ -13,6 +13,7 @@ mod support;
 mod bearer;
 mod blind;
 mod challenge;
+mod elsewhere;
 mod exchange;
 mod form;
 mod grant;

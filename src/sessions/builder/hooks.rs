@@ -26,13 +26,14 @@ impl<C: Claims> SessionsBuilder<C> {
     }
 
     /// Asks the application for a user's claims at each renewal, so that they follow the user, and
-    /// whether the user may go on at all; and once when a session has begun, for what changed while
-    /// somebody signed in. Default: the claims of the session's record are used.
+    /// whether the user may go on at all; once when a session has begun, for what changed while
+    /// somebody signed in; and when a bearer token comes whose claims are out of date. Default: the claims
+    /// of the session's record are used.
     ///
     /// The hook gets the subject and the claims of the record, or none if those no longer parse,
     /// and must answer within the [deadline of the store](Self::store_deadline). An error says that
     /// nobody knows for now: the renewal is answered with 503, and the same cookies work later.
-    /// Parallel renewals of a session ask once. See also [`Sessions::mark_stale`].
+    /// Renewals of a session that wait for it at once ask once. See also [`Sessions::mark_stale`].
     ///
     /// ```
     /// # use std::{io, sync::Arc};

@@ -46,8 +46,8 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// How many verified access tokens are remembered, at about 1 KB each. Default 8192; zero turns
-    /// it off. A remembered token is still judged by time and revocation, but costs no cryptography.
+    /// How many access tokens are remembered that were verified or minted here, at about 1 KB each.
+    /// Default 8192; zero turns it off. A remembered token is still judged by time and revocation, but costs no cryptography.
     pub fn verified_cache(mut self, tokens: usize) -> Self {
         self.verified = tokens;
         self

@@ -205,6 +205,7 @@ async fn me(session: Session<Profile>) -> Json<serde_json::Value> {
         "role": session.claims().role,
         "methods": session.methods(),
         "renewed": session.renewed().is_some(),
+        "proved": session.proved_within(Duration::from_secs(60)),
     }))
 }
 
