@@ -22,7 +22,9 @@ use tower_sliding_sessions::{
     BuildError, Keyring, RedirectToLogin, Rejection, Sessions, SessionsBuilder, Visitor, safe_next,
 };
 
-const HEAD: &str = "<!doctype html><meta charset=utf-8><title>Reports</title><link rel=icon href='data:,'>";
+const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8>
+    <meta name=viewport content='width=device-width,initial-scale=1'>
+    <title>Reports</title><link rel=icon href='data:,'>";
 
 async fn home() -> Html<String> {
     Html(format!("{HEAD}<h1>Welcome</h1><a href='/reports/2031?sort=name&page=2'>The report of 2031</a>"))

@@ -32,7 +32,9 @@ use tower_sliding_sessions::{
 
 const HTMX: &str = include_str!("htmx.min.js");
 
-const HEAD: &str = "<!doctype html><meta charset=utf-8><title>Shop</title><link rel=icon href='data:,'>";
+const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8>
+    <meta name=viewport content='width=device-width,initial-scale=1'>
+    <title>Shop</title><link rel=icon href='data:,'>";
 
 /// What is in everybody's cart: a database, in a real application.
 type Carts = Arc<Mutex<HashMap<String, u32>>>;
