@@ -51,13 +51,15 @@ impl<'de> Visitor<'de> for Unique {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        // A token has few members, and at most 3 KB of them: a list is faster than a set.
-        let mut seen: Vec<Name<'de>> = Vec::new();
+        // A token has few members, often one, and at most 3 KB of them: a list is faster than a set.
+        let Some(first) = map.next_key::<Name<'de>>()? else { return Ok(Self) };
+        map.next_value::<Self>()?;
+        let mut others: Vec<Name<'de>> = Vec::new();
         while let Some(name) = map.next_key::<Name<'de>>()? {
-            if seen.contains(&name) {
+            if name == first || others.contains(&name) {
                 return Err(A::Error::custom("a member comes twice"));
             }
-            seen.push(name);
+            others.push(name);
             map.next_value::<Self>()?;
         }
         Ok(Self)
