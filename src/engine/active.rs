@@ -1,7 +1,7 @@
 //! A session as a good token, or its record, shows it; and seeing its generation in use.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, PoisonError, Weak,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct Active<C> {
     /// Those of the later proof, if there is one.
     pub(crate) proof_methods: Vec<String>,
     pub(crate) claims: Arc<C>,
+    /// Where its session can be changed and ended. Not counted, or all cores would fight over the count.
+    engine: Weak<Engine<C>>,
     /// This token was seen, so its generation is confirmed.
     seen: AtomicBool,
     /// What the store said of its session later.
@@ -54,8 +56,8 @@ pub(crate) struct Active<C> {
 }
 
 impl<C> Active<C> {
-    pub(super) fn of_token(realm: &Arc<str>, token: AccessClaims<C>) -> Self {
-        let subject = Subject { realm: realm.clone(), name: token.subject };
+    pub(super) fn of_token(engine: &Engine<C>, token: AccessClaims<C>) -> Self {
+        let subject = Subject { realm: engine.realm.clone(), name: token.subject };
         Self {
             key: SessionKey { subject, id: token.session },
             generation: token.generation,
@@ -69,12 +71,14 @@ impl<C> Active<C> {
             methods: token.methods,
             proof_methods: token.proof_methods,
             claims: token.claims,
+            engine: engine.me.clone(),
             seen: AtomicBool::new(false),
             newer: Mutex::default(),
         }
     }
 
     pub(super) fn of_record(
+        engine: &Engine<C>,
         key: SessionKey,
         record: &SessionRecord,
         run: RunId,
@@ -95,6 +99,7 @@ impl<C> Active<C> {
             methods: record.all_methods().map(str::to_owned).collect(),
             proof_methods: record.proof_methods().to_vec(),
             claims: Arc::new(claims),
+            engine: engine.me.clone(),
             seen: AtomicBool::new(true),
             newer: Mutex::default(),
         }
@@ -108,6 +113,7 @@ impl<C> Active<C> {
             proof_methods: Vec::new(),
             claims: self.claims.clone(),
             proof_at: Some(VOID),
+            engine: self.engine.clone(),
             seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
             newer: Mutex::default(),
             ..*self
@@ -123,6 +129,7 @@ impl<C> Active<C> {
             methods: record.all_methods().map(str::to_owned).collect(),
             proof_methods: record.proof_methods().to_vec(),
             claims: Arc::new(claims),
+            engine: self.engine.clone(),
             seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
             newer: Mutex::default(),
             ..*self
@@ -137,6 +144,11 @@ impl<C> Active<C> {
 
     pub(super) fn set_newer(&self, newer: Arc<Self>) {
         *self.newer.lock().unwrap_or_else(PoisonError::into_inner) = Some(newer);
+    }
+
+    /// None when the sessions and every layer of theirs are gone.
+    pub(crate) fn engine(&self) -> Option<Arc<Engine<C>>> {
+        self.engine.upgrade()
     }
 
     /// When the subject last proved who they are; none if that does not count where they are.

@@ -143,7 +143,7 @@ impl<C: Claims> Engine<C> {
         let tokens = self.tokens();
         match tokens.verify_access(token) {
             Ok(claims) => {
-                let active = Arc::new(Active::of_token(&self.realm, claims));
+                let active = Arc::new(Active::of_token(self, claims));
                 self.keep(&tokens, token, active.clone());
                 Some(active)
             }
@@ -165,7 +165,7 @@ impl<C: Claims> Engine<C> {
         if !self.verified.is_off()
             && let Some(claims) = tokens.as_verified(token, claims.clone())
         {
-            self.keep(tokens, minted.as_bytes(), Arc::new(Active::of_token(&self.realm, claims)));
+            self.keep(tokens, minted.as_bytes(), Arc::new(Active::of_token(self, claims)));
         }
     }
 

@@ -44,7 +44,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::pin,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    sync::{Arc, PoisonError, RwLock, Weak, atomic::AtomicU64},
     task::Poll,
     time::Duration,
 };
@@ -69,6 +69,7 @@ use crate::{
 
 /// Everything that one realm's requests share.
 pub(crate) struct Engine<C> {
+    me: Weak<Self>,
     pub(crate) policy: Policy,
     pub(crate) realm: Arc<str>,
     pub(crate) cookies: Cookies,
@@ -146,7 +147,8 @@ impl<C: Claims> Engine<C> {
         // No request writes after `W`, and no access token does for longer, rounded up.
         let longest = timing.write_window.saturating_add(timing.access_ttl).saturating_add(ride_through);
         let keep = longest.saturating_add(Duration::from_secs(10));
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             revocations: Revocations::new(realm.clone(), keep, store.run_id_now()),
             verified: Verified::new(verified),
             tokens: RwLock::new(Arc::new(tokens)),

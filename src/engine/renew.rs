@@ -198,7 +198,7 @@ impl<C: Claims> Engine<C> {
         let family = &record.family;
         let limit = if passive { family.idle_deadline } else { family.absolute_deadline };
         let expires = self.tokens().access_expiry(now, limit);
-        let active = Active::of_record(key.clone(), &record, run, now, expires, claims);
+        let active = Active::of_record(self, key.clone(), &record, run, now, expires, claims);
         Ok(Renewal { active: Arc::new(active), record, presented: presented.generation, read_at: now, how })
     }
 

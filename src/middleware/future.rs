@@ -137,15 +137,13 @@ where
             State::Answered { response: Some(response) }
         };
         let (slot, session) = match answer {
-            Answer::Active(active) => {
-                (Slot::Session(Session::unchanged(active, engine, whence)), Handed::Active)
-            }
+            Answer::Active(active) => (Slot::Session(Session::unchanged(active, whence)), Handed::Active),
             Answer::Renewed(renewal) => {
-                let session = Session::renewed_by(&renewal, engine.clone(), whence);
+                let session = Session::renewed_by(&renewal, whence);
                 (Slot::Session(session), Handed::Renewed { renewal, engine, arrived })
             }
             Answer::Looked(renewal) => {
-                (Slot::Session(Session::looked_up_by(&renewal, engine, whence)), Handed::Active)
+                (Slot::Session(Session::looked_up_by(&renewal, whence)), Handed::Active)
             }
             Answer::Refused(refusal) if whence.via == Via::Bearer => {
                 return answered(&request, RejectionKind::InvalidBearer(refusal));

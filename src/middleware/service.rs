@@ -63,7 +63,7 @@ where
         let whence = Whence { via, origin: engine.origins.to_compare(&head) };
         match admission {
             Admission::Active(active) => {
-                let session = Session::unchanged(active, engine.clone(), whence);
+                let session = Session::unchanged(active, whence);
                 request.extensions_mut().insert(Slot::Session(session));
                 ResponseFuture::active(self.inner.call(request), self.layer.ways)
             }

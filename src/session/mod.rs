@@ -27,10 +27,11 @@ use crate::{
 /// A signed-in session, as the layer found it. In axum it is an extractor; elsewhere see
 /// [`Session::of`].
 ///
-/// Cheap to clone. `C` is the type of the application's claims; `()` for none.
+/// Cheap to clone. `C` is the type of the application's claims; `()` for none. It does not keep its
+/// [`Sessions`](crate::Sessions) alive: when the last handle and layer of those are gone, it can still be
+/// read, but not be changed.
 pub struct Session<C = ()> {
     pub(crate) active: Arc<Active<C>>,
-    pub(crate) engine: Arc<Engine<C>>,
     pub(crate) renewed: Option<Renewed>,
     /// The generation that the request presented.
     pub(crate) presented: u64,
@@ -39,20 +40,20 @@ pub struct Session<C = ()> {
 
 impl<C> Session<C> {
     /// The session of a request that was not renewed.
-    pub(crate) fn unchanged(active: Arc<Active<C>>, engine: Arc<Engine<C>>, whence: Whence) -> Self {
-        Self { presented: active.generation, active, engine, renewed: None, whence }
+    pub(crate) fn unchanged(active: Arc<Active<C>>, whence: Whence) -> Self {
+        Self { presented: active.generation, active, renewed: None, whence }
     }
 
     /// The session of a request that was renewed.
-    pub(crate) fn renewed_by(renewal: &Renewal<C>, engine: Arc<Engine<C>>, whence: Whence) -> Self {
+    pub(crate) fn renewed_by(renewal: &Renewal<C>, whence: Whence) -> Self {
         let Renewal { active, presented, how, .. } = renewal;
-        Self { active: active.clone(), engine, renewed: Some(*how), presented: *presented, whence }
+        Self { active: active.clone(), renewed: Some(*how), presented: *presented, whence }
     }
 
     /// The session of a request that had it looked up, and that gets no cookies. What it presented
     /// may be older than the record: a token that a handler has minted must not confirm that.
-    pub(crate) fn looked_up_by(renewal: &Renewal<C>, engine: Arc<Engine<C>>, whence: Whence) -> Self {
-        Self { renewed: None, ..Self::renewed_by(renewal, engine, whence) }
+    pub(crate) fn looked_up_by(renewal: &Renewal<C>, whence: Whence) -> Self {
+        Self { renewed: None, ..Self::renewed_by(renewal, whence) }
     }
 }
 
@@ -104,7 +105,7 @@ impl<C: Claims> Session<C> {
     #[must_use]
     pub fn proved_within(&self, age: Duration) -> bool {
         let (now, age) =
-            (self.engine.now().as_secs(), age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0)));
+            (self.now().as_secs(), age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0)));
         self.proved_at().is_some_and(|at| now.saturating_sub(at.as_secs()) <= age)
     }
 
@@ -130,7 +131,7 @@ impl<C: Claims> Session<C> {
     /// How long the access token is good for yet. The session goes on after that.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
-        self.active.expires.since(self.engine.now())
+        self.active.expires.since(self.now())
     }
 
     /// How this very request renewed the session, if it did.
@@ -157,7 +158,7 @@ impl<C: Claims> Session<C> {
     /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store may not
     /// know of it.
     pub async fn update(&self, claims: &C) -> Result<SetCookies, ChangeError> {
-        Ok(self.cookies(self.engine.update(&self.active, self.presented, claims).await?))
+        Ok(self.cookies(self.engine()?.update(&self.active, self.presented, claims).await?))
     }
 
     /// Records that the subject has just proved who they are by `methods` (`amr` of RFC 8176), such
@@ -171,8 +172,8 @@ impl<C: Claims> Session<C> {
         methods: impl IntoIterator<Item = M>,
     ) -> Result<SetCookies, ChangeError> {
         let methods = methods.into_iter().map(Into::into).collect();
-        let proof = self.engine.prove(&self.active, self.presented, methods, self.whence.origin.clone());
-        Ok(self.cookies(proof.await?))
+        let origin = self.whence.origin.clone();
+        Ok(self.cookies(self.engine()?.prove(&self.active, self.presented, methods, origin).await?))
     }
 
     /// Returns when this session has ended: signed out, revoked, run out or of an earlier run, on
@@ -183,7 +184,12 @@ impl<C: Claims> Session<C> {
     /// has none, and of sessions that run out, within a second or so; half a minute after the store was
     /// away for long. Must be polled within a Tokio runtime.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<C> {
-        self.engine.clone().ended(self.active.clone())
+        let (engine, active) = (self.active.engine(), self.active.clone());
+        async move {
+            if let Some(engine) = engine {
+                engine.ended(active).await;
+            }
+        }
     }
 
     /// Ends all other sessions of this subject: "sign out everywhere else", and what to do when a
@@ -193,7 +199,7 @@ impl<C: Claims> Session<C> {
     /// [`StoreError`] if the store may not know of it, or cannot do it.
     pub async fn end_others(&self) -> Result<usize, StoreError> {
         let SessionKey { subject, id } = self.active.key.clone();
-        self.engine.revoke(Revoke::Subject { subject, before: None, except: Some(id) }).await
+        self.engine()?.revoke(Revoke::Subject { subject, before: None, except: Some(id) }).await
     }
 
     /// Ends this session, finally and everywhere. The answer removes the cookies: make it part of
@@ -203,8 +209,18 @@ impl<C: Claims> Session<C> {
     /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
     /// the cookies are left so that signing out can be tried again.
     pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
-        self.engine.sign_out(&self.active.key).await?;
-        Ok(self.cookies(self.engine.removal_lines()))
+        let engine = self.engine()?;
+        engine.sign_out(&self.active.key).await?;
+        Ok(self.cookies(engine.removal_lines()))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.active.engine().map_or(self.active.expires, |engine| engine.now())
+    }
+
+    /// It outlives the sessions it is one of only where nobody serves requests any more.
+    fn engine(&self) -> Result<Arc<Engine<C>>, StoreError> {
+        self.active.engine().ok_or_else(|| StoreError::unavailable("the sessions are gone"))
     }
 
     /// Whatever cookies came along with a bearer token, they are not this session's.
@@ -218,12 +234,7 @@ impl<C: Claims> Session<C> {
 
 impl<C> Clone for Session<C> {
     fn clone(&self) -> Self {
-        Self {
-            active: self.active.clone(),
-            engine: self.engine.clone(),
-            whence: self.whence.clone(),
-            ..*self
-        }
+        Self { active: self.active.clone(), whence: self.whence.clone(), ..*self }
     }
 }
 
