@@ -69,6 +69,7 @@ use crate::{
 
 /// Everything that one realm's requests share.
 pub(crate) struct Engine<C> {
+    /// For what is kept in here, and must find the way back without keeping it alive.
     me: Weak<Self>,
     pub(crate) policy: Policy,
     pub(crate) realm: Arc<str>,

@@ -151,8 +151,8 @@ impl<C: Claims> Session<C> {
     /// Replaces the claims of this session, now: a second factor was added, a name was changed. The
     /// answer is an access cookie that has them: make it part of the response. Requests already on
     /// their way have the old ones; all later ones have the new ones, on every instance. (A client
-    /// that came with a bearer token keeps it; until it expires, the store is asked for the claims of now
-    /// at each use.)
+    /// that came with a bearer token keeps it, and is served with the new ones, for which the store is asked
+    /// once.)
     ///
     /// # Errors
     /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store may not
