@@ -6,6 +6,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
+use crate::time::Timestamp;
+
 /// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system's random generator failed")]
@@ -119,20 +121,49 @@ impl fmt::Display for SessionTag {
     }
 }
 
-/// A store's incarnation number: 64 random bits, never zero. A new one ends every session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A store's run ID. All sessions of an older run ID are invalid, so a new one revokes everything.
+///
+/// Run IDs are ordered by time: milliseconds since the epoch in the upper 48 bits, 16 random bits
+/// below. Every instance takes the highest that it has seen, and so a store that has lost the newest
+/// one (in a failover, or by a restored backup) is found and corrected. Zero is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(u64);
 
 impl RunId {
-    /// Any one: all are written with the same length.
+    /// An example: all are written with the same length.
     pub(crate) const SAMPLE: Self = Self(1);
 
-    /// Draws a new run ID.
+    /// A new run ID at this time, with random low bits.
     ///
     /// # Errors
     /// [`EntropyError`] if the operating system has no random bytes to give.
-    pub fn random() -> Result<Self, EntropyError> {
-        random().map(|bytes| Self(u64::from_be_bytes(bytes).max(1)))
+    pub fn draw(now: Timestamp) -> Result<Self, EntropyError> {
+        random().map(|bytes| Self::at(now, u16::from_be_bytes(bytes)))
+    }
+
+    /// A new run ID that is newer than `known`, also by a clock that is behind it.
+    ///
+    /// Its low bits are random in any case, so two instances that draw one at once get different ones.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if the operating system has no random bytes to give.
+    pub fn newer_than(known: Option<Self>, now: Timestamp) -> Result<Self, EntropyError> {
+        let random = u16::from_be_bytes(random()?);
+        let above = known.map(|known| Self(known.0.saturating_add(u64::from(random))).next());
+        Ok(Self::at(now, random).max(above.unwrap_or(Self(1))))
+    }
+
+    /// The run ID of this time with these low bits. Times after the year 10889 read as that year.
+    #[must_use]
+    pub fn at(time: Timestamp, random: u16) -> Self {
+        let millis = time.as_millis().min((1 << 48) - 1);
+        Self((millis << 16 | u64::from(random)).max(1))
+    }
+
+    /// The next higher one; the highest has none, and stays.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 
     /// The run ID with this number, as a store kept it; none for zero.
@@ -141,7 +172,7 @@ impl RunId {
         if number == 0 { None } else { Some(Self(number)) }
     }
 
-    /// The number, for a store to keep.
+    /// The number, for a store to keep. Numbers are in the order of their run IDs (as unsigned ones).
     #[must_use]
     pub const fn as_u64(self) -> u64 {
         self.0

@@ -5,10 +5,10 @@
 //! that cores do not fight over one line; while it is empty, a request only reads a counter.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     hash::{BuildHasher as _, Hash, RandomState},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -33,8 +33,6 @@ pub(crate) struct Revocations {
     keep: Duration,
     /// The run, or 0 while it is not known.
     run: AtomicU64,
-    /// Runs that are over. Run IDs never come back, so a late word of one changes nothing.
-    past_runs: Mutex<HashSet<RunId>>,
     /// Tokens minted until then, in milliseconds, may have lost a revocation.
     distrusted: AtomicU64,
     sessions: Marks<SessionId>,
@@ -59,7 +57,6 @@ impl Revocations {
             realm,
             keep,
             run,
-            past_runs: Mutex::default(),
             distrusted: AtomicU64::new(0),
             sessions: Marks::new(),
             subjects: Marks::new(),
@@ -104,8 +101,7 @@ impl Revocations {
         subject: &str,
         read: Timestamp,
     ) -> Standing {
-        let current = RunId::from_u64(self.run.load(Ordering::Acquire));
-        if current.is_some_and(|current| current != run) {
+        if self.run().is_some_and(|current| current != run) {
             return Standing::OtherRun;
         }
         self.marked(session, subject, |since| read <= since)
@@ -128,9 +124,14 @@ impl Revocations {
         self.sessions.get(session).is_some_and(|mark| mark.revoked.is_some())
     }
 
-    /// Whether the run is known to be over.
+    /// The highest run ID that was seen here; none before the first.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        RunId::from_u64(self.run.load(Ordering::Acquire))
+    }
+
+    /// Whether all sessions of this run are known to be invalid, for there is a newer one.
     pub(crate) fn is_past(&self, run: RunId) -> bool {
-        self.past_runs.lock().unwrap_or_else(PoisonError::into_inner).contains(&run)
+        self.run().is_some_and(|current| run < current)
     }
 
     pub(crate) fn revoke(&self, key: &SessionKey, now: Timestamp) {
@@ -175,17 +176,11 @@ impl Revocations {
         });
     }
 
-    /// Takes over the run ID that the feed, or a rotation, gave.
+    /// Takes over a run ID that the store named, if it is higher than all that were seen.
     pub(crate) fn set_run(&self, run: RunId) {
-        let mut past = self.past_runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if past.contains(&run) {
-            return;
+        if self.run.fetch_max(run.as_u64(), Ordering::AcqRel) < run.as_u64() {
+            self.ends.iter().for_each(Notify::notify_waiters);
         }
-        let before = RunId::from_u64(self.run.swap(run.as_u64(), Ordering::AcqRel));
-        let Some(before) = before.filter(|before| *before != run) else { return };
-        past.insert(before);
-        drop(past);
-        self.ends.iter().for_each(Notify::notify_waiters);
     }
 
     /// Takes over what the feed says. The run comes last: while it is not known, no access token
@@ -200,7 +195,11 @@ impl Revocations {
                 FeedEvent::SubjectStale(subject, since) if subject.realm == self.realm => {
                     self.subject_stale(subject.name.clone(), *since, now);
                 }
+                FeedEvent::SubjectRevoked { subject, .. } if subject.realm == self.realm => {
+                    self.subject_stale(subject.name.clone(), now, now);
+                }
                 FeedEvent::Revoked(_)
+                | FeedEvent::SubjectRevoked { .. }
                 | FeedEvent::SessionStale(..)
                 | FeedEvent::SubjectStale(..)
                 | FeedEvent::Run(_) => {}

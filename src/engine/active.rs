@@ -213,8 +213,8 @@ impl<C: Claims> Engine<C> {
         let (engine, active) = (self.clone(), active.clone());
         let what = (active.key.id, Write::Confirm(active.generation));
         self.background.write(what, async move {
-            let confirm = engine.store.confirm(&active.key, active.generation, now);
-            if engine.ask("confirm", confirm).await.is_err() {
+            let confirm = |record: &mut SessionRecord| record.family.confirm(active.generation, now);
+            if engine.write("confirm", &active.key, None, None, confirm).await.is_err() {
                 engine.seen.forget(&active.key.id);
                 active.seen.store(false, Ordering::Relaxed);
             }

@@ -7,7 +7,7 @@ use crate::{
     claims::Claims,
     event::EventKind,
     id::RunId,
-    store::{Proof, SessionRecord, Snapshot, StaleScope, StoreError},
+    store::{FeedEvent, Proof, SessionRecord, Snapshot, StaleScope, StoreError},
     time::Timestamp,
     token::{MintError, write_claims},
 };
@@ -40,14 +40,16 @@ impl<C: Claims> Engine<C> {
         claims: &C,
     ) -> Result<Vec<CookieLine>, ChangeError> {
         let (key, now) = (&active.key, self.now());
-        let json = write_claims(claims)?;
+        let json: Arc<str> = write_claims(claims)?.into();
         // What does not fit must not get as far as the store: no token could be minted from then on.
         self.measure(key, &json, &active.methods, &active.proof_methods, now)?;
         self.measure_readable(claims)?;
-        let snapshot = self.ask("put_claims", self.store.put_claims(key, &json, now)).await?;
+        let event = FeedEvent::SessionStale(key.clone(), now);
+        let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
+        let snapshot = self.write("put_claims", key, None, Some(event), replace).await?;
         let mut record = changed(snapshot, active.run)?;
         // What was written, and not what a store may make of it: a token says it as it stands.
-        record.claims = json.into();
+        record.claims = json;
         let now = self.session_is_stale(active).await?;
         self.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
         let proof_at = active.proof_of(&record);
@@ -68,7 +70,8 @@ impl<C: Claims> Engine<C> {
         let claims = write_claims(&*active.claims)?;
         self.measure(key, &claims, &[&*active.methods, &*methods].concat(), &methods, now)?;
         let proof = Proof { at: now, methods, origin };
-        let snapshot = self.ask("record_proof", self.store.record_proof(key, &proof)).await?;
+        let record = |record: &mut SessionRecord| record.record_proof(&proof);
+        let snapshot = self.write("record_proof", key, None, None, record).await?;
         let mut record = changed(snapshot, active.run)?;
         // Those of this request, which were measured. The record may have others, and not those that
         // the application put in their place; a token of this second is renewed at its next use.
@@ -108,7 +111,7 @@ impl<C: Claims> Engine<C> {
 /// The record of a session that was changed.
 fn changed(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, ChangeError> {
     match snapshot {
-        Snapshot { run: current, record: Some(record), applied: true } if current == run => Ok(record),
+        Snapshot { run: current, record: Some(record), applied: true, .. } if current == run => Ok(record),
         _ => Err(ChangeError::Ended),
     }
 }

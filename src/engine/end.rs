@@ -8,6 +8,9 @@ use crate::{
     store::{Revoke, SessionKey, SessionRecord, StoreError},
 };
 
+/// How often a run ID is drawn. Each failure means that another emergency stop was made.
+const TRIES: usize = 16;
+
 impl<C: Claims> Engine<C> {
     /// Ends sessions. Answers with how many.
     ///
@@ -44,12 +47,22 @@ impl<C: Claims> Engine<C> {
         Ok(())
     }
 
-    /// Ends every session of every realm of the store.
-    pub(crate) async fn rotate_run(&self) -> Result<RunId, StoreError> {
-        let run = self.ask("rotate_run_id", self.store.rotate_run_id()).await?;
-        self.revocations.set_run(run);
-        self.events.note(EventKind::RunRotated);
-        Ok(run)
+    /// Revokes every session of every realm of the store that exists now. Answers with a run ID that is
+    /// newer than all of them.
+    pub(crate) async fn end_everything(&self) -> Result<RunId, StoreError> {
+        let mut known = self.revocations.run();
+        for _ in 0..TRIES {
+            let candidate = RunId::newer_than(known, self.now())?;
+            let run = self.ask("raise_run_id", self.store.raise_run_id(candidate)).await?;
+            self.revocations.set_run(run);
+            if run <= candidate {
+                self.events.note(EventKind::RunRotated);
+                return Ok(run);
+            }
+            // The store had a newer one, of which sessions may have been opened before this call.
+            known = Some(run);
+        }
+        Err(StoreError::unavailable("the run ID was raised too often"))
     }
 
     /// The live sessions of a subject, oldest first.

@@ -146,7 +146,10 @@ impl<C: Claims> Engine<C> {
         let now = self.now();
         let mut record = Arc::new(SessionRecord {
             id: key.id,
-            family: Family::begin(now, idle_timeout, absolute_timeout),
+            family: Family {
+                timing: self.policy.rotation_timing(),
+                ..Family::begin(now, idle_timeout, absolute_timeout)
+            },
             claims: json,
             stale_since: None,
             methods: sign_in.methods,

@@ -23,6 +23,7 @@ mod reload;
 mod renew;
 mod settle;
 mod verified;
+mod write;
 
 pub(crate) use self::{
     active::Active,

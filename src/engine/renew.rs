@@ -211,9 +211,9 @@ impl<C: Claims> Engine<C> {
         presented: Presented,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), RenewError> {
-        let advance = presented.advance(&self.policy, now);
+        let advance = presented.advance(now);
         let snapshot = self.ask("advance", self.store.advance(key, &advance)).await?;
-        let advanced = snapshot.applied;
+        let (version, advanced) = (snapshot.version, snapshot.applied);
         // Shared later anyway, and until then moved about.
         let record = Arc::new(known(snapshot, run)?);
         let how = if advanced {
@@ -232,7 +232,7 @@ impl<C: Claims> Engine<C> {
                 Rotation::Refuse(refusal) => return Err(self.refused_by_record(key, refusal, now)),
             }
         };
-        self.write_behind(key, &record, how, now);
+        self.write_behind(key, &Read { run, version, record: record.clone() }, how, now);
         Ok((record, how))
     }
 
@@ -273,8 +273,8 @@ impl<C: Claims> Engine<C> {
         presented: Presented,
         now: Timestamp,
     ) -> Result<Arc<SessionRecord>, RenewError> {
-        let caught_up = self.store.fast_forward(key, presented.generation, now);
-        let record = known(self.ask("fast_forward", caught_up).await?, run)?;
+        let catch_up = |record: &mut SessionRecord| record.family.fast_forward(presented.generation, now);
+        let record = known(self.write("fast_forward", key, None, None, catch_up).await?, run)?;
         if record.family.revoked {
             return Err(self.refused_by_record(key, Refusal::Denylisted, now));
         }
@@ -304,31 +304,31 @@ impl<C: Claims> Engine<C> {
 
     /// What a renewal leaves to write that nobody waits for. Lost, a confirmation costs nothing but
     /// later detection of a theft, and a moved idle deadline is written by the next renewal.
-    fn write_behind(
-        self: &Arc<Self>,
-        key: &SessionKey,
-        record: &SessionRecord,
-        how: Renewed,
-        now: Timestamp,
-    ) {
+    fn write_behind(self: &Arc<Self>, key: &SessionKey, read: &Read, how: Renewed, now: Timestamp) {
+        let family = &read.record.family;
         let confirm = how == Renewed::Confirmed;
-        let touch = how != Renewed::Advanced
-            && record.family.touch_is_due(now, self.policy.timing().rotation_interval);
+        let touch =
+            how != Renewed::Advanced && family.touch_is_due(now, self.policy.timing().rotation_interval);
         if !confirm && !touch {
             return;
         }
-        let (engine, key, generation) = (self.clone(), key.clone(), record.family.generation);
+        let (engine, key, generation) = (self.clone(), key.clone(), family.generation);
         if confirm {
             // The access token that goes out with this need not do it again.
             self.seen.first(key.id, generation);
         }
-        let what = if confirm { Write::Confirm(generation) } else { Write::Touch };
+        let (what, name) = match confirm {
+            true => (Write::Confirm(generation), "confirm"),
+            false => (Write::Touch, "touch"),
+        };
+        let read = read.clone();
         self.background.write((key.id, what), async move {
             // A confirmation moves the idle deadline too.
-            let written = match confirm {
-                true => engine.ask("confirm", engine.store.confirm(&key, generation, now)).await,
-                false => engine.ask("touch", engine.store.touch(&key, now)).await,
+            let change = |record: &mut SessionRecord| match confirm {
+                true => record.family.confirm(generation, now),
+                false => record.family.touch(now),
             };
+            let written = engine.write(name, &key, Some(read.into()), None, change).await;
             if confirm && written.is_err() {
                 engine.seen.forget(&key.id);
             }
@@ -339,6 +339,21 @@ impl<C: Claims> Engine<C> {
     fn pause_early_renewal(&self, jitter: &SessionId) {
         let pause = std::time::Duration::from_millis(1000 + u64::from(jitter.jitter()) * 4000 / 255);
         self.early_again_at.fetch_max((self.now() + pause).as_millis(), std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// A record as it was read, to be changed later.
+#[derive(Clone, Debug)]
+struct Read {
+    run: RunId,
+    version: u64,
+    record: Arc<SessionRecord>,
+}
+
+impl From<Read> for Snapshot {
+    fn from(read: Read) -> Self {
+        let record = Some(Arc::unwrap_or_clone(read.record));
+        Self { run: read.run, version: read.version, record, applied: false }
     }
 }
 

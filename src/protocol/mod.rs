@@ -60,7 +60,7 @@ mod settle;
 pub use self::{
     assess::{Access, Assessment, Standing, assess},
     exchange::{Exchange, exchange},
-    family::{Advance, Family},
+    family::{Advance, Family, RotationTiming},
     policy::{Policy, PolicyError, Timing},
     rotate::{Presented, Refusal, Rotation, rotate},
     settle::{Departure, Settlement, settle},

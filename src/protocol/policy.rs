@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::RotationTiming;
 use crate::{
     id::SessionId,
     time::{Timestamp, millis},
@@ -203,6 +204,13 @@ impl Policy {
     #[must_use]
     pub const fn timing(&self) -> &Timing {
         &self.0
+    }
+
+    /// What the record of a new session says of its rotation.
+    #[must_use]
+    pub fn rotation_timing(&self) -> RotationTiming {
+        let Timing { grace, write_window, rotation_interval, .. } = self.0;
+        RotationTiming { grace, write_window, rotation_interval, ..RotationTiming::default() }
     }
 
     /// How long before its end an access token is renewed early, before jitter.

@@ -17,8 +17,8 @@ impl Presented {
     /// The rotation that this token may ask the store for. Whether it applies is for the store to
     /// compare; [`rotate`] reads what came of it.
     #[must_use]
-    pub fn advance(&self, policy: &Policy, now: Timestamp) -> Advance {
-        Advance { from: self.generation, confirmed_by: now - policy.timing().rotation_interval, at: now }
+    pub const fn advance(&self, now: Timestamp) -> Advance {
+        Advance { from: self.generation, at: now }
     }
 }
 

@@ -128,7 +128,7 @@ impl<C: Claims> Sessions<C> {
     /// # Errors
     /// [`StoreError`] if the store may not know of it.
     pub async fn end_everything(&self) -> Result<RunId, StoreError> {
-        self.engine.rotate_run().await
+        self.engine.end_everything().await
     }
 
     /// Signs `subject` in without a request, and answers with the `Cookie` header of one that is

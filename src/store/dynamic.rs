@@ -3,7 +3,7 @@
 use std::{fmt, pin::Pin};
 
 use super::{
-    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Proof, Revoke, SessionKey, SessionRecord,
+    Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord,
     SessionStore, Snapshot, StaleScope, StoreError, Subject,
 };
 use crate::{
@@ -42,14 +42,12 @@ dyn_store! {
         -> (RunId, Vec<SessionId>), CreateError;
     fn advance(key: &'a SessionKey, advance: &'a Advance) -> Snapshot;
     fn get(key: &'a SessionKey) -> Snapshot;
-    fn confirm(key: &'a SessionKey, generation: u64, at: Timestamp) -> ();
-    fn touch(key: &'a SessionKey, at: Timestamp) -> ();
-    fn fast_forward(key: &'a SessionKey, to: u64, at: Timestamp) -> Snapshot;
-    fn record_proof(key: &'a SessionKey, proof: &'a Proof) -> Snapshot;
-    fn put_claims(key: &'a SessionKey, claims: &'a str, at: Timestamp) -> Snapshot;
+    fn replace(
+        key: &'a SessionKey, version: u64, record: &'a SessionRecord, event: Option<&'a FeedEvent>
+    ) -> Snapshot;
     fn mark_stale(scope: &'a StaleScope, at: Timestamp) -> ();
     fn revoke(what: &'a Revoke, at: Timestamp) -> Vec<SessionId>;
     fn list(subject: &'a Subject, now: Timestamp) -> Vec<SessionRecord>;
-    fn rotate_run_id() -> RunId;
+    fn raise_run_id(to: RunId) -> RunId;
     fn feed(from: &'a FeedFrom) -> FeedBatch;
 }

@@ -1,8 +1,10 @@
 //! How revocations reach every instance.
 
+use std::time::Duration;
+
 use crate::{
-    id::RunId,
-    store::{SessionKey, Subject},
+    id::{RunId, SessionId},
+    store::{Revoke, SessionKey, Subject},
     time::Timestamp,
 };
 
@@ -10,14 +12,58 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FeedEvent {
-    /// A session has ended. Revocations of a subject come as the sessions they ended.
+    /// A session was revoked.
     Revoked(SessionKey),
-    /// One session's access tokens minted before this are to be renewed.
+    /// All sessions of a subject that began before this were revoked, except one. It stands for the
+    /// [`Revoked`](Self::Revoked) events of a [`Revoke::Subject`] that revoked more than
+    /// [`ONE_BY_ONE`](Self::ONE_BY_ONE) sessions, so one subject cannot fill the feed.
+    ///
+    /// An instance asks the store about every session that this may mean.
+    SubjectRevoked {
+        /// Whose.
+        subject: Subject,
+        /// Before when they began.
+        before: Timestamp,
+        /// The session that was spared.
+        except: Option<SessionId>,
+    },
+    /// One session's access tokens minted until this are to be renewed.
     SessionStale(SessionKey, Timestamp),
-    /// A subject's access tokens minted before this are to be renewed.
+    /// A subject's access tokens minted until this are to be renewed. A store may put it in the
+    /// place of many events of one subject: a renewal asks the store.
     SubjectStale(Subject, Timestamp),
-    /// There is a new run, so every session has ended.
+    /// There is a newer run. All sessions of an older one are invalid.
     Run(RunId),
+}
+
+impl FeedEvent {
+    /// The revocation of at most so many sessions of a subject is in the feed session by session.
+    pub const ONE_BY_ONE: usize = 64;
+
+    /// The time that the event itself carries; for those without one, the epoch.
+    pub(crate) const fn time(&self) -> Timestamp {
+        match self {
+            Self::SessionStale(_, at) | Self::SubjectStale(_, at) => *at,
+            Self::Revoked(_) | Self::SubjectRevoked { .. } | Self::Run(_) => Timestamp::EPOCH,
+        }
+    }
+
+    /// The events of [`SessionStore::revoke`], which revoked these sessions at `at`.
+    ///
+    /// [`SessionStore::revoke`]: crate::store::SessionStore::revoke
+    #[must_use]
+    pub fn of_revocation(what: &Revoke, revoked: &[SessionId], at: Timestamp) -> Vec<Self> {
+        match what {
+            Revoke::Subject { subject, before, except } if revoked.len() > Self::ONE_BY_ONE => {
+                let before = before.unwrap_or(at + Duration::from_millis(1));
+                vec![Self::SubjectRevoked { subject: subject.clone(), before, except: *except }]
+            }
+            Revoke::Subject { subject, .. } | Revoke::Session(SessionKey { subject, .. }) => {
+                let key = |id: &SessionId| SessionKey { subject: subject.clone(), id: *id };
+                revoked.iter().map(key).map(Self::Revoked).collect()
+            }
+        }
+    }
 }
 
 /// A place in a store's feed, in the store's own terms.

@@ -1,11 +1,10 @@
 //! Where sessions are kept: a handful of atomic operations and a feed of revocations.
 //!
-//! A store compares and writes; it judges nothing. Conditions come as data ([`Advance`]), and what
-//! an operation means for a record is what the methods of [`Family`] do to it. Anyone can write a
-//! store: implement [`SessionStore`] and run the `conformance` suite (a feature of this crate)
-//! against it.
-//!
-//! [`Family`]: crate::protocol::Family
+//! A store compares and writes; it holds no rules. Every change of a record but one is a
+//! [`replace`](SessionStore::replace): the caller reads, computes, and the store compares a version.
+//! The one exception is the rotation, whose condition comes as data ([`Advance`]), so that it takes one
+//! round trip. To write a store, implement [`SessionStore`] and run the `conformance` suite (a feature
+//! of this crate) against it.
 
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
@@ -86,11 +85,17 @@ impl Capabilities {
 /// # Contract
 /// - Every operation is atomic, and takes effect even if its caller stops waiting, or not at all.
 /// - No operation revives a revoked, expired or missing session.
+/// - Sessions belong to the run in which they were created. One of an older run is missing: it is
+///   not answered with, changed, listed, or counted against a cap.
+/// - Every write of a record changes its version. A version is opaque to the caller, and is never
+///   used twice for one session.
 /// - A revoked session's record is kept (its claims and its origin need not be) until its absolute
 ///   limit, so that it is told from one that never was. An expired one may be forgotten.
 /// - A missing session is no error: there is no record, nothing is applied.
 /// - Records, texts of any kind among them, come back exactly as they were given; times and
 ///   durations to the millisecond.
+/// - The work of an operation depends on the live sessions it is about. Revoked ones of the same
+///   subject do not add to it.
 /// - What a store cannot do by its [`Capabilities`] it answers with [`StoreError::Unsupported`],
 ///   and does none of it.
 /// - Errors mean that nothing is known: the operation may or may not have taken effect.
@@ -123,8 +128,13 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         cap: Option<Cap>,
     ) -> impl Future<Output = Result<(RunId, Vec<SessionId>), CreateError>> + Send;
 
-    /// [`Family::advance`](crate::protocol::Family::advance), by compare-and-set. Winner and loser
-    /// get the record as it then is.
+    /// Rotates, as [`Family::advance`](crate::protocol::Family::advance) does, in one atomic step.
+    ///
+    /// It applies if the session is live at `at`, is at the generation `from`, and was confirmed at
+    /// least a rotation interval before `at`, **by the timing in its own record**. Then the generation
+    /// is one more, `confirmed_at` is none, `offered_at` is `at`, the idle deadline is
+    /// `min(at + idle_timeout, absolute_deadline)` if that is later than it was, and the version is
+    /// new. Winner and loser get the record as it then is.
     fn advance(
         &self,
         key: &SessionKey,
@@ -134,45 +144,30 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// The record as it is.
     fn get(&self, key: &SessionKey) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
-    /// [`Family::confirm`](crate::protocol::Family::confirm).
-    fn confirm(
+    /// Replaces the record of a session whose version is `version` and that is not revoked, by compare-and-set.
+    /// `event`, if there is one, is appended to the feed in the same atomic step.
+    ///
+    /// A conflict is no error: it changes nothing, and answers with the record and the version as
+    /// they are, and `applied: false`. A missing or revoked session is a conflict. The caller applies
+    /// its change to the record in the answer, and tries again.
+    ///
+    /// `record` differs from what the store holds in anything but `id`, `created_at` and `revoked`.
+    /// `event` is a [`FeedEvent::SessionStale`] of this session; a store without a feed gets none.
+    fn replace(
         &self,
         key: &SessionKey,
-        generation: u64,
-        at: Timestamp,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// [`Family::touch`](crate::protocol::Family::touch).
-    fn touch(&self, key: &SessionKey, at: Timestamp) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// [`Family::fast_forward`](crate::protocol::Family::fast_forward), by compare-and-set.
-    fn fast_forward(
-        &self,
-        key: &SessionKey,
-        to: u64,
-        at: Timestamp,
+        version: u64,
+        record: &SessionRecord,
+        event: Option<&FeedEvent>,
     ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
-    /// Records a later proof of sign-in in the place of the one before, if the session is live at
-    /// the proof's time. Answers with the record.
-    fn record_proof(
-        &self,
-        key: &SessionKey,
-        proof: &Proof,
-    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
-
-    /// Replaces the claims (JSON) that the next tokens are minted from, if the session is live, and
-    /// marks it stale, in the record (never back in time) and in the feed. Answers with the record.
-    fn put_claims(
-        &self,
-        key: &SessionKey,
-        claims: &str,
-        at: Timestamp,
-    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
-
-    /// Ends sessions, finally; ending what has ended is no error. Answers with those that this
-    /// call ended: of calls that race to end a session, exactly one names it. Whether an expired
-    /// session can still be ended is up to the store.
+    /// Revokes sessions, for good; revoking a revoked one is no error. Answers with those that this
+    /// call revoked: of calls that race to revoke a session, exactly one names it. Whether an expired
+    /// session can still be revoked is up to the store.
+    ///
+    /// The feed has the [`FeedEvent::of_revocation`] of what this call revoked: a
+    /// [`FeedEvent::Revoked`] each, or one [`FeedEvent::SubjectRevoked`] in their place where there
+    /// are many. A call that revoked none needs no event.
     fn revoke(
         &self,
         what: &Revoke,
@@ -195,13 +190,14 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<SessionRecord>, StoreError>> + Send;
 
-    /// The run ID.
-    fn run_id(&self) -> impl Future<Output = Result<RunId, StoreError>> + Send;
-
-    /// Draws a new run ID, which ends every session at once: none of them is listed or counts
-    /// against a cap any more. Answers with it. A session that is opened meanwhile belongs to one
-    /// run or the other, and [`create`](Self::create) says to which.
-    fn rotate_run_id(&self) -> impl Future<Output = Result<RunId, StoreError>> + Send;
+    /// Raises the run ID: it becomes the larger of the store's own and `to`, in one atomic step.
+    /// Answers with what it then is.
+    ///
+    /// If it rose, every session of an older run is revoked at once (none is listed or counts any
+    /// more), and [`FeedEvent::Run`] is in the feed. A run ID that is not higher changes nothing. A
+    /// store that has none takes `to`. A session that is opened meanwhile belongs to one run or the
+    /// other, and [`create`](Self::create) says to which.
+    fn raise_run_id(&self, to: RunId) -> impl Future<Output = Result<RunId, StoreError>> + Send;
 
     /// The revocations and stale marks since `from`. Waits until there is one, or for a second at
     /// most and answers with none, which tells the caller that it does not lag. The caller asks

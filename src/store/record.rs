@@ -56,6 +56,26 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
+    /// Replaces the claims (JSON), if the session is live, and marks the older ones stale; never back
+    /// in time.
+    pub(crate) fn replace_claims(&mut self, claims: &Arc<str>, at: Timestamp) -> bool {
+        let applies = self.family.is_live(at);
+        if applies {
+            self.claims = claims.clone();
+            self.stale_since = self.stale_since.max(Some(at));
+        }
+        applies
+    }
+
+    /// Records a later proof of sign-in in the place of the one before, if the session is live.
+    pub(crate) fn record_proof(&mut self, proof: &Proof) -> bool {
+        let applies = self.family.is_live(proof.at);
+        if applies {
+            self.proof = Some(proof.clone());
+        }
+        applies
+    }
+
     /// When the later proof of sign-in was made, if there is one.
     pub(crate) fn proof_time(&self) -> Option<Timestamp> {
         self.proof.as_ref().map(|proof| proof.at)
@@ -89,8 +109,11 @@ pub struct Proof {
 /// A record as it is after an operation, and the store's run ID with it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The store's run ID. A session of another run has ended.
+    /// The store's run ID. All sessions of an older run ID are invalid.
     pub run: RunId,
+    /// The record's version, for [`replace`](super::SessionStore::replace). Without a record it means
+    /// nothing.
+    pub version: u64,
     /// The record; none if the store knows no such session.
     pub record: Option<SessionRecord>,
     /// Whether this operation changed the record.

@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use super::timings::Timings;
 use crate::{
     id::SessionId,
-    protocol::Family,
+    protocol::{Advance, Family, RotationTiming},
     store::{Proof, SessionRecord},
     time::{Timestamp, millis},
 };
@@ -23,6 +24,7 @@ pub(super) struct Entry {
     generation: u64,
     /// Of no meaning unless `confirmed`.
     confirmed_at: Timestamp,
+    offered_at: Timestamp,
     created_at: Timestamp,
     /// In milliseconds, as the deadlines are.
     idle_timeout: u64,
@@ -30,6 +32,9 @@ pub(super) struct Entry {
     absolute_deadline: Timestamp,
     /// None while there is nothing in it.
     rest: Option<Box<Rest>>,
+    timing: Arc<RotationTiming>,
+    /// How often the record was written. A caller that is 4 billion writes late does not exist.
+    version: u32,
     confirmed: bool,
     revoked: bool,
     persistent: bool,
@@ -57,22 +62,43 @@ impl Rest {
 }
 
 impl Entry {
-    pub(super) fn of(record: SessionRecord) -> Self {
+    pub(super) fn of(record: SessionRecord, timing: Arc<RotationTiming>) -> Self {
         let SessionRecord { id, family, claims, stale_since, methods, proof, origin, persistent } = record;
         let rest = Rest { claims, stale_since, methods, proof, origin };
         Self {
             id,
             generation: family.generation,
             confirmed_at: family.confirmed_at.unwrap_or_default(),
+            offered_at: family.offered_at,
             created_at: family.created_at,
             idle_timeout: millis(family.idle_timeout),
             idle_deadline: family.idle_deadline,
             absolute_deadline: family.absolute_deadline,
             rest: (!rest.is_empty()).then(|| Box::new(rest)),
+            timing,
+            version: 0,
             confirmed: family.confirmed_at.is_some(),
             revoked: family.revoked,
             persistent,
         }
+    }
+
+    /// Compare and set.
+    pub(super) fn replace(&mut self, version: u64, record: &SessionRecord, timings: &Timings) -> bool {
+        let applies = self.version() == version && !self.revoked;
+        if applies {
+            let timing = match *self.timing == record.family.timing {
+                true => self.timing.clone(),
+                false => timings.share(&record.family.timing),
+            };
+            let version = self.version.wrapping_add(1);
+            *self = Self { version, ..Self::of(record.clone(), timing) };
+        }
+        applies
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.into()
     }
 
     pub(super) fn id(&self) -> SessionId {
@@ -83,11 +109,13 @@ impl Entry {
         Family {
             generation: self.generation,
             confirmed_at: self.confirmed.then_some(self.confirmed_at),
+            offered_at: self.offered_at,
             created_at: self.created_at,
             idle_timeout: Duration::from_millis(self.idle_timeout),
             idle_deadline: self.idle_deadline,
             absolute_deadline: self.absolute_deadline,
             revoked: self.revoked,
+            timing: *self.timing,
         }
     }
 
@@ -120,49 +148,33 @@ impl Entry {
         }
     }
 
-    /// Applies an operation of the [`Family`].
-    pub(super) fn change(&mut self, operation: impl FnOnce(&mut Family) -> bool) -> bool {
+    pub(super) fn advance(&mut self, advance: &Advance) -> bool {
         let mut family = self.family();
-        let applied = operation(&mut family);
+        let applied = family.advance(advance);
         if applied {
-            self.set_family(&family);
+            self.generation = family.generation;
+            self.confirmed = false;
+            self.offered_at = family.offered_at;
+            self.idle_deadline = family.idle_deadline;
+            self.version = self.version.wrapping_add(1);
         }
         applied
     }
 
-    pub(super) fn prove(&mut self, proof: &Proof) {
-        self.rest().proof = Some(proof.clone());
+    /// Revokes the session, and forgets what a revoked one is not remembered with.
+    pub(super) fn revoke(&mut self) -> bool {
+        let is_new = !std::mem::replace(&mut self.revoked, true);
+        if is_new {
+            self.version = self.version.wrapping_add(1);
+            self.strip();
+        }
+        is_new
     }
 
-    pub(super) fn replace_claims(&mut self, claims: &str, at: Timestamp) {
-        let rest = self.rest();
-        rest.claims = claims.into();
-        rest.stale_since = rest.stale_since.max(Some(at));
-    }
-
-    /// Forgets what an ended session is not remembered with.
-    pub(super) fn strip(&mut self) {
+    fn strip(&mut self) {
         self.rest = self.rest.take().and_then(|mut rest| {
             (rest.claims, rest.origin) = (NO_CLAIMS.clone(), None);
             (!rest.is_empty()).then_some(rest)
         });
-    }
-
-    fn rest(&mut self) -> &mut Rest {
-        self.rest.get_or_insert_with(|| {
-            let claims = NO_CLAIMS.clone();
-            Box::new(Rest { claims, stale_since: None, methods: Vec::new(), proof: None, origin: None })
-        })
-    }
-
-    fn set_family(&mut self, family: &Family) {
-        self.generation = family.generation;
-        self.confirmed_at = family.confirmed_at.unwrap_or_default();
-        self.confirmed = family.confirmed_at.is_some();
-        self.created_at = family.created_at;
-        self.idle_timeout = millis(family.idle_timeout);
-        self.idle_deadline = family.idle_deadline;
-        self.absolute_deadline = family.absolute_deadline;
-        self.revoked = family.revoked;
     }
 }

@@ -4,6 +4,7 @@
 mod entry;
 mod feed;
 mod shard;
+mod timings;
 
 use std::{
     fmt,
@@ -14,15 +15,15 @@ use std::{
     },
 };
 
-use self::{entry::Entry, feed::Feed, shard::Shard};
+use self::{entry::Entry, feed::Feed, shard::Shard, timings::Timings};
 use super::{
-    Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Proof, Revoke, SessionKey, SessionRecord,
+    Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
     SessionStore, Snapshot, StaleScope, StoreError, Subject,
 };
 use crate::{
     id::{EntropyError, RunId, SessionId},
     protocol::Advance,
-    time::Timestamp,
+    time::{Clock as _, SystemClock, Timestamp},
 };
 
 /// A subject's sessions all live in one shard. Many shards keep each small, so that sweeping one
@@ -44,6 +45,7 @@ struct Inner {
     len: AtomicUsize,
     capacity: usize,
     feed: Feed,
+    timings: Timings,
 }
 
 impl MemoryStore {
@@ -61,12 +63,13 @@ impl MemoryStore {
     /// [`EntropyError`] if the operating system has no random bytes to give.
     pub fn with_capacity(capacity: usize) -> Result<Self, EntropyError> {
         Ok(Self(Arc::new(Inner {
-            run: AtomicU64::new(RunId::random()?.as_u64()),
+            run: AtomicU64::new(start()?.as_u64()),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             len: AtomicUsize::new(0),
             capacity,
             feed: Feed::new(),
+            timings: Timings::default(),
         })))
     }
 
@@ -99,21 +102,29 @@ impl MemoryStore {
     /// Applies `change` to an entry under its shard's lock.
     fn change(&self, key: &SessionKey, change: impl FnOnce(&mut Entry) -> bool) -> Snapshot {
         let mut shard = self.shard(&key.subject);
-        let (applied, record) = match shard.get_mut(key) {
-            Some(entry) => (change(entry), Some(entry.record())),
-            None => (false, None),
-        };
-        Snapshot { run: self.run(), record, applied }
+        let run = self.run();
+        match shard.get_mut(key) {
+            Some(entry) => {
+                let applied = change(entry);
+                Snapshot { run, version: entry.version(), record: Some(entry.record()), applied }
+            }
+            None => Snapshot { run, version: 0, record: None, applied: false },
+        }
     }
 
     fn sweep(&self, shard: &mut Shard, now: Timestamp) {
         self.0.len.fetch_sub(shard.sweep(now), Ordering::Relaxed);
     }
+}
 
-    fn publish(&self, subject: &Subject, ended: &[SessionId], at: Timestamp) {
-        let key = |id: &SessionId| SessionKey { subject: subject.clone(), id: *id };
-        self.0.feed.publish(ended.iter().map(key).map(FeedEvent::Revoked), at);
-    }
+/// The run ID of a new store: newer than those of earlier stores of this process, also by a clock
+/// that was set back.
+fn start() -> Result<RunId, EntropyError> {
+    static LAST: Mutex<Option<RunId>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let run = RunId::newer_than(*last, SystemClock.now())?;
+    *last = Some(run);
+    Ok(run)
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
@@ -158,78 +169,52 @@ impl SessionStore for MemoryStore {
             return Err(StoreError::Full.into());
         }
         shard.revoke(subject, |old| ended.contains(&old.id()));
-        shard.insert(subject, record.clone());
+        shard.insert(subject, Entry::of(record.clone(), self.0.timings.share(&record.family.timing)));
         let run = self.run();
         drop(shard);
-        self.publish(subject, &ended, now);
+        let key = |id: &SessionId| SessionKey { subject: subject.clone(), id: *id };
+        self.0.feed.publish(ended.iter().map(key).map(FeedEvent::Revoked), now);
         Ok((run, ended))
     }
 
     async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
-        Ok(self.change(key, |entry| entry.change(|family| family.advance(advance))))
+        Ok(self.change(key, |entry| entry.advance(advance)))
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
         Ok(self.change(key, |_| false))
     }
 
-    async fn confirm(&self, key: &SessionKey, generation: u64, at: Timestamp) -> Result<(), StoreError> {
-        self.change(key, |entry| entry.change(|family| family.confirm(generation, at)));
-        Ok(())
-    }
-
-    async fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
-        self.change(key, |entry| entry.change(|family| family.touch(at)));
-        Ok(())
-    }
-
-    async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
-        Ok(self.change(key, |entry| entry.change(|family| family.fast_forward(to, at))))
-    }
-
-    async fn record_proof(&self, key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError> {
-        Ok(self.change(key, |entry| {
-            let live = entry.family().is_live(proof.at);
-            if live {
-                entry.prove(proof);
-            }
-            live
-        }))
-    }
-
-    async fn put_claims(
+    async fn replace(
         &self,
         key: &SessionKey,
-        claims: &str,
-        at: Timestamp,
+        version: u64,
+        record: &SessionRecord,
+        event: Option<&FeedEvent>,
     ) -> Result<Snapshot, StoreError> {
-        let snapshot = self.change(key, |entry| {
-            let live = entry.family().is_live(at);
-            if live {
-                entry.replace_claims(claims, at);
-            }
-            live
-        });
-        if snapshot.applied {
-            self.0.feed.publish([FeedEvent::SessionStale(key.clone(), at)], at);
+        let snapshot = self.change(key, |entry| entry.replace(version, record, &self.0.timings));
+        if snapshot.applied
+            && let Some(event) = event
+        {
+            self.0.feed.publish([event.clone()], event.time());
         }
         Ok(snapshot)
     }
 
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
-        let (subject, ended) = match what {
+        let ended = match what {
             Revoke::Session(key) => {
-                (&key.subject, self.shard(&key.subject).revoke(&key.subject, |entry| entry.id() == key.id))
+                self.shard(&key.subject).revoke(&key.subject, |entry| entry.id() == key.id)
             }
             Revoke::Subject { subject, before, except } => {
                 let matches = |entry: &Entry| {
                     Some(entry.id()) != *except
                         && before.is_none_or(|before| entry.family().created_at < before)
                 };
-                (subject, self.shard(subject).revoke(subject, matches))
+                self.shard(subject).revoke(subject, matches)
             }
         };
-        self.publish(subject, &ended, at);
+        self.0.feed.publish(FeedEvent::of_revocation(what, &ended, at), at);
         Ok(ended)
     }
 
@@ -246,22 +231,20 @@ impl SessionStore for MemoryStore {
         Ok(self.shard(subject).live(subject, now).into_iter().map(Entry::record).collect())
     }
 
-    async fn run_id(&self) -> Result<RunId, StoreError> {
-        Ok(self.run())
-    }
-
-    async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
-        let run = RunId::random()?;
+    async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
         {
             // All shards at once, or a session that is told that it belongs to the new run could
-            // be cleared away with the old ones. Nobody else holds more than one shard.
+            // be cleared away with the old ones. Everything else holds one shard at most.
             let mut shards: Vec<_> = self.0.shards.iter().map(lock).collect();
-            self.0.run.store(run.as_u64(), Ordering::SeqCst);
+            let before = self.0.run.fetch_max(to.as_u64(), Ordering::SeqCst);
+            if before >= to.as_u64() {
+                return Ok(self.run());
+            }
             let gone = shards.iter_mut().map(|shard| shard.clear()).sum();
             self.0.len.fetch_sub(gone, Ordering::Relaxed);
         }
-        self.0.feed.publish([FeedEvent::Run(run)], Timestamp::EPOCH);
-        Ok(run)
+        self.0.feed.publish([FeedEvent::Run(to)], Timestamp::EPOCH);
+        Ok(to)
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {

@@ -5,8 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use super::entry::Entry;
 use crate::{
     id::SessionId,
-    protocol::Family,
-    store::{SessionKey, SessionRecord, Subject},
+    store::{SessionKey, Subject},
     time::Timestamp,
 };
 
@@ -43,12 +42,12 @@ impl Shard {
     }
 
     /// Adds a session whose id is new.
-    pub(super) fn insert(&mut self, subject: &Subject, record: SessionRecord) {
+    pub(super) fn insert(&mut self, subject: &Subject, entry: Entry) {
         let slot = self.subjects.entry(subject.clone()).or_default();
         let mut entries = std::mem::take(slot).into_vec();
-        let index = entries.partition_point(|other| other.id() < record.id);
+        let index = entries.partition_point(|other| other.id() < entry.id());
         entries.reserve_exact(1);
-        entries.insert(index, Entry::of(record));
+        entries.insert(index, entry);
         *slot = entries.into_boxed_slice();
     }
 
@@ -57,9 +56,7 @@ impl Shard {
         let Some(entries) = self.subjects.get_mut(subject) else { return Vec::new() };
         let mut ended = Vec::new();
         for entry in entries.iter_mut().filter(|entry| matches(entry)) {
-            if entry.change(Family::revoke) {
-                // The denylist needs the id and the limit only.
-                entry.strip();
+            if entry.revoke() {
                 ended.push(entry.id());
             }
         }

@@ -1,0 +1,25 @@
+//! The timings of the records, each kept once: most sessions of a service have the same.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::protocol::RotationTiming;
+
+/// How many are shared. A record with yet another one has its own.
+const SHARED: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Timings(Mutex<Vec<Arc<RotationTiming>>>);
+
+impl Timings {
+    pub(super) fn share(&self, timing: &RotationTiming) -> Arc<RotationTiming> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shared.iter().find(|known| ***known == *timing) {
+            return known.clone();
+        }
+        let timing = Arc::new(*timing);
+        if shared.len() < SHARED {
+            shared.push(timing.clone());
+        }
+        timing
+    }
+}
