@@ -8,7 +8,7 @@ use flawed_store::{Flaw, FlawedStore};
 use tower_sliding_sessions::store::{MemoryStore, conformance};
 
 fn store(flaw: Flaw) -> FlawedStore {
-    FlawedStore { inner: MemoryStore::new().expect("random bytes"), flaw }
+    FlawedStore::new(MemoryStore::new().expect("random bytes"), flaw)
 }
 
 /// Runs single cases against a store with `flaw`: each of them must fail, and none without it.
@@ -42,17 +42,34 @@ macro_rules! flaws {
 
 flaws! {
     rotating_whatever_the_condition: AdvanceIgnoresCondition =>
-        a_rotation_wants_the_generation_it_names, a_rotation_wants_its_generation_confirmed_in_time,
+        a_rotation_wants_the_generation_it_names, a_rotation_waits_for_the_interval_of_its_own_record,
         a_random_history_agrees_with_the_model;
-    rotating_a_millisecond_late: AdvanceWantsEarlier => a_rotation_wants_its_generation_confirmed_in_time,
+    rotating_by_another_timing_than_the_records: AdvanceIgnoresTiming =>
+        a_rotation_waits_for_the_interval_of_its_own_record,
+        a_rotation_follows_the_timing_that_was_written_last, a_random_history_agrees_with_the_model;
+    rotating_a_millisecond_late: AdvanceWaitsLonger => a_rotation_waits_for_the_interval_of_its_own_record,
         a_random_history_agrees_with_the_model;
+    rotating_without_a_new_version: AdvanceKeepsVersion => every_write_makes_a_new_version;
     checking_then_rotating: AdvanceIsNotAtomic => of_racing_rotations_exactly_one_applies;
     leaving_the_loser_without_a_record: LoserGetsNothing => a_rotation_wants_the_generation_it_names,
         of_racing_rotations_exactly_one_applies;
-    confirming_any_generation: ConfirmIgnoresGeneration =>
-        a_generation_is_confirmed_once_and_the_first_time_counts, a_random_history_agrees_with_the_model;
-    not_counting_use: TouchDoesNothing => use_moves_the_idle_deadline_forward_only,
-        deadlines_are_exact_to_the_millisecond;
+
+    replacing_any_version: ReplaceIgnoresVersion => a_replacement_of_another_version_is_a_conflict,
+        every_write_makes_a_new_version, of_racing_replacements_exactly_one_applies;
+    comparing_then_replacing: ReplaceIsNotAtomic => of_racing_replacements_exactly_one_applies;
+    replacing_a_revoked_session: ReplaceRevives => what_was_revoked_meanwhile_is_not_replaced,
+        ending_a_session_is_final_and_its_record_is_kept;
+    replacing_a_session_that_is_not_there: ReplaceOpens => a_missing_session_is_not_replaced;
+    replacing_all_but_the_timing: ReplaceKeepsTiming => a_record_is_replaced_as_a_whole,
+        a_rotation_follows_the_timing_that_was_written_last;
+    replacing_all_but_the_deadlines: ReplaceKeepsDeadlines => a_record_is_replaced_as_a_whole,
+        use_moves_the_idle_deadline_forward_only, deadlines_are_exact_to_the_millisecond;
+    replacing_without_the_event: ReplaceLosesEvent => an_event_is_in_the_feed_if_its_record_was_replaced,
+        claims_are_replaced_and_the_session_is_stale;
+    telling_of_what_was_not_replaced: EventIsNotAtomic =>
+        an_event_is_in_the_feed_if_its_record_was_replaced;
+    leaving_a_conflict_without_a_record: ConflictSaysNothing => of_racing_replacements_exactly_one_applies,
+        a_replacement_of_another_version_is_a_conflict;
 
     an_end_that_is_not_final: RevokeIsNotFinal => ending_a_session_is_final_and_its_record_is_kept,
         nothing_applies_once_ending_a_session_has_returned, a_random_history_agrees_with_the_model;
@@ -80,8 +97,9 @@ flaws! {
     listing_the_newest_first: ListIsReversed => the_live_sessions_are_listed_oldest_first;
     listing_the_expired: ListIsLate => deadlines_are_exact_to_the_millisecond;
 
-    keeping_the_run: RotationDoesNothing => a_new_run_ends_every_session,
-        each_rotation_of_the_run_draws_another;
+    keeping_the_run: RaiseDoesNothing => a_higher_run_ends_every_session,
+        racing_raises_end_at_the_highest;
+    taking_a_lower_run: RunGoesBack => a_lower_run_changes_nothing, racing_raises_end_at_the_highest;
 
     a_feed_without_ends: FeedHasNoRevocations => an_end_reaches_the_feed;
     a_feed_without_stale_marks: FeedHasNoStaleMarks => stale_marks_end_nothing_and_reach_everybody,

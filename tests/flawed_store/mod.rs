@@ -2,7 +2,9 @@
 
 use std::{
     future::{pending, poll_fn},
+    collections::HashSet,
     pin::pin,
+    sync::{Arc, LazyLock, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -10,14 +12,17 @@ use std::{
 use tokio::task::yield_now;
 use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
-    protocol::Advance,
+    protocol::{Advance, Family, RotationTiming},
     store::{
-        Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Overflow, Proof, Revoke,
+        Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Overflow, Revoke,
         SessionKey, SessionRecord, SessionStore, Snapshot, StaleScope, StoreError, Subject,
     },
 };
 
 const MILLI: Duration = Duration::from_millis(1);
+
+/// The lowest run ID there is: to raise a store to it changes nothing.
+static LOWEST: LazyLock<RunId> = LazyLock::new(|| RunId::from_u64(1).expect("it is not zero"));
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +33,20 @@ pub(crate) enum Flaw {
     Modest,
     SaysItCanDoNothing,
     AdvanceIgnoresCondition,
-    AdvanceWantsEarlier,
+    AdvanceIgnoresTiming,
+    AdvanceWaitsLonger,
     AdvanceIsNotAtomic,
+    AdvanceKeepsVersion,
     LoserGetsNothing,
-    ConfirmIgnoresGeneration,
-    TouchDoesNothing,
+    ReplaceIgnoresVersion,
+    ReplaceIsNotAtomic,
+    ReplaceRevives,
+    ReplaceOpens,
+    ReplaceKeepsTiming,
+    ReplaceKeepsDeadlines,
+    ReplaceLosesEvent,
+    EventIsNotAtomic,
+    ConflictSaysNothing,
     RevokeIsNotFinal,
     EndedAreForgotten,
     RevokeCountsTwice,
@@ -50,7 +64,8 @@ pub(crate) enum Flaw {
     DeadlinesAreRounded,
     ListIsReversed,
     ListIsLate,
-    RotationDoesNothing,
+    RaiseDoesNothing,
+    RunGoesBack,
     FeedHasNoRevocations,
     FeedHasNoStaleMarks,
     FeedSkips,
@@ -63,9 +78,17 @@ pub(crate) enum Flaw {
 pub(crate) struct FlawedStore {
     pub(crate) inner: MemoryStore,
     pub(crate) flaw: Flaw,
+    /// The sessions that were revived.
+    pub(crate) revived: Arc<Mutex<HashSet<SessionId>>>,
+    /// The run ID that it names, if it is not the real one.
+    pub(crate) run: Arc<Mutex<Option<RunId>>>,
 }
 
 impl FlawedStore {
+    pub(crate) fn new(inner: MemoryStore, flaw: Flaw) -> Self {
+        Self { inner, flaw, revived: Arc::default(), run: Arc::default() }
+    }
+
     fn has(&self, flaw: Flaw) -> bool {
         self.flaw == flaw
     }
@@ -118,6 +141,13 @@ impl FlawedStore {
         if let Some(record) = snapshot.record.as_mut().filter(|_| self.has(Flaw::RevokeIsNotFinal)) {
             record.family.revoked = false;
         }
+        if let Some(run) = *self.run.lock().expect("no panic") {
+            snapshot.run = run;
+        }
+        let revived = self.revived.lock().expect("no panic");
+        if let Some(record) = snapshot.record.as_mut().filter(|record| revived.contains(&record.id)) {
+            record.family.revoked = false;
+        }
         if let Some(record) = snapshot.record.as_mut().filter(|_| self.has(Flaw::StaleMarksGoBack)) {
             record.stale_since = record.stale_since.map(|at| at - Duration::from_secs(10));
         }
@@ -162,7 +192,7 @@ impl SessionStore for FlawedStore {
         }
         match self.inner.create(subject, record, cap).await {
             Err(CreateError::Exists) if self.has(Flaw::CreateReusesIds) => {
-                Ok((self.inner.run_id().await?, Vec::new()))
+                Ok((self.inner.raise_run_id(*LOWEST).await?, Vec::new()))
             }
             created => created,
         }
@@ -170,27 +200,40 @@ impl SessionStore for FlawedStore {
 
     async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
         let (key, mut advance) = (&self.key(key), *advance);
-        match self.flaw {
-            Flaw::AdvanceIgnoresCondition => {
-                let record = self.inner.get(key).await?.record;
-                advance.from = record.map_or(0, |record| record.family.generation);
-                advance.confirmed_by = Timestamp::from_millis(u64::MAX);
+        let read = self.inner.get(key).await?;
+        match (self.flaw, &read.record) {
+            (Flaw::AdvanceIgnoresCondition, Some(record)) => {
+                advance.from = record.family.generation;
+                let confirmed = SessionRecord {
+                    family: Family { confirmed_at: Some(Timestamp::EPOCH), ..record.family },
+                    ..record.clone()
+                };
+                self.inner.replace(key, read.version, &confirmed, None).await?;
             }
-            Flaw::AdvanceWantsEarlier => advance.confirmed_by = advance.confirmed_by - MILLI,
+            (Flaw::AdvanceWaitsLonger, _) => advance.at = advance.at - MILLI,
+            (Flaw::AdvanceIgnoresTiming, Some(record)) => {
+                let timing = RotationTiming { rotation_interval: Duration::ZERO, ..record.family.timing };
+                let family = Family { timing, ..record.family };
+                let mut impatient = SessionRecord { family, ..record.clone() };
+                let applies = impatient.family.advance(&advance);
+                impatient.family.timing = record.family.timing;
+                if applies {
+                    return self.inner.replace(key, read.version, &impatient, None).await;
+                }
+            }
+            (Flaw::AdvanceIsNotAtomic, _) => yield_now().await,
             _ => {}
-        }
-        let read = self.inner.get(key).await?.record;
-        if self.has(Flaw::AdvanceIsNotAtomic) {
-            yield_now().await;
         }
         let mut snapshot = self.inner.advance(key, &advance).await?;
         let would_apply = |record: SessionRecord| { record }.family.advance(&advance);
         if self.has(Flaw::AdvanceIsNotAtomic) {
-            snapshot.applied = read.is_some_and(would_apply);
+            snapshot.applied = read.record.is_some_and(would_apply);
         } else if self.has(Flaw::RevokeIsNotFinal) {
             snapshot.applied |= snapshot.record.as_ref().is_some_and(|record| record.family.revoked);
         } else if self.has(Flaw::LoserGetsNothing) && !snapshot.applied {
             snapshot.record = None;
+        } else if self.has(Flaw::AdvanceKeepsVersion) && snapshot.applied {
+            snapshot.version = read.version;
         }
         Ok(self.shown(snapshot))
     }
@@ -199,38 +242,49 @@ impl SessionStore for FlawedStore {
         Ok(self.shown(self.inner.get(&self.key(key)).await?))
     }
 
-    async fn confirm(&self, key: &SessionKey, mut generation: u64, at: Timestamp) -> Result<(), StoreError> {
-        let key = self.key(key);
-        if let Some(record) = self.inner.get(&key).await?.record
-            && self.has(Flaw::ConfirmIgnoresGeneration)
-        {
-            generation = record.family.generation;
-        }
-        self.inner.confirm(&key, generation, at).await
-    }
-
-    async fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
-        if self.has(Flaw::TouchDoesNothing) {
-            return Ok(());
-        }
-        self.inner.touch(&self.key(key), at).await
-    }
-
-    async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
-        Ok(self.shown(self.inner.fast_forward(&self.key(key), to, at).await?))
-    }
-
-    async fn record_proof(&self, key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError> {
-        Ok(self.shown(self.inner.record_proof(&self.key(key), proof).await?))
-    }
-
-    async fn put_claims(
+    async fn replace(
         &self,
         key: &SessionKey,
-        claims: &str,
-        at: Timestamp,
+        mut version: u64,
+        record: &SessionRecord,
+        event: Option<&FeedEvent>,
     ) -> Result<Snapshot, StoreError> {
-        Ok(self.shown(self.inner.put_claims(&self.key(key), &self.claims(claims), at).await?))
+        let (key, mut record) = (self.key(key), self.kept(record));
+        let now = self.inner.get(&key).await?;
+        let revoked = now.record.as_ref().is_some_and(|record| record.family.revoked);
+        match (self.flaw, now.record) {
+            (Flaw::ReplaceIgnoresVersion, _) => version = now.version,
+            (Flaw::ReplaceIsNotAtomic, _) if now.version == version => {
+                yield_now().await;
+                version = self.inner.get(&key).await?.version;
+            }
+            (Flaw::ReplaceKeepsTiming, Some(kept)) => record.family.timing = kept.family.timing,
+            (Flaw::ReplaceKeepsDeadlines, Some(kept)) => {
+                record.family.idle_deadline = kept.family.idle_deadline;
+            }
+            (Flaw::ReplaceOpens, None) => {
+                drop(self.inner.create(&key.subject, &record, None).await);
+                version = 0;
+            }
+            (Flaw::ReplaceRevives, Some(_)) if revoked && now.version == version => {
+                self.revived.lock().expect("no panic").insert(key.id);
+                return self.get(&key).await.map(|snapshot| Snapshot { applied: true, ..snapshot });
+            }
+            _ => {}
+        }
+        let event = event.filter(|_| !self.has(Flaw::ReplaceLosesEvent));
+        if let Some(FeedEvent::SessionStale(key, at)) = event
+            && self.has(Flaw::EventIsNotAtomic)
+        {
+            // Before, and on its own: a conflict is told of as well.
+            self.inner.mark_stale(&StaleScope::Session(key.clone()), *at).await?;
+        }
+        let event = event.filter(|_| !self.has(Flaw::EventIsNotAtomic));
+        let mut snapshot = self.inner.replace(&key, version, &record, event).await?;
+        if self.has(Flaw::ConflictSaysNothing) && !snapshot.applied {
+            snapshot.record = None;
+        }
+        Ok(self.shown(snapshot))
     }
 
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
@@ -266,8 +320,10 @@ impl SessionStore for FlawedStore {
         match scope {
             StaleScope::Session(key) if self.has(Flaw::Modest) => {
                 // Nobody hears of it, so the record says it.
-                let Some(record) = self.inner.get(key).await?.record else { return Ok(()) };
-                self.inner.put_claims(key, &record.claims, at).await.map(drop)
+                let snapshot = self.inner.get(key).await?;
+                let Some(mut record) = snapshot.record else { return Ok(()) };
+                record.stale_since = record.stale_since.max(Some(at));
+                self.inner.replace(key, snapshot.version, &record, None).await.map(drop)
             }
             StaleScope::Subject(_) if self.has(Flaw::Modest) => Err(StoreError::Unsupported("stale marks")),
             _ => self.inner.mark_stale(scope, at).await,
@@ -284,15 +340,17 @@ impl SessionStore for FlawedStore {
         Ok(listed)
     }
 
-    async fn run_id(&self) -> Result<RunId, StoreError> {
-        self.inner.run_id().await
-    }
-
-    async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
-        if self.has(Flaw::RotationDoesNothing) {
-            return self.inner.run_id().await;
+    async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
+        match self.flaw {
+            Flaw::RaiseDoesNothing => self.inner.raise_run_id(*LOWEST).await,
+            Flaw::RunGoesBack => {
+                // Whatever came last counts, as if it were written without a comparison.
+                let run = self.inner.raise_run_id(to).await?;
+                *self.run.lock().expect("no panic") = (to != *LOWEST).then_some(to).or(Some(run));
+                Ok(if to == *LOWEST { run } else { to })
+            }
+            _ => self.inner.raise_run_id(to).await,
         }
-        self.inner.rotate_run_id().await
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {

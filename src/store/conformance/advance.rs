@@ -4,22 +4,27 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Barrier, task::JoinSet};
 
-use super::world::{Opened, World};
-use crate::{protocol::Advance, store::SessionStore, time::Timestamp};
+use super::world::{ABSOLUTE, IDLE, Opened, World};
+use crate::{
+    protocol::Advance,
+    store::{SessionRecord, SessionStore},
+    time::Timestamp,
+};
 
 /// Checks that this rotation changes nothing, and that the loser gets the record as it is.
-async fn assert_refused<S: SessionStore>(w: &World<S>, session: &Opened, from: u64, confirmed_by: Timestamp) {
-    let snapshot = w.advance(&session.key, from, confirmed_by, w.at(60)).await;
-    assert!(!snapshot.applied, "from {from}, confirmed by {confirmed_by:?}: {:?}", session.record);
+async fn assert_refused<S: SessionStore>(w: &World<S>, session: &Opened, from: u64, at: Timestamp) {
+    let before = w.get(&session.key).await;
+    let snapshot = w.advance(&session.key, from, at).await;
+    assert!(!snapshot.applied, "from {from} at {at:?}: {:?}", session.record);
     assert_eq!(snapshot.record.as_ref(), Some(&session.record), "the loser gets the record as it is");
-    assert_eq!(snapshot.run, session.run);
+    assert_eq!((snapshot.run, snapshot.version), (session.run, before.version));
     w.expect(session).await;
 }
 
 pub(super) async fn a_rotation_is_provisional_and_counts_as_use<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
-    let snapshot = w.advance(&session.key, 0, w.at(1), w.at(60)).await;
-    assert!(session.record.family.advance(&Advance { from: 0, confirmed_by: w.at(1), at: w.at(60) }));
+    let snapshot = w.advance(&session.key, 0, w.at(60)).await;
+    assert!(session.record.family.advance(&Advance { from: 0, at: w.at(60) }));
     assert!(snapshot.applied);
     assert_eq!(snapshot.record.as_ref(), Some(&session.record), "the winner gets the record as it then is");
     assert_eq!(snapshot.run, session.run);
@@ -29,29 +34,49 @@ pub(super) async fn a_rotation_is_provisional_and_counts_as_use<S: SessionStore>
 pub(super) async fn a_rotation_wants_the_generation_it_names<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     for from in [1, 2, u64::from(u32::MAX) + 1, (1 << 53) - 1] {
-        assert_refused(&w, &session, from, w.at(1)).await;
+        assert_refused(&w, &session, from, w.at(60)).await;
     }
     assert!(w.fast_forward(&session.key, 5, w.base).await.applied);
     session.record.family.fast_forward(5, w.base);
     for from in [0, 4, 6] {
-        assert_refused(&w, &session, from, w.at(1)).await;
+        assert_refused(&w, &session, from, w.at(60)).await;
     }
-    assert!(w.advance(&session.key, 5, w.at(1), w.at(60)).await.applied);
+    assert!(w.advance(&session.key, 5, w.at(60)).await.applied);
 }
 
-pub(super) async fn a_rotation_wants_its_generation_confirmed_in_time<S: SessionStore>(w: World<S>) {
+pub(super) async fn a_rotation_waits_for_the_interval_of_its_own_record<S: SessionStore>(w: World<S>) {
+    for millis in [1, 1000, 4 * 60 * 1000, 36 * 60 * 60 * 1000] {
+        let interval = Duration::from_millis(millis);
+        let mut record = w.record(w.base, IDLE, ABSOLUTE);
+        record.family.timing.rotation_interval = interval;
+        // Not a round number, and not when the session began.
+        record.family.confirmed_at = Some(w.base + Duration::from_millis(17));
+        let mut session = w.open_record(&w.subject(), record).await;
+        let due = w.base + Duration::from_millis(17) + interval;
+        assert_refused(&w, &session, 0, due - Duration::from_millis(1)).await;
+        assert_refused(&w, &session, 0, w.base).await;
+        // To the millisecond.
+        assert!(w.advance(&session.key, 0, due).await.applied, "{millis} ms after it was confirmed");
+        assert!(session.record.family.advance(&Advance { from: 0, at: due }));
+        w.expect(&session).await;
+        // Generation 1 is not confirmed, so it is not rotated, however long ago it began.
+        for later in [due, due + interval, due + interval * 9] {
+            assert_refused(&w, &session, 1, later).await;
+            assert_refused(&w, &session, 0, later).await;
+        }
+    }
+}
+
+pub(super) async fn a_rotation_follows_the_timing_that_was_written_last<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
-    let just_before = w.base - Duration::from_millis(1);
-    assert_refused(&w, &session, 0, just_before).await;
-    assert_refused(&w, &session, 0, Timestamp::EPOCH).await;
-    // To the millisecond: confirmed exactly then is confirmed by then.
-    let on_time = Advance { from: 0, confirmed_by: w.base, at: w.at(60) };
-    assert!(w.advance(&session.key, 0, w.base, w.at(60)).await.applied);
-    assert!(session.record.family.advance(&on_time));
-    // Nobody has seen generation 1 in use, so it cannot be rotated, however long ago it began.
-    assert_refused(&w, &session, 1, w.at(60)).await;
-    assert_refused(&w, &session, 1, w.at(60 * 60)).await;
-    assert_refused(&w, &session, 0, w.at(60)).await;
+    let change = |record: &mut SessionRecord| {
+        record.family.timing.rotation_interval = Duration::from_secs(60);
+        true
+    };
+    assert!(w.write(&session.key, None, change).await.applied);
+    change(&mut session.record);
+    assert_refused(&w, &session, 0, w.at(59)).await;
+    assert!(w.advance(&session.key, 0, w.at(60)).await.applied);
 }
 
 pub(super) async fn of_racing_rotations_exactly_one_applies<S: SessionStore>(w: World<S>) {
@@ -64,7 +89,7 @@ pub(super) async fn of_racing_rotations_exactly_one_applies<S: SessionStore>(w: 
             let (w, key, start) = (w.clone(), session.key.clone(), start.clone());
             racers.spawn(async move {
                 start.wait().await;
-                w.advance(&key, generation, w.at(generation), w.at(60 + generation)).await
+                w.advance(&key, generation, w.at(60 + generation)).await
             });
         }
         let answers = racers.join_all().await;
@@ -88,8 +113,8 @@ pub(super) async fn rotations_racing_confirmations_never_skip_a_generation<S: Se
         racers.spawn(async move {
             let (mut known, mut won) = (0, Vec::new());
             while known < 20 {
-                // Whatever is confirmed by then may be rotated: all of it.
-                let answer = w.advance(&key, known, w.at(300), w.at(racer)).await;
+                // Later than every confirmation, so each may be followed by a rotation.
+                let answer = w.advance(&key, known, w.at(300)).await;
                 let family = answer.record.expect("the session is there").family;
                 assert!(family.generation >= known, "a generation never goes back");
                 if answer.applied {

@@ -61,12 +61,12 @@ pub(super) async fn a_dropped_rotation_is_whole_or_never_was<S: SessionStore>(w:
     for polls in CUTS {
         let mut session = w.open().await;
         let before = session.record.clone();
-        let advance = Advance { from: 0, confirmed_by: w.base, at: w.at(10) };
+        let advance = Advance { from: 0, at: w.at(10) };
         assert!(session.record.family.advance(&advance));
         drop(cut(w.store.advance(&session.key, &advance), polls).await);
         let now = w.stored(&session.key).await;
         assert!(now == before || now == session.record, "half a rotation after {polls} polls: {now:?}");
-        w.advance(&session.key, 0, w.base, w.at(10)).await;
+        w.advance(&session.key, 0, w.at(10)).await;
         w.expect(&session).await;
     }
 }
@@ -78,7 +78,10 @@ pub(super) async fn dropped_claims_are_whole_or_never_were<S: SessionStore>(w: W
         let before = session.record.clone();
         session.record.claims = r#"{"role":"nobody"}"#.into();
         session.record.stale_since = Some(w.at(10));
-        drop(cut(w.store.put_claims(&session.key, &session.record.claims, w.at(10)), polls).await);
+        let version = w.get(&session.key).await.version;
+        let event = FeedEvent::SessionStale(session.key.clone(), w.at(10));
+        let event = Some(&event).filter(|_| reader.is_some());
+        drop(cut(w.store.replace(&session.key, version, &session.record, event), polls).await);
         let now = w.stored(&session.key).await;
         assert!(now == before || now == session.record, "half of the claims after {polls} polls: {now:?}");
         // New claims without a stale mark could be undone by a response that is on its way.

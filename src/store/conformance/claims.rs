@@ -30,7 +30,7 @@ pub(super) async fn claims_are_replaced_and_the_session_is_stale<S: SessionStore
     assert_eq!(snapshot.run, session.run);
     w.expect(&session).await;
     // What a rotation gives back is what the next tokens are minted from.
-    let next = w.advance(&session.key, 0, w.base, w.at(20)).await.record;
+    let next = w.advance(&session.key, 0, w.at(20)).await.record;
     assert_eq!(next.map(|record| record.claims), Some(session.record.claims));
     if let Some(mut reader) = reader {
         reader.find(&w, &[FeedEvent::SessionStale(session.key.clone(), w.at(10))]).await;
@@ -74,5 +74,5 @@ pub(super) async fn stale_marks_end_nothing_and_reach_everybody<S: SessionStore>
             }
         }
     }
-    assert!(w.advance(&session.key, 0, w.base, w.at(20)).await.applied, "it is as live as before");
+    assert!(w.advance(&session.key, 0, w.at(20)).await.applied, "it is as live as before");
 }

@@ -10,7 +10,7 @@ pub(super) async fn a_session_reads_back_as_it_was_created<S: SessionStore>(w: W
     let snapshot = w.get(&session.key).await;
     assert_eq!(snapshot.record, Some(session.record));
     assert_eq!(snapshot.run, session.run, "it belongs to the run that `create` named");
-    assert_eq!(w.store.run_id().await.ok(), Some(session.run));
+    assert_eq!(w.run().await, session.run);
     assert!(w.store.run_id_now().is_none_or(|run| run == session.run));
 }
 
@@ -22,7 +22,7 @@ pub(super) async fn an_unknown_session_is_no_error_and_stays_unknown<S: SessionS
         assert!(w.get(&key).await.record.is_none());
         w.try_everything(&key, 0, w.at(1)).await;
         assert!(!w.revoke(&key, w.at(1)).await, "there was nothing to end");
-        assert!(w.advance(&key, 0, w.base, w.at(2)).await.record.is_none());
+        assert!(w.advance(&key, 0, w.at(2)).await.record.is_none());
         assert!(w.get(&key).await.record.is_none());
     }
     w.expect(&neighbour).await;

@@ -29,7 +29,7 @@ pub(super) async fn deadlines_are_exact_to_the_millisecond<S: SessionStore>(w: W
             let key = &session.key;
             if by == "confirm" {
                 // Rotating at once moves no deadline.
-                assert!(w.advance(key, 0, w.base, w.base).await.applied);
+                assert!(w.advance(key, 0, w.base).await.applied);
             }
             let before = w.stored(key).await;
             if w.store.capabilities().listing {
@@ -38,7 +38,7 @@ pub(super) async fn deadlines_are_exact_to_the_millisecond<S: SessionStore>(w: W
             }
             let last = deadline - MILLI;
             let applied = match by {
-                "advance" => w.advance(key, 0, w.base, last).await.applied,
+                "advance" => w.advance(key, 0, last).await.applied,
                 "fast_forward" => w.fast_forward(key, 3, last).await.applied,
                 "record_proof" => w.record_proof(key, "otp", last).await.applied,
                 "put_claims" => w.put_claims(key, "1", last).await.applied,
@@ -66,7 +66,7 @@ pub(super) async fn nothing_revives_an_expired_session<S: SessionStore>(w: World
             assert_untouched(&w, &session).await;
             // Nor one whose generation waits to be confirmed.
             session = w.open_lasting(idle, absolute).await;
-            assert!(w.advance(&session.key, 0, w.base, w.base).await.applied);
+            assert!(w.advance(&session.key, 0, w.base).await.applied);
             (session.record.family.generation, session.record.family.confirmed_at) = (1, None);
             w.try_everything(&session.key, 1, at).await;
             assert_untouched(&w, &session).await;

@@ -23,7 +23,7 @@ pub(super) async fn the_live_sessions_are_listed_oldest_first<S: SessionStore>(w
 
     // Use moves nobody, and is seen.
     let used = sessions.remove(0);
-    assert!(w.advance(&used.key, 0, w.base, w.at(60)).await.applied);
+    assert!(w.advance(&used.key, 0, w.at(60)).await.applied);
     let first = ok(w.store.list(&subject, w.at(61)).await).into_iter().next();
     assert_eq!(first, w.get(&used.key).await.record);
 

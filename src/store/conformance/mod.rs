@@ -54,6 +54,7 @@ mod isolation;
 mod list;
 mod model;
 mod race;
+mod replace;
 mod reader;
 mod revoke;
 mod round_trip;

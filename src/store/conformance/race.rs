@@ -27,7 +27,7 @@ async fn use_until_ended<S: SessionStore>(w: World<S>, key: SessionKey, ended: A
         w.touch(&key, w.at(5)).await;
         let over = ended.load(Ordering::SeqCst);
         let answers = [
-            w.advance(&key, generation, w.at(1), w.at(5)).await,
+            w.advance(&key, generation, w.at(5)).await,
             w.fast_forward(&key, generation + 2, w.at(1)).await,
             w.put_claims(&key, &generation.to_string(), w.at(2)).await,
             w.record_proof(&key, "otp", w.at(2)).await,
@@ -97,7 +97,7 @@ pub(super) async fn racing_writes_to_one_record_lose_nothing<S: SessionStore>(w:
         let (w1, key1, start1) = racer();
         racers.spawn(async move {
             start1.wait().await;
-            assert!(w1.advance(&key1, 0, w1.base, w1.at(1)).await.applied, "rotating");
+            assert!(w1.advance(&key1, 0, w1.at(1)).await.applied, "rotating");
             w1.confirm(&key1, 1, w1.at(2)).await;
         });
         let (w2, key2, start2) = racer();
@@ -120,7 +120,7 @@ pub(super) async fn racing_writes_to_one_record_lose_nothing<S: SessionStore>(w:
         });
         racers.join_all().await;
         let record = &mut session.record;
-        record.family.advance(&Advance { from: 0, confirmed_by: w.base, at: w.at(1) });
+        record.family.advance(&Advance { from: 0, at: w.at(1) });
         record.family.confirm(1, w.at(2));
         record.family.touch(w.at(6));
         (record.claims, record.stale_since) = ("2".into(), Some(w.at(2)));

@@ -13,7 +13,7 @@ pub(super) async fn ending_a_session_is_final_and_its_record_is_kept<S: SessionS
     let neighbour = w.open_for(&session.key.subject, w.base).await;
     assert!(w.revoke(&session.key, w.at(10)).await);
     w.try_everything(&session.key, 0, w.at(11)).await;
-    let snapshot = w.advance(&session.key, 0, w.at(11), w.at(12)).await;
+    let snapshot = w.advance(&session.key, 0, w.at(12)).await;
     let loser = snapshot.record.expect("a rotation of an ended session gets its record");
     assert_ended(&loser, &session.record);
     assert_ended(&w.stored(&session.key).await, &session.record);
@@ -22,7 +22,7 @@ pub(super) async fn ending_a_session_is_final_and_its_record_is_kept<S: SessionS
 
 pub(super) async fn nothing_undoes_an_end_at_any_generation<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
-    assert!(w.advance(&session.key, 0, w.base, w.at(1)).await.applied);
+    assert!(w.advance(&session.key, 0, w.at(1)).await.applied);
     assert!(w.revoke(&session.key, w.at(2)).await);
     // It is provisional: a confirmation would apply, were it live.
     w.try_everything(&session.key, 1, w.at(3)).await;
@@ -101,5 +101,36 @@ pub(super) async fn a_subjects_sessions_end_together<S: SessionStore>(w: World<S
         let events: Vec<_> = sessions.iter().map(|session| FeedEvent::Revoked(session.key.clone())).collect();
         reader.find(&w, &events).await;
         assert!(!reader.has(&FeedEvent::Revoked(stranger.key.clone())));
+    }
+}
+
+pub(super) async fn many_sessions_of_a_subject_end_in_one_event<S: SessionStore>(w: World<S>) {
+    if !w.store.capabilities().listing {
+        return;
+    }
+    let reader = Reader::at_the_end(&w).await;
+    let mut events = Vec::new();
+    for before in [None, Some(w.at(500))] {
+        let subject = w.subject();
+        let mut ids = Vec::new();
+        for _ in 0..=FeedEvent::ONE_BY_ONE {
+            ids.push(w.open_for(&subject, w.base).await.key.id);
+        }
+        // One that is spared by its name, or by its time.
+        let spared = w.open_for(&subject, w.at(501)).await.key.id;
+        let except = before.is_none().then_some(spared);
+        let what = Revoke::Subject { subject: subject.clone(), before, except };
+        let ended = w.end(&what, w.at(600)).await;
+        assert_eq!(ended.len(), ids.len());
+        assert!(ids.iter().all(|id| ended.contains(id)), "all the others were revoked");
+        assert_eq!(w.listed(&subject, w.at(601)).await, [spared]);
+        let expected = FeedEvent::of_revocation(&what, &ended, w.at(600));
+        assert!(matches!(expected.as_slice(), [FeedEvent::SubjectRevoked { .. }]));
+        events.extend(expected);
+    }
+    if let Some(mut reader) = reader {
+        reader.find(&w, &events).await;
+        let one_by_one = |event: &&FeedEvent| matches!(event, FeedEvent::Revoked(_));
+        assert_eq!(reader.seen.iter().filter(one_by_one).count(), 0, "none is told of one by one");
     }
 }

@@ -64,9 +64,9 @@ pub(super) async fn large_generations_are_exact<S: SessionStore>(w: World<S>) {
         record.family.generation = generation;
         let mut session = w.open_record(&w.subject(), record).await;
         w.expect(&session).await;
-        let advance = Advance { from: generation, confirmed_by: w.base, at: w.at(1) };
+        let advance = Advance { from: generation, at: w.at(1) };
         assert!(session.record.family.advance(&advance));
-        assert!(w.advance(&session.key, generation, w.base, w.at(1)).await.applied);
+        assert!(w.advance(&session.key, generation, w.at(1)).await.applied);
         w.confirm(&session.key, generation, w.at(2)).await;
         w.expect(&session).await;
         assert!(session.record.family.confirm(generation + 1, w.at(3)));
@@ -83,9 +83,9 @@ pub(super) async fn far_deadlines_are_exact<S: SessionStore>(w: World<S>) {
     for (idle, absolute) in [(until_then, until_then), (until_then - Duration::from_millis(1), until_then)] {
         let mut session = w.open_lasting(idle, absolute).await;
         w.expect(&session).await;
-        let advance = Advance { from: 0, confirmed_by: w.base, at: w.at(1) };
+        let advance = Advance { from: 0, at: w.at(1) };
         session.record.family.advance(&advance);
-        let snapshot = w.advance(&session.key, 0, w.base, w.at(1)).await;
+        let snapshot = w.advance(&session.key, 0, w.at(1)).await;
         assert_eq!((snapshot.applied, snapshot.record), (true, Some(session.record.clone())));
         assert_eq!(session.record.family.idle_deadline, YEAR_2500);
         assert!(w.revoke(&session.key, w.at(2)).await);

@@ -1,52 +1,103 @@
-//! The store's run: a new one ends every session at once.
+//! The store's run ID: it only rises, and then every session of an older run is revoked.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use tokio::task::JoinSet;
+use tokio::{sync::Barrier, task::JoinSet};
 
 use super::{
     reader::Reader,
     world::{ABSOLUTE, IDLE, World, ok},
 };
-use crate::store::{Cap, FeedEvent, Overflow, SessionStore};
+use crate::{
+    id::RunId,
+    store::{Cap, FeedEvent, Overflow, SessionStore},
+};
 
-pub(super) async fn the_run_stays_until_it_is_rotated<S: SessionStore>(w: World<S>) {
-    let run = ok(w.store.run_id().await);
+pub(super) async fn the_run_stays_until_it_is_raised<S: SessionStore>(w: World<S>) {
+    let run = w.run().await;
     let session = w.open().await;
-    assert!(w.advance(&session.key, 0, w.base, w.at(1)).await.applied);
+    assert!(w.advance(&session.key, 0, w.at(1)).await.applied);
     assert!(w.revoke(&session.key, w.at(2)).await);
     assert_eq!((session.run, w.get(&session.key).await.run), (run, run));
-    assert_eq!(ok(w.store.run_id().await), run);
+    assert_eq!(w.run().await, run);
 }
 
-pub(super) async fn a_new_run_ends_every_session<S: SessionStore>(w: World<S>) {
+pub(super) async fn a_lower_run_changes_nothing<S: SessionStore>(w: World<S>) {
+    let run = w.next_run().await;
+    let session = w.open().await;
+    let reader = Reader::at_the_end(&w).await;
+    // As signed numbers, too, and as texts of unequal length.
+    let below = RunId::from_u64(run.as_u64() - 1);
+    for lower in [Some(RunId::SAMPLE), below, RunId::from_u64(10), Some(run)] {
+        let lower = lower.expect("that is not zero");
+        assert_eq!(ok(w.store.raise_run_id(lower).await), run, "raised to {lower}");
+        assert_eq!(w.get(&session.key).await.run, run);
+    }
+    w.expect(&session).await;
+    if let Some(mut reader) = reader {
+        let marker = w.open().await;
+        assert!(w.revoke(&marker.key, w.at(1)).await);
+        reader.find(&w, &[FeedEvent::Revoked(marker.key.clone())]).await;
+        let news = |event: &FeedEvent| matches!(event, FeedEvent::Run(of) if *of != run);
+        assert!(!reader.seen.iter().any(news), "there is no other run: {:?}", reader.seen);
+        let batch = ok(w.store.feed(&Reader::since_the_start(&w).from).await);
+        assert_eq!(batch.run, run);
+    }
+}
+
+pub(super) async fn racing_raises_end_at_the_highest<S: SessionStore>(w: World<S>) {
+    for _ in 0..8 {
+        let first = w.next_run().await;
+        let candidates: Vec<_> =
+            (1..=12).filter_map(|n| RunId::from_u64(first.as_u64() + n * 7919)).collect();
+        let highest = *candidates.last().expect("there are some");
+        let (start, mut raising) = (Arc::new(Barrier::new(candidates.len())), JoinSet::new());
+        for candidate in candidates {
+            let (w, start) = (w.clone(), start.clone());
+            raising.spawn(async move {
+                start.wait().await;
+                let run = ok(w.store.raise_run_id(candidate).await);
+                let now = w.run().await;
+                assert!(run >= candidate && now >= run, "{candidate} gave {run}, and then it was {now}");
+            });
+        }
+        raising.join_all().await;
+        assert_eq!(w.run().await, highest);
+        assert_eq!(w.open().await.run, highest);
+    }
+}
+
+pub(super) async fn a_higher_run_ends_every_session<S: SessionStore>(w: World<S>) {
     let reader = Reader::at_the_end(&w).await;
     let (listing, subject) = (w.store.capabilities().listing, w.subject());
     let old = [w.open_for(&subject, w.base).await, w.open_for(&subject, w.at(1)).await, w.open().await];
-    let before = ok(w.store.run_id().await);
+    let before = w.run().await;
 
-    let run = ok(w.store.rotate_run_id().await);
-    assert_ne!(run, before);
-    assert_eq!(ok(w.store.run_id().await), run);
+    let run = w.next_run().await;
+    assert!(run > before);
+    assert_eq!(w.run().await, run);
     assert!(w.store.run_id_now().is_none_or(|now| now == run));
     for session in &old {
         let key = &session.key;
         for snapshot in [
             w.get(key).await,
-            w.advance(key, 0, w.base, w.at(10)).await,
+            w.advance(key, 0, w.at(10)).await,
             w.fast_forward(key, 5, w.at(10)).await,
             w.put_claims(key, "1", w.at(10)).await,
             w.record_proof(key, "otp", w.at(10)).await,
         ] {
-            let served = snapshot.run == session.run && snapshot.record.is_some();
-            assert!(!served, "a session of the run before is served as one of its run: {snapshot:?}");
+            assert_eq!((snapshot.run, snapshot.applied), (run, false));
+            assert!(snapshot.record.is_none(), "a session of an older run is missing: {snapshot:?}");
         }
-        // Neither of these may fail, or bring it back.
-        w.confirm(key, 0, w.at(11)).await;
-        w.touch(key, w.at(11)).await;
+        let version = w.get(key).await.version;
+        for version in [version, 0, 1] {
+            let answer = w.replace(key, version, &session.record, None).await;
+            assert!(!answer.applied && answer.record.is_none(), "a session of an older run is missing");
+        }
+        assert!(!w.revoke(key, w.at(11)).await, "it was revoked before");
     }
     if listing {
         assert!(w.listed(&subject, w.at(12)).await.is_empty(), "what has ended is not listed");
@@ -67,19 +118,7 @@ pub(super) async fn a_new_run_ends_every_session<S: SessionStore>(w: World<S>) {
     }
 }
 
-pub(super) async fn each_rotation_of_the_run_draws_another<S: SessionStore>(w: World<S>) {
-    let mut runs = vec![ok(w.store.run_id().await)];
-    for _ in 0..5 {
-        let session = w.open().await;
-        runs.push(ok(w.store.rotate_run_id().await));
-        let snapshot = w.get(&session.key).await;
-        assert!(snapshot.record.is_none() || snapshot.run != session.run);
-    }
-    let drawn = runs.iter().map(|run| run.as_u64()).collect::<std::collections::HashSet<_>>();
-    assert_eq!(drawn.len(), runs.len(), "{runs:?}");
-}
-
-pub(super) async fn a_sign_in_during_a_rotation_belongs_to_the_run_it_is_told<S: SessionStore>(w: World<S>) {
+pub(super) async fn a_sign_in_during_a_raise_belongs_to_the_run_it_is_told<S: SessionStore>(w: World<S>) {
     for _ in 0..30 {
         let rotated = Arc::new(AtomicBool::new(false));
         let mut signing_in = JoinSet::new();
@@ -95,14 +134,17 @@ pub(super) async fn a_sign_in_during_a_rotation_belongs_to_the_run_it_is_told<S:
             });
         }
         tokio::task::yield_now().await;
-        let run = ok(w.store.rotate_run_id().await);
+        let run = w.next_run().await;
         rotated.store(true, Ordering::SeqCst);
         for session in signing_in.join_all().await.concat() {
             let snapshot = w.get(&session.key).await;
             assert_eq!(snapshot.run, run);
             if session.run == run {
                 assert_eq!(snapshot.record, Some(session.record), "opened in this run, and gone");
-            } else if w.store.capabilities().listing {
+                continue;
+            }
+            assert!(snapshot.record.is_none(), "opened in the run before, and still there");
+            if w.store.capabilities().listing {
                 let live = w.listed(&session.key.subject, w.at(1)).await;
                 assert!(live.is_empty(), "opened in the run before, and still listed");
             }

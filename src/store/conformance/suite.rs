@@ -2,7 +2,7 @@
 
 use super::{
     Case, SessionStore, advance::*, cancel::*, cap::*, claims::*, create::*, expiry::*, feed::*,
-    isolation::*, list::*, model::*, race::*, revoke::*, round_trip::*, run_id::*, usage::*,
+    isolation::*, list::*, model::*, race::*, replace::*, revoke::*, round_trip::*, run_id::*, usage::*,
 };
 
 /// Hands the list of cases to one of the rules below.
@@ -25,9 +25,17 @@ macro_rules! __store_conformance {
                 subjects_may_be_called_anything
                 a_rotation_is_provisional_and_counts_as_use
                 a_rotation_wants_the_generation_it_names
-                a_rotation_wants_its_generation_confirmed_in_time
+                a_rotation_waits_for_the_interval_of_its_own_record
+                a_rotation_follows_the_timing_that_was_written_last
                 of_racing_rotations_exactly_one_applies
                 rotations_racing_confirmations_never_skip_a_generation
+                a_record_is_replaced_as_a_whole
+                every_write_makes_a_new_version
+                a_replacement_of_another_version_is_a_conflict
+                what_was_revoked_meanwhile_is_not_replaced
+                a_missing_session_is_not_replaced
+                of_racing_replacements_exactly_one_applies
+                an_event_is_in_the_feed_if_its_record_was_replaced
                 a_generation_is_confirmed_once_and_the_first_time_counts
                 a_late_confirmation_moves_no_deadline_back
                 of_racing_confirmations_one_counts
@@ -64,10 +72,12 @@ macro_rules! __store_conformance {
                 a_dropped_end_is_whole_or_never_was
             ]
             alone [
-                the_run_stays_until_it_is_rotated
-                a_new_run_ends_every_session
-                each_rotation_of_the_run_draws_another
-                a_sign_in_during_a_rotation_belongs_to_the_run_it_is_told
+                the_run_stays_until_it_is_raised
+                a_higher_run_ends_every_session
+                a_lower_run_changes_nothing
+                racing_raises_end_at_the_highest
+                a_sign_in_during_a_raise_belongs_to_the_run_it_is_told
+                many_sessions_of_a_subject_end_in_one_event
                 deadlines_are_exact_to_the_millisecond
                 nothing_revives_an_expired_session
                 an_ended_session_is_remembered_until_its_absolute_deadline

@@ -10,8 +10,8 @@ use crate::{protocol::Advance, store::SessionStore};
 /// A session at generation 1, which nobody has seen in use yet.
 async fn provisional<S: SessionStore>(w: &World<S>) -> Opened {
     let mut session = w.open().await;
-    assert!(w.advance(&session.key, 0, w.base, w.at(10)).await.applied);
-    assert!(session.record.family.advance(&Advance { from: 0, confirmed_by: w.base, at: w.at(10) }));
+    assert!(w.advance(&session.key, 0, w.at(10)).await.applied);
+    assert!(session.record.family.advance(&Advance { from: 0, at: w.at(10) }));
     session
 }
 
@@ -75,12 +75,12 @@ pub(super) async fn use_never_moves_past_the_absolute_deadline<S: SessionStore>(
                 family.touch(w.at(90));
             }
             "advance" => {
-                w.advance(key, 0, w.base, w.at(90)).await;
-                family.advance(&Advance { from: 0, confirmed_by: w.base, at: w.at(90) });
+                w.advance(key, 0, w.at(90)).await;
+                family.advance(&Advance { from: 0, at: w.at(90) });
             }
             "confirm" => {
-                w.advance(key, 0, w.base, w.at(1)).await;
-                family.advance(&Advance { from: 0, confirmed_by: w.base, at: w.at(1) });
+                w.advance(key, 0, w.at(1)).await;
+                family.advance(&Advance { from: 0, at: w.at(1) });
                 w.confirm(key, 1, w.at(90)).await;
                 family.confirm(1, w.at(90));
             }

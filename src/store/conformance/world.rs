@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     id::{RunId, SessionId},
-    protocol::{Advance, Family},
+    protocol::{Advance, Family, RotationTiming},
     store::{
-        Cap, CreateError, Proof, Revoke, SessionKey, SessionRecord, SessionStore, Snapshot, StaleScope,
-        StoreError, Subject,
+        Cap, CreateError, FeedEvent, Proof, Revoke, SessionKey, SessionRecord, SessionStore, Snapshot,
+        StaleScope, StoreError, Subject,
     },
     time::{Clock as _, SystemClock, Timestamp},
 };
@@ -19,6 +19,15 @@ pub(super) const IDLE: Duration = DAY.saturating_mul(30);
 
 /// The absolute timeout of sessions that are not about expiry.
 pub(super) const ABSOLUTE: Duration = DAY.saturating_mul(60);
+
+/// A rotation may follow a confirmation at once. Cases that are about the interval have one.
+pub(super) const AT_ONCE: RotationTiming = RotationTiming {
+    grace: Duration::from_millis(45_001),
+    write_window: Duration::from_millis(60_002),
+    crash_window: Duration::from_millis(35_003),
+    late_body: Duration::from_millis(600_004),
+    rotation_interval: Duration::ZERO,
+};
 
 /// A case's surroundings.
 pub(super) struct World<S> {
@@ -93,7 +102,7 @@ impl<S: SessionStore> World<S> {
     pub(super) fn record(&self, created: Timestamp, idle: Duration, absolute: Duration) -> SessionRecord {
         SessionRecord {
             id: id(),
-            family: Family::begin(created, idle, absolute),
+            family: Family { timing: AT_ONCE, ..Family::begin(created, idle, absolute) },
             claims: r#"{"role":"reader"}"#.into(),
             stale_since: None,
             methods: vec!["pwd".into()],
@@ -149,34 +158,77 @@ impl<S: SessionStore> World<S> {
         self.get(key).await.record.expect("the store knows the session")
     }
 
-    pub(super) async fn advance(
+    pub(super) async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Snapshot {
+        ok(self.store.advance(key, &Advance { from, at }).await)
+    }
+
+    pub(super) async fn replace(
         &self,
         key: &SessionKey,
-        from: u64,
-        confirmed_by: Timestamp,
-        at: Timestamp,
+        version: u64,
+        record: &SessionRecord,
+        event: Option<&FeedEvent>,
     ) -> Snapshot {
-        ok(self.store.advance(key, &Advance { from, confirmed_by, at }).await)
+        ok(self.store.replace(key, version, record, event).await)
     }
 
-    pub(super) async fn confirm(&self, key: &SessionKey, generation: u64, at: Timestamp) {
-        ok(self.store.confirm(key, generation, at).await);
+    /// Changes a record as the engine does: reads it, and replaces it until there is no conflict.
+    pub(super) async fn write(
+        &self,
+        key: &SessionKey,
+        event: Option<FeedEvent>,
+        change: impl Fn(&mut SessionRecord) -> bool,
+    ) -> Snapshot {
+        let event = event.filter(|_| self.store.capabilities().feed);
+        let mut snapshot = self.get(key).await;
+        loop {
+            let Some(mut record) = snapshot.record.clone() else { return snapshot };
+            if !change(&mut record) {
+                return Snapshot { applied: false, ..snapshot };
+            }
+            let answer = self.replace(key, snapshot.version, &record, event.as_ref()).await;
+            if answer.applied {
+                assert_eq!(answer.record.as_ref(), Some(&record), "what was written is what is there");
+                return answer;
+            }
+            let moved = answer.record.is_none() || answer.version != snapshot.version;
+            assert!(moved, "a conflict over the version that the store has: {answer:?}");
+            snapshot = answer;
+        }
     }
 
-    pub(super) async fn touch(&self, key: &SessionKey, at: Timestamp) {
-        ok(self.store.touch(key, at).await);
+    pub(super) async fn confirm(&self, key: &SessionKey, generation: u64, at: Timestamp) -> Snapshot {
+        self.write(key, None, |record| record.family.confirm(generation, at)).await
+    }
+
+    pub(super) async fn touch(&self, key: &SessionKey, at: Timestamp) -> Snapshot {
+        self.write(key, None, |record| record.family.touch(at)).await
     }
 
     pub(super) async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Snapshot {
-        ok(self.store.fast_forward(key, to, at).await)
+        self.write(key, None, |record| record.family.fast_forward(to, at)).await
     }
 
     pub(super) async fn record_proof(&self, key: &SessionKey, method: &str, at: Timestamp) -> Snapshot {
-        ok(self.store.record_proof(key, &proof(method, at)).await)
+        self.write(key, None, |record| record.record_proof(&proof(method, at))).await
     }
 
     pub(super) async fn put_claims(&self, key: &SessionKey, claims: &str, at: Timestamp) -> Snapshot {
-        ok(self.store.put_claims(key, claims, at).await)
+        let event = FeedEvent::SessionStale(key.clone(), at);
+        self.write(key, Some(event), |record| record.replace_claims(&claims.into(), at)).await
+    }
+
+    /// The store's run ID: raising it to the lowest there is changes nothing.
+    pub(super) async fn run(&self) -> RunId {
+        ok(self.store.raise_run_id(RunId::SAMPLE).await)
+    }
+
+    /// Raises the store's run ID to a new one.
+    pub(super) async fn next_run(&self) -> RunId {
+        let next = RunId::newer_than(Some(self.run().await), self.base).expect("there are random bytes");
+        let run = ok(self.store.raise_run_id(next).await);
+        assert_eq!(run, next, "a higher run ID is taken");
+        run
     }
 
     /// Ends one session; whether this call did.
@@ -204,17 +256,24 @@ impl<S: SessionStore> World<S> {
         assert_eq!(self.stored(&session.key).await, session.record);
     }
 
-    /// Runs `act` against a session in every way that could write to it.
+    /// Tries every way to write to a session that has ended.
     pub(super) async fn try_everything(&self, key: &SessionKey, generation: u64, at: Timestamp) {
         let applied = [
-            self.advance(key, generation, at, at).await.applied,
+            self.advance(key, generation, at).await.applied,
             self.fast_forward(key, generation + 7, at).await.applied,
             self.record_proof(key, "otp", at).await.applied,
             self.put_claims(key, r#"{"role":"admin"}"#, at).await.applied,
+            self.confirm(key, generation, at).await.applied,
+            self.touch(key, at).await.applied,
         ];
-        assert_eq!(applied, [false; 4], "advance, fast_forward, record_proof or put_claims applied");
-        self.confirm(key, generation, at).await;
-        self.touch(key, at).await;
+        assert_eq!(applied, [false; 6], "a rotation or one of the changes applied");
+        let now = self.get(key).await;
+        if let Some(mut record) = now.record.filter(|record| record.family.revoked) {
+            record.family.revoked = false;
+            let answer = self.replace(key, now.version, &record, None).await;
+            assert!(!answer.applied, "a revoked session was replaced by a live one");
+            assert!(answer.record.is_some_and(|record| record.family.revoked), "it stays revoked");
+        }
     }
 }
 
