@@ -1,8 +1,8 @@
 //! A memory store with one thing wrong.
 
 use std::{
-    future::{pending, poll_fn},
     collections::HashSet,
+    future::{pending, poll_fn},
     pin::pin,
     sync::{Arc, LazyLock, Mutex},
     task::{Context, Poll, Waker},
