@@ -344,10 +344,13 @@ impl SessionStore for FlawedStore {
         match self.flaw {
             Flaw::RaiseDoesNothing => self.inner.raise_run_id(*LOWEST).await,
             Flaw::RunGoesBack => {
-                // Whatever came last counts, as if it were written without a comparison.
+                // The last one counts, as if it were written without a comparison.
                 let run = self.inner.raise_run_id(to).await?;
-                *self.run.lock().expect("no panic") = (to != *LOWEST).then_some(to).or(Some(run));
-                Ok(if to == *LOWEST { run } else { to })
+                let mut named = self.run.lock().expect("no panic");
+                if to != *LOWEST {
+                    *named = Some(to);
+                }
+                Ok(named.unwrap_or(run))
             }
             _ => self.inner.raise_run_id(to).await,
         }
