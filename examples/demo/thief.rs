@@ -16,7 +16,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use tower_sliding_sessions::{RunId, Session};
+use tower_sliding_sessions::{Session, SessionId};
 
 use super::{Profile, problem};
 
@@ -29,7 +29,7 @@ pub(crate) struct Loot(Arc<Mutex<VecDeque<(String, String)>>>);
 
 impl Loot {
     fn add(&self, cookie: String) -> Option<String> {
-        let thief = RunId::random().ok()?.to_string();
+        let thief = SessionId::random().ok()?.encode();
         let mut stolen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         stolen.truncate(MOST - 1);
         stolen.push_front((thief.clone(), cookie));

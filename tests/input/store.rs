@@ -9,7 +9,7 @@ use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
     protocol::Advance,
     store::{
-        Cap, CreateError, FeedBatch, FeedFrom, MemoryStore, Proof, Revoke, SessionKey, SessionRecord,
+        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
     },
 };
@@ -74,15 +74,11 @@ impl SessionStore for Counted {
             -> Result<(RunId, Vec<SessionId>), CreateError>;
         fn advance(key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError>;
         fn get(key: &SessionKey) -> Result<Snapshot, StoreError>;
-        fn confirm(key: &SessionKey, generation: u64, at: Timestamp) -> Result<(), StoreError>;
-        fn touch(key: &SessionKey, at: Timestamp) -> Result<(), StoreError>;
-        fn fast_forward(key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError>;
-        fn record_proof(key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError>;
-        fn put_claims(key: &SessionKey, claims: &str, at: Timestamp) -> Result<Snapshot, StoreError>;
+        fn replace(key: &SessionKey, version: u64, record: &SessionRecord, event: Option<&FeedEvent>)
+            -> Result<Snapshot, StoreError>;
         fn revoke(what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError>;
         fn mark_stale(scope: &StaleScope, at: Timestamp) -> Result<(), StoreError>;
         fn list(subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError>;
-        fn run_id() -> Result<RunId, StoreError>;
-        fn rotate_run_id() -> Result<RunId, StoreError>;
+        fn raise_run_id(to: RunId) -> Result<RunId, StoreError>;
     }
 }

@@ -52,7 +52,9 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn begin(now: Timestamp, timing: &Timing) -> Self {
-        let family = Family::begin(now, timing.idle_timeout, timing.absolute_timeout);
+        let rotation = Policy::dangerous_unchecked(*timing).rotation_timing();
+        let family =
+            Family { timing: rotation, ..Family::begin(now, timing.idle_timeout, timing.absolute_timeout) };
         Self { family, rotated_at: now }
     }
 }
@@ -82,7 +84,7 @@ impl Rules {
     pub(crate) fn renew(&self, record: &mut Record, generation: u64, now: Timestamp) -> Rotation {
         let presented = Presented { generation, with_body: false };
         let mut family = self.as_judged(record, generation);
-        if family.advance(&presented.advance(&self.policy, now)) {
+        if family.advance(&presented.advance(now)) {
             *record = Record { family, rotated_at: now };
             return Rotation::Advance;
         }

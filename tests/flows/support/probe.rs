@@ -9,7 +9,7 @@ use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
     protocol::Advance,
     store::{
-        Cap, Capabilities, CreateError, FeedBatch, FeedFrom, MemoryStore, Proof, Revoke, SessionKey,
+        Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey,
         SessionRecord, SessionStore, Snapshot, StaleScope, StoreError, Subject,
     },
 };
@@ -47,7 +47,8 @@ struct State {
     rotations: usize,
 }
 
-/// Every operation that a request or a person can cause.
+/// Every operation that a request or a person can cause. What replaces a record goes by what it
+/// changes in it.
 const OPERATIONS: [&str; 12] = [
     "create",
     "advance",
@@ -60,7 +61,7 @@ const OPERATIONS: [&str; 12] = [
     "revoke",
     "mark_stale",
     "list",
-    "rotate_run_id",
+    "raise_run_id",
 ];
 
 impl Probe {
@@ -110,10 +111,30 @@ impl Probe {
         self.state.lock().unwrap().rotations
     }
 
-    /// What a store without a feed does: the same claims once more leave the mark.
+    /// New claims, as another instance writes them.
+    pub(crate) async fn put_claims(&self, key: &SessionKey, claims: &str, at: Timestamp) {
+        let Snapshot { version, record: Some(mut record), .. } = self.inner.get(key).await.unwrap() else {
+            panic!("there is no such session");
+        };
+        (record.claims, record.stale_since) = (claims.into(), record.stale_since.max(Some(at)));
+        let event = FeedEvent::SessionStale(key.clone(), at);
+        let event = Some(&event).filter(|_| self.has_feed);
+        assert!(self.inner.replace(key, version, &record, event).await.unwrap().applied);
+    }
+
+    /// An emergency stop by another instance. Answers with the new run ID.
+    pub(crate) async fn stop_everything(&self) -> RunId {
+        let run = self.inner.run_id_now().unwrap().next();
+        self.inner.raise_run_id(run).await.unwrap()
+    }
+
+    /// What a store without a feed does: the mark is in the record.
     async fn mark_record(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
-        let Some(record) = self.inner.get(key).await?.record else { return Ok(()) };
-        self.inner.put_claims(key, &record.claims, at).await.map(drop)
+        let Snapshot { version, record: Some(mut record), .. } = self.inner.get(key).await? else {
+            return Ok(());
+        };
+        record.stale_since = record.stale_since.max(Some(at));
+        self.inner.replace(key, version, &record, None).await.map(drop)
     }
 
     async fn pass<T, E: From<StoreError>>(
@@ -151,6 +172,22 @@ impl Probe {
     }
 }
 
+/// What a replacement is for.
+fn change(before: &SessionRecord, after: &SessionRecord) -> &'static str {
+    let (old, new) = (&before.family, &after.family);
+    if before.claims != after.claims || before.stale_since != after.stale_since {
+        "put_claims"
+    } else if before.proof != after.proof {
+        "record_proof"
+    } else if old.generation != new.generation {
+        "fast_forward"
+    } else if old.confirmed_at != new.confirmed_at {
+        "confirm"
+    } else {
+        "touch"
+    }
+}
+
 impl SessionStore for Probe {
     fn capabilities(&self) -> Capabilities {
         if self.has_feed { self.inner.capabilities() } else { Capabilities::NONE }
@@ -182,29 +219,16 @@ impl SessionStore for Probe {
         self.pass("get", self.inner.get(key)).await
     }
 
-    async fn confirm(&self, key: &SessionKey, generation: u64, at: Timestamp) -> Result<(), StoreError> {
-        self.pass("confirm", self.inner.confirm(key, generation, at)).await
-    }
-
-    async fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
-        self.pass("touch", self.inner.touch(key, at)).await
-    }
-
-    async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
-        self.pass("fast_forward", self.inner.fast_forward(key, to, at)).await
-    }
-
-    async fn record_proof(&self, key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError> {
-        self.pass("record_proof", self.inner.record_proof(key, proof)).await
-    }
-
-    async fn put_claims(
+    async fn replace(
         &self,
         key: &SessionKey,
-        claims: &str,
-        at: Timestamp,
+        version: u64,
+        record: &SessionRecord,
+        event: Option<&FeedEvent>,
     ) -> Result<Snapshot, StoreError> {
-        self.pass("put_claims", self.inner.put_claims(key, claims, at)).await
+        let before = self.inner.get(key).await?.record;
+        let operation = before.map_or("touch", |before| change(&before, record));
+        self.pass(operation, self.inner.replace(key, version, record, event)).await
     }
 
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
@@ -226,12 +250,8 @@ impl SessionStore for Probe {
         self.pass("list", self.inner.list(subject, now)).await
     }
 
-    async fn run_id(&self) -> Result<RunId, StoreError> {
-        self.inner.run_id().await
-    }
-
-    async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
-        self.pass("rotate_run_id", self.inner.rotate_run_id()).await
+    async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
+        self.pass("raise_run_id", self.inner.raise_run_id(to)).await
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
