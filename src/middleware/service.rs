@@ -46,7 +46,10 @@ where
             return self.answer(&request, RejectionKind::NotLoopback);
         }
         let head = RequestHead::of(&request);
-        let passive = self.layer.passive.as_ref().is_some_and(|is_passive| is_passive(&head));
+        let passive = self.layer.passive.as_ref().is_some_and(|is_passive| {
+            // Without an answer, the request counts as use, as it does without the predicate.
+            engine.events.call("passive", || is_passive(&head)).unwrap_or(false)
+        });
         let (via, admission) = match self.layer.bearer(headers) {
             Bearer::Malformed => return self.answer(&request, RejectionKind::MalformedBearer),
             // No browser adds one by itself, so it matters not whose page the request is from.
@@ -60,7 +63,7 @@ where
                 (Via::Cookies, engine.admit(headers, renewal, passive, arrived))
             }
         };
-        let whence = Whence { via, origin: engine.origins.to_compare(&head) };
+        let whence = Whence { via, origin: engine.origin_to_compare(&head) };
         match admission {
             Admission::Active(active) => {
                 let session = Session::unchanged(active, whence);

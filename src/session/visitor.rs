@@ -44,7 +44,7 @@ impl<C: Claims> Visitor<C> {
             return Err(NotWelcome::CrossSite);
         }
         let session = engine.named_session(headers);
-        let origin = engine.origins.of(request);
+        let origin = engine.origin_of(request);
         Ok(Self { engine, session, origin })
     }
 
