@@ -24,6 +24,7 @@ mod reload;
 mod renew;
 mod settle;
 mod verified;
+mod write_claims;
 
 pub(crate) use self::{
     active::Active,

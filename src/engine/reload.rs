@@ -19,16 +19,23 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         record: &mut Arc<SessionRecord>,
     ) -> Result<C, RenewError> {
-        let kept = |record: &SessionRecord| serde_json::from_str(&record.claims).ok();
-        let Some(reloader) = &self.reloader else { return Ok(kept(record).ok_or(Refusal::Claims)?) };
-        let answer = self.ask_hook(reloader, &key.subject.name, kept(record)).await;
+        let kept = |record: &SessionRecord| serde_json::from_str(&record.claims);
+        let unreadable = |error: serde_json::Error| {
+            self.events.failed_of(EventKind::ClaimsUnreadable, &error, &key.id, &key.subject.name);
+            RenewError::Refused(Refusal::Claims)
+        };
+        let Some(reloader) = &self.reloader else { return kept(record).map_err(unreadable) };
+        let answer = self.ask_hook(reloader, &key.subject.name, kept(record).ok()).await;
         match answer {
-            Ok(Reload::Keep) => Ok(kept(record).ok_or(Refusal::Claims)?),
+            Ok(Reload::Keep) => kept(record).map_err(unreadable),
             Ok(Reload::Replace(claims)) => {
-                let json = write_claims(&claims).map_err(|_| Refusal::Claims)?;
+                // As the next request will see them. The hook may give others when it is asked again.
+                let (json, claims) = write_claims(&claims).map_err(|error| {
+                    self.report_unwritten(&error, key);
+                    RenewError::Unavailable
+                })?;
                 Arc::make_mut(record).claims = json.into();
-                // As the next request will see them.
-                Ok(kept(record).ok_or(Refusal::Claims)?)
+                Ok(claims)
             }
             Ok(Reload::End { reason }) => {
                 self.events.of(EventKind::EndedByApplication { reason }, &key.id, &key.subject.name);

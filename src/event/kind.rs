@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::{origin::OriginVerdict, protocol::Refusal, token::InvalidToken};
+use crate::{
+    origin::OriginVerdict,
+    protocol::Refusal,
+    token::{InvalidToken, MintError},
+};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +126,18 @@ pub enum Severity {
 }
 
 impl EventKind {
+    /// No token or cookie was written, because of `error`.
+    pub(crate) const fn unwritten(error: &MintError) -> Self {
+        match error {
+            MintError::TooLong(_) => Self::CookieTooLarge,
+            MintError::Signing => Self::SigningFailed,
+            MintError::NotJson(_)
+            | MintError::DuplicateMember
+            | MintError::NotReadable(_)
+            | MintError::Readable(_) => Self::ClaimsUnreadable,
+        }
+    }
+
     /// A stable name, in the words of the OWASP logging vocabulary where it has one.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -39,6 +39,7 @@ pub(crate) struct Events {
     pub(crate) realm: Arc<str>,
     pub(crate) hook: Option<Arc<Hook>>,
     /// Whether `tracing` records name the subject.
+    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "then there are no records"))]
     pub(crate) log_subjects: bool,
 }
 
@@ -114,8 +115,10 @@ impl Events {
         sinks::trace(kind, self, about);
         #[cfg(feature = "metrics")]
         sinks::count(kind, &self.realm);
+        #[cfg(not(feature = "tracing"))]
+        let _ = about;
         #[cfg(not(any(feature = "metrics", feature = "tracing")))]
-        let _ = (kind, about);
+        let _ = kind;
     }
 }
 

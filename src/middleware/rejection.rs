@@ -7,6 +7,7 @@ use crate::{
     request::RequestHead,
     session::NotWelcome,
     store::StoreError,
+    token::MintError,
 };
 
 /// How long a client should wait before it asks again, in seconds.
@@ -53,6 +54,9 @@ pub enum RejectionKind {
     Unsupported,
     /// 500: the claims do not fit into a cookie.
     ClaimsTooLarge,
+    /// 500: the claims cannot be written as JSON, or cannot be read back from it as their type. The
+    /// [error](crate::MintError) and the logs say why.
+    ClaimsUnreadable,
     /// 500: the route is not within a session layer.
     MissingLayer,
     /// 500: something else failed, as the logs say.
@@ -84,9 +88,10 @@ impl Rejection {
             | RejectionKind::TooManySessions => StatusCode::FORBIDDEN,
             RejectionKind::Unavailable | RejectionKind::NotNow => StatusCode::SERVICE_UNAVAILABLE,
             RejectionKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
-            RejectionKind::ClaimsTooLarge | RejectionKind::MissingLayer | RejectionKind::Internal => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            RejectionKind::ClaimsTooLarge
+            | RejectionKind::ClaimsUnreadable
+            | RejectionKind::MissingLayer
+            | RejectionKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -147,6 +152,9 @@ impl Rejection {
             RejectionKind::ClaimsTooLarge => {
                 problem!("ClaimsTooLarge", "claims_too_large", 500, "The session does not fit into a cookie")
             }
+            RejectionKind::ClaimsUnreadable => {
+                problem!("ClaimsUnreadable", "claims_unreadable", 500, "The session cannot be written")
+            }
             RejectionKind::MissingLayer => {
                 problem!(
                     "MissingLayer",
@@ -187,10 +195,23 @@ impl From<StoreError> for Rejection {
     }
 }
 
+impl From<MintError> for Rejection {
+    fn from(error: MintError) -> Self {
+        Self::new(match error {
+            MintError::TooLong(_) => RejectionKind::ClaimsTooLarge,
+            MintError::Signing => RejectionKind::Internal,
+            MintError::NotJson(_)
+            | MintError::DuplicateMember
+            | MintError::NotReadable(_)
+            | MintError::Readable(_) => RejectionKind::ClaimsUnreadable,
+        })
+    }
+}
+
 impl From<SignInError> for Rejection {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::Claims(_) => Self::new(RejectionKind::ClaimsTooLarge),
+            SignInError::Claims(error) => error.into(),
             SignInError::TooManySessions => Self::new(RejectionKind::TooManySessions),
             SignInError::Refused => Self::new(RejectionKind::Forbidden),
             SignInError::Store(error) => error.into(),
@@ -202,7 +223,7 @@ impl From<SignInError> for Rejection {
 impl From<ChangeError> for Rejection {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Claims(_) => Self::new(RejectionKind::ClaimsTooLarge),
+            ChangeError::Claims(error) => error.into(),
             ChangeError::Ended => Self::new(RejectionKind::Unauthenticated(Refusal::Denylisted)),
             ChangeError::Store(error) => error.into(),
         }

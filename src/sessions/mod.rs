@@ -142,7 +142,7 @@ impl<C: Claims> Sessions<C> {
         let (_, lines) = self.engine.open(subject, &claims, Default::default(), None).await?;
         let pairs = lines.iter().filter_map(|line| line.value.as_bytes().split(|b| *b == b';').next());
         let header = HeaderValue::from_bytes(&pairs.collect::<Vec<_>>().join(&b"; "[..]));
-        header.map_err(|_| SignInError::Claims(crate::token::MintError::Claims))
+        header.map_err(|error| SignInError::Claims(crate::token::MintError::NotJson(Arc::new(error))))
     }
 
     /// Replaces the keys of a running service. Sessions whose tokens the new ring still verifies

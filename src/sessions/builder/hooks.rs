@@ -45,8 +45,9 @@ impl<C: Claims> SessionsBuilder<C> {
     /// The hook gets the subject and the claims of the record, or none if those no longer parse,
     /// and must answer within the [deadline of the store](Self::store_deadline). An error or a panic means
     /// that the claims are not known for now: the renewal is answered with 503, and the same cookies work
-    /// later. So it is if its claims cannot be read back as `C`. The
-    /// [event](crate::EventKind::ReloadFailed) has the error with its sources.
+    /// later. So it is with claims that cannot be written as JSON, or not be read back from it as `C`.
+    /// The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
+    /// [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have the error with its sources.
     /// Renewals of a session that wait for it at once ask once. See also [`Sessions::mark_stale`].
     ///
     /// ```
