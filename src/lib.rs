@@ -146,5 +146,5 @@ pub use self::{
     session::{Session, SessionInfo, SetCookies, SignIn, Visitor},
     sessions::{BuildError, Sessions, SessionsBuilder},
     time::{Clock, ManualClock, SystemClock, Timestamp},
-    token::{InvalidToken, KeyError, Keyring, MintError},
+    token::{InvalidToken, KeyError, Keyring, MintError, PemProblem},
 };

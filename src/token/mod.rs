@@ -8,7 +8,10 @@ mod access;
 mod asymmetric;
 mod json;
 mod jws;
+mod key_error;
 mod keyring;
+#[cfg(feature = "asymmetric")]
+mod pem;
 mod refresh;
 mod secret;
 
@@ -18,7 +21,8 @@ pub(crate) use self::{
 };
 pub use self::{
     jws::{InvalidToken, MintError},
-    keyring::{KeyError, Keyring},
+    key_error::{KeyError, PemProblem},
+    keyring::Keyring,
 };
 
 use std::{sync::Arc, time::Duration};

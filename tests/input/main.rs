@@ -24,6 +24,8 @@ mod fuzz;
 mod headers;
 mod keys;
 mod leaks;
+#[cfg(feature = "asymmetric")]
+mod pem;
 #[cfg(feature = "tracing")]
 mod scribe;
 mod store;
