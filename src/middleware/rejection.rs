@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use http::{HeaderValue, Response, StatusCode, header};
 
+use super::{IntoRejectionResponse, RejectionBody};
 use crate::{
     cache,
     engine::{ChangeError, SignInError},
@@ -230,17 +233,41 @@ impl From<ChangeError> for Rejection {
     }
 }
 
-/// Writes the responses of a layer that goes no further. Closures are one.
+/// Writes the response to a request that a layer rejects: [`ProblemJson`], [`RedirectToLogin`], or a
+/// closure by [`SessionLayer::with_rejection`].
 ///
-/// Whatever it writes gets `Cache-Control: no-store`, and the [`Rejection`] as an extension.
-pub trait Reject<B> {
+/// The layer adds `Cache-Control: no-store` to the response, and the [`Rejection`] as an extension.
+///
+/// [`RedirectToLogin`]: super::RedirectToLogin
+/// [`SessionLayer::with_rejection`]: super::SessionLayer::with_rejection
+pub trait Reject {
     /// The response to `request`.
-    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<B>;
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody>;
 }
 
-impl<B, F: Fn(Rejection, &RequestHead<'_>) -> Response<B>> Reject<B> for F {
-    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<B> {
-        self(rejection, request)
+impl<R: Reject + ?Sized> Reject for Arc<R> {
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
+        (**self).reject(rejection, request)
+    }
+}
+
+/// A closure that writes the responses: see [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection).
+#[derive(Clone, Copy)]
+pub struct RejectWith<F>(pub(super) F);
+
+impl<F, A> Reject for RejectWith<F>
+where
+    F: Fn(Rejection, &RequestHead<'_>) -> A,
+    A: IntoRejectionResponse,
+{
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
+        (self.0)(rejection, request).into_rejection_response()
+    }
+}
+
+impl<F> std::fmt::Debug for RejectWith<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RejectWith").finish_non_exhaustive()
     }
 }
 
@@ -248,8 +275,8 @@ impl<B, F: Fn(Rejection, &RequestHead<'_>) -> Response<B>> Reject<B> for F {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemJson;
 
-impl<B: From<&'static str>> Reject<B> for ProblemJson {
-    fn reject(&self, rejection: Rejection, _: &RequestHead<'_>) -> Response<B> {
+impl Reject for ProblemJson {
+    fn reject(&self, rejection: Rejection, _: &RequestHead<'_>) -> Response<RejectionBody> {
         rejection.into_http()
     }
 }
@@ -275,12 +302,12 @@ impl Rejection {
     }
 }
 
-/// The response of a layer to a request that goes no further.
-pub(super) fn respond<B>(
-    reject: &impl Reject<B>,
+/// The response of a layer to a request that it rejects.
+pub(super) fn respond(
+    reject: &impl Reject,
     request: &RequestHead<'_>,
     rejection: Rejection,
-) -> Response<B> {
+) -> Response<RejectionBody> {
     finish(rejection, reject.reject(rejection, request))
 }
 

@@ -58,7 +58,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyError::Pem`] says what the text is instead, and the command that mends it.
-    #[cfg(feature = "asymmetric")]
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn ed25519_pem(private_key: &str) -> Result<Self, KeyError> {
         Self::asymmetric(super::asymmetric::KeyPair::ed25519(private_key)?)
@@ -70,13 +70,13 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyError::Pem`] says what the text is instead, and the command that mends it.
-    #[cfg(feature = "asymmetric")]
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn es256_pem(private_key: &str) -> Result<Self, KeyError> {
         Self::asymmetric(super::asymmetric::KeyPair::es256(private_key)?)
     }
 
-    #[cfg(feature = "asymmetric")]
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     fn asymmetric(pair: super::asymmetric::KeyPair) -> Result<Self, KeyError> {
         let (kid, refresh) = (secret::key_id(pair.secret())?, MacKey::for_refresh(pair.secret())?);
         Ok(Self::of(Key::new(kid, AccessKey::Asymmetric(pair), refresh)))
@@ -145,7 +145,7 @@ pub(super) struct Key {
 #[derive(Clone)]
 enum AccessKey {
     Hs256(MacKey),
-    #[cfg(feature = "asymmetric")]
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     Asymmetric(super::asymmetric::KeyPair),
 }
 
@@ -153,7 +153,7 @@ impl AccessKey {
     fn algorithm(&self) -> &'static str {
         match self {
             Self::Hs256(_) => "HS256",
-            #[cfg(feature = "asymmetric")]
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
             Self::Asymmetric(pair) => pair.algorithm(),
         }
     }
@@ -189,7 +189,7 @@ impl Key {
         match (kind, &self.access) {
             (Kind::Refresh, _) => Ok(Signature::Mac(self.refresh.sign(message))),
             (Kind::Access, AccessKey::Hs256(key)) => Ok(Signature::Mac(key.sign(message))),
-            #[cfg(feature = "asymmetric")]
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
             (Kind::Access, AccessKey::Asymmetric(pair)) => pair.sign(message).map(Signature::Long),
         }
     }
@@ -198,7 +198,7 @@ impl Key {
         match (kind, &self.access) {
             (Kind::Refresh, _) => self.refresh.verify(message, signature),
             (Kind::Access, AccessKey::Hs256(key)) => key.verify(message, signature),
-            #[cfg(feature = "asymmetric")]
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
             (Kind::Access, AccessKey::Asymmetric(pair)) => pair.verify(message, signature),
         }
     }
@@ -207,7 +207,7 @@ impl Key {
 /// A signature's bytes.
 pub(super) enum Signature {
     Mac([u8; 32]),
-    #[cfg(feature = "asymmetric")]
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     Long(Vec<u8>),
 }
 
@@ -215,7 +215,7 @@ impl AsRef<[u8]> for Signature {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Mac(bytes) => bytes,
-            #[cfg(feature = "asymmetric")]
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
             Self::Long(bytes) => bytes,
         }
     }

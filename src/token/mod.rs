@@ -4,13 +4,13 @@
 //! "expired" is a state of a good token, not an error.
 
 mod access;
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod asymmetric;
 mod json;
 mod jws;
 mod key_error;
 mod keyring;
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod pem;
 mod refresh;
 mod secret;
