@@ -25,7 +25,7 @@ async fn login(
     Json(profile): Json<Profile>,
 ) -> Result<impl IntoResponse, Rejection> {
     // Check a password here.
-    let cookies = visitor.sign_in(&profile.name, profile.clone()).await?; // ends the session it replaces
+    let cookies = visitor.sign_in(&profile.name, &profile).await?; // ends the session it replaces
     Ok((cookies, Json(profile)))
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
     let sessions = builder.build()?;
     Ok(Router::new()
         .route("/reports/{year}", get(report))
-        .route_layer(sessions.layer().with_rejection(RedirectToLogin::new("/sign-in")))
+        .route_layer(sessions.layer().with_reject(RedirectToLogin::new("/sign-in")))
         .route("/", get(home))
         .route("/sign-in", get(sign_in_page).post(sign_in))
         .route("/sign-out", post(sign_out))

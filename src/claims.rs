@@ -8,6 +8,13 @@ use serde::{Serialize, de::DeserializeOwned};
 ///
 /// It travels in the access token, in every request, readable to whoever holds the cookie: keep it
 /// small, and personal data out of it. Implemented for every type that can be.
+///
+/// What is written must be readable: a sign-in, an [update](crate::Session::update) and the claims hook
+/// fail with [`MintError::NotReadable`](crate::MintError::NotReadable) where it is not, before anything
+/// is stored. Two causes are easy to miss. JSON has no `NaN` and no infinity: `serde_json` writes `null`.
+/// And if any crate of the build turns on `serde_json/arbitrary_precision`, `serde` cannot read floats
+/// and 128-bit integers within `#[serde(flatten)]`, `#[serde(tag = "…")]` and `#[serde(untagged)]`: keep
+/// such numbers out of them, or write them as text.
 pub trait Claims: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Claims for T {}

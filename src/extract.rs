@@ -1,5 +1,7 @@
 //! The session, the visitor and the cookies in axum's terms.
 
+use std::sync::Arc;
+
 use axum_core::{
     extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
@@ -51,6 +53,42 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let sessions = Sessions::<C>::from_ref(state);
         Ok(Self::new(sessions.engine, &RequestHead::of_parts(parts))?)
+    }
+}
+
+/// For a state of `Arc<App>`, where `Sessions<C>: FromRef<App>`, and so [`Visitor`] is an extractor
+/// there too:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use axum::{Router, extract::FromRef, routing::post};
+/// use tower_sliding_sessions::{Rejection, Sessions, SetCookies, Visitor};
+///
+/// struct App {
+///     sessions: Sessions,
+/// }
+///
+/// impl FromRef<App> for Sessions {
+///     fn from_ref(app: &App) -> Self {
+///         app.sessions.clone()
+///     }
+/// }
+///
+/// async fn login(visitor: Visitor) -> Result<SetCookies, Rejection> {
+///     Ok(visitor.sign_in(7, ()).await?)
+/// }
+///
+/// # fn router(sessions: Sessions) -> Router {
+/// Router::new().route("/login", post(login)).with_state(Arc::new(App { sessions }))
+/// # }
+/// ```
+impl<C, T> FromRef<Arc<T>> for Sessions<C>
+where
+    Self: FromRef<T>,
+{
+    fn from_ref(state: &Arc<T>) -> Self {
+        Self::from_ref(&**state)
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! async fn login(visitor: Visitor<Profile>, Json(profile): Json<Profile>) -> Result<impl IntoResponse, Rejection> {
 //!     // Check a password here.
-//!     let cookies = visitor.sign_in(&profile.name, profile.clone()).await?; // ends the session it replaces
+//!     let cookies = visitor.sign_in(&profile.name, &profile).await?; // ends the session it replaces
 //!     Ok((cookies, Json(profile)))
 //! }
 //!
@@ -138,13 +138,14 @@ pub use self::{
     event::{Event, EventKind, Renewed, Severity},
     id::{EntropyError, ParseIdError, RunId, SessionId, SessionTag},
     middleware::{
-        ProblemJson, RedirectToLogin, Reject, Rejection, RejectionKind, Require, RequireFuture,
-        RequireService, ResponseFuture, SessionLayer, SessionService, safe_next,
+        IntoRejectionResponse, ProblemJson, RedirectToLogin, Reject, RejectWith, Rejection, RejectionBody,
+        RejectionKind, Require, RequireFuture, RequireService, ResponseBody, ResponseFuture, SessionLayer,
+        SessionService, safe_next,
     },
     origin::OriginVerdict,
     request::RequestHead,
     session::{Session, SessionInfo, SetCookies, SignIn, Visitor},
     sessions::{BuildError, Sessions, SessionsBuilder},
     time::{Clock, ManualClock, SystemClock, Timestamp},
-    token::{InvalidToken, KeyError, Keyring, MintError},
+    token::{InvalidToken, KeyError, Keyring, MintError, PemProblem},
 };

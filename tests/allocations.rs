@@ -9,7 +9,7 @@
 #[path = "input/store.rs"]
 #[expect(dead_code, reason = "not all of it is wanted here")]
 mod store;
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[path = "input/vectors.rs"]
 #[expect(dead_code, reason = "not all of them are wanted here")]
 mod vectors;
@@ -132,7 +132,7 @@ async fn a_request_with_a_good_access_token_costs_little_and_asks_no_store() {
     within_bounds("HS256", Keyring::hs256(secret).expect("a good secret")).await;
 }
 
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[tokio::test]
 async fn so_does_one_with_an_asymmetric_key() {
     within_bounds("Ed25519", Keyring::ed25519_pem(vectors::ED25519_V1).expect("a key")).await;

@@ -93,7 +93,7 @@ fn cold_request_hs256(bencher: Bencher<'_, '_>) {
     active(bencher, hs256(), 0);
 }
 
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[divan::bench]
 fn warm_request_ed25519(bencher: Bencher<'_, '_>) {
     active(bencher, Keyring::ed25519_pem(super::tokens::ED25519).expect("a key"), 8192);

@@ -19,7 +19,7 @@ use crate::{
 
 /// THROW-AWAY. They guard nothing.
 pub(crate) const SECRET: &[u8] = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 pub(crate) const ED25519: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MC4CAQAwBQYDK2VwBCIEIK4d+GTWGg+12ZWmHDCUMVupXGcIAMYyp3D5Oa7R17dZ\n\
@@ -44,7 +44,7 @@ fn hs256() -> Tokens {
     of(Keyring::hs256(SECRET).expect("a good secret"))
 }
 
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 fn ed25519() -> Tokens {
     of(Keyring::ed25519_pem(ED25519).expect("a key"))
 }
@@ -115,7 +115,7 @@ fn verify_hs256(bencher: Bencher<'_, '_>) {
     verify(bencher, &hs256());
 }
 
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[divan::bench]
 fn verify_ed25519(bencher: Bencher<'_, '_>) {
     verify(bencher, &ed25519());
@@ -127,14 +127,14 @@ fn mint_hs256(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| minted(&tokens, &claims));
 }
 
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[divan::bench]
 fn mint_ed25519(bencher: Bencher<'_, '_>) {
     let (tokens, claims) = (ed25519(), claims());
     bencher.bench_local(|| minted(&tokens, &claims));
 }
 
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod by_jsonwebtoken {
     use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 

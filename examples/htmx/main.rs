@@ -47,7 +47,7 @@ struct App {
 
 /// For the layer: what to answer whoever has no session.
 fn to_sign_in(rejection: Rejection, request: &RequestHead<'_>) -> Response {
-    let mut response: Response = RedirectToLogin::new("/sign-in").reject(rejection, request);
+    let mut response = RedirectToLogin::new("/sign-in").reject(rejection, request).into_response();
     if response.status() == StatusCode::UNAUTHORIZED && request.headers.contains_key("hx-request") {
         // The way back is to the page that the part is for.
         let page = request.headers.get("hx-current-url").and_then(|url| Uri::try_from(url.as_bytes()).ok());

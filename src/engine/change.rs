@@ -9,14 +9,14 @@ use crate::{
     id::RunId,
     store::{FeedEvent, Proof, SessionRecord, Snapshot, StaleScope, StoreError},
     time::Timestamp,
-    token::{MintError, write_claims},
+    token::MintError,
 };
 
 /// Why a session was not changed. It is as it was, unless the store failed: then nobody knows.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
-    /// The claims do not fit into a cookie, or are not JSON.
+    /// The claims do not fit into a cookie, cannot be written as JSON, or cannot be read back from it.
     #[error(transparent)]
     Claims(#[from] MintError),
     /// The session has ended meanwhile.
@@ -40,10 +40,9 @@ impl<C: Claims> Engine<C> {
         claims: &C,
     ) -> Result<Vec<CookieLine>, ChangeError> {
         let (key, now) = (&active.key, self.now());
-        let json: Arc<str> = write_claims(claims)?.into();
-        // What does not fit must not get as far as the store: no token could be minted from then on.
-        self.measure(key, &json, &active.methods, &active.proof_methods, now)?;
-        self.measure_readable(claims)?;
+        let (json, claims) = self
+            .writable_claims(key, claims, &active.methods, &active.proof_methods, now)
+            .inspect_err(|error| self.report_unwritten(error, key))?;
         let event = FeedEvent::SessionStale(key.clone(), now);
         let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
         let snapshot = self.write("put_claims", key, None, Some(event), replace).await?;
@@ -55,7 +54,7 @@ impl<C: Claims> Engine<C> {
         let proof_at = active.proof_of(&record);
         let basis = Basis { generation: presented, proof_at, ..Basis::begun(&record, key, active.run, now) };
         let access = self.access_line(&basis, None, now)?;
-        Ok([access].into_iter().chain(self.readable_line(claims, &record, now)?).collect())
+        Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 
     /// Records a proof of sign-in, and answers with an access cookie that shows it.
@@ -67,20 +66,22 @@ impl<C: Claims> Engine<C> {
         origin: Option<Arc<str>>,
     ) -> Result<Vec<CookieLine>, ChangeError> {
         let (key, now) = (&active.key, self.now());
-        let claims = write_claims(&*active.claims)?;
-        self.measure(key, &claims, &[&*active.methods, &*methods].concat(), &methods, now)?;
+        let all_methods = [&*active.methods, &*methods].concat();
+        let (json, claims) = self
+            .writable_claims(key, &active.claims, &all_methods, &methods, now)
+            .inspect_err(|error| self.report_unwritten(error, key))?;
         let proof = Proof { at: now, methods, origin };
         let record = |record: &mut SessionRecord| record.record_proof(&proof);
         let snapshot = self.write("record_proof", key, None, None, record).await?;
         let mut record = changed(snapshot, active.run)?;
         // Those of this request, which were measured. The record may have others, and not those that
         // the application put in their place; a token of this second is renewed at its next use.
-        record.claims = claims.into();
+        record.claims = json;
         let now = self.session_is_stale(active).await?;
         self.events.of(EventKind::Proved, &key.id, &key.subject.name);
         let basis = Basis { generation: presented, ..Basis::begun(&record, key, active.run, now) };
         let access = self.access_line(&basis, None, now)?;
-        Ok([access].into_iter().chain(self.readable_line(&active.claims, &record, now)?).collect())
+        Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 
     /// After a change: no response on its way, here or elsewhere, restores what was before. Answers

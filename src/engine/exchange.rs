@@ -101,8 +101,8 @@ impl<C: Claims> Engine<C> {
             Exchange::AccessOnly => false,
             Exchange::Both => true,
         };
-        self.issue(&renewal.basis(), Some(&active.claims), both, now).map_err(|_| {
-            self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
+        self.issue(&renewal.basis(), Some(&active.claims), both, now).map_err(|error| {
+            self.report_unwritten(&error, &active.key);
             ExchangeError::TooLarge
         })
     }

@@ -12,7 +12,7 @@ use crate::{
     protocol::{Family, PolicyError},
     store::{CreateError, SessionKey, SessionRecord, StoreError},
     time::Timestamp,
-    token::{AccessToken, MintError, RefreshClaims, write_claims},
+    token::{AccessToken, MintError, RefreshClaims},
 };
 
 /// A `Set-Cookie` line, and the cookie's name.
@@ -64,8 +64,8 @@ pub(super) struct Begun<C> {
     pub(super) record: Arc<SessionRecord>,
     pub(super) run: RunId,
     pub(super) now: Timestamp,
-    /// The claims that the application's hook gave, if there is one.
-    pub(super) reloaded: Option<C>,
+    /// The claims, as the next request will read them: those of the application's hook, if it gave some.
+    pub(super) claims: C,
 }
 
 /// Why a sign-in failed. Nothing was changed, but for the session it would have replaced, which
@@ -73,7 +73,7 @@ pub(super) struct Begun<C> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
-    /// The claims do not fit into a cookie, or are not JSON.
+    /// The claims do not fit into a cookie, cannot be written as JSON, or cannot be read back from it.
     #[error(transparent)]
     Claims(#[from] MintError),
     /// The subject has as many sessions as it may have.
@@ -114,12 +114,11 @@ impl<C: Claims> Engine<C> {
         replaces: Option<SessionKey>,
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
         let begun = self.begin(subject, claims, sign_in, replaces).await?;
-        let Begun { key, record, run, now, reloaded } = begun;
-        // As the next request will see them.
-        let parsed = reloaded.or_else(|| serde_json::from_str(&record.claims).ok()).map(Arc::new);
-        let access = self.access_line(&Basis::begun(&record, &key, run, now), parsed.as_ref(), now)?;
+        let Begun { key, record, run, now, claims } = begun;
+        let claims = Arc::new(claims);
+        let access = self.access_line(&Basis::begun(&record, &key, run, now), Some(&claims), now)?;
         let refresh = self.refresh_line(&record, &key, run, now)?;
-        let readable = self.readable_line(parsed.as_deref().unwrap_or(claims), &record, now)?;
+        let readable = self.readable_line(&claims, &record, now)?;
         Ok((key.id, [access, refresh].into_iter().chain(readable).collect()))
     }
 
@@ -131,15 +130,16 @@ impl<C: Claims> Engine<C> {
         sign_in: SignIn,
         replaces: Option<SessionKey>,
     ) -> Result<Begun<C>, SignInError> {
-        let key = self.key(subject, SessionId::random()?);
+        let id = SessionId::random().inspect_err(|error| {
+            self.events.failed(EventKind::InternalError { operation: "sign_in" }, error);
+        })?;
+        let key = self.key(subject, id);
         let (idle_timeout, absolute_timeout) =
             self.policy.lifetimes(sign_in.idle_timeout, sign_in.absolute_timeout)?;
-        let json: Arc<str> = write_claims(claims)?.into();
-        // Before anything is written: what does not fit must not cost a session.
-        let fits = self.measure(&key, &json, &sign_in.methods, &[], self.now());
-        fits.and_then(|()| self.measure_readable(claims)).inspect_err(|_| {
-            self.events.of_subject(EventKind::CookieTooLarge, &key.subject.name);
-        })?;
+        let (json, claims) =
+            self.writable_claims(&key, claims, &sign_in.methods, &[], self.now()).inspect_err(|error| {
+                self.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);
+            })?;
         if let Some(replaced) = replaces {
             self.sign_out(&replaced).await?;
         }
@@ -177,15 +177,15 @@ impl<C: Claims> Engine<C> {
         self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
         // Whoever was locked since the application looked, and before there was a session to end, has
         // one now. Where nobody knows, its look of a moment ago has to do until the first renewal.
-        let reloaded = match self.reloader {
-            None => None,
+        let claims = match self.reloader {
+            None => claims,
             Some(_) => match self.reload(&key, &mut record).await {
-                Ok(claims) => Some(claims),
-                Err(RenewError::Unavailable) => None,
+                Ok(claims) => claims,
+                Err(RenewError::Unavailable) => claims,
                 Err(RenewError::Refused(_)) => return Err(SignInError::Refused),
             },
         };
-        Ok(Begun { key, record, run, now, reloaded })
+        Ok(Begun { key, record, run, now, claims })
     }
 
     /// Whether an access token with these claims fits into a cookie, also when its generation has

@@ -15,6 +15,7 @@ mod ended;
 mod exchange;
 mod flight;
 mod follow;
+mod hooks;
 #[cfg(feature = "axum")]
 mod introspect;
 mod issue;
@@ -24,6 +25,7 @@ mod renew;
 mod settle;
 mod verified;
 mod write;
+mod write_claims;
 
 pub(crate) use self::{
     active::Active,
@@ -216,9 +218,12 @@ impl<C: Claims> Engine<C> {
         let (why, error) = match self.in_time(answer).await {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => (error.word(), error),
-            None => ("late", StoreError::unavailable("no answer in time")),
+            None => {
+                let late = format!("no answer within {:?}", self.store_deadline);
+                ("late", StoreError::unavailable(late))
+            }
         };
-        self.events.note(EventKind::StoreFailed { operation, why });
+        self.events.failed(EventKind::StoreFailed { operation, why }, &error);
         Err(error)
     }
 

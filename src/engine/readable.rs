@@ -5,7 +5,13 @@ use std::{fmt, sync::Arc};
 use serde::Serialize;
 
 use super::{CookieLine, Engine};
-use crate::{claims::Claims, store::SessionRecord, time::Timestamp, token::MintError};
+use crate::{
+    claims::Claims,
+    event::{EventKind, caught},
+    store::SessionRecord,
+    time::Timestamp,
+    token::MintError,
+};
 
 type Show<C> = dyn Fn(&C) -> Result<String, serde_json::Error> + Send + Sync;
 
@@ -24,7 +30,7 @@ impl<C: Claims> Engine<C> {
         let (Some(Readable(show)), Some(name)) = (&self.readable, &self.cookies.readable) else {
             return Ok(());
         };
-        let text = percent_encoded(&show(claims).map_err(|_| MintError::Claims)?);
+        let text = percent_encoded(&self.shown(show, claims)?);
         self.cookies.set(name, &text, None).map(drop).ok_or(MintError::TooLong(text.len()))
     }
 
@@ -38,8 +44,15 @@ impl<C: Claims> Engine<C> {
         let (Some(Readable(show)), Some(name)) = (&self.readable, &self.cookies.readable) else {
             return Ok(None);
         };
-        let json = show(claims).map_err(|_| MintError::Claims)?;
-        self.line(name.clone(), &percent_encoded(&json), record, now).map(Some)
+        self.line(name.clone(), &percent_encoded(&self.shown(show, claims)?), record, now).map(Some)
+    }
+
+    fn shown(&self, show: &Arc<Show<C>>, claims: &C) -> Result<String, MintError> {
+        let shown = caught(|| show(claims)).map_err(|panic| {
+            self.events.failed(EventKind::HookPanicked { hook: "readable_cookie" }, &panic);
+            MintError::Readable(Arc::new(panic))
+        })?;
+        shown.map_err(|error| MintError::Readable(Arc::new(error)))
     }
 }
 

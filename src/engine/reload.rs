@@ -19,26 +19,33 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         record: &mut Arc<SessionRecord>,
     ) -> Result<C, RenewError> {
-        let kept = |record: &SessionRecord| serde_json::from_str(&record.claims).ok();
-        let Some(reloader) = &self.reloader else { return Ok(kept(record).ok_or(Refusal::Claims)?) };
-        let answer = self.in_time(reloader.reload(key.subject.name.clone(), kept(record))).await;
+        let kept = |record: &SessionRecord| serde_json::from_str(&record.claims);
+        let unreadable = |error: serde_json::Error| {
+            self.events.failed_of(EventKind::ClaimsUnreadable, &error, &key.id, &key.subject.name);
+            RenewError::Refused(Refusal::Claims)
+        };
+        let Some(reloader) = &self.reloader else { return kept(record).map_err(unreadable) };
+        let answer = self.ask_hook(reloader, &key.subject.name, kept(record).ok()).await;
         match answer {
-            Some(Ok(Reload::Keep)) => Ok(kept(record).ok_or(Refusal::Claims)?),
-            Some(Ok(Reload::Replace(claims))) => {
-                let json = write_claims(&claims).map_err(|_| Refusal::Claims)?;
+            Ok(Reload::Keep) => kept(record).map_err(unreadable),
+            Ok(Reload::Replace(claims)) => {
+                // As the next request will see them. The hook may give others when it is asked again.
+                let (json, claims) = write_claims(&claims).map_err(|error| {
+                    self.report_unwritten(&error, key);
+                    RenewError::Unavailable
+                })?;
                 Arc::make_mut(record).claims = json.into();
-                // As the next request will see them.
-                Ok(kept(record).ok_or(Refusal::Claims)?)
+                Ok(claims)
             }
-            Some(Ok(Reload::End { reason })) => {
+            Ok(Reload::End { reason }) => {
                 self.events.of(EventKind::EndedByApplication { reason }, &key.id, &key.subject.name);
                 // Refused, whether or not the store learns of it: the next renewal asks again.
                 let _not_refused_for_that = self.revoke(Revoke::Session(key.clone())).await;
                 Err(Refusal::Application.into())
             }
-            // Nobody knows whether the user may go on: never a refusal.
-            Some(Err(_)) | None => {
-                self.events.of(EventKind::ReloadFailed, &key.id, &key.subject.name);
+            // Whether the user may go on is not known: never a refusal.
+            Err(error) => {
+                self.events.failed_of(EventKind::ReloadFailed, &*error, &key.id, &key.subject.name);
                 Err(RenewError::Unavailable)
             }
         }

@@ -146,7 +146,7 @@ impl<C: Claims> Engine<C> {
         record: &SessionRecord,
         here: Option<&str>,
     ) -> Result<(), RenewError> {
-        let verdict = self.origins.judge(record, here);
+        let verdict = self.compare_origin(record, here).ok_or(RenewError::Unavailable)?;
         let key = &active.key;
         if verdict != OriginVerdict::Ignore {
             self.events.of(EventKind::OriginChanged(verdict), &key.id, &key.subject.name);

@@ -5,7 +5,6 @@ use http::HeaderValue;
 use super::{Engine, Renewal};
 use crate::{
     claims::Claims,
-    event::EventKind,
     protocol::{Departure, Settlement, settle},
     time::Timestamp,
 };
@@ -36,16 +35,20 @@ impl<C: Claims> Engine<C> {
             let mut lines = Lines::with_capacity(3);
             if access {
                 lines.push(self.access_line(&renewal.basis(), Some(&active.claims), now)?.value);
-                let readable = self.readable_line(&active.claims, &renewal.record, now)?;
-                lines.extend(readable.filter(|line| !written(&line.name)).map(|line| line.value));
+                // It is for showing only. Without it, the session goes on.
+                let readable = self.readable_line(&active.claims, &renewal.record, now);
+                let readable = readable.inspect_err(|error| self.report_unwritten(error, &active.key));
+                lines.extend(
+                    readable.ok().flatten().filter(|line| !written(&line.name)).map(|line| line.value),
+                );
             }
             if refresh {
                 lines.push(self.refresh_line(&renewal.record, &active.key, active.run, now)?.value);
             }
             Ok::<_, crate::token::MintError>(lines)
         })();
-        lines.unwrap_or_else(|_| {
-            self.events.of(EventKind::CookieTooLarge, &active.key.id, &active.key.subject.name);
+        lines.unwrap_or_else(|error| {
+            self.report_unwritten(&error, &active.key);
             Lines::new()
         })
     }

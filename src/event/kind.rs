@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::{origin::OriginVerdict, protocol::Refusal, token::InvalidToken};
+use crate::{
+    origin::OriginVerdict,
+    protocol::Refusal,
+    token::{InvalidToken, MintError},
+};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +72,24 @@ pub enum EventKind {
     FeedRecovered,
     /// The builder was told to send cookies in the clear.
     InsecurePlainHttp,
-    /// Cookies or tokens could not be written, for the claims are too large for one.
+    /// Cookies or tokens were not written: the claims are too large for one.
     CookieTooLarge,
+    /// Claims cannot be written as JSON, or not be read back from it as the application's type. The
+    /// [cause](crate::Event::cause) names the member.
+    ClaimsUnreadable,
+    /// The signing key failed, or it is for verification only. No token was minted.
+    SigningFailed,
+    /// A hook of the application panicked. What was asked of it counts as not answered.
+    HookPanicked {
+        /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive` or
+        /// `readable_cookie`.
+        hook: &'static str,
+    },
+    /// A request was answered with 500, and no other event says why.
+    InternalError {
+        /// What was to be done.
+        operation: &'static str,
+    },
 }
 
 /// How a session was renewed.
@@ -98,11 +118,26 @@ pub enum Severity {
     Info,
     /// An operator should know.
     Warning,
-    /// A theft.
+    /// A fault of the application, its configuration or its data: it does not go away without a
+    /// change. Requests are answered with 500, or sessions cannot be renewed.
+    Error,
+    /// Refresh token reuse.
     Critical,
 }
 
 impl EventKind {
+    /// No token or cookie was written, because of `error`.
+    pub(crate) const fn unwritten(error: &MintError) -> Self {
+        match error {
+            MintError::TooLong(_) => Self::CookieTooLarge,
+            MintError::Signing => Self::SigningFailed,
+            MintError::NotJson(_)
+            | MintError::DuplicateMember
+            | MintError::NotReadable(_)
+            | MintError::Readable(_) => Self::ClaimsUnreadable,
+        }
+    }
+
     /// A stable name, in the words of the OWASP logging vocabulary where it has one.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -132,6 +167,10 @@ impl EventKind {
             Self::FeedRecovered => "session_feed_recovered",
             Self::InsecurePlainHttp => "session_insecure_plain_http",
             Self::CookieTooLarge => "session_cookie_too_large",
+            Self::ClaimsUnreadable => "session_claims_unreadable",
+            Self::SigningFailed => "session_signing_failed",
+            Self::HookPanicked { .. } => "session_hook_panicked",
+            Self::InternalError { .. } => "session_internal_error",
         }
     }
 
@@ -143,7 +182,8 @@ impl EventKind {
             Self::Renewed(how) => renewed(*how),
             Self::Refused(why) => refusal(*why),
             Self::AccessTokenInvalid(why) | Self::RefreshTokenInvalid(why) => invalid(*why),
-            Self::StoreFailed { operation, .. } => operation,
+            Self::StoreFailed { operation, .. } | Self::InternalError { operation } => operation,
+            Self::HookPanicked { hook } => hook,
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
             Self::OriginChanged(OriginVerdict::Report) => "report",
             Self::OriginChanged(OriginVerdict::StepUp) => "step_up",
@@ -152,22 +192,28 @@ impl EventKind {
         })
     }
 
-    /// How much it matters. A flood of bad tokens is never more than [`Severity::Debug`].
+    /// How much it matters. What anybody can cause, without a session, is never more than
+    /// [`Severity::Debug`].
     #[must_use]
-    pub const fn severity(&self) -> Severity {
+    pub fn severity(&self) -> Severity {
         match self {
             Self::ReuseDetected => Severity::Critical,
+            Self::StoreFailed { why: "corrupt" | "unsupported", .. }
+            | Self::CookieTooLarge
+            | Self::ClaimsUnreadable
+            | Self::SigningFailed
+            | Self::HookPanicked { .. }
+            | Self::InternalError { .. } => Severity::Error,
             Self::LostWriteRepaired
             | Self::TooManySessions
             | Self::ReloadFailed
             | Self::OriginChanged(_)
-            | Self::ConflictingCookies
-            | Self::CrossSiteRefused
             | Self::StoreFailed { .. }
             | Self::FeedGap
             | Self::FeedLagging
             | Self::InsecurePlainHttp
-            | Self::CookieTooLarge => Severity::Warning,
+            // A deploy whose claims do not read those of before signs everybody out.
+            | Self::Refused(Refusal::Claims) => Severity::Warning,
             Self::SignedIn
             | Self::Renewed(_)
             | Self::Revoked { .. }
@@ -179,7 +225,10 @@ impl EventKind {
             | Self::FeedRecovered => Severity::Info,
             Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
             Self::Refused(_) => Severity::Info,
-            Self::AccessTokenInvalid(_) | Self::RefreshTokenInvalid(_) => Severity::Debug,
+            Self::AccessTokenInvalid(_)
+            | Self::RefreshTokenInvalid(_)
+            | Self::ConflictingCookies
+            | Self::CrossSiteRefused => Severity::Debug,
         }
     }
 }

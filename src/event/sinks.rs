@@ -2,9 +2,7 @@
 
 use super::EventKind;
 #[cfg(feature = "tracing")]
-use super::Severity;
-#[cfg(feature = "tracing")]
-use crate::id::SessionId;
+use super::{About, Events, Severity};
 
 /// One counter for all events, so that whatever comes to be told of is counted too.
 #[cfg(feature = "metrics")]
@@ -18,16 +16,17 @@ pub(super) fn count(kind: &EventKind, realm: &str) {
 }
 
 #[cfg(feature = "tracing")]
-pub(super) fn trace(kind: &EventKind, realm: &str, session: Option<&SessionId>) {
+pub(super) fn trace(kind: &EventKind, events: &Events, about: &About<'_>) {
     macro_rules! at {
         ($level:ident) => {
             if tracing::enabled!(target: "tower_sliding_sessions", tracing::Level::$level) {
-                let session = session.map(|session| tracing::field::display(session.tag()));
-                let (event, outcome) = (kind.name(), kind.outcome());
+                let session = about.session.map(|session| tracing::field::display(session.tag()));
+                let subject = about.subject.filter(|_| events.log_subjects).map(|subject| &**subject);
+                let (event, outcome, cause) = (kind.name(), kind.outcome(), about.cause.as_deref());
                 // The target is for operators to filter by, so it is not the path of this file.
                 tracing::event!(
                     target: "tower_sliding_sessions", tracing::Level::$level,
-                    event, outcome, detail = ?kind, realm, session, "{event}"
+                    event, outcome, detail = ?kind, realm = &*events.realm, session, subject, cause, "{event}"
                 );
             }
         };
@@ -36,6 +35,6 @@ pub(super) fn trace(kind: &EventKind, realm: &str, session: Option<&SessionId>) 
         Severity::Debug => at!(DEBUG),
         Severity::Info => at!(INFO),
         Severity::Warning => at!(WARN),
-        Severity::Critical => at!(ERROR),
+        Severity::Error | Severity::Critical => at!(ERROR),
     }
 }

@@ -9,7 +9,10 @@ use http::{HeaderMap, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Reject, Rejection, RejectionKind, SessionLayer, bearer, layer::Ways, rejection};
+use super::{
+    Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, layer::Ways,
+    rejection,
+};
 use crate::{
     cache,
     claims::Claims,
@@ -27,21 +30,21 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, C, R, B, S::Future, S::Response>,
+        state: State<S, C, R, B, S::Future>,
         ways: Ways,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, C, R, B, F, Res> {
+    enum State<S, C, R, B, F> {
         /// Waits for the store, with the request in hand. Boxed, so that the future is small where
         /// there is nothing to wait for.
         Asking { answer: Answering<C>, waiting: Option<Box<Waiting<S, C, R, B>>> },
         /// Waits for the handler.
         Calling { #[pin] future: F, session: Handed<C> },
-        /// The layer answers itself.
-        Answered { response: Option<Res> },
+        /// The layer answers itself. Boxed for the same reason.
+        Answered { response: Option<Box<Response<RejectionBody>>> },
     }
 }
 
@@ -73,8 +76,8 @@ where
         Self { state: State::Calling { future, session: Handed::Nobody }, ways }
     }
 
-    pub(super) fn answered(response: S::Response, ways: Ways) -> Self {
-        Self { state: State::Answered { response: Some(response) }, ways }
+    pub(super) fn answered(response: Response<RejectionBody>, ways: Ways) -> Self {
+        Self { state: State::Answered { response: Some(Box::new(response)) }, ways }
     }
 
     pub(super) fn asking(answer: Answering<C>, waiting: Box<Waiting<S, C, R, B>>) -> Self {
@@ -87,9 +90,9 @@ impl<S, C, R, B, ResB> Future for ResponseFuture<S, C, R, B>
 where
     S: Service<Request<B>, Response = Response<ResB>>,
     C: Claims,
-    R: Reject<ResB>,
+    R: Reject,
 {
-    type Output = Result<Response<ResB>, S::Error>;
+    type Output = Result<Response<ResponseBody<ResB>>, S::Error>;
 
     #[expect(clippy::expect_used, reason = "see the invariants")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -108,7 +111,7 @@ where
                     if this.ways.accepts_bearer {
                         bearer::finish(&mut response);
                     }
-                    return Poll::Ready(Ok(response));
+                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 StateProj::Answered { response } => {
                     // INVARIANT: whoever polls a future after it was ready breaks its contract.
@@ -116,25 +119,25 @@ where
                     if this.ways.accepts_bearer {
                         bearer::finish(&mut response);
                     }
-                    return Poll::Ready(Ok(response));
+                    return Poll::Ready(Ok(response.map(ResponseBody::rejection)));
                 }
             }
         }
     }
 }
 
-impl<S, C, R, B, ResB> Waiting<S, C, R, B>
+impl<S, C, R, B> Waiting<S, C, R, B>
 where
-    S: Service<Request<B>, Response = Response<ResB>>,
+    S: Service<Request<B>>,
     C: Claims,
-    R: Reject<ResB>,
+    R: Reject,
 {
-    fn go_on(self, answer: Answer<C>) -> State<S, C, R, B, S::Future, Response<ResB>> {
+    fn go_on(self, answer: Answer<C>) -> State<S, C, R, B, S::Future> {
         let Self { mut inner, mut request, layer, whence, arrived } = self;
         let SessionLayer { engine, optional, reject, .. } = layer;
         let answered = |request: &Request<B>, kind| {
             let response = rejection::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
-            State::Answered { response: Some(response) }
+            State::Answered { response: Some(Box::new(response)) }
         };
         let (slot, session) = match answer {
             Answer::Active(active) => (Slot::Session(Session::unchanged(active, whence)), Handed::Active),

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::HeaderMap;
 use tower_layer::Layer;
 
-use super::{ProblemJson, SessionService};
+use super::{IntoRejectionResponse, ProblemJson, Reject, RejectWith, Rejection, SessionService};
 use crate::{
     engine::{Bearer, Engine},
     request::RequestHead,
@@ -69,10 +69,33 @@ impl<C, R> SessionLayer<C, R> {
         Self { ways: Ways { no_store: true, ..self.ways }, ..self }
     }
 
-    /// Answers for the layer: [`ProblemJson`] (the default), a
-    /// [`RedirectToLogin`](super::RedirectToLogin), or a closure of one's own.
+    /// Answers rejected requests by a closure. It gets the rejection and the head of the request. Its
+    /// answer gets `Cache-Control: no-store`. Default: [`ProblemJson`].
+    ///
+    /// With the feature `axum` the answer is any `IntoResponse`, without it a `Response`:
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] fn layer(sessions: tower_sliding_sessions::Sessions) {
+    /// use axum::response::Html;
+    ///
+    /// let layer = sessions.layer().with_rejection(|rejection, request| {
+    ///     (rejection.status(), Html(format!("<p>Sign in to see {}.", request.uri.path())))
+    /// });
+    /// # }
+    /// ```
     #[must_use]
-    pub fn with_rejection<R2>(self, reject: R2) -> SessionLayer<C, R2> {
+    pub fn with_rejection<F, A>(self, reject: F) -> SessionLayer<C, RejectWith<F>>
+    where
+        F: Fn(Rejection, &RequestHead<'_>) -> A + Clone,
+        A: IntoRejectionResponse,
+    {
+        self.with_reject(RejectWith(reject))
+    }
+
+    /// Answers rejected requests by a type, such as [`RedirectToLogin`](super::RedirectToLogin), or
+    /// by an `Arc<dyn Reject + Send + Sync>`. Default: [`ProblemJson`].
+    #[must_use]
+    pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> SessionLayer<C, R2> {
         let Self { engine, optional, ways, passive, .. } = self;
         SessionLayer { engine, optional, ways, passive, reject }
     }

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use super::{Reject, Rejection, RejectionKind};
+use super::{Reject, Rejection, RejectionBody, RejectionKind};
 use crate::request::RequestHead;
 
 /// Sends people without a session to the sign-in page, and tells it where they were going in the
@@ -27,11 +27,11 @@ impl RedirectToLogin {
     }
 }
 
-impl<B: From<&'static str>> Reject<B> for RedirectToLogin {
-    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<B> {
+impl Reject for RedirectToLogin {
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
         match (rejection.kind(), is_page_visit(request), self.location(request)) {
             (RejectionKind::Unauthenticated(_), true, Some(location)) => {
-                let mut response = Response::new(B::from(""));
+                let mut response = Response::new(RejectionBody::default());
                 *response.status_mut() = StatusCode::SEE_OTHER;
                 response.headers_mut().insert(header::LOCATION, location);
                 response

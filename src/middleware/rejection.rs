@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use http::{HeaderValue, Response, StatusCode, header};
 
+use super::{IntoRejectionResponse, RejectionBody};
 use crate::{
     cache,
     engine::{ChangeError, SignInError},
@@ -7,6 +10,7 @@ use crate::{
     request::RequestHead,
     session::NotWelcome,
     store::StoreError,
+    token::MintError,
 };
 
 /// How long a client should wait before it asks again, in seconds.
@@ -53,6 +57,9 @@ pub enum RejectionKind {
     Unsupported,
     /// 500: the claims do not fit into a cookie.
     ClaimsTooLarge,
+    /// 500: the claims cannot be written as JSON, or cannot be read back from it as their type. The
+    /// [error](crate::MintError) and the logs say why.
+    ClaimsUnreadable,
     /// 500: the route is not within a session layer.
     MissingLayer,
     /// 500: something else failed, as the logs say.
@@ -84,9 +91,10 @@ impl Rejection {
             | RejectionKind::TooManySessions => StatusCode::FORBIDDEN,
             RejectionKind::Unavailable | RejectionKind::NotNow => StatusCode::SERVICE_UNAVAILABLE,
             RejectionKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
-            RejectionKind::ClaimsTooLarge | RejectionKind::MissingLayer | RejectionKind::Internal => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            RejectionKind::ClaimsTooLarge
+            | RejectionKind::ClaimsUnreadable
+            | RejectionKind::MissingLayer
+            | RejectionKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -147,6 +155,9 @@ impl Rejection {
             RejectionKind::ClaimsTooLarge => {
                 problem!("ClaimsTooLarge", "claims_too_large", 500, "The session does not fit into a cookie")
             }
+            RejectionKind::ClaimsUnreadable => {
+                problem!("ClaimsUnreadable", "claims_unreadable", 500, "The session cannot be written")
+            }
             RejectionKind::MissingLayer => {
                 problem!(
                     "MissingLayer",
@@ -187,10 +198,23 @@ impl From<StoreError> for Rejection {
     }
 }
 
+impl From<MintError> for Rejection {
+    fn from(error: MintError) -> Self {
+        Self::new(match error {
+            MintError::TooLong(_) => RejectionKind::ClaimsTooLarge,
+            MintError::Signing => RejectionKind::Internal,
+            MintError::NotJson(_)
+            | MintError::DuplicateMember
+            | MintError::NotReadable(_)
+            | MintError::Readable(_) => RejectionKind::ClaimsUnreadable,
+        })
+    }
+}
+
 impl From<SignInError> for Rejection {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::Claims(_) => Self::new(RejectionKind::ClaimsTooLarge),
+            SignInError::Claims(error) => error.into(),
             SignInError::TooManySessions => Self::new(RejectionKind::TooManySessions),
             SignInError::Refused => Self::new(RejectionKind::Forbidden),
             SignInError::Store(error) => error.into(),
@@ -202,24 +226,48 @@ impl From<SignInError> for Rejection {
 impl From<ChangeError> for Rejection {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Claims(_) => Self::new(RejectionKind::ClaimsTooLarge),
+            ChangeError::Claims(error) => error.into(),
             ChangeError::Ended => Self::new(RejectionKind::Unauthenticated(Refusal::Denylisted)),
             ChangeError::Store(error) => error.into(),
         }
     }
 }
 
-/// Writes the responses of a layer that goes no further. Closures are one.
+/// Writes the response to a request that a layer rejects: [`ProblemJson`], [`RedirectToLogin`], or a
+/// closure by [`SessionLayer::with_rejection`].
 ///
-/// Whatever it writes gets `Cache-Control: no-store`, and the [`Rejection`] as an extension.
-pub trait Reject<B> {
+/// The layer adds `Cache-Control: no-store` to the response, and the [`Rejection`] as an extension.
+///
+/// [`RedirectToLogin`]: super::RedirectToLogin
+/// [`SessionLayer::with_rejection`]: super::SessionLayer::with_rejection
+pub trait Reject {
     /// The response to `request`.
-    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<B>;
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody>;
 }
 
-impl<B, F: Fn(Rejection, &RequestHead<'_>) -> Response<B>> Reject<B> for F {
-    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<B> {
-        self(rejection, request)
+impl<R: Reject + ?Sized> Reject for Arc<R> {
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
+        (**self).reject(rejection, request)
+    }
+}
+
+/// A closure that writes the responses: see [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection).
+#[derive(Clone, Copy)]
+pub struct RejectWith<F>(pub(super) F);
+
+impl<F, A> Reject for RejectWith<F>
+where
+    F: Fn(Rejection, &RequestHead<'_>) -> A,
+    A: IntoRejectionResponse,
+{
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
+        (self.0)(rejection, request).into_rejection_response()
+    }
+}
+
+impl<F> std::fmt::Debug for RejectWith<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RejectWith").finish_non_exhaustive()
     }
 }
 
@@ -227,8 +275,8 @@ impl<B, F: Fn(Rejection, &RequestHead<'_>) -> Response<B>> Reject<B> for F {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemJson;
 
-impl<B: From<&'static str>> Reject<B> for ProblemJson {
-    fn reject(&self, rejection: Rejection, _: &RequestHead<'_>) -> Response<B> {
+impl Reject for ProblemJson {
+    fn reject(&self, rejection: Rejection, _: &RequestHead<'_>) -> Response<RejectionBody> {
         rejection.into_http()
     }
 }
@@ -254,12 +302,12 @@ impl Rejection {
     }
 }
 
-/// The response of a layer to a request that goes no further.
-pub(super) fn respond<B>(
-    reject: &impl Reject<B>,
+/// The response of a layer to a request that it rejects.
+pub(super) fn respond(
+    reject: &impl Reject,
     request: &RequestHead<'_>,
     rejection: Rejection,
-) -> Response<B> {
+) -> Response<RejectionBody> {
     finish(rejection, reject.reject(rejection, request))
 }
 

@@ -2,7 +2,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -11,7 +11,10 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{ProblemJson, Reject, Rejection, RejectionKind, rejection};
+use super::{
+    IntoRejectionResponse, ProblemJson, Reject, RejectWith, Rejection, RejectionBody, RejectionKind,
+    ResponseBody, rejection,
+};
 use crate::{
     claims::Claims,
     protocol::Refusal,
@@ -81,9 +84,22 @@ impl<C: Claims> Require<C> {
 }
 
 impl<C, R> Require<C, R> {
-    /// Answers for the layer. Default: [`ProblemJson`].
+    /// Answers rejected requests by a closure, as
+    /// [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection) does. Default:
+    /// [`ProblemJson`].
     #[must_use]
-    pub fn with_rejection<R2>(self, reject: R2) -> Require<C, R2> {
+    pub fn with_rejection<F, A>(self, reject: F) -> Require<C, RejectWith<F>>
+    where
+        F: Fn(Rejection, &RequestHead<'_>) -> A + Clone,
+        A: IntoRejectionResponse,
+    {
+        self.with_reject(RejectWith(reject))
+    }
+
+    /// Answers rejected requests by a type, or by an `Arc<dyn Reject + Send + Sync>`. Default:
+    /// [`ProblemJson`].
+    #[must_use]
+    pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> Require<C, R2> {
         Require { rule: self.rule, reject }
     }
 }
@@ -118,11 +134,11 @@ impl<S, C, R, B, ResB> Service<Request<B>> for RequireService<S, C, R>
 where
     S: Service<Request<B>, Response = Response<ResB>>,
     C: Claims,
-    R: Reject<ResB>,
+    R: Reject,
 {
-    type Response = Response<ResB>;
+    type Response = Response<ResponseBody<ResB>>;
     type Error = S::Error;
-    type Future = RequireFuture<S::Future, Response<ResB>>;
+    type Future = RequireFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -139,7 +155,7 @@ where
             Err(kind) => {
                 let head = RequestHead::of(&request);
                 let response = rejection::respond(&self.require.reject, &head, Rejection::new(kind));
-                RequireFuture { state: RequireState::Answered { response: Some(response) } }
+                RequireFuture { state: RequireState::Answered { response: Some(Box::new(response)) } }
             }
         }
     }
@@ -160,34 +176,37 @@ impl<S: fmt::Debug, C, R> fmt::Debug for RequireService<S, C, R> {
 pin_project! {
     /// The response future of [`RequireService`].
     #[derive(Debug)]
-    pub struct RequireFuture<F, Res> {
+    pub struct RequireFuture<F> {
         #[pin]
-        state: RequireState<F, Res>,
+        state: RequireState<F>,
     }
 }
 
 pin_project! {
     #[derive(Debug)]
     #[project = RequireProj]
-    enum RequireState<F, Res> {
+    enum RequireState<F> {
         Calling { #[pin] future: F },
-        Answered { response: Option<Res> },
+        Answered { response: Option<Box<Response<RejectionBody>>> },
     }
 }
 
-impl<F, Res, E> Future for RequireFuture<F, Res>
+impl<F, B, E> Future for RequireFuture<F>
 where
-    F: Future<Output = Result<Res, E>>,
+    F: Future<Output = Result<Response<B>, E>>,
 {
-    type Output = Result<Res, E>;
+    type Output = Result<Response<ResponseBody<B>>, E>;
 
     #[expect(clippy::expect_used, reason = "see the invariant")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            RequireProj::Calling { future } => future.poll(cx),
+            RequireProj::Calling { future } => {
+                Poll::Ready(Ok(ready!(future.poll(cx))?.map(ResponseBody::inner)))
+            }
             // INVARIANT: whoever polls a future after it was ready breaks its contract.
             RequireProj::Answered { response } => {
-                Poll::Ready(Ok(response.take().expect("polled after it was ready")))
+                let response = response.take().expect("polled after it was ready");
+                Poll::Ready(Ok(response.map(ResponseBody::rejection)))
             }
         }
     }

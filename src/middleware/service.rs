@@ -7,7 +7,9 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Reject, Rejection, RejectionKind, ResponseFuture, SessionLayer, future::Waiting, rejection};
+use super::{
+    Reject, Rejection, RejectionKind, ResponseBody, ResponseFuture, SessionLayer, future::Waiting, rejection,
+};
 use crate::{
     claims::Claims,
     cross_site,
@@ -27,10 +29,10 @@ impl<S, C, R, B, ResB> Service<Request<B>> for SessionService<S, C, R>
 where
     S: Service<Request<B>, Response = Response<ResB>> + Clone,
     C: Claims,
-    R: Reject<ResB> + Clone,
+    R: Reject + Clone,
     B: Body,
 {
-    type Response = Response<ResB>;
+    type Response = Response<ResponseBody<ResB>>;
     type Error = S::Error;
     type Future = ResponseFuture<S, C, R, B>;
 
@@ -46,7 +48,10 @@ where
             return self.answer(&request, RejectionKind::NotLoopback);
         }
         let head = RequestHead::of(&request);
-        let passive = self.layer.passive.as_ref().is_some_and(|is_passive| is_passive(&head));
+        let passive = self.layer.passive.as_ref().is_some_and(|is_passive| {
+            // Without an answer, the request counts as use, as it does without the predicate.
+            engine.events.call("passive", || is_passive(&head)).unwrap_or(false)
+        });
         let (via, admission) = match self.layer.bearer(headers) {
             Bearer::Malformed => return self.answer(&request, RejectionKind::MalformedBearer),
             // No browser adds one by itself, so it matters not whose page the request is from.
@@ -60,7 +65,7 @@ where
                 (Via::Cookies, engine.admit(headers, renewal, passive, arrived))
             }
         };
-        let whence = Whence { via, origin: engine.origins.to_compare(&head) };
+        let whence = Whence { via, origin: engine.origin_to_compare(&head) };
         match admission {
             Admission::Active(active) => {
                 let session = Session::unchanged(active, whence);
@@ -92,10 +97,10 @@ where
 }
 
 impl<S, C, R> SessionService<S, C, R> {
-    fn answer<B, ResB>(&self, request: &Request<B>, kind: RejectionKind) -> ResponseFuture<S, C, R, B>
+    fn answer<B>(&self, request: &Request<B>, kind: RejectionKind) -> ResponseFuture<S, C, R, B>
     where
-        S: Service<Request<B>, Response = Response<ResB>>,
-        R: Reject<ResB>,
+        S: Service<Request<B>>,
+        R: Reject,
     {
         let rejection = Rejection::new(kind);
         let response = rejection::respond(&self.layer.reject, &RequestHead::of(request), rejection);

@@ -68,8 +68,9 @@ pub struct Grant<C = ()> {
 
 impl<C> Grant<C> {
     /// A session of `subject`, with these claims.
-    pub fn new(subject: impl Into<String>, claims: C) -> Self {
-        Self { subject: subject.into(), claims, sign_in: engine::SignIn::default() }
+    #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]
+    pub fn new(subject: impl ToString, claims: C) -> Self {
+        Self { subject: subject.to_string(), claims, sign_in: engine::SignIn::default() }
     }
 
     /// How long this session may lie unused. Default, and longest: the policy's idle timeout.

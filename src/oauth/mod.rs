@@ -153,13 +153,13 @@ impl<C: Claims> OAuth<C> {
         match form.require("grant_type")? {
             "refresh_token" => {
                 let token = form.require("refresh_token")?;
-                let origin = self.engine.origins.to_compare(&RequestHead::of_parts(&parts));
+                let origin = self.engine.origin_to_compare(&RequestHead::of_parts(&parts));
                 let issued = self.engine.exchange(token.as_bytes(), arrived, origin).await?;
                 Ok(TokenResponse::new(issued).into_response())
             }
             other => {
                 let hook = self.grants.get(other).ok_or(Refused::UNSUPPORTED_GRANT_TYPE)?;
-                let origin = self.engine.origins.of(&RequestHead::of_parts(&parts));
+                let origin = self.engine.origin_of(&RequestHead::of_parts(&parts));
                 let grant = hook(GrantRequest::new(parts, form)).await?.or_from(origin);
                 Ok(TokenResponse::open(&self.engine, grant).await?.into_response())
             }

@@ -1,6 +1,6 @@
 //! Whoever is there, signed in or not: for signing in and out.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Borrow, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use super::SetCookies;
 use crate::{
@@ -44,25 +44,30 @@ impl<C: Claims> Visitor<C> {
             return Err(NotWelcome::CrossSite);
         }
         let session = engine.named_session(headers);
-        let origin = engine.origins.of(request);
+        let origin = engine.origin_of(request);
         Ok(Self { engine, session, origin })
     }
 
     /// Signs `subject` in: a new session, always with a new id. The session whose cookies the
     /// request carried ends. Await it, and make the answer part of the response.
     ///
+    /// `subject` is whatever your users have as an ID: a name, a number, a UUID. It is turned into a
+    /// string. `claims` are given as they are or by reference.
+    ///
     /// ```
     /// # use tower_sliding_sessions::{Visitor, SetCookies, SignInError};
-    /// # async fn login(visitor: Visitor<Vec<String>>) -> Result<SetCookies, SignInError> {
-    /// let cookies = visitor.sign_in("alice", vec!["admin".to_owned()]).await?;
+    /// # struct User { id: u64, roles: Vec<String> }
+    /// # async fn login(visitor: Visitor<Vec<String>>, user: User) -> Result<SetCookies, SignInError> {
+    /// let cookies = visitor.sign_in(user.id, &user.roles).await?;
     /// # Ok(cookies) }
     /// ```
     ///
     /// # Errors
     /// [`SignInError`]; nobody is signed in then.
-    pub fn sign_in(&self, subject: impl Into<String>, claims: C) -> SignIn<'_, C> {
+    #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]
+    pub fn sign_in<K: Borrow<C>>(&self, subject: impl ToString, claims: K) -> SignIn<'_, C, K> {
         let options = engine::SignIn { origin: self.origin.clone(), ..Default::default() };
-        SignIn { visitor: self, subject: subject.into(), claims, options }
+        SignIn { visitor: self, subject: subject.to_string(), claims, options }
     }
 
     /// Ends the session whose cookies the request carried, if any, and removes the cookies in any
@@ -89,14 +94,14 @@ impl<C> fmt::Debug for Visitor<C> {
 
 /// A sign-in to be awaited, after saying more about it if need be.
 #[must_use = "nobody is signed in until this is awaited"]
-pub struct SignIn<'v, C> {
+pub struct SignIn<'v, C, K = C> {
     visitor: &'v Visitor<C>,
     subject: String,
-    claims: C,
+    claims: K,
     options: engine::SignIn,
 }
 
-impl<C> SignIn<'_, C> {
+impl<C, K> SignIn<'_, C, K> {
     /// "Remember me": the cookies outlive the browser, for what is left of the absolute timeout and
     /// 400 days at most. Default: they go when the browser is closed.
     pub fn remember_me(mut self, yes: bool) -> Self {
@@ -124,21 +129,21 @@ impl<C> SignIn<'_, C> {
     }
 }
 
-impl<'v, C: Claims> IntoFuture for SignIn<'v, C> {
+impl<'v, C: Claims, K: Borrow<C> + Send + 'v> IntoFuture for SignIn<'v, C, K> {
     type Output = Result<SetCookies, SignInError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'v>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { visitor, subject, claims, options } = self;
-            let opened = visitor.engine.open(&subject, &claims, options, visitor.session.clone());
+            let opened = visitor.engine.open(&subject, claims.borrow(), options, visitor.session.clone());
             let (session, lines) = opened.await?;
             Ok(SetCookies::of_session(session, lines))
         })
     }
 }
 
-impl<C> fmt::Debug for SignIn<'_, C> {
+impl<C, K> fmt::Debug for SignIn<'_, C, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignIn").finish_non_exhaustive()
     }

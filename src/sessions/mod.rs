@@ -62,9 +62,15 @@ impl<C: Claims> Sessions<C> {
     ///
     /// # Errors
     /// [`StoreError`], also if the store cannot list.
-    pub async fn list(&self, subject: &str) -> Result<Vec<SessionInfo>, StoreError> {
+    pub async fn list(&self, subject: impl ToString) -> Result<Vec<SessionInfo>, StoreError> {
         let interval = self.engine.policy.timing().rotation_interval;
-        Ok(self.engine.list(subject).await?.iter().map(|record| SessionInfo::of(record, interval)).collect())
+        Ok(self
+            .engine
+            .list(&subject.to_string())
+            .await?
+            .iter()
+            .map(|record| SessionInfo::of(record, interval))
+            .collect())
     }
 
     /// Ends one session of `subject`, finally and everywhere. Answers with how many ended: 0 if it
@@ -72,16 +78,16 @@ impl<C: Claims> Sessions<C> {
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it.
-    pub async fn revoke(&self, subject: &str, session: SessionId) -> Result<usize, StoreError> {
-        self.engine.revoke(Revoke::Session(self.engine.key(subject, session))).await
+    pub async fn revoke(&self, subject: impl ToString, session: SessionId) -> Result<usize, StoreError> {
+        self.engine.revoke(Revoke::Session(self.engine.key(subject.to_string(), session))).await
     }
 
     /// Ends all sessions of `subject`. Answers with how many.
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it, or cannot do it.
-    pub async fn revoke_all(&self, subject: &str) -> Result<usize, StoreError> {
-        let subject = self.engine.subject(subject);
+    pub async fn revoke_all(&self, subject: impl ToString) -> Result<usize, StoreError> {
+        let subject = self.engine.subject(subject.to_string());
         self.engine.revoke(Revoke::Subject { subject, before: None, except: None }).await
     }
 
@@ -90,8 +96,12 @@ impl<C: Claims> Sessions<C> {
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it, or cannot do it.
-    pub async fn revoke_others(&self, subject: &str, session: SessionId) -> Result<usize, StoreError> {
-        let subject = self.engine.subject(subject);
+    pub async fn revoke_others(
+        &self,
+        subject: impl ToString,
+        session: SessionId,
+    ) -> Result<usize, StoreError> {
+        let subject = self.engine.subject(subject.to_string());
         self.engine.revoke(Revoke::Subject { subject, before: None, except: Some(session) }).await
     }
 
@@ -103,11 +113,11 @@ impl<C: Claims> Sessions<C> {
     /// [`StoreError`] if the store may not know of it, or cannot do it.
     pub async fn revoke_before(
         &self,
-        subject: &str,
+        subject: impl ToString,
         time: Timestamp,
         except: Option<SessionId>,
     ) -> Result<usize, StoreError> {
-        let subject = self.engine.subject(subject);
+        let subject = self.engine.subject(subject.to_string());
         self.engine.revoke(Revoke::Subject { subject, before: Some(time), except }).await
     }
 
@@ -118,8 +128,8 @@ impl<C: Claims> Sessions<C> {
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it, or cannot do it.
-    pub async fn mark_stale(&self, subject: &str) -> Result<(), StoreError> {
-        self.engine.mark_stale(subject).await
+    pub async fn mark_stale(&self, subject: impl ToString) -> Result<(), StoreError> {
+        self.engine.mark_stale(&subject.to_string()).await
     }
 
     /// The emergency stop: a new run ID ends every session of everyone at once, in every realm that
@@ -138,11 +148,11 @@ impl<C: Claims> Sessions<C> {
     /// [`SignInError`], as at any sign-in.
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
-    pub async fn cookie_of(&self, subject: &str, claims: C) -> Result<HeaderValue, SignInError> {
-        let (_, lines) = self.engine.open(subject, &claims, Default::default(), None).await?;
+    pub async fn cookie_of(&self, subject: impl ToString, claims: C) -> Result<HeaderValue, SignInError> {
+        let (_, lines) = self.engine.open(&subject.to_string(), &claims, Default::default(), None).await?;
         let pairs = lines.iter().filter_map(|line| line.value.as_bytes().split(|b| *b == b';').next());
         let header = HeaderValue::from_bytes(&pairs.collect::<Vec<_>>().join(&b"; "[..]));
-        header.map_err(|_| SignInError::Claims(crate::token::MintError::Claims))
+        header.map_err(|error| SignInError::Claims(crate::token::MintError::NotJson(Arc::new(error))))
     }
 
     /// Replaces the keys of a running service. Sessions whose tokens the new ring still verifies

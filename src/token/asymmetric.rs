@@ -10,19 +10,19 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER as BACKEND;
 #[cfg(not(feature = "aws_lc_rs"))]
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER as BACKEND;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, jwk::EllipticCurve};
-use pkcs8::{
-    PrivateKeyInfo, SecretDocument,
-    der::{Decode as _, pem::PemLabel as _},
-};
+use pkcs8::{PrivateKeyInfo, der::Decode as _};
 use zeroize::Zeroizing;
 
-use super::{KeyError, MintError};
+use super::{
+    KeyError, MintError, PemProblem,
+    pem::{self, Wanted},
+};
 
-/// The DER of a PEM file that says `PRIVATE KEY`.
-fn pkcs8(pem: &str) -> Option<SecretDocument> {
-    let (label, document) = SecretDocument::from_pem(pem).ok()?;
-    PrivateKeyInfo::validate_pem_label(label).ok()?;
-    Some(document)
+/// The key within `der`, if it is of the kind that is wanted.
+fn private_key(der: &[u8], wanted: Wanted) -> Result<PrivateKeyInfo<'_>, KeyError> {
+    let info = PrivateKeyInfo::from_der(der).map_err(|_| wanted.error(PemProblem::NotPkcs8))?;
+    pem::check_kind(&info, wanted)?;
+    Ok(info)
 }
 
 /// A private key and its public key. Prints nothing of itself; both are wiped when dropped.
@@ -37,45 +37,46 @@ pub(super) struct KeyPair {
 
 impl KeyPair {
     pub(super) fn ed25519(pem: &str) -> Result<Self, KeyError> {
-        const WRONG: KeyError = KeyError::WrongKind("Ed25519");
-        let document = pkcs8(pem).ok_or(WRONG)?;
-        let info: PrivateKeyInfo<'_> = document.decode_msg().map_err(|_| WRONG)?;
+        let wanted = Wanted::Ed25519;
+        let wrong = || wanted.error(PemProblem::NotPkcs8);
+        let der = pem::der(pem, wanted)?;
+        let info = private_key(&der, wanted)?;
         // RFC 8410, section 7: an octet string of 32 bytes within the private key's octet string.
-        let [0x04, 0x20, secret @ ..] = info.private_key else { return Err(WRONG) };
+        let [0x04, 0x20, secret @ ..] = info.private_key else { return Err(wrong()) };
         let secret = Zeroizing::new(secret.to_vec());
-        let der = document.as_bytes();
-        let public = (BACKEND.key_utils.ed_pub_components_from_private_key)(der, &EllipticCurve::Ed25519);
+        let public = (BACKEND.key_utils.ed_pub_components_from_private_key)(&der, &EllipticCurve::Ed25519);
         Self {
             algorithm: Algorithm::EdDSA,
-            private: EncodingKey::from_ed_der(der),
-            public: DecodingKey::from_ed_der(&public.map_err(|_| WRONG)?),
+            private: EncodingKey::from_ed_der(&der),
+            public: DecodingKey::from_ed_der(&public.map_err(|_| wrong())?),
             secret,
         }
-        .proved(WRONG)
+        .proved(wanted)
     }
 
     pub(super) fn es256(pem: &str) -> Result<Self, KeyError> {
-        const WRONG: KeyError = KeyError::WrongKind("P-256");
-        let document = pkcs8(pem).ok_or(WRONG)?;
-        let info: PrivateKeyInfo<'_> = document.decode_msg().map_err(|_| WRONG)?;
-        let inner = sec1::EcPrivateKey::from_der(info.private_key).map_err(|_| WRONG)?;
+        let wanted = Wanted::P256;
+        let wrong = || wanted.error(PemProblem::NotPkcs8);
+        let der = pem::der(pem, wanted)?;
+        let info = private_key(&der, wanted)?;
+        let inner = sec1::EcPrivateKey::from_der(info.private_key).map_err(|_| wrong())?;
         let secret = Zeroizing::new(inner.private_key.to_vec());
-        let der = document.as_bytes();
-        let public = (BACKEND.key_utils.ec_pub_components_from_private_key)(der, Algorithm::ES256);
-        let (_, x, y) = public.map_err(|_| WRONG)?;
+        let public = (BACKEND.key_utils.ec_pub_components_from_private_key)(&der, Algorithm::ES256);
+        let (_, x, y) = public.map_err(|_| wrong())?;
         Self {
             algorithm: Algorithm::ES256,
-            private: EncodingKey::from_ec_der(der),
+            private: EncodingKey::from_ec_der(&der),
             public: DecodingKey::from_ec_der(&[&[0x04][..], &x, &y].concat()),
             secret,
         }
-        .proved(WRONG)
+        .proved(wanted)
     }
 
     /// A key that cannot verify what it signed is found out at start, not at the first request.
-    fn proved(self, wrong: KeyError) -> Result<Self, KeyError> {
-        let signature = self.sign(b"proof").map_err(|_| wrong.clone())?;
-        if self.secret.len() == 32 && self.verify(b"proof", &signature) { Ok(self) } else { Err(wrong) }
+    fn proved(self, wanted: Wanted) -> Result<Self, KeyError> {
+        let wrong = || wanted.error(PemProblem::Inconsistent);
+        let signature = self.sign(b"proof").map_err(|_| wrong())?;
+        if self.secret.len() == 32 && self.verify(b"proof", &signature) { Ok(self) } else { Err(wrong()) }
     }
 
     pub(super) fn secret(&self) -> &[u8] {

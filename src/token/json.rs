@@ -3,7 +3,7 @@
 //! For members that are known by name, `serde`'s derived readers hold that already. This holds it
 //! for what only the application can read.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
@@ -20,7 +20,7 @@ impl<'de> Deserialize<'de> for Unique {
     }
 }
 
-#[derive(PartialEq)]
+#[derive(PartialEq, Eq, Hash)]
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -51,15 +51,21 @@ impl<'de> Visitor<'de> for Unique {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        // A token has few members, often one, and at most 3 KB of them: a list is faster than a set.
+        // A token has few members, often one: up to here, a list is faster than a set.
+        const FEW: usize = 16;
         let Some(first) = map.next_key::<Name<'de>>()? else { return Ok(Self) };
         map.next_value::<Self>()?;
         let mut others: Vec<Name<'de>> = Vec::new();
+        let mut more: HashSet<Name<'de>> = HashSet::new();
         while let Some(name) = map.next_key::<Name<'de>>()? {
             if name == first || others.contains(&name) {
                 return Err(A::Error::custom("a member comes twice"));
             }
-            others.push(name);
+            if others.len() < FEW {
+                others.push(name);
+            } else if !more.insert(name) {
+                return Err(A::Error::custom("a member comes twice"));
+            }
             map.next_value::<Self>()?;
         }
         Ok(Self)
@@ -100,6 +106,18 @@ mod tests {
         assert!(!members_are_unique(r#"{"a":1,"a":1}"#));
         assert!(!members_are_unique(r#"{"a":1,"\u0061":2}"#));
         assert!(!members_are_unique(r#"[[{"x":{"b":1,"c":2,"b":3}}]]"#));
+    }
+
+    #[test]
+    fn a_member_that_comes_twice_is_found_among_many() {
+        let many = |last: &str| {
+            let members: String = (0..200).map(|n| format!(r#""k{n}":{n},"#)).collect();
+            format!(r#"{{{members}"{last}":0}}"#)
+        };
+        assert!(members_are_unique(&many("k200")));
+        for last in ["k0", "k1", "k15", "k16", "k17", "k199", "\\u006b199"] {
+            assert!(!members_are_unique(&many(last)), "{last}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Compact JWS (RFC 7515), as strict as a format can be whose every token we mint ourselves.
 
+use std::{error::Error, sync::Arc};
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use memchr::memrchr;
 use serde::Deserialize;
@@ -56,16 +58,29 @@ pub enum InvalidToken {
     Audience,
 }
 
-/// Why a token could not be minted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a token or a cookie could not be written.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MintError {
-    /// It would have this many bytes, and browsers would drop its cookie. The limit is 3072.
-    #[error("the token would have {0} bytes, more than the 3072 that are sure to fit into a cookie")]
+    /// It would have at least this many bytes, and browsers would drop its cookie. The limit is 3072.
+    #[error("the token would have {0} bytes or more, but only 3072 are sure to fit into a cookie")]
     TooLong(usize),
-    /// The claims cannot be written as JSON, or name a member twice.
-    #[error("the claims cannot be written as JSON whose objects name no member twice")]
-    Claims,
+    /// The claims cannot be written as JSON, as the source says.
+    #[error("the claims cannot be written as JSON")]
+    NotJson(#[source] Arc<dyn Error + Send + Sync>),
+    /// An object in the claims names a member twice: two readers could see two values. So do a
+    /// flattened map and a field that have a name in common.
+    #[error("an object in the claims names a member twice")]
+    DuplicateMember,
+    /// The claims are written as JSON that cannot be read back as the application's type, as the source
+    /// says. Not a number (`NaN`) is written as `null`, and `serde_json/arbitrary_precision`, which any
+    /// crate of a build can turn on, keeps numbers in flattened and internally tagged types from being
+    /// read.
+    #[error("the claims are written as JSON that cannot be read back as their type")]
+    NotReadable(#[source] Arc<dyn Error + Send + Sync>),
+    /// What the readable cookie is to show cannot be written as JSON, as the source says.
+    #[error("the readable cookie cannot be written as JSON")]
+    Readable(#[source] Arc<dyn Error + Send + Sync>),
     /// The key cannot sign; it is for verification only, or its backend failed.
     #[error("the key could not sign")]
     Signing,
@@ -88,7 +103,7 @@ pub(super) fn mint(
 ) -> Result<String, MintError> {
     let key = ring.signer();
     let mut json = Vec::with_capacity(512);
-    write(&mut json).map_err(|_| MintError::Claims)?;
+    write(&mut json).map_err(|error| MintError::NotJson(Arc::new(error)))?;
     let mut token = Vec::with_capacity(key.header(kind).len() + encoded(json.len()) + encoded(64) + 1);
     token.extend_from_slice(key.header(kind).as_bytes());
     encode(&json, &mut token);

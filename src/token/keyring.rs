@@ -5,38 +5,11 @@ use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
 use super::{
-    MintError,
+    KeyError, MintError,
     jws::{self, Kind},
     secret::{self, MacKey},
 };
-use crate::id::{self, EntropyError};
-
-/// Why a key is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// An HMAC secret of this many bytes; it must have at least 32 (RFC 7518, section 3.2).
-    #[error("an HS256 secret must have at least 32 bytes, but this one has {0}")]
-    TooShort(usize),
-    /// A PEM, DER, JWK or SSH key file was given as an HMAC secret.
-    #[error("this looks like a key file, not like a secret: use the constructor for its kind of key")]
-    LooksLikeKeyFile,
-    /// An HMAC secret that is an example, a pattern or nearly constant.
-    #[error("this secret can be guessed: take 32 random bytes")]
-    Weak,
-    /// The key is not of this kind, or not in PKCS#8 or SPKI form.
-    #[error("not a {0} key in PKCS#8 PEM form")]
-    WrongKind(&'static str),
-    /// A key's name must be 1 to 64 characters of `A-Z a-z 0-9 - _`.
-    #[error("{0:?} cannot be a key's name: 1 to 64 characters of A-Z a-z 0-9 - _")]
-    BadName(String),
-    /// Two different keys have this name.
-    #[error("two keys have the name {0:?}")]
-    DuplicateName(String),
-    /// The operating system gave no random bytes.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-}
+use crate::id;
 
 /// The keys of a service: the first signs, all verify.
 ///
@@ -70,7 +43,7 @@ impl Keyring {
     /// HMAC-SHA256 with a secret of at least 32 random bytes.
     ///
     /// # Errors
-    /// [`KeyError`] if the secret is short, weak, or a key file.
+    /// [`KeyError`] if the secret is short, weak, a key file, or text that ends in a line break.
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
         secret::check(secret)?;
@@ -79,27 +52,31 @@ impl Keyring {
         Ok(Self::of(Key::new(kid, access, MacKey::for_refresh(secret)?)))
     }
 
-    /// Ed25519 (`EdDSA`, RFC 8037) with a private key in PKCS#8 PEM form.
+    /// Ed25519 (`EdDSA`, RFC 8037) with a private key in PKCS#8 PEM form: the text, not
+    /// the path of its file. Blank lines, indentation, any line ends, a byte order mark, quotes around it
+    /// and `\n` as two characters do no harm.
     ///
     /// # Errors
-    /// [`KeyError::WrongKind`] if it is not one.
-    #[cfg(feature = "asymmetric")]
+    /// [`KeyError::Pem`] says what the text is instead, and the command that mends it.
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn ed25519_pem(private_key: &str) -> Result<Self, KeyError> {
         Self::asymmetric(super::asymmetric::KeyPair::ed25519(private_key)?)
     }
 
-    /// ES256 (ECDSA on P-256 with SHA-256, RFC 7518) with a private key in PKCS#8 PEM form.
+    /// ES256 (ECDSA on P-256 with SHA-256, RFC 7518) with a private key in PKCS#8 PEM form: the text, not
+    /// the path of its file. Blank lines, indentation, any line ends, a byte order mark, quotes around it
+    /// and `\n` as two characters do no harm.
     ///
     /// # Errors
-    /// [`KeyError::WrongKind`] if it is not one.
-    #[cfg(feature = "asymmetric")]
+    /// [`KeyError::Pem`] says what the text is instead, and the command that mends it.
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn es256_pem(private_key: &str) -> Result<Self, KeyError> {
         Self::asymmetric(super::asymmetric::KeyPair::es256(private_key)?)
     }
 
-    #[cfg(feature = "asymmetric")]
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     fn asymmetric(pair: super::asymmetric::KeyPair) -> Result<Self, KeyError> {
         let (kid, refresh) = (secret::key_id(pair.secret())?, MacKey::for_refresh(pair.secret())?);
         Ok(Self::of(Key::new(kid, AccessKey::Asymmetric(pair), refresh)))
@@ -168,7 +145,7 @@ pub(super) struct Key {
 #[derive(Clone)]
 enum AccessKey {
     Hs256(MacKey),
-    #[cfg(feature = "asymmetric")]
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     Asymmetric(super::asymmetric::KeyPair),
 }
 
@@ -176,7 +153,7 @@ impl AccessKey {
     fn algorithm(&self) -> &'static str {
         match self {
             Self::Hs256(_) => "HS256",
-            #[cfg(feature = "asymmetric")]
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
             Self::Asymmetric(pair) => pair.algorithm(),
         }
     }
@@ -212,7 +189,7 @@ impl Key {
         match (kind, &self.access) {
             (Kind::Refresh, _) => Ok(Signature::Mac(self.refresh.sign(message))),
             (Kind::Access, AccessKey::Hs256(key)) => Ok(Signature::Mac(key.sign(message))),
-            #[cfg(feature = "asymmetric")]
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
             (Kind::Access, AccessKey::Asymmetric(pair)) => pair.sign(message).map(Signature::Long),
         }
     }
@@ -221,7 +198,7 @@ impl Key {
         match (kind, &self.access) {
             (Kind::Refresh, _) => self.refresh.verify(message, signature),
             (Kind::Access, AccessKey::Hs256(key)) => key.verify(message, signature),
-            #[cfg(feature = "asymmetric")]
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
             (Kind::Access, AccessKey::Asymmetric(pair)) => pair.verify(message, signature),
         }
     }
@@ -230,7 +207,7 @@ impl Key {
 /// A signature's bytes.
 pub(super) enum Signature {
     Mac([u8; 32]),
-    #[cfg(feature = "asymmetric")]
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     Long(Vec<u8>),
 }
 
@@ -238,7 +215,7 @@ impl AsRef<[u8]> for Signature {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Mac(bytes) => bytes,
-            #[cfg(feature = "asymmetric")]
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
             Self::Long(bytes) => bytes,
         }
     }

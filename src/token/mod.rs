@@ -4,11 +4,14 @@
 //! "expired" is a state of a good token, not an error.
 
 mod access;
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod asymmetric;
 mod json;
 mod jws;
+mod key_error;
 mod keyring;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod pem;
 mod refresh;
 mod secret;
 
@@ -18,22 +21,39 @@ pub(crate) use self::{
 };
 pub use self::{
     jws::{InvalidToken, MintError},
-    keyring::{KeyError, Keyring},
+    key_error::{KeyError, PemProblem},
+    keyring::Keyring,
 };
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::time::millis;
 
-/// The application's claims as JSON, as tokens have them: no object names a member twice.
-pub(crate) fn write_claims<C: Serialize>(claims: &C) -> Result<String, MintError> {
-    let json = serde_json::to_string(claims).map_err(|_| MintError::Claims)?;
-    if json.starts_with(['{', '[']) && !json::members_are_unique(&json) {
-        return Err(MintError::Claims);
+/// The application's claims as JSON, as tokens have them: no object names a member twice. And the claims
+/// as they are read back from it: what is written and cannot be read would refuse every later request.
+pub(crate) fn write_claims<C: Serialize + DeserializeOwned>(claims: &C) -> Result<(String, C), MintError> {
+    read_back(serde_json::to_string(claims).map_err(|error| MintError::NotJson(Arc::new(error)))?)
+}
+
+/// The same, for claims that must fit into a token. That is found out before anything else is.
+pub(crate) fn write_short_claims<C: Serialize + DeserializeOwned>(
+    claims: &C,
+) -> Result<(String, C), MintError> {
+    let json = serde_json::to_string(claims).map_err(|error| MintError::NotJson(Arc::new(error)))?;
+    if json.len() > LONGEST_TOKEN {
+        return Err(MintError::TooLong(json.len().saturating_mul(4).div_ceil(3)));
     }
-    Ok(json)
+    read_back(json)
+}
+
+fn read_back<C: DeserializeOwned>(json: String) -> Result<(String, C), MintError> {
+    if json.starts_with(['{', '[']) && !json::members_are_unique(&json) {
+        return Err(MintError::DuplicateMember);
+    }
+    let claims = serde_json::from_str(&json).map_err(|error| MintError::NotReadable(Arc::new(error)))?;
+    Ok((json, claims))
 }
 
 /// The longest token that is looked at, in bytes.

@@ -59,16 +59,10 @@ fn derive<const N: usize>(secret: &[u8], info: &[u8]) -> Result<Zeroizing<[u8; N
     Ok(key)
 }
 
-/// Refuses what is no secret: shorter than the hash (RFC 7518, section 3.2), a key file mistaken
-/// for a secret (RFC 8725, section 2.1), an example from a tutorial, or a pattern.
+/// Refuses what is no secret: shorter than the hash (RFC 7518, section 3.2), a key file mistaken for a
+/// secret (RFC 8725, section 2.1), text with a line break at its end, an example from a tutorial, or a
+/// pattern.
 pub(super) fn check(secret: &[u8]) -> Result<(), KeyError> {
-    /// Long enough, and in every attacker's list.
-    const EXAMPLES: [&[u8]; 4] = [
-        b"a-string-secret-at-least-256-bits-long",
-        b"your-super-secret-jwt-token-with-at-least-32-characters-long",
-        b"super-secret-jwt-token-with-at-least-32-characters-long",
-        b"a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
-    ];
     if secret.len() < 32 {
         return Err(KeyError::TooShort(secret.len()));
     }
@@ -76,6 +70,23 @@ pub(super) fn check(secret: &[u8]) -> Result<(), KeyError> {
     if pem || is_der(secret) || secret.trim_ascii_start().starts_with(b"{\"kty\"") {
         return Err(KeyError::LooksLikeKeyFile);
     }
+    if ends_in_line_break(secret) {
+        return Err(KeyError::LineBreak);
+    }
+    if is_pattern(secret) || is_example(secret) { Err(KeyError::Weak) } else { Ok(()) }
+}
+
+/// Whether it is text, and its last character a line break. One in 256 secrets of random bytes ends in
+/// such a byte, but none is text.
+fn ends_in_line_break(secret: &[u8]) -> bool {
+    let is_of_text = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    secret.ends_with(b"\n") && str::from_utf8(secret).is_ok_and(|text| text.chars().all(is_of_text))
+}
+
+/// Few different bytes, bytes that count up, or an end that repeats the beginning.
+fn is_pattern(secret: &[u8]) -> bool {
+    /// So many bytes of a random secret do not repeat by chance.
+    const LONG: usize = 8;
     let mut seen = [false; 256];
     for byte in secret {
         if let Some(seen) = seen.get_mut(usize::from(*byte)) {
@@ -83,12 +94,40 @@ pub(super) fn check(secret: &[u8]) -> Result<(), KeyError> {
         }
     }
     let distinct = seen.iter().filter(|seen| **seen).count();
-    let repeats = |period: usize| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b);
     let counts = secret.windows(2).all(|pair| matches!(pair, [a, b] if b.wrapping_sub(*a) == 1));
-    if EXAMPLES.contains(&secret) || distinct < 8 || counts || (1..=secret.len() / 2).any(repeats) {
-        return Err(KeyError::Weak);
+    let repeats = |period: usize| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b);
+    distinct < 8 || counts || (1..=secret.len().saturating_sub(LONG)).any(repeats)
+}
+
+/// Words that examples of secrets are made of, none within another that comes later.
+#[rustfmt::skip]
+const WORDS: [&str; 74] = [
+    "correcthorsebatterystaple", "insecure", "changeit", "changeme", "replaceme", "replacethis", "keyboardcat",
+    "development", "production", "environment", "characters", "authentication", "application", "something",
+    "1234567890", "0123456789", "123456789", "12345678", "87654321", "1234567", "123456", "abcdefghijklmnopqrstuvwxyz",
+    "abcdefgh", "minimum", "password", "passphrase", "passwd", "qwerty", "letmein", "default", "example", "sessions",
+    "session", "signing", "private", "sample", "secret", "secure", "random", "string", "cookie", "please", "should",
+    "tokens", "token", "change", "access", "refresh", "testing", "hs256", "hmac", "sha256", "super", "least", "bytes",
+    "valid", "admin", "hello", "world", "never", "share", "your", "this", "long", "very", "test", "demo", "auth",
+    "bits", "that", "which", "with", "jwt", "key",
+];
+
+/// Whether hardly anything is left of it without the words that examples are made of: of one, of one
+/// that is repeated, and of one that is padded.
+fn is_example(secret: &[u8]) -> bool {
+    /// So few characters are guessed.
+    const FEW: usize = 8;
+    let Ok(text) = str::from_utf8(secret) else { return false };
+    let letters = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase);
+    let mut left = Zeroizing::new(letters.collect::<String>());
+    for word in WORDS {
+        left = Zeroizing::new(left.replace(word, " "));
     }
-    Ok(())
+    // What is left and repeated is guessed once.
+    let mut parts: Vec<&str> = left.split_whitespace().collect();
+    parts.sort_unstable();
+    parts.dedup();
+    parts.iter().map(|part| part.chars().count()).sum::<usize>() < FEW + text.len() / 16
 }
 
 /// A DER sequence that is exactly as long as it says.

@@ -35,7 +35,7 @@ pub(crate) fn router(sessions: &Sessions<String>) -> Router {
     let optional = Router::new().route("/home", get(home)).route_layer(sessions.layer().optional());
     let members = Router::new()
         .route("/area", get(account).post(account))
-        .route_layer(sessions.layer().with_rejection(RedirectToLogin::new("/login")));
+        .route_layer(sessions.layer().with_reject(RedirectToLogin::new("/login")));
     let vault = Router::new().route("/vault", get(account)).route_layer(sessions.layer().no_store());
     Router::new()
         .merge(vault)

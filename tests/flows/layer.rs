@@ -131,7 +131,7 @@ async fn a_rule_about_a_recent_sign_in_counts_from_it() {
 #[tokio::test]
 async fn people_without_a_session_are_sent_to_the_sign_in_page_and_come_back() {
     let world = World::new();
-    let layer = || world.one.sessions.layer().with_rejection(RedirectToLogin::new("/login?lang=en"));
+    let layer = || world.one.sessions.layer().with_reject(RedirectToLogin::new("/login?lang=en"));
     let inner = Router::new().route("/{*page}", get(me)).route_layer(layer());
     let app = Router::new().nest("/deep/er", inner).route("/top", get(me).post(me).route_layer(layer()));
     let instance = around(&world, app);
@@ -162,7 +162,7 @@ async fn people_without_a_session_are_sent_to_the_sign_in_page_and_come_back() {
 #[tokio::test]
 async fn an_outage_and_a_prefetch_are_never_sent_to_the_sign_in_page() {
     let world = World::new();
-    let layer = world.one.sessions.layer().with_rejection(RedirectToLogin::new("/login"));
+    let layer = world.one.sessions.layer().with_reject(RedirectToLogin::new("/login"));
     let instance = around(&world, Router::new().route("/top", get(me)).route_layer(layer));
     let browser = world.signed_in("ann").await;
     world.pass(TTL);

@@ -53,9 +53,9 @@ fn request(method: &str, target: &str, headers: [(&'static str, Option<&[u8]>); 
 }
 
 /// Whether the request is let through by a layer around a service that answers everything.
-async fn passes<S>(service: S, request: Request<Body>) -> bool
+async fn passes<S, B>(service: S, request: Request<Body>) -> bool
 where
-    S: tower::Service<Request<Body>, Response = Response<Body>, Error = std::convert::Infallible>,
+    S: tower::Service<Request<Body>, Response = Response<B>, Error = std::convert::Infallible>,
 {
     service.oneshot(request).await.unwrap().status() != 403
 }

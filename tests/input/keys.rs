@@ -40,6 +40,43 @@ fn patterns_and_well_known_examples_are_refused() {
 }
 
 #[test]
+fn words_of_tutorials_are_refused_repeated_and_padded() {
+    for weak in [
+        "your-256-bit-secret-your-256-bit-secre",
+        "your_super_secret_key_please_change_me!",
+        "CHANGE-ME-CHANGE-ME-CHANGE-ME-CHANGE-ME",
+        "supersecretpassword1234567890!!!!!!!!!!!",
+        "my-secret-key-1/my-secret-key-2/my-secret-key-3",
+        "this is a very long secret key for testing jwt",
+        "secret0000000000000000000000000000000001",
+        "correct horse battery staple / correct horse battery",
+        "Xq7mP2vL9sKd4Rz1-and-then-Xq7mP2vL9sKd4Rz1",
+    ] {
+        assert_eq!(refusal(weak), KeyError::Weak, "{weak}");
+    }
+    for good in [
+        "f3b1c2d4e5a697887766554433221100ffeeddccbbaa99887766554433221100",
+        "0f8fad5b-d9cd-469f-a165-70867728950e-7c9e6679",
+        "walnut-orbit-secret-tundra-violin-comet-harbor",
+    ] {
+        assert!(Keyring::hs256(good).is_ok(), "{good}");
+    }
+}
+
+#[test]
+fn a_line_break_after_a_secret_is_refused_and_named_unless_it_is_of_random_bytes() {
+    for end in ["\n", "\r\n", "\n\n"] {
+        let error = refusal([&SECRET[..], end.as_bytes()].concat());
+        assert_eq!(error, KeyError::LineBreak);
+        assert!(error.to_string().contains("line break"));
+    }
+    let mut random = [0x9d_u8; 33];
+    random[..32].copy_from_slice(&SECRET.map(|byte| byte ^ 0x80));
+    random[32] = b'\n';
+    assert!(Keyring::hs256(random).is_ok(), "a byte of a random secret may be any");
+}
+
+#[test]
 fn a_key_file_is_no_secret() {
     // A throw-away RSA-sized blob: what counts is the sequence that says how long it is.
     let der = |len: usize| -> Vec<u8> {

@@ -11,7 +11,7 @@
     reason = "in a test, that is how things fail"
 )]
 
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod asymmetric;
 mod chance;
 mod claims;
@@ -24,9 +24,11 @@ mod fuzz;
 mod headers;
 mod keys;
 mod leaks;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod pem;
 #[cfg(feature = "tracing")]
 mod scribe;
 mod store;
-#[cfg(feature = "asymmetric")]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod vectors;
 mod world;

@@ -7,7 +7,7 @@ use crate::{
     near::id,
     origin::{placed, signed_in_at, visit_from},
     scribe,
-    support::{TTL, World},
+    support::{TTL, Trouble, World},
 };
 
 #[tokio::test]
@@ -48,5 +48,52 @@ async fn each_event_is_a_record_whose_fields_are_the_same_everywhere() {
         let line = line(event);
         assert!(line.starts_with(&format!("{level} tower_sliding_sessions")), "{line}");
         assert!(line.ends_with(&format!(" event=\"{event}\"{others}")), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_a_record_with_its_cause_and_one_of_the_applications_is_an_error() {
+    let logged = scribe::listen();
+    let world = World::tuned(|builder| {
+        builder.readable_cookie("__Host-me", |profile: &crate::support::Profile| {
+            assert!(profile.role.is_empty(), "no picture of {}", profile.role);
+        })
+    });
+    let mut browser = world.signed_in("ann").await;
+    world.pass(TTL);
+    world.store.trouble("advance", Trouble::Fail);
+    browser.visit(&world.one, "/me").await;
+    browser.submit(&world.one, "/login?name=bob&role=clerk").await;
+    let log = logged();
+    for (level, fields) in [
+        (
+            "WARN",
+            "outcome=\"advance\" detail=StoreFailed { operation: \"advance\", why: \"unavailable\" } realm=\"sessions\" cause=\"the session store is unavailable: the test says so\"",
+        ),
+        (
+            "ERROR",
+            "outcome=\"readable_cookie\" detail=HookPanicked { hook: \"readable_cookie\" } realm=\"sessions\" cause=\"panicked: no picture of clerk\"",
+        ),
+        (
+            "ERROR",
+            "detail=ClaimsUnreadable realm=\"sessions\" cause=\"the readable cookie cannot be written as JSON: panicked: no picture of clerk\"",
+        ),
+    ] {
+        let found = log.lines().find(|line| line.ends_with(fields));
+        assert!(found.is_some_and(|line| line.starts_with(level)), "{fields} is not in the log:\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_subject_is_in_the_log_only_if_the_builder_was_told_so() {
+    for (told, expected) in [(false, 0), (true, 2)] {
+        let logged = scribe::listen();
+        let world = World::tuned(move |builder| builder.log_subjects(told));
+        let _browser = world.signed_in("ann@example.com").await;
+        world.one.sessions.revoke_all("ann@example.com").await.unwrap();
+        let log = logged();
+        let named = log.lines().filter(|line| line.contains("subject=\"ann@example.com\"")).count();
+        assert_eq!(named, expected, "{log}");
+        assert_eq!(log.matches("ann@").count(), expected, "{log}");
     }
 }

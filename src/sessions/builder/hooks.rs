@@ -12,9 +12,21 @@ use crate::{
 };
 
 impl<C: Claims> SessionsBuilder<C> {
-    /// Is told of every decision. It is called on the request's path: hand over what takes long.
+    /// Is told of every decision. It is called on the request's path: hand over what takes long. If it
+    /// panics, the request goes on, and the panic is [reported](crate::EventKind::HookPanicked) to
+    /// `tracing` and `metrics`.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(hook));
+        self
+    }
+
+    /// Whether `tracing` records have a field `subject`. Default: no. The [hook](Self::on_event) gets the
+    /// subject in any case. Where records of one user must be found, turn it on.
+    ///
+    /// # Security
+    /// A subject is personal data, and may be an email address: think of where logs go, and for how long.
+    pub fn log_subjects(mut self, yes: bool) -> Self {
+        self.log_subjects = yes;
         self
     }
 
@@ -31,8 +43,11 @@ impl<C: Claims> SessionsBuilder<C> {
     /// of the session's record are used.
     ///
     /// The hook gets the subject and the claims of the record, or none if those no longer parse,
-    /// and must answer within the [deadline of the store](Self::store_deadline). An error says that
-    /// nobody knows for now: the renewal is answered with 503, and the same cookies work later.
+    /// and must answer within the [deadline of the store](Self::store_deadline). An error or a panic means
+    /// that the claims are not known for now: the renewal is answered with 503, and the same cookies work
+    /// later. So it is with claims that cannot be written as JSON, or not be read back from it as `C`.
+    /// The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
+    /// [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have the error with its sources.
     /// Renewals of a session that wait for it at once ask once. See also [`Sessions::mark_stale`].
     ///
     /// ```

@@ -61,6 +61,7 @@ pub struct SessionsBuilder<C = ()> {
     ask_when_lagging: bool,
     clock: Arc<dyn Clock>,
     on_event: Option<Arc<Hook>>,
+    log_subjects: bool,
     origins: Origins,
     reloader: Option<Reloader<C>>,
     readable: Option<Readable<C>>,
@@ -86,6 +87,7 @@ impl<C: Claims> SessionsBuilder<C> {
             ask_when_lagging: false,
             clock: Arc::new(SystemClock),
             on_event: None,
+            log_subjects: false,
             origins: Origins::default(),
             reloader: None,
             readable: None,
@@ -144,7 +146,7 @@ impl<C: Claims> SessionsBuilder<C> {
         if let Some(issuer) = self.issuer {
             tokens = tokens.with_issuer(issuer.into());
         }
-        let events = Events { realm: realm.clone(), hook: self.on_event };
+        let events = Events { realm: realm.clone(), hook: self.on_event, log_subjects: self.log_subjects };
         if self.plain_http {
             events.note(EventKind::InsecurePlainHttp);
         }

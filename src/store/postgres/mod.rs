@@ -45,8 +45,10 @@ const LONGEST: usize = 2048;
 /// do not hold the feed up, however long they run.
 ///
 /// Table and function names all begin with `sliding_sessions`, and are found by the connection's
-/// `search_path`. Behind a pooler in transaction mode, turn off prepared statements
-/// (`?statement-cache-capacity=0`). For TLS, enable one of [`sqlx`](super::sqlx)'s `tls-…` features.
+/// `search_path`. For TLS, enable one of [`sqlx`](super::sqlx)'s `tls-…` features.
+///
+/// Do not connect through a pooler in transaction mode (PgBouncer's `pool_mode = transaction`), also
+/// not with `?statement-cache-capacity=0`: it can carry out one operation as another.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] for whatever the server or the way to it fails in, until it works

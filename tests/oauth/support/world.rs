@@ -145,8 +145,8 @@ fn application(sessions: &Sessions<Profile>) -> Router {
     let anybody = Router::new().route("/anybody", any(anybody));
     let anybody = anybody.route_layer(sessions.layer().optional().accept_bearer());
     let pages = Router::new().route("/page", any(me));
-    let pages = pages
-        .route_layer(sessions.layer().accept_bearer().with_rejection(RedirectToLogin::new("/login-page")));
+    let pages =
+        pages.route_layer(sessions.layer().accept_bearer().with_reject(RedirectToLogin::new("/login-page")));
     let browsers = Router::new().route("/browsers", any(me)).route_layer(sessions.layer());
     let oauth = OAuth::new(sessions)
         .grant("password", async |request| {

@@ -1,0 +1,58 @@
+//! Calls of the application's hooks. A panic in one is an event, and ends nothing but the call.
+
+use std::{error::Error, future::poll_fn, sync::Arc, task::Poll};
+
+use super::Engine;
+use crate::{
+    claims::{Claims, Reload, Reloader},
+    event::{EventKind, HookPanic, caught},
+    origin::OriginVerdict,
+    request::RequestHead,
+    store::SessionRecord,
+};
+
+/// What the claims hook failed with.
+pub(super) type ReloadError = Box<dyn Error + Send + Sync>;
+
+impl<C> Engine<C> {
+    /// Where a request comes from, for the record.
+    pub(crate) fn origin_of(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
+        self.events.call("origin", || self.origins.of(request)).flatten()
+    }
+
+    /// The same, if it is going to be compared.
+    pub(crate) fn origin_to_compare(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
+        if !self.origins.are_compared() {
+            return None;
+        }
+        self.events.call("origin", || self.origins.to_compare(request)).flatten()
+    }
+
+    /// None if the hook panicked: then it is not known whether the request may be served.
+    pub(super) fn compare_origin(&self, record: &SessionRecord, here: Option<&str>) -> Option<OriginVerdict> {
+        self.events.call("compare_origin", || self.origins.judge(record, here))
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Asks the claims hook, for no longer than a store may take.
+    pub(super) async fn ask_hook(
+        &self,
+        reloader: &Reloader<C>,
+        subject: &Arc<str>,
+        claims: Option<C>,
+    ) -> Result<Reload<C>, ReloadError> {
+        let panicked = |panic: HookPanic| -> ReloadError {
+            self.events.failed(EventKind::HookPanicked { hook: "reload_claims" }, &panic);
+            panic.into()
+        };
+        let mut reloading = caught(|| reloader.reload(subject.clone(), claims)).map_err(panicked)?;
+        let answer = poll_fn(|cx| match caught(|| reloading.as_mut().poll(cx)) {
+            Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(panic)),
+        });
+        let late = || format!("no answer within {:?}", self.store_deadline);
+        self.in_time(answer).await.ok_or_else(late)?.map_err(panicked)?
+    }
+}

@@ -1,0 +1,137 @@
+//! Private keys as text: what is a good key is read through harmless whitespace, and what is not is
+//! told apart.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
+use zeroize::Zeroizing;
+
+use super::{KeyError, PemProblem};
+
+/// A kind of private key that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Ed25519,
+    P256,
+}
+
+impl Wanted {
+    pub(super) const fn error(self, problem: PemProblem) -> KeyError {
+        let wanted = match self {
+            Self::Ed25519 => "Ed25519",
+            Self::P256 => "P-256",
+        };
+        KeyError::Pem { wanted, problem }
+    }
+
+    /// What makes such a key.
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "openssl genpkey -algorithm ed25519 -out key.pem",
+            Self::P256 => "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem",
+        }
+    }
+
+    const fn make_one(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "make one with `openssl genpkey -algorithm ed25519 -out key.pem`",
+            Self::P256 => {
+                "make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem`"
+            }
+        }
+    }
+}
+
+/// The DER within the text of a PKCS#8 private key. A byte order mark, blank lines, indentation, any
+/// line ends, quotes around it all and `\n` written as two characters, as environment files have them,
+/// do no harm.
+pub(super) fn der(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    find(text, wanted).map_err(|problem| wanted.error(problem))
+}
+
+fn find(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, PemProblem> {
+    // No PEM has a backslash in it.
+    let text = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
+    let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '"' | '\''));
+    let mut blocks = text.split("-----BEGIN ").skip(1);
+    let Some(first) = blocks.next() else { return Err(without_begin(text)) };
+    let labels = || text.split("-----BEGIN ").skip(1).filter_map(|block| Some(block.split_once("-----")?.0));
+    // `openssl ecparam -genkey` writes the curve before the key.
+    if labels().any(|label| label == "EC PRIVATE KEY") {
+        return Err(if text.contains("ENCRYPTED") { PemProblem::Encrypted } else { PemProblem::Sec1 });
+    }
+    match blocks.count() {
+        0 => {}
+        more => return Err(PemProblem::Several(more + 1)),
+    }
+    let (label, rest) = first.split_once("-----").ok_or(PemProblem::Cut)?;
+    by_label(label, text, wanted)?;
+    let (body, _) = rest.split_once("-----END PRIVATE KEY-----").ok_or(PemProblem::Cut)?;
+    let body = Zeroizing::new(body.split_whitespace().collect::<String>());
+    STANDARD.decode(&*body).map(Zeroizing::new).map_err(|_| PemProblem::NotBase64)
+}
+
+/// What a text without a `BEGIN` line is.
+fn without_begin(text: &str) -> PemProblem {
+    let is_path = || {
+        let has_an_ending = text.rsplit_once('.').is_some_and(|(_, end)| {
+            matches!(&*end.to_ascii_lowercase(), "pem" | "key" | "der" | "p8" | "pk8" | "pub" | "crt" | "txt")
+        });
+        text.lines().count() == 1 && (has_an_ending || text.starts_with(['/', '~']) || text.starts_with("./"))
+    };
+    match text {
+        "" => PemProblem::Empty,
+        _ if text.starts_with('{') => PemProblem::Jwk,
+        _ if text.starts_with("ssh-") || text.starts_with("ecdsa-") => PemProblem::Public,
+        _ if is_path() => PemProblem::Path,
+        _ => PemProblem::NotPem,
+    }
+}
+
+fn by_label(label: &str, text: &str, wanted: Wanted) -> Result<(), PemProblem> {
+    let other = |found: &str| PemProblem::OtherKind { found: found.to_owned(), advice: wanted.make_one() };
+    Err(match label {
+        "PRIVATE KEY" => return Ok(()),
+        "ENCRYPTED PRIVATE KEY" => PemProblem::Encrypted,
+        _ if text.contains("Proc-Type: 4,ENCRYPTED") => PemProblem::Encrypted,
+        "PUBLIC KEY" | "RSA PUBLIC KEY" | "SSH2 PUBLIC KEY" => PemProblem::Public,
+        "CERTIFICATE" | "TRUSTED CERTIFICATE" | "X509 CERTIFICATE" | "CERTIFICATE REQUEST" => {
+            PemProblem::Certificate
+        }
+        "RSA PRIVATE KEY" => other("RSA"),
+        "DSA PRIVATE KEY" => other("DSA"),
+        "OPENSSH PRIVATE KEY" => PemProblem::OpenSsh { command: wanted.command() },
+        _ => PemProblem::OtherPem,
+    })
+}
+
+/// Refuses a key for another algorithm or curve than is wanted.
+pub(super) fn check_kind(info: &PrivateKeyInfo<'_>, wanted: Wanted) -> Result<(), KeyError> {
+    const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+    let named = |oid: ObjectIdentifier| match &*oid.to_string() {
+        "1.3.101.110" => "X25519 (which agrees on keys, and does not sign)".to_owned(),
+        "1.3.101.111" => "X448 (which agrees on keys, and does not sign)".to_owned(),
+        "1.3.101.112" => "Ed25519".to_owned(),
+        "1.3.101.113" => "Ed448".to_owned(),
+        "1.2.840.10045.3.1.7" => "P-256".to_owned(),
+        "1.3.132.0.34" => "P-384".to_owned(),
+        "1.3.132.0.35" => "P-521".to_owned(),
+        "1.3.132.0.10" => "secp256k1".to_owned(),
+        "1.2.840.113549.1.1.1" | "1.2.840.113549.1.1.10" => "RSA".to_owned(),
+        "1.2.840.10040.4.1" => "DSA".to_owned(),
+        other => format!("the algorithm {other}"),
+    };
+    let found = match info.algorithm.oid {
+        EC => info.algorithm.parameters_oid().map_or_else(
+            |_| "an elliptic curve that is given by its parameters rather than by its name".to_owned(),
+            named,
+        ),
+        other => named(other),
+    };
+    let advice = match (wanted, &*found) {
+        (Wanted::Ed25519, "Ed25519") | (Wanted::P256, "P-256") => return Ok(()),
+        (Wanted::P256, "Ed25519") => "give it to `Keyring::ed25519_pem`",
+        (Wanted::Ed25519, "P-256") => "give it to `Keyring::es256_pem`",
+        _ => wanted.make_one(),
+    };
+    Err(wanted.error(PemProblem::OtherKind { found, advice }))
+}

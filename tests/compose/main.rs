@@ -1,0 +1,12 @@
+//! The session layer in tower stacks: inside and outside of the layers of tower-http and tower, around
+//! services with bodies of any kind. Each stack must compile, serve a session, renew one, and reject
+//! a request without one.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test, that is how things fail")]
+
+mod bodies;
+mod rejections;
+mod routers;
+mod stacks;
+mod subjects;
+mod support;

@@ -1,0 +1,139 @@
+//! The text of a private key: what is harmless around it, and each mistake by its name.
+
+use std::collections::HashSet;
+
+use tower_sliding_sessions::{KeyError, Keyring, PemProblem};
+
+use crate::vectors::{
+    ED448, ED25519_PUBLIC, ED25519_V1, P256, P256_PUBLIC, P256_SEC1, P384, SECP256K1, X25519,
+};
+
+/// P-256, but given by its parameters: `openssl ecparam -name prime256v1 -param_enc explicit -genkey`.
+/// A throw-away key.
+const EXPLICIT: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIIBeQIBADCCAQMGByqGSM49AgEwgfcCAQEwLAYHKoZIzj0BAQIhAP////8AAAAB
+AAAAAAAAAAAAAAAA////////////////MFsEIP////8AAAABAAAAAAAAAAAAAAAA
+///////////////8BCBaxjXYqjqT57PrvVV2mIa8ZR0GsMxTsPY7zjw+J9JgSwMV
+AMSdNgiG5wSTamZ44ROdJreBn36QBEEEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg
+9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9QIhAP////8A
+AAAA//////////+85vqtpxeehPO5ysL8YyVRAgEBBG0wawIBAQQgM1G19lQY+Mas
+TwelP6WGPl+dv7xiwdiabh4p7OYWJ5+hRANCAATq8p5l6kagHFe3C2gfH1gRDc6B
+IcUU1VaEwAUS5w4djzfOFJ3v6w+1Z/ixHyFr/2tYuPkPaXYp0zNwVuXPkmfE
+-----END PRIVATE KEY-----
+";
+
+fn problem(key: Result<Keyring, KeyError>) -> PemProblem {
+    match key {
+        Err(KeyError::Pem { problem, .. }) => problem,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn es256(text: impl AsRef<str>) -> PemProblem {
+    problem(Keyring::es256_pem(text.as_ref()))
+}
+
+fn block(label: &str) -> String {
+    format!("-----BEGIN {label}-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END {label}-----\n")
+}
+
+#[test]
+fn whitespace_around_and_within_a_key_does_no_harm() {
+    type Read = fn(&str) -> Result<Keyring, KeyError>;
+    let ed25519: Read = Keyring::ed25519_pem;
+    let es256: Read = Keyring::es256_pem;
+    for (pem, read) in [(ED25519_V1, ed25519), (P256, es256)] {
+        let name = |text: &str| match read(text) {
+            Ok(ring) => format!("{ring:?}"),
+            Err(error) => panic!("{error}: {text:?}"),
+        };
+        let expected = name(pem);
+        let trimmed = pem.trim();
+        for text in [
+            trimmed.to_owned(),
+            format!("\u{feff}{pem}"),
+            format!("\n\n  \t\n{pem}\n\n\n"),
+            pem.replace('\n', "\r\n"),
+            pem.replace('\n', "\r"),
+            pem.lines().map(|line| format!("    {line}  \n")).collect(),
+            trimmed.replace('\n', "\\n"),
+            trimmed.replace('\n', "\\r\\n"),
+            format!("\"{}\\n\"", trimmed.replace('\n', "\\n")),
+            format!("'{pem}'"),
+            trimmed.replace('\n', " "),
+        ] {
+            assert_eq!(name(&text), expected, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn each_mistake_with_a_key_has_a_name_and_says_what_mends_it() {
+    let cut = &P256[..120];
+    let first_line = P256.lines().next().expect("a line");
+    let body = P256.lines().nth(1).expect("a line");
+    let encrypted_sec1 = P256_SEC1
+        .replace("KEY-----\nM", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,A196A1\n\nM");
+    let with_parameters =
+        format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{P256_SEC1}");
+    let mut messages = HashSet::new();
+    for (text, expected, hint) in [
+        ("", PemProblem::Empty, "empty"),
+        (" \n", PemProblem::Empty, "variable"),
+        ("/etc/keys/session.pem", PemProblem::Path, "read the file"),
+        ("session-key.pem", PemProblem::Path, "read the file"),
+        (r#"{"kty":"EC","crv":"P-256"}"#, PemProblem::Jwk, "JSON Web Key"),
+        ("garbage", PemProblem::NotPem, "BEGIN PRIVATE KEY"),
+        (body, PemProblem::NotPem, "BEGIN PRIVATE KEY"),
+        (cut, PemProblem::Cut, "was cut"),
+        (first_line, PemProblem::Cut, "was cut"),
+        (&P256.replacen("MIGH", "MI~H", 1), PemProblem::NotBase64, "base64"),
+        (&P256.replacen("MIGH", "MIGI", 1), PemProblem::NotPkcs8, "PKCS#8"),
+        (&format!("{P256}{P384}"), PemProblem::Several(2), "2 keys"),
+        (&format!("{P256}{}", block("CERTIFICATE")), PemProblem::Several(2), "leave the one"),
+        (P256_SEC1, PemProblem::Sec1, "openssl pkcs8 -topk8 -nocrypt"),
+        (&with_parameters, PemProblem::Sec1, "openssl pkcs8 -topk8 -nocrypt"),
+        (&block("ENCRYPTED PRIVATE KEY"), PemProblem::Encrypted, "openssl pkcs8 -topk8 -nocrypt"),
+        (&encrypted_sec1, PemProblem::Encrypted, "decrypt"),
+        (P256_PUBLIC, PemProblem::Public, "public key"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 ann@example", PemProblem::Public, "public key"),
+        (&block("CERTIFICATE"), PemProblem::Certificate, "certificate"),
+        (&block("DH PARAMETERS"), PemProblem::OtherPem, "another kind"),
+    ] {
+        let error = Keyring::es256_pem(text).expect_err("no key");
+        assert_eq!(error, KeyError::Pem { wanted: "P-256", problem: expected }, "{text:?}");
+        let message = error.to_string();
+        assert!(message.starts_with("not a P-256 private key in PKCS#8 PEM form: "), "{message}");
+        assert!(message.contains(hint), "{message}");
+        assert!(!message.contains(&body[..16]), "{message}");
+        messages.insert(message);
+    }
+    assert_eq!(messages.len(), 13);
+    assert!(
+        matches!(es256(block("OPENSSH PRIVATE KEY")), PemProblem::OpenSsh { command } if command.contains("P-256"))
+    );
+}
+
+#[test]
+fn a_key_for_another_algorithm_is_named_with_what_takes_it() {
+    let rsa = block("RSA PRIVATE KEY");
+    for (text, name, hint) in [
+        (ED25519_V1, "Ed25519", "Keyring::ed25519_pem"),
+        (P384, "P-384", "ec_paramgen_curve:P-256"),
+        (SECP256K1, "secp256k1", "ec_paramgen_curve:P-256"),
+        (ED448, "Ed448", "ec_paramgen_curve:P-256"),
+        (X25519, "X25519 (which agrees on keys, and does not sign)", "ec_paramgen_curve:P-256"),
+        (EXPLICIT, "an elliptic curve that is given by its parameters rather than by its name", "genpkey"),
+        (&rsa, "RSA", "genpkey"),
+    ] {
+        let PemProblem::OtherKind { found, advice } = es256(text) else { panic!("{name}") };
+        assert_eq!(found, name);
+        assert!(advice.contains(hint), "{advice}");
+    }
+    let PemProblem::OtherKind { found, advice } = problem(Keyring::ed25519_pem(P256)) else {
+        panic!("P-256")
+    };
+    assert_eq!((&*found, advice), ("P-256", "give it to `Keyring::es256_pem`"));
+    assert_eq!(problem(Keyring::ed25519_pem(ED25519_PUBLIC)), PemProblem::Public);
+}
