@@ -115,7 +115,8 @@ impl<C: Claims> Engine<C> {
 
     /// Whether the store knows nothing against a session.
     pub(super) async fn check(&self, active: &Active<C>) -> Result<(), RenewError> {
-        let record = known(self.ask("get", self.store.get(&active.key)).await?, active.run)?;
+        let snapshot = self.ask_about("get", active.run, self.store.get(&active.key)).await?;
+        let record = known(snapshot, active.run)?;
         if record.family.revoked || self.revocations.is_revoked(&active.key.id) {
             return Err(self.refused_by_record(&active.key, Refusal::Denylisted, self.now()));
         }

@@ -149,7 +149,8 @@ impl<C: Claims> Engine<C> {
     /// found serves the token from then on, until there is a later change.
     pub(super) async fn look_up(&self, token: &Arc<Active<C>>) -> Result<Found<C>, RenewError> {
         let (active, key, now) = (token.newest(), &token.key, self.now());
-        let mut record = Arc::new(known(self.ask("get", self.store.get(key)).await?, active.run)?);
+        let snapshot = self.ask_about("get", active.run, self.store.get(key)).await?;
+        let mut record = Arc::new(known(snapshot, active.run)?);
         if record.family.revoked {
             return Err(self.refused_by_record(key, Refusal::Denylisted, now));
         }

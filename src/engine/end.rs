@@ -4,12 +4,8 @@ use super::Engine;
 use crate::{
     claims::Claims,
     event::EventKind,
-    id::RunId,
     store::{Revoke, SessionKey, SessionRecord, StoreError},
 };
-
-/// How often a run ID is drawn. Each failure means that another emergency stop was made.
-const TRIES: usize = 16;
 
 impl<C: Claims> Engine<C> {
     /// Ends sessions. Answers with how many.
@@ -45,24 +41,6 @@ impl<C: Claims> Engine<C> {
         self.revoke(Revoke::Session(key.clone())).await?;
         self.revocations.revoke(key, self.now());
         Ok(())
-    }
-
-    /// Revokes every session of every realm of the store that exists now. Answers with a run ID that is
-    /// newer than all of them.
-    pub(crate) async fn end_everything(&self) -> Result<RunId, StoreError> {
-        let mut known = self.revocations.run();
-        for _ in 0..TRIES {
-            let candidate = RunId::newer_than(known, self.now())?;
-            let run = self.ask("raise_run_id", self.store.raise_run_id(candidate)).await?;
-            self.revocations.set_run(run);
-            if run <= candidate {
-                self.events.note(EventKind::RunRotated);
-                return Ok(run);
-            }
-            // The store had a newer one, of which sessions may have been opened before this call.
-            known = Some(run);
-        }
-        Err(StoreError::unavailable("the run ID was raised too often"))
     }
 
     /// The live sessions of a subject, oldest first.

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use super::{Active, Engine, renew::known};
+use super::{Active, Engine, RenewError, renew::known};
 use crate::claims::Claims;
 
 /// How long until a store without a feed, or one that did not answer, is asked again.
@@ -22,18 +22,18 @@ impl<C: Claims> Engine<C> {
             if self.told_or_after(&active, look_in).await {
                 return;
             }
-            let answer = self.ask("get", self.store.get(&active.key)).await;
-            look_in = match answer.map(|snapshot| known(snapshot, active.run)) {
-                Ok(Ok(record)) if record.family.is_live(self.now()) => {
+            let answer = self.ask_about("get", active.run, self.store.get(&active.key)).await;
+            look_in = match answer.and_then(|snapshot| Ok(known(snapshot, active.run)?)) {
+                Ok(record) if record.family.is_live(self.now()) => {
                     let family = record.family;
                     let runs_out = family.idle_deadline.min(family.absolute_deadline).since(self.now());
                     let again = if self.has_feed { self.policy.timing().access_ttl } else { SOON };
                     patience = SOON;
                     runs_out.min(again)
                 }
-                Ok(_) => return,
+                Ok(_) | Err(RenewError::Refused(_)) => return,
                 // A store in trouble is not helped by all who wait asking at once.
-                Err(_) => {
+                Err(RenewError::Unavailable) => {
                     let jitter = SOON * u32::from(active.key.id.jitter()) / 256;
                     let longer = (patience * 2).min(LATE);
                     std::mem::replace(&mut patience, longer) + jitter

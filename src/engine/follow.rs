@@ -55,12 +55,18 @@ pub(super) async fn follow<C: Claims>(engine: Weak<Engine<C>>) {
             return;
         }
         let here = from.take().unwrap_or(start);
+        // What was known before the store was asked: see `hear_run`.
+        let run = engine.upgrade().and_then(|engine| engine.revocations.run());
         let patience = HEARTBEAT * 2;
         let batch = tokio::time::timeout(patience, store.feed(&here)).await;
         let Some(engine) = engine.upgrade() else { return };
         from = match batch.unwrap_or_else(|late| Err(StoreError::unavailable(late))) {
             Ok(batch) => {
                 engine.heard(&batch);
+                if run.is_some_and(|run| batch.run < run) {
+                    // The store has lost an emergency stop. If this fails, the next batch tries again.
+                    engine.restore_run_soon();
+                }
                 if std::mem::take(&mut was_cut) {
                     engine.assert_revocations().await;
                 }

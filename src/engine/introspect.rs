@@ -51,7 +51,7 @@ impl<C: Claims> Engine<C> {
     /// The record of a session, if `refresh` would be served.
     async fn look_at(&self, refresh: &RefreshClaims) -> Result<Option<SessionRecord>, RenewError> {
         let key = self.key(refresh.subject.clone(), refresh.session);
-        let record = known(self.ask("get", self.store.get(&key)).await?, refresh.run)?;
+        let record = known(self.ask_about("get", refresh.run, self.store.get(&key)).await?, refresh.run)?;
         if self.revocations.is_revoked(&key.id) || self.revocations.is_past(refresh.run) {
             return Ok(None);
         }

@@ -4,13 +4,13 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::{Engine, RenewError, active::VOID};
+use super::{Engine, RenewError, active::VOID, run::went_back};
 use crate::{
     claims::Claims,
     event::EventKind,
     id::{EntropyError, RunId, SessionId},
     protocol::{Family, PolicyError},
-    store::{CreateError, SessionKey, SessionRecord, StoreError},
+    store::{CreateError, SessionKey, SessionRecord, StoreError, Subject},
     time::Timestamp,
     token::{AccessToken, MintError, RefreshClaims},
 };
@@ -133,7 +133,7 @@ impl<C: Claims> Engine<C> {
         let id = SessionId::random().inspect_err(|error| {
             self.events.failed(EventKind::InternalError { operation: "sign_in" }, error);
         })?;
-        let key = self.key(subject, id);
+        let mut key = self.key(subject, id);
         let (idle_timeout, absolute_timeout) =
             self.policy.lifetimes(sign_in.idle_timeout, sign_in.absolute_timeout)?;
         let (json, claims) =
@@ -157,17 +157,15 @@ impl<C: Claims> Engine<C> {
             origin: sign_in.origin,
             persistent: sign_in.persistent,
         });
-        let create = async {
-            match self.store.create(&key.subject, &record, self.cap).await {
-                Err(CreateError::Store(error)) => Err(error),
-                answer => Ok(answer),
+        let (run, ended) = match self.create(&key.subject, &record).await? {
+            Some(created) => created,
+            None => {
+                self.restore_run().await?;
+                key.id = SessionId::random()?;
+                Arc::make_mut(&mut record).id = key.id;
+                self.create(&key.subject, &record).await?.ok_or_else(went_back)?
             }
         };
-        let created = self.ask("create", create).await?;
-        if let Err(CreateError::TooMany) = created {
-            self.events.of_subject(EventKind::TooManySessions, &key.subject.name);
-        }
-        let (run, ended) = created?;
         if !ended.is_empty() {
             self.events.of_subject(EventKind::Revoked { sessions: ended.len() }, &key.subject.name);
         }
@@ -186,6 +184,28 @@ impl<C: Claims> Engine<C> {
             },
         };
         Ok(Begun { key, record, run, now, claims })
+    }
+
+    /// Adds a session to the store. None if it belongs to an older run than is known here: the store
+    /// went back.
+    async fn create(
+        &self,
+        subject: &Subject,
+        record: &SessionRecord,
+    ) -> Result<Option<(RunId, Vec<SessionId>)>, SignInError> {
+        let create = async {
+            match self.store.create(subject, record, self.cap).await {
+                Err(CreateError::Store(error)) => Err(error),
+                answer => Ok(answer),
+            }
+        };
+        let before = self.revocations.run();
+        let created = self.ask("create", create).await?;
+        if let Err(CreateError::TooMany) = created {
+            self.events.of_subject(EventKind::TooManySessions, &subject.name);
+        }
+        let (run, ended) = created?;
+        Ok(self.hear_run(before, run).is_ok().then_some((run, ended)))
     }
 
     /// Whether an access token with these claims fits into a cookie, also when its generation has

@@ -22,6 +22,7 @@ mod issue;
 mod readable;
 mod reload;
 mod renew;
+mod run;
 mod settle;
 mod verified;
 mod write;
@@ -97,6 +98,8 @@ pub(crate) struct Engine<C> {
     seen: Seen,
     /// Sessions whose theft was told of.
     thefts: Seen,
+    /// Corrections of a store whose run ID went back. True if the store took it.
+    restorations: Flights<(), bool>,
     flights: Flights<FlightKey, Result<Renewal<C>, RenewError>>,
     /// No early renewal before this: the store was away a moment ago.
     early_again_at: AtomicU64,
@@ -158,6 +161,7 @@ impl<C: Claims> Engine<C> {
             tokens: RwLock::new(Arc::new(tokens)),
             seen: Seen::new(),
             thefts: Seen::new(),
+            restorations: Flights::default(),
             flights: Flights::default(),
             early_again_at: AtomicU64::new(0),
             background: Background::default(),

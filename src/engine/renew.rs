@@ -212,7 +212,7 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), RenewError> {
         let advance = presented.advance(now);
-        let snapshot = self.ask("advance", self.store.advance(key, &advance)).await?;
+        let snapshot = self.ask_about("advance", run, self.store.advance(key, &advance)).await?;
         let (version, advanced) = (snapshot.version, snapshot.applied);
         // Shared later anyway, and until then moved about.
         let record = Arc::new(known(snapshot, run)?);
@@ -245,7 +245,7 @@ impl<C: Claims> Engine<C> {
         presented: Presented,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), RenewError> {
-        let record = Arc::new(known(self.ask("get", self.store.get(key)).await?, run)?);
+        let record = Arc::new(known(self.ask_about("get", run, self.store.get(key)).await?, run)?);
         match rotate(&self.policy, presented, &record.family, now) {
             Rotation::Reuse => Err(self.end_stolen(key, now).await),
             Rotation::Refuse(refusal) => Err(self.refused_by_record(key, refusal, now)),

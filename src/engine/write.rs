@@ -45,6 +45,9 @@ impl<C: Claims> Engine<C> {
             }
             Err(StoreError::unavailable("the record changed too often"))
         };
-        self.ask(operation, write).await
+        let before = self.revocations.run();
+        let written = self.ask(operation, write).await?;
+        self.hear_run(before, written.run)?;
+        Ok(written)
     }
 }

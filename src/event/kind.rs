@@ -34,6 +34,10 @@ pub enum EventKind {
     },
     /// A new run began, and every session ended.
     RunRotated,
+    /// The store named an older run ID than it did before, as after a failover or from a restored
+    /// backup. The newest one that is known here was written back, so no session of an older run is
+    /// revived. Other revocations may be lost.
+    RunIdRestored,
     /// A subject has as many sessions as it may have, and was refused another.
     TooManySessions,
     /// The application said of a user that their session must not go on, and it has ended.
@@ -152,6 +156,7 @@ impl EventKind {
             Self::LostWriteRepaired => "session_lost_write_repaired",
             Self::Revoked { .. } => "authn_token_revoked",
             Self::RunRotated => "session_run_rotated",
+            Self::RunIdRestored => "session_run_id_restored",
             Self::TooManySessions => "excess_sessions_exceeded",
             Self::EndedByApplication { .. } => "session_ended_by_application",
             Self::ReloadFailed => "session_reload_failed",
@@ -205,6 +210,7 @@ impl EventKind {
             | Self::HookPanicked { .. }
             | Self::InternalError { .. } => Severity::Error,
             Self::LostWriteRepaired
+            | Self::RunIdRestored
             | Self::TooManySessions
             | Self::ReloadFailed
             | Self::OriginChanged(_)

@@ -32,6 +32,7 @@ mod readable;
 mod realms;
 mod responses;
 mod revocation;
+mod run_ids;
 mod settle;
 mod sign_in;
 mod theft;

@@ -32,7 +32,7 @@ pub(crate) enum Trouble {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
-    inner: MemoryStore,
+    inner: Arc<Mutex<MemoryStore>>,
     /// Whether it says that it has a feed, and a run ID at hand.
     has_feed: bool,
     /// Whether it answers in the very moment that it is asked, as no network does.
@@ -66,7 +66,22 @@ const OPERATIONS: [&str; 12] = [
 
 impl Probe {
     pub(crate) fn new(inner: MemoryStore) -> Self {
+        let inner = Arc::new(Mutex::new(inner));
         Self { inner, has_feed: true, at_once: false, state: Arc::default() }
+    }
+
+    fn inner(&self) -> MemoryStore {
+        self.inner.lock().unwrap().clone()
+    }
+
+    /// The store is another one from now on: that of a replica, or of a backup.
+    pub(crate) fn become_that_of(&self, other: MemoryStore) {
+        *self.inner.lock().unwrap() = other;
+    }
+
+    /// The run ID that the store itself has.
+    pub(crate) fn run(&self) -> RunId {
+        self.inner().run_id_now().unwrap()
     }
 
     pub(crate) fn without_feed(self) -> Self {
@@ -113,28 +128,28 @@ impl Probe {
 
     /// New claims, as another instance writes them.
     pub(crate) async fn put_claims(&self, key: &SessionKey, claims: &str, at: Timestamp) {
-        let Snapshot { version, record: Some(mut record), .. } = self.inner.get(key).await.unwrap() else {
+        let Snapshot { version, record: Some(mut record), .. } = self.inner().get(key).await.unwrap() else {
             panic!("there is no such session");
         };
         (record.claims, record.stale_since) = (claims.into(), record.stale_since.max(Some(at)));
         let event = FeedEvent::SessionStale(key.clone(), at);
         let event = Some(&event).filter(|_| self.has_feed);
-        assert!(self.inner.replace(key, version, &record, event).await.unwrap().applied);
+        assert!(self.inner().replace(key, version, &record, event).await.unwrap().applied);
     }
 
     /// An emergency stop by another instance. Answers with the new run ID.
     pub(crate) async fn stop_everything(&self) -> RunId {
-        let run = self.inner.run_id_now().unwrap().next();
-        self.inner.raise_run_id(run).await.unwrap()
+        let run = self.inner().run_id_now().unwrap().next();
+        self.inner().raise_run_id(run).await.unwrap()
     }
 
     /// What a store without a feed does: the mark is in the record.
     async fn mark_record(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
-        let Snapshot { version, record: Some(mut record), .. } = self.inner.get(key).await? else {
+        let Snapshot { version, record: Some(mut record), .. } = self.inner().get(key).await? else {
             return Ok(());
         };
         record.stale_since = record.stale_since.max(Some(at));
-        self.inner.replace(key, version, &record, None).await.map(drop)
+        self.inner().replace(key, version, &record, None).await.map(drop)
     }
 
     async fn pass<T, E: From<StoreError>>(
@@ -190,11 +205,11 @@ fn change(before: &SessionRecord, after: &SessionRecord) -> &'static str {
 
 impl SessionStore for Probe {
     fn capabilities(&self) -> Capabilities {
-        if self.has_feed { self.inner.capabilities() } else { Capabilities::NONE }
+        if self.has_feed { self.inner().capabilities() } else { Capabilities::NONE }
     }
 
     fn run_id_now(&self) -> Option<RunId> {
-        self.inner.run_id_now().filter(|_| self.has_feed)
+        self.inner().run_id_now().filter(|_| self.has_feed)
     }
 
     async fn create(
@@ -203,12 +218,12 @@ impl SessionStore for Probe {
         record: &SessionRecord,
         cap: Option<Cap>,
     ) -> Result<(RunId, Vec<SessionId>), CreateError> {
-        self.pass("create", self.inner.create(subject, record, cap)).await
+        self.pass("create", self.inner().create(subject, record, cap)).await
     }
 
     async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
         let counted = async {
-            let snapshot = self.inner.advance(key, advance).await?;
+            let snapshot = self.inner().advance(key, advance).await?;
             self.state.lock().unwrap().rotations += usize::from(snapshot.applied);
             Ok(snapshot)
         };
@@ -216,7 +231,7 @@ impl SessionStore for Probe {
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
-        self.pass("get", self.inner.get(key)).await
+        self.pass("get", self.inner().get(key)).await
     }
 
     async fn replace(
@@ -226,19 +241,19 @@ impl SessionStore for Probe {
         record: &SessionRecord,
         event: Option<&FeedEvent>,
     ) -> Result<Snapshot, StoreError> {
-        let before = self.inner.get(key).await?.record;
+        let before = self.inner().get(key).await?.record;
         let operation = before.map_or("touch", |before| change(&before, record));
-        self.pass(operation, self.inner.replace(key, version, record, event)).await
+        self.pass(operation, self.inner().replace(key, version, record, event)).await
     }
 
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
-        self.pass("revoke", self.inner.revoke(what, at)).await
+        self.pass("revoke", self.inner().revoke(what, at)).await
     }
 
     async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
         self.pass("mark_stale", async {
             match scope {
-                _ if self.has_feed => self.inner.mark_stale(scope, at).await,
+                _ if self.has_feed => self.inner().mark_stale(scope, at).await,
                 StaleScope::Session(key) => self.mark_record(key, at).await,
                 StaleScope::Subject(_) => Err(StoreError::Unsupported("marking a subject")),
             }
@@ -247,17 +262,17 @@ impl SessionStore for Probe {
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
-        self.pass("list", self.inner.list(subject, now)).await
+        self.pass("list", self.inner().list(subject, now)).await
     }
 
     async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
-        self.pass("raise_run_id", self.inner.raise_run_id(to)).await
+        self.pass("raise_run_id", self.inner().raise_run_id(to)).await
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         if self.state.lock().unwrap().troubles.contains_key("feed") {
             return Err(StoreError::unavailable("the test says so"));
         }
-        self.inner.feed(from).await
+        self.inner().feed(from).await
     }
 }

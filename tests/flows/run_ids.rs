@@ -1,0 +1,218 @@
+//! Run IDs: emergency stops that meet, and stores that go back to an older run.
+
+use std::time::Duration;
+
+use tower_sliding_sessions::{
+    EventKind, Severity,
+    store::{MemoryStore, SessionStore as _},
+};
+
+use crate::support::{Browser, Gate, Instance, Probe, TTL, Trouble, World, idle, until};
+
+/// How often the feed is heard of at the least, and a little more.
+const HEARTBEAT: Duration = Duration::from_millis(1500);
+
+/// Signs in, and shows that the session is good.
+async fn assert_can_sign_in(instance: &Instance, name: &str) -> Browser {
+    let mut browser = Browser::new();
+    let answer = browser.submit(instance, &format!("/login?name={name}")).await;
+    assert!(answer.ok() && answer.sets_both(), "{answer:?}");
+    assert!(browser.visit(instance, "/me").await.ok(), "signed in, and refused by the next request");
+    browser
+}
+
+/// Lets the feed go round.
+async fn hear(instances: &[&Instance]) {
+    for _ in 0..3 {
+        tokio::time::sleep(HEARTBEAT).await;
+        for instance in instances {
+            Browser::new().visit(instance, "/").await;
+        }
+        idle().await;
+    }
+}
+
+/// A store that lost the newest run ID: that of `world` was raised, and then it went back to what it
+/// was before, with the session of "ann" in it.
+struct WentBack {
+    world: World,
+    /// What the store was before the emergency stop.
+    past: MemoryStore,
+    /// Signed in before the emergency stop.
+    old: Browser,
+    /// Signed in after it.
+    new: Browser,
+}
+
+impl WentBack {
+    async fn with(tune: fn(Probe) -> Probe) -> Self {
+        let past = MemoryStore::new().unwrap();
+        let world = World::around(tune(Probe::new(past.clone())), |builder| builder);
+        let old = world.signed_in("ann").await;
+        hear(&[&world.one]).await;
+        world.store.become_that_of(MemoryStore::new().unwrap());
+        hear(&[&world.one]).await;
+        let new = assert_can_sign_in(&world.one, "bob").await;
+        world.store.become_that_of(past.clone());
+        Self { world, past, old, new }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn emergency_stops_whose_answers_cross_leave_nobody_out() {
+    let world = World::new();
+    let (door, two) = (Gate::closed(), world.instance());
+    let old = world.signed_in("ann").await;
+    world.store.trouble("raise_run_id", Trouble::After(door.clone()));
+    let first = tokio::spawn({
+        let sessions = world.one.sessions.clone();
+        async move { sessions.end_everything().await }
+    });
+    until(async || world.store.calls("raise_run_id") == 1).await;
+    // The second one begins later and is answered earlier.
+    world.store.recover();
+    let second = world.one.sessions.end_everything().await.unwrap();
+    door.open();
+    let first = first.await.unwrap().unwrap();
+    assert!(second > first || world.store.run() == first, "{first} {second}");
+    for instance in [&world.one, &two] {
+        assert_eq!(old.clone().visit(instance, "/me").await.status(), 401);
+        for name in ["ann", "bob"] {
+            assert_can_sign_in(instance, name).await;
+        }
+    }
+    hear(&[&world.one, &two]).await;
+    assert_can_sign_in(&world.one, "carol").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_emergency_stops_at_once_each_returns_a_run_that_is_newer_than_all_before() {
+    let world = World::new();
+    let instances: Vec<_> = (0..4).map(|_| world.instance()).collect();
+    for _ in 0..25 {
+        let before = world.store.run();
+        let old = world.signed_in("ann").await;
+        let stops = instances.iter().map(|instance| {
+            let sessions = instance.sessions.clone();
+            tokio::spawn(async move { sessions.end_everything().await.unwrap() })
+        });
+        for stop in stops.collect::<Vec<_>>() {
+            assert!(stop.await.unwrap() > before);
+        }
+        for instance in &instances {
+            assert_eq!(old.clone().visit(instance, "/me").await.status(), 401);
+            assert_can_sign_in(instance, "bob").await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emergency_stop_by_a_clock_that_is_behind_stops_what_a_stop_it_has_not_heard_of_let_in() {
+    let world = World::new();
+    let two = world.instance();
+    hear(&[&world.one, &two]).await;
+    world.store.cut_the_feed();
+    idle().await;
+    // By an instance whose clock is years ahead; this one has not heard of it.
+    let ahead = tower_sliding_sessions::RunId::at(world.one.sessions.now() + Duration::from_secs(1 << 30), 7);
+    world.store.raise_run_id(ahead).await.unwrap();
+    let of_that_run = assert_can_sign_in(&two, "ann").await;
+    let run = world.one.sessions.end_everything().await.unwrap();
+    assert!(run > ahead);
+    world.store.recover();
+    hear(&[&world.one, &two]).await;
+    for instance in [&world.one, &two] {
+        assert_eq!(of_that_run.clone().visit(instance, "/me").await.status(), 401);
+        assert_can_sign_in(instance, "bob").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_went_back_is_raised_to_the_newest_run_and_that_is_reported() {
+    let WentBack { world, past, old, .. } = WentBack::with(|probe| probe).await;
+    let older = past.run_id_now().unwrap();
+    hear(&[&world.one]).await;
+    assert!(past.run_id_now().unwrap() > older, "the store was not corrected");
+    assert_eq!(world.count(&EventKind::RunIdRestored), 1);
+    assert_eq!(EventKind::RunIdRestored.severity(), Severity::Warning);
+    assert_eq!(old.clone().visit(&world.one, "/me").await.status(), 401);
+    assert!(world.one.sessions.list("ann").await.unwrap().is_empty());
+    assert_can_sign_in(&world.one, "ann").await;
+    hear(&[&world.one]).await;
+    assert_eq!(world.count(&EventKind::RunIdRestored), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_sign_in_after_a_store_went_back_is_in_the_newest_run() {
+    for tune in [|probe: Probe| probe, Probe::without_feed] {
+        let WentBack { world, .. } = WentBack::with(tune).await;
+        assert_can_sign_in(&world.one, "carol").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_fails_while_a_store_that_went_back_cannot_be_raised() {
+    let WentBack { world, .. } = WentBack::with(|probe| probe).await;
+    world.store.trouble("raise_run_id", Trouble::Fail);
+    let answer = Browser::new().submit(&world.one, "/login?name=carol").await;
+    assert_eq!((answer.status(), answer.sets_both()), (503.try_into().unwrap(), false));
+    world.store.recover();
+    assert_can_sign_in(&world.one, "carol").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_went_back_revives_no_session_and_refuses_none_of_the_newest_run() {
+    for tune in [|probe: Probe| probe, Probe::without_feed] {
+        let WentBack { world, old, mut new, .. } = WentBack::with(tune).await;
+        world.store.trouble("raise_run_id", Trouble::Fail);
+        world.pass(TTL);
+        assert_eq!(old.clone().visit(&world.one, "/me").await.status(), 401);
+        assert_eq!(new.visit(&world.one, "/me").await.status(), 503, "nobody knows: not a refusal");
+        world.store.recover();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_instance_on_a_store_that_went_back_follows_as_soon_as_another_one_corrects_it() {
+    let WentBack { world, old, .. } = WentBack::with(|probe| probe).await;
+    let fresh = world.instance();
+    hear(&[&world.one, &fresh]).await;
+    for instance in [&world.one, &fresh] {
+        assert_eq!(old.clone().visit(instance, "/me").await.status(), 401);
+        assert_can_sign_in(instance, "carol").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_a_newer_run_than_this_instance_has_heard_of_is_served() {
+    let world = World::new();
+    let two = world.instance();
+    hear(&[&world.one, &two]).await;
+    world.store.cut_the_feed();
+    idle().await;
+    world.store.stop_everything().await;
+    let mut browser = assert_can_sign_in(&two, "ann").await;
+    assert!(browser.visit(&world.one, "/me").await.ok(), "it has not heard of the run, so it asks");
+    assert_can_sign_in(&world.one, "bob").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_applied_to_what_another_instance_wrote_meanwhile() {
+    let world = World::new();
+    let browser = world.signed_in("ann").await;
+    let id = world.one.sessions.list("ann").await.unwrap()[0].id;
+    let subject = tower_sliding_sessions::store::Subject { realm: "sessions".into(), name: "ann".into() };
+    let key = tower_sliding_sessions::store::SessionKey { subject, id };
+    let door = Gate::closed();
+    world.store.trouble("record_proof", Trouble::Before(door.clone()));
+    let proving = world.one.accept(browser.post("/sudo?by=pwd"));
+    until(async || world.store.calls("record_proof") == 1).await;
+    let now = world.one.sessions.now();
+    world.store.put_claims(&key, r#"{"name":"anna"}"#, now).await;
+    world.store.recover();
+    door.open();
+    assert!(proving.await.unwrap().ok());
+    assert_eq!(world.store.calls("record_proof"), 2, "the first one met the change of claims");
+    let record = world.store.get(&key).await.unwrap().record.unwrap();
+    assert_eq!((&*record.claims, record.proof.is_some()), (r#"{"name":"anna"}"#, true));
+}
