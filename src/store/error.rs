@@ -11,6 +11,10 @@ pub enum StoreError {
     /// It did not answer, or not in time. Never a reason to refuse a session.
     #[error("the session store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// It is not set up as it must be: an address that is none, a host that does not exist, a wrong
+    /// password, a missing right. The source says which. Asking again does not help.
+    #[error("the session store is not configured correctly")]
+    Configuration(#[source] Box<dyn Error + Send + Sync>),
     /// It holds no more sessions.
     #[error("the session store is full")]
     Full,
@@ -28,10 +32,16 @@ impl StoreError {
         Self::Unavailable(source.into())
     }
 
+    /// The store is not set up as it must be, because of `source`.
+    pub fn configuration(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Configuration(source.into())
+    }
+
     /// For the event.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
+            Self::Configuration(_) => "configuration",
             Self::Full => "full",
             Self::Unsupported(_) => "unsupported",
             Self::Corrupt(_) => "corrupt",

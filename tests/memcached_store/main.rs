@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tower_sliding_sessions::{
     Clock as _, SessionId, SystemClock, Timestamp,
-    protocol::Family,
+    protocol::{Family, RotationTiming},
     store::{MemcachedStore, SessionKey, SessionRecord, SessionStore as _, Subject, conformance},
 };
 
@@ -44,10 +44,26 @@ async fn store() -> MemcachedStore {
     MemcachedStore::new(&address()).with_prefix(&unique())
 }
 
+/// One that may rotate at once.
+fn family(now: Timestamp) -> Family {
+    let timing = RotationTiming { rotation_interval: Duration::ZERO, ..RotationTiming::default() };
+    Family { timing, ..Family::begin(now, HOUR, 24 * HOUR) }
+}
+
+/// Confirms the generation that a session is at.
+async fn confirm(store: &MemcachedStore, key: &SessionKey) {
+    let read = store.get(key).await.expect("an answer");
+    let mut record = read.record.expect("the session is there");
+    let generation = record.family.generation;
+    if record.family.confirm(generation, now()) {
+        store.replace(key, read.version, &record, None).await.expect("an answer");
+    }
+}
+
 fn record(now: Timestamp) -> SessionRecord {
     SessionRecord {
         id: SessionId::random().expect("random bytes"),
-        family: Family::begin(now, HOUR, 24 * HOUR),
+        family: family(now),
         claims: "null".into(),
         stale_since: None,
         methods: Vec::new(),

@@ -33,7 +33,7 @@ async fn a_server_that_is_killed_forgets_and_never_revives() {
     let mut server = Server::start(&[]).await;
     let store = MemcachedStore::new(&server.address());
     let (key, ended) = (open(&store).await, open(&store).await);
-    let run = store.run_id().await.expect("a run");
+    let run = store.get(&key).await.expect("an answer").run;
     store.revoke(&Revoke::Session(ended.clone()), now()).await.expect("an answer");
     server.kill();
     assert_unavailable(&timeout(SOON, store.get(&key)).await.expect("an answer"));
@@ -51,7 +51,7 @@ async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
     let store = MemcachedStore::new(&server.address());
     let key = open(&store).await;
     server.freeze();
-    let advance = Advance { from: 0, confirmed_by: now(), at: now() };
+    let advance = Advance { from: 0, at: now() };
     assert_unavailable(&timeout(SOON, store.advance(&key, &advance)).await.expect("an answer"));
     server.thaw();
     assert!(recovers(&store, &key).await);
@@ -62,8 +62,9 @@ async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
 async fn a_lost_run_ends_every_session_safely() {
     let server = Server::start(&[]).await;
     let store = MemcachedStore::new(&server.address());
-    let (key, run) = (open(&store).await, store.run_id().await.expect("a run"));
-    assert_eq!(server.ask("delete tss:run").await, "DELETED\r\n");
+    let key = open(&store).await;
+    let run = store.get(&key).await.expect("an answer").run;
+    assert_eq!(server.ask("delete tss:2:run").await, "DELETED\r\n");
     let snapshot = store.get(&key).await.expect("an answer");
     assert!(snapshot.record.is_none() && snapshot.run != run);
 }

@@ -3,26 +3,26 @@
 use std::process::{Command, Stdio};
 
 use tower_sliding_sessions::{
-    SessionId, Timestamp,
+    SessionId,
     protocol::Advance,
     store::{MemcachedStore, Revoke, SessionKey, SessionStore as _, Subject},
 };
 
-use super::{address, now, open, unique};
+use super::{address, confirm, now, open, unique};
 
 /// Rotates a session as often as it can, against everybody else. Answers with which rotations it
 /// won.
 async fn rotate(store: &MemcachedStore, key: &SessionKey, until: u64) -> Vec<u64> {
     let (mut known, mut won) = (0, Vec::new());
     while known < until {
-        let advance = Advance { from: known, confirmed_by: Timestamp::from_secs(1 << 40), at: now() };
+        let advance = Advance { from: known, at: now() };
         let snapshot = store.advance(key, &advance).await.expect("an answer");
         if snapshot.applied {
             won.push(known);
         }
         let Some(record) = snapshot.record.filter(|record| !record.family.revoked) else { break };
         known = record.family.generation;
-        store.confirm(key, known, now()).await.expect("an answer");
+        confirm(store, key).await;
     }
     won
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use tower_sliding_sessions::{
-    SessionId, Timestamp,
+    SessionId,
     protocol::Advance,
     store::{SessionKey, SessionStore as _, Subject},
 };
@@ -57,12 +57,16 @@ async fn rotations_in_a_second() {
             let store = store.clone();
             let key: SessionKey = open(&store, &subject()).await;
             rotating.spawn(async move {
-                let (mut rotated, always) = (0, Timestamp::from_secs(1 << 40));
+                let mut rotated = 0;
                 while started.elapsed() < Duration::from_secs(1) {
                     let at = now();
-                    let advance = Advance { from: rotated, confirmed_by: always, at };
-                    assert!(store.advance(&key, &advance).await.expect("an answer").applied);
-                    store.confirm(&key, rotated + 1, at).await.expect("an answer");
+                    let advance = Advance { from: rotated, at };
+                    let rotation = store.advance(&key, &advance).await.expect("an answer");
+                    assert!(rotation.applied);
+                    let mut record = rotation.record.expect("the session is there");
+                    assert!(record.family.confirm(rotated + 1, at));
+                    let confirmed = store.replace(&key, rotation.version, &record, None).await;
+                    assert!(confirmed.expect("an answer").applied);
                     rotated += 1;
                 }
                 rotated

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     time::timeout,
 };
 
@@ -45,7 +45,6 @@ pub(super) enum Stored {
 /// When to write.
 #[derive(Clone, Copy)]
 pub(super) enum When {
-    Always,
     /// If there is nothing.
     New,
     /// If this is what there is.
@@ -63,6 +62,18 @@ impl Link {
 
     fn idle(&self) -> MutexGuard<'_, Vec<BufReader<TcpStream>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks that the address is one.
+    ///
+    /// # Errors
+    /// An error that says what is wrong with it.
+    pub(super) async fn find(&self) -> io::Result<()> {
+        let found = timeout(PATIENCE, lookup_host(&*self.address)).await?;
+        found.map(drop).map_err(|source| {
+            let wrong = WrongAddress { address: self.address.clone(), source };
+            io::Error::other(wrong)
+        })
     }
 
     /// What is under these keys, in one round trip.
@@ -83,7 +94,6 @@ impl Link {
     pub(super) async fn set(&self, key: &str, value: &[u8], expires: u32, when: When) -> io::Result<Stored> {
         let length = value.len();
         let mut request = match when {
-            When::Always => format!("set {key} 0 {expires} {length}\r\n"),
             When::New => format!("add {key} 0 {expires} {length}\r\n"),
             When::Version(version) => format!("cas {key} 0 {expires} {length} {version}\r\n"),
         }
@@ -153,7 +163,17 @@ async fn read_line(connection: &mut BufReader<TcpStream>) -> io::Result<String> 
     }
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("the address {address:?} is not a known host and a port")]
+struct WrongAddress {
+    address: Box<str>,
+    source: io::Error,
+}
+
 fn unexpected(line: &str) -> io::Error {
+    if line == "CLIENT_ERROR unauthenticated" {
+        return io::Error::new(ErrorKind::PermissionDenied, "Memcached wants a user and a password");
+    }
     io::Error::new(ErrorKind::InvalidData, format!("Memcached answers {line:?}"))
 }
 

@@ -41,7 +41,7 @@
 
 mod link;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -49,13 +49,13 @@ use sha2::{Digest as _, Sha256};
 
 use self::link::{Link, Stored, When};
 use super::{
-    Cap, Capabilities, CreateError, FeedBatch, FeedFrom, Proof, Revoke, SessionKey, SessionRecord,
+    Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord,
     SessionStore, Snapshot, StaleScope, StoreError, Subject,
 };
 use crate::{
-    id::{RunId, SessionId},
+    id::{RunId, SessionId, random},
     protocol::{Advance, Family},
-    time::Timestamp,
+    time::{Clock as _, SystemClock, Timestamp},
 };
 
 /// Items are kept longer than needed by this many seconds, since clocks differ.
@@ -76,7 +76,14 @@ pub struct MemcachedStore {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     run: RunId,
+    /// Drawn at random by each write, so that a call recognises what it wrote. (Memcached's own
+    /// version of an item is not in its answer to a write.)
+    version: u64,
     record: SessionRecord,
+}
+
+fn draw_version() -> Result<u64, StoreError> {
+    Ok(u64::from_be_bytes(random()?))
 }
 
 impl MemcachedStore {
@@ -84,6 +91,22 @@ impl MemcachedStore {
     #[must_use]
     pub fn new(address: &str) -> Self {
         Self { link: Arc::new(Link::new(address)), prefix: "tss".into() }
+    }
+
+    /// The same, once the server has answered.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] if the address is none, its host is unknown, or the server wants
+    /// a user and a password; [`StoreError::Unavailable`] if the server does not answer within a second
+    /// or two. The error's source says what is wrong.
+    pub async fn connect(address: &str) -> Result<Self, StoreError> {
+        let store = Self::new(address);
+        store.link.find().await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => StoreError::unavailable(error),
+            _ => StoreError::configuration(error),
+        })?;
+        store.link.get(&[&store.run_key()]).await.map_err(store_error)?;
+        Ok(store)
     }
 
     /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
@@ -100,69 +123,94 @@ impl MemcachedStore {
     fn key(&self, key: &SessionKey) -> String {
         let SessionKey { subject, id } = key;
         let hash = hash(&[subject.realm.as_bytes(), subject.name.as_bytes(), id.as_bytes()]);
-        format!("{}:{hash}", self.prefix)
+        format!("{}:2:{hash}", self.prefix)
     }
 
-    /// What is under a session's key, with its version, and the run ID.
+    fn run_key(&self) -> String {
+        format!("{}:2:run", self.prefix)
+    }
+
+    /// What is under a session's key, with its version, and the run ID. A session of another run is
+    /// missing.
     async fn read(&self, key: &str) -> Result<(Option<(Entry, u64)>, RunId), StoreError> {
-        let run_key = format!("{}:run", self.prefix);
-        let mut items = self.link.get(&[key, &run_key]).await.map_err(StoreError::unavailable)?;
-        let entry = match items.remove(key) {
-            Some(item) => {
-                let entry = serde_json::from_slice(&item.value).map_err(StoreError::corrupt)?;
-                Some((entry, item.version))
-            }
-            None => None,
-        };
+        let run_key = self.run_key();
+        let mut items = self.link.get(&[key, &run_key]).await.map_err(store_error)?;
         let run = match items.remove(&run_key) {
             Some(item) => decode_run(&item.value)?,
-            None => self.draw_run(&run_key).await?,
+            None => self.set_run(RunId::draw(SystemClock.now())?, true).await?,
         };
-        Ok((entry, run))
+        let Some(item) = items.remove(key) else { return Ok((None, run)) };
+        let entry: Entry = serde_json::from_slice(&item.value).map_err(StoreError::corrupt)?;
+        Ok((Some((entry, item.version)).filter(|(entry, _)| entry.run == run), run))
     }
 
-    /// A new run ID, unless somebody was faster.
-    async fn draw_run(&self, run_key: &str) -> Result<RunId, StoreError> {
-        let run = RunId::random()?;
-        let stored = self.link.set(run_key, run.to_string().as_bytes(), 0, When::New).await;
-        match stored.map_err(StoreError::unavailable)? {
-            Stored::Yes => Ok(run),
-            Stored::Full => Err(StoreError::unavailable("Memcached has no room for the run ID")),
-            Stored::No => {
-                let mut items = self.link.get(&[run_key]).await.map_err(StoreError::unavailable)?;
-                let item = items.remove(run_key);
-                decode_run(&item.ok_or_else(|| StoreError::unavailable("the run ID was lost again"))?.value)
+    /// Raises the run ID; sets it only if there is none, if `only_if_none`.
+    async fn set_run(&self, to: RunId, only_if_none: bool) -> Result<RunId, StoreError> {
+        let (key, value) = (self.run_key(), to.to_string());
+        for _ in 0..ATTEMPTS {
+            let mut items = self.link.get(&[&key]).await.map_err(store_error)?;
+            let when = match items.remove(&key) {
+                Some(item) => match decode_run(&item.value)? {
+                    run if run >= to || only_if_none => return Ok(run),
+                    _ => When::Version(item.version),
+                },
+                None => When::New,
+            };
+            match self.link.set(&key, value.as_bytes(), 0, when).await.map_err(store_error)? {
+                Stored::Yes => return Ok(to),
+                Stored::Full => return Err(StoreError::unavailable("Memcached has no room for the run ID")),
+                Stored::No => {}
             }
         }
+        Err(StoreError::unavailable("too many writers of the run ID"))
     }
 
+    /// Writes an entry, new or in the place of what was read.
+    ///
+    /// If the connection breaks before the answer comes, it tries over another, and then looks: an item
+    /// with the version of this entry was written by this call.
     async fn write(&self, key: &str, entry: &Entry, when: When) -> Result<Stored, StoreError> {
         let value = serde_json::to_vec(entry).map_err(StoreError::corrupt)?;
         let expires = expires(&entry.record.family);
-        self.link.set(key, &value, expires, when).await.map_err(StoreError::unavailable)
+        let mut answer = self.link.set(key, &value, expires, when).await;
+        match &answer {
+            Ok(stored) => return Ok(*stored),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+            Err(_) => answer = self.link.set(key, &value, expires, when).await,
+        }
+        if !matches!(answer, Ok(Stored::Yes | Stored::Full))
+            && let Some((found, _)) = self.read(key).await?.0
+            && found.version == entry.version
+        {
+            return Ok(Stored::Yes);
+        }
+        answer.map_err(store_error)
     }
 
-    /// Has `change` done to a record by compare-and-set. It says whether it applies.
+    /// Has `change` done to an entry by compare-and-set. It says whether it applies.
     async fn change(
         &self,
         key: &SessionKey,
-        change: impl Fn(&mut SessionRecord) -> bool + Send,
+        change: impl Fn(&mut Entry) -> bool + Send,
     ) -> Result<Snapshot, StoreError> {
         let key = self.key(key);
         for _ in 0..ATTEMPTS {
             let (entry, run) = self.read(&key).await?;
-            // What is left of another run has ended.
-            let Some((mut entry, version)) = entry.filter(|(entry, _)| entry.run == run) else {
-                return Ok(Snapshot { run, record: None, applied: false });
+            let Some((mut entry, cas)) = entry else {
+                return Ok(Snapshot { run, version: 0, record: None, applied: false });
             };
-            if !change(&mut entry.record) {
-                return Ok(Snapshot { run, record: Some(entry.record), applied: false });
+            let applied = change(&mut entry);
+            if applied {
+                entry.version = draw_version()?;
+                match self.write(&key, &entry, When::Version(cas)).await? {
+                    Stored::Yes => {}
+                    Stored::No => continue,
+                    Stored::Full => {
+                        return Err(StoreError::unavailable("Memcached has no room for a change"));
+                    }
+                }
             }
-            match self.write(&key, &entry, When::Version(version)).await? {
-                Stored::Yes => return Ok(Snapshot { run, record: Some(entry.record), applied: true }),
-                Stored::No => {}
-                Stored::Full => return Err(StoreError::unavailable("Memcached has no room for a change")),
-            }
+            return Ok(Snapshot { run, version: entry.version, record: Some(entry.record), applied });
         }
         Err(StoreError::unavailable("too many writers of one session"))
     }
@@ -184,7 +232,8 @@ impl SessionStore for MemcachedStore {
         }
         let key = self.key(&SessionKey { subject: subject.clone(), id: record.id });
         let (_, run) = self.read(&key).await?;
-        match self.write(&key, &Entry { run, record: record.clone() }, When::New).await? {
+        let entry = Entry { run, version: draw_version()?, record: record.clone() };
+        match self.write(&key, &entry, When::New).await? {
             Stored::Yes => Ok((run, Vec::new())),
             Stored::No => Err(CreateError::Exists),
             Stored::Full => Err(StoreError::Full.into()),
@@ -192,73 +241,50 @@ impl SessionStore for MemcachedStore {
     }
 
     async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
-        self.change(key, |record| record.family.advance(advance)).await
+        self.change(key, |entry| entry.record.family.advance(advance)).await
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
         self.change(key, |_| false).await
     }
 
-    async fn confirm(&self, key: &SessionKey, generation: u64, at: Timestamp) -> Result<(), StoreError> {
-        self.change(key, |record| record.family.confirm(generation, at)).await.map(drop)
-    }
-
-    async fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
-        self.change(key, |record| record.family.touch(at)).await.map(drop)
-    }
-
-    async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
-        self.change(key, |record| record.family.fast_forward(to, at)).await
-    }
-
-    async fn record_proof(&self, key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError> {
-        let change = |record: &mut SessionRecord| {
-            let live = record.family.is_live(proof.at);
-            if live {
-                record.proof = Some(proof.clone());
-            }
-            live
-        };
-        self.change(key, change).await
-    }
-
-    async fn put_claims(
+    async fn replace(
         &self,
         key: &SessionKey,
-        claims: &str,
-        at: Timestamp,
+        version: u64,
+        record: &SessionRecord,
+        _event: Option<&FeedEvent>,
     ) -> Result<Snapshot, StoreError> {
-        let change = |record: &mut SessionRecord| {
-            let live = record.family.is_live(at);
-            if live {
-                record.claims = claims.into();
-                record.stale_since = record.stale_since.max(Some(at));
+        let change = |entry: &mut Entry| {
+            let applies = entry.version == version && !entry.record.family.revoked;
+            if applies {
+                entry.record = record.clone();
             }
-            live
+            applies
         };
         self.change(key, change).await
     }
 
     async fn revoke(&self, what: &Revoke, _at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
         let Revoke::Session(key) = what else {
-            return Err(StoreError::Unsupported("ending a subject's sessions together"));
+            return Err(StoreError::Unsupported("revoking a subject's sessions together"));
         };
-        let change = |record: &mut SessionRecord| {
-            let ends = record.family.revoke();
-            // The denylist needs the id and the limit only.
-            record.claims = "null".into();
-            record.origin = None;
-            ends
+        let change = |entry: &mut Entry| {
+            // The denylist needs the ID and the limit only.
+            entry.record.claims = "null".into();
+            entry.record.origin = None;
+            entry.record.family.revoke()
         };
-        let ended = self.change(key, change).await?.applied;
-        Ok(if ended { vec![key.id] } else { Vec::new() })
+        let revoked = self.change(key, change).await?.applied;
+        Ok(if revoked { vec![key.id] } else { Vec::new() })
     }
 
     async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
         let StaleScope::Session(key) = scope else {
             return Err(StoreError::Unsupported("marking a subject's sessions stale together"));
         };
-        let change = |record: &mut SessionRecord| {
+        let change = |entry: &mut Entry| {
+            let record = &mut entry.record;
             let applies = record.family.is_live(at) && record.stale_since < Some(at);
             if applies {
                 record.stale_since = Some(at);
@@ -272,22 +298,8 @@ impl SessionStore for MemcachedStore {
         Err(StoreError::Unsupported("listing a subject's sessions"))
     }
 
-    async fn run_id(&self) -> Result<RunId, StoreError> {
-        let run_key = format!("{}:run", self.prefix);
-        let mut items = self.link.get(&[&run_key]).await.map_err(StoreError::unavailable)?;
-        match items.remove(&run_key) {
-            Some(item) => decode_run(&item.value),
-            None => self.draw_run(&run_key).await,
-        }
-    }
-
-    async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
-        let (run, run_key) = (RunId::random()?, format!("{}:run", self.prefix));
-        let stored = self.link.set(&run_key, run.to_string().as_bytes(), 0, When::Always).await;
-        match stored.map_err(StoreError::unavailable)? {
-            Stored::Yes => Ok(run),
-            Stored::No | Stored::Full => Err(StoreError::unavailable("Memcached has no room for the run ID")),
-        }
+    async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
+        self.set_run(to, false).await
     }
 
     async fn feed(&self, _from: &FeedFrom) -> Result<FeedBatch, StoreError> {
@@ -312,6 +324,14 @@ fn hash(parts: &[&[u8]]) -> String {
         hash.update(part);
     }
     URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+/// What an error of the connection means to the engine.
+fn store_error(error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => StoreError::configuration(error),
+        _ => StoreError::unavailable(error),
+    }
 }
 
 fn decode_run(text: &[u8]) -> Result<RunId, StoreError> {

@@ -6,26 +6,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{RunId, SessionId},
-    store::{FeedEvent, SessionKey, Subject},
+    store::{FeedEvent, SessionKey, StoreError, Subject},
     time::Timestamp,
 };
 
+/// The scripts write `Tick`, and put session IDs into events of revocation: see [`around_id`].
 #[derive(Serialize, Deserialize)]
 enum Entry {
-    #[serde(rename = "end")]
-    Ended { realm: Arc<str>, sub: Arc<str>, sid: SessionId },
+    #[serde(rename = "revoked")]
+    Revoked { realm: Arc<str>, sub: Arc<str>, sid: SessionId },
+    #[serde(rename = "all")]
+    SubjectRevoked { realm: Arc<str>, sub: Arc<str>, before: Timestamp, except: Option<SessionId> },
     #[serde(rename = "stale")]
     Stale { realm: Arc<str>, sub: Arc<str>, sid: Option<SessionId>, at: Timestamp },
     #[serde(rename = "run")]
     Run { run: RunId },
+    #[serde(rename = "tick")]
+    Tick,
 }
 
-pub(super) fn encode(event: &FeedEvent) -> Result<String, serde_json::Error> {
+/// What an entry says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Event(FeedEvent),
+    Nothing,
+    /// It is of another version of this crate.
+    Unknown,
+}
+
+pub(super) fn encode(event: &FeedEvent) -> Result<String, StoreError> {
     let names = |subject: &Subject| (subject.realm.clone(), subject.name.clone());
     serde_json::to_string(&match event {
         FeedEvent::Revoked(SessionKey { subject, id }) => {
             let (realm, sub) = names(subject);
-            Entry::Ended { realm, sub, sid: *id }
+            Entry::Revoked { realm, sub, sid: *id }
+        }
+        FeedEvent::SubjectRevoked { subject, before, except } => {
+            let (realm, sub) = names(subject);
+            Entry::SubjectRevoked { realm, sub, before: *before, except: *except }
         }
         FeedEvent::SessionStale(SessionKey { subject, id }, at) => {
             let (realm, sub) = names(subject);
@@ -37,13 +55,26 @@ pub(super) fn encode(event: &FeedEvent) -> Result<String, serde_json::Error> {
         }
         FeedEvent::Run(run) => Entry::Run { run: *run },
     })
+    .map_err(StoreError::corrupt)
 }
 
-/// The event in a text; none if the text is not one.
-pub(super) fn decode(text: &[u8]) -> Option<FeedEvent> {
-    Some(match serde_json::from_slice(text).ok()? {
-        Entry::Ended { realm, sub, sid } => {
+/// What is before and after the session ID in the event that a session of `subject` was revoked.
+pub(super) fn around_id(subject: &Subject) -> Result<[String; 2], StoreError> {
+    let id = SessionId::from_bytes([0; 32]);
+    let text = encode(&FeedEvent::Revoked(SessionKey { subject: subject.clone(), id }))?;
+    // The last one: a subject may be called as a session ID is written.
+    let (head, tail) = text.rsplit_once(&id.encode()).unwrap_or((&text, ""));
+    Ok([head.to_owned(), tail.to_owned()])
+}
+
+pub(super) fn decode(text: &[u8]) -> Said {
+    let Ok(entry) = serde_json::from_slice(text) else { return Said::Unknown };
+    Said::Event(match entry {
+        Entry::Revoked { realm, sub, sid } => {
             FeedEvent::Revoked(SessionKey { subject: Subject { realm, name: sub }, id: sid })
+        }
+        Entry::SubjectRevoked { realm, sub, before, except } => {
+            FeedEvent::SubjectRevoked { subject: Subject { realm, name: sub }, before, except }
         }
         Entry::Stale { realm, sub, sid, at } => {
             let subject = Subject { realm, name: sub };
@@ -53,5 +84,25 @@ pub(super) fn decode(text: &[u8]) -> Option<FeedEvent> {
             }
         }
         Entry::Run { run } => FeedEvent::Run(run),
+        Entry::Tick => return Said::Nothing,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_between_head_and_tail_is_the_event_of_its_revocation() {
+        let zeros = SessionId::from_bytes([0; 32]).encode();
+        for name in ["a", "\"", "☕\n\\", &zeros] {
+            let subject = Subject { realm: zeros.as_str().into(), name: name.into() };
+            let [head, tail] = around_id(&subject).expect("text");
+            let id = SessionId::from_bytes([7; 32]);
+            let event = FeedEvent::Revoked(SessionKey { subject, id });
+            assert_eq!(decode(format!("{head}{}{tail}", id.encode()).as_bytes()), Said::Event(event));
+        }
+        assert_eq!(decode(b"\"tick\""), Said::Nothing);
+        assert_eq!(decode(b"{\"later\":1}"), Said::Unknown);
+    }
 }

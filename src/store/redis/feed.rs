@@ -1,25 +1,29 @@
-//! The feed: one stream, whose entries' ids are the places in it.
+//! The feed: one stream, whose entries' IDs are the places in it. The scripts write it, and remove
+//! from it what is too old or too much.
 
-use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
+use std::{collections::HashMap, fmt, io, str::FromStr, time::Duration};
 
 use redis::{
     FromRedisValue as _, Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, pipe,
 };
 
-use super::{Inner, entry, link::store_error};
+use super::{
+    Inner, IsReplica,
+    entry::{self, Said},
+    link::{is_no_script, store_error},
+    scripts::{Call, VIEW},
+};
 use crate::{
-    store::{FeedBatch, FeedEvent, FeedFrom, FeedPosition, StoreError},
+    store::{FeedBatch, FeedFrom, FeedPosition, StoreError},
     time::millis,
 };
 
-/// About how many events the stream keeps. Whoever falls behind further is told of the gap.
-const KEPT: u32 = 100_000;
-/// How long the stream stays when nobody writes to it or reads it.
-const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a reader waits for an event, and then learns that there is none.
 const HEARTBEAT: Duration = Duration::from_millis(900);
 /// How many events are read at once.
-const PAGE: usize = 5000;
+const PAGE: usize = 1000;
+/// How long the feed is silent, at most. Far less than the time that it keeps events for.
+const SILENCE: Duration = Duration::from_secs(60 * 60);
 /// Places are times of the server's clock. A reader that names a time starts this much earlier.
 const SKEW: Duration = Duration::from_secs(60 * 60);
 
@@ -62,8 +66,8 @@ impl Position {
 
 /// What one round trip tells of the stream.
 struct View {
-    /// The entries that were asked for; none where there is no event that can be read.
-    entries: Vec<(Place, Option<FeedEvent>)>,
+    /// The entries that were asked for.
+    entries: Vec<(Place, Said)>,
     /// The first entry that there is.
     first: Place,
     /// The last one that there ever was.
@@ -75,21 +79,8 @@ struct View {
 }
 
 impl Inner {
-    pub(super) async fn publish(&self, events: &[FeedEvent]) -> Result<(), StoreError> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let mut pipeline = pipe();
-        for event in events {
-            let text = entry::encode(event).map_err(StoreError::corrupt)?;
-            let add = pipeline.cmd("XADD").arg(&self.feed_key).arg("MAXLEN").arg("~").arg(KEPT);
-            add.arg("*").arg("e").arg(text).ignore();
-        }
-        pipeline.cmd("PEXPIRE").arg(&self.feed_key).arg(millis(KEPT_FOR)).ignore();
-        self.link.query(&pipeline).await.map_err(store_error)
-    }
-
-    /// Reads on a connection of its own. Whoever stops waiting closes it, and that is all.
+    /// Reads on a connection of its own. A caller that stops waiting closes it, as an error does: what
+    /// it led to may be no primary any more.
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let idle = self.readers().pop();
         let mut connection = match idle {
@@ -113,14 +104,16 @@ impl Inner {
         time: u64,
     ) -> Result<FeedBatch, StoreError> {
         let mut start = format!("{}-0", time.saturating_sub(millis(SKEW)));
-        let (mut entries, mut gap) = (Vec::new(), false);
-        // All of it at once: the reader may rely on having heard everything.
+        let (mut entries, mut gap, mut end) = (Vec::new(), false, None);
+        // All of it at once, up to what was the end at first: the reader may rely on having heard
+        // everything until now.
         loop {
             let view = self.view(connection, None, &start).await?;
             gap |= view.trimmed && view.first.0 > time;
+            let end = *end.get_or_insert(view.last);
             let full = view.entries.len() == PAGE;
             entries.extend(view.entries);
-            if let Some((last, _)) = entries.last().filter(|_| full) {
+            if let Some((last, _)) = entries.last().filter(|(last, _)| full && *last < end) {
                 start = format!("({last}");
                 continue;
             }
@@ -152,14 +145,14 @@ impl Inner {
 
     async fn batch(
         &self,
-        entries: Vec<(Place, Option<FeedEvent>)>,
+        entries: Vec<(Place, Said)>,
         position: Position,
         run: Option<String>,
         gap: bool,
     ) -> Result<FeedBatch, StoreError> {
-        // An entry of a later version of this crate says something that is not understood.
-        let gap = gap || entries.iter().any(|(_, event)| event.is_none());
-        let events = entries.into_iter().filter_map(|(_, event)| event).collect();
+        let gap = gap || entries.iter().any(|(_, said)| *said == Said::Unknown);
+        let event = |said| if let Said::Event(event) = said { Some(event) } else { None };
+        let events = entries.into_iter().filter_map(|(_, said)| event(said)).collect();
         Ok(FeedBatch { events, position: position.into_feed(), run: self.settle_run(run).await?, gap })
     }
 
@@ -170,43 +163,51 @@ impl Inner {
         wait_after: Option<Place>,
         start: &str,
     ) -> Result<View, StoreError> {
+        match look(connection, &self.looking(wait_after, start, Call::ByHash)).await {
+            Err(error) if is_no_script(&error) => {
+                look(connection, &self.looking(None, start, Call::Whole)).await
+            }
+            answer => answer,
+        }
+        .map_err(store_error)
+    }
+
+    fn looking(&self, wait_after: Option<Place>, start: &str, call: Call) -> Pipeline {
         let mut pipeline = pipe();
         if let Some(place) = wait_after {
             let wait = pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(HEARTBEAT));
             wait.arg("STREAMS").arg(&self.feed_key).arg(place.to_string());
         }
         // In this order: nothing that came after `last` was known is missed.
-        pipeline.cmd("XINFO").arg("STREAM").arg(&self.feed_key);
+        let keys = [self.run_key.as_str(), self.feed_key.as_str()];
+        pipeline.add_command(VIEW.command(call, &keys, &[millis(SILENCE).to_string()]));
         pipeline.cmd("XRANGE").arg(&self.feed_key).arg(start).arg("+").arg("COUNT").arg(PAGE);
-        pipeline.cmd("GET").arg(&self.run_key);
         pipeline.cmd("INFO").arg("replication");
-        pipeline.cmd("PEXPIRE").arg(&self.feed_key).arg(millis(KEPT_FOR));
-        look(connection, &mut pipeline).await.map_err(store_error)
+        pipeline.ignore_errors();
+        pipeline
     }
 }
 
-async fn look(connection: &mut MultiplexedConnection, pipeline: &mut Pipeline) -> Result<View, RedisError> {
-    let mut answers: Vec<RedisResult<Value>> = pipeline.ignore_errors().query_async(connection).await?;
+async fn look(connection: &mut MultiplexedConnection, pipeline: &Pipeline) -> Result<View, RedisError> {
+    let mut answers: Vec<RedisResult<Value>> = pipeline.query_async(connection).await?;
     let mut last = || answers.pop().unwrap_or(Ok(Value::Nil));
-    // A replica refuses this. Its feed may be an old one, so it is none.
-    last()?;
-    // Whoever is not allowed to ask learns of a failover only where the last place is gone.
+    // A user without the right to ask learns of a failover only where the last place is gone.
     let replication = last().and_then(|value| Ok(String::from_redis_value(value)?)).unwrap_or_default();
+    if replication.contains("role:slave") {
+        return Err(io::Error::other(IsReplica).into());
+    }
     let history = replication.lines().find_map(|line| line.strip_prefix("master_replid:"));
-    let run = Option::<String>::from_redis_value(last()?)?;
-    let entries = Vec::<(String, Vec<Vec<u8>>)>::from_redis_value(last()?)?;
-    let stream = match last() {
-        Ok(stream) => HashMap::<String, Value>::from_redis_value(stream)?,
-        Err(error) if error.detail().is_some_and(|detail| detail.contains("no such key")) => HashMap::new(),
-        Err(error) => return Err(error),
-    };
+    let entries = last();
+    // A replica refuses this.
+    let (stream, run) = <(HashMap<String, Value>, Option<String>)>::from_redis_value(last()?)?;
+    let entries = Vec::<(String, Vec<Vec<u8>>)>::from_redis_value(entries?)?;
     let place = |name: &str| {
         let text = stream.get(name).and_then(|value| String::from_redis_value_ref(value).ok());
         text.and_then(|text| text.parse().ok()).unwrap_or_default()
     };
     let count = |name: &str| stream.get(name).and_then(|value| u64::from_redis_value_ref(value).ok());
     let event = |(place, fields): (String, Vec<Vec<u8>>)| {
-        Some((place.parse().ok()?, fields.get(1).and_then(|text| entry::decode(text))))
+        Some((place.parse().ok()?, fields.get(1).map_or(Said::Unknown, |text| entry::decode(text))))
     };
     Ok(View {
         first: place("recorded-first-entry-id"),

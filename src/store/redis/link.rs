@@ -1,4 +1,4 @@
-//! The connection that all operations share, and what becomes of it when the server is away.
+//! The connection that all operations share, and what becomes of it when the server fails.
 
 use std::{
     fmt,
@@ -7,20 +7,21 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
 };
 
+use super::scripts::{Call, Lua};
 use crate::store::StoreError;
 
 /// How long to wait for an answer, and for a connection, before it is given up.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One multiplexed connection, made when it is first needed.
 ///
 /// The manager makes a new connection when the one it has breaks. It does not when the server just
-/// stops answering (a machine that is gone, a firewall that forgot), or answers as a replica that
-/// was the primary once; so then the manager itself is replaced.
+/// stops answering (a machine that is gone, a firewall that forgot), or answers as one that is not
+/// the primary any more; so then the manager itself is replaced.
 pub(super) struct Link {
     client: Client,
     slot: Mutex<Slot>,
@@ -31,6 +32,21 @@ struct Slot {
     /// How many managers there have been.
     turn: u64,
     manager: Option<ConnectionManager>,
+}
+
+/// What to do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    /// The server has no such script: it was restarted, or another one took its place.
+    SendWhole,
+    /// The connection broke, and the manager makes another. The command may have been carried out.
+    Repeat,
+    /// This connection leads to a server that does not serve (now): another may lead elsewhere. The
+    /// command was not carried out.
+    ReconnectAndRepeat,
+    /// This connection does not work, and there is no time to try another.
+    Reconnect,
+    None,
 }
 
 impl Link {
@@ -47,10 +63,10 @@ impl Link {
         let manager = match &slot.manager {
             Some(manager) => manager.clone(),
             None => {
-                // One attempt for each time it is asked for; nobody waits for a long backoff.
+                // One attempt for each time it is asked for; no caller waits for a long backoff.
                 let config = ConnectionManagerConfig::new()
-                    .set_connection_timeout(Some(PATIENCE))
-                    .set_response_timeout(Some(PATIENCE))
+                    .set_connection_timeout(Some(TIMEOUT))
+                    .set_response_timeout(Some(TIMEOUT))
                     .set_number_of_retries(1)
                     .set_min_delay(Duration::from_millis(10))
                     .set_max_delay(Duration::from_millis(50))
@@ -63,36 +79,54 @@ impl Link {
         Ok((slot.turn, manager))
     }
 
-    /// Sends the commands in one go and waits for all the answers: one round trip. If there turns
-    /// out to be no connection (any more), sends them once more over another: the manager remembers
-    /// how its last attempt to connect went, and the server may be back since.
-    ///
-    /// They may then have been carried out twice.
-    pub(super) async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisError> {
-        match self.query_once(pipeline).await {
-            Err(error) if error.is_connection_dropped() => self.query_once(pipeline).await,
+    /// Closes the connection of this turn, unless another caller did.
+    fn leave(&self, turn: u64) {
+        let mut slot = self.slot();
+        if slot.turn == turn {
+            slot.manager = None;
+        }
+    }
+
+    /// Runs a script: one round trip. It may be carried out twice, if the answer to the first time is
+    /// lost with the connection. So a script must recognise a call that it has carried out.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Lua,
+        keys: &[&str],
+        args: &[String],
+    ) -> Result<T, RedisError> {
+        let answer = self.query(&script.command(Call::ByHash, keys, args)).await;
+        match answer {
+            Err(error) if is_no_script(&error) => self.query(&script.command(Call::Whole, keys, args)).await,
             answer => answer,
         }
     }
 
-    /// Sends the commands in one go and waits for all the answers: one round trip.
-    pub(super) async fn query_once<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisError> {
-        let (turn, mut manager) = self.manager()?;
-        let answer = pipeline.query_async(&mut manager).await;
-        if answer.as_ref().is_err_and(wants_another_connection) {
-            let mut slot = self.slot();
-            if slot.turn == turn {
-                slot.manager = None;
+    /// Sends a command, over another connection once more if that may help.
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        let mut repeated = false;
+        loop {
+            let (turn, mut manager) = self.manager()?;
+            let error = match command.query_async(&mut manager).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let remedy = remedy(&error);
+            if matches!(remedy, Remedy::Reconnect | Remedy::ReconnectAndRepeat) {
+                self.leave(turn);
+            }
+            let repeat = matches!(remedy, Remedy::Repeat | Remedy::ReconnectAndRepeat);
+            if !repeat || std::mem::replace(&mut repeated, true) {
+                return Err(error);
             }
         }
-        answer
     }
 
-    /// A connection of one's own, for commands that wait.
+    /// A connection for commands that wait.
     pub(super) async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE * 2));
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT * 2));
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 }
@@ -103,33 +137,81 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Whether an error is one that the manager does not see to.
-fn wants_another_connection(error: &RedisError) -> bool {
-    match error.kind() {
-        ErrorKind::Io => error.is_timeout(),
-        ErrorKind::Server(kind) => kind == ServerErrorKind::ReadOnly,
-        ErrorKind::Extension | ErrorKind::UnexpectedReturnType => false,
-        // It could not even say hello: a failed attempt would be remembered.
-        _ => true,
-    }
+/// Whether the server has no such script.
+pub(super) fn is_no_script(error: &RedisError) -> bool {
+    remedy(error) == Remedy::SendWhole
 }
 
-/// Whether the server has no such script: it was restarted, or another one took its place.
-pub(super) fn is_no_script(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+fn remedy(error: &RedisError) -> Remedy {
+    match error.kind() {
+        ErrorKind::Io if error.is_timeout() => Remedy::Reconnect,
+        ErrorKind::Io if error.is_connection_dropped() => Remedy::Repeat,
+        ErrorKind::Io => Remedy::Reconnect,
+        ErrorKind::Server(kind) => match kind {
+            ServerErrorKind::NoScript => Remedy::SendWhole,
+            ServerErrorKind::ReadOnly
+            | ServerErrorKind::BusyLoading
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::Moved
+            | ServerErrorKind::Ask => Remedy::ReconnectAndRepeat,
+            _ => Remedy::None,
+        },
+        // The user, or its password, is another by now.
+        ErrorKind::Extension if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "UNBLOCKED")) => {
+            Remedy::ReconnectAndRepeat
+        }
+        ErrorKind::Extension | ErrorKind::UnexpectedReturnType => Remedy::None,
+        // It could not even say hello: the manager would remember the failed attempt.
+        _ => Remedy::Reconnect,
+    }
 }
 
 /// What an error of the client means to the engine.
 pub(super) fn store_error(error: RedisError) -> StoreError {
-    let code = |wanted: &str| {
-        let errors = error.clone().into_server_errors();
-        errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == wanted))
-    };
     match error.kind() {
-        // Somebody keeps something else under that key.
-        ErrorKind::Extension if code("WRONGTYPE") => StoreError::corrupt(error),
-        ErrorKind::Extension if code("OOM") => StoreError::Full,
-        ErrorKind::UnexpectedReturnType => StoreError::corrupt(error),
+        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => {
+            StoreError::configuration(error)
+        }
+        ErrorKind::Server(ServerErrorKind::NoPerm) => StoreError::configuration(error),
+        ErrorKind::Server(ServerErrorKind::ExecAbort) | ErrorKind::UnexpectedReturnType => {
+            StoreError::corrupt(error)
+        }
+        ErrorKind::Extension => match error.code() {
+            Some("NOAUTH" | "WRONGPASS") => StoreError::configuration(error),
+            // Something else is under that key.
+            Some("WRONGTYPE") => StoreError::corrupt(error),
+            Some("OOM") => StoreError::Full,
+            _ => StoreError::unavailable(error),
+        },
         _ => StoreError::unavailable(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::make_extension_error;
+
+    use super::*;
+
+    fn server(kind: ServerErrorKind) -> RedisError {
+        RedisError::from((ErrorKind::Server(kind), "an error"))
+    }
+
+    #[test]
+    fn errors_of_a_server_that_does_not_serve_lead_to_another_connection() {
+        use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, NoPerm, ReadOnly, ResponseError};
+        for kind in [ReadOnly, BusyLoading, MasterDown, ClusterDown] {
+            assert_eq!(remedy(&server(kind)), Remedy::ReconnectAndRepeat, "{kind:?}");
+        }
+        for code in ["NOAUTH", "WRONGPASS", "UNBLOCKED"] {
+            let error = make_extension_error(code.into(), None);
+            assert_eq!(remedy(&error), Remedy::ReconnectAndRepeat, "{code}");
+        }
+        for kind in [NoPerm, ResponseError] {
+            assert_eq!(remedy(&server(kind)), Remedy::None, "{kind:?}");
+        }
+        assert_eq!(remedy(&make_extension_error("OOM".into(), None)), Remedy::None);
     }
 }

@@ -73,24 +73,27 @@ mod scripts;
 mod store;
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::{
-    Client, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError, aio::MultiplexedConnection,
-    io::tcp::TcpSettings, pipe,
+    Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, aio::MultiplexedConnection, cmd,
+    io::tcp::TcpSettings,
 };
 use sha2::{Digest as _, Sha256};
 
 use self::{
-    link::{Link, is_no_script, store_error},
-    scripts::{Call, Lua},
+    link::{Link, store_error},
+    scripts::Lua,
 };
-use super::{StoreError, Subject};
-use crate::{id::RunId, time::millis};
+use super::{FeedEvent, StoreError, Subject};
+use crate::{
+    id::RunId,
+    time::{Clock as _, SystemClock, millis},
+};
 
 /// How long the run ID stays when nobody signs in.
 const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -104,7 +107,9 @@ pub struct RedisStore(Arc<Inner>);
 
 struct Inner {
     link: Arc<Link>,
-    prefix: Box<str>,
+    /// What all keys begin with. In a cluster, what is in braces decides the slot, so all keys of a
+    /// store are in one: a script writes records and feed in one step.
+    prefix: String,
     run_key: String,
     feed_key: String,
     /// Connections that wait for the next time somebody reads the feed.
@@ -112,16 +117,19 @@ struct Inner {
 }
 
 impl RedisStore {
-    /// A store at this URL, like `redis://user:password@host:6379/0`, once it has answered.
+    /// A store at this URL, like `redis://user:password@host:6379/0`, once it has answered. Special
+    /// characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the URL is none, or the server does not answer within a
-    /// second or two.
+    /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
+    /// the user and the password; [`StoreError::Unavailable`] if the server does not answer within a
+    /// second or two, or is a replica. The error's source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let address = url.into_connection_info().map_err(store_error)?;
+        let address = url.into_connection_info().map_err(StoreError::configuration)?;
+        find(address.addr()).await?;
         let address = address.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let store = Self::new(Client::open(address).map_err(store_error)?);
-        store.0.ask::<()>(pipe().cmd("PING").ignore()).await?;
+        let store = Self::new(Client::open(address).map_err(StoreError::configuration)?);
+        store.0.greet().await?;
         Ok(store)
     }
 
@@ -129,7 +137,7 @@ impl RedisStore {
     /// into a URL.
     ///
     /// It makes its own connections, reconnecting ones among them, since readers of the feed each
-    /// need one that nobody else waits on. Have the client set `TCP_NODELAY`.
+    /// need one that no other caller waits on. Have the client set `TCP_NODELAY`.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self(Arc::new(Inner::new(Link::new(client), "tss")))
@@ -152,101 +160,108 @@ impl RedisStore {
     }
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("the host {host:?} is unknown")]
+struct UnknownHost {
+    host: String,
+    source: io::Error,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server is a replica")]
+struct IsReplica;
+
+/// Checks that there is a host of this name.
+async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
+    let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
+        return Ok(());
+    };
+    let found = tokio::time::timeout(link::TIMEOUT, tokio::net::lookup_host((host.as_str(), *port))).await;
+    match found.map_err(StoreError::unavailable)? {
+        Ok(_) => Ok(()),
+        Err(source) => Err(StoreError::configuration(UnknownHost { host: host.clone(), source })),
+    }
+}
+
 impl Inner {
     fn new(link: Arc<Link>, prefix: &str) -> Self {
-        Self {
-            link,
-            prefix: prefix.into(),
-            run_key: format!("{prefix}:run"),
-            feed_key: format!("{prefix}:feed"),
-            readers: Mutex::default(),
-        }
+        // A tag in the prefix decides the slot, but an empty one is none.
+        let prefix = if prefix.contains("{}") { hash(&[prefix]) } else { prefix.to_owned() };
+        let prefix = format!("{prefix}:{{2}}");
+        let (run_key, feed_key) = (format!("{prefix}:run"), format!("{prefix}:feed"));
+        Self { link, prefix, run_key, feed_key, readers: Mutex::default() }
     }
 
     fn readers(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a subject's sessions are. In a cluster, what is in braces decides the slot.
+    /// Learns whether the server lets this user in, and is a primary.
+    async fn greet(&self) -> Result<(), StoreError> {
+        let () = self.link.query(&cmd("PING")).await.map_err(store_error)?;
+        let role = self.link.query::<String>(cmd("INFO").arg("replication")).await;
+        match role.map_err(store_error) {
+            Ok(text) if text.contains("role:slave") => Err(StoreError::unavailable(IsReplica)),
+            Ok(_) | Err(StoreError::Configuration(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a subject's live sessions are.
     fn key(&self, subject: &Subject) -> String {
-        let hash = Sha256::new()
-            .chain_update((subject.realm.len() as u64).to_be_bytes())
-            .chain_update(subject.realm.as_bytes())
-            .chain_update(subject.name.as_bytes());
-        format!("{}:{{{}}}", self.prefix, URL_SAFE_NO_PAD.encode(hash.finalize()))
+        format!("{}:{}", self.prefix, hash(&[&subject.realm, &subject.name]))
     }
 
-    async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
-        self.link.query(pipeline).await.map_err(store_error)
-    }
-
-    /// Runs a script, and reads the run ID after it: one round trip.
+    /// Runs a script: one round trip.
     async fn script<T: FromRedisValue>(
         &self,
         script: &Lua,
-        key: &str,
-        args: &[String],
-    ) -> Result<(T, Option<String>), StoreError> {
-        let by_hash = self.link.query(&self.pipeline(script, Call::ByHash, key, args)).await;
-        self.or_whole(by_hash, script, key, args).await
-    }
-
-    /// The same, but never carried out twice.
-    async fn script_once<T: FromRedisValue>(
-        &self,
-        script: &Lua,
-        key: &str,
-        args: &[String],
-    ) -> Result<(T, Option<String>), StoreError> {
-        let by_hash = self.link.query_once(&self.pipeline(script, Call::ByHash, key, args)).await;
-        self.or_whole(by_hash, script, key, args).await
-    }
-
-    async fn or_whole<T: FromRedisValue>(
-        &self,
-        answer: Result<T, RedisError>,
-        script: &Lua,
-        key: &str,
+        live: Option<&str>,
         args: &[String],
     ) -> Result<T, StoreError> {
-        match answer {
-            Err(error) if is_no_script(&error) => {
-                self.link.query_once(&self.pipeline(script, Call::Whole, key, args)).await
-            }
-            answer => answer,
-        }
-        .map_err(store_error)
+        let keys = [self.run_key.as_str(), self.feed_key.as_str(), live.unwrap_or_default()];
+        let keys = keys.get(..if live.is_some() { 3 } else { 2 }).unwrap_or_default();
+        self.link.run(script, keys, args).await.map_err(store_error)
     }
 
-    fn pipeline(&self, script: &Lua, call: Call, key: &str, args: &[String]) -> Pipeline {
-        let mut pipeline = pipe();
-        pipeline.add_command(script.command(call, key, args)).cmd("GET").arg(&self.run_key);
-        pipeline
+    /// Runs a script about sessions of a subject.
+    async fn session_script<T: FromRedisValue>(
+        &self,
+        script: &Lua,
+        subject: &Subject,
+        args: &[String],
+    ) -> Result<T, StoreError> {
+        self.script(script, Some(&self.key(subject)), args).await
     }
 
     /// The run ID that the server has; a new one if it has none (any more).
     async fn settle_run(&self, run: Option<String>) -> Result<RunId, StoreError> {
-        let run = match run {
-            Some(run) => run,
-            None => {
-                let mut pipeline = pipe();
-                let set = pipeline.cmd("SET").arg(&self.run_key).arg(RunId::random()?.to_string());
-                set.arg("NX").arg("PX").arg(millis(RUN_KEPT_FOR)).ignore();
-                // Whoever was first.
-                pipeline.cmd("GET").arg(&self.run_key);
-                self.ask::<(String,)>(&pipeline).await?.0
-            }
-        };
-        run.parse().map_err(StoreError::corrupt)
+        match run {
+            Some(run) => run.parse().map_err(StoreError::corrupt),
+            // Of callers that find none at once, the first one decides.
+            None => self.set_run(RunId::draw(SystemClock.now())?, String::new()).await,
+        }
     }
 
-    async fn run(&self) -> Result<RunId, StoreError> {
-        let mut pipeline = pipe();
-        pipeline.cmd("GET").arg(&self.run_key);
-        pipeline.cmd("PEXPIRE").arg(&self.run_key).arg(millis(RUN_KEPT_FOR)).ignore();
-        let (run,) = self.ask(&pipeline).await?;
-        self.settle_run(run).await
+    async fn raise_run(&self, to: RunId) -> Result<RunId, StoreError> {
+        self.set_run(to, entry::encode(&FeedEvent::Run(to))?).await
     }
+
+    async fn set_run(&self, to: RunId, event: String) -> Result<RunId, StoreError> {
+        let args = [to.to_string(), millis(RUN_KEPT_FOR).to_string(), event];
+        let run: String = self.script(&scripts::RAISE_RUN, None, &args).await?;
+        run.parse().map_err(StoreError::corrupt)
+    }
+}
+
+/// The texts, whatever is in them, as one word of 43 characters.
+fn hash(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
 impl fmt::Debug for RedisStore {

@@ -1,5 +1,5 @@
-//! A session record as Redis keeps it: a line of numbers, which the scripts change, and three lines
-//! of JSON: what never changes, the later proof of sign-in, the claims.
+//! A session record as Redis keeps it: a line of numbers, which the scripts understand, a line of
+//! JSON, and the claims. A revoked session has the line of numbers only.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{RunId, SessionId},
-    protocol::Family,
+    protocol::{Family, RotationTiming},
     store::{Proof, SessionRecord, StoreError},
     time::{Timestamp, millis},
 };
@@ -19,20 +19,36 @@ const EXACT: u64 = 1 << 53;
 enum Unreadable {
     #[error("the number {0} is beyond 2^53")]
     TooLarge(u64),
-    #[error("not a record, or one of a later version of this crate")]
+    #[error("not a record, or one of another version of this crate")]
     Malformed,
 }
 
-/// What never changes.
+/// What the scripts do not understand, but for the claims.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Static<'a> {
-    #[serde(rename = "m", skip_serializing_if = "Vec::is_empty")]
-    methods: Vec<String>,
+struct Rest<'a> {
+    #[serde(rename = "m", skip_serializing_if = "is_empty")]
+    methods: Cow<'a, [String]>,
     #[serde(rename = "o", skip_serializing_if = "Option::is_none", borrow)]
     origin: Option<Cow<'a, str>>,
     #[serde(rename = "p", skip_serializing_if = "std::ops::Not::not")]
     persistent: bool,
+    #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
+    proof: Option<Cow<'a, Proof>>,
+    #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
+    stale_since: Option<Timestamp>,
+}
+
+fn is_empty(methods: &[String]) -> bool {
+    methods.is_empty()
+}
+
+/// A record as it was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) run: RunId,
+    pub(super) version: u64,
+    pub(super) record: SessionRecord,
 }
 
 /// A number that the scripts can count with.
@@ -48,68 +64,77 @@ pub(super) fn time(time: Timestamp) -> Result<u64, StoreError> {
     number(time.as_millis())
 }
 
-fn maybe(at: Option<Timestamp>) -> Result<String, StoreError> {
-    at.map_or(Ok("-".into()), |at| time(at).map(|at| at.to_string()))
+fn length(duration: Duration) -> Result<u64, StoreError> {
+    number(millis(duration))
 }
 
-/// A later proof of sign-in, on one line.
-pub(super) fn encode_proof(proof: &Proof) -> Result<String, StoreError> {
-    serde_json::to_string(proof).map_err(StoreError::corrupt)
+/// A version, or what becomes one: of one length.
+pub(super) fn version(version: u64) -> String {
+    format!("{version:016x}")
 }
 
-pub(super) fn encode(run: RunId, record: &SessionRecord) -> Result<String, StoreError> {
-    let family = &record.family;
-    let fixed = Static {
-        methods: record.methods.clone(),
+/// The record without run and version, which the scripts put in front.
+pub(super) fn encode(record: &SessionRecord) -> Result<String, StoreError> {
+    let (family, timing) = (&record.family, &record.family.timing);
+    let confirmed = family.confirmed_at.map(time).transpose()?;
+    let rest = Rest {
+        methods: Cow::Borrowed(&record.methods),
         origin: record.origin.as_deref().map(Cow::Borrowed),
         persistent: record.persistent,
+        proof: record.proof.as_ref().map(Cow::Borrowed),
+        stale_since: record.stale_since,
     };
-    let fixed = serde_json::to_string(&fixed).map_err(StoreError::corrupt)?;
-    let proof = record.proof.as_ref().map(encode_proof).transpose()?.unwrap_or_default();
     Ok(format!(
-        "1 {run} {} {} {} {} {} {} {} {}\n{fixed}\n{proof}\n{}",
+        "{} {} {} {} {} {} {} {} {} {} {} {}\n{}\n{}",
         number(family.generation)?,
-        maybe(family.confirmed_at)?,
-        time(family.created_at)?,
-        number(millis(family.idle_timeout))?,
+        confirmed.map_or("-".into(), |at| at.to_string()),
+        time(family.offered_at)?,
+        length(family.idle_timeout)?,
         time(family.idle_deadline)?,
         time(family.absolute_deadline)?,
-        if family.revoked { maybe(Some(family.created_at))? } else { "-".into() },
-        maybe(record.stale_since)?,
+        time(family.created_at)?,
+        length(timing.rotation_interval)?,
+        length(timing.grace)?,
+        length(timing.write_window)?,
+        length(timing.crash_window)?,
+        length(timing.late_body)?,
+        serde_json::to_string(&rest).map_err(StoreError::corrupt)?,
         record.claims,
     ))
 }
 
-/// The record in a text, and the run it was opened in.
-pub(super) fn decode(id: SessionId, text: &[u8]) -> Result<(RunId, SessionRecord), StoreError> {
+/// The record in a text that is under the key of the session `id`.
+pub(super) fn decode(id: SessionId, text: &[u8]) -> Result<Stored, StoreError> {
+    let malformed = || StoreError::corrupt(Unreadable::Malformed);
     let text = str::from_utf8(text).map_err(StoreError::corrupt)?;
-    let mut lines = text.splitn(4, '\n');
-    let [Some(numbers), Some(fixed), Some(proof), Some(claims)] = [(); 4].map(|()| lines.next()) else {
-        return Err(StoreError::corrupt(Unreadable::Malformed));
+    let (numbers, rest) = match text.split_once('\n') {
+        Some((numbers, rest)) => (numbers, Some(rest.split_once('\n').ok_or_else(malformed)?)),
+        None => (text, None),
     };
-    let (run, family, stale_since) =
-        decode_numbers(numbers).ok_or_else(|| StoreError::corrupt(Unreadable::Malformed))?;
-    let fixed: Static<'_> = serde_json::from_str(fixed).map_err(StoreError::corrupt)?;
-    let proof = if proof.is_empty() { None } else { Some(proof) };
+    let (run, version, family) = decode_numbers(numbers).ok_or_else(malformed)?;
+    let family = Family { revoked: rest.is_none(), ..family };
+    let (rest, claims) = rest.unwrap_or(("{}", "null"));
+    let rest: Rest<'_> = serde_json::from_str(rest).map_err(StoreError::corrupt)?;
     let record = SessionRecord {
         id,
         family,
-        claims: Arc::from(claims),
-        stale_since,
-        methods: fixed.methods,
-        proof: proof.map(serde_json::from_str).transpose().map_err(StoreError::corrupt)?,
-        origin: fixed.origin.map(Arc::from),
-        persistent: fixed.persistent,
+        claims: claims.into(),
+        stale_since: rest.stale_since,
+        methods: rest.methods.into_owned(),
+        proof: rest.proof.map(Cow::into_owned),
+        origin: rest.origin.map(Arc::from),
+        persistent: rest.persistent,
     };
-    Ok((run, record))
+    Ok(Stored { run, version, record })
 }
 
-fn decode_numbers(line: &str) -> Option<(RunId, Family, Option<Timestamp>)> {
+fn decode_numbers(line: &str) -> Option<(RunId, u64, Family)> {
     let mut words = line.split(' ');
-    if words.next()? != "1" {
+    if words.next()? != "2" {
         return None;
     }
     let run = words.next()?.parse().ok()?;
+    let version = u64::from_str_radix(words.next()?, 16).ok()?;
     let mut next = || {
         let word = words.next()?;
         if word == "-" {
@@ -120,27 +145,34 @@ fn decode_numbers(line: &str) -> Option<(RunId, Family, Option<Timestamp>)> {
     let family = Family {
         generation: next()??,
         confirmed_at: next()?.map(Timestamp::from_millis),
-        created_at: Timestamp::from_millis(next()??),
+        offered_at: Timestamp::from_millis(next()??),
         idle_timeout: Duration::from_millis(next()??),
         idle_deadline: Timestamp::from_millis(next()??),
         absolute_deadline: Timestamp::from_millis(next()??),
-        revoked: next()?.is_some(),
+        created_at: Timestamp::from_millis(next()??),
+        timing: RotationTiming {
+            rotation_interval: Duration::from_millis(next()??),
+            grace: Duration::from_millis(next()??),
+            write_window: Duration::from_millis(next()??),
+            crash_window: Duration::from_millis(next()??),
+            late_body: Duration::from_millis(next()??),
+        },
+        revoked: false,
     };
-    let stale_since = next()?.map(Timestamp::from_millis);
-    words.next().is_none().then_some((run, family, stale_since))
+    words.next().is_none().then_some((run, version, family))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn record() -> (RunId, SessionRecord) {
+    fn record() -> SessionRecord {
         let family = Family {
             confirmed_at: None,
             generation: 7,
             ..Family::begin(Timestamp::from_secs(100), Duration::from_secs(60), Duration::from_secs(600))
         };
-        let record = SessionRecord {
+        SessionRecord {
             id: SessionId::from_bytes([7; 32]),
             family,
             claims: "{\n\"a\": 1\n}".into(),
@@ -153,27 +185,41 @@ mod tests {
             }),
             origin: Some("a \"b\"\n\\".into()),
             persistent: true,
-        };
-        (RunId::from_u64(0xab).expect("not zero"), record)
+        }
+    }
+
+    /// As a script writes it.
+    fn text(record: &SessionRecord) -> String {
+        format!("2 00000000000000ab {} {}", version(0xcd), encode(record).expect("it can be kept"))
     }
 
     #[test]
-    fn records_come_back_as_they_were() {
-        let (run, record) = record();
-        let text = encode(run, &record).expect("it can be kept");
-        assert_eq!(decode(record.id, text.as_bytes()).expect("it can be read"), (run, record));
+    fn a_record_reads_back_as_it_was_written() {
+        let (record, run) = (record(), RunId::from_u64(0xab).expect("not zero"));
+        let stored = decode(record.id, text(&record).as_bytes()).expect("it can be read");
+        assert_eq!(stored, Stored { run, version: 0xcd, record });
+    }
+
+    #[test]
+    fn the_first_line_alone_is_a_revoked_session() {
+        let record = record();
+        let text = text(&record);
+        let line = text.lines().next().expect("a line");
+        let revoked = decode(record.id, line.as_bytes()).expect("it can be read").record;
+        assert_eq!(revoked.family, Family { revoked: true, ..record.family });
+        assert_eq!((&*revoked.claims, revoked.origin, revoked.methods.len()), ("null", None, 0));
     }
 
     #[test]
     fn what_is_no_record_is_corrupt() {
-        let (run, mut record) = record();
-        let text = encode(run, &record).expect("it can be kept");
+        let mut record = record();
+        let text = text(&record);
         for bad in
-            ["", "1", "\n\n\n", &text.replacen('1', "2", 1), &text.replacen(" 7 ", " 9007199254740993 ", 1)]
+            ["", "2", "\n\n\n", &text.replacen('2', "1", 1), &text.replacen(" 7 ", " 9007199254740993 ", 1)]
         {
             assert!(matches!(decode(record.id, bad.as_bytes()), Err(StoreError::Corrupt(_))), "{bad:?}");
         }
         record.family.generation = EXACT + 1;
-        assert!(matches!(encode(run, &record), Err(StoreError::Corrupt(_))));
+        assert!(matches!(encode(&record), Err(StoreError::Corrupt(_))));
     }
 }

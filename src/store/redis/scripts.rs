@@ -1,4 +1,7 @@
-//! The scripts, each with what all of them share in front.
+//! The scripts, each with what it shares with others in front.
+//!
+//! Each declares that it may write (by the line `#!lua`), so a replica refuses it as a whole, those
+//! that only read among them: what a replica holds may be old.
 
 use std::sync::LazyLock;
 
@@ -24,8 +27,8 @@ impl Lua {
         Self { text, hash }
     }
 
-    /// The command that runs it on one key.
-    pub(super) fn command(&self, call: Call, key: &str, args: &[String]) -> Cmd {
+    /// The command that runs it on these keys.
+    pub(super) fn command(&self, call: Call, keys: &[&str], args: &[String]) -> Cmd {
         let mut command = match call {
             Call::ByHash => cmd("EVALSHA"),
             Call::Whole => cmd("EVAL"),
@@ -34,27 +37,29 @@ impl Lua {
             Call::ByHash => &self.hash,
             Call::Whole => &self.text,
         });
-        command.arg(1).arg(key).arg(args);
+        command.arg(keys.len()).arg(keys).arg(args);
         command
     }
 }
 
 macro_rules! scripts {
-    ($($name:ident = [$($file:literal),*];)*) => {
+    ($($name:ident = $first:literal, [$($file:literal),*];)*) => {
         $(pub(super) static $name: LazyLock<Lua> = LazyLock::new(|| {
-            Lua::new(&[include_str!("lua/record.lua"), $(include_str!(concat!("lua/", $file))),*])
+            Lua::new(&[$first, include_str!("lua/feed.lua"), $(include_str!(concat!("lua/", $file))),*])
         });)*
     };
 }
 
+// A server without memory takes no session, but it renews and revokes those it has.
 scripts! {
-    CREATE = ["create.lua"];
-    ADVANCE = ["advance.lua", "change.lua"];
-    CONFIRM = ["confirm.lua", "change.lua"];
-    TOUCH = ["touch.lua", "change.lua"];
-    FAST_FORWARD = ["fast_forward.lua", "change.lua"];
-    RECORD_PROOF = ["record_proof.lua", "change.lua"];
-    PUT_CLAIMS = ["put_claims.lua", "change.lua"];
-    REVOKE = ["revoke.lua"];
-    REVOKE_ALL = ["revoke_all.lua"];
+    CREATE = "#!lua\n", ["record.lua", "create.lua"];
+    GET = "#!lua flags=allow-oom\n", ["record.lua", "get.lua"];
+    ADVANCE = "#!lua flags=allow-oom\n", ["record.lua", "advance.lua"];
+    REPLACE = "#!lua flags=allow-oom\n", ["record.lua", "replace.lua"];
+    REVOKE = "#!lua flags=allow-oom\n", ["record.lua", "revoke.lua"];
+    REVOKE_SUBJECT = "#!lua flags=allow-oom\n", ["record.lua", "revoke_subject.lua"];
+    LIST = "#!lua flags=allow-oom\n", ["list.lua"];
+    PUBLISH = "#!lua flags=allow-oom\n", ["publish.lua"];
+    RAISE_RUN = "#!lua flags=allow-oom\n", ["raise_run.lua"];
+    VIEW = "#!lua flags=allow-oom\n", ["view.lua"];
 }

@@ -1,117 +1,228 @@
 //! The operations.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use redis::pipe;
-
-use super::{
-    Inner, RUN_KEPT_FOR, RedisStore, record,
-    scripts::{self, Lua},
-};
+use super::{Inner, RedisStore, entry, record, scripts};
 use crate::{
-    id::{RunId, SessionId},
+    id::{RunId, SessionId, random},
     protocol::Advance,
     store::{
-        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Proof, Revoke, SessionKey, SessionRecord,
+        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
     },
-    time::{Timestamp, millis},
+    time::Timestamp,
 };
 
-/// A subject's sessions that ended so long ago, in milliseconds, are told to nobody again.
-const TOLD_AGAIN: u64 = 24 * 60 * 60 * 1000;
+/// What a script about one record answers: whether it applied, the record, the run ID.
+type Found = (bool, Option<Vec<u8>>, Option<String>);
 
-impl RedisStore {
-    /// Has a script change a record at a time, and answers with what became of it.
-    async fn change(
-        &self,
-        script: &'static Lua,
-        key: &SessionKey,
-        at: Timestamp,
-        more: Vec<String>,
-    ) -> Result<Snapshot, StoreError> {
-        let (id, subject_key) = (key.id, self.0.key(&key.subject));
-        let mut args = vec![id.encode(), record::time(at)?.to_string()];
-        args.extend(more);
-        self.finish(|inner| async move {
-            let ((applied, text), run) = inner.script::<(bool, _)>(script, &subject_key, &args).await?;
-            inner.snapshot(id, applied, text, run).await
-        })
-        .await
-    }
-}
+/// What the script that lists answers: where to go on, the run ID, session IDs and records.
+type Listed = (String, Option<String>, Vec<(String, Vec<u8>)>);
 
 impl Inner {
-    async fn snapshot(
+    /// Runs a script about one record.
+    async fn one(
         &self,
-        id: SessionId,
-        applied: bool,
-        text: Option<Vec<u8>>,
-        run: Option<String>,
+        script: &scripts::Lua,
+        key: &SessionKey,
+        args: Vec<String>,
     ) -> Result<Snapshot, StoreError> {
+        let args: Vec<_> = std::iter::once(key.id.encode()).chain(args).collect();
+        let (applied, text, run): Found = self.session_script(script, &key.subject, &args).await?;
         let run = self.settle_run(run).await?;
-        let record = text.map(|text| record::decode(id, &text)).transpose()?;
-        // What is left of another run has ended.
-        let record = record.and_then(|(of, record)| (of == run).then_some(record));
-        Ok(Snapshot { run, applied: applied && record.is_some(), record })
-    }
-
-    /// Ends sessions by a script that answers as `revoke_all.lua` does.
-    async fn revoke(
-        &self,
-        script: &Lua,
-        subject: Subject,
-        args: &[String],
-    ) -> Result<Vec<SessionId>, StoreError> {
-        let (answer, run) = self.script::<Vec<String>>(script, &self.key(&subject), args).await?;
-        let run = self.settle_run(run).await?.to_string();
-        let (unreadable, pairs) =
-            answer.split_first().map_or(("0", &[][..]), |(n, pairs)| (n.as_str(), pairs));
-        let (mut events, mut ended) = (Vec::new(), Vec::new());
-        for pair in pairs.chunks_exact(2) {
-            let [id, of] = pair else { continue };
-            let id: SessionId = id.parse().map_err(StoreError::corrupt)?;
-            events.push(FeedEvent::Revoked(SessionKey { subject: subject.clone(), id }));
-            if *of == run {
-                ended.push(id);
-            }
-        }
-        self.publish(&events).await?;
-        if unreadable != "0" {
-            return Err(StoreError::corrupt(format!("{unreadable} of a subject's records")));
-        }
-        Ok(ended)
+        let stored = text.map(|text| record::decode(key.id, &text)).transpose()?;
+        // One of another run is missing.
+        Ok(match stored.filter(|stored| stored.run == run) {
+            Some(stored) => Snapshot { run, version: stored.version, record: Some(stored.record), applied },
+            None => Snapshot { run, version: 0, record: None, applied: false },
+        })
     }
 
     async fn create(
         &self,
-        subject: Subject,
-        record: SessionRecord,
+        subject: &Subject,
+        record: &SessionRecord,
         cap: Option<Cap>,
     ) -> Result<(RunId, Vec<SessionId>), CreateError> {
-        let run = self.run().await?;
-        let limit = cap.map_or(0, |cap| cap.limit.max(1));
-        let end_oldest = cap.is_some_and(|cap| cap.overflow == Overflow::EndOldest);
-        let args = [
+        let now = record.family.created_at;
+        let [head, tail] = entry::around_id(subject)?;
+        let mut args = vec![
             record.id.encode(),
-            record::time(record.family.created_at)?.to_string(),
-            record::encode(run, &record)?,
-            limit.to_string(),
-            u8::from(end_oldest).to_string(),
+            nonce()?,
+            record::time(now)?.to_string(),
+            record::encode(record)?,
+            record::time(record.family.idle_deadline)?.to_string(),
+            cap.map_or(0, |cap| cap.limit.max(1)).to_string(),
+            u8::from(cap.is_some_and(|cap| cap.overflow == Overflow::EndOldest)).to_string(),
         ];
-        let (answer, _) =
-            self.script_once::<Vec<String>>(&scripts::CREATE, &self.key(&subject), &args).await?;
-        let ended = match answer.split_first().map(|(outcome, ended)| (outcome.as_str(), ended)) {
-            Some(("created", ended)) => ended,
-            Some(("too many", _)) => return Err(CreateError::TooMany),
-            _ => return Err(CreateError::Exists),
-        };
-        let ended: Result<Vec<SessionId>, _> = ended.iter().map(|id| id.parse()).collect();
-        let ended = ended.map_err(StoreError::corrupt)?;
-        let event = |id: &SessionId| FeedEvent::Revoked(SessionKey { subject: subject.clone(), id: *id });
-        self.publish(&ended.iter().map(event).collect::<Vec<_>>()).await?;
-        Ok((run, ended))
+        args.extend([head, tail]);
+        let mut revoked = Vec::new();
+        // A subject is crowded, and the run ID is lost, once in a while at most.
+        for _ in 0..8 {
+            let answer: Vec<String> = self.session_script(&scripts::CREATE, subject, &args).await?;
+            match (answer.first().map(String::as_str), cap) {
+                (Some("created"), _) => {
+                    let run = self.settle_run(answer.get(1).cloned()).await?;
+                    revoked.extend(ids(answer.into_iter().skip(2))?);
+                    return Ok((run, revoked));
+                }
+                (Some("exists"), _) => return Err(CreateError::Exists),
+                (Some("too many"), _) => return Err(CreateError::TooMany),
+                (Some("crowded"), Some(cap)) => revoked.extend(self.thin_out(subject, cap, now).await?),
+                _ => drop(self.settle_run(None).await?),
+            }
+        }
+        Err(StoreError::unavailable("too many sign-ins of one subject at once").into())
     }
+
+    /// Makes room for a new session of a subject that has many more than it may have, a few at once.
+    async fn thin_out(
+        &self,
+        subject: &Subject,
+        cap: Cap,
+        now: Timestamp,
+    ) -> Result<Vec<SessionId>, CreateError> {
+        let mut live = self.list(subject, now).await?;
+        let excess = (live.len() + 1).saturating_sub(cap.limit.max(1));
+        if cap.overflow == Overflow::Refuse && excess > 0 {
+            return Err(CreateError::TooMany);
+        }
+        live.truncate(excess);
+        let event = match live.last() {
+            Some(last) if excess > FeedEvent::ONE_BY_ONE => {
+                let before = last.family.created_at + Duration::from_millis(1);
+                entry::encode(&FeedEvent::SubjectRevoked { subject: subject.clone(), before, except: None })?
+            }
+            _ => String::new(),
+        };
+        let mut revoked = Vec::new();
+        for some in live.chunks(FeedEvent::ONE_BY_ONE) {
+            let ids: Vec<_> = some.iter().map(|record| record.id).collect();
+            revoked.extend(self.revoke_ids(subject, &ids, event.clone()).await?);
+        }
+        Ok(revoked)
+    }
+
+    /// Revokes a few sessions. `event` stands for all of them, unless it is empty.
+    async fn revoke_ids(
+        &self,
+        subject: &Subject,
+        ids: &[SessionId],
+        event: String,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let [head, tail] = entry::around_id(subject)?;
+        let mut args = vec![nonce()?, event, head, tail];
+        args.extend(ids.iter().map(SessionId::encode));
+        let page = self.session_script(&scripts::REVOKE, subject, &args).await?;
+        let page = Page::read(page)?;
+        self.settle_run(page.run).await?;
+        readable(page.unreadable).map(|()| page.revoked)
+    }
+
+    /// Revokes the sessions of a subject, a few at once, so that other clients of the server do not
+    /// wait while there are many.
+    async fn revoke_subject(
+        &self,
+        subject: &Subject,
+        before: Option<Timestamp>,
+        except: Option<SessionId>,
+        at: Timestamp,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let covered = before.unwrap_or(at + Duration::from_millis(1));
+        let event = FeedEvent::SubjectRevoked { subject: subject.clone(), before: covered, except };
+        let event = entry::encode(&event)?;
+        let before = before.map_or(Ok("-".into()), |before| record::time(before).map(|at| at.to_string()))?;
+        let covered = record::time(covered)?.to_string();
+        let [head, tail] = entry::around_id(subject)?;
+        let (mut cursor, mut together) = ("0".to_owned(), String::new());
+        let (mut revoked, mut unreadable) = (Vec::new(), 0);
+        loop {
+            let args = [
+                nonce()?,
+                cursor,
+                before.clone(),
+                except.map_or(String::new(), |except| except.encode()),
+                revoked.len().to_string(),
+                together,
+                event.clone(),
+                covered.clone(),
+                head.clone(),
+                tail.clone(),
+            ];
+            let page = self.session_script(&scripts::REVOKE_SUBJECT, subject, &args).await?;
+            let page = Page::read(page)?;
+            self.settle_run(page.run).await?;
+            revoked.extend(page.revoked);
+            unreadable += page.unreadable;
+            (cursor, together) = (page.next, page.together);
+            if cursor == "0" {
+                return readable(unreadable).map(|()| revoked);
+            }
+        }
+    }
+
+    /// The live sessions of a subject, oldest first. They are read a few at once.
+    async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
+        // By ID: what is read in parts may come twice.
+        let (mut live, mut cursor) = (HashMap::new(), "0".to_owned());
+        loop {
+            let (next, run, texts): Listed = self.session_script(&scripts::LIST, subject, &[cursor]).await?;
+            let run = self.settle_run(run).await?;
+            for (id, text) in texts {
+                let stored = record::decode(id.parse().map_err(StoreError::corrupt)?, &text)?;
+                if stored.run == run && stored.record.family.is_live(now) {
+                    live.insert(stored.record.id, stored.record);
+                }
+            }
+            cursor = next;
+            if cursor == "0" {
+                let mut live: Vec<_> = live.into_values().collect();
+                live.sort_by_key(|record| (record.family.created_at, record.id));
+                return Ok(live);
+            }
+        }
+    }
+}
+
+/// What a script that revokes sessions of a subject answers.
+struct Page {
+    run: Option<String>,
+    unreadable: u64,
+    next: String,
+    together: String,
+    revoked: Vec<SessionId>,
+}
+
+impl Page {
+    fn read(answer: Vec<String>) -> Result<Self, StoreError> {
+        let mut words = answer.into_iter();
+        let mut next = || words.next().ok_or_else(|| StoreError::corrupt("an answer of a script"));
+        let (run, unreadable, cursor, together) = (next()?, next()?, next()?, next()?);
+        Ok(Self {
+            run: Some(run).filter(|run| !run.is_empty()),
+            unreadable: unreadable.parse().map_err(StoreError::corrupt)?,
+            next: cursor,
+            together,
+            revoked: ids(words)?,
+        })
+    }
+}
+
+fn ids(words: impl IntoIterator<Item = String>) -> Result<Vec<SessionId>, StoreError> {
+    words.into_iter().map(|id| id.parse().map_err(StoreError::corrupt)).collect()
+}
+
+/// An error if records could not be read. The others have been revoked.
+fn readable(unreadable: u64) -> Result<(), StoreError> {
+    if unreadable > 0 {
+        return Err(StoreError::corrupt(format!("{unreadable} of a subject's records")));
+    }
+    Ok(())
+}
+
+/// Names one call, so that the scripts recognise it when it is repeated.
+fn nonce() -> Result<String, StoreError> {
+    Ok(record::version(u64::from_be_bytes(random()?)))
 }
 
 impl SessionStore for RedisStore {
@@ -122,129 +233,70 @@ impl SessionStore for RedisStore {
         cap: Option<Cap>,
     ) -> Result<(RunId, Vec<SessionId>), CreateError> {
         let (subject, record) = (subject.clone(), record.clone());
-        self.finish(|inner| async move { Ok(inner.create(subject, record, cap).await) }).await?
+        self.finish(|inner| async move { Ok(inner.create(&subject, &record, cap).await) }).await?
     }
 
     async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
-        let from = record::number(advance.from)?.to_string();
-        let confirmed_by = record::time(advance.confirmed_by)?.to_string();
-        self.change(&scripts::ADVANCE, key, advance.at, vec![from, confirmed_by]).await
+        let args =
+            vec![nonce()?, record::number(advance.from)?.to_string(), record::time(advance.at)?.to_string()];
+        let key = key.clone();
+        self.finish(|inner| async move { inner.one(&scripts::ADVANCE, &key, args).await }).await
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
-        let (id, subject_key) = (key.id, self.0.key(&key.subject));
-        self.finish(|inner| async move {
-            let mut pipeline = pipe();
-            pipeline.cmd("HGET").arg(subject_key).arg(id.encode()).cmd("GET").arg(&inner.run_key);
-            let (text, run) = inner.ask(&pipeline).await?;
-            inner.snapshot(id, false, text, run).await
-        })
-        .await
+        let key = key.clone();
+        // To its end as well: who learns that a connection is dead must see to it.
+        self.finish(|inner| async move { inner.one(&scripts::GET, &key, Vec::new()).await }).await
     }
 
-    async fn confirm(&self, key: &SessionKey, generation: u64, at: Timestamp) -> Result<(), StoreError> {
-        let generation = record::number(generation)?.to_string();
-        self.change(&scripts::CONFIRM, key, at, vec![generation]).await.map(drop)
-    }
-
-    async fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
-        self.change(&scripts::TOUCH, key, at, Vec::new()).await.map(drop)
-    }
-
-    async fn fast_forward(&self, key: &SessionKey, to: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
-        let to = record::number(to)?.to_string();
-        self.change(&scripts::FAST_FORWARD, key, at, vec![to]).await
-    }
-
-    async fn record_proof(&self, key: &SessionKey, proof: &Proof) -> Result<Snapshot, StoreError> {
-        self.change(&scripts::RECORD_PROOF, key, proof.at, vec![record::encode_proof(proof)?]).await
-    }
-
-    async fn put_claims(
+    async fn replace(
         &self,
         key: &SessionKey,
-        claims: &str,
-        at: Timestamp,
+        version: u64,
+        record: &SessionRecord,
+        event: Option<&FeedEvent>,
     ) -> Result<Snapshot, StoreError> {
-        let args = [key.id.encode(), record::time(at)?.to_string(), claims.to_owned()];
+        let args = vec![
+            nonce()?,
+            record::version(version),
+            record::encode(record)?,
+            record::time(record.family.idle_deadline)?.to_string(),
+            event.map(entry::encode).transpose()?.unwrap_or_default(),
+        ];
         let key = key.clone();
-        self.finish(|inner| async move {
-            let subject_key = inner.key(&key.subject);
-            let ((applied, text), run) =
-                inner.script::<(bool, _)>(&scripts::PUT_CLAIMS, &subject_key, &args).await?;
-            let snapshot = inner.snapshot(key.id, applied, text, run).await?;
-            if snapshot.applied {
-                inner.publish(&[FeedEvent::SessionStale(key, at)]).await?;
-            }
-            Ok(snapshot)
-        })
-        .await
+        self.finish(|inner| async move { inner.one(&scripts::REPLACE, &key, args).await }).await
     }
 
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
-        let at = record::time(at)?.to_string();
-        match what.clone() {
-            Revoke::Session(SessionKey { subject, id }) => {
-                let args = [id.encode(), at];
-                self.finish(|inner| async move { inner.revoke(&scripts::REVOKE, subject, &args).await }).await
+        let what = what.clone();
+        self.finish(|inner| async move {
+            match what {
+                Revoke::Session(SessionKey { subject, id }) => {
+                    inner.revoke_ids(&subject, &[id], String::new()).await
+                }
+                Revoke::Subject { subject, before, except } => {
+                    inner.revoke_subject(&subject, before, except, at).await
+                }
             }
-            Revoke::Subject { subject, before, except } => {
-                let before = before.map(record::time).transpose()?;
-                let args = [
-                    before.map_or("-".into(), |before| before.to_string()),
-                    at,
-                    except.map_or(String::new(), |except| except.encode()),
-                    TOLD_AGAIN.to_string(),
-                ];
-                self.finish(|inner| async move { inner.revoke(&scripts::REVOKE_ALL, subject, &args).await })
-                    .await
-            }
-        }
+        })
+        .await
     }
 
     async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        let event = match scope.clone() {
+        let event = entry::encode(&match scope.clone() {
             StaleScope::Session(key) => FeedEvent::SessionStale(key, at),
             StaleScope::Subject(subject) => FeedEvent::SubjectStale(subject, at),
-        };
-        self.finish(|inner| async move { inner.publish(&[event]).await }).await
+        })?;
+        self.finish(|inner| async move { inner.script(&scripts::PUBLISH, None, &[event]).await }).await
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
-        let subject_key = self.0.key(subject);
-        self.finish(|inner| async move {
-            let mut pipeline = pipe();
-            pipeline.cmd("HGETALL").arg(subject_key).cmd("GET").arg(&inner.run_key);
-            let (texts, run): (HashMap<String, Vec<u8>>, _) = inner.ask(&pipeline).await?;
-            let run = inner.settle_run(run).await?;
-            let mut live = Vec::new();
-            for (id, text) in texts {
-                let (of, record) = record::decode(id.parse().map_err(StoreError::corrupt)?, &text)?;
-                if of == run && record.family.is_live(now) {
-                    live.push(record);
-                }
-            }
-            live.sort_by_key(|record| (record.family.created_at, record.id));
-            Ok(live)
-        })
-        .await
+        let subject = subject.clone();
+        self.finish(|inner| async move { inner.list(&subject, now).await }).await
     }
 
-    async fn run_id(&self) -> Result<RunId, StoreError> {
-        self.finish(|inner| async move { inner.run().await }).await
-    }
-
-    async fn rotate_run_id(&self) -> Result<RunId, StoreError> {
-        let run = RunId::random()?;
-        self.finish(|inner| async move {
-            let mut pipeline = pipe();
-            let set = pipeline.cmd("SET").arg(&inner.run_key).arg(run.to_string());
-            set.arg("PX").arg(millis(RUN_KEPT_FOR)).ignore();
-            inner.ask::<()>(&pipeline).await?;
-            inner.publish(&[FeedEvent::Run(run)]).await?;
-            Ok(run)
-        })
-        .await
+    async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
+        self.finish(|inner| async move { inner.raise_run(to).await }).await
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {

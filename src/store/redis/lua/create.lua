@@ -1,46 +1,56 @@
--- Adds a session, and keeps the cap. ARGV: session id, time, record, the cap's limit (0 for none),
--- whether the oldest sessions end to make room ('1') or the new one is refused.
--- Answers with what came of it, and with the sessions that were ended.
-local sid, now, text, limit, end_oldest =
-    ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
-if redis.call('HEXISTS', KEYS[1], sid) == 1 then return { 'exists' } end
+-- Adds a session, and keeps the cap. ARGV: session ID, nonce, time, the record without run and
+-- version, its idle deadline, the cap's limit (0 for none), whether the oldest sessions make room
+-- ('1') or the new one is refused, what is before and after a session ID in the event of its
+-- revocation.
+-- Answers with what came of it, the run ID, and the sessions that were revoked.
+local sid, nonce, now, body, deadline, limit, oldest, head, tail = unpack(ARGV)
+now, deadline, limit = tonumber(now), tonumber(deadline), tonumber(limit)
+-- More records than this beyond the cap are not read at once.
+local CROWD = 200
 
-local r = read(text)
-local count = redis.call('HLEN', KEYS[1])
-local answer = { 'created' }
+local run = redis.call('GET', RUN)
+if not run then return { 'no run' } end
+local existing = find(sid)
+if existing then
+    if version_of(existing) ~= nonce then return { 'exists', run } end
+    return kept_answer(nonce) or { 'created', run }
+end
 
--- Sweeping reads every record, so with many it is done now and then: at powers of two.
-local _, exponent = math.frexp(count)
-if count > 0 and (limit > 0 or count < 16 or count == 2 ^ (exponent - 1)) then
-    local all = redis.call('HGETALL', KEYS[1])
-    local others = {}
-    for i = 1, #all, 2 do
-        local other = read(all[i + 1])
-        if other then
-            local over = other.revoked and other.absolute or math.min(other.deadline, other.absolute)
-            if now >= over + SLACK then
-                redis.call('HDEL', KEYS[1], all[i])
-            elseif other.run == r.run and live(other, now) then
-                table.insert(others, { sid = all[i], r = other })
-            end
-        end
+local count = redis.call('HLEN', LIVE)
+local capped = limit > 0 and count >= limit
+if capped and count > limit + CROWD then return { 'crowded', run } end
+
+-- Without a cap to keep, a few at random are looked at, so that what has expired does not pile up.
+local others = {}
+if capped then
+    others = redis.call('HGETALL', LIVE)
+elseif count > 0 then
+    others = redis.call('HRANDFIELD', LIVE, -4, 'WITHVALUES')
+end
+local live, gone = {}, server_time() - SLACK
+for i = 1, #others, 2 do
+    local r = read(others[i + 1])
+    if r and (not is_live(r, gone) or r.run < run) then
+        redis.call('HDEL', LIVE, others[i])
+    elseif r and r.run == run and is_live(r, now) then
+        table.insert(live, { sid = others[i], r = r })
     end
-    local excess = limit > 0 and #others + 1 - limit or 0
-    if excess > 0 and not end_oldest then return { 'too many' } end
-    table.sort(others, function(a, b)
+end
+
+local answer = { 'created', run }
+local excess = capped and #live + 1 - limit or 0
+if excess > 0 then
+    if oldest ~= '1' then return { 'too many', run } end
+    table.sort(live, function(a, b)
         if a.r.created ~= b.r.created then return a.r.created < b.r.created end
         return a.sid < b.sid
     end)
     for i = 1, excess do
-        revoke(others[i].sid, others[i].r, now)
-        table.insert(answer, others[i].sid)
+        revoke(live[i].sid, live[i].r, nonce)
+        announce(head .. live[i].sid .. tail)
+        table.insert(answer, live[i].sid)
     end
+    keep_answer(nonce, answer)
 end
-
-redis.call('HSET', KEYS[1], sid, text)
-if redis.call('PTTL', KEYS[1]) < 0 then
-    redis.call('PEXPIREAT', KEYS[1], num(r.deadline + SLACK))
-else
-    keep_until(r.deadline)
-end
+put(sid, '2 ' .. run .. ' ' .. nonce .. ' ' .. body, deadline)
 return answer

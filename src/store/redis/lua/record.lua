@@ -1,65 +1,82 @@
--- What the scripts share. KEYS[1] has the sessions of one subject: a hash from session ids to
--- records. A record is a line of numbers and three lines of JSON (static, proof, claims), of which
--- the scripts understand the numbers. All times are milliseconds, below 2^53, as is the generation.
+-- What the scripts about sessions share.
+--
+-- LIVE has the live sessions of one subject: a hash from session ID to record. A revoked session is a
+-- key of its own. So revoked sessions add no work to what is done for the live ones, and Redis
+-- removes each at its own end.
+--
+-- A record is a line of numbers, which the scripts understand, and what they do not: a line of
+-- JSON and the claims. A revoked session keeps the line of numbers only. All times and durations
+-- are milliseconds, below 2^53, as is the generation.
+--
+-- Each call carries a nonce, and a record that it writes has that as its version. So a call that is
+-- repeated since its answer was lost is recognised.
 
--- Kept longer than needed by this much, since clocks differ.
+-- Keys are kept longer than needed by this much, since clocks differ.
 local SLACK = 300000
-
-local function num(n)
-    return string.format('%.0f', n)
-end
-
-local function maybe(n)
-    return n and num(n) or '-'
-end
 
 -- The record in a text; nothing if the text is not one.
 local function read(text)
     if not text then return nil end
-    local run, gen, confirmed, created, idle, deadline, absolute, revoked, stale, rest = string.match(
-        text, '^1 (%x+) (%d+) ([%d-]+) (%d+) (%d+) (%d+) (%d+) ([%d-]+) ([%d-]+)\n(.*)$')
+    local run, version, gen, confirmed, offered, idle, deadline, absolute, created, interval, rest =
+        string.match(text, '^2 (%x+) (%x+) (%d+) ([%d-]+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)(.*)$')
     if not run then return nil end
     return {
-        run = run, gen = tonumber(gen), confirmed = tonumber(confirmed), created = tonumber(created),
-        idle = tonumber(idle), deadline = tonumber(deadline), absolute = tonumber(absolute),
-        revoked = tonumber(revoked), stale = tonumber(stale), rest = rest,
+        run = run, version = version, gen = tonumber(gen), confirmed = tonumber(confirmed),
+        offered = tonumber(offered), idle = tonumber(idle), deadline = tonumber(deadline),
+        absolute = tonumber(absolute), created = tonumber(created), interval = tonumber(interval),
+        rest = rest,
     }
 end
 
 local function write(r)
     return table.concat({
-        '1', r.run, num(r.gen), maybe(r.confirmed), num(r.created), num(r.idle), num(r.deadline),
-        num(r.absolute), maybe(r.revoked), maybe(r.stale) .. '\n' .. r.rest,
+        '2', r.run, r.version, num(r.gen), r.confirmed and num(r.confirmed) or '-', num(r.offered),
+        num(r.idle), num(r.deadline), num(r.absolute), num(r.created), num(r.interval) .. r.rest,
     }, ' ')
 end
 
-local function live(r, now)
-    return not r.revoked and now < r.deadline and now < r.absolute
+local function version_of(text)
+    return text and string.match(text, '^2 %x+ (%x+) ')
 end
 
--- Counts as use: moves the idle deadline on. Whether it moved.
-local function use(r, now)
-    local deadline = math.min(now + r.idle, r.absolute)
-    local moves = deadline > r.deadline
-    if moves then r.deadline = deadline end
-    return moves
+local function is_live(r, now)
+    return now < r.deadline and now < r.absolute
 end
 
--- The key stays as long as any of its sessions needs it.
-local function keep_until(deadline)
-    redis.call('PEXPIREAT', KEYS[1], num(deadline + SLACK), 'GT')
+-- Writes a live record. Its key stays as long as any of the subject's sessions needs it.
+local function put(sid, text, deadline)
+    local is_first = redis.call('EXISTS', LIVE) == 0
+    redis.call('HSET', LIVE, sid, text)
+    if is_first then
+        redis.call('PEXPIREAT', LIVE, num(deadline + SLACK))
+    else
+        redis.call('PEXPIREAT', LIVE, num(deadline + SLACK), 'GT')
+    end
 end
 
-local function put(sid, r)
-    local text = write(r)
-    redis.call('HSET', KEYS[1], sid, text)
-    keep_until(r.revoked and r.absolute or r.deadline)
-    return text
+local function revoked_key(sid)
+    return LIVE .. ':' .. sid
 end
 
--- Ends a session. The denylist needs no claims and no origin.
-local function revoke(sid, r, now)
-    r.revoked = now
-    r.rest = '{}\n\nnull'
-    put(sid, r)
+-- Revokes a live session.
+local function revoke(sid, r, nonce)
+    redis.call('HDEL', LIVE, sid)
+    r.version = nonce
+    r.rest = string.match(r.rest, '^[^\n]*')
+    redis.call('SET', revoked_key(sid), write(r), 'PXAT', num(r.absolute + SLACK))
+end
+
+-- The record of a session as text, revoked or not.
+local function find(sid)
+    return redis.call('HGET', LIVE, sid) or redis.call('GET', revoked_key(sid))
+end
+
+-- Keeps what a call answered with for as long as it may be repeated.
+local function keep_answer(nonce, answer)
+    redis.call('SET', LIVE .. ':answer:' .. nonce, cmsgpack.pack(answer), 'PX', 30000)
+end
+
+local function kept_answer(nonce)
+    local answer = redis.call('GET', LIVE .. ':answer:' .. nonce)
+    return answer and cmsgpack.unpack(answer)
 end

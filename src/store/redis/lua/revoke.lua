@@ -1,11 +1,24 @@
--- Ends one session. ARGV: session id, time.
--- Answers with pairs of a session id, and the run of the session if this call ended it, as
--- `revoke_all` does.
-local now = tonumber(ARGV[2])
-local text = redis.call('HGET', KEYS[1], ARGV[1])
-if not text then return { 0 } end
-local r = read(text)
-if not r then return { 1 } end
-if r.revoked then return { 0, ARGV[1], '' } end
-revoke(ARGV[1], r, now)
-return { 0, ARGV[1], r.run }
+-- Revokes sessions by their IDs. ARGV: nonce, one event for all or '', what is before and after a
+-- session ID in the event of its revocation, session IDs.
+-- Answers as `revoke_subject` does.
+local nonce, event, head, tail = unpack(ARGV, 1, 4)
+local run = redis.call('GET', RUN)
+local answer = { run or '', '0', '0', '0' }
+local unreadable = 0
+for i = 5, #ARGV do
+    local sid = ARGV[i]
+    local text = redis.call('HGET', LIVE, sid)
+    local r = read(text)
+    if r and r.run == run then
+        revoke(sid, r, nonce)
+        if event == '' then announce(head .. sid .. tail) end
+        table.insert(answer, sid)
+    elseif text and not r then
+        unreadable = unreadable + 1
+    elseif not text and version_of(redis.call('GET', revoked_key(sid))) == nonce then
+        table.insert(answer, sid)
+    end
+end
+if event ~= '' and #answer > 4 then announce(event) end
+answer[2] = num(unreadable)
+return answer

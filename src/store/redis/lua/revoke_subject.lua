@@ -1,0 +1,35 @@
+-- Revokes some of the sessions of a subject. ARGV: nonce, where to go on, only sessions that began
+-- before this (or '-'), but not this one (or ''), how many were revoked so far, whether one event
+-- stands for all ('1', '0', or '' to find out), that event, the time that it names, what is before
+-- and after a session ID in the event of its revocation.
+-- Answers with the run ID, how many records are unreadable, where to go on ('0' at the end), whether
+-- one event stands for all, and the sessions that this call revoked.
+local nonce, cursor, before, except, so_far, together, event, covered, head, tail = unpack(ARGV)
+before, covered = tonumber(before), tonumber(covered)
+local again = kept_answer(nonce)
+if again then return again end
+
+if together == '' then together = redis.call('HLEN', LIVE) > ONE_BY_ONE and '1' or '0' end
+local run = redis.call('GET', RUN)
+local page = redis.call('HSCAN', LIVE, cursor, 'COUNT', 50)
+local answer = { run or '', '0', page[1], together }
+local unreadable = 0
+for i = 1, #page[2], 2 do
+    local sid = page[2][i]
+    local r = read(page[2][i + 1])
+    if not r then
+        unreadable = unreadable + 1
+    elseif r.run == run and sid ~= except and not (before and r.created >= before) then
+        revoke(sid, r, nonce)
+        table.insert(answer, sid)
+        -- One that began by a clock that is ahead is not in the event for all.
+        if together == '0' or r.created >= covered then announce(head .. sid .. tail) end
+    end
+end
+answer[2] = num(unreadable)
+-- At the first and at the last: who asks the store about a session because of it may ask too early.
+local some = #answer > 4
+local last = page[1] == '0' and (some or so_far ~= '0')
+if together == '1' and (some and so_far == '0' or last) then announce(event) end
+if some or last then keep_answer(nonce, answer) end
+return answer
