@@ -180,7 +180,9 @@ impl From<NotWelcome> for Rejection {
 impl From<StoreError> for Rejection {
     fn from(error: StoreError) -> Self {
         Self::new(match error {
-            StoreError::Unavailable(_) | StoreError::Full => RejectionKind::Unavailable,
+            StoreError::Unavailable(_) | StoreError::Config(_) | StoreError::Full => {
+                RejectionKind::Unavailable
+            }
             StoreError::Unsupported(_) => RejectionKind::Unsupported,
             StoreError::Corrupt(_) => RejectionKind::Internal,
         })

@@ -121,7 +121,7 @@ impl From<SignInError> for Refused {
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::Full => Self::UNAVAILABLE,
+            StoreError::Unavailable(_) | StoreError::Config(_) | StoreError::Full => Self::UNAVAILABLE,
             StoreError::Unsupported(_) => Self::UNSUPPORTED,
             StoreError::Corrupt(_) => Self::INTERNAL,
         }

@@ -11,6 +11,10 @@ pub enum StoreError {
     /// It did not answer, or not in time. Never a reason to refuse a session.
     #[error("the session store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// Its settings cannot work: a bad address, a wrong password, missing rights. Comes from opening a
+    /// store, not from its operations.
+    #[error("the session store is misconfigured")]
+    Config(#[source] Box<dyn Error + Send + Sync>),
     /// It holds no more sessions.
     #[error("the session store is full")]
     Full,
@@ -28,10 +32,16 @@ impl StoreError {
         Self::Unavailable(source.into())
     }
 
+    /// The store cannot be used as it is configured, because of `source`.
+    pub fn config(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Config(source.into())
+    }
+
     /// For the event.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
+            Self::Config(_) => "misconfigured",
             Self::Full => "full",
             Self::Unsupported(_) => "unsupported",
             Self::Corrupt(_) => "corrupt",
