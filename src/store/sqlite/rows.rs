@@ -48,7 +48,7 @@ pub(super) async fn read(
     key: &SessionKey,
 ) -> Result<Snapshot, StoreError> {
     const READ: &str = concat!(
-        "SELECT meta.run, version, ",
+        "SELECT meta.run, s.version, ",
         column_names!(),
         " FROM sliding_sessions_meta AS meta LEFT JOIN sliding_sessions AS s \
          ON s.realm = ?1 AND s.subject = ?2 AND s.id = ?3 AND s.run = meta.run"

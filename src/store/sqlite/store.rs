@@ -7,7 +7,7 @@ use crate::{
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
-        sql::{follow, time_to, unavailable},
+        sql::{Columns, follow, time_to, unavailable},
     },
     time::Timestamp,
 };
@@ -67,6 +67,7 @@ impl SessionStore for SqliteStore {
         record: &SessionRecord,
         event: Option<&FeedEvent>,
     ) -> Result<Snapshot, StoreError> {
+        Columns::of(record)?;
         self.change(key, event, |snapshot| {
             let found = snapshot.record.as_ref()?;
             (snapshot.version == version && !found.family.revoked).then(|| record.clone())
