@@ -24,18 +24,19 @@ pub(crate) fn url() -> String {
     }
 }
 
-/// The address of an empty schema of its own.
-pub(crate) async fn schema_url() -> String {
-    let schema: String = SessionId::random()
-        .expect("random bytes")
-        .as_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let schema = format!("t{}", &schema[..20]);
+/// An empty schema of its own.
+pub(crate) async fn schema() -> String {
+    let id = SessionId::random().expect("random bytes");
+    let hex: String = id.as_bytes().iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+    let schema = format!("t{hex}");
     let mut connection = PgConnection::connect(&url()).await.expect("the server answers");
     connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).await.expect("a new schema");
-    format!("{}?options=-csearch_path%3D{schema}", url())
+    schema
+}
+
+/// The address of an empty schema of its own.
+pub(crate) async fn schema_url() -> String {
+    format!("{}?options=-csearch_path%3D{}", url(), schema().await)
 }
 
 /// A pool on a schema.
