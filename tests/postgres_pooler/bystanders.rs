@@ -125,8 +125,8 @@ async fn bystanders_outlive_load(address: String, what: &str) {
         stores.push(store.expect("the pooler answers"));
     }
     let (until, mut load) = (Instant::now() + duration(), JoinSet::new());
-    for (turn, store) in stores.iter().cycle().take(BYSTANDERS).enumerate() {
-        load.spawn(use_it(store.clone(), keys[turn].clone(), until));
+    for (key, store) in keys.iter().zip(stores.iter().cycle()) {
+        load.spawn(use_it(store.clone(), key.clone(), until));
     }
     for (turn, store) in stores.iter().cycle().take(10).enumerate() {
         load.spawn(sign_out(store.clone(), direct.clone(), turn, until));
