@@ -13,7 +13,7 @@ use tokio::{
 };
 use tower_sliding_sessions::{
     Clock as _, SessionId, SystemClock, Timestamp,
-    protocol::{Advance, Family},
+    protocol::{Advance, Family, RotationTiming},
     store::{
         CreateError, FeedEvent, FeedFrom, PostgresStore, Revoke, SessionKey, SessionRecord,
         SessionStore as _, StoreError, Subject,
@@ -49,9 +49,10 @@ fn now() -> Timestamp {
 }
 
 fn record() -> SessionRecord {
+    let timing = RotationTiming { rotation_interval: Duration::ZERO, ..RotationTiming::default() };
     SessionRecord {
         id: SessionId::random().expect("random bytes"),
-        family: Family::begin(now(), HOUR, 24 * HOUR),
+        family: Family { timing, ..Family::begin(now(), HOUR, 24 * HOUR) },
         claims: "null".into(),
         stale_since: None,
         methods: Vec::new(),
@@ -104,7 +105,7 @@ async fn a_server_that_is_stopped_is_an_outage_and_its_return_is_noticed() {
             let patience = Duration::from_secs(4);
             assert_unavailable(&timeout(patience, store.get(&key)).await.expect("it answers"));
         }
-        assert_unavailable(&store.advance(&live, &Advance { from: 0, confirmed_by: at, at }).await);
+        assert_unavailable(&store.advance(&live, &Advance { from: 0, at }).await);
         assert_unavailable(&store.feed(&FeedFrom::After(read.position.clone())).await);
         assert_unavailable(&PostgresStore::connect(&given("TEST_POSTGRES_URL")).await);
         Server::does("start");
@@ -159,7 +160,7 @@ async fn a_server_that_hangs_hangs_nobody_for_longer_than_it_does() {
     let mut callers = JoinSet::new();
     for _ in 0..40 {
         let (store, key) = (store.clone(), key.clone());
-        let advance = Advance { from: 0, confirmed_by: at, at };
+        let advance = Advance { from: 0, at };
         callers.spawn(async move {
             let answer = timeout(Duration::from_millis(500), store.advance(&key, &advance)).await;
             assert!(!matches!(answer, Ok(Ok(_))), "a frozen server does not answer");

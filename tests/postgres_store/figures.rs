@@ -47,7 +47,7 @@ async fn advances_a_second() {
                 let store = store.clone();
                 running.spawn(async move {
                     for key in keys {
-                        let advance = Advance { from: 0, confirmed_by: at, at };
+                        let advance = Advance { from: 0, at };
                         let answer = store.advance(&key, &advance).await.expect("it answers");
                         assert_eq!(answer.applied, what == "that apply");
                     }

@@ -3,10 +3,10 @@
 use std::{str::FromStr as _, time::Duration};
 
 use tower_sliding_sessions::{
-    Clock as _, SessionId, SystemClock, Timestamp,
-    protocol::Family,
+    Clock as _, RunId, SessionId, SystemClock, Timestamp,
+    protocol::{Family, RotationTiming},
     store::{
-        PostgresStore, SessionKey, SessionRecord, SessionStore as _, Subject,
+        PostgresStore, SessionKey, SessionRecord, SessionStore as _, Snapshot, StoreError, Subject,
         sqlx::{
             AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool,
             postgres::{PgConnectOptions, PgPoolOptions},
@@ -24,18 +24,19 @@ pub(crate) fn url() -> String {
     }
 }
 
-/// The address of an empty schema of its own.
-pub(crate) async fn schema_url() -> String {
-    let schema: String = SessionId::random()
-        .expect("random bytes")
-        .as_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let schema = format!("t{}", &schema[..20]);
+/// An empty schema of its own.
+pub(crate) async fn schema() -> String {
+    let id = SessionId::random().expect("random bytes");
+    let hex: String = id.as_bytes().iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+    let schema = format!("t{hex}");
     let mut connection = PgConnection::connect(&url()).await.expect("the server answers");
     connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).await.expect("a new schema");
-    format!("{}?options=-csearch_path%3D{schema}", url())
+    schema
+}
+
+/// The address of an empty schema of its own.
+pub(crate) async fn schema_url() -> String {
+    format!("{}?options=-csearch_path%3D{}", url(), schema().await)
 }
 
 /// A pool on a schema.
@@ -60,9 +61,10 @@ pub(crate) fn subject(name: impl ToString) -> Subject {
 
 /// A session that begins at `created` and lasts a day.
 pub(crate) fn record(created: Timestamp) -> SessionRecord {
+    let timing = RotationTiming { rotation_interval: Duration::ZERO, ..RotationTiming::default() };
     SessionRecord {
         id: SessionId::random().expect("random bytes"),
-        family: Family::begin(created, DAY, DAY),
+        family: Family { timing, ..Family::begin(created, DAY, DAY) },
         claims: "null".into(),
         stale_since: None,
         methods: Vec::new(),
@@ -78,4 +80,26 @@ pub(crate) async fn open(store: &PostgresStore, created: Timestamp) -> SessionKe
     let subject = subject(format!("user-{}", record.id.encode()));
     store.create(&subject, &record, None).await.expect("it is created");
     SessionKey { subject, id: record.id }
+}
+
+/// The lowest run ID, to which raising one changes nothing.
+pub(crate) const LOWEST: RunId = match RunId::from_u64(1) {
+    Some(run) => run,
+    None => unreachable!(),
+};
+
+/// Confirms the current generation, as of `at`.
+pub(crate) async fn confirm(
+    store: &PostgresStore,
+    key: &SessionKey,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    loop {
+        let Snapshot { record, version, .. } = store.get(key).await?;
+        let mut record = record.expect("it is there");
+        record.family.confirmed_at = Some(at);
+        if store.replace(key, version, &record, None).await?.applied {
+            return Ok(());
+        }
+    }
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use tower_sliding_sessions::{
-    Clock as _, SessionId, SystemClock, Timestamp,
-    protocol::Family,
-    store::{SessionKey, SessionRecord, SessionStore as _, SqliteStore, Subject},
+    Clock as _, RunId, SessionId, SystemClock, Timestamp,
+    protocol::{Family, RotationTiming},
+    store::{SessionKey, SessionRecord, SessionStore as _, Snapshot, SqliteStore, StoreError, Subject},
 };
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -72,9 +72,10 @@ pub(crate) fn subject(name: impl ToString) -> Subject {
 
 /// A session that begins at `created` and lasts a day.
 pub(crate) fn record(created: Timestamp) -> SessionRecord {
+    let timing = RotationTiming { rotation_interval: Duration::ZERO, ..RotationTiming::default() };
     SessionRecord {
         id: SessionId::random().expect("random bytes"),
-        family: Family::begin(created, DAY, DAY),
+        family: Family { timing, ..Family::begin(created, DAY, DAY) },
         claims: "null".into(),
         stale_since: None,
         methods: Vec::new(),
@@ -89,4 +90,22 @@ pub(crate) async fn open(store: &SqliteStore, created: Timestamp) -> SessionKey 
     let (record, subject) = (record(created), subject(unique()));
     store.create(&subject, &record, None).await.expect("it is created");
     SessionKey { subject, id: record.id }
+}
+
+/// The lowest run ID, to which raising one changes nothing.
+pub(crate) const LOWEST: RunId = match RunId::from_u64(1) {
+    Some(run) => run,
+    None => unreachable!(),
+};
+
+/// Confirms the current generation, as of `at`.
+pub(crate) async fn confirm(store: &SqliteStore, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
+    loop {
+        let Snapshot { record, version, .. } = store.get(key).await?;
+        let mut record = record.expect("it is there");
+        record.family.confirmed_at = Some(at);
+        if store.replace(key, version, &record, None).await?.applied {
+            return Ok(());
+        }
+    }
 }

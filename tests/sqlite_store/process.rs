@@ -11,7 +11,7 @@ use tower_sliding_sessions::{
     store::{SessionKey, SessionStore as _, SqliteStore},
 };
 
-use crate::file::{Folder, now, open, record, subject};
+use crate::file::{Folder, confirm, now, open, record, subject};
 
 const FILE: &str = "SQLITE_STORE_FILE";
 const SESSION: &str = "SQLITE_STORE_SESSION";
@@ -49,7 +49,7 @@ async fn rotator() {
     let key = SessionKey { subject: subject("racer"), id: given(SESSION).parse().expect("an id") };
     let (at, mut known) = (now(), 0);
     while known < GENERATIONS {
-        let advance = Advance { from: known, confirmed_by: at, at };
+        let advance = Advance { from: known, at };
         let answer = store.advance(&key, &advance).await.expect("the file is there");
         let generation = answer.record.expect("the session is there").family.generation;
         if answer.applied {
@@ -57,7 +57,7 @@ async fn rotator() {
         }
         known = generation;
         // Confirmed long ago, so that whoever comes next can rotate.
-        store.confirm(&key, known, Timestamp::EPOCH).await.expect("the file is there");
+        confirm(&store, &key, Timestamp::EPOCH).await.expect("the file is there");
     }
 }
 

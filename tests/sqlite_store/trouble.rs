@@ -10,7 +10,7 @@ use tower_sliding_sessions::store::{
     },
 };
 
-use crate::file::{Folder, now, open, record, subject, unique};
+use crate::file::{Folder, LOWEST, now, open, record, subject, unique};
 
 /// A pool of one connection to a file that is there.
 async fn pool(file: &str, options: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions) -> SqlitePool {
@@ -118,7 +118,7 @@ async fn what_cannot_be_opened_says_so() {
 async fn a_store_that_was_not_migrated_says_so() {
     let folder = Folder::new();
     let store = SqliteStore::new(pool(&folder.file(), |options| options.create_if_missing(true)).await);
-    assert_unavailable(&store.run_id().await.expect_err("there are no tables"), "no such table");
+    assert_unavailable(&store.raise_run_id(LOWEST).await.expect_err("there are no tables"), "no such table");
     store.migrate().await.expect("it is migrated");
     open(&store, now()).await;
 }
@@ -147,7 +147,7 @@ async fn what_cannot_be_read_is_corrupt() {
     let mut odd = record(now());
     odd.family.generation = u64::MAX;
     assert!(store.create(&subject("odd"), &odd, None).await.is_err());
-    assert!(store.fast_forward(&key, u64::MAX, now()).await.is_err());
+    assert!(store.replace(&key, 0, &odd, None).await.is_err());
     let admin = pool(&folder.file(), |options| options).await;
     for change in ["claims = X'FF'", "generation = -1, claims = X'31'", "generation = 'x'"] {
         let sql = sqlx::AssertSqlSafe(format!("UPDATE sliding_sessions SET {change}"));

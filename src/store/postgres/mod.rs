@@ -1,27 +1,34 @@
 //! Sessions in PostgreSQL.
 //!
-//! Every operation is one statement: a query, or a call of a function that the migration brings
-//! along. That makes it one round trip, and one transaction which the server begins and ends by
-//! itself, so a caller that stops waiting leaves none open. Why each function is right however
-//! many race is said where it is defined, in `migration_1.sql`.
+//! Every operation is a call of one function that the migration brings along, and so one transaction.
+//! Why each function is right however many race is said where it is defined, in `functions.sql`. How
+//! a call is made, also through a pooler, is said in `run`.
 
+mod call;
+mod home;
 mod migrate;
 mod pool;
 mod run;
 mod store;
 mod sweep;
 
-use std::{fmt, str::FromStr as _, sync::Arc};
+use std::{
+    fmt,
+    str::FromStr as _,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use sha2::{Digest as _, Sha256};
 use sqlx::{
-    PgPool, Row as _,
+    Connection as _, PgConnection, PgPool, Row as _,
     postgres::{PgConnectOptions, PgRow},
 };
+use tokio::sync::OnceCell;
 
+use self::{call::Builder, home::Home};
 use super::{
     Snapshot, StoreError, Subject,
-    sql::{Columns, LastSweep, run_from, unavailable},
+    sql::{Columns, LastSweep, Lease, run_from, starting, unavailable, version_from},
 };
 use crate::time::Timestamp;
 
@@ -30,35 +37,71 @@ const LONGEST: usize = 2048;
 
 /// Keeps sessions in PostgreSQL (13 or later; tested with 15).
 ///
-/// They survive restarts: only [rotating the run ID](super::SessionStore::rotate_run_id) ends them
+/// They survive restarts: only [raising the run ID](super::SessionStore::raise_run_id) revokes them
 /// all. What was acknowledged is as durable as the server's `synchronous_commit` and its replicas
 /// make it. Clones share their connections. Every operation is one round trip, after a connection's
 /// first use of it; a connection that lay idle for more than a second is tried before.
 ///
-/// A live session of a 36-byte subject without claims takes about 350 bytes on the server's disk,
-/// and more between two vacuums. Expired sessions are swept in the background as new ones are
-/// created.
+/// A live session of a 36-byte subject without claims takes about 520 bytes on the server's disk,
+/// and more between two vacuums. Expired sessions are deleted in the background as others are opened
+/// and renewed. A revoked one is kept until its absolute deadline.
 ///
 /// The feed is polled every 50 ms, and its events are kept for a day. They are written one
-/// transaction at a time, so that no reader can miss one: the server ends no more sessions a second
+/// transaction at a time, so that no reader can miss one: the server revokes no more sessions a second
 /// than it can flush commits one by one. Renewals know no such limit, and transactions of others
 /// do not hold the feed up, however long they run.
 ///
-/// Table and function names all begin with `sliding_sessions`, and are found by the connection's
-/// `search_path`. For TLS, enable one of [`sqlx`](super::sqlx)'s `tls-…` features.
+/// # Poolers
+/// A pooler such as PgBouncer may stand between, in transaction mode too. The first call that meets
+/// another's prepared statement fails without an effect and is made again. From then on, this store
+/// runs each call in a transaction and without prepared statements: four round trips instead of one.
+/// `?statement-cache-capacity=0` in the URL has it do so from the start. A pooler that knows prepared
+/// statements (PgBouncer 1.21 or later with `max_prepared_statements`) keeps the one round trip.
 ///
-/// Do not connect through a pooler in transaction mode (PgBouncer's `pool_mode = transaction`), also
-/// not with `?statement-cache-capacity=0`: it can carry out one operation as another.
+/// Most poolers refuse or ignore `?options=-csearch_path=…`. Name the schema instead:
+/// [`connect_in_schema`](Self::connect_in_schema). In a pool of the application's, turn off
+/// `extra_float_digits` as well ([`PgConnectOptions::extra_float_digits`] with `None`), which PgBouncer
+/// refuses.
+///
+/// # The schema
+/// Table and function names all begin with `sliding_sessions`. The connection's `search_path` is asked
+/// once which schema has them; from then on every statement names it. For TLS, enable one of
+/// [`sqlx`](super::sqlx)'s `tls-…` features.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] for whatever the server or the way to it fails in, until it works
-/// again. [`StoreError::Unsupported`] for a realm and subject of more than 2048 bytes together.
+/// again. A server that is read-only (a standby, or a former primary after a switch-over) is not asked:
+/// it may not know the latest revocations. The call fails and its connection is closed, so that the
+/// next one can reach the new primary. [`StoreError::Unsupported`] for a realm and subject of more than
+/// 2048 bytes together.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
+    home: OnceCell<Home>,
+    /// Whether calls use named statements: until one meets a pooler that mixes them up.
+    by_name: AtomicBool,
     swept: LastSweep,
+}
+
+impl Inner {
+    fn new(pool: PgPool, home: OnceCell<Home>) -> Self {
+        Self { pool, home, by_name: AtomicBool::new(true), swept: LastSweep::default() }
+    }
+
+    /// The schema, which is found at the first use.
+    async fn home(&self, connection: &mut PgConnection) -> Result<Home, StoreError> {
+        let find = async || {
+            let mut transaction =
+                connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(starting)?;
+            let found = Home::find(&mut transaction).await.map_err(starting)?;
+            transaction.commit().await.map_err(unavailable)?;
+            let nowhere = || StoreError::configuration("the search_path names no schema that exists");
+            Home::new(&found.ok_or_else(nowhere)?)
+        };
+        self.home.get_or_try_init(find).await.cloned()
+    }
 }
 
 impl PostgresStore {
@@ -66,11 +109,24 @@ impl PostgresStore {
     /// and [migrates](Self::migrate) the database.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the URL is wrong, the server cannot be reached within 2
-    /// seconds, or the user may not create tables that are not there yet.
+    /// [`StoreError::Configuration`] if the URL, the user, the password or the database is wrong, or if the
+    /// user lacks rights. [`StoreError::Unavailable`] if the server cannot be reached within 2 seconds.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url).map_err(unavailable)?;
-        let store = Self::new(pool::lazy(options));
+        Self::open(url, OnceCell::new()).await
+    }
+
+    /// Connects as [`connect`](Self::connect) does, and keeps everything in this schema, which exists.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect). [`StoreError::Configuration`] if there is no such schema.
+    pub async fn connect_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
+        Self::open(url, OnceCell::new_with(Some(Home::new(schema)?))).await
+    }
+
+    async fn open(url: &str, home: OnceCell<Home>) -> Result<Self, StoreError> {
+        // Poolers refuse the setting that sqlx makes for numbers that are not used here.
+        let options = PgConnectOptions::from_str(url).map_err(starting)?.extra_float_digits(None);
+        let store = Self(Arc::new(Inner::new(pool::lazy(options), home)));
         store.migrate().await?;
         Ok(store)
     }
@@ -80,27 +136,61 @@ impl PostgresStore {
     /// Unless the pool has `test_before_acquire(false)`, every operation costs a second round trip.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self(Arc::new(Inner { pool, swept: LastSweep::default() }))
+        Self(Arc::new(Inner::new(pool, OnceCell::new())))
+    }
+
+    /// Keeps everything in this schema, which exists. Default: where the connection's `search_path`
+    /// finds the tables, or would create them.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] for a name with quotes, backslashes, `$`, braces or control characters.
+    pub fn with_schema(self, schema: &str) -> Result<Self, StoreError> {
+        let home = OnceCell::new_with(Some(Home::new(schema)?));
+        Ok(Self(Arc::new(Inner::new(self.0.pool.clone(), home))))
     }
 
     /// Creates or updates the tables and functions, if that is needed. Any number of instances may
     /// do so at once. Where everything is there, it only reads.
     ///
+    /// An application whose user may not create tables runs this once as another user, and grants its
+    /// own `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the three tables.
+    ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the server cannot be reached, or does not let the user.
+    /// [`StoreError::Configuration`] if the user lacks rights; [`StoreError::Unavailable`] if the server cannot
+    /// be reached.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        migrate::migrate(&self.0.pool).await
+        migrate::migrate(&self.0).await
     }
 
     /// Deletes what expired a minute ago or earlier, by the server's clock as well as by `now`, and
     /// events of the feed older than a day, a few hundred at a time. Answers with how many sessions.
     ///
-    /// Creating sessions does this now and then; call it for a store in which none are.
+    /// Opening and renewing sessions does this now and then; call it for a store in which neither
+    /// happens.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the server cannot be reached.
     pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
-        sweep::sweep(&self.0.pool, now).await
+        sweep::sweep(self, now).await
+    }
+
+    async fn call(&self, operation: &'static str) -> Result<Builder<'_>, StoreError> {
+        if let Some(home) = self.0.home.get() {
+            return Ok(Builder::new(&self.0, home, operation));
+        }
+        let mut lease = Lease::take(&self.0.pool).await?;
+        let home = self.0.home(&mut lease).await?;
+        lease.done();
+        Ok(Builder::new(&self.0, &home, operation))
+    }
+
+    /// Sweeps in the background, if it is time to.
+    fn sweep_at_times(&self, now: Timestamp) {
+        if self.0.swept.is_due(now) {
+            let store = self.clone();
+            // What fails now is tried again with the next sweep.
+            tokio::spawn(async move { store.sweep(now).await });
+        }
     }
 }
 
@@ -134,7 +224,9 @@ impl Names {
 fn snapshot(row: &PgRow) -> Result<Snapshot, StoreError> {
     let applied = row.try_get(0).map_err(unavailable)?;
     let run = run_from(row.try_get(1).map_err(unavailable)?)?;
-    Ok(Snapshot { run, record: Columns::read(row, 2)?.map(Columns::record).transpose()?, applied })
+    let version = version_from(row.try_get(2).map_err(unavailable)?)?;
+    let record = Columns::read(row, 3)?.map(Columns::record).transpose()?;
+    Ok(Snapshot { run, version, record, applied })
 }
 
 impl fmt::Debug for PostgresStore {

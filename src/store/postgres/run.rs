@@ -1,60 +1,119 @@
-//! Running a statement. Every operation is one statement, and so one round trip and one transaction
-//! that PostgreSQL begins and ends itself: there is none that a caller could leave open.
+//! Running a call.
+//!
+//! On a connection of one's own, a call is one round trip: a prepared statement with a name. Behind a
+//! pooler in transaction mode, that name may be unknown on the server connection of the moment, or be
+//! another statement. Each function checks which operation its caller means, so the first such call
+//! fails without an effect. It is then run again, as all later calls of this store are: in a
+//! transaction and without names, which holds behind every pooler. A pool without a statement cache
+//! is treated so from the start.
+//!
+//! The work is a task of its own. A caller that stops waiting does not close the connection, so a
+//! slow server is not made slower by new connections.
 
-use sqlx::{
-    PgPool,
-    postgres::{PgArguments, PgRow, Postgres},
-    query::Query,
-};
+use std::{fmt, sync::Arc, sync::atomic::Ordering, time::Duration};
 
+use sqlx::{Connection as _, postgres::PgRow};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{Inner, call::Call};
 use crate::store::{
     StoreError,
-    sql::{Lease, unavailable},
+    sql::{Lease, keeps_connection, unavailable},
 };
 
-/// How often a statement is run again after losing to another transaction.
+/// How often a call is run again after losing to another transaction, or to a pooler.
 const TRIES: u32 = 4;
+/// How long a call may take before its connection is given up: the server may have vanished.
+const PATIENCE: Duration = Duration::from_secs(4);
 
-/// The statement with its arguments, made anew for each try.
-pub(super) async fn rows(
-    pool: &PgPool,
-    statement: impl Fn() -> Query<'static, Postgres, PgArguments> + Send,
-) -> Result<Vec<PgRow>, StoreError> {
-    let mut lease = Lease::take(pool).await?;
-    for tries in 1.. {
-        let ran = statement().fetch_all(&mut *lease).await;
-        match ran {
-            Ok(rows) => {
-                lease.done();
-                return Ok(rows);
-            }
-            Err(sqlx::Error::Database(error)) => {
-                if tries < TRIES && lost_a_race(error.code().as_deref()) {
-                    continue;
-                }
-                // The server has answered, so the connection is sound, unless it says goodbye.
-                if !error.code().is_some_and(|code| code.starts_with("57")) {
-                    lease.done();
-                }
-                return Err(unavailable(sqlx::Error::Database(error)));
-            }
-            Err(error) => return Err(unavailable(error)),
-        }
+/// A pooler carried one statement out as another, although a transaction held the connection.
+#[derive(Debug)]
+struct MixedUp(StoreError);
+
+impl fmt::Display for MixedUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a pooler between this instance and PostgreSQL runs the statements of one transaction on \
+             different connections; use PgBouncer with pool_mode = transaction or session",
+        )
     }
-    Err(unavailable(sqlx::Error::RowNotFound))
 }
 
-/// The statement's one row.
-pub(super) async fn row(
-    pool: &PgPool,
-    statement: impl Fn() -> Query<'static, Postgres, PgArguments> + Send,
-) -> Result<PgRow, StoreError> {
-    let first = rows(pool, statement).await?.into_iter().next();
-    first.ok_or_else(|| unavailable(sqlx::Error::RowNotFound))
+impl std::error::Error for MixedUp {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Runs it in a task. If the caller is gone before a connection was there, nothing is sent.
+pub(super) async fn rows(inner: &Arc<Inner>, call: Call) -> Result<Vec<PgRow>, StoreError> {
+    let (answer, waiting) = oneshot::channel();
+    let inner = inner.clone();
+    tokio::spawn(async move {
+        let lease = Lease::take(&inner.pool).await;
+        let ran = match lease {
+            Ok(lease) if answer.is_closed() => return lease.done(),
+            Ok(lease) => on(&inner, lease, &call).await,
+            Err(error) => Err(error),
+        };
+        let _caller_is_gone = answer.send(ran);
+    });
+    waiting.await.unwrap_or_else(|_| Err(StoreError::unavailable("the runtime was shut down")))
+}
+
+async fn on(inner: &Inner, mut lease: Lease<sqlx::Postgres>, call: &Call) -> Result<Vec<PgRow>, StoreError> {
+    let error = match timeout(PATIENCE, tries(inner, &mut lease, call)).await {
+        Ok(Ok(rows)) => {
+            lease.done();
+            return Ok(rows);
+        }
+        Ok(Err(error)) => error,
+        Err(_) => return Err(StoreError::unavailable("PostgreSQL did not answer within 4 seconds")),
+    };
+    let sqlx::Error::Database(database) = &error else { return Err(unavailable(error)) };
+    let code = database.code().unwrap_or_default();
+    let mixed_up = is_mixed_up(&code);
+    if keeps_connection(&code) && !mixed_up {
+        lease.done();
+    }
+    let error = unavailable(error);
+    Err(if mixed_up { StoreError::unavailable(MixedUp(error)) } else { error })
+}
+
+async fn tries(
+    inner: &Inner,
+    lease: &mut Lease<sqlx::Postgres>,
+    call: &Call,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    for tries in 1.. {
+        let by_name = inner.by_name.load(Ordering::Relaxed);
+        let ran = if by_name { call.by_name(lease).await } else { call.in_transaction(lease).await };
+        if by_name && ran.is_ok() && lease.cached_statements_size() == 0 {
+            // The application turned the cache off. Names would pile up on the server.
+            inner.by_name.store(false, Ordering::Relaxed);
+        }
+        let code = match &ran {
+            Err(sqlx::Error::Database(error)) => error.code().unwrap_or_default(),
+            _ => return ran,
+        };
+        if by_name && is_mixed_up(&code) {
+            inner.by_name.store(false, Ordering::Relaxed);
+        } else if !lost_a_race(&code) || tries >= TRIES {
+            return ran;
+        }
+    }
+    Err(sqlx::Error::RowNotFound)
 }
 
 /// `serialization_failure` and `deadlock_detected`: the transaction was undone, and may be tried
 /// again. At READ COMMITTED the first does not come, but a server may be set to more than that.
-fn lost_a_race(code: Option<&str>) -> bool {
-    matches!(code, Some("40001" | "40P01"))
+fn lost_a_race(code: &str) -> bool {
+    matches!(code, "40001" | "40P01")
+}
+
+/// The call met a statement that is not its own, or none. It had no effect: `TS001` is our functions'
+/// own code, and the others come before a statement begins (an unknown or a taken name, and arguments
+/// of another number, type or encoding).
+fn is_mixed_up(code: &str) -> bool {
+    matches!(code, "TS001" | "26000" | "42P05" | "08P01" | "22P03" | "22021")
 }

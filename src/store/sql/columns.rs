@@ -7,7 +7,7 @@ use sqlx::{ColumnIndex, Decode, Row, Type};
 use super::error::{corrupt, unavailable};
 use crate::{
     id::{RunId, SessionId},
-    protocol::Family,
+    protocol::{Family, RotationTiming},
     store::{SessionRecord, StoreError},
     time::Timestamp,
 };
@@ -18,8 +18,9 @@ const FOREVER: i64 = i64::MAX / 2;
 /// The columns of a record, in the order in which [`Columns`] reads them.
 macro_rules! column_names {
     () => {
-        "id, generation, confirmed_at, created_at, idle_timeout, idle_deadline, absolute_deadline, \
-         revoked, claims, stale_since, methods, proof, origin, persistent"
+        "id, generation, confirmed_at, created_at, offered_at, idle_timeout, idle_deadline, \
+         absolute_deadline, rotation_interval, timing, revoked, claims, stale_since, methods, proof, \
+         origin, persistent"
     };
 }
 /// Binds all of [`Columns`], in the order of the names.
@@ -31,9 +32,12 @@ macro_rules! bind_columns {
             .bind(columns.generation)
             .bind(columns.confirmed_at)
             .bind(columns.created_at)
+            .bind(columns.offered_at)
             .bind(columns.idle_timeout)
             .bind(columns.idle_deadline)
             .bind(columns.absolute_deadline)
+            .bind(columns.rotation_interval)
+            .bind(columns.timing)
             .bind(columns.revoked)
             .bind(columns.claims)
             .bind(columns.stale_since)
@@ -52,9 +56,14 @@ pub(in crate::store) struct Columns {
     pub(in crate::store) generation: i64,
     pub(in crate::store) confirmed_at: Option<i64>,
     pub(in crate::store) created_at: i64,
+    pub(in crate::store) offered_at: i64,
     pub(in crate::store) idle_timeout: i64,
     pub(in crate::store) idle_deadline: i64,
     pub(in crate::store) absolute_deadline: i64,
+    /// A column of its own, because a rotation compares it.
+    pub(in crate::store) rotation_interval: i64,
+    /// The rest of the timing, in [`timing_to`]'s form; none in records of the first version.
+    pub(in crate::store) timing: Option<Vec<u8>>,
     pub(in crate::store) revoked: bool,
     pub(in crate::store) claims: Vec<u8>,
     pub(in crate::store) stale_since: Option<i64>,
@@ -73,6 +82,43 @@ pub(in crate::store) fn time_to(time: Timestamp) -> i64 {
 
 fn time_from(millis: i64) -> Result<Timestamp, StoreError> {
     u64::try_from(millis).map(Timestamp::from_millis).map_err(|_| corrupt("a time before 1970"))
+}
+
+fn duration_to(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).map_or(FOREVER, |millis| millis.min(FOREVER))
+}
+
+fn duration_from(millis: i64) -> Result<Duration, StoreError> {
+    u64::try_from(millis).map(Duration::from_millis).map_err(|_| corrupt("a duration below zero"))
+}
+
+/// Four durations in milliseconds, in the order of [`timing_from`], with commas between.
+fn timing_to(timing: &RotationTiming) -> Vec<u8> {
+    let RotationTiming { grace, write_window, crash_window, late_body, rotation_interval: _ } = timing;
+    let millis = [grace, write_window, crash_window, late_body].map(|time| duration_to(*time).to_string());
+    millis.join(",").into_bytes()
+}
+
+fn timing_from(text: Option<&[u8]>, rotation_interval: Duration) -> Result<RotationTiming, StoreError> {
+    let Some(text) = text else { return Ok(RotationTiming { rotation_interval, ..Default::default() }) };
+    let unreadable = || corrupt("a timing that is not four durations");
+    let text = std::str::from_utf8(text).map_err(|_| unreadable())?;
+    let millis: Result<Vec<u64>, _> = text.split(',').map(str::parse).collect();
+    let Ok([grace, write_window, crash_window, late_body]) =
+        <[u64; 4]>::try_from(millis.map_err(|_| unreadable())?).map(|all| all.map(Duration::from_millis))
+    else {
+        return Err(unreadable());
+    };
+    Ok(RotationTiming { grace, write_window, crash_window, late_body, rotation_interval })
+}
+
+/// A version, as it is kept; one that no row can have matches none.
+pub(in crate::store) fn version_to(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(-1)
+}
+
+pub(in crate::store) fn version_from(version: Option<i64>) -> Result<u64, StoreError> {
+    u64::try_from(version.unwrap_or_default()).map_err(|_| corrupt("a version below zero"))
 }
 
 /// A run ID, as it is kept: the same 64 bits.
@@ -101,15 +147,17 @@ impl Columns {
     pub(in crate::store) fn of(record: &SessionRecord) -> Result<Self, StoreError> {
         let family = &record.family;
         let generation = i64::try_from(family.generation).map_err(|_| corrupt("a generation beyond 2^63"))?;
-        let idle_timeout = i64::try_from(family.idle_timeout.as_millis()).unwrap_or(FOREVER).min(FOREVER);
         Ok(Self {
             id: record.id.as_bytes().to_vec(),
             generation,
             confirmed_at: family.confirmed_at.map(time_to),
             created_at: time_to(family.created_at),
-            idle_timeout,
+            offered_at: time_to(family.offered_at),
+            idle_timeout: duration_to(family.idle_timeout),
             idle_deadline: time_to(family.idle_deadline),
             absolute_deadline: time_to(family.absolute_deadline),
+            rotation_interval: duration_to(family.timing.rotation_interval),
+            timing: Some(timing_to(&family.timing)),
             revoked: family.revoked,
             claims: record.claims.as_bytes().to_vec(),
             stale_since: record.stale_since.map(time_to),
@@ -137,16 +185,19 @@ impl Columns {
                 generation: row.try_get(first + 1)?,
                 confirmed_at: row.try_get(first + 2)?,
                 created_at: row.try_get(first + 3)?,
-                idle_timeout: row.try_get(first + 4)?,
-                idle_deadline: row.try_get(first + 5)?,
-                absolute_deadline: row.try_get(first + 6)?,
-                revoked: row.try_get(first + 7)?,
-                claims: row.try_get(first + 8)?,
-                stale_since: row.try_get(first + 9)?,
-                methods: row.try_get(first + 10)?,
-                proof: row.try_get(first + 11)?,
-                origin: row.try_get(first + 12)?,
-                persistent: row.try_get(first + 13)?,
+                offered_at: row.try_get(first + 4)?,
+                idle_timeout: row.try_get(first + 5)?,
+                idle_deadline: row.try_get(first + 6)?,
+                absolute_deadline: row.try_get(first + 7)?,
+                rotation_interval: row.try_get(first + 8)?,
+                timing: row.try_get(first + 9)?,
+                revoked: row.try_get(first + 10)?,
+                claims: row.try_get(first + 11)?,
+                stale_since: row.try_get(first + 12)?,
+                methods: row.try_get(first + 13)?,
+                proof: row.try_get(first + 14)?,
+                origin: row.try_get(first + 15)?,
+                persistent: row.try_get(first + 16)?,
             }))
         };
         read().map_err(unavailable)
@@ -160,10 +211,12 @@ impl Columns {
                 generation: u64::try_from(self.generation).map_err(negative)?,
                 confirmed_at: self.confirmed_at.map(time_from).transpose()?,
                 created_at: time_from(self.created_at)?,
-                idle_timeout: Duration::from_millis(u64::try_from(self.idle_timeout).map_err(negative)?),
+                offered_at: time_from(self.offered_at)?,
+                idle_timeout: duration_from(self.idle_timeout)?,
                 idle_deadline: time_from(self.idle_deadline)?,
                 absolute_deadline: time_from(self.absolute_deadline)?,
                 revoked: self.revoked,
+                timing: timing_from(self.timing.as_deref(), duration_from(self.rotation_interval)?)?,
             },
             claims: text(self.claims)?.into(),
             stale_since: self.stale_since.map(time_from).transpose()?,

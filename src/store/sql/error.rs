@@ -42,3 +42,27 @@ pub(in crate::store) fn unavailable(error: sqlx::Error) -> StoreError {
 pub(in crate::store) fn corrupt(what: &'static str) -> StoreError {
     StoreError::corrupt(what)
 }
+
+/// Whether a connection on which a statement failed with this SQLSTATE can be used again. Not if only
+/// another connection, perhaps to another server, can do better: the server is read-only now, is
+/// shutting down or starting, or what it prepared is out of date.
+#[cfg(feature = "postgres")]
+pub(in crate::store) fn keeps_connection(code: &str) -> bool {
+    const CLASSES: [&str; 6] = ["08", "0A", "25", "26", "58", "XX"];
+    !CLASSES.iter().any(|class| code.starts_with(class)) && !code.starts_with("57P") && code != "42P05"
+}
+
+/// The error of opening a store. What only the operator can mend is a matter of configuration.
+pub(in crate::store) fn starting(error: sqlx::Error) -> StoreError {
+    let code = match &error {
+        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => return StoreError::configuration(error),
+        sqlx::Error::Database(database) => database.code().unwrap_or_default().into_owned(),
+        _ => return unavailable(error),
+    };
+    // A wrong password or user, no such database or schema, and rights that are missing.
+    let is_config = code.starts_with("28") || matches!(&*code, "3D000" | "3F000" | "42501");
+    match unavailable(error) {
+        StoreError::Unavailable(source) if is_config => StoreError::Configuration(source),
+        error => error,
+    }
+}

@@ -13,7 +13,7 @@ use super::{
     error::{corrupt, unavailable},
 };
 use crate::{
-    id::RunId,
+    id::{RunId, SessionId},
     store::{FeedBatch, FeedEvent, FeedFrom, FeedPosition, SessionKey, StaleScope, StoreError, Subject},
     time::Timestamp,
 };
@@ -29,10 +29,11 @@ const LOOKS: u32 = 20;
 
 /// Reads the feed: one statement, so of one snapshot. Its arguments are the place, the earliest time
 /// and how many rows; [`Table::read`] reads its answer.
+#[cfg(feature = "sqlite")]
 pub(in crate::store) const LOOK: &str = "\
     SELECT meta.run, meta.pruned_seq, meta.pruned_mark, meta.pruned_at, \
         EXISTS (SELECT 1 FROM sliding_sessions_feed WHERE seq = $1 AND mark = $2), \
-        last.seq, last.mark, f.seq, f.mark, f.kind, f.at, f.realm, f.subject, f.id \
+        last.seq, last.mark, f.seq, f.mark, f.kind, f.at, f.realm, f.subject, f.id, f.began_before \
     FROM sliding_sessions_meta AS meta \
     LEFT JOIN (SELECT seq, mark FROM sliding_sessions_feed ORDER BY seq DESC LIMIT 1) AS last ON TRUE \
     LEFT JOIN (\
@@ -47,6 +48,7 @@ pub(in crate::store) enum Kind {
     SessionStale = 2,
     SubjectStale = 3,
     Run = 4,
+    SubjectRevoked = 5,
 }
 
 impl Kind {
@@ -54,11 +56,57 @@ impl Kind {
         self as i64
     }
 
+    /// Before when the sessions began that a subject's revocation means.
+    pub(in crate::store) fn began_before(before: Option<Timestamp>, at: Timestamp) -> i64 {
+        super::time_to(before.unwrap_or(at + Duration::from_millis(1)))
+    }
+
+    /// The kind and the time of an event that comes with a change of a record.
+    pub(in crate::store) fn of_change(event: &FeedEvent) -> Result<(Self, i64), StoreError> {
+        match event {
+            FeedEvent::SessionStale(_, at) => Ok((Self::SessionStale, super::time_to(*at))),
+            _ => Err(StoreError::Unsupported("this event with a change of a record")),
+        }
+    }
+
     /// The row that a stale mark is: its kind, whose it is, and which session, if one.
     pub(in crate::store) fn of_mark(scope: &StaleScope) -> (Self, &Subject, Option<&[u8]>) {
         match scope {
             StaleScope::Session(key) => (Self::SessionStale, &key.subject, Some(key.id.as_bytes())),
             StaleScope::Subject(subject) => (Self::SubjectStale, subject, None),
+        }
+    }
+}
+
+/// An event as a row: what both stores write for it.
+#[cfg(feature = "sqlite")]
+#[derive(Debug)]
+pub(in crate::store) struct EventRow<'a> {
+    pub(in crate::store) kind: Kind,
+    pub(in crate::store) at: i64,
+    pub(in crate::store) subject: Option<&'a Subject>,
+    pub(in crate::store) id: Option<Vec<u8>>,
+    pub(in crate::store) began_before: Option<i64>,
+}
+
+#[cfg(feature = "sqlite")]
+impl<'a> EventRow<'a> {
+    /// `at`: when what has no time of its own happened.
+    pub(in crate::store) fn of(event: &'a FeedEvent, at: i64) -> Self {
+        let id = |id: &SessionId| Some(id.as_bytes().to_vec());
+        let row = |kind, subject, id| Self { kind, at, subject: Some(subject), id, began_before: None };
+        match event {
+            FeedEvent::Revoked(key) => row(Kind::Revoked, &key.subject, id(&key.id)),
+            FeedEvent::SessionStale(key, _) => row(Kind::SessionStale, &key.subject, id(&key.id)),
+            FeedEvent::SubjectStale(subject, _) => row(Kind::SubjectStale, subject, None),
+            FeedEvent::SubjectRevoked { subject, before, except } => Self {
+                began_before: Some(super::time_to(*before)),
+                ..row(Kind::SubjectRevoked, subject, except.as_ref().and_then(id))
+            },
+            FeedEvent::Run(run) => {
+                let id = Some(run.as_u64().to_be_bytes().to_vec());
+                Self { kind: Kind::Run, at, subject: None, id, began_before: None }
+            }
         }
     }
 }
@@ -115,8 +163,10 @@ pub(in crate::store) struct Item {
     pub(in crate::store) at: i64,
     pub(in crate::store) realm: Option<Vec<u8>>,
     pub(in crate::store) subject: Option<Vec<u8>>,
-    /// A session's id, or a run's number.
+    /// A session's ID, or a run ID; of a subject's revocation, the session that was spared.
     pub(in crate::store) id: Option<Vec<u8>>,
+    /// Of a subject's revocation.
+    pub(in crate::store) began_before: Option<i64>,
 }
 
 impl Item {
@@ -125,13 +175,21 @@ impl Item {
             let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
             text.ok_or_else(|| corrupt("a feed event without a name"))
         };
+        let time = |millis| Timestamp::from_millis(u64::try_from(millis).unwrap_or_default());
+        if self.kind == Kind::SubjectRevoked.number() {
+            return Ok(FeedEvent::SubjectRevoked {
+                subject: Subject { realm: text(self.realm)?.into(), name: text(self.subject)?.into() },
+                before: time(self.began_before.unwrap_or(self.at)),
+                except: self.id.map(|id| session_id(&id)).transpose()?,
+            });
+        }
         let id = self.id.unwrap_or_default();
         if self.kind == Kind::Run.number() {
             let bytes = id.try_into().map_err(|_| corrupt("a run ID that is not 8 bytes"))?;
             return run_from(i64::from_be_bytes(bytes)).map(FeedEvent::Run);
         }
         let subject = Subject { realm: text(self.realm)?.into(), name: text(self.subject)?.into() };
-        let at = Timestamp::from_millis(u64::try_from(self.at).unwrap_or_default());
+        let at = time(self.at);
         let key = |subject| session_id(&id).map(|id| SessionKey { subject, id });
         match self.kind {
             kind if kind == Kind::Revoked.number() => key(subject).map(FeedEvent::Revoked),
@@ -172,6 +230,7 @@ impl Table {
                     realm: row.try_get(11)?,
                     subject: row.try_get(12)?,
                     id: row.try_get(13)?,
+                    began_before: row.try_get(14)?,
                 });
             }
             Ok((first.try_get(0)?, head, items))

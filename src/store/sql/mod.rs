@@ -10,14 +10,17 @@ mod error;
 mod feed;
 mod lease;
 
-#[cfg(feature = "sqlite")]
-pub(super) use self::feed::Cursor;
 #[cfg(feature = "postgres")]
-pub(super) use self::{columns::session_id, error::corrupt};
+pub(super) use self::error::{corrupt, keeps_connection};
+#[cfg(feature = "sqlite")]
 pub(super) use self::{
-    columns::{Columns, bind_columns, column_names, run_from, run_to, time_to},
-    error::unavailable,
-    feed::{KEPT, Kind, LIMIT, LOOK, Table, follow},
+    columns::column_names,
+    feed::{Cursor, EventRow, LOOK},
+};
+pub(super) use self::{
+    columns::{Columns, bind_columns, run_from, run_to, session_id, time_to, version_from, version_to},
+    error::{starting, unavailable},
+    feed::{KEPT, Kind, LIMIT, Table, follow},
     lease::Lease,
 };
 

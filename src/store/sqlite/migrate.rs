@@ -1,6 +1,6 @@
 //! The tables, as the crate brings them along.
 
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
 use super::write::Write;
 use crate::{
@@ -9,15 +9,16 @@ use crate::{
         StoreError,
         sql::{run_to, unavailable},
     },
+    time::{Clock as _, SystemClock},
 };
 
 /// The migrations, oldest first. What has been published is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("migration_1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migration_1.sql"), include_str!("migration_2.sql")];
 
 /// Makes the tables what this version wants. However many do so at once, one does it: each looks
 /// again once it holds the write lock.
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
-    let run = RunId::random()?;
+    let run = RunId::newer_than(None, SystemClock.now())?;
     let mut connection = pool.acquire().await.map_err(unavailable)?;
     if version(&mut connection).await.map_err(unavailable)? >= MIGRATIONS.len() {
         return Ok(());
@@ -31,7 +32,8 @@ pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
 async fn apply(connection: &mut SqliteConnection, run: RunId) -> Result<(), sqlx::Error> {
     let version = version(connection).await?;
     for migration in MIGRATIONS.iter().skip(version) {
-        sqlx::raw_sql(*migration).execute(&mut *connection).await?;
+        let sql = AssertSqlSafe(migration.replace("{run}", &run_to(run).to_string()));
+        sqlx::raw_sql(sql).execute(&mut *connection).await?;
     }
     sqlx::query(
         "INSERT INTO sliding_sessions_meta (one, version, run) VALUES (1, ?1, ?2) \

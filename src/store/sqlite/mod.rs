@@ -16,23 +16,23 @@ mod write;
 
 use std::{fmt, sync::Arc};
 
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::SqlitePool;
 
 use self::write::Write;
 use super::{
-    SessionKey, SessionRecord, Snapshot, StoreError, Subject,
-    sql::{Kind, LastSweep, time_to, unavailable},
+    FeedEvent, SessionKey, SessionRecord, Snapshot, StoreError,
+    sql::{LastSweep, time_to, unavailable},
 };
-use crate::{id::SessionId, time::Timestamp};
+use crate::time::Timestamp;
 
 /// Keeps sessions in an SQLite file, which several processes of one machine may share.
 ///
-/// They survive restarts: only [rotating the run ID](super::SessionStore::rotate_run_id) ends them
+/// They survive restarts: only [raising the run ID](super::SessionStore::raise_run_id) revokes them
 /// all. What was acknowledged is on the disk (`synchronous=FULL`). Clones share their connections.
 ///
 /// A live session of a 36-byte subject without claims takes about 260 bytes of the file. Expired
-/// sessions are swept in the background as new ones are created. Events of the feed are kept for a
-/// day; it is polled every 50 ms.
+/// sessions are deleted in the background as others are opened and renewed. A revoked one is kept until
+/// its absolute deadline. Events of the feed are kept for a day; it is polled every 50 ms.
 ///
 /// # Errors
 /// Whatever the file cannot do is [`StoreError::Unavailable`]: a full disk, a read-only file, a
@@ -84,7 +84,8 @@ impl SqliteStore {
     /// Deletes what expired a minute ago or earlier, and events of the feed older than a day, a few
     /// hundred at a time. Answers with how many sessions.
     ///
-    /// Creating sessions does this now and then; call it for a store in which none are.
+    /// Opening and renewing sessions does this now and then; call it for a store in which neither
+    /// happens.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the database cannot be written.
@@ -98,58 +99,44 @@ impl SqliteStore {
 
     async fn get_record(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
         let mut reader = self.0.readers.acquire().await.map_err(unavailable)?;
-        let (run, record) = rows::read(&mut reader, key).await?;
-        Ok(Snapshot { run, record, applied: false })
+        rows::read(&mut reader, key).await
     }
 
-    /// Applies `change` to a record, and marks the session stale from `stale` on if it applied.
+    /// Applies `change` to a record, with an event in the feed if it applied.
     async fn change(
         &self,
         key: &SessionKey,
-        stale: Option<Timestamp>,
-        change: impl Fn(&mut SessionRecord) -> bool + Send + Sync,
+        event: Option<&FeedEvent>,
+        change: impl Fn(&Snapshot) -> Option<SessionRecord> + Send + Sync,
     ) -> Result<Snapshot, StoreError> {
         let snapshot = self.get_record(key).await?;
-        if !snapshot.record.clone().is_some_and(|mut record| change(&mut record)) {
+        if change(&snapshot).is_none() {
             return Ok(snapshot);
         }
         let mut transaction = self.begin().await?;
-        let (run, mut record) = rows::read(&mut transaction, key).await?;
-        let applied = record.as_mut().is_some_and(&change);
-        if let Some(record) = record.as_ref().filter(|_| applied) {
-            rows::update(&mut transaction, &key.subject, record).await?;
-            if let Some(at) = stale.map(time_to) {
-                let id = Some(record.id.as_bytes().as_slice());
-                rows::publish(&mut transaction, Kind::SessionStale, at, Some(&key.subject), id).await?;
+        let mut snapshot = rows::read(&mut transaction, key).await?;
+        if let Some(record) = change(&snapshot)
+            && rows::replace(&mut transaction, key, snapshot.version, &record).await?
+        {
+            if let Some(event) = event {
+                rows::publish(&mut transaction, event, time_to(event.time())).await?;
             }
+            snapshot = Snapshot { applied: true, ..rows::read(&mut transaction, key).await? };
             transaction.commit().await?;
         } else {
             transaction.rollback().await?;
         }
-        Ok(Snapshot { run, record, applied })
+        Ok(snapshot)
     }
-}
 
-/// Ends sessions that were not ended yet, and says so in the feed.
-async fn end(
-    connection: &mut SqliteConnection,
-    subject: &Subject,
-    records: impl IntoIterator<Item = SessionRecord> + Send,
-    at: Timestamp,
-) -> Result<Vec<SessionId>, StoreError> {
-    let records: Vec<_> = records.into_iter().collect();
-    let mut ended = Vec::new();
-    for mut record in records {
-        if record.family.revoke() {
-            // The denylist needs the id and the limit only.
-            (record.claims, record.origin) = ("null".into(), None);
-            rows::update(connection, subject, &record).await?;
-            let id = Some(record.id.as_bytes().as_slice());
-            rows::publish(connection, Kind::Revoked, time_to(at), Some(subject), id).await?;
-            ended.push(record.id);
+    /// Sweeps in the background, if it is time to.
+    fn sweep_at_times(&self, now: Timestamp) {
+        if self.0.swept.is_due(now) {
+            let store = self.clone();
+            // What fails now is tried again with the next sweep.
+            tokio::spawn(async move { store.sweep(now).await });
         }
     }
-    Ok(ended)
 }
 
 impl fmt::Debug for SqliteStore {

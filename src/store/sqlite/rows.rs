@@ -5,13 +5,22 @@ use sqlx::{Row as _, SqliteConnection};
 use crate::{
     id::{RunId, SessionId},
     store::{
-        SessionKey, SessionRecord, StoreError, Subject,
+        FeedEvent, SessionKey, SessionRecord, Snapshot, StoreError, Subject,
         sql::{
-            Columns, Cursor, Kind, LIMIT, LOOK, Table, bind_columns, column_names, run_from, run_to,
-            unavailable,
+            Columns, Cursor, EventRow, LIMIT, LOOK, Table, bind_columns, column_names, run_from, run_to,
+            session_id, time_to, unavailable, version_from, version_to,
         },
     },
+    time::Timestamp,
 };
+
+/// `query` with a subject as its first two arguments.
+macro_rules! on {
+    ($sql:expr, $subject:expr) => {{
+        let subject: &Subject = $subject;
+        sqlx::query($sql).bind(subject.realm.as_bytes()).bind(subject.name.as_bytes())
+    }};
+}
 
 /// Where a session can be deleted: as the memory store sweeps.
 const fn dies_at(columns: &Columns) -> i64 {
@@ -32,29 +41,30 @@ pub(super) async fn set_run_id(connection: &mut SqliteConnection, run: RunId) ->
     set.execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// The run, and a session's record if it is of that run. Both in one statement, so of one snapshot.
+/// The run ID, and a session's record with its version if it is of that run. One statement, so of one
+/// snapshot.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
     key: &SessionKey,
-) -> Result<(RunId, Option<SessionRecord>), StoreError> {
+) -> Result<Snapshot, StoreError> {
     const READ: &str = concat!(
-        "SELECT meta.run, ",
+        "SELECT meta.run, s.version, ",
         column_names!(),
         " FROM sliding_sessions_meta AS meta LEFT JOIN sliding_sessions AS s \
          ON s.realm = ?1 AND s.subject = ?2 AND s.id = ?3 AND s.run = meta.run"
     );
-    let row = sqlx::query(READ)
-        .bind(key.subject.realm.as_bytes())
-        .bind(key.subject.name.as_bytes())
+    let row = on!(READ, &key.subject)
         .bind(key.id.as_bytes().as_slice())
         .fetch_one(connection)
         .await
         .map_err(unavailable)?;
     let run = run_from(row.try_get(0).map_err(unavailable)?)?;
-    Ok((run, Columns::read(&row, 1)?.map(Columns::record).transpose()?))
+    let version = version_from(row.try_get(1).map_err(unavailable)?)?;
+    let record = Columns::read(&row, 2)?.map(Columns::record).transpose()?;
+    Ok(Snapshot { run, version, record, applied: false })
 }
 
-/// Whether there is a session with this id, of whatever run.
+/// Whether there is a session with this ID, of whatever run.
 pub(super) async fn exists(
     connection: &mut SqliteConnection,
     subject: &Subject,
@@ -71,23 +81,21 @@ pub(super) async fn exists(
     .map_err(unavailable)
 }
 
-/// A subject's sessions of the current run, dead or alive, oldest first.
-pub(super) async fn of_subject(
+/// A subject's live sessions, oldest first.
+pub(super) async fn live(
     connection: &mut SqliteConnection,
     subject: &Subject,
+    now: Timestamp,
 ) -> Result<Vec<SessionRecord>, StoreError> {
-    const LIST: &str = concat!(
+    const LIVE: &str = concat!(
         "SELECT ",
         column_names!(),
-        " FROM sliding_sessions WHERE realm = ?1 AND subject = ?2 \
-         AND run = (SELECT run FROM sliding_sessions_meta) ORDER BY created_at, id"
+        " FROM sliding_sessions WHERE realm = ?1 AND subject = ?2 AND NOT revoked \
+         AND run = (SELECT run FROM sliding_sessions_meta) \
+         AND ?3 < idle_deadline AND ?3 < absolute_deadline ORDER BY created_at, id"
     );
-    let rows = sqlx::query(LIST)
-        .bind(subject.realm.as_bytes())
-        .bind(subject.name.as_bytes())
-        .fetch_all(connection)
-        .await
-        .map_err(unavailable)?;
+    let query = on!(LIVE, subject).bind(time_to(now));
+    let rows = query.fetch_all(connection).await.map_err(unavailable)?;
     let record = |row| Columns::read(row, 0)?.map(Columns::record).transpose();
     rows.iter().filter_map(|row| record(row).transpose()).collect()
 }
@@ -99,66 +107,94 @@ pub(super) async fn insert(
     record: &SessionRecord,
 ) -> Result<(), StoreError> {
     const INSERT: &str = concat!(
-        "INSERT INTO sliding_sessions (realm, subject, run, dies_at, ",
+        "INSERT INTO sliding_sessions (realm, subject, run, dies_at, version, ",
         column_names!(),
-        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ") VALUES (?, ?, ?, ?, random() & 0xfffff, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     );
     let columns = Columns::of(record)?;
-    let insert = sqlx::query(INSERT)
-        .bind(subject.realm.as_bytes())
-        .bind(subject.name.as_bytes())
-        .bind(run_to(run))
-        .bind(dies_at(&columns));
+    let insert = on!(INSERT, subject).bind(run_to(run)).bind(dies_at(&columns));
     bind_columns!(insert, columns).execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// Writes what can change of a record.
-pub(super) async fn update(
+/// Replaces a record, unless it is revoked or has another version. Versions rise by chance, so that
+/// one is not used twice, also if the file comes back from a backup. Answers with whether it did.
+pub(super) async fn replace(
     connection: &mut SqliteConnection,
-    subject: &Subject,
+    key: &SessionKey,
+    version: u64,
     record: &SessionRecord,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let columns = Columns::of(record)?;
-    sqlx::query(
-        "UPDATE sliding_sessions SET dies_at = ?4, generation = ?5, confirmed_at = ?6, \
-         idle_deadline = ?7, revoked = ?8, claims = ?9, stale_since = ?10, proof = ?11, origin = ?12 \
-         WHERE realm = ?1 AND subject = ?2 AND id = ?3",
+    let replace = on!(
+        "UPDATE sliding_sessions SET version = version + 1 + (random() & 0xfffff), dies_at = ?5, \
+         generation = ?6, confirmed_at = ?7, offered_at = ?8, idle_timeout = ?9, idle_deadline = ?10, \
+         absolute_deadline = ?11, rotation_interval = ?12, timing = ?13, claims = ?14, \
+         stale_since = ?15, methods = ?16, proof = ?17, origin = ?18, persistent = ?19 \
+         WHERE realm = ?1 AND subject = ?2 AND id = ?3 AND version = ?4 AND NOT revoked \
+         AND run = (SELECT run FROM sliding_sessions_meta)",
+        &key.subject
     )
-    .bind(subject.realm.as_bytes())
-    .bind(subject.name.as_bytes())
-    .bind(record.id.as_bytes().as_slice())
+    .bind(key.id.as_bytes().as_slice())
+    .bind(version_to(version))
     .bind(dies_at(&columns))
     .bind(columns.generation)
     .bind(columns.confirmed_at)
+    .bind(columns.offered_at)
+    .bind(columns.idle_timeout)
     .bind(columns.idle_deadline)
-    .bind(columns.revoked)
+    .bind(columns.absolute_deadline)
+    .bind(columns.rotation_interval)
+    .bind(columns.timing)
     .bind(columns.claims)
     .bind(columns.stale_since)
+    .bind(columns.methods)
     .bind(columns.proof)
     .bind(columns.origin)
-    .execute(connection)
-    .await
-    .map(drop)
-    .map_err(unavailable)
+    .bind(columns.persistent);
+    let done = replace.execute(connection).await.map_err(unavailable)?;
+    Ok(done.rows_affected() > 0)
 }
 
-/// Adds a row to the feed.
+/// Revokes a subject's sessions that are not revoked yet: `only` one of them, or all that began before
+/// a time, except one. The denylist needs no more of them than the ID and the deadline.
+pub(super) async fn revoke(
+    connection: &mut SqliteConnection,
+    subject: &Subject,
+    only: Option<&SessionId>,
+    before: Option<Timestamp>,
+    except: Option<&SessionId>,
+) -> Result<Vec<SessionId>, StoreError> {
+    let bytes = |id: &SessionId| id.as_bytes().to_vec();
+    let revoke = on!(
+        "UPDATE sliding_sessions SET revoked = 1, dies_at = absolute_deadline, claims = CAST('null' AS BLOB), \
+         origin = NULL, version = version + 1 + (random() & 0xfffff) \
+         WHERE realm = ?1 AND subject = ?2 AND NOT revoked \
+         AND run = (SELECT run FROM sliding_sessions_meta) AND (?3 IS NULL OR id = ?3) \
+         AND (?4 IS NULL OR created_at < ?4) AND (?5 IS NULL OR id <> ?5) RETURNING id",
+        subject
+    );
+    let revoke = revoke.bind(only.map(bytes)).bind(before.map(time_to)).bind(except.map(bytes));
+    let rows = revoke.fetch_all(connection).await.map_err(unavailable)?;
+    rows.iter().map(|row| session_id(&row.try_get::<Vec<u8>, _>(0).map_err(unavailable)?)).collect()
+}
+
+/// Adds an event to the feed, which happened at this time.
 pub(super) async fn publish(
     connection: &mut SqliteConnection,
-    kind: Kind,
+    event: &FeedEvent,
     at: i64,
-    subject: Option<&Subject>,
-    id: Option<&[u8]>,
 ) -> Result<(), StoreError> {
+    let row = EventRow::of(event, at);
     sqlx::query(
-        "INSERT INTO sliding_sessions_feed (mark, kind, at, realm, subject, id) \
-         VALUES (random(), ?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO sliding_sessions_feed (mark, kind, at, realm, subject, id, began_before) \
+         VALUES (random(), ?1, ?2, ?3, ?4, ?5, ?6)",
     )
-    .bind(kind.number())
-    .bind(at)
-    .bind(subject.map(|subject| subject.realm.as_bytes()))
-    .bind(subject.map(|subject| subject.name.as_bytes()))
-    .bind(id)
+    .bind(row.kind.number())
+    .bind(row.at)
+    .bind(row.subject.map(|subject| subject.realm.as_bytes()))
+    .bind(row.subject.map(|subject| subject.name.as_bytes()))
+    .bind(row.id)
+    .bind(row.began_before)
     .execute(connection)
     .await
     .map(drop)

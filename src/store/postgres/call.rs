@@ -1,0 +1,98 @@
+//! A call of one of the functions.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Connection as _, Encode, PgConnection, Postgres, Type,
+    postgres::{PgArguments, PgRow},
+};
+
+use super::{Inner, Names, home::Home, run};
+use crate::store::{
+    SessionKey, StoreError,
+    sql::{corrupt, unavailable},
+};
+
+/// A function of the migration, with its arguments. The first argument says which function is meant.
+pub(super) struct Call {
+    named: Arc<str>,
+    unnamed: Arc<str>,
+    arguments: PgArguments,
+}
+
+/// A call whose arguments are not complete yet.
+pub(super) struct Builder<'a> {
+    inner: &'a Arc<Inner>,
+    operation: &'static str,
+    schema: String,
+    arguments: PgArguments,
+    unfit: bool,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(inner: &'a Arc<Inner>, home: &Home, operation: &'static str) -> Self {
+        // A NUL and a byte that no text begins with: a statement of another program that expects a
+        // text or a number fails on it.
+        let mut tag = vec![0x00, 0xff];
+        tag.extend_from_slice(format!("{operation} {}", home.tag()).as_bytes());
+        let arguments = PgArguments::default();
+        Self { inner, operation, schema: home.quoted(), arguments, unfit: false }.bind(tag)
+    }
+
+    pub(super) fn bind<T: Encode<'a, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        self.unfit |= self.arguments.add(value).is_err();
+        self
+    }
+
+    pub(super) fn names(self, names: &Names) -> Self {
+        self.bind(names.realm.clone()).bind(names.name.clone())
+    }
+
+    pub(super) fn key(self, key: &SessionKey) -> Self {
+        self.bind(key.subject.realm.as_bytes().to_vec())
+            .bind(key.subject.name.as_bytes().to_vec())
+            .bind(key.id.as_bytes().to_vec())
+    }
+
+    pub(super) async fn rows(self) -> Result<Vec<PgRow>, StoreError> {
+        if self.unfit {
+            return Err(corrupt("a value that PostgreSQL cannot hold"));
+        }
+        let mut sql = format!("SELECT * FROM {}.sliding_sessions_{}_v2(", self.schema, self.operation);
+        for place in 1..=self.arguments.len() {
+            let _infallible = write!(sql, "{}${place}", if place == 1 { "" } else { ", " });
+        }
+        sql.push(')');
+        // Another text, because sqlx looks for a named statement of the same text first.
+        let unnamed = format!("{sql} AS unnamed").into();
+        run::rows(self.inner, Call { named: sql.into(), unnamed, arguments: self.arguments }).await
+    }
+
+    pub(super) async fn row(self) -> Result<PgRow, StoreError> {
+        let first = self.rows().await?.into_iter().next();
+        first.ok_or_else(|| unavailable(sqlx::Error::RowNotFound))
+    }
+}
+
+impl Call {
+    /// One round trip, by a prepared statement that the connection keeps.
+    pub(super) async fn by_name(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
+        let sql = AssertSqlSafe(self.named.clone());
+        sqlx::query_with(sql, self.arguments.clone()).fetch_all(connection).await
+    }
+
+    /// Four round trips, in a transaction: between its statements a pooler keeps the connection.
+    pub(super) async fn in_transaction(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        let sql = AssertSqlSafe(self.unnamed.clone());
+        let query = sqlx::query_with(sql, self.arguments.clone()).persistent(false);
+        match query.fetch_all(&mut *transaction).await {
+            Ok(rows) => transaction.commit().await.map(|()| rows),
+            Err(error @ sqlx::Error::Database(_)) => transaction.rollback().await.and(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+}
