@@ -212,6 +212,8 @@ impl EventKind {
             | Self::FeedGap
             | Self::FeedLagging
             | Self::InsecurePlainHttp
+            // A key that the ring vouches for, and has not got: keys were rolled out in the wrong order.
+            | Self::RefreshTokenInvalid(InvalidToken::NewKey)
             // A deploy whose claims do not read those of before signs everybody out.
             | Self::Refused(Refusal::Claims) => Severity::Warning,
             Self::SignedIn
@@ -266,6 +268,7 @@ const fn invalid(why: InvalidToken) -> &'static str {
         InvalidToken::Malformed => "malformed",
         InvalidToken::Header => "header",
         InvalidToken::UnknownKey => "unknown_key",
+        InvalidToken::NewKey => "new_key",
         InvalidToken::Signature => "signature",
         InvalidToken::Claims => "claims",
         InvalidToken::Audience => "audience",
