@@ -85,6 +85,10 @@ pub enum EventKind {
         /// `readable_cookie`.
         hook: &'static str,
     },
+    /// The Tokio runtime has no timers (`Builder::enable_time`). Requests are served, but each asks
+    /// the store, for the feed of revocations is not followed; calls of the store have no deadline; and
+    /// [`Session::ended`](crate::Session::ended) does not see a session run out.
+    NoTimers,
     /// A request was answered with 500, and no other event says why.
     InternalError {
         /// What was to be done.
@@ -170,6 +174,7 @@ impl EventKind {
             Self::ClaimsUnreadable => "session_claims_unreadable",
             Self::SigningFailed => "session_signing_failed",
             Self::HookPanicked { .. } => "session_hook_panicked",
+            Self::NoTimers => "session_no_timers",
             Self::InternalError { .. } => "session_internal_error",
         }
     }
@@ -203,6 +208,7 @@ impl EventKind {
             | Self::ClaimsUnreadable
             | Self::SigningFailed
             | Self::HookPanicked { .. }
+            | Self::NoTimers
             | Self::InternalError { .. } => Severity::Error,
             Self::LostWriteRepaired
             | Self::TooManySessions
@@ -255,6 +261,7 @@ const fn refusal(why: Refusal) -> &'static str {
         Refusal::Denylisted => "denylisted",
         Refusal::Reuse => "reuse",
         Refusal::Stale => "stale",
+        Refusal::StaleClaims => "stale_claims",
         Refusal::Claims => "claims",
         Refusal::CrossSite => "cross_site",
         Refusal::Application => "application",

@@ -32,6 +32,7 @@ mod readable;
 mod realms;
 mod responses;
 mod revocation;
+mod runtime;
 mod settle;
 mod sign_in;
 mod theft;
