@@ -29,6 +29,15 @@ pub(crate) enum Admission<C> {
     NotNow,
     /// It has no session.
     Refuse(Refusal),
+    /// Whether it has one is not known here, nor to the store.
+    Unknown,
+}
+
+/// Why a refresh cookie proves nothing.
+pub(super) enum Unproved {
+    Refused(Refusal),
+    /// It was signed with a key that other instances have, and this one has not.
+    NewKey,
 }
 
 impl<C: Claims> Engine<C> {
@@ -90,7 +99,8 @@ impl<C: Claims> Engine<C> {
     ) -> Admission<C> {
         let refresh = match self.refresh(refresh) {
             Ok(refresh) => refresh,
-            Err(refusal) => return Admission::Refuse(refusal),
+            Err(Unproved::Refused(refusal)) => return Admission::Refuse(refusal),
+            Err(Unproved::NewKey) => return Admission::Unknown,
         };
         match renewal {
             _ if now >= refresh.limit => self.refused(Refusal::Expired, &refresh),
@@ -132,24 +142,29 @@ impl<C: Claims> Engine<C> {
 
     /// What an access token proves, if anything.
     pub(super) fn active(&self, token: &[u8]) -> Option<Arc<Active<C>>> {
+        self.verify(token).ok()
+    }
+
+    /// The same, with the reason why it proves nothing.
+    pub(super) fn verify(&self, token: &[u8]) -> Result<Arc<Active<C>>, InvalidToken> {
         // Before it is so much as hashed.
         if token.len() > LONGEST_TOKEN {
             self.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
-            return None;
+            return Err(InvalidToken::TooLong);
         }
         if let Some(active) = self.verified.get(token) {
-            return Some(active);
+            return Ok(active);
         }
         let tokens = self.tokens();
         match tokens.verify_access(token) {
             Ok(claims) => {
                 let active = Arc::new(Active::of_token(self, claims));
                 self.keep(&tokens, token, active.clone());
-                Some(active)
+                Ok(active)
             }
             Err(invalid) => {
                 self.events.note(EventKind::AccessTokenInvalid(invalid));
-                None
+                Err(invalid)
             }
         }
     }
@@ -178,13 +193,16 @@ impl<C: Claims> Engine<C> {
     }
 
     /// What a refresh cookie proves.
-    fn refresh(&self, cookie: Found<'_>) -> Result<RefreshClaims, Refusal> {
+    fn refresh(&self, cookie: Found<'_>) -> Result<RefreshClaims, Unproved> {
         match cookie {
-            Found::Absent => Err(Refusal::NoToken),
-            Found::Conflict => Err(Refusal::BadToken),
+            Found::Absent => Err(Unproved::Refused(Refusal::NoToken)),
+            Found::Conflict => Err(Unproved::Refused(Refusal::BadToken)),
             Found::Value(token) => self.tokens().verify_refresh(token).map_err(|invalid| {
                 self.events.note(EventKind::RefreshTokenInvalid(invalid));
-                Refusal::BadToken
+                match invalid {
+                    InvalidToken::NewKey => Unproved::NewKey,
+                    _ => Unproved::Refused(Refusal::BadToken),
+                }
             }),
         }
     }

@@ -124,7 +124,7 @@ impl<C: Claims> Engine<C> {
             return Err(Refusal::Expired.into());
         }
         if record.stale_since.is_some_and(|since| active.issued.as_secs() <= since.as_secs()) {
-            return Err(Refusal::Stale.into());
+            return Err(Refusal::StaleClaims.into());
         }
         Ok(())
     }

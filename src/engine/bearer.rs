@@ -12,6 +12,7 @@ use crate::{
     protocol::{Assessment, Refusal, Standing, assess},
     store::SessionRecord,
     time::Timestamp,
+    token::InvalidToken,
 };
 
 /// By what a request shows who it is.
@@ -99,7 +100,12 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Admission<C> {
         self.start();
-        let Some(token) = self.active(token) else { return Admission::Refuse(Refusal::BadToken) };
+        let token = match self.verify(token) {
+            Ok(token) => token,
+            // With 401, its client would ask for another one, and could be refused that, too.
+            Err(InvalidToken::NewKey) => return Admission::Unknown,
+            Err(_) => return Admission::Refuse(Refusal::BadToken),
+        };
         let active = token.newest();
         match self.worth(&active, now) {
             Worth::Good => {

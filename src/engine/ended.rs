@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use super::{Active, Engine, RenewError, renew::known};
+use super::{Active, Engine, RenewError, renew::known, timer::timer};
 use crate::claims::Claims;
 
 /// How long until a store without a feed, or one that did not answer, is asked again.
@@ -46,7 +46,8 @@ impl<C: Claims> Engine<C> {
     /// false after `time`.
     async fn told_or_after(&self, active: &Active<C>, time: Duration) -> bool {
         let id = &active.key.id;
-        let mut time = std::pin::pin!(tokio::time::sleep(time));
+        // Without timers, only what this instance is told of.
+        let mut time = std::pin::pin!(timer(time));
         loop {
             let mut told = std::pin::pin!(self.revocations.told_of(id));
             // From here on, no end goes by unnoticed.
@@ -56,7 +57,10 @@ impl<C: Claims> Engine<C> {
             }
             let is_time = poll_fn(|cx| match told.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(false),
-                Poll::Pending => time.as_mut().poll(cx).map(|()| true),
+                Poll::Pending => match time.as_mut().as_pin_mut() {
+                    Some(time) => time.poll(cx).map(|()| true),
+                    None => Poll::Pending,
+                },
             });
             if is_time.await {
                 return false;

@@ -14,7 +14,7 @@ use crate::{
     protocol::{Exchange, Refusal, Standing, exchange},
     store::StoreError,
     time::Timestamp,
-    token::{LONGEST_TOKEN, MintError, RefreshClaims},
+    token::{InvalidToken, LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
 /// What a client is handed.
@@ -69,7 +69,10 @@ impl<C: Claims> Engine<C> {
     ) -> Result<Issued, ExchangeError> {
         let refresh = self.tokens().verify_refresh(token).map_err(|invalid| {
             self.events.note(EventKind::RefreshTokenInvalid(invalid));
-            ExchangeError::Refused
+            match invalid {
+                InvalidToken::NewKey => ExchangeError::Unavailable,
+                _ => ExchangeError::Refused,
+            }
         })?;
         let now = self.now();
         if now >= refresh.limit {
@@ -136,11 +139,20 @@ impl<C: Claims> Engine<C> {
     pub(crate) async fn revoke_token(&self, token: &[u8]) -> Result<(), StoreError> {
         let key = match self.tokens().verify_refresh(token) {
             Ok(refresh) => Some(self.key(refresh.subject.clone(), refresh.session)),
-            Err(_) => self.active(token).map(|active| active.key.clone()),
+            Err(InvalidToken::NewKey) => return Err(new_key()),
+            Err(_) => match self.verify(token) {
+                Err(InvalidToken::NewKey) => return Err(new_key()),
+                known => known.ok().map(|active| active.key.clone()),
+            },
         };
         match key {
             Some(key) => self.sign_out(&key).await,
             None => Ok(()),
         }
     }
+}
+
+/// Which session a token names is not known here, so nothing is known to be revoked.
+fn new_key() -> StoreError {
+    StoreError::unavailable(InvalidToken::NewKey)
 }

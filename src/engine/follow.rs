@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::Engine;
+use super::{Engine, timer::timer};
 use crate::{
     claims::Claims,
     event::EventKind,
@@ -44,6 +44,14 @@ impl FeedHealth {
 
 /// Runs until the engine is gone.
 pub(super) async fn follow<C: Claims>(engine: Weak<Engine<C>>) {
+    if timer(Duration::ZERO).is_none() {
+        // The feed is read with a deadline. From now on, each request asks the store.
+        if let Some(engine) = engine.upgrade() {
+            engine.report_no_timers();
+        }
+        // Until this runtime ends: another one may have timers.
+        return std::future::pending().await;
+    }
     let mut from = None;
     let mut was_cut = false;
     loop {
@@ -86,7 +94,9 @@ pub(super) async fn follow<C: Claims>(engine: Weak<Engine<C>>) {
 impl<C: Claims> Engine<C> {
     /// Whether the revocation list can be relied on. If not, the store must be asked.
     pub(super) fn knows_revocations(&self, now: Timestamp) -> bool {
-        self.has_feed && !(self.feed.ask_when_lagging && self.feed.lag(now) > self.feed.bound)
+        // Without timers, the feed is not followed.
+        let follows = self.has_feed && !self.no_timers.load(Ordering::Relaxed);
+        follows && !(self.feed.ask_when_lagging && self.feed.lag(now) > self.feed.bound)
     }
 
     /// Whatever is older can no longer matter.

@@ -8,7 +8,7 @@ use crate::{
     claims::Claims,
     protocol::{Presented, Rotation, rotate},
     store::SessionRecord,
-    token::RefreshClaims,
+    token::{InvalidToken, RefreshClaims},
 };
 
 /// What came of it.
@@ -26,14 +26,22 @@ pub(crate) enum Introspection<C> {
 impl<C: Claims> Engine<C> {
     pub(crate) async fn introspect(self: &Arc<Self>, token: &[u8]) -> Introspection<C> {
         self.start();
-        if let Ok(refresh) = self.tokens().verify_refresh(token) {
-            return match self.look_at(&refresh).await {
-                Ok(Some(record)) => Introspection::Refresh(refresh, Box::new(record)),
-                Ok(None) | Err(RenewError::Refused(_)) => Introspection::Dead,
-                Err(RenewError::Unavailable) => Introspection::Unavailable,
-            };
+        match self.tokens().verify_refresh(token) {
+            Ok(refresh) => {
+                return match self.look_at(&refresh).await {
+                    Ok(Some(record)) => Introspection::Refresh(refresh, Box::new(record)),
+                    Ok(None) | Err(RenewError::Refused(_)) => Introspection::Dead,
+                    Err(RenewError::Unavailable) => Introspection::Unavailable,
+                };
+            }
+            Err(InvalidToken::NewKey) => return Introspection::Unavailable,
+            Err(_) => {}
         }
-        let Some(token) = self.active(token) else { return Introspection::Dead };
+        let token = match self.verify(token) {
+            Ok(token) => token,
+            Err(InvalidToken::NewKey) => return Introspection::Unavailable,
+            Err(_) => return Introspection::Dead,
+        };
         let active = token.newest();
         let looked_up = match self.worth(&active, self.now()) {
             Worth::Good => Ok(active),

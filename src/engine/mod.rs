@@ -24,6 +24,7 @@ mod reload;
 mod renew;
 mod run;
 mod settle;
+mod timer;
 mod verified;
 mod write;
 mod write_claims;
@@ -48,7 +49,10 @@ use std::{
     fmt,
     future::poll_fn,
     pin::pin,
-    sync::{Arc, PoisonError, RwLock, Weak, atomic::AtomicU64},
+    sync::{
+        Arc, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -103,6 +107,8 @@ pub(crate) struct Engine<C> {
     flights: Flights<FlightKey, Result<Renewal<C>, RenewError>>,
     /// No early renewal before this: the store was away a moment ago.
     early_again_at: AtomicU64,
+    /// A runtime without timers was reported.
+    no_timers: AtomicBool,
     background: Background,
 }
 
@@ -164,6 +170,7 @@ impl<C: Claims> Engine<C> {
             restorations: Flights::default(),
             flights: Flights::default(),
             early_again_at: AtomicU64::new(0),
+            no_timers: AtomicBool::new(false),
             background: Background::default(),
             feed: FeedHealth::new(feed_lag_bound, ask_when_lagging),
             ride_through,
@@ -238,11 +245,24 @@ impl<C: Claims> Engine<C> {
         if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
             return Some(answer);
         }
-        // There is no deadline without a runtime.
-        if tokio::runtime::Handle::try_current().is_err() {
+        // There is no deadline without a runtime, or without timers.
+        let Some(deadline) = timer::timer(self.store_deadline) else {
+            self.report_no_timers();
             return Some(answer.await);
+        };
+        let mut deadline = pin!(deadline);
+        poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// Once, if there is a runtime: without one, this may be a test or a command line.
+    fn report_no_timers(&self) {
+        if tokio::runtime::Handle::try_current().is_ok() && !self.no_timers.swap(true, Ordering::Relaxed) {
+            self.events.note(EventKind::NoTimers);
         }
-        tokio::time::timeout(self.store_deadline, answer).await.ok()
     }
 
     pub(crate) async fn shut_down(&self) {

@@ -89,6 +89,10 @@ pub enum EventKind {
         /// `readable_cookie`.
         hook: &'static str,
     },
+    /// The Tokio runtime has no timers (`Builder::enable_time`). Requests are served, but each asks
+    /// the store, for the feed of revocations is not followed; calls of the store have no deadline; and
+    /// [`Session::ended`](crate::Session::ended) does not see a session run out.
+    NoTimers,
     /// A request was answered with 500, and no other event says why.
     InternalError {
         /// What was to be done.
@@ -175,6 +179,7 @@ impl EventKind {
             Self::ClaimsUnreadable => "session_claims_unreadable",
             Self::SigningFailed => "session_signing_failed",
             Self::HookPanicked { .. } => "session_hook_panicked",
+            Self::NoTimers => "session_no_timers",
             Self::InternalError { .. } => "session_internal_error",
         }
     }
@@ -208,6 +213,7 @@ impl EventKind {
             | Self::ClaimsUnreadable
             | Self::SigningFailed
             | Self::HookPanicked { .. }
+            | Self::NoTimers
             | Self::InternalError { .. } => Severity::Error,
             Self::LostWriteRepaired
             | Self::RunIdRestored
@@ -218,6 +224,8 @@ impl EventKind {
             | Self::FeedGap
             | Self::FeedLagging
             | Self::InsecurePlainHttp
+            // A key that the ring vouches for, and has not got: keys were rolled out in the wrong order.
+            | Self::RefreshTokenInvalid(InvalidToken::NewKey)
             // A deploy whose claims do not read those of before signs everybody out.
             | Self::Refused(Refusal::Claims) => Severity::Warning,
             Self::SignedIn
@@ -259,6 +267,7 @@ const fn refusal(why: Refusal) -> &'static str {
         Refusal::Denylisted => "denylisted",
         Refusal::Reuse => "reuse",
         Refusal::Stale => "stale",
+        Refusal::StaleClaims => "stale_claims",
         Refusal::Claims => "claims",
         Refusal::CrossSite => "cross_site",
         Refusal::Application => "application",
@@ -272,6 +281,7 @@ const fn invalid(why: InvalidToken) -> &'static str {
         InvalidToken::Malformed => "malformed",
         InvalidToken::Header => "header",
         InvalidToken::UnknownKey => "unknown_key",
+        InvalidToken::NewKey => "new_key",
         InvalidToken::Signature => "signature",
         InvalidToken::Claims => "claims",
         InvalidToken::Audience => "audience",

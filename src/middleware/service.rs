@@ -84,6 +84,7 @@ where
                 ResponseFuture::asking(answer, waiting)
             }
             Admission::NotNow => self.answer(&request, RejectionKind::NotNow),
+            Admission::Unknown => self.answer(&request, RejectionKind::Unavailable),
             Admission::Refuse(refusal) if via == Via::Bearer => {
                 self.answer(&request, RejectionKind::InvalidBearer(refusal))
             }

@@ -61,6 +61,9 @@ pub enum Refusal {
     Reuse,
     /// A stale refresh token on a request with a body: late rather than stolen.
     Stale,
+    /// The session's claims changed after the access token was minted, and there is no refresh token to
+    /// renew it with.
+    StaleClaims,
     /// The session's claims no longer parse.
     Claims,
     /// The request is cross-site, and those do not renew.

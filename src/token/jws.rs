@@ -29,6 +29,14 @@ impl Kind {
             Self::Refresh => "rt+jwt",
         }
     }
+
+    /// Whether any key there is signs such tokens by this algorithm.
+    fn allows(self, algorithm: &str) -> bool {
+        match self {
+            Self::Access => matches!(algorithm, "HS256" | "EdDSA" | "ES256"),
+            Self::Refresh => algorithm == "HS256",
+        }
+    }
 }
 
 /// Why a token was not accepted. For operators: whoever sent it gets one answer for all of these.
@@ -47,6 +55,10 @@ pub enum InvalidToken {
     /// No key of the ring has this `kid`.
     #[error("unknown key")]
     UnknownKey,
+    /// No key of the ring has this `kid`, but one of them vouches for it: another instance signs with a
+    /// key that this one has not been given yet. What the token is worth is not known here.
+    #[error("a new key that is not known here yet")]
+    NewKey,
     /// The signature does not fit.
     #[error("wrong signature")]
     Signature,
@@ -86,10 +98,11 @@ pub enum MintError {
     Signing,
 }
 
-/// The encoded header of a key's tokens, with its dot.
-pub(super) fn header(algorithm: &str, kid: &str, kind: Kind) -> String {
-    // INVARIANT: `kid` is base64url (see `Key`), so nothing here needs escaping.
-    let json = format!(r#"{{"alg":"{algorithm}","kid":"{kid}","typ":"{}"}}"#, kind.typ());
+/// The encoded header of a key's tokens, with its dot. `vouchers` are of the other keys of its ring.
+pub(super) fn header(algorithm: &str, kid: &str, kind: Kind, vouchers: &str) -> String {
+    // INVARIANT: `kid` and `vouchers` are base64url (see `Key`), so nothing here needs escaping.
+    let vouch = if vouchers.is_empty() { String::new() } else { format!(r#","vouch":"{vouchers}""#) };
+    let json = format!(r#"{{"alg":"{algorithm}","kid":"{kid}","typ":"{}"{vouch}}}"#, kind.typ());
     let mut header = URL_SAFE_NO_PAD.encode(json);
     header.push('.');
     header
@@ -164,8 +177,11 @@ pub(super) fn verify<R>(
 }
 
 /// The `kid` picks the key, and the key fixes the algorithm. Tokens come with the very header
-/// that the key writes; another spelling of the same three members is read, anything else is not:
+/// that the key writes; another spelling of the same members is read, anything else is not:
 /// no `crit`, `b64`, `zip`, `enc`, `cty` and no keys or addresses of keys.
+///
+/// A `kid` that is not known here is told apart by its vouchers. They are not signed by the key itself, so
+/// all that they decide is whether the sender is told to come back, or to sign in.
 fn find_key<'r>(ring: &'r Keyring, kind: Kind, head: &[u8]) -> Result<&'r Key, InvalidToken> {
     let ours = |key: &&Key| key.header(kind).as_bytes().strip_suffix(b".") == Some(head);
     if let Some(key) = ring.keys().find(ours) {
@@ -181,6 +197,8 @@ fn find_key<'r>(ring: &'r Keyring, kind: Kind, head: &[u8]) -> Result<&'r Key, I
         kid: std::borrow::Cow<'a, str>,
         #[serde(borrow)]
         typ: std::borrow::Cow<'a, str>,
+        #[serde(borrow, default)]
+        vouch: std::borrow::Cow<'a, str>,
     }
 
     let mut buffer = [0; 384];
@@ -189,7 +207,10 @@ fn find_key<'r>(ring: &'r Keyring, kind: Kind, head: &[u8]) -> Result<&'r Key, I
     if header.typ != kind.typ() {
         return Err(InvalidToken::Header);
     }
-    let key = ring.keys().find(|key| key.kid() == header.kid).ok_or(InvalidToken::UnknownKey)?;
+    let Some(key) = ring.keys().find(|key| key.kid() == header.kid) else {
+        let is_new = kind.allows(&header.alg) && ring.vouches_for(&header.kid, &header.vouch);
+        return Err(if is_new { InvalidToken::NewKey } else { InvalidToken::UnknownKey });
+    };
     if header.alg != key.algorithm(kind) {
         return Err(InvalidToken::Header);
     }

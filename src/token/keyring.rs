@@ -2,12 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::{
     KeyError, MintError,
     jws::{self, Kind},
-    secret::{self, MacKey},
+    secret::{self, MacKey, VOUCHER},
 };
 use crate::id;
 
@@ -24,11 +25,31 @@ use crate::id;
 /// # Ok(()) }
 /// ```
 ///
-/// Retire the old key no sooner than one absolute timeout after it stopped signing: an idle
-/// session keeps its old refresh token until it rotates. To end every session that a leaked key
-/// signed, drop it at once.
+/// Where several instances share sessions, roll a new key out in three steps, each on all instances before
+/// the next: let it verify (`old.and_verify(new)`), let it sign (`new.and_verify(old)`), and retire the old
+/// one (`new`) no sooner than one absolute timeout later: an idle session keeps its old refresh token until
+/// it rotates.
+///
+/// If a new key signs on one instance before another knows it, that other one cannot tell what its tokens
+/// are worth. It answers 503 with `Retry-After` rather than 401, and touches no cookie: the session goes
+/// on where the key is known. For that, tokens name the keys of their ring that vouch for the key that
+/// signs (in the header `vouch`), so the rings of both instances must have a key in common. A token whose
+/// `kid` no known key vouches for is refused with 401, as any stranger could have made it.
+///
+/// To revoke every session that a leaked key signed, drop it at once: with
+/// [`Sessions::set_keys`](crate::Sessions::set_keys), or with [`and_retired`](Self::and_retired) and a
+/// restart.
 #[derive(Clone)]
-pub struct Keyring(Arc<[Key]>);
+pub struct Keyring {
+    keys: Arc<[Key]>,
+    /// The names of keys that are gone for good.
+    retired: Arc<[String]>,
+}
+
+/// How many keys vouch for the one that signs, at most: each takes 16 bytes of each token.
+const MOST_VOUCHERS: usize = 3;
+/// The longest name of a key.
+const LONGEST_NAME: usize = 64;
 
 impl Keyring {
     /// A key that is drawn now and ends with the process, and all sessions with it: for trying things
@@ -87,13 +108,13 @@ impl Keyring {
     /// # Errors
     /// [`KeyError::BadName`] unless it is 1 to 64 characters of `A-Z a-z 0-9 - _`.
     pub fn with_kid(self, kid: &str) -> Result<Self, KeyError> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if !(1..=64).contains(&kid.len()) || !kid.bytes().all(allowed) {
+        if !is_name(kid) {
             return Err(KeyError::BadName(kid.to_owned()));
         }
         let named = |key: &Key| Key::new(kid.to_owned(), key.access.clone(), key.refresh.clone());
-        let rest = self.0.iter().skip(1).cloned();
-        Ok(Self(std::iter::once(named(self.signer())).chain(rest).collect()))
+        let rest = self.keys.iter().skip(1).cloned();
+        let keys = std::iter::once(named(self.signer())).chain(rest).collect();
+        Ok(Self { keys: vouched_for(keys).into(), ..self })
     }
 
     /// Adds the keys of `others` for verification only.
@@ -107,22 +128,77 @@ impl Keyring {
                 return Err(KeyError::DuplicateName(other.kid.clone()));
             }
         }
-        Ok(Self(self.0.iter().chain(others.0.iter()).cloned().collect()))
+        let keys = vouched_for(self.keys().chain(others.keys()).cloned().collect()).into();
+        let retired = self.retired.iter().chain(others.retired.iter()).cloned().collect();
+        Ok(Self { keys, retired })
+    }
+
+    /// Says that the key named `kid` was withdrawn: tokens that it signed are refused with 401, although
+    /// a key of this ring may vouch for it. Needed only if a key is withdrawn that signed beside one that
+    /// stays, and only until the last of its tokens has run out. A key that is in the ring is not retired.
+    ///
+    /// # Errors
+    /// [`KeyError::BadName`] unless it is 1 to 64 characters of `A-Z a-z 0-9 - _`.
+    pub fn and_retired(self, kid: &str) -> Result<Self, KeyError> {
+        if !is_name(kid) {
+            return Err(KeyError::BadName(kid.to_owned()));
+        }
+        let retired = self.retired.iter().cloned().chain([kid.to_owned()]).collect();
+        Ok(Self { retired, ..self })
+    }
+
+    /// This ring, as the successor of `before`: what is gone is gone for good.
+    pub(super) fn after(self, before: &Self) -> Self {
+        let is_here = |kid: &String| self.keys().any(|key| key.kid == *kid);
+        let gone = before.keys().map(|key| &key.kid).chain(before.retired.iter());
+        let mut retired: Vec<_> =
+            self.retired.iter().chain(gone).filter(|kid| !is_here(kid)).cloned().collect();
+        retired.sort_unstable();
+        retired.dedup();
+        Self { retired: retired.into(), ..self }
+    }
+
+    /// Whether `vouchers` say that the key named `kid`, which is not known here, is of the same ring as
+    /// one that is.
+    pub(super) fn vouches_for(&self, kid: &str, vouchers: &str) -> bool {
+        if !is_name(kid) || self.retired.iter().any(|retired| retired == kid) {
+            return false;
+        }
+        let mut decoded = [[0; VOUCHER]; MOST_VOUCHERS];
+        let flat = decoded.as_flattened_mut();
+        let Ok(length) = URL_SAFE_NO_PAD.decode_slice(vouchers, flat) else { return false };
+        let vouchers = decoded.iter().take(length / VOUCHER);
+        vouchers.into_iter().any(|voucher| self.keys().any(|key| key.refresh.has_vouched(kid, voucher)))
     }
 
     fn of(key: Key) -> Self {
-        Self(Arc::new([key]))
+        Self { keys: Arc::new([key]), retired: Arc::default() }
     }
 
     #[expect(clippy::expect_used, reason = "see the invariant")]
     pub(super) fn signer(&self) -> &Key {
         // INVARIANT: every constructor makes a ring of one key, and keys are only ever added.
-        self.0.first().expect("a ring has a key")
+        self.keys.first().expect("a ring has a key")
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.0.iter()
+        self.keys.iter()
     }
+}
+
+fn is_name(kid: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=LONGEST_NAME).contains(&kid.len()) && kid.bytes().all(allowed)
+}
+
+/// The same keys, the first of which says in its tokens which others vouch for it.
+fn vouched_for(mut keys: Vec<Key>) -> Vec<Key> {
+    if let [signer, others @ ..] = &mut *keys {
+        let vouchers = others.iter().take(MOST_VOUCHERS).map(|other| other.refresh.vouch(&signer.kid));
+        let vouchers: Vec<_> = vouchers.collect();
+        *signer = signer.with_vouchers(&URL_SAFE_NO_PAD.encode(vouchers.as_flattened()));
+    }
+    keys
 }
 
 /// Shows the names of the keys, and nothing else of them.
@@ -161,9 +237,17 @@ impl AccessKey {
 
 impl Key {
     fn new(kid: String, access: AccessKey, refresh: MacKey) -> Self {
-        let access_header = jws::header(access.algorithm(), &kid, Kind::Access);
-        let refresh_header = jws::header("HS256", &kid, Kind::Refresh);
-        Self { kid, access, refresh, access_header, refresh_header }
+        let (access_header, refresh_header) = (String::new(), String::new());
+        Self { kid, access, refresh, access_header, refresh_header }.with_vouchers("")
+    }
+
+    /// This key, whose tokens say that others vouch for it.
+    fn with_vouchers(&self, vouchers: &str) -> Self {
+        Self {
+            access_header: jws::header(self.access.algorithm(), &self.kid, Kind::Access, vouchers),
+            refresh_header: jws::header("HS256", &self.kid, Kind::Refresh, vouchers),
+            ..self.clone()
+        }
     }
 
     pub(super) fn kid(&self) -> &str {

@@ -98,7 +98,8 @@ impl Tokens {
         Self { issuer: Some(issuer), ..self }
     }
 
+    /// The same, with other keys. What the ring of before had and this one has not is gone for good.
     pub(crate) fn with_keys(&self, ring: Keyring) -> Self {
-        Self { ring, ..self.clone() }
+        Self { ring: ring.after(&self.ring), ..self.clone() }
     }
 }

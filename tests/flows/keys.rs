@@ -1,8 +1,8 @@
 //! Keys are replaced while sessions are under way.
 
-use tower_sliding_sessions::{EventKind, InvalidToken};
+use tower_sliding_sessions::{EventKind, InvalidToken, Keyring, RejectionKind, Severity};
 
-use crate::support::{ACCESS, Browser, REFRESH, TTL, World, idle, keys};
+use crate::support::{ACCESS, Browser, Instance, REFRESH, TTL, World, idle, keys};
 
 fn kid(browser: &Browser, name: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -89,4 +89,115 @@ async fn a_key_that_comes_back_makes_its_sessions_good_again() {
     assert!(!browser.visit(&world.one, "/me").await.ok());
     world.one.sessions.set_keys(keys(1).and_verify(keys(0)).unwrap());
     assert!(browser.visit(&world.one, "/me").await.ok());
+}
+
+/// A ring that signs with the new key and still verifies the old one.
+fn promoted() -> Keyring {
+    keys(1).and_verify(keys(0)).unwrap()
+}
+
+/// It cannot be told here what the cookies are worth: 503, and they stay as they are.
+async fn is_not_known(instance: &Instance, browser: &mut Browser, path: &str) {
+    let before = browser.clone();
+    let answer = browser.visit(instance, path).await;
+    assert_eq!(answer.status(), 503, "{path}");
+    assert_eq!(answer.rejection(), Some(RejectionKind::Unavailable));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert!(answer.touches_no_cookie());
+    assert_eq!(*browser, before);
+}
+
+#[tokio::test]
+async fn a_key_that_signs_before_another_instance_knows_it_costs_no_session() {
+    let world = World::new();
+    let two = world.instance();
+    world.one.sessions.set_keys(promoted());
+    let mut browser = world.signed_in("ann").await;
+    let calls = world.store.all_calls();
+    for path in ["/me", "/anybody"] {
+        is_not_known(&two, &mut browser, path).await;
+    }
+    assert_eq!(world.store.all_calls(), calls, "the store was not asked");
+    let told = EventKind::RefreshTokenInvalid(InvalidToken::NewKey);
+    assert_eq!((world.count(&told), told.severity()), (2, Severity::Warning));
+    browser.lose(ACCESS);
+    is_not_known(&two, &mut browser, "/me").await;
+    assert!(browser.visit(&world.one, "/me").await.ok(), "where the key is known, the session goes on");
+    idle().await;
+    world.pass(TTL);
+    is_not_known(&two, &mut browser, "/me").await;
+    two.sessions.set_keys(promoted());
+    assert!(browser.visit(&two, "/me").await.sets_both());
+    assert_eq!(world.one.sessions.list("ann").await.unwrap().len(), 1, "and it is the only one");
+}
+
+#[tokio::test]
+async fn a_sign_in_where_the_new_key_is_not_known_opens_a_session() {
+    let world = World::new();
+    let two = world.instance();
+    world.one.sessions.set_keys(promoted());
+    let mut browser = world.signed_in("ann").await;
+    assert!(browser.submit(&two, "/login?name=ann").await.sets_both());
+    assert!(browser.visit(&two, "/me").await.ok());
+    assert!(browser.visit(&world.one, "/me").await.ok());
+}
+
+#[tokio::test]
+async fn a_key_that_no_known_key_vouches_for_is_refused() {
+    let world = World::new();
+    let two = world.instance();
+    // Another application's key, or a stranger's: alone, or with others that are not known here either.
+    for ring in [keys(1), keys(1).and_verify(keys(2)).unwrap(), Keyring::random().unwrap()] {
+        world.one.sessions.set_keys(ring);
+        let mut browser = world.signed_in("ann").await;
+        assert_eq!(browser.visit(&two, "/me").await.status(), 401);
+    }
+    let told = EventKind::RefreshTokenInvalid(InvalidToken::UnknownKey);
+    assert_eq!((world.count(&told), told.severity()), (3, Severity::Debug));
+}
+
+#[tokio::test]
+async fn a_key_that_was_withdrawn_is_refused_although_another_vouches_for_it() {
+    let world = World::new();
+    let (two, three) = (world.instance(), world.instance());
+    world.one.sessions.set_keys(promoted());
+    two.sessions.set_keys(promoted());
+    let mut browser = world.signed_in("ann").await;
+    assert!(browser.visit(&two, "/me").await.ok());
+    // By the running instance, which had it.
+    two.sessions.set_keys(keys(0));
+    assert_eq!(browser.visit(&two, "/me").await.status(), 401);
+    // By one that never had it, and is told its name.
+    is_not_known(&three, &mut browser, "/me").await;
+    three.sessions.set_keys(keys(0).and_retired(&kid(&browser, REFRESH)).unwrap());
+    assert_eq!(browser.visit(&three, "/me").await.status(), 401);
+    // Whoever has it in the ring again verifies by it.
+    two.sessions.set_keys(keys(0).and_verify(keys(1)).unwrap());
+    assert!(browser.visit(&two, "/me").await.ok());
+    assert!(keys(0).and_retired("no name").is_err());
+}
+
+#[tokio::test]
+async fn the_three_steps_of_a_roll_out_refuse_nobody_in_between() {
+    let world = World::new();
+    let two = world.instance();
+    let mut browser = world.signed_in("ann").await;
+    let published = || keys(0).and_verify(keys(1)).unwrap();
+    for [one, other] in [
+        [published(), keys(0)],
+        [published(), published()],
+        [promoted(), published()],
+        [promoted(), promoted()],
+    ] {
+        world.one.sessions.set_keys(one);
+        two.sessions.set_keys(other);
+        for instance in [&world.one, &two, &world.one, &two] {
+            world.pass(TTL);
+            assert!(browser.visit(instance, "/me").await.ok());
+            idle().await;
+            assert!(world.one.answer(browser.get("/me")).await.ok());
+            assert!(two.answer(browser.get("/me")).await.ok());
+            idle().await;
+        }
+    }
 }

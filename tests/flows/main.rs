@@ -33,6 +33,7 @@ mod realms;
 mod responses;
 mod revocation;
 mod run_ids;
+mod runtime;
 mod settle;
 mod sign_in;
 mod theft;

@@ -119,6 +119,44 @@ async fn only_the_key_that_the_header_names_is_tried() {
 }
 
 #[tokio::test]
+async fn vouchers_that_no_key_here_made_change_nothing() {
+    use tower_sliding_sessions::Keyring;
+    let world = World::new().await;
+    let kid = world.forge.kid.clone();
+    // What a key here says of another key than the one that is named.
+    let other = Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a good secret");
+    let both = other.and_verify(Keyring::hs256(SECRET).expect("a good secret")).expect("two names");
+    let elsewhere = World::with_keys(both, |builder| builder).await;
+    let header = String::from_utf8(crate::forge::part(&elsewhere.honest.access, 0)).expect("text");
+    let real = header.split(r#""vouch":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("vouchers");
+    assert_eq!(real.len(), 12);
+    let too_many = real.repeat(4);
+    let long = "A".repeat(200);
+    for vouch in ["", "AAAAAAAAAAAA", "not base64 !", "AAAA", real, &too_many, &long] {
+        refused(&world, |kind| {
+            format!(r#"{{"alg":"HS256","kid":"other","typ":"{}","vouch":"{vouch}"}}"#, kind.typ())
+        })
+        .await;
+    }
+    for vouch in ["null", "1", "[]"] {
+        refused(&world, |kind| {
+            format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"{}","vouch":{vouch}}}"#, kind.typ())
+        })
+        .await;
+    }
+    // The right kid with vouchers, by an algorithm or of a kind that is none.
+    let named = header.split(r#""kid":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("a kid");
+    for alg in ["none", "RS256", "HS512"] {
+        refused(&world, |kind| {
+            format!(r#"{{"alg":"{alg}","kid":"{named}","typ":"{}","vouch":"{real}"}}"#, kind.typ())
+        })
+        .await;
+    }
+    refused(&world, |_| format!(r#"{{"alg":"HS256","kid":"{named}","typ":"JWT","vouch":"{real}"}}"#)).await;
+    world.still_welcomes_the_honest().await;
+}
+
+#[tokio::test]
 async fn neither_kind_of_token_passes_for_the_other() {
     let world = World::new().await;
     let (kid, forge) = (world.forge.kid.clone(), &world.forge);

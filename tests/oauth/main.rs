@@ -18,5 +18,6 @@ mod exchange;
 mod form;
 mod grant;
 mod introspect;
+mod new_key;
 mod outage;
 mod revoke;

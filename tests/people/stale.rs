@@ -1,14 +1,15 @@
 //! Roles that change for a user: in force on every device at its next request.
 
 use tower_sliding_sessions::{
-    EventKind, Rejection,
-    store::{MemoryStore, StoreError},
+    EventKind, Rejection, RejectionKind,
+    protocol::Refusal,
+    store::{MemoryStore, SessionStore as _, StaleScope, StoreError},
 };
 
 use crate::{
     directory::{Directory, Says},
-    near::{is_in, role, role_in_jar},
-    support::{Gate, Probe, TTL, Trouble, World, idle},
+    near::{is_in, key, role, role_in_jar},
+    support::{Gate, Probe, REFRESH, TTL, Trouble, World, idle},
 };
 
 #[tokio::test]
@@ -139,4 +140,19 @@ async fn a_store_without_a_feed_may_not_know_how_and_says_so_and_nobody_is_hurt(
     assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk");
     world.pass(TTL);
     assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss", "at the next renewal, as always");
+}
+
+#[tokio::test]
+async fn an_access_token_with_stale_claims_and_nothing_to_renew_it_is_told_apart_from_a_late_upload() {
+    let store = Probe::new(MemoryStore::new().unwrap()).without_feed();
+    let world = World::around(store, |builder| builder);
+    let mut browser = world.signed_in("ann").await;
+    let two = world.instance();
+    let scope = StaleScope::Session(key(&browser, "ann"));
+    world.store.mark_stale(&scope, world.one.sessions.now()).await.unwrap();
+    browser.lose(REFRESH);
+    let answer = browser.visit(&two, "/me").await;
+    assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::StaleClaims)));
+    assert_eq!(EventKind::Refused(Refusal::StaleClaims).outcome(), Some("stale_claims"));
+    assert_eq!(EventKind::Refused(Refusal::Stale).outcome(), Some("stale"));
 }

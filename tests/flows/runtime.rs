@@ -1,0 +1,75 @@
+//! Runtimes that lack something: sessions are served as far as they can be, and nothing panics.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::{Builder, Runtime};
+use tower_sliding_sessions::{EventKind, Severity};
+
+use crate::support::{Browser, TTL, World, idle};
+
+fn without_timers() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
+}
+
+#[test]
+fn a_runtime_without_timers_serves_sessions_and_is_reported_once() {
+    without_timers().block_on(async {
+        let world = World::new();
+        let mut browser = world.signed_in("ann").await;
+        for _ in 0..3 {
+            assert!(browser.visit(&world.one, "/me").await.ok());
+            idle().await;
+            world.pass(TTL);
+            assert!(browser.visit(&world.one, "/me").await.sets_both());
+        }
+        let two = world.instance();
+        assert!(browser.visit(&two, "/me").await.ok());
+        idle().await;
+        world.one.sessions.revoke_all("ann").await.unwrap();
+        assert_eq!(browser.visit(&two, "/me").await.status(), 401, "it does not hear, and so it asks");
+        let mut browser = world.signed_in("ann").await;
+        let told = EventKind::NoTimers;
+        assert_eq!((world.count(&told), told.severity()), (2, Severity::Error), "once by each");
+        assert!(browser.submit(&world.one, "/logout").await.ok());
+        assert_eq!(browser.visit(&world.one, "/me").await.status(), 401);
+        world.one.sessions.shutdown().await;
+    });
+}
+
+#[test]
+fn without_timers_a_stream_still_ends_with_its_session() {
+    without_timers().block_on(async {
+        let world = World::new();
+        let browser = world.signed_in("ann").await;
+        let ended = Arc::new(Mutex::new(false));
+        let session = session_of(&world, &browser).await;
+        let told = ended.clone();
+        let waiting = tokio::spawn(async move {
+            session.ended().await;
+            *told.lock().unwrap() = true;
+        });
+        idle().await;
+        assert!(!*ended.lock().unwrap());
+        world.one.sessions.revoke_all("ann").await.unwrap();
+        waiting.await.unwrap();
+        assert!(*ended.lock().unwrap());
+    });
+}
+
+/// The session, as a handler gets it.
+async fn session_of(
+    world: &World,
+    browser: &Browser,
+) -> tower_sliding_sessions::Session<crate::support::Profile> {
+    use axum::{Router, routing::get};
+    let handed = Arc::new(Mutex::new(None));
+    let slot = handed.clone();
+    let take = async move |session: tower_sliding_sessions::Session<_>| {
+        *slot.lock().unwrap() = Some(session);
+    };
+    let mut instance = world.one.clone();
+    instance.app = Router::new().route("/", get(take)).route_layer(world.one.sessions.layer());
+    assert!(instance.answer(browser.get("/")).await.ok());
+    let session = handed.lock().unwrap().take();
+    session.unwrap()
+}
