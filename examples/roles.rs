@@ -67,8 +67,8 @@ async fn set_roles(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn only(role: &'static str) -> Require<Roles> {
-    Require::claims(move |roles: &Roles| roles.iter().any(|has| has == role))
+fn only(sessions: &Sessions<Roles>, role: &'static str) -> Require<Roles> {
+    sessions.require().claims(move |roles| roles.iter().any(|has| has == role))
 }
 
 pub(crate) fn app(builder: SessionsBuilder<Roles>, users: Users) -> Result<Router, BuildError> {
@@ -85,8 +85,8 @@ pub(crate) fn app(builder: SessionsBuilder<Roles>, users: Users) -> Result<Route
     };
     let sessions = builder.reload_claims(reload).build()?;
     Ok(Router::new()
-        .route("/reports", get(reports).route_layer(only("analyst")))
-        .route("/users/{name}", put(set_roles).route_layer(only("admin")))
+        .route("/reports", get(reports).route_layer(only(&sessions, "analyst")))
+        .route("/users/{name}", put(set_roles).route_layer(only(&sessions, "admin")))
         .route_layer(sessions.layer())
         .route("/login", post(login))
         .with_state(App { sessions, users }))

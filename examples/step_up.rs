@@ -22,8 +22,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tower_sliding_sessions::{
-    BuildError, Keyring, OriginVerdict, Rejection, Require, Session, Sessions, SessionsBuilder, SetCookies,
-    Visitor,
+    BuildError, Keyring, OriginVerdict, Rejection, Session, Sessions, SessionsBuilder, SetCookies, Visitor,
 };
 
 const TRY: &str = "\
@@ -78,8 +77,8 @@ pub(crate) fn app(builder: SessionsBuilder<Profile>) -> Result<Router, BuildErro
             false => OriginVerdict::StepUp,
         })
         .build()?;
-    let fresh = Require::<Profile>::proof_within(Duration::from_secs(60));
-    let otp = Require::<Profile>::method("otp");
+    let fresh = sessions.require().proof_within(Duration::from_secs(60));
+    let otp = sessions.require().method("otp");
     Ok(Router::new()
         .route("/account", delete(|| async { "Gone.\n" }).route_layer(fresh.clone()))
         .route("/second-factor", post(add_second_factor).route_layer(fresh))

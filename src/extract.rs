@@ -14,13 +14,14 @@ use crate::{
     middleware::{Rejection, RejectionKind},
     protocol::Refusal,
     request::RequestHead,
-    session::{Session, SetCookies, Slot, Visitor},
+    session::{Layered, Misplaced, Session, SetCookies, Visitor},
     sessions::Sessions,
     store::StoreError,
 };
 
-/// The session of a request that came through the layer. Without one: 401. Without a layer: a 500
-/// that says what to add.
+/// The session of a request that came through the layer. Without one: 401. Without a layer, or within
+/// one for another claims type: a 500 that says what to change. Where layers of several realms with one
+/// claims type are nested, see [`Session::of`].
 impl<C: Claims, S: Sync> FromRequestParts<S> for Session<C> {
     type Rejection = Rejection;
 
@@ -35,15 +36,15 @@ impl<C: Claims, S: Sync> OptionalFromRequestParts<S> for Session<C> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
-        match parts.extensions.get() {
-            Some(Slot::Session(session)) => Ok(Some(Self::clone(session))),
-            Some(Slot::Anonymous) => Ok(None),
-            None => Err(Rejection::new(RejectionKind::MissingLayer)),
-        }
+        let found = Layered::session(&parts.extensions).inspect_err(|why| why.report::<C>("Session"));
+        Ok(found?.cloned())
     }
 }
 
-/// Whoever is there, within a layer or not. An unsafe request from another site: 403.
+/// The sender of a request, within a layer or not. An unsafe request from another site: 403.
+///
+/// Within the layers of other realms only, with the same claims type, it is an error (500): a
+/// [`Session`] of the same handler would be one of another realm.
 impl<C: Claims, S: Sync> FromRequestParts<S> for Visitor<C>
 where
     Sessions<C>: FromRef<S>,
@@ -52,6 +53,12 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let sessions = Sessions::<C>::from_ref(state);
+        if let Err(why @ Misplaced::OtherRealm) =
+            Layered::<C>::session_of(&parts.extensions, sessions.engine.id)
+        {
+            why.report::<C>("Visitor");
+            return Err(why.into());
+        }
         Ok(Self::new(sessions.engine, &RequestHead::of_parts(parts))?)
     }
 }

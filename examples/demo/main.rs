@@ -29,7 +29,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tower_sliding_sessions::{RequestHead, Require, Sessions, SessionsBuilder};
+use tower_sliding_sessions::{RequestHead, Sessions, SessionsBuilder};
 
 use self::{counters::Counters, settings::Settings, thief::Loot, users::Users};
 
@@ -82,12 +82,12 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
     let layer = app.sessions.layer().accept_bearer().passive(is_passive);
     let danger = Router::new()
         .route("/danger", post(|| async { StatusCode::NO_CONTENT }))
-        .route_layer(Require::<Profile>::proof_within(Duration::from_secs(60)));
+        .route_layer(app.sessions.require().proof_within(Duration::from_secs(60)));
     let admin = Router::new()
         .route("/admin/users/{sub}/roles", post(admin::roles))
         .route("/admin/users/{sub}/lock", post(admin::lock))
         .route("/admin/run-id", post(admin::run_id))
-        .route_layer(Require::claims(Profile::is_admin));
+        .route_layer(app.sessions.require().claims(Profile::is_admin));
     let signed_in = Router::new()
         .route("/logout", post(account::logout))
         .route("/me", get(account::me))

@@ -20,6 +20,7 @@ mod hooks;
 mod introspect;
 mod issue;
 mod readable;
+mod realm_id;
 mod reload;
 mod renew;
 mod run;
@@ -36,6 +37,7 @@ pub(crate) use self::{
     bearer::{Bearer, Via, Whence},
     issue::{CookieLine, SignIn},
     readable::Readable,
+    realm_id::RealmId,
     renew::{Asking, RenewError, Renewal},
 };
 pub use self::{change::ChangeError, issue::SignInError};
@@ -79,6 +81,7 @@ use crate::{
 pub(crate) struct Engine<C> {
     /// For what is kept in here, and must find the way back without keeping it alive.
     me: Weak<Self>,
+    pub(crate) id: RealmId,
     pub(crate) policy: Policy,
     pub(crate) realm: Arc<str>,
     pub(crate) cookies: Cookies,
@@ -162,6 +165,7 @@ impl<C: Claims> Engine<C> {
         let keep = longest.saturating_add(Duration::from_secs(10));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
+            id: RealmId::next(),
             revocations: Revocations::new(realm.clone(), keep, store.run_id_now()),
             verified: Verified::new(verified),
             tokens: RwLock::new(Arc::new(tokens)),

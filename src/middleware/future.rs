@@ -18,7 +18,7 @@ use crate::{
     claims::Claims,
     engine::{Answer, Answering, Engine, Renewal, Via, Whence},
     request::RequestHead,
-    session::{Session, Slot},
+    session::{Layered, Session},
     time::Timestamp,
 };
 
@@ -139,24 +139,23 @@ where
             let response = rejection::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
             State::Answered { response: Some(Box::new(response)) }
         };
-        let (slot, session) = match answer {
-            Answer::Active(active) => (Slot::Session(Session::unchanged(active, whence)), Handed::Active),
+        let realm = engine.id;
+        let (session, handed) = match answer {
+            Answer::Active(active) => (Some(Session::unchanged(active, whence)), Handed::Active),
             Answer::Renewed(renewal) => {
                 let session = Session::renewed_by(&renewal, whence);
-                (Slot::Session(session), Handed::Renewed { renewal, engine, arrived })
+                (Some(session), Handed::Renewed { renewal, engine, arrived })
             }
-            Answer::Looked(renewal) => {
-                (Slot::Session(Session::looked_up_by(&renewal, whence)), Handed::Active)
-            }
+            Answer::Looked(renewal) => (Some(Session::looked_up_by(&renewal, whence)), Handed::Active),
             Answer::Refused(refusal) if whence.via == Via::Bearer => {
                 return answered(&request, RejectionKind::InvalidBearer(refusal));
             }
-            Answer::Refused(_) if optional => (Slot::Anonymous, Handed::Nobody),
+            Answer::Refused(_) if optional => (None, Handed::Nobody),
             Answer::Refused(refusal) => return answered(&request, RejectionKind::Unauthenticated(refusal)),
             Answer::Unavailable => return answered(&request, RejectionKind::Unavailable),
         };
-        request.extensions_mut().insert(slot);
-        State::Calling { future: inner.call(request), session }
+        Layered::insert(request.extensions_mut(), realm, !optional, session);
+        State::Calling { future: inner.call(request), session: handed }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     engine::{ChangeError, SignInError},
     protocol::Refusal,
     request::RequestHead,
-    session::NotWelcome,
+    session::{Misplaced, NotWelcome},
     store::StoreError,
     token::MintError,
 };
@@ -60,8 +60,16 @@ pub enum RejectionKind {
     /// 500: the claims cannot be written as JSON, or cannot be read back from it as their type. The
     /// [error](crate::MintError) and the logs say why.
     ClaimsUnreadable,
-    /// 500: the route is not within a session layer.
+    /// 500: the route is not within a session layer, or within that of another realm.
     MissingLayer,
+    /// 500: the route asks for a session with other claims than those of the layer around it. The log
+    /// names both types.
+    OtherClaims,
+    /// 500: the route is within optional layers of several realms with one claims type, and does not
+    /// say which one it asks for.
+    AmbiguousLayer,
+    /// 500: a [`Require`](crate::Require) is not within the layer of its sessions.
+    RequireOutsideLayer,
     /// 500: something else failed, as the logs say.
     Internal,
 }
@@ -94,6 +102,9 @@ impl Rejection {
             RejectionKind::ClaimsTooLarge
             | RejectionKind::ClaimsUnreadable
             | RejectionKind::MissingLayer
+            | RejectionKind::OtherClaims
+            | RejectionKind::AmbiguousLayer
+            | RejectionKind::RequireOutsideLayer
             | RejectionKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -158,6 +169,30 @@ impl Rejection {
             RejectionKind::ClaimsUnreadable => {
                 problem!("ClaimsUnreadable", "claims_unreadable", 500, "The session cannot be written")
             }
+            RejectionKind::OtherClaims => {
+                problem!(
+                    "OtherClaims",
+                    "other_claims",
+                    500,
+                    "This route asks for another claims type than its session layer has"
+                )
+            }
+            RejectionKind::AmbiguousLayer => {
+                problem!(
+                    "AmbiguousLayer",
+                    "ambiguous_layer",
+                    500,
+                    "This route is within optional layers of several realms: ask Sessions::session_of"
+                )
+            }
+            RejectionKind::RequireOutsideLayer => {
+                problem!(
+                    "RequireOutsideLayer",
+                    "require_outside_layer",
+                    500,
+                    "This rule is not within the layer of its sessions: add .route_layer(sessions.layer()) after it"
+                )
+            }
             RejectionKind::MissingLayer => {
                 problem!(
                     "MissingLayer",
@@ -178,6 +213,16 @@ impl std::fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
+
+impl From<Misplaced> for Rejection {
+    fn from(why: Misplaced) -> Self {
+        Self::new(match why {
+            Misplaced::NoLayer | Misplaced::OtherRealm => RejectionKind::MissingLayer,
+            Misplaced::OtherClaims(_) => RejectionKind::OtherClaims,
+            Misplaced::Ambiguous => RejectionKind::AmbiguousLayer,
+        })
+    }
+}
 
 impl From<NotWelcome> for Rejection {
     fn from(why: NotWelcome) -> Self {

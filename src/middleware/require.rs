@@ -17,69 +17,96 @@ use super::{
 };
 use crate::{
     claims::Claims,
+    engine::RealmId,
     protocol::Refusal,
     request::RequestHead,
-    session::{Session, Slot},
+    session::{Layered, Session},
 };
 
 type Rule<C> = dyn Fn(&Session<C>) -> Result<(), RejectionKind> + Send + Sync;
 
-/// A layer for *may you*: only sessions that pass get through. Put it within the session layer.
+/// A layer that admits only some of a realm's sessions. Made by
+/// [`Sessions::require`](crate::Sessions::require). Put it inside of the session layer of the same
+/// sessions: elsewhere it answers everything with a 500 that says so.
+///
+/// By itself it admits every session. Each method adds a rule, and a session must satisfy all of them.
 ///
 /// ```
+/// # #[cfg(feature = "axum")] mod example {
 /// # use std::time::Duration;
-/// # use tower_sliding_sessions::Require;
-/// # struct Profile { roles: Vec<String> }
-/// # impl serde::Serialize for Profile { fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> { s.serialize_unit() } }
-/// # impl<'de> serde::Deserialize<'de> for Profile { fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> { Ok(Profile { roles: vec![] }) } }
-/// let admins = Require::claims(|profile: &Profile| profile.roles.iter().any(|role| role == "admin"));
-/// let fresh = Require::<Profile>::proof_within(Duration::from_secs(60));
+/// # use axum::{Router, routing::post};
+/// # use tower_sliding_sessions::Sessions;
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Profile { roles: Vec<String> }
+/// # async fn delete() {}
+/// fn routes(sessions: &Sessions<Profile>) -> Router {
+///     let admins = sessions
+///         .require()
+///         .claims(|profile| profile.roles.iter().any(|role| role == "admin"))
+///         .proof_within(Duration::from_secs(60));
+///     Router::new()
+///         .route("/delete", post(delete))
+///         .route_layer(admins)
+///         .route_layer(sessions.layer())
+/// }
+/// # }
 /// ```
+#[must_use = "it is a layer: add it to routes"]
 pub struct Require<C, R = ProblemJson> {
-    rule: Arc<Rule<C>>,
+    realm: RealmId,
+    rule: Option<Arc<Rule<C>>>,
     reject: R,
 }
 
 impl<C: Claims> Require<C> {
-    /// Sessions whose claims satisfy `predicate`. Others get 403.
-    pub fn claims(predicate: impl Fn(&C) -> bool + Send + Sync + 'static) -> Self {
-        let rule = move |session: &Session<C>| {
-            predicate(session.claims()).then_some(()).ok_or(RejectionKind::Forbidden)
-        };
-        Self { rule: Arc::new(rule), reject: ProblemJson }
+    pub(crate) fn new(realm: RealmId) -> Self {
+        Self { realm, rule: None, reject: ProblemJson }
+    }
+}
+
+impl<C: Claims, R> Require<C, R> {
+    /// Admits sessions whose claims satisfy `predicate`. Others get 403.
+    pub fn claims(self, predicate: impl Fn(&C) -> bool + Send + Sync + 'static) -> Self {
+        self.and(RejectionKind::Forbidden, move |session| predicate(session.claims()))
     }
 
-    /// Sessions whose subject proved who they are by `method` (`amr` of RFC 8176), such as `otp`, at
-    /// sign-in or by the last [proof](Session::prove) after it. Others get 403 of a kind of its own.
-    pub fn method(method: impl Into<String>) -> Self {
+    /// Admits sessions that satisfy `predicate`. Others get 403.
+    pub fn session(self, predicate: impl Fn(&Session<C>) -> bool + Send + Sync + 'static) -> Self {
+        self.and(RejectionKind::Forbidden, predicate)
+    }
+
+    /// Admits sessions whose subject proved who they are by `method` (`amr` of RFC 8176), such as `otp`,
+    /// at sign-in or by the last [proof](Session::prove) after it. Others get 403 of a kind of its own.
+    pub fn method(self, method: impl Into<String>) -> Self {
         let method = method.into();
-        let rule = move |session: &Session<C>| {
-            session.methods().contains(&method).then_some(()).ok_or(RejectionKind::MethodRequired)
-        };
-        Self { rule: Arc::new(rule), reject: ProblemJson }
+        self.and(RejectionKind::MethodRequired, move |session| session.methods().contains(&method))
     }
 
-    /// Sessions whose subject last proved who they are by `method`, and at most `age` ago: an `otp`
-    /// of the last five minutes. Others get 403, of the kind of [`method`](Self::method) or of
-    /// [`proof_within`](Self::proof_within), by what is wanting.
-    pub fn method_within(method: impl Into<String>, age: Duration) -> Self {
+    /// Admits sessions whose subject last proved who they are by `method`, and at most `age` ago: an
+    /// `otp` of the last five minutes. Others get 403, of the kind of [`method`](Self::method) or of
+    /// [`proof_within`](Self::proof_within), by what is missing.
+    pub fn method_within(self, method: impl Into<String>, age: Duration) -> Self {
         let method = method.into();
-        let rule = move |session: &Session<C>| match session.last_methods().contains(&method) {
-            false => Err(RejectionKind::MethodRequired),
-            true if session.proved_within(age) => Ok(()),
-            true => Err(RejectionKind::ProofRequired),
-        };
-        Self { rule: Arc::new(rule), reject: ProblemJson }
+        self.and(RejectionKind::MethodRequired, move |session| session.last_methods().contains(&method))
+            .proof_within(age)
     }
 
-    /// Sessions whose subject proved who they are at most `age` ago; signing in counts. Others get
-    /// 403 of a kind of its own, on which a front end can ask for the password again.
-    #[must_use]
-    pub fn proof_within(age: Duration) -> Self {
+    /// Admits sessions whose subject proved who they are at most `age` ago. Signing in counts. Others
+    /// get 403 of a kind of its own, on which a front end can ask for the password again.
+    pub fn proof_within(self, age: Duration) -> Self {
+        self.and(RejectionKind::ProofRequired, move |session| session.proved_within(age))
+    }
+
+    fn and(
+        self,
+        otherwise: RejectionKind,
+        admits: impl Fn(&Session<C>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let before = self.rule;
         let rule = move |session: &Session<C>| {
-            session.proved_within(age).then_some(()).ok_or(RejectionKind::ProofRequired)
+            before.as_ref().map_or(Ok(()), |before| before(session))?;
+            admits(session).then_some(()).ok_or(otherwise)
         };
-        Self { rule: Arc::new(rule), reject: ProblemJson }
+        Self { rule: Some(Arc::new(rule)), ..self }
     }
 }
 
@@ -87,7 +114,6 @@ impl<C, R> Require<C, R> {
     /// Answers rejected requests by a closure, as
     /// [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection) does. Default:
     /// [`ProblemJson`].
-    #[must_use]
     pub fn with_rejection<F, A>(self, reject: F) -> Require<C, RejectWith<F>>
     where
         F: Fn(Rejection, &RequestHead<'_>) -> A + Clone,
@@ -98,15 +124,14 @@ impl<C, R> Require<C, R> {
 
     /// Answers rejected requests by a type, or by an `Arc<dyn Reject + Send + Sync>`. Default:
     /// [`ProblemJson`].
-    #[must_use]
     pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> Require<C, R2> {
-        Require { rule: self.rule, reject }
+        Require { realm: self.realm, rule: self.rule, reject }
     }
 }
 
 impl<C, R: Clone> Clone for Require<C, R> {
     fn clone(&self) -> Self {
-        Self { rule: self.rule.clone(), reject: self.reject.clone() }
+        Self { realm: self.realm, rule: self.rule.clone(), reject: self.reject.clone() }
     }
 }
 
@@ -145,10 +170,14 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let verdict = match request.extensions().get::<Slot<C>>() {
-            Some(Slot::Session(session)) => (self.require.rule)(session),
-            Some(Slot::Anonymous) => Err(RejectionKind::Unauthenticated(Refusal::NoToken)),
-            None => Err(RejectionKind::MissingLayer),
+        let Require { realm, rule, .. } = &self.require;
+        let verdict = match Layered::<C>::session_of(request.extensions(), *realm) {
+            Ok(Some(session)) => rule.as_ref().map_or(Ok(()), |rule| rule(session)),
+            Ok(None) => Err(RejectionKind::Unauthenticated(Refusal::NoToken)),
+            Err(why) => {
+                why.report::<C>("Require");
+                Err(RejectionKind::RequireOutsideLayer)
+            }
         };
         match verdict {
             Ok(()) => RequireFuture { state: RequireState::Calling { future: self.inner.call(request) } },

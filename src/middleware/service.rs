@@ -16,7 +16,7 @@ use crate::{
     engine::{Admission, Asking, Bearer, Via, Whence},
     event::EventKind,
     request::RequestHead,
-    session::{Session, Slot},
+    session::{Layered, Session},
 };
 
 /// The service that [`SessionLayer`] makes.
@@ -69,7 +69,7 @@ where
         match admission {
             Admission::Active(active) => {
                 let session = Session::unchanged(active, whence);
-                request.extensions_mut().insert(Slot::Session(session));
+                Layered::insert(request.extensions_mut(), engine.id, !self.layer.optional, Some(session));
                 ResponseFuture::active(self.inner.call(request), self.layer.ways)
             }
             Admission::Ask(question) => {
@@ -89,7 +89,7 @@ where
                 self.answer(&request, RejectionKind::InvalidBearer(refusal))
             }
             Admission::Refuse(_) if self.layer.optional => {
-                request.extensions_mut().insert(Slot::<C>::Anonymous);
+                Layered::<C>::insert(request.extensions_mut(), engine.id, false, None);
                 ResponseFuture::anonymous(self.inner.call(request), self.layer.ways)
             }
             Admission::Refuse(refusal) => self.answer(&request, RejectionKind::Unauthenticated(refusal)),

@@ -1,14 +1,18 @@
 //! What a handler sees: its session, its visitor, and the cookies it answers with.
 
 mod info;
+mod layered;
 mod set_cookies;
 mod visitor;
 
-pub(crate) use self::visitor::NotWelcome;
 pub use self::{
     info::SessionInfo,
     set_cookies::SetCookies,
     visitor::{SignIn, Visitor},
+};
+pub(crate) use self::{
+    layered::{Layered, Misplaced, know},
+    visitor::NotWelcome,
 };
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -58,12 +62,14 @@ impl<C> Session<C> {
 }
 
 impl<C: Claims> Session<C> {
-    /// The session of a request that came through the layer; none for an anonymous one.
+    /// The session of a request that came through the layer. None for an anonymous one, and for one
+    /// that came through no layer.
+    ///
+    /// Where layers of several realms with one claims type are nested, it is the session of the
+    /// innermost one that is required, and none if all are optional:
+    /// [`Sessions::session_of`](crate::Sessions::session_of) names the realm.
     pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        match request.extensions().get()? {
-            Slot::Session(session) => Some(session),
-            Slot::Anonymous => None,
-        }
+        Layered::session(request.extensions()).ok().flatten()
     }
 
     /// The application's claims, as of when the access token was minted.
@@ -244,20 +250,5 @@ impl<C> fmt::Debug for Session<C> {
             .field("id", &self.active.key.id)
             .field("renewed", &self.renewed)
             .finish_non_exhaustive()
-    }
-}
-
-/// What the layer leaves in a request: that there is no session is different from no layer.
-pub(crate) enum Slot<C> {
-    Session(Session<C>),
-    Anonymous,
-}
-
-impl<C> Clone for Slot<C> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Session(session) => Self::Session(session.clone()),
-            Self::Anonymous => Self::Anonymous,
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 
 #[cfg(feature = "test-util")]
 use http::HeaderValue;
-use http::Request;
+use http::{Extensions, Request};
 
 #[cfg(feature = "test-util")]
 use crate::engine::SignInError;
@@ -16,10 +16,10 @@ use crate::{
     claims::Claims,
     engine::Engine,
     id::{RunId, SessionId},
-    middleware::{Rejection, SessionLayer},
+    middleware::{Rejection, Require, SessionLayer},
     protocol::Policy,
     request::RequestHead,
-    session::{SessionInfo, Visitor},
+    session::{Layered, Session, SessionInfo, Visitor, know},
     store::{Revoke, StoreError},
     time::Timestamp,
     token::Keyring,
@@ -46,7 +46,25 @@ impl<C: Claims> Sessions<C> {
     pub fn layer(&self) -> SessionLayer<C> {
         // The sooner the revocations are known, the sooner access tokens count.
         self.engine.start();
+        know::<C>();
         SessionLayer::new(self.engine.clone())
+    }
+
+    /// A layer that admits only some of this realm's sessions: say which by its methods. Put it inside
+    /// of [`layer`](Self::layer).
+    pub fn require(&self) -> Require<C> {
+        Require::new(self.engine.id)
+    }
+
+    /// The session of this realm in a request that came through its [`layer`](Self::layer). None for an
+    /// anonymous request. In axum, [`Session`] is an extractor; where several realms share a claims
+    /// type, this one names the realm.
+    ///
+    /// # Errors
+    /// A [`Rejection`] (500) if the request did not come through this realm's layer.
+    pub fn session_of<'r>(&self, extensions: &'r Extensions) -> Result<Option<&'r Session<C>>, Rejection> {
+        let found = Layered::session_of(extensions, self.engine.id);
+        Ok(found.inspect_err(|why| why.report::<C>("Sessions::session_of"))?)
     }
 
     /// Whoever sent `request`, for signing them in or out. In axum, [`Visitor`] is an extractor.

@@ -8,9 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use tower::{ServiceBuilder, ServiceExt as _};
 use tower_http::trace::TraceLayer;
-use tower_sliding_sessions::{
-    RedirectToLogin, Reject, Rejection, RejectionBody, RejectionKind, RequestHead, Require,
-};
+use tower_sliding_sessions::{RedirectToLogin, Reject, Rejection, RejectionBody, RejectionKind, RequestHead};
 
 use crate::support::{Who, World};
 
@@ -65,7 +63,8 @@ async fn a_closure_without_annotations_answers_with_anything_that_axum_takes() {
 #[tokio::test]
 async fn a_closure_without_annotations_answers_for_a_rule_too() {
     let world = World::new();
-    let rule = Require::claims(|(): &()| false).with_rejection(|_, _| (StatusCode::NOT_FOUND, "no"));
+    let rule =
+        world.sessions.require().claims(|()| false).with_rejection(|_, _| (StatusCode::NOT_FOUND, "no"));
     let app = Router::<()>::new()
         .route("/page", get(async || "never"))
         .route_layer(rule)

@@ -16,7 +16,7 @@ use tower_http::{
     limit::RequestBodyLimitLayer, normalize_path::NormalizePathLayer, timeout::TimeoutLayer,
     trace::TraceLayer,
 };
-use tower_sliding_sessions::{Rejection, Require, Session, Sessions, SetCookies, Visitor};
+use tower_sliding_sessions::{Rejection, Session, Sessions, SetCookies, Visitor};
 
 use crate::support::World;
 
@@ -34,7 +34,7 @@ async fn a_router_takes_the_layer_alone_and_twice_and_with_a_rule() {
     world.check::<_, Body, _>(routes().layer(world.sessions.layer())).await;
     world.check::<_, Body, _>(routes().route_layer(world.sessions.layer())).await;
     world.check::<_, Body, _>(routes().layer(world.sessions.layer()).layer(world.sessions.layer())).await;
-    let rule = Require::claims(|(): &()| true);
+    let rule = world.sessions.require().claims(|()| true);
     world.check::<_, Body, _>(routes().route_layer(rule).route_layer(world.sessions.layer())).await;
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{Extension, Router, body::Body, extract::OriginalUri, routing::get};
 use http::{Response, StatusCode};
 use tower_sliding_sessions::{
-    RedirectToLogin, Rejection, RejectionKind, RequestHead, Require, Session, Visitor, protocol::Refusal,
+    RedirectToLogin, Rejection, RejectionKind, RequestHead, Session, Visitor, protocol::Refusal,
 };
 
 use crate::support::{Answer, Browser, Gate, Instance, Profile, Sent, TTL, Trouble, World};
@@ -82,7 +82,7 @@ async fn an_optional_layer_lets_anonymous_requests_through_and_keeps_sessions_al
 #[tokio::test]
 async fn a_rule_about_claims_is_for_those_who_are_signed_in() {
     let world = World::new();
-    let rule = || Require::claims(|profile: &Profile| profile.role == "admin");
+    let rule = || world.one.sessions.require().claims(|profile| profile.role == "admin");
     let admin = Router::new().route("/admin", get(me)).route_layer(rule());
     let app = Router::new()
         .merge(admin.clone().route_layer(world.one.sessions.layer()))
@@ -100,7 +100,7 @@ async fn a_rule_about_claims_is_for_those_who_are_signed_in() {
         (&anonymous, "/admin", Some(RejectionKind::Unauthenticated(Refusal::NoToken))),
         (&admin, "/open/admin", None),
         (&anonymous, "/open/admin", Some(RejectionKind::Unauthenticated(Refusal::NoToken))),
-        (&admin, "/bare/admin", Some(RejectionKind::MissingLayer)),
+        (&admin, "/bare/admin", Some(RejectionKind::RequireOutsideLayer)),
     ] {
         let answer = instance.answer(browser.get(path)).await;
         assert_eq!(answer.rejection(), expected, "{path}");
@@ -114,7 +114,7 @@ async fn a_rule_about_a_recent_sign_in_counts_from_it() {
     let world = World::new();
     let app = Router::new()
         .route("/delete", get(me))
-        .route_layer(Require::<Profile>::proof_within(Duration::from_secs(600)))
+        .route_layer(world.one.sessions.require().proof_within(Duration::from_secs(600)))
         .route_layer(world.one.sessions.layer());
     let instance = around(&world, app);
     let mut browser = world.signed_in("ann").await;
@@ -183,7 +183,7 @@ async fn an_application_can_word_its_own_rejections() {
     };
     let app = Router::new()
         .route("/me", get(me))
-        .route_layer(Require::claims(|_: &Profile| false).with_rejection(teapot))
+        .route_layer(world.one.sessions.require().claims(|_| false).with_rejection(teapot))
         .route_layer(world.one.sessions.layer().with_rejection(teapot));
     let instance = around(&world, app);
     let answer: Answer = Browser::new().visit(&instance, "/me").await;

@@ -24,6 +24,7 @@ mod keys;
 mod layer;
 mod limits;
 mod lost;
+mod nested;
 mod oracle;
 mod outage;
 mod parallel;

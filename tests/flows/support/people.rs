@@ -11,7 +11,7 @@ use axum::{
     routing::{any, post},
 };
 use serde::Deserialize;
-use tower_sliding_sessions::{Rejection, Require, Session, Sessions};
+use tower_sliding_sessions::{Rejection, Session, Sessions};
 
 use super::{
     Gate, Profile,
@@ -20,11 +20,11 @@ use super::{
 
 pub(crate) fn router(sessions: &Sessions<Profile>) -> Router<Sessions<Profile>> {
     let no_content = || any(async || StatusCode::NO_CONTENT);
-    let fresh = Require::<Profile>::proof_within(Duration::from_secs(60));
-    let fresh_otp = Require::<Profile>::method_within("otp", Duration::from_secs(60));
+    let fresh = sessions.require().proof_within(Duration::from_secs(60));
+    let fresh_otp = sessions.require().method_within("otp", Duration::from_secs(60));
     Router::new()
         .merge(Router::new().route("/danger", no_content()).route_layer(fresh))
-        .merge(Router::new().route("/otp", no_content()).route_layer(Require::<Profile>::method("otp")))
+        .merge(Router::new().route("/otp", no_content()).route_layer(sessions.require().method("otp")))
         .merge(Router::new().route("/fresh-otp", no_content()).route_layer(fresh_otp))
         .route("/poll", any(me))
         .route("/profile", post(profile))

@@ -1,0 +1,141 @@
+//! What the session layers around a handler found, each for its own realm.
+
+use std::{
+    any::type_name,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::Extensions;
+
+use super::Session;
+use crate::{claims::Claims, engine::RealmId};
+
+/// What a session layer leaves in a request. That there is no session differs from no layer.
+///
+/// There is one for each claims type. Where the layers of several realms with one claims type are
+/// nested, it has what each of them found.
+pub(crate) struct Layered<C> {
+    realm: RealmId,
+    /// Whether the layer lets no request without a session through.
+    required: bool,
+    session: Option<Session<C>>,
+    outer: Option<Arc<Self>>,
+}
+
+/// Why a request has no session to hand out, and is not anonymous either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misplaced {
+    /// No session layer is around the handler.
+    NoLayer,
+    /// Only layers of other realms are.
+    OtherRealm,
+    /// A layer is, but its sessions have another claims type: this one.
+    OtherClaims(&'static str),
+    /// Several optional layers of one claims type are, and none that is required.
+    Ambiguous,
+}
+
+impl<C: Claims> Layered<C> {
+    /// Leaves what a layer found. A layer inside of it adds to it.
+    pub(crate) fn insert(
+        extensions: &mut Extensions,
+        realm: RealmId,
+        required: bool,
+        session: Option<Session<C>>,
+    ) {
+        let outer = extensions.insert(Self { realm, required, session, outer: None });
+        if let (Some(outer), Some(own)) = (outer, extensions.get_mut::<Self>()) {
+            if outer.realm == realm {
+                own.required |= outer.required;
+                own.outer = outer.outer;
+            } else {
+                own.outer = Some(Arc::new(outer));
+            }
+        }
+    }
+
+    /// The session that a handler means who names no realm: of the only realm, or else of the
+    /// innermost layer that is required. An optional layer neither replaces nor hides it.
+    pub(crate) fn session(extensions: &Extensions) -> Result<Option<&Session<C>>, Misplaced> {
+        let innermost = extensions.get::<Self>().ok_or_else(|| misplaced(extensions))?;
+        if innermost.outer.is_none() {
+            return Ok(innermost.session.as_ref());
+        }
+        let required = innermost.all().find(|layered| layered.required);
+        required.map(|layered| layered.session.as_ref()).ok_or(Misplaced::Ambiguous)
+    }
+
+    /// The session of this realm.
+    pub(crate) fn session_of(
+        extensions: &Extensions,
+        realm: RealmId,
+    ) -> Result<Option<&Session<C>>, Misplaced> {
+        let innermost = extensions.get::<Self>().ok_or_else(|| misplaced(extensions))?;
+        let own = innermost.all().find(|layered| layered.realm == realm);
+        own.map(|layered| layered.session.as_ref()).ok_or(Misplaced::OtherRealm)
+    }
+
+    /// From the innermost layer to the outermost.
+    fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |layered| layered.outer.as_deref())
+    }
+}
+
+impl<C> Clone for Layered<C> {
+    fn clone(&self) -> Self {
+        Self { session: self.session.clone(), outer: self.outer.clone(), ..*self }
+    }
+}
+
+impl Misplaced {
+    /// Tells the operator of a mistake in the application.
+    pub(crate) fn report<C>(self, wanted_by: &'static str) {
+        #[cfg(feature = "tracing")]
+        tracing::error!(
+            target: "tower_sliding_sessions",
+            event = "session_misplaced", wanted_by, claims = type_name::<C>(), cause = %self, "session_misplaced"
+        );
+        #[cfg(not(feature = "tracing"))]
+        let _ = (self, wanted_by);
+    }
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLayer => f.write_str("no session layer is around this route"),
+            Self::OtherRealm => f.write_str("only the session layer of another realm is around this route"),
+            Self::OtherClaims(found) => {
+                write!(f, "the session layer around this route has sessions with the claims type `{found}`")
+            }
+            Self::Ambiguous => f.write_str(
+                "optional session layers of several realms with this claims type are around this route: give \
+                 each realm a claims type of its own, or ask `Sessions::session_of`",
+            ),
+        }
+    }
+}
+
+/// A claims type for which there is a layer in this process.
+struct Known {
+    name: &'static str,
+    is_in: fn(&Extensions) -> bool,
+}
+
+/// One entry for each claims type. Read only where something is misplaced.
+static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+
+/// Notes a claims type, so that a route that asks for another one can be told of it.
+pub(crate) fn know<C: Claims>() {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.iter().all(|known| known.name != type_name::<C>()) {
+        known.push(Known { name: type_name::<C>(), is_in: |request| request.get::<Layered<C>>().is_some() });
+    }
+}
+
+fn misplaced(extensions: &Extensions) -> Misplaced {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = known.iter().find(|known| (known.is_in)(extensions));
+    found.map_or(Misplaced::NoLayer, |found| Misplaced::OtherClaims(found.name))
+}
