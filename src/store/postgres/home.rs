@@ -22,7 +22,9 @@ impl Home {
     pub(super) fn new(name: &str) -> Result<Self, StoreError> {
         let plain = |c: char| !c.is_control() && !matches!(c, '"' | '\'' | '\\' | '$' | '{' | '}');
         if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
-            return Err(StoreError::configuration(format!("{name:?} is not a schema that this store can use")));
+            return Err(StoreError::configuration(format!(
+                "{name:?} is not a schema that this store can use"
+            )));
         }
         let hash = Sha256::digest(name.as_bytes());
         let tag = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();

@@ -53,7 +53,9 @@ pub(super) async fn migrate(inner: &Inner) -> Result<(), StoreError> {
     transaction.commit().await.map_err(unavailable)?;
     lease.done();
     match missing {
-        Some(missing) => Err(StoreError::configuration(format!("the database user lacks rights on {missing}"))),
+        Some(missing) => {
+            Err(StoreError::configuration(format!("the database user lacks rights on {missing}")))
+        }
         None => Ok(()),
     }
 }
