@@ -8,8 +8,9 @@ use std::{
 };
 
 /// Lower floors first. A module imports only from floors below its own.
-const FLOORS: [&[&str]; 11] = [
-    &["id", "time"],
+const FLOORS: [&[&str]; 12] = [
+    &["time"],
+    &["id"],
     &["protocol"],
     &["cache", "cookie", "cross_site", "request", "token"],
     &["store"],

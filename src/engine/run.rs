@@ -25,13 +25,14 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         answer: impl Future<Output = Result<Snapshot, StoreError>>,
     ) -> Result<Snapshot, RenewError> {
-        if self.revocations.is_past(run) {
-            return Err(Refusal::OtherRun.into());
-        }
         let before = self.revocations.run();
         let snapshot = self.ask(operation, answer).await?;
-        self.hear_run(before, snapshot.run)?;
-        Ok(snapshot)
+        match self.hear_run(before, snapshot.run) {
+            // Whatever the store will say once it is corrected.
+            Err(_) if self.revocations.is_past(run) => Err(Refusal::OtherRun.into()),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(snapshot),
+        }
     }
 
     /// Takes over the run ID of an answer of the store. `before` is what was known when it was asked: an

@@ -40,6 +40,7 @@ async fn a_shorter_idle_timeout_is_this_sessions_own() {
     }
     lives_for(&world, &short, 3).await;
     assert!(is_in(&world.one, &used).await && is_in(&world.one, &other).await);
+    idle().await;
     for _ in 0..10 {
         world.pass(1199);
         assert!(used.visit(&world.one, "/me").await.ok(), "it slides by its own measure");
