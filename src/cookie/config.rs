@@ -30,6 +30,19 @@ pub enum CookieError {
         /// The cookie's name.
         name: String,
     },
+    /// A cookie that scripts can read has the prefix `__Http-` or `__Host-Http-`, which is for cookies
+    /// that they cannot read. Browsers drop such a cookie.
+    #[error("{name:?} cannot be read by scripts: its prefix is for HttpOnly cookies")]
+    HttpPrefix {
+        /// The cookie's name.
+        name: String,
+    },
+    /// A former cookie has the name, path and domain of a present one, which would be removed with it.
+    #[error("the former cookie {name:?} has the name, path and domain of a present one")]
+    FormerIsPresent {
+        /// The cookie's name.
+        name: String,
+    },
     /// `SameSite=None` without `Secure`: browsers drop such a cookie.
     #[error("SameSite=None needs Secure")]
     NoneNeedsSecure,
@@ -46,7 +59,8 @@ pub enum SameSite {
     Strict,
 }
 
-/// A name, path and domain that a cookie had before, to be removed at sign-out too.
+/// A name, path and domain that a cookie had before. It is removed at sign-in, at renewal, at sign-out,
+/// and whenever a request carries two values under one name.
 ///
 /// Browsers only remove a cookie under the path and domain that it was set with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,10 +113,14 @@ impl Cookies {
             let prefixed = |prefix: &str| {
                 name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
             };
+            let is_readable = self.readable.as_ref() == Some(name);
+            if is_readable && (prefixed("__Http-") || prefixed("__Host-Http-")) {
+                return Err(CookieError::HttpPrefix { name: name.to_string() });
+            }
             if prefixed("__Host-") && (!self.secure || self.path != "/" || self.domain.is_some()) {
                 return Err(CookieError::HostPrefix { name: name.to_string() });
             }
-            if prefixed("__Secure-") && !self.secure {
+            if (prefixed("__Secure-") || prefixed("__Http-")) && !self.secure {
                 return Err(CookieError::SecurePrefix { name: name.to_string() });
             }
         }
@@ -116,11 +134,23 @@ impl Cookies {
         for former in &self.former {
             check_name(&former.name)?;
             check_place(&former.path, former.domain.as_deref())?;
+            if self.has(former) {
+                return Err(CookieError::FormerIsPresent { name: former.name.clone() });
+            }
         }
         if self.same_site == cookie::SameSite::None && !self.secure {
             return Err(CookieError::NoneNeedsSecure);
         }
         Ok(self)
+    }
+
+    /// Whether a present cookie is the same one to a browser.
+    fn has(&self, former: &FormerCookie) -> bool {
+        let domain = |domain: Option<&str>| domain.map(str::to_ascii_lowercase);
+        let mut names = [&self.access, &self.refresh].into_iter().chain(&self.readable);
+        names.any(|name| *name == former.name)
+            && self.path == former.path
+            && domain(self.domain.as_deref()) == domain(former.domain.as_deref())
     }
 }
 
@@ -159,6 +189,10 @@ fn is_host(domain: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn former(name: &str, domain: Option<&str>) -> FormerCookie {
+        FormerCookie { name: name.to_owned(), path: "/".to_owned(), domain: domain.map(str::to_owned) }
+    }
+
     #[test]
     fn what_browsers_would_drop_is_refused_at_build() {
         let default = Cookies::default;
@@ -175,6 +209,18 @@ mod tests {
             Cookies { access: "same".into(), refresh: "same".into(), ..default() },
             Cookies { readable: Some("__Host-refresh".into()), ..default() },
             Cookies { readable: Some("me;".into()), ..default() },
+            Cookies { readable: Some("__Host-Http-me".into()), ..default() },
+            Cookies { readable: Some("__host-http-me".into()), ..default() },
+            Cookies { readable: Some("__Http-me".into()), ..default() },
+            Cookies { access: "__Http-a".into(), refresh: "r".into(), secure: false, ..default() },
+            Cookies { former: vec![former("__Host-access", None)], ..default() },
+            Cookies {
+                access: "a".into(),
+                refresh: "r".into(),
+                domain: Some("example.com".into()),
+                former: vec![former("r", Some("Example.com"))],
+                ..default()
+            },
             Cookies { access: "a".into(), refresh: "r".into(), path: "app".into(), ..default() },
             Cookies { access: "a".into(), refresh: "r".into(), path: "/a;b".into(), ..default() },
             Cookies { access: "a".into(), refresh: "r".into(), domain: Some("a b".into()), ..default() },
@@ -189,5 +235,9 @@ mod tests {
         }
         let domain = Some("example.com".into());
         assert!(Cookies { access: "a".into(), refresh: "r".into(), domain, ..default() }.check().is_ok());
+        let access = "__Host-Http-access".into();
+        let readable = Some("__Host-me".into());
+        let former = vec![former("__Host-Http-access", Some("example.com")), former("old", None)];
+        assert!(Cookies { access, readable, former, ..default() }.check().is_ok());
     }
 }

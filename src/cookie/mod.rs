@@ -7,5 +7,5 @@ mod write;
 pub use self::config::{CookieError, FormerCookie, SameSite};
 pub(crate) use self::{
     config::Cookies,
-    scan::{Found, scan},
+    scan::{Found, Values, are_too_long, scan, values},
 };

@@ -19,6 +19,7 @@ mod hooks;
 #[cfg(feature = "axum")]
 mod introspect;
 mod issue;
+mod named;
 mod readable;
 mod realm_id;
 mod reload;
@@ -34,6 +35,7 @@ pub(crate) use self::{
     ask::{Answer, Answering, Question},
     bearer::{Bearer, Via, Whence},
     issue::{CookieLine, SignIn},
+    named::{Leftovers, Named, new_key},
     readable::Readable,
     realm_id::RealmId,
     renew::{Asking, RenewError, Renewal},

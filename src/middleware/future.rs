@@ -16,7 +16,7 @@ use super::{
 use crate::{
     cache,
     claims::Claims,
-    engine::{Answer, Answering, Engine, Renewal, Via, Whence},
+    engine::{Answer, Answering, Engine, Leftovers, Renewal, Via, Whence},
     request::RequestHead,
     session::{Layered, Session},
     time::Timestamp,
@@ -32,6 +32,7 @@ pin_project! {
         #[pin]
         state: State<S, C, R, B, S::Future>,
         ways: Ways,
+        pub(super) leftovers: Leftovers,
     }
 }
 
@@ -69,20 +70,24 @@ where
     S: Service<Request<B>>,
 {
     pub(super) fn active(future: S::Future, ways: Ways) -> Self {
-        Self { state: State::Calling { future, session: Handed::Active }, ways }
+        Self::new(State::Calling { future, session: Handed::Active }, ways)
     }
 
     pub(super) fn anonymous(future: S::Future, ways: Ways) -> Self {
-        Self { state: State::Calling { future, session: Handed::Nobody }, ways }
+        Self::new(State::Calling { future, session: Handed::Nobody }, ways)
     }
 
     pub(super) fn answered(response: Response<RejectionBody>, ways: Ways) -> Self {
-        Self { state: State::Answered { response: Some(Box::new(response)) }, ways }
+        Self::new(State::Answered { response: Some(Box::new(response)) }, ways)
     }
 
     pub(super) fn asking(answer: Answering<C>, waiting: Box<Waiting<S, C, R, B>>) -> Self {
         let ways = waiting.layer.ways;
-        Self { state: State::Asking { answer, waiting: Some(waiting) }, ways }
+        Self::new(State::Asking { answer, waiting: Some(waiting) }, ways)
+    }
+
+    fn new(state: State<S, C, R, B, S::Future>, ways: Ways) -> Self {
+        Self { state, ways, leftovers: Leftovers::default() }
     }
 }
 
@@ -108,6 +113,7 @@ where
                 StateProj::Calling { future, session } => {
                     let mut response = ready!(future.poll(cx))?;
                     session.settle(response.headers_mut(), this.ways.no_store);
+                    this.leftovers.remove(response.headers_mut());
                     if this.ways.accepts_bearer {
                         bearer::finish(&mut response);
                     }
@@ -116,6 +122,7 @@ where
                 StateProj::Answered { response } => {
                     // INVARIANT: whoever polls a future after it was ready breaks its contract.
                     let mut response = response.take().expect("polled after it was ready");
+                    this.leftovers.remove(response.headers_mut());
                     if this.ways.accepts_bearer {
                         bearer::finish(&mut response);
                     }

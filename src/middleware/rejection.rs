@@ -8,7 +8,7 @@ use crate::{
     engine::{ChangeError, SignInError},
     protocol::Refusal,
     request::RequestHead,
-    session::{Misplaced, NotWelcome},
+    session::{Misplaced, NotWelcome, SignOutError},
     store::StoreError,
     token::MintError,
 };
@@ -49,6 +49,8 @@ pub enum RejectionKind {
     MethodRequired,
     /// 403: the subject has as many sessions as it may have.
     TooManySessions,
+    /// 431: too many different cookies came under one name to sign out of all their sessions.
+    TooManyCookies,
     /// 503: the session store is away. The same cookies work when it is back.
     Unavailable,
     /// 503: a prefetch or the like would have needed a renewal.
@@ -97,6 +99,7 @@ impl Rejection {
             | RejectionKind::ProofRequired
             | RejectionKind::MethodRequired
             | RejectionKind::TooManySessions => StatusCode::FORBIDDEN,
+            RejectionKind::TooManyCookies => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             RejectionKind::Unavailable | RejectionKind::NotNow => StatusCode::SERVICE_UNAVAILABLE,
             RejectionKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
             RejectionKind::ClaimsTooLarge
@@ -155,6 +158,9 @@ impl Rejection {
                     403,
                     "Too many sessions: sign out elsewhere first"
                 )
+            }
+            RejectionKind::TooManyCookies => {
+                problem!("TooManyCookies", "too_many_cookies", 431, "Too many cookies have the same name")
             }
             RejectionKind::Unavailable => {
                 problem!("Unavailable", "unavailable", 503, "Sessions are not available for the moment")
@@ -264,6 +270,15 @@ impl From<SignInError> for Rejection {
             SignInError::Refused => Self::new(RejectionKind::Forbidden),
             SignInError::Store(error) => error.into(),
             SignInError::Lifetime(_) | SignInError::Entropy(_) => Self::new(RejectionKind::Internal),
+        }
+    }
+}
+
+impl From<SignOutError> for Rejection {
+    fn from(error: SignOutError) -> Self {
+        match error {
+            SignOutError::Store(error) => error.into(),
+            SignOutError::TooManyCookies => Self::new(RejectionKind::TooManyCookies),
         }
     }
 }

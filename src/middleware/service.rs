@@ -13,7 +13,7 @@ use super::{
 use crate::{
     claims::Claims,
     cross_site,
-    engine::{Admission, Asking, Bearer, Via, Whence},
+    engine::{Admission, Asking, Bearer, Leftovers, Via, Whence},
     event::EventKind,
     request::RequestHead,
     session::{Layered, Session},
@@ -52,10 +52,12 @@ where
             // Without an answer, the request counts as use, as it does without the predicate.
             engine.events.call("passive", || is_passive(&head)).unwrap_or(false)
         });
-        let (via, admission) = match self.layer.bearer(headers) {
+        let (via, (admission, leftovers)) = match self.layer.bearer(headers) {
             Bearer::Malformed => return self.answer(&request, RejectionKind::MalformedBearer),
             // No browser adds one by itself, so it matters not whose page the request is from.
-            Bearer::Token(token) => (Via::Bearer, engine.admit_bearer(token, passive, arrived)),
+            Bearer::Token(token) => {
+                (Via::Bearer, (engine.admit_bearer(token, passive, arrived), Leftovers::default()))
+            }
             Bearer::Absent if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) => {
                 engine.events.note(EventKind::CrossSiteRefused);
                 return self.answer(&request, RejectionKind::CrossSite);
@@ -66,7 +68,7 @@ where
             }
         };
         let whence = Whence { via, origin: engine.origin_to_compare(&head) };
-        match admission {
+        let mut future = match admission {
             Admission::Active(active) => {
                 let session = Session::unchanged(active, whence);
                 Layered::insert(request.extensions_mut(), engine.id, !self.layer.optional, Some(session));
@@ -93,7 +95,9 @@ where
                 ResponseFuture::anonymous(self.inner.call(request), self.layer.ways)
             }
             Admission::Refuse(refusal) => self.answer(&request, RejectionKind::Unauthenticated(refusal)),
-        }
+        };
+        future.leftovers = leftovers;
+        future
     }
 }
 

@@ -49,7 +49,9 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// Removes this cookie too at sign-out: after a change of names, paths or domains.
+    /// Removes this cookie too: after a change of names, paths or domains. At sign-in, at renewal, at
+    /// sign-out, and with every answer to a request that carries two values under one name, since one of
+    /// them may be this cookie's.
     pub fn former_cookie(mut self, former: FormerCookie) -> Self {
         self.cookies.former.push(former);
         self
@@ -63,6 +65,9 @@ impl<C: Claims> SessionsBuilder<C> {
     /// const shown = document.cookie.split("; ").find(pair => pair.startsWith("__Host-me="));
     /// const me = shown && JSON.parse(decodeURIComponent(shown.slice("__Host-me=".length)));
     /// ```
+    ///
+    /// The name may not begin with `__Http-` or `__Host-Http-`, which are for cookies that scripts cannot
+    /// read.
     ///
     /// # Security
     /// It is for showing, and proves nothing: whoever owns the browser can change it, and it is never
