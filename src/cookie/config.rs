@@ -1,6 +1,9 @@
 //! What the cookies are called, and where they go.
 
-use std::{borrow::Cow, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 /// Why a cookie configuration is refused, with the offending value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,9 @@ pub enum CookieError {
     /// `SameSite=None` without `Secure`: browsers drop such a cookie.
     #[error("SameSite=None needs Secure")]
     NoneNeedsSecure,
+    /// `Partitioned` without `Secure`: browsers drop such a cookie.
+    #[error("Partitioned needs Secure")]
+    PartitionedNeedsSecure,
 }
 
 /// When browsers send the cookies along with requests from other sites.
@@ -73,6 +79,9 @@ pub struct FormerCookie {
     pub domain: Option<String>,
 }
 
+/// The names of a realm's cookies.
+pub(crate) type Names = &'static [String];
+
 /// Names and attributes of the cookies, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Cookies {
@@ -84,6 +93,7 @@ pub(crate) struct Cookies {
     pub(crate) domain: Option<String>,
     pub(crate) secure: bool,
     pub(crate) same_site: cookie::SameSite,
+    pub(crate) partitioned: bool,
     pub(crate) former: Vec<FormerCookie>,
     /// What follows the value of the access and the refresh cookie, once all else is settled.
     pub(super) attributes: OnceLock<String>,
@@ -99,6 +109,7 @@ impl Default for Cookies {
             domain: None,
             secure: true,
             same_site: cookie::SameSite::Lax,
+            partitioned: false,
             former: Vec::new(),
             attributes: OnceLock::new(),
         }
@@ -106,6 +117,21 @@ impl Default for Cookies {
 }
 
 impl Cookies {
+    /// The names, for as long as the process runs, so that a response need not count who uses them.
+    /// There is one copy for each set of names.
+    pub(crate) fn names(&self) -> Names {
+        static KNOWN: Mutex<Vec<Names>> = Mutex::new(Vec::new());
+        let own: Vec<&str> =
+            [&self.access, &self.refresh].into_iter().chain(&self.readable).map(Cow::as_ref).collect();
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(names) = known.iter().find(|names| names.iter().eq(&own)) {
+            return names;
+        }
+        let names: Names = Box::leak(own.into_iter().map(str::to_owned).collect());
+        known.push(names);
+        names
+    }
+
     pub(crate) fn check(self) -> Result<Self, CookieError> {
         for name in [&self.access, &self.refresh].into_iter().chain(&self.readable) {
             check_name(name)?;
@@ -140,6 +166,9 @@ impl Cookies {
         }
         if self.same_site == cookie::SameSite::None && !self.secure {
             return Err(CookieError::NoneNeedsSecure);
+        }
+        if self.partitioned && !self.secure {
+            return Err(CookieError::PartitionedNeedsSecure);
         }
         Ok(self)
     }
@@ -207,6 +236,13 @@ mod tests {
             Cookies { access: "a b".into(), ..default() },
             Cookies { access: "".into(), ..default() },
             Cookies { access: "same".into(), refresh: "same".into(), ..default() },
+            Cookies {
+                access: "a".into(),
+                refresh: "r".into(),
+                secure: false,
+                partitioned: true,
+                ..default()
+            },
             Cookies { readable: Some("__Host-refresh".into()), ..default() },
             Cookies { readable: Some("me;".into()), ..default() },
             Cookies { readable: Some("__Host-Http-me".into()), ..default() },

@@ -67,6 +67,9 @@ impl Cookies {
             .http_only(self.readable.as_deref() != Some(name))
             .same_site(self.same_site)
             .build();
+        if self.partitioned {
+            cookie.set_partitioned(true);
+        }
         if let Some(domain) = domain {
             cookie.set_domain(domain);
         }

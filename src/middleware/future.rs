@@ -10,8 +10,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, layer::Ways,
-    rejection,
+    Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, layer::Ways, reject,
 };
 use crate::{
     cache,
@@ -112,7 +111,7 @@ where
                 }
                 StateProj::Calling { future, session } => {
                     let mut response = ready!(future.poll(cx))?;
-                    session.settle(response.headers_mut(), this.ways.no_store);
+                    session.settle(response.headers_mut(), *this.ways);
                     this.leftovers.remove(response.headers_mut());
                     if this.ways.accepts_bearer {
                         bearer::finish(&mut response);
@@ -143,7 +142,7 @@ where
         let Self { mut inner, mut request, layer, whence, arrived } = self;
         let SessionLayer { engine, optional, reject, .. } = layer;
         let answered = |request: &Request<B>, kind| {
-            let response = rejection::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
+            let response = reject::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
             State::Answered { response: Some(Box::new(response)) }
         };
         let realm = engine.id;
@@ -168,13 +167,16 @@ where
 
 impl<C: Claims> Handed<C> {
     /// The head of the response leaves: adds the cookies that go with it, and keeps caches honest.
-    fn settle(&self, headers: &mut HeaderMap, no_store: bool) {
+    fn settle(&self, headers: &mut HeaderMap, ways: Ways) {
+        let Ways { no_store, names, .. } = ways;
         match self {
+            // The handler signed in or out, or changed the session, and maybe allowed caches to store that.
+            Self::Nobody | Self::Active if cache::sets_any(headers, names) => cache::forbid(headers),
             Self::Nobody => cache::vary_by_cookie(headers),
             Self::Active => cache::keep_private(headers, no_store),
             Self::Renewed { renewal, engine, arrived } => {
                 let lines = engine.settle(renewal, *arrived, |name| cache::sets_cookie(headers, name));
-                if lines.is_empty() {
+                if lines.is_empty() && !cache::sets_any(headers, names) {
                     return cache::keep_private(headers, no_store);
                 }
                 for line in lines {

@@ -8,7 +8,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Reject, Rejection, RejectionKind, ResponseBody, ResponseFuture, SessionLayer, future::Waiting, rejection,
+    Reject, Rejection, RejectionKind, ResponseBody, ResponseFuture, SessionLayer, future::Waiting, reject,
 };
 use crate::{
     claims::Claims,
@@ -59,7 +59,8 @@ where
                 (Via::Bearer, (engine.admit_bearer(token, passive, arrived), Leftovers::default()))
             }
             Bearer::Absent if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) => {
-                engine.events.note(EventKind::CrossSiteRefused);
+                let why = cross_site::describe(method, request.uri(), headers);
+                engine.events.note_with(EventKind::CrossSiteRefused, why);
                 return self.answer(&request, RejectionKind::CrossSite);
             }
             Bearer::Absent => {
@@ -108,7 +109,7 @@ impl<S, C, R> SessionService<S, C, R> {
         R: Reject,
     {
         let rejection = Rejection::new(kind);
-        let response = rejection::respond(&self.layer.reject, &RequestHead::of(request), rejection);
+        let response = reject::respond(&self.layer.reject, &RequestHead::of(request), rejection);
         ResponseFuture::answered(response, self.layer.ways)
     }
 }

@@ -22,6 +22,8 @@ pub struct Visitor<C = ()> {
     /// The sessions whose tokens the request carries in cookies, dead or alive.
     named: Named,
     origin: Option<Arc<str>>,
+    /// The host, if the browser will drop our cookies.
+    plain_http_host: Option<String>,
 }
 
 /// Why a request gets no visitor.
@@ -40,12 +42,17 @@ impl<C: Claims> Visitor<C> {
             return Err(NotWelcome::NotLoopback);
         }
         if !cross_site::is_allowed(method, uri, headers, &engine.trusted) {
-            engine.events.note(EventKind::CrossSiteRefused);
+            let why = cross_site::describe(method, uri, headers);
+            engine.events.note_with(EventKind::CrossSiteRefused, why);
             return Err(NotWelcome::CrossSite);
         }
         let named = engine.named_sessions(headers);
         let origin = engine.origin_of(request);
-        Ok(Self { engine, named, origin })
+        let plain_http_host = match engine.cookies.secure {
+            true => cross_site::plain_http_host(uri, headers),
+            false => None,
+        };
+        Ok(Self { engine, named, origin, plain_http_host })
     }
 
     /// Signs `subject` in: a new session, always with a new id. The session whose cookies the
@@ -161,6 +168,9 @@ impl<'v, C: Claims, K: Borrow<C> + Send + 'v> IntoFuture for SignIn<'v, C, K> {
             let replaced = visitor.named.sessions.clone();
             let opened = visitor.engine.open(&subject, claims.borrow(), options, replaced);
             let (session, lines) = opened.await?;
+            if let Some(host) = &visitor.plain_http_host {
+                visitor.engine.warn_of_plain_http(host);
+            }
             Ok(SetCookies::of_session(session, lines))
         })
     }

@@ -20,6 +20,7 @@ mod conflicts;
 mod contract;
 mod cookies;
 mod cross_site;
+mod edges;
 mod feed;
 mod keys;
 mod layer;

@@ -137,7 +137,7 @@ impl Browser {
                 ("Domain", domain) => cookie.domain = Some(domain.to_owned()),
                 ("Secure", "") => cookie.secure = true,
                 ("Max-Age", seconds) => cookie.max_age = Some(seconds.parse().unwrap()),
-                ("HttpOnly", "") | ("SameSite" | "Expires", _) => {}
+                ("HttpOnly" | "Partitioned", "") | ("SameSite" | "Expires", _) => {}
                 other => panic!("an attribute that no browser knows: {other:?}"),
             }
         }
