@@ -69,6 +69,12 @@ pub(crate) fn sets_cookie(headers: &HeaderMap, name: &str) -> bool {
     headers.get_all(header::SET_COOKIE).iter().any(|line| cookie_name(line) == name.as_bytes())
 }
 
+/// Whether a response sets, or removes, any of these cookies.
+pub(crate) fn sets_any(headers: &HeaderMap, names: &[String]) -> bool {
+    // Most responses set no cookie at all.
+    headers.contains_key(header::SET_COOKIE) && names.iter().any(|name| sets_cookie(headers, name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

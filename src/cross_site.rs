@@ -8,7 +8,7 @@
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use http::{
-    HeaderMap, HeaderName, Method, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{self, AsHeaderName},
     uri::Authority,
 };
@@ -24,37 +24,81 @@ static SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
 /// Why a trusted origin is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not an origin as browsers send it: http:// or https://, a lower-case host, a port unless it is the default, and no more"
+    "{0:?} is not an origin as browsers send it: http:// or https:// with a lower-case host, or the scheme of a \
+     shell or an extension with its host, a port unless it is the default, and no more"
 )]
 pub struct OriginError(pub String);
 
-/// The origins that may send unsafe requests from elsewhere, exactly as browsers write them.
+/// Schemes whose origins browsers send as `null`, or never send.
+const NEVER_SENT: [&str; 11] =
+    ["about", "blob", "data", "file", "filesystem", "ftp", "javascript", "mailto", "ws", "wss", "null"];
+
+/// The origins that may send unsafe requests from elsewhere, exactly as browsers write them, and those
+/// whose pages may show frames that renew.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TrustedOrigins(Arc<HashSet<String>>);
+pub(crate) struct TrustedOrigins {
+    senders: Arc<HashSet<String>>,
+    parents: Arc<HashSet<String>>,
+}
 
 impl TrustedOrigins {
     pub(crate) fn add(&mut self, origin: &str) -> Result<(), OriginError> {
-        let wrong = || OriginError(origin.to_owned());
-        let (scheme, authority) = origin.split_once("://").ok_or_else(wrong)?;
-        let uri: Uri = origin.parse().map_err(|_| wrong())?;
-        let host_and_port = uri.authority().ok_or_else(wrong)?;
-        let default_port = if scheme == "https" { 443 } else { 80 };
-        let as_sent = matches!(scheme, "http" | "https")
-            && host_and_port.as_str() == authority
-            && !authority.ends_with(':')
-            // No pattern either: whoever writes one would wonder why it never matches.
-            && authority.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_:[]".contains(&b))
-            && host_and_port.port_u16() != Some(default_port);
-        if !as_sent {
-            return Err(wrong());
-        }
-        Arc::make_mut(&mut self.0).insert(origin.to_owned());
+        check_origin(origin)?;
+        Arc::make_mut(&mut self.senders).insert(origin.to_owned());
         Ok(())
     }
 
-    fn has(&self, origin: Option<&[u8]>) -> bool {
-        origin.and_then(|origin| str::from_utf8(origin).ok()).is_some_and(|origin| self.0.contains(origin))
+    pub(crate) fn add_parent(&mut self, origin: &str) -> Result<(), OriginError> {
+        check_origin(origin)?;
+        Arc::make_mut(&mut self.parents).insert(origin.to_owned());
+        Ok(())
     }
+
+    /// Whether a page of a trusted parent opens a frame, by the `Referer` of the request.
+    fn is_frame_of_parent(&self, headers: &HeaderMap) -> bool {
+        if self.parents.is_empty() {
+            return false;
+        }
+        let Ok(Some(referrer)) = only(headers, header::REFERER) else { return false };
+        str::from_utf8(referrer).is_ok_and(|referrer| {
+            let Some((scheme, rest)) = referrer.split_once("://") else { return false };
+            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            self.parents.contains(&format!("{scheme}://{host}"))
+        })
+    }
+
+    fn has(&self, origin: Option<&[u8]>) -> bool {
+        origin
+            .and_then(|origin| str::from_utf8(origin).ok())
+            .is_some_and(|origin| self.senders.contains(origin))
+    }
+}
+
+fn check_origin(origin: &str) -> Result<(), OriginError> {
+    let wrong = || OriginError(origin.to_owned());
+    let (scheme, host) = origin.split_once("://").ok_or_else(wrong)?;
+    let as_sent = match scheme {
+        "http" | "https" => {
+            let uri: Uri = origin.parse().map_err(|_| wrong())?;
+            let authority = uri.authority().ok_or_else(wrong)?;
+            let default_port = if scheme == "https" { 443 } else { 80 };
+            authority.as_str() == host
+                && !host.ends_with(':')
+                // No pattern: it would never match.
+                && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_:[]".contains(&b))
+                && authority.port_u16() != Some(default_port)
+        }
+        // Browsers leave the host of other schemes as it is.
+        other => {
+            let mut bytes = other.bytes();
+            bytes.next().is_some_and(|b| b.is_ascii_lowercase())
+                && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+                && !NEVER_SENT.contains(&other)
+                && !host.is_empty()
+                && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+        }
+    };
+    if as_sent { Ok(()) } else { Err(wrong()) }
 }
 
 /// Whether a request may act with the cookies it carries.
@@ -97,7 +141,9 @@ pub(crate) fn renewal(method: &Method, headers: &HeaderMap, trusted: &TrustedOri
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return Renewal::CrossSite;
     }
-    let navigates = is(&SEC_FETCH_MODE, b"navigate") && is(&SEC_FETCH_DEST, b"document");
+    let navigates = is(&SEC_FETCH_MODE, b"navigate")
+        && (is(&SEC_FETCH_DEST, b"document")
+            || (is(&SEC_FETCH_DEST, b"iframe") && trusted.is_frame_of_parent(headers)));
     match only(headers, &SEC_FETCH_SITE) {
         Ok(Some(b"cross-site"))
             if !navigates && !matches!(only(headers, header::ORIGIN), Ok(origin) if trusted.has(origin)) =>
@@ -132,6 +178,33 @@ fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r [u8]> {
         Some(authority) => Some(authority.as_str().as_bytes()),
         None => only(headers, header::HOST).ok().flatten(),
     }
+}
+
+/// What a refused request says of itself, for the log: its method, the host it is for and its origin. A
+/// proxy that rewrites `Host` is found so.
+pub(crate) fn describe(method: &Method, uri: &Uri, headers: &HeaderMap) -> String {
+    let show = |value: Option<&[u8]>| match value {
+        Some(value) => format!("{:?}", String::from_utf8_lossy(value.get(..128).unwrap_or(value))),
+        None => "none".to_owned(),
+    };
+    let header = |name: HeaderName| show(headers.get(name).map(HeaderValue::as_bytes));
+    let method = method.as_str();
+    format!(
+        "method {} host {} origin {} sec-fetch-site {}",
+        method.get(..16).unwrap_or(method),
+        show(host(uri, headers)),
+        header(header::ORIGIN),
+        header(SEC_FETCH_SITE.clone()),
+    )
+}
+
+/// The host of a page of ours that was loaded over plain HTTP from another machine, if a request says so:
+/// a browser neither keeps nor sends `Secure` cookies there.
+pub(crate) fn plain_http_host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let origin = only(headers, header::ORIGIN).ok().flatten()?;
+    let own =
+        origin.starts_with(b"http://") && is_own(origin, uri, headers) && !is_for_loopback(uri, headers);
+    own.then(|| host(uri, headers).map(|host| String::from_utf8_lossy(host).into_owned())).flatten()
 }
 
 /// Whether a request is for this very machine.
@@ -172,7 +245,18 @@ mod tests {
     #[test]
     fn trusted_origins_are_written_as_browsers_send_them() {
         let mut trusted = TrustedOrigins::default();
-        for good in ["https://app.example.com", "http://localhost:5173", "https://xn--exmple-cua.com"] {
+        for good in [
+            "https://app.example.com",
+            "http://localhost:5173",
+            "https://xn--exmple-cua.com",
+            "tauri://localhost",
+            "capacitor://localhost",
+            "ionic://localhost",
+            "app://desktop",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            "moz-extension://7d5b0f1e-1f4b-4c7e-9a53-2d6b1d3c0a11",
+            "safari-web-extension://7D5B0F1E-1F4B-4C7E-9A53-2D6B1D3C0A11",
+        ] {
             assert!(trusted.add(good).is_ok(), "{good}");
         }
         for bad in [
@@ -185,6 +269,15 @@ mod tests {
             "http://example.com:80",
             "https://Example.com",
             "ftp://example.com",
+            "file://",
+            "file://host",
+            "null://",
+            "tauri://",
+            "tauri://localhost/",
+            "chrome-extension://*",
+            "Tauri://localhost",
+            "1app://localhost",
+            "wss://example.com",
             "",
             "https://",
             "https://user@example.com",

@@ -14,7 +14,7 @@ use crate::{
     middleware::{Rejection, RejectionKind},
     protocol::Refusal,
     request::RequestHead,
-    session::{Layered, Misplaced, Session, SetCookies, Visitor},
+    session::{Layered, Misplaced, Session, SetCookies, SignOutError, Visitor},
     sessions::Sessions,
     store::StoreError,
 };
@@ -125,7 +125,7 @@ macro_rules! into_response {
     };
 }
 
-into_response!(ChangeError, SignInError, StoreError);
+into_response!(ChangeError, SignInError, SignOutError, StoreError);
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {

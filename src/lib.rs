@@ -144,7 +144,7 @@ pub use self::{
     },
     origin::OriginVerdict,
     request::RequestHead,
-    session::{Session, SessionInfo, SetCookies, SignIn, Visitor},
+    session::{Session, SessionInfo, SetCookies, SignIn, SignOutError, Visitor},
     sessions::{BuildError, Sessions, SessionsBuilder},
     time::{Clock, ManualClock, SystemClock, Timestamp},
     token::{InvalidToken, KeyError, Keyring, MintError, PemProblem},

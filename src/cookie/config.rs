@@ -1,6 +1,9 @@
 //! What the cookies are called, and where they go.
 
-use std::{borrow::Cow, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 /// Why a cookie configuration is refused, with the offending value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +33,25 @@ pub enum CookieError {
         /// The cookie's name.
         name: String,
     },
+    /// A cookie that scripts can read has the prefix `__Http-` or `__Host-Http-`, which is for cookies
+    /// that they cannot read. Browsers drop such a cookie.
+    #[error("{name:?} cannot be read by scripts: its prefix is for HttpOnly cookies")]
+    HttpPrefix {
+        /// The cookie's name.
+        name: String,
+    },
+    /// A former cookie has the name, path and domain of a present one, which would be removed with it.
+    #[error("the former cookie {name:?} has the name, path and domain of a present one")]
+    FormerIsPresent {
+        /// The cookie's name.
+        name: String,
+    },
     /// `SameSite=None` without `Secure`: browsers drop such a cookie.
     #[error("SameSite=None needs Secure")]
     NoneNeedsSecure,
+    /// `Partitioned` without `Secure`: browsers drop such a cookie.
+    #[error("Partitioned needs Secure")]
+    PartitionedNeedsSecure,
 }
 
 /// When browsers send the cookies along with requests from other sites.
@@ -46,7 +65,8 @@ pub enum SameSite {
     Strict,
 }
 
-/// A name, path and domain that a cookie had before, to be removed at sign-out too.
+/// A name, path and domain that a cookie had before. It is removed at sign-in, at renewal, at sign-out,
+/// and whenever a request carries two values under one name.
 ///
 /// Browsers only remove a cookie under the path and domain that it was set with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +79,9 @@ pub struct FormerCookie {
     pub domain: Option<String>,
 }
 
+/// The names of a realm's cookies.
+pub(crate) type Names = &'static [String];
+
 /// Names and attributes of the cookies, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Cookies {
@@ -70,6 +93,7 @@ pub(crate) struct Cookies {
     pub(crate) domain: Option<String>,
     pub(crate) secure: bool,
     pub(crate) same_site: cookie::SameSite,
+    pub(crate) partitioned: bool,
     pub(crate) former: Vec<FormerCookie>,
     /// What follows the value of the access and the refresh cookie, once all else is settled.
     pub(super) attributes: OnceLock<String>,
@@ -85,6 +109,7 @@ impl Default for Cookies {
             domain: None,
             secure: true,
             same_site: cookie::SameSite::Lax,
+            partitioned: false,
             former: Vec::new(),
             attributes: OnceLock::new(),
         }
@@ -92,6 +117,21 @@ impl Default for Cookies {
 }
 
 impl Cookies {
+    /// The names, for as long as the process runs, so that a response need not count who uses them.
+    /// There is one copy for each set of names.
+    pub(crate) fn names(&self) -> Names {
+        static KNOWN: Mutex<Vec<Names>> = Mutex::new(Vec::new());
+        let own: Vec<&str> =
+            [&self.access, &self.refresh].into_iter().chain(&self.readable).map(Cow::as_ref).collect();
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(names) = known.iter().find(|names| names.iter().eq(&own)) {
+            return names;
+        }
+        let names: Names = Box::leak(own.into_iter().map(str::to_owned).collect());
+        known.push(names);
+        names
+    }
+
     pub(crate) fn check(self) -> Result<Self, CookieError> {
         for name in [&self.access, &self.refresh].into_iter().chain(&self.readable) {
             check_name(name)?;
@@ -99,10 +139,14 @@ impl Cookies {
             let prefixed = |prefix: &str| {
                 name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
             };
+            let is_readable = self.readable.as_ref() == Some(name);
+            if is_readable && (prefixed("__Http-") || prefixed("__Host-Http-")) {
+                return Err(CookieError::HttpPrefix { name: name.to_string() });
+            }
             if prefixed("__Host-") && (!self.secure || self.path != "/" || self.domain.is_some()) {
                 return Err(CookieError::HostPrefix { name: name.to_string() });
             }
-            if prefixed("__Secure-") && !self.secure {
+            if (prefixed("__Secure-") || prefixed("__Http-")) && !self.secure {
                 return Err(CookieError::SecurePrefix { name: name.to_string() });
             }
         }
@@ -116,11 +160,26 @@ impl Cookies {
         for former in &self.former {
             check_name(&former.name)?;
             check_place(&former.path, former.domain.as_deref())?;
+            if self.has(former) {
+                return Err(CookieError::FormerIsPresent { name: former.name.clone() });
+            }
         }
         if self.same_site == cookie::SameSite::None && !self.secure {
             return Err(CookieError::NoneNeedsSecure);
         }
+        if self.partitioned && !self.secure {
+            return Err(CookieError::PartitionedNeedsSecure);
+        }
         Ok(self)
+    }
+
+    /// Whether a present cookie is the same one to a browser.
+    fn has(&self, former: &FormerCookie) -> bool {
+        let domain = |domain: Option<&str>| domain.map(str::to_ascii_lowercase);
+        let mut names = [&self.access, &self.refresh].into_iter().chain(&self.readable);
+        names.any(|name| *name == former.name)
+            && self.path == former.path
+            && domain(self.domain.as_deref()) == domain(former.domain.as_deref())
     }
 }
 
@@ -159,6 +218,10 @@ fn is_host(domain: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn former(name: &str, domain: Option<&str>) -> FormerCookie {
+        FormerCookie { name: name.to_owned(), path: "/".to_owned(), domain: domain.map(str::to_owned) }
+    }
+
     #[test]
     fn what_browsers_would_drop_is_refused_at_build() {
         let default = Cookies::default;
@@ -173,8 +236,27 @@ mod tests {
             Cookies { access: "a b".into(), ..default() },
             Cookies { access: "".into(), ..default() },
             Cookies { access: "same".into(), refresh: "same".into(), ..default() },
+            Cookies {
+                access: "a".into(),
+                refresh: "r".into(),
+                secure: false,
+                partitioned: true,
+                ..default()
+            },
             Cookies { readable: Some("__Host-refresh".into()), ..default() },
             Cookies { readable: Some("me;".into()), ..default() },
+            Cookies { readable: Some("__Host-Http-me".into()), ..default() },
+            Cookies { readable: Some("__host-http-me".into()), ..default() },
+            Cookies { readable: Some("__Http-me".into()), ..default() },
+            Cookies { access: "__Http-a".into(), refresh: "r".into(), secure: false, ..default() },
+            Cookies { former: vec![former("__Host-access", None)], ..default() },
+            Cookies {
+                access: "a".into(),
+                refresh: "r".into(),
+                domain: Some("example.com".into()),
+                former: vec![former("r", Some("Example.com"))],
+                ..default()
+            },
             Cookies { access: "a".into(), refresh: "r".into(), path: "app".into(), ..default() },
             Cookies { access: "a".into(), refresh: "r".into(), path: "/a;b".into(), ..default() },
             Cookies { access: "a".into(), refresh: "r".into(), domain: Some("a b".into()), ..default() },
@@ -189,5 +271,9 @@ mod tests {
         }
         let domain = Some("example.com".into());
         assert!(Cookies { access: "a".into(), refresh: "r".into(), domain, ..default() }.check().is_ok());
+        let access = "__Host-Http-access".into();
+        let readable = Some("__Host-me".into());
+        let former = vec![former("__Host-Http-access", Some("example.com")), former("old", None)];
+        assert!(Cookies { access, readable, former, ..default() }.check().is_ok());
     }
 }

@@ -6,6 +6,6 @@ mod write;
 
 pub use self::config::{CookieError, FormerCookie, SameSite};
 pub(crate) use self::{
-    config::Cookies,
-    scan::{Found, scan},
+    config::{Cookies, Names},
+    scan::{Found, Values, are_too_long, scan, values},
 };

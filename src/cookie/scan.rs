@@ -4,13 +4,16 @@
 //! `__%48ost-access` passes for `__Host-access` and voids its prefix; they let the last of two
 //! values win; and they drop the whole header for one odd byte in a neighbour's cookie.
 
-use http::{HeaderMap, header};
-use memchr::memchr;
+use http::{HeaderMap, HeaderValue, header};
+use memchr::{memchr, memchr_iter};
 
 use super::Cookies;
 
-/// The most bytes of cookies that are looked at.
+/// The most bytes of cookies that are looked at for a session to serve.
 const LONGEST: usize = 64 * 1024;
+
+/// The most different values under one name whose signatures are checked.
+const MOST_VALUES: usize = 8;
 
 /// What stood under one of our names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +22,8 @@ pub(crate) enum Found<'a> {
     Absent,
     /// One value, maybe several times.
     Value(&'a [u8]),
-    /// Two different values: somebody planted one, and nobody can tell which (RFC 6265bis,
-    /// section 4.2.2: servers should not rely on the order).
+    /// Two different values, or too many cookies to search them all. Their order says nothing (RFC
+    /// 6265bis, section 4.2.2: servers should not rely on it): see [`values`].
     Conflict,
 }
 
@@ -44,20 +47,75 @@ pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (Found<'a>,
             return (Found::Conflict, Found::Conflict);
         };
         budget = rest;
-        let mut rest = line.as_bytes();
-        while !rest.is_empty() {
-            let end = memchr(b';', rest).unwrap_or(rest.len());
-            let (pair, others) = rest.split_at_checked(end).unwrap_or_default();
-            rest = others.get(1..).unwrap_or_default();
-            let pair = trim_start(pair);
-            if let Some(value) = value_of(pair, &cookies.access) {
-                access.add(value);
-            } else if let Some(value) = value_of(pair, &cookies.refresh) {
-                refresh.add(value);
-            }
-        }
+        each_value(line.as_bytes(), cookies, |name, value| match name {
+            Name::Access => access.add(value),
+            Name::Refresh => refresh.add(value),
+        });
     }
     (access, refresh)
+}
+
+/// Every value under our names that can be a token.
+#[derive(Debug, Default)]
+pub(crate) struct Values<'a> {
+    pub(crate) access: Vec<&'a [u8]>,
+    pub(crate) refresh: Vec<&'a [u8]>,
+    /// Whether there were more, which are not here.
+    pub(crate) too_many: bool,
+}
+
+/// The values under our names that can be tokens, each once, in one pass. All cookies are searched, for
+/// a sign-out must not miss a session. At most [`MOST_VALUES`] per name are kept, of at most `longest`
+/// bytes.
+pub(crate) fn values<'a>(headers: &'a HeaderMap, cookies: &Cookies, longest: usize) -> Values<'a> {
+    let Values { mut access, mut refresh, mut too_many } = Values::default();
+    for line in headers.get_all(header::COOKIE) {
+        each_value(line.as_bytes(), cookies, |name, value| {
+            let found = match name {
+                Name::Access => &mut access,
+                Name::Refresh => &mut refresh,
+            };
+            if value.len() > longest || !can_be_token(value) || found.contains(&value) {
+                return;
+            }
+            if found.len() < MOST_VALUES {
+                found.push(value);
+            } else {
+                too_many = true;
+            }
+        });
+    }
+    Values { access, refresh, too_many }
+}
+
+/// Whether there are more cookies than are searched for a session to serve.
+pub(crate) fn are_too_long(headers: &HeaderMap) -> bool {
+    headers.get_all(header::COOKIE).iter().map(HeaderValue::len).sum::<usize>() > LONGEST
+}
+
+/// Whether it has three parts. Other planted values cost no signature check.
+fn can_be_token(value: &[u8]) -> bool {
+    memchr_iter(b'.', value).count() == 2
+}
+
+enum Name {
+    Access,
+    Refresh,
+}
+
+fn each_value<'a>(line: &'a [u8], cookies: &Cookies, mut found: impl FnMut(Name, &'a [u8])) {
+    let mut rest = line;
+    while !rest.is_empty() {
+        let end = memchr(b';', rest).unwrap_or(rest.len());
+        let (pair, others) = rest.split_at_checked(end).unwrap_or_default();
+        rest = others.get(1..).unwrap_or_default();
+        let pair = trim_start(pair);
+        if let Some(value) = value_of(pair, &cookies.access) {
+            found(Name::Access, value);
+        } else if let Some(value) = value_of(pair, &cookies.refresh) {
+            found(Name::Refresh, value);
+        }
+    }
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -86,8 +144,6 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn scanned(lines: &[&[u8]]) -> (String, String) {
@@ -140,6 +196,27 @@ mod tests {
         assert_eq!(access(b"__Host-access=a; __Host-access=a"), "a");
         assert_eq!(access(b"__Host-access=a; __Host-access=b; __Host-access=a"), "conflict");
         assert_eq!(access(b"__Host-access=; __Host-access=b"), "conflict");
+    }
+
+    #[test]
+    fn all_values_that_can_be_tokens_are_found_once_each_and_bounded_in_number() {
+        let found = |cookie: &str| {
+            let mut headers = HeaderMap::new();
+            let filler = format!("a={}", "x".repeat(70_000));
+            for line in [filler.as_str(), cookie] {
+                headers.append(header::COOKIE, HeaderValue::from_str(line).expect("a header value"));
+            }
+            assert!(are_too_long(&headers));
+            let Values { access, refresh, too_many } = values(&headers, &Cookies::default(), 4096);
+            (access.len(), refresh.len(), too_many)
+        };
+        assert_eq!(found("__Host-access=a.b.c; __Host-access=a.b.c; __Host-refresh=d.e.f"), (1, 1, false));
+        assert_eq!(found("__Host-access=x; __Host-access=a.b; __Host-access=a.b.c.d"), (0, 0, false));
+        assert_eq!(found(&format!("__Host-access=a.{}.c", "x".repeat(4096))), (0, 0, false));
+        let many =
+            |count: usize| (0..count).map(|nth| format!("__Host-refresh={nth}.b.c; ")).collect::<String>();
+        assert_eq!(found(&many(MOST_VALUES)), (0, MOST_VALUES, false));
+        assert_eq!(found(&many(10_000)), (0, MOST_VALUES, true));
     }
 
     #[test]

@@ -37,18 +37,27 @@ impl Cookies {
         line.split_off(name.len() + "=".len())
     }
 
-    /// The lines that remove both cookies, and those of former times.
+    /// The lines that remove our cookies, and those of former times.
     pub(crate) fn removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
-        let ours = [&self.access, &self.refresh]
-            .into_iter()
-            .chain(&self.readable)
-            .map(|name| (name.as_ref(), self.path.as_ref(), self.domain.as_deref()));
-        let former = self.former.iter().map(|f| (f.name.as_str(), f.path.as_str(), f.domain.as_deref()));
-        ours.chain(former).filter_map(|(name, path, domain)| {
-            let mut cookie = self.base(name, "", path, domain);
-            cookie.make_removal();
-            Some((name, HeaderValue::try_from(cookie.to_string()).ok()?))
-        })
+        let ours = [&self.access, &self.refresh].into_iter().chain(&self.readable);
+        ours.filter_map(|name| self.removal(name, &self.path, self.domain.as_deref()))
+            .chain(self.former_removals())
+    }
+
+    /// The lines that remove the cookies of former times.
+    pub(crate) fn former_removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
+        self.former.iter().filter_map(|f| self.removal(&f.name, &f.path, f.domain.as_deref()))
+    }
+
+    fn removal<'c>(
+        &'c self,
+        name: &'c str,
+        path: &'c str,
+        domain: Option<&'c str>,
+    ) -> Option<(&'c str, HeaderValue)> {
+        let mut cookie = self.base(name, "", path, domain);
+        cookie.make_removal();
+        Some((name, HeaderValue::try_from(cookie.to_string()).ok()?))
     }
 
     fn base<'c>(&self, name: &'c str, value: &'c str, path: &'c str, domain: Option<&'c str>) -> Cookie<'c> {
@@ -58,6 +67,9 @@ impl Cookies {
             .http_only(self.readable.as_deref() != Some(name))
             .same_site(self.same_site)
             .build();
+        if self.partitioned {
+            cookie.set_partitioned(true);
+        }
         if let Some(domain) = domain {
             cookie.set_domain(domain);
         }

@@ -7,14 +7,13 @@ use std::{
 
 use http::HeaderMap;
 
-use super::{Active, Engine, Question};
+use super::{Active, Engine, Leftovers, Question};
 use crate::{
     claims::Claims,
     cookie::{Found, scan},
     cross_site::Renewal,
     event::EventKind,
     protocol::{Assessment, Refusal, Standing, assess},
-    store::SessionKey,
     time::Timestamp,
     token::{AccessToken, InvalidToken, LONGEST_TOKEN, RefreshClaims, Tokens},
 };
@@ -41,20 +40,35 @@ pub(super) enum Unproved {
 }
 
 impl<C: Claims> Engine<C> {
-    /// `renewal` tells what the request may do about a renewal; most requests need none.
+    /// `renewal` tells what the request may do about a renewal; most requests need none. Answers with
+    /// the cookies to remove, too.
     pub(crate) fn admit(
         self: &Arc<Self>,
         headers: &HeaderMap,
         renewal: impl FnOnce() -> Renewal,
         passive: bool,
         now: Timestamp,
-    ) -> Admission<C> {
+    ) -> (Admission<C>, Leftovers) {
         self.start();
-        let (access, refresh) = scan(headers, &self.cookies);
-        if access == Found::Conflict || refresh == Found::Conflict {
-            self.events.note(EventKind::ConflictingCookies);
-            return Admission::Refuse(Refusal::BadToken);
+        let cookies = scan(headers, &self.cookies);
+        if cookies.0 != Found::Conflict && cookies.1 != Found::Conflict {
+            return (self.judge(cookies, renewal, passive, now), Leftovers::default());
         }
+        self.events.note(EventKind::ConflictingCookies);
+        let admission = match self.of_one_session(headers, cookies, now) {
+            Ok(chosen) => self.judge(chosen, renewal, passive, now),
+            Err(admission) => admission,
+        };
+        (admission, Leftovers::of(&self.cookies))
+    }
+
+    fn judge(
+        self: &Arc<Self>,
+        (access, refresh): (Found<'_>, Found<'_>),
+        renewal: impl FnOnce() -> Renewal,
+        passive: bool,
+        now: Timestamp,
+    ) -> Admission<C> {
         let active = match access {
             Found::Value(token) => self.active(token),
             Found::Absent | Found::Conflict => None,
@@ -204,18 +218,6 @@ impl<C: Claims> Engine<C> {
                     _ => Unproved::Refused(Refusal::BadToken),
                 }
             }),
-        }
-    }
-
-    /// The session that a request's cookies name, dead or alive, for signing it out.
-    pub(crate) fn named_session(&self, headers: &HeaderMap) -> Option<SessionKey> {
-        let (access, refresh) = scan(headers, &self.cookies);
-        match self.refresh(refresh) {
-            Ok(refresh) => Some(self.key(refresh.subject.clone(), refresh.session)),
-            Err(_) => match access {
-                Found::Value(token) => self.active(token).map(|active| active.key.clone()),
-                Found::Absent | Found::Conflict => None,
-            },
         }
     }
 

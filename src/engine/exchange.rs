@@ -56,7 +56,7 @@ impl<C: Claims> Engine<C> {
         claims: &C,
         sign_in: SignIn,
     ) -> Result<Issued, SignInError> {
-        let Begun { key, record, run, now, .. } = self.begin(subject, claims, sign_in, None).await?;
+        let Begun { key, record, run, now, .. } = self.begin(subject, claims, sign_in, Vec::new()).await?;
         Ok(self.issue(&Basis::begun(&record, &key, run, now), None, true, now)?)
     }
 
@@ -137,22 +137,9 @@ impl<C: Claims> Engine<C> {
     /// Ends the session that a token of either kind names, dead or alive. What is no token of ours
     /// names none.
     pub(crate) async fn revoke_token(&self, token: &[u8]) -> Result<(), StoreError> {
-        let key = match self.tokens().verify_refresh(token) {
-            Ok(refresh) => Some(self.key(refresh.subject.clone(), refresh.session)),
-            Err(InvalidToken::NewKey) => return Err(new_key()),
-            Err(_) => match self.verify(token) {
-                Err(InvalidToken::NewKey) => return Err(new_key()),
-                known => known.ok().map(|active| active.key.clone()),
-            },
-        };
-        match key {
+        match self.named_by(token)? {
             Some(key) => self.sign_out(&key).await,
             None => Ok(()),
         }
     }
-}
-
-/// Which session a token names is not known here, so nothing is known to be revoked.
-fn new_key() -> StoreError {
-    StoreError::unavailable(InvalidToken::NewKey)
 }

@@ -22,6 +22,12 @@ pub(crate) struct CookieLine {
     pub(crate) value: HeaderValue,
 }
 
+impl From<(&str, HeaderValue)> for CookieLine {
+    fn from((name, value): (&str, HeaderValue)) -> Self {
+        Self { name: name.to_owned().into(), value }
+    }
+}
+
 /// What a sign-in says beyond who it is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SignIn {
@@ -111,7 +117,7 @@ impl<C: Claims> Engine<C> {
         subject: &str,
         claims: &C,
         sign_in: SignIn,
-        replaces: Option<SessionKey>,
+        replaces: Vec<SessionKey>,
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
         let begun = self.begin(subject, claims, sign_in, replaces).await?;
         let Begun { key, record, run, now, claims } = begun;
@@ -119,7 +125,8 @@ impl<C: Claims> Engine<C> {
         let access = self.access_line(&Basis::begun(&record, &key, run, now), Some(&claims), now)?;
         let refresh = self.refresh_line(&record, &key, run, now)?;
         let readable = self.readable_line(&claims, &record, now)?;
-        Ok((key.id, [access, refresh].into_iter().chain(readable).collect()))
+        let ours = [access, refresh].into_iter().chain(readable);
+        Ok((key.id, self.former_removal_lines().chain(ours).collect()))
     }
 
     /// Opens a session, and ends the one it replaces.
@@ -128,7 +135,7 @@ impl<C: Claims> Engine<C> {
         subject: &str,
         claims: &C,
         sign_in: SignIn,
-        replaces: Option<SessionKey>,
+        replaces: Vec<SessionKey>,
     ) -> Result<Begun<C>, SignInError> {
         let id = SessionId::random().inspect_err(|error| {
             self.events.failed(EventKind::InternalError { operation: "sign_in" }, error);
@@ -140,7 +147,7 @@ impl<C: Claims> Engine<C> {
             self.writable_claims(&key, claims, &sign_in.methods, &[], self.now()).inspect_err(|error| {
                 self.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);
             })?;
-        if let Some(replaced) = replaces {
+        for replaced in replaces {
             self.sign_out(&replaced).await?;
         }
         let now = self.now();
@@ -306,7 +313,11 @@ impl<C: Claims> Engine<C> {
 
     /// The lines that remove the cookies.
     pub(crate) fn removal_lines(&self) -> Vec<CookieLine> {
-        let line = |(name, value): (&str, _)| CookieLine { name: name.to_owned().into(), value };
-        self.cookies.removals().map(line).collect()
+        self.cookies.removals().map(CookieLine::from).collect()
+    }
+
+    /// The lines that remove the cookies of former times.
+    fn former_removal_lines(&self) -> impl Iterator<Item = CookieLine> {
+        self.cookies.former_removals().map(CookieLine::from)
     }
 }

@@ -19,6 +19,7 @@ mod hooks;
 #[cfg(feature = "axum")]
 mod introspect;
 mod issue;
+mod named;
 mod readable;
 mod realm_id;
 mod reload;
@@ -36,6 +37,7 @@ pub(crate) use self::{
     ask::{Answer, Answering, Question},
     bearer::{Bearer, Via, Whence},
     issue::{CookieLine, SignIn},
+    named::{Leftovers, Named, new_key},
     readable::Readable,
     realm_id::RealmId,
     renew::{Asking, RenewError, Renewal},
@@ -82,6 +84,8 @@ pub(crate) struct Engine<C> {
     /// For what is kept in here, and must find the way back without keeping it alive.
     me: Weak<Self>,
     pub(crate) id: RealmId,
+    /// Whether it was reported that browsers drop the cookies of a host.
+    plain_http: AtomicBool,
     pub(crate) policy: Policy,
     pub(crate) realm: Arc<str>,
     pub(crate) cookies: Cookies,
@@ -166,6 +170,7 @@ impl<C: Claims> Engine<C> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             id: RealmId::next(),
+            plain_http: AtomicBool::new(false),
             revocations: Revocations::new(realm.clone(), keep, store.run_id_now()),
             verified: Verified::new(verified),
             tokens: RwLock::new(Arc::new(tokens)),
@@ -198,6 +203,13 @@ impl<C: Claims> Engine<C> {
     /// Starts to follow the store's feed, if that was not done and there is a runtime to do it on.
     pub(crate) fn start(self: &Arc<Self>) {
         self.background.follow(|| follow::follow(Arc::downgrade(self)));
+    }
+
+    /// Once, or everyone who signs in could fill the log.
+    pub(crate) fn warn_of_plain_http(&self, host: &str) {
+        if !self.plain_http.swap(true, Ordering::Relaxed) {
+            self.events.note(EventKind::SecureCookiesOverPlainHttp { host: host.to_owned() });
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

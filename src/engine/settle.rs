@@ -33,6 +33,8 @@ impl<C: Claims> Engine<C> {
         // All or nothing: a new access token must not leave without its refresh token.
         let lines = (|| {
             let mut lines = Lines::with_capacity(3);
+            // First, for clients that tell cookies apart by name only.
+            lines.extend(self.cookies.former_removals().map(|(_, line)| line));
             if access {
                 lines.push(self.access_line(&renewal.basis(), Some(&active.claims), now)?.value);
                 // It is for showing only. Without it, the session goes on.

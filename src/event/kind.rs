@@ -57,7 +57,7 @@ pub enum EventKind {
     OriginChanged(OriginVerdict),
     /// Two different values came under one of our cookies' names.
     ConflictingCookies,
-    /// An unsafe request came from another site.
+    /// An unsafe request came from another site. The cause of the event names its method, host and origin.
     CrossSiteRefused,
     /// The store failed this operation, or took too long.
     StoreFailed {
@@ -76,6 +76,12 @@ pub enum EventKind {
     FeedRecovered,
     /// The builder was told to send cookies in the clear.
     InsecurePlainHttp,
+    /// A user signed in on a page that a browser loaded over plain HTTP, and not from its own machine. It
+    /// drops `Secure` cookies, so the user is not signed in. Raised for the first such host only.
+    SecureCookiesOverPlainHttp {
+        /// The host, as the browser named it.
+        host: String,
+    },
     /// Cookies or tokens were not written: the claims are too large for one.
     CookieTooLarge,
     /// Claims cannot be written as JSON, or not be read back from it as the application's type. The
@@ -175,6 +181,7 @@ impl EventKind {
             Self::FeedLagging => "session_feed_lagging",
             Self::FeedRecovered => "session_feed_recovered",
             Self::InsecurePlainHttp => "session_insecure_plain_http",
+            Self::SecureCookiesOverPlainHttp { .. } => "session_secure_cookies_over_plain_http",
             Self::CookieTooLarge => "session_cookie_too_large",
             Self::ClaimsUnreadable => "session_claims_unreadable",
             Self::SigningFailed => "session_signing_failed",
@@ -224,6 +231,7 @@ impl EventKind {
             | Self::FeedGap
             | Self::FeedLagging
             | Self::InsecurePlainHttp
+            | Self::SecureCookiesOverPlainHttp { .. }
             // A key that the ring vouches for, and has not got: keys were rolled out in the wrong order.
             | Self::RefreshTokenInvalid(InvalidToken::NewKey)
             // A deploy whose claims do not read those of before signs everybody out.

@@ -57,6 +57,11 @@ impl Events {
         self.emit(kind, About::default());
     }
 
+    /// Something that is of no one session, and what is known of it.
+    pub(crate) fn note_with(&self, kind: EventKind, cause: String) {
+        self.emit(kind, About { cause: Some(cause.into()), ..About::default() });
+    }
+
     /// Something that happened to a subject, and to no one session.
     pub(crate) fn of_subject(&self, kind: EventKind, subject: &Arc<str>) {
         self.emit(kind, About { subject: Some(subject), ..About::default() });

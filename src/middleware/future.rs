@@ -10,13 +10,12 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, layer::Ways,
-    rejection,
+    Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, layer::Ways, reject,
 };
 use crate::{
     cache,
     claims::Claims,
-    engine::{Answer, Answering, Engine, Renewal, Via, Whence},
+    engine::{Answer, Answering, Engine, Leftovers, Renewal, Via, Whence},
     request::RequestHead,
     session::{Layered, Session},
     time::Timestamp,
@@ -32,6 +31,7 @@ pin_project! {
         #[pin]
         state: State<S, C, R, B, S::Future>,
         ways: Ways,
+        pub(super) leftovers: Leftovers,
     }
 }
 
@@ -69,20 +69,24 @@ where
     S: Service<Request<B>>,
 {
     pub(super) fn active(future: S::Future, ways: Ways) -> Self {
-        Self { state: State::Calling { future, session: Handed::Active }, ways }
+        Self::new(State::Calling { future, session: Handed::Active }, ways)
     }
 
     pub(super) fn anonymous(future: S::Future, ways: Ways) -> Self {
-        Self { state: State::Calling { future, session: Handed::Nobody }, ways }
+        Self::new(State::Calling { future, session: Handed::Nobody }, ways)
     }
 
     pub(super) fn answered(response: Response<RejectionBody>, ways: Ways) -> Self {
-        Self { state: State::Answered { response: Some(Box::new(response)) }, ways }
+        Self::new(State::Answered { response: Some(Box::new(response)) }, ways)
     }
 
     pub(super) fn asking(answer: Answering<C>, waiting: Box<Waiting<S, C, R, B>>) -> Self {
         let ways = waiting.layer.ways;
-        Self { state: State::Asking { answer, waiting: Some(waiting) }, ways }
+        Self::new(State::Asking { answer, waiting: Some(waiting) }, ways)
+    }
+
+    fn new(state: State<S, C, R, B, S::Future>, ways: Ways) -> Self {
+        Self { state, ways, leftovers: Leftovers::default() }
     }
 }
 
@@ -107,7 +111,8 @@ where
                 }
                 StateProj::Calling { future, session } => {
                     let mut response = ready!(future.poll(cx))?;
-                    session.settle(response.headers_mut(), this.ways.no_store);
+                    session.settle(response.headers_mut(), *this.ways);
+                    this.leftovers.remove(response.headers_mut());
                     if this.ways.accepts_bearer {
                         bearer::finish(&mut response);
                     }
@@ -116,6 +121,7 @@ where
                 StateProj::Answered { response } => {
                     // INVARIANT: whoever polls a future after it was ready breaks its contract.
                     let mut response = response.take().expect("polled after it was ready");
+                    this.leftovers.remove(response.headers_mut());
                     if this.ways.accepts_bearer {
                         bearer::finish(&mut response);
                     }
@@ -136,7 +142,7 @@ where
         let Self { mut inner, mut request, layer, whence, arrived } = self;
         let SessionLayer { engine, optional, reject, .. } = layer;
         let answered = |request: &Request<B>, kind| {
-            let response = rejection::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
+            let response = reject::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
             State::Answered { response: Some(Box::new(response)) }
         };
         let realm = engine.id;
@@ -161,13 +167,16 @@ where
 
 impl<C: Claims> Handed<C> {
     /// The head of the response leaves: adds the cookies that go with it, and keeps caches honest.
-    fn settle(&self, headers: &mut HeaderMap, no_store: bool) {
+    fn settle(&self, headers: &mut HeaderMap, ways: Ways) {
+        let Ways { no_store, names, .. } = ways;
         match self {
+            // The handler signed in or out, or changed the session, and maybe allowed caches to store that.
+            Self::Nobody | Self::Active if cache::sets_any(headers, names) => cache::forbid(headers),
             Self::Nobody => cache::vary_by_cookie(headers),
             Self::Active => cache::keep_private(headers, no_store),
             Self::Renewed { renewal, engine, arrived } => {
                 let lines = engine.settle(renewal, *arrived, |name| cache::sets_cookie(headers, name));
-                if lines.is_empty() {
+                if lines.is_empty() && !cache::sets_any(headers, names) {
                     return cache::keep_private(headers, no_store);
                 }
                 for line in lines {

@@ -5,6 +5,7 @@ use tower_layer::Layer;
 
 use super::{IntoRejectionResponse, ProblemJson, Reject, RejectWith, Rejection, SessionService};
 use crate::{
+    cookie::Names,
     engine::{Bearer, Engine},
     request::RequestHead,
 };
@@ -13,10 +14,12 @@ use crate::{
 pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
 /// What a layer was told that its responses show.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Ways {
     pub(super) accepts_bearer: bool,
     pub(super) no_store: bool,
+    /// What the cookies are called: a response that sets one is not stored.
+    pub(super) names: Names,
 }
 
 /// Protects the routes it wraps, and keeps their sessions alive. Made by
@@ -35,7 +38,8 @@ pub struct SessionLayer<C, R = ProblemJson> {
 
 impl<C> SessionLayer<C> {
     pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
-        Self { engine, optional: false, ways: Ways::default(), passive: None, reject: ProblemJson }
+        let ways = Ways { accepts_bearer: false, no_store: false, names: engine.cookies.names() };
+        Self { engine, optional: false, ways, passive: None, reject: ProblemJson }
     }
 }
 

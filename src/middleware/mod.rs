@@ -5,6 +5,7 @@ mod body;
 mod future;
 mod layer;
 mod redirect;
+mod reject;
 mod rejection;
 mod require;
 mod service;
@@ -14,7 +15,8 @@ pub use self::{
     future::ResponseFuture,
     layer::SessionLayer,
     redirect::{RedirectToLogin, safe_next},
-    rejection::{ProblemJson, Reject, RejectWith, Rejection, RejectionKind},
+    reject::{ProblemJson, Reject, RejectWith},
+    rejection::{Rejection, RejectionKind},
     require::{Require, RequireFuture, RequireService},
     service::SessionService,
 };

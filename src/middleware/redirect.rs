@@ -5,19 +5,46 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use super::{Reject, Rejection, RejectionBody, RejectionKind};
 use crate::request::RequestHead;
 
-/// Sends people without a session to the sign-in page, and tells it where they were going in the
-/// parameter `next`. Everything but a page that a person opens gets problem details.
+/// Redirects page visits without a session to the sign-in page, and tells it in the parameter `next`
+/// where they were going. Everything else gets problem details: requests of scripts, images, and
+/// [frames](Self::frames_too).
 ///
 /// The sign-in handler must pass what comes back through [`safe_next`].
 #[derive(Clone, Debug)]
 pub struct RedirectToLogin {
     page: Cow<'static, str>,
+    frames: bool,
 }
 
 impl RedirectToLogin {
     /// Redirects to `page`, such as `/login`, which may have a query already.
     pub fn new(page: impl Into<Cow<'static, str>>) -> Self {
-        Self { page: page.into() }
+        Self { page: page.into(), frames: false }
+    }
+
+    /// Redirects frames too (`iframe`, `frame`, `embed` and `object`). Default: only documents
+    /// (`Sec-Fetch-Dest: document`), since a sign-in page in a frame is mostly broken, or an invitation to
+    /// clickjacking.
+    #[must_use]
+    pub fn frames_too(mut self) -> Self {
+        self.frames = true;
+        self
+    }
+
+    fn is_page_visit(&self, request: &RequestHead<'_>) -> bool {
+        if !matches!(*request.method, Method::GET | Method::HEAD) {
+            return false;
+        }
+        let value = |name| request.headers.get(name).map(HeaderValue::as_bytes);
+        match (value("sec-fetch-mode"), value("sec-fetch-dest")) {
+            (Some(b"navigate"), None | Some(b"document")) => true,
+            (Some(b"navigate"), Some(b"iframe" | b"frame" | b"embed" | b"object")) => self.frames,
+            (Some(_), _) => false,
+            (None, _) => {
+                let accept = value(header::ACCEPT.as_str()).unwrap_or_default();
+                accept.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"))
+            }
+        }
     }
 
     fn location(&self, request: &RequestHead<'_>) -> Option<HeaderValue> {
@@ -29,7 +56,7 @@ impl RedirectToLogin {
 
 impl Reject for RedirectToLogin {
     fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
-        match (rejection.kind(), is_page_visit(request), self.location(request)) {
+        match (rejection.kind(), self.is_page_visit(request), self.location(request)) {
             (RejectionKind::Unauthenticated(_), true, Some(location)) => {
                 let mut response = Response::new(RejectionBody::default());
                 *response.status_mut() = StatusCode::SEE_OTHER;
@@ -49,19 +76,6 @@ pub fn safe_next(next: &str) -> Option<&str> {
     let elsewhere =
         next.starts_with("//") || next.contains('\\') || next.bytes().any(|b| b.is_ascii_control());
     (next.starts_with('/') && !elsewhere).then_some(next)
-}
-
-fn is_page_visit(request: &RequestHead<'_>) -> bool {
-    if !matches!(*request.method, Method::GET | Method::HEAD) {
-        return false;
-    }
-    match request.headers.get("sec-fetch-mode") {
-        Some(mode) => mode == "navigate",
-        None => {
-            let accept = request.headers.get(header::ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
-            accept.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"))
-        }
-    }
 }
 
 fn original_target<'r>(request: &RequestHead<'r>) -> &'r str {

@@ -1,14 +1,10 @@
-use std::sync::Arc;
-
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{IntoRejectionResponse, RejectionBody};
 use crate::{
     cache,
     engine::{ChangeError, SignInError},
     protocol::Refusal,
-    request::RequestHead,
-    session::{Misplaced, NotWelcome},
+    session::{Misplaced, NotWelcome, SignOutError},
     store::StoreError,
     token::MintError,
 };
@@ -49,9 +45,18 @@ pub enum RejectionKind {
     MethodRequired,
     /// 403: the subject has as many sessions as it may have.
     TooManySessions,
-    /// 503: the session store is away. The same cookies work when it is back.
+    /// 431: too many different cookies came under one name to sign out of all their sessions.
+    TooManyCookies,
+    /// 503: the session store is unavailable. The same cookies work when it is back.
+    ///
+    /// A `GET` that accepts `text/event-stream` is answered with 200, and an event stream that ends at
+    /// once: an `EventSource` gives up for good on any other status, and so reconnects after 3 s.
     Unavailable,
-    /// 503: a prefetch or the like would have needed a renewal.
+    /// 425: a prefetch, or the script of a service worker, would have needed a renewal.
+    ///
+    /// Browsers discard a prefetch whose status is not 2xx, and ask again when a person goes there. No
+    /// load balancer counts 425 as a failure of the instance, as they do with 503, and no proxy retries it
+    /// elsewhere.
     NotNow,
     /// 501: the session store cannot do this at all.
     Unsupported,
@@ -97,7 +102,9 @@ impl Rejection {
             | RejectionKind::ProofRequired
             | RejectionKind::MethodRequired
             | RejectionKind::TooManySessions => StatusCode::FORBIDDEN,
-            RejectionKind::Unavailable | RejectionKind::NotNow => StatusCode::SERVICE_UNAVAILABLE,
+            RejectionKind::TooManyCookies => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            RejectionKind::NotNow => StatusCode::TOO_EARLY,
+            RejectionKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             RejectionKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
             RejectionKind::ClaimsTooLarge
             | RejectionKind::ClaimsUnreadable
@@ -156,10 +163,13 @@ impl Rejection {
                     "Too many sessions: sign out elsewhere first"
                 )
             }
+            RejectionKind::TooManyCookies => {
+                problem!("TooManyCookies", "too_many_cookies", 431, "Too many cookies have the same name")
+            }
             RejectionKind::Unavailable => {
                 problem!("Unavailable", "unavailable", 503, "Sessions are not available for the moment")
             }
-            RejectionKind::NotNow => problem!("NotNow", "not_now", 503, "Not for a prefetch"),
+            RejectionKind::NotNow => problem!("NotNow", "not_now", 425, "Not for a prefetch"),
             RejectionKind::Unsupported => {
                 problem!("Unsupported", "unsupported", 501, "The session store cannot do this")
             }
@@ -270,6 +280,15 @@ impl From<SignInError> for Rejection {
     }
 }
 
+impl From<SignOutError> for Rejection {
+    fn from(error: SignOutError) -> Self {
+        match error {
+            SignOutError::Store(error) => error.into(),
+            SignOutError::TooManyCookies => Self::new(RejectionKind::TooManyCookies),
+        }
+    }
+}
+
 impl From<ChangeError> for Rejection {
     fn from(error: ChangeError) -> Self {
         match error {
@@ -277,54 +296,6 @@ impl From<ChangeError> for Rejection {
             ChangeError::Ended => Self::new(RejectionKind::Unauthenticated(Refusal::Denylisted)),
             ChangeError::Store(error) => error.into(),
         }
-    }
-}
-
-/// Writes the response to a request that a layer rejects: [`ProblemJson`], [`RedirectToLogin`], or a
-/// closure by [`SessionLayer::with_rejection`].
-///
-/// The layer adds `Cache-Control: no-store` to the response, and the [`Rejection`] as an extension.
-///
-/// [`RedirectToLogin`]: super::RedirectToLogin
-/// [`SessionLayer::with_rejection`]: super::SessionLayer::with_rejection
-pub trait Reject {
-    /// The response to `request`.
-    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody>;
-}
-
-impl<R: Reject + ?Sized> Reject for Arc<R> {
-    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
-        (**self).reject(rejection, request)
-    }
-}
-
-/// A closure that writes the responses: see [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection).
-#[derive(Clone, Copy)]
-pub struct RejectWith<F>(pub(super) F);
-
-impl<F, A> Reject for RejectWith<F>
-where
-    F: Fn(Rejection, &RequestHead<'_>) -> A,
-    A: IntoRejectionResponse,
-{
-    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
-        (self.0)(rejection, request).into_rejection_response()
-    }
-}
-
-impl<F> std::fmt::Debug for RejectWith<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RejectWith").finish_non_exhaustive()
-    }
-}
-
-/// Problem details as JSON (RFC 9457). The default.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ProblemJson;
-
-impl Reject for ProblemJson {
-    fn reject(&self, rejection: Rejection, _: &RequestHead<'_>) -> Response<RejectionBody> {
-        rejection.into_http()
     }
 }
 
@@ -349,16 +320,8 @@ impl Rejection {
     }
 }
 
-/// The response of a layer to a request that it rejects.
-pub(super) fn respond(
-    reject: &impl Reject,
-    request: &RequestHead<'_>,
-    rejection: Rejection,
-) -> Response<RejectionBody> {
-    finish(rejection, reject.reject(rejection, request))
-}
-
-fn finish<B>(rejection: Rejection, mut response: Response<B>) -> Response<B> {
+/// What every rejection's response has, in whatever words.
+pub(super) fn finish<B>(rejection: Rejection, mut response: Response<B>) -> Response<B> {
     response.extensions_mut().insert(rejection);
     cache::forbid(response.headers_mut());
     response

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::{
     IntoRejectionResponse, ProblemJson, Reject, RejectWith, Rejection, RejectionBody, RejectionKind,
-    ResponseBody, rejection,
+    ResponseBody, reject,
 };
 use crate::{
     claims::Claims,
@@ -183,7 +183,7 @@ where
             Ok(()) => RequireFuture { state: RequireState::Calling { future: self.inner.call(request) } },
             Err(kind) => {
                 let head = RequestHead::of(&request);
-                let response = rejection::respond(&self.require.reject, &head, Rejection::new(kind));
+                let response = reject::respond(&self.require.reject, &head, Rejection::new(kind));
                 RequireFuture { state: RequireState::Answered { response: Some(Box::new(response)) } }
             }
         }

@@ -8,12 +8,12 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Reject, Rejection, RejectionKind, ResponseBody, ResponseFuture, SessionLayer, future::Waiting, rejection,
+    Reject, Rejection, RejectionKind, ResponseBody, ResponseFuture, SessionLayer, future::Waiting, reject,
 };
 use crate::{
     claims::Claims,
     cross_site,
-    engine::{Admission, Asking, Bearer, Via, Whence},
+    engine::{Admission, Asking, Bearer, Leftovers, Via, Whence},
     event::EventKind,
     request::RequestHead,
     session::{Layered, Session},
@@ -52,12 +52,15 @@ where
             // Without an answer, the request counts as use, as it does without the predicate.
             engine.events.call("passive", || is_passive(&head)).unwrap_or(false)
         });
-        let (via, admission) = match self.layer.bearer(headers) {
+        let (via, (admission, leftovers)) = match self.layer.bearer(headers) {
             Bearer::Malformed => return self.answer(&request, RejectionKind::MalformedBearer),
             // No browser adds one by itself, so it matters not whose page the request is from.
-            Bearer::Token(token) => (Via::Bearer, engine.admit_bearer(token, passive, arrived)),
+            Bearer::Token(token) => {
+                (Via::Bearer, (engine.admit_bearer(token, passive, arrived), Leftovers::default()))
+            }
             Bearer::Absent if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) => {
-                engine.events.note(EventKind::CrossSiteRefused);
+                let why = cross_site::describe(method, request.uri(), headers);
+                engine.events.note_with(EventKind::CrossSiteRefused, why);
                 return self.answer(&request, RejectionKind::CrossSite);
             }
             Bearer::Absent => {
@@ -66,7 +69,7 @@ where
             }
         };
         let whence = Whence { via, origin: engine.origin_to_compare(&head) };
-        match admission {
+        let mut future = match admission {
             Admission::Active(active) => {
                 let session = Session::unchanged(active, whence);
                 Layered::insert(request.extensions_mut(), engine.id, !self.layer.optional, Some(session));
@@ -93,7 +96,9 @@ where
                 ResponseFuture::anonymous(self.inner.call(request), self.layer.ways)
             }
             Admission::Refuse(refusal) => self.answer(&request, RejectionKind::Unauthenticated(refusal)),
-        }
+        };
+        future.leftovers = leftovers;
+        future
     }
 }
 
@@ -104,7 +109,7 @@ impl<S, C, R> SessionService<S, C, R> {
         R: Reject,
     {
         let rejection = Rejection::new(kind);
-        let response = rejection::respond(&self.layer.reject, &RequestHead::of(request), rejection);
+        let response = reject::respond(&self.layer.reject, &RequestHead::of(request), rejection);
         ResponseFuture::answered(response, self.layer.ways)
     }
 }

@@ -8,7 +8,7 @@ mod visitor;
 pub use self::{
     info::SessionInfo,
     set_cookies::SetCookies,
-    visitor::{SignIn, Visitor},
+    visitor::{SignIn, SignOutError, Visitor},
 };
 pub(crate) use self::{
     layered::{Layered, Misplaced, know},

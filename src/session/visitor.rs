@@ -6,10 +6,10 @@ use super::SetCookies;
 use crate::{
     claims::Claims,
     cross_site,
-    engine::{self, Engine, SignInError},
+    engine::{self, Engine, Named, SignInError},
     event::EventKind,
     request::RequestHead,
-    store::{SessionKey, StoreError},
+    store::StoreError,
 };
 
 /// Whoever sent a request, for signing them in or out. In axum it is an extractor, which needs no
@@ -19,9 +19,11 @@ use crate::{
 /// page.
 pub struct Visitor<C = ()> {
     engine: Arc<Engine<C>>,
-    /// The session whose cookies the request carries, dead or alive.
-    session: Option<SessionKey>,
+    /// The sessions whose tokens the request carries in cookies, dead or alive.
+    named: Named,
     origin: Option<Arc<str>>,
+    /// The host, if the browser will drop our cookies.
+    plain_http_host: Option<String>,
 }
 
 /// Why a request gets no visitor.
@@ -40,12 +42,17 @@ impl<C: Claims> Visitor<C> {
             return Err(NotWelcome::NotLoopback);
         }
         if !cross_site::is_allowed(method, uri, headers, &engine.trusted) {
-            engine.events.note(EventKind::CrossSiteRefused);
+            let why = cross_site::describe(method, uri, headers);
+            engine.events.note_with(EventKind::CrossSiteRefused, why);
             return Err(NotWelcome::CrossSite);
         }
-        let session = engine.named_session(headers);
+        let named = engine.named_sessions(headers);
         let origin = engine.origin_of(request);
-        Ok(Self { engine, session, origin })
+        let plain_http_host = match engine.cookies.secure {
+            true => cross_site::plain_http_host(uri, headers),
+            false => None,
+        };
+        Ok(Self { engine, named, origin, plain_http_host })
     }
 
     /// Signs `subject` in: a new session, always with a new id. The session whose cookies the
@@ -70,24 +77,46 @@ impl<C: Claims> Visitor<C> {
         SignIn { visitor: self, subject: subject.to_string(), claims, options }
     }
 
-    /// Ends the session whose cookies the request carried, if any, and removes the cookies in any
-    /// case, those of former names too. Works on a dead session as well.
+    /// Revokes every session that a cookie of the request validly names, and removes the cookies in any
+    /// case, those of former names too. Works with expired tokens and revoked sessions as well, and with
+    /// several values under one name.
     ///
     /// # Errors
-    /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
-    /// the cookies are left so that signing out can be tried again.
-    pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
-        if let Some(session) = &self.session {
-            self.engine.sign_out(session).await?;
+    /// [`SignOutError`]: a session may still be alive, and the cookies are left so that signing out can
+    /// be tried again.
+    pub async fn sign_out(&self) -> Result<SetCookies, SignOutError> {
+        let mut outcome = Ok(());
+        // One that fails must not keep the others alive.
+        for session in &self.named.sessions {
+            outcome = outcome.and(self.engine.sign_out(session).await);
+        }
+        outcome?;
+        if self.named.new_key {
+            return Err(engine::new_key().into());
+        }
+        if self.named.too_many {
+            return Err(SignOutError::TooManyCookies);
         }
         Ok(SetCookies::new(self.engine.removal_lines()))
     }
 }
 
+/// Why a sign-out may not have revoked every session that the request's cookies name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignOutError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// More than eight different tokens came under one name. The sessions of the first eight are revoked.
+    #[error("too many different cookies have the same name")]
+    TooManyCookies,
+}
+
 impl<C> fmt::Debug for Visitor<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Visitor")
-            .field("session", &self.session.as_ref().map(|key| key.id))
+            .field("sessions", &self.named.sessions.iter().map(|key| key.id).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
@@ -136,8 +165,12 @@ impl<'v, C: Claims, K: Borrow<C> + Send + 'v> IntoFuture for SignIn<'v, C, K> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { visitor, subject, claims, options } = self;
-            let opened = visitor.engine.open(&subject, claims.borrow(), options, visitor.session.clone());
+            let replaced = visitor.named.sessions.clone();
+            let opened = visitor.engine.open(&subject, claims.borrow(), options, replaced);
             let (session, lines) = opened.await?;
+            if let Some(host) = &visitor.plain_http_host {
+                visitor.engine.warn_of_plain_http(host);
+            }
             Ok(SetCookies::of_session(session, lines))
         })
     }

@@ -167,7 +167,8 @@ impl<C: Claims> Sessions<C> {
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub async fn cookie_of(&self, subject: impl ToString, claims: C) -> Result<HeaderValue, SignInError> {
-        let (_, lines) = self.engine.open(&subject.to_string(), &claims, Default::default(), None).await?;
+        let (_, lines) =
+            self.engine.open(&subject.to_string(), &claims, Default::default(), Vec::new()).await?;
         let pairs = lines.iter().filter_map(|line| line.value.as_bytes().split(|b| *b == b';').next());
         let header = HeaderValue::from_bytes(&pairs.collect::<Vec<_>>().join(&b"; "[..]));
         header.map_err(|error| SignInError::Claims(crate::token::MintError::NotJson(Arc::new(error))))

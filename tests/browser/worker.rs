@@ -31,7 +31,7 @@ in_a_browser! {
         let before = browser.cookies().await;
         prefetch(&browser).await;
         let seen = site.arrived("GET /home").await;
-        assert_eq!((seen.purpose.as_str(), seen.cookies, seen.status), ("prefetch", true, 503), "{seen:?}");
+        assert_eq!((seen.purpose.as_str(), seen.cookies, seen.status), ("prefetch", true, 425), "{seen:?}");
         assert_eq!((site.renewals(), browser.cookies().await), (0, before));
         browser.open(&site.at("/home")).await;
         assert_eq!(site.account(&browser).await, "alice renewed");
@@ -47,7 +47,7 @@ in_a_browser! {
             document.head.append(rules)";
         browser.run(rules).await;
         let seen = site.arrived("GET /home").await;
-        assert_eq!((seen.purpose.as_str(), seen.status), ("prefetch", 503), "{seen:?}");
+        assert_eq!((seen.purpose.as_str(), seen.status), ("prefetch", 425), "{seen:?}");
         browser.run("setTimeout(() => location.href = '/home')").await;
         browser.until("document.querySelector('h1')?.innerText === 'alice renewed'").await;
     }
@@ -58,7 +58,7 @@ in_a_browser! {
         site.expire();
         assert!(!install(&browser).await);
         let seen = site.arrived("GET /worker.js").await;
-        assert_eq!((seen.purpose.as_str(), seen.status, site.renewals()), ("script", 503, 0), "{seen:?}");
+        assert_eq!((seen.purpose.as_str(), seen.status, site.renewals()), ("script", 425, 0), "{seen:?}");
         browser.reload().await;
         assert_eq!(site.account(&browser).await, "alice renewed");
         assert!(install(&browser).await);

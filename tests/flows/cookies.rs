@@ -71,22 +71,6 @@ async fn a_browser_that_lost_a_cookie_on_the_way_is_not_a_thief() {
 }
 
 #[tokio::test]
-async fn two_values_under_one_name_are_nobody() {
-    let world = World::new();
-    let browser = world.signed_in("ann").await;
-    for name in [ACCESS, REFRESH] {
-        for planted in [browser.value(name).unwrap(), "planted"] {
-            let sent = browser.get("/me").and("cookie", &format!("{name}={planted}"));
-            let answer = world.one.answer(sent).await;
-            let same = planted != "planted";
-            assert_eq!(answer.ok(), same, "{name}");
-            assert!(answer.touches_no_cookie());
-        }
-    }
-    assert_eq!(world.count(&EventKind::ConflictingCookies), 2);
-}
-
-#[tokio::test]
 async fn cookies_come_in_several_lines_and_among_odd_neighbours() {
     let world = World::new();
     let browser = world.signed_in("ann").await;

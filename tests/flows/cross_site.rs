@@ -113,7 +113,7 @@ async fn what_no_person_asked_for_does_not_renew() {
         let calls = world.store.all_calls();
         for path in ["/me", "/anybody"] {
             let answer = world.one.answer(browser.get(path).and(name, value)).await;
-            assert_eq!(answer.status(), 503, "{name}: {value}");
+            assert_eq!(answer.status(), 425, "{name}: {value}");
             assert_eq!(answer.rejection(), Some(RejectionKind::NotNow));
             assert_eq!(answer.header("cache-control"), Some("no-store"));
             assert!(answer.touches_no_cookie());

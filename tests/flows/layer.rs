@@ -167,7 +167,7 @@ async fn an_outage_and_a_prefetch_are_never_sent_to_the_sign_in_page() {
     let browser = world.signed_in("ann").await;
     world.pass(TTL);
     let page = || browser.get("/top").with("sec-fetch-mode", Some("navigate"));
-    assert_eq!(instance.answer(page().and("sec-purpose", "prefetch")).await.status(), 503);
+    assert_eq!(instance.answer(page().and("sec-purpose", "prefetch")).await.status(), 425);
     world.store.trouble("advance", Trouble::Fail);
     assert_eq!(instance.answer(page()).await.status(), 503);
     world.store.recover();

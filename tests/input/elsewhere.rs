@@ -128,7 +128,7 @@ async fn an_optional_layer_takes_whoever_has_bad_tokens_for_nobody() {
     for cookies in [
         format!("{ACCESS}=x; {REFRESH}=y"),
         format!("{ACCESS}={}; {REFRESH}={access}", world.honest.refresh),
-        format!("{ACCESS}={access}; {ACCESS}=x"),
+        format!("{ACCESS}={access}x; {ACCESS}=x"),
         format!("{ACCESS}={access}x"),
         format!("__%48ost-access={access}"),
     ] {

@@ -125,9 +125,8 @@ async fn changed_cookie_headers_are_accepted_only_if_a_browser_would_have_meant_
             values
         };
         let (accesses, refreshes) = (one(ACCESS), one(REFRESH));
-        let meant = accesses.len() < 2
-            && refreshes.len() < 2
-            && (accesses == [access.as_bytes()] || refreshes == [refresh.as_bytes()]);
+        // What stands beside them proves nothing.
+        let meant = accesses.contains(&access.as_bytes()) || refreshes.contains(&refresh.as_bytes());
         let answer = world.get(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
         let shown = lines.iter().map(|line| String::from_utf8_lossy(line)).collect::<Vec<_>>();
         if meant {

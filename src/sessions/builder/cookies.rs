@@ -49,7 +49,21 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// Removes this cookie too at sign-out: after a change of names, paths or domains.
+    /// Marks the cookies as `Partitioned` (CHIPS): a browser then keeps one set of them for each site
+    /// that shows this one in a frame. Needs `Secure`. Default: not.
+    ///
+    /// Use it with [`dangerous_same_site_none`](Self::dangerous_same_site_none) where partners show your
+    /// application in their pages: browsers that block third-party cookies still send partitioned ones.
+    /// A user who is signed in inside a partner's frame is not signed in elsewhere by that.
+    #[doc(alias = "CHIPS")]
+    pub fn partitioned_cookies(mut self) -> Self {
+        self.cookies.partitioned = true;
+        self
+    }
+
+    /// Removes this cookie too: after a change of names, paths or domains. At sign-in, at renewal, at
+    /// sign-out, and with every answer to a request that carries two values under one name, since one of
+    /// them may be this cookie's.
     pub fn former_cookie(mut self, former: FormerCookie) -> Self {
         self.cookies.former.push(former);
         self
@@ -63,6 +77,9 @@ impl<C: Claims> SessionsBuilder<C> {
     /// const shown = document.cookie.split("; ").find(pair => pair.startsWith("__Host-me="));
     /// const me = shown && JSON.parse(decodeURIComponent(shown.slice("__Host-me=".length)));
     /// ```
+    ///
+    /// The name may not begin with `__Http-` or `__Host-Http-`, which are for cookies that scripts cannot
+    /// read.
     ///
     /// # Security
     /// It is for showing, and proves nothing: whoever owns the browser can change it, and it is never
@@ -90,9 +107,27 @@ impl<C: Claims> SessionsBuilder<C> {
     }
 
     /// An origin that may send unsafe requests although it is another one, exactly as browsers
-    /// write it: `https://app.example.com`. Default: none.
+    /// write it: `https://app.example.com`, or that of a desktop or mobile shell or of a browser
+    /// extension: `tauri://localhost`, `capacitor://localhost`, `chrome-extension://<id>`. Default: none.
     pub fn trusted_origin(mut self, origin: impl Into<String>) -> Self {
         self.trusted.push(origin.into());
+        self
+    }
+
+    /// A site whose pages may show this application in a frame that renews its session when it is
+    /// opened: `https://partner.example`. Default: none. A frame of another site is served with a valid
+    /// access token, and not renewed.
+    ///
+    /// Navigation carries no `Origin`, so this is judged by `Referer`: the partner's pages must not
+    /// suppress it (browsers send the origin by default). Once the frame is open, its own requests are
+    /// same-origin and need no setting. Cookies reach a frame of another site only with
+    /// [`SameSite=None`](Self::dangerous_same_site_none).
+    ///
+    /// # Security
+    /// It allows renewals of sessions, and no unsafe requests. A page cannot send another site's
+    /// `Referer`.
+    pub fn trusted_parent(mut self, origin: impl Into<String>) -> Self {
+        self.trusted_parents.push(origin.into());
         self
     }
 }

@@ -54,6 +54,7 @@ pub struct SessionsBuilder<C = ()> {
     cookies: Cookies,
     plain_http: bool,
     trusted: Vec<String>,
+    trusted_parents: Vec<String>,
     store: Option<Arc<dyn DynStore>>,
     store_deadline: Duration,
     ride_through: Duration,
@@ -80,6 +81,7 @@ impl<C: Claims> SessionsBuilder<C> {
             cookies: Cookies::default(),
             plain_http: false,
             trusted: Vec::new(),
+            trusted_parents: Vec::new(),
             store: None,
             store_deadline: Duration::from_millis(500),
             ride_through: Duration::ZERO,
@@ -135,6 +137,9 @@ impl<C: Claims> SessionsBuilder<C> {
         let mut trusted = TrustedOrigins::default();
         for origin in &self.trusted {
             trusted.add(origin)?;
+        }
+        for origin in &self.trusted_parents {
+            trusted.add_parent(origin)?;
         }
         let policy = Policy::new(self.timing)?;
         let realm: Arc<str> = self.realm.into();

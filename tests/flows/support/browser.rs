@@ -99,6 +99,16 @@ impl Browser {
         self.obey(&format!("{name}={value}; Path=/{}", if self.plain { "" } else { "; Secure" }));
     }
 
+    /// Puts another jar's cookies beside its own, where they are of other paths or domains.
+    pub(crate) fn keep_all_of(&mut self, other: &Self) {
+        self.jar.extend(other.jar.iter().cloned());
+    }
+
+    /// How many cookies it has.
+    pub(crate) fn count(&self) -> usize {
+        self.jar.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.jar.is_empty()
     }
@@ -127,7 +137,7 @@ impl Browser {
                 ("Domain", domain) => cookie.domain = Some(domain.to_owned()),
                 ("Secure", "") => cookie.secure = true,
                 ("Max-Age", seconds) => cookie.max_age = Some(seconds.parse().unwrap()),
-                ("HttpOnly", "") | ("SameSite" | "Expires", _) => {}
+                ("HttpOnly" | "Partitioned", "") | ("SameSite" | "Expires", _) => {}
                 other => panic!("an attribute that no browser knows: {other:?}"),
             }
         }

@@ -92,6 +92,13 @@ impl World {
         browser
     }
 
+    /// The same, by way of an instance.
+    pub(crate) async fn signed_in_to(&self, instance: &Instance, name: &str) -> Browser {
+        let mut browser = Browser::new();
+        assert!(browser.submit(instance, &format!("/login?name={name}")).await.ok());
+        browser
+    }
+
     /// All that happened, in order.
     pub(crate) fn events(&self) -> Vec<EventKind> {
         self.events.lock().unwrap().clone()

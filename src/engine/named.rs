@@ -1,0 +1,180 @@
+//! The sessions that a request's cookies name, where there may be several values under one name.
+//!
+//! A neighbour host can plant cookies where their name or domain allows it, and an application that has
+//! moved its cookies leaves those of before in browsers. Values that prove nothing are passed over.
+//! Values that name two sessions are never chosen between, for their order says nothing: the request
+//! has no session.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, header};
+use serde::de::IgnoredAny;
+
+use super::{Admission, Engine};
+use crate::{
+    cache,
+    claims::Claims,
+    cookie::{Cookies, Found, Values, are_too_long, values},
+    id::{RunId, SessionId},
+    protocol::Refusal,
+    store::{SessionKey, StoreError},
+    time::Timestamp,
+    token::{AccessClaims, InvalidToken, LONGEST_TOKEN, RefreshClaims, Tokens},
+};
+
+/// The sessions whose tokens a request carries, dead or alive.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) sessions: Vec<SessionKey>,
+    /// Whether there were more values than are looked at, which may name others.
+    pub(crate) too_many: bool,
+    /// Whether there was a token of a [new key](InvalidToken::NewKey), which may name another.
+    pub(crate) new_key: bool,
+}
+
+/// The lines that remove the cookies of former times, for a request that carries two values under one
+/// name: one may be of them, and sign-in and renewal are out of such a client's reach.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers(Option<Box<[HeaderValue]>>);
+
+impl Leftovers {
+    pub(super) fn of(cookies: &Cookies) -> Self {
+        let lines: Box<[_]> = cookies.former_removals().map(|(_, line)| line).collect();
+        Self((!lines.is_empty()).then_some(lines))
+    }
+
+    /// Adds the lines that are not there yet to a response.
+    pub(crate) fn remove(&mut self, headers: &mut HeaderMap) {
+        let Some(lines) = self.0.take() else { return };
+        for line in lines {
+            if headers.get_all(header::SET_COOKIE).iter().all(|other| *other != line) {
+                headers.append(header::SET_COOKIE, line);
+            }
+        }
+        cache::forbid(headers);
+    }
+}
+
+/// What a valid token names, and how new it is.
+struct Proved {
+    subject: Arc<str>,
+    session: SessionId,
+    run: RunId,
+    /// When it was issued, and its generation.
+    age: (Timestamp, u64),
+    /// The end of its session, if it says that.
+    limit: Option<Timestamp>,
+}
+
+impl Proved {
+    fn by_access(tokens: &Tokens, token: &[u8]) -> Result<Self, InvalidToken> {
+        // Claims that the application can no longer read name a session all the same.
+        let claims = tokens.verify_access::<IgnoredAny>(token)?;
+        let AccessClaims { subject, session, run, issued, generation, .. } = claims;
+        Ok(Self { subject, session, run, age: (issued, generation), limit: None })
+    }
+
+    fn by_refresh(tokens: &Tokens, token: &[u8]) -> Result<Self, InvalidToken> {
+        let RefreshClaims { subject, session, run, began, generation, limit } =
+            tokens.verify_refresh(token)?;
+        Ok(Self { subject, session, run, age: (began, generation), limit: Some(limit) })
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Every session that a value of either cookie validly names, expired or not, for revoking them.
+    pub(crate) fn named_sessions(&self, headers: &HeaderMap) -> Named {
+        let Values { access, refresh, too_many } = values(headers, &self.cookies, LONGEST_TOKEN);
+        let tokens = self.tokens();
+        let mut named = Named { too_many, ..Named::default() };
+        let refresh = refresh.into_iter().map(|token| Proved::by_refresh(&tokens, token));
+        let access = access.into_iter().map(|token| Proved::by_access(&tokens, token));
+        for proved in refresh.chain(access) {
+            match proved {
+                Ok(Proved { subject, session, .. }) => {
+                    if named.sessions.iter().all(|other| other.id != session) {
+                        named.sessions.push(self.key(subject, session));
+                    }
+                }
+                Err(invalid) => named.new_key |= invalid == InvalidToken::NewKey,
+            }
+        }
+        named
+    }
+
+    /// The session that a token of either kind names, dead or alive. What is no token of ours names none.
+    ///
+    /// An error means that which one it names is not known here.
+    #[cfg(feature = "axum")]
+    pub(super) fn named_by(&self, token: &[u8]) -> Result<Option<SessionKey>, StoreError> {
+        let tokens = self.tokens();
+        for proved in [Proved::by_refresh(&tokens, token), Proved::by_access(&tokens, token)] {
+            match proved {
+                Ok(Proved { subject, session, .. }) => return Ok(Some(self.key(subject, session))),
+                Err(InvalidToken::NewKey) => return Err(new_key()),
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The cookies to judge a request by that has several values under one name: of each name the newest
+    /// valid value, if all valid values are of one session.
+    ///
+    /// # Errors
+    /// What becomes of the request if they are not, or if it is not known.
+    pub(super) fn of_one_session<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        (access, refresh): (Found<'h>, Found<'h>),
+        now: Timestamp,
+    ) -> Result<(Found<'h>, Found<'h>), Admission<C>> {
+        const REFUSED: Refusal = Refusal::BadToken;
+        let all = values(headers, &self.cookies, LONGEST_TOKEN);
+        if all.too_many || are_too_long(headers) {
+            return Err(Admission::Refuse(REFUSED));
+        }
+        let tokens = self.tokens();
+        let mut session = None;
+        // Answers with how new the token is, if it is valid.
+        let mut judge = |proved: Result<Proved, InvalidToken>| match proved {
+            Err(InvalidToken::NewKey) => Err(Admission::Unknown),
+            Err(_) => Ok(None),
+            // What is known to be over is no choice.
+            Ok(proved) if self.is_over(&proved, now) => Ok(None),
+            Ok(proved) if *session.get_or_insert(proved.session) != proved.session => {
+                Err(Admission::Refuse(REFUSED))
+            }
+            Ok(proved) => Ok(Some(proved.age)),
+        };
+        let mut newest = |token_of: fn(&Tokens, &[u8]) -> Result<Proved, InvalidToken>,
+                          tokens_found: Vec<_>| {
+            let mut newest: Option<((Timestamp, u64), &'h [u8])> = None;
+            for token in tokens_found {
+                if let Some(age) = judge(token_of(&tokens, token))? {
+                    newest = newest.max(Some((age, token)));
+                }
+            }
+            Ok(newest.map(|(_, token)| token))
+        };
+        let newest_access = newest(Proved::by_access, all.access)?;
+        let newest_refresh = newest(Proved::by_refresh, all.refresh)?;
+        let chosen = |found, newest| match (found, newest) {
+            (Found::Conflict, Some(token)) => Found::Value(token),
+            (found, _) => found,
+        };
+        Ok((chosen(access, newest_access), chosen(refresh, newest_refresh)))
+    }
+
+    /// Whether this instance knows that a token's session is over.
+    fn is_over(&self, proved: &Proved, now: Timestamp) -> bool {
+        proved.limit.is_some_and(|limit| now >= limit)
+            || self.revocations.is_revoked(&proved.session)
+            || self.revocations.is_past(proved.run)
+    }
+}
+
+/// Which session a token names is not known here, so nothing is known to be revoked.
+pub(crate) fn new_key() -> StoreError {
+    StoreError::unavailable(InvalidToken::NewKey)
+}

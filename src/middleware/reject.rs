@@ -1,0 +1,86 @@
+//! Who writes the responses to requests that a layer rejects.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Response, header};
+
+use super::{IntoRejectionResponse, Rejection, RejectionBody, RejectionKind, rejection::finish};
+use crate::request::RequestHead;
+
+/// Writes the response to a request that a layer rejects: [`ProblemJson`], [`RedirectToLogin`], or a
+/// closure by [`SessionLayer::with_rejection`].
+///
+/// The layer adds `Cache-Control: no-store` to the response, and the [`Rejection`] as an extension.
+///
+/// [`RedirectToLogin`]: super::RedirectToLogin
+/// [`SessionLayer::with_rejection`]: super::SessionLayer::with_rejection
+pub trait Reject {
+    /// The response to `request`.
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody>;
+}
+
+impl<R: Reject + ?Sized> Reject for Arc<R> {
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
+        (**self).reject(rejection, request)
+    }
+}
+
+/// A closure that writes the responses: see [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection).
+#[derive(Clone, Copy)]
+pub struct RejectWith<F>(pub(super) F);
+
+impl<F, A> Reject for RejectWith<F>
+where
+    F: Fn(Rejection, &RequestHead<'_>) -> A,
+    A: IntoRejectionResponse,
+{
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
+        (self.0)(rejection, request).into_rejection_response()
+    }
+}
+
+impl<F> std::fmt::Debug for RejectWith<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RejectWith").finish_non_exhaustive()
+    }
+}
+
+/// Problem details as JSON (RFC 9457). The default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProblemJson;
+
+impl Reject for ProblemJson {
+    fn reject(&self, rejection: Rejection, _: &RequestHead<'_>) -> Response<RejectionBody> {
+        rejection.into_http()
+    }
+}
+
+/// The response of a layer to a request that it rejects.
+pub(super) fn respond(
+    reject: &impl Reject,
+    request: &RequestHead<'_>,
+    rejection: Rejection,
+) -> Response<RejectionBody> {
+    let response = match rejection.kind() {
+        RejectionKind::Unavailable if wants_event_stream(request) => reconnect(),
+        _ => reject.reject(rejection, request),
+    };
+    finish(rejection, response)
+}
+
+fn wants_event_stream(request: &RequestHead<'_>) -> bool {
+    let mut types =
+        request.headers.get_all(header::ACCEPT).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    let is_stream = |kind: &[u8]| {
+        let kind = kind.split(|b| *b == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    };
+    request.method == Method::GET && types.any(is_stream)
+}
+
+/// An event stream that ends at once, and says when to connect again (HTML, section 9.2).
+fn reconnect() -> Response<RejectionBody> {
+    let mut response = Response::new(RejectionBody::from("retry: 3000\n\n"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}
