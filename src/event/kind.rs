@@ -63,7 +63,8 @@ pub enum EventKind {
     StoreFailed {
         /// Which one.
         operation: &'static str,
-        /// How: `unavailable`, `late`, `full`, `unsupported` or `corrupt`.
+        /// How: `unavailable`, `late`, `full`, `configuration`, `unsupported` or `corrupt`. The
+        /// [cause](crate::Event::cause) says more.
         why: &'static str,
     },
     /// The store's feed has a gap: until one access token's lifetime has passed, a revocation may
@@ -215,7 +216,7 @@ impl EventKind {
     pub fn severity(&self) -> Severity {
         match self {
             Self::ReuseDetected => Severity::Critical,
-            Self::StoreFailed { why: "corrupt" | "unsupported", .. }
+            Self::StoreFailed { why: "configuration" | "corrupt" | "unsupported", .. }
             | Self::CookieTooLarge
             | Self::ClaimsUnreadable
             | Self::SigningFailed
@@ -293,5 +294,28 @@ const fn invalid(why: InvalidToken) -> &'static str {
         InvalidToken::Signature => "signature",
         InvalidToken::Claims => "claims",
         InvalidToken::Audience => "audience",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// The string literals of the function `name` in this file.
+    fn names() -> Vec<&'static str> {
+        let (_, from) = include_str!("kind.rs").split_once("fn name(&self)").expect("the function");
+        let (body, _) = from.split_once("fn outcome(&self)").expect("the next one");
+        body.split('"').skip(1).step_by(2).collect()
+    }
+
+    #[test]
+    fn the_manual_lists_each_event_with_its_level() {
+        let page = include_str!("../manual/events.md");
+        let levels = ["debug", "info", "warning", "error", "critical"];
+        assert!(names().len() > 25);
+        for name in names() {
+            let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            let line = line.unwrap_or_else(|| panic!("add {name} to src/manual/events.md"));
+            let level = line.split('|').nth(2).map(str::trim).unwrap_or_default();
+            assert!(levels.contains(&level), "{line}");
+        }
     }
 }

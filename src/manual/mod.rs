@@ -12,6 +12,9 @@ pub mod people {}
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
 
+#[doc = include_str!("events.md")]
+pub mod events {}
+
 #[doc = include_str!("stores.md")]
 pub mod stores {}
 
