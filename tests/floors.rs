@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 11] = [
     &["session"],
     &["middleware"],
     &["sessions"],
-    &["extract", "oauth"],
+    &["extract", "form_post", "oauth"],
 ];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
