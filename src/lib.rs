@@ -114,6 +114,8 @@ mod engine;
 mod event;
 #[cfg(feature = "axum")]
 mod extract;
+#[cfg(feature = "axum")]
+mod form_post;
 mod id;
 pub mod manual;
 mod middleware;
@@ -130,6 +132,9 @@ pub mod store;
 mod time;
 mod token;
 
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub use self::form_post::repost_form;
 pub use self::{
     claims::{Claims, Reload},
     cookie::{CookieError, FormerCookie, SameSite},

@@ -20,7 +20,7 @@ const FLOORS: [&[&str]; 12] = [
     &["session"],
     &["middleware"],
     &["sessions"],
-    &["extract", "oauth"],
+    &["extract", "form_post", "oauth"],
 ];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {

@@ -37,10 +37,12 @@ impl<C: Claims> Engine<C> {
 
     /// Ends a session that its own tokens name: here even if the store has lost it. (Only then. A
     /// session that somebody merely names must be found under their own subject.)
-    pub(crate) async fn sign_out(&self, key: &SessionKey) -> Result<(), StoreError> {
-        self.revoke(Revoke::Session(key.clone())).await?;
+    ///
+    /// Answers with how many this call ended: one or none.
+    pub(crate) async fn sign_out(&self, key: &SessionKey) -> Result<usize, StoreError> {
+        let ended = self.revoke(Revoke::Session(key.clone())).await?;
         self.revocations.revoke(key, self.now());
-        Ok(())
+        Ok(ended)
     }
 
     /// The live sessions of a subject, oldest first.

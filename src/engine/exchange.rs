@@ -138,7 +138,7 @@ impl<C: Claims> Engine<C> {
     /// names none.
     pub(crate) async fn revoke_token(&self, token: &[u8]) -> Result<(), StoreError> {
         match self.named_by(token)? {
-            Some(key) => self.sign_out(&key).await,
+            Some(key) => self.sign_out(&key).await.map(drop),
             None => Ok(()),
         }
     }

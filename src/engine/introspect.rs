@@ -60,7 +60,10 @@ impl<C: Claims> Engine<C> {
     async fn look_at(&self, refresh: &RefreshClaims) -> Result<Option<SessionRecord>, RenewError> {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let record = known(self.ask_about("get", refresh.run, self.store.get(&key)).await?, refresh.run)?;
-        if self.revocations.is_revoked(&key.id) || self.revocations.is_past(refresh.run) {
+        if !refresh.are_of(&record.family)
+            || self.revocations.is_revoked(&key.id)
+            || self.revocations.is_past(refresh.run)
+        {
             return Ok(None);
         }
         let presented = Presented { generation: refresh.generation, with_body: false };

@@ -10,7 +10,7 @@ use crate::{
     event::EventKind,
     id::{EntropyError, RunId, SessionId},
     protocol::{Family, PolicyError},
-    store::{CreateError, SessionKey, SessionRecord, StoreError, Subject},
+    store::{Cap, CreateError, SessionKey, SessionRecord, StoreError, Subject},
     time::Timestamp,
     token::{AccessToken, MintError, RefreshClaims},
 };
@@ -74,21 +74,26 @@ pub(super) struct Begun<C> {
     pub(super) claims: C,
 }
 
-/// Why a sign-in failed. Nothing was changed, but for the session it would have replaced, which
-/// may have ended.
+/// Why a sign-in failed. No session was opened, and those that it would have replaced go on.
+///
+/// If the store failed while they were being revoked, some of several may be revoked, and the new session
+/// may be in the store. No client has its tokens.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
     /// The claims do not fit into a cookie, cannot be written as JSON, or cannot be read back from it.
     #[error(transparent)]
     Claims(#[from] MintError),
+    /// The subject is empty. That is no user's ID.
+    #[error("the subject is empty")]
+    EmptySubject,
     /// The subject has as many sessions as it may have.
     #[error("the subject has too many sessions")]
     TooManySessions,
     /// The application's hook says that the user may not go on, and the session has ended again.
     #[error("the user may not sign in")]
     Refused,
-    /// The lifetimes that the sign-in asked for are not within the policy's.
+    /// The lifetimes that the sign-in asked for are not within the policy's, which the error names too.
     #[error(transparent)]
     Lifetime(#[from] PolicyError),
     /// The store failed.
@@ -111,7 +116,7 @@ impl From<CreateError> for SignInError {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Opens a session, ends the one it replaces, and answers with its id and its cookies.
+    /// Opens a session, revokes those it replaces, and answers with its id and its cookies.
     pub(crate) async fn open(
         &self,
         subject: &str,
@@ -129,7 +134,7 @@ impl<C: Claims> Engine<C> {
         Ok((key.id, self.former_removal_lines().chain(ours).collect()))
     }
 
-    /// Opens a session, and ends the one it replaces.
+    /// Opens a session, and then revokes those it replaces: if it cannot be opened, they go on.
     pub(super) async fn begin(
         &self,
         subject: &str,
@@ -137,6 +142,9 @@ impl<C: Claims> Engine<C> {
         sign_in: SignIn,
         replaces: Vec<SessionKey>,
     ) -> Result<Begun<C>, SignInError> {
+        if subject.is_empty() {
+            return Err(SignInError::EmptySubject);
+        }
         let id = SessionId::random().inspect_err(|error| {
             self.events.failed(EventKind::InternalError { operation: "sign_in" }, error);
         })?;
@@ -147,9 +155,6 @@ impl<C: Claims> Engine<C> {
             self.writable_claims(&key, claims, &sign_in.methods, &[], self.now()).inspect_err(|error| {
                 self.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);
             })?;
-        for replaced in replaces {
-            self.sign_out(&replaced).await?;
-        }
         let now = self.now();
         let mut record = Arc::new(SessionRecord {
             id: key.id,
@@ -164,13 +169,14 @@ impl<C: Claims> Engine<C> {
             origin: sign_in.origin,
             persistent: sign_in.persistent,
         });
-        let (run, ended) = match self.create(&key.subject, &record).await? {
+        let room = self.room_beside(&key.subject, &replaces).await?;
+        let (run, ended) = match self.create(&key.subject, &record, room.cap).await? {
             Some(created) => created,
             None => {
                 self.restore_run().await?;
                 key.id = SessionId::random()?;
                 Arc::make_mut(&mut record).id = key.id;
-                self.create(&key.subject, &record).await?.ok_or_else(went_back)?
+                self.create(&key.subject, &record, room.cap).await?.ok_or_else(went_back)?
             }
         };
         if !ended.is_empty() {
@@ -179,7 +185,6 @@ impl<C: Claims> Engine<C> {
         for id in ended {
             self.revocations.revoke(&SessionKey { id, ..key.clone() }, now);
         }
-        self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
         // Whoever was locked since the application looked, and before there was a session to end, has
         // one now. Where nobody knows, its look of a moment ago has to do until the first renewal.
         let claims = match self.reloader {
@@ -190,6 +195,11 @@ impl<C: Claims> Engine<C> {
                 Err(RenewError::Refused(_)) => return Err(SignInError::Refused),
             },
         };
+        if let Err(error) = self.replace(&key, &replaces, &room).await {
+            self.undo(&key).await;
+            return Err(error);
+        }
+        self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
         Ok(Begun { key, record, run, now, claims })
     }
 
@@ -199,9 +209,10 @@ impl<C: Claims> Engine<C> {
         &self,
         subject: &Subject,
         record: &SessionRecord,
+        cap: Option<Cap>,
     ) -> Result<Option<(RunId, Vec<SessionId>)>, SignInError> {
         let create = async {
-            match self.store.create(subject, record, self.cap).await {
+            match self.store.create(subject, record, cap).await {
                 Err(CreateError::Store(error)) => Err(error),
                 answer => Ok(answer),
             }

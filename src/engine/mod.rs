@@ -24,6 +24,7 @@ mod readable;
 mod realm_id;
 mod reload;
 mod renew;
+mod replace;
 mod run;
 mod settle;
 mod timer;

@@ -120,6 +120,11 @@ impl<C: Claims> Engine<C> {
         if !started && renewal.how == Renewed::Advanced {
             renewal.how = Renewed::Replayed;
         }
+        // Well signed, and yet not from here.
+        if !refresh.are_of(&renewal.record.family) {
+            self.events.of(EventKind::Refused(Refusal::BadToken), &session, &refresh.subject);
+            return Err(Refusal::BadToken.into());
+        }
         // Or after an end.
         if self.revocations.is_revoked(&session) {
             return Err(Refusal::Denylisted.into());

@@ -3,7 +3,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::{
     cache,
     engine::{ChangeError, SignInError},
-    protocol::Refusal,
+    protocol::{PolicyError, Refusal},
     session::{Misplaced, NotWelcome, SignOutError},
     store::StoreError,
     token::MintError,
@@ -33,6 +33,10 @@ pub enum RejectionKind {
     InvalidBearer(Refusal),
     /// 400: the `Authorization` header is malformed, or came twice (`invalid_request` of RFC 6750).
     MalformedBearer,
+    /// 400: a sign-in for an empty subject.
+    EmptySubject,
+    /// 400: a sign-in asked for lifetimes that are not within the policy's.
+    Lifetime(PolicyError),
     /// 403: an unsafe request from another site.
     CrossSite,
     /// 403: cookies go in the clear, as the builder was told, and the host is not localhost.
@@ -95,7 +99,9 @@ impl Rejection {
     pub const fn status(&self) -> StatusCode {
         match self.kind {
             RejectionKind::Unauthenticated(_) | RejectionKind::InvalidBearer(_) => StatusCode::UNAUTHORIZED,
-            RejectionKind::MalformedBearer => StatusCode::BAD_REQUEST,
+            RejectionKind::MalformedBearer | RejectionKind::EmptySubject | RejectionKind::Lifetime(_) => {
+                StatusCode::BAD_REQUEST
+            }
             RejectionKind::CrossSite
             | RejectionKind::NotLoopback
             | RejectionKind::Forbidden
@@ -136,6 +142,12 @@ impl Rejection {
             }
             RejectionKind::MalformedBearer => {
                 problem!("MalformedBearer", "malformed_bearer", 400, "The Authorization header is malformed")
+            }
+            RejectionKind::EmptySubject => {
+                problem!("EmptySubject", "empty_subject", 400, "The name is empty")
+            }
+            RejectionKind::Lifetime(_) => {
+                problem!("Lifetime", "lifetime", 400, "A session cannot last that long, or be that short")
             }
             RejectionKind::CrossSite => {
                 problem!("CrossSite", "cross_site", 403, "Requests from other sites are not accepted here")
@@ -275,7 +287,9 @@ impl From<SignInError> for Rejection {
             SignInError::TooManySessions => Self::new(RejectionKind::TooManySessions),
             SignInError::Refused => Self::new(RejectionKind::Forbidden),
             SignInError::Store(error) => error.into(),
-            SignInError::Lifetime(_) | SignInError::Entropy(_) => Self::new(RejectionKind::Internal),
+            SignInError::EmptySubject => Self::new(RejectionKind::EmptySubject),
+            SignInError::Lifetime(why) => Self::new(RejectionKind::Lifetime(why)),
+            SignInError::Entropy(_) => Self::new(RejectionKind::Internal),
         }
     }
 }

@@ -113,6 +113,8 @@ impl From<SignInError> for Refused {
             SignInError::Refused => Self::INVALID_GRANT,
             SignInError::TooManySessions => Self::bad("invalid_grant", "there are too many sessions"),
             SignInError::Store(error) => error.into(),
+            SignInError::EmptySubject => Self::bad("invalid_grant", "the subject is empty"),
+            SignInError::Lifetime(_) => Self::invalid_request("the session cannot have such a lifetime"),
             _ => Self::INTERNAL,
         }
     }

@@ -90,14 +90,19 @@ impl<C> Clone for Layered<C> {
 
 impl Misplaced {
     /// Tells the operator of a mistake in the application.
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(clippy::extra_unused_type_parameters, reason = "only the log names the claims type")
+    )]
     pub(crate) fn report<C>(self, wanted_by: &'static str) {
+        let claims = type_name::<C>();
         #[cfg(feature = "tracing")]
         tracing::error!(
             target: "tower_sliding_sessions",
-            event = "session_misplaced", wanted_by, claims = type_name::<C>(), cause = %self, "session_misplaced"
+            event = "session_misplaced", wanted_by, claims, cause = %self, "session_misplaced"
         );
         #[cfg(not(feature = "tracing"))]
-        let _ = (self, wanted_by);
+        let _ = (self, wanted_by, claims);
     }
 }
 

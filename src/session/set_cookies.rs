@@ -1,10 +1,15 @@
 //! Signing in or out as a value that becomes part of the response.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::{cache, engine::CookieLine, id::SessionId};
+use crate::{
+    cache,
+    claims::Claims,
+    engine::{CookieLine, Engine},
+    id::SessionId,
+};
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
@@ -13,12 +18,34 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 ///
 /// It replaces what the response already sets under the same names, and forbids caches to store
 /// the response. Put it after headers of your own: a `Cache-Control` that is set later would win.
+///
+/// The cookies of a session that was revoked since its sign-in are left out, if this instance knows of it.
+/// So of two sign-ins at once, where the cap on sessions ends the first, the first one's late answer does
+/// not replace the second one's cookies.
 #[must_use = "a browser only learns of a sign-in or sign-out if its cookies are part of the response"]
 #[derive(Clone)]
 pub struct SetCookies {
     lines: Vec<CookieLine>,
-    session: Option<SessionId>,
+    session: Option<Opened>,
     clear_cache: bool,
+}
+
+/// A session that began.
+#[derive(Clone)]
+struct Opened {
+    id: SessionId,
+    denylist: Arc<dyn Denylist>,
+}
+
+/// Knows which sessions are revoked.
+trait Denylist: Send + Sync {
+    fn has(&self, session: &SessionId) -> bool;
+}
+
+impl<C: Claims> Denylist for Engine<C> {
+    fn has(&self, session: &SessionId) -> bool {
+        self.revocations.is_revoked(session)
+    }
 }
 
 impl SetCookies {
@@ -26,14 +53,18 @@ impl SetCookies {
         Self { lines, session: None, clear_cache: false }
     }
 
-    pub(crate) fn of_session(session: SessionId, lines: Vec<CookieLine>) -> Self {
-        Self { lines, session: Some(session), clear_cache: false }
+    pub(crate) fn of_session<C: Claims>(
+        id: SessionId,
+        lines: Vec<CookieLine>,
+        engine: Arc<Engine<C>>,
+    ) -> Self {
+        Self { lines, session: Some(Opened { id, denylist: engine }), clear_cache: false }
     }
 
     /// The session that began, if this is a sign-in.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
-        self.session
+        self.session.as_ref().map(|opened| opened.id)
     }
 
     /// Has the browser drop what it keeps of this site's pages (`Clear-Site-Data: "cache"`; Clear
@@ -49,7 +80,10 @@ impl SetCookies {
     }
 
     /// Writes the cookies into a response's headers.
-    pub fn apply(self, headers: &mut HeaderMap) {
+    pub fn apply(mut self, headers: &mut HeaderMap) {
+        if self.session.take().is_some_and(|opened| opened.denylist.has(&opened.id)) {
+            self.lines.clear();
+        }
         let ours =
             |line: &HeaderValue| self.lines.iter().any(|own| own.name.as_bytes() == cache::cookie_name(line));
         if let header::Entry::Occupied(entry) = headers.entry(header::SET_COOKIE) {

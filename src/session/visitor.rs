@@ -88,7 +88,7 @@ impl<C: Claims> Visitor<C> {
         let mut outcome = Ok(());
         // One that fails must not keep the others alive.
         for session in &self.named.sessions {
-            outcome = outcome.and(self.engine.sign_out(session).await);
+            outcome = outcome.and(self.engine.sign_out(session).await.map(drop));
         }
         outcome?;
         if self.named.new_key {
@@ -171,7 +171,7 @@ impl<'v, C: Claims, K: Borrow<C> + Send + 'v> IntoFuture for SignIn<'v, C, K> {
             if let Some(host) = &visitor.plain_http_host {
                 visitor.engine.warn_of_plain_http(host);
             }
-            Ok(SetCookies::of_session(session, lines))
+            Ok(SetCookies::of_session(session, lines, visitor.engine.clone()))
         })
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
-    InvalidToken, MintError, Tokens, json,
+    InvalidToken, MintError, Tokens, could_be_ours, json,
     jws::{self, Kind},
 };
 use crate::{
@@ -132,6 +132,9 @@ impl Tokens {
     /// good. `claims` are as parsed from what it has.
     pub(crate) fn as_verified<C>(&self, token: &AccessToken<'_>, claims: Arc<C>) -> Option<AccessClaims<C>> {
         let expires = self.access_expiry(token.now, token.limit);
+        if !could_be_ours(token.subject, token.issued.as_secs(), expires.as_secs()) {
+            return None;
+        }
         if expires.as_secs().saturating_sub(token.issued.as_secs()) > self.longest_access_secs() {
             return None;
         }
@@ -169,6 +172,9 @@ impl Tokens {
         }
         // No key holder may mint a token that lives longer than this service would let it.
         if wire.exp.saturating_sub(wire.iat) > self.longest_access_secs() {
+            return Err(InvalidToken::Claims);
+        }
+        if !could_be_ours(&wire.sub, wire.iat, wire.exp) {
             return Err(InvalidToken::Claims);
         }
         let ext = wire.ext.map_or("null", RawValue::get);

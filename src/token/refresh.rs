@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    InvalidToken, MintError, Tokens,
+    InvalidToken, MintError, Tokens, could_be_ours,
     jws::{self, Kind},
 };
 use crate::{
@@ -48,6 +48,12 @@ impl RefreshClaims {
         let Family { generation, created_at: began, absolute_deadline: limit, .. } = *family;
         Self { subject: subject.clone(), session, generation, run, began, limit }
     }
+
+    /// Whether these times are the record's. Every token that was minted from it has them.
+    pub(crate) fn are_of(&self, family: &Family) -> bool {
+        (self.began.as_secs(), self.limit.as_secs())
+            == (family.created_at.as_secs(), family.absolute_deadline.as_secs())
+    }
 }
 
 impl Tokens {
@@ -72,6 +78,9 @@ impl Tokens {
         let wire: Wire<'_> = jws::claims(payload)?;
         if *wire.aud != *self.realm {
             return Err(InvalidToken::Audience);
+        }
+        if !could_be_ours(&wire.sub, wire.iat, wire.exp) {
+            return Err(InvalidToken::Claims);
         }
         Ok(RefreshClaims {
             subject: wire.sub.into(),

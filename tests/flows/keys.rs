@@ -201,3 +201,16 @@ async fn the_three_steps_of_a_roll_out_refuse_nobody_in_between() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_sign_out_where_the_new_key_is_not_known_says_that_it_revoked_nothing() {
+    let world = World::new();
+    let two = world.instance();
+    world.one.sessions.set_keys(promoted());
+    let mut browser = world.signed_in("ann").await;
+    let before = browser.clone();
+    assert_eq!(browser.submit(&two, "/leave").await.status(), 503);
+    assert_eq!(browser, before);
+    assert!(browser.submit(&world.one, "/leave").await.ok());
+    assert!(world.one.sessions.list("ann").await.unwrap().is_empty());
+}

@@ -22,6 +22,7 @@ mod cookies;
 mod cross_site;
 mod edges;
 mod feed;
+mod form_post;
 mod keys;
 mod layer;
 mod limits;

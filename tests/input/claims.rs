@@ -293,3 +293,35 @@ async fn bottomless_nesting_is_refused_rather_than_followed() {
     }
     world.still_welcomes_the_honest().await;
 }
+
+#[tokio::test]
+async fn a_token_that_could_not_have_been_minted_here_is_refused() {
+    let world = World::new().await;
+    let with = |kind, name: &str, value: &str| world.forge.payload_with(kind, name, value);
+    for kind in BOTH {
+        refused(&world, kind, with(kind, "sub", "\"\"")).await;
+        refused(&world, kind, with(kind, "iat", &(NOW + 2_000_000).to_string())).await;
+    }
+    // Within the leeway, and yet after its end.
+    let claims = world.forge.claims(Kind::Access).into_iter().map(|(name, value)| match &*name {
+        "iat" => (name, (NOW + 4).to_string()),
+        "exp" => (name, (NOW + 3).to_string()),
+        _ => (name, value),
+    });
+    refused(&world, Kind::Access, object(&claims.collect::<Vec<_>>())).await;
+    // The times of a refresh token are its record's.
+    let number = |name: &str| -> u64 {
+        let claims = world.forge.claims(Kind::Refresh);
+        claims.iter().find(|(other, _)| other == name).expect("a claim").1.parse().expect("a number")
+    };
+    for (name, offset) in [("exp", 1), ("exp", -1), ("iat", 1), ("iat", -1)] {
+        let value = number(name).checked_add_signed(offset).expect("no overflow").to_string();
+        let token = world.forge.token(
+            Kind::Refresh,
+            world.forge.header(Kind::Refresh),
+            with(Kind::Refresh, name, &value),
+        );
+        assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.nobody, "{name} {value}");
+    }
+    world.still_welcomes_the_honest().await;
+}

@@ -108,7 +108,9 @@ async fn what_does_not_fit_the_policy_is_an_error_with_its_numbers_and_nobody_is
     let mut browser = world.signed_in("ann").await;
     let before = browser.clone();
     let answer = browser.submit(&world.one, &format!("/login?name=ann&idle={}", IDLE + 1)).await;
-    assert_eq!(answer.rejection(), Some(RejectionKind::Internal));
+    assert_eq!(answer.status(), 400);
+    let Some(RejectionKind::Lifetime(why)) = answer.rejection() else { panic!("{answer:?}") };
+    assert!(why.to_string().contains("7200s") && why.to_string().contains("7201s"), "{why}");
     assert_eq!(browser, before);
     assert!(is_in(&world.one, &browser).await, "nothing was replaced");
 }

@@ -37,6 +37,7 @@ mod passive_trouble;
 mod records;
 mod reload;
 mod reload_trouble;
+mod sign_ins;
 mod stale;
 mod step_up;
 mod step_up_elsewhere;

@@ -38,6 +38,9 @@ pub enum BuildError {
     /// The realm must have 1 to 64 visible ASCII characters.
     #[error("{0:?} cannot be a realm: 1 to 64 visible ASCII characters")]
     Realm(String),
+    /// [`max_sessions`](SessionsBuilder::max_sessions) is zero: no user could sign in.
+    #[error("max_sessions must be at least 1, but is 0")]
+    MaxSessions,
     /// The operating system gave no random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -125,6 +128,9 @@ impl<C: Claims> SessionsBuilder<C> {
         let visible = |b: u8| b.is_ascii_graphic();
         if !(1..=64).contains(&self.realm.len()) || !self.realm.bytes().all(visible) {
             return Err(BuildError::Realm(self.realm));
+        }
+        if self.cap.is_some_and(|cap| cap.limit == 0) {
+            return Err(BuildError::MaxSessions);
         }
         let mut cookies = self.cookies;
         if self.plain_http {

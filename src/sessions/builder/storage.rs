@@ -53,8 +53,19 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// How many live sessions a subject may have, and what happens to one more. Default: as many as
-    /// they like. Counted by the store, atomically, so it must be able to list.
+    /// How many live sessions a subject may have, at least one, and what happens to one more. Default: no
+    /// limit. The store counts, atomically, so it must be able to list. Sessions that a sign-in replaces,
+    /// because their tokens came with it, do not count.
+    ///
+    /// With [`Overflow::Refuse`], a user who lost the cookies of their sessions (another browser, a private
+    /// window, a lost phone) cannot sign in until one of them has run out, after at most the idle timeout.
+    /// Offer a way out: [`Sessions::revoke_all`](crate::Sessions::revoke_all) after the user has shown who
+    /// they are.
+    ///
+    /// With [`Overflow::EndOldest`], of two sign-ins at once (a double click) the second may end the
+    /// first one's session. The first one's cookies are then left out of its answer, unless that left
+    /// before, or this instance has not heard of it yet. An answer that left before and arrives after the
+    /// second one's leaves the browser with a revoked session: the user signs in once more.
     pub fn max_sessions(mut self, limit: usize, overflow: Overflow) -> Self {
         self.cap = Some(Cap { limit, overflow });
         self
