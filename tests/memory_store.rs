@@ -7,8 +7,8 @@ use tower_sliding_sessions::{
     Clock as _, SessionId, SystemClock, Timestamp,
     protocol::Family,
     store::{
-        CreateError, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey, SessionRecord, SessionStore as _,
-        StaleScope, StoreError, Subject, conformance,
+        Cap, CreateError, FeedEvent, FeedFrom, MemoryStore, Overflow, Revoke, SessionKey, SessionRecord,
+        SessionStore as _, StaleScope, StoreError, Subject, conformance,
     },
 };
 
@@ -168,4 +168,113 @@ async fn a_reader_who_falls_behind_is_told_of_the_gap() {
     }
     assert!(store.feed(&FeedFrom::Since(now)).await.expect("answer").gap);
     assert!(!store.feed(&FeedFrom::Since(now + HOUR)).await.expect("answer").gap);
+}
+
+#[tokio::test]
+async fn revoked_sessions_of_one_account_leave_room_for_others() {
+    let (store, now) = (MemoryStore::with_capacity(100).expect("random bytes"), SystemClock.now());
+    let (mallory, cap) = (subject("mallory"), Cap { limit: 2, overflow: Overflow::EndOldest });
+    for _ in 0..1000 {
+        store.create(&mallory, &record(now), Some(cap)).await.expect("there is room for two");
+    }
+    assert_eq!(store.list(&mallory, now).await.expect("answer").len(), 2);
+    for name in 0..98 {
+        create(&store, &name.to_string(), now).await.expect("there is room for 98 more");
+    }
+    let full = create(&store, "one too many", now).await;
+    assert!(matches!(full, Err(CreateError::Store(StoreError::Full))), "{full:?}");
+    // Neither does one that takes the place of another need room.
+    store.create(&mallory, &record(now), Some(cap)).await.expect("it replaces one");
+    assert_eq!(store.len(), 200, "100 live ones, and 100 revoked ones that are remembered");
+}
+
+#[tokio::test]
+async fn the_last_revoked_sessions_are_remembered_and_no_more_than_the_capacity() {
+    let (store, now) = (MemoryStore::with_capacity(10).expect("random bytes"), SystemClock.now());
+    let mut revoked = Vec::new();
+    for _ in 0..50 {
+        let key = create(&store, "ada", now).await.expect("there is room");
+        store.revoke(&Revoke::Session(key.clone()), now).await.expect("answer");
+        revoked.push(key);
+    }
+    let mut remembered = Vec::new();
+    for key in &revoked {
+        remembered.extend(
+            store.get(key).await.expect("answer").record.map(|record| (record.id, record.family.revoked)),
+        );
+    }
+    assert_eq!(remembered, revoked[40..].iter().map(|key| (key.id, true)).collect::<Vec<_>>());
+    assert_eq!(store.len(), 10);
+}
+
+/// Opens that many sessions of one subject, and revokes each.
+async fn come_and_go(store: &MemoryStore, name: &str, times: u32, now: Timestamp) -> SessionKey {
+    let mut last = None;
+    for _ in 0..times {
+        let key = create(store, name, now).await.expect("there is room");
+        store.revoke(&Revoke::Session(key.clone()), now).await.expect("answer");
+        last = Some(key);
+    }
+    last.expect("one at least")
+}
+
+#[tokio::test]
+async fn what_one_subject_revokes_makes_no_gap_in_the_feed() {
+    let (store, now) = (store().await, SystemClock.now());
+    let behind = store.feed(&FeedFrom::Since(now)).await.expect("answer").position;
+    let bob = come_and_go(&store, "bob", 1, now).await;
+    let last = come_and_go(&store, "mallory", 40_000, now).await;
+    for _ in 0..17_000 {
+        create(&store, "mallory", now).await.expect("there is room");
+    }
+    let all = Revoke::Subject { subject: subject("mallory"), before: None, except: None };
+    assert_eq!(store.revoke(&all, now).await.expect("answer").len(), 17_000);
+
+    for from in [FeedFrom::After(behind), FeedFrom::Since(now)] {
+        let batch = store.feed(&from).await.expect("answer");
+        assert!(!batch.gap, "40000 revocations of one subject are told of in few events");
+        assert!(batch.events.len() < 1000, "{} events", batch.events.len());
+        assert!(batch.events.contains(&FeedEvent::Revoked(bob.clone())), "those of others are as they were");
+        let about_mallory = |event: &FeedEvent| match event {
+            FeedEvent::Revoked(key) => *key == last,
+            FeedEvent::SubjectStale(of, at) => of.name == last.subject.name && *at > now,
+            _ => false,
+        };
+        assert!(batch.events.iter().any(about_mallory), "the store is asked about every token of mallory's");
+        let revoked = |event: &FeedEvent| matches!(event, FeedEvent::SubjectRevoked { .. });
+        assert_eq!(batch.events.iter().filter(|event| revoked(event)).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_gets_each_event_once_while_one_subject_floods_the_feed() {
+    let (store, now) = (store().await, SystemClock.now());
+    let mut position = store.feed(&FeedFrom::Since(now)).await.expect("answer").position;
+    for round in 0..1000 {
+        let last = come_and_go(&store, "mallory", 1 + round % 3, now).await;
+        let bob = come_and_go(&store, &round.to_string(), 1, now).await;
+        let batch = store.feed(&FeedFrom::After(position)).await.expect("answer");
+        let of_mallory = |event: &FeedEvent| match event {
+            FeedEvent::Revoked(key) => *key == last,
+            FeedEvent::SubjectStale(of, _) => *of == last.subject,
+            _ => false,
+        };
+        assert!(!batch.gap && batch.events.contains(&FeedEvent::Revoked(bob)), "round {round}");
+        assert!(batch.events.iter().any(of_mallory), "round {round}: {:?}", batch.events);
+        assert!(batch.events.len() <= 4);
+        position = batch.position;
+    }
+}
+
+#[tokio::test]
+async fn events_leave_the_feed_after_an_hour() {
+    let (store, start) = (store().await, SystemClock.now());
+    let behind = store.feed(&FeedFrom::Since(start)).await.expect("answer").position;
+    for minute in 0..180 {
+        come_and_go(&store, &minute.to_string(), 1, start + Duration::from_secs(60) * minute).await;
+    }
+    let all = store.feed(&FeedFrom::Since(Timestamp::EPOCH)).await.expect("answer");
+    assert_eq!(all.events.len(), 61);
+    assert!(all.gap && store.feed(&FeedFrom::After(behind)).await.expect("answer").gap);
+    assert!(!store.feed(&FeedFrom::Since(start + Duration::from_secs(60) * 120)).await.expect("answer").gap);
 }

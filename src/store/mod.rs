@@ -89,8 +89,9 @@ impl Capabilities {
 ///   not answered with, changed, listed, or counted against a cap.
 /// - Every write of a record changes its version. A version is opaque to the caller, and is never
 ///   used twice for one session.
-/// - A revoked session's record is kept (its claims and its origin need not be) until its absolute
-///   limit, so that it is told from one that never was. An expired one may be forgotten.
+/// - A revoked session's id and family are remembered until its absolute limit, so that it is told
+///   from one that never was. A store may forget the oldest of very many. An expired session may be
+///   forgotten.
 /// - A missing session is no error: there is no record, nothing is applied.
 /// - Records, texts of any kind among them, come back exactly as they were given; times and
 ///   durations to the millisecond.

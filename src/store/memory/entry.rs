@@ -161,20 +161,13 @@ impl Entry {
         applied
     }
 
-    /// Revokes the session, and forgets what a revoked one is not remembered with.
+    /// Revokes the session, and forgets all but its id and its family.
     pub(super) fn revoke(&mut self) -> bool {
         let is_new = !std::mem::replace(&mut self.revoked, true);
         if is_new {
             self.version = self.version.wrapping_add(1);
-            self.strip();
+            self.rest = None;
         }
         is_new
-    }
-
-    fn strip(&mut self) {
-        self.rest = self.rest.take().and_then(|mut rest| {
-            (rest.claims, rest.origin) = (NO_CLAIMS.clone(), None);
-            (!rest.is_empty()).then_some(rest)
-        });
     }
 }

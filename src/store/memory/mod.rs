@@ -15,7 +15,12 @@ use std::{
     },
 };
 
-use self::{entry::Entry, feed::Feed, shard::Shard, timings::Timings};
+use self::{
+    entry::Entry,
+    feed::Feed,
+    shard::{Count, Shard},
+    timings::Timings,
+};
 use super::{
     Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
     SessionStore, Snapshot, StaleScope, StoreError, Subject,
@@ -34,7 +39,12 @@ const SHARDS: usize = 1024;
 ///
 /// Clones share their sessions. Expired sessions are swept as new ones are created, a small part
 /// at a time; at the [capacity](Self::with_capacity), sign-in fails with [`StoreError::Full`]
-/// rather than ending somebody else's session.
+/// rather than revoking another subject's session.
+///
+/// Revoked sessions do not count against the capacity. They are remembered until their absolute
+/// limit, so that a refresh token of one is reported as revoked. At most as many are remembered as
+/// the capacity says; then those that were revoked first are forgotten, and a token of one is refused
+/// as unknown.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 
@@ -42,7 +52,10 @@ struct Inner {
     run: AtomicU64,
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
-    len: AtomicUsize,
+    /// How many sessions there are that were not revoked.
+    kept: AtomicUsize,
+    /// How many revoked ones are remembered.
+    revoked: AtomicUsize,
     capacity: usize,
     feed: Feed,
     timings: Timings,
@@ -57,7 +70,7 @@ impl MemoryStore {
         Self::with_capacity(1_000_000)
     }
 
-    /// An empty store for at most `capacity` sessions, ended but not yet expired ones included.
+    /// An empty store for at most `capacity` sessions that are not revoked, with a new run ID.
     ///
     /// # Errors
     /// [`EntropyError`] if the operating system has no random bytes to give.
@@ -66,23 +79,29 @@ impl MemoryStore {
             run: AtomicU64::new(start()?.as_u64()),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
-            len: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
+            revoked: AtomicUsize::new(0),
             capacity,
             feed: Feed::new(),
             timings: Timings::default(),
         })))
     }
 
-    /// How many sessions it holds, ended but not yet swept ones included.
+    /// How many sessions it holds, those included that have expired and are not yet swept, and those
+    /// that were revoked and are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len.load(Ordering::Relaxed)
+        self.kept() + self.0.revoked.load(Ordering::Relaxed)
     }
 
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn kept(&self) -> usize {
+        self.0.kept.load(Ordering::Relaxed)
     }
 
     fn shard(&self, subject: &Subject) -> MutexGuard<'_, Shard> {
@@ -113,7 +132,28 @@ impl MemoryStore {
     }
 
     fn sweep(&self, shard: &mut Shard, now: Timestamp) {
-        self.0.len.fetch_sub(shard.sweep(now), Ordering::Relaxed);
+        self.forget(shard.sweep(now));
+    }
+
+    fn forget(&self, count: Count) {
+        self.0.kept.fetch_sub(count.kept, Ordering::Relaxed);
+        self.0.revoked.fetch_sub(count.revoked, Ordering::Relaxed);
+    }
+
+    /// Revokes the sessions of a subject that `matches` names. Answers with those it revoked.
+    fn revoke_in(
+        &self,
+        shard: &mut Shard,
+        subject: &Subject,
+        matches: impl Fn(&Entry) -> bool,
+    ) -> Vec<SessionId> {
+        let ids = shard.revoke(subject, matches);
+        self.0.kept.fetch_sub(ids.len(), Ordering::Relaxed);
+        let mut remembered = self.0.revoked.fetch_add(ids.len(), Ordering::Relaxed) + ids.len();
+        while remembered > self.0.capacity && shard.forget_revoked() {
+            remembered = self.0.revoked.fetch_sub(1, Ordering::Relaxed) - 1;
+        }
+        ids
     }
 }
 
@@ -144,7 +184,7 @@ impl SessionStore for MemoryStore {
         cap: Option<Cap>,
     ) -> Result<(RunId, Vec<SessionId>), CreateError> {
         let now = record.family.created_at;
-        if self.len() >= self.0.capacity {
+        if self.kept() >= self.0.capacity {
             // What has expired must not keep anybody out, whichever shard it is in.
             self.0.shards.iter().for_each(|shard| self.sweep(&mut lock(shard), now));
         }
@@ -163,12 +203,15 @@ impl SessionStore for MemoryStore {
                 Overflow::EndOldest => ended.extend(live.iter().take(excess).map(|entry| entry.id())),
             }
         }
-        // Counted before it is there, so that racing sign-ins cannot exceed the capacity.
-        if self.0.len.fetch_add(1, Ordering::Relaxed) >= self.0.capacity {
-            self.0.len.fetch_sub(1, Ordering::Relaxed);
+        // Counted before it is there, so that racing sign-ins cannot exceed the capacity. What it
+        // revokes makes room.
+        if self.0.kept.fetch_add(1, Ordering::Relaxed) >= self.0.capacity.saturating_add(ended.len()) {
+            self.0.kept.fetch_sub(1, Ordering::Relaxed);
             return Err(StoreError::Full.into());
         }
-        shard.revoke(subject, |old| ended.contains(&old.id()));
+        if !ended.is_empty() {
+            self.revoke_in(&mut shard, subject, |old| ended.contains(&old.id()));
+        }
         shard.insert(subject, Entry::of(record.clone(), self.0.timings.share(&record.family.timing)));
         let run = self.run();
         drop(shard);
@@ -204,14 +247,15 @@ impl SessionStore for MemoryStore {
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
         let ended = match what {
             Revoke::Session(key) => {
-                self.shard(&key.subject).revoke(&key.subject, |entry| entry.id() == key.id)
+                let mut shard = self.shard(&key.subject);
+                self.revoke_in(&mut shard, &key.subject, |entry| entry.id() == key.id)
             }
             Revoke::Subject { subject, before, except } => {
                 let matches = |entry: &Entry| {
                     Some(entry.id()) != *except
                         && before.is_none_or(|before| entry.family().created_at < before)
                 };
-                self.shard(subject).revoke(subject, matches)
+                self.revoke_in(&mut self.shard(subject), subject, matches)
             }
         };
         self.0.feed.publish(FeedEvent::of_revocation(what, &ended, at), at);
@@ -240,8 +284,7 @@ impl SessionStore for MemoryStore {
             if before >= to.as_u64() {
                 return Ok(self.run());
             }
-            let gone = shards.iter_mut().map(|shard| shard.clear()).sum();
-            self.0.len.fetch_sub(gone, Ordering::Relaxed);
+            shards.iter_mut().for_each(|shard| self.forget(shard.clear()));
         }
         self.0.feed.publish([FeedEvent::Run(to)], Timestamp::EPOCH);
         Ok(to)

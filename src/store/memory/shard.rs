@@ -1,6 +1,9 @@
 //! One part of the memory store.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use super::entry::Entry;
 use crate::{
@@ -12,11 +15,23 @@ use crate::{
 /// How long expired sessions may wait to be swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// Each subject's sessions, sorted by id.
+/// Each subject's sessions. Revoked ones are kept apart, so they add to the work of nothing.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
+    /// Those that were not revoked, sorted by id.
     subjects: HashMap<Subject, Box<[Entry]>>,
+    revoked: HashMap<SessionId, (Subject, Entry)>,
+    /// The revoked ones, in the order in which they were.
+    order: VecDeque<SessionId>,
     swept: Timestamp,
+}
+
+/// How many sessions a shard has, or has forgotten.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    /// Those that were not revoked.
+    pub(super) kept: usize,
+    pub(super) revoked: usize,
 }
 
 impl Shard {
@@ -26,12 +41,16 @@ impl Shard {
 
     pub(super) fn contains(&self, subject: &Subject, id: &SessionId) -> bool {
         self.of(subject).binary_search_by_key(id, Entry::id).is_ok()
+            || self.revoked.get(id).is_some_and(|(of, _)| of == subject)
     }
 
     pub(super) fn get_mut(&mut self, key: &SessionKey) -> Option<&mut Entry> {
-        let entries = self.subjects.get_mut(&key.subject)?;
-        let index = entries.binary_search_by_key(&key.id, Entry::id).ok()?;
-        entries.get_mut(index)
+        if let Some(entries) = self.subjects.get_mut(&key.subject)
+            && let Ok(index) = entries.binary_search_by_key(&key.id, Entry::id)
+        {
+            return entries.get_mut(index);
+        }
+        self.revoked.get_mut(&key.id).filter(|(of, _)| *of == key.subject).map(|(_, entry)| entry)
     }
 
     /// The live sessions of a subject, oldest first.
@@ -51,46 +70,67 @@ impl Shard {
         *slot = entries.into_boxed_slice();
     }
 
-    /// Ends the sessions of a subject that `matches` names. Answers with those it ended.
+    /// Revokes the sessions of a subject that `matches` names. Answers with those it revoked.
     pub(super) fn revoke(&mut self, subject: &Subject, matches: impl Fn(&Entry) -> bool) -> Vec<SessionId> {
         let Some(entries) = self.subjects.get_mut(subject) else { return Vec::new() };
-        let mut ended = Vec::new();
-        for entry in entries.iter_mut().filter(|entry| matches(entry)) {
-            if entry.revoke() {
-                ended.push(entry.id());
-            }
+        if !entries.iter().any(&matches) {
+            return Vec::new();
         }
-        ended
+        let (revoked, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(entries).into_iter().partition(|entry| matches(entry));
+        match kept.is_empty() {
+            true => drop(self.subjects.remove(subject)),
+            false => *entries = kept.into_boxed_slice(),
+        }
+        let ids: Vec<_> = revoked.iter().map(Entry::id).collect();
+        for mut entry in revoked {
+            entry.revoke();
+            self.revoked.insert(entry.id(), (subject.clone(), entry));
+        }
+        self.order.extend(&ids);
+        ids
+    }
+
+    /// Forgets the session that was revoked first, if there is one.
+    pub(super) fn forget_revoked(&mut self) -> bool {
+        self.order.pop_front().is_some_and(|oldest| self.revoked.remove(&oldest).is_some())
     }
 
     /// Forgets what has expired, if that was not done lately. Answers with how many.
-    pub(super) fn sweep(&mut self, now: Timestamp) -> usize {
+    pub(super) fn sweep(&mut self, now: Timestamp) -> Count {
         // A clock that was set back must not stop the sweeping.
         if now.since(self.swept) < SWEEP_EVERY && self.swept <= now {
-            return 0;
+            return Count::default();
         }
         self.swept = now;
         let is_kept = |entry: &Entry| {
             let family = entry.family();
-            // An ended session is remembered until its refresh token would have expired.
-            now < family.absolute_deadline && (family.revoked || now < family.idle_deadline)
+            now < family.absolute_deadline && now < family.idle_deadline
         };
-        let mut swept = 0;
+        let mut kept = 0;
         self.subjects.retain(|_, entries| {
             let gone = entries.iter().filter(|entry| !is_kept(entry)).count();
             if gone > 0 {
                 *entries = std::mem::take(entries).into_iter().filter(|entry| is_kept(entry)).collect();
             }
-            swept += gone;
+            kept += gone;
             !entries.is_empty()
         });
-        swept
+        let before = self.revoked.len();
+        // A revoked session is remembered until its refresh token would have expired.
+        self.revoked.retain(|_, (_, entry)| now < entry.family().absolute_deadline);
+        let revoked = before - self.revoked.len();
+        if revoked > 0 {
+            self.order.retain(|id| self.revoked.contains_key(id));
+        }
+        Count { kept, revoked }
     }
 
     /// Forgets everything. Answers with how much that was.
-    pub(super) fn clear(&mut self) -> usize {
-        let gone = self.subjects.values().map(|entries| entries.len()).sum();
-        self.subjects.clear();
-        gone
+    pub(super) fn clear(&mut self) -> Count {
+        let kept = self.subjects.values().map(|entries| entries.len()).sum();
+        let count = Count { kept, revoked: self.revoked.len() };
+        (self.subjects, self.revoked, self.order) = Default::default();
+        count
     }
 }
