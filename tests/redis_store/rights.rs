@@ -101,7 +101,15 @@ async fn a_server_that_does_not_let_in_is_a_configuration_error_at_the_start() {
 
 #[tokio::test]
 async fn an_address_that_is_none_is_a_configuration_error_and_an_absent_server_is_not() {
-    for none in ["", "127.0.0.1:6379", "http://127.0.0.1/", "redis://", "redis://h/x", "redis://h:port/"] {
+    for none in [
+        "",
+        "127.0.0.1:6379",
+        "http://127.0.0.1/",
+        "redis://",
+        "redis://h/x",
+        "redis://h:port/",
+        "rediss://127.0.0.1/",
+    ] {
         refused(none).await;
     }
     let causes = refused("redis://no-such-host.invalid/").await;
