@@ -1,5 +1,6 @@
 //! Users, passwords, rights and addresses: what is enough, and what an operator reads if it is not.
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_sliding_sessions::store::{
     FeedFrom, RedisStore, SessionStore as _, StoreError, conformance,
     redis::client::{Client, Value},
@@ -144,4 +145,38 @@ async fn databases_and_prefixes_keep_sessions_apart() {
     let client = Client::open(server.url()).expect("a URL");
     let key = open(&RedisStore::new(client).with_prefix("lazy"), &subject()).await;
     assert_eq!(server.ask::<Vec<String>>("KEYS lazy:*").await.len(), 2, "{key:?}");
+}
+
+/// Answers as a server of this version does to what a store asks first. Answers with its port.
+async fn old_server(version: &'static str) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut lines, mut answers) = tokio::io::split(client);
+                let mut asked = vec![0; 4096];
+                while let Ok(read @ 1..) = lines.read(&mut asked).await {
+                    let text = String::from_utf8_lossy(&asked[..read]).into_owned();
+                    for command in text.split('*').skip(1) {
+                        let info = format!("redis_version:{version}\r\nrole:master\r\n");
+                        let answer = match command {
+                            _ if command.contains("PING") => "+PONG\r\n".to_owned(),
+                            _ if command.contains("\r\nINFO") => format!("${}\r\n{info}\r\n", info.len()),
+                            _ => "-ERR unknown\r\n".to_owned(),
+                        };
+                        answers.write_all(answer.as_bytes()).await.expect("it listens");
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_a_configuration_error() {
+    let causes = refused(&format!("redis://127.0.0.1:{}/", old_server("6.2.14").await)).await;
+    assert!(causes.contains("6.2.14") && causes.contains("7.0"), "{causes}");
+    store_at(&format!("redis://127.0.0.1:{}/", old_server("8.0.1").await)).await;
 }

@@ -150,7 +150,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
-    /// the user and the password; [`StoreError::Unavailable`] if the server does not answer within a
+    /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
     /// second or two, or is a replica. The error's source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let address = url.into_connection_info().map_err(StoreError::configuration)?;
@@ -199,6 +199,12 @@ struct UnknownHost {
 #[error("the server is a replica")]
 struct IsReplica;
 
+#[derive(Debug, thiserror::Error)]
+#[error("the server is Redis {version}, and this store needs 7.0 or later")]
+struct TooOld {
+    version: String,
+}
+
 /// Checks that there is a host of this name.
 async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
     let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
@@ -227,12 +233,22 @@ impl Inner {
     /// Learns whether the server lets this user in, and is a primary.
     async fn greet(&self) -> Result<(), StoreError> {
         let () = self.link.query(&cmd("PING")).await.map_err(store_error)?;
-        let role = self.link.query::<String>(cmd("INFO").arg("replication")).await;
-        match role.map_err(store_error) {
-            Ok(text) if text.contains("role:slave") => Err(StoreError::unavailable(IsReplica)),
-            Ok(_) | Err(StoreError::Configuration(_)) => Ok(()),
-            Err(error) => Err(error),
+        let text = match self.link.query::<String>(&cmd("INFO")).await.map_err(store_error) {
+            Ok(text) => text,
+            // It has no right to ask.
+            Err(StoreError::Configuration(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        let version = value("redis_version:");
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if major.is_some_and(|major| major < 7) {
+            return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
         }
+        if value("role:") == "slave" {
+            return Err(StoreError::unavailable(IsReplica));
+        }
+        Ok(())
     }
 
     /// Where a subject's live sessions are.
