@@ -52,16 +52,9 @@ fn whole(error: &dyn Error) -> String {
 
 #[cfg(feature = "memcached")]
 async fn memcached(builder: Builder, address: &str) -> Result<Builder, Box<dyn Error>> {
-    use tower_sliding_sessions::{
-        SessionId,
-        store::{MemcachedStore, SessionKey, SessionStore as _, Subject},
-    };
+    use tower_sliding_sessions::store::MemcachedStore;
 
-    let store = MemcachedStore::new(address);
-    // It connects when it is first needed: here, so that a wrong address is found out.
-    let subject = Subject { realm: "".into(), name: "".into() };
-    let key = SessionKey { subject, id: SessionId::random()? };
-    store.get(&key).await.map_err(|error| whole(&error))?;
+    let store = MemcachedStore::connect(address).await.map_err(|error| whole(&error))?;
     Ok(builder.store(store))
 }
 

@@ -2,6 +2,7 @@
 //! `tests/run` starts; tests that stop servers start their own.
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
+mod address;
 mod limits;
 mod outage;
 mod race;

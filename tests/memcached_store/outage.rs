@@ -1,6 +1,6 @@
 //! The server away: not there, silent, killed, forgetful.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::{sleep, timeout};
 use tower_sliding_sessions::{
@@ -8,7 +8,10 @@ use tower_sliding_sessions::{
     store::{CreateError, MemcachedStore, Revoke, SessionKey, SessionStore as _, StoreError},
 };
 
-use super::{now, open, record, server::Server};
+use super::{
+    now, open, record,
+    server::{Server, losing_answers},
+};
 
 /// How long a store may take to say that it got no answer.
 const SOON: Duration = Duration::from_secs(4);
@@ -86,4 +89,27 @@ async fn without_room_sessions_are_refused_or_forgotten_and_never_wrong() {
     }
     assert!(matches!(outcome, Err(CreateError::Store(StoreError::Full))), "{outcome:?}");
     assert!(recovers(&store, &first).await);
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_recognised() {
+    let server = Server::start(&[]).await;
+    // The store has a run ID.
+    open(&MemcachedStore::new(&server.address())).await;
+    let (address, to_lose) = losing_answers(server.address(), 1).await;
+    let store = MemcachedStore::new(&address);
+    let key = open(&store).await;
+    assert_eq!(to_lose.load(Ordering::SeqCst), 0, "the answer to the sign-in was lost");
+    to_lose.store(1, Ordering::SeqCst);
+    let rotated = store.advance(&key, &Advance { from: 0, at: now() }).await.expect("an answer");
+    assert!(rotated.applied && to_lose.load(Ordering::SeqCst) == 0);
+    to_lose.store(1, Ordering::SeqCst);
+    let mut record = rotated.record.expect("the session is there");
+    assert!(record.family.confirm(1, now()));
+    let replaced = store.replace(&key, rotated.version, &record, None).await.expect("an answer");
+    assert!(replaced.applied && to_lose.load(Ordering::SeqCst) == 0);
+    to_lose.store(1, Ordering::SeqCst);
+    let revoked = store.revoke(&Revoke::Session(key.clone()), now()).await.expect("an answer");
+    assert_eq!((revoked, to_lose.load(Ordering::SeqCst)), (vec![key.id], 0));
+    assert!(store.revoke(&Revoke::Session(key), now()).await.expect("an answer").is_empty());
 }

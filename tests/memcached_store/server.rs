@@ -127,3 +127,37 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUs
         }
     }
 }
+
+/// A relay that loses the next answers to writes, each with its connection: the server carries the
+/// write out, and the client never hears.
+pub(crate) async fn losing_answers(address: String, answers: usize) -> (String, Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let here = listener.local_addr().expect("an address").to_string();
+    let to_lose = Arc::new(AtomicUsize::new(answers));
+    let left = to_lose.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(&address).await.expect("a server");
+            let to_lose = to_lose.clone();
+            tokio::spawn(async move {
+                let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+                loop {
+                    let Ok(read @ 1..) = client.read(&mut asked).await else { return };
+                    if server.write_all(&asked[..read]).await.is_err() {
+                        return;
+                    }
+                    let Ok(answer @ 1..) = server.read(&mut answered).await else { return };
+                    let is_write = asked.starts_with(b"cas ") || asked.starts_with(b"add tss");
+                    if is_write && to_lose.load(Ordering::SeqCst) > 0 {
+                        to_lose.fetch_sub(1, Ordering::SeqCst);
+                        return;
+                    }
+                    if client.write_all(&answered[..answer]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (here, left)
+}

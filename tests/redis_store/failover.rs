@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tower_sliding_sessions::store::{
-    FeedBatch, FeedEvent, FeedFrom, FeedPosition, RedisStore, Revoke, SessionStore as _,
+    FeedBatch, FeedEvent, FeedFrom, FeedPosition, RedisStore, Revoke, SessionStore as _, StoreError,
 };
 
-use super::{end, now, open, proxy::Proxy, server::Server, store_at, subject};
+use super::{causes, end, now, open, proxy::Proxy, server::Server, store_at, subject};
 
 /// A primary with a replica that has everything so far.
 async fn pair() -> (Server, Server) {
@@ -76,7 +76,7 @@ async fn readers_are_told_of_a_gap_and_what_they_assert_again_holds() {
 }
 
 #[tokio::test]
-async fn a_primary_that_was_demoted_is_left() {
+async fn a_primary_that_was_demoted_is_left_within_one_call() {
     let (primary, replica) = pair().await;
     let proxy = Proxy::start(primary.port).await;
     let store = store_at(&proxy.url()).await;
@@ -87,15 +87,60 @@ async fn a_primary_that_was_demoted_is_left() {
     let () = primary.ask(&format!("REPLICAOF 127.0.0.1 {}", replica.port)).await;
     // The name points to the new primary, but nothing cuts the connections to the old one.
     proxy.point_to(replica.port);
-    let mut ended = store.revoke(&Revoke::Session(key.clone()), now()).await;
-    for _ in 0..20 {
-        if ended.is_ok() {
-            break;
-        }
-        sleep(Duration::from_millis(50)).await;
-        ended = store.revoke(&Revoke::Session(key.clone()), now()).await;
-    }
-    assert_eq!(ended.expect("it went to the new primary"), [key.id]);
+    let ended = store.revoke(&Revoke::Session(key.clone()), now()).await;
+    assert_eq!(ended.expect("the first call goes to the new primary"), [key.id]);
     let batch = read(&store, &start).await;
     assert!(batch.gap && batch.events.contains(&FeedEvent::Revoked(key)), "{batch:?}");
+}
+
+#[tokio::test]
+async fn a_replica_is_no_source_of_sessions_or_events() {
+    let (primary, replica) = pair().await;
+    let proxy = Proxy::start(primary.port).await;
+    let store = store_at(&proxy.url()).await;
+    let key = open(&store, &subject()).await;
+    caught_up(&primary).await;
+    let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
+
+    // What was the primary becomes a replica, and the connections to it stay.
+    let () = replica.ask("REPLICAOF NO ONE").await;
+    let () = primary.ask(&format!("REPLICAOF 127.0.0.1 {}", replica.port)).await;
+    for _ in 0..2 {
+        let read = store.get(&key).await;
+        assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+        let followed = store.feed(&FeedFrom::After(start.clone())).await;
+        assert!(matches!(followed, Err(StoreError::Unavailable(_))), "{followed:?}");
+        let listed = store.list(&key.subject, now()).await;
+        assert!(matches!(listed, Err(StoreError::Unavailable(_))), "{listed:?}");
+    }
+    let error = RedisStore::connect(&proxy.url()).await.expect_err("it is a replica");
+    assert!(causes(&error).contains("replica"), "{}", causes(&error));
+    proxy.point_to(replica.port);
+    assert!(store.get(&key).await.expect("an answer").record.is_some());
+    assert!(read(&store, &start).await.gap);
+}
+
+#[tokio::test]
+async fn a_run_id_that_a_failover_lost_is_raised_again() {
+    let (primary, replica) = pair().await;
+    let proxy = Proxy::start(primary.port).await;
+    let store = store_at(&proxy.url()).await;
+    let key = open(&store, &subject()).await;
+    let old = store.get(&key).await.expect("an answer").run;
+    caught_up(&primary).await;
+
+    let () = replica.ask("REPLICAOF NO ONE").await;
+    let new = store.raise_run_id(old.next()).await.expect("an answer");
+    assert!(store.get(&key).await.expect("an answer").record.is_none());
+    let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
+    proxy.move_to(replica.port);
+
+    let lost = read(&store, &start).await;
+    assert_eq!((lost.run, lost.gap), (old, true), "the reader learns that the store is behind");
+    assert!(store.get(&key).await.expect("an answer").record.is_some(), "what was revoked is back");
+    assert_eq!(store.raise_run_id(new).await.expect("an answer"), new);
+    let snapshot = store.get(&key).await.expect("an answer");
+    assert_eq!((snapshot.run, snapshot.record), (new, None));
+    let raised = read(&store, &lost.position).await;
+    assert_eq!((raised.run, raised.events), (new, vec![FeedEvent::Run(new)]));
 }

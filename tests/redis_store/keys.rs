@@ -187,6 +187,43 @@ async fn a_reader_who_falls_behind_is_told_of_the_gap() {
 }
 
 #[tokio::test]
+async fn names_leave_the_feed_after_a_day_also_if_nothing_else_happens() {
+    const HOURS: u64 = 60 * 60 * 1000;
+    let server = Server::start(&[]).await;
+    let feed = "tss:{2}:feed";
+    let event = |name: &str| {
+        let id = record(now()).id.encode();
+        format!(r#"{{"revoked":{{"realm":"test","sub":"{name}","sid":"{id}"}}}}"#)
+    };
+    // Each in its own hour, as if the feed had been busy until yesterday, and once since.
+    let mut old = 250;
+    for place in 0..old {
+        let time = now().as_millis() - 25 * HOURS + place;
+        let _: String = server.ask(&format!("XADD {feed} {time}-0 e {}", event("ann"))).await;
+    }
+    let recent = now().as_millis() - HOURS / 2;
+    let _: String = server.ask(&format!("XADD {feed} {recent}-0 e {}", event("bob"))).await;
+
+    let store = store_at(&server.url()).await;
+    let here = store.feed(&FeedFrom::Since(now() - HOUR / 3)).await.expect("the feed");
+    assert!(!here.gap && here.events.len() == 1, "what was removed is older: {here:?}");
+    let mut from = here.position;
+    while old > 1 {
+        let batch = store.feed(&FeedFrom::After(from)).await.expect("the feed");
+        assert!(!batch.gap && batch.events.is_empty(), "{batch:?}");
+        from = batch.position;
+        let left: Vec<(String, Vec<String>)> = server.ask(&format!("XRANGE {feed} - +")).await;
+        let left = left.iter().filter(|(_, event)| event[1].contains("ann")).count() as u64;
+        assert!(left < old, "each reading removes some");
+        old = left.max(1);
+    }
+    let dump = format!("{:?}", server.ask::<Vec<(String, Vec<String>)>>(&format!("XRANGE {feed} - +")).await);
+    assert!(!dump.contains("ann") && dump.contains("bob"));
+    end(&store, &open(&store, &subject()).await).await;
+    assert!(server.ask::<i64>(&format!("PTTL {feed}")).await > 0, "and one day the feed itself goes");
+}
+
+#[tokio::test]
 async fn revoking_what_is_revoked_or_unknown_writes_no_event() {
     let store: RedisStore = store().await;
     let (subject, from) = (subject(), store.feed(&FeedFrom::Since(now())).await.expect("the feed").position);

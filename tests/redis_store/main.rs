@@ -5,10 +5,12 @@
 mod failover;
 mod figures;
 mod keys;
+mod lost_answers;
 mod neighbours;
 mod outage;
 mod proxy;
 mod race;
+mod rights;
 mod server;
 
 #[path = "../support/freeze.rs"]
@@ -86,6 +88,12 @@ async fn open(store: &RedisStore, subject: &Subject) -> SessionKey {
     let record = record(now());
     store.create(subject, &record, None).await.expect("a session");
     SessionKey { subject: subject.clone(), id: record.id }
+}
+
+/// An error and its sources, as an operator reads them.
+fn causes(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(Some(error), |error| error.source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 async fn end(store: &RedisStore, key: &SessionKey) {

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::task::JoinSet;
 use tower_sliding_sessions::store::{
-    Cap, FeedFrom, Overflow, RedisStore, Revoke, SessionKey, SessionStore as _, Subject,
+    Cap, CreateError, FeedFrom, Overflow, RedisStore, Revoke, SessionKey, SessionStore as _, Subject,
 };
 
 use super::{now, open, record, server::Server, store_at, subject};
@@ -97,6 +97,52 @@ async fn revoking_many_live_sessions_takes_short_scripts_and_two_events() {
     let slow: Vec<Vec<tower_sliding_sessions::store::redis::client::Value>> =
         server.ask("SLOWLOG GET 100").await;
     println!("{} commands took longer than 10 ms", slow.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_that_is_new_to_an_account_with_many_sessions_is_kept_by_short_scripts() {
+    let server = Server::start(&[]).await;
+    let store = store_at(&server.url()).await;
+    let subject = subject();
+    let mut opened = Vec::new();
+    for milli in 0..1000 {
+        let record = record(now() + Duration::from_millis(milli * 10));
+        store.create(&subject, &record, None).await.expect("a session");
+        opened.push(record.id);
+    }
+    let here = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
+    let refusing = Cap { overflow: Overflow::Refuse, ..CAP };
+    let refused = store.create(&subject, &record(now()), Some(refusing)).await;
+    assert!(matches!(refused, Err(CreateError::TooMany)), "{refused:?}");
+    let new = record(now() + Duration::from_secs(60));
+    let (_, mut revoked) = store.create(&subject, &new, Some(CAP)).await.expect("a session");
+    revoked.sort_unstable();
+    let mut oldest = opened[..996].to_vec();
+    oldest.sort_unstable();
+    assert_eq!(revoked, oldest);
+    let listed = store.list(&subject, now()).await.expect("an answer");
+    let listed: Vec<_> = listed.iter().map(|record| record.id).collect();
+    assert_eq!(listed, [&opened[996..], &[new.id]].concat());
+    let batch = store.feed(&FeedFrom::After(here)).await.expect("the feed");
+    assert!(!batch.gap && batch.events.len() < 30, "{} events", batch.events.len());
+}
+
+#[tokio::test]
+async fn sessions_that_have_just_expired_do_not_count_against_a_cap_however_many() {
+    let server = Server::start(&[]).await;
+    let store = store_at(&server.url()).await;
+    let subject = subject();
+    let kept = open(&store, &subject).await;
+    for _ in 0..300 {
+        let mut record = record(now() - Duration::from_secs(60));
+        record.family.idle_deadline = now();
+        store.create(&subject, &record, None).await.expect("a session");
+    }
+    for overflow in [Overflow::Refuse, Overflow::EndOldest] {
+        let cap = Some(Cap { overflow, ..CAP });
+        assert!(store.create(&subject, &record(now()), cap).await.expect("a session").1.is_empty());
+    }
+    assert!(store.get(&kept).await.expect("an answer").record.is_some_and(|record| !record.family.revoked));
 }
 
 /// The 99th percentile of what other users wait for an answer, in microseconds.

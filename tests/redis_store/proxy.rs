@@ -20,6 +20,8 @@ pub(crate) struct Proxy {
     /// What connections made so far send, and are sent, goes nowhere; later ones are well.
     silence: Arc<std::sync::Mutex<Arc<AtomicBool>>>,
     trips: Arc<AtomicUsize>,
+    /// How many more answers to scripts are lost, each with its connection.
+    to_lose: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -31,6 +33,7 @@ impl Proxy {
             cut: watch::Sender::new(()),
             silence: Arc::default(),
             trips: Arc::default(),
+            to_lose: Arc::default(),
         };
         let relaying = proxy.clone();
         tokio::spawn(async move {
@@ -69,6 +72,17 @@ impl Proxy {
         std::mem::take(&mut *silence).store(true, Ordering::SeqCst);
     }
 
+    /// The next answers to scripts are lost: the server carries each out, and then the connection is
+    /// cut.
+    pub(crate) fn lose_answers(&self, answers: usize) {
+        self.to_lose.store(answers, Ordering::SeqCst);
+    }
+
+    /// How many answers were not lost yet.
+    pub(crate) fn answers_to_lose(&self) -> usize {
+        self.to_lose.load(Ordering::SeqCst)
+    }
+
     /// How often something was sent after an answer.
     pub(crate) fn trips(&self) -> usize {
         self.trips.load(Ordering::SeqCst)
@@ -88,6 +102,13 @@ impl Proxy {
             let Ok(read @ 1..) = read else { return };
             if silent.load(Ordering::SeqCst) {
                 continue;
+            }
+            let script = to_server && asked[..read].windows(4).any(|word| word == b"EVAL");
+            if script && self.answers_to_lose() > 0 {
+                let _ = server.write_all(&asked[..read]).await;
+                let _ = server.read(&mut answered).await;
+                self.to_lose.fetch_sub(1, Ordering::SeqCst);
+                return;
             }
             let written = if to_server {
                 if !std::mem::replace(&mut waiting, true) {

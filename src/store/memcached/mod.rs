@@ -12,32 +12,35 @@
 //! ```
 //!
 //! # What it cannot do
-//! Memcached can neither tell what it holds nor tell anybody of changes. So this store has
+//! Memcached can neither list what it holds nor tell anyone of changes. So this store has
 //! [neither](Capabilities::NONE) a feed nor listing: every request asks it, and
-//! [`StoreError::Unsupported`] is the answer to listing a subject's sessions, ending them together,
-//! marking them stale together, and limiting their number. Ending one session, replacing its claims
+//! [`StoreError::Unsupported`] is the answer to listing a subject's sessions, revoking them together,
+//! marking them stale together, and limiting their number. Revoking one session, replacing its claims
 //! and marking it stale work, and count at the next request.
 //!
 //! It forgets, too: a restart loses everything, and when memory runs out, what was not used for
-//! longest goes. What is gone is unknown, and an unknown session is refused: at worst, somebody
-//! signs in again. An ended session that is evicted is unknown as well, never live. Give it memory
-//! for all sessions: an item takes about 430 bytes without claims (measured over 10,000), and
-//! Memcached rounds up.
+//! longest goes. What is gone is unknown, and an unknown session is refused: at worst, a user signs in
+//! again. A revoked session that is evicted is unknown as well, never live. Give it memory for all
+//! sessions: an item takes about 600 bytes without claims (measured over 10,000), and Memcached rounds
+//! up.
 //!
 //! # What it keeps
-//! One item for each session, under `tss:` and a hash of realm, subject and session, until its idle
-//! deadline (of an ended one, its absolute deadline) and five minutes, and the run ID under
-//! `tss:run`, without an end, since every operation reads it. If it is lost all the same, every
-//! session ends, safely. Memcached counts lifetimes up to January 2038; what lasts longer is kept
-//! as long as there is room.
+//! One item for each session, under `tss:2:` and a hash of realm, subject and session, until its idle
+//! deadline (of a revoked one, its absolute deadline) and five minutes, and the run ID under
+//! `tss:2:run`, without an end, since every operation reads it. If it is lost all the same, every
+//! session is revoked, safely. Memcached counts lifetimes up to January 2038; what lasts longer is kept
+//! as long as there is room. (The 2 is the version of this layout. Sessions of an earlier version are
+//! unknown, so their users sign in again.)
 //!
 //! # Round trips
 //! One to read: session and run ID come together. Two to change: read, and compare and set. Each
-//! lost race costs two more.
+//! lost race costs two more. Each write draws a version for the record. If a connection breaks before
+//! the answer comes, the store looks whether the record has that version.
 //!
-//! One server, 1.4.8 or later, without TLS and without authentication: keep it on a private
-//! network. The client is this crate's own, since a snapshot takes two keys with their versions in
-//! one round trip, and a caller that stops waiting must not leave its answer to the next.
+//! One server, 1.4.8 or later, without TLS and without authentication: keep it on a private network. A
+//! server that wants a password is a [`StoreError::Configuration`]. The client is this crate's own,
+//! since a snapshot takes two keys with their versions in one round trip, and a caller that stops
+//! waiting must not leave its answer to the next.
 
 mod link;
 

@@ -10,7 +10,7 @@ use redis::{
 use super::{
     Inner, IsReplica,
     entry::{self, Said},
-    link::{is_no_script, store_error},
+    link::{another_may_serve, is_no_script, store_error},
     scripts::{Call, VIEW},
 };
 use crate::{
@@ -83,10 +83,20 @@ impl Inner {
     /// it led to may be no primary any more.
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let idle = self.readers().pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.link.connect().await.map_err(store_error)?,
-        };
+        if let Some(connection) = idle {
+            match self.read_over(connection, from).await {
+                Err(error) if another_may_serve(&error) => {}
+                answer => return answer,
+            }
+        }
+        self.read_over(self.link.connect().await.map_err(store_error)?, from).await
+    }
+
+    async fn read_over(
+        &self,
+        mut connection: MultiplexedConnection,
+        from: &FeedFrom,
+    ) -> Result<FeedBatch, StoreError> {
         let batch = match from {
             FeedFrom::Since(time) => self.read_since(&mut connection, time.as_millis()).await,
             FeedFrom::After(FeedPosition(position)) => match Position::parse(position) {
@@ -193,13 +203,14 @@ async fn look(connection: &mut MultiplexedConnection, pipeline: &Pipeline) -> Re
     let mut last = || answers.pop().unwrap_or(Ok(Value::Nil));
     // A user without the right to ask learns of a failover only where the last place is gone.
     let replication = last().and_then(|value| Ok(String::from_redis_value(value)?)).unwrap_or_default();
-    if replication.contains("role:slave") {
-        return Err(io::Error::other(IsReplica).into());
-    }
     let history = replication.lines().find_map(|line| line.strip_prefix("master_replid:"));
     let entries = last();
     // A replica refuses this.
     let (stream, run) = <(HashMap<String, Value>, Option<String>)>::from_redis_value(last()?)?;
+    // It may have become one since.
+    if replication.contains("role:slave") {
+        return Err(io::Error::other(IsReplica).into());
+    }
     let entries = Vec::<(String, Vec<Vec<u8>>)>::from_redis_value(entries?)?;
     let place = |name: &str| {
         let text = stream.get(name).and_then(|value| String::from_redis_value_ref(value).ok());

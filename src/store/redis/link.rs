@@ -142,6 +142,12 @@ pub(super) fn is_no_script(error: &RedisError) -> bool {
     remedy(error) == Remedy::SendWhole
 }
 
+/// Whether the same, over another connection, may succeed.
+pub(super) fn another_may_serve(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<RedisError>());
+    source.is_some_and(|error| matches!(remedy(error), Remedy::Repeat | Remedy::ReconnectAndRepeat))
+}
+
 fn remedy(error: &RedisError) -> Remedy {
     match error.kind() {
         ErrorKind::Io if error.is_timeout() => Remedy::Reconnect,
@@ -175,6 +181,14 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
             StoreError::configuration(error)
         }
         ErrorKind::Server(ServerErrorKind::NoPerm) => StoreError::configuration(error),
+        // What Redis 7.0 and later ones say of a command inside a script that the user has no right to.
+        ErrorKind::Server(ServerErrorKind::ResponseError)
+            if error.detail().is_some_and(|detail| {
+                detail.contains("user executing the script can't") || detail.contains("ACL failure in script")
+            }) =>
+        {
+            StoreError::configuration(error)
+        }
         ErrorKind::Server(ServerErrorKind::ExecAbort) | ErrorKind::UnexpectedReturnType => {
             StoreError::corrupt(error)
         }

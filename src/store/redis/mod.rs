@@ -13,50 +13,78 @@
 //!
 //! # The server
 //! Redis 7.0 or later, or any Valkey; one primary, with or without replicas. Set
-//! - `maxmemory-policy noeviction`: an evicted session is one that somebody has lost, and an
-//!   evicted revocation is a session that is unknown, which refuses it just as well. Without
-//!   memory, signing in fails with [`StoreError::Full`], and nobody is signed out.
-//! - `appendonly yes`, unless everybody may sign in again after a restart. With `appendfsync
-//!   always`, a server that crashes and restarts has all that it ever acknowledged; with the usual
-//!   `everysec`, it may lack the last second or two of writes.
+//! - `maxmemory-policy noeviction`. An evicted session is lost to its user. Without memory, signing in
+//!   fails with [`StoreError::Full`]; renewals and revocations go on.
+//! - `appendonly yes`, unless everyone may sign in again after a restart. With `appendfsync always`, a
+//!   server that crashes and restarts has everything that it acknowledged. With the usual `everysec`,
+//!   it may lack the last second or two of writes.
+//! - `lazyfree-lazy-expire yes`, if one account may have ten thousands of live sessions (no cap): Redis
+//!   then removes their key in the background when it expires.
 //!
 //! Replication is asynchronous: a replica that is promoted may lack the primary's last writes.
-//! Rotations that were lost are made good by the tokens that prove them. Revocations are asserted
-//! again by each instance that remembers them. Sessions that were just opened are lost. Readers of
-//! the feed are told of a gap whenever another server answers, or the same one after a restart
-//! (also when a primary gets its first replica), since it may lack what they never heard of: for
-//! one access lifetime, every token is renewed before it counts.
+//! - Rotations that were lost are made good by the tokens that prove them.
+//! - Revocations, and a newer run ID, are written again by each instance that remembers them.
+//! - Sessions that were just opened are lost.
+//! - Readers of the feed are told of a gap whenever another server answers, or the same one after a
+//!   restart (also when a primary gets its first replica), since it may lack what they never heard of.
+//!   For one access token lifetime, every token is renewed before it counts.
 //!
 //! The store talks to one address at a time, and asks for it anew with every connection, so let it
-//! be a name, or a proxy's, that follows the primary. Connections are encrypted if the application
-//! depends on the `redis` crate with one of its TLS features (the same major version as
-//! [`client`]) and the URL begins with `rediss:`.
+//! be a name, or a proxy's, that follows the primary. A server that turns out to be a replica, is
+//! loading its data, or has no primary, is left for a new connection within the same call. No session
+//! and no event is ever read from a replica: it refuses every script of this store.
+//!
+//! All keys of a store are in one slot, so it also works on the node of a Redis Cluster that has the
+//! slot. It does not follow redirections to other nodes.
+//!
+//! # Address, user and rights
+//! Special characters of user and password are percent-encoded in the URL: `p%40ss` for `p@ss`.
+//! Connections are encrypted if the application depends on the `redis` crate with one of its TLS
+//! features (the same major version as [`client`]) and the URL begins with `rediss:`.
+//!
+//! These rights are enough (with another [prefix](RedisStore::with_prefix), `~` and that; with a
+//! database other than 0, `+select` too):
+//!
+//! ```text
+//! ACL SETUSER sessions on >PASSWORD resetkeys ~tss:* resetchannels -@all
+//! +ping +info +eval +evalsha +time +exists +get +set +pexpire +pexpireat
+//! +hget +hset +hdel +hlen +hgetall +hscan +hrandfield
+//! +xadd +xread +xrange +xrevrange +xtrim +xinfo|stream
+//! ```
+//!
+//! Without `+info` the store works, and learns of a failover only where the last place in the feed is
+//! gone. A wrong address, user or password, or a right that is missing, is a
+//! [`StoreError::Configuration`], whose source says what is wrong.
 //!
 //! # What it keeps
 //! | key | type | what | lives |
 //! |---|---|---|---|
-//! | `tss:{…}` | hash | the sessions of one subject; `…` is a hash of realm and subject | as long as one of them, and five minutes |
-//! | `tss:feed` | stream | the last 100,000 events or so | a week from the last use |
-//! | `tss:run` | string | the run ID | ten years from the last sign-in |
+//! | `tss:{2}:…` | hash | the live sessions of one subject; `…` is a hash of realm and subject | as long as one of them, and five minutes |
+//! | `tss:{2}:…:sid` | string | a revoked session, without its claims | until its absolute deadline, and five minutes |
+//! | `tss:{2}:…:answer:…` | string | what a call answered that revoked sessions, in case it is repeated | 30 seconds |
+//! | `tss:{2}:feed` | stream | the events of the last day, and at most about 100,000 | two days from the last event |
+//! | `tss:{2}:run` | string | the run ID | ten years from when it was last raised |
 //!
-//! All that belongs to a subject is under one key, so it is in one slot, and every script names the
-//! one key that it touches. A session takes about 460 bytes, all overhead included (a subject with
-//! one session, no claims, Redis 7.0 on 64 bits; measured over 10,000), and claims come on top. A
-//! record alone is about 150. Where most are shorter than 512 bytes, `hash-max-listpack-value 512`
-//! saves 100 bytes for each session.
+//! The names of subjects are in the feed only, and so for about a day. (In braces: the version of this
+//! layout. Sessions of an earlier version are unknown, so their users sign in again.)
 //!
-//! Losing the run ID ends every session, safely: the next one is another.
+//! What an operation costs depends on the live sessions of its subject, not on the revoked ones.
+//! Signing in reads the live sessions if there are as many as the cap allows. Revoking or listing the
+//! sessions of a subject takes one script for each 50 to 100 of them, so other clients are served in
+//! between.
+//!
+//! A session takes about 540 bytes, all overhead included (a subject with one session, no claims, Redis
+//! 7.0 on 64 bits; measured over 10,000), and claims come on top. Where most are shorter than 512
+//! bytes, `hash-max-listpack-value 512` saves 140 bytes for each session.
+//!
+//! Losing the run ID revokes every session, safely: the next one is another.
 //!
 //! # Round trips
-//! One for each operation, since scripts and the run ID travel together; two to open a session
-//! (first, which run it is) and for what the feed must hear of. Scripts that the server does not
-//! know, after a restart, are sent once more.
-//!
-//! Ending sessions and replacing claims are two steps: first the record, atomically, then the feed.
-//! Neither is cut short by a caller that stops waiting. If the process dies, or the server goes
-//! away, between the two, the session has ended, no renewal succeeds any more, and other instances
-//! accept its access token until it expires. The caller has got no answer, or an error; ending the
-//! session once more tells everybody.
+//! One for each operation: a script changes the record and appends to the feed in one atomic step. Each
+//! call carries a nonce, which becomes the version of what it writes. If a connection breaks before
+//! the answer comes, the call is repeated over another one, and the script recognises it. So a
+//! revocation whose answer was lost still says that it revoked the session. Scripts that the server does
+//! not know, after a restart, are sent once more.
 //!
 //! # Time
 //! Operations go by the application's clock, and only the lifetimes of keys by the server's. The
@@ -122,7 +150,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
-    /// the user and the password; [`StoreError::Unavailable`] if the server does not answer within a
+    /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
     /// second or two, or is a replica. The error's source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let address = url.into_connection_info().map_err(StoreError::configuration)?;
@@ -171,6 +199,12 @@ struct UnknownHost {
 #[error("the server is a replica")]
 struct IsReplica;
 
+#[derive(Debug, thiserror::Error)]
+#[error("the server is Redis {version}, and this store needs 7.0 or later")]
+struct TooOld {
+    version: String,
+}
+
 /// Checks that there is a host of this name.
 async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
     let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
@@ -199,12 +233,22 @@ impl Inner {
     /// Learns whether the server lets this user in, and is a primary.
     async fn greet(&self) -> Result<(), StoreError> {
         let () = self.link.query(&cmd("PING")).await.map_err(store_error)?;
-        let role = self.link.query::<String>(cmd("INFO").arg("replication")).await;
-        match role.map_err(store_error) {
-            Ok(text) if text.contains("role:slave") => Err(StoreError::unavailable(IsReplica)),
-            Ok(_) | Err(StoreError::Configuration(_)) => Ok(()),
-            Err(error) => Err(error),
+        let text = match self.link.query::<String>(&cmd("INFO")).await.map_err(store_error) {
+            Ok(text) => text,
+            // It has no right to ask.
+            Err(StoreError::Configuration(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        let version = value("redis_version:");
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if major.is_some_and(|major| major < 7) {
+            return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
         }
+        if value("role:") == "slave" {
+            return Err(StoreError::unavailable(IsReplica));
+        }
+        Ok(())
     }
 
     /// Where a subject's live sessions are.

@@ -58,7 +58,7 @@ scripts! {
     REPLACE = "#!lua flags=allow-oom\n", ["record.lua", "replace.lua"];
     REVOKE = "#!lua flags=allow-oom\n", ["record.lua", "revoke.lua"];
     REVOKE_SUBJECT = "#!lua flags=allow-oom\n", ["record.lua", "revoke_subject.lua"];
-    LIST = "#!lua flags=allow-oom\n", ["list.lua"];
+    LIST = "#!lua flags=allow-oom\n", ["record.lua", "list.lua"];
     PUBLISH = "#!lua flags=allow-oom\n", ["publish.lua"];
     RAISE_RUN = "#!lua flags=allow-oom\n", ["raise_run.lua"];
     VIEW = "#!lua flags=allow-oom\n", ["view.lua"];

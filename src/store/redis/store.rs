@@ -13,6 +13,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// How many records beyond a cap a sign-in reads at once.
+const CROWD: usize = 200;
+
 /// What a script about one record answers: whether it applied, the record, the run ID.
 type Found = (bool, Option<Vec<u8>>, Option<String>);
 
@@ -55,7 +58,7 @@ impl Inner {
             cap.map_or(0, |cap| cap.limit.max(1)).to_string(),
             u8::from(cap.is_some_and(|cap| cap.overflow == Overflow::EndOldest)).to_string(),
         ];
-        args.extend([head, tail]);
+        args.extend([head, tail, CROWD.to_string()]);
         let mut revoked = Vec::new();
         // A subject is crowded, and the run ID is lost, once in a while at most.
         for _ in 0..8 {
@@ -68,7 +71,16 @@ impl Inner {
                 }
                 (Some("exists"), _) => return Err(CreateError::Exists),
                 (Some("too many"), _) => return Err(CreateError::TooMany),
-                (Some("crowded"), Some(cap)) => revoked.extend(self.thin_out(subject, cap, now).await?),
+                (Some("crowded"), Some(cap)) => {
+                    let some = self.thin_out(subject, cap, now).await?;
+                    if some.is_empty()
+                        && let Some(crowd) = args.last_mut()
+                    {
+                        // They have just expired, and are removed once no clock calls them live.
+                        *crowd = u32::MAX.to_string();
+                    }
+                    revoked.extend(some);
+                }
                 _ => drop(self.settle_run(None).await?),
             }
         }

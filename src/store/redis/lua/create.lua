@@ -1,12 +1,10 @@
 -- Adds a session, and keeps the cap. ARGV: session ID, nonce, time, the record without run and
 -- version, its idle deadline, the cap's limit (0 for none), whether the oldest sessions make room
 -- ('1') or the new one is refused, what is before and after a session ID in the event of its
--- revocation.
+-- revocation, how many records beyond the cap are read at once.
 -- Answers with what came of it, the run ID, and the sessions that were revoked.
-local sid, nonce, now, body, deadline, limit, oldest, head, tail = unpack(ARGV)
+local sid, nonce, now, body, deadline, limit, oldest, head, tail, crowd = unpack(ARGV)
 now, deadline, limit = tonumber(now), tonumber(deadline), tonumber(limit)
--- More records than this beyond the cap are not read at once.
-local CROWD = 200
 
 local run = redis.call('GET', RUN)
 if not run then return { 'no run' } end
@@ -18,7 +16,7 @@ end
 
 local count = redis.call('HLEN', LIVE)
 local capped = limit > 0 and count >= limit
-if capped and count > limit + CROWD then return { 'crowded', run } end
+if capped and count > limit + crowd then return { 'crowded', run } end
 
 -- Without a cap to keep, a few at random are looked at, so that what has expired does not pile up.
 local others = {}
@@ -27,10 +25,10 @@ if capped then
 elseif count > 0 then
     others = redis.call('HRANDFIELD', LIVE, -4, 'WITHVALUES')
 end
-local live, gone = {}, server_time() - SLACK
+local live, time = {}, server_time()
 for i = 1, #others, 2 do
     local r = read(others[i + 1])
-    if r and (not is_live(r, gone) or r.run < run) then
+    if r and is_gone(r, run, time) then
         redis.call('HDEL', LIVE, others[i])
     elseif r and r.run == run and is_live(r, now) then
         table.insert(live, { sid = others[i], r = r })

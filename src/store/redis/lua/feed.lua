@@ -15,13 +15,16 @@ local function server_time()
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Appends events. Removes what is too old, a bounded number at once. The feed itself ends one day.
-local function announce(...)
-    for _, event in ipairs({ ... }) do
-        redis.call('XADD', FEED, 'MAXLEN', '~', KEPT, '*', 'e', event)
-    end
+-- Removes what is too old from the feed, a bounded number at once.
+local function trim()
     local cut = server_time() - KEPT_FOR
     local old = redis.call('XRANGE', FEED, '-', num(cut - 1), 'COUNT', 100)
     if #old > 0 then redis.call('XTRIM', FEED, 'MINID', #old < 100 and num(cut) or old[100][1]) end
+end
+
+-- Appends an event. The feed itself ends one day, too.
+local function announce(event)
+    redis.call('XADD', FEED, 'MAXLEN', '~', KEPT, '*', 'e', event)
     redis.call('PEXPIRE', FEED, KEPT_FOR * 2)
+    trim()
 end

@@ -43,6 +43,11 @@ local function is_live(r, now)
     return now < r.deadline and now < r.absolute
 end
 
+-- Whether no clock can say that it is still live. Then it may be removed.
+local function is_gone(r, run, time)
+    return not is_live(r, time - SLACK) or run and r.run < run
+end
+
 -- Writes a live record. Its key stays as long as any of the subject's sessions needs it.
 local function put(sid, text, deadline)
     local is_first = redis.call('EXISTS', LIVE) == 0

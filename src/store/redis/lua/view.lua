@@ -6,5 +6,5 @@
 -- stands before what is removed for its age.
 local last = redis.call('XREVRANGE', FEED, '+', '-', 'COUNT', 1)[1]
 local time = last and tonumber(string.match(last[1], '^%d+')) or 0
-if time + tonumber(ARGV[1]) < server_time() then announce('"tick"') end
+if time + tonumber(ARGV[1]) < server_time() then announce('"tick"') else trim() end
 return { redis.call('XINFO', 'STREAM', FEED), redis.call('GET', RUN) }

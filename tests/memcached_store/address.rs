@@ -1,0 +1,59 @@
+//! Addresses and prefixes, and what an operator reads if they are wrong.
+
+use tower_sliding_sessions::store::{MemcachedStore, SessionStore as _, StoreError};
+
+use super::{address, now, open, port::free_port, record, server::Server, unique};
+
+/// An error and its sources, as an operator reads them.
+fn causes(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(Some(error), |error| error.source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+async fn refused(address: &str) -> String {
+    match MemcachedStore::connect(address).await {
+        Err(error @ StoreError::Configuration(_)) => causes(&error),
+        other => panic!("{other:?} is no configuration error"),
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_a_configuration_error_and_an_absent_server_is_not() {
+    for wrong in
+        ["", "127.0.0.1", "memcached://127.0.0.1:11211", "127.0.0.1:port", "no-such-host.invalid:11211"]
+    {
+        let causes = refused(wrong).await;
+        assert!(causes.contains(wrong) && causes.matches(": ").count() >= 2, "{wrong:?}: {causes}");
+    }
+    let absent = MemcachedStore::connect(&format!("127.0.0.1:{}", free_port())).await;
+    assert!(matches!(absent, Err(StoreError::Unavailable(_))), "{absent:?}");
+    MemcachedStore::connect(&address()).await.expect("it answers");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_password_is_a_configuration_error() {
+    let file = std::env::temp_dir().join(format!("memcached-users-{}", unique()));
+    std::fs::write(&file, "user:password\n").expect("a file");
+    let options = ["-Y", file.to_str().expect("text")];
+    let server = Server::start(&options).await;
+    let causes = refused(&server.address()).await;
+    std::fs::remove_file(&file).expect("it was written");
+    assert!(causes.contains("password"), "{causes}");
+}
+
+#[tokio::test]
+async fn prefixes_keep_sessions_apart() {
+    let store = MemcachedStore::new(&address());
+    let unique = unique();
+    let prefixes = [unique.clone(), format!("{unique} b"), format!("{unique}☕"), "x".repeat(151) + &unique];
+    let stores: Vec<_> = prefixes.iter().map(|prefix| store.clone().with_prefix(prefix)).collect();
+    for store in &stores {
+        let key = open(store).await;
+        for other in &stores {
+            let found = other.get(&key).await.expect("an answer").record.is_some();
+            assert_eq!(found, std::ptr::eq(store, other));
+        }
+        let again = record(now());
+        store.create(&key.subject, &again, None).await.expect("a session");
+    }
+}

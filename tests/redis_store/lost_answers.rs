@@ -1,0 +1,128 @@
+//! Answers that are lost with their connection: the call is repeated, and recognised.
+
+use tower_sliding_sessions::{
+    protocol::Advance,
+    store::{
+        Cap, FeedEvent, FeedFrom, FeedPosition, Overflow, RedisStore, Revoke, SessionKey, SessionStore as _,
+        StoreError,
+    },
+};
+
+use super::{now, open, proxy::Proxy, record, server::Server, store_at, subject};
+
+/// A store whose server knows all scripts, behind a proxy.
+async fn start() -> (Server, Proxy, RedisStore) {
+    let server = Server::start(&[]).await;
+    let proxy = Proxy::start(server.port).await;
+    let store = store_at(&proxy.url()).await;
+    let key = open(&store, &subject()).await;
+    let read = store.get(&key).await.expect("an answer");
+    let mut record = read.record.expect("the session is there");
+    record.family.generation = 1;
+    store.replace(&key, read.version, &record, None).await.expect("an answer");
+    store.advance(&key, &Advance { from: 0, at: now() }).await.expect("an answer");
+    store.revoke(&Revoke::Session(key.clone()), now()).await.expect("an answer");
+    store.revoke(&all_of(&key), now()).await.expect("an answer");
+    store.raise_run_id(read.run).await.expect("an answer");
+    (server, proxy, store)
+}
+
+fn all_of(key: &SessionKey) -> Revoke {
+    Revoke::Subject { subject: key.subject.clone(), before: None, except: None }
+}
+
+async fn place(store: &RedisStore) -> FeedPosition {
+    store.feed(&FeedFrom::Since(now())).await.expect("the feed").position
+}
+
+async fn events(store: &RedisStore, from: FeedPosition) -> Vec<FeedEvent> {
+    let batch = store.feed(&FeedFrom::After(from)).await.expect("the feed");
+    assert!(!batch.gap);
+    batch.events
+}
+
+#[tokio::test]
+async fn a_revocation_whose_answer_is_lost_says_what_it_revoked() {
+    let (_server, proxy, store) = start().await;
+    let (key, other) = (open(&store, &subject()).await, open(&store, &subject()).await);
+    let second = open(&store, &other.subject).await;
+    let here = place(&store).await;
+    proxy.lose_answers(1);
+    assert_eq!(store.revoke(&Revoke::Session(key.clone()), now()).await.expect("an answer"), [key.id]);
+    assert_eq!(proxy.answers_to_lose(), 0);
+    proxy.lose_answers(1);
+    let mut revoked = store.revoke(&all_of(&other), now()).await.expect("an answer");
+    assert_eq!(proxy.answers_to_lose(), 0);
+    revoked.sort_unstable();
+    let mut expected = vec![other.id, second.id];
+    expected.sort_unstable();
+    assert_eq!(revoked, expected);
+    let events = events(&store, here).await;
+    assert_eq!(events.len(), 3, "each once: {events:?}");
+    for key in [key, other, second] {
+        assert!(events.contains(&FeedEvent::Revoked(key.clone())));
+        assert!(store.revoke(&Revoke::Session(key), now()).await.expect("an answer").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_whose_answer_is_lost_is_no_duplicate_and_says_what_it_revoked() {
+    let (_server, proxy, store) = start().await;
+    let old = open(&store, &subject()).await;
+    let here = place(&store).await;
+    for cap in [None, Some(Cap { limit: 2, overflow: Overflow::EndOldest })] {
+        let new = record(now());
+        proxy.lose_answers(1);
+        let created = store.create(&old.subject, &new, cap).await;
+        assert_eq!(proxy.answers_to_lose(), 0);
+        let (_, revoked) = created.expect("the session is its own");
+        assert_eq!(revoked, if cap.is_some() { vec![old.id] } else { vec![] });
+        let key = SessionKey { subject: old.subject.clone(), id: new.id };
+        assert_eq!(store.get(&key).await.expect("an answer").record, Some(new.clone()));
+        let again = store.create(&old.subject, &new, cap).await;
+        assert!(again.is_err(), "another call is another session: {again:?}");
+    }
+    assert_eq!(events(&store, here).await, [FeedEvent::Revoked(old)]);
+}
+
+#[tokio::test]
+async fn a_rotation_and_a_replacement_whose_answers_are_lost_apply_once() {
+    let (_server, proxy, store) = start().await;
+    let key = open(&store, &subject()).await;
+    let here = place(&store).await;
+    proxy.lose_answers(1);
+    let rotated = store.advance(&key, &Advance { from: 0, at: now() }).await.expect("an answer");
+    assert_eq!(proxy.answers_to_lose(), 0);
+    let mut record = rotated.record.expect("the session is there");
+    assert!(rotated.applied && record.family.generation == 1);
+    assert!(record.family.confirm(1, now()));
+    let event = FeedEvent::SessionStale(key.clone(), now());
+    proxy.lose_answers(1);
+    let replaced = store.replace(&key, rotated.version, &record, Some(&event)).await.expect("an answer");
+    assert_eq!(proxy.answers_to_lose(), 0);
+    assert!(replaced.applied);
+    assert_eq!(replaced.record, Some(record));
+    assert_eq!(events(&store, here).await, [event]);
+}
+
+#[tokio::test]
+async fn a_raise_whose_answer_is_lost_applies_once() {
+    let (_server, proxy, store) = start().await;
+    let key = open(&store, &subject()).await;
+    let here = place(&store).await;
+    let to = store.get(&key).await.expect("an answer").run.next();
+    proxy.lose_answers(1);
+    assert_eq!(store.raise_run_id(to).await.expect("an answer"), to);
+    assert_eq!(events(&store, here).await, [FeedEvent::Run(to)]);
+}
+
+#[tokio::test]
+async fn a_call_whose_answers_are_all_lost_is_an_error() {
+    let (_server, proxy, store) = start().await;
+    let key = open(&store, &subject()).await;
+    proxy.lose_answers(2);
+    let revoked = store.revoke(&Revoke::Session(key.clone()), now()).await;
+    assert!(matches!(revoked, Err(StoreError::Unavailable(_))), "{revoked:?}");
+    let record = store.get(&key).await.expect("an answer").record.expect("the session is there");
+    assert!(record.family.revoked, "it was carried out all the same");
+}

@@ -1,0 +1,182 @@
+//! Users, passwords, rights and addresses: what is enough, and what an operator reads if it is not.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tower_sliding_sessions::store::{
+    FeedFrom, RedisStore, SessionStore as _, StoreError, conformance,
+    redis::client::{Client, Value},
+};
+
+use super::{causes, end, now, open, port::free_port, server::Server, store_at, subject};
+
+/// The rights that the documentation of the store says are enough.
+fn documented_rights() -> String {
+    let text = include_str!("../../src/store/redis/mod.rs");
+    let lines = text.lines().map(|line| line.trim_start_matches("//!").trim());
+    let line = lines.skip_while(|line| !line.starts_with("ACL SETUSER sessions"));
+    line.take_while(|line| *line != "```").collect::<Vec<_>>().join(" ")
+}
+
+/// A server with a user that has no more than the documented rights.
+async fn guarded(password: &str) -> Server {
+    let server = Server::start(&[]).await;
+    let rights = documented_rights().replace("PASSWORD", password);
+    assert!(rights.contains(password), "{rights}");
+    let () = server.ask(&rights).await;
+    server
+}
+
+fn url(server: &Server, user: &str) -> String {
+    format!("redis://{user}@127.0.0.1:{}/", server.port)
+}
+
+async fn refused(url: &str) -> String {
+    match RedisStore::connect(url).await {
+        Err(error @ StoreError::Configuration(_)) => causes(&error),
+        other => panic!("{other:?} is no configuration error"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_documented_rights_are_enough_for_all_operations() {
+    // All that is special in a URL. Blanks would be special to the test.
+    let server = guarded("p@ss:w/o?r#d%41&\"é").await;
+    let url = url(&server, "sessions:p%40ss%3Aw%2Fo%3Fr%23d%2541%26%22%C3%A9");
+    conformance::run(async || store_at(&url).await).await;
+    let log: Vec<Value> = server.ask("ACL LOG").await;
+    assert!(log.is_empty(), "refused: {log:?}");
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_a_configuration_error_that_names_it() {
+    let server = guarded("secret").await;
+    let store = store_at(&url(&server, "sessions:secret")).await;
+    let key = open(&store, &subject()).await;
+    let () = server.ask("ACL SETUSER sessions -hget").await;
+    let error = store.get(&key).await.expect_err("it is not allowed");
+    assert!(matches!(error, StoreError::Configuration(_)), "{error:?}");
+    assert!(
+        causes(&error).contains("can't run this command") || causes(&error).contains("hget"),
+        "{error:?}"
+    );
+    let () = server.ask("ACL SETUSER sessions +hget -xread").await;
+    assert!(store.get(&key).await.expect("an answer").record.is_some(), "it recovers by itself");
+    let elsewhere = store.with_prefix("other").get(&key).await.expect_err("it is not allowed");
+    assert!(matches!(elsewhere, StoreError::Configuration(_)), "{elsewhere:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_changes_is_a_configuration_error_until_it_fits() {
+    let server = guarded("secret").await;
+    let store = store_at(&url(&server, "sessions:secret")).await;
+    let key = open(&store, &subject()).await;
+    let here = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
+    let () = server.ask("ACL SETUSER sessions <secret >another").await;
+    let _: i64 = server.ask("CLIENT KILL TYPE normal SKIPME yes").await;
+    for _ in 0..3 {
+        let error = store.get(&key).await.expect_err("the password is wrong");
+        if matches!(error, StoreError::Configuration(_)) {
+            assert!(causes(&error).to_lowercase().contains("auth"), "{}", causes(&error));
+        }
+    }
+    let error = store.get(&key).await.expect_err("the password is wrong");
+    assert!(matches!(error, StoreError::Configuration(_)), "{error:?}");
+    let () = server.ask("ACL SETUSER sessions >secret").await;
+    assert!(store.get(&key).await.expect("it recovers").record.is_some());
+    end(&store, &key).await;
+    assert_eq!(store.feed(&FeedFrom::After(here)).await.expect("the feed").events.len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_let_in_is_a_configuration_error_at_the_start() {
+    let server = Server::start(&[]).await;
+    let () = server.ask("CONFIG SET requirepass secret").await;
+    for user in [":wrong", "sessions:secret", "default:"] {
+        let causes = refused(&url(&server, user)).await;
+        assert!(causes.to_lowercase().contains("auth") || causes.contains("WRONGPASS"), "{user}: {causes}");
+    }
+    let causes = refused(&server.url()).await;
+    assert!(causes.contains("NOAUTH"), "{causes}");
+    assert!(!causes.contains("secret"));
+    store_at(&url(&server, ":secret")).await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_a_configuration_error_and_an_absent_server_is_not() {
+    for none in [
+        "",
+        "127.0.0.1:6379",
+        "http://127.0.0.1/",
+        "redis://",
+        "redis://h/x",
+        "redis://h:port/",
+        "rediss://127.0.0.1/",
+    ] {
+        refused(none).await;
+    }
+    let causes = refused("redis://no-such-host.invalid/").await;
+    assert!(causes.contains("no-such-host.invalid") && causes.matches(": ").count() >= 2, "{causes}");
+    let absent = RedisStore::connect(&format!("redis://127.0.0.1:{}/", free_port())).await;
+    assert!(matches!(absent, Err(StoreError::Unavailable(_))), "{absent:?}");
+}
+
+#[tokio::test]
+async fn databases_and_prefixes_keep_sessions_apart() {
+    let server = Server::start(&[]).await;
+    let zero = store_at(&server.url()).await;
+    let one = store_at(&format!("{}1", server.url())).await;
+    let key = open(&zero, &subject()).await;
+    assert!(one.get(&key).await.expect("an answer").record.is_none());
+
+    let prefixes = ["app", "app:1", "{app}", "{}", "a b", "☕", "", "*"];
+    for prefix in prefixes {
+        assert!(zero.clone().with_prefix(prefix).get(&key).await.expect("an answer").record.is_none());
+    }
+    let mut opened = Vec::new();
+    for prefix in prefixes {
+        let store = zero.clone().with_prefix(prefix);
+        opened.push((open(&store, &key.subject).await, store));
+    }
+    for (key, store) in &opened {
+        let listed = store.list(&key.subject, now()).await.expect("an answer");
+        assert_eq!(listed.iter().map(|record| record.id).collect::<Vec<_>>(), [key.id]);
+    }
+    let keys: Vec<String> = server.ask("KEYS app:1:*").await;
+    assert_eq!(keys.len(), 2, "the run and a subject: {keys:?}");
+    let client = Client::open(server.url()).expect("a URL");
+    let key = open(&RedisStore::new(client).with_prefix("lazy"), &subject()).await;
+    assert_eq!(server.ask::<Vec<String>>("KEYS lazy:*").await.len(), 2, "{key:?}");
+}
+
+/// Answers as a server of this version does to what a store asks first. Answers with its port.
+async fn old_server(version: &'static str) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut lines, mut answers) = tokio::io::split(client);
+                let mut asked = vec![0; 4096];
+                while let Ok(read @ 1..) = lines.read(&mut asked).await {
+                    let text = String::from_utf8_lossy(&asked[..read]).into_owned();
+                    for command in text.split('*').skip(1) {
+                        let info = format!("redis_version:{version}\r\nrole:master\r\n");
+                        let answer = match command {
+                            _ if command.contains("PING") => "+PONG\r\n".to_owned(),
+                            _ if command.contains("\r\nINFO") => format!("${}\r\n{info}\r\n", info.len()),
+                            _ => "-ERR unknown\r\n".to_owned(),
+                        };
+                        answers.write_all(answer.as_bytes()).await.expect("it listens");
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_a_configuration_error() {
+    let causes = refused(&format!("redis://127.0.0.1:{}/", old_server("6.2.14").await)).await;
+    assert!(causes.contains("6.2.14") && causes.contains("7.0"), "{causes}");
+    store_at(&format!("redis://127.0.0.1:{}/", old_server("8.0.1").await)).await;
+}
