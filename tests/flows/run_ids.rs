@@ -112,7 +112,8 @@ async fn an_emergency_stop_by_a_clock_that_is_behind_stops_what_a_stop_it_has_no
     let two = world.instance();
     hear(&[&world.one, &two]).await;
     world.store.cut_the_feed();
-    idle().await;
+    // What waits at the feed gets its last answer.
+    tokio::time::sleep(HEARTBEAT).await;
     // By an instance whose clock is years ahead; this one has not heard of it.
     let ahead = tower_sliding_sessions::RunId::at(world.one.sessions.now() + Duration::from_secs(1 << 30), 7);
     world.store.raise_run_id(ahead).await.unwrap();
@@ -189,7 +190,8 @@ async fn a_session_of_a_newer_run_than_this_instance_has_heard_of_is_served() {
     let two = world.instance();
     hear(&[&world.one, &two]).await;
     world.store.cut_the_feed();
-    idle().await;
+    // What waits at the feed gets its last answer.
+    tokio::time::sleep(HEARTBEAT).await;
     world.store.stop_everything().await;
     let mut browser = assert_can_sign_in(&two, "ann").await;
     assert!(browser.visit(&world.one, "/me").await.ok(), "it has not heard of the run, so it asks");
