@@ -24,6 +24,8 @@ use crate::{
 };
 
 const PARTS: usize = 64;
+/// How many revocations of one subject are remembered as such.
+const MOST_REVOCATIONS: usize = 8;
 
 /// The revocation list of one engine.
 #[derive(Debug)]
@@ -31,13 +33,15 @@ pub(crate) struct Revocations {
     realm: Arc<str>,
     /// How long an entry can matter.
     keep: Duration,
+    /// How far the clocks of instances may be apart, and a renewal may be under way.
+    slack: Duration,
     /// The run, or 0 while it is not known.
     run: AtomicU64,
     /// Tokens minted until then, in milliseconds, may have lost a revocation.
     distrusted: AtomicU64,
     sessions: Marks<SessionId>,
     subjects: Marks<Arc<str>>,
-    /// Who waits for a session's end, in parts by session: each end wakes few of those who wait.
+    /// Wakes those who wait for a session's end, in parts by subject: each end wakes few of them.
     ends: Box<[Notify]>,
 }
 
@@ -47,15 +51,18 @@ struct Mark {
     /// Whose session it was, if it has ended.
     revoked: Option<Arc<str>>,
     stale_since: Option<Timestamp>,
+    /// The revocations of a subject that came as one event, to be asserted again after a failover.
+    revoked_before: Vec<(Timestamp, Option<SessionId>)>,
     until: Timestamp,
 }
 
 impl Revocations {
-    pub(crate) fn new(realm: Arc<str>, keep: Duration, run: Option<RunId>) -> Self {
+    pub(crate) fn new(realm: Arc<str>, keep: Duration, slack: Duration, run: Option<RunId>) -> Self {
         let run = AtomicU64::new(run.map_or(0, RunId::as_u64));
         Self {
             realm,
             keep,
+            slack,
             run,
             distrusted: AtomicU64::new(0),
             sessions: Marks::new(),
@@ -138,18 +145,39 @@ impl Revocations {
         self.sessions.update(key.id, now, now + self.keep, |mark| {
             mark.revoked = Some(key.subject.name.clone());
         });
-        self.ends_of(&key.id).notify_waiters();
+        self.ends_of(&key.subject.name).notify_waiters();
     }
 
-    /// Ready when an end was heard of since it was enabled: of this session, or of another.
-    pub(crate) fn told_of(&self, session: &SessionId) -> Notified<'_> {
-        self.ends_of(session).notified()
+    /// Ready when something was heard of since it was enabled: of a session of this subject, or of
+    /// another.
+    pub(crate) fn told_of(&self, subject: &str) -> Notified<'_> {
+        self.ends_of(subject).notified()
     }
 
-    fn ends_of(&self, session: &SessionId) -> &Notify {
+    fn ends_of(&self, subject: &str) -> &Notify {
         // INVARIANT: the index is below the number of parts.
-        #[expect(clippy::indexing_slicing, reason = "see the invariant")]
-        &self.ends[usize::from(session.jitter()) % PARTS]
+        #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "see the invariant")]
+        &self.ends[self.subjects.hasher.hash_one(subject) as usize % PARTS]
+    }
+
+    /// Until when the tokens of a subject are stale. While that is the same, nothing new was heard
+    /// that only the store can tell of its sessions.
+    pub(crate) fn subject_stale_until(&self, subject: &str) -> Option<Timestamp> {
+        self.subjects.get(subject).and_then(|mark| mark.stale_since)
+    }
+
+    /// The subjects of whom many sessions were revoked at once: those that began before this, except
+    /// one.
+    pub(crate) fn revoked_subjects(&self) -> Vec<(Arc<str>, Timestamp, Option<SessionId>)> {
+        let mut revoked = Vec::new();
+        for part in &self.subjects.parts {
+            let part = part.read().unwrap_or_else(PoisonError::into_inner);
+            for (subject, mark) in &part.marks {
+                let of_subject = mark.revoked_before.iter();
+                revoked.extend(of_subject.map(|(before, except)| (subject.clone(), *before, *except)));
+            }
+        }
+        revoked
     }
 
     /// The sessions that are known to have ended, with whom they belonged to.
@@ -171,9 +199,33 @@ impl Revocations {
 
     /// Tokens of the subject minted until `since` are stale.
     pub(crate) fn subject_stale(&self, subject: Arc<str>, since: Timestamp, now: Timestamp) {
+        let ends = self.ends_of(&subject);
         self.subjects.update(subject, now, since + self.keep, |mark| {
-            mark.stale_since = mark.stale_since.max(Some(since))
+            mark.stale_since = mark.stale_since.max(Some(since));
         });
+        ends.notify_waiters();
+    }
+
+    /// All sessions of the subject that began before this were revoked, except one. Which those are
+    /// is left to the store, for by the clock of another instance a session may have begun earlier or
+    /// later: all tokens of the subject are stale, also those of renewals that are under way.
+    fn subject_revoked(
+        &self,
+        subject: Arc<str>,
+        before: Timestamp,
+        except: Option<SessionId>,
+        now: Timestamp,
+    ) {
+        let until = now + self.slack + self.keep;
+        self.subjects.update(subject.clone(), now, until, |mark| {
+            if !mark.revoked_before.contains(&(before, except)) {
+                // What spares no session stands for all that were before.
+                mark.revoked_before.retain(|(earlier, _)| except.is_some() || *earlier > before);
+                mark.revoked_before.truncate(MOST_REVOCATIONS - 1);
+                mark.revoked_before.insert(0, (before, except));
+            }
+        });
+        self.subject_stale(subject, now + self.slack, now);
     }
 
     /// Takes over a run ID that the store named, if it is higher than all that were seen.
@@ -186,26 +238,29 @@ impl Revocations {
     /// Takes over what the feed says. The run comes last: while it is not known, no access token
     /// counts, so none is admitted before the list is complete.
     pub(crate) fn apply(&self, batch: &FeedBatch, now: Timestamp) {
-        for event in &batch.events {
-            match event {
-                FeedEvent::Revoked(key) if key.subject.realm == self.realm => self.revoke(key, now),
-                FeedEvent::SessionStale(key, since) if key.subject.realm == self.realm => {
-                    self.session_stale(key, *since, now);
-                }
-                FeedEvent::SubjectStale(subject, since) if subject.realm == self.realm => {
-                    self.subject_stale(subject.name.clone(), *since, now);
-                }
-                FeedEvent::SubjectRevoked { subject, .. } if subject.realm == self.realm => {
-                    self.subject_stale(subject.name.clone(), now, now);
-                }
-                FeedEvent::Revoked(_)
-                | FeedEvent::SubjectRevoked { .. }
-                | FeedEvent::SessionStale(..)
-                | FeedEvent::SubjectStale(..)
-                | FeedEvent::Run(_) => {}
-            }
-        }
+        batch.events.iter().for_each(|event| self.apply_event(event, now));
         self.set_run(batch.run);
+    }
+
+    /// Takes over one event; what is of another realm is ignored.
+    pub(crate) fn apply_event(&self, event: &FeedEvent, now: Timestamp) {
+        match event {
+            FeedEvent::Revoked(key) if key.subject.realm == self.realm => self.revoke(key, now),
+            FeedEvent::SessionStale(key, since) if key.subject.realm == self.realm => {
+                self.session_stale(key, *since, now);
+            }
+            FeedEvent::SubjectStale(subject, since) if subject.realm == self.realm => {
+                self.subject_stale(subject.name.clone(), *since, now);
+            }
+            FeedEvent::SubjectRevoked { subject, before, except } if subject.realm == self.realm => {
+                self.subject_revoked(subject.name.clone(), *before, *except, now);
+            }
+            FeedEvent::Revoked(_)
+            | FeedEvent::SubjectRevoked { .. }
+            | FeedEvent::SessionStale(..)
+            | FeedEvent::SubjectStale(..)
+            | FeedEvent::Run(_) => {}
+        }
     }
 }
 
@@ -281,7 +336,7 @@ mod tests {
 
     fn list() -> (Revocations, RunId, SessionId) {
         let run = RunId::from_u64(7).expect("not zero");
-        (Revocations::new("r".into(), KEEP, Some(run)), run, SessionId::from_bytes([1; 32]))
+        (Revocations::new("r".into(), KEEP, Duration::ZERO, Some(run)), run, SessionId::from_bytes([1; 32]))
     }
 
     #[test]
@@ -313,7 +368,7 @@ mod tests {
         let (list, run, session) = list();
         let other = RunId::from_u64(8).expect("not zero");
         assert_eq!(list.standing(other, &session, "ann", at(1)), Standing::OtherRun);
-        let unknown = Revocations::new("r".into(), KEEP, None);
+        let unknown = Revocations::new("r".into(), KEEP, Duration::ZERO, None);
         assert_eq!(unknown.standing(run, &session, "ann", at(1)), Standing::OtherRun);
     }
 

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::{
     claims::Claims,
     event::EventKind,
-    store::{Revoke, SessionKey, SessionRecord, StoreError},
+    store::{FeedEvent, Revoke, SessionKey, SessionRecord, StoreError},
 };
 
 impl<C: Claims> Engine<C> {
@@ -15,12 +15,8 @@ impl<C: Claims> Engine<C> {
         let now = self.now();
         let ended = self.ask("revoke", self.store.revoke(&what, now)).await?;
         // Here at once; elsewhere, the feed brings it.
-        let subject = match &what {
-            Revoke::Session(key) => &key.subject,
-            Revoke::Subject { subject, .. } => subject,
-        };
-        for id in &ended {
-            self.revocations.revoke(&SessionKey { subject: subject.clone(), id: *id }, now);
+        for event in FeedEvent::of_revocation(&what, &ended, now) {
+            self.revocations.apply_event(&event, now);
         }
         match &what {
             // What had ended before, or is nobody's, is no news.

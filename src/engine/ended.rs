@@ -3,7 +3,7 @@
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use super::{Active, Engine, RenewError, renew::known, timer::timer};
-use crate::claims::Claims;
+use crate::{claims::Claims, time::Timestamp};
 
 /// How long until a store without a feed, or one that did not answer, is asked again.
 const SOON: Duration = Duration::from_secs(1);
@@ -18,10 +18,12 @@ impl<C: Claims> Engine<C> {
         let mut patience = SOON;
         // Nothing runs out before the access token does.
         let mut look_in = if self.has_feed { active.expires.since(self.now()) } else { SOON };
+        let mut asked = None;
         loop {
-            if self.told_or_after(&active, look_in).await {
+            if self.told_or_after(&active, look_in, asked).await {
                 return;
             }
+            asked = self.revocations.subject_stale_until(&active.key.subject.name);
             let answer = self.ask_about("get", active.run, self.store.get(&active.key)).await;
             look_in = match answer.and_then(|snapshot| Ok(known(snapshot, active.run)?)) {
                 Ok(record) if record.family.is_live(self.now()) => {
@@ -43,17 +45,21 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Waits until this instance learns that the session has ended, and then answers with true; with
-    /// false after `time`.
-    async fn told_or_after(&self, active: &Active<C>, time: Duration) -> bool {
-        let id = &active.key.id;
+    /// false if the store is to be asked: after `time`, or when something was heard of its subject.
+    /// `asked` is what was known of the subject when the store was asked last.
+    async fn told_or_after(&self, active: &Active<C>, time: Duration, asked: Option<Timestamp>) -> bool {
+        let (id, subject) = (&active.key.id, &active.key.subject.name);
         // Without timers, only what this instance is told of.
         let mut time = std::pin::pin!(timer(time));
         loop {
-            let mut told = std::pin::pin!(self.revocations.told_of(id));
+            let mut told = std::pin::pin!(self.revocations.told_of(subject));
             // From here on, no end goes by unnoticed.
             told.as_mut().enable();
             if self.revocations.is_revoked(id) || self.revocations.is_past(active.run) {
                 return true;
+            }
+            if self.revocations.subject_stale_until(subject) > asked {
+                return false;
             }
             let is_time = poll_fn(|cx| match told.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(false),

@@ -172,7 +172,7 @@ impl<C: Claims> Engine<C> {
             me: me.clone(),
             id: RealmId::next(),
             plain_http: AtomicBool::new(false),
-            revocations: Revocations::new(realm.clone(), keep, store.run_id_now()),
+            revocations: Revocations::new(realm.clone(), keep, timing.grace, store.run_id_now()),
             verified: Verified::new(verified),
             tokens: RwLock::new(Arc::new(tokens)),
             seen: Seen::new(),

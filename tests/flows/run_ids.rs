@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_sliding_sessions::{
     EventKind, Severity,
-    store::{MemoryStore, SessionStore as _},
+    store::{MemoryStore, SessionKey, SessionStore as _, Subject},
 };
 
 use crate::support::{Browser, Gate, Instance, Probe, TTL, Trouble, World, idle, until};
@@ -203,8 +203,7 @@ async fn a_change_is_applied_to_what_another_instance_wrote_meanwhile() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let id = world.one.sessions.list("ann").await.unwrap()[0].id;
-    let subject = tower_sliding_sessions::store::Subject { realm: "sessions".into(), name: "ann".into() };
-    let key = tower_sliding_sessions::store::SessionKey { subject, id };
+    let key = SessionKey { subject: Subject { realm: "sessions".into(), name: "ann".into() }, id };
     let door = Gate::closed();
     world.store.trouble("record_proof", Trouble::Before(door.clone()));
     let proving = world.one.accept(browser.post("/sudo?by=pwd"));
@@ -217,4 +216,38 @@ async fn a_change_is_applied_to_what_another_instance_wrote_meanwhile() {
     assert_eq!(world.store.calls("record_proof"), 2, "the first one met the change of claims");
     let record = world.store.get(&key).await.unwrap().record.unwrap();
     assert_eq!((&*record.claims, record.proof.is_some()), (r#"{"name":"anna"}"#, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_backup_revives_nothing_that_a_running_instance_knows_to_be_revoked() {
+    let (present, backup) = (MemoryStore::new().unwrap(), MemoryStore::new().unwrap());
+    present.raise_run_id(backup.run_id_now().unwrap()).await.unwrap();
+    let world = World::around(Probe::new(present.clone()), |builder| builder);
+    let [ann, mut bob] = [world.signed_in("ann").await, world.signed_in("bob").await];
+    hear(&[&world.one]).await;
+    // The backup is made while both are signed in.
+    let mut keys = Vec::new();
+    for name in ["ann", "bob"] {
+        let subject = Subject { realm: "sessions".into(), name: name.into() };
+        let record = present.list(&subject, world.one.sessions.now()).await.unwrap().remove(0);
+        backup.create(&subject, &record, None).await.unwrap();
+        keys.push(SessionKey { subject, id: record.id });
+    }
+    world.pass(60);
+    assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 1);
+    hear(&[&world.one]).await;
+    world.store.become_that_of(backup.clone());
+    hear(&[&world.one]).await;
+    hear(&[&world.one]).await;
+
+    let revoked = async |key| backup.get(key).await.unwrap().record.unwrap().family.revoked;
+    assert!(revoked(&keys[0]).await, "it was revoked in the backup, too");
+    assert!(!revoked(&keys[1]).await);
+    // Also for instances that know nothing.
+    let fresh = world.instance();
+    world.pass(TTL);
+    for instance in [&world.one, &fresh] {
+        assert_eq!(ann.clone().visit(instance, "/me").await.status(), 401);
+    }
+    assert!(bob.visit(&fresh, "/me").await.ok());
 }

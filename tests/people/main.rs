@@ -19,6 +19,7 @@ mod support;
 mod scribe;
 
 mod directory;
+mod many;
 mod near;
 
 mod cap;

@@ -1,0 +1,107 @@
+//! Many sessions of one user that are revoked at once: the feed tells of them in one event.
+
+use tower_sliding_sessions::{
+    Timestamp,
+    store::{FeedEvent, FeedFrom, MemoryStore, SessionStore as _},
+};
+
+use crate::{
+    near::{is_in, session_of},
+    support::{Browser, Instance, Probe, World, idle},
+};
+
+/// One more than are told of one by one.
+const MANY: usize = FeedEvent::ONE_BY_ONE + 1;
+
+async fn many(world: &World) -> Vec<Browser> {
+    let mut browsers = Vec::new();
+    for _ in 0..MANY {
+        browsers.push(world.signed_in("ann").await);
+    }
+    browsers
+}
+
+/// What came of the feed since the beginning: the events of single sessions, and others.
+async fn events(store: &MemoryStore) -> (usize, usize) {
+    let batch = store.feed(&FeedFrom::Since(Timestamp::EPOCH)).await.unwrap();
+    let single = batch.events.iter().filter(|event| matches!(event, FeedEvent::Revoked(_))).count();
+    (single, batch.events.len() - single)
+}
+
+async fn assert_out(instances: &[&Instance], browsers: &[Browser]) {
+    for instance in instances {
+        for browser in browsers {
+            assert!(!is_in(instance, browser).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_sessions_revoked_at_once_are_refused_by_all_instances_and_later_sign_ins_are_served() {
+    let memory = MemoryStore::new().unwrap();
+    let world = World::around(Probe::new(memory.clone()), |builder| builder);
+    let two = world.instance();
+    let (browsers, bob) = (many(&world).await, world.signed_in("bob").await);
+    assert!(is_in(&two, &browsers[0]).await && is_in(&two, &bob).await);
+    assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), MANY);
+    idle().await;
+    assert_eq!(events(&memory).await, (0, 1));
+    assert_out(&[&world.one, &two], &browsers).await;
+    // In the same second, and later.
+    for seconds in [0, 1, 44, 100] {
+        world.pass(seconds);
+        let again = world.signed_in("ann").await;
+        for instance in [&world.one, &two] {
+            assert!(is_in(instance, &again).await && is_in(instance, &bob).await);
+        }
+    }
+    assert_out(&[&world.one, &two], &browsers).await;
+}
+
+#[tokio::test]
+async fn the_session_that_is_spared_goes_on_everywhere() {
+    let memory = MemoryStore::new().unwrap();
+    let world = World::around(Probe::new(memory.clone()), |builder| builder);
+    let two = world.instance();
+    let (browsers, mut own) = (many(&world).await, world.signed_in("ann").await);
+    assert!(own.submit(&world.one, "/end-others").await.ok());
+    idle().await;
+    assert_eq!(events(&memory).await, (0, 1));
+    assert_out(&[&world.one, &two], &browsers).await;
+    for seconds in [0, 1, 100, 300] {
+        world.pass(seconds);
+        for instance in [&world.one, &two] {
+            assert!(own.visit(instance, "/me").await.ok());
+        }
+    }
+    let before = world.store.all_calls();
+    world.pass(60);
+    assert!(own.visit(&two, "/me").await.ok());
+    assert_eq!(world.store.all_calls(), before, "nothing is asked any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_many_revoked_sessions_hear_of_it_and_others_are_left_alone() {
+    let world = World::new();
+    let two = world.instance();
+    let (browsers, own) = (many(&world).await, world.signed_in("ann").await);
+    let bob = world.signed_in("bob").await;
+    let mut waiting = Vec::new();
+    for instance in [&world.one, &two] {
+        for browser in [&browsers[0], &own, &bob] {
+            let session = session_of(instance, browser).await;
+            waiting.push(tokio::spawn(session.ended()));
+        }
+    }
+    idle().await;
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+    assert!(world.one.answer(own.post("/end-others")).await.ok());
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    idle().await;
+    let ended: Vec<_> = waiting.iter().map(|waiting| waiting.is_finished()).collect();
+    assert_eq!(ended, [true, false, false, true, false, false]);
+    // And they do not ask again and again.
+    let before = world.store.all_calls();
+    tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+    assert_eq!(world.store.all_calls(), before);
+}
