@@ -1,8 +1,11 @@
 //! A session as a good token, or its record, shows it; and seeing its generation in use.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, Weak,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use quick_cache::sync::Cache;
@@ -30,6 +33,11 @@ const fn as_in_token(time: Timestamp) -> Timestamp {
     Timestamp::from_secs(time.as_secs())
 }
 
+/// When a token was issued that says so, at the latest: it tells whole seconds.
+fn issued_by(issued: Timestamp) -> Timestamp {
+    issued + Duration::from_secs(1)
+}
+
 /// A session, as one token shows it. Shared by all requests that carry that token.
 #[derive(Debug)]
 pub(crate) struct Active<C> {
@@ -49,7 +57,9 @@ pub(crate) struct Active<C> {
     pub(crate) claims: Arc<C>,
     /// Where its session can be changed and ended. Not counted, or all cores would fight over the count.
     engine: Weak<Engine<C>>,
-    /// This token was seen, so its generation is confirmed.
+    /// From when on a request with it confirms its generation.
+    confirms_from: Timestamp,
+    /// It has, so its generation is confirmed.
     seen: AtomicBool,
     /// What the store said of its session later.
     newer: Mutex<Option<Arc<Self>>>,
@@ -58,7 +68,10 @@ pub(crate) struct Active<C> {
 impl<C> Active<C> {
     pub(super) fn of_token(engine: &Engine<C>, token: AccessClaims<C>) -> Self {
         let subject = Subject { realm: engine.realm.clone(), name: token.subject };
+        let timing = engine.policy.rotation_timing();
+        let settled = issued_by(token.issued) + timing.settled_after(false);
         Self {
+            confirms_from: if timing.confirms_at_once() { Timestamp::EPOCH } else { settled },
             key: SessionKey { subject, id: token.session },
             generation: token.generation,
             run: token.run,
@@ -100,6 +113,7 @@ impl<C> Active<C> {
             proof_methods: record.proof_methods().to_vec(),
             claims: Arc::new(claims),
             engine: engine.me.clone(),
+            confirms_from: Timestamp::EPOCH,
             seen: AtomicBool::new(true),
             newer: Mutex::default(),
         }
@@ -198,13 +212,24 @@ impl Seen {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Confirmation by use: a request carries generation `g > 0` in its cookie for the first time
-    /// here. Off the request's path, and once: a lost one only costs later detection of a theft.
-    pub(super) fn confirm_once(self: &Arc<Self>, active: &Arc<Active<C>>, now: Timestamp) {
-        if active.generation == 0
-            || active.seen.load(Ordering::Relaxed)
-            || active.seen.swap(true, Ordering::Relaxed)
-        {
+    /// Confirmation by use: a request carries an access token of generation `g > 0` that was issued so
+    /// long ago that its client cannot come back with an older generation. Off the request's path, and
+    /// once: a lost confirmation only costs later detection of reuse.
+    ///
+    /// When it was long enough ago, this instance judges by its own durations first, to ask the store for
+    /// nothing. The record's durations have the last word.
+    pub(super) fn confirm_once(
+        self: &Arc<Self>,
+        active: &Arc<Active<C>>,
+        with_body: impl FnOnce() -> bool,
+        now: Timestamp,
+    ) {
+        if active.generation == 0 || now < active.confirms_from || active.seen.load(Ordering::Relaxed) {
+            return;
+        }
+        let with_body = with_body();
+        let (timing, issued) = (self.policy.rotation_timing(), issued_by(active.issued));
+        if !timing.confirms_by_access(issued, with_body, now) || active.seen.swap(true, Ordering::Relaxed) {
             return;
         }
         if !self.seen.first(active.key.id, active.generation) {
@@ -213,10 +238,25 @@ impl<C: Claims> Engine<C> {
         let (engine, active) = (self.clone(), active.clone());
         let what = (active.key.id, Write::Confirm(active.generation));
         self.background.write(what, async move {
-            let confirm = |record: &mut SessionRecord| record.family.confirm(active.generation, now);
-            if engine.write("confirm", &active.key, None, None, confirm).await.is_err() {
-                engine.seen.forget(&active.key.id);
-                active.seen.store(false, Ordering::Relaxed);
+            let confirm = |record: &mut SessionRecord| {
+                let family = &mut record.family;
+                family.timing.confirms_by_access(issued, with_body, now)
+                    && family.confirm(active.generation, now)
+            };
+            match engine.write("confirm", &active.key, None, None, confirm).await {
+                Ok(written) => {
+                    let family = written.record.map(|record| record.family);
+                    // By the record's durations it was too early. A later token may do.
+                    if family
+                        .is_some_and(|it| it.generation == active.generation && it.confirmed_at.is_none())
+                    {
+                        engine.seen.forget(&active.key.id);
+                    }
+                }
+                Err(_) => {
+                    engine.seen.forget(&active.key.id);
+                    active.seen.store(false, Ordering::Relaxed);
+                }
             }
         });
     }

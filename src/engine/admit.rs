@@ -40,23 +40,24 @@ pub(super) enum Unproved {
 }
 
 impl<C: Claims> Engine<C> {
-    /// `renewal` tells what the request may do about a renewal; most requests need none. Answers with
-    /// the cookies to remove, too.
+    /// `renewal` tells what the request may do about a renewal, and `with_body` whether it has a body;
+    /// most requests need neither. Answers with the cookies to remove, too.
     pub(crate) fn admit(
         self: &Arc<Self>,
         headers: &HeaderMap,
         renewal: impl FnOnce() -> Renewal,
         passive: bool,
+        with_body: impl FnOnce() -> bool,
         now: Timestamp,
     ) -> (Admission<C>, Leftovers) {
         self.start();
         let cookies = scan(headers, &self.cookies);
         if cookies.0 != Found::Conflict && cookies.1 != Found::Conflict {
-            return (self.judge(cookies, renewal, passive, now), Leftovers::default());
+            return (self.judge(cookies, renewal, passive, with_body, now), Leftovers::default());
         }
         self.events.note(EventKind::ConflictingCookies);
         let admission = match self.of_one_session(headers, cookies, now) {
-            Ok(chosen) => self.judge(chosen, renewal, passive, now),
+            Ok(chosen) => self.judge(chosen, renewal, passive, with_body, now),
             Err(admission) => admission,
         };
         (admission, Leftovers::of(&self.cookies))
@@ -67,6 +68,7 @@ impl<C: Claims> Engine<C> {
         (access, refresh): (Found<'_>, Found<'_>),
         renewal: impl FnOnce() -> Renewal,
         passive: bool,
+        with_body: impl FnOnce() -> bool,
         now: Timestamp,
     ) -> Admission<C> {
         let active = match access {
@@ -89,17 +91,26 @@ impl<C: Claims> Engine<C> {
                 Admission::Active(active)
             }
             (Assessment::Admit, Some(active)) => {
-                self.confirm_once(&active, now);
+                self.confirm_once(&active, with_body, now);
                 Admission::Active(active)
             }
             (Assessment::AdmitOrRenew, Some(active)) => {
-                self.confirm_once(&active, now);
+                self.confirm_once(&active, with_body, now);
                 self.renew_early(active, refresh, renewal(), now)
             }
             (_, active) => {
-                let otherwise =
-                    active.filter(|active| !blind && self.may_ride_through(active, standing, now));
-                self.renewable(refresh, renewal(), otherwise, now)
+                let ride = |active: &Arc<_>| !blind && self.may_ride_through(active, standing, now);
+                let otherwise = active.clone().filter(ride);
+                let admission = self.renewable(refresh, renewal(), otherwise, now);
+                // That an access token has expired makes no difference to what it proves.
+                if let (Admission::Ask(Question::Renew { refresh, .. }), Some(active)) = (&admission, &active)
+                    && !passive
+                    && active.key.id == refresh.session
+                    && matches!(standing, Standing::Good | Standing::Stale)
+                {
+                    self.confirm_once(active, with_body, now);
+                }
+                admission
             }
         }
     }

@@ -59,7 +59,7 @@ impl<C: Claims> Engine<C> {
         match (self.check(&active).await, refresh) {
             (Ok(()), _) => {
                 if !asking.passive {
-                    self.confirm_once(&active, self.now());
+                    self.confirm_once(&active, || asking.with_body, self.now());
                 }
                 Answer::Active(active)
             }
@@ -79,7 +79,7 @@ impl<C: Claims> Engine<C> {
         match looked.await {
             Ok(active) => {
                 if !asking.passive {
-                    self.confirm_once(&token, self.now());
+                    self.confirm_once(&token, || asking.with_body, self.now());
                 }
                 Answer::Active(active)
             }
@@ -120,7 +120,7 @@ impl<C: Claims> Engine<C> {
         if record.family.revoked || self.revocations.is_revoked(&active.key.id) {
             return Err(self.refused_by_record(&active.key, Refusal::Denylisted, self.now()));
         }
-        if !record.family.is_live(self.now()) {
+        if !self.is_live(&record.family, self.now()) {
             return Err(Refusal::Expired.into());
         }
         if record.stale_since.is_some_and(|since| active.issued.as_secs() <= since.as_secs()) {

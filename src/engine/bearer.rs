@@ -97,6 +97,7 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         token: &[u8],
         passive: bool,
+        with_body: impl FnOnce() -> bool,
         now: Timestamp,
     ) -> Admission<C> {
         self.start();
@@ -110,7 +111,7 @@ impl<C: Claims> Engine<C> {
         match self.worth(&active, now) {
             Worth::Good => {
                 if !passive {
-                    self.confirm_once(&token, now);
+                    self.confirm_once(&token, with_body, now);
                 }
                 Admission::Active(active)
             }
@@ -160,7 +161,7 @@ impl<C: Claims> Engine<C> {
         if record.family.revoked {
             return Err(self.refused_by_record(key, Refusal::Denylisted, now));
         }
-        if !record.family.is_live(now) {
+        if !self.is_live(&record.family, now) {
             return Err(Refusal::Expired.into());
         }
         let marked = record.stale_since.is_some_and(|since| active.as_of.as_secs() <= since.as_secs());

@@ -99,7 +99,7 @@ impl<C: Claims> Engine<C> {
         }
         let now = self.now();
         let (active, record) = (&renewal.active, &renewal.record);
-        let both = match exchange(&self.policy, &departure, &record.family, renewal.read_at, now) {
+        let both = match exchange(&departure, &self.as_judged_here(&record.family), renewal.read_at, now) {
             Exchange::Nothing => return Err(ExchangeError::Unavailable),
             Exchange::AccessOnly => false,
             Exchange::Both => true,

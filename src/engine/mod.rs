@@ -25,6 +25,7 @@ mod realm_id;
 mod reload;
 mod renew;
 mod replace;
+mod reuse;
 mod run;
 mod settle;
 mod timer;
@@ -108,6 +109,8 @@ pub(crate) struct Engine<C> {
     tokens: RwLock<Arc<Tokens>>,
     verified: Verified<C>,
     seen: Seen,
+    /// Generations that were handed out again after a grace.
+    offered: Seen,
     /// Sessions whose theft was told of.
     thefts: Seen,
     /// Corrections of a store whose run ID went back. True if the store took it.
@@ -176,6 +179,7 @@ impl<C: Claims> Engine<C> {
             verified: Verified::new(verified),
             tokens: RwLock::new(Arc::new(tokens)),
             seen: Seen::new(),
+            offered: Seen::new(),
             thefts: Seen::new(),
             restorations: Flights::default(),
             flights: Flights::default(),

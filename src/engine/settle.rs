@@ -5,7 +5,7 @@ use http::HeaderValue;
 use super::{Engine, Renewal};
 use crate::{
     claims::Claims,
-    protocol::{Departure, Settlement, settle},
+    protocol::{Departure, Family, Settlement, settle},
     time::Timestamp,
 };
 
@@ -24,12 +24,13 @@ impl<C: Claims> Engine<C> {
         let now = self.now();
         let active = &renewal.active;
         let departure = self.departure(renewal, arrived, &written);
-        let (access, refresh) = match settle(&self.policy, &departure, now) {
-            Settlement::LeaveAlone => return Lines::new(),
-            Settlement::WriteAccess => (true, false),
-            Settlement::WriteRefresh => (false, true),
-            Settlement::WriteBoth => (true, true),
-        };
+        let (access, refresh) =
+            match settle(&self.as_judged_here(&renewal.record.family).timing, &departure, now) {
+                Settlement::LeaveAlone => return Lines::new(),
+                Settlement::WriteAccess => (true, false),
+                Settlement::WriteRefresh => (false, true),
+                Settlement::WriteBoth => (true, true),
+            };
         // All or nothing: a new access token must not leave without its refresh token.
         let lines = (|| {
             let mut lines = Lines::with_capacity(3);
@@ -55,6 +56,11 @@ impl<C: Claims> Engine<C> {
         })
     }
 
+    /// The family as responses of this instance go by it: with its own write window if that is shorter.
+    pub(super) fn as_judged_here(&self, family: &Family) -> Family {
+        Family { timing: family.timing.with_window_within(self.policy.timing().write_window), ..*family }
+    }
+
     /// What is known of a renewed request when the head of its response leaves.
     pub(super) fn departure(
         &self,
@@ -64,7 +70,8 @@ impl<C: Claims> Engine<C> {
     ) -> Departure {
         let active = &renewal.active;
         Departure {
-            arrived,
+            // A request that shares what was read for an earlier one must not answer any later.
+            arrived: arrived.min(renewal.read_at),
             presented: renewal.presented,
             served: active.generation,
             standing: self.standing_since_read(renewal),

@@ -23,8 +23,16 @@ pub enum EventKind {
     /// A refresh token was not one of ours.
     RefreshTokenInvalid(InvalidToken),
     /// **Critical.** A refresh token was used that had been superseded for longer than its grace:
-    /// somebody holds a stolen copy. The session has ended.
+    /// somebody holds a stolen copy. The session has ended. [`Event::reuse`](crate::Event::reuse) says how
+    /// old the token was, and whether it came from the recorded origin.
     ReuseDetected,
+    /// The same, but the session goes on, as
+    /// [the builder was told](crate::SessionsBuilder::keep_session_on_reuse_at_recorded_origin).
+    ReuseTolerated,
+    /// The successor of a refresh token was handed out again and again, more than a grace apart, and was
+    /// never confirmed: two clients may hold the predecessor. Clients whose responses are lost again and
+    /// again look the same.
+    SuccessorUnconfirmed,
     /// The store had forgotten a rotation that a token proves, as after a failover.
     LostWriteRepaired,
     /// Sessions were ended: signed out, or revoked.
@@ -164,6 +172,8 @@ impl EventKind {
             Self::AccessTokenInvalid(_) => "access_token_invalid",
             Self::RefreshTokenInvalid(_) => "refresh_token_invalid",
             Self::ReuseDetected => "authn_token_reuse",
+            Self::ReuseTolerated => "authn_token_reuse_tolerated",
+            Self::SuccessorUnconfirmed => "session_successor_unconfirmed",
             Self::LostWriteRepaired => "session_lost_write_repaired",
             Self::Revoked { .. } => "authn_token_revoked",
             Self::RunRotated => "session_run_rotated",
@@ -225,6 +235,9 @@ impl EventKind {
             | Self::InternalError { .. } => Severity::Error,
             Self::LostWriteRepaired
             | Self::RunIdRestored
+            | Self::ReuseTolerated
+            | Self::SuccessorUnconfirmed
+            | Self::Refused(Refusal::Stale)
             | Self::TooManySessions
             | Self::ReloadFailed
             | Self::OriginChanged(_)

@@ -4,7 +4,7 @@ use super::Policy;
 use crate::{id::SessionId, time::Timestamp};
 
 /// A clock elsewhere may be this far ahead: a token "issued" later than that is not used.
-const LEEWAY: std::time::Duration = std::time::Duration::from_secs(5);
+pub(super) const LEEWAY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a verified access token says about time.
 #[derive(Clone, Copy, Debug)]

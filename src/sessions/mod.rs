@@ -180,7 +180,8 @@ impl<C: Claims> Sessions<C> {
         self.engine.set_keys(keys);
     }
 
-    /// The durations in force.
+    /// The durations of sessions that begin on this instance. What of it is in force for sessions that
+    /// began under other settings, [`Policy::timing`](crate::protocol::Policy::timing) says.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.engine.policy

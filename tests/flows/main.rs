@@ -19,6 +19,7 @@ mod confirmation;
 mod conflicts;
 mod contract;
 mod cookies;
+mod crash;
 mod cross_site;
 mod edges;
 mod feed;

@@ -37,6 +37,7 @@ mod passive_trouble;
 mod records;
 mod reload;
 mod reload_trouble;
+mod reuse;
 mod sign_ins;
 mod stale;
 mod step_up;

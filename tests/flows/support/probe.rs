@@ -49,11 +49,12 @@ struct State {
 
 /// Every operation that a request or a person can cause. What replaces a record goes by what it
 /// changes in it.
-const OPERATIONS: [&str; 12] = [
+const OPERATIONS: [&str; 13] = [
     "create",
     "advance",
     "get",
     "confirm",
+    "offer",
     "touch",
     "fast_forward",
     "record_proof",
@@ -198,6 +199,8 @@ fn change(before: &SessionRecord, after: &SessionRecord) -> &'static str {
         "fast_forward"
     } else if old.confirmed_at != new.confirmed_at {
         "confirm"
+    } else if old.offered_at != new.offered_at {
+        "offer"
     } else {
         "touch"
     }
