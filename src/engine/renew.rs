@@ -234,9 +234,8 @@ impl<C: Claims> Engine<C> {
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
             return Err(self.revoke_outlived(key, now).await);
         }
-        let absolute_timeout = self.policy.timing().absolute_timeout;
-        if read.record.family.is_ahead(now, absolute_timeout) {
-            let cap = |record: &mut SessionRecord| record.family.cap_ahead(now, absolute_timeout);
+        if read.record.family.is_ahead(now) {
+            let cap = |record: &mut SessionRecord| record.family.cap_ahead(now);
             read = Read::of(self.write("cap", key, Some(read.into()), None, cap).await?, run)?;
         }
         let how = if advanced {
@@ -364,12 +363,6 @@ impl<C: Claims> Engine<C> {
                 engine.seen.forget(&key.id);
             }
         });
-    }
-
-    /// After a failure, early renewal rests for 1 to 5 s, so that a hanging store slows nobody.
-    fn pause_early_renewal(&self, jitter: &SessionId) {
-        let pause = std::time::Duration::from_millis(1000 + u64::from(jitter.jitter()) * 4000 / 255);
-        self.early_again_at.fetch_max((self.now() + pause).as_millis(), std::sync::atomic::Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Engine, RenewError};
 use crate::{
     claims::Claims,
     event::{EventKind, Reuse},
+    id::SessionId,
     origin::OriginVerdict,
     protocol::{Family, Refusal},
     store::{Revoke, SessionKey, SessionRecord},
@@ -72,5 +73,11 @@ impl<C: Claims> Engine<C> {
         }
         self.revocations.revoke(key, now);
         Refusal::Expired.into()
+    }
+
+    /// After a failure, early renewal rests for 1 to 5 s, so that a hanging store slows nobody.
+    pub(super) fn pause_early_renewal(&self, jitter: &SessionId) {
+        let pause = std::time::Duration::from_millis(1000 + u64::from(jitter.jitter()) * 4000 / 255);
+        self.early_again_at.fetch_max((self.now() + pause).as_millis(), std::sync::atomic::Ordering::Relaxed);
     }
 }

@@ -86,24 +86,19 @@ impl Family {
         self.is_live(now) && now < idle && now < self.created_at + absolute_timeout
     }
 
-    /// Whether a deadline is later than any clock that is right can have set it. Such a session was
+    /// Whether the idle deadline is later than any clock that is right can have set it: the session was
     /// opened, or used, where the clock was ahead.
     #[must_use]
-    pub fn is_ahead(&self, now: Timestamp, absolute_timeout: Duration) -> bool {
-        self.is_live(now)
-            && (self.idle_deadline > now + self.idle_timeout + LEEWAY
-                || (self.created_at > now + LEEWAY
-                    && self.absolute_deadline > now + absolute_timeout + LEEWAY))
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.is_live(now) && self.idle_deadline > now + self.idle_timeout + LEEWAY
     }
 
-    /// Caps such deadlines by the timeouts, counted from now.
-    pub fn cap_ahead(&mut self, now: Timestamp, absolute_timeout: Duration) -> bool {
-        let applies = self.is_ahead(now, absolute_timeout);
+    /// Caps such a deadline by the idle timeout, counted from now. The absolute limit stays as it is, for
+    /// the session's refresh tokens name it.
+    pub fn cap_ahead(&mut self, now: Timestamp) -> bool {
+        let applies = self.is_ahead(now);
         if applies {
-            if self.created_at > now + LEEWAY {
-                self.absolute_deadline = self.absolute_deadline.min(now + absolute_timeout);
-            }
-            self.idle_deadline = self.idle_deadline.min(self.idle_deadline_after(now));
+            self.idle_deadline = self.idle_deadline_after(now);
         }
         applies
     }
@@ -262,20 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_of_a_clock_that_was_ahead_are_capped_once() {
-        let hour = Duration::from_secs(3600);
-        let lifetime = Duration::from_secs(250);
-        let mut ahead = Family::begin(at(3600), Duration::from_secs(100), lifetime);
-        assert!(ahead.cap_ahead(at(0), lifetime));
-        assert_eq!((ahead.idle_deadline, ahead.absolute_deadline), (at(100), at(250)));
-        assert!(!ahead.cap_ahead(at(50), lifetime), "it does not slide");
-        assert!(ahead.touch(at(90)) && !ahead.is_live(at(250)));
-        // Only used there.
-        let mut used = Family::begin(at(0), Duration::from_secs(100), 2 * hour);
-        used.idle_deadline = at(3700);
-        assert!(used.cap_ahead(at(10), 2 * hour));
-        assert_eq!((used.idle_deadline, used.absolute_deadline), (at(110), at(7200)));
-        assert!(!family().cap_ahead(at(1), lifetime), "nothing is ahead");
+    fn idle_deadlines_of_a_clock_that_was_ahead_are_capped() {
+        let mut ahead = Family::begin(at(3600), Duration::from_secs(100), Duration::from_secs(250));
+        assert!(ahead.cap_ahead(at(0)));
+        assert_eq!((ahead.idle_deadline, ahead.absolute_deadline), (at(100), at(3850)));
+        assert!(!ahead.cap_ahead(at(50)));
+        assert!(!family().cap_ahead(at(1)), "nothing is ahead");
     }
 
     #[test]

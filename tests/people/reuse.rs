@@ -124,7 +124,7 @@ async fn idle_now() {
 }
 
 #[tokio::test]
-async fn session_of_a_clock_that_was_ahead_lives_no_longer_than_the_policy_allows() {
+async fn session_of_a_clock_that_was_ahead_is_idle_after_the_idle_timeout() {
     let world = World::new();
     let right = world.clock.now();
     world.pass(3600);
