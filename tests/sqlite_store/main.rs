@@ -7,6 +7,7 @@ mod figures;
 mod file;
 mod many;
 mod process;
+mod settings;
 mod trouble;
 
 mod suite {
