@@ -28,8 +28,8 @@ async fn callers_that_stop_waiting_do_not_make_a_storm_of_connections() {
     let before = proxy.opened();
     Server::does("freeze");
     let mut callers = JoinSet::new();
-    for key in keys.iter().cycle().take(200).cloned() {
-        let store = store.clone();
+    for key in keys.iter().cycle().take(200) {
+        let (store, key) = (store.clone(), key.clone());
         callers.spawn(async move {
             let advance = Advance { from: 0, at: now() };
             let answer = timeout(Duration::from_millis(300), store.advance(&key, &advance)).await;

@@ -5,6 +5,7 @@
 
 mod figures;
 mod file;
+mod greedy;
 mod many;
 mod process;
 mod settings;

@@ -124,6 +124,9 @@ impl PostgresStore {
     }
 
     async fn open(url: &str, home: OnceCell<Home>) -> Result<Self, StoreError> {
+        if !["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(StoreError::config("the address of PostgreSQL begins with postgres://"));
+        }
         // Poolers refuse the setting that sqlx makes for numbers that are not used here.
         let options = PgConnectOptions::from_str(url).map_err(starting)?.extra_float_digits(None);
         let store = Self(Arc::new(Inner::new(pool::lazy(options), home)));
