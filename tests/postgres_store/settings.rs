@@ -24,7 +24,7 @@ async fn use_it(store: &PostgresStore) {
 #[track_caller]
 fn misconfigured<T: std::fmt::Debug>(started: Result<T, StoreError>, words: &str) {
     let error = started.expect_err("that cannot work");
-    assert!(matches!(error, StoreError::Config(_)), "{error:?}");
+    assert!(matches!(error, StoreError::Configuration(_)), "{error:?}");
     let mut told = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

@@ -33,7 +33,7 @@ async fn use_it(store: &SqliteStore) {
 #[track_caller]
 fn misconfigured(opened: Result<SqliteStore, StoreError>, words: &[&str]) {
     let error = opened.expect_err("that cannot be opened");
-    assert!(matches!(error, StoreError::Config(_)), "{error:?}");
+    assert!(matches!(error, StoreError::Configuration(_)), "{error:?}");
     let cause = error.source().expect("it has a cause").to_string();
     for word in words {
         assert!(cause.contains(word), "{cause}");

@@ -30,7 +30,7 @@ use crate::time::Timestamp;
 /// They survive restarts: only [raising the run ID](super::SessionStore::raise_run_id) revokes them
 /// all. What was acknowledged is on the disk (`synchronous=FULL`). Clones share their connections.
 ///
-/// A live session of a 36-byte subject without claims takes about 260 bytes of the file. Expired
+/// A live session of a 36-byte subject without claims takes about 410 bytes of the file. Expired
 /// sessions are deleted in the background as others are opened and renewed. A revoked one is kept until
 /// its absolute deadline. Events of the feed are kept for a day; it is polled every 50 ms.
 ///
@@ -58,7 +58,7 @@ impl SqliteStore {
     /// [`MemoryStore`](super::MemoryStore) is for.
     ///
     /// # Errors
-    /// [`StoreError::Config`] with the path, if the file cannot be opened or written.
+    /// [`StoreError::Configuration`] with the path, if the file cannot be opened or written.
     /// [`StoreError::Unavailable`] if another process holds its lock, or the disk is full.
     pub async fn open(path_or_url: &str) -> Result<Self, StoreError> {
         let (writer, readers) = open::open(path_or_url).await?;

@@ -44,7 +44,7 @@ pub(super) fn cannot_open(path: &str, source: StoreError) -> StoreError {
     };
     let is_outage = passes(&source);
     let error = CannotOpen { path: path.to_owned(), source };
-    if is_outage { StoreError::unavailable(error) } else { StoreError::config(error) }
+    if is_outage { StoreError::unavailable(error) } else { StoreError::configuration(error) }
 }
 
 /// How long to wait for another process's lock, or for one of our connections.
@@ -57,7 +57,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A connection to write with and some to read with.
 pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let options = if path_or_url.starts_with("sqlite:") {
-        SqliteConnectOptions::from_str(path_or_url).map_err(StoreError::config)?
+        SqliteConnectOptions::from_str(path_or_url).map_err(StoreError::configuration)?
     } else {
         SqliteConnectOptions::new().filename(path_or_url)
     };
