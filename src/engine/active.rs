@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use crate::{
     id::{RunId, SessionId},
     protocol::Access,
     store::{SessionKey, SessionRecord, Subject},
-    time::Timestamp,
+    time::{Timestamp, millis},
     token::AccessClaims,
 };
 
@@ -61,6 +61,9 @@ pub(crate) struct Active<C> {
     confirms_from: Timestamp,
     /// It has, so its generation is confirmed.
     seen: AtomicBool,
+    /// When its session was last known not to be revoked by more than the denylist: the token was
+    /// minted here, or the store was asked. By the monotonic clock in milliseconds; 0 for never.
+    vouched_at: AtomicU64,
     /// What the store said of its session later.
     newer: Mutex<Option<Arc<Self>>>,
 }
@@ -86,6 +89,7 @@ impl<C> Active<C> {
             claims: token.claims,
             engine: engine.me.clone(),
             seen: AtomicBool::new(false),
+            vouched_at: AtomicU64::new(0),
             newer: Mutex::default(),
         }
     }
@@ -115,6 +119,7 @@ impl<C> Active<C> {
             engine: engine.me.clone(),
             confirms_from: Timestamp::EPOCH,
             seen: AtomicBool::new(true),
+            vouched_at: AtomicU64::new(0),
             newer: Mutex::default(),
         }
     }
@@ -129,6 +134,7 @@ impl<C> Active<C> {
             proof_at: Some(VOID),
             engine: self.engine.clone(),
             seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
+            vouched_at: AtomicU64::new(self.vouched_at.load(Ordering::Relaxed)),
             newer: Mutex::default(),
             ..*self
         }
@@ -145,6 +151,7 @@ impl<C> Active<C> {
             claims: Arc::new(claims),
             engine: self.engine.clone(),
             seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
+            vouched_at: AtomicU64::new(self.vouched_at.load(Ordering::Relaxed)),
             newer: Mutex::default(),
             ..*self
         }
@@ -158,6 +165,16 @@ impl<C> Active<C> {
 
     pub(super) fn set_newer(&self, newer: Arc<Self>) {
         *self.newer.lock().unwrap_or_else(PoisonError::into_inner) = Some(newer);
+    }
+
+    /// The session was not revoked at `now`, by the monotonic clock.
+    pub(super) fn vouch(&self, now: Duration) {
+        self.vouched_at.store(millis(now).max(1), Ordering::Relaxed);
+    }
+
+    /// When [`vouch`](Self::vouch) was last called; none for never.
+    pub(super) fn vouched_at(&self) -> Option<Duration> {
+        Some(self.vouched_at.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Duration::from_millis)
     }
 
     /// None when the sessions and every layer of theirs are gone.

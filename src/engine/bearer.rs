@@ -11,7 +11,7 @@ use crate::{
     event::EventKind,
     protocol::{Assessment, Refusal, Standing, assess},
     store::SessionRecord,
-    time::Timestamp,
+    time::Reading,
     token::InvalidToken,
 };
 
@@ -98,7 +98,7 @@ impl<C: Claims> Engine<C> {
         token: &[u8],
         passive: bool,
         with_body: impl FnOnce() -> bool,
-        now: Timestamp,
+        arrived: Reading,
     ) -> Admission<C> {
         self.start();
         let token = match self.verify(token) {
@@ -108,10 +108,10 @@ impl<C: Claims> Engine<C> {
             Err(_) => return Admission::Refuse(Refusal::BadToken),
         };
         let active = token.newest();
-        match self.worth(&active, now) {
+        match self.worth(&active, arrived) {
             Worth::Good => {
                 if !passive {
-                    self.confirm_once(&token, with_body, now);
+                    self.confirm_once(&token, with_body, arrived.wall);
                 }
                 Admission::Active(active)
             }
@@ -127,7 +127,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// What a verified access token is worth alone, as far as is known here.
-    pub(super) fn worth(&self, active: &Active<C>, now: Timestamp) -> Worth {
+    pub(super) fn worth(&self, active: &Active<C>, now: Reading) -> Worth {
         let facts = active.facts();
         let standing = self.standing(active);
         let ended = match standing {
@@ -139,11 +139,11 @@ impl<C: Claims> Engine<C> {
         if let Some(refusal) = ended {
             return Worth::Nothing(refusal);
         }
-        match assess(&self.policy, Some(&facts), Standing::Good, now) {
-            Assessment::Renew if now >= facts.expires => Worth::Nothing(Refusal::Expired),
+        match assess(&self.policy, Some(&facts), Standing::Good, now.wall) {
+            Assessment::Renew if now.wall >= facts.expires => Worth::Nothing(Refusal::Expired),
             Assessment::Renew => Worth::Nothing(Refusal::BadToken),
             Assessment::Admit | Assessment::AdmitOrRenew
-                if standing != Standing::Good || !self.knows_revocations(now) =>
+                if standing != Standing::Good || !self.knows_revocations(now) || self.doubts(active, now) =>
             {
                 Worth::Unknown
             }
@@ -156,10 +156,11 @@ impl<C: Claims> Engine<C> {
     /// found serves the token from then on, until there is a later change.
     pub(super) async fn look_up(&self, token: &Arc<Active<C>>) -> Result<Found<C>, RenewError> {
         let (active, key, now) = (token.newest(), &token.key, self.now());
+        let asked_at = self.monotonic();
         let snapshot = self.ask_about("get", active.run, self.store.get(key)).await?;
         let mut record = Arc::new(known(snapshot, active.run)?);
         if record.family.revoked {
-            return Err(self.refused_by_record(key, Refusal::Denylisted, now));
+            return Err(self.refused_by_record(key, Refusal::Denylisted));
         }
         if !self.is_live(&record.family, now) {
             return Err(Refusal::Expired.into());
@@ -183,6 +184,8 @@ impl<C: Claims> Engine<C> {
         if self.revocations.is_past(found.run) {
             return Err(Refusal::OtherRun.into());
         }
+        token.vouch(asked_at);
+        found.vouch(asked_at);
         Ok(Found { active: found, record })
     }
 }

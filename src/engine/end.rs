@@ -20,7 +20,7 @@ impl<C: Claims> Engine<C> {
             Revoke::Subject { subject, .. } => subject,
         };
         for id in &ended {
-            self.revocations.revoke(&SessionKey { subject: subject.clone(), id: *id }, now);
+            self.revocations.revoke(&SessionKey { subject: subject.clone(), id: *id }, self.monotonic());
         }
         match &what {
             // What had ended before, or is nobody's, is no news.
@@ -41,7 +41,7 @@ impl<C: Claims> Engine<C> {
     /// Answers with how many this call ended: one or none.
     pub(crate) async fn sign_out(&self, key: &SessionKey) -> Result<usize, StoreError> {
         let ended = self.revoke(Revoke::Session(key.clone())).await?;
-        self.revocations.revoke(key, self.now());
+        self.revocations.revoke(key, self.monotonic());
         Ok(ended)
     }
 

@@ -43,7 +43,7 @@ impl<C: Claims> Engine<C> {
             Err(_) => return Introspection::Dead,
         };
         let active = token.newest();
-        let looked_up = match self.worth(&active, self.now()) {
+        let looked_up = match self.worth(&active, self.read_clock()) {
             Worth::Good => Ok(active),
             Worth::Nothing(refusal) => Err(refusal.into()),
             Worth::Unknown => self.look_up(&token).await.map(|found| found.active),

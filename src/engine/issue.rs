@@ -183,7 +183,7 @@ impl<C: Claims> Engine<C> {
             self.events.of_subject(EventKind::Revoked { sessions: ended.len() }, &key.subject.name);
         }
         for id in ended {
-            self.revocations.revoke(&SessionKey { id, ..key.clone() }, now);
+            self.revocations.revoke(&SessionKey { id, ..key.clone() }, self.monotonic());
         }
         // Whoever was locked since the application looked, and before there was a session to end, has
         // one now. Where nobody knows, its look of a moment ago has to do until the first renewal.

@@ -258,7 +258,7 @@ impl<C: Claims> Engine<C> {
                 Rotation::Reuse => {
                     return Err(self.reused(key, &read.record, presented.generation, here, now).await);
                 }
-                Rotation::Refuse(refusal) => return Err(self.refused_by_record(key, refusal, now)),
+                Rotation::Refuse(refusal) => return Err(self.refused_by_record(key, refusal)),
             }
         };
         self.write_behind(key, &read, how, now);
@@ -296,7 +296,7 @@ impl<C: Claims> Engine<C> {
         }
         match rotate(presented, &record.family, now) {
             Rotation::Reuse => Err(self.reused(key, &record, presented.generation, here, now).await),
-            Rotation::Refuse(refusal) => Err(self.refused_by_record(key, refusal, now)),
+            Rotation::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
             Rotation::Confirm
             | Rotation::Reissue
             | Rotation::Advance
@@ -306,9 +306,9 @@ impl<C: Claims> Engine<C> {
     }
 
     /// What has ended by its record has ended for its access tokens too, if the feed did not tell.
-    pub(super) fn refused_by_record(&self, key: &SessionKey, why: Refusal, now: Timestamp) -> RenewError {
+    pub(super) fn refused_by_record(&self, key: &SessionKey, why: Refusal) -> RenewError {
         if why == Refusal::Denylisted && !self.revocations.is_revoked(&key.id) {
-            self.revocations.revoke(key, now);
+            self.revocations.revoke(key, self.monotonic());
         }
         why.into()
     }
@@ -324,7 +324,7 @@ impl<C: Claims> Engine<C> {
         let catch_up = |record: &mut SessionRecord| record.family.fast_forward(presented.generation, now);
         let record = known(self.write("fast_forward", key, None, None, catch_up).await?, run)?;
         if record.family.revoked {
-            return Err(self.refused_by_record(key, Refusal::Denylisted, now));
+            return Err(self.refused_by_record(key, Refusal::Denylisted));
         }
         if !record.family.is_live(now) {
             return Err(Refusal::Expired.into());

@@ -1,6 +1,9 @@
 //! What becomes of a session whose refresh token was reused, or that has outlived this instance's policy.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::{Engine, RenewError};
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
     origin::OriginVerdict,
     protocol::{Family, Refusal},
     store::{Revoke, SessionKey, SessionRecord},
-    time::Timestamp,
+    time::{Timestamp, millis},
 };
 
 impl<C: Claims> Engine<C> {
@@ -42,7 +45,7 @@ impl<C: Claims> Engine<C> {
             self.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);
         }
         let Ok(ended) = ended else { return RenewError::Unavailable };
-        self.revocations.revoke(key, now);
+        self.revocations.revoke(key, self.monotonic());
         if ended.is_empty() {
             return Refusal::Denylisted.into();
         }
@@ -71,13 +74,14 @@ impl<C: Claims> Engine<C> {
         if self.ask("revoke", self.store.revoke(&revoke, now)).await.is_err() {
             return RenewError::Unavailable;
         }
-        self.revocations.revoke(key, now);
+        self.revocations.revoke(key, self.monotonic());
         Refusal::Expired.into()
     }
 
     /// After a failure, early renewal rests for 1 to 5 s, so that a hanging store slows nobody.
     pub(super) fn pause_early_renewal(&self, jitter: &SessionId) {
-        let pause = std::time::Duration::from_millis(1000 + u64::from(jitter.jitter()) * 4000 / 255);
-        self.early_again_at.fetch_max((self.now() + pause).as_millis(), std::sync::atomic::Ordering::Relaxed);
+        let pause = Duration::from_millis(1000 + u64::from(jitter.jitter()) * 4000 / 255);
+        let until = self.monotonic().saturating_add(pause);
+        self.early_again_at.fetch_max(millis(until), Ordering::Relaxed);
     }
 }

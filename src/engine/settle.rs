@@ -6,7 +6,7 @@ use super::{Engine, Renewal};
 use crate::{
     claims::Claims,
     protocol::{Departure, Family, Settlement, settle},
-    time::Timestamp,
+    time::Reading,
 };
 
 /// The `Set-Cookie` lines that the layer adds to a response.
@@ -18,12 +18,13 @@ impl<C: Claims> Engine<C> {
     pub(crate) fn settle(
         &self,
         renewal: &Renewal<C>,
-        arrived: Timestamp,
+        arrived: Reading,
         written: impl Fn(&str) -> bool,
     ) -> Lines {
-        let now = self.now();
+        let leaves = self.read_clock();
+        let now = leaves.wall;
         let active = &renewal.active;
-        let departure = self.departure(renewal, arrived, &written);
+        let departure = self.departure(renewal, arrived, leaves, &written);
         let (access, refresh) =
             match settle(&self.as_judged_here(&renewal.record.family).timing, &departure, now) {
                 Settlement::LeaveAlone => return Lines::new(),
@@ -65,13 +66,15 @@ impl<C: Claims> Engine<C> {
     pub(super) fn departure(
         &self,
         renewal: &Renewal<C>,
-        arrived: Timestamp,
+        arrived: Reading,
+        now: Reading,
         written: impl Fn(&str) -> bool,
     ) -> Departure {
         let active = &renewal.active;
         Departure {
-            // A request that shares what was read for an earlier one must not answer any later.
-            arrived: arrived.min(renewal.read_at),
+            // However the wall clock was stepped meanwhile. A request that shares what was read for an
+            // earlier one must not answer any later.
+            arrived: (now.wall - now.since(&arrived)).min(renewal.read_at),
             presented: renewal.presented,
             served: active.generation,
             standing: self.standing_since_read(renewal),

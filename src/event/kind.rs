@@ -1,6 +1,6 @@
 //! What can happen, and what it is called.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use crate::{
     origin::OriginVerdict,
@@ -83,6 +83,14 @@ pub enum EventKind {
     FeedLagging,
     /// The store's feed is heard of again.
     FeedRecovered,
+    /// The wall clock was stepped by more than 5 s. Access tokens that were issued at a time that it
+    /// showed before are checked with the store once.
+    ClockStepped {
+        /// Ahead, or else back.
+        ahead: bool,
+        /// By how much.
+        by: Duration,
+    },
     /// The builder was told to send cookies in the clear.
     InsecurePlainHttp,
     /// A user signed in on a page that a browser loaded over plain HTTP, and not from its own machine. It
@@ -191,6 +199,7 @@ impl EventKind {
             Self::FeedGap => "session_feed_gap",
             Self::FeedLagging => "session_feed_lagging",
             Self::FeedRecovered => "session_feed_recovered",
+            Self::ClockStepped { .. } => "session_clock_stepped",
             Self::InsecurePlainHttp => "session_insecure_plain_http",
             Self::SecureCookiesOverPlainHttp { .. } => "session_secure_cookies_over_plain_http",
             Self::CookieTooLarge => "session_cookie_too_large",
@@ -212,6 +221,8 @@ impl EventKind {
             Self::AccessTokenInvalid(why) | Self::RefreshTokenInvalid(why) => invalid(*why),
             Self::StoreFailed { operation, .. } | Self::InternalError { operation } => operation,
             Self::HookPanicked { hook } => hook,
+            Self::ClockStepped { ahead: true, .. } => "ahead",
+            Self::ClockStepped { ahead: false, .. } => "back",
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
             Self::OriginChanged(OriginVerdict::Report) => "report",
             Self::OriginChanged(OriginVerdict::StepUp) => "step_up",
@@ -244,6 +255,7 @@ impl EventKind {
             | Self::StoreFailed { .. }
             | Self::FeedGap
             | Self::FeedLagging
+            | Self::ClockStepped { .. }
             | Self::InsecurePlainHttp
             | Self::SecureCookiesOverPlainHttp { .. }
             // A key that the ring vouches for, and has not got: keys were rolled out in the wrong order.

@@ -42,7 +42,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let engine = &self.layer.engine;
-        let arrived = engine.now();
+        let arrived = engine.read_clock();
         let (method, headers) = (request.method(), request.headers());
         if engine.loopback_only && !cross_site::is_for_loopback(request.uri(), headers) {
             return self.answer(&request, RejectionKind::NotLoopback);

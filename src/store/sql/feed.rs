@@ -237,7 +237,8 @@ impl Table {
         let end = last.filter(|last| last.seq > pruned.seq).unwrap_or(pruned);
         let full = i64::try_from(self.items.len()).is_ok_and(|len| len >= LIMIT);
         let position = if full { self.items.last().map_or(end, |item| item.cursor) } else { end };
-        let mut batch = FeedBatch { events: Vec::new(), position: position.position(), run: self.run, gap };
+        let mut batch =
+            FeedBatch { events: Vec::new(), position: position.position(), run: self.run, gap, more: full };
         for item in self.items {
             match item.event() {
                 Ok(event) => batch.events.push(event),
