@@ -83,7 +83,7 @@ impl WallClock {
         shown.add(*since, showed + LEEWAY);
         *since = now.wall;
         // Whatever this instance missed by a wrong clock, such as events that it thought too old.
-        doubtful.add(Timestamp::EPOCH, now.wall + LEEWAY);
+        doubtful.add(Timestamp::EPOCH, showed.min(now.wall) + LEEWAY);
         // Times that come again.
         for (from, to) in shown.0.clone() {
             if to > now.wall {
