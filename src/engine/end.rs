@@ -4,7 +4,10 @@ use super::Engine;
 use crate::{
     claims::Claims,
     event::EventKind,
-    store::{Revoke, SessionKey, SessionRecord, StoreError},
+    id::SessionId,
+    protocol::LEEWAY,
+    store::{Revoke, SessionKey, SessionRecord, StoreError, Subject},
+    time::Timestamp,
 };
 
 impl<C: Claims> Engine<C> {
@@ -33,6 +36,26 @@ impl<C: Claims> Engine<C> {
             }
         }
         Ok(ended.len())
+    }
+
+    /// Revokes the sessions of a subject that began before `time`, and those that began in the future: a
+    /// clock that was ahead opened them, and they may be older.
+    pub(crate) async fn revoke_before(
+        &self,
+        subject: Subject,
+        time: Timestamp,
+        except: Option<SessionId>,
+    ) -> Result<usize, StoreError> {
+        let what = Revoke::Subject { subject: subject.clone(), before: Some(time), except };
+        let mut revoked = self.revoke(what).await?;
+        let latest = self.now() + LEEWAY;
+        for record in self.list(&subject.name).await? {
+            if record.family.created_at > latest && Some(record.id) != except {
+                let key = SessionKey { subject: subject.clone(), id: record.id };
+                revoked += self.revoke(Revoke::Session(key)).await?;
+            }
+        }
+        Ok(revoked)
     }
 
     /// Ends a session that its own tokens name: here even if the store has lost it. (Only then. A

@@ -14,10 +14,11 @@ use std::{
     time::Duration,
 };
 
-use crate::time::{Clock, Reading, Timestamp, millis};
+use crate::{
+    protocol::LEEWAY,
+    time::{Clock, Reading, Timestamp, millis},
+};
 
-/// Clocks may differ, and be corrected, by this much at any time.
-const LEEWAY: Duration = Duration::from_secs(5);
 /// How many ranges of time are told apart.
 const MOST_RANGES: usize = 16;
 

@@ -85,6 +85,7 @@ mod rotate;
 mod rotation_timing;
 mod settle;
 
+pub(crate) use self::assess::LEEWAY;
 pub use self::{
     assess::{Access, Assessment, Standing, assess},
     exchange::{Exchange, exchange},

@@ -14,6 +14,7 @@
 mod support;
 
 mod caches;
+mod clock_steps;
 mod clocks;
 mod confirmation;
 mod conflicts;
@@ -23,6 +24,7 @@ mod crash;
 mod cross_site;
 mod edges;
 mod feed;
+mod follower;
 mod form_post;
 mod keys;
 mod layer;

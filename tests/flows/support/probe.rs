@@ -138,6 +138,11 @@ impl Probe {
         assert!(self.inner().replace(key, version, &record, event).await.unwrap().applied);
     }
 
+    /// A session's record, as the store has it.
+    pub(crate) async fn record(&self, key: &SessionKey) -> SessionRecord {
+        self.inner().get(key).await.unwrap().record.unwrap()
+    }
+
     /// An emergency stop by another instance. Answers with the new run ID.
     pub(crate) async fn stop_everything(&self) -> RunId {
         let run = self.inner().run_id_now().unwrap().next();
