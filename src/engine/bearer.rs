@@ -105,6 +105,7 @@ impl<C: Claims> Engine<C> {
             Ok(token) => token,
             // With 401, its client would ask for another one, and could be refused that, too.
             Err(InvalidToken::NewKey) => return Admission::Unknown,
+            Err(InvalidToken::Unreadable) => return Admission::Refuse(Refusal::Claims),
             Err(_) => return Admission::Refuse(Refusal::BadToken),
         };
         let active = token.newest();

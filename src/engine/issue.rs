@@ -190,7 +190,15 @@ impl<C: Claims> Engine<C> {
         let claims = match self.reloader {
             None => claims,
             Some(_) => match self.reload(&key, &mut record).await {
-                Ok(claims) => claims,
+                Ok(claims) => {
+                    let fits = self.measure(&key, &record.claims, &record.methods, &[], now);
+                    if let Err(error) = fits.and_then(|()| self.measure_readable(&claims)) {
+                        self.report_unwritten(&error, &key);
+                        self.undo(&key).await;
+                        return Err(error.into());
+                    }
+                    claims
+                }
                 Err(RenewError::Unavailable) => claims,
                 Err(RenewError::Refused(_)) => return Err(SignInError::Refused),
             },

@@ -260,8 +260,11 @@ impl EventKind {
             | Self::SecureCookiesOverPlainHttp { .. }
             // A key that the ring vouches for, and has not got: keys were rolled out in the wrong order.
             | Self::RefreshTokenInvalid(InvalidToken::NewKey)
-            // A deploy whose claims do not read those of before signs everybody out.
-            | Self::Refused(Refusal::Claims) => Severity::Warning,
+            // A deploy with other claims, another realm or an empty store may have signed all users out.
+            // Each of these has a good signature.
+            | Self::AccessTokenInvalid(InvalidToken::Unreadable)
+            | Self::RefreshTokenInvalid(InvalidToken::Audience)
+            | Self::Refused(Refusal::Claims | Refusal::OtherRun) => Severity::Warning,
             Self::SignedIn
             | Self::Renewed(_)
             | Self::Revoked { .. }
@@ -318,6 +321,7 @@ const fn invalid(why: InvalidToken) -> &'static str {
         InvalidToken::NewKey => "new_key",
         InvalidToken::Signature => "signature",
         InvalidToken::Claims => "claims",
+        InvalidToken::Unreadable => "unreadable",
         InvalidToken::Audience => "audience",
     }
 }

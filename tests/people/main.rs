@@ -22,6 +22,7 @@ mod directory;
 mod near;
 
 mod cap;
+mod deploys;
 mod devices;
 mod ended;
 mod events;
