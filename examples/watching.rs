@@ -84,11 +84,14 @@ pub(crate) fn app(builder: SessionsBuilder<()>, alerts: mpsc::Sender<Event>) -> 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().init();
-    let secs = Duration::from_secs; // Short, so that you need not wait for the theft.
+    // Short, so that you need not wait for the theft. Without a crash window, the first request that
+    // carries a refresh token's successor confirms it.
+    let secs = Duration::from_secs;
     let timing = Timing {
         access_ttl: secs(10),
         grace: secs(2),
         write_window: secs(2),
+        crash_window: Duration::ZERO,
         rotation_interval: secs(10),
         ..Timing::default()
     };

@@ -140,7 +140,7 @@ pub use self::{
     cookie::{CookieError, FormerCookie, SameSite},
     cross_site::OriginError,
     engine::{ChangeError, SignInError},
-    event::{Event, EventKind, Renewed, Severity},
+    event::{Event, EventKind, Renewed, Reuse, Severity},
     id::{EntropyError, ParseIdError, RunId, SessionId, SessionTag},
     middleware::{
         IntoRejectionResponse, ProblemJson, RedirectToLogin, Reject, RejectWith, Rejection, RejectionBody,

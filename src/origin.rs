@@ -28,6 +28,8 @@ pub(crate) type Compare = dyn Fn(&str, Option<&str>) -> OriginVerdict + Send + S
 pub(crate) struct Origins {
     pub(crate) describe: Option<Arc<Describe>>,
     pub(crate) compare: Option<Arc<Compare>>,
+    /// Whether reuse of the direct predecessor where the session is at home keeps it.
+    pub(crate) keep_on_reuse: bool,
 }
 
 impl Origins {

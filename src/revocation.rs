@@ -20,7 +20,7 @@ use crate::{
     id::{RunId, SessionId},
     protocol::Standing,
     store::{FeedBatch, FeedEvent, SessionKey},
-    time::Timestamp,
+    time::{Reading, Timestamp, millis},
 };
 
 const PARTS: usize = 64;
@@ -39,6 +39,8 @@ pub(crate) struct Revocations {
     run: AtomicU64,
     /// Tokens minted until then, in milliseconds, may have lost a revocation.
     distrusted: AtomicU64,
+    /// The list is complete from then on only, by the monotonic clock in milliseconds.
+    incomplete_before: AtomicU64,
     sessions: Marks<SessionId>,
     subjects: Marks<Arc<str>>,
     /// Wakes those who wait for a session's end, in parts by subject: each end wakes few of them.
@@ -53,7 +55,8 @@ struct Mark {
     stale_since: Option<Timestamp>,
     /// The revocations of a subject that came as one event, to be asserted again after a failover.
     revoked_before: Vec<(Timestamp, Option<SessionId>)>,
-    until: Timestamp,
+    /// When it can be forgotten, by the monotonic clock: no step of the wall clock makes it go early.
+    until: Duration,
 }
 
 impl Revocations {
@@ -65,6 +68,7 @@ impl Revocations {
             slack,
             run,
             distrusted: AtomicU64::new(0),
+            incomplete_before: AtomicU64::new(0),
             sessions: Marks::new(),
             subjects: Marks::new(),
             ends: (0..PARTS).map(|_| Notify::new()).collect(),
@@ -96,8 +100,14 @@ impl Revocations {
     }
 
     /// The list is incomplete for tokens minted until `now`: each is renewed at its next use.
-    pub(crate) fn distrust_until(&self, now: Timestamp) {
-        self.distrusted.fetch_max(now.as_millis(), Ordering::Relaxed);
+    pub(crate) fn distrust_until(&self, now: Reading) {
+        self.distrusted.fetch_max(now.wall.as_millis(), Ordering::Relaxed);
+        self.incomplete_before.fetch_max(millis(now.monotonic), Ordering::Relaxed);
+    }
+
+    /// Since when the list is complete, by the monotonic clock.
+    pub(crate) fn incomplete_before(&self) -> Duration {
+        Duration::from_millis(self.incomplete_before.load(Ordering::Relaxed))
     }
 
     /// What this instance has come to know of a session since its record was read at `read`.
@@ -141,8 +151,9 @@ impl Revocations {
         self.run().is_some_and(|current| run < current)
     }
 
-    pub(crate) fn revoke(&self, key: &SessionKey, now: Timestamp) {
-        self.sessions.update(key.id, now, now + self.keep, |mark| {
+    /// `now` is a reading of the monotonic clock.
+    pub(crate) fn revoke(&self, key: &SessionKey, now: Duration) {
+        self.sessions.update(key.id, now, now.saturating_add(self.keep), |mark| {
             mark.revoked = Some(key.subject.name.clone());
         });
         self.ends_of(&key.subject.name).notify_waiters();
@@ -191,16 +202,16 @@ impl Revocations {
     }
 
     /// Tokens of the session minted until `since` are stale.
-    pub(crate) fn session_stale(&self, key: &SessionKey, since: Timestamp, now: Timestamp) {
-        self.sessions.update(key.id, now, since + self.keep, |mark| {
+    pub(crate) fn session_stale(&self, key: &SessionKey, since: Timestamp, now: Duration) {
+        self.sessions.update(key.id, now, now.saturating_add(self.keep), |mark| {
             mark.stale_since = mark.stale_since.max(Some(since));
         });
     }
 
     /// Tokens of the subject minted until `since` are stale.
-    pub(crate) fn subject_stale(&self, subject: Arc<str>, since: Timestamp, now: Timestamp) {
+    pub(crate) fn subject_stale(&self, subject: Arc<str>, since: Timestamp, now: Duration) {
         let ends = self.ends_of(&subject);
-        self.subjects.update(subject, now, since + self.keep, |mark| {
+        self.subjects.update(subject, now, now.saturating_add(self.keep), |mark| {
             mark.stale_since = mark.stale_since.max(Some(since));
         });
         ends.notify_waiters();
@@ -209,15 +220,9 @@ impl Revocations {
     /// All sessions of the subject that began before this were revoked, except one. Which those are
     /// is left to the store, for by the clock of another instance a session may have begun earlier or
     /// later: all tokens of the subject are stale, also those of renewals that are under way.
-    fn subject_revoked(
-        &self,
-        subject: Arc<str>,
-        before: Timestamp,
-        except: Option<SessionId>,
-        now: Timestamp,
-    ) {
-        let until = now + self.slack + self.keep;
-        self.subjects.update(subject.clone(), now, until, |mark| {
+    fn subject_revoked(&self, subject: Arc<str>, before: Timestamp, except: Option<SessionId>, now: Reading) {
+        let until = now.monotonic.saturating_add(self.keep).saturating_add(self.slack);
+        self.subjects.update(subject.clone(), now.monotonic, until, |mark| {
             if !mark.revoked_before.contains(&(before, except)) {
                 // What spares no session stands for all that were before.
                 mark.revoked_before.retain(|(earlier, _)| except.is_some() || *earlier > before);
@@ -225,7 +230,7 @@ impl Revocations {
                 mark.revoked_before.insert(0, (before, except));
             }
         });
-        self.subject_stale(subject, now + self.slack, now);
+        self.subject_stale(subject, now.wall + self.slack, now.monotonic);
     }
 
     /// Takes over a run ID that the store named, if it is higher than all that were seen.
@@ -237,13 +242,14 @@ impl Revocations {
 
     /// Takes over what the feed says. The run comes last: while it is not known, no access token
     /// counts, so none is admitted before the list is complete.
-    pub(crate) fn apply(&self, batch: &FeedBatch, now: Timestamp) {
+    pub(crate) fn apply(&self, batch: &FeedBatch, now: Reading) {
         batch.events.iter().for_each(|event| self.apply_event(event, now));
         self.set_run(batch.run);
     }
 
     /// Takes over one event; what is of another realm is ignored.
-    pub(crate) fn apply_event(&self, event: &FeedEvent, now: Timestamp) {
+    pub(crate) fn apply_event(&self, event: &FeedEvent, reading: Reading) {
+        let now = reading.monotonic;
         match event {
             FeedEvent::Revoked(key) if key.subject.realm == self.realm => self.revoke(key, now),
             FeedEvent::SessionStale(key, since) if key.subject.realm == self.realm => {
@@ -253,7 +259,7 @@ impl Revocations {
                 self.subject_stale(subject.name.clone(), *since, now);
             }
             FeedEvent::SubjectRevoked { subject, before, except } if subject.realm == self.realm => {
-                self.subject_revoked(subject.name.clone(), *before, *except, now);
+                self.subject_revoked(subject.name.clone(), *before, *except, reading);
             }
             FeedEvent::Revoked(_)
             | FeedEvent::SubjectRevoked { .. }
@@ -275,12 +281,12 @@ struct Marks<K> {
 #[derive(Debug)]
 struct Part<K> {
     marks: HashMap<K, Mark>,
-    sweep_at: Timestamp,
+    sweep_at: Duration,
 }
 
 impl<K: Eq + Hash> Marks<K> {
     fn new() -> Self {
-        let part = || RwLock::new(Part { marks: HashMap::new(), sweep_at: Timestamp::EPOCH });
+        let part = || RwLock::new(Part { marks: HashMap::new(), sweep_at: Duration::ZERO });
         Self {
             len: AtomicUsize::new(0),
             parts: (0..PARTS).map(|_| part()).collect(),
@@ -304,7 +310,7 @@ impl<K: Eq + Hash> Marks<K> {
         self.part(key).read().unwrap_or_else(PoisonError::into_inner).marks.get(key).cloned()
     }
 
-    fn update(&self, key: K, now: Timestamp, until: Timestamp, change: impl FnOnce(&mut Mark)) {
+    fn update(&self, key: K, now: Duration, until: Duration, change: impl FnOnce(&mut Mark)) {
         let mut part = self.part(&key).write().unwrap_or_else(PoisonError::into_inner);
         let before = part.marks.len();
         if now >= part.sweep_at {
@@ -343,7 +349,7 @@ mod tests {
     fn a_revoked_session_is_known_at_once_and_another_is_not() {
         let (list, run, session) = list();
         assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Good);
-        list.revoke(&key(session), at(100));
+        list.revoke(&key(session), KEEP);
         assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Revoked);
         let other = SessionId::from_bytes([2; 32]);
         assert_eq!(list.standing(run, &other, "ann", at(100)), Standing::Good);
@@ -352,7 +358,7 @@ mod tests {
     #[test]
     fn a_stale_mark_spares_tokens_minted_after_it() {
         let (list, run, session) = list();
-        list.subject_stale("ann".into(), at(100), at(100));
+        list.subject_stale("ann".into(), at(100), KEEP);
         assert_eq!(list.standing(run, &session, "ann", at(99)), Standing::Stale);
         assert_eq!(
             list.standing(run, &session, "ann", at(100)),
@@ -381,11 +387,11 @@ mod tests {
             SessionId::from_bytes(bytes)
         };
         for n in 0..10_000 {
-            list.revoke(&key(id(n)), at(0));
+            list.revoke(&key(id(n)), Duration::ZERO);
         }
         assert_eq!(list.sessions.len.load(Ordering::Relaxed), 10_000);
         for n in 10_000..20_000 {
-            list.revoke(&key(id(n)), at(301));
+            list.revoke(&key(id(n)), KEEP + Duration::from_secs(1));
         }
         assert_eq!(list.sessions.len.load(Ordering::Relaxed), 10_000);
     }

@@ -6,8 +6,8 @@
 use std::{
     fmt,
     ops::{Add, Sub},
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -85,8 +85,32 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 ///
 /// The builder takes one, so that tests need not wait: see [`ManualClock`].
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The time now.
+    /// The time now, by the wall clock. It may step, ahead or back.
     fn now(&self) -> Timestamp;
+
+    /// The time since a fixed point in the past. It never goes back, and no step of the wall clock
+    /// changes it. Intervals are measured by it. Default: the system's monotonic clock.
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic()
+    }
+}
+
+/// Both readings of a clock, taken one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) wall: Timestamp,
+    pub(crate) monotonic: Duration,
+}
+
+impl Reading {
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        Self { wall: clock.now(), monotonic: clock.monotonic() }
+    }
+
+    /// How long ago `earlier` was, whatever the wall clock did in between.
+    pub(crate) fn since(&self, earlier: &Self) -> Duration {
+        self.monotonic.saturating_sub(earlier.monotonic)
+    }
 }
 
 /// The system's clock; the default. A time before 1970 reads as the epoch.
@@ -99,32 +123,68 @@ impl Clock for SystemClock {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(millis(since_epoch))
     }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+    fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 /// A clock that stands still until it is moved, for tests.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use tower_sliding_sessions::{Clock as _, ManualClock, Timestamp};
+/// let clock = ManualClock::new(Timestamp::from_secs(1_800_000_000));
+/// // Time passes.
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.monotonic(), Duration::from_secs(60));
+/// // The wall clock is set back by an hour, and no time passes.
+/// clock.set(clock.now() - Duration::from_secs(3600));
+/// assert_eq!(clock.monotonic(), Duration::from_secs(60));
+/// ```
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicU64);
+pub struct ManualClock(Mutex<Hands>);
+
+#[derive(Debug, Default)]
+struct Hands {
+    wall: Timestamp,
+    monotonic: Duration,
+}
 
 impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub const fn new(now: Timestamp) -> Self {
-        Self(AtomicU64::new(now.0))
+        Self(Mutex::new(Hands { wall: now, monotonic: Duration::ZERO }))
     }
 
-    /// Moves the clock on by `duration`, saturating.
+    /// Lets `duration` pass, saturating: moves the wall clock and the
+    /// [monotonic](Clock::monotonic) one.
     pub fn advance(&self, duration: Duration) {
-        self.set(self.now() + duration);
+        let mut hands = self.hands();
+        hands.wall = hands.wall + duration;
+        hands.monotonic = hands.monotonic.saturating_add(duration);
     }
 
-    /// Sets the clock, forwards or back.
+    /// Steps the wall clock, ahead or back. No time passes: the [monotonic](Clock::monotonic) clock
+    /// does not move.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.0, Ordering::SeqCst);
+        self.hands().wall = now;
+    }
+
+    fn hands(&self) -> MutexGuard<'_, Hands> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        self.hands().wall
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.hands().monotonic
     }
 }

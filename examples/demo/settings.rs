@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     grace: Option<Duration>,
     write_window: Option<Duration>,
     rotation_interval: Option<Duration>,
+    crash_window: Option<Duration>,
+    late_body: Option<Duration>,
     same_site: SameSite,
     trusted_origins: Vec<String>,
 }
@@ -46,8 +48,8 @@ impl Error for SettingError {}
 impl Settings {
     /// Reads `DEMO_ADDR`, `DEMO_KEY`, `DEMO_STORE`, `DEMO_ACCESS_TTL`, `DEMO_IDLE`,
     /// `DEMO_ABSOLUTE`, `DEMO_RENEW_BEFORE`, `DEMO_GRACE`, `DEMO_WRITE_WINDOW`,
-    /// `DEMO_ROTATION_INTERVAL` (seconds, decimals allowed), `DEMO_SAME_SITE` and
-    /// `DEMO_TRUSTED_ORIGINS`.
+    /// `DEMO_ROTATION_INTERVAL`, `DEMO_CRASH_WINDOW`, `DEMO_LATE_BODY` (seconds, decimals allowed),
+    /// `DEMO_SAME_SITE` and `DEMO_TRUSTED_ORIGINS`.
     pub(crate) fn from_env() -> Result<Self, SettingError> {
         Self::from(|name| env::var(name))
     }
@@ -74,6 +76,8 @@ impl Settings {
             grace: read(variable, "DEMO_GRACE", seconds)?,
             write_window: read(variable, "DEMO_WRITE_WINDOW", seconds)?,
             rotation_interval: read(variable, "DEMO_ROTATION_INTERVAL", seconds)?,
+            crash_window: read(variable, "DEMO_CRASH_WINDOW", seconds)?,
+            late_body: read(variable, "DEMO_LATE_BODY", seconds)?,
             same_site: read(variable, "DEMO_SAME_SITE", same_site)?.unwrap_or(SameSite::Lax),
             trusted_origins: read(variable, "DEMO_TRUSTED_ORIGINS", origins)?.unwrap_or_default(),
         })
@@ -89,6 +93,8 @@ impl Settings {
         set(&mut timing.grace, self.grace);
         set(&mut timing.write_window, self.write_window);
         set(&mut timing.rotation_interval, self.rotation_interval);
+        set(&mut timing.crash_window, self.crash_window);
+        set(&mut timing.late_body, self.late_body);
         timing.renew_before = self.renew_before;
         let builder = Sessions::builder(self.keys.clone()).timing(timing).same_site(self.same_site);
         let builder =

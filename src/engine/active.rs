@@ -1,8 +1,11 @@
 //! A session as a good token, or its record, shows it; and seeing its generation in use.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, Weak,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use quick_cache::sync::Cache;
@@ -13,7 +16,7 @@ use crate::{
     id::{RunId, SessionId},
     protocol::Access,
     store::{SessionKey, SessionRecord, Subject},
-    time::Timestamp,
+    time::{Timestamp, millis},
     token::AccessClaims,
 };
 
@@ -28,6 +31,11 @@ pub(super) const VOID: Timestamp = Timestamp::EPOCH;
 /// will see.
 const fn as_in_token(time: Timestamp) -> Timestamp {
     Timestamp::from_secs(time.as_secs())
+}
+
+/// When a token was issued that says so, at the latest: it tells whole seconds.
+fn issued_by(issued: Timestamp) -> Timestamp {
+    issued + Duration::from_secs(1)
 }
 
 /// A session, as one token shows it. Shared by all requests that carry that token.
@@ -49,8 +57,13 @@ pub(crate) struct Active<C> {
     pub(crate) claims: Arc<C>,
     /// Where its session can be changed and ended. Not counted, or all cores would fight over the count.
     engine: Weak<Engine<C>>,
-    /// This token was seen, so its generation is confirmed.
+    /// From when on a request with it confirms its generation.
+    confirms_from: Timestamp,
+    /// It has, so its generation is confirmed.
     seen: AtomicBool,
+    /// When its session was last known not to be revoked by more than the denylist: the token was
+    /// minted here, or the store was asked. By the monotonic clock in milliseconds; 0 for never.
+    vouched_at: AtomicU64,
     /// What the store said of its session later.
     newer: Mutex<Option<Arc<Self>>>,
 }
@@ -58,7 +71,10 @@ pub(crate) struct Active<C> {
 impl<C> Active<C> {
     pub(super) fn of_token(engine: &Engine<C>, token: AccessClaims<C>) -> Self {
         let subject = Subject { realm: engine.realm.clone(), name: token.subject };
+        let timing = engine.policy.rotation_timing();
+        let settled = issued_by(token.issued) + timing.settled_after(false);
         Self {
+            confirms_from: if timing.confirms_at_once() { Timestamp::EPOCH } else { settled },
             key: SessionKey { subject, id: token.session },
             generation: token.generation,
             run: token.run,
@@ -73,6 +89,7 @@ impl<C> Active<C> {
             claims: token.claims,
             engine: engine.me.clone(),
             seen: AtomicBool::new(false),
+            vouched_at: AtomicU64::new(0),
             newer: Mutex::default(),
         }
     }
@@ -100,7 +117,9 @@ impl<C> Active<C> {
             proof_methods: record.proof_methods().to_vec(),
             claims: Arc::new(claims),
             engine: engine.me.clone(),
+            confirms_from: Timestamp::EPOCH,
             seen: AtomicBool::new(true),
+            vouched_at: AtomicU64::new(0),
             newer: Mutex::default(),
         }
     }
@@ -115,6 +134,7 @@ impl<C> Active<C> {
             proof_at: Some(VOID),
             engine: self.engine.clone(),
             seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
+            vouched_at: AtomicU64::new(self.vouched_at.load(Ordering::Relaxed)),
             newer: Mutex::default(),
             ..*self
         }
@@ -131,6 +151,7 @@ impl<C> Active<C> {
             claims: Arc::new(claims),
             engine: self.engine.clone(),
             seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
+            vouched_at: AtomicU64::new(self.vouched_at.load(Ordering::Relaxed)),
             newer: Mutex::default(),
             ..*self
         }
@@ -144,6 +165,16 @@ impl<C> Active<C> {
 
     pub(super) fn set_newer(&self, newer: Arc<Self>) {
         *self.newer.lock().unwrap_or_else(PoisonError::into_inner) = Some(newer);
+    }
+
+    /// The session was not revoked at `now`, by the monotonic clock.
+    pub(super) fn vouch(&self, now: Duration) {
+        self.vouched_at.store(millis(now).max(1), Ordering::Relaxed);
+    }
+
+    /// When [`vouch`](Self::vouch) was last called; none for never.
+    pub(super) fn vouched_at(&self) -> Option<Duration> {
+        Some(self.vouched_at.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Duration::from_millis)
     }
 
     /// None when the sessions and every layer of theirs are gone.
@@ -198,13 +229,24 @@ impl Seen {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Confirmation by use: a request carries generation `g > 0` in its cookie for the first time
-    /// here. Off the request's path, and once: a lost one only costs later detection of a theft.
-    pub(super) fn confirm_once(self: &Arc<Self>, active: &Arc<Active<C>>, now: Timestamp) {
-        if active.generation == 0
-            || active.seen.load(Ordering::Relaxed)
-            || active.seen.swap(true, Ordering::Relaxed)
-        {
+    /// Confirmation by use: a request carries an access token of generation `g > 0` that was issued so
+    /// long ago that its client cannot come back with an older generation. Off the request's path, and
+    /// once: a lost confirmation only costs later detection of reuse.
+    ///
+    /// When it was long enough ago, this instance judges by its own durations first, to ask the store for
+    /// nothing. The record's durations have the last word.
+    pub(super) fn confirm_once(
+        self: &Arc<Self>,
+        active: &Arc<Active<C>>,
+        with_body: impl FnOnce() -> bool,
+        now: Timestamp,
+    ) {
+        if active.generation == 0 || now < active.confirms_from || active.seen.load(Ordering::Relaxed) {
+            return;
+        }
+        let with_body = with_body();
+        let (timing, issued) = (self.policy.rotation_timing(), issued_by(active.issued));
+        if !timing.confirms_by_access(issued, with_body, now) || active.seen.swap(true, Ordering::Relaxed) {
             return;
         }
         if !self.seen.first(active.key.id, active.generation) {
@@ -213,10 +255,25 @@ impl<C: Claims> Engine<C> {
         let (engine, active) = (self.clone(), active.clone());
         let what = (active.key.id, Write::Confirm(active.generation));
         self.background.write(what, async move {
-            let confirm = |record: &mut SessionRecord| record.family.confirm(active.generation, now);
-            if engine.write("confirm", &active.key, None, None, confirm).await.is_err() {
-                engine.seen.forget(&active.key.id);
-                active.seen.store(false, Ordering::Relaxed);
+            let confirm = |record: &mut SessionRecord| {
+                let family = &mut record.family;
+                family.timing.confirms_by_access(issued, with_body, now)
+                    && family.confirm(active.generation, now)
+            };
+            match engine.write("confirm", &active.key, None, None, confirm).await {
+                Ok(written) => {
+                    let family = written.record.map(|record| record.family);
+                    // By the record's durations it was too early. A later token may do.
+                    if family
+                        .is_some_and(|it| it.generation == active.generation && it.confirmed_at.is_none())
+                    {
+                        engine.seen.forget(&active.key.id);
+                    }
+                }
+                Err(_) => {
+                    engine.seen.forget(&active.key.id);
+                    active.seen.store(false, Ordering::Relaxed);
+                }
             }
         });
     }

@@ -14,7 +14,7 @@ use crate::{
     cross_site::Renewal,
     event::EventKind,
     protocol::{Assessment, Refusal, Standing, assess},
-    time::Timestamp,
+    time::{Reading, Timestamp, millis},
     token::{AccessToken, InvalidToken, LONGEST_TOKEN, RefreshClaims, Tokens},
 };
 
@@ -40,23 +40,24 @@ pub(super) enum Unproved {
 }
 
 impl<C: Claims> Engine<C> {
-    /// `renewal` tells what the request may do about a renewal; most requests need none. Answers with
-    /// the cookies to remove, too.
+    /// `renewal` tells what the request may do about a renewal, and `with_body` whether it has a body;
+    /// most requests need neither. Answers with the cookies to remove, too.
     pub(crate) fn admit(
         self: &Arc<Self>,
         headers: &HeaderMap,
         renewal: impl FnOnce() -> Renewal,
         passive: bool,
-        now: Timestamp,
+        with_body: impl FnOnce() -> bool,
+        now: Reading,
     ) -> (Admission<C>, Leftovers) {
         self.start();
         let cookies = scan(headers, &self.cookies);
         if cookies.0 != Found::Conflict && cookies.1 != Found::Conflict {
-            return (self.judge(cookies, renewal, passive, now), Leftovers::default());
+            return (self.judge(cookies, renewal, passive, with_body, now), Leftovers::default());
         }
         self.events.note(EventKind::ConflictingCookies);
-        let admission = match self.of_one_session(headers, cookies, now) {
-            Ok(chosen) => self.judge(chosen, renewal, passive, now),
+        let admission = match self.of_one_session(headers, cookies, now.wall) {
+            Ok(chosen) => self.judge(chosen, renewal, passive, with_body, now),
             Err(admission) => admission,
         };
         (admission, Leftovers::of(&self.cookies))
@@ -67,13 +68,16 @@ impl<C: Claims> Engine<C> {
         (access, refresh): (Found<'_>, Found<'_>),
         renewal: impl FnOnce() -> Renewal,
         passive: bool,
-        now: Timestamp,
+        with_body: impl FnOnce() -> bool,
+        arrived: Reading,
     ) -> Admission<C> {
         let active = match access {
             Found::Value(token) => self.active(token),
             Found::Absent | Found::Conflict => None,
         };
-        let blind = !self.knows_revocations(now);
+        let now = arrived.wall;
+        let blind =
+            !self.knows_revocations(arrived) || active.as_deref().is_some_and(|it| self.doubts(it, arrived));
         let standing = match &active {
             Some(active) if !blind => self.standing(active),
             _ => Standing::Good,
@@ -89,17 +93,26 @@ impl<C: Claims> Engine<C> {
                 Admission::Active(active)
             }
             (Assessment::Admit, Some(active)) => {
-                self.confirm_once(&active, now);
+                self.confirm_once(&active, with_body, now);
                 Admission::Active(active)
             }
             (Assessment::AdmitOrRenew, Some(active)) => {
-                self.confirm_once(&active, now);
-                self.renew_early(active, refresh, renewal(), now)
+                self.confirm_once(&active, with_body, now);
+                self.renew_early(active, refresh, renewal(), arrived)
             }
             (_, active) => {
-                let otherwise =
-                    active.filter(|active| !blind && self.may_ride_through(active, standing, now));
-                self.renewable(refresh, renewal(), otherwise, now)
+                let ride = |active: &Arc<_>| !blind && self.may_ride_through(active, standing, now);
+                let otherwise = active.clone().filter(ride);
+                let admission = self.renewable(refresh, renewal(), otherwise, now);
+                // That an access token has expired makes no difference to what it proves.
+                if let (Admission::Ask(Question::Renew { refresh, .. }), Some(active)) = (&admission, &active)
+                    && !passive
+                    && active.key.id == refresh.session
+                    && matches!(standing, Standing::Good | Standing::Stale)
+                {
+                    self.confirm_once(active, with_body, now);
+                }
+                admission
             }
         }
     }
@@ -132,14 +145,14 @@ impl<C: Claims> Engine<C> {
         active: Arc<Active<C>>,
         refresh: Found<'_>,
         renewal: Renewal,
-        now: Timestamp,
+        now: Reading,
     ) -> Admission<C> {
-        let paused = now.as_millis() < self.early_again_at.load(Ordering::Relaxed);
+        let paused = millis(now.monotonic) < self.early_again_at.load(Ordering::Relaxed);
         if paused || renewal != Renewal::Allowed {
             return Admission::Active(active);
         }
         match self.refresh(refresh) {
-            Ok(refresh) if refresh.session == active.key.id && now < refresh.limit => {
+            Ok(refresh) if refresh.session == active.key.id && now.wall < refresh.limit => {
                 Admission::Ask(Question::Renew { refresh, otherwise: Some(active) })
             }
             _ => Admission::Active(active),
@@ -173,6 +186,7 @@ impl<C: Claims> Engine<C> {
         match tokens.verify_access(token) {
             Ok(claims) => {
                 let active = Arc::new(Active::of_token(self, claims));
+                self.note_time(active.issued);
                 self.keep(&tokens, token, active.clone());
                 Ok(active)
             }
@@ -194,7 +208,9 @@ impl<C: Claims> Engine<C> {
         if !self.verified.is_off()
             && let Some(claims) = tokens.as_verified(token, claims.clone())
         {
-            self.keep(tokens, minted.as_bytes(), Arc::new(Active::of_token(self, claims)));
+            let active = Active::of_token(self, claims);
+            active.vouch(self.monotonic());
+            self.keep(tokens, minted.as_bytes(), Arc::new(active));
         }
     }
 
@@ -219,6 +235,23 @@ impl<C: Claims> Engine<C> {
                 }
             }),
         }
+    }
+
+    /// Whether the denylist may have forgotten that this token's session was revoked: the token was
+    /// issued at a time that a clock showed by mistake, or that comes a second time.
+    pub(super) fn doubts(&self, active: &Active<C>, now: Reading) -> bool {
+        // From when it was vouched for, the denylist has all that was revoked, and keeps it so long.
+        let is_vouched = |at: Duration| {
+            at > self.revocations.incomplete_before()
+                && now.monotonic < at.saturating_add(self.revocations.keep())
+        };
+        self.wall.is_doubtful(active.issued) && !active.vouched_at().is_some_and(is_vouched)
+    }
+
+    /// A clock showed this time somewhere. If it is one of the future, it will come here when the
+    /// denylist has forgotten what was revoked.
+    pub(super) fn note_time(&self, time: Timestamp) {
+        self.wall.is_ahead_elsewhere(time, self.policy.timing().access_ttl, self.now());
     }
 
     pub(super) fn standing(&self, active: &Active<C>) -> Standing {

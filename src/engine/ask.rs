@@ -59,7 +59,7 @@ impl<C: Claims> Engine<C> {
         match (self.check(&active).await, refresh) {
             (Ok(()), _) => {
                 if !asking.passive {
-                    self.confirm_once(&active, self.now());
+                    self.confirm_once(&active, || asking.with_body, self.now());
                 }
                 Answer::Active(active)
             }
@@ -79,7 +79,7 @@ impl<C: Claims> Engine<C> {
         match looked.await {
             Ok(active) => {
                 if !asking.passive {
-                    self.confirm_once(&token, self.now());
+                    self.confirm_once(&token, || asking.with_body, self.now());
                 }
                 Answer::Active(active)
             }
@@ -115,17 +115,19 @@ impl<C: Claims> Engine<C> {
 
     /// Whether the store knows nothing against a session.
     pub(super) async fn check(&self, active: &Active<C>) -> Result<(), RenewError> {
+        let asked_at = self.monotonic();
         let snapshot = self.ask_about("get", active.run, self.store.get(&active.key)).await?;
         let record = known(snapshot, active.run)?;
         if record.family.revoked || self.revocations.is_revoked(&active.key.id) {
-            return Err(self.refused_by_record(&active.key, Refusal::Denylisted, self.now()));
+            return Err(self.refused_by_record(&active.key, Refusal::Denylisted));
         }
-        if !record.family.is_live(self.now()) {
+        if !self.is_live(&record.family, self.now()) {
             return Err(Refusal::Expired.into());
         }
         if record.stale_since.is_some_and(|since| active.issued.as_secs() <= since.as_secs()) {
             return Err(Refusal::StaleClaims.into());
         }
+        active.vouch(asked_at);
         Ok(())
     }
 }

@@ -1,23 +1,23 @@
-//! What goes on beside the requests: following the store's feed, and writes that nobody waits for.
+//! What goes on beside the requests: the task that follows the store's feed, the one that asserts
+//! revocations again, and writes that no request waits for.
 //!
 //! Nothing starts before there is a runtime, and nothing outlives [`Background::shut_down`].
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
+use tokio::{runtime::Handle, sync::Notify};
 
+use super::task::BackgroundTask;
 use crate::id::SessionId;
 
 #[derive(Debug, Default)]
 pub(super) struct Background {
-    started: AtomicBool,
-    follower: Mutex<Option<AbortHandle>>,
+    pub(super) follower: BackgroundTask,
+    /// Asserts revocations again after an outage.
+    pub(super) assertion: BackgroundTask,
     writes: Arc<Writes>,
 }
 
@@ -43,21 +43,6 @@ impl Writes {
 }
 
 impl Background {
-    /// Starts `follower` on the runtime at hand, once. Without one, a later call will.
-    pub(super) fn follow<F>(&self, follower: impl FnOnce() -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        if self.started.load(Ordering::Relaxed) {
-            return;
-        }
-        let Ok(runtime) = Handle::try_current() else { return };
-        if !self.started.swap(true, Ordering::SeqCst) {
-            let task = runtime.spawn(follower());
-            *self.follower.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
-        }
-    }
-
     /// Has `write` done without waiting for it, unless the same is under way for that session. Without a
     /// runtime it is not done at all.
     pub(super) fn write<F>(&self, what: (SessionId, Write), write: F)
@@ -72,13 +57,10 @@ impl Background {
         });
     }
 
-    /// Ends the follower, and waits for the writes under way.
+    /// Ends both tasks for good, and waits for the writes under way.
     pub(super) async fn shut_down(&self) {
-        self.started.store(true, Ordering::SeqCst);
-        let follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(follower) = follower {
-            follower.abort();
-        }
+        self.follower.shut_down();
+        self.assertion.shut_down();
         loop {
             let mut done = std::pin::pin!(self.writes.done.notified());
             done.as_mut().enable();
@@ -86,14 +68,6 @@ impl Background {
                 return;
             }
             done.await;
-        }
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if let Some(follower) = self.follower.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            follower.abort();
         }
     }
 }

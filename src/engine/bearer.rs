@@ -11,7 +11,7 @@ use crate::{
     event::EventKind,
     protocol::{Assessment, Refusal, Standing, assess},
     store::SessionRecord,
-    time::Timestamp,
+    time::Reading,
     token::InvalidToken,
 };
 
@@ -97,20 +97,22 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         token: &[u8],
         passive: bool,
-        now: Timestamp,
+        with_body: impl FnOnce() -> bool,
+        arrived: Reading,
     ) -> Admission<C> {
         self.start();
         let token = match self.verify(token) {
             Ok(token) => token,
             // With 401, its client would ask for another one, and could be refused that, too.
             Err(InvalidToken::NewKey) => return Admission::Unknown,
+            Err(InvalidToken::Unreadable) => return Admission::Refuse(Refusal::Claims),
             Err(_) => return Admission::Refuse(Refusal::BadToken),
         };
         let active = token.newest();
-        match self.worth(&active, now) {
+        match self.worth(&active, arrived) {
             Worth::Good => {
                 if !passive {
-                    self.confirm_once(&token, now);
+                    self.confirm_once(&token, with_body, arrived.wall);
                 }
                 Admission::Active(active)
             }
@@ -126,7 +128,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// What a verified access token is worth alone, as far as is known here.
-    pub(super) fn worth(&self, active: &Active<C>, now: Timestamp) -> Worth {
+    pub(super) fn worth(&self, active: &Active<C>, now: Reading) -> Worth {
         let facts = active.facts();
         let standing = self.standing(active);
         let ended = match standing {
@@ -138,11 +140,11 @@ impl<C: Claims> Engine<C> {
         if let Some(refusal) = ended {
             return Worth::Nothing(refusal);
         }
-        match assess(&self.policy, Some(&facts), Standing::Good, now) {
-            Assessment::Renew if now >= facts.expires => Worth::Nothing(Refusal::Expired),
+        match assess(&self.policy, Some(&facts), Standing::Good, now.wall) {
+            Assessment::Renew if now.wall >= facts.expires => Worth::Nothing(Refusal::Expired),
             Assessment::Renew => Worth::Nothing(Refusal::BadToken),
             Assessment::Admit | Assessment::AdmitOrRenew
-                if standing != Standing::Good || !self.knows_revocations(now) =>
+                if standing != Standing::Good || !self.knows_revocations(now) || self.doubts(active, now) =>
             {
                 Worth::Unknown
             }
@@ -155,12 +157,13 @@ impl<C: Claims> Engine<C> {
     /// found serves the token from then on, until there is a later change.
     pub(super) async fn look_up(&self, token: &Arc<Active<C>>) -> Result<Found<C>, RenewError> {
         let (active, key, now) = (token.newest(), &token.key, self.now());
+        let asked_at = self.monotonic();
         let snapshot = self.ask_about("get", active.run, self.store.get(key)).await?;
         let mut record = Arc::new(known(snapshot, active.run)?);
         if record.family.revoked {
-            return Err(self.refused_by_record(key, Refusal::Denylisted, now));
+            return Err(self.refused_by_record(key, Refusal::Denylisted));
         }
-        if !record.family.is_live(now) {
+        if !self.is_live(&record.family, now) {
             return Err(Refusal::Expired.into());
         }
         let marked = record.stale_since.is_some_and(|since| active.as_of.as_secs() <= since.as_secs());
@@ -182,6 +185,8 @@ impl<C: Claims> Engine<C> {
         if self.revocations.is_past(found.run) {
             return Err(Refusal::OtherRun.into());
         }
+        token.vouch(asked_at);
+        found.vouch(asked_at);
         Ok(Found { active: found, record })
     }
 }

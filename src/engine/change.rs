@@ -94,7 +94,7 @@ impl<C: Claims> Engine<C> {
         let scope = StaleScope::Session(key.clone());
         self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
         // Here at once; elsewhere, the feed brings it.
-        self.revocations.session_stale(key, now, now);
+        self.revocations.session_stale(key, now, self.monotonic());
         Ok(now)
     }
 
@@ -103,7 +103,7 @@ impl<C: Claims> Engine<C> {
         let (subject, now) = (self.subject(subject), self.now());
         let scope = StaleScope::Subject(subject.clone());
         self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
-        self.revocations.subject_stale(subject.name.clone(), now, now);
+        self.revocations.subject_stale(subject.name.clone(), now, self.monotonic());
         self.events.of_subject(EventKind::MarkedStale, &subject.name);
         Ok(())
     }

@@ -4,7 +4,10 @@ use super::Engine;
 use crate::{
     claims::Claims,
     event::EventKind,
-    store::{FeedEvent, Revoke, SessionKey, SessionRecord, StoreError},
+    id::SessionId,
+    protocol::LEEWAY,
+    store::{FeedEvent, Revoke, SessionKey, SessionRecord, StoreError, Subject},
+    time::Timestamp,
 };
 
 impl<C: Claims> Engine<C> {
@@ -16,7 +19,7 @@ impl<C: Claims> Engine<C> {
         let ended = self.ask("revoke", self.store.revoke(&what, now)).await?;
         // Here at once; elsewhere, the feed brings it.
         for event in FeedEvent::of_revocation(&what, &ended, now) {
-            self.revocations.apply_event(&event, now);
+            self.revocations.apply_event(&event, self.read_clock());
         }
         match &what {
             // What had ended before, or is nobody's, is no news.
@@ -31,13 +34,33 @@ impl<C: Claims> Engine<C> {
         Ok(ended.len())
     }
 
+    /// Revokes the sessions of a subject that began before `time`, and those that began in the future: a
+    /// clock that was ahead opened them, and they may be older.
+    pub(crate) async fn revoke_before(
+        &self,
+        subject: Subject,
+        time: Timestamp,
+        except: Option<SessionId>,
+    ) -> Result<usize, StoreError> {
+        let what = Revoke::Subject { subject: subject.clone(), before: Some(time), except };
+        let mut revoked = self.revoke(what).await?;
+        let latest = self.now() + LEEWAY;
+        for record in self.list(&subject.name).await? {
+            if record.family.created_at > latest && Some(record.id) != except {
+                let key = SessionKey { subject: subject.clone(), id: record.id };
+                revoked += self.revoke(Revoke::Session(key)).await?;
+            }
+        }
+        Ok(revoked)
+    }
+
     /// Ends a session that its own tokens name: here even if the store has lost it. (Only then. A
     /// session that somebody merely names must be found under their own subject.)
     ///
     /// Answers with how many this call ended: one or none.
     pub(crate) async fn sign_out(&self, key: &SessionKey) -> Result<usize, StoreError> {
         let ended = self.revoke(Revoke::Session(key.clone())).await?;
-        self.revocations.revoke(key, self.now());
+        self.revocations.revoke(key, self.monotonic());
         Ok(ended)
     }
 

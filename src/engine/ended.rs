@@ -26,7 +26,7 @@ impl<C: Claims> Engine<C> {
             asked = self.revocations.subject_stale_until(&active.key.subject.name);
             let answer = self.ask_about("get", active.run, self.store.get(&active.key)).await;
             look_in = match answer.and_then(|snapshot| Ok(known(snapshot, active.run)?)) {
-                Ok(record) if record.family.is_live(self.now()) => {
+                Ok(record) if self.is_live(&record.family, self.now()) => {
                     let family = record.family;
                     let runs_out = family.idle_deadline.min(family.absolute_deadline).since(self.now());
                     let again = if self.has_feed { self.policy.timing().access_ttl } else { SOON };

@@ -13,7 +13,7 @@ use crate::{
     id::SessionId,
     protocol::{Exchange, Refusal, Standing, exchange},
     store::StoreError,
-    time::Timestamp,
+    time::{Reading, Timestamp},
     token::{InvalidToken, LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
@@ -64,7 +64,7 @@ impl<C: Claims> Engine<C> {
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         token: &[u8],
-        arrived: Timestamp,
+        arrived: Reading,
         origin: Option<Arc<str>>,
     ) -> Result<Issued, ExchangeError> {
         let refresh = self.tokens().verify_refresh(token).map_err(|invalid| {
@@ -74,23 +74,23 @@ impl<C: Claims> Engine<C> {
                 _ => ExchangeError::Refused,
             }
         })?;
-        let now = self.now();
-        if now >= refresh.limit {
+        let now = self.read_clock();
+        if now.wall >= refresh.limit {
             self.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
             return Err(ExchangeError::Refused);
         }
         // Whoever sends its body so slowly may have had another answer in the meantime.
-        if now.since(arrived) > self.policy.timing().grace {
+        if now.since(&arrived) > self.policy.timing().grace {
             return Err(ExchangeError::Unavailable);
         }
         // The body is the token itself, so a late one is no excuse.
         let asking = Asking { with_body: false, passive: false, origin };
         let mut renewal = self.renew(refresh.clone(), &asking).await?;
-        let mut departure = self.departure(&renewal, arrived, |_| false);
+        let mut departure = self.departure(&renewal, arrived, self.read_clock(), |_| false);
         if departure.standing == Standing::Stale {
             // Claims that changed meanwhile.
             renewal = self.renew(refresh, &asking).await?;
-            departure = self.departure(&renewal, arrived, |_| false);
+            departure = self.departure(&renewal, arrived, self.read_clock(), |_| false);
         }
         if departure.standing == Standing::Stale {
             // By a clock that is ahead. That is no reason to send nothing: the token is from before that
@@ -99,7 +99,7 @@ impl<C: Claims> Engine<C> {
         }
         let now = self.now();
         let (active, record) = (&renewal.active, &renewal.record);
-        let both = match exchange(&self.policy, &departure, &record.family, renewal.read_at, now) {
+        let both = match exchange(&departure, &self.as_judged_here(&record.family), renewal.read_at, now) {
             Exchange::Nothing => return Err(ExchangeError::Unavailable),
             Exchange::AccessOnly => false,
             Exchange::Both => true,

@@ -43,7 +43,7 @@ impl<C: Claims> Engine<C> {
             Err(_) => return Introspection::Dead,
         };
         let active = token.newest();
-        let looked_up = match self.worth(&active, self.now()) {
+        let looked_up = match self.worth(&active, self.read_clock()) {
             Worth::Good => Ok(active),
             Worth::Nothing(refusal) => Err(refusal.into()),
             Worth::Unknown => self.look_up(&token).await.map(|found| found.active),
@@ -66,8 +66,11 @@ impl<C: Claims> Engine<C> {
         {
             return Ok(None);
         }
+        if !self.is_live(&record.family, self.now()) {
+            return Ok(None);
+        }
         let presented = Presented { generation: refresh.generation, with_body: false };
-        Ok(match rotate(&self.policy, presented, &record.family, self.now()) {
+        Ok(match rotate(presented, &record.family, self.now()) {
             Rotation::Reuse | Rotation::Refuse(_) => None,
             Rotation::Confirm
             | Rotation::Reissue

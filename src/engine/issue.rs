@@ -183,14 +183,22 @@ impl<C: Claims> Engine<C> {
             self.events.of_subject(EventKind::Revoked { sessions: ended.len() }, &key.subject.name);
         }
         for id in ended {
-            self.revocations.revoke(&SessionKey { id, ..key.clone() }, now);
+            self.revocations.revoke(&SessionKey { id, ..key.clone() }, self.monotonic());
         }
         // Whoever was locked since the application looked, and before there was a session to end, has
         // one now. Where nobody knows, its look of a moment ago has to do until the first renewal.
         let claims = match self.reloader {
             None => claims,
             Some(_) => match self.reload(&key, &mut record).await {
-                Ok(claims) => claims,
+                Ok(claims) => {
+                    let fits = self.measure(&key, &record.claims, &record.methods, &[], now);
+                    if let Err(error) = fits.and_then(|()| self.measure_readable(&claims)) {
+                        self.report_unwritten(&error, &key);
+                        self.undo(&key).await;
+                        return Err(error.into());
+                    }
+                    claims
+                }
                 Err(RenewError::Unavailable) => claims,
                 Err(RenewError::Refused(_)) => return Err(SignInError::Refused),
             },

@@ -6,6 +6,7 @@
 mod active;
 mod admit;
 mod ask;
+mod assert;
 mod background;
 mod bearer;
 mod change;
@@ -15,6 +16,7 @@ mod ended;
 mod exchange;
 mod flight;
 mod follow;
+mod health;
 mod hooks;
 #[cfg(feature = "axum")]
 mod introspect;
@@ -25,10 +27,13 @@ mod realm_id;
 mod reload;
 mod renew;
 mod replace;
+mod reuse;
 mod run;
 mod settle;
+mod task;
 mod timer;
 mod verified;
+mod wall;
 mod write;
 mod write_claims;
 
@@ -63,8 +68,14 @@ use std::{
 };
 
 use self::{
-    active::Seen, background::Background, flight::Flights, follow::FeedHealth, renew::FlightKey,
+    active::Seen,
+    assert::Unasserted,
+    background::Background,
+    flight::Flights,
+    health::FeedHealth,
+    renew::FlightKey,
     verified::Verified,
+    wall::{Step, WallClock},
 };
 use crate::{
     claims::{Claims, Reloader},
@@ -76,7 +87,7 @@ use crate::{
     protocol::Policy,
     revocation::Revocations,
     store::{Cap, DynStore, SessionKey, StoreError, Subject},
-    time::{Clock, Timestamp},
+    time::{Clock, Reading, Timestamp},
     token::Tokens,
 };
 
@@ -94,6 +105,7 @@ pub(crate) struct Engine<C> {
     /// Cookies go in the clear, so only localhost may be asked for.
     pub(crate) loopback_only: bool,
     pub(crate) clock: Arc<dyn Clock>,
+    wall: WallClock,
     pub(crate) events: Events,
     pub(crate) origins: Origins,
     pub(crate) revocations: Revocations,
@@ -108,16 +120,20 @@ pub(crate) struct Engine<C> {
     tokens: RwLock<Arc<Tokens>>,
     verified: Verified<C>,
     seen: Seen,
+    /// Generations that were handed out again after a grace.
+    offered: Seen,
     /// Sessions whose theft was told of.
     thefts: Seen,
     /// Corrections of a store whose run ID went back. True if the store took it.
     restorations: Flights<(), bool>,
     flights: Flights<FlightKey, Result<Renewal<C>, RenewError>>,
-    /// No early renewal before this: the store was away a moment ago.
+    /// No early renewal before this, by the monotonic clock in milliseconds: the store failed a moment
+    /// ago.
     early_again_at: AtomicU64,
     /// A runtime without timers was reported.
     no_timers: AtomicBool,
     background: Background,
+    unasserted: Unasserted,
 }
 
 /// What the builder knows, and an engine is made of.
@@ -176,13 +192,16 @@ impl<C: Claims> Engine<C> {
             verified: Verified::new(verified),
             tokens: RwLock::new(Arc::new(tokens)),
             seen: Seen::new(),
+            offered: Seen::new(),
             thefts: Seen::new(),
             restorations: Flights::default(),
             flights: Flights::default(),
             early_again_at: AtomicU64::new(0),
             no_timers: AtomicBool::new(false),
             background: Background::default(),
-            feed: FeedHealth::new(feed_lag_bound, ask_when_lagging),
+            wall: WallClock::new(Reading::of(&*clock)),
+            unasserted: Unasserted::default(),
+            feed: FeedHealth::new(feed_lag_bound, ask_when_lagging, clock.monotonic()),
             ride_through,
             has_feed: store.capabilities().feed,
             policy,
@@ -201,11 +220,6 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// Starts to follow the store's feed, if that was not done and there is a runtime to do it on.
-    pub(crate) fn start(self: &Arc<Self>) {
-        self.background.follow(|| follow::follow(Arc::downgrade(self)));
-    }
-
     /// Once, or everyone who signs in could fill the log.
     pub(crate) fn warn_of_plain_http(&self, host: &str) {
         if !self.plain_http.swap(true, Ordering::Relaxed) {
@@ -215,6 +229,21 @@ impl<C: Claims> Engine<C> {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Both clocks. Notices steps of the wall clock.
+    pub(crate) fn read_clock(&self) -> Reading {
+        let now = Reading::of(&*self.clock);
+        if let Some(step) = self.wall.look(now, &*self.clock) {
+            let (Step::Ahead(by) | Step::Back(by)) = step;
+            self.events.note(EventKind::ClockStepped { ahead: matches!(step, Step::Ahead(_)), by });
+        }
+        now
+    }
+
+    /// By the monotonic clock, for intervals.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
     }
 
     pub(crate) fn subject(&self, name: impl Into<Arc<str>>) -> Subject {

@@ -12,7 +12,7 @@ use crate::{
     id::{RunId, SessionId},
     origin::OriginVerdict,
     protocol::{Presented, Refusal, Rotation, Standing, rotate},
-    store::{Revoke, SessionKey, SessionRecord, Snapshot, StoreError},
+    store::{SessionKey, SessionRecord, Snapshot, StoreError},
     time::Timestamp,
     token::RefreshClaims,
 };
@@ -26,6 +26,8 @@ pub(super) struct FlightKey {
     presented: Presented,
     /// One that writes nothing must not stand in for one that does.
     passive: bool,
+    /// Where it comes from, if reuse is judged by that.
+    origin: Option<Arc<str>>,
 }
 
 /// A good signature vouches for the session, so nobody chose it, and few of its random bits will do.
@@ -104,8 +106,14 @@ impl<C: Claims> Engine<C> {
     ) -> Result<Renewal<C>, RenewError> {
         let presented = Presented { generation: refresh.generation, with_body: asking.with_body };
         let (session, run, passive) = (refresh.session, refresh.run, asking.passive);
-        let flight_key = FlightKey { session, run, presented, passive };
-        let fly = || self.clone().fly(self.key(refresh.subject.clone(), session), run, presented, passive);
+        let flight_key = FlightKey { session, run, presented, passive, origin: None };
+        // Only those that could be told apart by it have a flight of their own.
+        let origin = asking.origin.clone().filter(|_| self.origins.keep_on_reuse);
+        let flight_key = FlightKey { origin, ..flight_key };
+        let fly = || {
+            let key = self.key(refresh.subject.clone(), session);
+            self.clone().fly(key, run, presented, passive, asking.origin.clone())
+        };
         let mut again = false;
         let (mut renewal, started) = loop {
             let flight = self.flights.join(flight_key.clone(), fly);
@@ -172,8 +180,9 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         presented: Presented,
         passive: bool,
+        here: Option<Arc<str>>,
     ) -> Result<Renewal<C>, RenewError> {
-        let renewal = self.renewed(&key, run, presented, passive).await;
+        let renewal = self.renewed(&key, run, presented, passive, here.as_ref()).await;
         match &renewal {
             // Nothing came of it but an answer.
             Ok(_) if passive => {}
@@ -192,11 +201,12 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         presented: Presented,
         passive: bool,
+        here: Option<&Arc<str>>,
     ) -> Result<Renewal<C>, RenewError> {
         let now = self.now();
         let (mut record, how) = match passive {
-            false => self.rotate(key, run, presented, now).await?,
-            true => self.only_look(key, run, presented, now).await?,
+            false => self.rotate(key, run, presented, here, now).await?,
+            true => self.only_look(key, run, presented, here, now).await?,
         };
         let claims = self.reload(key, &mut record).await?;
         // Nothing moves the idle deadline for a passive request, so it may come first.
@@ -214,17 +224,29 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         run: RunId,
         presented: Presented,
+        here: Option<&Arc<str>>,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), RenewError> {
         let advance = presented.advance(now);
         let snapshot = self.ask_about("advance", run, self.store.advance(key, &advance)).await?;
-        let (version, advanced) = (snapshot.version, snapshot.applied);
-        // Shared later anyway, and until then moved about.
-        let record = Arc::new(known(snapshot, run)?);
+        let advanced = snapshot.applied;
+        let mut read = Read::of(snapshot, run)?;
+        if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
+            return Err(self.revoke_outlived(key, now).await);
+        }
+        if read.record.family.is_ahead(now) {
+            let cap = |record: &mut SessionRecord| record.family.cap_ahead(now);
+            read = Read::of(self.write("cap", key, Some(read.into()), None, cap).await?, run)?;
+        }
         let how = if advanced {
             Renewed::Advanced
         } else {
-            match rotate(&self.policy, presented, &record.family, now) {
+            let mut rotation = rotate(presented, &read.record.family, now);
+            if rotation == Rotation::Replay && read.record.family.offer_is_due(now) {
+                read = self.offer(key, read, now).await?;
+                rotation = rotate(presented, &read.record.family, now);
+            }
+            match rotation {
                 Rotation::Confirm => Renewed::Confirmed,
                 Rotation::Replay => Renewed::Replayed,
                 // A rotation that was due and did not apply: the store compared by another clock.
@@ -233,12 +255,29 @@ impl<C: Claims> Engine<C> {
                 Rotation::FastForward => {
                     return Ok((self.fast_forward(key, run, presented, now).await?, Renewed::FastForwarded));
                 }
-                Rotation::Reuse => return Err(self.end_stolen(key, now).await),
-                Rotation::Refuse(refusal) => return Err(self.refused_by_record(key, refusal, now)),
+                Rotation::Reuse => {
+                    return Err(self.reused(key, &read.record, presented.generation, here, now).await);
+                }
+                Rotation::Refuse(refusal) => return Err(self.refused_by_record(key, refusal)),
             }
         };
-        self.write_behind(key, &Read { run, version, record: record.clone() }, how, now);
-        Ok((record, how))
+        self.write_behind(key, &read, how, now);
+        Ok((read.record, how))
+    }
+
+    /// The current generation is handed out again to a client that presented its predecessor. The record
+    /// must know before the response leaves: what that client may come back with counts from now on.
+    async fn offer(&self, key: &SessionKey, read: Read, now: Timestamp) -> Result<Read, RenewError> {
+        let run = read.run;
+        let offer = |record: &mut SessionRecord| record.family.offer(now);
+        let snapshot = self.write("offer", key, Some(read.into()), None, offer).await?;
+        let offered = snapshot.applied;
+        let read = Read::of(snapshot, run)?;
+        // Once is a lost response, or a client that crashed.
+        if offered && !self.offered.first(key.id, read.record.family.generation) {
+            self.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
+        }
+        Ok(read)
     }
 
     /// For a request that must not keep its session alive: the same table, and nothing written, but
@@ -248,12 +287,16 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         run: RunId,
         presented: Presented,
+        here: Option<&Arc<str>>,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), RenewError> {
         let record = Arc::new(known(self.ask_about("get", run, self.store.get(key)).await?, run)?);
-        match rotate(&self.policy, presented, &record.family, now) {
-            Rotation::Reuse => Err(self.end_stolen(key, now).await),
-            Rotation::Refuse(refusal) => Err(self.refused_by_record(key, refusal, now)),
+        if record.family.is_live(now) && !self.is_live(&record.family, now) {
+            return Err(self.revoke_outlived(key, now).await);
+        }
+        match rotate(presented, &record.family, now) {
+            Rotation::Reuse => Err(self.reused(key, &record, presented.generation, here, now).await),
+            Rotation::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
             Rotation::Confirm
             | Rotation::Reissue
             | Rotation::Advance
@@ -263,9 +306,9 @@ impl<C: Claims> Engine<C> {
     }
 
     /// What has ended by its record has ended for its access tokens too, if the feed did not tell.
-    pub(super) fn refused_by_record(&self, key: &SessionKey, why: Refusal, now: Timestamp) -> RenewError {
+    pub(super) fn refused_by_record(&self, key: &SessionKey, why: Refusal) -> RenewError {
         if why == Refusal::Denylisted && !self.revocations.is_revoked(&key.id) {
-            self.revocations.revoke(key, now);
+            self.revocations.revoke(key, self.monotonic());
         }
         why.into()
     }
@@ -281,7 +324,7 @@ impl<C: Claims> Engine<C> {
         let catch_up = |record: &mut SessionRecord| record.family.fast_forward(presented.generation, now);
         let record = known(self.write("fast_forward", key, None, None, catch_up).await?, run)?;
         if record.family.revoked {
-            return Err(self.refused_by_record(key, Refusal::Denylisted, now));
+            return Err(self.refused_by_record(key, Refusal::Denylisted));
         }
         if !record.family.is_live(now) {
             return Err(Refusal::Expired.into());
@@ -290,30 +333,12 @@ impl<C: Claims> Engine<C> {
         Ok(Arc::new(record))
     }
 
-    /// Somebody holds a stolen copy, and nobody can tell who is who: the session ends for both.
-    async fn end_stolen(&self, key: &SessionKey, now: Timestamp) -> RenewError {
-        let revoke = Revoke::Session(key.clone());
-        let ended = self.ask("revoke", self.store.revoke(&revoke, now)).await;
-        // An answer that was lost is no reason to keep a theft quiet, and none to tell of it twice.
-        let is_news = !matches!(&ended, Ok(ended) if ended.is_empty());
-        if is_news && self.thefts.first(key.id, 1) {
-            self.events.of(EventKind::ReuseDetected, &key.id, &key.subject.name);
-        }
-        let Ok(ended) = ended else { return RenewError::Unavailable };
-        self.revocations.revoke(key, now);
-        if ended.is_empty() {
-            return Refusal::Denylisted.into();
-        }
-        Refusal::Reuse.into()
-    }
-
     /// What a renewal leaves to write that nobody waits for. Lost, a confirmation costs nothing but
     /// later detection of a theft, and a moved idle deadline is written by the next renewal.
     fn write_behind(self: &Arc<Self>, key: &SessionKey, read: &Read, how: Renewed, now: Timestamp) {
         let family = &read.record.family;
         let confirm = how == Renewed::Confirmed;
-        let touch =
-            how != Renewed::Advanced && family.touch_is_due(now, self.policy.timing().rotation_interval);
+        let touch = how != Renewed::Advanced && family.touch_is_due(now, family.timing.rotation_interval);
         if !confirm && !touch {
             return;
         }
@@ -339,12 +364,6 @@ impl<C: Claims> Engine<C> {
             }
         });
     }
-
-    /// After a failure, early renewal rests for 1 to 5 s, so that a hanging store slows nobody.
-    fn pause_early_renewal(&self, jitter: &SessionId) {
-        let pause = std::time::Duration::from_millis(1000 + u64::from(jitter.jitter()) * 4000 / 255);
-        self.early_again_at.fetch_max((self.now() + pause).as_millis(), std::sync::atomic::Ordering::Relaxed);
-    }
 }
 
 /// A record as it was read, to be changed later.
@@ -353,6 +372,14 @@ struct Read {
     run: RunId,
     version: u64,
     record: Arc<SessionRecord>,
+}
+
+impl Read {
+    /// Shared later anyway, and until then moved about.
+    fn of(snapshot: Snapshot, run: RunId) -> Result<Self, Refusal> {
+        let version = snapshot.version;
+        Ok(Self { run, version, record: Arc::new(known(snapshot, run)?) })
+    }
 }
 
 impl From<Read> for Snapshot {

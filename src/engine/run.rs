@@ -74,6 +74,8 @@ impl<C: Claims> Engine<C> {
         let raised = self.ask("raise_run_id", self.store.raise_run_id(newest)).await;
         if let Ok(run) = raised {
             self.revocations.set_run(run);
+            // Revocations may be lost with it.
+            self.assert_revocations();
             self.events.note(EventKind::RunIdRestored);
         }
         raised.is_ok()

@@ -5,8 +5,8 @@ use http::HeaderValue;
 use super::{Engine, Renewal};
 use crate::{
     claims::Claims,
-    protocol::{Departure, Settlement, settle},
-    time::Timestamp,
+    protocol::{Departure, Family, Settlement, settle},
+    time::Reading,
 };
 
 /// The `Set-Cookie` lines that the layer adds to a response.
@@ -18,18 +18,20 @@ impl<C: Claims> Engine<C> {
     pub(crate) fn settle(
         &self,
         renewal: &Renewal<C>,
-        arrived: Timestamp,
+        arrived: Reading,
         written: impl Fn(&str) -> bool,
     ) -> Lines {
-        let now = self.now();
+        let leaves = self.read_clock();
+        let now = leaves.wall;
         let active = &renewal.active;
-        let departure = self.departure(renewal, arrived, &written);
-        let (access, refresh) = match settle(&self.policy, &departure, now) {
-            Settlement::LeaveAlone => return Lines::new(),
-            Settlement::WriteAccess => (true, false),
-            Settlement::WriteRefresh => (false, true),
-            Settlement::WriteBoth => (true, true),
-        };
+        let departure = self.departure(renewal, arrived, leaves, &written);
+        let (access, refresh) =
+            match settle(&self.as_judged_here(&renewal.record.family).timing, &departure, now) {
+                Settlement::LeaveAlone => return Lines::new(),
+                Settlement::WriteAccess => (true, false),
+                Settlement::WriteRefresh => (false, true),
+                Settlement::WriteBoth => (true, true),
+            };
         // All or nothing: a new access token must not leave without its refresh token.
         let lines = (|| {
             let mut lines = Lines::with_capacity(3);
@@ -55,16 +57,24 @@ impl<C: Claims> Engine<C> {
         })
     }
 
+    /// The family as responses of this instance go by it: with its own write window if that is shorter.
+    pub(super) fn as_judged_here(&self, family: &Family) -> Family {
+        Family { timing: family.timing.with_window_within(self.policy.timing().write_window), ..*family }
+    }
+
     /// What is known of a renewed request when the head of its response leaves.
     pub(super) fn departure(
         &self,
         renewal: &Renewal<C>,
-        arrived: Timestamp,
+        arrived: Reading,
+        now: Reading,
         written: impl Fn(&str) -> bool,
     ) -> Departure {
         let active = &renewal.active;
         Departure {
-            arrived,
+            // However the wall clock was stepped meanwhile. A request that shares what was read for an
+            // earlier one must not answer any later.
+            arrived: (now.wall - now.since(&arrived)).min(renewal.read_at),
             presented: renewal.presented,
             served: active.generation,
             standing: self.standing_since_read(renewal),

@@ -1,6 +1,6 @@
 //! What can happen, and what it is called.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use crate::{
     origin::OriginVerdict,
@@ -23,8 +23,16 @@ pub enum EventKind {
     /// A refresh token was not one of ours.
     RefreshTokenInvalid(InvalidToken),
     /// **Critical.** A refresh token was used that had been superseded for longer than its grace:
-    /// somebody holds a stolen copy. The session has ended.
+    /// somebody holds a stolen copy. The session has ended. [`Event::reuse`](crate::Event::reuse) says how
+    /// old the token was, and whether it came from the recorded origin.
     ReuseDetected,
+    /// The same, but the session goes on, as
+    /// [the builder was told](crate::SessionsBuilder::keep_session_on_reuse_at_recorded_origin).
+    ReuseTolerated,
+    /// The successor of a refresh token was handed out again and again, more than a grace apart, and was
+    /// never confirmed: two clients may hold the predecessor. Clients whose responses are lost again and
+    /// again look the same.
+    SuccessorUnconfirmed,
     /// The store had forgotten a rotation that a token proves, as after a failover.
     LostWriteRepaired,
     /// Sessions were ended: signed out, or revoked.
@@ -75,6 +83,14 @@ pub enum EventKind {
     FeedLagging,
     /// The store's feed is heard of again.
     FeedRecovered,
+    /// The wall clock was stepped by more than 5 s. Access tokens that were issued at a time that it
+    /// showed before are checked with the store once.
+    ClockStepped {
+        /// Ahead, or else back.
+        ahead: bool,
+        /// By how much.
+        by: Duration,
+    },
     /// The builder was told to send cookies in the clear.
     InsecurePlainHttp,
     /// A user signed in on a page that a browser loaded over plain HTTP, and not from its own machine. It
@@ -164,6 +180,8 @@ impl EventKind {
             Self::AccessTokenInvalid(_) => "access_token_invalid",
             Self::RefreshTokenInvalid(_) => "refresh_token_invalid",
             Self::ReuseDetected => "authn_token_reuse",
+            Self::ReuseTolerated => "authn_token_reuse_tolerated",
+            Self::SuccessorUnconfirmed => "session_successor_unconfirmed",
             Self::LostWriteRepaired => "session_lost_write_repaired",
             Self::Revoked { .. } => "authn_token_revoked",
             Self::RunRotated => "session_run_rotated",
@@ -181,6 +199,7 @@ impl EventKind {
             Self::FeedGap => "session_feed_gap",
             Self::FeedLagging => "session_feed_lagging",
             Self::FeedRecovered => "session_feed_recovered",
+            Self::ClockStepped { .. } => "session_clock_stepped",
             Self::InsecurePlainHttp => "session_insecure_plain_http",
             Self::SecureCookiesOverPlainHttp { .. } => "session_secure_cookies_over_plain_http",
             Self::CookieTooLarge => "session_cookie_too_large",
@@ -202,6 +221,8 @@ impl EventKind {
             Self::AccessTokenInvalid(why) | Self::RefreshTokenInvalid(why) => invalid(*why),
             Self::StoreFailed { operation, .. } | Self::InternalError { operation } => operation,
             Self::HookPanicked { hook } => hook,
+            Self::ClockStepped { ahead: true, .. } => "ahead",
+            Self::ClockStepped { ahead: false, .. } => "back",
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
             Self::OriginChanged(OriginVerdict::Report) => "report",
             Self::OriginChanged(OriginVerdict::StepUp) => "step_up",
@@ -225,18 +246,25 @@ impl EventKind {
             | Self::InternalError { .. } => Severity::Error,
             Self::LostWriteRepaired
             | Self::RunIdRestored
+            | Self::ReuseTolerated
+            | Self::SuccessorUnconfirmed
+            | Self::Refused(Refusal::Stale)
             | Self::TooManySessions
             | Self::ReloadFailed
             | Self::OriginChanged(_)
             | Self::StoreFailed { .. }
             | Self::FeedGap
             | Self::FeedLagging
+            | Self::ClockStepped { .. }
             | Self::InsecurePlainHttp
             | Self::SecureCookiesOverPlainHttp { .. }
             // A key that the ring vouches for, and has not got: keys were rolled out in the wrong order.
             | Self::RefreshTokenInvalid(InvalidToken::NewKey)
-            // A deploy whose claims do not read those of before signs everybody out.
-            | Self::Refused(Refusal::Claims) => Severity::Warning,
+            // A deploy with other claims, another realm or an empty store may have signed all users out.
+            // Each of these has a good signature.
+            | Self::AccessTokenInvalid(InvalidToken::Unreadable)
+            | Self::RefreshTokenInvalid(InvalidToken::Audience)
+            | Self::Refused(Refusal::Claims | Refusal::OtherRun) => Severity::Warning,
             Self::SignedIn
             | Self::Renewed(_)
             | Self::Revoked { .. }
@@ -293,6 +321,7 @@ const fn invalid(why: InvalidToken) -> &'static str {
         InvalidToken::NewKey => "new_key",
         InvalidToken::Signature => "signature",
         InvalidToken::Claims => "claims",
+        InvalidToken::Unreadable => "unreadable",
         InvalidToken::Audience => "audience",
     }
 }

@@ -8,7 +8,7 @@ mod sinks;
 pub(crate) use self::cause::{HookPanic, caught, cause};
 pub use self::kind::{EventKind, Renewed, Severity};
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use crate::id::{SessionId, SessionTag};
 
@@ -28,6 +28,23 @@ pub struct Event {
     /// most 1 KB. Passwords in URLs are replaced by `***`. For operators: a database may name tables
     /// and values in it.
     pub cause: Option<Arc<str>>,
+    /// What is known of the refresh token, if one was reused.
+    pub reuse: Option<Reuse>,
+}
+
+/// What is known of a superseded refresh token that was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reuse {
+    /// How many generations it was behind. One: a client that was restored from a backup looks the same.
+    pub generations: u64,
+    /// For how long its session had not needed it, at least: since the current generation was confirmed,
+    /// or else was last handed out.
+    pub superseded_for: Duration,
+    /// Whether it was presented where the session was opened, or where its subject last re-authenticated,
+    /// by [`compare_origin`](crate::SessionsBuilder::compare_origin). None if nothing was recorded, or
+    /// nothing is compared.
+    pub from_recorded_origin: Option<bool>,
 }
 
 /// What an application is told with.
@@ -49,6 +66,7 @@ struct About<'a> {
     session: Option<&'a SessionId>,
     subject: Option<&'a Arc<str>>,
     cause: Option<Arc<str>>,
+    reuse: Option<Reuse>,
 }
 
 impl Events {
@@ -69,7 +87,7 @@ impl Events {
 
     /// Something that happened to a session.
     pub(crate) fn of(&self, kind: EventKind, session: &SessionId, subject: &Arc<str>) {
-        self.emit(kind, About { session: Some(session), subject: Some(subject), cause: None });
+        self.emit(kind, About { session: Some(session), subject: Some(subject), ..About::default() });
     }
 
     /// Something failed, because of `error`.
@@ -79,7 +97,7 @@ impl Events {
 
     /// Something failed for a subject that has no session yet.
     pub(crate) fn failed_for(&self, kind: EventKind, error: &(dyn Error + 'static), subject: &Arc<str>) {
-        self.emit(kind, About { subject: Some(subject), cause: Some(cause(error)), session: None });
+        self.emit(kind, About { subject: Some(subject), cause: Some(cause(error)), ..About::default() });
     }
 
     /// Something failed for a session.
@@ -90,7 +108,14 @@ impl Events {
         session: &SessionId,
         subject: &Arc<str>,
     ) {
-        self.emit(kind, About { session: Some(session), subject: Some(subject), cause: Some(cause(error)) });
+        let (session, subject, cause) = (Some(session), Some(subject), Some(cause(error)));
+        self.emit(kind, About { session, subject, cause, ..About::default() });
+    }
+
+    /// A superseded refresh token was presented.
+    pub(crate) fn reuse(&self, kind: EventKind, reuse: Reuse, session: &SessionId, subject: &Arc<str>) {
+        let (session, subject, reuse) = (Some(session), Some(subject), Some(reuse));
+        self.emit(kind, About { session, subject, reuse, ..About::default() });
     }
 
     /// Calls a hook of the application. If that panics, the panic is an event, and the answer is none.
@@ -101,9 +126,10 @@ impl Events {
     fn emit(&self, kind: EventKind, about: About<'_>) {
         self.record(&kind, &about);
         let Some(hook) = &self.hook else { return };
-        let About { session, subject, cause: why } = about;
+        let About { session, subject, cause: why, reuse } = about;
         let session = session.map(SessionId::tag);
-        let event = Event { kind, realm: self.realm.clone(), session, subject: subject.cloned(), cause: why };
+        let (realm, subject) = (self.realm.clone(), subject.cloned());
+        let event = Event { kind, realm, session, subject, cause: why, reuse };
         if let Err(panic) = caught(|| hook(&event)) {
             // To the other places only: the hook has just shown that it cannot be told.
             let about = About { cause: Some(cause(&panic)), ..About::default() };

@@ -23,10 +23,11 @@ pub(super) fn trace(kind: &EventKind, events: &Events, about: &About<'_>) {
                 let session = about.session.map(|session| tracing::field::display(session.tag()));
                 let subject = about.subject.filter(|_| events.log_subjects).map(|subject| &**subject);
                 let (event, outcome, cause) = (kind.name(), kind.outcome(), about.cause.as_deref());
+                let reuse = about.reuse.map(tracing::field::debug);
                 // The target is for operators to filter by, so it is not the path of this file.
                 tracing::event!(
                     target: "tower_sliding_sessions", tracing::Level::$level,
-                    event, outcome, detail = ?kind, realm = &*events.realm, session, subject, cause, "{event}"
+                    event, outcome, detail = ?kind, realm = &*events.realm, session, subject, cause, reuse, "{event}"
                 );
             }
         };

@@ -18,7 +18,7 @@ use crate::{
     engine::{Answer, Answering, Engine, Leftovers, Renewal, Via, Whence},
     request::RequestHead,
     session::{Layered, Session},
-    time::Timestamp,
+    time::Reading,
 };
 
 pin_project! {
@@ -54,14 +54,14 @@ pub(super) struct Waiting<S, C, R, B> {
     pub(super) request: Request<B>,
     pub(super) layer: SessionLayer<C, R>,
     pub(super) whence: Whence,
-    pub(super) arrived: Timestamp,
+    pub(super) arrived: Reading,
 }
 
 /// What the handler was handed, and so what its response needs.
 enum Handed<C> {
     Nobody,
     Active,
-    Renewed { renewal: Renewal<C>, engine: Arc<Engine<C>>, arrived: Timestamp },
+    Renewed { renewal: Renewal<C>, engine: Arc<Engine<C>>, arrived: Reading },
 }
 
 impl<S, C, R, B> ResponseFuture<S, C, R, B>

@@ -42,7 +42,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let engine = &self.layer.engine;
-        let arrived = engine.now();
+        let arrived = engine.read_clock();
         let (method, headers) = (request.method(), request.headers());
         if engine.loopback_only && !cross_site::is_for_loopback(request.uri(), headers) {
             return self.answer(&request, RejectionKind::NotLoopback);
@@ -52,11 +52,13 @@ where
             // Without an answer, the request counts as use, as it does without the predicate.
             engine.events.call("passive", || is_passive(&head)).unwrap_or(false)
         });
+        // Whether the request has a body: few need to know.
+        let with_body = || !request.body().is_end_stream();
         let (via, (admission, leftovers)) = match self.layer.bearer(headers) {
             Bearer::Malformed => return self.answer(&request, RejectionKind::MalformedBearer),
             // No browser adds one by itself, so it matters not whose page the request is from.
             Bearer::Token(token) => {
-                (Via::Bearer, (engine.admit_bearer(token, passive, arrived), Leftovers::default()))
+                (Via::Bearer, (engine.admit_bearer(token, passive, with_body, arrived), Leftovers::default()))
             }
             Bearer::Absent if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) => {
                 let why = cross_site::describe(method, request.uri(), headers);
@@ -65,7 +67,7 @@ where
             }
             Bearer::Absent => {
                 let renewal = || cross_site::renewal(method, headers, &engine.trusted);
-                (Via::Cookies, engine.admit(headers, renewal, passive, arrived))
+                (Via::Cookies, engine.admit(headers, renewal, passive, with_body, arrived))
             }
         };
         let whence = Whence { via, origin: engine.origin_to_compare(&head) };
@@ -76,8 +78,7 @@ where
                 ResponseFuture::active(self.inner.call(request), self.layer.ways)
             }
             Admission::Ask(question) => {
-                let with_body = !request.body().is_end_stream();
-                let asking = Asking { with_body, passive, origin: whence.origin.clone() };
+                let asking = Asking { with_body: with_body(), passive, origin: whence.origin.clone() };
                 let answer = engine.clone().ask_store(question, asking);
                 // The inner service that was readied is the one to call, later.
                 let spare = self.inner.clone();

@@ -148,7 +148,7 @@ impl<C: Claims> OAuth<C> {
 
     /// RFC 6749, sections 4.3, 5 and 6.
     async fn token(&self, request: Request) -> Result<Response, Refused> {
-        let arrived = self.engine.now();
+        let arrived = self.engine.read_clock();
         let (parts, form) = self.read(request).await?;
         match form.require("grant_type")? {
             "refresh_token" => {

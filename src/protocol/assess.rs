@@ -3,8 +3,8 @@
 use super::Policy;
 use crate::{id::SessionId, time::Timestamp};
 
-/// A clock elsewhere may be this far ahead: a token "issued" later than that is not used.
-const LEEWAY: std::time::Duration = std::time::Duration::from_secs(5);
+/// The clock of another instance may be this far ahead. A token that was issued later than that is not used.
+pub(crate) const LEEWAY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a verified access token says about time.
 #[derive(Clone, Copy, Debug)]

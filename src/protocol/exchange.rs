@@ -1,6 +1,6 @@
 //! Which tokens a client without cookies is answered with.
 
-use super::{Departure, Family, Policy, Settlement, settle};
+use super::{Departure, Family, Settlement, settle};
 use crate::time::Timestamp;
 
 /// The tokens of a response to a client that keeps them itself, and takes whatever comes.
@@ -28,17 +28,11 @@ pub enum Exchange {
 /// thing more than the proof of the [module](super) does: **a confirmation is written at most `D`
 /// after it was seen, or never**.
 #[must_use]
-pub fn exchange(
-    policy: &Policy,
-    departure: &Departure,
-    family: &Family,
-    read_at: Timestamp,
-    now: Timestamp,
-) -> Exchange {
-    let timing = policy.timing();
+pub fn exchange(departure: &Departure, family: &Family, read_at: Timestamp, now: Timestamp) -> Exchange {
+    let timing = &family.timing;
     let confirmed_at = family.confirmed_at.unwrap_or(read_at - timing.grace);
     let rotation_due = confirmed_at + timing.rotation_interval;
-    match settle(policy, departure, now) {
+    match settle(timing, departure, now) {
         Settlement::WriteBoth => Exchange::Both,
         Settlement::WriteAccess if now + timing.grace < rotation_due => Exchange::Both,
         Settlement::WriteAccess => Exchange::AccessOnly,
@@ -51,7 +45,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::{Standing, Timing};
+    use crate::protocol::Standing;
 
     const ARRIVED: Timestamp = Timestamp::from_secs(1000);
 
@@ -69,13 +63,12 @@ mod tests {
 
     /// The defaults: G 45 s, W 60 s, M 240 s. `confirmed` is seconds before the record was read.
     fn answer(departure: &Departure, confirmed: Option<u64>, read_at: Timestamp, now: Timestamp) -> Exchange {
-        let policy = Policy::new(Timing::default()).expect("the defaults hold");
         let family = Family {
             generation: 5,
             confirmed_at: confirmed.map(|ago| read_at - secs(ago)),
             ..Family::begin(ARRIVED, secs(7200), secs(86400))
         };
-        exchange(&policy, departure, &family, read_at, now)
+        exchange(departure, &family, read_at, now)
     }
 
     /// By a record that was read when the request arrived.

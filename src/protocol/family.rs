@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{RotationTiming, assess::LEEWAY};
 use crate::time::Timestamp;
 
 /// A session's token family: which generation its refresh token is at, and how long it lives.
@@ -16,10 +17,11 @@ use crate::time::Timestamp;
 pub struct Family {
     /// How often the refresh token was rotated.
     pub generation: u64,
-    /// When a request was first seen to carry this generation; none while it is provisional.
+    /// When a request confirmed this generation; none while it is provisional.
     pub confirmed_at: Option<Timestamp>,
-    /// When the current generation was last handed out to a client that presented its predecessor;
-    /// at generation 0, when the session began. (The epoch in records of earlier versions.)
+    /// When this generation was last handed out to a client that presented its predecessor. It may
+    /// have been handed out up to a grace later, too. For generation 0: when the session began.
+    /// The epoch in records of earlier versions.
     #[serde(default)]
     pub offered_at: Timestamp,
     /// When the session began.
@@ -32,61 +34,9 @@ pub struct Family {
     pub absolute_deadline: Timestamp,
     /// Whether it was revoked. Final.
     pub revoked: bool,
-    /// The durations that all instances must judge it by. Fixed at sign-in.
+    /// What all instances judge this session by. Fixed at sign-in.
     #[serde(default)]
     pub timing: RotationTiming,
-}
-
-/// The durations of rotation that all instances must agree on: a session keeps those of its
-/// sign-in, so instances with other settings judge it in the same way.
-///
-/// In whole milliseconds, on the wire too. [`Timing`](super::Timing) describes each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RotationTiming {
-    /// The grace period.
-    #[serde(with = "as_millis")]
-    pub grace: Duration,
-    /// The write window.
-    #[serde(with = "as_millis")]
-    pub write_window: Duration,
-    /// How far back a client's storage may go when it crashes.
-    #[serde(with = "as_millis")]
-    pub crash_window: Duration,
-    /// How late a request with a body may come.
-    #[serde(with = "as_millis")]
-    pub late_body: Duration,
-    /// The rotation interval.
-    #[serde(with = "as_millis")]
-    pub rotation_interval: Duration,
-}
-
-impl Default for RotationTiming {
-    fn default() -> Self {
-        Self {
-            grace: Duration::from_secs(45),
-            write_window: Duration::from_secs(60),
-            crash_window: Duration::from_secs(35),
-            late_body: Duration::from_secs(10 * 60),
-            rotation_interval: Duration::from_secs(4 * 60),
-        }
-    }
-}
-
-mod as_millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    use crate::time::millis;
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(millis(*duration))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_millis)
-    }
 }
 
 /// A rotation, as data: what the store compares, and what it writes.
@@ -99,7 +49,7 @@ pub struct Advance {
 }
 
 impl Family {
-    /// A session that begins now: generation 0, confirmed; with the default timing.
+    /// A session that begins now, with the default [`RotationTiming`]: generation 0, confirmed.
     #[must_use]
     pub fn begin(now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> Self {
         let absolute_deadline = now + absolute_timeout;
@@ -122,10 +72,49 @@ impl Family {
         !self.revoked && now < self.idle_deadline && now < self.absolute_deadline
     }
 
-    /// Rotates: one generation further, provisional, if the session is live, is at `from`, and its
-    /// generation was confirmed a rotation interval ago by its own timing. Counts as use.
+    /// Whether it is live, also by timeouts that may be shorter than its own: those of a policy that was
+    /// changed since it began.
+    #[must_use]
+    pub fn is_live_within(&self, now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> bool {
+        let longer = self.idle_timeout.saturating_sub(idle_timeout);
+        // The idle deadline may be the absolute one, which is earlier than the idle timeout says.
+        let idle = if self.idle_deadline < self.absolute_deadline {
+            self.idle_deadline - longer
+        } else {
+            self.idle_deadline
+        };
+        self.is_live(now) && now < idle && now < self.created_at + absolute_timeout
+    }
+
+    /// Whether the idle deadline is later than any clock that is right can have set it: the session was
+    /// opened, or used, where the clock was ahead.
+    #[must_use]
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.is_live(now) && self.idle_deadline > now + self.idle_timeout + LEEWAY
+    }
+
+    /// Caps such a deadline by the idle timeout, counted from now. The absolute limit stays as it is, for
+    /// the session's refresh tokens name it.
+    pub fn cap_ahead(&mut self, now: Timestamp) -> bool {
+        let applies = self.is_ahead(now);
+        if applies {
+            self.idle_deadline = self.idle_deadline_after(now);
+        }
+        applies
+    }
+
+    /// For how long a generation before the current one has been superseded, at least: since the current
+    /// one was confirmed, or else was last handed out.
+    #[must_use]
+    pub fn superseded_for(&self, now: Timestamp) -> Duration {
+        now.since(self.confirmed_at.unwrap_or(self.offered_at))
+    }
+
+    /// Rotates: one generation further, provisional. Applies if the current generation was confirmed
+    /// a rotation interval ago. Counts as use.
     pub fn advance(&mut self, advance: &Advance) -> bool {
-        let due = self.confirmed_at.is_some_and(|at| at + self.timing.rotation_interval <= advance.at);
+        let interval = self.timing.rotation_interval;
+        let due = self.confirmed_at.is_some_and(|confirmed_at| confirmed_at + interval <= advance.at);
         let applies = self.is_live(advance.at) && self.generation == advance.from && due;
         if applies {
             self.generation = self.generation.saturating_add(1);
@@ -136,8 +125,7 @@ impl Family {
         applies
     }
 
-    /// Notes that `generation` was seen in use, if it is the current one and was not seen before.
-    /// Counts as use.
+    /// Confirms `generation`, if it is the current one and not confirmed. Counts as use.
     pub fn confirm(&mut self, generation: u64, at: Timestamp) -> bool {
         let applies = self.is_live(at) && self.generation == generation && self.confirmed_at.is_none();
         if applies {
@@ -145,6 +133,22 @@ impl Family {
             self.touch(at);
         }
         applies
+    }
+
+    /// Notes that the current generation is handed out to a client that presented its predecessor.
+    /// Must be written before the response leaves.
+    pub fn offer(&mut self, at: Timestamp) -> bool {
+        let applies = self.offer_is_due(at);
+        if applies {
+            self.offered_at = at;
+        }
+        applies
+    }
+
+    /// Whether that needs a write: if the last one was more than a grace ago.
+    #[must_use]
+    pub fn offer_is_due(&self, now: Timestamp) -> bool {
+        self.is_live(now) && self.confirmed_at.is_none() && now > self.offered_at + self.timing.grace
     }
 
     /// Counts as use: moves the idle deadline on, never back and never past the absolute one.
@@ -157,12 +161,14 @@ impl Family {
         applies
     }
 
-    /// Catches up with a generation that a failover forgot, which its token proves: confirmed now.
+    /// Catches up with a generation that a failover forgot, which its token proves. It is provisional,
+    /// unless the first request that carries a generation confirms it.
     pub fn fast_forward(&mut self, to: u64, at: Timestamp) -> bool {
         let applies = self.is_live(at) && self.generation < to;
         if applies {
             self.generation = to;
-            self.confirmed_at = Some(at);
+            self.confirmed_at = self.timing.confirms_at_once().then_some(at);
+            self.offered_at = at;
             self.touch(at);
         }
         applies
@@ -226,6 +232,7 @@ mod tests {
         assert!(!family.advance(&Advance { from: 1, at: at(20) }));
         family.confirmed_at = Some(at(11));
         assert!(!family.advance(&Advance { from: 0, at: at(20) }));
+        assert!(family.advance(&Advance { from: 0, at: at(21) }));
     }
 
     #[test]
@@ -237,6 +244,25 @@ mod tests {
         assert!(family.touch(at(180)));
         assert_eq!(family.idle_deadline, at(250));
         assert!(!family.is_live(at(250)));
+    }
+
+    #[test]
+    fn shorter_timeouts_of_a_policy_count() {
+        let (secs, family) = (Duration::from_secs, family());
+        let live = |now, idle, absolute| family.is_live_within(at(now), secs(idle), secs(absolute));
+        assert!(live(99, 100, 250) && !live(100, 100, 250));
+        assert!(live(99, 500, 500) && !live(100, 500, 500), "longer ones do not");
+        assert!(live(39, 40, 250) && !live(40, 40, 250));
+        assert!(live(59, 100, 60) && !live(60, 100, 60));
+    }
+
+    #[test]
+    fn idle_deadlines_of_a_clock_that_was_ahead_are_capped() {
+        let mut ahead = Family::begin(at(3600), Duration::from_secs(100), Duration::from_secs(250));
+        assert!(ahead.cap_ahead(at(0)));
+        assert_eq!((ahead.idle_deadline, ahead.absolute_deadline), (at(100), at(3850)));
+        assert!(!ahead.cap_ahead(at(50)));
+        assert!(!family().cap_ahead(at(1)), "nothing is ahead");
     }
 
     #[test]

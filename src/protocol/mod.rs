@@ -1,53 +1,80 @@
 //! The rotation protocol: pure decisions, no clock, no I/O, no HTTP.
 //!
-//! # The one idea
+//! # Provisional generations
 //!
-//! Rotating a refresh token on each use finds thieves out, and almost everywhere it also signs
-//! honest people out: a browser fires ten requests with the same expired token, one of them
-//! rotates it, and nine look like theft. Here **the successor is provisional until it is seen in
-//! use**. Rotating generation `g` to `g+1` does not kill `g`; it stays good until a request
-//! arrives that *carries* generation `g+1`, and one grace longer. An answer that was lost, a
-//! request that was cancelled or a process that crashed leaves an unconfirmed successor behind,
-//! and what the browser still holds keeps working.
+//! Rotating a refresh token on each use detects reuse, and almost everywhere it also signs legitimate
+//! clients out: a browser sends ten requests with the same expired token, one of them rotates it, and
+//! nine look like reuse. Here **the successor is provisional until it is confirmed**. Rotating
+//! generation `g` to `g+1` does not invalidate `g`; it stays valid until a request proves that the client
+//! has `g+1` for good, and one grace longer. A lost response, a cancelled request, a process or a browser
+//! that crashed leaves an unconfirmed successor behind, and what the client still holds keeps working.
 //!
 //! A renewal presents a refresh token of generation `k`; the session's [`Family`] is at `g`:
 //!
 //! | the record says | [`rotate`] answers |
 //! |---|---|
 //! | revoked; past the idle or the absolute limit | [`Refuse`](Rotation::Refuse) |
-//! | `k = g`, not confirmed | [`Confirm`](Rotation::Confirm), then a new access token for `g` |
-//! | `k = g`, confirmed less than `M` ago | [`Reissue`](Rotation::Reissue): a new access token for `g` |
+//! | `k = g`, not confirmed, last handed out `G + W + C + 2·G` ago or more | [`Confirm`](Rotation::Confirm), then a new access token for `g` |
+//! | `k = g`, not confirmed, handed out later | [`Reissue`](Rotation::Reissue): a new access token for `g` |
+//! | `k = g`, confirmed less than `M` ago | [`Reissue`](Rotation::Reissue) |
 //! | `k = g`, confirmed `M` ago or more | [`Advance`](Rotation::Advance): one compare-and-set to `g+1` |
 //! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | [`Replay`](Rotation::Replay): served as `g` |
-//! | `k = g-1` and `g` confirmed more than `G` ago; `k < g-1` | [`Reuse`](Rotation::Reuse): a stolen copy, the session ends |
+//! | `k = g-1` on a request with a body, `g` confirmed at most `G + L` ago | [`Refuse`](Rotation::Refuse), without an alarm |
+//! | any other `k < g` | [`Reuse`](Rotation::Reuse): a copy was used, the session is revoked |
 //! | `k > g` | [`FastForward`](Rotation::FastForward): the store lost a write |
 //!
 //! When the head of the response leaves, [`settle`] decides what cookies go with it. For a client that
 //! keeps its tokens itself [`exchange`] does.
 //!
+//! # When a generation is confirmed
+//!
+//! A client that crashes comes back with older tokens: browsers write cookies to disk about every 30 s.
+//! If the first request that carries `g` confirmed it, a browser that is killed after that request would
+//! come back with `g-1`, and look like reuse. So there are two rules, by which no older token can come
+//! back from a legitimate client, be it by a crash or by a slow network:
+//!
+//! - [**By access token**](RotationTiming::confirms_by_access): a request carries an authentic access
+//!   token of `g` that was issued at least `W + C + 2·G` ago. That it has expired makes no difference.
+//!   Its `iat` is when the record was read, and the response left within `W` of that.
+//! - [**By refresh token**](RotationTiming::confirms_by_refresh): `g` is presented at least that long, and
+//!   a grace more, after `g` was last handed out to a client with `g-1`. The record knows when that was
+//!   ([`Family::offered_at`]). It is written before the response leaves, but only if the last such time
+//!   was more than a grace ago, hence the grace. Clients whose access tokens go to other services, or
+//!   live shorter, confirm in this way.
+//!
+//! A request with a body may be late by `L`, so it confirms that much later.
+//!
+//! `C` is the [crash window](Timing::crash_window). It costs that a copied predecessor stays usable for
+//! that much longer. With `C = 0` the first request that carries a generation confirms it.
+//!
 //! # What is proven
 //!
 //! Let a request (from when the browser attached its cookies) or a response be on its way for at
-//! most `D`, let the instances' clocks be at most `S` apart, and let the grace `G >= D + S`. Then
-//! **`M > W + 2·D + S` means that an honest cookie jar is never signed out before its limits**,
-//! whenever it presents its refresh token, in whatever order requests and responses arrive,
-//! however many are lost and however long handlers run. Where a clock may also step by `S` while a
-//! handler runs, the bound is `M > W + 2·D + 2·S`, and [`Policy::new`] refuses what that does not
-//! cover: it asks for `M > W + 2·G`.
+//! most `D`, let the instances' clocks be at most `S` apart, and let the grace `G >= D + S`. Let a client
+//! that crashes come back with what it held less than `C` ago; its connections are lost with it, but what
+//! it sent may still arrive. Let a request with a body be late by at most `L`, with
+//! `L < M + C + D` (with `C = 0`: `L < M`). Then **`M > W + 2·D + S` means that a legitimate client is
+//! never signed out before its limits**, whenever it presents its refresh token, however often it
+//! crashes, in whatever order requests and responses arrive, however many are lost and however long
+//! handlers run. Where a clock may also step by `S` while a handler runs, the bound is
+//! `M > W + 2·D + 2·S`, and [`Policy::new`] refuses what that does not cover: it asks for `M > W + 2·G`.
+//! (Where `C > 0` and no request is late for its body, `M > W + D - C` is the bound.)
 //!
 //! All that is so for clients that keep their tokens themselves, too, if a confirmation is written
 //! at most `D` after it was seen, or never. Cookies do not mind how late that is.
 //!
+//! An attacker who holds a copy is not served for longer than `G` after the copy's successor was
+//! confirmed, and is answered without an alarm for at most `L` more.
+//!
 //! The crate's tests hold this by exhaustive search (`tests/proof`). It drives the functions of
-//! this module through every world up to a size, finds no counterexample above the bound and one
-//! at it, and with any single rule broken it finds one again.
+//! this module through every world up to a size, finds no counterexample at the bounds and one a tick
+//! below each of them, and with any single rule broken it finds one again.
 //!
 //! # What is assumed
 //!
-//! That the cookie jar does not go back in time. A browser that crashes, and comes back with the
-//! refresh token from before one that it had already used, looks exactly like the victim of a
-//! theft. It is recognised as honest only if it renews within one grace of that use. Browsers
-//! write cookies to disk within half a minute or so, which is why the default grace is no shorter.
+//! That a client's storage does not go back by `C` or more: a browser profile that is restored from a
+//! backup after a rotation is reuse. That the store does not lose writes: after a failover that lost one,
+//! a client may be taken for an attacker, or the other way round.
 
 mod assess;
 mod exchange;
@@ -55,13 +82,16 @@ mod family;
 mod policy;
 mod presets;
 mod rotate;
+mod rotation_timing;
 mod settle;
 
+pub(crate) use self::assess::LEEWAY;
 pub use self::{
     assess::{Access, Assessment, Standing, assess},
     exchange::{Exchange, exchange},
-    family::{Advance, Family, RotationTiming},
+    family::{Advance, Family},
     policy::{Policy, PolicyError, Timing},
     rotate::{Presented, Refusal, Rotation, rotate},
+    rotation_timing::RotationTiming,
     settle::{Departure, Settlement, settle},
 };

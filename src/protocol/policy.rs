@@ -24,9 +24,19 @@ pub struct Timing {
     /// renewals spread). Default: a fifth of `access_ttl`. Zero turns early renewal off.
     pub renew_before: Option<Duration>,
     /// The grace `G`: at least as long as a request or a response may be on its way plus how far
-    /// the instances' clocks are apart. A browser that crashed before its cookies were on disk
-    /// (about 30 s in Chromium) is forgiven for as long, too. Default 45 s.
+    /// the instances' clocks are apart. Default 45 s.
     pub grace: Duration,
+    /// The crash window `C`: how far a client's storage may go back when the client crashes. Default
+    /// 35 s, since browsers write cookies to disk about every 30 s. A copied refresh token stays
+    /// usable for that much longer after its rotation. Zero confirms a generation by the first request
+    /// that carries it, and turns a crash shortly after that request into refresh token reuse.
+    pub crash_window: Duration,
+    /// How late `L` a request with a body may arrive, since proxies buffer bodies. Default 10 min. For so
+    /// long, and a grace more, the predecessor on such a request is refused without being taken for
+    /// reuse. Two rotations make it reuse in any case, so in a session that is in use all the time, a
+    /// request may be late by less than `rotation_interval + crash_window + grace`: 5 min 20 s by
+    /// default. Raise `rotation_interval` to 9 min to cover 10 min.
+    pub late_body: Duration,
     /// The write window `W`: how long after its arrival a request may still write cookies.
     /// Default 60 s. A response that leaves later writes none, which is always safe.
     pub write_window: Duration,
@@ -43,6 +53,8 @@ impl Default for Timing {
             absolute_timeout: Duration::from_secs(24 * 60 * 60),
             renew_before: None,
             grace: Duration::from_secs(45),
+            crash_window: Duration::from_secs(35),
+            late_body: Duration::from_secs(10 * 60),
             write_window: Duration::from_secs(60),
             rotation_interval: Duration::from_secs(4 * 60),
         }
@@ -64,7 +76,8 @@ pub enum PolicyError {
     /// Rotation could outrun cookies that are still on their way, and sign honest people out.
     #[error(
         "rotation_interval > write_window + 2 * grace does not hold: {rotation_interval:?} > \
-         {write_window:?} + 2 * {grace:?}; a shorter interval signs honest people out"
+         {write_window:?} + 2 * {grace:?}; a shorter interval signs legitimate clients out, so raise \
+         rotation_interval, or lower write_window or grace"
     )]
     RotationOutrunsCookies {
         /// `M`.
@@ -78,7 +91,8 @@ pub enum PolicyError {
     #[error(
         "idle_timeout >= access_ttl + rotation_interval + write_window does not hold: \
          {idle_timeout:?} >= {access_ttl:?} + {rotation_interval:?} + {write_window:?}; a shorter \
-         idle timeout signs out people who are not idle"
+         idle timeout signs out people who are not idle, so raise idle_timeout, or lower access_ttl, \
+         rotation_interval or write_window"
     )]
     IdleOutrunsUse {
         /// The idle timeout.
@@ -91,7 +105,10 @@ pub enum PolicyError {
         write_window: Duration,
     },
     /// The absolute timeout would end every session before the idle timeout could.
-    #[error("absolute_timeout >= idle_timeout does not hold: {absolute_timeout:?} >= {idle_timeout:?}")]
+    #[error(
+        "absolute_timeout >= idle_timeout does not hold: {absolute_timeout:?} >= {idle_timeout:?}; raise \
+         absolute_timeout or lower idle_timeout"
+    )]
     AbsoluteBeforeIdle {
         /// The absolute timeout.
         absolute_timeout: Duration,
@@ -109,7 +126,10 @@ pub enum PolicyError {
         limit: Duration,
     },
     /// Every access token would be renewed from its first moment on.
-    #[error("renew_before < access_ttl does not hold: {renew_before:?} < {access_ttl:?}")]
+    #[error(
+        "renew_before < access_ttl does not hold: {renew_before:?} < {access_ttl:?}; lower renew_before or \
+         raise access_ttl"
+    )]
     RenewBeforeWholeLife {
         /// How long before its end a token is renewed.
         renew_before: Duration,
@@ -200,7 +220,15 @@ impl Policy {
         Self(timing)
     }
 
-    /// The durations, as they were given.
+    /// The durations, as they were given: those of the sessions that begin on this instance.
+    ///
+    /// For sessions that began under other settings, on another instance or before a deploy:
+    /// - grace, write window, crash window, lateness and rotation interval are those of the sign-in, as
+    ///   [the record has them](super::Family::timing), so that all instances judge alike. Changed ones
+    ///   apply to new sessions;
+    /// - of the idle and the absolute timeout, the shorter of the record's and this policy's applies. A
+    ///   session that this policy lets live no longer is revoked at its next renewal;
+    /// - the access token's lifetime and the time of early renewal are this policy's.
     #[must_use]
     pub const fn timing(&self) -> &Timing {
         &self.0
@@ -209,8 +237,7 @@ impl Policy {
     /// What the record of a new session says of its rotation.
     #[must_use]
     pub fn rotation_timing(&self) -> RotationTiming {
-        let Timing { grace, write_window, rotation_interval, .. } = self.0;
-        RotationTiming { grace, write_window, rotation_interval, ..RotationTiming::default() }
+        RotationTiming::from(&self.0)
     }
 
     /// How long before its end an access token is renewed early, before jitter.

@@ -35,6 +35,8 @@ impl Timing {
             absolute_timeout: 12 * HOUR,
             renew_before: None,
             grace: Duration::from_secs(40),
+            crash_window: Duration::from_secs(35),
+            late_body: Duration::from_secs(10 * 60),
             write_window: Duration::from_secs(30),
             rotation_interval: 2 * MINUTE,
         }

@@ -1,6 +1,6 @@
 //! What a renewal's refresh token is answered with.
 
-use super::{Advance, Family, Policy};
+use super::{Advance, Family};
 use crate::time::Timestamp;
 
 /// What a request presented, as far as the protocol cares.
@@ -9,7 +9,7 @@ pub struct Presented {
     /// The generation of its refresh token.
     pub generation: u64,
     /// Whether the request has a body. Proxies that buffer bodies deliver such requests minutes
-    /// late, so a stale token with one is refused but not taken for theft.
+    /// late, so the predecessor with one is refused for a while before it is taken for reuse.
     pub with_body: bool,
 }
 
@@ -25,13 +25,15 @@ impl Presented {
 /// The protocol's answer to a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// The first sight of the current generation: confirm it, and mint an access token for it.
+    /// The current generation, handed out so long ago that no older one can come any more: confirm
+    /// it, and mint an access token for it.
     Confirm,
-    /// Too early to rotate: mint an access token for the current generation.
+    /// Too early to confirm or to rotate: mint an access token for the current generation.
     Reissue,
     /// Rotate by compare-and-set. Whoever loses that race reads the table again.
     Advance,
-    /// The predecessor of a generation that is not long in use: served as the current one.
+    /// The predecessor of a generation that was not confirmed more than a grace ago: served as the
+    /// current one, once the record knows that it is [handed out again](Family::offer).
     Replay,
     /// The token is ahead of the store, which lost a write: catch up with it.
     FastForward,
@@ -59,7 +61,7 @@ pub enum Refusal {
     Denylisted,
     /// A stolen copy was used; the session ends with it.
     Reuse,
-    /// A stale refresh token on a request with a body: late rather than stolen.
+    /// The access token's claims are out of date.
     Stale,
     /// The session's claims changed after the access token was minted, and there is no refresh token to
     /// renew it with.
@@ -77,27 +79,30 @@ pub enum Refusal {
 /// Reads the table of the [module](super): what a refresh token is worth against its record.
 ///
 /// Whether the session is known and of this run was settled before. A confirmation "in the
-/// future", by a clock that is ahead, counts as a confirmation now.
+/// future", by a clock that is ahead, counts as a confirmation now. All durations are those of the
+/// record.
 #[must_use]
-pub fn rotate(policy: &Policy, presented: Presented, family: &Family, now: Timestamp) -> Rotation {
+pub fn rotate(presented: Presented, family: &Family, now: Timestamp) -> Rotation {
     if family.revoked {
         return Rotation::Refuse(Refusal::Denylisted);
     }
     if !family.is_live(now) {
         return Rotation::Refuse(Refusal::Expired);
     }
-    let timing = policy.timing();
+    let timing = &family.timing;
+    let Presented { generation, with_body } = presented;
     let confirmed_for = family.confirmed_at.map(|at| now.since(at));
-    match family.generation.checked_sub(presented.generation) {
-        None => Rotation::FastForward,
-        Some(0) => match confirmed_for {
-            None => Rotation::Confirm,
-            Some(age) if age < timing.rotation_interval => Rotation::Reissue,
-            Some(_) => Rotation::Advance,
-        },
-        Some(1) if confirmed_for.is_none_or(|age| age <= timing.grace) => Rotation::Replay,
-        Some(_) if presented.with_body => Rotation::Refuse(Refusal::Stale),
-        Some(_) => Rotation::Reuse,
+    match (family.generation.checked_sub(generation), confirmed_for) {
+        (None, _) => Rotation::FastForward,
+        (Some(0), None) if timing.confirms_by_refresh(family.offered_at, with_body, now) => Rotation::Confirm,
+        (Some(0), Some(age)) if age >= timing.rotation_interval => Rotation::Advance,
+        (Some(0), _) => Rotation::Reissue,
+        (Some(1), None) => Rotation::Replay,
+        (Some(1), Some(age)) if age <= timing.grace => Rotation::Replay,
+        (Some(1), Some(age)) if with_body && age - timing.grace <= timing.late_body => {
+            Rotation::Refuse(Refusal::Stale)
+        }
+        (Some(_), _) => Rotation::Reuse,
     }
 }
 
@@ -106,24 +111,31 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::Timing;
 
     const NOW: Timestamp = Timestamp::from_secs(1_000_000);
 
-    /// The defaults: G 45 s, M 240 s. `confirmed` is seconds ago.
-    fn table(presented: u64, generation: u64, confirmed: Option<u64>) -> Rotation {
-        let policy = Policy::new(Timing::default()).expect("the defaults hold");
-        let family = Family {
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// The defaults: G 45 s, W 60 s, C 35 s, L 600 s, M 240 s. The times are seconds ago.
+    fn family(generation: u64, offered: u64, confirmed: Option<u64>) -> Family {
+        Family {
             generation,
-            confirmed_at: confirmed.map(|secs| NOW - Duration::from_secs(secs)),
-            ..Family::begin(NOW, Duration::from_secs(7200), Duration::from_secs(86400))
-        };
-        rotate(&policy, Presented { generation: presented, with_body: false }, &family, NOW)
+            offered_at: NOW - secs(offered),
+            confirmed_at: confirmed.map(|ago| NOW - secs(ago)),
+            ..Family::begin(NOW, secs(7200), secs(86400))
+        }
+    }
+
+    fn table(presented: u64, generation: u64, confirmed: Option<u64>) -> Rotation {
+        let presented = Presented { generation: presented, with_body: false };
+        rotate(presented, &family(generation, 0, confirmed), NOW)
     }
 
     #[test]
     fn every_row_of_the_table() {
-        assert_eq!(table(3, 3, None), Rotation::Confirm);
+        assert_eq!(table(3, 3, None), Rotation::Reissue);
         assert_eq!(table(3, 3, Some(0)), Rotation::Reissue);
         assert_eq!(table(3, 3, Some(239)), Rotation::Reissue);
         assert_eq!(table(3, 3, Some(240)), Rotation::Advance);
@@ -137,24 +149,56 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_token_with_a_body_is_late_rather_than_stolen() {
-        let policy = Policy::new(Timing::default()).expect("the defaults hold");
-        let family = Family {
-            generation: 5,
-            ..Family::begin(NOW, Duration::from_secs(7200), Duration::from_secs(86400))
+    fn a_refresh_token_confirms_once_it_was_handed_out_long_enough_ago() {
+        let asked = |offered, with_body| {
+            rotate(Presented { generation: 3, with_body }, &family(3, offered, None), NOW)
         };
-        let late = Presented { generation: 2, with_body: true };
-        assert_eq!(rotate(&policy, late, &family, NOW), Rotation::Refuse(Refusal::Stale));
+        // 45 + 60 + 35 + 2 * 45 s, and the lateness of a body.
+        assert_eq!(asked(229, false), Rotation::Reissue);
+        assert_eq!(asked(230, false), Rotation::Confirm);
+        assert_eq!(asked(829, true), Rotation::Reissue);
+        assert_eq!(asked(830, true), Rotation::Confirm);
+    }
+
+    #[test]
+    fn without_a_crash_window_the_first_request_confirms() {
+        for with_body in [false, true] {
+            let mut family = family(3, 0, None);
+            family.timing.crash_window = Duration::ZERO;
+            assert_eq!(rotate(Presented { generation: 3, with_body }, &family, NOW), Rotation::Confirm);
+        }
+    }
+
+    #[test]
+    fn the_predecessor_with_a_body_is_refused_without_alarm_for_a_while() {
+        let late = |presented, confirmed| {
+            let presented = Presented { generation: presented, with_body: true };
+            rotate(presented, &family(5, 0, confirmed), NOW)
+        };
+        assert_eq!(late(4, Some(45)), Rotation::Replay);
+        assert_eq!(late(4, Some(46)), Rotation::Refuse(Refusal::Stale));
+        assert_eq!(late(4, Some(645)), Rotation::Refuse(Refusal::Stale));
+        assert_eq!(late(4, Some(646)), Rotation::Reuse);
+        assert_eq!(late(3, Some(0)), Rotation::Reuse);
+        assert_eq!(late(3, None), Rotation::Reuse);
+    }
+
+    #[test]
+    fn the_records_durations_count_whatever_the_instance_has() {
+        let mut family = family(3, 0, Some(100));
+        family.timing.grace = secs(100);
+        assert_eq!(rotate(Presented { generation: 2, with_body: false }, &family, NOW), Rotation::Replay);
+        family.timing.rotation_interval = secs(100);
+        assert_eq!(rotate(Presented { generation: 3, with_body: false }, &family, NOW), Rotation::Advance);
     }
 
     #[test]
     fn what_is_over_is_refused_before_anything_else() {
-        let policy = Policy::new(Timing::default()).expect("the defaults hold");
-        let family = Family::begin(NOW, Duration::from_secs(7200), Duration::from_secs(86400));
-        let stolen = Presented { generation: 9, with_body: false };
-        let idle = NOW + Duration::from_secs(7200);
-        assert_eq!(rotate(&policy, stolen, &family, idle), Rotation::Refuse(Refusal::Expired));
+        let family = Family::begin(NOW, secs(7200), secs(86400));
+        let ahead = Presented { generation: 9, with_body: false };
+        let idle = NOW + secs(7200);
+        assert_eq!(rotate(ahead, &family, idle), Rotation::Refuse(Refusal::Expired));
         let revoked = Family { revoked: true, ..family };
-        assert_eq!(rotate(&policy, stolen, &revoked, idle), Rotation::Refuse(Refusal::Denylisted));
+        assert_eq!(rotate(ahead, &revoked, idle), Rotation::Refuse(Refusal::Denylisted));
     }
 }

@@ -1,12 +1,13 @@
 //! Which cookies leave with a response.
 
-use super::{Policy, Standing};
+use super::{RotationTiming, Standing};
 use crate::time::Timestamp;
 
 /// What is known of a renewed request when the head of its response leaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Departure {
-    /// When the request arrived.
+    /// When the request arrived, or when the record was read that it is served by, if that was
+    /// earlier.
     pub arrived: Timestamp,
     /// The generation it presented.
     pub presented: u64,
@@ -34,14 +35,15 @@ pub enum Settlement {
     WriteBoth,
 }
 
-/// Decides about cookies when the head of a renewed request's response leaves.
+/// Decides about cookies when the head of a renewed request's response leaves, by the durations of
+/// the session's record.
 ///
 /// The refresh token goes out **only if its generation is newer than the one presented**, and an
 /// access token of a newer generation never goes out without it: it would confirm a generation
 /// that the browser does not hold.
 #[must_use]
-pub fn settle(policy: &Policy, departure: &Departure, now: Timestamp) -> Settlement {
-    let too_late = now.since(departure.arrived) > policy.timing().write_window;
+pub fn settle(timing: &RotationTiming, departure: &Departure, now: Timestamp) -> Settlement {
+    let too_late = now.since(departure.arrived) > timing.write_window;
     let stands = match departure.standing {
         Standing::Good => true,
         Standing::OtherRun | Standing::Revoked => false,
@@ -62,12 +64,10 @@ pub fn settle(policy: &Policy, departure: &Departure, now: Timestamp) -> Settlem
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Timing;
 
     const ARRIVED: Timestamp = Timestamp::from_secs(1000);
 
     fn settled(change: impl FnOnce(&mut Departure), after: u64) -> Settlement {
-        let policy = Policy::new(Timing::default()).expect("the defaults hold");
         let mut departure = Departure {
             arrived: ARRIVED,
             presented: 4,
@@ -77,7 +77,7 @@ mod tests {
             refresh_written: false,
         };
         change(&mut departure);
-        settle(&policy, &departure, Timestamp::from_secs(1000 + after))
+        settle(&RotationTiming::default(), &departure, Timestamp::from_secs(1000 + after))
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
     engine::{Active, ChangeError, CookieLine, Engine, Renewal, Via, Whence},
     event::Renewed,
     id::SessionId,
+    protocol::LEEWAY,
     store::{Revoke, SessionKey, StoreError},
     time::Timestamp,
 };
@@ -104,15 +105,17 @@ impl<C: Claims> Session<C> {
         self.active.proved_at()
     }
 
-    /// Whether the last proof counts, and is at most `age` old. That is counted in whole seconds, as
+    /// Whether the last proof counts, and is at most `age` old. Ages are counted in whole seconds, as
     /// [`proved_at`](Self::proved_at) is, and `age` is rounded up: a proof counts for no less than `age`,
-    /// and for whole seconds less than one more. A proof of the future, by a clock that is ahead, counts
-    /// as of now.
+    /// and for less than a second more. A proof up to 5 s in the future, by a clock that is ahead,
+    /// counts as of now. One further in the future does not count.
     #[must_use]
     pub fn proved_within(&self, age: Duration) -> bool {
         let (now, age) =
             (self.now().as_secs(), age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0)));
-        self.proved_at().is_some_and(|at| now.saturating_sub(at.as_secs()) <= age)
+        self.proved_at().is_some_and(|at| {
+            at.as_secs() <= now.saturating_add(LEEWAY.as_secs()) && now.saturating_sub(at.as_secs()) <= age
+        })
     }
 
     /// How the subject proved who they are (`amr` of RFC 8176): the methods of the sign-in, and of

@@ -55,8 +55,8 @@ impl<C: Claims> Visitor<C> {
         Ok(Self { engine, named, origin, plain_http_host })
     }
 
-    /// Signs `subject` in: a new session, always with a new id. The session whose cookies the
-    /// request carried ends. Await it, and make the answer part of the response.
+    /// Signs `subject` in: a new session, always with a new ID. Once it is open, every session that a
+    /// cookie of the request validly names is revoked. Await it, and make the answer part of the response.
     ///
     /// `subject` is whatever your users have as an ID: a name, a number, a UUID. It is turned into a
     /// string. `claims` are given as they are or by reference.
@@ -70,7 +70,7 @@ impl<C: Claims> Visitor<C> {
     /// ```
     ///
     /// # Errors
-    /// [`SignInError`]; nobody is signed in then.
+    /// [`SignInError`]: the user is not signed in, and the sessions of the request's cookies go on.
     #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]
     pub fn sign_in<K: Borrow<C>>(&self, subject: impl ToString, claims: K) -> SignIn<'_, C, K> {
         let options = engine::SignIn { origin: self.origin.clone(), ..Default::default() };

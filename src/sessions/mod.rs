@@ -123,9 +123,12 @@ impl<C: Claims> Sessions<C> {
         self.engine.revoke(Revoke::Subject { subject, before: None, except: Some(session) }).await
     }
 
-    /// Ends the sessions of `subject` that began before `time`, but for `except`: after a password
+    /// Revokes the sessions of `subject` that began before `time`, except `except`: after a password
     /// was changed, give the time of the change and the session it was changed in. Answers with how
     /// many.
+    ///
+    /// Sessions that began more than 5 s in the future are included: a clock that was ahead opened
+    /// them.
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it, or cannot do it.
@@ -136,7 +139,7 @@ impl<C: Claims> Sessions<C> {
         except: Option<SessionId>,
     ) -> Result<usize, StoreError> {
         let subject = self.engine.subject(subject.to_string());
-        self.engine.revoke(Revoke::Subject { subject, before: Some(time), except }).await
+        self.engine.revoke_before(subject, time, except).await
     }
 
     /// Has every access token of `subject` renewed at its next use, on every device and instance:
@@ -180,7 +183,8 @@ impl<C: Claims> Sessions<C> {
         self.engine.set_keys(keys);
     }
 
-    /// The durations in force.
+    /// The durations of sessions that begin on this instance. What of it is in force for sessions that
+    /// began under other settings, [`Policy::timing`](crate::protocol::Policy::timing) says.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.engine.policy

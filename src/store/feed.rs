@@ -91,4 +91,7 @@ pub struct FeedBatch {
     /// Events between where the reader was and this batch are lost: whatever it knows is
     /// incomplete for one access token's lifetime.
     pub gap: bool,
+    /// There are more events after this batch: ask again at once. Until a batch says that there are
+    /// not, its reader has not caught up.
+    pub more: bool,
 }

@@ -193,7 +193,7 @@ impl Tokens {
             proof_at: wire.proof_at.map(Timestamp::from_secs),
             methods: wire.amr.into_owned(),
             proof_methods: wire.proof_amr.into_owned(),
-            claims: serde_json::from_str(ext).map(Arc::new).map_err(|_| InvalidToken::Claims)?,
+            claims: serde_json::from_str(ext).map(Arc::new).map_err(|_| InvalidToken::Unreadable)?,
         })
     }
 

@@ -65,6 +65,10 @@ pub enum InvalidToken {
     /// A claim is missing, has the wrong type, is unknown or comes twice.
     #[error("unacceptable claims")]
     Claims,
+    /// The application's claims in a well signed access token cannot be read as its type: another version
+    /// of the application has written them. A session is then renewed by its refresh token.
+    #[error("claims of another version of the application")]
+    Unreadable,
     /// It is for somebody else, or from somebody else.
     #[error("other audience or issuer")]
     Audience,

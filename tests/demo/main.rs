@@ -35,6 +35,8 @@ impl World {
             renew_before: Some(Duration::ZERO),
             grace: secs(1),
             write_window: secs(1),
+            crash_window: Duration::ZERO,
+            late_body: secs(2),
             rotation_interval: secs(4),
         };
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));

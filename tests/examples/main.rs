@@ -198,7 +198,8 @@ async fn a_theft_wakes_the_operator_and_nothing_else_does() {
     let app = watching::app(builder, alerts).expect("within the proof");
     let mut ann = Browser::signed_in(&app, "Firefox", "ann").await;
     let mut thief = ann.stolen_by("curl");
-    for _ in 0..2 {
+    // Rotated, confirmed, and rotated again.
+    for _ in 0..3 {
         clock.advance(6 * MINUTE);
         assert_eq!(ann.get("/").await, StatusCode::OK);
         assert_eq!(ann.get("/").await, StatusCode::OK);

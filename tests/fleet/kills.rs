@@ -5,7 +5,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 use crate::{browser::Crowd, instance::Instance, servers::Shared, setting};
 
 /// Everybody renews and rotates all the time.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
+    ("DEMO_CRASH_WINDOW", "0"),
     ("DEMO_ACCESS_TTL", "0.2"),
     ("DEMO_RENEW_BEFORE", "0"),
     ("DEMO_GRACE", "1"),

@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// Access tokens of 2 s, so that many need the store while it is away.
-const SHORT: [(&str, &str); 6] = [
+const SHORT: [(&str, &str); 7] = [
+    ("DEMO_CRASH_WINDOW", "0"),
     ("DEMO_ACCESS_TTL", "2"),
     ("DEMO_GRACE", "0.5"),
     ("DEMO_WRITE_WINDOW", "0.5"),

@@ -7,7 +7,8 @@ use axum::http::StatusCode;
 use crate::{browser, instance::Instance, servers::Shared};
 
 /// G 0.5 s, W 0.5 s, M 1.6 s.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
+    ("DEMO_CRASH_WINDOW", "0"),
     ("DEMO_ACCESS_TTL", "1"),
     ("DEMO_RENEW_BEFORE", "0"),
     ("DEMO_GRACE", "0.5"),

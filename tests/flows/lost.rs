@@ -121,8 +121,13 @@ async fn rotations_of_the_same_second_are_told_apart() {
 
     let ms = Duration::from_millis;
     let world = World::tuned(move |builder| {
-        let shortest =
-            Timing { grace: ms(1), write_window: ms(1), rotation_interval: ms(4), ..Timing::default() };
+        let shortest = Timing {
+            grace: ms(1),
+            write_window: ms(1),
+            rotation_interval: ms(4),
+            crash_window: ms(0),
+            ..Timing::default()
+        };
         builder.timing(Timing { renew_before: Some(Duration::ZERO), ..shortest })
     });
     let mut browser = world.signed_in("ann").await;

@@ -14,14 +14,17 @@
 mod support;
 
 mod caches;
+mod clock_steps;
 mod clocks;
 mod confirmation;
 mod conflicts;
 mod contract;
 mod cookies;
+mod crash;
 mod cross_site;
 mod edges;
 mod feed;
+mod follower;
 mod form_post;
 mod keys;
 mod layer;

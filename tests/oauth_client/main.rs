@@ -30,6 +30,8 @@ fn sessions(events: &Events) -> Sessions {
         renew_before: Some(Duration::ZERO),
         grace: secs(1),
         write_window: secs(1),
+        crash_window: Duration::ZERO,
+        late_body: secs(2),
         rotation_interval: secs(4),
     };
     let recorder = events.clone();

@@ -23,6 +23,7 @@ mod many;
 mod near;
 
 mod cap;
+mod deploys;
 mod devices;
 mod ended;
 mod events;
@@ -38,6 +39,7 @@ mod passive_trouble;
 mod records;
 mod reload;
 mod reload_trouble;
+mod reuse;
 mod sign_ins;
 mod stale;
 mod step_up;

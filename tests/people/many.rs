@@ -1,8 +1,10 @@
 //! Many sessions of one user that are revoked at once: the feed tells of them in one event.
 
+use std::time::Duration;
+
 use tower_sliding_sessions::{
     Timestamp,
-    store::{FeedEvent, FeedFrom, MemoryStore, SessionStore as _},
+    store::{FeedEvent, FeedFrom, MemoryStore, SessionStore as _, Subject},
 };
 
 use crate::{
@@ -96,12 +98,40 @@ async fn connections_of_many_revoked_sessions_hear_of_it_and_others_are_left_alo
     idle().await;
     assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
     assert!(world.one.answer(own.post("/end-others")).await.ok());
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     idle().await;
     let ended: Vec<_> = waiting.iter().map(|waiting| waiting.is_finished()).collect();
     assert_eq!(ended, [true, false, false, true, false, false]);
     // And they do not ask again and again.
     let before = world.store.all_calls();
-    tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(world.store.all_calls(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_revocations_that_a_store_lost_are_written_again() {
+    let (present, replica) = (MemoryStore::new().unwrap(), MemoryStore::new().unwrap());
+    present.raise_run_id(replica.run_id_now().unwrap()).await.unwrap();
+    let world = World::around(Probe::new(present.clone()), |builder| builder);
+    let two = world.instance();
+    many(&world).await;
+    let ann = Subject { realm: "sessions".into(), name: "ann".into() };
+    for record in present.list(&ann, world.one.sessions.now()).await.unwrap() {
+        replica.create(&ann, &record, None).await.unwrap();
+    }
+    // The instance that is told of it by the feed remembers it, too.
+    idle().await;
+    assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), MANY);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.one.sessions.shutdown().await;
+    world.pass(10);
+    let mut later = Browser::new();
+    assert!(later.submit(&two, "/login?name=ann").await.ok());
+    let record = present.list(&ann, two.sessions.now()).await.unwrap().remove(0);
+    replica.create(&ann, &record, None).await.unwrap();
+    world.store.become_that_of(replica.clone());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let live = replica.list(&ann, two.sessions.now()).await.unwrap();
+    assert_eq!(live, [record], "the later sign-in stays");
+    assert!(is_in(&two, &later).await);
 }

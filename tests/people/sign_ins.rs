@@ -157,6 +157,19 @@ async fn a_sign_in_that_the_claims_hook_refuses_is_not_reported_and_leaves_the_o
 }
 
 #[tokio::test]
+async fn a_sign_in_whose_hook_gives_too_large_claims_is_not_reported_and_leaves_the_old_session() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let mut browser = world.signed_in("ann").await;
+    directory.role("bob", &"x".repeat(3000));
+    let answer = browser.submit(&world.one, "/login?name=bob").await;
+    assert_eq!(answer.rejection(), Some(RejectionKind::ClaimsTooLarge));
+    assert_eq!(world.count(&EventKind::SignedIn), 1, "of ann");
+    assert_eq!(browser.visit(&world.one, "/me").await.text().await, "ann");
+    assert_eq!(live(&world, "bob").await, 0);
+}
+
+#[tokio::test]
 async fn a_session_that_is_replaced_costs_no_other_device_its_own() {
     let world = capped(2, Overflow::EndOldest);
     let other = world.signed_in("ann").await;

@@ -4,7 +4,18 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
 
-use std::{process::Command, time::Duration};
+mod proxy;
+mod slow;
+mod switch_over;
+
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::{Mutex, MutexGuard},
@@ -37,6 +48,24 @@ impl Server {
     fn does(what: &str) {
         let status = Command::new(given("TEST_POSTGRES_CTL")).arg(what).status().expect("it runs");
         assert!(status.success(), "{what}");
+    }
+
+    /// The same, and answers with what that says.
+    fn says(what: &str) -> String {
+        let output = Command::new(given("TEST_POSTGRES_CTL")).arg(what).output().expect("it runs");
+        assert!(output.status.success(), "{what}: {output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+}
+
+/// After a test that failed, the next one finds the server as it should be.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for what in ["thaw", "start"] {
+                let _done = Command::new(given("TEST_POSTGRES_CTL")).arg(what).status();
+            }
+        }
     }
 }
 
@@ -126,20 +155,24 @@ async fn a_server_that_is_stopped_is_an_outage_and_its_return_is_noticed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let (_server, store) = Server::take().await;
+    let begun = Arc::new(AtomicUsize::new(0));
     let mut writers = JoinSet::new();
     for _ in 0..16 {
-        let store = store.clone();
+        let (store, begun) = (store.clone(), begun.clone());
         writers.spawn(async move {
             let mut acknowledged = Vec::new();
             // Until the server is gone.
             while let Ok(key) = try_open(&store).await {
                 let ended = store.revoke(&Revoke::Session(key.clone()), now()).await.is_ok();
                 acknowledged.push((key, ended));
+                begun.fetch_add(1, Ordering::Relaxed);
             }
             acknowledged
         });
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    while begun.load(Ordering::Relaxed) <= 64 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     Server::does("kill");
     let acknowledged = writers.join_all().await.concat();
     assert!(acknowledged.len() > 16, "they had begun");
@@ -184,7 +217,7 @@ async fn where_nobody_listens_the_connection_is_refused() {
     let began = Instant::now();
     let error = PostgresStore::connect("postgres://u:secret@127.0.0.1:1/db").await;
     let error = error.expect_err("nobody listens there");
-    assert!(matches!(error, StoreError::Unavailable(_)));
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(!format!("{error:?}").contains("secret"));
     assert!(began.elapsed() < Duration::from_secs(4));
     let error = PostgresStore::connect("postgres://u:secret@[/db").await.expect_err("that is no URL");

@@ -4,8 +4,11 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
 
 mod figures;
+mod greedy;
 mod many;
 mod server;
+mod settings;
+mod upgrade;
 
 mod suite {
     tower_sliding_sessions::store_conformance!(super::server::fresh);

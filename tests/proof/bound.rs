@@ -82,18 +82,6 @@ fn neither_late_confirmations_nor_new_claims_change_the_bound() {
     }
 }
 
-/// A browser that used a generation must not come back with the one before it and then wait for
-/// longer than a grace: that is exactly what a thief's victim looks like. So there is no grace, and
-/// no interval, that covers every crash of a browser that was yet to put its cookies on disk.
-#[test]
-fn the_proof_needs_a_jar_that_does_not_go_back_in_time() {
-    for grace in 1..=6 {
-        let model = Model::new(1, 1, 1 + 2 * grace + 1).with_grace(grace);
-        assert!(Policy::new(*model.rules.timing()).is_ok());
-        assert_eq!(fails(&Model { rollback: 1, ..model }), SIGNED_OUT);
-    }
-}
-
 /// Worlds forget what can make no difference any more. They had better be right.
 #[test]
 fn nothing_that_worlds_forget_made_a_difference() {

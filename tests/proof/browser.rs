@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tower_sliding_sessions::{
     SessionId, Timestamp,
-    protocol::{Access, Assessment, Family, Refusal, Rotation, Standing, assess},
+    protocol::{Access, Assessment, Family, Presented, Refusal, Rotation, Standing, assess},
 };
 
 use crate::{
@@ -30,6 +30,10 @@ pub(crate) struct Setting {
     pub(crate) delay: Duration,
     /// `S`.
     pub(crate) skew: Duration,
+    /// `C`: how far the jar may go back in time when the browser crashes.
+    pub(crate) crash: Duration,
+    /// `L`: how late requests with a body may arrive, if there are any.
+    pub(crate) late_body: Option<Duration>,
     /// Whether the client keeps its tokens itself, and takes whatever comes.
     pub(crate) token_client: bool,
     pub(crate) thief: bool,
@@ -57,6 +61,9 @@ struct Run<'a> {
     record: Record,
     /// The browser's, and the thief's once he has one.
     jars: [Option<Cookies>; 2],
+    /// What the browser's held before, and until when.
+    past: Vec<(Timestamp, Cookies)>,
+    crashes: u32,
     under_way: UnderWay,
     /// The judge's book: when each generation was first noted in use.
     noted: Vec<Option<Timestamp>>,
@@ -78,6 +85,8 @@ pub(crate) fn run(setting: &Setting, seed: u64, loud: bool) -> Result<Ending, St
         clocks,
         record: Record::begin(BEGIN, &timing),
         jars: [Some(Cookies { refresh: 0, access: None }), None],
+        past: Vec::new(),
+        crashes: 0,
         under_way: UnderWay::default(),
         noted: vec![Some(BEGIN)],
         served_at: BEGIN,
@@ -107,10 +116,24 @@ impl Run<'_> {
                 let read = Family { generation: served, confirmed_at, ..self.record.family };
                 self.leave(&request, arrived, &read, clock);
             }
-            Event::Deliver { who, refresh, access } => {
+            Event::Deliver { who, crashes, refresh, access } => {
+                if who == VICTIM && crashes != self.crashes {
+                    return Ok(None);
+                }
                 let jar = self.jars[who].as_mut().expect("he asked with it");
+                if who == VICTIM {
+                    self.past.push((self.now, *jar));
+                }
                 jar.access = Some(access);
                 jar.refresh = refresh.unwrap_or(jar.refresh);
+            }
+            Event::Crash => {
+                // Before the end of the crash window, to the millisecond.
+                let saved = self.past.iter().filter(|(until, _)| self.now < *until + self.setting.crash);
+                let saved: Vec<_> = saved.map(|(_, jar)| *jar).chain(self.jars[VICTIM]).collect();
+                self.jars[VICTIM] = Some(self.random.pick(&saved));
+                self.past.clear();
+                self.crashes += 1;
             }
             Event::Note { generation, at } => {
                 self.setting.rules.note(&mut self.record, generation, at);
@@ -130,14 +153,19 @@ impl Run<'_> {
             self.jars[1] = self.jars[VICTIM];
             self.under_way.add(self.now, Event::Browse(1));
         }
+        if who == VICTIM && !self.setting.crash.is_zero() && self.random.one_in(5) {
+            self.under_way.add(self.now + self.random.up_to(self.setting.crash), Event::Crash);
+        }
         for _ in 0..self.random.below(5) {
             let mut cookies = self.jars[who].expect("he would not browse without");
             if self.random.one_in(3) {
                 cookies.access = None;
             }
             if self.under_way.in_flight() < IN_FLIGHT {
-                let delay = self.random.up_to(self.setting.delay);
-                self.under_way.add(self.now + delay, Event::Arrive(Request { who, cookies }));
+                let late = self.setting.late_body.filter(|_| who == VICTIM && self.random.one_in(4));
+                let delay = self.random.up_to(late.unwrap_or(self.setting.delay));
+                let request = Request { who, cookies, with_body: late.is_some(), crashes: self.crashes };
+                self.under_way.add(self.now + delay, Event::Arrive(request));
             }
         }
         let pauses = [
@@ -166,20 +194,29 @@ impl Run<'_> {
             expires,
         });
         let assessment = assess(&rules.policy, access.as_ref(), Standing::Good, here);
-        if let (Assessment::Admit, Some(Token { generation, .. })) = (assessment, token) {
-            self.served_at = self.now;
-            self.note(generation, here);
-            return Ok(None);
+        let with_body = request.with_body;
+        if let Some(Token { generation, issued, .. }) = token {
+            if rules.confirms(&self.record, issued, with_body, here) {
+                self.struck |= request.who != VICTIM;
+                self.note(generation, here);
+            }
+            if assessment == Assessment::Admit {
+                self.served_at = self.now;
+                return Ok(None);
+            }
         }
         let presented = request.cookies.refresh;
         self.struck |= request.who != VICTIM;
         let before = self.record;
-        let rotation = rules.renew(&mut self.record, presented, here);
+        let rotation = rules.renew(&mut self.record, Presented { generation: presented, with_body }, here);
         if self.loud {
             println!("      -> {rotation:?}, {:?}", self.record.family);
         }
         if let Some(ending) = self.judge(&before, presented, rotation, here)? {
             return Ok(Some(ending));
+        }
+        if matches!(rotation, Rotation::Refuse(_)) {
+            return Ok(None);
         }
         self.served_at = self.now;
         match rotation {
@@ -238,6 +275,7 @@ impl Run<'_> {
                 let old = here >= before.family.absolute_deadline;
                 if idle || old { Ok(Some(Ending::Expired)) } else { Err("expired in use".to_owned()) }
             }
+            Rotation::Refuse(Refusal::Stale) => Ok(None),
             Rotation::Reuse if self.struck => Ok(Some(Ending::FoundOut)),
             Rotation::Reuse | Rotation::Refuse(_) | Rotation::FastForward => {
                 Err(format!("an honest browser is signed out: {rotation:?}"))

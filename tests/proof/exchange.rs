@@ -34,6 +34,9 @@ pub(crate) struct Cookies {
 pub(crate) struct Request {
     pub(crate) who: Who,
     pub(crate) cookies: Cookies,
+    pub(crate) with_body: bool,
+    /// How often its browser had crashed. Connections die with it.
+    pub(crate) crashes: u32,
 }
 
 impl Request {
@@ -71,8 +74,9 @@ impl Request {
             }
         };
         let expires = now + rules.timing().access_ttl;
-        let access = Token { generation: served, issued: now, expires };
-        Some(Event::Deliver { who: self.who, refresh, access })
+        // As engines do it: as of when the record was read.
+        let access = Token { generation: served, issued: arrived, expires };
+        Some(Event::Deliver { who: self.who, crashes: self.crashes, refresh, access })
     }
 }
 
@@ -91,8 +95,11 @@ pub(crate) enum Event {
         confirmed_at: Option<Timestamp>,
         clock: Duration,
     },
+    /// The browser crashes.
+    Crash,
     Deliver {
         who: Who,
+        crashes: u32,
         refresh: Option<u64>,
         access: Token,
     },

@@ -18,6 +18,8 @@
 //! | `G` | the grace: how long a predecessor is good after its successor was confirmed |
 //! | `W` | the write window: how long after its arrival a request may write cookies |
 //! | `M` | the rotation interval: from a confirmation to the next rotation |
+//! | `C` | the crash window: how far the browser's cookies may go back when it crashes |
+//! | `L` | how late a request with a body may arrive |
 
 #![expect(
     clippy::expect_used,
@@ -29,7 +31,9 @@
 mod bound;
 mod broken;
 mod browser;
+mod crash;
 mod exchange;
+mod late_body;
 mod model;
 mod random;
 mod real_time;

@@ -7,7 +7,7 @@ use std::{
 
 use tower_sliding_sessions::{
     Timestamp,
-    protocol::{Departure, Exchange, Family, Policy, Settlement, Standing, Timing},
+    protocol::{Departure, Exchange, Family, Policy, RotationTiming, Settlement, Standing, Timing},
 };
 
 use crate::{
@@ -33,20 +33,24 @@ pub(crate) struct Model {
     pub(crate) new_claims: bool,
     /// Whether an instance's clock may step by `S` while a handler runs.
     pub(crate) stepping_clocks: bool,
-    /// The longest that the jar may go back in time, when the browser crashes.
-    pub(crate) rollback: Age,
+    /// `C`: the jar goes back in time by less than this when the browser crashes.
+    pub(crate) crash: Age,
+    /// `L`: how long requests with a body may be on their way, if there are any.
+    pub(crate) late_body: Option<Age>,
     /// Whether the client keeps its tokens itself, and takes whatever comes.
     pub(crate) token_client: bool,
     /// Whether its request may share what an instance reads for another one, within `D`.
     pub(crate) shared_flights: bool,
     /// Whether there is a thief.
     pub(crate) thief: bool,
+    /// Whether each request of his has a body.
+    pub(crate) thief_with_bodies: bool,
     /// Whether worlds also remember what can make no difference any more.
     pub(crate) remembers_all: bool,
 }
 
 impl Model {
-    /// Three messages in flight, one clock, honest people, `G = D` and `M` as given.
+    /// Three messages in flight, one clock, honest people, `G = D`, `C = 0` and `M` as given.
     pub(crate) fn new(window: Age, delay: Age, interval: Age) -> Self {
         let rules = Rules { policy: policy(window, delay, interval), broken: None };
         Self {
@@ -58,10 +62,12 @@ impl Model {
             latest_note: Age::MAX,
             new_claims: false,
             stepping_clocks: false,
-            rollback: 0,
+            crash: 0,
+            late_body: None,
             token_client: false,
             shared_flights: false,
             thief: false,
+            thief_with_bodies: false,
             remembers_all: false,
         }
     }
@@ -75,6 +81,25 @@ impl Model {
         let timing = Timing { grace: ticks(grace), ..*self.rules.timing() };
         self.rules.policy = checked_or_not(timing);
         self
+    }
+
+    /// The same with `C`: crashes, and rules that know of them.
+    pub(crate) fn with_crashes(mut self, crash: Age) -> Self {
+        let timing = Timing { crash_window: ticks(crash), ..*self.rules.timing() };
+        self.rules.policy = checked_or_not(timing);
+        Self { crash, ..self }
+    }
+
+    /// Rules that expect less of a crash than happens.
+    pub(crate) fn with_crash_window_of_the_rules(self, crash: Age) -> Self {
+        Self { crash: self.crash, ..self.with_crashes(crash) }
+    }
+
+    /// The same with `L`: requests with bodies, and rules that know how late they may be.
+    pub(crate) fn with_late_bodies(mut self, late: Age) -> Self {
+        let timing = Timing { late_body: ticks(late), ..*self.rules.timing() };
+        self.rules.policy = checked_or_not(timing);
+        Self { late_body: Some(late), ..self }
     }
 
     pub(crate) fn with_in_flight(self, in_flight: usize) -> Self {
@@ -93,8 +118,55 @@ impl Model {
 
     /// An age beyond which nothing changes, even by the slowest clock: everything due is due.
     pub(crate) fn old(&self) -> Age {
-        let timing = self.rules.timing();
-        age_of(timing.rotation_interval.max(timing.grace).max(timing.write_window)) + 1 + self.skew
+        let Timing { rotation_interval, grace, late_body, .. } = *self.rules.timing();
+        let bodies = self.late_body.is_some() || self.thief_with_bodies;
+        let bodies = if bodies { late_body } else { Duration::ZERO };
+        age_of(rotation_interval.max(grace + bodies + ticks(1))) + self.skew
+    }
+
+    /// How long ago an access token may have been issued until more makes no difference.
+    pub(crate) fn settled(&self) -> Age {
+        if self.minds_ages() {
+            self.settled_after(self.late_body.is_some() || self.thief_with_bodies) + self.skew
+        } else {
+            0
+        }
+    }
+
+    /// The same of when a generation was handed out.
+    pub(crate) fn offered(&self) -> Age {
+        if self.minds_ages() { self.settled() + self.grace() } else { 0 }
+    }
+
+    fn settled_after(&self, body: bool) -> Age {
+        age_of(RotationTiming::from(self.rules.timing()).settled_after(body))
+    }
+
+    /// Whether a request with an access token may be of any use by the time that it arrives.
+    pub(crate) fn may_count(&self, message: Message) -> bool {
+        let at_most = message.issued + (self.longest_way(message) - message.age) + self.rules.early();
+        !self.minds_ages() || at_most >= self.settled_after(self.rules.minds_body(message.body))
+    }
+
+    /// How long after a confirmation a predecessor is refused without an alarm.
+    pub(crate) fn longest_refused(&self) -> Age {
+        let late = if self.thief_with_bodies { self.rules.timing().late_body } else { Duration::ZERO };
+        self.grace() + age_of(late)
+    }
+
+    /// Whether it makes a difference when tokens were handed out.
+    pub(crate) fn minds_ages(&self) -> bool {
+        !self.rules.timing().crash_window.is_zero()
+    }
+
+    /// How long a handler may run until it makes no difference any more.
+    pub(crate) fn too_late(&self) -> Age {
+        age_of(self.rules.timing().write_window).saturating_add(1 + 2 * self.skew)
+    }
+
+    /// How long a request or a response may be on its way.
+    pub(crate) fn longest_way(&self, message: Message) -> Age {
+        self.late_body.filter(|_| message.body).unwrap_or(self.delay)
     }
 
     /// The instances' clocks, by how much they are ahead of the slowest.
@@ -114,13 +186,21 @@ impl Model {
 
     /// How old a point in time is by the fastest clock.
     pub(crate) fn age(&self, at: Timestamp) -> Age {
-        age_of(self.at(self.skew).since(at)).min(self.old())
+        age_of(self.at(self.skew).since(at)).min(self.old().max(self.offered()))
     }
 
-    pub(crate) fn would_confirm(&self, record: &Record, generation: Lag) -> bool {
+    /// Whether a token of that generation may confirm it, now or later.
+    pub(crate) fn may_confirm(&self, record: &Record, generation: Lag) -> bool {
         let mut after = *record;
         self.rules.note(&mut after, CURRENT - u64::from(generation), NOW);
         after.family != record.family
+    }
+
+    /// Whether a request with this access token confirms its generation now, by that clock.
+    pub(crate) fn confirms(&self, record: &Record, message: Message, clock: Age) -> bool {
+        let issued = self.ago(message.issued);
+        self.rules.confirms(record, issued, message.body, self.at(clock))
+            && self.may_confirm(record, message.lag)
     }
 
     /// The responses that a handler may leave with now, if any cookie leaves with them.
@@ -148,7 +228,9 @@ impl Model {
                 Settlement::LeaveAlone if access_written && !revoked => (Kind::Access, older),
                 Settlement::LeaveAlone => return None,
             };
-            Some(Message { kind, lag, age: 0 })
+            // Claims that change late are read then.
+            let issued = if lag == handler.lag { handler.issued } else { self.skew };
+            Some(Message { issued, ..Message::new(kind, lag) })
         });
         settled.chain(exchanged)
     }
@@ -169,6 +251,7 @@ impl Model {
         let family = Family {
             generation: served,
             confirmed_at: read.confirmed.map(|age| self.ago(age)),
+            timing: RotationTiming::from(self.rules.timing()),
             ..Family::begin(NOW, FAR, FAR)
         };
         let read_at = self.at(read.clock) - ticks(read.age);
@@ -177,7 +260,7 @@ impl Model {
             Exchange::AccessOnly => Kind::Access,
             Exchange::Nothing => return None,
         };
-        Some(Message { kind, lag: handler.lag, age: 0 })
+        Some(Message { issued: handler.issued, ..Message::new(kind, handler.lag) })
     }
 }
 
@@ -186,15 +269,23 @@ impl Display for Model {
         let timing = self.rules.timing();
         let [window, interval] = [timing.write_window, timing.rotation_interval].map(age_of);
         let Self { delay, skew, in_flight, .. } = self;
-        write!(f, "W={window} D={delay} S={skew} G={} M={interval}, {in_flight} in flight", self.grace())?;
+        write!(f, "W={window} D={delay} S={skew} G={} M={interval}", self.grace())?;
+        if self.crash > 0 {
+            write!(f, " C={}", self.crash)?;
+        }
+        if let Some(late) = self.late_body {
+            write!(f, " L={late}")?;
+        }
+        write!(f, ", {in_flight} in flight")?;
         let extras = [
             (self.token_client, "a token client"),
             (self.shared_flights, "shared flights"),
             (self.late_notes, "late notes"),
             (self.new_claims, "new claims"),
             (self.stepping_clocks, "stepping clocks"),
-            (self.rollback > 0, "crashes"),
+            (self.crash > age_of(timing.crash_window), "crashes that go back further than the rules expect"),
             (self.thief, "a thief"),
+            (self.thief_with_bodies, "with bodies"),
             (self.remembers_all, "nothing forgotten"),
         ];
         for (_, name) in extras.iter().filter(|(on, _)| *on) {
@@ -216,6 +307,8 @@ fn policy(window: Age, delay: Age, interval: Age) -> Policy {
         renew_before: None,
         grace: ticks(delay),
         write_window: ticks(window),
+        crash_window: Duration::ZERO,
+        late_body: Duration::ZERO,
         rotation_interval: ticks(interval),
     })
 }

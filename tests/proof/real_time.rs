@@ -17,7 +17,7 @@ const SKEW: Duration = Duration::from_secs(15);
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// The defaults, the shortest interval that the crate accepts, and the shortest that is proven.
-fn policies() -> [Policy; 3] {
+fn policies() -> [Policy; 4] {
     let timing = Timing::default();
     assert_eq!(timing.grace, DELAY + SKEW, "the defaults leave room for that much");
     let shortest = timing.write_window + 2 * timing.grace + MOMENT;
@@ -26,11 +26,24 @@ fn policies() -> [Policy; 3] {
         Policy::new(timing).expect("the defaults hold"),
         Policy::new(Timing { rotation_interval: shortest, ..timing }).expect("it is just above the bound"),
         Policy::dangerous_unchecked(Timing { rotation_interval: proven, ..timing }),
+        Policy::new(Timing { crash_window: Duration::ZERO, rotation_interval: shortest, ..timing })
+            .expect("it is just above the bound"),
     ]
 }
 
 fn setting(policy: Policy, thief: bool) -> Setting {
-    Setting { rules: Rules { policy, broken: None }, delay: DELAY, skew: SKEW, token_client: false, thief }
+    let timing = *policy.timing();
+    // Two rotations must not fit into it.
+    let late = timing.rotation_interval + timing.crash_window + DELAY - MOMENT;
+    Setting {
+        rules: Rules { policy, broken: None },
+        delay: DELAY,
+        skew: SKEW,
+        crash: timing.crash_window,
+        late_body: (!timing.crash_window.is_zero()).then_some(late),
+        token_client: false,
+        thief,
+    }
 }
 
 /// Runs them all, and counts how they end.
@@ -62,7 +75,7 @@ fn browsers_at_random_stay_signed_in_until_they_are_idle() {
 #[test]
 fn token_clients_at_random_stay_signed_in_until_they_are_idle() {
     for policy in policies() {
-        let count = all_end_well(&Setting { token_client: true, ..setting(policy, false) });
+        let count = all_end_well(&Setting { token_client: true, late_body: None, ..setting(policy, false) });
         println!("  {} still signed in, {} expired", count(Ending::StillSignedIn), count(Ending::Expired));
         assert!(count(Ending::StillSignedIn) > 0 && count(Ending::Expired) > 0, "both are tried");
     }
@@ -80,11 +93,16 @@ fn thieves_at_random_are_never_served_for_longer_than_a_grace() {
 /// As in the small worlds: a test that cannot fail would prove nothing.
 #[test]
 fn browsers_at_random_notice_each_broken_rule() {
-    let [_, policy, _] = policies();
+    let [_, crashes, _, policy] = policies();
     let honest = setting(policy, false);
     let token_client = Setting { token_client: true, ..honest };
     let thief = setting(policy, true);
+    let crashing = setting(crashes, false);
     for (broken, setting) in [
+        (Broken::AccessConfirmsAtOnce, crashing),
+        (Broken::RefreshConfirmsAtOnce, crashing),
+        (Broken::OfferNotRenewed, crashing),
+        (Broken::LateBodyIsReuse, crashing),
         (Broken::NoWriteWindow, honest),
         (Broken::GraceFromRotation, honest),
         (Broken::IntervalFromRotation, honest),
@@ -96,7 +114,7 @@ fn browsers_at_random_notice_each_broken_rule() {
         (Broken::PredecessorForever, thief),
         (Broken::GraceRestarts, thief),
     ] {
-        let rules = Rules { policy, broken: Some(broken) };
+        let rules = Rules { broken: Some(broken), ..setting.rules };
         let setting = Setting { rules, ..setting };
         // Whatever PROOF_SEED says: that is for looking at a failure, not for hiding one.
         let found = (1..=RUNS).find_map(|seed| Some((seed, run(&setting, seed, false).err()?)));

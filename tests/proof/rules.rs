@@ -5,12 +5,12 @@ use std::time::Duration;
 use tower_sliding_sessions::{
     Timestamp,
     protocol::{
-        Departure, Exchange, Family, Policy, Presented, Rotation, Settlement, Timing, exchange, rotate,
-        settle,
+        Departure, Exchange, Family, Policy, Presented, Refusal, Rotation, RotationTiming, Settlement,
+        Timing, exchange, rotate, settle,
     },
 };
 
-use crate::model::ticks;
+use crate::{model::ticks, world::Age};
 
 /// A timeout that nothing in these worlds lives to see.
 pub(crate) const FAR: Duration = Duration::from_secs(1_000_000_000);
@@ -38,6 +38,22 @@ pub(crate) enum Broken {
     AccessAlone,
     /// The predecessor stays good as long as it is the predecessor.
     PredecessorForever,
+    /// An access token confirms its generation a tick too early.
+    AccessConfirmsEarly,
+    /// A refresh token confirms its generation a tick too early.
+    RefreshConfirmsEarly,
+    /// An access token confirms its generation at once, whatever the crash window.
+    AccessConfirmsAtOnce,
+    /// A refresh token confirms its generation at once, whatever the crash window.
+    RefreshConfirmsAtOnce,
+    /// A refresh token confirms its generation by when that was first handed out.
+    OfferNotRenewed,
+    /// A request with a body confirms as if it could not be late.
+    LateBodyConfirms,
+    /// A late request with a body is taken for reuse like any other.
+    LateBodyIsReuse,
+    /// A late request with a body is never taken for reuse.
+    LateBodyForever,
     /// Every sight of the current generation confirms it anew, so the grace never ends.
     GraceRestarts,
 }
@@ -52,9 +68,10 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn begin(now: Timestamp, timing: &Timing) -> Self {
-        let rotation = Policy::dangerous_unchecked(*timing).rotation_timing();
-        let family =
-            Family { timing: rotation, ..Family::begin(now, timing.idle_timeout, timing.absolute_timeout) };
+        let family = Family {
+            timing: RotationTiming::from(timing),
+            ..Family::begin(now, timing.idle_timeout, timing.absolute_timeout)
+        };
         Self { family, rotated_at: now }
     }
 }
@@ -81,8 +98,8 @@ impl Rules {
 
     /// A renewal, as the engine does it: compare and set first, and read the table if that did not
     /// apply. A reuse ends the session. What is to be confirmed is left to [`Self::note`].
-    pub(crate) fn renew(&self, record: &mut Record, generation: u64, now: Timestamp) -> Rotation {
-        let presented = Presented { generation, with_body: false };
+    pub(crate) fn renew(&self, record: &mut Record, presented: Presented, now: Timestamp) -> Rotation {
+        let Presented { generation, with_body } = presented;
         let mut family = self.as_judged(record, generation);
         if family.advance(&presented.advance(now)) {
             *record = Record { family, rotated_at: now };
@@ -90,19 +107,63 @@ impl Rules {
         }
         let lag = family.generation.saturating_sub(generation);
         let confirmed = record.family.confirmed_at.is_some();
-        let rotation = match (self.broken, rotate(&self.policy, presented, &family, now)) {
+        let as_if = match self.broken {
+            Some(Broken::RefreshConfirmsEarly) if lag == 0 && !confirmed => now + ticks(1),
+            _ => now,
+        };
+        let judged = match self.broken {
+            Some(Broken::LateBodyConfirms) if lag == 0 => Presented { with_body: false, ..presented },
+            _ => presented,
+        };
+        let rotation = match (self.broken, rotate(judged, &family, as_if)) {
             (Some(Broken::NoGrace), Rotation::Replay) if confirmed => Rotation::Reuse,
             (Some(Broken::PredecessorForever), Rotation::Reuse) if lag == 1 => Rotation::Replay,
+            (Some(Broken::RefreshConfirmsAtOnce), Rotation::Reissue) if !confirmed => Rotation::Confirm,
+            (Some(Broken::LateBodyIsReuse), Rotation::Refuse(Refusal::Stale)) => Rotation::Reuse,
+            (Some(Broken::LateBodyForever), Rotation::Reuse) if with_body => Rotation::Refuse(Refusal::Stale),
             (_, rotation) => rotation,
         };
         assert_ne!(rotation, Rotation::Advance, "the compare-and-set did not apply, so it must not be due");
-        if rotation == Rotation::Reuse {
-            record.family.revoke();
+        match rotation {
+            Rotation::Reuse => {
+                record.family.revoke();
+            }
+            Rotation::Replay if self.broken != Some(Broken::OfferNotRenewed) => {
+                record.family.offer(now);
+            }
+            _ => {}
         }
         rotation
     }
 
-    /// Tells the record that `generation` was seen in use.
+    /// Whether a request with an access token that was issued at `issued` confirms its generation.
+    pub(crate) fn confirms(
+        &self,
+        record: &Record,
+        issued: Timestamp,
+        with_body: bool,
+        now: Timestamp,
+    ) -> bool {
+        let (with_body, now) = (self.minds_body(with_body), now + ticks(self.early()));
+        self.broken == Some(Broken::AccessConfirmsAtOnce)
+            || record.family.timing.confirms_by_access(issued, with_body, now)
+    }
+
+    /// How many ticks too early an access token confirms its generation.
+    pub(crate) fn early(&self) -> Age {
+        match self.broken {
+            Some(Broken::AccessConfirmsEarly) => 1,
+            Some(Broken::AccessConfirmsAtOnce) => Age::MAX / 2,
+            _ => 0,
+        }
+    }
+
+    /// Whether a body makes a difference to what a request confirms.
+    pub(crate) fn minds_body(&self, with_body: bool) -> bool {
+        with_body && self.broken != Some(Broken::LateBodyConfirms)
+    }
+
+    /// Confirms `generation`, whatever was seen of it.
     pub(crate) fn note(&self, record: &mut Record, generation: u64, at: Timestamp) {
         let family = &mut record.family;
         family.confirm(generation, at);
@@ -113,7 +174,7 @@ impl Rules {
 
     /// What cookies leave with a response.
     pub(crate) fn settle(&self, departure: &Departure, now: Timestamp) -> Settlement {
-        match (self.broken, settle(&self.writing_policy(), departure, now)) {
+        match (self.broken, settle(&self.writing(), departure, now)) {
             (Some(Broken::RefreshRewritten), Settlement::WriteAccess) => Settlement::WriteBoth,
             (Some(Broken::AccessAlone), Settlement::WriteBoth) => Settlement::WriteAccess,
             (_, settlement) => settlement,
@@ -135,8 +196,9 @@ impl Rules {
             Some(Broken::RepeatedAsIfUnseen) => (Duration::ZERO, self.timing().grace),
             _ => (Duration::ZERO, Duration::ZERO),
         };
-        let family = Family { confirmed_at: family.confirmed_at.map(|at| at + seen), ..*family };
-        match (self.broken, exchange(&self.writing_policy(), departure, &family, read_at + unseen, now)) {
+        let confirmed_at = family.confirmed_at.map(|at| at + seen);
+        let family = Family { confirmed_at, timing: self.writing(), ..*family };
+        match (self.broken, exchange(departure, &family, read_at + unseen, now)) {
             (Some(Broken::RefreshRewritten), Exchange::AccessOnly) => Exchange::Both,
             (Some(Broken::AccessAlone), Exchange::Both) if departure.served > departure.presented => {
                 Exchange::AccessOnly
@@ -145,12 +207,11 @@ impl Rules {
         }
     }
 
-    fn writing_policy(&self) -> Policy {
+    fn writing(&self) -> RotationTiming {
+        let timing = RotationTiming::from(self.timing());
         match self.broken {
-            Some(Broken::NoWriteWindow) => {
-                Policy::dangerous_unchecked(Timing { write_window: FAR, ..*self.timing() })
-            }
-            _ => self.policy,
+            Some(Broken::NoWriteWindow) => RotationTiming { write_window: FAR, ..timing },
+            _ => timing,
         }
     }
 

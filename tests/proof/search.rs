@@ -46,6 +46,14 @@ pub(crate) fn fails(model: &Model) -> Failure {
     counterexample.failure().expect("it ends with the failure")
 }
 
+/// Set it to search larger worlds too, which takes minutes.
+const LARGE: &str = "PROOF_LARGE";
+
+/// What there is only time for if the environment says so.
+pub(crate) fn large<T, const N: usize>(more: [T; N]) -> Vec<T> {
+    if std::env::var_os(LARGE).is_some() { more.into() } else { Vec::new() }
+}
+
 /// A world that was reached, and how.
 struct Reached {
     world: World,
@@ -153,9 +161,15 @@ impl Told {
 
     fn message(&self, message: Message) -> String {
         let generation = self.of(message.lag);
+        let request = match (message.body, message.orphan) {
+            (false, false) => "the request",
+            (true, false) => "the request (with a body)",
+            (false, true) => "the request of before the crash",
+            (true, true) => "the request (with a body) of before the crash",
+        };
         match message.kind {
-            Kind::Renewal => format!("the request with R{generation}"),
-            Kind::Use => format!("the request with a valid A{generation}"),
+            Kind::Renewal => format!("{request} with R{generation}"),
+            Kind::Use => format!("{request} with A{generation}"),
             Kind::Handler { .. } => format!("the handler of a request served as generation {generation}"),
             Kind::Both => format!("the response with R{generation} and A{generation}"),
             Kind::Access => format!("the response with A{generation}"),

@@ -1,10 +1,10 @@
 //! The steps from one world to the next.
 
-use tower_sliding_sessions::protocol::{Refusal, Rotation};
+use tower_sliding_sessions::protocol::{Presented, Refusal, Rotation};
 
 use crate::{
     model::Model,
-    world::{Age, CURRENT, Disk, Jar, Kind, Lag, Message, Read, World, behind},
+    world::{Access, Age, CURRENT, Disk, Kind, Lag, Message, Read, World, behind},
 };
 
 /// Something that may happen next.
@@ -53,6 +53,8 @@ pub(crate) enum Failure {
     SignedOut(Rotation),
     /// A copy is served although its successor was seen in use more than a grace ago.
     CopyServed(Rotation),
+    /// A copy is refused without an alarm although it is too old for a late request.
+    Unnoticed(Rotation),
     /// A token is served although the session was ended.
     Revived(Rotation),
     /// Fresh cookies leave although the session was ended.
@@ -74,13 +76,19 @@ impl Model {
         steps.push(Step::Tick);
         let in_flight = world.messages.iter().count();
         if in_flight < self.in_flight {
-            let mut send = |kind, lag| steps.push(Step::Send { message: Message { kind, lag, age: 0 } });
-            send(Kind::Renewal, world.jar.refresh);
-            if let Some(access) = world.jar.access {
-                send(Kind::Use, access);
+            let bodies = [false, true].into_iter().take(if self.late_body.is_some() { 2 } else { 1 });
+            for body in bodies {
+                let renewal = Message { body, ..Message::new(Kind::Renewal, world.jar.refresh) };
+                steps.push(Step::Send { message: renewal });
+                let access = world.jar.access.map(|access| Message {
+                    body,
+                    issued: access.age,
+                    ..Message::new(Kind::Use, access.lag)
+                });
+                steps.extend(access.map(|message| Step::Send { message }));
             }
         }
-        if world.disk.is_some() {
+        if world.disk.is_some_and(|disk| disk.jar != world.jar) {
             steps.extend([Step::Save, Step::Crash]);
         }
         let mut previous = None;
@@ -96,20 +104,27 @@ impl Model {
         steps.push(Step::Lose { message });
         match message.kind {
             Kind::Renewal | Kind::Use => {
+                let record = world.record(self);
                 for clock in self.clocks() {
+                    let confirms = match message.kind {
+                        Kind::Use => self.confirms(&record, message, clock),
+                        _ => message.lag == 0 && world.confirmed.is_none(),
+                    };
                     let mut arrive = |note| steps.push(Step::Arrive { message, clock, note });
-                    arrive(Note::AtOnce);
                     // A use that confirms nothing is as good as lost. A renewal is not.
-                    if message.kind == Kind::Renewal && message.lag == 0 && world.confirmed.is_none() {
+                    if confirms || message.kind == Kind::Renewal {
+                        arrive(Note::AtOnce);
+                    }
+                    if confirms && message.kind == Kind::Renewal {
                         arrive(Note::Lost);
                     }
                     // The request itself makes room for a note, unless a handler takes its place.
                     let room = message.kind == Kind::Use || in_flight < self.in_flight;
-                    if self.late_notes && room && message.lag == 0 && world.confirmed.is_none() {
+                    if self.late_notes && room && confirms {
                         arrive(Note::Late);
                     }
                 }
-                if message.kind == Kind::Renewal && self.shared_flights {
+                if message.kind == Kind::Renewal && self.shared_flights && !message.orphan {
                     let boards = world.messages.iter().filter(|handler| self.may_board(message, *handler));
                     steps.extend(boards.map(|handler| Step::Board { message, handler }));
                 }
@@ -154,12 +169,15 @@ impl Model {
                 if message.kind == Kind::Use {
                     self.note(&mut next, message.lag, clock, note);
                 } else {
-                    rotation = Some(self.arrive(&mut next, message.lag, clock, note));
+                    rotation = Some(self.arrive(&mut next, message, clock, note));
                 }
             }
             Step::Board { message, handler } => {
                 next.messages.remove(message);
-                next.messages.add(Message { age: 0, ..handler });
+                let Kind::Handler { read: Some(read), .. } = handler.kind else { return None };
+                // What was read earlier must not be answered with for longer. Only crashes need that.
+                let age = if self.minds_ages() { read.age.min(self.too_late()) } else { 0 };
+                next.messages.add(Message { age, ..handler });
             }
             Step::Leave { handler, answer } => {
                 next.messages.remove(handler);
@@ -167,7 +185,7 @@ impl Model {
             }
             Step::Deliver { message } => {
                 next.messages.remove(message);
-                next.jar.access = Some(message.lag);
+                next.jar.access = Some(Access { lag: message.lag, age: message.issued });
                 if message.kind == Kind::Both {
                     next.jar.refresh = message.lag;
                 }
@@ -180,21 +198,39 @@ impl Model {
                 next.seen.note(self, message.lag, message.age);
             }
             Step::Lose { message } => next.messages.remove(message),
-            Step::Save => next.disk = Some(Disk { refresh: next.jar.refresh, age: 0 }),
-            Step::Crash => next.jar = Jar { refresh: next.disk?.refresh, access: None },
+            Step::Save => next.disk = Some(Disk { jar: next.jar, age: 0 }),
+            Step::Crash => {
+                next.jar = next.disk?.jar;
+                // Connections die with the browser. What it sent may arrive all the same.
+                next.messages.change(|message| match message.kind {
+                    Kind::Renewal | Kind::Use => Some(Message { orphan: true, ..message }),
+                    Kind::Note => Some(message),
+                    Kind::Handler { .. } | Kind::Both | Kind::Access => None,
+                });
+            }
             Step::Copy => next.thief.copy(next.jar),
             Step::Strike { refresh, clock } => rotation = Some(self.strike(&mut next, refresh, clock)),
             Step::StealthyUse { clock } => {
-                let lag = next.thief.access?;
-                self.note(&mut next, lag, clock, Note::AtOnce);
+                let Access { lag, age } = next.thief.access?;
+                let body = self.thief_with_bodies;
+                let message = Message { issued: age, body, ..Message::new(Kind::Use, lag) };
+                // With it he may confirm what a browser that crashed does not know any more.
+                next.thief.struck |= self.crash > 0;
+                if self.confirms(&next.record(self), message, clock) {
+                    self.note(&mut next, lag, clock, Note::AtOnce);
+                }
             }
         }
         let failure = match (step, rotation) {
             (Step::Leave { .. }, _) if world.revoked => Some(Failure::CookiesAfterTheEnd),
-            (Step::Arrive { message: Message { lag: refresh, .. }, .. }, Some(rotation))
-            | (Step::Strike { refresh, .. }, Some(rotation)) => {
-                self.failure(world, next.thief.struck, refresh, rotation)
+            (Step::Arrive { message: Message { lag, body, .. }, .. }, Some(rotation)) => {
+                let late = body && rotation == Rotation::Refuse(Refusal::Stale);
+                self.failure(world, next.thief.struck || late, lag, rotation)
             }
+            (Step::Strike { refresh, .. }, Some(rotation @ Rotation::Refuse(Refusal::Stale))) => {
+                world.seen.too_late(self, refresh).then_some(Failure::Unnoticed(rotation))
+            }
+            (Step::Strike { refresh, .. }, Some(rotation)) => self.failure(world, true, refresh, rotation),
             _ => None,
         };
         next.simplify(self);
@@ -202,10 +238,10 @@ impl Model {
     }
 
     /// A request with a refresh token to go by arrives at an instance, which calls its handler.
-    fn arrive(&self, world: &mut World, refresh: Lag, clock: Age, note: Note) -> Rotation {
-        let (rotation, served) = self.renew(world, refresh, clock, note);
-        if let Some(kind) = served {
-            world.messages.add(Message { kind, lag: 0, age: 0 });
+    fn arrive(&self, world: &mut World, request: Message, clock: Age, note: Note) -> Rotation {
+        let (rotation, handler) = self.renew(world, request, clock, note);
+        if let Some(handler) = handler.filter(|_| !request.orphan) {
+            world.messages.add(handler);
         }
         rotation
     }
@@ -213,11 +249,12 @@ impl Model {
     /// The same by the thief, who gets his answer at once.
     fn strike(&self, world: &mut World, refresh: Lag, clock: Age) -> Rotation {
         world.thief.struck = true;
-        let (rotation, served) = self.renew(world, refresh, clock, Note::AtOnce);
-        if let Some(kind) = served {
-            let handler = Message { kind, lag: 0, age: 0 };
+        let body = self.thief_with_bodies;
+        let request = Message { body, ..Message::new(Kind::Renewal, refresh) };
+        let (rotation, handler) = self.renew(world, request, clock, Note::AtOnce);
+        if let Some(handler) = handler {
             for answer in self.answers(handler, world.revoked) {
-                world.thief.access = Some(answer.lag);
+                world.thief.take_access(Access { lag: answer.lag, age: answer.issued });
                 if answer.kind == Kind::Both {
                     world.thief.take(answer.lag);
                 }
@@ -228,23 +265,31 @@ impl Model {
 
     /// Asks the table. If the token is served then it is as the current generation, and the second
     /// answer is the handler that is called.
-    fn renew(&self, world: &mut World, refresh: Lag, clock: Age, note: Note) -> (Rotation, Option<Kind>) {
+    fn renew(
+        &self,
+        world: &mut World,
+        request: Message,
+        clock: Age,
+        note: Note,
+    ) -> (Rotation, Option<Message>) {
         let mut record = world.record(self);
-        let rotation = self.rules.renew(&mut record, CURRENT - u64::from(refresh), self.at(clock));
+        let presented = Presented { generation: CURRENT - u64::from(request.lag), with_body: request.body };
+        let rotation = self.rules.renew(&mut record, presented, self.at(clock));
         world.remember(self, &record);
         // What a confirmation changes, now or later, the handler does not know.
         let confirmed = record.family.confirmed_at.map(|at| self.age(at));
         let read = self.token_client.then_some(Read { age: 0, confirmed, clock });
         let newer = match rotation {
             Rotation::Confirm => {
-                self.note(world, refresh, clock, note);
+                self.note(world, request.lag, clock, note);
                 false
             }
             Rotation::Reissue => false,
             Rotation::Advance | Rotation::Replay => true,
             Rotation::FastForward | Rotation::Reuse | Rotation::Refuse(_) => return (rotation, None),
         };
-        (rotation, Some(Kind::Handler { newer, read }))
+        let issued = self.age(self.at(clock));
+        (rotation, Some(Message { issued, ..Message::new(Kind::Handler { newer, read }, 0) }))
     }
 
     /// A request was seen to carry a generation.
@@ -258,7 +303,7 @@ impl Model {
             }
             Note::Late => {
                 let age = self.age(self.at(clock));
-                world.messages.add(Message { kind: Kind::Note, lag, age });
+                world.messages.add(Message { age, ..Message::new(Kind::Note, lag) });
             }
             Note::Lost => {}
         }

@@ -5,7 +5,7 @@
 
 use crate::{
     model::Model,
-    world::{Age, Jar, Lag, STALE, behind},
+    world::{Access, Age, Jar, Lag, STALE, behind},
 };
 
 /// What a thief holds.
@@ -13,7 +13,8 @@ use crate::{
 pub(crate) struct Thief {
     /// Whether he holds a refresh token that is so many generations behind.
     pub(crate) refresh: [bool; STALE as usize + 1],
-    pub(crate) access: Option<Lag>,
+    /// The oldest of the newest generation that he got.
+    pub(crate) access: Option<Access>,
     /// Whether he ever showed one of his tokens to the server.
     pub(crate) struck: bool,
 }
@@ -32,6 +33,11 @@ impl Thief {
         self.refresh[usize::from(refresh)] = true;
     }
 
+    pub(crate) fn take_access(&mut self, access: Access) {
+        let better = |held: Access| (held.lag, Age::MAX - held.age) <= (access.lag, Age::MAX - access.age);
+        self.access = self.access.filter(|held| better(*held)).or(Some(access));
+    }
+
     pub(crate) fn held(&self) -> impl Iterator<Item = Lag> + use<> {
         let refresh = self.refresh;
         (0..=STALE).filter(move |lag| refresh[usize::from(*lag)])
@@ -40,11 +46,11 @@ impl Thief {
     pub(crate) fn fall_behind(&mut self) {
         let [current, previous, stale] = self.refresh;
         self.refresh = [false, current, previous || stale];
-        self.access = self.access.map(behind);
+        self.access = self.access.map(|access| Access { lag: behind(access.lag), ..access });
     }
 }
 
-/// How long ago the current generation and the one before it were first noted in use.
+/// How long ago the current generation and the one before it were confirmed.
 ///
 /// The judge's own book, kept beside the record and never shown to the rules. It says when a copy
 /// must no longer be served: more than `G` after its successor was seen in use.
@@ -64,15 +70,23 @@ impl Seen {
         }
     }
 
-    /// Whether a refresh token's successor was seen in use more than a grace ago, by every clock.
+    /// Whether a refresh token's successor was confirmed more than a grace ago, by every clock.
     pub(crate) fn superseded(&self, model: &Model, refresh: Lag) -> bool {
+        self.successor(refresh).is_some_and(|age| age > model.grace() + model.skew)
+    }
+
+    /// Whether that is so long ago that no request with a body is late by as much, or two generations ago.
+    pub(crate) fn too_late(&self, model: &Model, refresh: Lag) -> bool {
+        refresh > 1 || self.successor(refresh).is_some_and(|age| age > model.longest_refused() + model.skew)
+    }
+
+    fn successor(&self, refresh: Lag) -> Option<Age> {
         let Self([current, previous]) = *self;
-        let successor = match refresh {
+        match refresh {
             0 => None,
             1 => current,
             _ => previous,
-        };
-        successor.is_some_and(|age| age > model.grace() + model.skew)
+        }
     }
 
     pub(crate) fn fall_behind(&mut self) {
@@ -82,7 +96,7 @@ impl Seen {
 
     pub(crate) fn tick(&mut self, model: &Model) {
         for age in self.0.iter_mut().flatten() {
-            *age = (*age + 1).min(model.grace() + model.skew + 1);
+            *age = (*age + 1).min(model.longest_refused() + model.skew + 1);
         }
     }
 }

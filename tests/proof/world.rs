@@ -31,18 +31,26 @@ pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_000_000);
 /// The generation that the record is at before every step, as far as the crate can tell.
 pub(crate) const CURRENT: u64 = 1_000;
 
+/// An access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Access {
+    pub(crate) lag: Lag,
+    /// Since it was issued, by the fastest clock; zero where that makes no difference.
+    pub(crate) age: Age,
+}
+
 /// The cookies of the honest browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Jar {
     pub(crate) refresh: Lag,
     /// None also stands for a token that could not confirm anything: it makes no difference.
-    pub(crate) access: Option<Lag>,
+    pub(crate) access: Option<Access>,
 }
 
 /// What the browser has put on disk, and comes back with if it crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Disk {
-    pub(crate) refresh: Lag,
+    pub(crate) jar: Jar,
     /// Since it was what the jar held.
     pub(crate) age: Age,
 }
@@ -55,9 +63,20 @@ pub(crate) struct Message {
     pub(crate) lag: Lag,
     /// Since when: ticks on its way, or at work. A note's age is by the fastest clock.
     pub(crate) age: Age,
+    /// How long ago its access token was issued, by the fastest clock; zero where that makes no
+    /// difference.
+    pub(crate) issued: Age,
+    /// Whether it is a request with a body, which may be late.
+    pub(crate) body: bool,
+    /// Whether it is a request of a browser that has crashed since: it has no answer.
+    pub(crate) orphan: bool,
 }
 
 impl Message {
+    pub(crate) const fn new(kind: Kind, lag: Lag) -> Self {
+        Self { kind, lag, age: 0, issued: 0, body: false, orphan: false }
+    }
+
     /// Whether it is with the network, which delivers in time or not at all.
     pub(crate) fn is_on_its_way(self) -> bool {
         matches!(self.kind, Kind::Renewal | Kind::Use | Kind::Both | Kind::Access)
@@ -146,6 +165,9 @@ pub(crate) struct World {
     pub(crate) confirmed: Option<Age>,
     /// When it was rotated, by the fastest clock; zero if the rules do not mind.
     pub(crate) rotated: Age,
+    /// Since it was last handed out for its predecessor, by the fastest clock; zero where that makes
+    /// no difference.
+    pub(crate) offered: Age,
     pub(crate) revoked: bool,
     pub(crate) jar: Jar,
     pub(crate) disk: Option<Disk>,
@@ -158,12 +180,14 @@ impl World {
     /// The browser has just signed in.
     pub(crate) fn begin(model: &Model) -> Self {
         let record = Record::begin(NOW, model.rules.timing());
+        let jar = Jar { refresh: 0, access: Some(Access { lag: 0, age: 0 }) };
         let mut world = Self {
             confirmed: None,
             rotated: 0,
+            offered: 0,
             revoked: false,
-            jar: Jar { refresh: 0, access: Some(0) },
-            disk: (model.rollback > 0).then_some(Disk { refresh: 0, age: 0 }),
+            jar,
+            disk: (model.crash > 0).then_some(Disk { jar, age: 0 }),
             messages: Messages::NONE,
             thief: Thief::default(),
             seen: Seen::begin(model),
@@ -180,6 +204,7 @@ impl World {
         let mut record = Record::begin(NOW, model.rules.timing());
         record.family.generation = CURRENT;
         record.family.confirmed_at = self.confirmed.map(|age| model.ago(age));
+        record.family.offered_at = model.ago(self.offered);
         record.family.revoked = self.revoked;
         record.rotated_at = model.ago(self.rotated);
         record
@@ -187,15 +212,16 @@ impl World {
 
     /// Takes over what became of the record. If it was rotated, everything else falls behind.
     pub(crate) fn remember(&mut self, model: &Model, record: &Record) {
-        self.confirmed = record.family.confirmed_at.map(|at| model.age(at));
+        self.confirmed = record.family.confirmed_at.map(|at| model.age(at).min(model.old()));
         self.rotated = if model.rules.mind_rotations() { model.age(record.rotated_at) } else { 0 };
+        self.offered = model.age(record.family.offered_at).min(model.offered());
         self.revoked = record.family.revoked;
         if record.family.generation == CURRENT {
             return;
         }
         assert_eq!(record.family.generation, CURRENT + 1, "one rotation at a time");
-        self.jar = Jar { refresh: behind(self.jar.refresh), access: self.jar.access.map(behind) };
-        self.disk = self.disk.map(|disk| Disk { refresh: behind(disk.refresh), ..disk });
+        self.jar = self.jar.behind();
+        self.disk = self.disk.map(|disk| Disk { jar: disk.jar.behind(), ..disk });
         self.messages.change(|message| Some(Message { lag: behind(message.lag), ..message }));
         self.thief.fall_behind();
         self.seen.fall_behind();
@@ -206,59 +232,97 @@ impl World {
     ///
     /// What can confirm nothing now never will: generations only grow, and a confirmation is
     /// final. To deliver an access token that can confirm nothing only takes another one away,
-    /// and to use that was a free choice anyway.
+    /// and to use that was a free choice anyway. What is on disk as it is in the jar may be saved
+    /// again at any time.
     pub(crate) fn simplify(&mut self, model: &Model) {
-        self.messages.sort();
-        if model.remembers_all {
-            return;
+        if self.confirmed.is_some() || !model.minds_ages() {
+            self.offered = 0;
         }
+        if !model.remembers_all {
+            self.forget(model);
+        }
+        let jar = self.jar;
+        if let Some(disk) = self.disk.as_mut().filter(|disk| disk.jar == jar) {
+            disk.age = 0;
+        }
+        self.messages.sort();
+    }
+
+    fn forget(&mut self, model: &Model) {
         let record = self.record(model);
-        let counts = |generation: &Lag| model.would_confirm(&record, *generation);
-        self.jar.access = self.jar.access.filter(counts);
-        self.thief.access = self.thief.access.filter(counts);
+        let counts = |generation: Lag| model.may_confirm(&record, generation);
+        let told = |access: Access| {
+            let age = if model.minds_ages() { access.age } else { 0 };
+            counts(access.lag).then_some(Access { age, ..access })
+        };
+        self.jar.access = self.jar.access.and_then(told);
+        if let Some(disk) = &mut self.disk {
+            disk.jar.access = disk.jar.access.and_then(told);
+        }
+        self.thief.access = self.thief.access.and_then(told);
         let revoked = self.revoked;
         self.messages.change(|message| {
             let matters = match message.kind {
                 Kind::Renewal | Kind::Both => true,
-                Kind::Use | Kind::Access | Kind::Note => counts(&message.lag),
+                Kind::Use => counts(message.lag) && model.may_count(message),
+                Kind::Access | Kind::Note => counts(message.lag),
                 Kind::Handler { .. } => {
                     let mut answers = model.answers(message, revoked);
-                    answers.any(|answer| answer.kind == Kind::Both || counts(&answer.lag))
+                    answers.any(|answer| answer.kind == Kind::Both || counts(answer.lag))
                 }
             };
-            matters.then_some(message)
+            let minds_age = model.minds_ages() && counts(message.lag);
+            let issued = if minds_age { message.issued } else { 0 };
+            matters.then_some(Message { issued, ..message })
         });
-        self.messages.sort();
     }
 
     /// One tick later. None if something would be on its way, or unsaved, for longer than can be.
     pub(crate) fn tick(mut self, model: &Model) -> Option<Self> {
         let overdue = |message: Message| match message.kind {
             Kind::Note => message.age >= model.latest_note.saturating_add(model.skew),
-            _ => message.is_on_its_way() && message.age == model.delay,
+            _ => message.is_on_its_way() && message.age == model.longest_way(message),
         };
-        let unsaved = self.disk.is_some_and(|disk| disk.age == model.rollback);
-        if unsaved || self.messages.iter().any(overdue) {
+        let lost = |disk: Disk| disk.jar != self.jar && disk.age + 1 >= model.crash;
+        if self.disk.is_some_and(lost) || self.messages.iter().any(overdue) {
             return None;
         }
-        self.disk = self.disk.map(|disk| Disk { age: disk.age + 1, ..disk });
         let old = |age: Age| (age + 1).min(model.old());
+        let settled = |age: Age| (age + 1).min(model.settled());
+        let older =
+            |jar: Jar| Jar { access: jar.access.map(|it| Access { age: settled(it.age), ..it }), ..jar };
+        self.jar = older(self.jar);
+        self.disk = self.disk.map(|disk| Disk { jar: older(disk.jar), age: disk.age + 1 });
         self.confirmed = self.confirmed.map(old);
+        self.offered = (self.offered + 1).min(model.offered());
         if model.rules.mind_rotations() {
             self.rotated = old(self.rotated);
         }
         self.seen.tick(model);
+        self.thief.access = self.thief.access.map(|it| Access { age: settled(it.age), ..it });
         self.messages.change(|message| {
-            let most = if message.is_on_its_way() { model.delay } else { model.old() };
+            let most = match message.kind {
+                Kind::Handler { .. } => model.too_late(),
+                Kind::Note => model.old(),
+                _ => model.longest_way(message),
+            };
             let kind = match message.kind {
                 Kind::Handler { newer, read } => {
                     Kind::Handler { newer, read: read.map(|read| read.tick(model)) }
                 }
                 kind => kind,
             };
-            Some(Message { kind, age: (message.age + 1).min(most), ..message })
+            let (age, issued) = ((message.age + 1).min(most), settled(message.issued));
+            Some(Message { kind, age, issued, ..message })
         });
         self.simplify(model);
         Some(self)
+    }
+}
+
+impl Jar {
+    fn behind(self) -> Self {
+        let access = self.access.map(|access| Access { lag: behind(access.lag), ..access });
+        Self { refresh: behind(self.refresh), access }
     }
 }

@@ -5,8 +5,10 @@
 
 mod figures;
 mod file;
+mod greedy;
 mod many;
 mod process;
+mod settings;
 mod trouble;
 
 mod suite {

@@ -101,20 +101,6 @@ async fn a_lock_that_another_holds_is_an_outage_that_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_cannot_be_opened_says_so() {
-    let error = SqliteStore::open("/no/such/folder/sessions.db").await.expect_err("there is no such folder");
-    assert_unavailable(&error, "unable to open");
-    for memory in [":memory:", "sqlite::memory:", "", "sqlite:", "sqlite://", "sqlite://?mode=rwc"] {
-        let error = SqliteStore::open(memory).await.expect_err("that is not a file");
-        assert!(matches!(error, StoreError::Unsupported(_)));
-    }
-    let folder = Folder::new();
-    std::fs::write(folder.file(), [b'x'; 8192]).expect("it is written");
-    let error = SqliteStore::open(&folder.file()).await.expect_err("that is not a database");
-    assert_unavailable(&error, "not a database");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_that_was_not_migrated_says_so() {
     let folder = Folder::new();
     let store = SqliteStore::new(pool(&folder.file(), |options| options.create_if_missing(true)).await);

@@ -47,6 +47,28 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
+    /// The crash window `C`: how far a client's storage may go back when the client crashes. Default
+    /// 35 s, since browsers write cookies to disk about every 30 s.
+    ///
+    /// Longer keeps clients signed in that write theirs less often. A copied refresh token stays usable
+    /// for that much longer after its rotation. Zero turns a crash shortly after a rotation into refresh
+    /// token reuse.
+    pub fn crash_window(mut self, window: Duration) -> Self {
+        self.timing.crash_window = window;
+        self
+    }
+
+    /// How late `L` a request with a body may arrive. Default 10 min, since proxies buffer bodies. Until
+    /// then, and a grace more, such a request with the predecessor of the current refresh token is
+    /// refused with a warning; later, and with an older one, it is refresh token reuse.
+    ///
+    /// In a session that is in use all the time, two rotations may fit into it: see
+    /// [`Timing::late_body`].
+    pub fn late_body(mut self, lateness: Duration) -> Self {
+        self.timing.late_body = lateness;
+        self
+    }
+
     /// The write window `W`: how long after its arrival a request may still write cookies. Default
     /// 60 s.
     pub fn write_window(mut self, window: Duration) -> Self {

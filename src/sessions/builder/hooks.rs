@@ -107,4 +107,21 @@ impl<C: Claims> SessionsBuilder<C> {
         self.origins.compare = Some(Arc::new(compare));
         self
     }
+
+    /// Keeps a session whose refresh token was reused, if the token is the direct predecessor of the
+    /// current one and [`compare_origin`](Self::compare_origin) answers [`OriginVerdict::Ignore`] for the
+    /// request. The request is refused, and reported by
+    /// [`ReuseTolerated`](crate::EventKind::ReuseTolerated). Default: such a session is revoked.
+    ///
+    /// For applications whose users restore browsers or machines from backups, and see reuse by themselves
+    /// more often than by an attacker.
+    ///
+    /// # Security
+    /// An attacker who has the refresh token, and can appear to come from the same origin, is not found
+    /// out by the client's next renewal. Record something that an attacker elsewhere does not have, such
+    /// as the network; a user agent is copied as easily as a cookie.
+    pub fn keep_session_on_reuse_at_recorded_origin(mut self) -> Self {
+        self.origins.keep_on_reuse = true;
+        self
+    }
 }

@@ -38,6 +38,8 @@ pub(super) async fn a_rotation_wants_the_generation_it_names<S: SessionStore>(w:
     }
     assert!(w.fast_forward(&session.key, 5, w.base).await.applied);
     session.record.family.fast_forward(5, w.base);
+    w.confirm(&session.key, 5, w.base).await;
+    session.record.family.confirm(5, w.base);
     for from in [0, 4, 6] {
         assert_refused(&w, &session, from, w.at(60)).await;
     }

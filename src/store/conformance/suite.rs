@@ -41,7 +41,7 @@ macro_rules! __store_conformance {
                 of_racing_confirmations_one_counts
                 use_moves_the_idle_deadline_forward_only
                 use_never_moves_past_the_absolute_deadline
-                catching_up_goes_forward_only_and_is_confirmed_then
+                catching_up_goes_forward_only_and_is_provisional_then
                 of_racing_catch_ups_the_furthest_stands
                 a_proof_is_recorded_and_a_later_one_replaces_it
                 claims_are_replaced_and_the_session_is_stale

@@ -94,12 +94,12 @@ pub(super) async fn use_never_moves_past_the_absolute_deadline<S: SessionStore>(
     }
 }
 
-pub(super) async fn catching_up_goes_forward_only_and_is_confirmed_then<S: SessionStore>(w: World<S>) {
+pub(super) async fn catching_up_goes_forward_only_and_is_provisional_then<S: SessionStore>(w: World<S>) {
     let mut session = provisional(&w).await;
     assert!(session.record.family.fast_forward(4, w.at(20)));
     let snapshot = w.fast_forward(&session.key, 4, w.at(20)).await;
     assert_eq!((snapshot.applied, snapshot.record.as_ref()), (true, Some(&session.record)));
-    assert_eq!(session.record.family.confirmed_at, Some(w.at(20)));
+    assert_eq!(session.record.family.confirmed_at, None, "its timing has a crash window");
     for to in [0, 1, 3, 4] {
         let snapshot = w.fast_forward(&session.key, to, w.at(30)).await;
         assert_eq!((snapshot.applied, snapshot.record.as_ref()), (false, Some(&session.record)), "to {to}");
@@ -121,5 +121,5 @@ pub(super) async fn of_racing_catch_ups_the_furthest_stands<S: SessionStore>(w: 
     }
     racers.join_all().await;
     let family = w.stored(&session.key).await.family;
-    assert_eq!((family.generation, family.confirmed_at), (16, Some(w.at(16))));
+    assert_eq!((family.generation, family.offered_at), (16, w.at(16)));
 }

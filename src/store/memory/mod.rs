@@ -292,7 +292,7 @@ impl SessionStore for MemoryStore {
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let (events, position, gap) = self.0.feed.read(from).await;
-        Ok(FeedBatch { events, position, run: self.run(), gap })
+        Ok(FeedBatch { events, position, run: self.run(), gap, more: false })
     }
 }
 

@@ -34,7 +34,7 @@ const MISSING_RIGHTS: &str = "SELECT string_agg(t.name || ': ' || r.name, ', ') 
 /// each looks again once it holds the lock.
 pub(super) async fn migrate(inner: &Inner) -> Result<(), StoreError> {
     let run = run_to(RunId::newer_than(None, SystemClock.now())?);
-    let mut lease = Lease::take(&inner.pool).await.map_err(as_config)?;
+    let mut lease = inner.pool.acquire().await.map(Lease::of).map_err(starting)?;
     let home = inner.home(&mut lease).await?;
     let mut transaction = lease.begin_with(BEGIN).await.map_err(starting)?;
     if State::read(&mut transaction, &home).await.map_err(starting)?.is_current(&home) {
@@ -57,17 +57,6 @@ pub(super) async fn migrate(inner: &Inner) -> Result<(), StoreError> {
             Err(StoreError::configuration(format!("the database user lacks rights on {missing}")))
         }
         None => Ok(()),
-    }
-}
-
-/// A failure to connect that only the operator can mend.
-fn as_config(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable(source) => match source.downcast::<sqlx::Error>() {
-            Ok(source) => starting(*source),
-            Err(source) => StoreError::Unavailable(source),
-        },
-        error => error,
     }
 }
 

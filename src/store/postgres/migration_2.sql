@@ -8,8 +8,7 @@ ALTER TABLE {schema}.sliding_sessions
     ADD COLUMN timing            bytea;
 
 -- What an operation on a subject reads. Revoked sessions of the same subject are not in it.
-CREATE INDEX sliding_sessions_live ON {schema}.sliding_sessions (realm, subject, run, created_at, id)
-    WHERE NOT revoked;
+CREATE INDEX sliding_sessions_live ON {schema}.sliding_sessions (realm, subject) WHERE NOT revoked;
 
 ALTER TABLE {schema}.sliding_sessions_feed ADD COLUMN began_before bigint;
 

@@ -10,8 +10,8 @@ use crate::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
         sql::{
-            Columns, Kind, LIMIT, Table, bind_columns, corrupt, follow, run_from, run_to, session_id,
-            time_to, unavailable, version_to,
+            Columns, EventRow, Kind, LIMIT, Table, bind_columns, corrupt, follow, run_from, run_to,
+            session_id, stale, time_to, unavailable, version_to,
         },
     },
     time::Timestamp,
@@ -70,13 +70,13 @@ impl SessionStore for PostgresStore {
         record: &SessionRecord,
         event: Option<&FeedEvent>,
     ) -> Result<Snapshot, StoreError> {
-        let event = event.map(Kind::of_change).transpose()?;
+        let event = event.map(|event| EventRow::of(event, time_to(event.time())));
         let columns = Columns { id: key.id.as_bytes().to_vec(), ..Columns::of(record)? };
         let replace = self.call("replace").await?.names(&Names::of(&key.subject)?);
         let replace = replace
             .bind(version_to(version))
-            .bind(event.map(|(kind, _)| kind.number()))
-            .bind(event.map(|(_, at)| at));
+            .bind(event.as_ref().map(|event| event.kind.number()))
+            .bind(event.as_ref().map(|event| event.at));
         snapshot(&bind_columns!(replace, columns).row().await?)
     }
 
@@ -112,9 +112,11 @@ impl SessionStore for PostgresStore {
     }
 
     async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        let (kind, subject, id) = Kind::of_mark(scope);
-        let call = self.call("mark").await?.bind(kind.number()).bind(time_to(at));
-        call.names(&Names::of(subject)?).bind(id.map(<[u8]>::to_vec)).row().await.map(drop)
+        let event = stale(scope, at);
+        let EventRow { kind, at, subject, id, .. } = EventRow::of(&event, time_to(at));
+        let names = subject.map(Names::of).transpose()?.ok_or_else(|| corrupt("a mark of no subject"))?;
+        let call = self.call("mark").await?.bind(kind.number()).bind(at);
+        call.names(&names).bind(id).row().await.map(drop)
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {

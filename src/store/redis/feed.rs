@@ -128,7 +128,8 @@ impl Inner {
                 continue;
             }
             let place = entries.last().map_or(view.last, |(place, _)| *place);
-            return self.batch(entries, Position { place, history: view.history }, view.run, gap).await;
+            let position = Position { place, history: view.history };
+            return self.batch(entries, position, view.run, gap, false).await;
         }
     }
 
@@ -144,13 +145,15 @@ impl Inner {
         let gap = cut_off || lost || history != view.history;
         let here = if lost { view.last } else { place };
         let place = view.entries.last().map_or(here, |(place, _)| *place);
-        self.batch(view.entries, Position { place, history: view.history }, view.run, gap).await
+        let (position, more) = (Position { place, history: view.history }, view.entries.len() == PAGE);
+        self.batch(view.entries, position, view.run, gap, more).await
     }
 
     /// For a reader who is nowhere: from here on.
     async fn read_anew(&self, connection: &mut MultiplexedConnection) -> Result<FeedBatch, StoreError> {
         let view = self.view(connection, None, "+").await?;
-        self.batch(Vec::new(), Position { place: view.last, history: view.history }, view.run, true).await
+        let position = Position { place: view.last, history: view.history };
+        self.batch(Vec::new(), position, view.run, true, false).await
     }
 
     async fn batch(
@@ -159,11 +162,12 @@ impl Inner {
         position: Position,
         run: Option<String>,
         gap: bool,
+        more: bool,
     ) -> Result<FeedBatch, StoreError> {
         let gap = gap || entries.iter().any(|(_, said)| *said == Said::Unknown);
         let event = |said| if let Said::Event(event) = said { Some(event) } else { None };
         let events = entries.into_iter().filter_map(|(_, said)| event(said)).collect();
-        Ok(FeedBatch { events, position: position.into_feed(), run: self.settle_run(run).await?, gap })
+        Ok(FeedBatch { events, position: position.into_feed(), run: self.settle_run(run).await?, gap, more })
     }
 
     /// Waits for an entry after a place, if there is one to wait after, and then looks.

@@ -16,6 +16,7 @@ use crate::{
 const FOREVER: i64 = i64::MAX / 2;
 
 /// The columns of a record, in the order in which [`Columns`] reads them.
+#[cfg(feature = "sqlite")]
 macro_rules! column_names {
     () => {
         "id, generation, confirmed_at, created_at, offered_at, idle_timeout, idle_deadline, \
@@ -47,7 +48,9 @@ macro_rules! bind_columns {
             .bind(columns.persistent)
     }};
 }
-pub(in crate::store) use {bind_columns, column_names};
+pub(in crate::store) use bind_columns;
+#[cfg(feature = "sqlite")]
+pub(in crate::store) use column_names;
 
 /// A record as the database has it.
 #[derive(Clone, Debug)]

@@ -7,9 +7,16 @@ use crate::store::StoreError;
 /// What a database said of a failure: its code and its message, and none of the details that may
 /// quote a row.
 #[derive(Debug)]
-struct DatabaseFailure {
+pub(in crate::store) struct DatabaseFailure {
     code: String,
     message: String,
+}
+
+#[cfg(feature = "sqlite")]
+impl DatabaseFailure {
+    pub(in crate::store) fn code(&self) -> &str {
+        &self.code
+    }
 }
 
 impl fmt::Display for DatabaseFailure {
@@ -52,6 +59,7 @@ pub(in crate::store) fn keeps_connection(code: &str) -> bool {
     !CLASSES.iter().any(|class| code.starts_with(class)) && !code.starts_with("57P") && code != "42P05"
 }
 
+#[cfg(feature = "postgres")]
 /// The error of opening a store. What only the operator can mend is a matter of configuration.
 pub(in crate::store) fn starting(error: sqlx::Error) -> StoreError {
     let code = match &error {

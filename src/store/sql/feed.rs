@@ -57,39 +57,23 @@ impl Kind {
     }
 
     /// Before when the sessions began that a subject's revocation means.
+    #[cfg(feature = "postgres")]
     pub(in crate::store) fn began_before(before: Option<Timestamp>, at: Timestamp) -> i64 {
         super::time_to(before.unwrap_or(at + Duration::from_millis(1)))
-    }
-
-    /// The kind and the time of an event that comes with a change of a record.
-    pub(in crate::store) fn of_change(event: &FeedEvent) -> Result<(Self, i64), StoreError> {
-        match event {
-            FeedEvent::SessionStale(_, at) => Ok((Self::SessionStale, super::time_to(*at))),
-            _ => Err(StoreError::Unsupported("this event with a change of a record")),
-        }
-    }
-
-    /// The row that a stale mark is: its kind, whose it is, and which session, if one.
-    pub(in crate::store) fn of_mark(scope: &StaleScope) -> (Self, &Subject, Option<&[u8]>) {
-        match scope {
-            StaleScope::Session(key) => (Self::SessionStale, &key.subject, Some(key.id.as_bytes())),
-            StaleScope::Subject(subject) => (Self::SubjectStale, subject, None),
-        }
     }
 }
 
 /// An event as a row: what both stores write for it.
-#[cfg(feature = "sqlite")]
 #[derive(Debug)]
 pub(in crate::store) struct EventRow<'a> {
     pub(in crate::store) kind: Kind,
     pub(in crate::store) at: i64,
     pub(in crate::store) subject: Option<&'a Subject>,
     pub(in crate::store) id: Option<Vec<u8>>,
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "PostgreSQL's functions write it"))]
     pub(in crate::store) began_before: Option<i64>,
 }
 
-#[cfg(feature = "sqlite")]
 impl<'a> EventRow<'a> {
     /// `at`: when what has no time of its own happened.
     pub(in crate::store) fn of(event: &'a FeedEvent, at: i64) -> Self {
@@ -108,6 +92,14 @@ impl<'a> EventRow<'a> {
                 Self { kind: Kind::Run, at, subject: None, id, began_before: None }
             }
         }
+    }
+}
+
+/// The event of a stale mark.
+pub(in crate::store) fn stale(scope: &StaleScope, at: Timestamp) -> FeedEvent {
+    match scope {
+        StaleScope::Session(key) => FeedEvent::SessionStale(key.clone(), at),
+        StaleScope::Subject(subject) => FeedEvent::SubjectStale(subject.clone(), at),
     }
 }
 
@@ -245,7 +237,8 @@ impl Table {
         let end = last.filter(|last| last.seq > pruned.seq).unwrap_or(pruned);
         let full = i64::try_from(self.items.len()).is_ok_and(|len| len >= LIMIT);
         let position = if full { self.items.last().map_or(end, |item| item.cursor) } else { end };
-        let mut batch = FeedBatch { events: Vec::new(), position: position.position(), run: self.run, gap };
+        let mut batch =
+            FeedBatch { events: Vec::new(), position: position.position(), run: self.run, gap, more: full };
         for item in self.items {
             match item.event() {
                 Ok(event) => batch.events.push(event),

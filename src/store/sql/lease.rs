@@ -20,8 +20,11 @@ pub(in crate::store) struct Lease<DB: Database> {
 
 impl<DB: Database> Lease<DB> {
     pub(in crate::store) async fn take(pool: &Pool<DB>) -> Result<Self, StoreError> {
-        let connection = pool.acquire().await.map_err(unavailable)?;
-        Ok(Self { connection, done: false })
+        pool.acquire().await.map(Self::of).map_err(unavailable)
+    }
+
+    pub(in crate::store) const fn of(connection: PoolConnection<DB>) -> Self {
+        Self { connection, done: false }
     }
 
     pub(in crate::store) fn done(mut self) {

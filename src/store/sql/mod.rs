@@ -10,18 +10,22 @@ mod error;
 mod feed;
 mod lease;
 
-#[cfg(feature = "postgres")]
-pub(super) use self::error::{corrupt, keeps_connection};
 #[cfg(feature = "sqlite")]
 pub(super) use self::{
     columns::column_names,
-    feed::{Cursor, EventRow, LOOK},
+    error::DatabaseFailure,
+    feed::{Cursor, LOOK},
 };
 pub(super) use self::{
     columns::{Columns, bind_columns, run_from, run_to, session_id, time_to, version_from, version_to},
-    error::{starting, unavailable},
-    feed::{KEPT, Kind, LIMIT, Table, follow},
+    error::unavailable,
+    feed::{EventRow, KEPT, LIMIT, Table, follow, stale},
     lease::Lease,
+};
+#[cfg(feature = "postgres")]
+pub(super) use self::{
+    error::{corrupt, keeps_connection, starting},
+    feed::Kind,
 };
 
 use std::{

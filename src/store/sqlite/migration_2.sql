@@ -7,8 +7,7 @@ ALTER TABLE sliding_sessions ADD COLUMN rotation_interval INTEGER NOT NULL DEFAU
 ALTER TABLE sliding_sessions ADD COLUMN timing            BLOB;
 
 -- What an operation on a subject reads. Revoked sessions of the same subject are not in it.
-CREATE INDEX sliding_sessions_live ON sliding_sessions (realm, subject, run, created_at, id)
-    WHERE NOT revoked;
+CREATE INDEX sliding_sessions_live ON sliding_sessions (realm, subject) WHERE NOT revoked;
 
 ALTER TABLE sliding_sessions_feed ADD COLUMN began_before INTEGER;
 

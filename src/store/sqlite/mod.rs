@@ -30,7 +30,7 @@ use crate::time::Timestamp;
 /// They survive restarts: only [raising the run ID](super::SessionStore::raise_run_id) revokes them
 /// all. What was acknowledged is on the disk (`synchronous=FULL`). Clones share their connections.
 ///
-/// A live session of a 36-byte subject without claims takes about 260 bytes of the file. Expired
+/// A live session of a 36-byte subject without claims takes about 410 bytes of the file. Expired
 /// sessions are deleted in the background as others are opened and renewed. A revoked one is kept until
 /// its absolute deadline. Events of the feed are kept for a day; it is polled every 50 ms.
 ///
@@ -51,15 +51,20 @@ struct Inner {
 impl SqliteStore {
     /// Opens a file, which is created if need be, and [migrates](Self::migrate) it.
     ///
-    /// Takes a path, or a URL with sqlx's parameters such as `sqlite:sessions.db?mode=ro`. An
-    /// in-memory database is refused; that is what [`MemoryStore`](super::MemoryStore) is for.
+    /// Takes a path, or a URL with sqlx's parameters: `sqlite:sessions.db?mode=ro` only reads, `mode=rw`
+    /// does not create the file, `mode=rwc` is the default, `immutable=1` is for a file that no process
+    /// changes, `vfs` names a way to reach files. `cache=shared` has no effect. Percent-encode `?` and
+    /// `%` in the path of a URL. An in-memory database is refused; that is what
+    /// [`MemoryStore`](super::MemoryStore) is for.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the file cannot be opened or written.
+    /// [`StoreError::Configuration`] with the path, if the file cannot be opened or written.
+    /// [`StoreError::Unavailable`] if another process holds its lock, or the disk is full.
     pub async fn open(path_or_url: &str) -> Result<Self, StoreError> {
         let (writer, readers) = open::open(path_or_url).await?;
         let store = Self(Arc::new(Inner { writer, readers, swept: LastSweep::default() }));
-        store.migrate().await?;
+        let path = path_or_url.trim_start_matches("sqlite:").trim_start_matches("//");
+        store.migrate().await.map_err(|error| open::cannot_open(path, error))?;
         Ok(store)
     }
 

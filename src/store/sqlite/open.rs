@@ -1,13 +1,51 @@
 //! How a file is opened.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{error::Error, fmt, str::FromStr as _, time::Duration};
 
 use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use crate::store::{StoreError, sql::unavailable};
+use crate::store::{
+    StoreError,
+    sql::{DatabaseFailure, unavailable},
+};
+
+/// Why a file cannot be opened, with its path.
+#[derive(Debug)]
+struct CannotOpen {
+    path: String,
+    source: StoreError,
+}
+
+impl fmt::Display for CannotOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot open the SQLite file {:?}", self.path)?;
+        match self.source.source() {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for CannotOpen {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// The error of opening or migrating a file, with its path. A lock or a full disk passes; all else is
+/// for the operator to mend.
+pub(super) fn cannot_open(path: &str, source: StoreError) -> StoreError {
+    let passes = |error: &StoreError| {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<DatabaseFailure>());
+        cause.is_none_or(|cause| is_busy(Some(cause.code())) || cause.code() == "13")
+    };
+    let is_outage = passes(&source);
+    let error = CannotOpen { path: path.to_owned(), source };
+    if is_outage { StoreError::unavailable(error) } else { StoreError::configuration(error) }
+}
 
 /// How long to wait for another process's lock, or for one of our connections.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +57,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A connection to write with and some to read with.
 pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let options = if path_or_url.starts_with("sqlite:") {
-        SqliteConnectOptions::from_str(path_or_url).map_err(unavailable)?
+        SqliteConnectOptions::from_str(path_or_url).map_err(StoreError::configuration)?
     } else {
         SqliteConnectOptions::new().filename(path_or_url)
     };
@@ -32,9 +70,10 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
         return Err(StoreError::Unsupported("in-memory databases"));
     }
     let read_only = path_or_url.contains("mode=ro") || path_or_url.contains("immutable=");
-    let mut options = options.synchronous(SqliteSynchronous::Full).busy_timeout(PATIENCE);
+    // A shared cache has locks of its own, for which SQLite does not wait.
+    let mut options = options.synchronous(SqliteSynchronous::Full).busy_timeout(PATIENCE).shared_cache(false);
     if !read_only {
-        options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+        options = options.create_if_missing(!creates_none(path_or_url)).journal_mode(SqliteJournalMode::Wal);
     }
     let pool = || {
         // Connections to a file do not age, and cannot be lost.
@@ -53,10 +92,15 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
             Err(sqlx::Error::Database(error)) if tries < TRIES && is_busy(error.code().as_deref()) => {
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(error) => return Err(unavailable(error)),
+            Err(error) => return Err(cannot_open(path, unavailable(error))),
         }
     }
     Ok((writer, readers))
+}
+
+/// Whether the URL says that the file must be there already.
+fn creates_none(url: &str) -> bool {
+    url.split_once('?').is_some_and(|(_, query)| query.split('&').any(|pair| pair == "mode=rw"))
 }
 
 /// `SQLITE_BUSY` (5) or `SQLITE_LOCKED` (6): the low byte of the code.

@@ -7,7 +7,7 @@ use crate::{
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
-        sql::{Columns, follow, time_to, unavailable},
+        sql::{Columns, follow, stale, time_to, unavailable},
     },
     time::Timestamp,
 };
@@ -97,12 +97,8 @@ impl SessionStore for SqliteStore {
     }
 
     async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        let event = match scope {
-            StaleScope::Session(key) => FeedEvent::SessionStale(key.clone(), at),
-            StaleScope::Subject(subject) => FeedEvent::SubjectStale(subject.clone(), at),
-        };
         let mut writer = self.0.writer.acquire().await.map_err(unavailable)?;
-        rows::publish(&mut writer, &event, time_to(at)).await
+        rows::publish(&mut writer, &stale(scope, at), time_to(at)).await
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {

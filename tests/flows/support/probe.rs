@@ -49,11 +49,12 @@ struct State {
 
 /// Every operation that a request or a person can cause. What replaces a record goes by what it
 /// changes in it.
-const OPERATIONS: [&str; 12] = [
+const OPERATIONS: [&str; 13] = [
     "create",
     "advance",
     "get",
     "confirm",
+    "offer",
     "touch",
     "fast_forward",
     "record_proof",
@@ -137,6 +138,11 @@ impl Probe {
         assert!(self.inner().replace(key, version, &record, event).await.unwrap().applied);
     }
 
+    /// A session's record, as the store has it.
+    pub(crate) async fn record(&self, key: &SessionKey) -> SessionRecord {
+        self.inner().get(key).await.unwrap().record.unwrap()
+    }
+
     /// An emergency stop by another instance. Answers with the new run ID.
     pub(crate) async fn stop_everything(&self) -> RunId {
         let run = self.inner().run_id_now().unwrap().next();
@@ -198,6 +204,8 @@ fn change(before: &SessionRecord, after: &SessionRecord) -> &'static str {
         "fast_forward"
     } else if old.confirmed_at != new.confirmed_at {
         "confirm"
+    } else if old.offered_at != new.offered_at {
+        "offer"
     } else {
         "touch"
     }

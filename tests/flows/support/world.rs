@@ -40,7 +40,9 @@ pub(crate) fn keys(nth: u8) -> Keyring {
 }
 
 impl World {
-    /// The defaults, but for early renewal, whose moment differs from session to session.
+    /// The defaults, but for early renewal, whose moment differs from session to session, and for the
+    /// crash window: here the first request that carries a generation confirms it. `crash` is about the
+    /// rest.
     pub(crate) fn new() -> Self {
         Self::tuned(|builder| builder)
     }
@@ -120,6 +122,7 @@ impl Instance {
         let recorder = events.clone();
         let builder = Sessions::builder(keys(0))
             .renew_before(Duration::ZERO)
+            .crash_window(Duration::ZERO)
             .store(store.clone())
             // Gates take as long as they take. What waits for this waits in paused time.
             .store_deadline(Duration::from_secs(600))

@@ -1,0 +1,108 @@
+//! The durations that every instance must judge a session by.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timing;
+use crate::time::Timestamp;
+
+/// The durations of a [`Timing`] that decide about rotation, as they were when the session began.
+///
+/// The session's record carries them, so that instances with other settings judge the session in
+/// the same way. On the wire they are whole milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RotationTiming {
+    /// The grace period `G`.
+    #[serde(with = "as_millis")]
+    pub grace: Duration,
+    /// The write window `W`.
+    #[serde(with = "as_millis")]
+    pub write_window: Duration,
+    /// The crash window `C`.
+    #[serde(with = "as_millis")]
+    pub crash_window: Duration,
+    /// The lateness `L` that a request with a body is allowed.
+    #[serde(with = "as_millis")]
+    pub late_body: Duration,
+    /// The rotation interval `M`.
+    #[serde(with = "as_millis")]
+    pub rotation_interval: Duration,
+}
+
+impl Default for RotationTiming {
+    fn default() -> Self {
+        Self::from(&Timing::default())
+    }
+}
+
+impl From<&Timing> for RotationTiming {
+    fn from(timing: &Timing) -> Self {
+        let Timing { grace, write_window, crash_window, late_body, rotation_interval, .. } = *timing;
+        Self { grace, write_window, crash_window, late_body, rotation_interval }
+    }
+}
+
+impl RotationTiming {
+    /// Whether the first request that carries a generation confirms it: if there is no crash window.
+    #[must_use]
+    pub const fn confirms_at_once(&self) -> bool {
+        self.crash_window.is_zero()
+    }
+
+    /// How long after tokens were issued a request with them proves that the client will not come
+    /// back with older ones: `W + C + 2·G`.
+    ///
+    /// The response with the tokens leaves within `W` and arrives within `D`. From then on the client
+    /// has them, but for a crash that takes it back by less than `C`. A request that it sent before
+    /// that crash arrives within `D`. Two grace periods cover both `D` and the clocks' difference.
+    ///
+    /// A request with a body may have been sent earlier by as much as `late_body`.
+    #[must_use]
+    pub fn settled_after(&self, with_body: bool) -> Duration {
+        let late = if with_body { self.late_body } else { Duration::ZERO };
+        [self.write_window, self.crash_window, self.grace, self.grace]
+            .into_iter()
+            .fold(late, Duration::saturating_add)
+    }
+
+    /// Whether a request confirms the generation of the access token that it carries. The token was
+    /// issued at `issued`, or later; that it has expired makes no difference.
+    #[must_use]
+    pub fn confirms_by_access(&self, issued: Timestamp, with_body: bool, now: Timestamp) -> bool {
+        self.confirms_at_once() || now >= issued + self.settled_after(with_body)
+    }
+
+    /// Whether a request confirms the generation of the refresh token that it presents, if that was
+    /// last handed out to a client with its predecessor at `offered_at`, or up to a grace later.
+    #[must_use]
+    pub fn confirms_by_refresh(&self, offered_at: Timestamp, with_body: bool, now: Timestamp) -> bool {
+        self.confirms_at_once() || now >= offered_at + self.grace + self.settled_after(with_body)
+    }
+}
+
+impl RotationTiming {
+    /// The same with a write window that is no longer than `window`. A response that writes nothing is
+    /// always safe, so an instance may have a shorter one than the record.
+    #[must_use]
+    pub fn with_window_within(self, window: Duration) -> Self {
+        Self { write_window: self.write_window.min(window), ..self }
+    }
+}
+
+mod as_millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::time::millis;
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(millis(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}

@@ -1,0 +1,136 @@
+//! A standby takes over, and the old primary stays, read-only, with its connections open.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tower_sliding_sessions::store::{
+    FeedEvent, FeedFrom, PostgresStore, Revoke, SessionStore as _, StoreError,
+    sqlx::{Connection as _, Executor as _, PgConnection},
+};
+
+use crate::{
+    HOUR, Server, given, now, open_when_back,
+    proxy::{Proxy, port_of},
+};
+
+/// Undoes what a test did to the servers, however it ends.
+struct Restore;
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        Server::does("restore");
+    }
+}
+
+/// Starts a standby, and waits until it has what the primary has. Answers with its port.
+async fn standby() -> (u16, Restore) {
+    let restore = Restore;
+    let port = Server::says("standby").trim().parse().expect("a port");
+    (port, restore)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_a_switch_over_the_pool_leaves_the_old_primary() {
+    let (_server, direct) = Server::take().await;
+    let primary = given("TEST_POSTGRES_URL");
+    let proxy = Proxy::to(port_of(&primary)).await;
+    let store = PostgresStore::connect(&proxy.url(&primary)).await.expect("the server answers");
+    // A warm pool.
+    let mut opening = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let store = store.clone();
+        opening.spawn(async move { open_when_back(&store).await.0 });
+    }
+    let keys = opening.join_all().await;
+    let from = store.feed(&FeedFrom::Since(now())).await.expect("the feed is read").position;
+    let (port, _restore) = standby().await;
+    let moved = primary.replace(&port_of(&primary).to_string(), &port.to_string());
+    let mut replica = PgConnection::connect(&moved).await.expect("the standby answers");
+    Server::does("promote");
+    Server::does("fence");
+    proxy.move_to(port);
+    let began = Instant::now();
+
+    // The new primary hears of a revocation that the old one does not.
+    let new = PostgresStore::connect(&moved).await.expect("the new primary answers");
+    let (revoked, live) = (keys.first().expect("a session"), keys.last().expect("a session"));
+    new.revoke(&Revoke::Session(revoked.clone()), now()).await.expect("it is revoked");
+
+    let mut refused = 0;
+    while began.elapsed() < Duration::from_secs(20) {
+        match timeout(Duration::from_millis(500), store.get(revoked)).await {
+            Ok(Ok(snapshot)) => {
+                assert!(snapshot.record.expect("it is there").family.revoked, "the old primary is not asked");
+                break;
+            }
+            Ok(Err(StoreError::Unavailable(_))) | Err(_) => refused += 1,
+            Ok(Err(error)) => panic!("{error:?}"),
+        }
+    }
+    let (key, _) = open_when_back(&store).await;
+    println!("PostgreSQL: writes {:?} after a switch-over, {refused} calls refused before", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(new.get(&key).await.expect("it is read").record.is_some(), "on the new primary");
+    // Every connection of the pool.
+    for _ in 0..30 {
+        if let Ok(snapshot) = store.get(live).await {
+            assert!(!snapshot.record.expect("it is there").family.revoked);
+        }
+    }
+    // The reader resumes on the new primary, or is told of a gap.
+    let batch = loop {
+        match store.feed(&FeedFrom::After(from.clone())).await {
+            Ok(batch) => break batch,
+            Err(StoreError::Unavailable(_)) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert!(batch.gap || batch.events.contains(&FeedEvent::Revoked(revoked.clone())), "{batch:?}");
+    // On the old primary, which is read-only, nothing of it is known.
+    let old = PgConnection::connect(&primary).await;
+    drop(old);
+    replica.execute("SELECT 1").await.expect("it answers");
+    assert!(matches!(direct.get(revoked).await, Err(StoreError::Unavailable(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_standby_is_never_followed() {
+    let (_server, direct) = Server::take().await;
+    let (key, _) = open_when_back(&direct).await;
+    let primary = given("TEST_POSTGRES_URL");
+    let (port, _restore) = standby().await;
+    let standby = primary.replace(&port_of(&primary).to_string(), &port.to_string());
+    let store = PostgresStore::connect(&standby).await.expect("what is there is only read");
+    for error in [
+        store.get(&key).await.expect_err("it is in recovery"),
+        store.feed(&FeedFrom::Since(now() - HOUR)).await.expect_err("it is in recovery"),
+        store.revoke(&Revoke::Session(key.clone()), now()).await.expect_err("it is in recovery"),
+    ] {
+        let StoreError::Unavailable(cause) = &error else { panic!("{error:?}") };
+        assert!(cause.to_string().contains("a standby"), "{cause}");
+    }
+    Server::does("promote");
+    let (_, took) = open_when_back(&store).await;
+    println!("PostgreSQL: writes {took:?} after its promotion, with the same pool");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_that_the_server_ends_cost_one_call_each_at_most() {
+    let (_server, store) = Server::take().await;
+    let (key, _) = open_when_back(&store).await;
+    let mut admin = PgConnection::connect(&given("TEST_POSTGRES_URL")).await.expect("the server answers");
+    for _ in 0..5 {
+        admin
+            .execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+            )
+            .await
+            .expect("they are ended");
+        let mut failed = 0;
+        while store.get(&key).await.is_err() {
+            failed += 1;
+        }
+        assert!(failed <= 10, "{failed} calls failed");
+    }
+}
