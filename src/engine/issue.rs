@@ -207,6 +207,7 @@ impl<C: Claims> Engine<C> {
             self.undo(&key).await;
             return Err(error);
         }
+        self.look_again(&key).await;
         self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
         Ok(Begun { key, record, run, now, claims })
     }

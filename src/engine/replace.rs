@@ -78,6 +78,19 @@ impl<C: Claims> Engine<C> {
         Ok(())
     }
 
+    /// Another sign-in, by another instance, may have ended the new session already, to keep to the cap. Then
+    /// its cookies must not leave, and the feed may be late to tell.
+    pub(super) async fn look_again(&self, new: &SessionKey) {
+        if self.cap.is_none_or(|cap| cap.overflow == Overflow::Refuse) {
+            return;
+        }
+        // If the store cannot tell, the session is as good as it was when it was opened.
+        let Ok(snapshot) = self.ask("get", self.store.get(new)).await else { return };
+        if snapshot.record.is_some_and(|record| record.family.revoked) {
+            self.revocations.revoke(new, self.monotonic());
+        }
+    }
+
     /// Revokes a session that was opened for a sign-in that failed. If the store cannot do that either,
     /// no client has its tokens, and it runs out.
     pub(super) async fn undo(&self, new: &SessionKey) {

@@ -214,6 +214,9 @@ impl<C: Claims> Session<C> {
     /// Ends this session, finally and everywhere. The answer removes the cookies: make it part of
     /// the response. (It removes none if the request came with a bearer token.)
     ///
+    /// If the cookies of the request name other sessions as well, those go on:
+    /// [`Visitor::sign_out`] revokes them too.
+    ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
     /// the cookies are left so that signing out can be tried again.

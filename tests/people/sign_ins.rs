@@ -5,13 +5,15 @@ use axum::{
     http::{HeaderMap, Request},
 };
 use tower_sliding_sessions::{
-    BuildError, EventKind, RejectionKind, Sessions, SignInError, oauth::Grant, store::Overflow,
+    BuildError, EventKind, RejectionKind, Sessions, SignInError,
+    oauth::Grant,
+    store::{MemoryStore, Overflow},
 };
 
 use crate::{
     directory::{Directory, Says},
     near::is_in,
-    support::{Answer, Browser, Gate, Profile, REFRESH, TTL, Trouble, World, idle, keys},
+    support::{Answer, Browser, Gate, Probe, Profile, REFRESH, TTL, Trouble, World, idle, keys},
 };
 
 fn capped(limit: usize, overflow: Overflow) -> World {
@@ -58,6 +60,29 @@ async fn after_a_double_click_the_browser_is_signed_in_whichever_answer_comes_la
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_double_click_that_reaches_two_instances_leaves_the_browser_signed_in_before_the_feed_tells() {
+    let world = World::around(Probe::new(MemoryStore::new().unwrap()), |builder| {
+        builder.max_sessions(1, Overflow::EndOldest)
+    });
+    let two = world.instance();
+    world.store.cut_the_feed();
+    let gate = Gate::closed();
+    world.store.trouble("create", Trouble::After(gate.clone()));
+    let first = world.one.accept(Browser::new().post("/login?name=ann"));
+    gate.reached().await;
+    world.pass(1);
+    world.store.trouble("create", Trouble::After(Gate::opened()));
+    let second = two.answer(Browser::new().post("/login?name=ann")).await;
+    gate.open();
+    let first = first.await.unwrap();
+    assert!(first.ok() && first.touches_no_cookie() && second.sets_both());
+    let mut browser = Browser::new();
+    browser.receive(&second);
+    browser.receive(&first);
+    assert!(browser.visit(&two, "/me").await.ok());
 }
 
 #[tokio::test]

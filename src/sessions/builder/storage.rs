@@ -62,10 +62,10 @@ impl<C: Claims> SessionsBuilder<C> {
     /// Offer a way out: [`Sessions::revoke_all`](crate::Sessions::revoke_all) after the user has shown who
     /// they are.
     ///
-    /// With [`Overflow::EndOldest`], of two sign-ins at once (a double click) the second may end the
-    /// first one's session. The first one's cookies are then left out of its answer, unless that left
-    /// before, or this instance has not heard of it yet. An answer that left before and arrives after the
-    /// second one's leaves the browser with a revoked session: the user signs in once more.
+    /// With [`Overflow::EndOldest`], the second of two sign-ins at once (a double click) may end the first
+    /// one's session. The first answer then sets no cookies, so the browser keeps the second one's. Each
+    /// sign-in reads its session once more for that. An answer that had left before, and arrives after the
+    /// second one's, leaves the browser with a revoked session: the user signs in once more.
     pub fn max_sessions(mut self, limit: usize, overflow: Overflow) -> Self {
         self.cap = Some(Cap { limit, overflow });
         self
