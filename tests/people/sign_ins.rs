@@ -74,7 +74,9 @@ async fn a_double_click_that_reaches_two_instances_leaves_the_browser_signed_in_
     let first = world.one.accept(Browser::new().post("/login?name=ann"));
     gate.reached().await;
     world.pass(1);
-    world.store.trouble("create", Trouble::After(Gate::opened()));
+    let passable = Gate::closed();
+    passable.open();
+    world.store.trouble("create", Trouble::After(passable));
     let second = two.answer(Browser::new().post("/login?name=ann")).await;
     gate.open();
     let first = first.await.unwrap();

@@ -15,13 +15,6 @@ impl Gate {
         Self { reached: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) }
     }
 
-    /// One that is open from the beginning.
-    pub(crate) fn opened() -> Self {
-        let gate = Self::closed();
-        gate.open();
-        gate
-    }
-
     /// Waits here until the gate is opened.
     pub(crate) async fn pass(&self) {
         self.reached.add_permits(1);
