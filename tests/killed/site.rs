@@ -134,7 +134,7 @@ impl Site {
     }
 
     pub(crate) fn alarms(&self) -> usize {
-        self.events(|kind| matches!(kind, EventKind::ReuseDetected { .. }))
+        self.events(|kind| *kind == EventKind::ReuseDetected)
     }
 
     /// How many polls were answered with anything but 200.
