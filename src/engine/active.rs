@@ -186,7 +186,8 @@ impl<C> Active<C> {
     pub(crate) fn proved_at(&self) -> Option<Timestamp> {
         match self.proof_at {
             Some(VOID) => None,
-            later => Some(later.map_or(self.auth_time, |at| at.max(self.auth_time))),
+            // A later proof is later, also where the clock of the sign-in was ahead.
+            later => Some(later.unwrap_or(self.auth_time)),
         }
     }
 

@@ -231,6 +231,7 @@ impl<C: Claims> Engine<C> {
         let snapshot = self.ask_about("advance", run, self.store.advance(key, &advance)).await?;
         let advanced = snapshot.applied;
         let mut read = Read::of(snapshot, run)?;
+        self.note_time(read.record.family.offered_at.max(read.record.family.last_seen()));
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
             return Err(self.revoke_outlived(key, now).await);
         }

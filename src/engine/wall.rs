@@ -19,6 +19,9 @@ use crate::{
     time::{Clock, Reading, Timestamp, millis},
 };
 
+/// How long before a time that it showed another clock is taken to have been ahead. It bounds for how
+/// long a single request by a clock that was a year ahead costs anything.
+const FAR: Duration = Duration::from_secs(25 * 60 * 60);
 /// How many ranges of time are told apart.
 const MOST_RANGES: usize = 16;
 
@@ -96,14 +99,14 @@ impl WallClock {
         Some(step)
     }
 
-    /// The clock of another instance is, or was, ahead: it issued tokens at `time`, and perhaps others
-    /// within `around` of it.
-    pub(super) fn is_ahead_elsewhere(&self, time: Timestamp, around: Duration, now: Timestamp) {
+    /// The clock of another instance is, or was, ahead of this one: it issued tokens at `time`. It may
+    /// have issued others at any time before, as far as it goes, and for `access_ttl` after it.
+    pub(super) fn is_ahead_elsewhere(&self, time: Timestamp, access_ttl: Duration, now: Timestamp) {
         if time <= now + LEEWAY {
             return;
         }
         let mut history = self.lock();
-        history.doubtful.add((time - around).max(now), time + around);
+        history.doubtful.add((time - FAR).max(now), time + access_ttl);
         self.publish(&history);
     }
 
@@ -232,7 +235,10 @@ mod tests {
         wall.is_ahead_elsewhere(NOON + LEEWAY, HOUR, NOON);
         assert!(!wall.is_doubtful(NOON + LEEWAY), "that is no future");
         wall.is_ahead_elsewhere(NOON + HOUR * 3, HOUR, NOON);
-        assert!(wall.is_doubtful(NOON + HOUR * 3) && !wall.is_doubtful(NOON + HOUR));
+        assert!(wall.is_doubtful(NOON + HOUR * 4) && wall.is_doubtful(NOON + HOUR));
+        assert!(!wall.is_doubtful(NOON - HOUR) && !wall.is_doubtful(NOON + HOUR * 5));
+        wall.is_ahead_elsewhere(NOON + HOUR * 1000, HOUR, NOON);
+        assert!(wall.is_doubtful(NOON + HOUR * 999) && !wall.is_doubtful(NOON + HOUR * 900));
     }
 
     #[test]

@@ -197,7 +197,7 @@ impl<C: Claims> Sessions<C> {
     }
 
     /// Ends the background work, and waits for the writes under way. Requests are still served,
-    /// but revocations from other instances no longer arrive.
+    /// but the feed is no longer followed: each asks the store whether its session was revoked.
     pub async fn shutdown(&self) {
         self.engine.shut_down().await;
     }

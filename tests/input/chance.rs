@@ -7,6 +7,10 @@ impl Chance {
     pub(crate) fn new(what: &str) -> Self {
         let seed = std::env::var("INPUT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_124);
         println!("{what}: INPUT_SEED={seed}");
+        Self::seeded(seed)
+    }
+
+    pub(crate) const fn seeded(seed: u64) -> Self {
         Self(seed)
     }
 
