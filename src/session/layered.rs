@@ -90,10 +90,6 @@ impl<C> Clone for Layered<C> {
 
 impl Misplaced {
     /// Tells the operator of a mistake in the application.
-    #[cfg_attr(
-        not(feature = "tracing"),
-        expect(clippy::extra_unused_type_parameters, reason = "only the log names the claims type")
-    )]
     pub(crate) fn report<C>(self, wanted_by: &'static str) {
         let claims = type_name::<C>();
         #[cfg(feature = "tracing")]
