@@ -41,36 +41,26 @@ pub(super) enum Unproved {
 
 impl<C: Claims> Engine<C> {
     /// `renewal` tells what the request may do about a renewal, and `with_body` whether it has a body;
-    /// most requests need neither. Answers with the cookies to remove, too.
+    /// most requests need neither. Leaves the cookies to remove in `leftovers`.
     pub(crate) fn admit(
         self: &Arc<Self>,
         headers: &HeaderMap,
         renewal: impl FnOnce() -> Renewal,
         passive: bool,
         with_body: impl FnOnce() -> bool,
-        now: Reading,
-    ) -> (Admission<C>, Leftovers) {
-        self.start();
-        let cookies = scan(headers, &self.cookies);
-        if cookies.0 != Found::Conflict && cookies.1 != Found::Conflict {
-            return (self.judge(cookies, renewal, passive, with_body, now), Leftovers::default());
-        }
-        self.events.note(EventKind::ConflictingCookies);
-        let admission = match self.of_one_session(headers, cookies, now.wall) {
-            Ok(chosen) => self.judge(chosen, renewal, passive, with_body, now),
-            Err(admission) => admission,
-        };
-        (admission, Leftovers::of(&self.cookies))
-    }
-
-    fn judge(
-        self: &Arc<Self>,
-        (access, refresh): (Found<'_>, Found<'_>),
-        renewal: impl FnOnce() -> Renewal,
-        passive: bool,
-        with_body: impl FnOnce() -> bool,
         arrived: Reading,
+        leftovers: &mut Leftovers,
     ) -> Admission<C> {
+        self.start();
+        let (mut access, mut refresh) = scan(headers, &self.cookies);
+        if access == Found::Conflict || refresh == Found::Conflict {
+            self.events.note(EventKind::ConflictingCookies);
+            *leftovers = Leftovers::of(&self.cookies);
+            (access, refresh) = match self.of_one_session(headers, (access, refresh), arrived.wall) {
+                Ok(chosen) => chosen,
+                Err(admission) => return admission,
+            };
+        }
         let active = match access {
             Found::Value(token) => self.active(token),
             Found::Absent | Found::Conflict => None,

@@ -44,11 +44,18 @@ impl Leftovers {
     }
 
     /// Adds the lines that are not there yet to a response.
-    pub(crate) fn remove(&mut self, headers: &mut HeaderMap) {
-        let Some(lines) = self.0.take() else { return };
+    #[inline]
+    pub(crate) fn remove(&self, headers: &mut HeaderMap) {
+        if let Some(lines) = &self.0 {
+            Self::add(lines, headers);
+        }
+    }
+
+    #[cold]
+    fn add(lines: &[HeaderValue], headers: &mut HeaderMap) {
         for line in lines {
-            if headers.get_all(header::SET_COOKIE).iter().all(|other| *other != line) {
-                headers.append(header::SET_COOKIE, line);
+            if headers.get_all(header::SET_COOKIE).iter().all(|other| other != line) {
+                headers.append(header::SET_COOKIE, line.clone());
             }
         }
         cache::forbid(headers);
@@ -123,6 +130,7 @@ impl<C: Claims> Engine<C> {
     ///
     /// # Errors
     /// What becomes of the request if they are not, or if it is not known.
+    #[cold]
     pub(super) fn of_one_session<'h>(
         &self,
         headers: &'h HeaderMap,

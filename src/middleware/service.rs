@@ -54,12 +54,11 @@ where
         });
         // Whether the request has a body: few need to know.
         let with_body = || !request.body().is_end_stream();
-        let (via, (admission, leftovers)) = match self.layer.bearer(headers) {
+        let mut leftovers = Leftovers::default();
+        let (via, admission) = match self.layer.bearer(headers) {
             Bearer::Malformed => return self.answer(&request, RejectionKind::MalformedBearer),
             // No browser adds one by itself, so it matters not whose page the request is from.
-            Bearer::Token(token) => {
-                (Via::Bearer, (engine.admit_bearer(token, passive, with_body, arrived), Leftovers::default()))
-            }
+            Bearer::Token(token) => (Via::Bearer, engine.admit_bearer(token, passive, with_body, arrived)),
             Bearer::Absent if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) => {
                 let why = cross_site::describe(method, request.uri(), headers);
                 engine.events.note_with(EventKind::CrossSiteRefused, why);
@@ -67,7 +66,8 @@ where
             }
             Bearer::Absent => {
                 let renewal = || cross_site::renewal(method, headers, &engine.trusted);
-                (Via::Cookies, engine.admit(headers, renewal, passive, with_body, arrived))
+                let admission = engine.admit(headers, renewal, passive, with_body, arrived, &mut leftovers);
+                (Via::Cookies, admission)
             }
         };
         let whence = Whence { via, origin: engine.origin_to_compare(&head) };
