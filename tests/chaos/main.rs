@@ -3,7 +3,7 @@
 //! serves new sessions, and no instance serves a revoked one.
 //!
 //! All choices come from a seed, which is printed. `CHAOS_SEED` sets it, and `CHAOS_ROUNDS` the number
-//! of rounds (default 25; 500 is the long form). The order in which threads run is not part of the seed.
+//! of rounds (default 40; 500 is the long form). The order in which threads run is not part of the seed.
 
 #![expect(
     clippy::expect_used,

@@ -91,7 +91,7 @@ impl<S: SessionStore> World<S> {
 
     pub(crate) fn run(mut self) {
         let began = real_time();
-        let rounds = number("CHAOS_ROUNDS", 25);
+        let rounds = number("CHAOS_ROUNDS", 40);
         for round in 0..rounds {
             self.sign_some_in();
             self.cause_faults();
@@ -293,7 +293,10 @@ impl<S: SessionStore> World<S> {
     fn check_that_no_revoked_session_is_served(&mut self, round: u64) {
         for index in 0..self.revoked.len() {
             let is_new = self.revoked[index].known != [true; 3];
-            if !is_new && self.chance.below(self.revoked.len()) >= TRIED {
+            // By a clock that was an hour or two ahead of another one, the tokens may be valid again.
+            let age = (self.passed - self.revoked[index].at).as_secs();
+            let is_due = age.abs_diff(3600) < 900 || age.abs_diff(7200) < 900;
+            if !is_new && !is_due && self.chance.below(self.revoked.len()) >= TRIED {
                 continue;
             }
             let revoked = &self.revoked[index];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use tower_sliding_sessions::{ChangeError, EventKind, RejectionKind};
+use tower_sliding_sessions::{ChangeError, Clock as _, EventKind, RejectionKind};
 
 use crate::{
     directory::Directory,
@@ -32,6 +32,21 @@ async fn signing_in_counts_for_exactly_as_long_as_asked() {
     world.pass(1);
     wants_proof(browser.visit(&world.one, "/danger").await).await;
     assert!(browser.visit(&world.one, "/me").await.ok(), "nothing else is affected");
+}
+
+#[tokio::test]
+async fn a_sign_in_by_a_clock_that_was_ahead_does_not_count_but_a_later_proof_does() {
+    let world = World::new();
+    let hour = Duration::from_secs(3600);
+    world.clock.set(world.clock.now() + hour);
+    let mut browser = world.signed_in("ann").await;
+    is_let_through(&world, &mut browser).await;
+    world.clock.set(world.clock.now() - hour);
+    wants_proof(browser.visit(&world.one, "/danger").await).await;
+    assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
+    is_let_through(&world, &mut browser).await;
+    world.pass(3600);
+    wants_proof(browser.visit(&world.one, "/danger").await).await;
 }
 
 #[tokio::test]
