@@ -23,7 +23,12 @@ impl Demo {
         let test = std::env::current_exe().expect("a path");
         let folder = test.ancestors().nth(2).expect("the folder of the profile");
         let mut process = Command::new(folder.join("examples").join("demo"))
-            .envs([("DEMO_ADDR", "127.0.0.1:0"), ("DEMO_ACCESS_TTL", "2"), ("DEMO_RENEW_BEFORE", "0")])
+            .envs([
+                ("DEMO_ADDR", "127.0.0.1:0"),
+                ("DEMO_ACCESS_TTL", "2"),
+                ("DEMO_RENEW_BEFORE", "0"),
+                ("DEMO_CRASH_WINDOW", "0"),
+            ])
             .envs(settings)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
