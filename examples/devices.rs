@@ -66,19 +66,19 @@ async fn end(
     Ok(format!("{ended} ended.\n").into_response())
 }
 
-async fn end_others(session: Session) -> Result<String, Rejection> {
-    Ok(format!("{} ended.\n", session.end_others().await?))
+async fn revoke_others(session: Session) -> Result<String, Rejection> {
+    Ok(format!("{} ended.\n", session.revoke_others().await?))
 }
 
 async fn change_password(session: Session, _new: String) -> Result<String, Rejection> {
     // Check the old password and store the new one here. Only then end the others: nobody can have
     // signed in with the old one after that.
-    end_others(session).await
+    revoke_others(session).await
 }
 
 pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
     let sessions = builder
-        .max_sessions(3, Overflow::EndOldest) // a fourth sign-in ends the oldest of them
+        .max_sessions(3, Overflow::RevokeOldest) // a fourth sign-in ends the oldest of them
         .origin(|request| {
             let agent = request.headers.get(USER_AGENT)?.to_str().ok()?;
             Some(agent.chars().take(100).collect())
@@ -87,7 +87,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
     Ok(Router::new()
         .route("/devices", get(list))
         .route("/devices/{id}", delete(end))
-        .route("/devices/end-others", post(end_others))
+        .route("/devices/end-others", post(revoke_others))
         .route("/password", post(change_password))
         .route_layer(sessions.layer())
         .route("/login", post(login))

@@ -79,7 +79,7 @@ pub(crate) fn app(builder: SessionsBuilder<Roles>, users: Users) -> Result<Route
             // An error here would be a 503: nobody is signed out because a database is away.
             Ok::<_, Infallible>(match table.read().await.get(&*name).cloned().flatten() {
                 Some(roles) => Reload::Replace(roles),
-                None => Reload::end("locked"),
+                None => Reload::revoke("locked"),
             })
         }
     };

@@ -1,10 +1,10 @@
 //! How do I ask for the password again before something dangerous, or for a second factor?
 //!
 //! `Require` refuses with 403 and says what it wants. A front end asks for just that, posts it to
-//! `/prove`, and sends its first request again:
+//! `/reauthenticate`, and sends its first request again:
 //!
 //! ```json
-//! {"type": "https://docs.rs/…#variant.ProofRequired", "title": "Prove again who you are", "status": 403}
+//! {"type": "https://docs.rs/…#variant.ReauthenticationRequired", "title": "Prove again who you are", "status": 403}
 //! {"type": "https://docs.rs/…#variant.MethodRequired", "title": "Prove who you are by another method", "status": 403}
 //! ```
 //!
@@ -28,7 +28,7 @@ use tower_sliding_sessions::{
 const TRY: &str = "\
 curl -s -c jar -d ann 127.0.0.1:3000/login
 curl -i -b jar -c jar -d '' 127.0.0.1:3000/transfer  # wants a second factor
-curl -i -b jar -c jar -d password=swordfish -d code=123456 127.0.0.1:3000/prove
+curl -i -b jar -c jar -d password=swordfish -d code=123456 127.0.0.1:3000/reauthenticate
 sleep 60; curl -i -b jar -c jar -X DELETE 127.0.0.1:3000/account  # wants the password again";
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -49,13 +49,13 @@ async fn login(visitor: Visitor<Profile>, name: String) -> Result<SetCookies, Re
 }
 
 /// A proof takes the place of the last one, so it names all the methods it was made by.
-async fn prove(session: Session<Profile>, Form(proof): Form<Proof>) -> Result<Response, Rejection> {
+async fn reauthenticate(session: Session<Profile>, Form(proof): Form<Proof>) -> Result<Response, Rejection> {
     let methods: &[&str] = match (proof.password.as_str(), proof.code.as_deref()) {
         ("swordfish", None) => &["pwd"],
         ("swordfish", Some("123456")) => &["pwd", "otp"],
         _ => return Ok((StatusCode::FORBIDDEN, "Wrong.\n").into_response()),
     };
-    Ok(session.prove(methods.iter().copied()).await?.into_response())
+    Ok(session.reauthenticate(methods.iter().copied()).await?.into_response())
 }
 
 /// In force at once on this device. The others learn of it from a `reload_claims`, if need be.
@@ -77,14 +77,14 @@ pub(crate) fn app(builder: SessionsBuilder<Profile>) -> Result<Router, BuildErro
             false => OriginVerdict::StepUp,
         })
         .build()?;
-    let fresh = sessions.require().proof_within(Duration::from_secs(60));
+    let fresh = sessions.require().authenticated_within(Duration::from_secs(60));
     let otp = sessions.require().method("otp");
     Ok(Router::new()
         .route("/account", delete(|| async { "Gone.\n" }).route_layer(fresh.clone()))
         .route("/second-factor", post(add_second_factor).route_layer(fresh))
         .route("/transfer", post(|| async { "Sent.\n" }).route_layer(otp))
         .route("/account", get(account))
-        .route("/prove", post(prove))
+        .route("/reauthenticate", post(reauthenticate))
         .route_layer(sessions.layer())
         .route("/login", post(login))
         .with_state(sessions))

@@ -35,7 +35,7 @@ use tower_sliding_sessions::{
 const TRY: &str = "\
 curl -s -c jar -d ann 127.0.0.1:3000/login; cp jar stolen
 sleep 12; curl -b jar -c jar 127.0.0.1:3000; curl -b jar -c jar 127.0.0.1:3000
-sleep 4; curl -i -b stolen 127.0.0.1:3000  # the thief is found out: see the log";
+sleep 4; curl -i -b stolen 127.0.0.1:3000  # the attacker is found out: see the log";
 
 /// In words, for people. `kind.name()` and `kind.outcome()` are stable, for machines.
 pub(crate) fn describe(event: &Event) -> String {
@@ -84,7 +84,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>, alerts: mpsc::Sender<Event>) -> 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().init();
-    // Short, so that you need not wait for the theft. Without a crash window, the first request that
+    // Short, so that you need not wait for the reuse. Without a crash window, the first request that
     // carries a refresh token's successor confirms it.
     let secs = Duration::from_secs;
     let timing = Timing {

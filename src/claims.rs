@@ -28,8 +28,8 @@ pub enum Reload<C> {
     /// The new access token gets these claims. The session's record keeps its own.
     Replace(C),
     /// The user may not go on, locked or deleted as they are: the session ends.
-    End {
-        /// Why, in words for [the event](crate::EventKind::EndedByApplication). The caller does not
+    Revoke {
+        /// Why, in words for [the event](crate::EventKind::RevokedByApplication). The caller does not
         /// learn it.
         reason: Cow<'static, str>,
     },
@@ -37,8 +37,8 @@ pub enum Reload<C> {
 
 impl<C> Reload<C> {
     /// The session ends, because of `reason`.
-    pub fn end(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::End { reason: reason.into() }
+    pub fn revoke(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Revoke { reason: reason.into() }
     }
 }
 

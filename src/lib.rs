@@ -62,15 +62,15 @@
 //!   instance learns of it from the store's feed. What it returned from is final: no renewal in
 //!   flight undoes it.
 //! - **Sign out all devices, or all but this one? After a password change?**
-//!   [`Sessions::revoke_all`], [`Session::end_others`], [`Sessions::revoke_before`].
+//!   [`Sessions::revoke_all`], [`Session::revoke_others`], [`Sessions::revoke_before`].
 //! - **Roles that change, users who are locked?** A [claims hook](SessionsBuilder::reload_claims) is
 //!   asked at each renewal; [`Sessions::mark_stale`] makes that the next request, everywhere.
-//! - **The password again before something dangerous?** [`Session::prove`], and
-//!   [`Require::proof_within`].
+//! - **The password again before something dangerous?** [`Session::reauthenticate`], and
+//!   [`Require::authenticated_within`].
 //! - **Streams and WebSockets that close on sign-out?** [`Session::ended`].
 //! - **A page that polls?** [`SessionLayer::passive`] keeps it from keeping its session alive.
 //! - **End every session of everyone?** Restart, with the embedded store; or
-//!   [`Sessions::end_everything`].
+//!   [`Sessions::revoke_everything`].
 //! - **Only some people?** [`Require`] is a layer that looks at the claims, or wants a recent proof
 //!   of who it is, or one by a certain method.
 //! - **Anonymous visitors too?** [`SessionLayer::optional`], and `Option<Session<_>>` in handlers.

@@ -14,7 +14,7 @@ pub enum OriginVerdict {
     /// Serve it, and [tell](crate::EventKind::OriginChanged) of it.
     Report,
     /// Serve it, and tell of it; but proofs of sign-in made elsewhere do not count here, so that
-    /// [`Require::proof_within`](crate::Require::proof_within) asks for a new one.
+    /// [`Require::authenticated_within`](crate::Require::authenticated_within) asks for a new one.
     StepUp,
     /// Tell of it, and answer as if there were no session. The session goes on where it belongs.
     Refuse,
@@ -53,7 +53,7 @@ impl Origins {
     /// its subject last proved who they are; the mildest verdict counts.
     pub(crate) fn judge(&self, record: &SessionRecord, here: Option<&str>) -> OriginVerdict {
         let Some(compare) = &self.compare else { return OriginVerdict::Ignore };
-        let proved = record.proof.as_ref().and_then(|proof| proof.origin.as_deref());
+        let proved = record.reauthentication.as_ref().and_then(|proof| proof.origin.as_deref());
         let homes = record.origin.as_deref().into_iter().chain(proved);
         homes.map(|home| compare(home, here)).min().unwrap_or(OriginVerdict::Ignore)
     }

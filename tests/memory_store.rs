@@ -51,7 +51,7 @@ fn record(now: Timestamp) -> SessionRecord {
         claims: "{}".into(),
         stale_since: None,
         methods: Vec::new(),
-        proof: None,
+        reauthentication: None,
         origin: None,
         persistent: false,
     }
@@ -173,7 +173,7 @@ async fn a_reader_who_falls_behind_is_told_of_the_gap() {
 #[tokio::test]
 async fn revoked_sessions_of_one_account_leave_room_for_others() {
     let (store, now) = (MemoryStore::with_capacity(100).expect("random bytes"), SystemClock.now());
-    let (mallory, cap) = (subject("mallory"), Cap { limit: 2, overflow: Overflow::EndOldest });
+    let (mallory, cap) = (subject("mallory"), Cap { limit: 2, overflow: Overflow::RevokeOldest });
     for _ in 0..1000 {
         store.create(&mallory, &record(now), Some(cap)).await.expect("there is room for two");
     }

@@ -125,8 +125,8 @@ pub(crate) async fn end_one(
     }
 }
 
-pub(crate) async fn end_others(session: Session<Profile>) -> Result<StatusCode, Rejection> {
-    session.end_others().await?;
+pub(crate) async fn revoke_others(session: Session<Profile>) -> Result<StatusCode, Rejection> {
+    session.revoke_others().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -150,7 +150,7 @@ pub(crate) async fn profile(session: Session<Profile>, body: Bytes) -> Result<Re
 
 /// Proves again who it is. Asking for the password would come first, were there one.
 pub(crate) async fn sudo(session: Session<Profile>) -> Result<(StatusCode, SetCookies), Rejection> {
-    Ok((StatusCode::NO_CONTENT, session.prove(["demo"]).await?))
+    Ok((StatusCode::NO_CONTENT, session.reauthenticate(["demo"]).await?))
 }
 
 fn describe(session: &Session<Profile>, roles: &[String]) -> Value {

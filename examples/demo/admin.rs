@@ -66,6 +66,6 @@ pub(crate) async fn run_id(
     session: Session<Profile>,
     State(sessions): State<Sessions<Profile>>,
 ) -> Result<(StatusCode, SetCookies), Rejection> {
-    sessions.end_everything().await?;
+    sessions.revoke_everything().await?;
     Ok((StatusCode::NO_CONTENT, session.sign_out().await?))
 }

@@ -9,12 +9,12 @@
 mod account;
 mod admin;
 mod api;
+mod attacker;
 mod counters;
 mod live;
 pub(crate) mod page;
 pub(crate) mod settings;
 mod store;
-mod thief;
 mod users;
 
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tower_sliding_sessions::{RequestHead, Sessions, SessionsBuilder};
 
-use self::{counters::Counters, settings::Settings, thief::Loot, users::Users};
+use self::{attacker::Loot, counters::Counters, settings::Settings, users::Users};
 
 /// What the demo keeps in a session.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
     let layer = app.sessions.layer().accept_bearer().passive(is_passive);
     let danger = Router::new()
         .route("/danger", post(|| async { StatusCode::NO_CONTENT }))
-        .route_layer(app.sessions.require().proof_within(Duration::from_secs(60)));
+        .route_layer(app.sessions.require().authenticated_within(Duration::from_secs(60)));
     let admin = Router::new()
         .route("/admin/users/{sub}/roles", post(admin::roles))
         .route("/admin/users/{sub}/lock", post(admin::lock))
@@ -97,10 +97,10 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .route("/ws", get(live::socket))
         .route("/profile", post(account::profile))
         .route("/sudo", post(account::sudo))
-        .route("/thief", post(thief::steal))
+        .route("/thief", post(attacker::steal))
         .route("/sessions", get(account::list))
         .route("/sessions/{sid}", delete(account::end_one))
-        .route("/sessions/end-others", post(account::end_others))
+        .route("/sessions/end-others", post(account::revoke_others))
         .route("/sessions/end-all", post(account::end_all))
         .merge(admin)
         .merge(danger)
@@ -118,7 +118,7 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .merge(signed_in)
         .merge(optional)
         .merge(api::router(app));
-    thief::with_use_of_stolen(demo, app.loot.clone(), app.clone()).with_state(app.clone())
+    attacker::with_use_of_stolen(demo, app.loot.clone(), app.clone()).with_state(app.clone())
 }
 
 /// Problem details (RFC 9457) of the demo's own.

@@ -53,7 +53,7 @@ impl Users {
         let users = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let seen = claims.map_or(0, |claims| claims.version);
         Ok(match users.get(&*name) {
-            Some(user) if user.locked => Reload::end("locked"),
+            Some(user) if user.locked => Reload::revoke("locked"),
             Some(user) if user.version > seen => {
                 Reload::Replace(Profile { roles: user.roles.clone(), version: user.version })
             }

@@ -112,9 +112,9 @@ impl<C> Active<C> {
             not_before: None,
             expires,
             auth_time: as_in_token(record.family.created_at),
-            proof_at: record.proof_time().map(as_in_token),
+            proof_at: record.reauthenticated_at().map(as_in_token),
             methods: record.all_methods().map(str::to_owned).collect(),
-            proof_methods: record.proof_methods().to_vec(),
+            proof_methods: record.reauthentication_methods().to_vec(),
             claims: Arc::new(claims),
             engine: engine.me.clone(),
             confirms_from: Timestamp::EPOCH,
@@ -145,9 +145,9 @@ impl<C> Active<C> {
         Self {
             key: self.key.clone(),
             as_of: read_at,
-            proof_at: record.proof_time().map(as_in_token),
+            proof_at: record.reauthenticated_at().map(as_in_token),
             methods: record.all_methods().map(str::to_owned).collect(),
-            proof_methods: record.proof_methods().to_vec(),
+            proof_methods: record.reauthentication_methods().to_vec(),
             claims: Arc::new(claims),
             engine: self.engine.clone(),
             seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)),
@@ -183,7 +183,7 @@ impl<C> Active<C> {
     }
 
     /// When the subject last proved who they are; none if that does not count where they are.
-    pub(crate) fn proved_at(&self) -> Option<Timestamp> {
+    pub(crate) fn authenticated_at(&self) -> Option<Timestamp> {
         match self.proof_at {
             Some(VOID) => None,
             // A later proof is later, also where the clock of the sign-in was ahead.
@@ -193,7 +193,7 @@ impl<C> Active<C> {
 
     /// When the proof was made that a new token for the same request shows.
     pub(super) fn proof_of(&self, record: &SessionRecord) -> Option<Timestamp> {
-        if self.proved_at().is_none() { self.proof_at } else { record.proof_time() }
+        if self.authenticated_at().is_none() { self.proof_at } else { record.reauthenticated_at() }
     }
 
     pub(super) fn facts(&self) -> Access {

@@ -7,7 +7,7 @@ use crate::{
     claims::Claims,
     event::EventKind,
     id::RunId,
-    store::{FeedEvent, Proof, SessionRecord, Snapshot, StaleScope, StoreError},
+    store::{FeedEvent, Reauthentication, SessionRecord, Snapshot, StaleScope, StoreError},
     time::Timestamp,
     token::MintError,
 };
@@ -58,7 +58,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Records a proof of sign-in, and answers with an access cookie that shows it.
-    pub(crate) async fn prove(
+    pub(crate) async fn reauthenticate(
         &self,
         active: &Active<C>,
         presented: u64,
@@ -70,9 +70,9 @@ impl<C: Claims> Engine<C> {
         let (json, claims) = self
             .writable_claims(key, &active.claims, &all_methods, &methods, now)
             .inspect_err(|error| self.report_unwritten(error, key))?;
-        let proof = Proof { at: now, methods, origin };
-        let record = |record: &mut SessionRecord| record.record_proof(&proof);
-        let snapshot = self.write("record_proof", key, None, None, record).await?;
+        let proof = Reauthentication { at: now, methods, origin };
+        let record = |record: &mut SessionRecord| record.record_reauthentication(&proof);
+        let snapshot = self.write("record_reauthentication", key, None, None, record).await?;
         let mut record = changed(snapshot, active.run)?;
         // Those of this request, which were measured. The record may have others, and not those that
         // the application put in their place; a token of this second is renewed at its next use.

@@ -60,7 +60,7 @@ impl<'a> Basis<'a> {
         read_at: Timestamp,
     ) -> Self {
         let generation = record.family.generation;
-        Self { record, key, run, generation, proof_at: record.proof_time(), read_at }
+        Self { record, key, run, generation, proof_at: record.reauthenticated_at(), read_at }
     }
 }
 
@@ -165,7 +165,7 @@ impl<C: Claims> Engine<C> {
             claims: json,
             stale_since: None,
             methods: sign_in.methods,
-            proof: None,
+            reauthentication: None,
             origin: sign_in.origin,
             persistent: sign_in.persistent,
         });
@@ -283,7 +283,7 @@ impl<C: Claims> Engine<C> {
         let Basis { record, key, run, generation, proof_at, read_at } = *basis;
         let (methods, proof_methods): (Vec<String>, _) = match proof_at {
             Some(VOID) => (Vec::new(), &[][..]),
-            _ => (record.all_methods().map(str::to_owned).collect(), record.proof_methods()),
+            _ => (record.all_methods().map(str::to_owned).collect(), record.reauthentication_methods()),
         };
         let token = AccessToken {
             subject: &key.subject.name,

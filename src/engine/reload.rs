@@ -37,8 +37,8 @@ impl<C: Claims> Engine<C> {
                 Arc::make_mut(record).claims = json.into();
                 Ok(claims)
             }
-            Ok(Reload::End { reason }) => {
-                self.events.of(EventKind::EndedByApplication { reason }, &key.id, &key.subject.name);
+            Ok(Reload::Revoke { reason }) => {
+                self.events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
                 // Refused, whether or not the store learns of it: the next renewal asks again.
                 let _not_refused_for_that = self.revoke(Revoke::Session(key.clone())).await;
                 Err(Refusal::Application.into())

@@ -67,7 +67,7 @@ impl<C: Claims> Engine<C> {
                 return Err(SignInError::TooManySessions);
             }
             Overflow::Refuse => {}
-            Overflow::EndOldest => {
+            Overflow::RevokeOldest => {
                 let excess = live.len().saturating_sub(cap.limit);
                 for record in live.iter().take(excess) {
                     let key = SessionKey { id: record.id, ..new.clone() };

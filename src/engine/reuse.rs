@@ -54,7 +54,8 @@ impl<C: Claims> Engine<C> {
 
     /// None if nothing was recorded, or nothing is compared.
     fn is_at_home(&self, record: &SessionRecord, here: Option<&str>) -> Option<bool> {
-        let recorded = record.origin.is_some() || record.proof.as_ref().is_some_and(|it| it.origin.is_some());
+        let recorded =
+            record.origin.is_some() || record.reauthentication.as_ref().is_some_and(|it| it.origin.is_some());
         if !recorded || !self.origins.are_compared() {
             return None;
         }

@@ -83,7 +83,7 @@ impl<C: Claims> Engine<C> {
 
     /// Revokes every session of every realm of the store that exists now. Answers with a run ID that is
     /// newer than all of them.
-    pub(crate) async fn end_everything(&self) -> Result<RunId, StoreError> {
+    pub(crate) async fn revoke_everything(&self) -> Result<RunId, StoreError> {
         let mut known = self.revocations.run();
         for _ in 0..TRIES {
             let candidate = RunId::newer_than(known, self.now())?;

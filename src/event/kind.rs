@@ -49,7 +49,7 @@ pub enum EventKind {
     /// A subject has as many sessions as it may have, and was refused another.
     TooManySessions,
     /// The application said of a user that their session must not go on, and it has ended.
-    EndedByApplication {
+    RevokedByApplication {
         /// Why, in the application's words.
         reason: Cow<'static, str>,
     },
@@ -187,7 +187,7 @@ impl EventKind {
             Self::RunRotated => "session_run_rotated",
             Self::RunIdRestored => "session_run_id_restored",
             Self::TooManySessions => "excess_sessions_exceeded",
-            Self::EndedByApplication { .. } => "session_ended_by_application",
+            Self::RevokedByApplication { .. } => "session_revoked_by_application",
             Self::ReloadFailed => "session_reload_failed",
             Self::ClaimsUpdated => "session_claims_updated",
             Self::MarkedStale => "session_marked_stale",
@@ -269,7 +269,7 @@ impl EventKind {
             | Self::Renewed(_)
             | Self::Revoked { .. }
             | Self::RunRotated
-            | Self::EndedByApplication { .. }
+            | Self::RevokedByApplication { .. }
             | Self::ClaimsUpdated
             | Self::MarkedStale
             | Self::Proved

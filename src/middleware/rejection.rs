@@ -44,7 +44,7 @@ pub enum RejectionKind {
     /// 403: a [`Require`](crate::Require) refused the session's claims, or the claims hook a sign-in.
     Forbidden,
     /// 403: a fresh proof of sign-in is wanted.
-    ProofRequired,
+    ReauthenticationRequired,
     /// 403: a proof of sign-in by another method is wanted, such as a second factor.
     MethodRequired,
     /// 403: the subject has as many sessions as it may have.
@@ -105,7 +105,7 @@ impl Rejection {
             RejectionKind::CrossSite
             | RejectionKind::NotLoopback
             | RejectionKind::Forbidden
-            | RejectionKind::ProofRequired
+            | RejectionKind::ReauthenticationRequired
             | RejectionKind::MethodRequired
             | RejectionKind::TooManySessions => StatusCode::FORBIDDEN,
             RejectionKind::TooManyCookies => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -161,8 +161,13 @@ impl Rejection {
                 )
             }
             RejectionKind::Forbidden => problem!("Forbidden", "forbidden", 403, "Not allowed"),
-            RejectionKind::ProofRequired => {
-                problem!("ProofRequired", "proof_required", 403, "Prove again who you are")
+            RejectionKind::ReauthenticationRequired => {
+                problem!(
+                    "ReauthenticationRequired",
+                    "reauthentication_required",
+                    403,
+                    "Prove again who you are"
+                )
             }
             RejectionKind::MethodRequired => {
                 problem!("MethodRequired", "method_required", 403, "Prove who you are by another method")

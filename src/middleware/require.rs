@@ -42,7 +42,7 @@ type Rule<C> = dyn Fn(&Session<C>) -> Result<(), RejectionKind> + Send + Sync;
 ///     let admins = sessions
 ///         .require()
 ///         .claims(|profile| profile.roles.iter().any(|role| role == "admin"))
-///         .proof_within(Duration::from_secs(60));
+///         .authenticated_within(Duration::from_secs(60));
 ///     Router::new()
 ///         .route("/delete", post(delete))
 ///         .route_layer(admins)
@@ -75,7 +75,7 @@ impl<C: Claims, R> Require<C, R> {
     }
 
     /// Admits sessions whose subject proved who they are by `method` (`amr` of RFC 8176), such as `otp`,
-    /// at sign-in or by the last [proof](Session::prove) after it. Others get 403 of a kind of its own.
+    /// at sign-in or by the last [proof](Session::reauthenticate) after it. Others get 403 of a kind of its own.
     pub fn method(self, method: impl Into<String>) -> Self {
         let method = method.into();
         self.and(RejectionKind::MethodRequired, move |session| session.methods().contains(&method))
@@ -83,17 +83,17 @@ impl<C: Claims, R> Require<C, R> {
 
     /// Admits sessions whose subject last proved who they are by `method`, and at most `age` ago: an
     /// `otp` of the last five minutes. Others get 403, of the kind of [`method`](Self::method) or of
-    /// [`proof_within`](Self::proof_within), by what is missing.
+    /// [`authenticated_within`](Self::authenticated_within), by what is missing.
     pub fn method_within(self, method: impl Into<String>, age: Duration) -> Self {
         let method = method.into();
         self.and(RejectionKind::MethodRequired, move |session| session.last_methods().contains(&method))
-            .proof_within(age)
+            .authenticated_within(age)
     }
 
     /// Admits sessions whose subject proved who they are at most `age` ago. Signing in counts. Others
     /// get 403 of a kind of its own, on which a front end can ask for the password again.
-    pub fn proof_within(self, age: Duration) -> Self {
-        self.and(RejectionKind::ProofRequired, move |session| session.proved_within(age))
+    pub fn authenticated_within(self, age: Duration) -> Self {
+        self.and(RejectionKind::ReauthenticationRequired, move |session| session.authenticated_within(age))
     }
 
     fn and(

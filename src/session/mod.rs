@@ -97,40 +97,40 @@ impl<C: Claims> Session<C> {
         self.active.auth_time
     }
 
-    /// When the subject last proved who they are: at sign-in, or [later](Self::prove), in whole
+    /// When the subject last proved who they are: at sign-in, or [later](Self::reauthenticate), in whole
     /// seconds. None if the proof was made elsewhere and does not count here: see
     /// [`OriginVerdict::StepUp`](crate::OriginVerdict::StepUp).
     #[must_use]
-    pub fn proved_at(&self) -> Option<Timestamp> {
-        self.active.proved_at()
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
+        self.active.authenticated_at()
     }
 
     /// Whether the last proof counts, and is at most `age` old. Ages are counted in whole seconds, as
-    /// [`proved_at`](Self::proved_at) is, and `age` is rounded up: a proof counts for no less than `age`,
+    /// [`authenticated_at`](Self::authenticated_at) is, and `age` is rounded up: a proof counts for no less than `age`,
     /// and for less than a second more. A proof up to 5 s in the future, by a clock that is ahead,
     /// counts as of now. One further in the future does not count.
     #[must_use]
-    pub fn proved_within(&self, age: Duration) -> bool {
+    pub fn authenticated_within(&self, age: Duration) -> bool {
         let (now, age) =
             (self.now().as_secs(), age.as_secs().saturating_add(u64::from(age.subsec_nanos() > 0)));
-        self.proved_at().is_some_and(|at| {
+        self.authenticated_at().is_some_and(|at| {
             at.as_secs() <= now.saturating_add(LEEWAY.as_secs()) && now.saturating_sub(at.as_secs()) <= age
         })
     }
 
     /// How the subject proved who they are (`amr` of RFC 8176): the methods of the sign-in, and of
-    /// the last [proof](Self::prove) after it.
+    /// the last [proof](Self::reauthenticate) after it.
     #[must_use]
     pub fn methods(&self) -> &[String] {
         &self.active.methods
     }
 
-    /// How the subject [last](Self::proved_at) proved who they are: the methods of the last
-    /// [proof](Self::prove), or of the sign-in if there was none. None if the proof does not count
+    /// How the subject [last](Self::authenticated_at) proved who they are: the methods of the last
+    /// [proof](Self::reauthenticate), or of the sign-in if there was none. None if the proof does not count
     /// here.
     #[must_use]
     pub fn last_methods(&self) -> &[String] {
-        match (self.proved_at(), self.active.proof_at) {
+        match (self.authenticated_at(), self.active.proof_at) {
             (None, _) => &[],
             (Some(_), None) => &self.active.methods,
             (Some(_), Some(_)) => &self.active.proof_methods,
@@ -176,13 +176,13 @@ impl<C: Claims> Session<C> {
     ///
     /// # Errors
     /// As of [`update`](Self::update).
-    pub async fn prove<M: Into<String>>(
+    pub async fn reauthenticate<M: Into<String>>(
         &self,
         methods: impl IntoIterator<Item = M>,
     ) -> Result<SetCookies, ChangeError> {
         let methods = methods.into_iter().map(Into::into).collect();
         let origin = self.whence.origin.clone();
-        Ok(self.cookies(self.engine()?.prove(&self.active, self.presented, methods, origin).await?))
+        Ok(self.cookies(self.engine()?.reauthenticate(&self.active, self.presented, methods, origin).await?))
     }
 
     /// Returns when this session has ended: signed out, revoked, run out or of an earlier run, on
@@ -206,7 +206,7 @@ impl<C: Claims> Session<C> {
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it, or cannot do it.
-    pub async fn end_others(&self) -> Result<usize, StoreError> {
+    pub async fn revoke_others(&self) -> Result<usize, StoreError> {
         let SessionKey { subject, id } = self.active.key.clone();
         self.engine()?.revoke(Revoke::Subject { subject, before: None, except: Some(id) }).await
     }

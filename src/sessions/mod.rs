@@ -158,8 +158,8 @@ impl<C: Claims> Sessions<C> {
     ///
     /// # Errors
     /// [`StoreError`] if the store may not know of it.
-    pub async fn end_everything(&self) -> Result<RunId, StoreError> {
-        self.engine.end_everything().await
+    pub async fn revoke_everything(&self) -> Result<RunId, StoreError> {
+        self.engine.revoke_everything().await
     }
 
     /// Signs `subject` in without a request, and answers with the `Cookie` header of one that is

@@ -38,7 +38,9 @@ pub use self::{
     error::{CreateError, StoreError},
     feed::{FeedBatch, FeedEvent, FeedFrom, FeedPosition},
     memory::MemoryStore,
-    record::{Cap, Overflow, Proof, Revoke, SessionKey, SessionRecord, Snapshot, StaleScope, Subject},
+    record::{
+        Cap, Overflow, Reauthentication, Revoke, SessionKey, SessionRecord, Snapshot, StaleScope, Subject,
+    },
 };
 
 #[cfg(feature = "postgres")]

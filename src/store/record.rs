@@ -46,7 +46,7 @@ pub struct SessionRecord {
     pub methods: Vec<String>,
     /// A later proof of sign-in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proof: Option<Proof>,
+    pub reauthentication: Option<Reauthentication>,
     /// Where it was opened from, as the application says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Arc<str>>,
@@ -68,34 +68,34 @@ impl SessionRecord {
     }
 
     /// Records a later proof of sign-in in the place of the one before, if the session is live.
-    pub(crate) fn record_proof(&mut self, proof: &Proof) -> bool {
-        let applies = self.family.is_live(proof.at);
+    pub(crate) fn record_reauthentication(&mut self, later: &Reauthentication) -> bool {
+        let applies = self.family.is_live(later.at);
         if applies {
-            self.proof = Some(proof.clone());
+            self.reauthentication = Some(later.clone());
         }
         applies
     }
 
     /// When the later proof of sign-in was made, if there is one.
-    pub(crate) fn proof_time(&self) -> Option<Timestamp> {
-        self.proof.as_ref().map(|proof| proof.at)
+    pub(crate) fn reauthenticated_at(&self) -> Option<Timestamp> {
+        self.reauthentication.as_ref().map(|later| later.at)
     }
 
     /// The methods of the later proof.
-    pub(crate) fn proof_methods(&self) -> &[String] {
-        self.proof.as_ref().map_or(&[], |proof| &proof.methods)
+    pub(crate) fn reauthentication_methods(&self) -> &[String] {
+        self.reauthentication.as_ref().map_or(&[], |later| &later.methods)
     }
 
     /// The methods of the sign-in and of the later proof, each once.
     pub(crate) fn all_methods(&self) -> impl Iterator<Item = &str> {
-        let later = self.proof.iter().flat_map(|proof| &proof.methods);
+        let later = self.reauthentication.iter().flat_map(|later| &later.methods);
         self.methods.iter().chain(later.filter(|method| !self.methods.contains(method))).map(String::as_str)
     }
 }
 
 /// A proof of sign-in after the first one: for step-up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
+pub struct Reauthentication {
     /// When.
     pub at: Timestamp,
     /// By which methods (`amr` of RFC 8176).
@@ -160,5 +160,5 @@ pub enum Overflow {
     /// The new sign-in is refused.
     Refuse,
     /// The oldest sessions end.
-    EndOldest,
+    RevokeOldest,
 }

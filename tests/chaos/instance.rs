@@ -135,7 +135,7 @@ impl<S: SessionStore> Instance<S> {
     pub(crate) fn start_emergency_stop(&self) -> mpsc::Receiver<bool> {
         let (tell, told) = mpsc::channel();
         let sessions = self.sessions.clone();
-        self.runtime().spawn(async move { tell.send(sessions.end_everything().await.is_ok()) });
+        self.runtime().spawn(async move { tell.send(sessions.revoke_everything().await.is_ok()) });
         told
     }
 }

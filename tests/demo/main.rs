@@ -145,13 +145,13 @@ async fn signing_out_while_a_renewed_request_runs_stays_signed_out() {
 async fn a_stolen_copy_that_is_used_after_its_grace_ends_the_session_for_both() {
     let world = World::new();
     let mut victim = world.sign_in("alice", &[]).await;
-    let mut thief = victim.clone();
+    let mut attacker = victim.clone();
     world.wait(5);
     world.get("/me", &mut victim).await;
     world.get("/me", &mut victim).await; // carries the successor, which confirms it
     world.settle().await;
     world.wait(2); // more than a grace
-    let caught = world.get("/me", &mut thief).await;
+    let caught = world.get("/me", &mut attacker).await;
     assert_eq!(caught.status, StatusCode::UNAUTHORIZED);
     assert!(caught.set_cookies.is_empty());
     assert_eq!(world.get("/me", &mut victim).await.status, StatusCode::UNAUTHORIZED);

@@ -98,7 +98,7 @@ async fn danger_asks_for_a_fresh_proof_and_takes_it() {
     let refused = world.client.post("/danger", &jar, "").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert_eq!(refused.header("content-type"), Some("application/problem+json"));
-    assert!(refused.json()["type"].as_str().is_some_and(|kind| kind.ends_with("ProofRequired")));
+    assert!(refused.json()["type"].as_str().is_some_and(|kind| kind.ends_with("ReauthenticationRequired")));
     let began = world.get("/me", &mut jar).await.json()["auth_time"].clone();
     assert_eq!(world.post("/sudo", &mut jar, "").await, StatusCode::NO_CONTENT);
     for _ in 0..2 {
@@ -111,12 +111,12 @@ async fn danger_asks_for_a_fresh_proof_and_takes_it() {
 }
 
 #[tokio::test]
-async fn the_pages_thief_is_found_out_and_both_are_out() {
+async fn the_pages_attacker_is_found_out_and_both_are_out() {
     let world = World::new();
     let mut victim = world.sign_in("alice", &[]).await;
-    let thief = world.client.post("/thief", &victim, "").await.json();
-    let thief = thief["thief"].as_str().expect("a name");
-    let steal = async || world.client.post(&format!("/thief/{thief}"), &Jar::default(), "").await.json();
+    let attacker = world.client.post("/thief", &victim, "").await.json();
+    let attacker = attacker["attacker"].as_str().expect("a name");
+    let steal = async || world.client.post(&format!("/thief/{attacker}"), &Jar::default(), "").await.json();
     assert_eq!(steal().await["status"], 200, "a fresh copy is as good as the token itself");
     world.wait(5);
     world.get("/me", &mut victim).await;

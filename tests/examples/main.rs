@@ -131,22 +131,22 @@ async fn danger_wants_a_fresh_proof_a_second_factor_and_the_browser_it_knows() {
         let kind = json(refused).await["type"].clone();
         assert!(kind.as_str().is_some_and(|kind| kind.ends_with(what)), "{kind}");
     };
-    wants(&mut ann, "DELETE", "/account", "#variant.ProofRequired").await;
-    assert_eq!(ann.post("/prove", "password=wrong").await, StatusCode::FORBIDDEN);
-    assert_eq!(ann.post("/prove", "password=swordfish").await, StatusCode::OK);
+    wants(&mut ann, "DELETE", "/account", "#variant.ReauthenticationRequired").await;
+    assert_eq!(ann.post("/reauthenticate", "password=wrong").await, StatusCode::FORBIDDEN);
+    assert_eq!(ann.post("/reauthenticate", "password=swordfish").await, StatusCode::OK);
     assert_eq!(ann.delete("/account").await, StatusCode::OK);
     wants(&mut ann, "POST", "/transfer", "#variant.MethodRequired").await;
-    assert_eq!(ann.post("/prove", "password=swordfish&code=123456").await, StatusCode::OK);
+    assert_eq!(ann.post("/reauthenticate", "password=swordfish&code=123456").await, StatusCode::OK);
     assert_eq!(ann.post("/transfer", "").await, StatusCode::OK);
 
     // The session turns up in another browser, and a proof in the first does not count there.
     let mut elsewhere = ann.stolen_by("curl");
     clock.advance(5 * MINUTE);
-    assert_eq!(ann.post("/prove", "password=swordfish").await, StatusCode::OK);
-    wants(&mut elsewhere, "DELETE", "/account", "#variant.ProofRequired").await;
+    assert_eq!(ann.post("/reauthenticate", "password=swordfish").await, StatusCode::OK);
+    wants(&mut elsewhere, "DELETE", "/account", "#variant.ReauthenticationRequired").await;
     assert_eq!(elsewhere.get("/account").await, StatusCode::OK, "it goes on");
     assert_eq!(ann.delete("/account").await, StatusCode::OK);
-    assert_eq!(elsewhere.post("/prove", "password=swordfish").await, StatusCode::OK);
+    assert_eq!(elsewhere.post("/reauthenticate", "password=swordfish").await, StatusCode::OK);
     assert_eq!(elsewhere.delete("/account").await, StatusCode::OK);
 }
 
@@ -197,7 +197,7 @@ async fn a_theft_wakes_the_operator_and_nothing_else_does() {
     let (alerts, mut inbox) = mpsc::channel(1000);
     let app = watching::app(builder, alerts).expect("within the proof");
     let mut ann = Browser::signed_in(&app, "Firefox", "ann").await;
-    let mut thief = ann.stolen_by("curl");
+    let mut attacker = ann.stolen_by("curl");
     // Rotated, confirmed, and rotated again.
     for _ in 0..3 {
         clock.advance(6 * MINUTE);
@@ -206,7 +206,7 @@ async fn a_theft_wakes_the_operator_and_nothing_else_does() {
     }
     assert_eq!(Browser::new(&app, "nobody").get("/").await, StatusCode::UNAUTHORIZED);
     assert!(inbox.try_recv().is_err(), "so far, all is well");
-    assert_eq!(thief.get("/").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(attacker.get("/").await, StatusCode::UNAUTHORIZED);
     let alert = inbox.try_recv().expect("an alert");
     assert_eq!(alert.kind, EventKind::ReuseDetected);
     assert!(watching::describe(&alert).starts_with("WAKE UP: a stolen token of ann"));

@@ -183,7 +183,7 @@ impl SessionStore for FlawedStore {
                 }
                 cap = None;
             }
-            Some(Cap { limit: 1, overflow: Overflow::EndOldest }) if self.has(Flaw::CreateIsTorn) => {
+            Some(Cap { limit: 1, overflow: Overflow::RevokeOldest }) if self.has(Flaw::CreateIsTorn) => {
                 let all = Revoke::Subject { subject: subject.clone(), before: None, except: None };
                 self.inner.revoke(&all, record.family.created_at).await?;
                 yield_now().await;

@@ -52,7 +52,7 @@ async fn whatever_is_missing_or_spoilt_the_refresh_token_decides() {
 }
 
 #[tokio::test]
-async fn a_browser_that_lost_a_cookie_on_the_way_is_not_a_thief() {
+async fn a_browser_that_lost_a_cookie_on_the_way_is_not_a_attacker() {
     // It kept an older refresh token next to a newer access token, or the other way round.
     let world = World::new();
     let mut browser = world.signed_in("ann").await;

@@ -114,7 +114,7 @@ async fn a_rule_about_a_recent_sign_in_counts_from_it() {
     let world = World::new();
     let app = Router::new()
         .route("/delete", get(me))
-        .route_layer(world.one.sessions.require().proof_within(Duration::from_secs(600)))
+        .route_layer(world.one.sessions.require().authenticated_within(Duration::from_secs(600)))
         .route_layer(world.one.sessions.layer());
     let instance = around(&world, app);
     let mut browser = world.signed_in("ann").await;
@@ -122,7 +122,7 @@ async fn a_rule_about_a_recent_sign_in_counts_from_it() {
     assert!(browser.visit(&instance, "/delete").await.ok());
     world.pass(1);
     let answer = browser.visit(&instance, "/delete").await;
-    assert_eq!(answer.rejection(), Some(RejectionKind::ProofRequired), "renewal is no proof");
+    assert_eq!(answer.rejection(), Some(RejectionKind::ReauthenticationRequired), "renewal is no proof");
     assert_eq!(answer.status(), 403);
     assert!(browser.submit(&world.one, "/login?name=ann").await.ok());
     assert!(browser.visit(&instance, "/delete").await.ok());

@@ -118,7 +118,7 @@ async fn a_store_that_is_slow_serves_everybody_who_waited() {
 async fn a_theft_that_cannot_be_written_down_is_told_of_at_once_and_once() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
-    let mut thief = owner.clone();
+    let mut attacker = owner.clone();
     world.pass(TTL);
     assert!(owner.visit(&world.one, "/me").await.ok());
     assert!(owner.visit(&world.one, "/me").await.ok());
@@ -126,12 +126,12 @@ async fn a_theft_that_cannot_be_written_down_is_told_of_at_once_and_once() {
     world.pass(TTL);
     world.store.trouble("revoke", Trouble::Fail);
     for _ in 0..2 {
-        assert!(is_unavailable(&thief.visit(&world.one, "/me").await));
+        assert!(is_unavailable(&attacker.visit(&world.one, "/me").await));
         assert_eq!(world.count(&EventKind::ReuseDetected), 1);
     }
 
     world.store.recover();
-    assert_eq!(thief.visit(&world.one, "/me").await.status(), 401);
+    assert_eq!(attacker.visit(&world.one, "/me").await.status(), 401);
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
 }
 

@@ -23,7 +23,7 @@ impl End {
                 assert!(answer.ok() && answer.removes_cookies());
             }
             Self::Subject => assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 1),
-            Self::Everything => drop(world.one.sessions.end_everything().await.unwrap()),
+            Self::Everything => drop(world.one.sessions.revoke_everything().await.unwrap()),
         }
     }
 }

@@ -107,7 +107,7 @@ async fn the_emergency_stop_stops_both() {
     let mut browser = both(&world, &staff).await;
     assert!(browser.visit(&world.one, "/me").await.ok());
     assert!(browser.visit(&staff, "/me").await.ok());
-    staff.sessions.end_everything().await.unwrap();
+    staff.sessions.revoke_everything().await.unwrap();
     idle().await;
     assert!(!browser.visit(&staff, "/me").await.ok());
     assert!(!browser.visit(&world.one, "/me").await.ok());

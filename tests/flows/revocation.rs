@@ -79,7 +79,7 @@ async fn everything_ends_at_once_and_people_can_sign_in_again() {
     let world = World::new();
     let two = world.instance();
     let ([a, b, c], bob) = devices(&world, &two).await;
-    world.one.sessions.end_everything().await.unwrap();
+    world.one.sessions.revoke_everything().await.unwrap();
     assert!(!is_in(&world.one, &bob).await);
     assert_eq!(left(&world, &two, &a, &[&a, &b, &c, &bob]).await, [false; 4]);
     assert_eq!(world.count(&EventKind::RunRotated), 1);
@@ -91,7 +91,7 @@ async fn everything_ends_at_once_and_people_can_sign_in_again() {
 
 #[tokio::test]
 async fn it_is_final_over_a_renewal_in_flight_on_the_other_instance() {
-    for end_everything in [false, true] {
+    for revoke_everything in [false, true] {
         let world = World::new();
         let two = world.instance();
         let browser = world.signed_in("ann").await;
@@ -101,8 +101,8 @@ async fn it_is_final_over_a_renewal_in_flight_on_the_other_instance() {
         world.store.trouble("advance", Trouble::After(gate.clone()));
         let renewing = two.accept(browser.get("/me"));
         gate.reached().await;
-        if end_everything {
-            world.one.sessions.end_everything().await.unwrap();
+        if revoke_everything {
+            world.one.sessions.revoke_everything().await.unwrap();
         } else {
             world.one.sessions.revoke_all("ann").await.unwrap();
         }

@@ -66,12 +66,12 @@ async fn emergency_stops_whose_answers_cross_leave_nobody_out() {
     world.store.trouble("raise_run_id", Trouble::After(door.clone()));
     let first = tokio::spawn({
         let sessions = world.one.sessions.clone();
-        async move { sessions.end_everything().await }
+        async move { sessions.revoke_everything().await }
     });
     until(async || world.store.calls("raise_run_id") == 1).await;
     // The second one begins later and is answered earlier.
     world.store.recover();
-    let second = world.one.sessions.end_everything().await.unwrap();
+    let second = world.one.sessions.revoke_everything().await.unwrap();
     door.open();
     let first = first.await.unwrap().unwrap();
     assert!(second > first || world.store.run() == first, "{first} {second}");
@@ -94,7 +94,7 @@ async fn of_emergency_stops_at_once_each_returns_a_run_that_is_newer_than_all_be
         let old = world.signed_in("ann").await;
         let stops = instances.iter().map(|instance| {
             let sessions = instance.sessions.clone();
-            tokio::spawn(async move { sessions.end_everything().await.unwrap() })
+            tokio::spawn(async move { sessions.revoke_everything().await.unwrap() })
         });
         for stop in stops.collect::<Vec<_>>() {
             assert!(stop.await.unwrap() > before);
@@ -118,7 +118,7 @@ async fn an_emergency_stop_by_a_clock_that_is_behind_stops_what_a_stop_it_has_no
     let ahead = tower_sliding_sessions::RunId::at(world.one.sessions.now() + Duration::from_secs(1 << 30), 7);
     world.store.raise_run_id(ahead).await.unwrap();
     let of_that_run = assert_can_sign_in(&two, "ann").await;
-    let run = world.one.sessions.end_everything().await.unwrap();
+    let run = world.one.sessions.revoke_everything().await.unwrap();
     assert!(run > ahead);
     world.store.recover();
     hear(&[&world.one, &two]).await;
@@ -205,17 +205,17 @@ async fn a_change_is_applied_to_what_another_instance_wrote_meanwhile() {
     let id = world.one.sessions.list("ann").await.unwrap()[0].id;
     let key = SessionKey { subject: Subject { realm: "sessions".into(), name: "ann".into() }, id };
     let door = Gate::closed();
-    world.store.trouble("record_proof", Trouble::Before(door.clone()));
+    world.store.trouble("record_reauthentication", Trouble::Before(door.clone()));
     let proving = world.one.accept(browser.post("/sudo?by=pwd"));
-    until(async || world.store.calls("record_proof") == 1).await;
+    until(async || world.store.calls("record_reauthentication") == 1).await;
     let now = world.one.sessions.now();
     world.store.put_claims(&key, r#"{"name":"anna"}"#, now).await;
     world.store.recover();
     door.open();
     assert!(proving.await.unwrap().ok());
-    assert_eq!(world.store.calls("record_proof"), 2, "the first one met the change of claims");
+    assert_eq!(world.store.calls("record_reauthentication"), 2, "the first one met the change of claims");
     let record = world.store.get(&key).await.unwrap().record.unwrap();
-    assert_eq!((&*record.claims, record.proof.is_some()), (r#"{"name":"anna"}"#, true));
+    assert_eq!((&*record.claims, record.reauthentication.is_some()), (r#"{"name":"anna"}"#, true));
 }
 
 #[tokio::test(start_paused = true)]

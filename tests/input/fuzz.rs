@@ -174,7 +174,7 @@ async fn changed_and_well_signed_payloads_are_accepted_only_if_sound() {
     let mut chance = Chance::new("payloads");
     let (mut welcomed, mut refused) = (0, 0);
     for round in 0..8_000 {
-        // Some of these well-signed tokens end the session, as a theft would.
+        // Some of these well-signed tokens end the session, as a reuse would.
         if round % 200 == 0 {
             world = World::new().await;
         }

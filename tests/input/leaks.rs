@@ -131,7 +131,7 @@ async fn tell(story: &mut Story) {
     let last = story.sign_in().await;
     story.after(8000);
     assert_eq!(story.get(&last).await.status, StatusCode::UNAUTHORIZED);
-    story.world.sessions.end_everything().await.expect("ended");
+    story.world.sessions.revoke_everything().await.expect("ended");
     assert_eq!(story.get(&last).await.status, StatusCode::UNAUTHORIZED);
 }
 

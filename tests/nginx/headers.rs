@@ -75,5 +75,5 @@ async fn large_cookies_beside_large_headers_want_a_larger_buffer() {
     let answer = visit(&with_more, "/verbose", &mut jar).await;
     assert_eq!((answer.status.as_u16(), answer.set_cookies.len()), (200, 2));
     assert_eq!(visit(&client, "/verbose", &mut jar).await.status, 200);
-    assert_eq!(site.thefts(), 0);
+    assert_eq!(site.reuses(), 0);
 }

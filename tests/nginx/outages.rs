@@ -20,7 +20,7 @@ async fn a_502_while_the_application_restarts_leaves_the_cookies_alone() {
         assert_eq!((&answer.json()["sub"], &answer.json()["renewed"]), (&"alice".into(), &true.into()));
         assert_eq!(visit(&client, "/me", &mut jar).await.json()["renewed"], false);
     }
-    assert_eq!(site.thefts(), 0);
+    assert_eq!(site.reuses(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,5 +56,5 @@ async fn a_504_loses_the_cookies_that_were_to_come_and_no_more() {
         assert_eq!((&answer.json()["sub"], &answer.json()["renewed"]), (&"alice".into(), &true.into()));
         assert_eq!(visit(&client, "/me", &mut jar).await.status, 200);
     }
-    assert_eq!(site.thefts(), 0);
+    assert_eq!(site.reuses(), 0);
 }

@@ -31,7 +31,7 @@ async fn retried_after(seconds: u64, settings: &str) -> (u16, u16, usize) {
     two.serve(listener);
     let answer = retried.await.expect("no panic");
     let tab = visit(&directly, "/me", &mut jar).await;
-    (answer.status.as_u16(), tab.status.as_u16(), one.thefts())
+    (answer.status.as_u16(), tab.status.as_u16(), one.reuses())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

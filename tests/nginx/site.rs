@@ -109,8 +109,8 @@ impl Site {
         self.count(&EventKind::Refused(Refusal::Stale))
     }
 
-    /// How often somebody was taken for a thief.
-    pub(crate) fn thefts(&self) -> usize {
+    /// How often somebody was taken for an attacker.
+    pub(crate) fn reuses(&self) -> usize {
         self.count(&EventKind::ReuseDetected)
     }
 

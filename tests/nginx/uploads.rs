@@ -118,7 +118,7 @@ async fn a_streamed_upload_is_served_however_often_others_rotate_meanwhile() {
         assert!(answer.set_cookies.is_empty(), "it is too late for those");
         assert_eq!(visit(&client, "/me", &mut jar).await.json()["sub"], "alice");
     }
-    assert_eq!((site.thefts(), site.stale()), (0, 0));
+    assert_eq!((site.reuses(), site.stale()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,7 +136,7 @@ async fn an_upload_held_back_while_others_rotate_is_refused_and_nobody_is_signed
         let status = answer.status.as_u16();
         assert!(status == 401 || bytes == LARGE && status == 502, "{answer:?}");
         assert!(answer.set_cookies.is_empty(), "its cookies stay");
-        assert_eq!((site.stale(), site.thefts()), (round + 1, 0));
+        assert_eq!((site.stale(), site.reuses()), (round + 1, 0));
 
         assert_eq!(visit(&client, "/me", &mut jar).await.json()["sub"], "alice", "the session lives on");
         let again = Upload::begin(&nginx, &jar, bytes, chunked).await.finish().await;
@@ -155,5 +155,5 @@ async fn an_upload_held_back_for_less_than_the_grace_is_served_although_others_r
     site.pass(44);
     assert_eq!(upload.finish().await.status, 200);
     assert_eq!(visit(&client, "/me", &mut jar).await.json()["sub"], "alice");
-    assert_eq!((site.thefts(), site.stale()), (0, 0));
+    assert_eq!((site.reuses(), site.stale()), (0, 0));
 }

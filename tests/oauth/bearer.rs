@@ -120,7 +120,7 @@ async fn a_session_that_was_ended_is_refused_at_once() {
                 assert_eq!(world.sessions.revoke("ann", session).await.unwrap(), 1);
             }
             "all" => assert_eq!(world.sessions.revoke_all("ann").await.unwrap(), 1),
-            _ => drop(world.sessions.end_everything().await.unwrap()),
+            _ => drop(world.sessions.revoke_everything().await.unwrap()),
         }
         assert_eq!(client.get(&world, "/me").await.status, 401, "{how}");
         assert_eq!(client.get(&world, "/anybody").await.status, 401, "{how}");

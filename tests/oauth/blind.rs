@@ -163,7 +163,7 @@ async fn a_marked_token_of_a_session_that_ended_or_whose_user_is_out_is_refused(
         let is_locked = is_locked.clone();
         builder.reload_claims(move |_, _| {
             let locked = is_locked.load(Ordering::Relaxed);
-            let says = if locked { Reload::<Profile>::end("locked") } else { Reload::Keep };
+            let says = if locked { Reload::<Profile>::revoke("locked") } else { Reload::Keep };
             std::future::ready(Ok::<_, Infallible>(says))
         })
     });

@@ -93,7 +93,7 @@ async fn of_a_dead_token_nothing_is_said_but_that() {
 }
 
 #[tokio::test]
-async fn a_superseded_refresh_token_is_dead_but_to_ask_about_it_is_no_theft() {
+async fn a_superseded_refresh_token_is_dead_but_to_ask_about_it_is_no_reuse() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
     let old = client.refresh.clone();

@@ -41,7 +41,7 @@ async fn one_sign_in_too_many_is_refused_and_costs_nobody_anything() {
 
 #[tokio::test]
 async fn the_oldest_makes_room_and_is_out_at_once() {
-    let world = world(2, Overflow::EndOldest);
+    let world = world(2, Overflow::RevokeOldest);
     let two = world.instance();
     let oldest = world.signed_in("ann").await;
     world.pass(1);
@@ -61,7 +61,7 @@ async fn the_oldest_makes_room_and_is_out_at_once() {
 
 #[tokio::test]
 async fn the_session_that_a_sign_in_replaces_does_not_count() {
-    for overflow in [Overflow::Refuse, Overflow::EndOldest] {
+    for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
         let world = world(2, overflow);
         let mut browser = world.signed_in("ann").await;
         let other = world.signed_in("ann").await;
@@ -87,7 +87,7 @@ async fn what_has_run_out_does_not_count() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn racing_sign_ins_never_exceed_the_cap() {
-    for overflow in [Overflow::Refuse, Overflow::EndOldest] {
+    for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
         let world = world(3, overflow);
         let two = world.instance();
         for _ in 0..10 {

@@ -61,7 +61,7 @@ impl Directory {
             match says {
                 Says::Keep => Ok(Reload::Keep),
                 Says::Role(role) => Ok(Reload::Replace(Profile { role })),
-                Says::End(reason) => Ok(Reload::end(reason)),
+                Says::End(reason) => Ok(Reload::revoke(reason)),
                 Says::Fail => Err(io::Error::other("the directory is closed")),
                 Says::Hang => std::future::pending().await,
                 Says::Crash => panic!("the test says so"),

@@ -58,7 +58,7 @@ async fn whoever_waits_hears_of_every_way_to_end_it_on_every_instance_with_a_fee
                 "revoked" => assert_eq!(two.sessions.revoke("ann", ours).await.unwrap(), 1),
                 "all revoked" => assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 2),
                 "others revoked" => assert!(two.answer(other.post("/end-others")).await.ok()),
-                _ => drop(world.one.sessions.end_everything().await.unwrap()),
+                _ => drop(world.one.sessions.revoke_everything().await.unwrap()),
             }
             for waiting in waiting {
                 has_ended(waiting).await;

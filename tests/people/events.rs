@@ -103,7 +103,7 @@ async fn each_step_of_a_story_is_told_of_once() {
     assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
     let news = told.since(&world).await;
     let refused = ("session_refused", Some("application"));
-    assert_eq!(news, [("session_ended_by_application", None), ("authn_token_revoked", None), refused]);
+    assert_eq!(news, [("session_revoked_by_application", None), ("authn_token_revoked", None), refused]);
     directory.say("ann", Says::Keep);
     assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
     assert_eq!(told.since(&world).await, one("session_refused", "denylisted"));
@@ -112,21 +112,21 @@ async fn each_step_of_a_story_is_told_of_once() {
 
     let mut bob = Browser::new();
     submit_from(&mut bob, "home", one_, "/login?name=bob").await;
-    let thief = bob.clone();
+    let attacker = bob.clone();
     world.pass(TTL);
     assert!(visit_from(&mut bob, "home", one_, "/me").await.ok());
     assert!(visit_from(&mut bob, "home", one_, "/me").await.ok());
     idle().await;
     world.pass(GRACE + 1);
     told.since(&world).await;
-    assert!(!visit_from(&mut thief.clone(), "home", one_, "/me").await.ok());
+    assert!(!visit_from(&mut attacker.clone(), "home", one_, "/me").await.ok());
     assert_eq!(told.since(&world).await, [("authn_token_reuse", None), ("session_refused", Some("reuse"))]);
     bob.plant(ACCESS, "x");
     bob.plant(REFRESH, "y");
     assert!(!visit_from(&mut bob, "home", one_, "/me").await.ok());
     let bad = [("access_token_invalid", Some("malformed")), ("refresh_token_invalid", Some("malformed"))];
     assert_eq!(told.since(&world).await, bad);
-    one_.sessions.end_everything().await.unwrap();
+    one_.sessions.revoke_everything().await.unwrap();
     assert_eq!(told.since(&world).await, plain("session_run_rotated"));
     let cross_site = ann.post("/me").with("sec-fetch-site", Some("cross-site"));
     assert!(!one_.answer(cross_site).await.ok());
@@ -184,7 +184,7 @@ fn names_and_outcomes_are_words_that_stay_and_no_two_events_share_both() {
         (EventKind::Revoked { sessions: 3 }, "authn_token_revoked", None),
         (EventKind::RunRotated, "session_run_rotated", None),
         (EventKind::TooManySessions, "excess_sessions_exceeded", None),
-        (EventKind::EndedByApplication { reason: "locked".into() }, "session_ended_by_application", None),
+        (EventKind::RevokedByApplication { reason: "locked".into() }, "session_revoked_by_application", None),
         (EventKind::ReloadFailed, "session_reload_failed", None),
         (EventKind::ClaimsUpdated, "session_claims_updated", None),
         (EventKind::MarkedStale, "session_marked_stale", None),

@@ -56,7 +56,7 @@ async fn a_sign_in_goes_on_if_the_application_cannot_say_anything() {
 
 #[tokio::test]
 async fn a_renewal_between_the_beginning_and_the_end_of_a_change_does_not_outlive_it() {
-    for operation in ["put_claims", "record_proof"] {
+    for operation in ["put_claims", "record_reauthentication"] {
         let world = World::new();
         let mut browser = world.signed_in("ann&role=clerk").await;
         world.pass(100);
@@ -67,7 +67,7 @@ async fn a_renewal_between_the_beginning_and_the_end_of_a_change_does_not_outliv
             let boss = Profile { role: "boss".into() };
             match operation {
                 "put_claims" => session.update(&boss).await.map(drop),
-                _ => session.prove(["pwd"]).await.map(drop),
+                _ => session.reauthenticate(["pwd"]).await.map(drop),
             }
         });
         gate.reached().await;
@@ -102,11 +102,11 @@ async fn claims_whose_readable_cookie_does_not_fit_are_refused_before_anything_i
 async fn a_passive_request_does_not_tell_that_the_token_was_rotated() {
     let world = World::new();
     let mut victim = world.signed_in("ann").await;
-    let mut thief = victim.clone();
+    let mut attacker = victim.clone();
     world.pass(crate::support::TTL);
     assert!(victim.visit(&world.one, "/me").await.sets_both());
-    thief.lose(ACCESS);
-    let answer = world.one.answer(thief.get("/poll").and("x-poll", "1")).await;
+    attacker.lose(ACCESS);
+    let answer = world.one.answer(attacker.get("/poll").and("x-poll", "1")).await;
     assert!(answer.ok());
     assert_eq!(answer.header("x-generation"), Some("0"));
 }

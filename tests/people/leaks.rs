@@ -71,7 +71,7 @@ impl Story {
 
 async fn tell(story: &mut Story, directory: &Directory) {
     let mut ann = story.sign_in("home").await;
-    let thief = ann.clone();
+    let attacker = ann.clone();
     // Changes, fresh and renewed, and those that fail.
     let huge = format!("/profile?role={}", "x".repeat(4000));
     for path in ["/profile?role=boss", "/sudo?by=otp", "/danger", "/otp", &huge] {
@@ -105,8 +105,8 @@ async fn tell(story: &mut Story, directory: &Directory) {
     let session = session_of(&story.world.one, &ann).await;
     let waiting = session.ended();
     let (update, proof) =
-        (session.update(&Profile { role: "x".repeat(4000) }).await, session.prove(["x"]).await);
-    story.say(&(&session, &update, &proof, session.claims(), session.proved_at(), session.methods()));
+        (session.update(&Profile { role: "x".repeat(4000) }).await, session.reauthenticate(["x"]).await);
+    story.say(&(&session, &update, &proof, session.claims(), session.authenticated_at(), session.methods()));
     let mut headers = axum::http::HeaderMap::new();
     proof.unwrap().apply(&mut headers);
     let line = headers.get(header::SET_COOKIE).unwrap().to_str().unwrap();
@@ -126,10 +126,10 @@ async fn tell(story: &mut Story, directory: &Directory) {
     waiting.await;
     let ended = session.update(&Profile::default()).await.unwrap_err();
     story.say(&ended);
-    let sent = thief.get("/poll").and("x-poll", "1");
+    let sent = attacker.get("/poll").and("x-poll", "1");
     assert!(!story.send(&mut ann, sent).await);
 
-    // A theft that a page's own request shows, and a user who is locked.
+    // A reuse that a page's own request shows, and a user who is locked.
     let stolen = other.clone();
     for seconds in [TTL, 1, GRACE + 1] {
         story.world.pass(seconds);
@@ -178,7 +178,7 @@ async fn a_whole_story_of_people_is_told_without_a_secret() {
         "excess_sessions_exceeded",
         "authn_token_revoked",
         "authn_token_reuse",
-        "session_ended_by_application",
+        "session_revoked_by_application",
         "session_store_failed",
     ] {
         assert!(events.1.contains(name), "{name} did not happen:\n{}", events.0);

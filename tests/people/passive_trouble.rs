@@ -34,14 +34,14 @@ async fn a_session_that_was_revoked_is_over_for_them_too() {
 async fn a_stolen_token_ends_the_session_all_the_same() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
-    let mut thief = browser.clone();
-    thief.lose(ACCESS);
+    let mut attacker = browser.clone();
+    attacker.lose(ACCESS);
     world.pass(TTL);
     assert!(browser.visit(&world.one, "/me").await.sets_both());
     assert!(is_in(&world.one, &browser).await);
     idle().await;
     world.pass(GRACE + 1);
-    let answer = poll(&mut thief, &world.one).await;
+    let answer = poll(&mut attacker, &world.one).await;
     is_nobodys(&world.one, answer).await;
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
     assert!(!is_in(&world.one, &browser).await, "nobody can tell who is who");

@@ -95,7 +95,7 @@ async fn a_session_that_the_application_ends_is_over_everywhere_and_no_other_is(
     assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Application)));
     assert!(!answer.removes_cookies());
     is_nobodys(&two, answer).await;
-    assert_eq!(world.count(&EventKind::EndedByApplication { reason: "locked".into() }), 1);
+    assert_eq!(world.count(&EventKind::RevokedByApplication { reason: "locked".into() }), 1);
     assert_eq!(world.count(&EventKind::Refused(Refusal::Application)), 1);
 
     // Its end was written down: nothing that the application says later brings it back.

@@ -42,7 +42,7 @@ async fn after_a_double_click_the_browser_is_signed_in_whichever_answer_comes_la
     for limit in [1, 2] {
         for had_a_session in [false, true] {
             for in_order in [true, false] {
-                let world = capped(limit, Overflow::EndOldest);
+                let world = capped(limit, Overflow::RevokeOldest);
                 let mut browser = Browser::new();
                 if had_a_session {
                     browser = world.signed_in("ann").await;
@@ -65,7 +65,7 @@ async fn after_a_double_click_the_browser_is_signed_in_whichever_answer_comes_la
 #[tokio::test]
 async fn a_double_click_that_reaches_two_instances_leaves_the_browser_signed_in_before_the_feed_tells() {
     let world = World::around(Probe::new(MemoryStore::new().unwrap()), |builder| {
-        builder.max_sessions(1, Overflow::EndOldest)
+        builder.max_sessions(1, Overflow::RevokeOldest)
     });
     let two = world.instance();
     world.store.cut_the_feed();
@@ -105,9 +105,12 @@ async fn cookies_of_a_session_that_was_revoked_since_its_sign_in_are_left_out() 
 
 #[tokio::test]
 async fn sign_ins_at_once_that_replace_one_session_keep_to_the_cap() {
-    for (limit, overflow) in
-        [(1, Overflow::EndOldest), (2, Overflow::EndOldest), (1, Overflow::Refuse), (2, Overflow::Refuse)]
-    {
+    for (limit, overflow) in [
+        (1, Overflow::RevokeOldest),
+        (2, Overflow::RevokeOldest),
+        (1, Overflow::Refuse),
+        (2, Overflow::Refuse),
+    ] {
         let world = capped(limit, overflow);
         for _ in 1..limit {
             world.signed_in("ann").await;
@@ -198,7 +201,7 @@ async fn a_sign_in_whose_hook_gives_too_large_claims_is_not_reported_and_leaves_
 
 #[tokio::test]
 async fn a_session_that_is_replaced_costs_no_other_device_its_own() {
-    let world = capped(2, Overflow::EndOldest);
+    let world = capped(2, Overflow::RevokeOldest);
     let other = world.signed_in("ann").await;
     world.pass(1);
     let mut browser = world.signed_in("ann").await;
@@ -232,7 +235,7 @@ async fn nobody_has_an_empty_name() {
 
 #[test]
 fn a_cap_of_no_session_at_all_is_refused() {
-    for overflow in [Overflow::EndOldest, Overflow::Refuse] {
+    for overflow in [Overflow::RevokeOldest, Overflow::Refuse] {
         let refused = Sessions::<()>::builder(keys(0)).max_sessions(0, overflow).build().unwrap_err();
         assert_eq!(refused, BuildError::MaxSessions);
         assert!(refused.to_string().contains("at least 1"));

@@ -14,8 +14,8 @@ use crate::{
 /// It wants a proof, and says so in a way of its own.
 async fn wants_proof(answer: Answer) {
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-    assert_eq!(answer.rejection(), Some(RejectionKind::ProofRequired));
-    assert_eq!(problem(answer).await, "ProofRequired");
+    assert_eq!(answer.rejection(), Some(RejectionKind::ReauthenticationRequired));
+    assert_eq!(problem(answer).await, "ReauthenticationRequired");
 }
 
 async fn is_let_through(world: &World, browser: &mut Browser) {
@@ -160,14 +160,14 @@ async fn a_method_within_a_time_is_that_of_the_last_proof_and_no_older_one() {
     let fresh = async |browser: &mut Browser| browser.visit(&world.one, "/fresh-otp").await.rejection();
     assert_eq!(fresh(&mut browser).await, None, "signing in counts");
     world.pass(61);
-    assert_eq!(fresh(&mut browser).await, Some(RejectionKind::ProofRequired));
+    assert_eq!(fresh(&mut browser).await, Some(RejectionKind::ReauthenticationRequired));
     assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
     assert_eq!(fresh(&mut browser).await, Some(RejectionKind::MethodRequired), "an old otp, a new pwd");
     assert!(browser.submit(&world.one, "/sudo?by=otp").await.ok());
     world.pass(60);
     assert_eq!(fresh(&mut browser).await, None);
     world.pass(1);
-    assert_eq!(fresh(&mut browser).await, Some(RejectionKind::ProofRequired));
+    assert_eq!(fresh(&mut browser).await, Some(RejectionKind::ReauthenticationRequired));
 }
 
 #[tokio::test]
@@ -188,9 +188,9 @@ async fn methods_that_fit_no_cookie_prove_nothing() {
     let answer = browser.submit(&world.one, &format!("/sudo?by={}", "x".repeat(4000))).await;
     assert_eq!(answer.rejection(), Some(RejectionKind::ClaimsTooLarge));
     let session = session_of(&world.one, &browser).await;
-    let error = session.prove(vec!["otp"; 1000]).await.unwrap_err();
+    let error = session.reauthenticate(vec!["otp"; 1000]).await.unwrap_err();
     assert!(matches!(error, ChangeError::Claims(_)), "{error}");
-    assert_eq!(world.store.calls("record_proof"), 0);
+    assert_eq!(world.store.calls("record_reauthentication"), 0);
     wants_proof(browser.visit(&world.one, "/danger").await).await;
     goes_on(&world, &two, &mut browser).await;
 }

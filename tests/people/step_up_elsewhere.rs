@@ -12,7 +12,7 @@ use crate::{
 async fn danger(browser: &mut Browser, place: &str, instance: &Instance) -> StatusCode {
     let answer = visit_from(browser, place, instance, "/danger").await;
     if answer.status() == StatusCode::FORBIDDEN {
-        assert_eq!(answer.rejection(), Some(RejectionKind::ProofRequired));
+        assert_eq!(answer.rejection(), Some(RejectionKind::ReauthenticationRequired));
     }
     answer.status()
 }

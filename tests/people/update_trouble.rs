@@ -42,13 +42,13 @@ async fn a_session_that_has_ended_is_not_changed() {
         let session = session_of(&world.one, &browser).await;
         match how {
             "signed out" => drop(world.one.sessions.revoke_all("ann").await.unwrap()),
-            "another run" => drop(two.sessions.end_everything().await.unwrap()),
+            "another run" => drop(two.sessions.revoke_everything().await.unwrap()),
             _ => world.pass(crate::support::IDLE),
         }
         idle().await;
         let update = session.update(&boss()).await.map(drop).unwrap_err();
         assert!(matches!(update, ChangeError::Ended), "{how}: {update}");
-        let proof = session.prove(["pwd"]).await.map(drop).unwrap_err();
+        let proof = session.reauthenticate(["pwd"]).await.map(drop).unwrap_err();
         assert!(matches!(proof, ChangeError::Ended), "{how}: {proof}");
         assert!(!is_in(&world.one, &browser).await && !is_in(&two, &browser).await);
         assert_eq!(world.count(&EventKind::ClaimsUpdated) + world.count(&EventKind::Proved), 0);
@@ -70,7 +70,7 @@ async fn what_ended_during_the_request_is_answered_as_nobodys() {
 async fn a_store_that_is_away_is_an_error_and_loses_nothing() {
     for (path, operation) in [
         ("/profile?role=boss", "put_claims"),
-        ("/sudo?by=pwd", "record_proof"),
+        ("/sudo?by=pwd", "record_reauthentication"),
         ("/sudo?by=pwd", "mark_stale"),
     ] {
         for renewed in [false, true] {

@@ -85,7 +85,7 @@ fn record() -> SessionRecord {
         claims: "null".into(),
         stale_since: None,
         methods: Vec::new(),
-        proof: None,
+        reauthentication: None,
         origin: None,
         persistent: false,
     }

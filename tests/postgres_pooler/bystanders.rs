@@ -81,7 +81,7 @@ async fn use_it(store: PostgresStore, key: SessionKey, until: Instant) -> Counts
 /// Opens sessions and signs them out, and asks the server without the pooler whether it is so.
 async fn sign_out(store: PostgresStore, direct: PostgresStore, name: usize, until: Instant) -> Counts {
     let (mut counts, subject) = (Counts::default(), subject(format!("leaver-{name}")));
-    let cap = Some(Cap { limit: 2, overflow: Overflow::EndOldest });
+    let cap = Some(Cap { limit: 2, overflow: Overflow::RevokeOldest });
     for turn in 0.. {
         if Instant::now() >= until {
             break;

@@ -32,7 +32,7 @@ async fn work_depends_on_live_sessions_and_not_on_revoked_ones() {
     );
     admin.execute(AssertSqlSafe(script)).await.expect("revoked sessions");
     // Once each before, so that plans are made and pages read.
-    let cap = Some(Cap { limit: 2, overflow: Overflow::EndOldest });
+    let cap = Some(Cap { limit: 2, overflow: Overflow::RevokeOldest });
     let mut worst = [Duration::ZERO; 3];
     for turn in 0..12 {
         let mut took = [Duration::ZERO; 3];

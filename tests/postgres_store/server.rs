@@ -68,7 +68,7 @@ pub(crate) fn record(created: Timestamp) -> SessionRecord {
         claims: "null".into(),
         stale_since: None,
         methods: Vec::new(),
-        proof: None,
+        reauthentication: None,
         origin: None,
         persistent: false,
     }

@@ -36,7 +36,7 @@ pub(crate) struct Setting {
     pub(crate) late_body: Option<Duration>,
     /// Whether the client keeps its tokens itself, and takes whatever comes.
     pub(crate) token_client: bool,
-    pub(crate) thief: bool,
+    pub(crate) attacker: bool,
 }
 
 /// How a run ended well.
@@ -59,7 +59,7 @@ struct Run<'a> {
     /// How far the instances' clocks are ahead of it.
     clocks: [Duration; 3],
     record: Record,
-    /// The browser's, and the thief's once he has one.
+    /// The browser's, and the attacker's once he has one.
     jars: [Option<Cookies>; 2],
     /// What the browser's held before, and until when.
     past: Vec<(Timestamp, Cookies)>,
@@ -149,7 +149,7 @@ impl Run<'_> {
     /// Sends a few requests at once, or none, and thinks about the next ones.
     fn browse(&mut self, who: Who) {
         let timing = *self.setting.rules.timing();
-        if self.setting.thief && self.jars[1].is_none() && self.random.one_in(10) {
+        if self.setting.attacker && self.jars[1].is_none() && self.random.one_in(10) {
             self.jars[1] = self.jars[VICTIM];
             self.under_way.add(self.now, Event::Browse(1));
         }

@@ -133,7 +133,7 @@ fn the_rules_are_as_exact_for_token_clients_that_crash() {
 #[test]
 fn a_copy_is_not_served_for_longer_than_a_grace_after_a_confirmation() {
     for (crash, window, delay, in_flight) in [(1, 1, 1, 2), (2, 1, 1, 2)] {
-        let model = Model { thief: true, ..model(crash, window, delay).with_in_flight(in_flight) };
+        let model = Model { attacker: true, ..model(crash, window, delay).with_in_flight(in_flight) };
         let search = holds(&model);
         assert!(search.ended > 0, "attackers were found out");
         for broken in [Broken::PredecessorForever, Broken::GraceRestarts] {

@@ -80,7 +80,7 @@ fn a_late_body_that_confirms_like_any_request_signs_browsers_that_crash_out() {
 #[test]
 fn a_body_hides_no_attacker_for_longer_than_its_lateness() {
     for crash in [0, 1] {
-        let model = Model { thief: true, thief_with_bodies: true, ..model((crash, 1, 1, 2), 4) };
+        let model = Model { attacker: true, attacker_with_bodies: true, ..model((crash, 1, 1, 2), 4) };
         let model = Model { late_body: None, ..model };
         let search = holds(&model);
         assert!(search.ended > 0, "attackers were found out");

@@ -1,7 +1,7 @@
-//! The proof that honest people stay signed in and thieves are found out.
+//! The proof that honest people stay signed in and attackers are found out.
 //!
 //! The protocol's own functions are driven through every world that a browser, a network that
-//! delays, reorders and loses, handlers that take their time, and perhaps a thief can bring about
+//! delays, reorders and loses, handlers that take their time, and perhaps an attacker can bring about
 //! within small bounds. A search that finds nothing proves little unless it can find something, so
 //! each rule is broken in turn, and each time there must be a way to a failure.
 //!
@@ -28,6 +28,7 @@
     reason = "whatever goes wrong in a proof had better stop it"
 )]
 
+mod attacker;
 mod bound;
 mod broken;
 mod browser;
@@ -37,10 +38,9 @@ mod late_body;
 mod model;
 mod random;
 mod real_time;
+mod reuse;
 mod rules;
 mod search;
 mod step;
-mod theft;
-mod thief;
 mod token_client;
 mod world;

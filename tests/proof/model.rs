@@ -41,10 +41,10 @@ pub(crate) struct Model {
     pub(crate) token_client: bool,
     /// Whether its request may share what an instance reads for another one, within `D`.
     pub(crate) shared_flights: bool,
-    /// Whether there is a thief.
-    pub(crate) thief: bool,
+    /// Whether there is an attacker.
+    pub(crate) attacker: bool,
     /// Whether each request of his has a body.
-    pub(crate) thief_with_bodies: bool,
+    pub(crate) attacker_with_bodies: bool,
     /// Whether worlds also remember what can make no difference any more.
     pub(crate) remembers_all: bool,
 }
@@ -66,8 +66,8 @@ impl Model {
             late_body: None,
             token_client: false,
             shared_flights: false,
-            thief: false,
-            thief_with_bodies: false,
+            attacker: false,
+            attacker_with_bodies: false,
             remembers_all: false,
         }
     }
@@ -119,7 +119,7 @@ impl Model {
     /// An age beyond which nothing changes, even by the slowest clock: everything due is due.
     pub(crate) fn old(&self) -> Age {
         let Timing { rotation_interval, grace, late_body, .. } = *self.rules.timing();
-        let bodies = self.late_body.is_some() || self.thief_with_bodies;
+        let bodies = self.late_body.is_some() || self.attacker_with_bodies;
         let bodies = if bodies { late_body } else { Duration::ZERO };
         age_of(rotation_interval.max(grace + bodies + ticks(1))) + self.skew
     }
@@ -127,7 +127,7 @@ impl Model {
     /// How long ago an access token may have been issued until more makes no difference.
     pub(crate) fn settled(&self) -> Age {
         if self.minds_ages() {
-            self.settled_after(self.late_body.is_some() || self.thief_with_bodies) + self.skew
+            self.settled_after(self.late_body.is_some() || self.attacker_with_bodies) + self.skew
         } else {
             0
         }
@@ -150,7 +150,7 @@ impl Model {
 
     /// How long after a confirmation a predecessor is refused without an alarm.
     pub(crate) fn longest_refused(&self) -> Age {
-        let late = if self.thief_with_bodies { self.rules.timing().late_body } else { Duration::ZERO };
+        let late = if self.attacker_with_bodies { self.rules.timing().late_body } else { Duration::ZERO };
         self.grace() + age_of(late)
     }
 
@@ -284,8 +284,8 @@ impl Display for Model {
             (self.new_claims, "new claims"),
             (self.stepping_clocks, "stepping clocks"),
             (self.crash > age_of(timing.crash_window), "crashes that go back further than the rules expect"),
-            (self.thief, "a thief"),
-            (self.thief_with_bodies, "with bodies"),
+            (self.attacker, "an attacker"),
+            (self.attacker_with_bodies, "with bodies"),
             (self.remembers_all, "nothing forgotten"),
         ];
         for (_, name) in extras.iter().filter(|(on, _)| *on) {

@@ -31,7 +31,7 @@ fn policies() -> [Policy; 4] {
     ]
 }
 
-fn setting(policy: Policy, thief: bool) -> Setting {
+fn setting(policy: Policy, attacker: bool) -> Setting {
     let timing = *policy.timing();
     // Two rotations must not fit into it.
     let late = timing.rotation_interval + timing.crash_window + DELAY - MOMENT;
@@ -42,7 +42,7 @@ fn setting(policy: Policy, thief: bool) -> Setting {
         crash: timing.crash_window,
         late_body: (!timing.crash_window.is_zero()).then_some(late),
         token_client: false,
-        thief,
+        attacker,
     }
 }
 
@@ -96,7 +96,7 @@ fn browsers_at_random_notice_each_broken_rule() {
     let [_, crashes, _, policy] = policies();
     let honest = setting(policy, false);
     let token_client = Setting { token_client: true, ..honest };
-    let thief = setting(policy, true);
+    let attacker = setting(policy, true);
     let crashing = setting(crashes, false);
     for (broken, setting) in [
         (Broken::AccessConfirmsAtOnce, crashing),
@@ -111,8 +111,8 @@ fn browsers_at_random_notice_each_broken_rule() {
         (Broken::AccessAlone, honest),
         (Broken::RefreshRewritten, token_client),
         (Broken::RepeatedWithoutGrace, token_client),
-        (Broken::PredecessorForever, thief),
-        (Broken::GraceRestarts, thief),
+        (Broken::PredecessorForever, attacker),
+        (Broken::GraceRestarts, attacker),
     ] {
         let rules = Rules { broken: Some(broken), ..setting.rules };
         let setting = Setting { rules, ..setting };

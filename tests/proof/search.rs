@@ -201,9 +201,9 @@ impl Display for Told {
             Step::Lose { message } => write!(f, "{} is lost", self.message(message)),
             Step::Save => write!(f, "the browser saves its cookies"),
             Step::Crash => write!(f, "the browser crashes and takes its cookies from its disk"),
-            Step::Copy => write!(f, "a thief copies the jar"),
-            Step::Strike { refresh, .. } => write!(f, "the thief presents R{}", self.of(refresh)),
-            Step::StealthyUse { .. } => write!(f, "the thief uses his access token"),
+            Step::Copy => write!(f, "an attacker copies the jar"),
+            Step::Strike { refresh, .. } => write!(f, "the attacker presents R{}", self.of(refresh)),
+            Step::StealthyUse { .. } => write!(f, "the attacker uses his access token"),
         }
     }
 }

@@ -30,11 +30,11 @@ pub(crate) enum Step {
     Save,
     /// The browser crashes, and comes back with the cookies on its disk.
     Crash,
-    /// The thief copies the jar.
+    /// The attacker copies the jar.
     Copy,
-    /// The thief renews.
+    /// The attacker renews.
     Strike { refresh: Lag, clock: Age },
-    /// The thief uses his access token.
+    /// The attacker uses his access token.
     StealthyUse { clock: Age },
 }
 
@@ -95,8 +95,8 @@ impl Model {
         for message in world.messages.iter().filter(|message| previous.replace(*message) != Some(*message)) {
             self.steps_of(world, message, in_flight, steps);
         }
-        if self.thief {
-            self.steps_of_thief(world, steps);
+        if self.attacker {
+            self.steps_of_attacker(world, steps);
         }
     }
 
@@ -145,13 +145,13 @@ impl Model {
         presented == renewal.lag && read.age <= self.delay
     }
 
-    fn steps_of_thief(&self, world: &World, steps: &mut Vec<Step>) {
-        if !world.thief.has_copied() {
+    fn steps_of_attacker(&self, world: &World, steps: &mut Vec<Step>) {
+        if !world.attacker.has_copied() {
             steps.push(Step::Copy);
         }
         for clock in self.clocks() {
-            steps.extend(world.thief.held().map(|refresh| Step::Strike { refresh, clock }));
-            if world.thief.access.is_some() {
+            steps.extend(world.attacker.held().map(|refresh| Step::Strike { refresh, clock }));
+            if world.attacker.access.is_some() {
                 steps.push(Step::StealthyUse { clock });
             }
         }
@@ -208,14 +208,14 @@ impl Model {
                     Kind::Handler { .. } | Kind::Both | Kind::Access => None,
                 });
             }
-            Step::Copy => next.thief.copy(next.jar),
+            Step::Copy => next.attacker.copy(next.jar),
             Step::Strike { refresh, clock } => rotation = Some(self.strike(&mut next, refresh, clock)),
             Step::StealthyUse { clock } => {
-                let Access { lag, age } = next.thief.access?;
-                let body = self.thief_with_bodies;
+                let Access { lag, age } = next.attacker.access?;
+                let body = self.attacker_with_bodies;
                 let message = Message { issued: age, body, ..Message::new(Kind::Use, lag) };
                 // With it he may confirm what a browser that crashed does not know any more.
-                next.thief.struck |= self.crash > 0;
+                next.attacker.struck |= self.crash > 0;
                 if self.confirms(&next.record(self), message, clock) {
                     self.note(&mut next, lag, clock, Note::AtOnce);
                 }
@@ -225,7 +225,7 @@ impl Model {
             (Step::Leave { .. }, _) if world.revoked => Some(Failure::CookiesAfterTheEnd),
             (Step::Arrive { message: Message { lag, body, .. }, .. }, Some(rotation)) => {
                 let late = body && rotation == Rotation::Refuse(Refusal::Stale);
-                self.failure(world, next.thief.struck || late, lag, rotation)
+                self.failure(world, next.attacker.struck || late, lag, rotation)
             }
             (Step::Strike { refresh, .. }, Some(rotation @ Rotation::Refuse(Refusal::Stale))) => {
                 world.seen.too_late(self, refresh).then_some(Failure::Unnoticed(rotation))
@@ -246,17 +246,17 @@ impl Model {
         rotation
     }
 
-    /// The same by the thief, who gets his answer at once.
+    /// The same by the attacker, who gets his answer at once.
     fn strike(&self, world: &mut World, refresh: Lag, clock: Age) -> Rotation {
-        world.thief.struck = true;
-        let body = self.thief_with_bodies;
+        world.attacker.struck = true;
+        let body = self.attacker_with_bodies;
         let request = Message { body, ..Message::new(Kind::Renewal, refresh) };
         let (rotation, handler) = self.renew(world, request, clock, Note::AtOnce);
         if let Some(handler) = handler {
             for answer in self.answers(handler, world.revoked) {
-                world.thief.take_access(Access { lag: answer.lag, age: answer.issued });
+                world.attacker.take_access(Access { lag: answer.lag, age: answer.issued });
                 if answer.kind == Kind::Both {
-                    world.thief.take(answer.lag);
+                    world.attacker.take(answer.lag);
                 }
             }
         }
@@ -309,7 +309,7 @@ impl Model {
         }
     }
 
-    /// Judges the table's answer to a token that was presented in the world `before`. The thief has
+    /// Judges the table's answer to a token that was presented in the world `before`. The attacker has
     /// struck if he presented one of his, this one included.
     fn failure(&self, before: &World, struck: bool, refresh: Lag, rotation: Rotation) -> Option<Failure> {
         if before.revoked {

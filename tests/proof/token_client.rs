@@ -131,12 +131,12 @@ fn confirmations_that_are_any_later_sign_token_clients_out() {
     }
 }
 
-/// A thief who is answered like that is found out as soon as any.
+/// an attacker who is answered like that is found out as soon as any.
 #[test]
 fn a_copy_of_a_token_clients_tokens_is_not_served_for_longer_than_a_grace() {
     for (window, delay, skew) in [(1, 1, 0), (2, 1, 0), (1, 2, 0)] {
-        let search = holds(&Model { thief: true, ..model(window, delay, skew, 0) });
-        assert!(search.ended > 0, "thieves were found out");
+        let search = holds(&Model { attacker: true, ..model(window, delay, skew, 0) });
+        assert!(search.ended > 0, "attackers were found out");
     }
 }
 

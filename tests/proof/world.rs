@@ -8,9 +8,9 @@
 use tower_sliding_sessions::{Timestamp, protocol::Family};
 
 use crate::{
+    attacker::{Attacker, Seen},
     model::Model,
     rules::Record,
-    thief::{Seen, Thief},
 };
 
 /// Ticks since something happened.
@@ -158,7 +158,7 @@ pub(crate) fn behind(lag: Lag) -> Lag {
 }
 
 /// All that there is: a record at the server, a browser, what is under way between them, and
-/// perhaps a thief.
+/// perhaps an attacker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     /// How long the current generation has been confirmed, by the fastest clock.
@@ -172,7 +172,7 @@ pub(crate) struct World {
     pub(crate) jar: Jar,
     pub(crate) disk: Option<Disk>,
     pub(crate) messages: Messages,
-    pub(crate) thief: Thief,
+    pub(crate) attacker: Attacker,
     pub(crate) seen: Seen,
 }
 
@@ -189,7 +189,7 @@ impl World {
             jar,
             disk: (model.crash > 0).then_some(Disk { jar, age: 0 }),
             messages: Messages::NONE,
-            thief: Thief::default(),
+            attacker: Attacker::default(),
             seen: Seen::begin(model),
         };
         // Generation 0 is as good as any other from here on, so the record starts at `CURRENT`.
@@ -223,7 +223,7 @@ impl World {
         self.jar = self.jar.behind();
         self.disk = self.disk.map(|disk| Disk { jar: disk.jar.behind(), ..disk });
         self.messages.change(|message| Some(Message { lag: behind(message.lag), ..message }));
-        self.thief.fall_behind();
+        self.attacker.fall_behind();
         self.seen.fall_behind();
     }
 
@@ -259,7 +259,7 @@ impl World {
         if let Some(disk) = &mut self.disk {
             disk.jar.access = disk.jar.access.and_then(told);
         }
-        self.thief.access = self.thief.access.and_then(told);
+        self.attacker.access = self.attacker.access.and_then(told);
         let revoked = self.revoked;
         self.messages.change(|message| {
             let matters = match message.kind {
@@ -299,7 +299,7 @@ impl World {
             self.rotated = old(self.rotated);
         }
         self.seen.tick(model);
-        self.thief.access = self.thief.access.map(|it| Access { age: settled(it.age), ..it });
+        self.attacker.access = self.attacker.access.map(|it| Access { age: settled(it.age), ..it });
         self.messages.change(|message| {
             let most = match message.kind {
                 Kind::Handler { .. } => model.too_late(),

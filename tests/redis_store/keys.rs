@@ -46,7 +46,7 @@ async fn every_key_lives_as_long_as_it_must_and_no_longer() {
     let prefix = unique();
     let store = store_at(&url()).await.with_prefix(&prefix);
     let key = open(&store, &subject()).await;
-    let cap = Some(Cap { limit: 1, overflow: Overflow::EndOldest });
+    let cap = Some(Cap { limit: 1, overflow: Overflow::RevokeOldest });
     store.create(&subject(), &record(now()), cap).await.expect("a session");
     store.feed(&FeedFrom::Since(now())).await.expect("the feed");
     for sessions in sessions_of(&prefix).await {

@@ -70,7 +70,7 @@ async fn a_sign_in_whose_answer_is_lost_is_no_duplicate_and_says_what_it_revoked
     let (_server, proxy, store) = start().await;
     let old = open(&store, &subject()).await;
     let here = place(&store).await;
-    for cap in [None, Some(Cap { limit: 2, overflow: Overflow::EndOldest })] {
+    for cap in [None, Some(Cap { limit: 2, overflow: Overflow::RevokeOldest })] {
         let new = record(now());
         proxy.lose_answers(1);
         let created = store.create(&old.subject, &new, cap).await;

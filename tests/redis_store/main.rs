@@ -74,7 +74,7 @@ fn record(now: Timestamp) -> SessionRecord {
         claims: "null".into(),
         stale_since: None,
         methods: Vec::new(),
-        proof: None,
+        reauthentication: None,
         origin: None,
         persistent: false,
     }

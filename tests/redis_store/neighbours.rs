@@ -13,7 +13,7 @@ use tower_sliding_sessions::store::{
 
 use super::{now, open, record, server::Server, store_at, subject};
 
-const CAP: Cap = Cap { limit: 5, overflow: Overflow::EndOldest };
+const CAP: Cap = Cap { limit: 5, overflow: Overflow::RevokeOldest };
 
 fn all_of(subject: &Subject) -> Revoke {
     Revoke::Subject { subject: subject.clone(), before: None, except: None }
@@ -138,7 +138,7 @@ async fn sessions_that_have_just_expired_do_not_count_against_a_cap_however_many
         record.family.idle_deadline = now();
         store.create(&subject, &record, None).await.expect("a session");
     }
-    for overflow in [Overflow::Refuse, Overflow::EndOldest] {
+    for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
         let cap = Some(Cap { overflow, ..CAP });
         assert!(store.create(&subject, &record(now()), cap).await.expect("a session").1.is_empty());
     }

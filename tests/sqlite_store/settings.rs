@@ -129,7 +129,7 @@ async fn a_pool_of_the_application_works_with_each_journal() {
         let store = SqliteStore::new(pool.connect_with(options).await.expect("it opens"));
         store.migrate().await.expect("it is migrated");
         use_it(&store).await;
-        let cap = Some(Cap { limit: 1, overflow: Overflow::EndOldest });
+        let cap = Some(Cap { limit: 1, overflow: Overflow::RevokeOldest });
         let subject = subject(unique());
         for _ in 0..3 {
             store.create(&subject, &record(now()), cap).await.expect("it is created");

@@ -59,7 +59,7 @@ impl<C: Claims> SessionsBuilder<C> {
     ///     .reload_claims(|subject: Arc<str>, _| async move {
     ///         Ok::<_, io::Error>(match find_user(&subject).await? {
     ///             Some(roles) => Reload::Replace(roles),
-    ///             None => Reload::end("deleted"),
+    ///             None => Reload::revoke("deleted"),
     ///         })
     ///     })
     ///     .build()?;
@@ -97,7 +97,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// and what the [hook](Self::origin) says of this request. Default: nothing.
     ///
     /// A session is at home where it was opened, and where its subject last
-    /// [proved](crate::Session::prove) who they are; the milder verdict counts. One without a record
+    /// [proved](crate::Session::reauthenticate) who they are; the milder verdict counts. One without a record
     /// of either is not compared. A request that the hook says nothing of is at home nowhere, and a
     /// proof made there is no remedy: say something of each.
     pub fn compare_origin(

@@ -62,7 +62,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// Offer a way out: [`Sessions::revoke_all`](crate::Sessions::revoke_all) after the user has shown who
     /// they are.
     ///
-    /// With [`Overflow::EndOldest`], the second of two sign-ins at once (a double click) may end the first
+    /// With [`Overflow::RevokeOldest`], the second of two sign-ins at once (a double click) may end the first
     /// one's session. The first answer then sets no cookies, so the browser keeps the second one's. Each
     /// sign-in reads its session once more for that. An answer that had left before, and arrives after the
     /// second one's, leaves the browser with a revoked session: the user signs in once more.

@@ -32,7 +32,7 @@ async fn cut<T>(operation: impl Future<Output = T>, polls: usize) -> Option<T> {
 
 pub(super) async fn a_dropped_creation_is_whole_or_never_was<S: SessionStore>(w: World<S>) {
     let listing = w.store.capabilities().listing;
-    let cap = listing.then_some(Cap { limit: 1, overflow: Overflow::EndOldest });
+    let cap = listing.then_some(Cap { limit: 1, overflow: Overflow::RevokeOldest });
     let mut reader = Reader::at_the_end(&w).await;
     for polls in CUTS {
         let old = w.open().await;

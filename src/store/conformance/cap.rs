@@ -70,7 +70,7 @@ pub(super) async fn a_cap_can_refuse_one_more<S: SessionStore>(w: World<S>) {
 }
 
 pub(super) async fn a_cap_can_end_the_oldest<S: SessionStore>(w: World<S>) {
-    if !keeps_caps(&w, Overflow::EndOldest).await {
+    if !keeps_caps(&w, Overflow::RevokeOldest).await {
         return;
     }
     let reader = Reader::at_the_end(&w).await;
@@ -81,7 +81,7 @@ pub(super) async fn a_cap_can_end_the_oldest<S: SessionStore>(w: World<S>) {
         sessions.push(w.open_for(&subject, w.at(secs)).await);
     }
     sessions.sort_by_key(|session| session.record.family.created_at);
-    let cap = |limit| Cap { limit, overflow: Overflow::EndOldest };
+    let cap = |limit| Cap { limit, overflow: Overflow::RevokeOldest };
     let (sixth, created) = one_more(&w, &subject, w.at(5), cap(5)).await;
     let [oldest, .., newest] = sessions.as_slice() else { unreachable!("five") };
     assert_eq!(created.expect("it is opened").1, [oldest.key.id]);
@@ -138,12 +138,12 @@ pub(super) async fn racing_sign_ins_never_exceed_a_cap_that_refuses<S: SessionSt
 }
 
 pub(super) async fn racing_sign_ins_never_exceed_a_cap_that_ends_the_oldest<S: SessionStore>(w: World<S>) {
-    if !keeps_caps(&w, Overflow::EndOldest).await {
+    if !keeps_caps(&w, Overflow::RevokeOldest).await {
         return;
     }
     for limit in 1..=5 {
         let subject = w.subject();
-        let (admitted, ended) = storm(&w, &subject, Cap { limit, overflow: Overflow::EndOldest }).await;
+        let (admitted, ended) = storm(&w, &subject, Cap { limit, overflow: Overflow::RevokeOldest }).await;
         let distinct: HashSet<_> = ended.iter().collect();
         assert_eq!((admitted, ended.len(), distinct.len()), (16, 16 - limit, 16 - limit), "each ended once");
         let live = w.listed(&subject, w.at(1)).await;

@@ -2,17 +2,21 @@
 
 use super::{
     reader::Reader,
-    world::{World, ok, proof, unique},
+    world::{World, ok, reauthentication, unique},
 };
 use crate::store::{FeedEvent, SessionRecord, SessionStore, StaleScope, StoreError, Subject};
 
 pub(super) async fn a_proof_is_recorded_and_a_later_one_replaces_it<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     for (method, secs) in [("otp", 10), ("hwk", 20)] {
-        let snapshot = w.record_proof(&session.key, method, w.at(secs)).await;
-        session.record.proof = Some(proof(method, w.at(secs)));
+        let snapshot = w.record_reauthentication(&session.key, method, w.at(secs)).await;
+        session.record.reauthentication = Some(reauthentication(method, w.at(secs)));
         assert!(snapshot.applied);
-        assert_eq!(snapshot.record.as_ref(), Some(&session.record), "a proof changes nothing else");
+        assert_eq!(
+            snapshot.record.as_ref(),
+            Some(&session.record),
+            "a reauthentication changes nothing else"
+        );
         assert_eq!(snapshot.run, session.run);
         w.expect(&session).await;
     }

@@ -24,7 +24,7 @@ async fn assert_untouched<S: SessionStore>(w: &World<S>, session: &Opened) {
 pub(super) async fn deadlines_are_exact_to_the_millisecond<S: SessionStore>(w: World<S>) {
     let deadline = w.base + MINUTE * 10;
     for (idle, absolute) in TEN_MINUTES {
-        for by in ["advance", "fast_forward", "record_proof", "put_claims", "confirm", "touch"] {
+        for by in ["advance", "fast_forward", "record_reauthentication", "put_claims", "confirm", "touch"] {
             let session = w.open_lasting(idle, absolute).await;
             let key = &session.key;
             if by == "confirm" {
@@ -40,7 +40,7 @@ pub(super) async fn deadlines_are_exact_to_the_millisecond<S: SessionStore>(w: W
             let applied = match by {
                 "advance" => w.advance(key, 0, last).await.applied,
                 "fast_forward" => w.fast_forward(key, 3, last).await.applied,
-                "record_proof" => w.record_proof(key, "otp", last).await.applied,
+                "record_reauthentication" => w.record_reauthentication(key, "otp", last).await.applied,
                 "put_claims" => w.put_claims(key, "1", last).await.applied,
                 "confirm" => {
                     w.confirm(key, 1, last).await;
@@ -97,7 +97,7 @@ pub(super) async fn expired_sessions_do_not_count_against_a_cap<S: SessionStore>
     if !w.store.capabilities().listing {
         return;
     }
-    for overflow in [Overflow::Refuse, Overflow::EndOldest] {
+    for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
         let subject = w.subject();
         w.open_record(&subject, w.record(w.base, MINUTE * 10, ABSOLUTE)).await;
         let live = w.open_record(&subject, w.record(w.base, MINUTE * 20, ABSOLUTE)).await;

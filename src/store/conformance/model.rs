@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     reader::Reader,
-    world::{ABSOLUTE, IDLE, World, assert_ended, id, proof},
+    world::{ABSOLUTE, IDLE, World, assert_ended, id, reauthentication},
 };
 use crate::{
     protocol::Advance,
@@ -149,7 +149,7 @@ impl<S: SessionStore> Model<S> {
         let limit = usize::try_from(1 + self.dice.roll(6)).unwrap_or(1);
         let cap = match self.dice.roll(3) {
             0 => Some(Cap { limit, overflow: Overflow::Refuse }),
-            1 => Some(Cap { limit, overflow: Overflow::EndOldest }),
+            1 => Some(Cap { limit, overflow: Overflow::RevokeOldest }),
             _ => None,
         };
         let cap = cap.filter(|_| self.w.store.capabilities().listing);
@@ -257,8 +257,8 @@ impl<S: SessionStore> Model<S> {
             75..81 => (w.fast_forward(&key, generation, at).await, family.fast_forward(generation, at)),
             81..87 => {
                 let method = format!("method {}", self.dice.roll(u64::MAX));
-                let snapshot = w.record_proof(&key, &method, at).await;
-                (snapshot, record.record_proof(&proof(&method, at)))
+                let snapshot = w.record_reauthentication(&key, &method, at).await;
+                (snapshot, record.record_reauthentication(&reauthentication(&method, at)))
             }
             87..93 => {
                 let claims = self.dice.roll(u64::MAX).to_string();

@@ -8,7 +8,7 @@ use std::sync::{
 
 use tokio::{sync::Barrier, task::JoinSet};
 
-use super::world::{World, assert_ended, proof};
+use super::world::{World, assert_ended, reauthentication};
 use crate::{
     protocol::Advance,
     store::{Revoke, SessionKey, SessionStore},
@@ -30,7 +30,7 @@ async fn use_until_ended<S: SessionStore>(w: World<S>, key: SessionKey, ended: A
             w.advance(&key, generation, w.at(5)).await,
             w.fast_forward(&key, generation + 2, w.at(1)).await,
             w.put_claims(&key, &generation.to_string(), w.at(2)).await,
-            w.record_proof(&key, "otp", w.at(2)).await,
+            w.record_reauthentication(&key, "otp", w.at(2)).await,
         ];
         for answer in answers {
             let record = answer.record.expect("an ended session's record is kept");
@@ -109,7 +109,7 @@ pub(super) async fn racing_writes_to_one_record_lose_nothing<S: SessionStore>(w:
         let (w3, key3, start3) = racer();
         racers.spawn(async move {
             start3.wait().await;
-            assert!(w3.record_proof(&key3, "otp", w3.at(3)).await.applied, "a proof");
+            assert!(w3.record_reauthentication(&key3, "otp", w3.at(3)).await.applied, "a reauthentication");
         });
         let (w4, key4, start4) = racer();
         racers.spawn(async move {
@@ -124,7 +124,7 @@ pub(super) async fn racing_writes_to_one_record_lose_nothing<S: SessionStore>(w:
         record.family.confirm(1, w.at(2));
         record.family.touch(w.at(6));
         (record.claims, record.stale_since) = ("2".into(), Some(w.at(2)));
-        record.proof = Some(proof("otp", w.at(3)));
+        record.reauthentication = Some(reauthentication("otp", w.at(3)));
         w.expect(&session).await;
     }
 }

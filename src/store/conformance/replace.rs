@@ -6,7 +6,7 @@ use tokio::{sync::Barrier, task::JoinSet};
 
 use super::{
     reader::Reader,
-    world::{ABSOLUTE, IDLE, World, id, proof},
+    world::{ABSOLUTE, IDLE, World, id, reauthentication},
 };
 use crate::{
     store::{FeedEvent, Revoke, SessionKey, SessionRecord, SessionStore, Subject},
@@ -31,7 +31,7 @@ fn changed(record: &SessionRecord, at: Timestamp) -> SessionRecord {
     record.claims = r#"{"role":"writer"}"#.into();
     record.stale_since = Some(at);
     record.methods = vec!["pwd".into(), "otp".into()];
-    record.proof = Some(proof("hwk", at));
+    record.reauthentication = Some(reauthentication("hwk", at));
     record.origin = Some("elsewhere".into());
     record.persistent = !record.persistent;
     record
@@ -64,7 +64,8 @@ pub(super) async fn a_record_is_replaced_as_a_whole<S: SessionStore>(w: World<S>
     assert_eq!(w.get(&session.key).await.version, answer.version, "and the version is told");
     // What can be none again.
     let (record, family) = (&mut session.record.clone(), session.record.family);
-    (record.family.confirmed_at, record.stale_since, record.proof, record.origin) = (None, None, None, None);
+    (record.family.confirmed_at, record.stale_since, record.reauthentication, record.origin) =
+        (None, None, None, None);
     (record.claims, record.methods) = ("null".into(), Vec::new());
     (record.family.generation, record.family.offered_at) = (family.generation - 1, Timestamp::EPOCH);
     assert!(w.replace(&session.key, answer.version, record, None).await.applied);

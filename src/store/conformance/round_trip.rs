@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{ABSOLUTE, IDLE, World, proof};
+use super::world::{ABSOLUTE, IDLE, World, reauthentication};
 use crate::{protocol::Advance, store::SessionStore, time::Timestamp};
 
 /// New Year 2500, and a few milliseconds.
@@ -12,7 +12,7 @@ pub(super) async fn every_field_survives<S: SessionStore>(w: World<S>) {
     let mut full = w.record(w.base, IDLE, ABSOLUTE);
     full.family.confirmed_at = Some(Timestamp::from_millis(w.base.as_millis() + 1));
     full.methods = vec!["pwd".into(), "otp".into(), "a method: \"quoted\", 100%".into()];
-    full.proof = Some(proof("hwk", w.at(3)));
+    full.reauthentication = Some(reauthentication("hwk", w.at(3)));
     full.origin = Some("Firefox on Ünix, \"kitchen\"; 2001:db8::1 {x} \\".into());
     full.stale_since = Some(w.at(2));
     full.persistent = true;

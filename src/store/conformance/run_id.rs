@@ -88,7 +88,7 @@ pub(super) async fn a_higher_run_ends_every_session<S: SessionStore>(w: World<S>
             w.advance(key, 0, w.at(10)).await,
             w.fast_forward(key, 5, w.at(10)).await,
             w.put_claims(key, "1", w.at(10)).await,
-            w.record_proof(key, "otp", w.at(10)).await,
+            w.record_reauthentication(key, "otp", w.at(10)).await,
         ] {
             assert_eq!((snapshot.run, snapshot.applied), (run, false));
             assert!(snapshot.record.is_none(), "a session of an older run is missing: {snapshot:?}");

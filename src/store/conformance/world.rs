@@ -6,8 +6,8 @@ use crate::{
     id::{RunId, SessionId},
     protocol::{Advance, Family, RotationTiming},
     store::{
-        Cap, CreateError, FeedEvent, Proof, Revoke, SessionKey, SessionRecord, SessionStore, Snapshot,
-        StaleScope, StoreError, Subject,
+        Cap, CreateError, FeedEvent, Reauthentication, Revoke, SessionKey, SessionRecord, SessionStore,
+        Snapshot, StaleScope, StoreError, Subject,
     },
     time::{Clock as _, SystemClock, Timestamp},
 };
@@ -106,7 +106,7 @@ impl<S: SessionStore> World<S> {
             claims: r#"{"role":"reader"}"#.into(),
             stale_since: None,
             methods: vec!["pwd".into()],
-            proof: None,
+            reauthentication: None,
             origin: Some("203.0.113.7".into()),
             persistent: false,
         }
@@ -209,8 +209,13 @@ impl<S: SessionStore> World<S> {
         self.write(key, None, |record| record.family.fast_forward(to, at)).await
     }
 
-    pub(super) async fn record_proof(&self, key: &SessionKey, method: &str, at: Timestamp) -> Snapshot {
-        self.write(key, None, |record| record.record_proof(&proof(method, at))).await
+    pub(super) async fn record_reauthentication(
+        &self,
+        key: &SessionKey,
+        method: &str,
+        at: Timestamp,
+    ) -> Snapshot {
+        self.write(key, None, |record| record.record_reauthentication(&reauthentication(method, at))).await
     }
 
     pub(super) async fn put_claims(&self, key: &SessionKey, claims: &str, at: Timestamp) -> Snapshot {
@@ -261,7 +266,7 @@ impl<S: SessionStore> World<S> {
         let applied = [
             self.advance(key, generation, at).await.applied,
             self.fast_forward(key, generation + 7, at).await.applied,
-            self.record_proof(key, "otp", at).await.applied,
+            self.record_reauthentication(key, "otp", at).await.applied,
             self.put_claims(key, r#"{"role":"admin"}"#, at).await.applied,
             self.confirm(key, generation, at).await.applied,
             self.touch(key, at).await.applied,
@@ -277,9 +282,9 @@ impl<S: SessionStore> World<S> {
     }
 }
 
-/// A later proof of sign-in.
-pub(super) fn proof(method: &str, at: Timestamp) -> Proof {
-    Proof { at, methods: vec![method.into()], origin: Some(format!("{method} at home").into()) }
+/// A later reauthentication of sign-in.
+pub(super) fn reauthentication(method: &str, at: Timestamp) -> Reauthentication {
+    Reauthentication { at, methods: vec![method.into()], origin: Some(format!("{method} at home").into()) }
 }
 
 /// Checks that `record` is that of an ended session, and says what `expected` says otherwise. The

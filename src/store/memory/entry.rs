@@ -10,7 +10,7 @@ use super::timings::Timings;
 use crate::{
     id::SessionId,
     protocol::{Advance, Family, RotationTiming},
-    store::{Proof, SessionRecord},
+    store::{Reauthentication, SessionRecord},
     time::{Timestamp, millis},
 };
 
@@ -46,25 +46,26 @@ struct Rest {
     claims: Arc<str>,
     stale_since: Option<Timestamp>,
     methods: Vec<String>,
-    proof: Option<Proof>,
+    reauthentication: Option<Reauthentication>,
     origin: Option<Arc<str>>,
 }
 
 impl Rest {
     fn is_empty(&self) -> bool {
-        let Self { claims, stale_since, methods, proof, origin } = self;
+        let Self { claims, stale_since, methods, reauthentication, origin } = self;
         **claims == **NO_CLAIMS
             && stale_since.is_none()
             && methods.is_empty()
-            && proof.is_none()
+            && reauthentication.is_none()
             && origin.is_none()
     }
 }
 
 impl Entry {
     pub(super) fn of(record: SessionRecord, timing: Arc<RotationTiming>) -> Self {
-        let SessionRecord { id, family, claims, stale_since, methods, proof, origin, persistent } = record;
-        let rest = Rest { claims, stale_since, methods, proof, origin };
+        let SessionRecord { id, family, claims, stale_since, methods, reauthentication, origin, persistent } =
+            record;
+        let rest = Rest { claims, stale_since, methods, reauthentication, origin };
         Self {
             id,
             generation: family.generation,
@@ -123,14 +124,14 @@ impl Entry {
         let (id, family, persistent) = (self.id, self.family(), self.persistent);
         match &self.rest {
             Some(rest) => {
-                let Rest { claims, stale_since, methods, proof, origin } = &**rest;
+                let Rest { claims, stale_since, methods, reauthentication, origin } = &**rest;
                 SessionRecord {
                     id,
                     family,
                     claims: claims.clone(),
                     stale_since: *stale_since,
                     methods: methods.clone(),
-                    proof: proof.clone(),
+                    reauthentication: reauthentication.clone(),
                     origin: origin.clone(),
                     persistent,
                 }
@@ -141,7 +142,7 @@ impl Entry {
                 claims: NO_CLAIMS.clone(),
                 stale_since: None,
                 methods: Vec::new(),
-                proof: None,
+                reauthentication: None,
                 origin: None,
                 persistent,
             },

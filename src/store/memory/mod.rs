@@ -200,7 +200,7 @@ impl SessionStore for MemoryStore {
             match overflow {
                 Overflow::Refuse if excess > 0 => return Err(CreateError::TooMany),
                 Overflow::Refuse => {}
-                Overflow::EndOldest => ended.extend(live.iter().take(excess).map(|entry| entry.id())),
+                Overflow::RevokeOldest => ended.extend(live.iter().take(excess).map(|entry| entry.id())),
             }
         }
         // Counted before it is there, so that racing sign-ins cannot exceed the capacity. What it

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{RunId, SessionId},
     protocol::{Family, RotationTiming},
-    store::{Proof, SessionRecord, StoreError},
+    store::{Reauthentication, SessionRecord, StoreError},
     time::{Timestamp, millis},
 };
 
@@ -34,7 +34,7 @@ struct Rest<'a> {
     #[serde(rename = "p", skip_serializing_if = "std::ops::Not::not")]
     persistent: bool,
     #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
-    proof: Option<Cow<'a, Proof>>,
+    proof: Option<Cow<'a, Reauthentication>>,
     #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
     stale_since: Option<Timestamp>,
 }
@@ -81,7 +81,7 @@ pub(super) fn encode(record: &SessionRecord) -> Result<String, StoreError> {
         methods: Cow::Borrowed(&record.methods),
         origin: record.origin.as_deref().map(Cow::Borrowed),
         persistent: record.persistent,
-        proof: record.proof.as_ref().map(Cow::Borrowed),
+        proof: record.reauthentication.as_ref().map(Cow::Borrowed),
         stale_since: record.stale_since,
     };
     Ok(format!(
@@ -121,7 +121,7 @@ pub(super) fn decode(id: SessionId, text: &[u8]) -> Result<Stored, StoreError> {
         claims: claims.into(),
         stale_since: rest.stale_since,
         methods: rest.methods.into_owned(),
-        proof: rest.proof.map(Cow::into_owned),
+        reauthentication: rest.proof.map(Cow::into_owned),
         origin: rest.origin.map(Arc::from),
         persistent: rest.persistent,
     };
@@ -178,7 +178,7 @@ mod tests {
             claims: "{\n\"a\": 1\n}".into(),
             stale_since: Some(Timestamp::from_secs(101)),
             methods: vec!["a\nb".into()],
-            proof: Some(Proof {
+            reauthentication: Some(Reauthentication {
                 at: Timestamp::from_secs(102),
                 methods: vec!["\n".into()],
                 origin: Some("\n".into()),

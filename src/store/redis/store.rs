@@ -56,7 +56,7 @@ impl Inner {
             record::encode(record)?,
             record::time(record.family.idle_deadline)?.to_string(),
             cap.map_or(0, |cap| cap.limit.max(1)).to_string(),
-            u8::from(cap.is_some_and(|cap| cap.overflow == Overflow::EndOldest)).to_string(),
+            u8::from(cap.is_some_and(|cap| cap.overflow == Overflow::RevokeOldest)).to_string(),
         ];
         args.extend([head, tail, CROWD.to_string()]);
         let mut revoked = Vec::new();

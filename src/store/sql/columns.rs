@@ -165,7 +165,7 @@ impl Columns {
             claims: record.claims.as_bytes().to_vec(),
             stale_since: record.stale_since.map(time_to),
             methods: (!record.methods.is_empty()).then(|| json(&record.methods)).transpose()?,
-            proof: record.proof.as_ref().map(json).transpose()?,
+            proof: record.reauthentication.as_ref().map(json).transpose()?,
             origin: record.origin.as_ref().map(|origin| origin.as_bytes().to_vec()),
             persistent: record.persistent,
         })
@@ -224,7 +224,7 @@ impl Columns {
             claims: text(self.claims)?.into(),
             stale_since: self.stale_since.map(time_from).transpose()?,
             methods: self.methods.as_deref().map(parsed).transpose()?.unwrap_or_default(),
-            proof: self.proof.as_deref().map(parsed).transpose()?,
+            reauthentication: self.proof.as_deref().map(parsed).transpose()?,
             origin: self.origin.map(text).transpose()?.map(Into::into),
             persistent: self.persistent,
         })

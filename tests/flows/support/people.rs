@@ -20,7 +20,7 @@ use super::{
 
 pub(crate) fn router(sessions: &Sessions<Profile>) -> Router<Sessions<Profile>> {
     let no_content = || any(async || StatusCode::NO_CONTENT);
-    let fresh = sessions.require().proof_within(Duration::from_secs(60));
+    let fresh = sessions.require().authenticated_within(Duration::from_secs(60));
     let fresh_otp = sessions.require().method_within("otp", Duration::from_secs(60));
     Router::new()
         .merge(Router::new().route("/danger", no_content()).route_layer(fresh))
@@ -29,7 +29,7 @@ pub(crate) fn router(sessions: &Sessions<Profile>) -> Router<Sessions<Profile>> 
         .route("/poll", any(me))
         .route("/profile", post(profile))
         .route("/sudo", post(sudo))
-        .route("/end-others", post(end_others))
+        .route("/end-others", post(revoke_others))
         .route("/session", any(hand_out))
         .route_layer(sessions.layer().passive(|head| head.headers.contains_key("x-poll")))
 }
@@ -66,7 +66,7 @@ async fn sudo(
     Query(Proof { by, wait }): Query<Proof>,
 ) -> Result<Response, Rejection> {
     wait_if(wait == "before", &door).await;
-    let cookies = session.prove(by.split(',')).await?;
+    let cookies = session.reauthenticate(by.split(',')).await?;
     wait_if(wait == "after", &door).await;
     Ok((cookies, describe(&session)).into_response())
 }
@@ -77,8 +77,8 @@ async fn wait_if(it_does: bool, door: &Gate) {
     }
 }
 
-async fn end_others(session: Session<Profile>) -> Result<String, Rejection> {
-    Ok(session.end_others().await?.to_string())
+async fn revoke_others(session: Session<Profile>) -> Result<String, Rejection> {
+    Ok(session.revoke_others().await?.to_string())
 }
 
 /// Leaves the session itself with the response.

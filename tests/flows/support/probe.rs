@@ -57,7 +57,7 @@ const OPERATIONS: [&str; 13] = [
     "offer",
     "touch",
     "fast_forward",
-    "record_proof",
+    "record_reauthentication",
     "put_claims",
     "revoke",
     "mark_stale",
@@ -198,8 +198,8 @@ fn change(before: &SessionRecord, after: &SessionRecord) -> &'static str {
     let (old, new) = (&before.family, &after.family);
     if before.claims != after.claims || before.stale_since != after.stale_since {
         "put_claims"
-    } else if before.proof != after.proof {
-        "record_proof"
+    } else if before.reauthentication != after.reauthentication {
+        "record_reauthentication"
     } else if old.generation != new.generation {
         "fast_forward"
     } else if old.confirmed_at != new.confirmed_at {

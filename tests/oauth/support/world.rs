@@ -195,7 +195,7 @@ async fn logout(session: Session<Profile>) -> Result<SetCookies, Rejection> {
 /// A second factor, and what comes of it.
 async fn promote(session: Session<Profile>) -> Result<(SetCookies, SetCookies), Rejection> {
     let promoted = session.update(&Profile { role: "boss".into() }).await?;
-    Ok((promoted, session.prove(["otp"]).await?))
+    Ok((promoted, session.reauthenticate(["otp"]).await?))
 }
 
 async fn me(session: Session<Profile>) -> Json<serde_json::Value> {
@@ -205,7 +205,7 @@ async fn me(session: Session<Profile>) -> Json<serde_json::Value> {
         "role": session.claims().role,
         "methods": session.methods(),
         "renewed": session.renewed().is_some(),
-        "proved": session.proved_within(Duration::from_secs(60)),
+        "proved": session.authenticated_within(Duration::from_secs(60)),
     }))
 }
 

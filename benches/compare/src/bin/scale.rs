@@ -82,7 +82,7 @@ async fn at(live: usize, revoked: usize) {
             claims: "null".into(),
             stale_since: None,
             methods: Vec::new(),
-            proof: None,
+            reauthentication: None,
             origin: None,
             persistent: false,
         };

@@ -1,4 +1,4 @@
-//! A thief with a copy of the browser's cookies, and what has to become of him.
+//! an attacker with a copy of the browser's cookies, and what has to become of him.
 //!
 //! He is as strong as can be: he knows everything, he waits as long as he likes, his requests and
 //! answers take no time, and he keeps every token that he ever got.
@@ -8,9 +8,9 @@ use crate::{
     world::{Access, Age, Jar, Lag, STALE, behind},
 };
 
-/// What a thief holds.
+/// What an attacker holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Thief {
+pub(crate) struct Attacker {
     /// Whether he holds a refresh token that is so many generations behind.
     pub(crate) refresh: [bool; STALE as usize + 1],
     /// The oldest of the newest generation that he got.
@@ -19,7 +19,7 @@ pub(crate) struct Thief {
     pub(crate) struck: bool,
 }
 
-impl Thief {
+impl Attacker {
     pub(crate) fn has_copied(&self) -> bool {
         self.refresh.contains(&true)
     }
@@ -58,14 +58,14 @@ impl Thief {
 pub(crate) struct Seen([Option<Age>; 2]);
 
 impl Seen {
-    /// Generation 0 counts as seen from the start. Without a thief there is nothing to judge.
+    /// Generation 0 counts as seen from the start. Without an attacker there is nothing to judge.
     pub(crate) fn begin(model: &Model) -> Self {
-        Self(if model.thief { [Some(0), Some(0)] } else { [None; 2] })
+        Self(if model.attacker { [Some(0), Some(0)] } else { [None; 2] })
     }
 
     pub(crate) fn note(&mut self, model: &Model, generation: Lag, age: Age) {
         let Self([current, _]) = self;
-        if model.thief && generation == 0 && current.is_none() {
+        if model.attacker && generation == 0 && current.is_none() {
             *current = Some(age);
         }
     }

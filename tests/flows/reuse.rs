@@ -20,17 +20,17 @@ fn refused(why: Refusal) -> Option<RejectionKind> {
 async fn a_superseded_token_after_its_grace_ends_the_session_for_both_and_is_reported_once() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
-    let mut thief = owner.clone();
+    let mut attacker = owner.clone();
     rotate(&world, &mut owner).await;
     world.pass(GRACE + 1);
 
-    let caught = thief.visit(&world.one, "/me").await;
+    let caught = attacker.visit(&world.one, "/me").await;
     assert_eq!(caught.rejection(), refused(Refusal::Reuse));
     assert!(caught.touches_no_cookie());
     let out = owner.visit(&world.one, "/me").await;
     assert_eq!(out.rejection(), refused(Refusal::Denylisted), "its access token had minutes to go");
     for _ in 0..3 {
-        assert!(!thief.visit(&world.one, "/me").await.ok());
+        assert!(!attacker.visit(&world.one, "/me").await.ok());
     }
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
     assert_eq!(EventKind::ReuseDetected.severity(), tower_sliding_sessions::Severity::Critical);
@@ -70,16 +70,16 @@ async fn the_predecessor_is_good_for_hours_while_its_successor_was_never_seen() 
 }
 
 #[tokio::test]
-async fn a_thief_who_renews_first_is_found_out_when_the_owner_comes() {
+async fn an_attacker_who_renews_first_is_found_out_when_the_owner_comes() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
-    let mut thief = owner.clone();
-    rotate(&world, &mut thief).await;
+    let mut attacker = owner.clone();
+    rotate(&world, &mut attacker).await;
     world.pass(GRACE + 1);
 
     assert_eq!(owner.visit(&world.one, "/me").await.rejection(), refused(Refusal::Reuse));
     assert!(
-        !thief.visit(&world.one, "/me").await.ok(),
+        !attacker.visit(&world.one, "/me").await.ok(),
         "with a valid access token and the newest refresh token"
     );
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
@@ -89,23 +89,23 @@ async fn a_thief_who_renews_first_is_found_out_when_the_owner_comes() {
 async fn two_generations_behind_is_theft_at_any_time() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
-    let mut thief = owner.clone();
+    let mut attacker = owner.clone();
     rotate(&world, &mut owner).await;
     world.pass(TTL);
     assert_eq!(owner.visit(&world.one, "/me").await.renewed(), Some("Advanced"));
     // Generation 2 was not seen in use yet, and generation 0 is old all the same.
-    assert_eq!(thief.visit(&world.one, "/me").await.rejection(), refused(Refusal::Reuse));
+    assert_eq!(attacker.visit(&world.one, "/me").await.rejection(), refused(Refusal::Reuse));
 }
 
 #[tokio::test]
-async fn many_copies_used_at_once_on_two_instances_are_one_theft() {
+async fn many_copies_used_at_once_on_two_instances_are_one_reuse() {
     let world = World::new();
     let two = world.instance();
     let mut owner = world.signed_in("ann").await;
-    let thief = owner.clone();
+    let attacker = owner.clone();
     rotate(&world, &mut owner).await;
     world.pass(TTL);
-    let tasks: Vec<_> = (0..40).map(|i| [&world.one, &two][i % 2].accept(thief.get("/me"))).collect();
+    let tasks: Vec<_> = (0..40).map(|i| [&world.one, &two][i % 2].accept(attacker.get("/me"))).collect();
     for task in tasks {
         assert!(!task.await.unwrap().ok());
     }
@@ -117,12 +117,12 @@ async fn a_theft_that_two_instances_see_at_the_same_moment_is_reported_by_one() 
     let world = World::new();
     let two = world.instance();
     let mut owner = world.signed_in("ann").await;
-    let thief = owner.clone();
+    let attacker = owner.clone();
     rotate(&world, &mut owner).await;
     world.pass(TTL);
     let gate = Gate::closed();
     world.store.trouble("revoke", Trouble::Before(gate.clone()));
-    let seen = [world.one.accept(thief.get("/me")), two.accept(thief.get("/me"))];
+    let seen = [world.one.accept(attacker.get("/me")), two.accept(attacker.get("/me"))];
     gate.reached().await;
     gate.reached().await;
     gate.open();
@@ -136,14 +136,14 @@ async fn a_theft_that_two_instances_see_at_the_same_moment_is_reported_by_one() 
 async fn a_stale_copy_does_not_ride_along_with_a_good_token() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
-    let thief = owner.clone();
+    let attacker = owner.clone();
     rotate(&world, &mut owner).await;
     world.pass(TTL);
     let gate = Gate::closed();
     world.store.trouble("advance", Trouble::Before(gate.clone()));
     let good = world.one.accept(owner.get("/me"));
     gate.reached().await;
-    let stale = world.one.accept(thief.get("/me"));
+    let stale = world.one.accept(attacker.get("/me"));
     idle().await;
     gate.open();
     assert_eq!(stale.await.unwrap().rejection(), refused(Refusal::Reuse));
@@ -156,11 +156,11 @@ async fn the_other_instance_signs_both_out_as_well() {
     let world = World::new();
     let two = world.instance();
     let mut owner = world.signed_in("ann").await;
-    let mut thief = owner.clone();
+    let mut attacker = owner.clone();
     rotate(&world, &mut owner).await;
     assert!(owner.visit(&two, "/me").await.ok(), "it follows the feed from now on");
     world.pass(GRACE + 1);
-    assert!(!thief.visit(&world.one, "/me").await.ok());
+    assert!(!attacker.visit(&world.one, "/me").await.ok());
     until(async || !two.answer(owner.get("/me")).await.ok()).await;
 }
 
@@ -181,14 +181,14 @@ async fn a_stale_token_on_a_request_with_a_body_is_late_rather_than_stolen() {
 async fn a_theft_is_reported_although_the_stores_answer_to_it_was_lost() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
-    let mut thief = owner.clone();
+    let mut attacker = owner.clone();
     rotate(&world, &mut owner).await;
     world.pass(TTL);
     // The store ends the session, and nobody hears of it.
     world.store.trouble("revoke", Trouble::FailAfter);
-    assert_eq!(thief.visit(&world.one, "/me").await.status(), 503);
+    assert_eq!(attacker.visit(&world.one, "/me").await.status(), 503);
     world.store.recover();
-    assert_eq!(thief.visit(&world.one, "/me").await.status(), 401);
+    assert_eq!(attacker.visit(&world.one, "/me").await.status(), 401);
     assert_eq!(owner.visit(&world.one, "/me").await.status(), 401);
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
 }

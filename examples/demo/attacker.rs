@@ -1,4 +1,4 @@
-//! Somebody with a copy of a refresh token, for the page to show what becomes of both. What a thief
+//! Somebody with a copy of a refresh token, for the page to show what becomes of both. What an attacker
 //! needs malware for, the page just asks for.
 
 use std::{
@@ -23,49 +23,49 @@ use super::{Profile, problem};
 const COOKIE: &str = "__Host-refresh";
 const MOST: usize = 100;
 
-/// What the last thieves hold, each under a name that only the page knows.
+/// What the last attackers hold, each under a name that only the page knows.
 #[derive(Clone, Default)]
 pub(crate) struct Loot(Arc<Mutex<VecDeque<(String, String)>>>);
 
 impl Loot {
     fn add(&self, cookie: String) -> Option<String> {
-        let thief = SessionId::random().ok()?.encode();
+        let attacker = SessionId::random().ok()?.encode();
         let mut stolen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         stolen.truncate(MOST - 1);
-        stolen.push_front((thief.clone(), cookie));
-        Some(thief)
+        stolen.push_front((attacker.clone(), cookie));
+        Some(attacker)
     }
 
-    fn with<R>(&self, thief: &str, look: impl FnOnce(&mut String) -> R) -> Option<R> {
+    fn with<R>(&self, attacker: &str, look: impl FnOnce(&mut String) -> R) -> Option<R> {
         let mut stolen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stolen.iter_mut().find(|(name, _)| name == thief).map(|(_, cookie)| look(cookie))
+        stolen.iter_mut().find(|(name, _)| name == attacker).map(|(_, cookie)| look(cookie))
     }
 }
 
-/// `POST /thief`, in a session: its refresh token is copied.
+/// `POST /attacker`, in a session: its refresh token is copied.
 pub(crate) async fn steal(_: Session<Profile>, State(loot): State<Loot>, headers: HeaderMap) -> Response {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let ours = lines.flat_map(|line| line.split("; ")).find(|pair| pair.starts_with(COOKIE));
     match ours {
-        Some(pair) => Json(json!({"thief": loot.add(pair.to_owned())})).into_response(),
+        Some(pair) => Json(json!({"attacker": loot.add(pair.to_owned())})).into_response(),
         None => problem(StatusCode::BAD_REQUEST, "There is no refresh token to steal"),
     }
 }
 
-/// Adds `POST /thief/{thief}`: the thief asks the demo who it is, and keeps what it gets.
+/// Adds `POST /attacker/{attacker}`: the attacker asks the demo who it is, and keeps what it gets.
 pub(crate) fn with_use_of_stolen<S: Clone + Send + Sync + 'static>(
     demo: Router<S>,
     loot: Loot,
     state: S,
 ) -> Router<S> {
     let victim = demo.clone().with_state(state);
-    let go = move |Path(thief): Path<String>| use_stolen(victim, loot, thief);
+    let go = move |Path(attacker): Path<String>| use_stolen(victim, loot, attacker);
     demo.route("/thief/{thief}", post(go))
 }
 
-async fn use_stolen(demo: Router, loot: Loot, thief: String) -> Response {
-    let Some(cookies) = loot.with(&thief, |cookies| cookies.clone()) else {
-        return problem(StatusCode::NOT_FOUND, "No such thief");
+async fn use_stolen(demo: Router, loot: Loot, attacker: String) -> Response {
+    let Some(cookies) = loot.with(&attacker, |cookies| cookies.clone()) else {
+        return problem(StatusCode::NOT_FOUND, "No such attacker");
     };
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = axum::http::Uri::from_static("/me");
@@ -78,7 +78,7 @@ async fn use_stolen(demo: Router, loot: Loot, thief: String) -> Response {
     };
     let set = answer.headers().get_all(header::SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
     for pair in set.filter_map(|line| line.split(';').next()).filter(|pair| pair.starts_with(COOKIE)) {
-        loot.with(&thief, |cookies| pair.clone_into(cookies));
+        loot.with(&attacker, |cookies| pair.clone_into(cookies));
     }
     let status = answer.status().as_u16();
     let body = to_bytes(answer.into_body(), 64 * 1024).await.unwrap_or_default();
