@@ -70,8 +70,8 @@ pub(crate) struct Active<C> {
 
 impl<C> Active<C> {
     pub(super) fn of_token(engine: &Engine<C>, token: AccessClaims<C>) -> Self {
-        let subject = Subject { realm: engine.realm.clone(), name: token.subject };
-        let timing = engine.policy.rotation_timing();
+        let subject = Subject { realm: engine.config.realm.clone(), name: token.subject };
+        let timing = engine.config.policy.rotation_timing();
         let settled = issued_by(token.issued) + timing.settled_after(false);
         Self {
             confirms_from: if timing.confirms_at_once() { Timestamp::EPOCH } else { settled },
@@ -246,7 +246,7 @@ impl<C: Claims> Engine<C> {
             return;
         }
         let with_body = with_body();
-        let (timing, issued) = (self.policy.rotation_timing(), issued_by(active.issued));
+        let (timing, issued) = (self.config.policy.rotation_timing(), issued_by(active.issued));
         if !timing.confirms_by_access(issued, with_body, now) || active.seen.swap(true, Ordering::Relaxed) {
             return;
         }

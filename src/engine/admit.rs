@@ -52,10 +52,10 @@ impl<C: Claims> Engine<C> {
         leftovers: &mut Leftovers,
     ) -> Admission<C> {
         self.start();
-        let (mut access, mut refresh) = scan(headers, &self.cookies);
+        let (mut access, mut refresh) = scan(headers, &self.config.cookies);
         if access == Found::Conflict || refresh == Found::Conflict {
-            self.events.note(EventKind::ConflictingCookies);
-            *leftovers = Leftovers::of(&self.cookies);
+            self.config.events.note(EventKind::ConflictingCookies);
+            *leftovers = Leftovers::of(&self.config.cookies);
             (access, refresh) = match self.of_one_session(headers, (access, refresh), arrived.wall) {
                 Ok(chosen) => chosen,
                 Err(admission) => return admission,
@@ -73,7 +73,7 @@ impl<C: Claims> Engine<C> {
             _ => Standing::Good,
         };
         let facts = active.as_deref().map(Active::facts);
-        match (assess(&self.policy, facts.as_ref(), standing, now), active) {
+        match (assess(&self.config.policy, facts.as_ref(), standing, now), active) {
             (Assessment::Admit | Assessment::AdmitOrRenew, Some(active)) if blind => {
                 let refresh = self.refresh(refresh).ok().filter(|_| renewal() == Renewal::Allowed);
                 Admission::Ask(Question::Check { active, refresh })
@@ -151,10 +151,10 @@ impl<C: Claims> Engine<C> {
 
     /// Whether an expired access token may do while the store is away, as the builder was told.
     fn may_ride_through(&self, active: &Active<C>, standing: Standing, now: Timestamp) -> bool {
-        self.ride_through > Duration::ZERO
+        self.config.ride_through > Duration::ZERO
             && standing == Standing::Good
             && active.issued <= now
-            && now < active.expires + self.ride_through
+            && now < active.expires + self.config.ride_through
     }
 
     /// What an access token proves, if anything.
@@ -166,7 +166,7 @@ impl<C: Claims> Engine<C> {
     pub(super) fn verify(&self, token: &[u8]) -> Result<Arc<Active<C>>, InvalidToken> {
         // Before it is so much as hashed.
         if token.len() > LONGEST_TOKEN {
-            self.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
+            self.config.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
             return Err(InvalidToken::TooLong);
         }
         if let Some(active) = self.verified.get(token) {
@@ -181,7 +181,7 @@ impl<C: Claims> Engine<C> {
                 Ok(active)
             }
             Err(invalid) => {
-                self.events.note(EventKind::AccessTokenInvalid(invalid));
+                self.config.events.note(EventKind::AccessTokenInvalid(invalid));
                 Err(invalid)
             }
         }
@@ -218,7 +218,7 @@ impl<C: Claims> Engine<C> {
             Found::Absent => Err(Unproved::Refused(Refusal::NoToken)),
             Found::Conflict => Err(Unproved::Refused(Refusal::BadToken)),
             Found::Value(token) => self.tokens().verify_refresh(token).map_err(|invalid| {
-                self.events.note(EventKind::RefreshTokenInvalid(invalid));
+                self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
                 match invalid {
                     InvalidToken::NewKey => Unproved::NewKey,
                     _ => Unproved::Refused(Refusal::BadToken),
@@ -241,7 +241,7 @@ impl<C: Claims> Engine<C> {
     /// A clock showed this time somewhere. If it is one of the future, it will come here when the
     /// denylist has forgotten what was revoked.
     pub(super) fn note_time(&self, time: Timestamp) {
-        self.wall.is_ahead_elsewhere(time, self.policy.timing().access_ttl, self.now());
+        self.wall.is_ahead_elsewhere(time, self.config.policy.timing().access_ttl, self.now());
     }
 
     pub(super) fn standing(&self, active: &Active<C>) -> Standing {
@@ -249,7 +249,7 @@ impl<C: Claims> Engine<C> {
     }
 
     fn refused(&self, refusal: Refusal, refresh: &RefreshClaims) -> Admission<C> {
-        self.events.of(EventKind::Refused(refusal), &refresh.session, &refresh.subject);
+        self.config.events.of(EventKind::Refused(refusal), &refresh.session, &refresh.subject);
         Admission::Refuse(refusal)
     }
 }

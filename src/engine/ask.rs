@@ -85,7 +85,7 @@ impl<C: Claims> Engine<C> {
             }
             Err(RenewError::Unavailable) => Answer::Unavailable,
             Err(RenewError::Refused(refusal)) => {
-                self.events.of(EventKind::Refused(refusal), &token.key.id, &token.key.subject.name);
+                self.config.events.of(EventKind::Refused(refusal), &token.key.id, &token.key.subject.name);
                 Answer::Refused(refusal)
             }
         }

@@ -120,7 +120,11 @@ impl<C: Claims> Engine<C> {
             Worth::Nothing(refusal) => {
                 // That a token expires is the course of things.
                 if matches!(refusal, Refusal::Denylisted | Refusal::OtherRun) {
-                    self.events.of(EventKind::Refused(refusal), &active.key.id, &active.key.subject.name);
+                    self.config.events.of(
+                        EventKind::Refused(refusal),
+                        &active.key.id,
+                        &active.key.subject.name,
+                    );
                 }
                 Admission::Refuse(refusal)
             }
@@ -140,7 +144,7 @@ impl<C: Claims> Engine<C> {
         if let Some(refusal) = ended {
             return Worth::Nothing(refusal);
         }
-        match assess(&self.policy, Some(&facts), Standing::Good, now.wall) {
+        match assess(&self.config.policy, Some(&facts), Standing::Good, now.wall) {
             Assessment::Renew if now.wall >= facts.expires => Worth::Nothing(Refusal::Expired),
             Assessment::Renew => Worth::Nothing(Refusal::BadToken),
             Assessment::Admit | Assessment::AdmitOrRenew
@@ -171,7 +175,7 @@ impl<C: Claims> Engine<C> {
             let claims = self.reload(key, &mut record).await?;
             let found = Arc::new(active.with(&record, claims, now));
             // Where it comes from would have to be judged again.
-            if !self.origins.are_compared() {
+            if !self.config.origins.are_compared() {
                 token.set_newer(found.clone());
             }
             found

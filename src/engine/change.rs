@@ -50,7 +50,7 @@ impl<C: Claims> Engine<C> {
         // What was written, and not what a store may make of it: a token says it as it stands.
         record.claims = json;
         let now = self.session_is_stale(active).await?;
-        self.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
+        self.config.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
         let proof_at = active.proof_of(&record);
         let basis = Basis { generation: presented, proof_at, ..Basis::begun(&record, key, active.run, now) };
         let access = self.access_line(&basis, None, now)?;
@@ -78,7 +78,7 @@ impl<C: Claims> Engine<C> {
         // the application put in their place; a token of this second is renewed at its next use.
         record.claims = json;
         let now = self.session_is_stale(active).await?;
-        self.events.of(EventKind::Proved, &key.id, &key.subject.name);
+        self.config.events.of(EventKind::Proved, &key.id, &key.subject.name);
         let basis = Basis { generation: presented, ..Basis::begun(&record, key, active.run, now) };
         let access = self.access_line(&basis, None, now)?;
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
@@ -104,7 +104,7 @@ impl<C: Claims> Engine<C> {
         let scope = StaleScope::Subject(subject.clone());
         self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
         self.revocations.subject_stale(subject.name.clone(), now, self.monotonic());
-        self.events.of_subject(EventKind::MarkedStale, &subject.name);
+        self.config.events.of_subject(EventKind::MarkedStale, &subject.name);
         Ok(())
     }
 }

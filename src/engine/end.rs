@@ -25,10 +25,14 @@ impl<C: Claims> Engine<C> {
             // What had ended before, or is nobody's, is no news.
             _ if ended.is_empty() => {}
             Revoke::Session(key) => {
-                self.events.of(EventKind::Revoked { sessions: ended.len() }, &key.id, &key.subject.name);
+                self.config.events.of(
+                    EventKind::Revoked { sessions: ended.len() },
+                    &key.id,
+                    &key.subject.name,
+                );
             }
             Revoke::Subject { subject, .. } => {
-                self.events.of_subject(EventKind::Revoked { sessions: ended.len() }, &subject.name);
+                self.config.events.of_subject(EventKind::Revoked { sessions: ended.len() }, &subject.name);
             }
         }
         Ok(ended.len())

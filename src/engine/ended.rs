@@ -29,7 +29,7 @@ impl<C: Claims> Engine<C> {
                 Ok(record) if self.is_live(&record.family, self.now()) => {
                     let family = record.family;
                     let runs_out = family.idle_deadline.min(family.absolute_deadline).since(self.now());
-                    let again = if self.has_feed { self.policy.timing().access_ttl } else { SOON };
+                    let again = if self.has_feed { self.config.policy.timing().access_ttl } else { SOON };
                     patience = SOON;
                     runs_out.min(again)
                 }

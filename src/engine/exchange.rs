@@ -68,7 +68,7 @@ impl<C: Claims> Engine<C> {
         origin: Option<Arc<str>>,
     ) -> Result<Issued, ExchangeError> {
         let refresh = self.tokens().verify_refresh(token).map_err(|invalid| {
-            self.events.note(EventKind::RefreshTokenInvalid(invalid));
+            self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
             match invalid {
                 InvalidToken::NewKey => ExchangeError::Unavailable,
                 _ => ExchangeError::Refused,
@@ -76,11 +76,11 @@ impl<C: Claims> Engine<C> {
         })?;
         let now = self.read_clock();
         if now.wall >= refresh.limit {
-            self.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
+            self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
             return Err(ExchangeError::Refused);
         }
         // Whoever sends its body so slowly may have had another answer in the meantime.
-        if now.since(&arrived) > self.policy.timing().grace {
+        if now.since(&arrived) > self.config.policy.timing().grace {
             return Err(ExchangeError::Unavailable);
         }
         // The body is the token itself, so a late one is no excuse.

@@ -116,7 +116,7 @@ impl<C: Claims> Engine<C> {
 
     fn report_lag(&self, now: Duration) {
         if self.feed.is_news(now) && !self.background.follower.is_shut_down() {
-            self.events.note(EventKind::FeedLagging);
+            self.config.events.note(EventKind::FeedLagging);
         }
     }
 
@@ -151,10 +151,10 @@ impl<C: Claims> Engine<C> {
             self.go_on_asserting();
         }
         if gap {
-            self.events.note(EventKind::FeedGap);
+            self.config.events.note(EventKind::FeedGap);
         }
         if recovered {
-            self.events.note(EventKind::FeedRecovered);
+            self.config.events.note(EventKind::FeedRecovered);
         }
     }
 }

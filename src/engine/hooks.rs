@@ -17,20 +17,20 @@ pub(super) type ReloadError = Box<dyn Error + Send + Sync>;
 impl<C> Engine<C> {
     /// Where a request comes from, for the record.
     pub(crate) fn origin_of(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
-        self.events.call("origin", || self.origins.of(request)).flatten()
+        self.config.events.call("origin", || self.config.origins.of(request)).flatten()
     }
 
     /// The same, if it is going to be compared.
     pub(crate) fn origin_to_compare(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
-        if !self.origins.are_compared() {
+        if !self.config.origins.are_compared() {
             return None;
         }
-        self.events.call("origin", || self.origins.to_compare(request)).flatten()
+        self.config.events.call("origin", || self.config.origins.to_compare(request)).flatten()
     }
 
     /// None if the hook panicked: then it is not known whether the request may be served.
     pub(super) fn compare_origin(&self, record: &SessionRecord, here: Option<&str>) -> Option<OriginVerdict> {
-        self.events.call("compare_origin", || self.origins.judge(record, here))
+        self.config.events.call("compare_origin", || self.config.origins.judge(record, here))
     }
 }
 
@@ -43,7 +43,7 @@ impl<C: Claims> Engine<C> {
         claims: Option<C>,
     ) -> Result<Reload<C>, ReloadError> {
         let panicked = |panic: HookPanic| -> ReloadError {
-            self.events.failed(EventKind::HookPanicked { hook: "reload_claims" }, &panic);
+            self.config.events.failed(EventKind::HookPanicked { hook: "reload_claims" }, &panic);
             panic.into()
         };
         let mut reloading = caught(|| reloader.reload(subject.clone(), claims)).map_err(panicked)?;
@@ -52,7 +52,7 @@ impl<C: Claims> Engine<C> {
             Ok(Poll::Pending) => Poll::Pending,
             Err(panic) => Poll::Ready(Err(panic)),
         });
-        let late = || format!("no answer within {:?}", self.store_deadline);
+        let late = || format!("no answer within {:?}", self.config.store_deadline);
         self.in_time(answer).await.ok_or_else(late)?.map_err(panicked)?
     }
 }

@@ -146,20 +146,20 @@ impl<C: Claims> Engine<C> {
             return Err(SignInError::EmptySubject);
         }
         let id = SessionId::random().inspect_err(|error| {
-            self.events.failed(EventKind::InternalError { operation: "sign_in" }, error);
+            self.config.events.failed(EventKind::InternalError { operation: "sign_in" }, error);
         })?;
         let mut key = self.key(subject, id);
         let (idle_timeout, absolute_timeout) =
-            self.policy.lifetimes(sign_in.idle_timeout, sign_in.absolute_timeout)?;
+            self.config.policy.lifetimes(sign_in.idle_timeout, sign_in.absolute_timeout)?;
         let (json, claims) =
             self.writable_claims(&key, claims, &sign_in.methods, &[], self.now()).inspect_err(|error| {
-                self.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);
+                self.config.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);
             })?;
         let now = self.now();
         let mut record = Arc::new(SessionRecord {
             id: key.id,
             family: Family {
-                timing: self.policy.rotation_timing(),
+                timing: self.config.policy.rotation_timing(),
                 ..Family::begin(now, idle_timeout, absolute_timeout)
             },
             claims: json,
@@ -180,14 +180,14 @@ impl<C: Claims> Engine<C> {
             }
         };
         if !ended.is_empty() {
-            self.events.of_subject(EventKind::Revoked { sessions: ended.len() }, &key.subject.name);
+            self.config.events.of_subject(EventKind::Revoked { sessions: ended.len() }, &key.subject.name);
         }
         for id in ended {
             self.revocations.revoke(&SessionKey { id, ..key.clone() }, self.monotonic());
         }
         // Whoever was locked since the application looked, and before there was a session to end, has
         // one now. Where nobody knows, its look of a moment ago has to do until the first renewal.
-        let claims = match self.reloader {
+        let claims = match self.config.reloader {
             None => claims,
             Some(_) => match self.reload(&key, &mut record).await {
                 Ok(claims) => {
@@ -208,7 +208,7 @@ impl<C: Claims> Engine<C> {
             return Err(error);
         }
         self.look_again(&key).await;
-        self.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
+        self.config.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
         Ok(Begun { key, record, run, now, claims })
     }
 
@@ -229,7 +229,7 @@ impl<C: Claims> Engine<C> {
         let before = self.revocations.run();
         let created = self.ask("create", create).await?;
         if let Err(CreateError::TooMany) = created {
-            self.events.of_subject(EventKind::TooManySessions, &subject.name);
+            self.config.events.of_subject(EventKind::TooManySessions, &subject.name);
         }
         let (run, ended) = created?;
         Ok(self.hear_run(before, run).is_ok().then_some((run, ended)))
@@ -252,14 +252,18 @@ impl<C: Claims> Engine<C> {
             run: RunId::SAMPLE,
             issued: now,
             now,
-            limit: now + self.policy.timing().absolute_timeout,
+            limit: now + self.config.policy.timing().absolute_timeout,
             auth_time: now,
             proof_at: Some(now),
             methods,
             proof_methods,
             claims,
         })?;
-        self.cookies.set(&self.cookies.access, &token, None).map(drop).ok_or(MintError::TooLong(token.len()))
+        self.config
+            .cookies
+            .set(&self.config.cookies.access, &token, None)
+            .map(drop)
+            .ok_or(MintError::TooLong(token.len()))
     }
 
     /// The access cookie of a session, its lifetime counted from `now`.
@@ -269,7 +273,12 @@ impl<C: Claims> Engine<C> {
         parsed: Option<&Arc<C>>,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
-        self.line(self.cookies.access.clone(), &self.access_token(basis, parsed, now)?, basis.record, now)
+        self.line(
+            self.config.cookies.access.clone(),
+            &self.access_token(basis, parsed, now)?,
+            basis.record,
+            now,
+        )
     }
 
     /// The access token of a session, its lifetime counted from `now`. If the record's claims are at hand
@@ -316,7 +325,7 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
         let claims = RefreshClaims::of(&key.subject.name, key.id, &record.family, run);
-        self.line(self.cookies.refresh.clone(), &self.tokens().mint_refresh(&claims)?, record, now)
+        self.line(self.config.cookies.refresh.clone(), &self.tokens().mint_refresh(&claims)?, record, now)
     }
 
     pub(super) fn line(
@@ -327,17 +336,17 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
         let left = || record.family.absolute_deadline.since(now).max(Duration::from_secs(1));
-        let value = self.cookies.set(&name, token, record.persistent.then(left));
+        let value = self.config.cookies.set(&name, token, record.persistent.then(left));
         Ok(CookieLine { name, value: value.ok_or(MintError::TooLong(token.len()))? })
     }
 
     /// The lines that remove the cookies.
     pub(crate) fn removal_lines(&self) -> Vec<CookieLine> {
-        self.cookies.removals().map(CookieLine::from).collect()
+        self.config.cookies.removals().map(CookieLine::from).collect()
     }
 
     /// The lines that remove the cookies of former times.
     fn former_removal_lines(&self) -> impl Iterator<Item = CookieLine> {
-        self.cookies.former_removals().map(CookieLine::from)
+        self.config.cookies.former_removals().map(CookieLine::from)
     }
 }

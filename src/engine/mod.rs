@@ -10,6 +10,7 @@ mod assert;
 mod background;
 mod bearer;
 mod change;
+mod config;
 mod end;
 mod ended;
 #[cfg(feature = "axum")]
@@ -42,6 +43,7 @@ pub(crate) use self::{
     admit::Admission,
     ask::{Answer, Answering, Question},
     bearer::{Bearer, Via, Whence},
+    config::Config,
     issue::{CookieLine, SignIn},
     named::{Leftovers, Named, new_key},
     readable::Readable,
@@ -78,16 +80,12 @@ use self::{
     wall::{Step, WallClock},
 };
 use crate::{
-    claims::{Claims, Reloader},
-    cookie::Cookies,
-    cross_site::TrustedOrigins,
-    event::{EventKind, Events},
+    claims::Claims,
+    event::EventKind,
     id::SessionId,
-    origin::Origins,
-    protocol::Policy,
     revocation::Revocations,
-    store::{Cap, DynStore, SessionKey, StoreError, Subject},
-    time::{Clock, Reading, Timestamp},
+    store::{DynStore, SessionKey, StoreError, Subject},
+    time::{Reading, Timestamp},
     token::Tokens,
 };
 
@@ -98,25 +96,12 @@ pub(crate) struct Engine<C> {
     pub(crate) id: RealmId,
     /// Whether it was reported that browsers drop the cookies of a host.
     plain_http: AtomicBool,
-    pub(crate) policy: Policy,
-    pub(crate) realm: Arc<str>,
-    pub(crate) cookies: Cookies,
-    pub(crate) trusted: TrustedOrigins,
-    /// Cookies go in the clear, so only localhost may be asked for.
-    pub(crate) loopback_only: bool,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Config<C>,
     wall: WallClock,
-    pub(crate) events: Events,
-    pub(crate) origins: Origins,
     pub(crate) revocations: Revocations,
-    reloader: Option<Reloader<C>>,
-    readable: Option<Readable<C>>,
-    cap: Option<Cap>,
     store: Arc<dyn DynStore>,
-    store_deadline: Duration,
     feed: FeedHealth,
     has_feed: bool,
-    ride_through: Duration,
     tokens: RwLock<Arc<Tokens>>,
     verified: Verified<C>,
     seen: Seen,
@@ -136,60 +121,20 @@ pub(crate) struct Engine<C> {
     unasserted: Unasserted,
 }
 
-/// What the builder knows, and an engine is made of.
-pub(crate) struct Parts<C> {
-    pub(crate) policy: Policy,
-    pub(crate) realm: Arc<str>,
-    pub(crate) cookies: Cookies,
-    pub(crate) trusted: TrustedOrigins,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) events: Events,
-    pub(crate) origins: Origins,
-    pub(crate) reloader: Option<Reloader<C>>,
-    pub(crate) readable: Option<Readable<C>>,
-    pub(crate) cap: Option<Cap>,
-    pub(crate) store: Arc<dyn DynStore>,
-    pub(crate) store_deadline: Duration,
-    pub(crate) tokens: Tokens,
-    pub(crate) verified: usize,
-    pub(crate) loopback_only: bool,
-    pub(crate) ride_through: Duration,
-    pub(crate) feed_lag_bound: Duration,
-    pub(crate) ask_when_lagging: bool,
-}
-
 impl<C: Claims> Engine<C> {
-    pub(crate) fn new(parts: Parts<C>) -> Arc<Self> {
-        let Parts {
-            policy,
-            realm,
-            cookies,
-            trusted,
-            clock,
-            events,
-            origins,
-            reloader,
-            readable,
-            cap,
-            store,
-            store_deadline,
-            tokens,
-            verified,
-            loopback_only,
-            ride_through,
-            feed_lag_bound,
-            ask_when_lagging,
-        } = parts;
-        let timing = policy.timing();
+    pub(crate) fn new(config: Config<C>, tokens: Tokens, store: Arc<dyn DynStore>) -> Arc<Self> {
+        let timing = *config.policy.timing();
+        let now = Reading::of(&*config.clock);
         // No request writes after `W`, and no access token does for longer, rounded up.
-        let longest = timing.write_window.saturating_add(timing.access_ttl).saturating_add(ride_through);
+        let longest =
+            timing.write_window.saturating_add(timing.access_ttl).saturating_add(config.ride_through);
         let keep = longest.saturating_add(Duration::from_secs(10));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             id: RealmId::next(),
             plain_http: AtomicBool::new(false),
-            revocations: Revocations::new(realm.clone(), keep, timing.grace, store.run_id_now()),
-            verified: Verified::new(verified),
+            revocations: Revocations::new(config.realm.clone(), keep, timing.grace, store.run_id_now()),
+            verified: Verified::new(config.verified_tokens),
             tokens: RwLock::new(Arc::new(tokens)),
             seen: Seen::new(),
             offered: Seen::new(),
@@ -199,55 +144,43 @@ impl<C: Claims> Engine<C> {
             early_again_at: AtomicU64::new(0),
             no_timers: AtomicBool::new(false),
             background: Background::default(),
-            wall: WallClock::new(Reading::of(&*clock)),
+            wall: WallClock::new(now),
             unasserted: Unasserted::default(),
-            feed: FeedHealth::new(feed_lag_bound, ask_when_lagging, clock.monotonic()),
-            ride_through,
+            feed: FeedHealth::new(config.feed_lag_bound, config.ask_when_lagging, now.monotonic),
             has_feed: store.capabilities().feed,
-            policy,
-            realm,
-            cookies,
-            trusted,
-            loopback_only,
-            clock,
-            events,
-            origins,
-            reloader,
-            readable,
-            cap,
             store,
-            store_deadline,
+            config,
         })
     }
 
     /// Once, or everyone who signs in could fill the log.
     pub(crate) fn warn_of_plain_http(&self, host: &str) {
         if !self.plain_http.swap(true, Ordering::Relaxed) {
-            self.events.note(EventKind::SecureCookiesOverPlainHttp { host: host.to_owned() });
+            self.config.events.note(EventKind::SecureCookiesOverPlainHttp { host: host.to_owned() });
         }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.config.clock.now()
     }
 
     /// Both clocks. Notices steps of the wall clock.
     pub(crate) fn read_clock(&self) -> Reading {
-        let now = Reading::of(&*self.clock);
-        if let Some(step) = self.wall.look(now, &*self.clock) {
+        let now = Reading::of(&*self.config.clock);
+        if let Some(step) = self.wall.look(now, &*self.config.clock) {
             let (Step::Ahead(by) | Step::Back(by)) = step;
-            self.events.note(EventKind::ClockStepped { ahead: matches!(step, Step::Ahead(_)), by });
+            self.config.events.note(EventKind::ClockStepped { ahead: matches!(step, Step::Ahead(_)), by });
         }
         now
     }
 
     /// By the monotonic clock, for intervals.
     pub(crate) fn monotonic(&self) -> Duration {
-        self.clock.monotonic()
+        self.config.clock.monotonic()
     }
 
     pub(crate) fn subject(&self, name: impl Into<Arc<str>>) -> Subject {
-        Subject { realm: self.realm.clone(), name: name.into() }
+        Subject { realm: self.config.realm.clone(), name: name.into() }
     }
 
     pub(crate) fn key(&self, subject: impl Into<Arc<str>>, id: SessionId) -> SessionKey {
@@ -276,11 +209,11 @@ impl<C: Claims> Engine<C> {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => (error.word(), error),
             None => {
-                let late = format!("no answer within {:?}", self.store_deadline);
+                let late = format!("no answer within {:?}", self.config.store_deadline);
                 ("late", StoreError::unavailable(late))
             }
         };
-        self.events.failed(EventKind::StoreFailed { operation, why }, &error);
+        self.config.events.failed(EventKind::StoreFailed { operation, why }, &error);
         Err(error)
     }
 
@@ -292,7 +225,7 @@ impl<C: Claims> Engine<C> {
             return Some(answer);
         }
         // There is no deadline without a runtime, or without timers.
-        let Some(deadline) = timer::timer(self.store_deadline) else {
+        let Some(deadline) = timer::timer(self.config.store_deadline) else {
             self.report_no_timers();
             return Some(answer.await);
         };
@@ -307,7 +240,7 @@ impl<C: Claims> Engine<C> {
     /// Once, if there is a runtime: without one, this may be a test or a command line.
     fn report_no_timers(&self) {
         if tokio::runtime::Handle::try_current().is_ok() && !self.no_timers.swap(true, Ordering::Relaxed) {
-            self.events.note(EventKind::NoTimers);
+            self.config.events.note(EventKind::NoTimers);
         }
     }
 
@@ -319,9 +252,9 @@ impl<C: Claims> Engine<C> {
 impl<C> fmt::Debug for Engine<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("realm", &self.realm)
-            .field("policy", &self.policy)
-            .field("cookies", &self.cookies)
+            .field("realm", &self.config.realm)
+            .field("policy", &self.config.policy)
+            .field("cookies", &self.config.cookies)
             .field("store", &self.store)
             .finish_non_exhaustive()
     }

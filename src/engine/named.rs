@@ -91,7 +91,7 @@ impl Proved {
 impl<C: Claims> Engine<C> {
     /// Every session that a value of either cookie validly names, expired or not, for revoking them.
     pub(crate) fn named_sessions(&self, headers: &HeaderMap) -> Named {
-        let Values { access, refresh, too_many } = values(headers, &self.cookies, LONGEST_TOKEN);
+        let Values { access, refresh, too_many } = values(headers, &self.config.cookies, LONGEST_TOKEN);
         let tokens = self.tokens();
         let mut named = Named { too_many, ..Named::default() };
         let refresh = refresh.into_iter().map(|token| Proved::by_refresh(&tokens, token));
@@ -138,7 +138,7 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<(Found<'h>, Found<'h>), Admission<C>> {
         const REFUSED: Refusal = Refusal::BadToken;
-        let all = values(headers, &self.cookies, LONGEST_TOKEN);
+        let all = values(headers, &self.config.cookies, LONGEST_TOKEN);
         if all.too_many || are_too_long(headers) {
             return Err(Admission::Refuse(REFUSED));
         }

@@ -27,11 +27,12 @@ impl<C> Readable<C> {
 impl<C: Claims> Engine<C> {
     /// Whether the readable cookie with these claims is not too large for one.
     pub(super) fn measure_readable(&self, claims: &C) -> Result<(), MintError> {
-        let (Some(Readable(show)), Some(name)) = (&self.readable, &self.cookies.readable) else {
+        let (Some(Readable(show)), Some(name)) = (&self.config.readable, &self.config.cookies.readable)
+        else {
             return Ok(());
         };
         let text = percent_encoded(&self.shown(show, claims)?);
-        self.cookies.set(name, &text, None).map(drop).ok_or(MintError::TooLong(text.len()))
+        self.config.cookies.set(name, &text, None).map(drop).ok_or(MintError::TooLong(text.len()))
     }
 
     /// The readable cookie, if there is one. It goes wherever the access cookie goes.
@@ -41,7 +42,8 @@ impl<C: Claims> Engine<C> {
         record: &SessionRecord,
         now: Timestamp,
     ) -> Result<Option<CookieLine>, MintError> {
-        let (Some(Readable(show)), Some(name)) = (&self.readable, &self.cookies.readable) else {
+        let (Some(Readable(show)), Some(name)) = (&self.config.readable, &self.config.cookies.readable)
+        else {
             return Ok(None);
         };
         self.line(name.clone(), &percent_encoded(&self.shown(show, claims)?), record, now).map(Some)
@@ -49,7 +51,7 @@ impl<C: Claims> Engine<C> {
 
     fn shown(&self, show: &Arc<Show<C>>, claims: &C) -> Result<String, MintError> {
         let shown = caught(|| show(claims)).map_err(|panic| {
-            self.events.failed(EventKind::HookPanicked { hook: "readable_cookie" }, &panic);
+            self.config.events.failed(EventKind::HookPanicked { hook: "readable_cookie" }, &panic);
             MintError::Readable(Arc::new(panic))
         })?;
         shown.map_err(|error| MintError::Readable(Arc::new(error)))

@@ -21,10 +21,10 @@ impl<C: Claims> Engine<C> {
     ) -> Result<C, RenewError> {
         let kept = |record: &SessionRecord| serde_json::from_str(&record.claims);
         let unreadable = |error: serde_json::Error| {
-            self.events.failed_of(EventKind::ClaimsUnreadable, &error, &key.id, &key.subject.name);
+            self.config.events.failed_of(EventKind::ClaimsUnreadable, &error, &key.id, &key.subject.name);
             RenewError::Refused(Refusal::Claims)
         };
-        let Some(reloader) = &self.reloader else { return kept(record).map_err(unreadable) };
+        let Some(reloader) = &self.config.reloader else { return kept(record).map_err(unreadable) };
         let answer = self.ask_hook(reloader, &key.subject.name, kept(record).ok()).await;
         match answer {
             Ok(Reload::Keep) => kept(record).map_err(unreadable),
@@ -38,14 +38,14 @@ impl<C: Claims> Engine<C> {
                 Ok(claims)
             }
             Ok(Reload::Revoke { reason }) => {
-                self.events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
+                self.config.events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
                 // Refused, whether or not the store learns of it: the next renewal asks again.
                 let _not_refused_for_that = self.revoke(Revoke::Session(key.clone())).await;
                 Err(Refusal::Application.into())
             }
             // Whether the user may go on is not known: never a refusal.
             Err(error) => {
-                self.events.failed_of(EventKind::ReloadFailed, &*error, &key.id, &key.subject.name);
+                self.config.events.failed_of(EventKind::ReloadFailed, &*error, &key.id, &key.subject.name);
                 Err(RenewError::Unavailable)
             }
         }

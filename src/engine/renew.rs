@@ -108,7 +108,7 @@ impl<C: Claims> Engine<C> {
         let (session, run, passive) = (refresh.session, refresh.run, asking.passive);
         let flight_key = FlightKey { session, run, presented, passive, origin: None };
         // Only those that could be told apart by it have a flight of their own.
-        let origin = asking.origin.clone().filter(|_| self.origins.keep_on_reuse);
+        let origin = asking.origin.clone().filter(|_| self.config.origins.keep_on_reuse);
         let flight_key = FlightKey { origin, ..flight_key };
         let fly = || {
             let key = self.key(refresh.subject.clone(), session);
@@ -130,7 +130,7 @@ impl<C: Claims> Engine<C> {
         }
         // Well signed, and yet not from here.
         if !refresh.are_of(&renewal.record.family) {
-            self.events.of(EventKind::Refused(Refusal::BadToken), &session, &refresh.subject);
+            self.config.events.of(EventKind::Refused(Refusal::BadToken), &session, &refresh.subject);
             return Err(Refusal::BadToken.into());
         }
         // Or after an end.
@@ -162,7 +162,7 @@ impl<C: Claims> Engine<C> {
         let verdict = self.compare_origin(record, here).ok_or(RenewError::Unavailable)?;
         let key = &active.key;
         if verdict != OriginVerdict::Ignore {
-            self.events.of(EventKind::OriginChanged(verdict), &key.id, &key.subject.name);
+            self.config.events.of(EventKind::OriginChanged(verdict), &key.id, &key.subject.name);
         }
         match verdict {
             OriginVerdict::Ignore | OriginVerdict::Report => Ok(()),
@@ -186,9 +186,9 @@ impl<C: Claims> Engine<C> {
         match &renewal {
             // Nothing came of it but an answer.
             Ok(_) if passive => {}
-            Ok(renewal) => self.events.of(EventKind::Renewed(renewal.how), &key.id, &key.subject.name),
+            Ok(renewal) => self.config.events.of(EventKind::Renewed(renewal.how), &key.id, &key.subject.name),
             Err(RenewError::Refused(why)) => {
-                self.events.of(EventKind::Refused(*why), &key.id, &key.subject.name)
+                self.config.events.of(EventKind::Refused(*why), &key.id, &key.subject.name)
             }
             Err(RenewError::Unavailable) => self.pause_early_renewal(&key.id),
         }
@@ -276,7 +276,7 @@ impl<C: Claims> Engine<C> {
         let read = Read::of(snapshot, run)?;
         // Once is a lost response, or a client that crashed.
         if offered && !self.offered.first(key.id, read.record.family.generation) {
-            self.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
+            self.config.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
         }
         Ok(read)
     }
@@ -330,7 +330,7 @@ impl<C: Claims> Engine<C> {
         if !record.family.is_live(now) {
             return Err(Refusal::Expired.into());
         }
-        self.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
+        self.config.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
         Ok(Arc::new(record))
     }
 

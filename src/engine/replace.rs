@@ -26,8 +26,8 @@ impl<C: Claims> Engine<C> {
         replaced: &[SessionKey],
     ) -> Result<Room, StoreError> {
         let replaces = |id| replaced.iter().any(|key| key.id == id && key.subject == *subject);
-        let Some(cap) = self.cap.filter(|_| replaced.iter().any(|key| key.subject == *subject)) else {
-            return Ok(Room { cap: self.cap, spared: 0 });
+        let Some(cap) = self.config.cap.filter(|_| replaced.iter().any(|key| key.subject == *subject)) else {
+            return Ok(Room { cap: self.config.cap, spared: 0 });
         };
         let live = self.list(&subject.name).await?;
         let spared = live.iter().filter(|record| replaces(record.id)).count();
@@ -50,7 +50,7 @@ impl<C: Claims> Engine<C> {
             }
         }
         outcome?;
-        match self.cap {
+        match self.config.cap {
             Some(cap) if revoked < room.spared => self.keep_to(cap, new).await,
             _ => Ok(()),
         }
@@ -63,7 +63,7 @@ impl<C: Claims> Engine<C> {
         live.sort_by_key(|record| (record.family.created_at, *record.id.as_bytes()));
         match cap.overflow {
             Overflow::Refuse if live.iter().skip(cap.limit).any(|record| record.id == new.id) => {
-                self.events.of_subject(EventKind::TooManySessions, &new.subject.name);
+                self.config.events.of_subject(EventKind::TooManySessions, &new.subject.name);
                 return Err(SignInError::TooManySessions);
             }
             Overflow::Refuse => {}
@@ -81,7 +81,7 @@ impl<C: Claims> Engine<C> {
     /// Another sign-in, by another instance, may have ended the new session already, to keep to the cap. Then
     /// its cookies must not leave, and the feed may be late to tell.
     pub(super) async fn look_again(&self, new: &SessionKey) {
-        if self.cap.is_none_or(|cap| cap.overflow == Overflow::Refuse) {
+        if self.config.cap.is_none_or(|cap| cap.overflow == Overflow::Refuse) {
             return;
         }
         // If the store cannot tell, the session is as good as it was when it was opened.

@@ -33,8 +33,11 @@ impl<C: Claims> Engine<C> {
             superseded_for: family.superseded_for(now),
             from_recorded_origin: self.is_at_home(record, here.map(|here| &**here)),
         };
-        if self.origins.keep_on_reuse && reuse.generations == 1 && reuse.from_recorded_origin == Some(true) {
-            self.events.reuse(EventKind::ReuseTolerated, reuse, &key.id, &key.subject.name);
+        if self.config.origins.keep_on_reuse
+            && reuse.generations == 1
+            && reuse.from_recorded_origin == Some(true)
+        {
+            self.config.events.reuse(EventKind::ReuseTolerated, reuse, &key.id, &key.subject.name);
             return Refusal::Reuse.into();
         }
         let revoke = Revoke::Session(key.clone());
@@ -42,7 +45,7 @@ impl<C: Claims> Engine<C> {
         // An answer that was lost is no reason to keep reuse quiet, and none to report it twice.
         let is_news = !matches!(&ended, Ok(ended) if ended.is_empty());
         if is_news && self.thefts.first(key.id, 1) {
-            self.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);
+            self.config.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);
         }
         let Ok(ended) = ended else { return RenewError::Unavailable };
         self.revocations.revoke(key, self.monotonic());
@@ -56,7 +59,7 @@ impl<C: Claims> Engine<C> {
     fn is_at_home(&self, record: &SessionRecord, here: Option<&str>) -> Option<bool> {
         let recorded =
             record.origin.is_some() || record.reauthentication.as_ref().is_some_and(|it| it.origin.is_some());
-        if !recorded || !self.origins.are_compared() {
+        if !recorded || !self.config.origins.are_compared() {
             return None;
         }
         self.compare_origin(record, here).map(|verdict| verdict == OriginVerdict::Ignore)
@@ -64,7 +67,7 @@ impl<C: Claims> Engine<C> {
 
     /// Whether a session is live by its record, and by this instance's policy.
     pub(super) fn is_live(&self, family: &Family, now: Timestamp) -> bool {
-        let timing = self.policy.timing();
+        let timing = self.config.policy.timing();
         family.is_live_within(now, timing.idle_timeout, timing.absolute_timeout)
     }
 

@@ -76,7 +76,7 @@ impl<C: Claims> Engine<C> {
             self.revocations.set_run(run);
             // Revocations may be lost with it.
             self.assert_revocations();
-            self.events.note(EventKind::RunIdRestored);
+            self.config.events.note(EventKind::RunIdRestored);
         }
         raised.is_ok()
     }
@@ -90,7 +90,7 @@ impl<C: Claims> Engine<C> {
             let run = self.ask("raise_run_id", self.store.raise_run_id(candidate)).await?;
             self.revocations.set_run(run);
             if run <= candidate {
-                self.events.note(EventKind::RunRotated);
+                self.config.events.note(EventKind::RunRotated);
                 return Ok(run);
             }
             // The store had a newer one, of which sessions may have been opened before this call.

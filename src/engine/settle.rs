@@ -36,7 +36,7 @@ impl<C: Claims> Engine<C> {
         let lines = (|| {
             let mut lines = Lines::with_capacity(3);
             // First, for clients that tell cookies apart by name only.
-            lines.extend(self.cookies.former_removals().map(|(_, line)| line));
+            lines.extend(self.config.cookies.former_removals().map(|(_, line)| line));
             if access {
                 lines.push(self.access_line(&renewal.basis(), Some(&active.claims), now)?.value);
                 // It is for showing only. Without it, the session goes on.
@@ -59,7 +59,10 @@ impl<C: Claims> Engine<C> {
 
     /// The family as responses of this instance go by it: with its own write window if that is shorter.
     pub(super) fn as_judged_here(&self, family: &Family) -> Family {
-        Family { timing: family.timing.with_window_within(self.policy.timing().write_window), ..*family }
+        Family {
+            timing: family.timing.with_window_within(self.config.policy.timing().write_window),
+            ..*family
+        }
     }
 
     /// What is known of a renewed request when the head of its response leaves.
@@ -78,8 +81,8 @@ impl<C: Claims> Engine<C> {
             presented: renewal.presented,
             served: active.generation,
             standing: self.standing_since_read(renewal),
-            access_written: written(&self.cookies.access),
-            refresh_written: written(&self.cookies.refresh),
+            access_written: written(&self.config.cookies.access),
+            refresh_written: written(&self.config.cookies.refresh),
         }
     }
 }

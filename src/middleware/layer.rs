@@ -38,7 +38,7 @@ pub struct SessionLayer<C, R = ProblemJson> {
 
 impl<C> SessionLayer<C> {
     pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
-        let ways = Ways { accepts_bearer: false, no_store: false, names: engine.cookies.names() };
+        let ways = Ways { accepts_bearer: false, no_store: false, names: engine.config.cookies.names() };
         Self { engine, optional: false, ways, passive: None, reject: ProblemJson }
     }
 }

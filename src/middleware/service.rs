@@ -44,13 +44,13 @@ where
         let engine = &self.layer.engine;
         let arrived = engine.read_clock();
         let (method, headers) = (request.method(), request.headers());
-        if engine.loopback_only && !cross_site::is_for_loopback(request.uri(), headers) {
+        if engine.config.loopback_only && !cross_site::is_for_loopback(request.uri(), headers) {
             return self.answer(&request, RejectionKind::NotLoopback);
         }
         let head = RequestHead::of(&request);
         let passive = self.layer.passive.as_ref().is_some_and(|is_passive| {
             // Without an answer, the request counts as use, as it does without the predicate.
-            engine.events.call("passive", || is_passive(&head)).unwrap_or(false)
+            engine.config.events.call("passive", || is_passive(&head)).unwrap_or(false)
         });
         // Whether the request has a body: few need to know.
         let with_body = || !request.body().is_end_stream();
@@ -59,13 +59,15 @@ where
             Bearer::Malformed => return self.answer(&request, RejectionKind::MalformedBearer),
             // No browser adds one by itself, so it matters not whose page the request is from.
             Bearer::Token(token) => (Via::Bearer, engine.admit_bearer(token, passive, with_body, arrived)),
-            Bearer::Absent if !cross_site::is_allowed(method, request.uri(), headers, &engine.trusted) => {
+            Bearer::Absent
+                if !cross_site::is_allowed(method, request.uri(), headers, &engine.config.trusted) =>
+            {
                 let why = cross_site::describe(method, request.uri(), headers);
-                engine.events.note_with(EventKind::CrossSiteRefused, why);
+                engine.config.events.note_with(EventKind::CrossSiteRefused, why);
                 return self.answer(&request, RejectionKind::CrossSite);
             }
             Bearer::Absent => {
-                let renewal = || cross_site::renewal(method, headers, &engine.trusted);
+                let renewal = || cross_site::renewal(method, headers, &engine.config.trusted);
                 let admission = engine.admit(headers, renewal, passive, with_body, arrived, &mut leftovers);
                 (Via::Cookies, admission)
             }

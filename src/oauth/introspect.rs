@@ -57,7 +57,7 @@ impl<C: Claims> OAuth<C> {
                 ext: to_raw_value(&**claims).ok().filter(|claims| claims.get() != "null"),
                 ..of_access(token, tokens.audience(), tokens.issuer())
             },
-            Introspection::Refresh(claims, record) => of_refresh(claims, record, &self.engine.realm),
+            Introspection::Refresh(claims, record) => of_refresh(claims, record, &self.engine.config.realm),
             Introspection::Dead => Body::default(),
             Introspection::Unavailable => return Err(Refused::UNAVAILABLE),
         };

@@ -182,7 +182,7 @@ impl<C: Claims> OAuth<C> {
 
     /// Tokens go in the clear only to this very machine.
     fn is_private(&self, parts: &Parts) -> Result<(), Refused> {
-        match self.engine.loopback_only && !cross_site::is_for_loopback(&parts.uri, &parts.headers) {
+        match self.engine.config.loopback_only && !cross_site::is_for_loopback(&parts.uri, &parts.headers) {
             true => Err(Refused::NOT_LOOPBACK),
             false => Ok(()),
         }

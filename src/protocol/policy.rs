@@ -142,6 +142,13 @@ pub enum PolicyError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy(Timing);
 
+impl Default for Policy {
+    /// The policy of [`Timing::default`], which [`new`](Self::new) accepts.
+    fn default() -> Self {
+        Self(Timing::default())
+    }
+}
+
 impl Policy {
     /// Checks `timing`.
     ///

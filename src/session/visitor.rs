@@ -38,17 +38,17 @@ pub(crate) enum NotWelcome {
 impl<C: Claims> Visitor<C> {
     pub(crate) fn new(engine: Arc<Engine<C>>, request: &RequestHead<'_>) -> Result<Self, NotWelcome> {
         let RequestHead { method, uri, headers, .. } = *request;
-        if engine.loopback_only && !cross_site::is_for_loopback(uri, headers) {
+        if engine.config.loopback_only && !cross_site::is_for_loopback(uri, headers) {
             return Err(NotWelcome::NotLoopback);
         }
-        if !cross_site::is_allowed(method, uri, headers, &engine.trusted) {
+        if !cross_site::is_allowed(method, uri, headers, &engine.config.trusted) {
             let why = cross_site::describe(method, uri, headers);
-            engine.events.note_with(EventKind::CrossSiteRefused, why);
+            engine.config.events.note_with(EventKind::CrossSiteRefused, why);
             return Err(NotWelcome::CrossSite);
         }
         let named = engine.named_sessions(headers);
         let origin = engine.origin_of(request);
-        let plain_http_host = match engine.cookies.secure {
+        let plain_http_host = match engine.config.cookies.secure {
             true => cross_site::plain_http_host(uri, headers),
             false => None,
         };

@@ -81,7 +81,7 @@ impl<C: Claims> Sessions<C> {
     /// # Errors
     /// [`StoreError`], also if the store cannot list.
     pub async fn list(&self, subject: impl ToString) -> Result<Vec<SessionInfo>, StoreError> {
-        let interval = self.engine.policy.timing().rotation_interval;
+        let interval = self.engine.config.policy.timing().rotation_interval;
         Ok(self
             .engine
             .list(&subject.to_string())
@@ -187,7 +187,7 @@ impl<C: Claims> Sessions<C> {
     /// began under other settings, [`Policy::timing`](crate::protocol::Policy::timing) says.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        &self.engine.policy
+        &self.engine.config.policy
     }
 
     /// The time by this realm's clock.

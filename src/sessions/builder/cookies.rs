@@ -13,27 +13,27 @@ impl<C: Claims> SessionsBuilder<C> {
     /// What the cookies are called. Default `__Host-access` and `__Host-refresh`, which browsers
     /// accept from this very host only, over HTTPS only.
     pub fn cookie_names(mut self, access: impl Into<String>, refresh: impl Into<String>) -> Self {
-        self.cookies.access = access.into().into();
-        self.cookies.refresh = refresh.into().into();
+        self.config.cookies.access = access.into().into();
+        self.config.cookies.refresh = refresh.into().into();
         self
     }
 
     /// The path that the cookies are sent to. Default `/`, the only one that `__Host-` names allow.
     pub fn cookie_path(mut self, path: impl Into<String>) -> Self {
-        self.cookies.path = path.into().into();
+        self.config.cookies.path = path.into().into();
         self
     }
 
     /// The domain that the cookies are sent to, with all hosts below it: each of them can then read
     /// and plant them. Default: this host only. `__Host-` names do not allow it.
     pub fn cookie_domain(mut self, domain: impl Into<String>) -> Self {
-        self.cookies.domain = Some(domain.into());
+        self.config.cookies.domain = Some(domain.into());
         self
     }
 
     /// When browsers send the cookies along from other sites. Default [`SameSite::Lax`].
     pub fn same_site(mut self, same_site: SameSite) -> Self {
-        self.cookies.same_site = match same_site {
+        self.config.cookies.same_site = match same_site {
             SameSite::Lax => cookie::SameSite::Lax,
             SameSite::Strict => cookie::SameSite::Strict,
         };
@@ -45,7 +45,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// # Security
     /// Only the check of the request's origin then stands between other sites and your users.
     pub fn dangerous_same_site_none(mut self) -> Self {
-        self.cookies.same_site = cookie::SameSite::None;
+        self.config.cookies.same_site = cookie::SameSite::None;
         self
     }
 
@@ -57,7 +57,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// A user who is signed in inside a partner's frame is not signed in elsewhere by that.
     #[doc(alias = "CHIPS")]
     pub fn partitioned_cookies(mut self) -> Self {
-        self.cookies.partitioned = true;
+        self.config.cookies.partitioned = true;
         self
     }
 
@@ -65,7 +65,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// sign-out, and with every answer to a request that carries two values under one name, since one of
     /// them may be this cookie's.
     pub fn former_cookie(mut self, former: FormerCookie) -> Self {
-        self.cookies.former.push(former);
+        self.config.cookies.former.push(former);
         self
     }
 
@@ -89,8 +89,8 @@ impl<C: Claims> SessionsBuilder<C> {
         name: impl Into<String>,
         show: impl Fn(&C) -> T + Send + Sync + 'static,
     ) -> Self {
-        self.cookies.readable = Some(name.into().into());
-        self.readable = Some(Readable::new(show));
+        self.config.cookies.readable = Some(name.into().into());
+        self.config.readable = Some(Readable::new(show));
         self
     }
 
@@ -102,7 +102,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// Whoever is on the network reads the session. Requests for any other host than localhost are
     /// refused.
     pub fn insecure_plain_http(mut self) -> Self {
-        self.plain_http = true;
+        self.config.loopback_only = true;
         self
     }
 

@@ -16,7 +16,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// panics, the request goes on, and the panic is [reported](crate::EventKind::HookPanicked) to
     /// `tracing` and `metrics`.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        self.on_event = Some(Arc::new(hook));
+        self.config.events.hook = Some(Arc::new(hook));
         self
     }
 
@@ -26,14 +26,14 @@ impl<C: Claims> SessionsBuilder<C> {
     /// # Security
     /// A subject is personal data, and may be an email address: think of where logs go, and for how long.
     pub fn log_subjects(mut self, yes: bool) -> Self {
-        self.log_subjects = yes;
+        self.config.events.log_subjects = yes;
         self
     }
 
     /// Tells the time. Default: the system's clock. For tests, a
     /// [`ManualClock`](crate::ManualClock) in an [`Arc`].
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.config.clock = clock;
         self
     }
 
@@ -75,7 +75,7 @@ impl<C: Claims> SessionsBuilder<C> {
         F: Future<Output = Result<Reload<C>, E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.reloader = Some(Reloader::new(hook));
+        self.config.reloader = Some(Reloader::new(hook));
         self
     }
 
@@ -89,7 +89,7 @@ impl<C: Claims> SessionsBuilder<C> {
         mut self,
         describe: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.origins.describe = Some(Arc::new(describe));
+        self.config.origins.describe = Some(Arc::new(describe));
         self
     }
 
@@ -104,7 +104,7 @@ impl<C: Claims> SessionsBuilder<C> {
         mut self,
         compare: impl Fn(&str, Option<&str>) -> OriginVerdict + Send + Sync + 'static,
     ) -> Self {
-        self.origins.compare = Some(Arc::new(compare));
+        self.config.origins.compare = Some(Arc::new(compare));
         self
     }
 
@@ -121,7 +121,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// out by the client's next renewal. Record something that an attacker elsewhere does not have, such
     /// as the network; a user agent is copied as easily as a cookie.
     pub fn keep_session_on_reuse_at_recorded_origin(mut self) -> Self {
-        self.origins.keep_on_reuse = true;
+        self.config.origins.keep_on_reuse = true;
         self
     }
 }

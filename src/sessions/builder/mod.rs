@@ -5,20 +5,18 @@ mod durations;
 mod hooks;
 mod storage;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use super::Sessions;
 use crate::{
-    claims::{Claims, Reloader},
+    claims::Claims,
     cookie::{CookieError, Cookies},
-    cross_site::{OriginError, TrustedOrigins},
-    engine::{Engine, Parts, Readable},
-    event::{EventKind, Events, Hook},
+    cross_site::OriginError,
+    engine::{Config, Engine},
+    event::EventKind,
     id::EntropyError,
-    origin::Origins,
     protocol::{Policy, PolicyError, Timing},
-    store::{Cap, DynStore, MemoryStore},
-    time::{Clock, SystemClock},
+    store::{DynStore, MemoryStore},
     token::{Keyring, Tokens},
 };
 
@@ -51,26 +49,12 @@ pub enum BuildError {
 pub struct SessionsBuilder<C = ()> {
     keys: Keyring,
     timing: Timing,
-    realm: String,
     audience: Option<String>,
     issuer: Option<String>,
-    cookies: Cookies,
-    plain_http: bool,
     trusted: Vec<String>,
     trusted_parents: Vec<String>,
     store: Option<Arc<dyn DynStore>>,
-    store_deadline: Duration,
-    ride_through: Duration,
-    feed_lag_bound: Duration,
-    ask_when_lagging: bool,
-    clock: Arc<dyn Clock>,
-    on_event: Option<Arc<Hook>>,
-    log_subjects: bool,
-    origins: Origins,
-    reloader: Option<Reloader<C>>,
-    readable: Option<Readable<C>>,
-    cap: Option<Cap>,
-    verified: usize,
+    config: Config<C>,
 }
 
 impl<C: Claims> SessionsBuilder<C> {
@@ -78,33 +62,19 @@ impl<C: Claims> SessionsBuilder<C> {
         Self {
             keys,
             timing: Timing::default(),
-            realm: "sessions".to_owned(),
             audience: None,
             issuer: None,
-            cookies: Cookies::default(),
-            plain_http: false,
             trusted: Vec::new(),
             trusted_parents: Vec::new(),
             store: None,
-            store_deadline: Duration::from_millis(500),
-            ride_through: Duration::ZERO,
-            feed_lag_bound: Duration::from_secs(5),
-            ask_when_lagging: false,
-            clock: Arc::new(SystemClock),
-            on_event: None,
-            log_subjects: false,
-            origins: Origins::default(),
-            reloader: None,
-            readable: None,
-            cap: None,
-            verified: 8192,
+            config: Config::default(),
         }
     }
 
     /// The name of this group of sessions. Default `sessions`. Realms that share keys or a store
     /// never accept each other's tokens.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        self.realm = realm.into();
+        self.config.realm = realm.into().into();
         self
     }
 
@@ -125,73 +95,52 @@ impl<C: Claims> SessionsBuilder<C> {
     /// # Errors
     /// [`BuildError`] names what is wrong.
     pub fn build(self) -> Result<Sessions<C>, BuildError> {
+        let Self { keys, timing, mut config, .. } = self;
         let visible = |b: u8| b.is_ascii_graphic();
-        if !(1..=64).contains(&self.realm.len()) || !self.realm.bytes().all(visible) {
-            return Err(BuildError::Realm(self.realm));
+        if !(1..=64).contains(&config.realm.len()) || !config.realm.bytes().all(visible) {
+            return Err(BuildError::Realm(config.realm.to_string()));
         }
-        if self.cap.is_some_and(|cap| cap.limit == 0) {
+        if config.cap.is_some_and(|cap| cap.limit == 0) {
             return Err(BuildError::MaxSessions);
         }
-        let mut cookies = self.cookies;
-        if self.plain_http {
+        if config.loopback_only {
             let default = Cookies::default();
-            cookies.secure = false;
-            if (&cookies.access, &cookies.refresh) == (&default.access, &default.refresh) {
-                (cookies.access, cookies.refresh) = ("access".into(), "refresh".into());
+            config.cookies.secure = false;
+            if (&config.cookies.access, &config.cookies.refresh) == (&default.access, &default.refresh) {
+                (config.cookies.access, config.cookies.refresh) = ("access".into(), "refresh".into());
             }
         }
-        let mut trusted = TrustedOrigins::default();
+        config.cookies = config.cookies.check()?;
         for origin in &self.trusted {
-            trusted.add(origin)?;
+            config.trusted.add(origin)?;
         }
         for origin in &self.trusted_parents {
-            trusted.add_parent(origin)?;
+            config.trusted.add_parent(origin)?;
         }
-        let policy = Policy::new(self.timing)?;
-        let realm: Arc<str> = self.realm.into();
-        let Timing { access_ttl, write_window, .. } = self.timing;
-        let mut tokens = Tokens::new(self.keys, realm.clone(), access_ttl, write_window);
+        config.policy = Policy::new(timing)?;
+        config.events.realm = config.realm.clone();
+        let mut tokens = Tokens::new(keys, config.realm.clone(), timing.access_ttl, timing.write_window);
         if let Some(audience) = self.audience {
             tokens = tokens.with_audience(audience.into());
         }
         if let Some(issuer) = self.issuer {
             tokens = tokens.with_issuer(issuer.into());
         }
-        let events = Events { realm: realm.clone(), hook: self.on_event, log_subjects: self.log_subjects };
-        if self.plain_http {
-            events.note(EventKind::InsecurePlainHttp);
+        if config.loopback_only {
+            config.events.note(EventKind::InsecurePlainHttp);
         }
         let store = match self.store {
             Some(store) => store,
             None => Arc::new(MemoryStore::new()?),
         };
-        Ok(Sessions::new(Engine::new(Parts {
-            policy,
-            cookies: cookies.check()?,
-            trusted,
-            clock: self.clock,
-            events,
-            origins: self.origins,
-            reloader: self.reloader,
-            readable: self.readable,
-            cap: self.cap,
-            realm,
-            store,
-            store_deadline: self.store_deadline,
-            tokens,
-            verified: self.verified,
-            loopback_only: self.plain_http,
-            ride_through: self.ride_through,
-            feed_lag_bound: self.feed_lag_bound,
-            ask_when_lagging: self.ask_when_lagging,
-        })))
+        Ok(Sessions::new(Engine::new(config, tokens, store)))
     }
 }
 
 impl<C> fmt::Debug for SessionsBuilder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
-            .field("realm", &self.realm)
+            .field("realm", &self.config.realm)
             .field("timing", &self.timing)
             .finish_non_exhaustive()
     }

@@ -19,7 +19,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// Keep it well within the [grace](Self::grace): clients at a token endpoint rely on it that a
     /// confirmation is written no later than that, or never (see [`exchange`](crate::protocol::exchange)).
     pub fn store_deadline(mut self, deadline: Duration) -> Self {
-        self.store_deadline = deadline;
+        self.config.store_deadline = deadline;
         self
     }
 
@@ -27,14 +27,14 @@ impl<C: Claims> SessionsBuilder<C> {
     /// a renewal is then answered with 503. Whatever this instance knows against the session counts
     /// all the same; what it would only learn from the store does not.
     pub fn ride_through(mut self, time: Duration) -> Self {
-        self.ride_through = time;
+        self.config.ride_through = time;
         self
     }
 
     /// How long the store's feed may be silent before this instance reports that it lags. Default
     /// 5 s.
     pub fn feed_lag_bound(mut self, bound: Duration) -> Self {
-        self.feed_lag_bound = bound;
+        self.config.feed_lag_bound = bound;
         self
     }
 
@@ -42,14 +42,14 @@ impl<C: Claims> SessionsBuilder<C> {
     /// that it knows to be old. Default: no; an ended session's access token may then be good until
     /// it expires.
     pub fn ask_store_when_lagging(mut self, yes: bool) -> Self {
-        self.ask_when_lagging = yes;
+        self.config.ask_when_lagging = yes;
         self
     }
 
     /// How many access tokens are remembered that were verified or minted here, at about 1 KB each.
     /// Default 8192; zero turns it off. A remembered token is still judged by time and revocation, but costs no cryptography.
     pub fn verified_cache(mut self, tokens: usize) -> Self {
-        self.verified = tokens;
+        self.config.verified_tokens = tokens;
         self
     }
 
@@ -67,7 +67,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// sign-in reads its session once more for that. An answer that had left before, and arrives after the
     /// second one's, leaves the browser with a revoked session: the user signs in once more.
     pub fn max_sessions(mut self, limit: usize, overflow: Overflow) -> Self {
-        self.cap = Some(Cap { limit, overflow });
+        self.config.cap = Some(Cap { limit, overflow });
         self
     }
 }

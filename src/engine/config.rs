@@ -1,0 +1,66 @@
+//! What the builder was told. It never changes.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Readable;
+use crate::{
+    claims::Reloader,
+    cookie::Cookies,
+    cross_site::TrustedOrigins,
+    event::Events,
+    origin::Origins,
+    protocol::Policy,
+    store::Cap,
+    time::{Clock, SystemClock},
+};
+
+/// The settings of one realm. The builder starts from the defaults and changes them in place.
+pub(crate) struct Config<C> {
+    pub(crate) policy: Policy,
+    pub(crate) realm: Arc<str>,
+    pub(crate) cookies: Cookies,
+    pub(crate) trusted: TrustedOrigins,
+    /// Cookies are sent unencrypted, so requests for other hosts than localhost are refused.
+    pub(crate) loopback_only: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: Events,
+    pub(crate) origins: Origins,
+    pub(crate) reloader: Option<Reloader<C>>,
+    pub(crate) readable: Option<Readable<C>>,
+    /// How many sessions a subject may have.
+    pub(crate) cap: Option<Cap>,
+    /// How many access tokens are remembered.
+    pub(crate) verified_tokens: usize,
+    /// How long a store call may take.
+    pub(crate) store_deadline: Duration,
+    /// How long an expired access token is accepted during an outage of the store.
+    pub(crate) ride_through: Duration,
+    /// How long the feed may be silent before this instance reports that it lags.
+    pub(crate) feed_lag_bound: Duration,
+    /// Whether each request asks the store while the feed lags.
+    pub(crate) ask_when_lagging: bool,
+}
+
+impl<C> Default for Config<C> {
+    fn default() -> Self {
+        let realm: Arc<str> = "sessions".into();
+        Self {
+            policy: Policy::default(),
+            realm: realm.clone(),
+            cookies: Cookies::default(),
+            trusted: TrustedOrigins::default(),
+            loopback_only: false,
+            clock: Arc::new(SystemClock),
+            events: Events { realm, hook: None, log_subjects: false },
+            origins: Origins::default(),
+            reloader: None,
+            readable: None,
+            cap: None,
+            verified_tokens: 8192,
+            store_deadline: Duration::from_millis(500),
+            ride_through: Duration::ZERO,
+            feed_lag_bound: Duration::from_secs(5),
+            ask_when_lagging: false,
+        }
+    }
+}
