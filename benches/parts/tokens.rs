@@ -14,7 +14,7 @@ use crate::{
     cookie::{Cookies, scan},
     id::{RunId, SessionId},
     time::{Clock as _, SystemClock},
-    token::{AccessToken, Keyring, Tokens},
+    token::{AccessToken, Keyring, TokenCodec},
 };
 
 /// THROW-AWAY. They guard nothing.
@@ -40,24 +40,24 @@ struct Typed {
     ext: Profile,
 }
 
-fn hs256() -> Tokens {
+fn hs256() -> TokenCodec {
     of(Keyring::hs256(SECRET).expect("a good secret"))
 }
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-fn ed25519() -> Tokens {
+fn ed25519() -> TokenCodec {
     of(Keyring::ed25519_pem(ED25519).expect("a key"))
 }
 
-fn of(ring: Keyring) -> Tokens {
-    Tokens::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60))
+fn of(ring: Keyring) -> TokenCodec {
+    TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60))
 }
 
 fn claims() -> String {
     serde_json::to_string(&Profile::new()).expect("JSON")
 }
 
-fn minted(tokens: &Tokens, claims: &str) -> String {
+fn minted(tokens: &TokenCodec, claims: &str) -> String {
     let now = SystemClock.now();
     let token = AccessToken {
         subject: &SUBJECT.into(),
@@ -105,7 +105,7 @@ fn raw_limit_of_verification_hs256(bencher: Bencher<'_, '_>) {
     });
 }
 
-fn verify(bencher: Bencher<'_, '_>, tokens: &Tokens) {
+fn verify(bencher: Bencher<'_, '_>, tokens: &TokenCodec) {
     let token = minted(tokens, &claims());
     bencher.bench_local(|| tokens.verify_access::<Profile>(black_box(token.as_bytes())).expect("good"));
 }

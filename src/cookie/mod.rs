@@ -1,4 +1,4 @@
-//! The two cookies: found byte for byte, written by the `cookie` crate.
+//! The access and the refresh cookie: configuration, `Cookie` headers and `Set-Cookie` headers.
 
 mod config;
 mod scan;
@@ -7,5 +7,5 @@ mod write;
 pub use self::config::{CookieError, FormerCookie, SameSite};
 pub(crate) use self::{
     config::{Cookies, Names},
-    scan::{Found, Values, are_too_long, scan, values},
+    scan::{CookieValue, Values, are_too_long, scan, values},
 };

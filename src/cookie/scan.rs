@@ -1,33 +1,35 @@
-//! Finds our two cookies among everybody's, byte for byte.
+//! Finds the access and the refresh cookie in a request. Names are compared byte for byte.
 //!
-//! No cookie library does this safely: those at hand decode percent signs in *names*, so that
-//! `__%48ost-access` passes for `__Host-access` and voids its prefix; they let the last of two
-//! values win; and they drop the whole header for one odd byte in a neighbour's cookie.
+//! No cookie library is used here. `cookie::Cookie::parse` trims all Unicode white space from a name, so
+//! that `\u{a0}__Host-access` passes for `__Host-access`: a script or a sibling domain can set such a
+//! cookie, and the prefix protects nothing. `Cookie::parse_encoded`, which cookie jars for axum call, also
+//! decodes percent signs in names (`__%48ost-access`). Cookie jars keep the last of two values, and drop
+//! the whole header if any cookie in it has a byte outside visible ASCII.
 
 use http::{HeaderMap, HeaderValue, header};
 use memchr::{memchr, memchr_iter};
 
 use super::Cookies;
 
-/// The most bytes of cookies that are looked at for a session to serve.
+/// A request with more bytes of cookies than this is not served as a session.
 const LONGEST: usize = 64 * 1024;
 
-/// The most different values under one name whose signatures are checked.
+/// The number of different values under one name whose signatures are checked, at most.
 const MOST_VALUES: usize = 8;
 
-/// What stood under one of our names.
+/// The value of one cookie in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found<'a> {
-    /// Nothing.
+pub(crate) enum CookieValue<'a> {
+    /// The request has no such cookie.
     Absent,
-    /// One value, maybe several times.
+    /// One value, once or repeated.
     Value(&'a [u8]),
-    /// Two different values, or too many cookies to search them all. Their order says nothing (RFC
-    /// 6265bis, section 4.2.2: servers should not rely on it): see [`values`].
+    /// Two different values, or too many cookies to search them all. [`values`] then finds all values. Their
+    /// order decides nothing (RFC 6265bis, section 4.2.2: servers should not rely on it).
     Conflict,
 }
 
-impl<'a> Found<'a> {
+impl<'a> CookieValue<'a> {
     fn add(&mut self, value: &'a [u8]) {
         *self = match *self {
             Self::Absent => Self::Value(value),
@@ -37,14 +39,14 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The access and the refresh cookie of a request, in one pass over all its `Cookie` lines.
+/// Reads the access and the refresh cookie of a request, in one pass over all its `Cookie` lines.
 /// HTTP/2 may split the header into several (RFC 9113, section 8.2.3).
-pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (Found<'a>, Found<'a>) {
-    let (mut access, mut refresh) = (Found::Absent, Found::Absent);
+pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (CookieValue<'a>, CookieValue<'a>) {
+    let (mut access, mut refresh) = (CookieValue::Absent, CookieValue::Absent);
     let mut budget = LONGEST;
     for line in headers.get_all(header::COOKIE) {
         let Some(rest) = budget.checked_sub(line.len()) else {
-            return (Found::Conflict, Found::Conflict);
+            return (CookieValue::Conflict, CookieValue::Conflict);
         };
         budget = rest;
         each_value(line.as_bytes(), cookies, |name, value| match name {
@@ -55,18 +57,18 @@ pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (Found<'a>,
     (access, refresh)
 }
 
-/// Every value under our names that can be a token.
+/// The values of the access and the refresh cookie that can be tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Values<'a> {
     pub(crate) access: Vec<&'a [u8]>,
     pub(crate) refresh: Vec<&'a [u8]>,
-    /// Whether there were more, which are not here.
+    /// Whether there were more than are kept here.
     pub(crate) too_many: bool,
 }
 
-/// The values under our names that can be tokens, each once, in one pass. All cookies are searched, for
-/// a sign-out must not miss a session. At most [`MOST_VALUES`] per name are kept, of at most `longest`
-/// bytes.
+/// Finds the values of the access and the refresh cookie that can be tokens, each once, in one pass. It
+/// searches all cookies, because a sign-out must not miss a session. It keeps at most [`MOST_VALUES`] values
+/// per name, of at most `longest` bytes.
 pub(crate) fn values<'a>(headers: &'a HeaderMap, cookies: &Cookies, longest: usize) -> Values<'a> {
     let Values { mut access, mut refresh, mut too_many } = Values::default();
     for line in headers.get_all(header::COOKIE) {
@@ -88,12 +90,12 @@ pub(crate) fn values<'a>(headers: &'a HeaderMap, cookies: &Cookies, longest: usi
     Values { access, refresh, too_many }
 }
 
-/// Whether there are more cookies than are searched for a session to serve.
+/// Whether there are more bytes of cookies than [`scan`] searches.
 pub(crate) fn are_too_long(headers: &HeaderMap) -> bool {
     headers.get_all(header::COOKIE).iter().map(HeaderValue::len).sum::<usize>() > LONGEST
 }
 
-/// Whether it has three parts. Other planted values cost no signature check.
+/// Whether `value` has three parts. Other values cost no signature check.
 fn can_be_token(value: &[u8]) -> bool {
     memchr_iter(b'.', value).count() == 2
 }
@@ -119,14 +121,14 @@ fn each_value<'a>(line: &'a [u8], cookies: &Cookies, mut found: impl FnMut(Name,
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    // Nearly every cookie is somebody else's, which one byte tells.
+    // Most cookies belong to other software. One byte tells them apart.
     if !matches!(pair.get(name.len()), Some(b'=' | b' ' | b'\t')) {
         return None;
     }
     trim(pair.strip_prefix(name.as_bytes())?).strip_prefix(b"=").map(trim)
 }
 
-/// RFC 6265bis trims spaces and tabs only.
+/// Trims spaces and tabs and nothing else, as RFC 6265bis does.
 fn trim(bytes: &[u8]) -> &[u8] {
     let mut bytes = trim_start(bytes);
     while let [rest @ .., b' ' | b'\t'] = bytes {
@@ -152,9 +154,9 @@ mod tests {
             headers.append(header::COOKIE, HeaderValue::from_bytes(line).expect("a header value"));
         }
         let show = |found| match found {
-            Found::Absent => "absent".to_owned(),
-            Found::Value(value) => String::from_utf8_lossy(value).into_owned(),
-            Found::Conflict => "conflict".to_owned(),
+            CookieValue::Absent => "absent".to_owned(),
+            CookieValue::Value(value) => String::from_utf8_lossy(value).into_owned(),
+            CookieValue::Conflict => "conflict".to_owned(),
         };
         let (access, refresh) = scan(&headers, &Cookies::default());
         (show(access), show(refresh))
@@ -175,11 +177,13 @@ mod tests {
     #[test]
     fn names_are_compared_byte_for_byte() {
         for line in [
+            "\u{a0}__Host-access=evil".as_bytes(),
+            "\u{2003}__Host-access\u{2003}=evil".as_bytes(),
             &b"__%48ost-access=evil"[..],
             b"__host-access=evil",
             b"__Host-accessx=evil",
             b"x__Host-access=evil",
-            b"\x0b__Host-access=evil".strip_prefix(b"\x0b").map_or(&b""[..], |_| b"\xa0__Host-access=evil"),
+            b"\xa0__Host-access=evil",
             b"__Host-access",
             b"=__Host-access=evil",
         ] {

@@ -10,12 +10,12 @@ use http::HeaderMap;
 use super::{Active, Engine, Leftovers, Question};
 use crate::{
     claims::Claims,
-    cookie::{Found, scan},
+    cookie::{CookieValue, scan},
     cross_site::Renewal,
     event::EventKind,
     protocol::{Assessment, Refusal, Standing, assess},
     time::{Reading, Timestamp, millis},
-    token::{AccessToken, InvalidToken, LONGEST_TOKEN, RefreshClaims, Tokens},
+    token::{AccessToken, InvalidToken, LONGEST_TOKEN, RefreshClaims, TokenCodec},
 };
 
 /// What becomes of a request.
@@ -53,7 +53,7 @@ impl<C: Claims> Engine<C> {
     ) -> Admission<C> {
         self.start();
         let (mut access, mut refresh) = scan(headers, &self.config.cookies);
-        if access == Found::Conflict || refresh == Found::Conflict {
+        if access == CookieValue::Conflict || refresh == CookieValue::Conflict {
             self.config.events.note(EventKind::ConflictingCookies);
             *leftovers = Leftovers::of(&self.config.cookies);
             (access, refresh) = match self.of_one_session(headers, (access, refresh), arrived.wall) {
@@ -62,8 +62,8 @@ impl<C: Claims> Engine<C> {
             };
         }
         let active = match access {
-            Found::Value(token) => self.active(token),
-            Found::Absent | Found::Conflict => None,
+            CookieValue::Value(token) => self.active(token),
+            CookieValue::Absent | CookieValue::Conflict => None,
         };
         let now = arrived.wall;
         let blind =
@@ -109,7 +109,7 @@ impl<C: Claims> Engine<C> {
 
     fn renewable(
         &self,
-        refresh: Found<'_>,
+        refresh: CookieValue<'_>,
         renewal: Renewal,
         otherwise: Option<Arc<Active<C>>>,
         now: Timestamp,
@@ -133,7 +133,7 @@ impl<C: Claims> Engine<C> {
     fn renew_early(
         &self,
         active: Arc<Active<C>>,
-        refresh: Found<'_>,
+        refresh: CookieValue<'_>,
         renewal: Renewal,
         now: Reading,
     ) -> Admission<C> {
@@ -190,7 +190,7 @@ impl<C: Claims> Engine<C> {
     /// A token that was minted here need not be verified when it first comes.
     pub(super) fn remember(
         &self,
-        tokens: &Arc<Tokens>,
+        tokens: &Arc<TokenCodec>,
         token: &AccessToken<'_>,
         claims: &Arc<C>,
         minted: &str,
@@ -204,7 +204,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    fn keep(&self, tokens: &Arc<Tokens>, token: &[u8], active: Arc<Active<C>>) {
+    fn keep(&self, tokens: &Arc<TokenCodec>, token: &[u8], active: Arc<Active<C>>) {
         self.verified.insert(token, active);
         // The keys were replaced meanwhile: what they no longer vouch for must go.
         if !Arc::ptr_eq(tokens, &self.tokens()) {
@@ -213,11 +213,11 @@ impl<C: Claims> Engine<C> {
     }
 
     /// What a refresh cookie proves.
-    fn refresh(&self, cookie: Found<'_>) -> Result<RefreshClaims, Unproved> {
+    fn refresh(&self, cookie: CookieValue<'_>) -> Result<RefreshClaims, Unproved> {
         match cookie {
-            Found::Absent => Err(Unproved::Refused(Refusal::NoToken)),
-            Found::Conflict => Err(Unproved::Refused(Refusal::BadToken)),
-            Found::Value(token) => self.tokens().verify_refresh(token).map_err(|invalid| {
+            CookieValue::Absent => Err(Unproved::Refused(Refusal::NoToken)),
+            CookieValue::Conflict => Err(Unproved::Refused(Refusal::BadToken)),
+            CookieValue::Value(token) => self.tokens().verify_refresh(token).map_err(|invalid| {
                 self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
                 match invalid {
                     InvalidToken::NewKey => Unproved::NewKey,

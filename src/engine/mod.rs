@@ -86,7 +86,7 @@ use crate::{
     revocation::Revocations,
     store::{DynStore, SessionKey, StoreError, Subject},
     time::{Reading, Timestamp},
-    token::Tokens,
+    token::TokenCodec,
 };
 
 /// Everything that one realm's requests share.
@@ -102,7 +102,7 @@ pub(crate) struct Engine<C> {
     store: Arc<dyn DynStore>,
     feed: FeedHealth,
     has_feed: bool,
-    tokens: RwLock<Arc<Tokens>>,
+    tokens: RwLock<Arc<TokenCodec>>,
     verified: Verified<C>,
     seen: Seen,
     /// Generations that were handed out again after a grace.
@@ -122,7 +122,7 @@ pub(crate) struct Engine<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    pub(crate) fn new(config: Config<C>, tokens: Tokens, store: Arc<dyn DynStore>) -> Arc<Self> {
+    pub(crate) fn new(config: Config<C>, tokens: TokenCodec, store: Arc<dyn DynStore>) -> Arc<Self> {
         let timing = *config.policy.timing();
         let now = Reading::of(&*config.clock);
         // No request writes after `W`, and no access token does for longer, rounded up.
@@ -187,11 +187,11 @@ impl<C: Claims> Engine<C> {
         SessionKey { subject: self.subject(subject), id }
     }
 
-    pub(crate) fn tokens(&self) -> Arc<Tokens> {
+    pub(crate) fn tokens(&self) -> Arc<TokenCodec> {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the keys. Tokens of keys that are gone are worth nothing from now on.
+    /// Replaces the keys. Tokens of a removed key are invalid from now on.
     pub(crate) fn set_keys(&self, ring: crate::token::Keyring) {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         *tokens = Arc::new(tokens.with_keys(ring));

@@ -14,12 +14,12 @@ use super::{Admission, Engine};
 use crate::{
     cache,
     claims::Claims,
-    cookie::{Cookies, Found, Values, are_too_long, values},
+    cookie::{CookieValue, Cookies, Values, are_too_long, values},
     id::{RunId, SessionId},
     protocol::Refusal,
     store::{SessionKey, StoreError},
     time::Timestamp,
-    token::{AccessClaims, InvalidToken, LONGEST_TOKEN, RefreshClaims, Tokens},
+    token::{AccessClaims, InvalidToken, LONGEST_TOKEN, RefreshClaims, TokenCodec},
 };
 
 /// The sessions whose tokens a request carries, dead or alive.
@@ -74,14 +74,14 @@ struct Proved {
 }
 
 impl Proved {
-    fn by_access(tokens: &Tokens, token: &[u8]) -> Result<Self, InvalidToken> {
+    fn by_access(tokens: &TokenCodec, token: &[u8]) -> Result<Self, InvalidToken> {
         // Claims that the application can no longer read name a session all the same.
         let claims = tokens.verify_access::<IgnoredAny>(token)?;
         let AccessClaims { subject, session, run, issued, generation, .. } = claims;
         Ok(Self { subject, session, run, age: (issued, generation), limit: None })
     }
 
-    fn by_refresh(tokens: &Tokens, token: &[u8]) -> Result<Self, InvalidToken> {
+    fn by_refresh(tokens: &TokenCodec, token: &[u8]) -> Result<Self, InvalidToken> {
         let RefreshClaims { subject, session, run, began, generation, limit } =
             tokens.verify_refresh(token)?;
         Ok(Self { subject, session, run, age: (began, generation), limit: Some(limit) })
@@ -134,9 +134,9 @@ impl<C: Claims> Engine<C> {
     pub(super) fn of_one_session<'h>(
         &self,
         headers: &'h HeaderMap,
-        (access, refresh): (Found<'h>, Found<'h>),
+        (access, refresh): (CookieValue<'h>, CookieValue<'h>),
         now: Timestamp,
-    ) -> Result<(Found<'h>, Found<'h>), Admission<C>> {
+    ) -> Result<(CookieValue<'h>, CookieValue<'h>), Admission<C>> {
         const REFUSED: Refusal = Refusal::BadToken;
         let all = values(headers, &self.config.cookies, LONGEST_TOKEN);
         if all.too_many || are_too_long(headers) {
@@ -155,7 +155,7 @@ impl<C: Claims> Engine<C> {
             }
             Ok(proved) => Ok(Some(proved.age)),
         };
-        let mut newest = |token_of: fn(&Tokens, &[u8]) -> Result<Proved, InvalidToken>,
+        let mut newest = |token_of: fn(&TokenCodec, &[u8]) -> Result<Proved, InvalidToken>,
                           tokens_found: Vec<_>| {
             let mut newest: Option<((Timestamp, u64), &'h [u8])> = None;
             for token in tokens_found {
@@ -168,7 +168,7 @@ impl<C: Claims> Engine<C> {
         let newest_access = newest(Proved::by_access, all.access)?;
         let newest_refresh = newest(Proved::by_refresh, all.refresh)?;
         let chosen = |found, newest| match (found, newest) {
-            (Found::Conflict, Some(token)) => Found::Value(token),
+            (CookieValue::Conflict, Some(token)) => CookieValue::Value(token),
             (found, _) => found,
         };
         Ok((chosen(access, newest_access), chosen(refresh, newest_refresh)))

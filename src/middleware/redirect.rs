@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Reject, Rejection, RejectionBody, RejectionKind};
 use crate::request::RequestHead;
@@ -49,7 +50,7 @@ impl RedirectToLogin {
 
     fn location(&self, request: &RequestHead<'_>) -> Option<HeaderValue> {
         let separator = if self.page.contains('?') { '&' } else { '?' };
-        let next = encode(original_target(request));
+        let next = utf8_percent_encode(original_target(request), ENCODED);
         HeaderValue::try_from(format!("{}{separator}next={next}", self.page)).ok()
     }
 }
@@ -86,25 +87,8 @@ fn original_target<'r>(request: &RequestHead<'r>) -> &'r str {
     request.uri.path_and_query().map_or("/", |target| target.as_str())
 }
 
-/// Percent-encodes what could end the parameter (RFC 3986, section 3.4).
-fn encode(target: &str) -> String {
-    let mut encoded = String::with_capacity(target.len() + 16);
-    for byte in target.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                encoded.push(char::from(byte))
-            }
-            _ => {
-                const HEX: [char; 16] =
-                    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-                encoded.push('%');
-                encoded
-                    .extend([byte >> 4, byte & 15].iter().filter_map(|nibble| HEX.get(usize::from(*nibble))));
-            }
-        }
-    }
-    encoded
-}
+/// All but the unreserved characters (RFC 3986, section 2.3) and `/`, which a query may contain.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 #[cfg(test)]
 mod tests {

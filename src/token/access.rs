@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
-    InvalidToken, MintError, Tokens, could_be_ours, json,
+    InvalidToken, MintError, TokenCodec, could_be_ours, json,
     jws::{self, Kind},
 };
 use crate::{
@@ -90,7 +90,7 @@ fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(claim: D) -> Result<
     T::deserialize(claim).map(Some)
 }
 
-impl Tokens {
+impl TokenCodec {
     /// When an access token minted `now` ends: rounded up to a second, but never past the
     /// session's `limit`.
     pub(crate) fn access_expiry(&self, now: Timestamp, limit: Timestamp) -> Timestamp {
@@ -212,13 +212,13 @@ mod tests {
 
     type Profile = BTreeMap<String, Vec<String>>;
 
-    fn tokens() -> Tokens {
+    fn tokens() -> TokenCodec {
         let ring = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a good secret");
-        Tokens::new(ring, "shop".into(), Duration::from_secs(300), Duration::from_secs(60))
+        TokenCodec::new(ring, "shop".into(), Duration::from_secs(300), Duration::from_secs(60))
     }
 
     /// What is remembered of a token that was minted, and what verifying it says.
-    fn both(tokens: &Tokens, token: &AccessToken<'_>) -> (String, String) {
+    fn both(tokens: &TokenCodec, token: &AccessToken<'_>) -> (String, String) {
         let minted = tokens.mint_access(token).expect("it fits");
         let verified = tokens.verify_access::<Option<Profile>>(minted.as_bytes());
         let claims: Option<Profile> = serde_json::from_str(token.claims).expect("claims");

@@ -67,7 +67,7 @@ pub(crate) const LONGEST_TOKEN: usize = 4096;
 
 /// Mints and verifies the tokens of one realm.
 #[derive(Clone, Debug)]
-pub(crate) struct Tokens {
+pub(crate) struct TokenCodec {
     ring: Keyring,
     realm: Arc<str>,
     audience: Arc<str>,
@@ -77,8 +77,8 @@ pub(crate) struct Tokens {
     longest_access: u64,
 }
 
-impl Tokens {
-    /// Tokens leave within `write_window` of when their session was read.
+impl TokenCodec {
+    /// TokenCodec leave within `write_window` of when their session was read.
     pub(crate) fn new(ring: Keyring, realm: Arc<str>, access_ttl: Duration, write_window: Duration) -> Self {
         let longest_access = millis(access_ttl).saturating_add(millis(write_window));
         Self { ring, audience: realm.clone(), realm, issuer: None, access_ttl, longest_access }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    InvalidToken, MintError, Tokens, could_be_ours,
+    InvalidToken, MintError, TokenCodec, could_be_ours,
     jws::{self, Kind},
 };
 use crate::{
@@ -56,7 +56,7 @@ impl RefreshClaims {
     }
 }
 
-impl Tokens {
+impl TokenCodec {
     pub(crate) fn mint_refresh(&self, claims: &RefreshClaims) -> Result<String, MintError> {
         let wire = Wire {
             aud: Cow::Borrowed(&self.realm),

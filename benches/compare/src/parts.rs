@@ -12,7 +12,7 @@ use crate::{
     cookie::{Cookies, scan},
     id::{RunId, SessionId},
     time::{Clock as _, SystemClock},
-    token::{AccessToken, Keyring, Tokens},
+    token::{AccessToken, Keyring, TokenCodec},
     work::{
         Contender, ED25519_PRIVATE, ED25519_PUBLIC, PeerClaims, Profile, SECRET, SUBJECT, cookies, timed,
     },
@@ -22,11 +22,11 @@ fn part<T>(name: &'static str, times: u32, mut operation: impl FnMut() -> T + 's
     Contender { name, round: Box::new(move || timed(times, &mut operation)) }
 }
 
-fn tokens(ring: Keyring) -> Tokens {
-    Tokens::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60))
+fn tokens(ring: Keyring) -> TokenCodec {
+    TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60))
 }
 
-fn minted(tokens: &Tokens, claims: &str) -> String {
+fn minted(tokens: &TokenCodec, claims: &str) -> String {
     let now = SystemClock.now();
     let token = AccessToken {
         subject: &SUBJECT.into(),
@@ -91,10 +91,10 @@ pub fn all() -> Vec<Contender> {
         })
     };
     let public = DecodingKey::from_ed_pem(ED25519_PUBLIC.as_bytes()).expect("a key");
-    let verify = |name, times, tokens: Tokens, token: String| {
+    let verify = |name, times, tokens: TokenCodec, token: String| {
         part(name, times, move || tokens.verify_access::<Profile>(token.as_bytes()).expect("good"))
     };
-    let mint = |name, times, tokens: Tokens| {
+    let mint = |name, times, tokens: TokenCodec| {
         let claims = claims.clone();
         part(name, times, move || minted(&tokens, &claims))
     };

@@ -39,7 +39,7 @@ use tokio::runtime::{Builder, Runtime};
 use tower::Service as _;
 use tower_sliding_sessions::{Clock as _, ManualClock, Session, Sessions, SystemClock};
 
-use self::token::{AccessToken, Tokens};
+use self::token::{AccessToken, TokenCodec};
 
 const SECRET: &[u8] = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
 const SUBJECT: &str = "7f6c1f0e-3b7a-4c57-9a35-0d6f6f5d2f10";
@@ -142,13 +142,13 @@ fn renewal(input: (World, Request<Body>)) -> World {
     world
 }
 
-fn minter() -> (Tokens, String) {
+fn minter() -> (TokenCodec, String) {
     let ring = token::Keyring::hs256(SECRET).expect("a good secret");
     let claims = serde_json::to_string(&profile()).expect("JSON");
-    (Tokens::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60)), claims)
+    (TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60)), claims)
 }
 
-fn minted(tokens: &Tokens, claims: &str) -> String {
+fn minted(tokens: &TokenCodec, claims: &str) -> String {
     let now = time::Timestamp::from_secs(1_800_000_000);
     let token = AccessToken {
         subject: &SUBJECT.into(),
@@ -167,7 +167,7 @@ fn minted(tokens: &Tokens, claims: &str) -> String {
     tokens.mint_access(&token).expect("a token")
 }
 
-fn verifier() -> (Tokens, String) {
+fn verifier() -> (TokenCodec, String) {
     let (tokens, claims) = minter();
     let token = minted(&tokens, &claims);
     // What is made once.
@@ -177,13 +177,13 @@ fn verifier() -> (Tokens, String) {
 
 #[library_benchmark]
 #[bench::hs256(minter())]
-fn mint(input: (Tokens, String)) -> String {
+fn mint(input: (TokenCodec, String)) -> String {
     minted(&input.0, black_box(&input.1))
 }
 
 #[library_benchmark]
 #[bench::hs256(verifier())]
-fn verify(input: (Tokens, String)) -> Arc<Profile> {
+fn verify(input: (TokenCodec, String)) -> Arc<Profile> {
     input.0.verify_access::<Profile>(black_box(input.1.as_bytes())).expect("good").claims
 }
 

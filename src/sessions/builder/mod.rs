@@ -17,7 +17,7 @@ use crate::{
     id::EntropyError,
     protocol::{Policy, PolicyError, Timing},
     store::{DynStore, MemoryStore},
-    token::{Keyring, Tokens},
+    token::{Keyring, TokenCodec},
 };
 
 /// Why sessions cannot be built: each names the offending value.
@@ -119,7 +119,7 @@ impl<C: Claims> SessionsBuilder<C> {
         }
         config.policy = Policy::new(timing)?;
         config.events.realm = config.realm.clone();
-        let mut tokens = Tokens::new(keys, config.realm.clone(), timing.access_ttl, timing.write_window);
+        let mut tokens = TokenCodec::new(keys, config.realm.clone(), timing.access_ttl, timing.write_window);
         if let Some(audience) = self.audience {
             tokens = tokens.with_audience(audience.into());
         }
