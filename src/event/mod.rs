@@ -56,7 +56,6 @@ pub(crate) struct Events {
     pub(crate) realm: Arc<str>,
     pub(crate) hook: Option<Arc<Hook>>,
     /// Whether `tracing` records name the subject.
-    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "then there are no records"))]
     pub(crate) log_subjects: bool,
 }
 
