@@ -29,11 +29,5 @@ mod requests;
 mod tokens;
 
 fn main() {
-    #[cfg(feature = "aws_lc_rs")]
-    let backend = &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-    #[cfg(all(feature = "rust_crypto", not(feature = "aws_lc_rs")))]
-    let backend = &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
-    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-    backend.install_default().expect("nobody chose before");
     divan::main();
 }

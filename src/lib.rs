@@ -154,3 +154,5 @@ pub use self::{
     time::{Clock, ManualClock, SystemClock, Timestamp},
     token::{InvalidToken, KeyError, Keyring, MintError, PemProblem},
 };
+/// The crate of the traits that [`Keyring::custom`] takes.
+pub use jsonwebtoken;

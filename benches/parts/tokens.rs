@@ -134,7 +134,6 @@ fn mint_ed25519(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| minted(&tokens, &claims));
 }
 
-#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod by_jsonwebtoken {
     use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 

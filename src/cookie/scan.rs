@@ -9,7 +9,7 @@
 use http::{HeaderMap, HeaderValue, header};
 use memchr::{memchr, memchr_iter};
 
-use super::Cookies;
+use super::config::Cookies;
 
 /// A request with more bytes of cookies than this is not served as a session.
 const LONGEST: usize = 64 * 1024;

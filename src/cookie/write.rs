@@ -5,7 +5,7 @@ use std::time::Duration;
 use cookie::Cookie;
 use http::HeaderValue;
 
-use super::Cookies;
+use super::config::Cookies;
 
 /// Browsers cap lifetimes at 400 days (RFC 6265bis, section 5.5).
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);

@@ -161,7 +161,7 @@ impl EventKind {
     pub(crate) const fn unwritten(error: &MintError) -> Self {
         match error {
             MintError::TooLong(_) => Self::CookieTooLarge,
-            MintError::Signing => Self::SigningFailed,
+            MintError::Signing(_) => Self::SigningFailed,
             MintError::NotJson(_)
             | MintError::DuplicateMember
             | MintError::NotReadable(_)

@@ -276,7 +276,7 @@ impl From<MintError> for Rejection {
     fn from(error: MintError) -> Self {
         Self::new(match error {
             MintError::TooLong(_) => RejectionKind::ClaimsTooLarge,
-            MintError::Signing => RejectionKind::Internal,
+            MintError::Signing(_) => RejectionKind::Internal,
             MintError::NotJson(_)
             | MintError::DuplicateMember
             | MintError::NotReadable(_)

@@ -6,8 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
-    InvalidToken, MintError, TokenCodec, could_be_ours, json,
-    jws::{self, Kind},
+    codec::{TokenCodec, could_be_ours},
+    error::{InvalidToken, MintError},
+    json, jws,
+    key::Kind,
 };
 use crate::{
     id::{RunId, SessionId},

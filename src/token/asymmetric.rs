@@ -1,109 +1,79 @@
-//! Ed25519 and ES256 signatures. The only file that names the JWT crate.
-//!
-//! That crate asks the process for a crypto backend, and panics where Cargo's feature unification
-//! has turned on two. So the backend is chosen here, and handed over explicitly.
+//! Ed25519 and ES256 keys from the text of a private key.
 
-use std::fmt;
+use std::sync::Arc;
+
+use jsonwebtoken::{
+    Algorithm,
+    crypto::{JwtSigner, JwtVerifier},
+};
+use pkcs8::{PrivateKeyInfo, der::Decode as _};
 
 #[cfg(feature = "aws_lc_rs")]
-use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER as BACKEND;
+use super::aws_lc_rs::{Ed25519, Es256};
 #[cfg(not(feature = "aws_lc_rs"))]
-use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER as BACKEND;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, jwk::EllipticCurve};
-use pkcs8::{PrivateKeyInfo, der::Decode as _};
-use zeroize::Zeroizing;
-
+use super::rust_crypto::{Ed25519, Es256};
 use super::{
-    KeyError, MintError, PemProblem,
+    error::{KeyError, PemProblem},
+    hmac::{self, HmacKey},
+    key::Key,
     pem::{self, Wanted},
 };
 
-/// The key within `der`, if it is of the kind that is wanted.
-fn private_key(der: &[u8], wanted: Wanted) -> Result<PrivateKeyInfo<'_>, KeyError> {
-    let info = PrivateKeyInfo::from_der(der).map_err(|_| wanted.error(PemProblem::NotPkcs8))?;
+impl JwtSigner for Ed25519 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::EdDSA
+    }
+}
+
+impl JwtVerifier for Ed25519 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::EdDSA
+    }
+}
+
+impl JwtSigner for Es256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::ES256
+    }
+}
+
+impl JwtVerifier for Es256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::ES256
+    }
+}
+
+pub(super) fn ed25519(text: &str) -> Result<Key, KeyError> {
+    let wanted = Wanted::Ed25519;
+    let not_pkcs8 = || wanted.error(PemProblem::NotPkcs8);
+    let der = pem::der(text, wanted)?;
+    let info = PrivateKeyInfo::from_der(&der).map_err(|_| not_pkcs8())?;
     pem::check_kind(&info, wanted)?;
-    Ok(info)
+    // RFC 8410, section 7: an octet string of 32 bytes within the private key's octet string.
+    let [0x04, 0x20, seed @ ..] = info.private_key else { return Err(not_pkcs8()) };
+    key(Ed25519::from_pkcs8(&der).ok_or_else(not_pkcs8)?, seed, wanted)
 }
 
-/// A private key and its public key. Prints nothing of itself; both are wiped when dropped.
-#[derive(Clone)]
-pub(super) struct KeyPair {
-    algorithm: Algorithm,
-    private: EncodingKey,
-    public: DecodingKey,
-    /// The raw 32-byte seed (Ed25519) or scalar (P-256).
-    secret: Zeroizing<Vec<u8>>,
+pub(super) fn es256(text: &str) -> Result<Key, KeyError> {
+    let wanted = Wanted::P256;
+    let not_pkcs8 = || wanted.error(PemProblem::NotPkcs8);
+    let der = pem::der(text, wanted)?;
+    pem::check_kind(&PrivateKeyInfo::from_der(&der).map_err(|_| not_pkcs8())?, wanted)?;
+    let pair = Es256::from_pkcs8(&der).ok_or_else(not_pkcs8)?;
+    let scalar = pair.secret().ok_or_else(not_pkcs8)?;
+    key(pair, &scalar, wanted)
 }
 
-impl KeyPair {
-    pub(super) fn ed25519(pem: &str) -> Result<Self, KeyError> {
-        let wanted = Wanted::Ed25519;
-        let wrong = || wanted.error(PemProblem::NotPkcs8);
-        let der = pem::der(pem, wanted)?;
-        let info = private_key(&der, wanted)?;
-        // RFC 8410, section 7: an octet string of 32 bytes within the private key's octet string.
-        let [0x04, 0x20, secret @ ..] = info.private_key else { return Err(wrong()) };
-        let secret = Zeroizing::new(secret.to_vec());
-        let public = (BACKEND.key_utils.ed_pub_components_from_private_key)(&der, &EllipticCurve::Ed25519);
-        Self {
-            algorithm: Algorithm::EdDSA,
-            private: EncodingKey::from_ed_der(&der),
-            public: DecodingKey::from_ed_der(&public.map_err(|_| wrong())?),
-            secret,
-        }
-        .proved(wanted)
+/// The key of `pair`, whose raw 32-byte seed or scalar is `secret`.
+fn key(
+    pair: impl JwtSigner + JwtVerifier + Send + Sync + 'static,
+    secret: &[u8],
+    wanted: Wanted,
+) -> Result<Key, KeyError> {
+    if secret.len() != 32 {
+        return Err(wanted.error(PemProblem::NotPkcs8));
     }
-
-    pub(super) fn es256(pem: &str) -> Result<Self, KeyError> {
-        let wanted = Wanted::P256;
-        let wrong = || wanted.error(PemProblem::NotPkcs8);
-        let der = pem::der(pem, wanted)?;
-        let info = private_key(&der, wanted)?;
-        let inner = sec1::EcPrivateKey::from_der(info.private_key).map_err(|_| wrong())?;
-        let secret = Zeroizing::new(inner.private_key.to_vec());
-        let public = (BACKEND.key_utils.ec_pub_components_from_private_key)(&der, Algorithm::ES256);
-        let (_, x, y) = public.map_err(|_| wrong())?;
-        Self {
-            algorithm: Algorithm::ES256,
-            private: EncodingKey::from_ec_der(&der),
-            public: DecodingKey::from_ec_der(&[&[0x04][..], &x, &y].concat()),
-            secret,
-        }
-        .proved(wanted)
-    }
-
-    /// A key that cannot verify what it signed is found out at start, not at the first request.
-    fn proved(self, wanted: Wanted) -> Result<Self, KeyError> {
-        let wrong = || wanted.error(PemProblem::Inconsistent);
-        let signature = self.sign(b"proof").map_err(|_| wrong())?;
-        if self.secret.len() == 32 && self.verify(b"proof", &signature) { Ok(self) } else { Err(wrong()) }
-    }
-
-    pub(super) fn secret(&self) -> &[u8] {
-        &self.secret
-    }
-
-    pub(super) fn algorithm(&self) -> &'static str {
-        match self.algorithm {
-            Algorithm::ES256 => "ES256",
-            _ => "EdDSA",
-        }
-    }
-
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, MintError> {
-        let signer =
-            (BACKEND.signer_factory)(&self.algorithm, &self.private).map_err(|_| MintError::Signing)?;
-        signer.try_sign(message).map_err(|_| MintError::Signing)
-    }
-
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        (BACKEND.verifier_factory)(&self.algorithm, &self.public)
-            .is_ok_and(|verifier| verifier.verify(message, &signature.to_vec()).is_ok())
-    }
-}
-
-impl fmt::Debug for KeyPair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyPair({}, ..)", self.algorithm())
-    }
+    let pair = Arc::new(pair);
+    Key::new(hmac::key_id(secret)?, pair.clone(), pair, HmacKey::for_refresh(secret)?)
+        .map_err(|_| wanted.error(PemProblem::Inconsistent))
 }

@@ -1,13 +1,44 @@
-//! No JSON object may name a member twice (RFC 7519, section 4): two readers could see two tokens.
+//! The application's claims as JSON. No object may name a member twice (RFC 7519, section 4), because two
+//! readers could see two values.
 //!
-//! For members that are known by name, `serde`'s derived readers hold that already. This holds it
-//! for what only the application can read.
+//! Readers that `serde` derives check this for the members that they know. `serde_json` does not check the
+//! others, and libraries that do either check one level or build the whole value.
 
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Serialize,
+    de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor},
+};
 
-/// Whether no object in `json`, at any depth, names a member twice, in whatever spelling.
+use super::{error::MintError, jws::LONGEST_TOKEN};
+
+/// Writes the application's claims as JSON in which no object names a member twice, and reads them back.
+/// Claims that can be written but not read would make every later request fail.
+pub(crate) fn write_claims<C: Serialize + DeserializeOwned>(claims: &C) -> Result<(String, C), MintError> {
+    read_back(serde_json::to_string(claims).map_err(|error| MintError::NotJson(Arc::new(error)))?)
+}
+
+/// As [`write_claims`], for claims that must fit into a token. Their length is checked first.
+pub(crate) fn write_short_claims<C: Serialize + DeserializeOwned>(
+    claims: &C,
+) -> Result<(String, C), MintError> {
+    let json = serde_json::to_string(claims).map_err(|error| MintError::NotJson(Arc::new(error)))?;
+    if json.len() > LONGEST_TOKEN {
+        return Err(MintError::TooLong(json.len().saturating_mul(4).div_ceil(3)));
+    }
+    read_back(json)
+}
+
+fn read_back<C: DeserializeOwned>(json: String) -> Result<(String, C), MintError> {
+    if json.starts_with(['{', '[']) && !members_are_unique(&json) {
+        return Err(MintError::DuplicateMember);
+    }
+    let claims = serde_json::from_str(&json).map_err(|error| MintError::NotReadable(Arc::new(error)))?;
+    Ok((json, claims))
+}
+
+/// Whether no object in `json`, at any depth, names a member twice, in any spelling.
 pub(super) fn members_are_unique(json: &str) -> bool {
     serde_json::from_str::<Unique>(json).is_ok()
 }
@@ -20,28 +51,9 @@ impl<'de> Deserialize<'de> for Unique {
     }
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member's name")
-            }
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
+/// A member's name. Escapes are decoded.
+#[derive(serde::Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Visitor<'de> for Unique {
     type Value = Self;
@@ -51,22 +63,14 @@ impl<'de> Visitor<'de> for Unique {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        // A token has few members, often one: up to here, a list is faster than a set.
-        const FEW: usize = 16;
-        let Some(first) = map.next_key::<Name<'de>>()? else { return Ok(Self) };
-        map.next_value::<Self>()?;
-        let mut others: Vec<Name<'de>> = Vec::new();
-        let mut more: HashSet<Name<'de>> = HashSet::new();
-        while let Some(name) = map.next_key::<Name<'de>>()? {
-            if name == first || others.contains(&name) {
-                return Err(A::Error::custom("a member comes twice"));
-            }
-            if others.len() < FEW {
-                others.push(name);
-            } else if !more.insert(name) {
-                return Err(A::Error::custom("a member comes twice"));
-            }
+        let mut names: Vec<Name<'de>> = Vec::new();
+        while let Some(name) = map.next_key()? {
+            names.push(name);
             map.next_value::<Self>()?;
+        }
+        names.sort_unstable();
+        if names.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+            return Err(A::Error::custom("a member comes twice"));
         }
         Ok(Self)
     }

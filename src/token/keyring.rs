@@ -1,14 +1,18 @@
-//! The keys: one signs, the others verify until they are retired.
+//! The keys of a service: one signs, the others verify until they are retired.
 
 use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::crypto::{JwtSigner, JwtVerifier};
 use zeroize::Zeroizing;
 
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+use super::asymmetric;
 use super::{
-    KeyError, MintError,
-    jws::{self, Kind},
-    secret::{self, MacKey, VOUCHER},
+    error::KeyError,
+    hmac::{self, HmacKey, VOUCHER},
+    key::Key,
+    secret,
 };
 use crate::id;
 
@@ -25,38 +29,42 @@ use crate::id;
 /// # Ok(()) }
 /// ```
 ///
-/// Where several instances share sessions, roll a new key out in three steps, each on all instances before
-/// the next: let it verify (`old.and_verify(new)`), let it sign (`new.and_verify(old)`), and retire the old
-/// one (`new`) no sooner than one absolute timeout later: an idle session keeps its old refresh token until
-/// it rotates.
+/// Where several instances share sessions, roll a new key out in three steps. Finish each step on all
+/// instances before the next one:
 ///
-/// If a new key signs on one instance before another knows it, that other one cannot tell what its tokens
-/// are worth. It answers 503 with `Retry-After` rather than 401, and touches no cookie: the session goes
-/// on where the key is known. For that, tokens name the keys of their ring that vouch for the key that
-/// signs (in the header `vouch`), so the rings of both instances must have a key in common. A token whose
-/// `kid` no known key vouches for is refused with 401, as any stranger could have made it.
+/// 1. Let the new key verify: `old.and_verify(new)`.
+/// 2. Let the new key sign: `new.and_verify(old)`.
+/// 3. Retire the old key: `new`. Wait one absolute timeout before this step, because an idle session keeps
+///    its old refresh token until it rotates.
 ///
-/// To revoke every session that a leaked key signed, drop it at once: with
+/// If a new key signs on one instance before another instance knows it, the other instance cannot verify the
+/// new tokens. It answers 503 with `Retry-After` rather than 401 and changes no cookie, so the session goes on
+/// where the key is known. To make this possible, tokens list vouchers of other keys in their ring (in the
+/// header `vouch`), and both instances must have one of these keys. If no known key vouches for the `kid` of a
+/// token, the answer is 401, because anyone can make such a token.
+///
+/// To revoke every session that a leaked key signed, remove the key at once: with
 /// [`Sessions::set_keys`](crate::Sessions::set_keys), or with [`and_retired`](Self::and_retired) and a
 /// restart.
+#[doc(alias = "key rotation")]
 #[derive(Clone)]
 pub struct Keyring {
     keys: Arc<[Key]>,
-    /// The names of keys that are gone for good.
+    /// The names of keys that were withdrawn.
     retired: Arc<[String]>,
 }
 
-/// How many keys vouch for the one that signs, at most: each takes 16 bytes of each token.
+/// The number of keys that vouch for the signing key, at most. Each takes 16 bytes of each token.
 const MOST_VOUCHERS: usize = 3;
 /// The longest name of a key.
 const LONGEST_NAME: usize = 64;
 
 impl Keyring {
-    /// A key that is drawn now and ends with the process, and all sessions with it: for trying things
-    /// out, and for a single instance with the embedded store, whose sessions end with it anyway.
+    /// A new random key. All sessions end with the process. Use it to try things out, or for a single
+    /// instance with the embedded store, whose sessions end with the process too.
     ///
     /// # Errors
-    /// [`KeyError::Entropy`] if the operating system has no random bytes to give.
+    /// [`KeyError::Entropy`] if the operating system returns no random bytes.
     pub fn random() -> Result<Self, KeyError> {
         Self::hs256(Zeroizing::new(id::random::<32>()?).as_slice())
     }
@@ -68,59 +76,139 @@ impl Keyring {
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
         secret::check(secret)?;
-        let kid = secret::key_id(secret)?;
-        let access = AccessKey::Hs256(MacKey::new(secret)?);
-        Ok(Self::of(Key::new(kid, access, MacKey::for_refresh(secret)?)))
+        let kid = hmac::key_id(secret)?;
+        let access = Arc::new(HmacKey::new(secret)?);
+        Ok(Self::of(Key::new(kid, access.clone(), access, HmacKey::for_refresh(secret)?)?))
     }
 
     /// Ed25519 (`EdDSA`, RFC 8037) with a private key in PKCS#8 PEM form: the text, not
-    /// the path of its file. Blank lines, indentation, any line ends, a byte order mark, quotes around it
-    /// and `\n` as two characters do no harm.
+    /// the path of its file. Blank lines, indentation, any line ends, a byte order mark, quotes around the
+    /// text and `\n` as two characters are accepted.
     ///
     /// # Errors
-    /// [`KeyError::Pem`] says what the text is instead, and the command that mends it.
+    /// [`KeyError::Pem`] says what is wrong with the text, and the command that corrects it.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn ed25519_pem(private_key: &str) -> Result<Self, KeyError> {
-        Self::asymmetric(super::asymmetric::KeyPair::ed25519(private_key)?)
+        asymmetric::ed25519(private_key).map(Self::of)
     }
 
     /// ES256 (ECDSA on P-256 with SHA-256, RFC 7518) with a private key in PKCS#8 PEM form: the text, not
-    /// the path of its file. Blank lines, indentation, any line ends, a byte order mark, quotes around it
-    /// and `\n` as two characters do no harm.
+    /// the path of its file. Blank lines, indentation, any line ends, a byte order mark, quotes around the
+    /// text and `\n` as two characters are accepted.
     ///
     /// # Errors
-    /// [`KeyError::Pem`] says what the text is instead, and the command that mends it.
+    /// [`KeyError::Pem`] says what is wrong with the text, and the command that corrects it.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn es256_pem(private_key: &str) -> Result<Self, KeyError> {
-        Self::asymmetric(super::asymmetric::KeyPair::es256(private_key)?)
+        asymmetric::es256(private_key).map(Self::of)
     }
 
-    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-    fn asymmetric(pair: super::asymmetric::KeyPair) -> Result<Self, KeyError> {
-        let (kid, refresh) = (secret::key_id(pair.secret())?, MacKey::for_refresh(pair.secret())?);
-        Ok(Self::of(Key::new(kid, AccessKey::Asymmetric(pair), refresh)))
+    /// A signer and a verifier of your own for access tokens: a key in a KMS or an HSM, or another
+    /// algorithm, such as RS256. Both must name the same algorithm.
+    ///
+    /// `kid` is the key's name in tokens. Refresh tokens stay HS256. A key that is derived from
+    /// `refresh_secret`, at least 32 random bytes, signs them. Use another secret for each key.
+    ///
+    /// The constructor signs one message to check that the signer and the verifier belong together.
+    ///
+    /// ```
+    /// use tower_sliding_sessions::{
+    ///     KeyError, Keyring,
+    ///     jsonwebtoken::{
+    ///         Algorithm,
+    ///         crypto::{JwtSigner, JwtVerifier},
+    ///         signature::{Error, Signer, Verifier},
+    ///     },
+    /// };
+    /// # #[derive(Clone)]
+    /// # struct Kms;
+    /// # impl Kms {
+    /// #     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, std::io::Error> {
+    /// #         use sha2::Digest;
+    /// #         Ok(sha2::Sha256::digest(message).to_vec())
+    /// #     }
+    /// #     fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+    /// #         self.sign(message).is_ok_and(|own| own == signature)
+    /// #     }
+    /// # }
+    ///
+    /// #[derive(Clone)]
+    /// struct KmsKey(Kms);
+    ///
+    /// impl Signer<Vec<u8>> for KmsKey {
+    ///     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+    ///         self.0.sign(message).map_err(Error::from_source)
+    ///     }
+    /// }
+    ///
+    /// impl JwtSigner for KmsKey {
+    ///     fn algorithm(&self) -> Algorithm {
+    ///         Algorithm::ES256
+    ///     }
+    /// }
+    ///
+    /// impl Verifier<Vec<u8>> for KmsKey {
+    ///     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
+    ///         if self.0.has_signed(message, signature) { Ok(()) } else { Err(Error::new()) }
+    ///     }
+    /// }
+    ///
+    /// impl JwtVerifier for KmsKey {
+    ///     fn algorithm(&self) -> Algorithm {
+    ///         Algorithm::ES256
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), KeyError> {
+    /// # let (kms, refresh_secret) = (Kms, b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE");
+    /// let key = KmsKey(kms);
+    /// let keys = Keyring::custom("kms-2026", key.clone(), key, refresh_secret)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Limits
+    /// Signing is synchronous and has no deadline. A renewal signs one access token, a sign-in two. A
+    /// signer that calls a service over the network must limit the time itself, and must call
+    /// `tokio::task::block_in_place`, or other requests wait too. Verification runs for each access token that
+    /// is not in the cache: verify in memory, with the public key.
+    ///
+    /// An access token must fit into a cookie of 3072 bytes. The signature of an RSA key of 4096 bits takes
+    /// 683 of them.
+    ///
+    /// # Errors
+    /// [`KeyError::SignerFailed`] if the signer cannot sign, [`KeyError::VerifierMismatch`] if the verifier does
+    /// not match it, [`KeyError::BadName`] unless `kid` is 1 to 64 characters of `A-Z a-z 0-9 - _`, and the
+    /// errors of [`hs256`](Self::hs256) for `refresh_secret`.
+    #[doc(alias = "kms")]
+    #[doc(alias = "hsm")]
+    pub fn custom(
+        kid: &str,
+        signer: impl JwtSigner + Send + Sync + 'static,
+        verifier: impl JwtVerifier + Send + Sync + 'static,
+        refresh_secret: impl AsRef<[u8]>,
+    ) -> Result<Self, KeyError> {
+        let (kid, secret) = (checked(kid)?.to_owned(), refresh_secret.as_ref());
+        secret::check(secret)?;
+        Ok(Self::of(Key::new(kid, Arc::new(signer), Arc::new(verifier), HmacKey::for_refresh(secret)?)?))
     }
 
-    /// Names the signing key, for `kid`. Default: derived from the key, which tells nothing of it.
+    /// Sets the signing key's name, the `kid` in its tokens. Default: derived from the key. It reveals nothing
+    /// of the key.
     ///
     /// # Errors
     /// [`KeyError::BadName`] unless it is 1 to 64 characters of `A-Z a-z 0-9 - _`.
     pub fn with_kid(self, kid: &str) -> Result<Self, KeyError> {
-        if !is_name(kid) {
-            return Err(KeyError::BadName(kid.to_owned()));
-        }
-        let named = |key: &Key| Key::new(kid.to_owned(), key.access.clone(), key.refresh.clone());
-        let rest = self.keys.iter().skip(1).cloned();
-        let keys = std::iter::once(named(self.signer())).chain(rest).collect();
+        let named = self.signer().with_kid(checked(kid)?);
+        let keys = std::iter::once(named).chain(self.keys.iter().skip(1).cloned()).collect();
         Ok(Self { keys: vouched_for(keys).into(), ..self })
     }
 
     /// Adds the keys of `others` for verification only.
     ///
     /// # Errors
-    /// [`KeyError::DuplicateName`] if one of them has the name of a key that is here already.
+    /// [`KeyError::DuplicateName`] if one of them has the name of a key of this ring.
     #[expect(clippy::needless_pass_by_value, reason = "a ring is built in one expression")]
     pub fn and_verify(self, others: Self) -> Result<Self, KeyError> {
         for other in others.keys() {
@@ -133,21 +221,18 @@ impl Keyring {
         Ok(Self { keys, retired })
     }
 
-    /// Says that the key named `kid` was withdrawn: tokens that it signed are refused with 401, although
-    /// a key of this ring may vouch for it. Needed only if a key is withdrawn that signed beside one that
-    /// stays, and only until the last of its tokens has run out. A key that is in the ring is not retired.
+    /// Names a key that was withdrawn. Its tokens are refused with 401, although a key of this ring may vouch
+    /// for it. This is needed only if the withdrawn key was in one ring with a key that stays, and only until
+    /// the last of its tokens has expired. It has no effect on a key that is in the ring.
     ///
     /// # Errors
     /// [`KeyError::BadName`] unless it is 1 to 64 characters of `A-Z a-z 0-9 - _`.
     pub fn and_retired(self, kid: &str) -> Result<Self, KeyError> {
-        if !is_name(kid) {
-            return Err(KeyError::BadName(kid.to_owned()));
-        }
-        let retired = self.retired.iter().cloned().chain([kid.to_owned()]).collect();
+        let retired = self.retired.iter().cloned().chain([checked(kid)?.to_owned()]).collect();
         Ok(Self { retired, ..self })
     }
 
-    /// This ring, as the successor of `before`: what is gone is gone for good.
+    /// This ring, as the successor of `before`: the keys that are no longer in it are withdrawn.
     pub(super) fn after(self, before: &Self) -> Self {
         let is_here = |kid: &String| self.keys().any(|key| key.kid == *kid);
         let gone = before.keys().map(|key| &key.kid).chain(before.retired.iter());
@@ -158,8 +243,7 @@ impl Keyring {
         Self { retired: retired.into(), ..self }
     }
 
-    /// Whether `vouchers` say that the key named `kid`, which is not known here, is of the same ring as
-    /// one that is.
+    /// Whether `vouchers` say that the unknown key named `kid` is in one ring with a key of this ring.
     pub(super) fn vouches_for(&self, kid: &str, vouchers: &str) -> bool {
         if !is_name(kid) || self.retired.iter().any(|retired| retired == kid) {
             return false;
@@ -191,7 +275,11 @@ fn is_name(kid: &str) -> bool {
     (1..=LONGEST_NAME).contains(&kid.len()) && kid.bytes().all(allowed)
 }
 
-/// The same keys, the first of which says in its tokens which others vouch for it.
+fn checked(kid: &str) -> Result<&str, KeyError> {
+    if is_name(kid) { Ok(kid) } else { Err(KeyError::BadName(kid.to_owned())) }
+}
+
+/// The same keys. The tokens of the first one list vouchers of the others.
 fn vouched_for(mut keys: Vec<Key>) -> Vec<Key> {
     if let [signer, others @ ..] = &mut *keys {
         let vouchers = others.iter().take(MOST_VOUCHERS).map(|other| other.refresh.vouch(&signer.kid));
@@ -201,106 +289,9 @@ fn vouched_for(mut keys: Vec<Key>) -> Vec<Key> {
     keys
 }
 
-/// Shows the names of the keys, and nothing else of them.
+/// Shows the names of the keys only.
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys().map(Key::kid)).finish()
-    }
-}
-
-/// One key: what it signs access tokens with, and what is derived from it for refresh tokens.
-#[derive(Clone)]
-pub(super) struct Key {
-    kid: String,
-    access: AccessKey,
-    refresh: MacKey,
-    access_header: String,
-    refresh_header: String,
-}
-
-#[derive(Clone)]
-enum AccessKey {
-    Hs256(MacKey),
-    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-    Asymmetric(super::asymmetric::KeyPair),
-}
-
-impl AccessKey {
-    fn algorithm(&self) -> &'static str {
-        match self {
-            Self::Hs256(_) => "HS256",
-            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-            Self::Asymmetric(pair) => pair.algorithm(),
-        }
-    }
-}
-
-impl Key {
-    fn new(kid: String, access: AccessKey, refresh: MacKey) -> Self {
-        let (access_header, refresh_header) = (String::new(), String::new());
-        Self { kid, access, refresh, access_header, refresh_header }.with_vouchers("")
-    }
-
-    /// This key, whose tokens say that others vouch for it.
-    fn with_vouchers(&self, vouchers: &str) -> Self {
-        Self {
-            access_header: jws::header(self.access.algorithm(), &self.kid, Kind::Access, vouchers),
-            refresh_header: jws::header("HS256", &self.kid, Kind::Refresh, vouchers),
-            ..self.clone()
-        }
-    }
-
-    pub(super) fn kid(&self) -> &str {
-        &self.kid
-    }
-
-    /// The encoded header of this key's tokens, with its dot.
-    pub(super) fn header(&self, kind: Kind) -> &str {
-        match kind {
-            Kind::Access => &self.access_header,
-            Kind::Refresh => &self.refresh_header,
-        }
-    }
-
-    pub(super) fn algorithm(&self, kind: Kind) -> &'static str {
-        match kind {
-            Kind::Access => self.access.algorithm(),
-            Kind::Refresh => "HS256",
-        }
-    }
-
-    pub(super) fn sign(&self, kind: Kind, message: &[u8]) -> Result<Signature, MintError> {
-        match (kind, &self.access) {
-            (Kind::Refresh, _) => Ok(Signature::Mac(self.refresh.sign(message))),
-            (Kind::Access, AccessKey::Hs256(key)) => Ok(Signature::Mac(key.sign(message))),
-            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-            (Kind::Access, AccessKey::Asymmetric(pair)) => pair.sign(message).map(Signature::Long),
-        }
-    }
-
-    pub(super) fn verify(&self, kind: Kind, message: &[u8], signature: &[u8]) -> bool {
-        match (kind, &self.access) {
-            (Kind::Refresh, _) => self.refresh.verify(message, signature),
-            (Kind::Access, AccessKey::Hs256(key)) => key.verify(message, signature),
-            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-            (Kind::Access, AccessKey::Asymmetric(pair)) => pair.verify(message, signature),
-        }
-    }
-}
-
-/// A signature's bytes.
-pub(super) enum Signature {
-    Mac([u8; 32]),
-    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-    Long(Vec<u8>),
-}
-
-impl AsRef<[u8]> for Signature {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Self::Mac(bytes) => bytes,
-            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-            Self::Long(bytes) => bytes,
-        }
+        f.debug_list().entries(self.keys().map(|key| &key.kid)).finish()
     }
 }

@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
 use zeroize::Zeroizing;
 
-use super::{KeyError, PemProblem};
+use super::error::{KeyError, PemProblem};
 
 /// A kind of private key that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,10 @@ use std::{borrow::Cow, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    InvalidToken, MintError, TokenCodec, could_be_ours,
-    jws::{self, Kind},
+    codec::{TokenCodec, could_be_ours},
+    error::{InvalidToken, MintError},
+    jws,
+    key::Kind,
 };
 use crate::{
     id::{RunId, SessionId},

@@ -22,6 +22,7 @@ mod contract;
 mod cookies;
 mod crash;
 mod cross_site;
+mod custom_keys;
 mod edges;
 mod feed;
 mod follower;

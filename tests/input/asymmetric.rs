@@ -14,16 +14,8 @@ use crate::{
     world::{ACCESS, REFRESH, SECRET, World, send},
 };
 
-/// The process-wide backend is the application's to choose where there are two; here the stock
-/// crate is the application.
-fn stock() {
-    #[cfg(all(feature = "aws_lc_rs", feature = "rust_crypto"))]
-    let _second_time = jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default();
-}
-
 /// What the stock crate, told as much as any other service would be, makes of an access token.
 fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Value, String> {
-    stock();
     let mut validation = Validation::new(algorithm);
     validation.set_audience(&["sessions"]);
     validation.set_required_spec_claims(&["exp", "aud", "sub"]);

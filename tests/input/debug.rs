@@ -123,7 +123,12 @@ async fn nothing_that_is_printed_holds_a_secret_a_token_or_a_sessions_id() {
 
     let huge = crate::world::Profile { name: "x".repeat(4000), ..profile };
     let too_long = visitor.sign_in("ann", huge).await.expect_err("too long");
-    print!(too_long, too_long.to_string(), MintError::Signing, Rejection::from(too_long));
+    print!(
+        too_long,
+        too_long.to_string(),
+        MintError::Signing(Arc::new(std::fmt::Error)),
+        Rejection::from(too_long)
+    );
     world.store.take_away(true);
     let away = visitor.sign_out().await.expect_err("taken away");
     print!(away, away.to_string(), Rejection::from(away), RejectionKind::MissingLayer);

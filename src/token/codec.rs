@@ -1,0 +1,57 @@
+//! The settings by which tokens are minted and verified.
+
+use std::{sync::Arc, time::Duration};
+
+use super::keyring::Keyring;
+use crate::time::millis;
+
+/// Mints and verifies the tokens of one realm.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenCodec {
+    pub(super) ring: Keyring,
+    pub(super) realm: Arc<str>,
+    pub(super) audience: Arc<str>,
+    pub(super) issuer: Option<Arc<str>>,
+    pub(super) access_ttl: Duration,
+    /// From `iat` to `exp`, at most, in milliseconds.
+    pub(super) longest_access: u64,
+}
+
+impl TokenCodec {
+    /// A token is sent at most `write_window` after its session was read.
+    pub(crate) fn new(ring: Keyring, realm: Arc<str>, access_ttl: Duration, write_window: Duration) -> Self {
+        let longest_access = millis(access_ttl).saturating_add(millis(write_window));
+        Self { ring, audience: realm.clone(), realm, issuer: None, access_ttl, longest_access }
+    }
+
+    /// `aud` of access tokens.
+    #[cfg(feature = "axum")]
+    pub(crate) fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// `iss` of access tokens.
+    #[cfg(feature = "axum")]
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    pub(crate) fn with_audience(self, audience: Arc<str>) -> Self {
+        Self { audience, ..self }
+    }
+
+    pub(crate) fn with_issuer(self, issuer: Arc<str>) -> Self {
+        Self { issuer: Some(issuer), ..self }
+    }
+
+    /// The same with other keys. Keys that are not in `ring` are withdrawn.
+    pub(crate) fn with_keys(&self, ring: Keyring) -> Self {
+        Self { ring: ring.after(&self.ring), ..self.clone() }
+    }
+}
+
+/// Whether this crate can have minted a token with these claims: a subject is never empty, and no token
+/// expires before it was issued.
+pub(super) const fn could_be_ours(subject: &str, iat: u64, exp: u64) -> bool {
+    !subject.is_empty() && iat <= exp
+}

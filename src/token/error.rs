@@ -1,0 +1,179 @@
+//! Why a key, a token or a claim is refused. No message holds key material or a token.
+
+use std::{error::Error, sync::Arc};
+
+use crate::id::EntropyError;
+
+/// Why a token was not accepted. For operators only: the client gets one answer for all of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidToken {
+    /// Longer than 4096 bytes.
+    #[error("too long")]
+    TooLong,
+    /// Not three parts of canonical base64url.
+    #[error("malformed")]
+    Malformed,
+    /// The header has other members than `alg`, `kid` and `typ`, or another `typ` or `alg`.
+    #[error("unacceptable header")]
+    Header,
+    /// No key of the ring has this `kid`.
+    #[error("unknown key")]
+    UnknownKey,
+    /// No key of the ring has this `kid`, but one of them vouches for it: another instance signs with a
+    /// key that this instance does not have yet. This instance cannot verify the token.
+    #[error("a new key that is not known here yet")]
+    NewKey,
+    /// The signature is wrong.
+    #[error("wrong signature")]
+    Signature,
+    /// A claim is missing, has the wrong type, is unknown or comes twice.
+    #[error("unacceptable claims")]
+    Claims,
+    /// The signature is valid, but the application's claims cannot be read as its type: another version
+    /// of the application wrote them. The refresh token then renews the session.
+    #[error("claims of another version of the application")]
+    Unreadable,
+    /// The token has another audience or issuer.
+    #[error("other audience or issuer")]
+    Audience,
+}
+
+/// Why a token or a cookie could not be written.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MintError {
+    /// It would have at least this many bytes, and browsers would drop its cookie. The limit is 3072.
+    #[error("the token would have {0} bytes or more, but only 3072 are sure to fit into a cookie")]
+    TooLong(usize),
+    /// The claims cannot be written as JSON. The source says why.
+    #[error("the claims cannot be written as JSON")]
+    NotJson(#[source] Arc<dyn Error + Send + Sync>),
+    /// An object in the claims names a member twice: two readers could see two values. A flattened map
+    /// and a field with the same name cause this too.
+    #[error("an object in the claims names a member twice")]
+    DuplicateMember,
+    /// The claims are written as JSON that cannot be read back as the application's type. The source says
+    /// why. Not a number (`NaN`) is written as `null`. With `serde_json/arbitrary_precision`, which any
+    /// crate of a build can turn on, numbers in flattened and internally tagged types cannot be read.
+    #[error("the claims are written as JSON that cannot be read back as their type")]
+    NotReadable(#[source] Arc<dyn Error + Send + Sync>),
+    /// The value of the readable cookie cannot be written as JSON. The source says why.
+    #[error("the readable cookie cannot be written as JSON")]
+    Readable(#[source] Arc<dyn Error + Send + Sync>),
+    /// The key could not sign. The source says why.
+    #[error("the key could not sign")]
+    Signing(#[source] Arc<dyn Error + Send + Sync>),
+}
+
+/// Why a key is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// An HMAC secret of this many bytes; it must have at least 32 (RFC 7518, section 3.2).
+    #[error("an HS256 secret must have at least 32 bytes, but this one has {0}")]
+    TooShort(usize),
+    /// A PEM, DER, JWK or SSH key file was given as an HMAC secret.
+    #[error("this looks like a key file, not like a secret: use the constructor for its kind of key")]
+    LooksLikeKeyFile,
+    /// An HMAC secret that is text and ends in a line break, as editors and `echo` add one. The secret
+    /// with the line break and the secret without it are two keys, and the caller must say which one is
+    /// meant. A secret of random bytes may end in any byte.
+    #[error(
+        "this secret is text that ends in a line break, which is part of the key: \
+         remove the line break (`printf %s` writes none), or trim the text"
+    )]
+    LineBreak,
+    /// An HMAC secret that is an example, consists of words from examples, is a pattern or nearly constant.
+    #[error("this secret can be guessed: use 32 random bytes, as `openssl rand -base64 32` prints them")]
+    Weak,
+    /// The text is not a private key of this kind in PKCS#8 PEM form.
+    #[error("not a {wanted} private key in PKCS#8 PEM form: {problem}")]
+    Pem {
+        /// The kind of key that the constructor takes: `Ed25519` or `P-256`.
+        wanted: &'static str,
+        /// What is wrong with the text.
+        problem: PemProblem,
+    },
+    /// A key's name must be 1 to 64 characters of `A-Z a-z 0-9 - _`.
+    #[error("{0:?} cannot be a key's name: 1 to 64 characters of A-Z a-z 0-9 - _")]
+    BadName(String),
+    /// Two different keys have this name.
+    #[error("two keys have the name {0:?}")]
+    DuplicateName(String),
+    /// The signer of [`Keyring::custom`](crate::Keyring::custom) failed, as the text says.
+    #[error("the signer could not sign: {0}")]
+    SignerFailed(String),
+    /// The verifier of [`Keyring::custom`](crate::Keyring::custom) has another algorithm than the signer,
+    /// refuses the signer's signature, or accepts it for another message.
+    #[error("the verifier does not match the signer: they must have one algorithm and one key")]
+    VerifierMismatch,
+    /// The operating system gave no random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// What is wrong with the text of a private key, and the command that corrects it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PemProblem {
+    /// The text is empty.
+    #[error("it is empty: look at the variable or the file that it was read from")]
+    Empty,
+    /// The text is the path of a file, not the content of the file.
+    #[error("it is the path of a file: read the file, and pass its content")]
+    Path,
+    /// A JSON Web Key.
+    #[error("it is a JSON Web Key: convert it to PKCS#8 PEM first")]
+    Jwk,
+    /// The text has no line `-----BEGIN …-----`.
+    #[error("it has no line `-----BEGIN PRIVATE KEY-----`")]
+    NotPem,
+    /// The line `-----END …-----` is missing.
+    #[error("its line `-----END PRIVATE KEY-----` is missing: the text was cut, perhaps to its first line")]
+    Cut,
+    /// The text between the lines is not base64.
+    #[error("the text between its `BEGIN` and `END` lines is not base64: it was cut or changed")]
+    NotBase64,
+    /// The base64 does not decode to a PKCS#8 key.
+    #[error("its base64 does not decode to a PKCS#8 key: the text was cut or changed")]
+    NotPkcs8,
+    /// The text holds more than one key or certificate.
+    #[error("it holds {0} keys or certificates: leave the one private key")]
+    Several(usize),
+    /// An elliptic-curve key in SEC1 form (`BEGIN EC PRIVATE KEY`), as `openssl ecparam` writes it.
+    #[error(
+        "it is in SEC1 form (`BEGIN EC PRIVATE KEY`): convert it with \
+         `openssl pkcs8 -topk8 -nocrypt -in key.pem -out pkcs8.pem`"
+    )]
+    Sec1,
+    /// The key is encrypted.
+    #[error("it is encrypted: decrypt it with `openssl pkcs8 -topk8 -nocrypt -in key.pem -out pkcs8.pem`")]
+    Encrypted,
+    /// A public key.
+    #[error("it is a public key, which cannot sign: pass the private key that it belongs to")]
+    Public,
+    /// A certificate, or a request for one.
+    #[error("it is a certificate, which cannot sign: pass the private key that it belongs to")]
+    Certificate,
+    /// A private key in the form of OpenSSH.
+    #[error("it is an OpenSSH key: make a key with `{command}`")]
+    OpenSsh {
+        /// The command that makes a key of the kind that is wanted.
+        command: &'static str,
+    },
+    /// A private key for another algorithm or curve.
+    #[error("it is a key for {found}: {advice}")]
+    OtherKind {
+        /// The kind: `P-384`, `RSA`, or the object identifier of an algorithm that this crate does not know.
+        found: String,
+        /// The constructor that takes such a key, or the command that makes a key that is wanted.
+        advice: &'static str,
+    },
+    /// Another kind of PEM.
+    #[error("it is a PEM of another kind: it must say `-----BEGIN PRIVATE KEY-----`")]
+    OtherPem,
+    /// The key does not verify what it signs.
+    #[error("its parts do not belong together: the text was changed")]
+    Inconsistent,
+}
