@@ -119,27 +119,26 @@ pub(crate) fn is_allowed(method: &Method, uri: &Uri, headers: &HeaderMap, truste
     }
 }
 
-/// What a request may do about a session that needs renewal.
+/// Whether a request may renew its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Renewal {
-    /// Renew it.
-    Allowed,
-    /// Nothing: no person is behind it yet, and there will be another request when there is.
+pub(crate) enum Renewable {
+    Yes,
+    /// No: it is a prefetch. Another request comes when the user goes there.
     NotYet,
-    /// Nothing: it is another site's.
+    /// No: another site sent it.
     CrossSite,
 }
 
-/// Prefetches, scripts of service workers and preflights do not renew, nor do requests from other
-/// sites, but for people who follow a link and for trusted origins.
-pub(crate) fn renewal(method: &Method, headers: &HeaderMap, trusted: &TrustedOrigins) -> Renewal {
+/// Prefetches, scripts of service workers and preflights do not renew. Requests from other sites do so only
+/// if a user follows a link, and from trusted origins.
+pub(crate) fn renewable(method: &Method, headers: &HeaderMap, trusted: &TrustedOrigins) -> Renewable {
     let is = |name, value: &[u8]| headers.get(name).is_some_and(|given| given.as_bytes() == value);
     let prefetches = headers.get(&SEC_PURPOSE).is_some_and(|given| given.as_bytes().starts_with(b"prefetch"));
     if prefetches || is(&PURPOSE, b"prefetch") || is(&SERVICE_WORKER, b"script") {
-        return Renewal::NotYet;
+        return Renewable::NotYet;
     }
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-        return Renewal::CrossSite;
+        return Renewable::CrossSite;
     }
     let navigates = is(&SEC_FETCH_MODE, b"navigate")
         && (is(&SEC_FETCH_DEST, b"document")
@@ -148,10 +147,10 @@ pub(crate) fn renewal(method: &Method, headers: &HeaderMap, trusted: &TrustedOri
         Ok(Some(b"cross-site"))
             if !navigates && !matches!(only(headers, header::ORIGIN), Ok(origin) if trusted.has(origin)) =>
         {
-            Renewal::CrossSite
+            Renewable::CrossSite
         }
-        Ok(_) => Renewal::Allowed,
-        Err(Twice) => Renewal::CrossSite,
+        Ok(_) => Renewable::Yes,
+        Err(Twice) => Renewable::CrossSite,
     }
 }
 
@@ -318,24 +317,24 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asked_for_does_not_renew() {
-        let renewal = |pairs| renewal(&Method::GET, &headers(pairs), &TrustedOrigins::default());
-        assert_eq!(renewal(&[]), Renewal::Allowed);
-        assert_eq!(renewal(&[("sec-fetch-site", "same-site")]), Renewal::Allowed);
-        assert_eq!(renewal(&[("sec-purpose", "prefetch;prerender")]), Renewal::NotYet);
-        assert_eq!(renewal(&[("service-worker", "script")]), Renewal::NotYet);
+    fn prefetches_service_worker_scripts_and_cross_site_requests_do_not_renew() {
+        let renewable = |pairs| super::renewable(&Method::GET, &headers(pairs), &TrustedOrigins::default());
+        assert_eq!(renewable(&[]), Renewable::Yes);
+        assert_eq!(renewable(&[("sec-fetch-site", "same-site")]), Renewable::Yes);
+        assert_eq!(renewable(&[("sec-purpose", "prefetch;prerender")]), Renewable::NotYet);
+        assert_eq!(renewable(&[("service-worker", "script")]), Renewable::NotYet);
         assert_eq!(
-            renewal(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]),
-            Renewal::CrossSite
+            renewable(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]),
+            Renewable::CrossSite
         );
         let link = [
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-mode", "navigate"),
             ("sec-fetch-dest", "document"),
         ];
-        assert_eq!(renewal(&link), Renewal::Allowed);
+        assert_eq!(renewable(&link), Renewable::Yes);
         let frame =
             [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
-        assert_eq!(renewal(&frame), Renewal::CrossSite);
+        assert_eq!(renewable(&frame), Renewable::CrossSite);
     }
 }

@@ -59,7 +59,7 @@ where
             why.report::<C>("Visitor");
             return Err(why.into());
         }
-        Ok(Self::new(sessions.engine, &RequestHead::of_parts(parts))?)
+        Ok(Self::new((*sessions.engine).clone(), &RequestHead::of_parts(parts))?)
     }
 }
 

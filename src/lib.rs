@@ -106,6 +106,8 @@
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod backend;
+mod bearer;
 mod cache;
 mod claims;
 mod cookie;
@@ -124,6 +126,7 @@ mod middleware;
 pub mod oauth;
 mod origin;
 pub mod protocol;
+mod rejection;
 mod request;
 mod revocation;
 mod session;

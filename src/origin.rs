@@ -38,12 +38,6 @@ impl Origins {
         self.describe.as_ref()?(request).map(Into::into)
     }
 
-    /// The same, if anybody is going to compare it.
-    pub(crate) fn to_compare(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
-        self.compare.as_ref()?;
-        self.of(request)
-    }
-
     /// Whether it matters where a request comes from.
     pub(crate) fn are_compared(&self) -> bool {
         self.compare.is_some()

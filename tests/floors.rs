@@ -8,14 +8,16 @@ use std::{
 };
 
 /// Lower floors first. A module imports only from floors below its own.
-const FLOORS: [&[&str]; 12] = [
+const FLOORS: [&[&str]; 14] = [
     &["time"],
     &["id"],
     &["protocol"],
-    &["cache", "cookie", "cross_site", "request", "token"],
+    &["bearer", "cache", "cookie", "cross_site", "rejection", "request", "token"],
     &["store"],
-    &["claims", "origin", "revocation"],
+    &["claims", "origin"],
     &["event"],
+    &["backend"],
+    &["revocation"],
     &["engine"],
     &["session"],
     &["middleware"],

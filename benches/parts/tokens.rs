@@ -14,7 +14,7 @@ use crate::{
     cookie::{Cookies, scan},
     id::{RunId, SessionId},
     time::{Clock as _, SystemClock},
-    token::{AccessToken, Keyring, TokenCodec},
+    token::{AccessToken, Keyring, StepUp, TokenCodec},
 };
 
 /// THROW-AWAY. They guard nothing.
@@ -68,9 +68,9 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
         now,
         limit: now + Duration::from_secs(86_400),
         auth_time: now,
-        proof_at: None,
+
         methods: &[],
-        proof_methods: &[],
+        step_up: &StepUp::None,
         claims,
     };
     tokens.mint_access(&token).expect("a token")

@@ -1,25 +1,25 @@
-//! Changing a live session: its claims, a proof of sign-in, or only its tokens.
+//! Changes of a live session: its claims, or a re-authentication.
 
 use std::sync::Arc;
 
-use super::{Active, CookieLine, Engine, issue::Basis};
+use super::{CookieLine, Engine, SessionView, mint::AccessBasis};
 use crate::{
     claims::Claims,
     event::EventKind,
     id::RunId,
     store::{FeedEvent, Reauthentication, SessionRecord, Snapshot, StaleScope, StoreError},
     time::Timestamp,
-    token::MintError,
+    token::{MintError, StepUp},
 };
 
-/// Why a session was not changed. It is as it was, unless the store failed: then nobody knows.
+/// Why a session was not changed. If the store failed, it may have been.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
     /// The claims do not fit into a cookie, cannot be written as JSON, or cannot be read back from it.
     #[error(transparent)]
     Claims(#[from] MintError),
-    /// The session has ended meanwhile.
+    /// The session has ended.
     #[error("the session has ended")]
     Ended,
     /// The store failed.
@@ -28,84 +28,83 @@ pub enum ChangeError {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Replaces the claims of a session. The next tokens are minted from them, everywhere, and the
-    /// answer is an access cookie that has them at once.
+    /// Replaces the claims of a session, on all instances. Answers with an access cookie that has them.
     ///
-    /// It carries the generation that the request presented: whether the refresh cookie of a newer
-    /// one leaves with it is only settled with the head of the response.
+    /// It carries the generation that the request presented. Whether the refresh cookie of a newer generation
+    /// leaves with the response is decided when its head leaves.
     pub(crate) async fn update(
         &self,
-        active: &Active<C>,
+        view: &SessionView<C>,
         presented: u64,
         claims: &C,
     ) -> Result<Vec<CookieLine>, ChangeError> {
-        let (key, now) = (&active.key, self.now());
+        let (key, now) = (&view.key, self.now());
         let (json, claims) = self
-            .writable_claims(key, claims, &active.methods, &active.proof_methods, now)
+            .writable_claims(key, claims, &view.methods, later_methods(view), now)
             .inspect_err(|error| self.report_unwritten(error, key))?;
         let event = FeedEvent::SessionStale(key.clone(), now);
         let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
         let snapshot = self.write("put_claims", key, None, Some(event), replace).await?;
-        let mut record = changed(snapshot, active.run)?;
-        // What was written, and not what a store may make of it: a token says it as it stands.
+        let mut record = changed(snapshot, view.run)?;
+        // As it was written. A store may format JSON in another way.
         record.claims = json;
-        let now = self.session_is_stale(active).await?;
+        let now = self.session_is_stale(view).await?;
         self.config.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
-        let proof_at = active.proof_of(&record);
-        let basis = Basis { generation: presented, proof_at, ..Basis::begun(&record, key, active.run, now) };
+        let basis = AccessBasis {
+            generation: presented,
+            requires_step_up: view.requires_step_up(),
+            ..AccessBasis::of(&record, key, view.run, now)
+        };
         let access = self.access_line(&basis, None, now)?;
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 
-    /// Records a proof of sign-in, and answers with an access cookie that shows it.
+    /// Records a re-authentication. Answers with an access cookie that shows it.
     pub(crate) async fn reauthenticate(
         &self,
-        active: &Active<C>,
+        view: &SessionView<C>,
         presented: u64,
         methods: Vec<String>,
         origin: Option<Arc<str>>,
     ) -> Result<Vec<CookieLine>, ChangeError> {
-        let (key, now) = (&active.key, self.now());
-        let all_methods = [&*active.methods, &*methods].concat();
+        let (key, now) = (&view.key, self.now());
+        let all_methods = [&*view.methods, &*methods].concat();
         let (json, claims) = self
-            .writable_claims(key, &active.claims, &all_methods, &methods, now)
+            .writable_claims(key, &view.claims, &all_methods, &methods, now)
             .inspect_err(|error| self.report_unwritten(error, key))?;
-        let proof = Reauthentication { at: now, methods, origin };
-        let record = |record: &mut SessionRecord| record.record_reauthentication(&proof);
+        let later = Reauthentication { at: now, methods, origin };
+        let record = |record: &mut SessionRecord| record.record_reauthentication(&later);
         let snapshot = self.write("record_reauthentication", key, None, None, record).await?;
-        let mut record = changed(snapshot, active.run)?;
-        // Those of this request, which were measured. The record may have others, and not those that
-        // the application put in their place; a token of this second is renewed at its next use.
+        let mut record = changed(snapshot, view.run)?;
+        // The claims of this request, which were measured. The hook may have replaced those of the record.
         record.claims = json;
-        let now = self.session_is_stale(active).await?;
+        let now = self.session_is_stale(view).await?;
         self.config.events.of(EventKind::Proved, &key.id, &key.subject.name);
-        let basis = Basis { generation: presented, ..Basis::begun(&record, key, active.run, now) };
+        let basis = AccessBasis { generation: presented, ..AccessBasis::of(&record, key, view.run, now) };
         let access = self.access_line(&basis, None, now)?;
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 
-    /// After a change: no response on its way, here or elsewhere, restores what was before. Answers
-    /// with the time of the mark.
-    ///
-    /// It is a time after the write, for a renewal may have read the record between the time that the
-    /// write was given and its taking effect.
-    async fn session_is_stale(&self, active: &Active<C>) -> Result<Timestamp, StoreError> {
-        let (key, now) = (&active.key, self.now());
-        let scope = StaleScope::Session(key.clone());
-        self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
-        // Here at once; elsewhere, the feed brings it.
-        self.revocations.session_stale(key, now, self.monotonic());
-        Ok(now)
+    /// After a change: no in-flight response, on any instance, restores the old state. Answers with the time
+    /// of the mark.
+    async fn session_is_stale(&self, view: &SessionView<C>) -> Result<Timestamp, StoreError> {
+        self.revocation.mark_stale(&StaleScope::Session(view.key.clone())).await
     }
 
-    /// Has every access token of a subject brought up to date at its next use.
+    /// Has every access token of a subject renewed at its next use.
     pub(crate) async fn mark_stale(&self, subject: &str) -> Result<(), StoreError> {
-        let (subject, now) = (self.subject(subject), self.now());
-        let scope = StaleScope::Subject(subject.clone());
-        self.ask("mark_stale", self.store.mark_stale(&scope, now)).await?;
-        self.revocations.subject_stale(subject.name.clone(), now, self.monotonic());
+        let subject = self.subject(subject);
+        self.revocation.mark_stale(&StaleScope::Subject(subject.clone())).await?;
         self.config.events.of_subject(EventKind::MarkedStale, &subject.name);
         Ok(())
+    }
+}
+
+/// The methods of the re-authentication.
+fn later_methods<C>(view: &SessionView<C>) -> &[String] {
+    match &view.step_up {
+        StepUp::Done { amr, .. } => amr,
+        StepUp::None | StepUp::Required => &[],
     }
 }
 

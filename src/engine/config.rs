@@ -10,6 +10,7 @@ use crate::{
     event::Events,
     origin::Origins,
     protocol::Policy,
+    revocation::FeedConfig,
     store::Cap,
     time::{Clock, SystemClock},
 };
@@ -35,10 +36,7 @@ pub(crate) struct Config<C> {
     pub(crate) store_deadline: Duration,
     /// How long an expired access token is accepted during an outage of the store.
     pub(crate) ride_through: Duration,
-    /// How long the feed may be silent before this instance reports that it lags.
-    pub(crate) feed_lag_bound: Duration,
-    /// Whether each request asks the store while the feed lags.
-    pub(crate) ask_when_lagging: bool,
+    pub(crate) feed: FeedConfig,
 }
 
 impl<C> Default for Config<C> {
@@ -59,8 +57,7 @@ impl<C> Default for Config<C> {
             verified_tokens: 8192,
             store_deadline: Duration::from_millis(500),
             ride_through: Duration::ZERO,
-            feed_lag_bound: Duration::from_secs(5),
-            ask_when_lagging: false,
+            feed: FeedConfig { lag_bound: Duration::from_secs(5), ask_store_when_lagging: false },
         }
     }
 }

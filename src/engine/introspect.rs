@@ -1,37 +1,38 @@
-//! What a token is worth now, for services that ask. Nothing counts as use, and nothing is written, but
-//! for the end of a session whose user may not go on.
+//! Introspection: what a token says now. It does not count as use. Nothing is written, unless the claims reload
+//! hook revokes the session.
 
 use std::sync::Arc;
 
-use super::{Active, Engine, RenewError, bearer::Worth, renew::known};
+use super::{Engine, VerifiedToken, bearer::Verdict};
 use crate::{
     claims::Claims,
     protocol::{Presented, Rotation, rotate},
+    revocation::SessionError,
     store::SessionRecord,
     token::{InvalidToken, RefreshClaims},
 };
 
-/// What came of it.
+/// The answer.
 pub(crate) enum Introspection<C> {
-    /// A good access token, and the claims of now.
-    Access { token: Arc<Active<C>>, claims: Arc<C> },
+    /// A valid access token, and the session's current claims.
+    Access { token: Arc<VerifiedToken<C>>, claims: Arc<C> },
     /// A refresh token that would be served.
     Refresh(RefreshClaims, Box<SessionRecord>),
-    /// Anything else.
-    Dead,
-    /// Nobody knows: the store is away.
+    /// Any other token.
+    Inactive,
+    /// The store did not answer.
     Unavailable,
 }
 
 impl<C: Claims> Engine<C> {
     pub(crate) async fn introspect(self: &Arc<Self>, token: &[u8]) -> Introspection<C> {
-        self.start();
-        match self.tokens().verify_refresh(token) {
+        self.revocation.start();
+        match self.tokens.codec().verify_refresh(token) {
             Ok(refresh) => {
                 return match self.look_at(&refresh).await {
                     Ok(Some(record)) => Introspection::Refresh(refresh, Box::new(record)),
-                    Ok(None) | Err(RenewError::Refused(_)) => Introspection::Dead,
-                    Err(RenewError::Unavailable) => Introspection::Unavailable,
+                    Ok(None) | Err(SessionError::Refused(_)) => Introspection::Inactive,
+                    Err(SessionError::Unavailable) => Introspection::Unavailable,
                 };
             }
             Err(InvalidToken::NewKey) => return Introspection::Unavailable,
@@ -40,33 +41,28 @@ impl<C: Claims> Engine<C> {
         let token = match self.verify(token) {
             Ok(token) => token,
             Err(InvalidToken::NewKey) => return Introspection::Unavailable,
-            Err(_) => return Introspection::Dead,
+            Err(_) => return Introspection::Inactive,
         };
-        let active = token.newest();
-        let looked_up = match self.worth(&active, self.read_clock()) {
-            Worth::Good => Ok(active),
-            Worth::Nothing(refusal) => Err(refusal.into()),
-            Worth::Unknown => self.look_up(&token).await.map(|found| found.active),
+        let session = self.newest(&token);
+        let looked_up = match self.judge(&session, self.revocation.read_clock()) {
+            Verdict::Accepted => Ok(session),
+            Verdict::Refused(refusal) => Err(refusal.into()),
+            Verdict::AskStore => self.look_up(&token).await.map(|(session, _)| session),
         };
         match looked_up {
-            // The rest is the token's own: where it is used, and so which proof counts there, is not known.
-            Ok(active) => Introspection::Access { claims: active.claims.clone(), token },
-            Err(RenewError::Refused(_)) => Introspection::Dead,
-            Err(RenewError::Unavailable) => Introspection::Unavailable,
+            // The rest is what the token said: where it is used is not known here.
+            Ok(session) => Introspection::Access { claims: session.view().claims.clone(), token },
+            Err(SessionError::Refused(_)) => Introspection::Inactive,
+            Err(SessionError::Unavailable) => Introspection::Unavailable,
         }
     }
 
     /// The record of a session, if `refresh` would be served.
-    async fn look_at(&self, refresh: &RefreshClaims) -> Result<Option<SessionRecord>, RenewError> {
+    async fn look_at(&self, refresh: &RefreshClaims) -> Result<Option<SessionRecord>, SessionError> {
         let key = self.key(refresh.subject.clone(), refresh.session);
-        let record = known(self.ask_about("get", refresh.run, self.store.get(&key)).await?, refresh.run)?;
-        if !refresh.are_of(&record.family)
-            || self.revocations.is_revoked(&key.id)
-            || self.revocations.is_past(refresh.run)
-        {
-            return Ok(None);
-        }
-        if !self.is_live(&record.family, self.now()) {
+        let record = self.read_live(&key, refresh.run, self.now()).await?;
+        self.revocation.denylist.check(&key.id, refresh.run)?;
+        if !refresh.are_of(&record.family) {
             return Ok(None);
         }
         let presented = Presented { generation: refresh.generation, with_body: false };

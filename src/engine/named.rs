@@ -10,13 +10,14 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header};
 use serde::de::IgnoredAny;
 
-use super::{Admission, Engine};
+use super::{Engine, Outcome};
 use crate::{
     cache,
     claims::Claims,
     cookie::{CookieValue, Cookies, Values, are_too_long, values},
     id::{RunId, SessionId},
     protocol::Refusal,
+    rejection::RejectionKind,
     store::{SessionKey, StoreError},
     time::Timestamp,
     token::{AccessClaims, InvalidToken, LONGEST_TOKEN, RefreshClaims, TokenCodec},
@@ -24,7 +25,7 @@ use crate::{
 
 /// The sessions whose tokens a request carries, dead or alive.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Named {
+pub(crate) struct NamedSessions {
     pub(crate) sessions: Vec<SessionKey>,
     /// Whether there were more values than are looked at, which may name others.
     pub(crate) too_many: bool,
@@ -35,9 +36,9 @@ pub(crate) struct Named {
 /// The lines that remove the cookies of former times, for a request that carries two values under one
 /// name: one may be of them, and sign-in and renewal are out of such a client's reach.
 #[derive(Debug, Default)]
-pub(crate) struct Leftovers(Option<Box<[HeaderValue]>>);
+pub(crate) struct FormerCookies(Option<Box<[HeaderValue]>>);
 
-impl Leftovers {
+impl FormerCookies {
     pub(super) fn of(cookies: &Cookies) -> Self {
         let lines: Box<[_]> = cookies.former_removals().map(|(_, line)| line).collect();
         Self((!lines.is_empty()).then_some(lines))
@@ -63,7 +64,7 @@ impl Leftovers {
 }
 
 /// What a valid token names, and how new it is.
-struct Proved {
+struct ValidToken {
     subject: Arc<str>,
     session: SessionId,
     run: RunId,
@@ -73,7 +74,7 @@ struct Proved {
     limit: Option<Timestamp>,
 }
 
-impl Proved {
+impl ValidToken {
     fn by_access(tokens: &TokenCodec, token: &[u8]) -> Result<Self, InvalidToken> {
         // Claims that the application can no longer read name a session all the same.
         let claims = tokens.verify_access::<IgnoredAny>(token)?;
@@ -90,15 +91,15 @@ impl Proved {
 
 impl<C: Claims> Engine<C> {
     /// Every session that a value of either cookie validly names, expired or not, for revoking them.
-    pub(crate) fn named_sessions(&self, headers: &HeaderMap) -> Named {
+    pub(crate) fn named_sessions(&self, headers: &HeaderMap) -> NamedSessions {
         let Values { access, refresh, too_many } = values(headers, &self.config.cookies, LONGEST_TOKEN);
-        let tokens = self.tokens();
-        let mut named = Named { too_many, ..Named::default() };
-        let refresh = refresh.into_iter().map(|token| Proved::by_refresh(&tokens, token));
-        let access = access.into_iter().map(|token| Proved::by_access(&tokens, token));
-        for proved in refresh.chain(access) {
-            match proved {
-                Ok(Proved { subject, session, .. }) => {
+        let tokens = self.tokens.codec();
+        let mut named = NamedSessions { too_many, ..NamedSessions::default() };
+        let refresh = refresh.into_iter().map(|token| ValidToken::by_refresh(&tokens, token));
+        let access = access.into_iter().map(|token| ValidToken::by_access(&tokens, token));
+        for valid in refresh.chain(access) {
+            match valid {
+                Ok(ValidToken { subject, session, .. }) => {
                     if named.sessions.iter().all(|other| other.id != session) {
                         named.sessions.push(self.key(subject, session));
                     }
@@ -113,11 +114,11 @@ impl<C: Claims> Engine<C> {
     ///
     /// An error means that which one it names is not known here.
     #[cfg(feature = "axum")]
-    pub(super) fn named_by(&self, token: &[u8]) -> Result<Option<SessionKey>, StoreError> {
-        let tokens = self.tokens();
-        for proved in [Proved::by_refresh(&tokens, token), Proved::by_access(&tokens, token)] {
-            match proved {
-                Ok(Proved { subject, session, .. }) => return Ok(Some(self.key(subject, session))),
+    pub(super) fn session_of(&self, token: &[u8]) -> Result<Option<SessionKey>, StoreError> {
+        let tokens = self.tokens.codec();
+        for valid in [ValidToken::by_refresh(&tokens, token), ValidToken::by_access(&tokens, token)] {
+            match valid {
+                Ok(ValidToken { subject, session, .. }) => return Ok(Some(self.key(subject, session))),
                 Err(InvalidToken::NewKey) => return Err(new_key()),
                 Err(_) => {}
             }
@@ -136,27 +137,28 @@ impl<C: Claims> Engine<C> {
         headers: &'h HeaderMap,
         (access, refresh): (CookieValue<'h>, CookieValue<'h>),
         now: Timestamp,
-    ) -> Result<(CookieValue<'h>, CookieValue<'h>), Admission<C>> {
+    ) -> Result<(CookieValue<'h>, CookieValue<'h>), Outcome<C>> {
         const REFUSED: Refusal = Refusal::BadToken;
         let all = values(headers, &self.config.cookies, LONGEST_TOKEN);
         if all.too_many || are_too_long(headers) {
-            return Err(Admission::Refuse(REFUSED));
+            return Err(Outcome::Anonymous(REFUSED));
         }
-        let tokens = self.tokens();
+        let tokens = self.tokens.codec();
         let mut session = None;
         // Answers with how new the token is, if it is valid.
-        let mut judge = |proved: Result<Proved, InvalidToken>| match proved {
-            Err(InvalidToken::NewKey) => Err(Admission::Unknown),
+        let mut judge = |valid: Result<ValidToken, InvalidToken>| match valid {
+            Err(InvalidToken::NewKey) => Err(Outcome::Rejected(RejectionKind::Unavailable)),
             Err(_) => Ok(None),
             // What is known to be over is no choice.
-            Ok(proved) if self.is_over(&proved, now) => Ok(None),
-            Ok(proved) if *session.get_or_insert(proved.session) != proved.session => {
-                Err(Admission::Refuse(REFUSED))
+            Ok(valid) if self.is_over(&valid, now) => Ok(None),
+            Ok(valid) if *session.get_or_insert(valid.session) != valid.session => {
+                Err(Outcome::Anonymous(REFUSED))
             }
-            Ok(proved) => Ok(Some(proved.age)),
+            Ok(valid) => Ok(Some(valid.age)),
         };
-        let mut newest = |token_of: fn(&TokenCodec, &[u8]) -> Result<Proved, InvalidToken>,
-                          tokens_found: Vec<_>| {
+        let mut newest = |token_of: fn(&TokenCodec, &[u8]) -> Result<ValidToken, InvalidToken>,
+                          tokens_found: Vec<_>|
+         -> Result<_, Outcome<C>> {
             let mut newest: Option<((Timestamp, u64), &'h [u8])> = None;
             for token in tokens_found {
                 if let Some(age) = judge(token_of(&tokens, token))? {
@@ -165,8 +167,8 @@ impl<C: Claims> Engine<C> {
             }
             Ok(newest.map(|(_, token)| token))
         };
-        let newest_access = newest(Proved::by_access, all.access)?;
-        let newest_refresh = newest(Proved::by_refresh, all.refresh)?;
+        let newest_access = newest(ValidToken::by_access, all.access)?;
+        let newest_refresh = newest(ValidToken::by_refresh, all.refresh)?;
         let chosen = |found, newest| match (found, newest) {
             (CookieValue::Conflict, Some(token)) => CookieValue::Value(token),
             (found, _) => found,
@@ -175,10 +177,9 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Whether this instance knows that a token's session is over.
-    fn is_over(&self, proved: &Proved, now: Timestamp) -> bool {
-        proved.limit.is_some_and(|limit| now >= limit)
-            || self.revocations.is_revoked(&proved.session)
-            || self.revocations.is_past(proved.run)
+    fn is_over(&self, valid: &ValidToken, now: Timestamp) -> bool {
+        valid.limit.is_some_and(|limit| now >= limit)
+            || self.revocation.denylist.check(&valid.session, valid.run).is_err()
     }
 }
 

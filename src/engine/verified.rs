@@ -1,89 +1,281 @@
-//! A bounded cache of tokens whose signature proved good, or that were minted here, so that each is
-//! verified once at most.
-//!
-//! Tokens are compared in full, under a hash of their signatures that differs from process to process. A
-//! hit says nothing of time or revocation: those are judged on every request.
+//! A verified access token: what it said, what is known of its session since, and whether its generation is
+//! confirmed.
 
 use std::{
     fmt,
-    hash::{Hash, Hasher},
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use quick_cache::{Equivalent, OptionsBuilder, sync::Cache};
+use super::Engine;
+use crate::{
+    backend::Write,
+    claims::Claims,
+    id::RunId,
+    protocol::Access,
+    store::{SessionKey, SessionRecord, Subject},
+    time::{Timestamp, millis},
+    token::{AccessClaims, StepUp},
+};
 
-use super::Active;
+/// A session as a token, or its record, shows it.
+#[derive(Debug)]
+pub(crate) struct SessionView<C> {
+    pub(crate) key: SessionKey,
+    pub(crate) generation: u64,
+    pub(crate) run: RunId,
+    pub(crate) issued: Timestamp,
+    /// When its record was read, which may be after the token was issued.
+    pub(crate) as_of: Timestamp,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) expires: Timestamp,
+    pub(crate) auth_time: Timestamp,
+    pub(crate) step_up: StepUp,
+    /// All methods, of the sign-in and of the re-authentication.
+    pub(crate) methods: Vec<String>,
+    pub(crate) claims: Arc<C>,
+}
 
-/// How much of a token's end is hashed: no more than a signature, which differs from all others.
-const HASHED: usize = 32;
+impl<C> SessionView<C> {
+    /// A session as its record has it. Times are in whole seconds, as the next request will see them.
+    pub(super) fn of_record(
+        key: SessionKey,
+        record: &SessionRecord,
+        run: RunId,
+        issued: Timestamp,
+        expires: Timestamp,
+        claims: C,
+    ) -> Self {
+        Self {
+            key,
+            generation: record.family.generation,
+            run,
+            issued,
+            as_of: issued,
+            not_before: None,
+            expires,
+            auth_time: Timestamp::from_secs(record.family.created_at.as_secs()),
+            step_up: step_up_of(record).in_whole_seconds(),
+            methods: record.all_methods().map(str::to_owned).collect(),
+            claims: Arc::new(claims),
+        }
+    }
 
-type Tokens<C> = Cache<Token<Box<[u8]>>, Arc<Active<C>>>;
+    /// The same token's session, as its record had it at `read_at`.
+    pub(super) fn updated(&self, record: &SessionRecord, claims: C, read_at: Timestamp) -> Self {
+        Self {
+            as_of: read_at,
+            step_up: step_up_of(record).in_whole_seconds(),
+            methods: record.all_methods().map(str::to_owned).collect(),
+            claims: Arc::new(claims),
+            ..self.with_claims_of()
+        }
+    }
 
-struct Token<T>(T);
+    /// The same, but no authentication counts until the next one.
+    pub(super) fn requiring_step_up(&self) -> Self {
+        Self { methods: Vec::new(), step_up: StepUp::Required, ..self.with_claims_of() }
+    }
 
-impl<T: AsRef<[u8]>> Hash for Token<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let token = self.0.as_ref();
-        state.write(token.last_chunk::<HASHED>().map_or(token, |end| end));
+    fn with_claims_of(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            methods: self.methods.clone(),
+            step_up: self.step_up.clone(),
+            claims: self.claims.clone(),
+            ..*self
+        }
+    }
+
+    /// When the user last authenticated; none if that does not count for this request.
+    pub(crate) fn authenticated_at(&self) -> Option<Timestamp> {
+        match &self.step_up {
+            StepUp::None => Some(self.auth_time),
+            StepUp::Done { at, .. } => Some(*at),
+            StepUp::Required => None,
+        }
+    }
+
+    pub(super) fn requires_step_up(&self) -> bool {
+        self.step_up == StepUp::Required
+    }
+
+    pub(super) fn facts(&self) -> Access {
+        Access {
+            session: self.key.id,
+            issued: self.issued,
+            not_before: self.not_before,
+            expires: self.expires,
+        }
     }
 }
 
-impl<T: AsRef<[u8]>> PartialEq for Token<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_ref() == other.0.as_ref()
-    }
+/// The re-authentication that a record has.
+pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
+    let later = record.reauthentication.as_ref();
+    later.map_or(StepUp::None, |later| StepUp::Done { at: later.at, amr: later.methods.clone() })
 }
 
-impl<T: AsRef<[u8]>> Eq for Token<T> {}
-
-impl Equivalent<Token<Box<[u8]>>> for Token<&[u8]> {
-    fn equivalent(&self, key: &Token<Box<[u8]>>) -> bool {
-        *self.0 == *key.0
-    }
+/// A token whose signature is valid. Shared by all requests that carry it.
+///
+/// It holds the engine, so that a request needs no reference count of its own for that: cores would contend
+/// for it. The cycle by the cache of tokens is broken when the last handle is dropped.
+pub(crate) struct VerifiedToken<C> {
+    pub(crate) engine: Arc<Engine<C>>,
+    /// What the token said.
+    pub(crate) said: SessionView<C>,
+    /// What is known of its session since.
+    later: Mutex<Option<Arc<SessionView<C>>>>,
+    /// From when on a request with it confirms its generation.
+    confirms_from: Timestamp,
+    confirmed: AtomicBool,
+    /// When its session was last known not to be revoked, by more than the denylist: the token was minted
+    /// here, or the store was asked. By the monotonic clock in milliseconds; 0 for never.
+    vouched_at: AtomicU64,
 }
 
-pub(super) struct Verified<C>(Option<Tokens<C>>);
-
-impl<C> Verified<C> {
-    /// For at most `capacity` tokens; none at all for zero.
-    pub(super) fn new(capacity: usize) -> Self {
-        // A token is minted, used for minutes, and never again: what is recent matters, and so a new one
-        // must not be pushed out before its second use.
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(capacity)
-            .weight_capacity(capacity as u64)
-            .hot_allocation(0.5)
-            .ghost_allocation(0.0)
-            .build();
-        let cache = |options| {
-            Cache::with_options(options, Default::default(), Default::default(), Default::default())
+impl<C> VerifiedToken<C> {
+    pub(super) fn new(engine: Arc<Engine<C>>, token: AccessClaims<C>) -> Self {
+        let timing = engine.config.policy.rotation_timing();
+        let settled = issued_by(token.issued) + timing.settled_after(false);
+        let confirms_from = if timing.confirms_at_once() { Timestamp::EPOCH } else { settled };
+        let subject = Subject { realm: engine.config.realm.clone(), name: token.subject };
+        let said = SessionView {
+            key: SessionKey { subject, id: token.session },
+            generation: token.generation,
+            run: token.run,
+            issued: token.issued,
+            as_of: token.issued,
+            not_before: token.not_before,
+            expires: token.expires,
+            auth_time: token.auth_time,
+            step_up: token.step_up,
+            methods: token.methods,
+            claims: token.claims,
         };
-        Self(options.ok().filter(|_| capacity > 0).map(cache))
+        Self { confirms_from, ..Self::of_view(engine, said, false) }
     }
 
-    pub(super) fn is_off(&self) -> bool {
-        self.0.is_none()
+    /// A session that was renewed. Its request does not confirm the new generation.
+    pub(super) fn renewed(engine: Arc<Engine<C>>, view: SessionView<C>) -> Self {
+        Self::of_view(engine, view, true)
     }
 
-    pub(super) fn get(&self, token: &[u8]) -> Option<Arc<Active<C>>> {
-        self.0.as_ref()?.get(&Token(token))
-    }
-
-    pub(super) fn insert(&self, token: &[u8], active: Arc<Active<C>>) {
-        if let Some(tokens) = &self.0 {
-            tokens.insert(Token(token.into()), active);
+    fn of_view(engine: Arc<Engine<C>>, said: SessionView<C>, confirmed: bool) -> Self {
+        Self {
+            engine,
+            said,
+            later: Mutex::default(),
+            confirms_from: Timestamp::EPOCH,
+            confirmed: AtomicBool::new(confirmed),
+            vouched_at: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn clear(&self) {
-        if let Some(tokens) = &self.0 {
-            tokens.clear();
-        }
+    /// What is known of the token's session since it was issued, if that is anything.
+    pub(super) fn later(&self) -> Option<Arc<SessionView<C>>> {
+        self.later.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_later(&self, view: Arc<SessionView<C>>) {
+        *self.later.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
+    }
+
+    /// The session was not revoked at `now`, by the monotonic clock.
+    pub(super) fn vouch(&self, now: Duration) {
+        self.vouched_at.store(millis(now).max(1), Ordering::Relaxed);
+    }
+
+    /// When [`vouch`](Self::vouch) was last called.
+    pub(super) fn vouched_at(&self) -> Option<Duration> {
+        Some(self.vouched_at.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Duration::from_millis)
     }
 }
 
-impl<C> fmt::Debug for Verified<C> {
+impl<C> fmt::Debug for VerifiedToken<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verified").field("len", &self.0.as_ref().map_or(0, Cache::len)).finish()
+        f.debug_struct("VerifiedToken").field("session", &self.said.key.id).finish_non_exhaustive()
+    }
+}
+
+/// The latest time at which a token was issued that says so: it tells whole seconds.
+fn issued_by(issued: Timestamp) -> Timestamp {
+    issued + Duration::from_secs(1)
+}
+
+/// The session of one request: its token, and what is known of the session since, if that is more.
+#[derive(Debug)]
+pub(crate) struct Authenticated<C> {
+    pub(crate) token: Arc<VerifiedToken<C>>,
+    pub(crate) later: Option<Arc<SessionView<C>>>,
+}
+
+impl<C> Authenticated<C> {
+    pub(crate) fn view(&self) -> &SessionView<C> {
+        self.later.as_deref().unwrap_or(&self.token.said)
+    }
+}
+
+impl<C> From<Arc<VerifiedToken<C>>> for Authenticated<C> {
+    fn from(token: Arc<VerifiedToken<C>>) -> Self {
+        Self { token, later: None }
+    }
+}
+
+impl<C> Clone for Authenticated<C> {
+    fn clone(&self) -> Self {
+        Self { token: self.token.clone(), later: self.later.clone() }
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Confirms the generation of an access token that a request carries, if it was issued so long ago that
+    /// its client cannot come back with an older one. Once, in the background: a lost confirmation only
+    /// delays the detection of reuse.
+    ///
+    /// This instance's durations decide whether the store is asked. The record's durations have the last
+    /// word.
+    pub(super) fn confirm_once(
+        self: &Arc<Self>,
+        token: &Arc<VerifiedToken<C>>,
+        with_body: bool,
+        now: Timestamp,
+    ) {
+        let generation = token.said.generation;
+        if generation == 0 || now < token.confirms_from || token.confirmed.load(Ordering::Relaxed) {
+            return;
+        }
+        let (timing, issued) = (self.config.policy.rotation_timing(), issued_by(token.said.issued));
+        if !timing.confirms_by_access(issued, with_body, now) || token.confirmed.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let session = token.said.key.id;
+        if !self.backend.confirmed.is_new(session, generation) {
+            return;
+        }
+        let (engine, token) = (self.clone(), token.clone());
+        self.backend.write_behind(session, Write::Confirm(generation), async move {
+            let confirm = |record: &mut SessionRecord| {
+                record.family.timing.confirms_by_access(issued, with_body, now)
+                    && record.family.confirm(generation, now)
+            };
+            match engine.write("confirm", &token.said.key, None, None, confirm).await {
+                Ok(written) => {
+                    let family = written.record.map(|record| record.family);
+                    // By the record's durations it was too early. A later token may do it.
+                    if family.is_some_and(|it| it.generation == generation && it.confirmed_at.is_none()) {
+                        engine.backend.confirmed.forget(&session);
+                    }
+                }
+                Err(_) => {
+                    engine.backend.confirmed.forget(&session);
+                    token.confirmed.store(false, Ordering::Relaxed);
+                }
+            }
+        });
     }
 }

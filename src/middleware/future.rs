@@ -1,92 +1,102 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, Request, Response, header};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{
-    Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, layer::Ways, reject,
-};
+use super::{Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, reject};
 use crate::{
-    cache,
     claims::Claims,
-    engine::{Answer, Answering, Engine, Leftovers, Renewal, Via, Whence},
+    engine::{CacheRules, FormerCookies, Outcome, RequestContext, Respond},
     request::RequestHead,
     session::{Layered, Session},
-    time::Reading,
 };
 
 pin_project! {
-    /// The response future of [`SessionService`](super::SessionService). Boxed only where a
-    /// renewal asks the store.
+    /// The response future of [`SessionService`](super::SessionService). Boxed only where a renewal asks the
+    /// store.
     pub struct ResponseFuture<S, C, R, B>
     where
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, C, R, B, S::Future>,
-        ways: Ways,
-        pub(super) leftovers: Leftovers,
+        next: Next<S, C, R, B, S::Future>,
+        rules: CacheRules,
+        former: FormerCookies,
     }
 }
 
 pin_project! {
-    #[project = StateProj]
-    enum State<S, C, R, B, F> {
-        /// Waits for the store, with the request in hand. Boxed, so that the future is small where
-        /// there is nothing to wait for.
-        Asking { answer: Answering<C>, waiting: Option<Box<Waiting<S, C, R, B>>> },
-        /// Waits for the handler.
-        Calling { #[pin] future: F, session: Handed<C> },
-        /// The layer answers itself. Boxed for the same reason.
-        Answered { response: Option<Box<Response<RejectionBody>>> },
+    /// What the future waits for.
+    #[project = NextProj]
+    pub(super) enum Next<S, C, R, B, F> {
+        /// The store. Boxed, so that the future is small where the store is not asked.
+        Ask {
+            outcome: Pin<Box<dyn Future<Output = Outcome<C>> + Send>>,
+            waiting: Option<Box<Waiting<S, C, R, B>>>,
+        },
+        /// The handler.
+        Handler { #[pin] future: F, respond: Respond<C> },
+        /// Nothing: the layer answers itself. Boxed for the same reason.
+        Answer { response: Option<Box<Response<RejectionBody>>> },
     }
 }
 
-/// What it takes to go on when the store has answered.
+/// A request that waits for the store.
 pub(super) struct Waiting<S, C, R, B> {
     pub(super) inner: S,
     pub(super) request: Request<B>,
     pub(super) layer: SessionLayer<C, R>,
-    pub(super) whence: Whence,
-    pub(super) arrived: Reading,
+    pub(super) context: RequestContext,
 }
 
-/// What the handler was handed, and so what its response needs.
-enum Handed<C> {
-    Nobody,
-    Active,
-    Renewed { renewal: Renewal<C>, engine: Arc<Engine<C>>, arrived: Reading },
+impl<C: Claims, R: Reject> SessionLayer<C, R> {
+    /// Calls the inner service with the request, or rejects it.
+    pub(super) fn proceed<S, B>(
+        &self,
+        outcome: Outcome<C>,
+        mut request: Request<B>,
+        context: RequestContext,
+        inner: &mut S,
+    ) -> Next<S, C, R, B, S::Future>
+    where
+        S: Service<Request<B>>,
+    {
+        let (session, respond) = match outcome {
+            Outcome::Session { session, presented, renewal } => {
+                let (renewed, arrived) = (renewal.as_ref().map(|renewal| renewal.how), context.arrived);
+                let respond = match renewal {
+                    Some(renewal) => Respond::Renewed { renewal, arrived },
+                    None => Respond::Unchanged,
+                };
+                (Some(Session { session, renewed, presented, context }), respond)
+            }
+            Outcome::Anonymous(_) if self.optional => (None, Respond::Anonymous),
+            Outcome::Anonymous(refusal) => {
+                return self.reject(&request, RejectionKind::Unauthenticated(refusal));
+            }
+            Outcome::Rejected(kind) => return self.reject(&request, kind),
+        };
+        Layered::insert(request.extensions_mut(), self.engine.id, !self.optional, session);
+        Next::Handler { future: inner.call(request), respond }
+    }
+
+    fn reject<S, B, F>(&self, request: &Request<B>, kind: RejectionKind) -> Next<S, C, R, B, F> {
+        let response = reject::respond(&self.reject, &RequestHead::of(request), Rejection::new(kind));
+        Next::Answer { response: Some(Box::new(response)) }
+    }
 }
 
 impl<S, C, R, B> ResponseFuture<S, C, R, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn active(future: S::Future, ways: Ways) -> Self {
-        Self::new(State::Calling { future, session: Handed::Active }, ways)
-    }
-
-    pub(super) fn anonymous(future: S::Future, ways: Ways) -> Self {
-        Self::new(State::Calling { future, session: Handed::Nobody }, ways)
-    }
-
-    pub(super) fn answered(response: Response<RejectionBody>, ways: Ways) -> Self {
-        Self::new(State::Answered { response: Some(Box::new(response)) }, ways)
-    }
-
-    pub(super) fn asking(answer: Answering<C>, waiting: Box<Waiting<S, C, R, B>>) -> Self {
-        let ways = waiting.layer.ways;
-        Self::new(State::Asking { answer, waiting: Some(waiting) }, ways)
-    }
-
-    fn new(state: State<S, C, R, B, S::Future>, ways: Ways) -> Self {
-        Self { state, ways, leftovers: Leftovers::default() }
+    pub(super) fn new(next: Next<S, C, R, B, S::Future>, rules: CacheRules, former: FormerCookies) -> Self {
+        Self { next, rules, former }
     }
 }
 
@@ -101,90 +111,32 @@ where
     #[expect(clippy::expect_used, reason = "see the invariants")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
-            match this.state.as_mut().project() {
-                StateProj::Asking { answer, waiting } => {
-                    let answer = ready!(answer.as_mut().poll(cx));
-                    // INVARIANT: taken once, for the state changes with it.
-                    let next = waiting.take().expect("one answer").go_on(answer);
-                    this.state.set(next);
+        let mut response = loop {
+            match this.next.as_mut().project() {
+                NextProj::Ask { outcome, waiting } => {
+                    let outcome = ready!(outcome.as_mut().poll(cx));
+                    // INVARIANT: taken once, since the state changes with it.
+                    let waiting = *waiting.take().expect("one outcome");
+                    let Waiting { mut inner, request, layer, context } = waiting;
+                    this.next.set(layer.proceed(outcome, request, context, &mut inner));
                 }
-                StateProj::Calling { future, session } => {
+                NextProj::Handler { future, respond } => {
                     let mut response = ready!(future.poll(cx))?;
-                    session.settle(response.headers_mut(), *this.ways);
-                    this.leftovers.remove(response.headers_mut());
-                    if this.ways.accepts_bearer {
-                        bearer::finish(&mut response);
-                    }
-                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    respond.finish(response.headers_mut(), *this.rules);
+                    break response.map(ResponseBody::inner);
                 }
-                StateProj::Answered { response } => {
-                    // INVARIANT: whoever polls a future after it was ready breaks its contract.
-                    let mut response = response.take().expect("polled after it was ready");
-                    this.leftovers.remove(response.headers_mut());
-                    if this.ways.accepts_bearer {
-                        bearer::finish(&mut response);
-                    }
-                    return Poll::Ready(Ok(response.map(ResponseBody::rejection)));
+                NextProj::Answer { response } => {
+                    // INVARIANT: a future must not be polled after it was ready.
+                    let response = response.take().expect("polled after it was ready");
+                    break response.map(ResponseBody::rejection);
                 }
             }
-        }
-    }
-}
-
-impl<S, C, R, B> Waiting<S, C, R, B>
-where
-    S: Service<Request<B>>,
-    C: Claims,
-    R: Reject,
-{
-    fn go_on(self, answer: Answer<C>) -> State<S, C, R, B, S::Future> {
-        let Self { mut inner, mut request, layer, whence, arrived } = self;
-        let SessionLayer { engine, optional, reject, .. } = layer;
-        let answered = |request: &Request<B>, kind| {
-            let response = reject::respond(&reject, &RequestHead::of(request), Rejection::new(kind));
-            State::Answered { response: Some(Box::new(response)) }
         };
-        let realm = engine.id;
-        let (session, handed) = match answer {
-            Answer::Active(active) => (Some(Session::unchanged(active, whence)), Handed::Active),
-            Answer::Renewed(renewal) => {
-                let session = Session::renewed_by(&renewal, whence);
-                (Some(session), Handed::Renewed { renewal, engine, arrived })
-            }
-            Answer::Looked(renewal) => (Some(Session::looked_up_by(&renewal, whence)), Handed::Active),
-            Answer::Refused(refusal) if whence.via == Via::Bearer => {
-                return answered(&request, RejectionKind::InvalidBearer(refusal));
-            }
-            Answer::Refused(_) if optional => (None, Handed::Nobody),
-            Answer::Refused(refusal) => return answered(&request, RejectionKind::Unauthenticated(refusal)),
-            Answer::Unavailable => return answered(&request, RejectionKind::Unavailable),
-        };
-        Layered::insert(request.extensions_mut(), realm, !optional, session);
-        State::Calling { future: inner.call(request), session: handed }
-    }
-}
-
-impl<C: Claims> Handed<C> {
-    /// The head of the response leaves: adds the cookies that go with it, and keeps caches honest.
-    fn settle(&self, headers: &mut HeaderMap, ways: Ways) {
-        let Ways { no_store, names, .. } = ways;
-        match self {
-            // The handler signed in or out, or changed the session, and maybe allowed caches to store that.
-            Self::Nobody | Self::Active if cache::sets_any(headers, names) => cache::forbid(headers),
-            Self::Nobody => cache::vary_by_cookie(headers),
-            Self::Active => cache::keep_private(headers, no_store),
-            Self::Renewed { renewal, engine, arrived } => {
-                let lines = engine.settle(renewal, *arrived, |name| cache::sets_cookie(headers, name));
-                if lines.is_empty() && !cache::sets_any(headers, names) {
-                    return cache::keep_private(headers, no_store);
-                }
-                for line in lines {
-                    headers.append(header::SET_COOKIE, line);
-                }
-                cache::forbid(headers);
-            }
+        this.former.remove(response.headers_mut());
+        if this.rules.varies_by_authorization {
+            bearer::finish(&mut response);
         }
+        Poll::Ready(Ok(response))
     }
 }
 

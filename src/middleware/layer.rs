@@ -1,26 +1,19 @@
 use std::{fmt, sync::Arc};
 
-use http::HeaderMap;
+use http::Request;
+use http_body::Body;
 use tower_layer::Layer;
 
 use super::{IntoRejectionResponse, ProblemJson, Reject, RejectWith, Rejection, SessionService};
 use crate::{
-    cookie::Names,
-    engine::{Bearer, Engine},
+    bearer::Bearer,
+    claims::Claims,
+    engine::{CacheRules, Credential, Decision, FormerCookies, Handle, RequestContext},
     request::RequestHead,
 };
 
 /// Whether a request must not keep its session alive.
 pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
-
-/// What a layer was told that its responses show.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ways {
-    pub(super) accepts_bearer: bool,
-    pub(super) no_store: bool,
-    /// What the cookies are called: a response that sets one is not stored.
-    pub(super) names: Names,
-}
 
 /// Protects the routes it wraps, and keeps their sessions alive. Made by
 /// [`Sessions::layer`](crate::Sessions::layer).
@@ -29,17 +22,18 @@ pub(super) struct Ways {
 /// is [`optional`](Self::optional). Put a CORS layer outside of this one: a preflight carries no
 /// cookies, and so has no session.
 pub struct SessionLayer<C, R = ProblemJson> {
-    pub(super) engine: Arc<Engine<C>>,
+    pub(super) engine: Handle<C>,
     pub(super) optional: bool,
-    pub(super) ways: Ways,
+    pub(super) rules: CacheRules,
     pub(super) passive: Option<Arc<Passive>>,
     pub(super) reject: R,
 }
 
 impl<C> SessionLayer<C> {
-    pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
-        let ways = Ways { accepts_bearer: false, no_store: false, names: engine.config.cookies.names() };
-        Self { engine, optional: false, ways, passive: None, reject: ProblemJson }
+    pub(crate) fn new(engine: Handle<C>) -> Self {
+        let names = engine.config.cookies.names();
+        let rules = CacheRules { varies_by_authorization: false, no_store: false, names };
+        Self { engine, optional: false, rules, passive: None, reject: ProblemJson }
     }
 }
 
@@ -62,7 +56,7 @@ impl<C, R> SessionLayer<C, R> {
     /// one of the module `oauth`, and tries again.
     #[must_use]
     pub fn accept_bearer(self) -> Self {
-        Self { ways: Ways { accepts_bearer: true, ..self.ways }, ..self }
+        Self { rules: CacheRules { varies_by_authorization: true, ..self.rules }, ..self }
     }
 
     /// Has no response to a session stored anywhere: those for which the handler said nothing say
@@ -70,7 +64,7 @@ impl<C, R> SessionLayer<C, R> {
     /// nothing of a session that has ended, at the price of a request whenever it is used.
     #[must_use]
     pub fn no_store(self) -> Self {
-        Self { ways: Ways { no_store: true, ..self.ways }, ..self }
+        Self { rules: CacheRules { no_store: true, ..self.rules }, ..self }
     }
 
     /// Answers rejected requests by a closure. It gets the rejection and the head of the request. Its
@@ -100,8 +94,8 @@ impl<C, R> SessionLayer<C, R> {
     /// by an `Arc<dyn Reject + Send + Sync>`. Default: [`ProblemJson`].
     #[must_use]
     pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> SessionLayer<C, R2> {
-        let Self { engine, optional, ways, passive, .. } = self;
-        SessionLayer { engine, optional, ways, passive, reject }
+        let Self { engine, optional, rules, passive, .. } = self;
+        SessionLayer { engine, optional, rules, passive, reject }
     }
 
     /// Which requests do not count as use, such as a page that polls by itself: they are
@@ -116,10 +110,34 @@ impl<C, R> SessionLayer<C, R> {
     }
 }
 
-impl<C, R> SessionLayer<C, R> {
-    /// The bearer token of a request, if they are accepted.
-    pub(super) fn bearer<'h>(&self, headers: &'h HeaderMap) -> Bearer<'h> {
-        if self.ways.accepts_bearer { Bearer::of(headers) } else { Bearer::Absent }
+impl<C: Claims, R> SessionLayer<C, R> {
+    /// Decides by the request's credentials.
+    pub(super) fn authenticate<B: Body>(
+        &self,
+        request: &Request<B>,
+    ) -> (Decision<C>, RequestContext, FormerCookies) {
+        let (engine, head) = (&self.engine, RequestHead::of(request));
+        let bearer = match self.rules.varies_by_authorization {
+            true => Bearer::of(head.headers),
+            false => Bearer::Absent,
+        };
+        let context = RequestContext {
+            credential: if bearer == Bearer::Absent { Credential::Cookies } else { Credential::Bearer },
+            arrived: engine.revocation.read_clock(),
+            with_body: !request.body().is_end_stream(),
+            passive: self.is_passive(&head),
+            origin: engine.origin_to_compare(&head),
+        };
+        let mut former = FormerCookies::default();
+        let decision = engine.authenticate(&head, bearer, &context, &mut former);
+        (decision, context, former)
+    }
+
+    /// If the predicate panics, the request counts as use, as it does without the predicate.
+    fn is_passive(&self, head: &RequestHead<'_>) -> bool {
+        self.passive.as_ref().is_some_and(|is_passive| {
+            self.engine.config.events.call("passive", || is_passive(head)).unwrap_or(false)
+        })
     }
 }
 
@@ -147,7 +165,7 @@ impl<C, R> fmt::Debug for SessionLayer<C, R> {
         f.debug_struct("SessionLayer")
             .field("engine", &self.engine)
             .field("optional", &self.optional)
-            .field("ways", &self.ways)
+            .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
 }

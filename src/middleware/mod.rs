@@ -16,7 +16,8 @@ pub use self::{
     layer::SessionLayer,
     redirect::{RedirectToLogin, safe_next},
     reject::{ProblemJson, Reject, RejectWith},
-    rejection::{Rejection, RejectionKind},
+    rejection::Rejection,
     require::{Require, RequireFuture, RequireService},
     service::SessionService,
 };
+pub use crate::rejection::RejectionKind;

@@ -63,14 +63,14 @@ impl fmt::Debug for GrantRequest {
 pub struct Grant<C = ()> {
     pub(super) subject: String,
     pub(super) claims: C,
-    pub(super) sign_in: engine::SignIn,
+    pub(super) sign_in: engine::SignInOptions,
 }
 
 impl<C> Grant<C> {
     /// A session of `subject`, with these claims.
     #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]
     pub fn new(subject: impl ToString, claims: C) -> Self {
-        Self { subject: subject.to_string(), claims, sign_in: engine::SignIn::default() }
+        Self { subject: subject.to_string(), claims, sign_in: engine::SignInOptions::default() }
     }
 
     /// How long this session may lie unused. Default, and longest: the policy's idle timeout.

@@ -9,7 +9,7 @@ use super::{OAuth, body, error::Refused};
 use crate::{
     RequestHead,
     claims::Claims,
-    engine::{Active, Introspection},
+    engine::{Introspection, SessionView},
     store::SessionRecord,
     time::Timestamp,
     token::RefreshClaims,
@@ -51,32 +51,32 @@ impl<C: Claims> OAuth<C> {
         }
         let (_, form) = self.read(request).await?;
         let found = self.engine.introspect(form.require("token")?.as_bytes()).await;
-        let tokens = self.engine.tokens();
+        let tokens = self.engine.tokens.codec();
         let body = match &found {
             Introspection::Access { token, claims } => Body {
                 ext: to_raw_value(&**claims).ok().filter(|claims| claims.get() != "null"),
-                ..of_access(token, tokens.audience(), tokens.issuer())
+                ..of_access(&token.said, tokens.audience(), tokens.issuer())
             },
             Introspection::Refresh(claims, record) => of_refresh(claims, record, &self.engine.config.realm),
-            Introspection::Dead => Body::default(),
+            Introspection::Inactive => Body::default(),
             Introspection::Unavailable => return Err(Refused::UNAVAILABLE),
         };
         Ok(body::json(StatusCode::OK, &body))
     }
 }
 
-fn of_access<'a, C>(active: &'a Active<C>, audience: &'a str, issuer: Option<&'a str>) -> Body<'a> {
+fn of_access<'a, C>(said: &'a SessionView<C>, audience: &'a str, issuer: Option<&'a str>) -> Body<'a> {
     Body {
         active: true,
         token_type: Some("Bearer"),
         iss: issuer,
         aud: Some(audience),
-        sub: Some(&active.key.subject.name),
-        sid: Some(active.key.id.encode()),
-        iat: Some(active.issued.as_secs()),
-        exp: Some(active.expires.as_secs()),
-        auth_time: Some(active.auth_time.as_secs()),
-        amr: active.methods.iter().map(String::as_str).collect(),
+        sub: Some(&said.key.subject.name),
+        sid: Some(said.key.id.encode()),
+        iat: Some(said.issued.as_secs()),
+        exp: Some(said.expires.as_secs()),
+        auth_time: Some(said.auth_time.as_secs()),
+        amr: said.methods.iter().map(String::as_str).collect(),
         ext: None,
     }
 }

@@ -65,7 +65,7 @@ use axum::{
 use http::{StatusCode, request::Parts};
 
 use self::{error::Refused, form::Form, grant::Hook};
-use crate::{RequestHead, claims::Claims, cross_site, engine::Engine, sessions::Sessions};
+use crate::{RequestHead, claims::Claims, cross_site, engine::Handle, sessions::Sessions};
 
 type MayAsk = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
@@ -76,7 +76,7 @@ type MayAsk = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 /// `temporarily_unavailable`. The same token works when it is back.
 #[must_use = "call `router`"]
 pub struct OAuth<C = ()> {
-    engine: Arc<Engine<C>>,
+    engine: Handle<C>,
     grants: HashMap<String, Hook<C>>,
     may_introspect: Option<Box<MayAsk>>,
 }
@@ -148,7 +148,7 @@ impl<C: Claims> OAuth<C> {
 
     /// RFC 6749, sections 4.3, 5 and 6.
     async fn token(&self, request: Request) -> Result<Response, Refused> {
-        let arrived = self.engine.read_clock();
+        let arrived = self.engine.revocation.read_clock();
         let (parts, form) = self.read(request).await?;
         match form.require("grant_type")? {
             "refresh_token" => {

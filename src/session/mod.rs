@@ -5,61 +5,39 @@ mod layered;
 mod set_cookies;
 mod visitor;
 
+pub(crate) use self::layered::{Layered, Misplaced, know};
 pub use self::{
     info::SessionInfo,
     set_cookies::SetCookies,
     visitor::{SignIn, SignOutError, Visitor},
 };
-pub(crate) use self::{
-    layered::{Layered, Misplaced, know},
-    visitor::NotWelcome,
-};
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use http::Request;
 
 use crate::{
     claims::Claims,
-    engine::{Active, ChangeError, CookieLine, Engine, Renewal, Via, Whence},
+    engine::{Authenticated, ChangeError, CookieLine, Credential, Engine, RequestContext, SessionView},
     event::Renewed,
     id::SessionId,
     protocol::LEEWAY,
     store::{Revoke, SessionKey, StoreError},
     time::Timestamp,
+    token::StepUp,
 };
 
 /// A signed-in session, as the layer found it. In axum it is an extractor; elsewhere see
 /// [`Session::of`].
 ///
-/// Cheap to clone. `C` is the type of the application's claims; `()` for none. It does not keep its
-/// [`Sessions`](crate::Sessions) alive: when the last handle and layer of those are gone, it can still be
-/// read, but not be changed.
+/// Cheap to clone. `C` is the type of the application's claims; `()` for none. It works as long as it is
+/// held, also if every [`Sessions`](crate::Sessions) and layer was dropped.
 pub struct Session<C = ()> {
-    pub(crate) active: Arc<Active<C>>,
+    pub(crate) session: Authenticated<C>,
     pub(crate) renewed: Option<Renewed>,
     /// The generation that the request presented.
     pub(crate) presented: u64,
-    pub(crate) whence: Whence,
-}
-
-impl<C> Session<C> {
-    /// The session of a request that was not renewed.
-    pub(crate) fn unchanged(active: Arc<Active<C>>, whence: Whence) -> Self {
-        Self { presented: active.generation, active, renewed: None, whence }
-    }
-
-    /// The session of a request that was renewed.
-    pub(crate) fn renewed_by(renewal: &Renewal<C>, whence: Whence) -> Self {
-        let Renewal { active, presented, how, .. } = renewal;
-        Self { active: active.clone(), renewed: Some(*how), presented: *presented, whence }
-    }
-
-    /// The session of a request that had it looked up, and that gets no cookies. What it presented
-    /// may be older than the record: a token that a handler has minted must not confirm that.
-    pub(crate) fn looked_up_by(renewal: &Renewal<C>, whence: Whence) -> Self {
-        Self { renewed: None, ..Self::renewed_by(renewal, whence) }
-    }
+    pub(crate) context: RequestContext,
 }
 
 impl<C: Claims> Session<C> {
@@ -76,25 +54,25 @@ impl<C: Claims> Session<C> {
     /// The application's claims, as of when the access token was minted.
     #[must_use]
     pub fn claims(&self) -> &C {
-        &self.active.claims
+        &self.view().claims
     }
 
     /// Who it is (`sub`).
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.active.key.subject.name
+        &self.view().key.subject.name
     }
 
     /// Which session it is (`sid`).
     #[must_use]
     pub fn id(&self) -> SessionId {
-        self.active.key.id
+        self.view().key.id
     }
 
     /// When the session began, in whole seconds. Never changed by a renewal.
     #[must_use]
     pub fn auth_time(&self) -> Timestamp {
-        self.active.auth_time
+        self.view().auth_time
     }
 
     /// When the subject last proved who they are: at sign-in, or [later](Self::reauthenticate), in whole
@@ -102,7 +80,7 @@ impl<C: Claims> Session<C> {
     /// [`OriginVerdict::StepUp`](crate::OriginVerdict::StepUp).
     #[must_use]
     pub fn authenticated_at(&self) -> Option<Timestamp> {
-        self.active.authenticated_at()
+        self.view().authenticated_at()
     }
 
     /// Whether the last proof counts, and is at most `age` old. Ages are counted in whole seconds, as
@@ -122,7 +100,7 @@ impl<C: Claims> Session<C> {
     /// the last [proof](Self::reauthenticate) after it.
     #[must_use]
     pub fn methods(&self) -> &[String] {
-        &self.active.methods
+        &self.view().methods
     }
 
     /// How the subject [last](Self::authenticated_at) proved who they are: the methods of the last
@@ -130,17 +108,17 @@ impl<C: Claims> Session<C> {
     /// here.
     #[must_use]
     pub fn last_methods(&self) -> &[String] {
-        match (self.authenticated_at(), self.active.proof_at) {
-            (None, _) => &[],
-            (Some(_), None) => &self.active.methods,
-            (Some(_), Some(_)) => &self.active.proof_methods,
+        match &self.view().step_up {
+            StepUp::None => self.methods(),
+            StepUp::Done { amr, .. } => amr,
+            StepUp::Required => &[],
         }
     }
 
     /// How long the access token is good for yet. The session goes on after that.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
-        self.active.expires.since(self.now())
+        self.view().expires.since(self.now())
     }
 
     /// How this very request renewed the session, if it did.
@@ -154,7 +132,7 @@ impl<C: Claims> Session<C> {
     pub fn generation(&self) -> u64 {
         // A request that was only looked up shows no more than it presented: a thief who polls must
         // not learn when the token was rotated.
-        if self.renewed.is_some() { self.active.generation } else { self.presented }
+        if self.renewed.is_some() { self.view().generation } else { self.presented }
     }
 
     /// Replaces the claims of this session, now: a second factor was added, a name was changed. The
@@ -167,7 +145,7 @@ impl<C: Claims> Session<C> {
     /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store may not
     /// know of it.
     pub async fn update(&self, claims: &C) -> Result<SetCookies, ChangeError> {
-        Ok(self.cookies(self.engine()?.update(&self.active, self.presented, claims).await?))
+        Ok(self.cookies(self.engine().update(self.view(), self.presented, claims).await?))
     }
 
     /// Records that the subject has just proved who they are by `methods` (`amr` of RFC 8176), such
@@ -181,8 +159,8 @@ impl<C: Claims> Session<C> {
         methods: impl IntoIterator<Item = M>,
     ) -> Result<SetCookies, ChangeError> {
         let methods = methods.into_iter().map(Into::into).collect();
-        let origin = self.whence.origin.clone();
-        Ok(self.cookies(self.engine()?.reauthenticate(&self.active, self.presented, methods, origin).await?))
+        let origin = self.context.origin.clone();
+        Ok(self.cookies(self.engine().reauthenticate(self.view(), self.presented, methods, origin).await?))
     }
 
     /// Returns when this session has ended: signed out, revoked, run out or of an earlier run, on
@@ -193,12 +171,8 @@ impl<C: Claims> Session<C> {
     /// has none, and of sessions that run out, within a second or so; half a minute after the store was
     /// away for long. Must be polled within a Tokio runtime.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<C> {
-        let (engine, active) = (self.active.engine(), self.active.clone());
-        async move {
-            if let Some(engine) = engine {
-                engine.ended(active).await;
-            }
-        }
+        let token = self.session.token.clone();
+        async move { token.engine.ended(&token).await }
     }
 
     /// Ends all other sessions of this subject: "sign out everywhere else", and what to do when a
@@ -207,8 +181,8 @@ impl<C: Claims> Session<C> {
     /// # Errors
     /// [`StoreError`] if the store may not know of it, or cannot do it.
     pub async fn revoke_others(&self) -> Result<usize, StoreError> {
-        let SessionKey { subject, id } = self.active.key.clone();
-        self.engine()?.revoke(Revoke::Subject { subject, before: None, except: Some(id) }).await
+        let SessionKey { subject, id } = self.view().key.clone();
+        self.engine().revocation.revoke(Revoke::Subject { subject, before: None, except: Some(id) }).await
     }
 
     /// Ends this session, finally and everywhere. The answer removes the cookies: make it part of
@@ -221,39 +195,41 @@ impl<C: Claims> Session<C> {
     /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
     /// the cookies are left so that signing out can be tried again.
     pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
-        let engine = self.engine()?;
-        engine.sign_out(&self.active.key).await?;
-        Ok(self.cookies(engine.removal_lines()))
+        self.engine().revocation.revoke_by_token(&self.view().key).await?;
+        Ok(self.cookies(self.engine().removal_lines()))
     }
 
     fn now(&self) -> Timestamp {
-        self.active.engine().map_or(self.active.expires, |engine| engine.now())
+        self.engine().now()
     }
 
-    /// It outlives the sessions it is one of only where nobody serves requests any more.
-    fn engine(&self) -> Result<Arc<Engine<C>>, StoreError> {
-        self.active.engine().ok_or_else(|| StoreError::unavailable("the sessions are gone"))
+    fn view(&self) -> &SessionView<C> {
+        self.session.view()
     }
 
-    /// Whatever cookies came along with a bearer token, they are not this session's.
+    fn engine(&self) -> &Engine<C> {
+        &self.session.token.engine
+    }
+
+    /// Cookies that came with a bearer token are not this session's.
     fn cookies(&self, lines: Vec<CookieLine>) -> SetCookies {
-        SetCookies::new(match self.whence.via {
-            Via::Cookies => lines,
-            Via::Bearer => Vec::new(),
+        SetCookies::new(match self.context.credential {
+            Credential::Cookies => lines,
+            Credential::Bearer => Vec::new(),
         })
     }
 }
 
 impl<C> Clone for Session<C> {
     fn clone(&self) -> Self {
-        Self { active: self.active.clone(), whence: self.whence.clone(), ..*self }
+        Self { session: self.session.clone(), context: self.context.clone(), ..*self }
     }
 }
 
 impl<C> fmt::Debug for Session<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
-            .field("id", &self.active.key.id)
+            .field("id", &self.session.view().key.id)
             .field("renewed", &self.renewed)
             .finish_non_exhaustive()
     }

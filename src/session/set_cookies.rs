@@ -44,7 +44,7 @@ trait Denylist: Send + Sync {
 
 impl<C: Claims> Denylist for Engine<C> {
     fn has(&self, session: &SessionId) -> bool {
-        self.revocations.is_revoked(session)
+        self.revocation.denylist.is_revoked(session)
     }
 }
 

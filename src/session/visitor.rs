@@ -6,8 +6,8 @@ use super::SetCookies;
 use crate::{
     claims::Claims,
     cross_site,
-    engine::{self, Engine, Named, SignInError},
-    event::EventKind,
+    engine::{self, Engine, NamedSessions, SignInError, SignInOptions},
+    rejection::RejectionKind,
     request::RequestHead,
     store::StoreError,
 };
@@ -20,32 +20,17 @@ use crate::{
 pub struct Visitor<C = ()> {
     engine: Arc<Engine<C>>,
     /// The sessions whose tokens the request carries in cookies, dead or alive.
-    named: Named,
+    named: NamedSessions,
     origin: Option<Arc<str>>,
     /// The host, if the browser will drop our cookies.
     plain_http_host: Option<String>,
 }
 
-/// Why a request gets no visitor.
-#[derive(Debug)]
-pub(crate) enum NotWelcome {
-    /// It is unsafe, and came from another site.
-    CrossSite,
-    /// Cookies go in the clear, and it is not for this very machine.
-    NotLoopback,
-}
-
 impl<C: Claims> Visitor<C> {
-    pub(crate) fn new(engine: Arc<Engine<C>>, request: &RequestHead<'_>) -> Result<Self, NotWelcome> {
-        let RequestHead { method, uri, headers, .. } = *request;
-        if engine.config.loopback_only && !cross_site::is_for_loopback(uri, headers) {
-            return Err(NotWelcome::NotLoopback);
-        }
-        if !cross_site::is_allowed(method, uri, headers, &engine.config.trusted) {
-            let why = cross_site::describe(method, uri, headers);
-            engine.config.events.note_with(EventKind::CrossSiteRefused, why);
-            return Err(NotWelcome::CrossSite);
-        }
+    pub(crate) fn new(engine: Arc<Engine<C>>, request: &RequestHead<'_>) -> Result<Self, RejectionKind> {
+        engine.check_loopback(request)?;
+        engine.check_cross_site(request)?;
+        let RequestHead { uri, headers, .. } = *request;
         let named = engine.named_sessions(headers);
         let origin = engine.origin_of(request);
         let plain_http_host = match engine.config.cookies.secure {
@@ -73,7 +58,7 @@ impl<C: Claims> Visitor<C> {
     /// [`SignInError`]: the user is not signed in, and the sessions of the request's cookies go on.
     #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]
     pub fn sign_in<K: Borrow<C>>(&self, subject: impl ToString, claims: K) -> SignIn<'_, C, K> {
-        let options = engine::SignIn { origin: self.origin.clone(), ..Default::default() };
+        let options = SignInOptions { origin: self.origin.clone(), ..Default::default() };
         SignIn { visitor: self, subject: subject.to_string(), claims, options }
     }
 
@@ -88,7 +73,7 @@ impl<C: Claims> Visitor<C> {
         let mut outcome = Ok(());
         // One that fails must not keep the others alive.
         for session in &self.named.sessions {
-            outcome = outcome.and(self.engine.sign_out(session).await.map(drop));
+            outcome = outcome.and(self.engine.revocation.revoke_by_token(session).await.map(drop));
         }
         outcome?;
         if self.named.new_key {
@@ -127,7 +112,7 @@ pub struct SignIn<'v, C, K = C> {
     visitor: &'v Visitor<C>,
     subject: String,
     claims: K,
-    options: engine::SignIn,
+    options: SignInOptions,
 }
 
 impl<C, K> SignIn<'_, C, K> {
@@ -166,7 +151,7 @@ impl<'v, C: Claims, K: Borrow<C> + Send + 'v> IntoFuture for SignIn<'v, C, K> {
         Box::pin(async move {
             let Self { visitor, subject, claims, options } = self;
             let replaced = visitor.named.sessions.clone();
-            let opened = visitor.engine.open(&subject, claims.borrow(), options, replaced);
+            let opened = visitor.engine.sign_in(&subject, claims.borrow(), options, replaced);
             let (session, lines) = opened.await?;
             if let Some(host) = &visitor.plain_http_host {
                 visitor.engine.warn_of_plain_http(host);

@@ -4,7 +4,7 @@ mod builder;
 
 pub use self::builder::{BuildError, SessionsBuilder};
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 #[cfg(feature = "test-util")]
 use http::HeaderValue;
@@ -14,7 +14,7 @@ use http::{Extensions, Request};
 use crate::engine::SignInError;
 use crate::{
     claims::Claims,
-    engine::Engine,
+    engine::Handle,
     id::{RunId, SessionId},
     middleware::{Rejection, Require, SessionLayer},
     protocol::Policy,
@@ -28,7 +28,7 @@ use crate::{
 /// The sessions of one realm: makes the layer, and ends sessions. Cheap to clone; keep it in the
 /// application's state.
 pub struct Sessions<C = ()> {
-    pub(crate) engine: Arc<Engine<C>>,
+    pub(crate) engine: Handle<C>,
 }
 
 impl<C: Claims> Sessions<C> {
@@ -37,7 +37,7 @@ impl<C: Claims> Sessions<C> {
         SessionsBuilder::new(keys)
     }
 
-    pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
+    pub(crate) fn new(engine: Handle<C>) -> Self {
         Self { engine }
     }
 
@@ -45,7 +45,7 @@ impl<C: Claims> Sessions<C> {
     #[must_use]
     pub fn layer(&self) -> SessionLayer<C> {
         // The sooner the revocations are known, the sooner access tokens count.
-        self.engine.start();
+        self.engine.revocation.start();
         know::<C>();
         SessionLayer::new(self.engine.clone())
     }
@@ -73,7 +73,7 @@ impl<C: Claims> Sessions<C> {
     /// A [`Rejection`] (403) if it is an unsafe request from another site, or over plain HTTP for
     /// another host than localhost.
     pub fn visitor<B>(&self, request: &Request<B>) -> Result<Visitor<C>, Rejection> {
-        Ok(Visitor::new(self.engine.clone(), &RequestHead::of(request))?)
+        Ok(Visitor::new((*self.engine).clone(), &RequestHead::of(request))?)
     }
 
     /// The live sessions of `subject`, oldest first: a "your devices" page.
@@ -82,13 +82,9 @@ impl<C: Claims> Sessions<C> {
     /// [`StoreError`], also if the store cannot list.
     pub async fn list(&self, subject: impl ToString) -> Result<Vec<SessionInfo>, StoreError> {
         let interval = self.engine.config.policy.timing().rotation_interval;
-        Ok(self
-            .engine
-            .list(&subject.to_string())
-            .await?
-            .iter()
-            .map(|record| SessionInfo::of(record, interval))
-            .collect())
+        let subject = self.engine.subject(subject.to_string());
+        let records = self.engine.backend.list(&subject, self.engine.now()).await?;
+        Ok(records.iter().map(|record| SessionInfo::of(record, interval)).collect())
     }
 
     /// Ends one session of `subject`, finally and everywhere. Answers with how many ended: 0 if it
@@ -97,7 +93,7 @@ impl<C: Claims> Sessions<C> {
     /// # Errors
     /// [`StoreError`] if the store may not know of it.
     pub async fn revoke(&self, subject: impl ToString, session: SessionId) -> Result<usize, StoreError> {
-        self.engine.revoke(Revoke::Session(self.engine.key(subject.to_string(), session))).await
+        self.engine.revocation.revoke(Revoke::Session(self.engine.key(subject.to_string(), session))).await
     }
 
     /// Ends all sessions of `subject`. Answers with how many.
@@ -106,7 +102,7 @@ impl<C: Claims> Sessions<C> {
     /// [`StoreError`] if the store may not know of it, or cannot do it.
     pub async fn revoke_all(&self, subject: impl ToString) -> Result<usize, StoreError> {
         let subject = self.engine.subject(subject.to_string());
-        self.engine.revoke(Revoke::Subject { subject, before: None, except: None }).await
+        self.engine.revocation.revoke(Revoke::Subject { subject, before: None, except: None }).await
     }
 
     /// Ends all sessions of `subject` but `session`: "sign out everywhere else". Answers with how
@@ -120,7 +116,7 @@ impl<C: Claims> Sessions<C> {
         session: SessionId,
     ) -> Result<usize, StoreError> {
         let subject = self.engine.subject(subject.to_string());
-        self.engine.revoke(Revoke::Subject { subject, before: None, except: Some(session) }).await
+        self.engine.revocation.revoke(Revoke::Subject { subject, before: None, except: Some(session) }).await
     }
 
     /// Revokes the sessions of `subject` that began before `time`, except `except`: after a password
@@ -139,7 +135,7 @@ impl<C: Claims> Sessions<C> {
         except: Option<SessionId>,
     ) -> Result<usize, StoreError> {
         let subject = self.engine.subject(subject.to_string());
-        self.engine.revoke_before(subject, time, except).await
+        self.engine.revocation.revoke_before(subject, time, except).await
     }
 
     /// Has every access token of `subject` renewed at its next use, on every device and instance:
@@ -159,7 +155,7 @@ impl<C: Claims> Sessions<C> {
     /// # Errors
     /// [`StoreError`] if the store may not know of it.
     pub async fn revoke_everything(&self) -> Result<RunId, StoreError> {
-        self.engine.revoke_everything().await
+        self.engine.revocation.revoke_everything().await
     }
 
     /// Signs `subject` in without a request, and answers with the `Cookie` header of one that is
@@ -171,16 +167,18 @@ impl<C: Claims> Sessions<C> {
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub async fn cookie_of(&self, subject: impl ToString, claims: C) -> Result<HeaderValue, SignInError> {
         let (_, lines) =
-            self.engine.open(&subject.to_string(), &claims, Default::default(), Vec::new()).await?;
+            self.engine.sign_in(&subject.to_string(), &claims, Default::default(), Vec::new()).await?;
         let pairs = lines.iter().filter_map(|line| line.value.as_bytes().split(|b| *b == b';').next());
         let header = HeaderValue::from_bytes(&pairs.collect::<Vec<_>>().join(&b"; "[..]));
-        header.map_err(|error| SignInError::Claims(crate::token::MintError::NotJson(Arc::new(error))))
+        header.map_err(|error| {
+            SignInError::Claims(crate::token::MintError::NotJson(std::sync::Arc::new(error)))
+        })
     }
 
     /// Replaces the keys of a running service. Sessions whose tokens the new ring still verifies
     /// go on; the others have ended.
     pub fn set_keys(&self, keys: Keyring) {
-        self.engine.set_keys(keys);
+        self.engine.tokens.set_keys(keys);
     }
 
     /// The durations of sessions that begin on this instance. What of it is in force for sessions that

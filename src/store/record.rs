@@ -76,17 +76,7 @@ impl SessionRecord {
         applies
     }
 
-    /// When the later proof of sign-in was made, if there is one.
-    pub(crate) fn reauthenticated_at(&self) -> Option<Timestamp> {
-        self.reauthentication.as_ref().map(|later| later.at)
-    }
-
-    /// The methods of the later proof.
-    pub(crate) fn reauthentication_methods(&self) -> &[String] {
-        self.reauthentication.as_ref().map_or(&[], |later| &later.methods)
-    }
-
-    /// The methods of the sign-in and of the later proof, each once.
+    /// The methods of the sign-in and of the re-authentication, each once.
     pub(crate) fn all_methods(&self) -> impl Iterator<Item = &str> {
         let later = self.reauthentication.iter().flat_map(|later| &later.methods);
         self.methods.iter().chain(later.filter(|method| !self.methods.contains(method))).map(String::as_str)

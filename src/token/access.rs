@@ -30,12 +30,57 @@ pub(crate) struct AccessToken<'a> {
     /// The session's absolute limit, which no token outlives.
     pub(crate) limit: Timestamp,
     pub(crate) auth_time: Timestamp,
-    pub(crate) proof_at: Option<Timestamp>,
+    /// All methods, of the sign-in and of the re-authentication.
     pub(crate) methods: &'a [String],
-    /// Those of the later proof.
-    pub(crate) proof_methods: &'a [String],
+    pub(crate) step_up: &'a StepUp,
     /// The application's claims: JSON that was written, or read, as a whole, for it is not looked at again.
     pub(crate) claims: &'a str,
+}
+
+/// Whether the user re-authenticated after the sign-in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum StepUp {
+    /// No: the sign-in is the last authentication.
+    #[default]
+    None,
+    /// Yes, at this time, by these methods.
+    Done {
+        #[serde(with = "in_seconds")]
+        at: Timestamp,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        amr: Vec<String>,
+    },
+    /// No authentication counts until the next one: the session is used from another origin.
+    Required,
+}
+
+impl StepUp {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
+    /// The same, with the time as a token tells it.
+    pub(crate) fn in_whole_seconds(&self) -> Self {
+        match self {
+            Self::Done { at, amr } => Self::Done { at: Timestamp::from_secs(at.as_secs()), amr: amr.clone() },
+            other => other.clone(),
+        }
+    }
+}
+
+mod in_seconds {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::time::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(time.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        u64::deserialize(from).map(Timestamp::from_secs)
+    }
 }
 
 /// What a verified access token says.
@@ -49,9 +94,8 @@ pub(crate) struct AccessClaims<C> {
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) expires: Timestamp,
     pub(crate) auth_time: Timestamp,
-    pub(crate) proof_at: Option<Timestamp>,
     pub(crate) methods: Vec<String>,
-    pub(crate) proof_methods: Vec<String>,
+    pub(crate) step_up: StepUp,
     pub(crate) claims: Arc<C>,
 }
 
@@ -75,16 +119,18 @@ struct Wire<'a> {
     nbf: Option<u64>,
     exp: u64,
     auth_time: u64,
-    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
-    proof_at: Option<u64>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     amr: Cow<'a, [String]>,
-    /// The methods of the later proof.
-    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    proof_amr: Cow<'a, [String]>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    step_up: Cow<'a, StepUp>,
     /// Written last, and as it is.
     #[serde(borrow, skip_serializing)]
     ext: Option<&'a RawValue>,
+}
+
+#[expect(clippy::ptr_arg, reason = "as `serde` calls it")]
+fn is_none(step_up: &Cow<'_, StepUp>) -> bool {
+    step_up.is_none()
 }
 
 /// A claim may be missing, but `null` is not of its type.
@@ -113,9 +159,8 @@ impl TokenCodec {
             nbf: None,
             exp: self.access_expiry(token.now, token.limit).as_secs(),
             auth_time: token.auth_time.as_secs(),
-            proof_at: token.proof_at.map(Timestamp::as_secs),
             amr: Cow::Borrowed(token.methods),
-            proof_amr: Cow::Borrowed(token.proof_methods),
+            step_up: Cow::Borrowed(token.step_up),
             ext: None,
         };
         jws::mint(&self.ring, Kind::Access, |json| {
@@ -150,9 +195,8 @@ impl TokenCodec {
             not_before: None,
             expires,
             auth_time: in_seconds(token.auth_time),
-            proof_at: token.proof_at.map(in_seconds),
             methods: token.methods.to_vec(),
-            proof_methods: token.proof_methods.to_vec(),
+            step_up: token.step_up.in_whole_seconds(),
             claims,
         })
     }
@@ -192,9 +236,8 @@ impl TokenCodec {
             not_before: wire.nbf.map(Timestamp::from_secs),
             expires: Timestamp::from_secs(wire.exp),
             auth_time: Timestamp::from_secs(wire.auth_time),
-            proof_at: wire.proof_at.map(Timestamp::from_secs),
             methods: wire.amr.into_owned(),
-            proof_methods: wire.proof_amr.into_owned(),
+            step_up: wire.step_up.into_owned(),
             claims: serde_json::from_str(ext).map(Arc::new).map_err(|_| InvalidToken::Unreadable)?,
         })
     }
@@ -239,24 +282,18 @@ mod tests {
             now: at(999),
             limit: at(86_400_500),
             auth_time: Timestamp::from_millis(1_799_992_699_001),
-            proof_at: None,
             methods: &[],
-            proof_methods: &[],
+            step_up: &StepUp::None,
             claims: r#"{"roles":["a","b"]}"#,
         };
         let methods = ["pwd".to_owned(), "otp".to_owned()];
-        let proved = AccessToken {
-            proof_at: Some(at(500)),
-            methods: &methods,
-            proof_methods: &methods[1..],
-            claims: "null",
-            ..plain
-        };
-        let void = AccessToken { proof_at: Some(Timestamp::EPOCH), ..plain };
+        let done = StepUp::Done { at: at(500), amr: methods[1..].to_vec() };
+        let reauthenticated = AccessToken { methods: &methods, step_up: &done, claims: "null", ..plain };
+        let required = AccessToken { step_up: &StepUp::Required, ..plain };
         let cut = AccessToken { limit: at(61_500), ..plain };
         let elsewhere = tokens().with_audience("api".into()).with_issuer("https://shop.example".into());
         for tokens in [tokens(), elsewhere] {
-            for token in [plain, proved, void, cut] {
+            for token in [plain, reauthenticated, required, cut] {
                 let (remembered, verified) = both(&tokens, &token);
                 assert!(verified.starts_with("Some"), "{verified}");
                 assert_eq!(remembered, verified);

@@ -23,7 +23,7 @@ mod rust_crypto;
 mod secret;
 
 pub(crate) use self::{
-    access::{AccessClaims, AccessToken},
+    access::{AccessClaims, AccessToken, StepUp},
     codec::TokenCodec,
     json::{write_claims, write_short_claims},
     jws::LONGEST_TOKEN,

@@ -50,11 +50,20 @@ async fn every_claim_must_have_its_exact_json_type() {
     let world = World::new().await;
     let numbers = ["iat", "exp", "gen", "auth_time"];
     for kind in BOTH {
-        for name in required(kind).iter().copied().chain(["nbf", "proof_at", "amr", "iss"]) {
-            let is_number = numbers.contains(&name) || matches!(name, "nbf" | "proof_at");
+        for name in required(kind).iter().copied().chain(["nbf", "step_up", "amr", "iss"]) {
+            let is_number = numbers.contains(&name) || name == "nbf";
             let mut wrong = vec!["null", "true", "{}", "[[]]", "[null]"];
             match name {
                 "amr" => wrong.extend(["\"pwd\"", "1", "[1]", "[\"pwd\",null]", "{\"0\":\"pwd\"}"]),
+                "step_up" => wrong.extend([
+                    "1",
+                    "\"done\"",
+                    "{\"done\":{}}",
+                    "{\"done\":{\"at\":\"1800000100\"}}",
+                    "{\"done\":{\"at\":-1}}",
+                    "{\"done\":{\"at\":1800000100,\"amr\":[1]}}",
+                    "{\"done\":{\"at\":1800000100,\"by\":[]}}",
+                ]),
                 _ if is_number => wrong.extend([
                     "\"1800000100\"",
                     "1800000100.0",

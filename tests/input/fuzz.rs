@@ -153,7 +153,7 @@ fn is_sound(payload: &[u8]) -> bool {
     let number = |name: &str| claims.get(name).and_then(Value::as_u64);
     let (Some(iat), Some(exp)) = (number("iat"), number("exp")) else { return false };
     let known = |name: &String| {
-        ["aud", "sub", "sid", "gen", "run", "iat", "nbf", "exp", "auth_time", "proof_at", "amr", "ext", "iss"]
+        ["aud", "sub", "sid", "gen", "run", "iat", "nbf", "exp", "auth_time", "step_up", "amr", "ext", "iss"]
             .contains(&name.as_str())
     };
     text("aud") == Some("sessions")

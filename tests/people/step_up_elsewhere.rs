@@ -63,7 +63,7 @@ async fn a_proof_from_home_takes_the_other_place_back() {
 }
 
 #[tokio::test]
-async fn a_void_proof_stays_void_through_new_claims() {
+async fn a_required_step_up_stays_required_through_new_claims() {
     let world = World::tuned(placed(OriginVerdict::StepUp));
     let two = world.instance();
     for renewed in [false, true] {
@@ -75,7 +75,7 @@ async fn a_void_proof_stays_void_through_new_claims() {
         assert!(submit_from(&mut browser, "cafe", &world.one, "/profile?role=boss").await.ok());
         assert_eq!(role_in_jar(&browser), "boss");
         let token = claims_of(browser.value(ACCESS).unwrap());
-        assert_eq!(token["proof_at"], 0, "{token}");
+        assert_eq!(token["step_up"], "required", "{token}");
         idle().await;
         for instance in [&world.one, &two] {
             assert_eq!(danger(&mut browser, "cafe", instance).await, StatusCode::FORBIDDEN);

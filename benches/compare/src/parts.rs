@@ -12,7 +12,7 @@ use crate::{
     cookie::{Cookies, scan},
     id::{RunId, SessionId},
     time::{Clock as _, SystemClock},
-    token::{AccessToken, Keyring, TokenCodec},
+    token::{AccessToken, StepUp, Keyring, TokenCodec},
     work::{
         Contender, ED25519_PRIVATE, ED25519_PUBLIC, PeerClaims, Profile, SECRET, SUBJECT, cookies, timed,
     },
@@ -37,9 +37,8 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
         now,
         limit: now + Duration::from_secs(86_400),
         auth_time: now,
-        proof_at: None,
         methods: &[],
-        proof_methods: &[],
+        step_up: &StepUp::None,
         claims,
     };
     tokens.mint_access(&token).expect("a token")
@@ -120,7 +119,7 @@ pub fn all() -> Vec<Contender> {
     ]
 }
 
-/// Tokens by the JWT crate.
+/// TokenCodec by the JWT crate.
 pub fn encoders() -> Vec<Contender> {
     let encode = |name, times, key: EncodingKey, algorithm| {
         let claims = PeerClaims::new();

@@ -39,7 +39,7 @@ use tokio::runtime::{Builder, Runtime};
 use tower::Service as _;
 use tower_sliding_sessions::{Clock as _, ManualClock, Session, Sessions, SystemClock};
 
-use self::token::{AccessToken, TokenCodec};
+use self::token::{AccessToken, StepUp, TokenCodec};
 
 const SECRET: &[u8] = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
 const SUBJECT: &str = "7f6c1f0e-3b7a-4c57-9a35-0d6f6f5d2f10";
@@ -159,9 +159,8 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
         now,
         limit: now + Duration::from_secs(86_400),
         auth_time: now,
-        proof_at: None,
         methods: &[],
-        proof_methods: &[],
+        step_up: &StepUp::None,
         claims,
     };
     tokens.mint_access(&token).expect("a token")

@@ -12,7 +12,7 @@ use crate::{
     claims::Claims,
     cookie::{CookieError, Cookies},
     cross_site::OriginError,
-    engine::{Config, Engine},
+    engine::{Config, Handle},
     event::EventKind,
     id::EntropyError,
     protocol::{Policy, PolicyError, Timing},
@@ -133,7 +133,7 @@ impl<C: Claims> SessionsBuilder<C> {
             Some(store) => store,
             None => Arc::new(MemoryStore::new()?),
         };
-        Ok(Sessions::new(Engine::new(config, tokens, store)))
+        Ok(Sessions::new(Handle::new(config, tokens, store)))
     }
 }
 

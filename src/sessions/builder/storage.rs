@@ -34,7 +34,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// How long the store's feed may be silent before this instance reports that it lags. Default
     /// 5 s.
     pub fn feed_lag_bound(mut self, bound: Duration) -> Self {
-        self.config.feed_lag_bound = bound;
+        self.config.feed.lag_bound = bound;
         self
     }
 
@@ -42,7 +42,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// that it knows to be old. Default: no; an ended session's access token may then be good until
     /// it expires.
     pub fn ask_store_when_lagging(mut self, yes: bool) -> Self {
-        self.config.ask_when_lagging = yes;
+        self.config.feed.ask_store_when_lagging = yes;
         self
     }
 

@@ -1,7 +1,7 @@
-//! A sign-in takes the place of the sessions whose tokens came with it.
+//! The cap on a subject's sessions, when a sign-in replaces the sessions whose tokens came with it.
 //!
-//! The new session is opened first. So the cap leaves room for those of the same subject that are about
-//! to be revoked, and is checked again if another sign-in has revoked them meanwhile.
+//! The new session is opened first. So the cap leaves room for the sessions of the same subject that are then
+//! revoked. It is checked again if another sign-in has revoked them meanwhile.
 
 use super::{Engine, SignInError};
 use crate::{
@@ -10,12 +10,12 @@ use crate::{
     store::{Cap, Overflow, Revoke, SessionKey, StoreError, Subject},
 };
 
-/// What a new session has to fit into.
+/// The cap for a new session.
 pub(super) struct Room {
-    /// The cap, with room for the sessions that are about to be revoked.
+    /// The cap, with room for the sessions that it replaces.
     pub(super) cap: Option<Cap>,
     /// How many those are.
-    spared: usize,
+    replaced_count: usize,
 }
 
 impl<C: Claims> Engine<C> {
@@ -27,15 +27,15 @@ impl<C: Claims> Engine<C> {
     ) -> Result<Room, StoreError> {
         let replaces = |id| replaced.iter().any(|key| key.id == id && key.subject == *subject);
         let Some(cap) = self.config.cap.filter(|_| replaced.iter().any(|key| key.subject == *subject)) else {
-            return Ok(Room { cap: self.config.cap, spared: 0 });
+            return Ok(Room { cap: self.config.cap, replaced_count: 0 });
         };
-        let live = self.list(&subject.name).await?;
-        let spared = live.iter().filter(|record| replaces(record.id)).count();
-        Ok(Room { cap: Some(Cap { limit: cap.limit.saturating_add(spared), ..cap }), spared })
+        let live = self.backend.list(subject, self.now()).await?;
+        let replaced_count = live.iter().filter(|record| replaces(record.id)).count();
+        Ok(Room { cap: Some(Cap { limit: cap.limit.saturating_add(replaced_count), ..cap }), replaced_count })
     }
 
     /// Revokes what `new` replaces.
-    pub(super) async fn replace(
+    pub(super) async fn revoke_replaced(
         &self,
         new: &SessionKey,
         replaced: &[SessionKey],
@@ -43,23 +43,23 @@ impl<C: Claims> Engine<C> {
     ) -> Result<(), SignInError> {
         let (mut revoked, mut outcome) = (0, Ok(()));
         for key in replaced {
-            match self.sign_out(key).await {
+            match self.revocation.revoke_by_token(key).await {
                 Ok(count) => revoked += if key.subject == new.subject { count } else { 0 },
-                // One that fails must not keep the others alive.
+                // One failure must not keep the other sessions alive.
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
         outcome?;
         match self.config.cap {
-            Some(cap) if revoked < room.spared => self.keep_to(cap, new).await,
+            Some(cap) if revoked < room.replaced_count => self.keep_to(cap, new).await,
             _ => Ok(()),
         }
     }
 
-    /// Another sign-in revoked what this one made room for, and may have taken that room. All of them
-    /// agree on which sessions there is no room for.
+    /// Another sign-in revoked some of the replaced sessions, and may have used their room. All sign-ins agree
+    /// on which sessions exceed the cap.
     async fn keep_to(&self, cap: Cap, new: &SessionKey) -> Result<(), SignInError> {
-        let mut live: Vec<_> = self.list(&new.subject.name).await?;
+        let mut live: Vec<_> = self.backend.list(&new.subject, self.now()).await?;
         live.sort_by_key(|record| (record.family.created_at, *record.id.as_bytes()));
         match cap.overflow {
             Overflow::Refuse if live.iter().skip(cap.limit).any(|record| record.id == new.id) => {
@@ -71,29 +71,29 @@ impl<C: Claims> Engine<C> {
                 let excess = live.len().saturating_sub(cap.limit);
                 for record in live.iter().take(excess) {
                     let key = SessionKey { id: record.id, ..new.clone() };
-                    self.revoke(Revoke::Session(key)).await?;
+                    self.revocation.revoke(Revoke::Session(key)).await?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Another sign-in, by another instance, may have ended the new session already, to keep to the cap. Then
-    /// its cookies must not leave, and the feed may be late to tell.
+    /// A sign-in on another instance may have revoked the new session already, because of the cap. Then its
+    /// cookies must not leave, and the feed may be late.
     pub(super) async fn look_again(&self, new: &SessionKey) {
         if self.config.cap.is_none_or(|cap| cap.overflow == Overflow::Refuse) {
             return;
         }
-        // If the store cannot tell, the session is as good as it was when it was opened.
-        let Ok(snapshot) = self.ask("get", self.store.get(new)).await else { return };
+        // If the store does not answer, nothing more is known than when the session was opened.
+        let Ok(snapshot) = self.backend.get(new).await else { return };
         if snapshot.record.is_some_and(|record| record.family.revoked) {
-            self.revocations.revoke(new, self.monotonic());
+            self.revocation.note_revoked(new);
         }
     }
 
-    /// Revokes a session that was opened for a sign-in that failed. If the store cannot do that either,
-    /// no client has its tokens, and it runs out.
+    /// Revokes the session of a sign-in that failed. If the store fails, too, the session expires: no client
+    /// has its tokens.
     pub(super) async fn undo(&self, new: &SessionKey) {
-        let _runs_out = self.sign_out(new).await;
+        let _expires = self.revocation.revoke_by_token(new).await;
     }
 }

@@ -18,10 +18,10 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// Holds one task at a time, and none after [`shut_down`](Self::shut_down).
 #[derive(Debug, Default)]
-pub(super) struct BackgroundTask(Arc<Slot>);
+pub(crate) struct BackgroundTask(Arc<Shared>);
 
 #[derive(Debug, Default)]
-struct Slot {
+struct Shared {
     /// There is nothing to start: the task runs, or was shut down. Read by each request.
     settled: AtomicBool,
     /// The task has done what it is for, at least once.
@@ -55,7 +55,7 @@ impl Default for Phase {
     }
 }
 
-impl Slot {
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,7 +63,7 @@ impl Slot {
 
 impl BackgroundTask {
     /// Starts `task` on the current runtime unless one runs. Without a runtime, a later call does.
-    pub(super) fn start<F>(&self, task: impl FnOnce() -> F)
+    pub(crate) fn start<F>(&self, task: impl FnOnce() -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -103,17 +103,17 @@ impl BackgroundTask {
         state.phase = Phase::Running { task: None };
         self.0.worked.store(false, Ordering::Relaxed);
         self.0.settled.store(true, Ordering::Relaxed);
-        Some(Running { slot: self.0.clone(), nth: state.started })
+        Some(Running { shared: self.0.clone(), nth: state.started })
     }
 
     /// The task does what it is for.
-    pub(super) fn works(&self) {
+    pub(crate) fn works(&self) {
         self.0.worked.store(true, Ordering::Relaxed);
     }
 
     /// Gives up a task that makes no progress: its runtime is not driven any more. The next
     /// [`start`](Self::start) starts another one.
-    pub(super) fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         let mut state = self.0.lock();
         let Phase::Running { task } = &mut state.phase else { return };
         let Some(task) = task.take() else { return };
@@ -123,12 +123,12 @@ impl BackgroundTask {
         task.abort();
     }
 
-    pub(super) fn is_shut_down(&self) -> bool {
+    pub(crate) fn is_shut_down(&self) -> bool {
         matches!(self.0.lock().phase, Phase::ShutDown)
     }
 
     /// Aborts the task. None is started any more.
-    pub(super) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         let mut state = self.0.lock();
         let before = std::mem::replace(&mut state.phase, Phase::ShutDown);
         self.0.settled.store(true, Ordering::Relaxed);
@@ -148,18 +148,18 @@ impl Drop for BackgroundTask {
 /// Held by the task. When it is dropped, the task has ended: it returned, it panicked, it was
 /// aborted, or its runtime is gone.
 struct Running {
-    slot: Arc<Slot>,
+    shared: Arc<Shared>,
     nth: u64,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut state = self.slot.lock();
+        let mut state = self.shared.lock();
         if state.started == self.nth && matches!(state.phase, Phase::Running { .. }) {
             // A task that fails at once must not be started by each request.
-            let pause = if self.slot.worked.load(Ordering::Relaxed) { Duration::ZERO } else { RETRY };
+            let pause = if self.shared.worked.load(Ordering::Relaxed) { Duration::ZERO } else { RETRY };
             state.phase = Phase::Idle { not_before: SystemClock.monotonic().saturating_add(pause) };
-            self.slot.settled.store(false, Ordering::Relaxed);
+            self.shared.settled.store(false, Ordering::Relaxed);
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 /// A timer on the runtime of the caller; none if there is no runtime, or if it has no timers.
-pub(super) fn timer(time: Duration) -> Option<Sleep> {
+pub(crate) fn timer(time: Duration) -> Option<Sleep> {
     Handle::try_current().ok()?;
     // Tokio panics where timers are disabled, and there is no other way to ask.
     catch_unwind(|| sleep(time)).ok()

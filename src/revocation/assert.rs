@@ -9,20 +9,19 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::Engine;
+use super::Revocation;
 use crate::{
-    claims::Claims,
     id::{self, SessionId},
-    store::{Revoke, StoreError},
+    store::{Revoke, SessionKey, StoreError, Subject},
     time::Timestamp,
 };
 
-/// How many revocations are looked at together.
+/// How many revocations are written at once.
 const AT_ONCE: usize = 8;
-/// All instances notice the end of an outage together. Each waits up to this long, so that most find
-/// done what another one did.
+/// All instances notice the end of an outage together. Each waits up to this long, so that most of them
+/// find nothing left to write.
 const SPREAD: Duration = Duration::from_secs(2);
-/// How long to rest between two lots.
+/// How long to wait between two batches.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long to wait after an error: at first, and at most.
 const RETRY: Duration = Duration::from_millis(500);
@@ -36,8 +35,7 @@ enum Revoked {
     Many(Arc<str>, Timestamp, Option<SessionId>),
 }
 
-/// The revocations that are yet to be looked at. They stay here until the store has answered, whatever
-/// becomes of the task that asks it.
+/// The revocations that may have to be written again. They stay here until the store has answered.
 #[derive(Debug, Default)]
 pub(super) struct Unasserted(Mutex<BTreeSet<Revoked>>);
 
@@ -46,16 +44,16 @@ impl Unasserted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lot(&self) -> Vec<Revoked> {
+    fn next_batch(&self) -> Vec<Revoked> {
         self.lock().iter().take(AT_ONCE).cloned().collect()
     }
 }
 
-impl<C: Claims> Engine<C> {
-    /// Asserts all that is known here to be revoked, in the background.
+impl Revocation {
+    /// Writes all revocations that this instance knows again, in the background.
     pub(super) fn assert_revocations(self: &Arc<Self>) {
-        let sessions = self.revocations.revoked().into_iter();
-        let many = self.revocations.revoked_subjects().into_iter();
+        let sessions = self.denylist.revoked().into_iter();
+        let many = self.denylist.revoked_subjects().into_iter();
         let mut unasserted = self.unasserted.lock();
         unasserted.extend(sessions.map(|(subject, id)| Revoked::Session(subject, id)));
         unasserted.extend(many.map(|(subject, before, except)| Revoked::Many(subject, before, except)));
@@ -63,51 +61,56 @@ impl<C: Claims> Engine<C> {
         self.go_on_asserting();
     }
 
-    /// Goes on with what is left, if the task that was at it is gone.
+    /// Continues, if the task that wrote them has ended.
     pub(super) fn go_on_asserting(self: &Arc<Self>) {
         if !self.unasserted.lock().is_empty() {
-            self.background.assertion.start(|| assert_all(Arc::downgrade(self)));
+            self.assertion.start(|| assert_all(Arc::downgrade(self)));
         }
     }
 
-    /// The store may have it still, or again from another instance: then nothing is written, and no
-    /// instance is told anything.
+    fn subject(&self, name: Arc<str>) -> Subject {
+        Subject { realm: self.backend.events.realm.clone(), name }
+    }
+
+    /// If the store has the revocation, nothing is written.
     async fn assert_one(&self, revoked: &Revoked) -> Result<(), StoreError> {
         let revoke = match revoked.clone() {
             Revoked::Session(subject, id) => {
-                let key = self.key(subject, id);
-                let record = self.ask("get", self.store.get(&key)).await?.record;
+                let key = SessionKey { subject: self.subject(subject), id };
+                let record = self.backend.get(&key).await?.record;
                 if record.is_none_or(|record| record.family.revoked) {
                     return Ok(());
                 }
                 Revoke::Session(key)
             }
-            // A store that has it still revokes none by this, and tells of none.
+            // A store that has it revokes no session by this, and adds no event.
             Revoked::Many(subject, before, except) => {
                 Revoke::Subject { subject: self.subject(subject), before: Some(before), except }
             }
         };
-        self.ask("revoke", self.store.revoke(&revoke, self.now())).await.map(drop)
+        self.backend.revoke(&revoke, self.now()).await.map(drop)
     }
 }
 
-/// Runs until nothing is left, or the engine is gone.
-async fn assert_all<C: Claims>(engine: Weak<Engine<C>>) {
+/// Runs until nothing is left, or the sessions are dropped.
+async fn assert_all(revocation: Weak<Revocation>) {
     let [random] = id::random().unwrap_or([0]);
     tokio::time::sleep(SPREAD * u32::from(random) / 256).await;
     let mut retry = RETRY;
     loop {
-        let Some(lot) = engine.upgrade().map(|engine| engine.unasserted.lot()) else { return };
-        if lot.is_empty() {
+        let Some(batch) = revocation.upgrade().map(|revocation| revocation.unasserted.next_batch()) else {
+            return;
+        };
+        if batch.is_empty() {
             return;
         }
         let mut asserting = JoinSet::new();
-        for revoked in lot {
-            let Some(engine) = engine.upgrade() else { return };
+        for revoked in batch {
+            let Some(revocation) = revocation.upgrade() else { return };
             asserting.spawn(async move {
-                let done = engine.assert_one(&revoked).await.is_ok();
+                let done = revocation.assert_one(&revoked).await.is_ok();
                 if done {
-                    engine.unasserted.lock().remove(&revoked);
+                    revocation.unasserted.lock().remove(&revoked);
                 }
                 done
             });
@@ -118,8 +121,8 @@ async fn assert_all<C: Claims>(engine: Weak<Engine<C>>) {
         }
         if all_done {
             retry = RETRY;
-            if let Some(engine) = engine.upgrade() {
-                engine.background.assertion.works();
+            if let Some(revocation) = revocation.upgrade() {
+                revocation.assertion.works();
             }
             tokio::time::sleep(PAUSE).await;
         } else {

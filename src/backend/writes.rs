@@ -1,0 +1,78 @@
+//! Writes that no request waits for. Nothing runs without a runtime.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{runtime::Handle, sync::Notify};
+
+use crate::id::SessionId;
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Write {
+    /// That this generation is confirmed.
+    Confirm(u64),
+    /// A later idle deadline.
+    Touch,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Writes(Arc<Running>);
+
+#[derive(Debug, Default)]
+struct Running {
+    writes: Mutex<HashSet<(SessionId, Write)>>,
+    done: Notify,
+}
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, HashSet<(SessionId, Write)>> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writes {
+    pub(super) fn spawn<F>(&self, what: (SessionId, Write), write: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if !self.0.lock().insert(what) {
+            return;
+        }
+        let entry = Entry { running: self.0.clone(), what };
+        runtime.spawn(async move {
+            let _entry = entry;
+            write.await;
+        });
+    }
+
+    pub(super) async fn finish(&self) {
+        loop {
+            let mut done = std::pin::pin!(self.0.done.notified());
+            done.as_mut().enable();
+            if self.0.lock().is_empty() {
+                return;
+            }
+            done.await;
+        }
+    }
+}
+
+/// A running write. Dropped when it has ended, in whatever way.
+struct Entry {
+    running: Arc<Running>,
+    what: (SessionId, Write),
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut writes = self.running.lock();
+        writes.remove(&self.what);
+        if writes.is_empty() {
+            self.running.done.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The application's claims: what its hook says of the user now, and how claims are written.
+
+use std::{error::Error, future::poll_fn, sync::Arc, task::Poll};
+
+use super::Engine;
+use crate::{
+    claims::{Claims, Reload, Reloader},
+    event::{EventKind, HookPanic, caught},
+    protocol::Refusal,
+    revocation::SessionError,
+    store::{Revoke, SessionKey, SessionRecord},
+    time::Timestamp,
+    token::{MintError, write_claims, write_short_claims},
+};
+
+/// An error of the claims reload hook.
+type ReloadError = Box<dyn Error + Send + Sync>;
+
+impl<C: Claims> Engine<C> {
+    /// The claims to serve a session with, which `record` then has, too. Without a hook they are the record's.
+    ///
+    /// # Errors
+    /// The hook failed or ended the session, or the claims cannot be read.
+    pub(super) async fn reload(
+        &self,
+        key: &SessionKey,
+        record: &mut Arc<SessionRecord>,
+    ) -> Result<C, SessionError> {
+        let events = &self.config.events;
+        let kept = |record: &SessionRecord| serde_json::from_str(&record.claims);
+        let unreadable = |error: serde_json::Error| {
+            events.failed_of(EventKind::ClaimsUnreadable, &error, &key.id, &key.subject.name);
+            SessionError::Refused(Refusal::Claims)
+        };
+        let Some(reloader) = &self.config.reloader else { return kept(record).map_err(unreadable) };
+        match self.call_reload_hook(reloader, &key.subject.name, kept(record).ok()).await {
+            Ok(Reload::Keep) => kept(record).map_err(unreadable),
+            Ok(Reload::Replace(claims)) => {
+                // As the next request will read them.
+                let (json, claims) = write_claims(&claims).map_err(|error| {
+                    self.report_unwritten(&error, key);
+                    SessionError::Unavailable
+                })?;
+                Arc::make_mut(record).claims = json.into();
+                Ok(claims)
+            }
+            Ok(Reload::Revoke { reason }) => {
+                events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
+                // Refused, also if the store does not learn of it: the next renewal calls the hook again.
+                let _reported = self.revocation.revoke(Revoke::Session(key.clone())).await;
+                Err(Refusal::Application.into())
+            }
+            // It is not known whether the user may go on, so that is no refusal.
+            Err(error) => {
+                events.failed_of(EventKind::ReloadFailed, &*error, &key.id, &key.subject.name);
+                Err(SessionError::Unavailable)
+            }
+        }
+    }
+
+    /// The hook has as much time as a store call.
+    async fn call_reload_hook(
+        &self,
+        reloader: &Reloader<C>,
+        subject: &Arc<str>,
+        claims: Option<C>,
+    ) -> Result<Reload<C>, ReloadError> {
+        let panicked = |panic: HookPanic| -> ReloadError {
+            self.config.events.failed(EventKind::HookPanicked { hook: "reload_claims" }, &panic);
+            panic.into()
+        };
+        let mut reloading = caught(|| reloader.reload(subject.clone(), claims)).map_err(panicked)?;
+        let answer = poll_fn(|cx| match caught(|| reloading.as_mut().poll(cx)) {
+            Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(panic)),
+        });
+        let late = || self.backend.too_late();
+        self.backend.in_time(answer).await.ok_or_else(late)?.map_err(panicked)?
+    }
+
+    /// The claims as JSON, and as the next request will read them. Checked before anything is stored: claims
+    /// that cannot be read, or do not fit into a token, would make the session unusable.
+    pub(super) fn writable_claims(
+        &self,
+        key: &SessionKey,
+        claims: &C,
+        methods: &[String],
+        later_methods: &[String],
+        now: Timestamp,
+    ) -> Result<(Arc<str>, C), MintError> {
+        let (json, parsed) = write_short_claims(claims)?;
+        self.measure(key, &json, methods, later_methods, now)?;
+        self.measure_readable(&parsed)?;
+        Ok((json.into(), parsed))
+    }
+
+    /// Reports that no token or cookie was written for a session.
+    pub(super) fn report_unwritten(&self, error: &MintError, key: &SessionKey) {
+        self.config.events.failed_of(EventKind::unwritten(error), error, &key.id, &key.subject.name);
+    }
+}

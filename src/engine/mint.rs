@@ -1,0 +1,164 @@
+//! TokenCodec and cookies of a session.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use http::HeaderValue;
+
+use super::{Engine, VerifiedToken, verified::step_up_of};
+use crate::{
+    claims::Claims,
+    id::RunId,
+    store::{SessionKey, SessionRecord},
+    time::Timestamp,
+    token::{AccessToken, MintError, RefreshClaims, StepUp, TokenCodec},
+};
+
+/// A `Set-Cookie` header, and the cookie's name.
+#[derive(Clone)]
+pub(crate) struct CookieLine {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) value: HeaderValue,
+}
+
+impl From<(&str, HeaderValue)> for CookieLine {
+    fn from((name, value): (&str, HeaderValue)) -> Self {
+        Self { name: name.to_owned().into(), value }
+    }
+}
+
+/// What an access token is minted from.
+#[derive(Clone, Copy)]
+pub(super) struct AccessBasis<'a> {
+    pub(super) record: &'a SessionRecord,
+    pub(super) key: &'a SessionKey,
+    pub(super) run: RunId,
+    pub(super) generation: u64,
+    /// Whether no authentication counts until the next one.
+    pub(super) requires_step_up: bool,
+    /// When the record was read. That is `iat`, whenever the token leaves: a later time would hide a change
+    /// of claims that this instance has not heard of yet.
+    pub(super) read_at: Timestamp,
+}
+
+impl<'a> AccessBasis<'a> {
+    pub(super) fn of(record: &'a SessionRecord, key: &'a SessionKey, run: RunId, read_at: Timestamp) -> Self {
+        let generation = record.family.generation;
+        Self { record, key, run, generation, requires_step_up: false, read_at }
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Whether an access token with these claims fits into a cookie, also when its generation has grown and
+    /// the user has re-authenticated.
+    pub(super) fn measure(
+        &self,
+        key: &SessionKey,
+        claims: &str,
+        methods: &[String],
+        later_methods: &[String],
+        now: Timestamp,
+    ) -> Result<(), MintError> {
+        let token = self.tokens.codec().mint_access(&AccessToken {
+            subject: &key.subject.name,
+            session: key.id,
+            generation: u64::MAX,
+            run: RunId::SAMPLE,
+            issued: now,
+            now,
+            limit: now + self.config.policy.timing().absolute_timeout,
+            auth_time: now,
+            methods,
+            step_up: &StepUp::Done { at: now, amr: later_methods.to_vec() },
+            claims,
+        })?;
+        let cookies = &self.config.cookies;
+        cookies.set(&cookies.access, &token, None).map(drop).ok_or(MintError::TooLong(token.len()))
+    }
+
+    /// The access cookie of a session. Its token's lifetime counts from `now`.
+    pub(super) fn access_line(
+        &self,
+        basis: &AccessBasis<'_>,
+        parsed: Option<&Arc<C>>,
+        now: Timestamp,
+    ) -> Result<CookieLine, MintError> {
+        let token = self.access_token(basis, parsed, now)?;
+        self.line(self.config.cookies.access.clone(), &token, basis.record, now)
+    }
+
+    /// The access token of a session. With the record's claims as `parsed`, it need not be verified at its
+    /// first use.
+    pub(super) fn access_token(
+        &self,
+        basis: &AccessBasis<'_>,
+        parsed: Option<&Arc<C>>,
+        now: Timestamp,
+    ) -> Result<String, MintError> {
+        let AccessBasis { record, key, run, generation, requires_step_up, read_at } = *basis;
+        let (methods, step_up): (Vec<String>, _) = match requires_step_up {
+            true => (Vec::new(), StepUp::Required),
+            false => (record.all_methods().map(str::to_owned).collect(), step_up_of(record)),
+        };
+        let token = AccessToken {
+            subject: &key.subject.name,
+            session: key.id,
+            generation,
+            run,
+            issued: read_at.min(now),
+            now,
+            limit: record.family.absolute_deadline,
+            auth_time: record.family.created_at,
+            methods: &methods,
+            step_up: &step_up,
+            claims: &record.claims,
+        };
+        let codec = self.tokens.codec();
+        let minted = codec.mint_access(&token)?;
+        if let Some(parsed) = parsed {
+            self.remember(&codec, &token, parsed, &minted);
+        }
+        Ok(minted)
+    }
+
+    /// A token that was minted here need not be verified at its first use.
+    fn remember(&self, codec: &Arc<TokenCodec>, token: &AccessToken<'_>, claims: &Arc<C>, minted: &str) {
+        if self.tokens.remembers()
+            && let Some(claims) = codec.as_verified(token, claims.clone())
+            && let Some(engine) = self.me.upgrade()
+        {
+            let token = VerifiedToken::new(engine, claims);
+            token.vouch(self.revocation.monotonic());
+            self.tokens.keep(codec, minted.as_bytes(), Arc::new(token));
+        }
+    }
+
+    /// The refresh cookie of a session's current generation: the same from every instance.
+    pub(super) fn refresh_line(
+        &self,
+        record: &SessionRecord,
+        key: &SessionKey,
+        run: RunId,
+        now: Timestamp,
+    ) -> Result<CookieLine, MintError> {
+        let claims = RefreshClaims::of(&key.subject.name, key.id, &record.family, run);
+        let token = self.tokens.codec().mint_refresh(&claims)?;
+        self.line(self.config.cookies.refresh.clone(), &token, record, now)
+    }
+
+    pub(super) fn line(
+        &self,
+        name: Cow<'static, str>,
+        value: &str,
+        record: &SessionRecord,
+        now: Timestamp,
+    ) -> Result<CookieLine, MintError> {
+        let left = || record.family.absolute_deadline.since(now).max(Duration::from_secs(1));
+        let line = self.config.cookies.set(&name, value, record.persistent.then(left));
+        Ok(CookieLine { name, value: line.ok_or(MintError::TooLong(value.len()))? })
+    }
+
+    /// The headers that remove the cookies.
+    pub(crate) fn removal_lines(&self) -> Vec<CookieLine> {
+        self.config.cookies.removals().map(CookieLine::from).collect()
+    }
+}

@@ -1,0 +1,138 @@
+//! Records: read one, and change one by compare-and-set.
+
+use std::sync::Arc;
+
+use super::Engine;
+use crate::{
+    claims::Claims,
+    id::RunId,
+    protocol::{Family, Refusal},
+    revocation::SessionError,
+    store::{FeedEvent, Revoke, SessionKey, SessionRecord, Snapshot, StoreError},
+    time::Timestamp,
+};
+
+/// How often a change is tried. Each conflict means that another change was made.
+const TRIES: usize = 8;
+
+/// A record as it was read, to be changed later.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    pub(super) run: RunId,
+    version: u64,
+    pub(super) record: Arc<SessionRecord>,
+}
+
+impl Read {
+    pub(super) fn of(snapshot: Snapshot, run: RunId) -> Result<Self, Refusal> {
+        let version = snapshot.version;
+        Ok(Self { run, version, record: Arc::new(known(snapshot, run)?) })
+    }
+}
+
+impl From<Read> for Snapshot {
+    fn from(read: Read) -> Self {
+        let record = Some(Arc::unwrap_or_clone(read.record));
+        Self { run: read.run, version: read.version, record, applied: false }
+    }
+}
+
+/// The record, if the store has it and it is of the token's run.
+pub(super) fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
+    if snapshot.run != run {
+        return Err(Refusal::OtherRun);
+    }
+    snapshot.record.ok_or(Refusal::Unknown)
+}
+
+impl<C: Claims> Engine<C> {
+    /// Reads the record of a session.
+    pub(super) async fn read(&self, key: &SessionKey, run: RunId) -> Result<SessionRecord, SessionError> {
+        let snapshot = self.revocation.ask_about("get", run, self.backend.store.get(key)).await?;
+        Ok(known(snapshot, run)?)
+    }
+
+    /// Reads the record of a session that must be live.
+    pub(super) async fn read_live(
+        &self,
+        key: &SessionKey,
+        run: RunId,
+        now: Timestamp,
+    ) -> Result<SessionRecord, SessionError> {
+        let record = self.read(key, run).await?;
+        if record.family.revoked {
+            return Err(self.refused_by_record(key, Refusal::Denylisted));
+        }
+        if !self.is_live(&record.family, now) {
+            return Err(Refusal::Expired.into());
+        }
+        Ok(record)
+    }
+
+    /// A session that its record says is revoked is so for its access tokens, too, if the feed has not told
+    /// this instance yet.
+    pub(super) fn refused_by_record(&self, key: &SessionKey, refusal: Refusal) -> SessionError {
+        if refusal == Refusal::Denylisted && !self.revocation.denylist.is_revoked(&key.id) {
+            self.revocation.note_revoked(key);
+        }
+        refusal.into()
+    }
+
+    /// Whether a session is live by its record, and by this instance's policy.
+    pub(super) fn is_live(&self, family: &Family, now: Timestamp) -> bool {
+        let timing = self.config.policy.timing();
+        family.is_live_within(now, timing.idle_timeout, timing.absolute_timeout)
+    }
+
+    /// Revokes a session that is live by its record and not by this instance's policy, so that all instances
+    /// agree.
+    pub(super) async fn revoke_outlived(&self, key: &SessionKey, now: Timestamp) -> SessionError {
+        if self.backend.revoke(&Revoke::Session(key.clone()), now).await.is_err() {
+            return SessionError::Unavailable;
+        }
+        self.revocation.note_revoked(key);
+        Refusal::Expired.into()
+    }
+
+    /// Applies `change` to a session's record, starting from `read` if the record was read before.
+    ///
+    /// `change` answers with whether it applies, and may run several times. Answers with the record as it
+    /// then is. All tries together have the deadline of one store call.
+    pub(super) async fn write(
+        &self,
+        operation: &'static str,
+        key: &SessionKey,
+        read: Option<Snapshot>,
+        event: Option<FeedEvent>,
+        change: impl Fn(&mut SessionRecord) -> bool,
+    ) -> Result<Snapshot, StoreError> {
+        let event = event.filter(|_| self.backend.has_feed);
+        let write = async {
+            let mut snapshot = match read {
+                Some(read) => read,
+                None => self.backend.store.get(key).await?,
+            };
+            for _ in 0..TRIES {
+                let mut wanted = match &snapshot.record {
+                    Some(record) if !record.family.revoked => record.clone(),
+                    _ => return Ok(Snapshot { applied: false, ..snapshot }),
+                };
+                if !change(&mut wanted) {
+                    return Ok(Snapshot { applied: false, ..snapshot });
+                }
+                let answer =
+                    self.backend.store.replace(key, snapshot.version, &wanted, event.as_ref()).await?;
+                // If the answer to an earlier try was lost, the store has the wanted record.
+                if answer.applied || answer.record.as_ref() == Some(&wanted) {
+                    return Ok(Snapshot { applied: true, ..answer });
+                }
+                snapshot = answer;
+            }
+            Err(StoreError::unavailable("the record changed too often"))
+        };
+        let before = self.revocation.denylist.run();
+        let written = self.backend.ask(operation, write).await?;
+        self.revocation.hear_run(before, written.run)?;
+        Ok(written)
+    }
+}

@@ -1,0 +1,145 @@
+//! The response: which cookies and cache headers leave with it. Cookies are chosen when its head leaves.
+
+use http::{HeaderMap, HeaderValue, header};
+
+use super::{Engine, Renewal, mint::AccessBasis};
+use crate::{
+    cache,
+    claims::Claims,
+    cookie::Names,
+    protocol::{Departure, Family, Settlement, settle},
+    time::Reading,
+};
+
+/// What the response to a request with this outcome needs.
+pub(crate) enum Respond<C> {
+    Anonymous,
+    /// The session was not renewed.
+    Unchanged,
+    Renewed {
+        renewal: Renewal<C>,
+        arrived: Reading,
+    },
+}
+
+/// How a layer's responses are cached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CacheRules {
+    /// Whether bearer tokens are accepted, too.
+    pub(crate) varies_by_authorization: bool,
+    /// Whether no response with a session is stored.
+    pub(crate) no_store: bool,
+    /// The cookies' names. A response that sets one is never stored.
+    pub(crate) names: Names,
+}
+
+impl<C: Claims> Respond<C> {
+    /// Adds cookies and cache headers to a handler's response.
+    pub(crate) fn finish(&self, headers: &mut HeaderMap, rules: CacheRules) {
+        let CacheRules { no_store, names, .. } = rules;
+        match self {
+            // The handler signed in or out, or changed the session.
+            Self::Anonymous | Self::Unchanged if cache::sets_any(headers, names) => cache::forbid(headers),
+            Self::Anonymous => cache::vary_by_cookie(headers),
+            Self::Unchanged => cache::keep_private(headers, no_store),
+            Self::Renewed { renewal, arrived } => {
+                let engine = &renewal.session.token.engine;
+                let lines = engine.settle(renewal, *arrived, |name| cache::sets_cookie(headers, name));
+                if lines.is_empty() && !cache::sets_any(headers, names) {
+                    return cache::keep_private(headers, no_store);
+                }
+                for line in lines {
+                    headers.append(header::SET_COOKIE, line);
+                }
+                cache::forbid(headers);
+            }
+        }
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// The cookies for the response to a renewed request, whose head leaves now. `written` tells
+    /// whether the handler wrote the cookie of that name.
+    fn settle(
+        &self,
+        renewal: &Renewal<C>,
+        arrived: Reading,
+        written: impl Fn(&str) -> bool,
+    ) -> Vec<HeaderValue> {
+        let leaves = self.revocation.read_clock();
+        let now = leaves.wall;
+        let view = renewal.session.view();
+        let departure = self.departure(renewal, arrived, leaves, &written);
+        let (access, refresh) =
+            match settle(&self.as_judged_here(&renewal.record.family).timing, &departure, now) {
+                Settlement::LeaveAlone => return Vec::new(),
+                Settlement::WriteAccess => (true, false),
+                Settlement::WriteRefresh => (false, true),
+                Settlement::WriteBoth => (true, true),
+            };
+        // All or nothing: a new access token must not leave without its refresh token.
+        let lines = (|| {
+            let mut lines = Vec::with_capacity(3);
+            // First, for clients that tell cookies apart by name only.
+            lines.extend(self.config.cookies.former_removals().map(|(_, line)| line));
+            if access {
+                lines.push(self.access_line(&self.basis_of(renewal), Some(&view.claims), now)?.value);
+                // It is for showing only. Without it, the session goes on.
+                let readable = self.readable_line(&view.claims, &renewal.record, now);
+                let readable = readable.inspect_err(|error| self.report_unwritten(error, &view.key));
+                lines.extend(
+                    readable.ok().flatten().filter(|line| !written(&line.name)).map(|line| line.value),
+                );
+            }
+            if refresh {
+                lines.push(self.refresh_line(&renewal.record, &view.key, view.run, now)?.value);
+            }
+            Ok::<_, crate::token::MintError>(lines)
+        })();
+        lines.unwrap_or_else(|error| {
+            self.report_unwritten(&error, &view.key);
+            Vec::new()
+        })
+    }
+
+    /// The family as responses of this instance go by it: with its own write window if that is shorter.
+    pub(super) fn as_judged_here(&self, family: &Family) -> Family {
+        Family {
+            timing: family.timing.with_window_within(self.config.policy.timing().write_window),
+            ..*family
+        }
+    }
+
+    /// What is known of a renewed request when the head of its response leaves.
+    pub(super) fn departure(
+        &self,
+        renewal: &Renewal<C>,
+        arrived: Reading,
+        now: Reading,
+        written: impl Fn(&str) -> bool,
+    ) -> Departure {
+        Departure {
+            // However the wall clock was stepped meanwhile. A request that shares what was read for an
+            // earlier one must not answer any later.
+            arrived: (now.wall - now.since(&arrived)).min(renewal.read_at),
+            presented: renewal.presented,
+            served: renewal.session.view().generation,
+            standing: self.standing_since_read(renewal),
+            access_written: written(&self.config.cookies.access),
+            refresh_written: written(&self.config.cookies.refresh),
+        }
+    }
+
+    /// What the access token of a renewal is minted from.
+    pub(super) fn basis_of<'a>(&self, renewal: &'a Renewal<C>) -> AccessBasis<'a> {
+        let view = renewal.session.view();
+        AccessBasis {
+            record: &renewal.record,
+            key: &view.key,
+            run: view.run,
+            generation: view.generation,
+            requires_step_up: view.requires_step_up(),
+            read_at: renewal.read_at,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Sign-in: opens a session.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{CookieLine, Engine, mint::AccessBasis};
+use crate::{
+    claims::Claims,
+    event::EventKind,
+    id::{EntropyError, RunId, SessionId},
+    protocol::{Family, PolicyError},
+    revocation::{SessionError, went_back},
+    store::{Cap, CreateError, SessionKey, SessionRecord, StoreError, Subject},
+    time::Timestamp,
+    token::MintError,
+};
+
+/// What a sign-in says beyond the subject and its claims.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SignInOptions {
+    pub(crate) methods: Vec<String>,
+    /// Whether the cookies outlive the browser.
+    pub(crate) persistent: bool,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) absolute_timeout: Option<Duration>,
+    pub(crate) origin: Option<Arc<str>>,
+}
+
+/// A session that has just begun.
+pub(super) struct Begun<C> {
+    pub(super) key: SessionKey,
+    pub(super) record: Arc<SessionRecord>,
+    pub(super) run: RunId,
+    pub(super) now: Timestamp,
+    /// The claims, as the next request will read them.
+    pub(super) claims: C,
+}
+
+/// Why a sign-in failed. No session was opened, and those that it would have replaced go on.
+///
+/// If the store failed while they were being revoked, some of several may be revoked, and the new session
+/// may be in the store. No client has its tokens.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// The claims do not fit into a cookie, cannot be written as JSON, or cannot be read back from it.
+    #[error(transparent)]
+    Claims(#[from] MintError),
+    /// The subject is empty. That is no user's ID.
+    #[error("the subject is empty")]
+    EmptySubject,
+    /// The subject has as many sessions as it may have.
+    #[error("the subject has too many sessions")]
+    TooManySessions,
+    /// The claims reload hook says that the user may not sign in. The session is revoked again.
+    #[error("the user may not sign in")]
+    Refused,
+    /// The lifetimes that the sign-in asked for are not within the policy's, which the error names too.
+    #[error(transparent)]
+    Lifetime(#[from] PolicyError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operating system gave no random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+impl From<CreateError> for SignInError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::TooMany => Self::TooManySessions,
+            CreateError::Store(error) => Self::Store(error),
+            // 256 random bits do not collide: the store is broken.
+            error @ CreateError::Exists => Self::Store(StoreError::corrupt(error)),
+        }
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Opens a session, revokes the ones it replaces, and answers with its ID and its cookies.
+    pub(crate) async fn sign_in(
+        &self,
+        subject: &str,
+        claims: &C,
+        options: SignInOptions,
+        replaces: Vec<SessionKey>,
+    ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
+        let begun = self.begin(subject, claims, options, replaces).await?;
+        let Begun { key, record, run, now, claims } = begun;
+        let claims = Arc::new(claims);
+        let access = self.access_line(&AccessBasis::of(&record, &key, run, now), Some(&claims), now)?;
+        let refresh = self.refresh_line(&record, &key, run, now)?;
+        let readable = self.readable_line(&claims, &record, now)?;
+        let former = self.config.cookies.former_removals().map(CookieLine::from);
+        Ok((key.id, former.chain([access, refresh]).chain(readable).collect()))
+    }
+
+    /// Opens a session, and then revokes those it replaces: if it cannot be opened, they go on.
+    pub(super) async fn begin(
+        &self,
+        subject: &str,
+        claims: &C,
+        options: SignInOptions,
+        replaces: Vec<SessionKey>,
+    ) -> Result<Begun<C>, SignInError> {
+        if subject.is_empty() {
+            return Err(SignInError::EmptySubject);
+        }
+        let id = SessionId::random().inspect_err(|error| {
+            self.config.events.failed(EventKind::InternalError { operation: "sign_in" }, error);
+        })?;
+        let mut key = self.key(subject, id);
+        let (idle_timeout, absolute_timeout) =
+            self.config.policy.lifetimes(options.idle_timeout, options.absolute_timeout)?;
+        let (json, claims) =
+            self.writable_claims(&key, claims, &options.methods, &[], self.now()).inspect_err(|error| {
+                self.config.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);
+            })?;
+        let now = self.now();
+        let mut record = Arc::new(SessionRecord {
+            id: key.id,
+            family: Family {
+                timing: self.config.policy.rotation_timing(),
+                ..Family::begin(now, idle_timeout, absolute_timeout)
+            },
+            claims: json,
+            stale_since: None,
+            methods: options.methods,
+            reauthentication: None,
+            origin: options.origin,
+            persistent: options.persistent,
+        });
+        let room = self.room_beside(&key.subject, &replaces).await?;
+        let (run, revoked) = match self.create(&key.subject, &record, room.cap).await? {
+            Some(created) => created,
+            None => {
+                self.revocation.restore_run().await?;
+                key.id = SessionId::random()?;
+                Arc::make_mut(&mut record).id = key.id;
+                self.create(&key.subject, &record, room.cap).await?.ok_or_else(went_back)?
+            }
+        };
+        if !revoked.is_empty() {
+            self.config.events.of_subject(EventKind::Revoked { sessions: revoked.len() }, &key.subject.name);
+        }
+        for id in revoked {
+            self.revocation.note_revoked(&SessionKey { id, ..key.clone() });
+        }
+        // The user may have been locked before there was a session to revoke. If the hook does not answer, the
+        // first renewal calls it again.
+        let claims = match self.config.reloader {
+            None => claims,
+            Some(_) => match self.reload(&key, &mut record).await {
+                Ok(claims) => {
+                    let fits = self.measure(&key, &record.claims, &record.methods, &[], now);
+                    if let Err(error) = fits.and_then(|()| self.measure_readable(&claims)) {
+                        self.report_unwritten(&error, &key);
+                        self.undo(&key).await;
+                        return Err(error.into());
+                    }
+                    claims
+                }
+                Err(SessionError::Unavailable) => claims,
+                Err(SessionError::Refused(_)) => return Err(SignInError::Refused),
+            },
+        };
+        if let Err(error) = self.revoke_replaced(&key, &replaces, &room).await {
+            self.undo(&key).await;
+            return Err(error);
+        }
+        self.look_again(&key).await;
+        self.config.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
+        Ok(Begun { key, record, run, now, claims })
+    }
+
+    /// Adds a session to the store. None if it belongs to an older run ID than is known: the store went back.
+    async fn create(
+        &self,
+        subject: &Subject,
+        record: &SessionRecord,
+        cap: Option<Cap>,
+    ) -> Result<Option<(RunId, Vec<SessionId>)>, SignInError> {
+        let create = async {
+            match self.backend.store.create(subject, record, cap).await {
+                Err(CreateError::Store(error)) => Err(error),
+                answer => Ok(answer),
+            }
+        };
+        let before = self.revocation.denylist.run();
+        let created = self.backend.ask("create", create).await?;
+        if let Err(CreateError::TooMany) = created {
+            self.config.events.of_subject(EventKind::TooManySessions, &subject.name);
+        }
+        let (run, revoked) = created?;
+        Ok(self.revocation.hear_run(before, run).is_ok().then_some((run, revoked)))
+    }
+}

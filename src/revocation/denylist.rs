@@ -1,0 +1,351 @@
+//! The denylist: what every request is checked against in memory. Revoked sessions, stale claims, and the
+//! run ID.
+//!
+//! The store's feed fills it. An entry is kept only while it can matter: no access token outlives its
+//! lifetime, and no request writes cookies after its write window. While the denylist is empty, a request
+//! only reads a counter.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Notify, futures::Notified};
+
+use super::sharded_map::{SHARDS, ShardedMap};
+use crate::{
+    id::{RunId, SessionId},
+    protocol::{Refusal, Standing},
+    store::{FeedBatch, FeedEvent, SessionKey},
+    time::{Reading, Timestamp, millis},
+};
+
+/// How many revocations of one subject's sessions are remembered as such.
+const MAX_REVOCATIONS: usize = 8;
+
+/// The denylist of one realm.
+#[derive(Debug)]
+pub(crate) struct Denylist {
+    realm: Arc<str>,
+    /// How long an entry can matter.
+    keep: Duration,
+    /// How far the clocks of instances may be apart, and how long a renewal may take.
+    slack: Duration,
+    /// The run ID, or 0 while it is not known.
+    run: AtomicU64,
+    /// Revocations of tokens that were issued before this may be missing. In milliseconds.
+    suspect: AtomicU64,
+    /// Since when the denylist is complete, by the monotonic clock in milliseconds.
+    complete_since: AtomicU64,
+    sessions: ShardedMap<SessionId>,
+    subjects: ShardedMap<Arc<str>>,
+    /// Wakes the tasks that wait for the end of a session, in parts by subject.
+    waiters: Box<[Notify]>,
+}
+
+/// What is known of a session or a subject.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entry {
+    /// The session's subject, if it is revoked.
+    revoked: Option<Arc<str>>,
+    stale_since: Option<Timestamp>,
+    /// Revocations of several sessions that came as one event. They are written again after a failover.
+    revoked_before: Vec<(Timestamp, Option<SessionId>)>,
+    /// When the entry can be forgotten, by the monotonic clock.
+    pub(super) until: Duration,
+}
+
+impl Denylist {
+    pub(crate) fn new(realm: Arc<str>, keep: Duration, slack: Duration, run: Option<RunId>) -> Self {
+        let run = AtomicU64::new(run.map_or(0, RunId::as_u64));
+        Self {
+            realm,
+            keep,
+            slack,
+            run,
+            suspect: AtomicU64::new(0),
+            complete_since: AtomicU64::new(0),
+            sessions: ShardedMap::new(),
+            subjects: ShardedMap::new(),
+            waiters: (0..SHARDS).map(|_| Notify::new()).collect(),
+        }
+    }
+
+    /// What this instance knows of a token's session. `issued` is in whole seconds, so a change in the same
+    /// second costs one more renewal.
+    pub(crate) fn standing(
+        &self,
+        run: RunId,
+        session: &SessionId,
+        subject: &str,
+        issued: Timestamp,
+    ) -> Standing {
+        if self.run.load(Ordering::Acquire) != run.as_u64() {
+            return Standing::OtherRun;
+        }
+        let suspect = Timestamp::from_millis(self.suspect.load(Ordering::Relaxed));
+        if issued < suspect {
+            return Standing::Stale;
+        }
+        self.found(session, subject, |since| issued.as_secs() <= since.as_secs())
+    }
+
+    /// How long an entry can matter.
+    pub(crate) fn keep(&self) -> Duration {
+        self.keep
+    }
+
+    /// Revocations may be missing: each token that was issued until `now` is renewed at its next use.
+    pub(crate) fn suspect_until(&self, now: Reading) {
+        self.suspect.fetch_max(now.wall.as_millis(), Ordering::Relaxed);
+        self.complete_since.fetch_max(millis(now.monotonic), Ordering::Relaxed);
+    }
+
+    /// Since when the denylist is complete, by the monotonic clock.
+    pub(crate) fn complete_since(&self) -> Duration {
+        Duration::from_millis(self.complete_since.load(Ordering::Relaxed))
+    }
+
+    /// What this instance learned of a session after its record was read at `read`.
+    pub(crate) fn standing_since(
+        &self,
+        run: RunId,
+        session: &SessionId,
+        subject: &str,
+        read: Timestamp,
+    ) -> Standing {
+        if self.run().is_some_and(|current| current != run) {
+            return Standing::OtherRun;
+        }
+        self.found(session, subject, |since| read <= since)
+    }
+
+    fn found(&self, session: &SessionId, subject: &str, stale: impl Fn(Timestamp) -> bool) -> Standing {
+        let of_session = self.sessions.get(session).unwrap_or_default();
+        let of_subject = self.subjects.get(subject).unwrap_or_default();
+        if of_session.revoked.is_some() {
+            Standing::Revoked
+        } else if of_session.stale_since.is_some_and(&stale) || of_subject.stale_since.is_some_and(stale) {
+            Standing::Stale
+        } else {
+            Standing::Good
+        }
+    }
+
+    /// Whether a session was revoked, or belongs to an older run ID, whatever its record said when it was
+    /// read.
+    ///
+    /// # Errors
+    /// The reason, if it was.
+    pub(crate) fn check(&self, session: &SessionId, run: RunId) -> Result<(), Refusal> {
+        if self.is_revoked(session) {
+            return Err(Refusal::Denylisted);
+        }
+        if self.is_older_run(run) {
+            return Err(Refusal::OtherRun);
+        }
+        Ok(())
+    }
+
+    /// Whether the session is known to be revoked.
+    pub(crate) fn is_revoked(&self, session: &SessionId) -> bool {
+        self.sessions.get(session).is_some_and(|entry| entry.revoked.is_some())
+    }
+
+    /// The highest run ID that was seen here; none before the first.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        RunId::from_u64(self.run.load(Ordering::Acquire))
+    }
+
+    /// Whether a newer run ID is known: then all sessions of this one are invalid.
+    pub(crate) fn is_older_run(&self, run: RunId) -> bool {
+        self.run().is_some_and(|current| run < current)
+    }
+
+    /// `now` is a reading of the monotonic clock.
+    pub(crate) fn revoke(&self, key: &SessionKey, now: Duration) {
+        self.sessions.update(key.id, now, now.saturating_add(self.keep), |entry| {
+            entry.revoked = Some(key.subject.name.clone());
+        });
+        self.waiters_of(&key.subject.name).notify_waiters();
+    }
+
+    /// Ready when a session was revoked after this was enabled: one of this subject, or of another subject
+    /// in the same shard.
+    pub(crate) fn changed(&self, subject: &str) -> Notified<'_> {
+        self.waiters_of(subject).notified()
+    }
+
+    fn waiters_of(&self, subject: &str) -> &Notify {
+        // INVARIANT: the index is below the number of shards.
+        #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "see the invariant")]
+        &self.waiters[self.subjects.hash(subject) as usize % SHARDS]
+    }
+
+    /// Until when the tokens of a subject are stale. A later time means that something happened to its
+    /// sessions that only the store knows.
+    pub(crate) fn subject_stale_until(&self, subject: &str) -> Option<Timestamp> {
+        self.subjects.get(subject).and_then(|entry| entry.stale_since)
+    }
+
+    /// The revocations of several sessions at once: all of the subject that began before the time, except
+    /// one.
+    pub(crate) fn revoked_subjects(&self) -> Vec<(Arc<str>, Timestamp, Option<SessionId>)> {
+        let mut revoked = Vec::new();
+        self.subjects.for_each(|subject, entry| {
+            let of_subject = entry.revoked_before.iter();
+            revoked.extend(of_subject.map(|(before, except)| (subject.clone(), *before, *except)));
+        });
+        revoked
+    }
+
+    /// The sessions that are known to be revoked, with their subjects.
+    pub(crate) fn revoked(&self) -> Vec<(Arc<str>, SessionId)> {
+        let mut revoked = Vec::new();
+        self.sessions
+            .for_each(|id, entry| revoked.extend(entry.revoked.clone().map(|subject| (subject, *id))));
+        revoked
+    }
+
+    /// Tokens of the session minted until `since` are stale.
+    pub(crate) fn session_stale(&self, key: &SessionKey, since: Timestamp, now: Duration) {
+        self.sessions.update(key.id, now, now.saturating_add(self.keep), |entry| {
+            entry.stale_since = entry.stale_since.max(Some(since));
+        });
+    }
+
+    /// Tokens of the subject minted until `since` are stale.
+    pub(crate) fn subject_stale(&self, subject: Arc<str>, since: Timestamp, now: Duration) {
+        let waiters = self.waiters_of(&subject);
+        self.subjects.update(subject, now, now.saturating_add(self.keep), |entry| {
+            entry.stale_since = entry.stale_since.max(Some(since));
+        });
+        waiters.notify_waiters();
+    }
+
+    /// All sessions of the subject that began before this were revoked, except one. The store decides which
+    /// those are, since instances' clocks differ. So all tokens of the subject are stale, also those of
+    /// renewals in flight.
+    fn subject_revoked(&self, subject: Arc<str>, before: Timestamp, except: Option<SessionId>, now: Reading) {
+        let until = now.monotonic.saturating_add(self.keep).saturating_add(self.slack);
+        self.subjects.update(subject.clone(), now.monotonic, until, |entry| {
+            if !entry.revoked_before.contains(&(before, except)) {
+                // A revocation without an exception includes all earlier ones.
+                entry.revoked_before.retain(|(earlier, _)| except.is_some() || *earlier > before);
+                entry.revoked_before.truncate(MAX_REVOCATIONS - 1);
+                entry.revoked_before.insert(0, (before, except));
+            }
+        });
+        self.subject_stale(subject, now.wall + self.slack, now.monotonic);
+    }
+
+    /// Takes over a run ID of the store, if it is higher than the known one.
+    pub(crate) fn set_run(&self, run: RunId) {
+        if self.run.fetch_max(run.as_u64(), Ordering::AcqRel) < run.as_u64() {
+            self.waiters.iter().for_each(Notify::notify_waiters);
+        }
+    }
+
+    /// Takes over a batch of the feed. The run ID comes last: while it is not known, no access token is
+    /// accepted, so none is accepted before the denylist is complete.
+    pub(crate) fn apply(&self, batch: &FeedBatch, now: Reading) {
+        batch.events.iter().for_each(|event| self.apply_event(event, now));
+        self.set_run(batch.run);
+    }
+
+    /// Takes over one event. Events of other realms are ignored.
+    pub(crate) fn apply_event(&self, event: &FeedEvent, reading: Reading) {
+        let now = reading.monotonic;
+        match event {
+            FeedEvent::Revoked(key) if key.subject.realm == self.realm => self.revoke(key, now),
+            FeedEvent::SessionStale(key, since) if key.subject.realm == self.realm => {
+                self.session_stale(key, *since, now);
+            }
+            FeedEvent::SubjectStale(subject, since) if subject.realm == self.realm => {
+                self.subject_stale(subject.name.clone(), *since, now);
+            }
+            FeedEvent::SubjectRevoked { subject, before, except } if subject.realm == self.realm => {
+                self.subject_revoked(subject.name.clone(), *before, *except, reading);
+            }
+            FeedEvent::Revoked(_)
+            | FeedEvent::SubjectRevoked { .. }
+            | FeedEvent::SessionStale(..)
+            | FeedEvent::SubjectStale(..)
+            | FeedEvent::Run(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Duration = Duration::from_secs(300);
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn key(id: SessionId) -> SessionKey {
+        SessionKey { subject: crate::store::Subject { realm: "r".into(), name: "ann".into() }, id }
+    }
+
+    fn list() -> (Denylist, RunId, SessionId) {
+        let run = RunId::from_u64(7).expect("not zero");
+        (Denylist::new("r".into(), KEEP, Duration::ZERO, Some(run)), run, SessionId::from_bytes([1; 32]))
+    }
+
+    #[test]
+    fn a_revoked_session_is_known_at_once_and_another_is_not() {
+        let (list, run, session) = list();
+        assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Good);
+        list.revoke(&key(session), KEEP);
+        assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Revoked);
+        let other = SessionId::from_bytes([2; 32]);
+        assert_eq!(list.standing(run, &other, "ann", at(100)), Standing::Good);
+    }
+
+    #[test]
+    fn a_stale_subject_spares_tokens_that_are_issued_later() {
+        let (list, run, session) = list();
+        list.subject_stale("ann".into(), at(100), KEEP);
+        assert_eq!(list.standing(run, &session, "ann", at(99)), Standing::Stale);
+        assert_eq!(
+            list.standing(run, &session, "ann", at(100)),
+            Standing::Stale,
+            "the same second errs on this side"
+        );
+        assert_eq!(list.standing(run, &session, "ann", at(101)), Standing::Good);
+        assert_eq!(list.standing(run, &session, "bob", at(99)), Standing::Good);
+    }
+
+    #[test]
+    fn an_unknown_run_makes_every_token_unusable() {
+        let (list, run, session) = list();
+        let other = RunId::from_u64(8).expect("not zero");
+        assert_eq!(list.standing(other, &session, "ann", at(1)), Standing::OtherRun);
+        let unknown = Denylist::new("r".into(), KEEP, Duration::ZERO, None);
+        assert_eq!(unknown.standing(run, &session, "ann", at(1)), Standing::OtherRun);
+    }
+
+    #[test]
+    fn entries_go_when_they_can_no_longer_matter() {
+        let (list, ..) = list();
+        let id = |n: u64| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&n.to_be_bytes());
+            SessionId::from_bytes(bytes)
+        };
+        for n in 0..10_000 {
+            list.revoke(&key(id(n)), Duration::ZERO);
+        }
+        assert_eq!(list.sessions.len(), 10_000);
+        for n in 10_000..20_000 {
+            list.revoke(&key(id(n)), KEEP + Duration::from_secs(1));
+        }
+        assert_eq!(list.sessions.len(), 10_000);
+    }
+}

@@ -1,0 +1,218 @@
+//! Which sessions are revoked, as far as this instance knows, and whether it knows enough: the denylist, the
+//! store's feed that fills it, the run ID, and the clock.
+
+mod assert;
+mod denylist;
+mod feed;
+mod follow;
+mod run;
+mod sharded_map;
+mod wall;
+
+pub(crate) use self::{feed::FeedConfig, run::went_back};
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use self::{
+    assert::Unasserted,
+    denylist::Denylist,
+    feed::Feed,
+    wall::{Step, WallClock},
+};
+use crate::{
+    backend::{Backend, BackgroundTask, SingleFlight},
+    event::EventKind,
+    protocol::{LEEWAY, Policy, Refusal},
+    store::{FeedEvent, Revoke, SessionKey, StaleScope, StoreError, Subject},
+    time::{Clock, Reading, Timestamp},
+};
+
+/// Why a session is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionError {
+    /// It is not known whether it may be: the store, or a hook of the application, did not answer.
+    Unavailable,
+    /// It may not be.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for SessionError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for SessionError {
+    fn from(_: StoreError) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// What one realm knows of revocations.
+pub(crate) struct Revocation {
+    me: Weak<Self>,
+    backend: Arc<Backend>,
+    clock: Arc<dyn Clock>,
+    access_ttl: Duration,
+    pub(crate) denylist: Denylist,
+    wall: WallClock,
+    feed: Feed,
+    follower: BackgroundTask,
+    /// Writes revocations again after an outage.
+    assertion: BackgroundTask,
+    unasserted: Unasserted,
+    /// Corrections of a store whose run ID went back. True if the store took it.
+    restorations: SingleFlight<(), bool>,
+}
+
+impl Revocation {
+    pub(crate) fn new(
+        backend: Arc<Backend>,
+        clock: Arc<dyn Clock>,
+        policy: &Policy,
+        ride_through: Duration,
+        feed: FeedConfig,
+    ) -> Arc<Self> {
+        let timing = policy.timing();
+        // No request writes cookies after the write window, and no access token lives longer, rounded up.
+        let longest = timing.write_window.saturating_add(timing.access_ttl).saturating_add(ride_through);
+        let keep = longest.saturating_add(Duration::from_secs(10));
+        let (realm, run, now) =
+            (backend.events.realm.clone(), backend.store.run_id_now(), Reading::of(&*clock));
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            backend,
+            clock,
+            access_ttl: timing.access_ttl,
+            denylist: Denylist::new(realm, keep, timing.grace, run),
+            wall: WallClock::new(now),
+            feed: Feed::new(feed, now.monotonic),
+            follower: BackgroundTask::default(),
+            assertion: BackgroundTask::default(),
+            unasserted: Unasserted::default(),
+            restorations: SingleFlight::default(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// By the monotonic clock, for intervals.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Both clocks. Reports steps of the wall clock.
+    pub(crate) fn read_clock(&self) -> Reading {
+        let now = Reading::of(&*self.clock);
+        if let Some(step) = self.wall.look(now, &*self.clock) {
+            let (Step::Ahead(by) | Step::Back(by)) = step;
+            self.backend.events.note(EventKind::ClockStepped { ahead: matches!(step, Step::Ahead(_)), by });
+        }
+        now
+    }
+
+    /// Whether the denylist may have forgotten that the session of a token was revoked: the token was issued
+    /// at a time that a clock showed by mistake, or that comes a second time.
+    ///
+    /// `vouched_at` is when the session was last known not to be revoked.
+    pub(crate) fn is_doubtful(&self, issued: Timestamp, vouched_at: Option<Duration>, now: Reading) -> bool {
+        // Since then, the denylist has all revocations, and keeps them this long.
+        let is_vouched = |at: Duration| {
+            at > self.denylist.complete_since() && now.monotonic < at.saturating_add(self.denylist.keep())
+        };
+        self.wall.is_doubtful(issued) && !vouched_at.is_some_and(is_vouched)
+    }
+
+    /// An instance's clock showed this time. If it is in the future, access tokens of that time become
+    /// valid when the denylist has forgotten what was revoked.
+    pub(crate) fn note_time(&self, time: Timestamp) {
+        self.wall.is_ahead_elsewhere(time, self.access_ttl, self.now());
+    }
+
+    /// Revokes sessions. Answers with how many. Once this returns, no in-flight renewal can restore them.
+    ///
+    /// An error means that the store may not know of it, so they may not be revoked.
+    pub(crate) async fn revoke(&self, what: Revoke) -> Result<usize, StoreError> {
+        let now = self.now();
+        let revoked = self.backend.revoke(&what, now).await?;
+        // This instance learns it here, the others by the feed.
+        for event in FeedEvent::of_revocation(&what, &revoked, now) {
+            self.denylist.apply_event(&event, self.read_clock());
+        }
+        let kind = EventKind::Revoked { sessions: revoked.len() };
+        match &what {
+            // A session that was revoked before, or does not exist, is no event.
+            _ if revoked.is_empty() => {}
+            Revoke::Session(key) => self.backend.events.of(kind, &key.id, &key.subject.name),
+            Revoke::Subject { subject, .. } => self.backend.events.of_subject(kind, &subject.name),
+        }
+        Ok(revoked.len())
+    }
+
+    /// Revokes a session that its own token names, even if the store has lost it. A session that is only
+    /// named by ID must be found under its subject: see [`revoke`](Self::revoke).
+    pub(crate) async fn revoke_by_token(&self, key: &SessionKey) -> Result<usize, StoreError> {
+        let revoked = self.revoke(Revoke::Session(key.clone())).await?;
+        self.note_revoked(key);
+        Ok(revoked)
+    }
+
+    /// Revokes the sessions of a subject that began before `time`, and those that began in the future: a
+    /// clock that was ahead opened them, so they may be older.
+    pub(crate) async fn revoke_before(
+        &self,
+        subject: Subject,
+        time: Timestamp,
+        except: Option<crate::id::SessionId>,
+    ) -> Result<usize, StoreError> {
+        let what = Revoke::Subject { subject: subject.clone(), before: Some(time), except };
+        let mut revoked = self.revoke(what).await?;
+        let latest = self.now() + LEEWAY;
+        for record in self.backend.list(&subject, self.now()).await? {
+            if record.family.created_at > latest && Some(record.id) != except {
+                let key = SessionKey { subject: subject.clone(), id: record.id };
+                revoked += self.revoke(Revoke::Session(key)).await?;
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// The store says that a session is revoked.
+    pub(crate) fn note_revoked(&self, key: &SessionKey) {
+        self.denylist.revoke(key, self.monotonic());
+    }
+
+    /// Marks tokens as stale: each is renewed at its next use. Answers with the time of the mark.
+    ///
+    /// That is a time after the change. A renewal may have read the record before it.
+    pub(crate) async fn mark_stale(&self, scope: &StaleScope) -> Result<Timestamp, StoreError> {
+        let now = self.now();
+        self.backend.ask("mark_stale", self.backend.store.mark_stale(scope, now)).await?;
+        // This instance learns it here, the others by the feed.
+        match scope {
+            StaleScope::Session(key) => self.denylist.session_stale(key, now, self.monotonic()),
+            StaleScope::Subject(subject) => {
+                self.denylist.subject_stale(subject.name.clone(), now, self.monotonic());
+            }
+        }
+        Ok(now)
+    }
+
+    /// Stops both background tasks for good.
+    pub(crate) fn shut_down(&self) {
+        self.follower.shut_down();
+        self.assertion.shut_down();
+    }
+}
+
+impl fmt::Debug for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocation").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! The run ID. Every instance uses the highest one that it has seen. A store that names a lower one has lost
+//! an emergency stop, in a failover or by a restored backup. Its answers are not used until it is corrected.
+
+use std::sync::Arc;
+
+use super::{Revocation, SessionError};
+use crate::{
+    event::EventKind,
+    id::RunId,
+    protocol::Refusal,
+    store::{Snapshot, StoreError},
+};
+
+/// How often a run ID is drawn. Each failure means that another emergency stop was made meanwhile.
+const TRIES: usize = 16;
+
+impl Revocation {
+    /// Asks the store about a session of `run`. Fails if the store names an older run ID than is known.
+    pub(crate) async fn ask_about(
+        &self,
+        operation: &'static str,
+        run: RunId,
+        answer: impl Future<Output = Result<Snapshot, StoreError>>,
+    ) -> Result<Snapshot, SessionError> {
+        let before = self.denylist.run();
+        let snapshot = self.backend.ask(operation, answer).await?;
+        match self.hear_run(before, snapshot.run) {
+            // No answer of the store can change that.
+            Err(_) if self.denylist.is_older_run(run) => Err(Refusal::OtherRun.into()),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(snapshot),
+        }
+    }
+
+    /// Takes over the run ID of an answer. `before` is the run ID that was known when the store was asked: an
+    /// emergency stop may have been made in between.
+    pub(crate) fn hear_run(&self, before: Option<RunId>, run: RunId) -> Result<(), StoreError> {
+        if before.is_some_and(|before| run < before) {
+            self.restore_run_soon();
+            return Err(went_back());
+        }
+        // The feed brings the first run ID, together with the revocations: no access token is accepted before
+        // those are known.
+        if before.is_some() || !self.backend.has_feed {
+            self.denylist.set_run(run);
+        }
+        Ok(())
+    }
+
+    /// Gives the newest run ID to a store that has an older one. Parallel calls share one run.
+    ///
+    /// # Errors
+    /// The store did not take it.
+    pub(crate) async fn restore_run(&self) -> Result<(), StoreError> {
+        let Some(revocation) = self.me.upgrade() else { return Err(went_back()) };
+        let restored = self.restorations.join((), || revocation.raise_store()).await;
+        match restored {
+            Some((true, _)) => Ok(()),
+            Some((false, _)) | None => Err(went_back()),
+        }
+    }
+
+    /// The same in the background. If it fails, the next answer with an older run ID tries again.
+    pub(crate) fn restore_run_soon(&self) {
+        let (Some(revocation), Ok(runtime)) = (self.me.upgrade(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        runtime.spawn(async move { revocation.restore_run().await });
+    }
+
+    async fn raise_store(self: Arc<Self>) -> bool {
+        let Some(newest) = self.denylist.run() else { return false };
+        let raised = self.backend.ask("raise_run_id", self.backend.store.raise_run_id(newest)).await;
+        if let Ok(run) = raised {
+            self.denylist.set_run(run);
+            // The store may have lost revocations, too.
+            self.assert_revocations();
+            self.backend.events.note(EventKind::RunIdRestored);
+        }
+        raised.is_ok()
+    }
+
+    /// Revokes every session of every realm of the store. Answers with the new run ID.
+    pub(crate) async fn revoke_everything(&self) -> Result<RunId, StoreError> {
+        let mut known = self.denylist.run();
+        for _ in 0..TRIES {
+            let candidate = RunId::newer_than(known, self.now())?;
+            let run = self.backend.ask("raise_run_id", self.backend.store.raise_run_id(candidate)).await?;
+            self.denylist.set_run(run);
+            if run <= candidate {
+                self.backend.events.note(EventKind::RunRotated);
+                return Ok(run);
+            }
+            // The store had a newer run ID: sessions of it may have been opened before this call.
+            known = Some(run);
+        }
+        Err(StoreError::unavailable("the run ID was raised too often"))
+    }
+}
+
+pub(crate) fn went_back() -> StoreError {
+    StoreError::unavailable("the store names an older run ID than it did, and is being corrected")
+}

@@ -1,0 +1,86 @@
+//! A map that is read far more often than written: split by key, so that cores do not share a lock.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, Hash, RandomState},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::denylist::Entry;
+
+pub(super) const SHARDS: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct ShardedMap<K> {
+    len: AtomicUsize,
+    shards: Box<[RwLock<Shard<K>>]>,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Shard<K> {
+    entries: HashMap<K, Entry>,
+    sweep_at: Duration,
+}
+
+impl<K: Eq + Hash> ShardedMap<K> {
+    pub(super) fn new() -> Self {
+        let shard = || RwLock::new(Shard { entries: HashMap::new(), sweep_at: Duration::ZERO });
+        Self {
+            len: AtomicUsize::new(0),
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&K, &Entry)) {
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.entries.iter().for_each(|(key, entry)| visit(key, entry));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &RwLock<Shard<K>> {
+        // INVARIANT: the index is below the number of shards.
+        #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "see the invariant")]
+        &self.shards[self.hash(key) as usize % SHARDS]
+    }
+
+    pub(super) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<Entry>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        if self.len.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.shard(key).read().unwrap_or_else(PoisonError::into_inner).entries.get(key).cloned()
+    }
+
+    pub(super) fn update(&self, key: K, now: Duration, until: Duration, change: impl FnOnce(&mut Entry)) {
+        let mut shard = self.shard(&key).write().unwrap_or_else(PoisonError::into_inner);
+        let before = shard.entries.len();
+        if now >= shard.sweep_at {
+            shard.entries.retain(|_, entry| now < entry.until);
+            shard.sweep_at = until;
+        }
+        let entry = shard.entries.entry(key).or_default();
+        entry.until = entry.until.max(until);
+        change(entry);
+        let after = shard.entries.len();
+        // Wraps where the shard shrank, and so subtracts.
+        self.len.fetch_add(after.wrapping_sub(before), Ordering::Release);
+    }
+}
