@@ -1,4 +1,4 @@
-//! Access tokens: who is calling, since when, and the application's claims.
+//! Access tokens: the subject, the session, and the application's claims.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -16,24 +16,24 @@ use crate::{
     time::Timestamp,
 };
 
-/// What an access token is minted from. Times are rounded to whole seconds on the wire.
+/// The content of an access token to mint. The token has whole seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AccessToken<'a> {
     pub(crate) subject: &'a Arc<str>,
     pub(crate) session: SessionId,
     pub(crate) generation: u64,
     pub(crate) run: RunId,
-    /// As of when what it says is true.
+    /// When the session was read from the store.
     pub(crate) issued: Timestamp,
-    /// From when its lifetime counts.
+    /// The start of its lifetime.
     pub(crate) now: Timestamp,
-    /// The session's absolute limit, which no token outlives.
+    /// The session's absolute timeout. No token expires later.
     pub(crate) limit: Timestamp,
     pub(crate) auth_time: Timestamp,
     /// All methods, of the sign-in and of the re-authentication.
     pub(crate) methods: &'a [String],
     pub(crate) step_up: &'a StepUp,
-    /// The application's claims: JSON that was written, or read, as a whole, for it is not looked at again.
+    /// The application's claims as JSON.
     pub(crate) claims: &'a str,
 }
 
@@ -83,7 +83,7 @@ mod in_seconds {
     }
 }
 
-/// What a verified access token says.
+/// The content of a verified access token.
 #[derive(Debug)]
 pub(crate) struct AccessClaims<C> {
     pub(crate) subject: Arc<str>,
@@ -106,7 +106,7 @@ struct Wire<'a> {
     iss: Option<Cow<'a, str>>,
     #[serde(borrow)]
     aud: Cow<'a, str>,
-    /// The realm, if `aud` is not it: realms may well have one audience in common.
+    /// The realm, if it differs from `aud`: two realms can have the same audience.
     #[serde(borrow, default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     realm: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -123,8 +123,7 @@ struct Wire<'a> {
     amr: Cow<'a, [String]>,
     #[serde(default, skip_serializing_if = "is_none")]
     step_up: Cow<'a, StepUp>,
-    /// Written last, and as it is.
-    #[serde(borrow, skip_serializing)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     ext: Option<&'a RawValue>,
 }
 
@@ -133,13 +132,13 @@ fn is_none(step_up: &Cow<'_, StepUp>) -> bool {
     step_up.is_none()
 }
 
-/// A claim may be missing, but `null` is not of its type.
+/// A claim can be missing, but it cannot be `null`.
 fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(claim: D) -> Result<Option<T>, D::Error> {
     T::deserialize(claim).map(Some)
 }
 
 impl TokenCodec {
-    /// When an access token minted `now` ends: rounded up to a second, but never past the
+    /// When an access token expires that is minted `now`: rounded up to a second, and never after the
     /// session's `limit`.
     pub(crate) fn access_expiry(&self, now: Timestamp, limit: Timestamp) -> Timestamp {
         let rounded_up = (now + self.access_ttl).as_secs_ceil();
@@ -147,6 +146,13 @@ impl TokenCodec {
     }
 
     pub(crate) fn mint_access(&self, token: &AccessToken<'_>) -> Result<String, MintError> {
+        let ext = match token.claims {
+            "null" => None,
+            // A store that returns anything but one JSON value cannot add claims of its own.
+            claims => {
+                Some(serde_json::from_str(claims).map_err(|error| MintError::NotJson(Arc::new(error)))?)
+            }
+        };
         let wire = Wire {
             iss: self.issuer.as_deref().map(Cow::Borrowed),
             aud: Cow::Borrowed(&self.audience),
@@ -161,22 +167,13 @@ impl TokenCodec {
             auth_time: token.auth_time.as_secs(),
             amr: Cow::Borrowed(token.methods),
             step_up: Cow::Borrowed(token.step_up),
-            ext: None,
+            ext,
         };
-        jws::mint(&self.ring, Kind::Access, |json| {
-            serde_json::to_writer(&mut *json, &wire)?;
-            if token.claims != "null" {
-                json.pop();
-                for part in [r#","ext":"#, token.claims, "}"] {
-                    json.extend_from_slice(part.as_bytes());
-                }
-            }
-            Ok(())
-        })
+        jws::mint(&self.ring, Kind::Access, &wire)
     }
 
-    /// What [`verify_access`](Self::verify_access) says of the token that is minted from this, if it is
-    /// good. `claims` are as parsed from what it has.
+    /// The result of [`verify_access`](Self::verify_access) for the token that is minted from `token`, without
+    /// minting it. None if the token would not be accepted. `claims` are the parsed `token.claims`.
     pub(crate) fn as_verified<C>(&self, token: &AccessToken<'_>, claims: Arc<C>) -> Option<AccessClaims<C>> {
         let expires = self.access_expiry(token.now, token.limit);
         if !could_be_ours(token.subject, token.issued.as_secs(), expires.as_secs()) {
@@ -216,7 +213,7 @@ impl TokenCodec {
         {
             return Err(InvalidToken::Audience);
         }
-        // No key holder may mint a token that lives longer than this service would let it.
+        // A holder of the key cannot mint a token that lives longer than this service allows.
         if wire.exp.saturating_sub(wire.iat) > self.longest_access_secs() {
             return Err(InvalidToken::Claims);
         }
@@ -242,7 +239,7 @@ impl TokenCodec {
         })
     }
 
-    /// From `iat` to `exp`, at most: both are whole seconds, and `exp` was rounded up.
+    /// The most seconds from `iat` to `exp`. Both are whole seconds, and `exp` is rounded up.
     fn longest_access_secs(&self) -> u64 {
         self.longest_access.div_ceil(1000).saturating_add(1)
     }
@@ -262,7 +259,7 @@ mod tests {
         TokenCodec::new(ring, "shop".into(), Duration::from_secs(300), Duration::from_secs(60))
     }
 
-    /// What is remembered of a token that was minted, and what verifying it says.
+    /// The content that is cached for a minted token, and the content that verification reads.
     fn both(tokens: &TokenCodec, token: &AccessToken<'_>) -> (String, String) {
         let minted = tokens.mint_access(token).expect("it fits");
         let verified = tokens.verify_access::<Option<Profile>>(minted.as_bytes());
@@ -271,7 +268,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_of_a_minted_token_is_what_verifying_it_says() {
+    fn claims_that_are_not_one_json_value_are_not_minted() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let subject = "ann".into();
+        let mint = |claims: &str| {
+            tokens().mint_access(&AccessToken {
+                subject: &subject,
+                session: SessionId::from_bytes([7; 32]),
+                generation: 0,
+                run: RunId::SAMPLE,
+                issued: now,
+                now,
+                limit: now + Duration::from_secs(86_400),
+                auth_time: now,
+                methods: &[],
+                step_up: &StepUp::None,
+                claims,
+            })
+        };
+        assert!(mint("{}").is_ok());
+        for bad in ["", "{", r#"{},"sub":"root""#, r#"1},"sub":"root""#, "{} {}"] {
+            assert!(matches!(mint(bad), Err(MintError::NotJson(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cached_content_of_a_minted_token_is_what_verification_reads() {
         let at = |millis: u64| Timestamp::from_millis(1_800_000_000_000 + millis);
         let plain = AccessToken {
             subject: &"a\"é\\".into(),
@@ -299,7 +321,7 @@ mod tests {
                 assert_eq!(remembered, verified);
             }
         }
-        // It would not be accepted, so it is not remembered.
+        // Verification would refuse it, so it is not cached.
         let late = AccessToken { now: at(62_000 + 300_000), ..plain };
         assert_eq!(both(&tokens(), &late), ("None".to_owned(), "None".to_owned()));
     }

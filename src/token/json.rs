@@ -63,11 +63,18 @@ impl<'de> Visitor<'de> for Unique {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        // Most objects in tokens have one member, which needs no list.
+        let Some(first) = map.next_key()? else { return Ok(Self) };
+        map.next_value::<Self>()?;
         let mut names: Vec<Name<'de>> = Vec::new();
         while let Some(name) = map.next_key()? {
             names.push(name);
             map.next_value::<Self>()?;
         }
+        if names.is_empty() {
+            return Ok(Self);
+        }
+        names.push(first);
         names.sort_unstable();
         if names.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
             return Err(A::Error::custom("a member comes twice"));

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use memchr::memrchr;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     error::{InvalidToken, MintError},
@@ -16,15 +16,11 @@ use super::{
 /// The longest token that is read, in bytes.
 pub(crate) const LONGEST_TOKEN: usize = 4096;
 
-/// Signs the payload that `write` writes, with the ring's first key.
-pub(super) fn mint(
-    ring: &Keyring,
-    kind: Kind,
-    write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
-) -> Result<String, MintError> {
+/// Signs `claims` with the ring's first key.
+pub(super) fn mint(ring: &Keyring, kind: Kind, claims: &impl Serialize) -> Result<String, MintError> {
     let key = ring.signer();
     let mut json = Vec::with_capacity(512);
-    write(&mut json).map_err(|error| MintError::NotJson(Arc::new(error)))?;
+    serde_json::to_writer(&mut json, claims).map_err(|error| MintError::NotJson(Arc::new(error)))?;
     let mut token = Vec::with_capacity(key.header(kind).len() + encoded(json.len()) + encoded(64) + 1);
     token.extend_from_slice(key.header(kind).as_bytes());
     encode(&json, &mut token);

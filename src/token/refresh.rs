@@ -1,4 +1,4 @@
-//! Refresh tokens: which session, and which generation of it. Nothing else.
+//! Refresh tokens: the session and its generation.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -16,8 +16,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a refresh token says. It is a pure function of these and the signing key, so that every
-/// instance mints the very same one.
+/// The content of a refresh token. The token depends on this and on the signing key only, so that all
+/// instances mint the same token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RefreshClaims {
     pub(crate) subject: Arc<str>,
@@ -26,7 +26,7 @@ pub(crate) struct RefreshClaims {
     pub(crate) run: RunId,
     /// When the session began.
     pub(crate) began: Timestamp,
-    /// The session's absolute limit, rounded down.
+    /// The session's absolute timeout, rounded down.
     pub(crate) limit: Timestamp,
 }
 
@@ -51,7 +51,7 @@ impl RefreshClaims {
         Self { subject: subject.clone(), session, generation, run, began, limit }
     }
 
-    /// Whether these times are the record's. Every token that was minted from it has them.
+    /// Whether these are the record's times. All tokens of one session have the same times.
     pub(crate) fn are_of(&self, family: &Family) -> bool {
         (self.began.as_secs(), self.limit.as_secs())
             == (family.created_at.as_secs(), family.absolute_deadline.as_secs())
@@ -69,7 +69,7 @@ impl TokenCodec {
             iat: claims.began.as_secs(),
             exp: claims.limit.as_secs(),
         };
-        jws::mint(&self.ring, Kind::Refresh, |json| serde_json::to_writer(json, &wire))
+        jws::mint(&self.ring, Kind::Refresh, &wire)
     }
 
     pub(crate) fn verify_refresh(&self, token: &[u8]) -> Result<RefreshClaims, InvalidToken> {
