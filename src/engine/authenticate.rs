@@ -45,7 +45,8 @@ pub(crate) enum Outcome<C> {
         session: Authenticated<C>,
         /// The generation that the request presented.
         presented: u64,
-        renewal: Option<Renewal<C>>,
+        /// Boxed, so that a request without one has less to move.
+        renewal: Option<Box<Renewal<C>>>,
     },
     /// Without a session.
     Anonymous(Refusal),
@@ -279,7 +280,7 @@ impl<C: Claims> Engine<C> {
                 session: renewal.session.clone(),
                 presented: renewal.presented,
                 // Fresh cookies would let a passive request keep its session alive.
-                renewal: Some(renewal).filter(|_| !context.passive),
+                renewal: (!context.passive).then(|| Box::new(renewal)),
             },
             (Err(SessionError::Unavailable), Some(token)) if self.standing(&token) == Standing::Good => {
                 token.into()

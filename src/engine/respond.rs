@@ -17,7 +17,7 @@ pub(crate) enum Respond<C> {
     /// The session was not renewed.
     Unchanged,
     Renewed {
-        renewal: Renewal<C>,
+        renewal: Box<Renewal<C>>,
         arrived: Reading,
     },
 }

@@ -73,7 +73,8 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
                     Some(renewal) => Respond::Renewed { renewal, arrived },
                     None => Respond::Unchanged,
                 };
-                (Some(Session { session, renewed, presented, context }), respond)
+                let RequestContext { credential, origin, .. } = context;
+                (Some(Session { session, renewed, presented, credential, origin }), respond)
             }
             Outcome::Anonymous(_) if self.optional => (None, Respond::Anonymous),
             Outcome::Anonymous(refusal) => {

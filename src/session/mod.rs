@@ -12,13 +12,13 @@ pub use self::{
     visitor::{SignIn, SignOutError, Visitor},
 };
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::Request;
 
 use crate::{
     claims::Claims,
-    engine::{Authenticated, ChangeError, CookieLine, Credential, Engine, RequestContext, SessionView},
+    engine::{Authenticated, ChangeError, CookieLine, Credential, Engine, SessionView},
     event::Renewed,
     id::SessionId,
     protocol::LEEWAY,
@@ -37,7 +37,9 @@ pub struct Session<C = ()> {
     pub(crate) renewed: Option<Renewed>,
     /// The generation that the request presented.
     pub(crate) presented: u64,
-    pub(crate) context: RequestContext,
+    pub(crate) credential: Credential,
+    /// Where the request comes from, if that is compared.
+    pub(crate) origin: Option<Arc<str>>,
 }
 
 impl<C: Claims> Session<C> {
@@ -159,7 +161,7 @@ impl<C: Claims> Session<C> {
         methods: impl IntoIterator<Item = M>,
     ) -> Result<SetCookies, ChangeError> {
         let methods = methods.into_iter().map(Into::into).collect();
-        let origin = self.context.origin.clone();
+        let origin = self.origin.clone();
         Ok(self.cookies(self.engine().reauthenticate(self.view(), self.presented, methods, origin).await?))
     }
 
@@ -213,7 +215,7 @@ impl<C: Claims> Session<C> {
 
     /// Cookies that came with a bearer token are not this session's.
     fn cookies(&self, lines: Vec<CookieLine>) -> SetCookies {
-        SetCookies::new(match self.context.credential {
+        SetCookies::new(match self.credential {
             Credential::Cookies => lines,
             Credential::Bearer => Vec::new(),
         })
@@ -222,7 +224,7 @@ impl<C: Claims> Session<C> {
 
 impl<C> Clone for Session<C> {
     fn clone(&self) -> Self {
-        Self { session: self.session.clone(), context: self.context.clone(), ..*self }
+        Self { session: self.session.clone(), origin: self.origin.clone(), ..*self }
     }
 }
 
