@@ -27,6 +27,7 @@ mod edges;
 mod feed;
 mod follower;
 mod form_post;
+mod held;
 mod keys;
 mod layer;
 mod limits;
