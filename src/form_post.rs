@@ -1,4 +1,4 @@
-//! Forms that another site posts, such as the answers of identity providers.
+//! Forms that another site posts, such as the responses of identity providers.
 
 use std::sync::OnceLock;
 
@@ -17,7 +17,8 @@ use crate::{cache, cross_site};
 /// The longest form that is posted again. A SAML response has some 10 KB.
 const LONGEST: usize = 256 * 1024;
 
-/// A field of the second form, or old browsers behind a proxy that rewrites `Host` would post for ever.
+/// A field of the second form. Without it, old browsers behind a proxy that rewrites `Host` would post for
+/// ever.
 const MARK: &str = "posted_again";
 
 const SCRIPT: &str = "document.forms[0].submit()";
@@ -26,10 +27,9 @@ const SCRIPT: &str = "document.forms[0].submit()";
 /// of OpenID Connect, and the POST binding of SAML. Add it to **that route only**.
 ///
 /// Browsers do not send `SameSite=Lax` cookies with such a request, and a [`Visitor`](crate::Visitor)
-/// refuses it as cross-site. This answers it with a page that posts the same form again, to the same
-/// address and from this site. That second request carries the cookies, so that the handler sees its
-/// `state` cookie, and a sign-in replaces the session that the browser had. All other requests pass
-/// through.
+/// refuses it as cross-site. This middleware answers with a page that posts the same form again, to the
+/// same address and from this site. That second request carries the cookies. So the handler sees its `state`
+/// cookie, and a sign-in replaces the session that the browser had. All other requests pass through.
 ///
 /// ```
 /// use axum::{Form, Router, middleware::from_fn, routing::post};
@@ -39,7 +39,7 @@ const SCRIPT: &str = "document.forms[0].submit()";
 /// struct Answer { id_token: String, state: String }
 ///
 /// async fn callback(visitor: Visitor, Form(answer): Form<Answer>) -> Result<SetCookies, Rejection> {
-///     // Compare `answer.state` with what this browser was given, and verify `answer.id_token` here.
+///     // Compare `answer.state` with this browser's cookie, and verify `answer.id_token` here.
 /// #   let subject = answer.id_token;
 ///     Ok(visitor.sign_in(subject, ()).await?)
 /// }
@@ -49,12 +49,12 @@ const SCRIPT: &str = "document.forms[0].submit()";
 /// # }
 /// ```
 ///
-/// A session layer around the route would refuse the first request: leave the route outside of it.
+/// A session layer around the route would refuse the first request, so keep the route outside of the layer.
 ///
 /// # Security
 /// Any site can post to this route. The handler must compare the `state` with a value that it bound to
 /// this browser (a cookie) before the sign-in began, or an attacker signs users in to the attacker's
-/// account. Other routes are as protected as before.
+/// account. Other routes keep their protection.
 #[doc(alias = "form_post")]
 pub async fn repost_form(request: Request, next: Next) -> Response {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
@@ -83,7 +83,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
-/// A form without an `action` goes to the page's own address.
+/// The page that posts `form` again. A form without an `action` goes to the page's own address.
 fn page(form: &[u8]) -> String {
     let mut page =
         String::from("<!doctype html><meta charset=utf-8><title>One moment</title><form method=post>");
@@ -96,7 +96,7 @@ fn page(form: &[u8]) -> String {
     page + "<noscript><button>Continue</button></noscript></form><script>" + SCRIPT + "</script>"
 }
 
-/// Only this page's own script runs, whatever stands in the form.
+/// A content security policy under which only this page's script runs, whatever the form contains.
 fn policy() -> Option<HeaderValue> {
     static POLICY: OnceLock<Option<HeaderValue>> = OnceLock::new();
     let policy = POLICY.get_or_init(|| {
@@ -117,7 +117,7 @@ fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            // As they are, an HTML parser would read another line end.
+            // An HTML parser changes unescaped line ends.
             '\r' => escaped.push_str("&#13;"),
             '\n' => escaped.push_str("&#10;"),
             other => escaped.push(other),

@@ -1,4 +1,4 @@
-//! What the cookies are called, and where they go.
+//! Names and attributes of the cookies.
 
 use std::{
     borrow::Cow,
@@ -13,9 +13,9 @@ pub enum CookieError {
     #[error("{0:?} cannot be a cookie's name: 1 to 64 characters of a token (RFC 9110, section 5.6.2)")]
     BadName(String),
     /// Two cookies have the same name.
-    #[error("two cookies are called {0:?}")]
+    #[error("two cookies have the name {0:?}")]
     SameName(String),
-    /// Not a path that starts with `/` and has only visible characters but `;`.
+    /// A path starts with `/` and has visible characters only, and no `;`.
     #[error("{0:?} cannot be a cookie's path")]
     BadPath(String),
     /// Not a host name.
@@ -54,21 +54,21 @@ pub enum CookieError {
     PartitionedNeedsSecure,
 }
 
-/// When browsers send the cookies along with requests from other sites.
+/// Which requests from other sites carry the cookies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SameSite {
-    /// Only when a person follows a link. The default.
+    /// Links that the user follows. The default.
     #[default]
     Lax,
-    /// Never: somebody who follows a link from a mail arrives signed out.
+    /// None. A user who follows a link from a mail is not signed in on the page that opens.
     Strict,
 }
 
-/// A name, path and domain that a cookie had before. It is removed at sign-in, at renewal, at sign-out,
-/// and whenever a request carries two values under one name.
+/// A name, path and domain that a cookie had before. The cookie is removed at sign-in, at renewal, at
+/// sign-out, and when a request has two values for one name.
 ///
-/// Browsers only remove a cookie under the path and domain that it was set with.
+/// A browser removes a cookie only if the path and the domain are those that it was set with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormerCookie {
     /// The cookie's name.

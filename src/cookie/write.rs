@@ -1,4 +1,4 @@
-//! `Set-Cookie` lines. Setting and removing say the same attributes, or browsers ignore the latter.
+//! `Set-Cookie` lines. A browser removes a cookie only if the attributes are those that it was set with.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::config::Cookies;
 /// Browsers cap lifetimes at 400 days (RFC 6265bis, section 5.5).
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// Browsers drop a cookie of more than 4096 bytes, name and value (RFC 6265bis, section 5.6), and
-/// servers refuse headers of more than 8 KB or so: this leaves room for others.
+/// Browsers drop a cookie whose name and value have more than 4096 bytes (RFC 6265bis, section 5.6). Servers
+/// refuse headers of more than about 8 KB, so this leaves room for other cookies.
 const LONGEST_VALUE: usize = 3072;
 
 impl Cookies {
-    /// A line that sets a cookie; for as long as the browser runs, if no `max_age` is given. None
-    /// if the value is longer than is sure to fit into one. (Names, paths and domains were checked at
-    /// build, and values are tokens: there is no other reason but a mistake of ours, which must not panic.)
+    /// A line that sets a cookie. Without `max_age` the cookie ends with the browser. None if the value is
+    /// longer than [`LONGEST_VALUE`]. (The builder checks names, paths and domains, and values are tokens, so
+    /// there is no other reason.)
     pub(crate) fn set(&self, name: &str, value: &str, max_age: Option<Duration>) -> Option<HeaderValue> {
         if value.len() > LONGEST_VALUE {
             return None;
@@ -31,20 +31,20 @@ impl Cookies {
         HeaderValue::try_from(line).ok()
     }
 
-    /// What follows the value of the cookie called `name`.
+    /// The attributes of the cookie `name`, as text after its value.
     fn attributes_of(&self, name: &str) -> String {
         let mut line = self.base(name, "", &self.path, self.domain.as_deref()).to_string();
         line.split_off(name.len() + "=".len())
     }
 
-    /// The lines that remove our cookies, and those of former times.
+    /// The lines that remove the cookies and the former cookies.
     pub(crate) fn removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
         let ours = [&self.access, &self.refresh].into_iter().chain(&self.readable);
         ours.filter_map(|name| self.removal(name, &self.path, self.domain.as_deref()))
             .chain(self.former_removals())
     }
 
-    /// The lines that remove the cookies of former times.
+    /// The lines that remove the former cookies.
     pub(crate) fn former_removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
         self.former.iter().filter_map(|f| self.removal(&f.name, &f.path, f.domain.as_deref()))
     }

@@ -10,6 +10,7 @@ use super::{
     error::{InvalidToken, MintError},
     json, jws,
     key::Kind,
+    step_up::StepUp,
 };
 use crate::{
     id::{RunId, SessionId},
@@ -35,52 +36,6 @@ pub(crate) struct AccessToken<'a> {
     pub(crate) step_up: &'a StepUp,
     /// The application's claims as JSON.
     pub(crate) claims: &'a str,
-}
-
-/// Whether the user re-authenticated after the sign-in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum StepUp {
-    /// No: the sign-in is the last authentication.
-    #[default]
-    None,
-    /// Yes, at this time, by these methods.
-    Done {
-        #[serde(with = "in_seconds")]
-        at: Timestamp,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        amr: Vec<String>,
-    },
-    /// No authentication counts until the next one: the session is used from another origin.
-    Required,
-}
-
-impl StepUp {
-    fn is_none(&self) -> bool {
-        *self == Self::None
-    }
-
-    /// The same, with the time as a token tells it.
-    pub(crate) fn in_whole_seconds(&self) -> Self {
-        match self {
-            Self::Done { at, amr } => Self::Done { at: Timestamp::from_secs(at.as_secs()), amr: amr.clone() },
-            other => other.clone(),
-        }
-    }
-}
-
-mod in_seconds {
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    use crate::time::Timestamp;
-
-    pub(super) fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(time.as_secs())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-        u64::deserialize(from).map(Timestamp::from_secs)
-    }
 }
 
 /// The content of a verified access token.

@@ -8,61 +8,33 @@ use aws_lc_rs::{
         KeyPair as _, ParsedPublicKey,
     },
 };
-use jsonwebtoken::signature::{Error, Signer, Verifier};
+use jsonwebtoken::{Algorithm, signature::Error};
 use zeroize::Zeroizing;
 
-pub(super) struct Ed25519 {
-    private: Ed25519KeyPair,
-    public: ParsedPublicKey,
+use super::key::AccessKey;
+
+pub(super) fn ed25519(pkcs8: &[u8]) -> Option<AccessKey> {
+    let private = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
+    let public = ParsedPublicKey::new(&ED25519, private.public_key()).ok()?;
+    Some(AccessKey::from_fns(
+        Algorithm::EdDSA,
+        move |message| Ok(private.try_sign(message).map_err(Error::from_source)?.as_ref().to_vec()),
+        move |message, signature| public.verify_sig(message, signature).map_err(|_| Error::new()),
+    ))
 }
 
-impl Ed25519 {
-    pub(super) fn from_pkcs8(der: &[u8]) -> Option<Self> {
-        let private = Ed25519KeyPair::from_pkcs8(der).ok()?;
-        let public = ParsedPublicKey::new(&ED25519, private.public_key()).ok()?;
-        Some(Self { private, public })
-    }
-}
-
-impl Signer<Vec<u8>> for Ed25519 {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(self.private.try_sign(message).map_err(Error::from_source)?.as_ref().to_vec())
-    }
-}
-
-impl Verifier<Vec<u8>> for Ed25519 {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
-        self.public.verify_sig(message, signature).map_err(|_| Error::new())
-    }
-}
-
-pub(super) struct Es256 {
-    private: EcdsaKeyPair,
-    public: ParsedPublicKey,
-}
-
-impl Es256 {
-    pub(super) fn from_pkcs8(der: &[u8]) -> Option<Self> {
-        let private = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).ok()?;
-        let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, private.public_key()).ok()?;
-        Some(Self { private, public })
-    }
-
-    /// The private scalar.
-    pub(super) fn secret(&self) -> Option<Zeroizing<Vec<u8>>> {
-        Some(Zeroizing::new(self.private.private_key().as_be_bytes().ok()?.as_ref().to_vec()))
-    }
-}
-
-impl Signer<Vec<u8>> for Es256 {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let signature = self.private.sign(&SystemRandom::new(), message).map_err(Error::from_source)?;
-        Ok(signature.as_ref().to_vec())
-    }
-}
-
-impl Verifier<Vec<u8>> for Es256 {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
-        self.public.verify_sig(message, signature).map_err(|_| Error::new())
-    }
+/// The key, and its private scalar.
+pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>)> {
+    let private = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
+    let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, private.public_key()).ok()?;
+    let scalar = Zeroizing::new(private.private_key().as_be_bytes().ok()?.as_ref().to_vec());
+    let key = AccessKey::from_fns(
+        Algorithm::ES256,
+        move |message| {
+            let signature = private.sign(&SystemRandom::new(), message).map_err(Error::from_source)?;
+            Ok(signature.as_ref().to_vec())
+        },
+        move |message, signature| public.verify_sig(message, signature).map_err(|_| Error::new()),
+    );
+    Some((key, scalar))
 }

@@ -5,11 +5,6 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use jsonwebtoken::{
-    Algorithm,
-    crypto::{JwtSigner, JwtVerifier},
-    signature::{self, Signer, Verifier},
-};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -44,7 +39,7 @@ impl HmacKey {
     /// A voucher: the key named `kid` is in the same ring as this key. It proves nothing about the sender,
     /// because every holder of a token can read it.
     pub(super) fn vouch(&self, kid: &str) -> [u8; VOUCHER] {
-        let [a, b, c, d, e, f, g, h, i, ..] = self.mac(&[VOUCH, kid.as_bytes()].concat());
+        let [a, b, c, d, e, f, g, h, i, ..] = self.sign(&[VOUCH, kid.as_bytes()].concat());
         [a, b, c, d, e, f, g, h, i]
     }
 
@@ -54,33 +49,13 @@ impl HmacKey {
         mac.verify_truncated_left(voucher).is_ok()
     }
 
-    fn mac(&self, message: &[u8]) -> [u8; 32] {
+    pub(super) fn sign(&self, message: &[u8]) -> [u8; 32] {
         self.0.clone().chain_update(message).finalize().into_bytes().into()
     }
-}
 
-impl Signer<Vec<u8>> for HmacKey {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        Ok(self.mac(message).to_vec())
-    }
-}
-
-impl Verifier<Vec<u8>> for HmacKey {
     /// In constant time.
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        self.0.clone().chain_update(message).verify_slice(signature).map_err(|_| signature::Error::new())
-    }
-}
-
-impl JwtSigner for HmacKey {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
-}
-
-impl JwtVerifier for HmacKey {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.0.clone().chain_update(message).verify_slice(signature).is_ok()
     }
 }
 
@@ -111,11 +86,11 @@ mod tests {
     fn refresh_key_is_the_documented_derivation() {
         // HKDF-SHA256 of 32 bytes 0x0b.., no salt, done by hand with two HMACs (RFC 5869, section 2).
         let secret = [0x0b; 32];
-        let prk = HmacKey::new(&[0; 32]).expect("any length").mac(&secret);
-        let okm = HmacKey::new(&prk).expect("any length").mac(&[REFRESH, &[1]].concat());
-        let by_hand = HmacKey::new(&okm).expect("any length").mac(b"message");
+        let prk = HmacKey::new(&[0; 32]).expect("any length").sign(&secret);
+        let okm = HmacKey::new(&prk).expect("any length").sign(&[REFRESH, &[1]].concat());
+        let by_hand = HmacKey::new(&okm).expect("any length").sign(b"message");
         let derived = HmacKey::for_refresh(&secret).expect("any length");
-        assert!(derived.verify(b"message", &by_hand.to_vec()).is_ok());
+        assert!(derived.verify(b"message", &by_hand));
         assert_eq!(format!("{derived:?}"), "HmacKey(..)");
     }
 }

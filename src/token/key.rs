@@ -6,6 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm,
     crypto::{JwtSigner, JwtVerifier},
+    signature::{Error, Signer, Verifier},
 };
 
 use super::{
@@ -30,28 +31,82 @@ impl Kind {
     }
 }
 
-pub(super) type AccessSigner = Arc<dyn JwtSigner + Send + Sync>;
-pub(super) type AccessVerifier = Arc<dyn JwtVerifier + Send + Sync>;
+/// How a key signs and verifies access tokens.
+#[derive(Clone)]
+pub(super) struct AccessKey {
+    signer: Arc<dyn JwtSigner + Send + Sync>,
+    verifier: Arc<dyn JwtVerifier + Send + Sync>,
+}
+
+impl AccessKey {
+    pub(super) fn new(
+        signer: impl JwtSigner + Send + Sync + 'static,
+        verifier: impl JwtVerifier + Send + Sync + 'static,
+    ) -> Self {
+        Self { signer: Arc::new(signer), verifier: Arc::new(verifier) }
+    }
+
+    pub(super) fn hs256(key: HmacKey) -> Self {
+        let verifier = key.clone();
+        Self::from_fns(
+            Algorithm::HS256,
+            move |message| Ok(key.sign(message).to_vec()),
+            move |message, signature| {
+                verifier.verify(message, signature).then_some(()).ok_or_else(Error::new)
+            },
+        )
+    }
+
+    pub(super) fn from_fns(
+        algorithm: Algorithm,
+        sign: impl Fn(&[u8]) -> Result<Vec<u8>, Error> + Send + Sync + 'static,
+        verify: impl Fn(&[u8], &[u8]) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(FromFn(algorithm, sign), FromFn(algorithm, verify))
+    }
+}
+
+/// A signer or a verifier made of a function.
+struct FromFn<F>(Algorithm, F);
+
+impl<F: Fn(&[u8]) -> Result<Vec<u8>, Error>> Signer<Vec<u8>> for FromFn<F> {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.1(message)
+    }
+}
+
+impl<F: Fn(&[u8], &[u8]) -> Result<(), Error>> Verifier<Vec<u8>> for FromFn<F> {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
+        self.1(message, signature)
+    }
+}
+
+impl<F: Fn(&[u8]) -> Result<Vec<u8>, Error>> JwtSigner for FromFn<F> {
+    fn algorithm(&self) -> Algorithm {
+        self.0
+    }
+}
+
+impl<F: Fn(&[u8], &[u8]) -> Result<(), Error>> JwtVerifier for FromFn<F> {
+    fn algorithm(&self) -> Algorithm {
+        self.0
+    }
+}
 
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) kid: String,
-    signer: AccessSigner,
-    verifier: AccessVerifier,
+    access: AccessKey,
     pub(super) refresh: HmacKey,
     access_header: String,
     refresh_header: String,
 }
 
 impl Key {
-    /// A key, once its signer and its verifier have proved to belong together. Otherwise the first sign-in
-    /// would fail, or every signature would be accepted.
-    pub(super) fn new(
-        kid: String,
-        signer: AccessSigner,
-        verifier: AccessVerifier,
-        refresh: HmacKey,
-    ) -> Result<Self, KeyError> {
+    /// Checks that the signer and the verifier belong together. Otherwise the first sign-in would fail, or
+    /// every signature would be accepted.
+    pub(super) fn new(kid: String, access: AccessKey, refresh: HmacKey) -> Result<Self, KeyError> {
+        let AccessKey { signer, verifier } = &access;
         let signature = signer.try_sign(b"a").map_err(|error| KeyError::SignerFailed(error.to_string()))?;
         if signer.algorithm() != verifier.algorithm()
             || verifier.verify(b"a", &signature).is_err()
@@ -60,7 +115,7 @@ impl Key {
             return Err(KeyError::VerifierMismatch);
         }
         let (access_header, refresh_header) = (String::new(), String::new());
-        Ok(Self { kid, signer, verifier, refresh, access_header, refresh_header }.with_vouchers(""))
+        Ok(Self { kid, access, refresh, access_header, refresh_header }.with_vouchers(""))
     }
 
     pub(super) fn with_kid(&self, kid: &str) -> Self {
@@ -94,26 +149,24 @@ impl Key {
     }
 
     pub(super) fn algorithm(&self, kind: Kind) -> Algorithm {
-        self.signer(kind).algorithm()
+        match kind {
+            Kind::Access => self.access.signer.algorithm(),
+            Kind::Refresh => Algorithm::HS256,
+        }
     }
 
     pub(super) fn sign(&self, kind: Kind, message: &[u8]) -> Result<Vec<u8>, MintError> {
-        self.signer(kind).try_sign(message).map_err(|error| MintError::Signing(Arc::new(error)))
+        match kind {
+            Kind::Access => self.access.signer.try_sign(message),
+            Kind::Refresh => Ok(self.refresh.sign(message).to_vec()),
+        }
+        .map_err(|error| MintError::Signing(Arc::new(error)))
     }
 
     pub(super) fn verify(&self, kind: Kind, message: &[u8], signature: &Vec<u8>) -> bool {
         match kind {
-            Kind::Access => self.verifier.verify(message, signature).is_ok(),
-            Kind::Refresh => {
-                jsonwebtoken::signature::Verifier::verify(&self.refresh, message, signature).is_ok()
-            }
-        }
-    }
-
-    fn signer(&self, kind: Kind) -> &dyn JwtSigner {
-        match kind {
-            Kind::Access => &*self.signer,
-            Kind::Refresh => &self.refresh,
+            Kind::Access => self.access.verifier.verify(message, signature).is_ok(),
+            Kind::Refresh => self.refresh.verify(message, signature),
         }
     }
 }

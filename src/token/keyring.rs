@@ -11,7 +11,7 @@ use super::asymmetric;
 use super::{
     error::KeyError,
     hmac::{self, HmacKey, VOUCHER},
-    key::Key,
+    key::{AccessKey, Key},
     secret,
 };
 use crate::id;
@@ -77,8 +77,8 @@ impl Keyring {
         let secret = secret.as_ref();
         secret::check(secret)?;
         let kid = hmac::key_id(secret)?;
-        let access = Arc::new(HmacKey::new(secret)?);
-        Ok(Self::of(Key::new(kid, access.clone(), access, HmacKey::for_refresh(secret)?)?))
+        let access = AccessKey::hs256(HmacKey::new(secret)?);
+        Ok(Self::of(Key::new(kid, access, HmacKey::for_refresh(secret)?)?))
     }
 
     /// Ed25519 (`EdDSA`, RFC 8037) with a private key in PKCS#8 PEM form: the text, not
@@ -191,7 +191,7 @@ impl Keyring {
     ) -> Result<Self, KeyError> {
         let (kid, secret) = (checked(kid)?.to_owned(), refresh_secret.as_ref());
         secret::check(secret)?;
-        Ok(Self::of(Key::new(kid, Arc::new(signer), Arc::new(verifier), HmacKey::for_refresh(secret)?)?))
+        Ok(Self::of(Key::new(kid, AccessKey::new(signer, verifier), HmacKey::for_refresh(secret)?)?))
     }
 
     /// Sets the signing key's name, the `kid` in its tokens. Default: derived from the key. It reveals nothing

@@ -21,13 +21,15 @@ mod refresh;
 #[cfg(all(feature = "rust_crypto", not(feature = "aws_lc_rs")))]
 mod rust_crypto;
 mod secret;
+mod step_up;
 
 pub(crate) use self::{
-    access::{AccessClaims, AccessToken, StepUp},
+    access::{AccessClaims, AccessToken},
     codec::TokenCodec,
     json::{write_claims, write_short_claims},
     jws::LONGEST_TOKEN,
     refresh::RefreshClaims,
+    step_up::StepUp,
 };
 pub use self::{
     error::{InvalidToken, KeyError, MintError, PemProblem},

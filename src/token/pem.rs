@@ -1,5 +1,4 @@
-//! Private keys as text: what is a good key is read through harmless whitespace, and what is not is
-//! told apart.
+//! Private keys as text: ignores harmless white space, and says what is wrong with any other text.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
@@ -7,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::error::{KeyError, PemProblem};
 
-/// A kind of private key that is wanted.
+/// The kind of private key that a constructor takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Ed25519,
@@ -23,7 +22,7 @@ impl Wanted {
         KeyError::Pem { wanted, problem }
     }
 
-    /// What makes such a key.
+    /// The command that makes such a key.
     const fn command(self) -> &'static str {
         match self {
             Self::Ed25519 => "openssl genpkey -algorithm ed25519 -out key.pem",
@@ -41,15 +40,14 @@ impl Wanted {
     }
 }
 
-/// The DER within the text of a PKCS#8 private key. A byte order mark, blank lines, indentation, any
-/// line ends, quotes around it all and `\n` written as two characters, as environment files have them,
-/// do no harm.
+/// The DER in the text of a PKCS#8 private key. A byte order mark, blank lines, indentation, any line ends,
+/// quotes around the text, and `\n` as two characters (as in environment files) are ignored.
 pub(super) fn der(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     find(text, wanted).map_err(|problem| wanted.error(problem))
 }
 
 fn find(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, PemProblem> {
-    // No PEM has a backslash in it.
+    // PEM has no backslashes.
     let text = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
     let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '"' | '\''));
     let mut blocks = text.split("-----BEGIN ").skip(1);
@@ -70,7 +68,7 @@ fn find(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, PemProblem> {
     STANDARD.decode(&*body).map(Zeroizing::new).map_err(|_| PemProblem::NotBase64)
 }
 
-/// What a text without a `BEGIN` line is.
+/// The problem with a text without a `BEGIN` line.
 fn without_begin(text: &str) -> PemProblem {
     let is_path = || {
         let has_an_ending = text.rsplit_once('.').is_some_and(|(_, end)| {
@@ -104,12 +102,12 @@ fn by_label(label: &str, text: &str, wanted: Wanted) -> Result<(), PemProblem> {
     })
 }
 
-/// Refuses a key for another algorithm or curve than is wanted.
+/// Refuses a key for another algorithm or curve than `wanted`.
 pub(super) fn check_kind(info: &PrivateKeyInfo<'_>, wanted: Wanted) -> Result<(), KeyError> {
     const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
     let named = |oid: ObjectIdentifier| match &*oid.to_string() {
-        "1.3.101.110" => "X25519 (which agrees on keys, and does not sign)".to_owned(),
-        "1.3.101.111" => "X448 (which agrees on keys, and does not sign)".to_owned(),
+        "1.3.101.110" => "X25519 (which exchanges keys and does not sign)".to_owned(),
+        "1.3.101.111" => "X448 (which exchanges keys and does not sign)".to_owned(),
         "1.3.101.112" => "Ed25519".to_owned(),
         "1.3.101.113" => "Ed448".to_owned(),
         "1.2.840.10045.3.1.7" => "P-256".to_owned(),
@@ -122,15 +120,15 @@ pub(super) fn check_kind(info: &PrivateKeyInfo<'_>, wanted: Wanted) -> Result<()
     };
     let found = match info.algorithm.oid {
         EC => info.algorithm.parameters_oid().map_or_else(
-            |_| "an elliptic curve that is given by its parameters rather than by its name".to_owned(),
+            |_| "an elliptic curve given by its parameters rather than its name".to_owned(),
             named,
         ),
         other => named(other),
     };
     let advice = match (wanted, &*found) {
         (Wanted::Ed25519, "Ed25519") | (Wanted::P256, "P-256") => return Ok(()),
-        (Wanted::P256, "Ed25519") => "give it to `Keyring::ed25519_pem`",
-        (Wanted::Ed25519, "P-256") => "give it to `Keyring::es256_pem`",
+        (Wanted::P256, "Ed25519") => "pass it to `Keyring::ed25519_pem`",
+        (Wanted::Ed25519, "P-256") => "pass it to `Keyring::es256_pem`",
         _ => wanted.make_one(),
     };
     Err(wanted.error(PemProblem::OtherKind { found, advice }))

@@ -123,8 +123,8 @@ fn a_key_for_another_algorithm_is_named_with_what_takes_it() {
         (P384, "P-384", "ec_paramgen_curve:P-256"),
         (SECP256K1, "secp256k1", "ec_paramgen_curve:P-256"),
         (ED448, "Ed448", "ec_paramgen_curve:P-256"),
-        (X25519, "X25519 (which agrees on keys, and does not sign)", "ec_paramgen_curve:P-256"),
-        (EXPLICIT, "an elliptic curve that is given by its parameters rather than by its name", "genpkey"),
+        (X25519, "X25519 (which exchanges keys and does not sign)", "ec_paramgen_curve:P-256"),
+        (EXPLICIT, "an elliptic curve given by its parameters rather than its name", "genpkey"),
         (&rsa, "RSA", "genpkey"),
     ] {
         let PemProblem::OtherKind { found, advice } = es256(text) else { panic!("{name}") };
@@ -134,6 +134,6 @@ fn a_key_for_another_algorithm_is_named_with_what_takes_it() {
     let PemProblem::OtherKind { found, advice } = problem(Keyring::ed25519_pem(P256)) else {
         panic!("P-256")
     };
-    assert_eq!((&*found, advice), ("P-256", "give it to `Keyring::es256_pem`"));
+    assert_eq!((&*found, advice), ("P-256", "pass it to `Keyring::es256_pem`"));
     assert_eq!(problem(Keyring::ed25519_pem(ED25519_PUBLIC)), PemProblem::Public);
 }
