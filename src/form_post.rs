@@ -96,7 +96,7 @@ fn page(form: &[u8]) -> String {
     page + "<noscript><button>Continue</button></noscript></form><script>" + SCRIPT + "</script>"
 }
 
-/// A content security policy under which only this page's script runs, whatever the form contains.
+/// A content security policy under which only the script of this page runs, and no script in the form.
 fn policy() -> Option<HeaderValue> {
     static POLICY: OnceLock<Option<HeaderValue>> = OnceLock::new();
     let policy = POLICY.get_or_init(|| {

@@ -2,7 +2,7 @@
 
 use crate::protocol::{PolicyError, Refusal};
 
-/// What kind of [`Rejection`] it is. What is in it is for operators.
+/// What kind of [`Rejection`](crate::Rejection) it is. What is in it is for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RejectionKind {
