@@ -132,7 +132,8 @@ fn one_file_asks_the_system_for_the_time() {
 }
 
 /// The folders of `src` that are free of import circles between their files.
-const WITHOUT_CIRCLES: [&str; 2] = ["cookie", "token"];
+const WITHOUT_CIRCLES: [&str; 8] =
+    ["backend", "cookie", "event", "sessions", "sessions/builder", "store/memory", "store/redis", "token"];
 
 /// The files of the same folder that a file imports. `super::Item` is in `mod.rs`, which imports what it
 /// re-exports.
@@ -151,7 +152,9 @@ fn siblings(file: &str, text: &str, files: &[String]) -> Vec<String> {
 #[test]
 fn no_file_imports_itself_by_way_of_other_files_of_its_folder() {
     for folder in WITHOUT_CIRCLES {
-        let texts = sources(&format!("src/{folder}"));
+        let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+        let mut texts = sources(&format!("src/{folder}"));
+        texts.retain(|(path, _)| path.parent() == Some(&*home));
         let stem = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
         let files: Vec<String> = texts.iter().map(|(path, _)| stem(path)).collect();
         let mut left: Vec<(String, Vec<String>)> =

@@ -138,7 +138,7 @@ async fn signature_by_another_key_is_refused() {
 }
 
 #[tokio::test]
-async fn rollout_of_a_custom_key_signs_nobody_out() {
+async fn rollout_of_a_custom_key_keeps_sessions() {
     let (world, kms) = (World::new(), Kms::new(1));
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
@@ -155,7 +155,7 @@ async fn rollout_of_a_custom_key_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn failed_signature_is_an_error_that_ends_no_session() {
+async fn failed_signature_keeps_the_session() {
     let (world, kms) = (World::new(), Kms::new(1));
     world.one.sessions.set_keys(kms.ring("kms"));
     let mut browser = world.signed_in("ann").await;
