@@ -30,6 +30,9 @@ use crate::{
     time::{Timestamp, millis},
 };
 
+/// The most calls of the store, or of a hook, that a renewal makes one after the other.
+const MAX_CALLS: u32 = 8;
+
 /// A store, and what one realm's requests to it share.
 pub(crate) struct Backend {
     pub(crate) store: Arc<dyn DynStore>,
@@ -103,13 +106,22 @@ impl Backend {
 
     /// Waits for something that a request needs, but no longer than for the store.
     pub(crate) async fn in_time<F: Future>(&self, answer: F) -> Option<F::Output> {
+        self.within(self.deadline, answer).await
+    }
+
+    /// The same for a run that other requests share, which makes several calls. Its runtime may have stopped.
+    pub(crate) async fn in_time_of_run<F: Future>(&self, run: F) -> Option<F::Output> {
+        self.within(self.deadline.saturating_mul(MAX_CALLS), run).await
+    }
+
+    async fn within<F: Future>(&self, deadline: Duration, answer: F) -> Option<F::Output> {
         let mut answer = pin!(answer);
         // Some stores answer at once, and a timer costs more than they do.
         if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
             return Some(answer);
         }
         // There is no deadline without a runtime, or without timers.
-        let Some(deadline) = timer(self.deadline) else {
+        let Some(deadline) = timer(deadline) else {
             self.report_no_timers();
             return Some(answer.await);
         };

@@ -16,6 +16,9 @@ use crate::{
     token::{InvalidToken, LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
+/// The time that a body took is compared with the grace period if it is at least this long.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// The tokens for a client.
 pub(crate) struct Issued {
     pub(crate) session: SessionId,
@@ -74,13 +77,18 @@ impl<C: Claims> Engine<C> {
             }
         })?;
         let now = self.revocation.read_clock();
+        let slow_by = now.since(&arrived);
         if now.wall >= refresh.limit {
             self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
             return Err(ExchangeError::Refused);
         }
-        // A client that sends its body so slowly may have had another answer meanwhile.
-        if now.since(&arrived) > self.config.policy.timing().grace {
-            return Err(ExchangeError::Unavailable);
+        // A client that sends its body slowly may have had another answer meanwhile. The session's own grace
+        // period decides.
+        if slow_by >= SLOW.min(self.config.policy.timing().grace) {
+            let key = self.key(refresh.subject.clone(), refresh.session);
+            if slow_by > self.read(&key, refresh.run).await?.family.timing.grace {
+                return Err(ExchangeError::Unavailable);
+            }
         }
         // The body is the token itself, so it does not count as a late body.
         let context = RequestContext {

@@ -80,8 +80,8 @@ impl<C: Claims> Engine<C> {
         };
         let mut again = false;
         let (mut renewal, started) = loop {
-            let joined = self.renewals.join(key.clone(), start).await;
-            let (renewal, started) = joined.ok_or(SessionError::Unavailable)?;
+            let joined = self.backend.in_time_of_run(self.renewals.join(key.clone(), start)).await;
+            let (renewal, started) = joined.flatten().ok_or(SessionError::Unavailable)?;
             let renewal = renewal?;
             // The claims may have changed between the start of a shared run and this request.
             let changed = !started && self.standing_since_read(&renewal) == Standing::Stale;

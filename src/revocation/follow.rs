@@ -56,9 +56,9 @@ async fn follow(revocation: Weak<Revocation>) {
                     tokio::task::yield_now().await;
                 }
             }
-            Err(_) => {
+            Err(error) => {
                 revocation.feed.was_interrupted();
-                revocation.report_lag(revocation.monotonic());
+                revocation.report_lag(revocation.monotonic(), &error);
                 drop(revocation);
                 tokio::time::sleep(RETRY).await;
             }
@@ -102,25 +102,24 @@ impl Revocation {
         self.feed.is_current(now.monotonic)
     }
 
-    /// A request found that the feed lags. While the follower asks the store, it reports that itself,
-    /// and a clock that a test puts forward is no lag.
+    /// A request found that the feed lags. A follower that asks the store reports that itself.
     #[cold]
     fn report_lag_of_stuck_follower(&self, now: Duration) {
-        // Its runtime is there, but is not driven any more.
+        // Its runtime exists, but is not driven any more.
         if self.feed.is_stuck() {
-            self.report_lag(now);
+            self.report_lag(now, &StoreError::unavailable("the runtime of the feed's follower has stopped"));
             self.feed.stopped();
             self.follower.give_up();
         }
     }
 
-    fn report_lag(&self, now: Duration) {
+    fn report_lag(&self, now: Duration, cause: &StoreError) {
         if self.feed.is_news(now) && !self.follower.is_shut_down() {
-            self.backend.events.note(EventKind::FeedLagging);
+            self.backend.events.failed(EventKind::FeedLagging, cause);
         }
     }
 
-    /// Where to read on. What is older than the first place can no longer matter.
+    /// Where to read on. Events that are older than the first position no longer matter.
     fn feed_from(&self) -> FeedFrom {
         match self.feed.position() {
             Some(position) => FeedFrom::After(position),
@@ -128,8 +127,7 @@ impl Revocation {
         }
     }
 
-    /// Takes over a batch. Events of this instance come last: a hook that panics must not cost what
-    /// the feed said.
+    /// Takes over a batch. It reports events last, since a hook may panic.
     fn take_over(self: &Arc<Self>, batch: FeedBatch) {
         let FeedBatch { more, gap, .. } = batch;
         if gap {
@@ -141,10 +139,10 @@ impl Revocation {
         self.denylist.apply(&batch, reading);
         self.feed.set_position(batch.position);
         self.follower.works();
-        // Until the end was reached, there may be revocations that are not known here.
+        // Before the end of the feed, revocations may be missing.
         let recovered = !more && self.feed.was_read(now);
         if more {
-            self.report_lag(now);
+            self.report_lag(now, &StoreError::unavailable("the feed has more events than were read yet"));
         } else if self.feed.take_interruption() {
             self.assert_revocations();
         } else {

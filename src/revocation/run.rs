@@ -53,8 +53,8 @@ impl Revocation {
     /// The store did not take it.
     pub(crate) async fn restore_run(&self) -> Result<(), StoreError> {
         let Some(revocation) = self.me.upgrade() else { return Err(went_back()) };
-        let restored = self.restorations.join((), || revocation.raise_store()).await;
-        match restored {
+        let restored = self.restorations.join((), || revocation.raise_store());
+        match self.backend.in_time_of_run(restored).await.flatten() {
             Some((true, _)) => Ok(()),
             Some((false, _)) | None => Err(went_back()),
         }

@@ -1,11 +1,14 @@
 //! Runtimes that lack something: sessions are served as far as they can be, and nothing panics.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::runtime::{Builder, Runtime};
 use tower_sliding_sessions::{EventKind, Severity};
 
-use crate::support::{Browser, TTL, World, idle};
+use crate::support::{Browser, TTL, Trouble, World, idle};
 
 fn without_timers() -> Runtime {
     Builder::new_current_thread().build().unwrap()
@@ -54,6 +57,26 @@ fn without_timers_a_stream_still_ends_with_its_session() {
         waiting.await.unwrap();
         assert!(*ended.lock().unwrap());
     });
+}
+
+#[test]
+fn a_request_that_shares_the_renewal_of_a_stopped_runtime_gets_503_after_a_while() {
+    let world = World::tuned(|builder| builder.store_deadline(Duration::from_millis(5)));
+    let all = || Builder::new_current_thread().enable_all().build().unwrap();
+    let (stopped, running) = (all(), all());
+    let browser = running.block_on(world.signed_in("ann"));
+    world.pass(TTL);
+    world.store.trouble("advance", Trouble::Hang);
+    // Its first request starts the renewal. Then this runtime is not driven any more.
+    stopped.block_on(async {
+        let _first = world.one.accept(browser.get("/me"));
+        idle().await;
+    });
+    world.store.recover();
+    let second = running.block_on(world.one.answer(browser.get("/me")));
+    assert_eq!(second.status(), 503);
+    drop(stopped);
+    assert_eq!(running.block_on(world.one.answer(browser.get("/me"))).status(), 200);
 }
 
 /// The session, as a handler gets it.

@@ -201,19 +201,35 @@ impl http_body::Body for Slow {
     }
 }
 
+/// A renewal whose body takes that many seconds to arrive.
+async fn renew_slowly(world: &World, client: &Client, seconds: u64) -> u16 {
+    let body = Slow {
+        clock: world.clock.clone(),
+        takes: Duration::from_secs(seconds),
+        parts: vec![client.refresh.clone().into(), "grant_type=refresh_token&refresh_token=".into()],
+    };
+    world.send(form("/oauth/token").body(Body::new(body)).unwrap()).await.status
+}
+
 #[tokio::test]
 async fn a_refresh_token_that_took_longer_than_the_grace_to_arrive_is_not_used() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.pass(TTL);
     for (takes, expected) in [(GRACE + 1, 503), (GRACE, 200)] {
-        let body = Slow {
-            clock: world.clock.clone(),
-            takes: Duration::from_secs(takes),
-            parts: vec![client.refresh.clone().into(), "grant_type=refresh_token&refresh_token=".into()],
-        };
-        let answer = world.send(form("/oauth/token").body(Body::new(body)).unwrap()).await;
-        assert_eq!(answer.status, expected, "{answer:?}");
+        assert_eq!(renew_slowly(&world, &client, takes).await, expected);
+        assert_eq!(world.store.calls("advance"), usize::from(expected == 200));
+    }
+}
+
+#[tokio::test]
+async fn the_grace_of_the_session_counts_and_not_that_of_the_instance() {
+    let world = World::new();
+    let client = world.signed_in("ann").await;
+    let other = World::around(world.store.clone(), |builder| builder.grace(Duration::from_secs(GRACE + 10)));
+    other.pass(TTL);
+    for (takes, expected) in [(GRACE + 1, 503), (GRACE, 200)] {
+        assert_eq!(renew_slowly(&other, &client, takes).await, expected);
         assert_eq!(world.store.calls("advance"), usize::from(expected == 200));
     }
 }
