@@ -1,4 +1,4 @@
-//! Keeps shared caches from handing one person's session, or page, to another.
+//! Cache headers: a shared cache must not give one user's session, or page, to another.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -8,17 +8,17 @@ use http::{
 static CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 static SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 
-/// For a response that sets our cookies: nobody stores it, whatever the handler thought (OWASP
-/// Session Management; CVE-2023-30861 is what happens otherwise).
+/// For a response that sets session cookies: it must not be stored, whatever the handler says (OWASP Session
+/// Management; CVE-2023-30861).
 pub(crate) fn forbid(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
-    // What some shared caches obey before the above (RFC 9213).
+    // Some shared caches obey these first (RFC 9213).
     headers.remove(&CDN_CACHE_CONTROL);
     headers.remove(&SURROGATE_CONTROL);
     vary_by_cookie(headers);
 }
 
-/// For any other response to somebody's session: theirs alone, unless the handler said something.
+/// For any other response to a session: private, unless the handler sets `Cache-Control`.
 pub(crate) fn keep_private(headers: &mut HeaderMap, no_store: bool) {
     headers.entry(header::CACHE_CONTROL).or_insert_with(|| match no_store {
         true => const { HeaderValue::from_static("no-store") },
@@ -27,12 +27,12 @@ pub(crate) fn keep_private(headers: &mut HeaderMap, no_store: bool) {
     vary_by_cookie(headers);
 }
 
-/// For any response that depends on whether there is a session. Adds to what the handler said.
+/// For any response that depends on whether there is a session. Adds to the handler's `Vary`.
 pub(crate) fn vary_by_cookie(headers: &mut HeaderMap) {
     vary_by(headers, const { HeaderValue::from_static("cookie") });
 }
 
-/// The same, where bearer tokens are accepted too.
+/// The same, if bearer tokens are accepted, too.
 pub(crate) fn vary_by_authorization(headers: &mut HeaderMap) {
     vary_by(headers, const { HeaderValue::from_static("authorization") });
 }

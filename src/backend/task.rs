@@ -1,5 +1,4 @@
-//! A background task that any request starts, and that the next request starts again, however it
-//! ended.
+//! A background task. Any request starts it, and starts it again if it has ended.
 
 use std::{
     sync::{
@@ -24,7 +23,7 @@ pub(crate) struct BackgroundTask(Arc<Shared>);
 struct Shared {
     /// There is nothing to start: the task runs, or was shut down. Read by each request.
     settled: AtomicBool,
-    /// The task has done what it is for, at least once.
+    /// The task has worked at least once.
     worked: AtomicBool,
     state: Mutex<State>,
 }
@@ -42,7 +41,7 @@ enum Phase {
     Idle {
         not_before: Duration,
     },
-    /// The last task runs. It has no handle until it was handed to the runtime.
+    /// The last task runs. It gets its handle after it was spawned.
     Running {
         task: Option<AbortHandle>,
     },
@@ -106,7 +105,7 @@ impl BackgroundTask {
         Some(Running { shared: self.0.clone(), nth: state.started })
     }
 
-    /// The task does what it is for.
+    /// The task works.
     pub(crate) fn works(&self) {
         self.0.worked.store(true, Ordering::Relaxed);
     }
@@ -145,8 +144,7 @@ impl Drop for BackgroundTask {
     }
 }
 
-/// Held by the task. When it is dropped, the task has ended: it returned, it panicked, it was
-/// aborted, or its runtime is gone.
+/// Dropped when the task has ended: it returned, panicked, was aborted, or its runtime was dropped.
 struct Running {
     shared: Arc<Shared>,
     nth: u64,
@@ -156,7 +154,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         if state.started == self.nth && matches!(state.phase, Phase::Running { .. }) {
-            // A task that fails at once must not be started by each request.
+            // Not every request must start a task that fails at once.
             let pause = if self.shared.worked.load(Ordering::Relaxed) { Duration::ZERO } else { RETRY };
             state.phase = Phase::Idle { not_before: SystemClock.monotonic().saturating_add(pause) };
             self.shared.settled.store(false, Ordering::Relaxed);

@@ -14,7 +14,7 @@ use crate::{
 pub(super) struct Room {
     /// The cap, with room for the sessions that it replaces.
     pub(super) cap: Option<Cap>,
-    /// How many those are.
+    /// How many sessions it replaces.
     replaced_count: usize,
 }
 
@@ -34,7 +34,7 @@ impl<C: Claims> Engine<C> {
         Ok(Room { cap: Some(Cap { limit: cap.limit.saturating_add(replaced_count), ..cap }), replaced_count })
     }
 
-    /// Revokes what `new` replaces.
+    /// Revokes the sessions that `new` replaces.
     pub(super) async fn revoke_replaced(
         &self,
         new: &SessionKey,

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) enum Introspection<C> {
     /// A valid access token, and the session's current claims.
     Access { token: Arc<VerifiedToken<C>>, claims: Arc<C> },
-    /// A refresh token that would be served.
+    /// A refresh token that would be accepted.
     Refresh(RefreshClaims, Box<SessionRecord>),
     /// Any other token.
     Inactive,
@@ -57,7 +57,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The record of a session, if `refresh` would be served.
+    /// The record of a session, if `refresh` would be accepted.
     async fn look_at(&self, refresh: &RefreshClaims) -> Result<Option<SessionRecord>, SessionError> {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let record = self.read_live(&key, refresh.run, self.now()).await?;

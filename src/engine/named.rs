@@ -1,9 +1,8 @@
-//! The sessions that a request's cookies name, where there may be several values under one name.
+//! Cookies with several values under one name: which sessions they name.
 //!
-//! A neighbour host can plant cookies where their name or domain allows it, and an application that has
-//! moved its cookies leaves those of before in browsers. Values that prove nothing are passed over.
-//! Values that name two sessions are never chosen between, for their order says nothing: the request
-//! has no session.
+//! Another host of the site can plant cookies if their name or domain allows it. An application that has changed
+//! its cookies leaves the former ones in browsers. Invalid values are ignored. If valid values name two sessions,
+//! the request has no session, since the order of cookies means nothing.
 
 use std::sync::Arc;
 
@@ -23,18 +22,18 @@ use crate::{
     token::{AccessClaims, InvalidToken, LONGEST_TOKEN, RefreshClaims, TokenCodec},
 };
 
-/// The sessions whose tokens a request carries, dead or alive.
+/// The sessions whose tokens a request carries, live or not.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NamedSessions {
     pub(crate) sessions: Vec<SessionKey>,
-    /// Whether there were more values than are looked at, which may name others.
+    /// Whether there were more values than are read. They may name other sessions.
     pub(crate) too_many: bool,
-    /// Whether there was a token of a [new key](InvalidToken::NewKey), which may name another.
+    /// Whether there was a token of a [new key](InvalidToken::NewKey). It may name another session.
     pub(crate) new_key: bool,
 }
 
-/// The lines that remove the cookies of former times, for a request that carries two values under one
-/// name: one may be of them, and sign-in and renewal are out of such a client's reach.
+/// The headers that remove former cookies, for a request with two values under one name: a former cookie may be
+/// the cause, and such a client can neither sign in nor renew.
 #[derive(Debug, Default)]
 pub(crate) struct FormerCookies(Option<Box<[HeaderValue]>>);
 
@@ -44,7 +43,7 @@ impl FormerCookies {
         Self((!lines.is_empty()).then_some(lines))
     }
 
-    /// Adds the lines that are not there yet to a response.
+    /// Adds the headers to a response that lacks them.
     #[inline]
     pub(crate) fn remove(&self, headers: &mut HeaderMap) {
         if let Some(lines) = &self.0 {
@@ -63,20 +62,20 @@ impl FormerCookies {
     }
 }
 
-/// What a valid token names, and how new it is.
+/// What a valid token says.
 struct ValidToken {
     subject: Arc<str>,
     session: SessionId,
     run: RunId,
     /// When it was issued, and its generation.
     age: (Timestamp, u64),
-    /// The end of its session, if it says that.
+    /// The absolute timeout of its session. Access tokens do not have it.
     limit: Option<Timestamp>,
 }
 
 impl ValidToken {
     fn by_access(tokens: &TokenCodec, token: &[u8]) -> Result<Self, InvalidToken> {
-        // Claims that the application can no longer read name a session all the same.
+        // A token with claims that the application cannot read names a session, too.
         let claims = tokens.verify_access::<IgnoredAny>(token)?;
         let AccessClaims { subject, session, run, issued, generation, .. } = claims;
         Ok(Self { subject, session, run, age: (issued, generation), limit: None })
@@ -90,7 +89,7 @@ impl ValidToken {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Every session that a value of either cookie validly names, expired or not, for revoking them.
+    /// Every session that a valid token of either cookie names, expired or not.
     pub(crate) fn named_sessions(&self, headers: &HeaderMap) -> NamedSessions {
         let Values { access, refresh, too_many } = values(headers, &self.config.cookies, LONGEST_TOKEN);
         let tokens = self.tokens.codec();
@@ -110,9 +109,10 @@ impl<C: Claims> Engine<C> {
         named
     }
 
-    /// The session that a token of either kind names, dead or alive. What is no token of ours names none.
+    /// The session that an access or a refresh token names, live or not. None for another token.
     ///
-    /// An error means that which one it names is not known here.
+    /// # Errors
+    /// It is a token of a key that this instance does not have.
     #[cfg(feature = "axum")]
     pub(super) fn session_of(&self, token: &[u8]) -> Result<Option<SessionKey>, StoreError> {
         let tokens = self.tokens.codec();
@@ -126,11 +126,10 @@ impl<C: Claims> Engine<C> {
         Ok(None)
     }
 
-    /// The cookies to judge a request by that has several values under one name: of each name the newest
-    /// valid value, if all valid values are of one session.
+    /// Chooses among several values under one name: the newest valid one, if all valid values are of one session.
     ///
     /// # Errors
-    /// What becomes of the request if they are not, or if it is not known.
+    /// The outcome of the request otherwise.
     #[cold]
     pub(super) fn of_one_session<'h>(
         &self,
@@ -145,11 +144,11 @@ impl<C: Claims> Engine<C> {
         }
         let tokens = self.tokens.codec();
         let mut session = None;
-        // Answers with how new the token is, if it is valid.
+        // Answers with the age of a valid token.
         let mut judge = |valid: Result<ValidToken, InvalidToken>| match valid {
             Err(InvalidToken::NewKey) => Err(Outcome::Rejected(RejectionKind::Unavailable)),
             Err(_) => Ok(None),
-            // What is known to be over is no choice.
+            // A session that has ended is no choice.
             Ok(valid) if self.is_over(&valid, now) => Ok(None),
             Ok(valid) if *session.get_or_insert(valid.session) != valid.session => {
                 Err(Outcome::Anonymous(REFUSED))
@@ -176,14 +175,14 @@ impl<C: Claims> Engine<C> {
         Ok((chosen(access, newest_access), chosen(refresh, newest_refresh)))
     }
 
-    /// Whether this instance knows that a token's session is over.
+    /// Whether this instance knows that a token's session has ended.
     fn is_over(&self, valid: &ValidToken, now: Timestamp) -> bool {
         valid.limit.is_some_and(|limit| now >= limit)
             || self.revocation.denylist.check(&valid.session, valid.run).is_err()
     }
 }
 
-/// Which session a token names is not known here, so nothing is known to be revoked.
+/// A token of a key that this instance does not have: its session could not be revoked.
 pub(crate) fn new_key() -> StoreError {
     StoreError::unavailable(InvalidToken::NewKey)
 }

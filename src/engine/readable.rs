@@ -1,4 +1,4 @@
-//! The cookie that scripts can read: it says what the application shows them, and proves nothing.
+//! The cookie that scripts can read, with what the application shows them. It is never read here.
 
 use std::{fmt, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
 
 type Show<C> = dyn Fn(&C) -> Result<String, serde_json::Error> + Send + Sync;
 
-/// What the application shows to scripts, as JSON.
+/// The application's function for it. Its result is JSON.
 pub(crate) struct Readable<C>(Arc<Show<C>>);
 
 impl<C> Readable<C> {
@@ -26,7 +26,7 @@ impl<C> Readable<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Whether the readable cookie with these claims is not too large for one.
+    /// Checks that the readable cookie for these claims is not too large.
     pub(super) fn measure_readable(&self, claims: &C) -> Result<(), MintError> {
         let (Some(Readable(show)), Some(name)) = (&self.config.readable, &self.config.cookies.readable)
         else {
@@ -36,7 +36,7 @@ impl<C: Claims> Engine<C> {
         self.config.cookies.set(name, &text, None).map(drop).ok_or(MintError::TooLong(text.len()))
     }
 
-    /// The readable cookie, if there is one. It goes wherever the access cookie goes.
+    /// The readable cookie, if there is one. It is set together with the access cookie.
     pub(super) fn readable_line(
         &self,
         claims: &C,

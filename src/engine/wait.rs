@@ -17,7 +17,7 @@ impl<C: Claims> Engine<C> {
         self.revocation.start();
         let said = &token.said;
         let mut retry = SOON;
-        // Nothing runs out before the access token does.
+        // The session does not expire before the access token.
         let mut look_in = if self.backend.has_feed { said.expires.since(self.now()) } else { SOON };
         let mut asked = None;
         loop {
@@ -36,7 +36,7 @@ impl<C: Claims> Engine<C> {
                     runs_out.min(again)
                 }
                 Ok(_) | Err(SessionError::Refused(_)) => return,
-                // All that wait must not ask a failing store at once.
+                // Not all waiting connections must ask a failing store at once.
                 Err(SessionError::Unavailable) => {
                     let jitter = SOON * u32::from(said.key.id.jitter()) / 256;
                     let longer = (retry * 2).min(LATE);

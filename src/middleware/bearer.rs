@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use super::{Rejection, RejectionKind};
 use crate::cache;
 
-/// Challenges whoever was refused (RFC 6750, section 3), and keeps caches honest.
+/// Adds the challenge to a rejection (RFC 6750, section 3), and `Vary`.
 pub(super) fn finish<B>(response: &mut Response<B>) {
     cache::vary_by_authorization(response.headers_mut());
     let kind = response.extensions().get().map(Rejection::kind);
@@ -17,7 +17,7 @@ pub(super) fn finish<B>(response: &mut Response<B>) {
         _ => return,
     };
     let headers = response.headers_mut();
-    // What the application challenges with stands.
+    // A challenge of the application stays.
     if headers.get(header::WWW_AUTHENTICATE).is_none_or(|ours| ours == "Cookie") {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }

@@ -1,4 +1,4 @@
-//! The bodies of the layer's responses: the inner service's, or one of a rejection.
+//! The bodies of the layer's responses: of the inner service, or of a rejection.
 
 use std::{
     fmt, mem,
@@ -19,8 +19,8 @@ pin_project! {
     /// [`RequireService`](super::RequireService): the body of the inner service, unchanged, or the
     /// body of a rejection.
     ///
-    /// It is a [`Body`] wherever `B` is one whose data can be made from [`Bytes`]. Nearly every body's
-    /// data is `Bytes`; map that of others (`BodyExt::map_frame` of http-body-util) before the layer.
+    /// It is a [`Body`] if `B` is one whose data can be made from [`Bytes`]. The data of nearly every body is
+    /// `Bytes`; map others (`BodyExt::map_frame` of http-body-util) before the layer.
     pub struct ResponseBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -45,7 +45,7 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// An empty body, as other layers need to answer by themselves.
+/// An empty body, which other layers need for their own responses.
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::inner(B::default())
@@ -96,12 +96,11 @@ impl<B> fmt::Debug for ResponseBody<B> {
     }
 }
 
-/// The body of a response that rejects a request: a text, or any other body that axum or hyper can
-/// send.
+/// The body of a rejection: a text, or any other body that axum or hyper can send.
 #[derive(Default)]
 pub struct RejectionBody(Repr);
 
-/// Two words, or the body of every response would be larger.
+/// Small, since every response body has room for it.
 enum Repr {
     Text(&'static str),
     Any(Box<Shared>),
@@ -178,7 +177,7 @@ impl fmt::Debug for RejectionBody {
 }
 
 pin_project! {
-    /// A body whose error has lost its type.
+    /// A body with a boxed error.
     struct Erased<B> {
         #[pin]
         body: B,
@@ -209,9 +208,8 @@ where
     }
 }
 
-/// What a closure of [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection) may answer
-/// with: with the feature `axum` everything that is `IntoResponse`; without it a [`Response`] with a
-/// body that axum would take too.
+/// What a closure of [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection) can return: with the
+/// feature `axum` any `IntoResponse`; without it a [`Response`].
 pub trait IntoRejectionResponse {
     /// The response.
     fn into_rejection_response(self) -> Response<RejectionBody>;

@@ -15,12 +15,13 @@ use crate::{
 /// Whether a request must not keep its session alive.
 pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
-/// Protects the routes it wraps, and keeps their sessions alive. Made by
+/// The middleware: a tower layer that protects routes and renews their sessions. Made by
 /// [`Sessions::layer`](crate::Sessions::layer).
 ///
-/// Requests without a session are answered with 401 before they reach a handler, unless the layer
-/// is [`optional`](Self::optional). Put a CORS layer outside of this one: a preflight carries no
-/// cookies, and so has no session.
+/// A request without a session gets 401 and does not reach a handler, unless the layer is
+/// [`optional`](Self::optional). Put a CORS layer outside of this one: a preflight request carries no cookies.
+#[doc(alias = "middleware")]
+#[doc(alias = "sliding")]
 pub struct SessionLayer<C, R = ProblemJson> {
     pub(super) engine: Handle<C>,
     pub(super) optional: bool,
@@ -38,37 +39,35 @@ impl<C> SessionLayer<C> {
 }
 
 impl<C, R> SessionLayer<C, R> {
-    /// Lets requests without a session through: handlers take an `Option<Session<C>>`. A session
-    /// that cannot be renewed for now, because the store is away, is still answered with 503.
+    /// Accepts requests without a session: handlers take an `Option<Session<C>>`. A session that cannot be
+    /// renewed during an outage of the store still gets 503.
     #[must_use]
     pub fn optional(self) -> Self {
         Self { optional: true, ..self }
     }
 
-    /// Accepts an access token as `Authorization: Bearer` too (RFC 6750), for clients without
-    /// cookies. Default: cookies only.
+    /// Also accepts an access token as `Authorization: Bearer` (RFC 6750), for clients without cookies. Default:
+    /// cookies only.
     ///
-    /// A request with a bearer token is judged by that alone. Its cookies are not looked at, so no
-    /// check of its origin is needed; it is never renewed, and gets no cookies. If the session's claims
-    /// have changed since, it is served with those of now, which asks the store. If the token is of
-    /// no use, the answer is 401 with `WWW-Authenticate: Bearer error="invalid_token"`, on an
-    /// [`optional`](Self::optional) layer too: the client renews at its token endpoint, such as the
-    /// one of the module `oauth`, and tries again.
+    /// Such a request is judged by the bearer token alone: its cookies are ignored, it needs no CSRF check, it is
+    /// not renewed, and it gets no cookies. If the session's claims have changed, it is served with the current
+    /// ones. For an invalid or expired token the answer is 401 with
+    /// `WWW-Authenticate: Bearer error="invalid_token"`, on an [`optional`](Self::optional) layer, too. The client
+    /// then renews at its token endpoint, such as the one of the module `oauth`.
     #[must_use]
     pub fn accept_bearer(self) -> Self {
         Self { rules: CacheRules { varies_by_authorization: true, ..self.rules }, ..self }
     }
 
-    /// Has no response to a session stored anywhere: those for which the handler said nothing say
-    /// `Cache-Control: no-store` rather than `private, no-cache`. Then the browser's back button shows
-    /// nothing of a session that has ended, at the price of a request whenever it is used.
+    /// Sends `Cache-Control: no-store` instead of `private, no-cache` where a handler sets no `Cache-Control`. The
+    /// browser's back button then shows no page of a session that has ended, and always sends a request.
     #[must_use]
     pub fn no_store(self) -> Self {
         Self { rules: CacheRules { no_store: true, ..self.rules }, ..self }
     }
 
-    /// Answers rejected requests by a closure. It gets the rejection and the head of the request. Its
-    /// answer gets `Cache-Control: no-store`. Default: [`ProblemJson`].
+    /// Writes the responses to rejected requests by a closure, from the rejection and the head of the request.
+    /// The layer adds `Cache-Control: no-store`. Default: [`ProblemJson`].
     ///
     /// With the feature `axum` the answer is any `IntoResponse`, without it a `Response`:
     ///
@@ -90,20 +89,20 @@ impl<C, R> SessionLayer<C, R> {
         self.with_reject(RejectWith(reject))
     }
 
-    /// Answers rejected requests by a type, such as [`RedirectToLogin`](super::RedirectToLogin), or
-    /// by an `Arc<dyn Reject + Send + Sync>`. Default: [`ProblemJson`].
+    /// Writes the responses to rejected requests by a type, such as
+    /// [`RedirectToLogin`](super::RedirectToLogin), or an `Arc<dyn Reject + Send + Sync>`. Default:
+    /// [`ProblemJson`].
     #[must_use]
     pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> SessionLayer<C, R2> {
         let Self { engine, optional, rules, passive, .. } = self;
         SessionLayer { engine, optional, rules, passive, reject }
     }
 
-    /// Which requests do not count as use, such as a page that polls by itself: they are
-    /// authenticated, but do not move the idle deadline, and set no cookies. Once their access token
-    /// has expired, each asks the store.
+    /// Which requests are passive: they do not count as use, such as those of a page that polls. A passive request
+    /// is authenticated, but it does not extend the idle timeout and sets no cookies. With an expired access token
+    /// it asks the store.
     ///
-    /// What a request says of itself will do here: all it can bring about is that its session is not
-    /// prolonged.
+    /// A header that the client sets is good enough for this: it can only shorten its session.
     #[must_use]
     pub fn passive(self, is_passive: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         Self { passive: Some(Arc::new(is_passive)), ..self }

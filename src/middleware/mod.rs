@@ -1,4 +1,4 @@
-//! The layer, and what it answers itself.
+//! The layer, and the responses that it writes.
 
 mod bearer;
 mod body;

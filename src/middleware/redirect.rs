@@ -6,11 +6,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Reject, Rejection, RejectionBody, RejectionKind};
 use crate::request::RequestHead;
 
-/// Redirects page visits without a session to the sign-in page, and tells it in the parameter `next`
-/// where they were going. Everything else gets problem details: requests of scripts, images, and
-/// [frames](Self::frames_too).
+/// Redirects page visits without a session to the sign-in page. The query parameter `next` has the page that was
+/// requested. Other requests (scripts, images, [frames](Self::frames_too)) get problem details.
 ///
-/// The sign-in handler must pass what comes back through [`safe_next`].
+/// The sign-in handler must check `next` with [`safe_next`].
 #[derive(Clone, Debug)]
 pub struct RedirectToLogin {
     page: Cow<'static, str>,
@@ -18,14 +17,13 @@ pub struct RedirectToLogin {
 }
 
 impl RedirectToLogin {
-    /// Redirects to `page`, such as `/login`, which may have a query already.
+    /// Redirects to `page`, such as `/login`. It may have a query.
     pub fn new(page: impl Into<Cow<'static, str>>) -> Self {
         Self { page: page.into(), frames: false }
     }
 
-    /// Redirects frames too (`iframe`, `frame`, `embed` and `object`). Default: only documents
-    /// (`Sec-Fetch-Dest: document`), since a sign-in page in a frame is mostly broken, or an invitation to
-    /// clickjacking.
+    /// Also redirects frames (`iframe`, `frame`, `embed` and `object`). Default: only documents
+    /// (`Sec-Fetch-Dest: document`), since a sign-in page in a frame invites clickjacking.
     #[must_use]
     pub fn frames_too(mut self) -> Self {
         self.frames = true;
@@ -69,8 +67,8 @@ impl Reject for RedirectToLogin {
     }
 }
 
-/// Where to go after sign-in, if `next` is a path on this site: anything that a browser could
-/// take for another site is none.
+/// The page to visit after the sign-in: `next`, if it is a path on this site. None for anything that a browser
+/// could take for another site.
 #[must_use]
 pub fn safe_next(next: &str) -> Option<&str> {
     // Browsers read `//host` and `/\host` as another host, and skip tabs and newlines.

@@ -1,4 +1,4 @@
-//! Who writes the responses to requests that a layer rejects.
+//! The responses to requests that a layer rejects.
 
 use std::sync::Arc;
 

@@ -13,11 +13,10 @@ use crate::{
 /// How long a client should wait before it asks again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// Why a request got no further, in what is safe to tell whoever sent it: every failed token gets
-/// the same answer.
+/// Why a request was rejected. Its response tells the client nothing about why a token was refused.
 ///
-/// It is left in the response's extensions, so that outer layers can log what the body does not
-/// say. In axum it is a response, and handlers can return it as their error.
+/// It is an extension of the response, so that outer layers can log its [kind](Self::kind). In axum it is a
+/// response, and handlers can return it as their error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
     kind: RejectionKind,
@@ -276,7 +275,7 @@ impl Rejection {
     }
 }
 
-/// What every rejection's response has, in whatever words.
+/// Adds what the response to every rejection has.
 pub(super) fn finish<B>(rejection: Rejection, mut response: Response<B>) -> Response<B> {
     response.extensions_mut().insert(rejection);
     cache::forbid(response.headers_mut());

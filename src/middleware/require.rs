@@ -25,11 +25,11 @@ use crate::{
 
 type Rule<C> = dyn Fn(&Session<C>) -> Result<(), RejectionKind> + Send + Sync;
 
-/// A layer that admits only some of a realm's sessions. Made by
-/// [`Sessions::require`](crate::Sessions::require). Put it inside of the session layer of the same
-/// sessions: elsewhere it answers everything with a 500 that says so.
+/// A layer that admits only some sessions: by role, by step-up. Made by
+/// [`Sessions::require`](crate::Sessions::require). Put it inside the session layer of the same sessions;
+/// elsewhere it answers every request with a 500 that says so.
 ///
-/// By itself it admits every session. Each method adds a rule, and a session must satisfy all of them.
+/// Each method adds a rule. A session must satisfy all rules.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] mod example {
@@ -65,6 +65,7 @@ impl<C: Claims> Require<C> {
 
 impl<C: Claims, R> Require<C, R> {
     /// Admits sessions whose claims satisfy `predicate`. Others get 403.
+    #[doc(alias = "role")]
     pub fn claims(self, predicate: impl Fn(&C) -> bool + Send + Sync + 'static) -> Self {
         self.and(RejectionKind::Forbidden, move |session| predicate(session.claims()))
     }
@@ -74,24 +75,30 @@ impl<C: Claims, R> Require<C, R> {
         self.and(RejectionKind::Forbidden, predicate)
     }
 
-    /// Admits sessions whose subject proved who they are by `method` (`amr` of RFC 8176), such as `otp`,
-    /// at sign-in or by the last [proof](Session::reauthenticate) after it. Others get 403 of a kind of its own.
+    /// Admits sessions whose user authenticated by `method` (`amr` of RFC 8176), such as `otp`, at sign-in or at
+    /// the last [re-authentication](Session::reauthenticate). Others get 403 of the kind
+    /// [`MethodRequired`](RejectionKind::MethodRequired).
+    #[doc(alias = "mfa")]
     pub fn method(self, method: impl Into<String>) -> Self {
         let method = method.into();
         self.and(RejectionKind::MethodRequired, move |session| session.methods().contains(&method))
     }
 
-    /// Admits sessions whose subject last proved who they are by `method`, and at most `age` ago: an
-    /// `otp` of the last five minutes. Others get 403, of the kind of [`method`](Self::method) or of
-    /// [`authenticated_within`](Self::authenticated_within), by what is missing.
+    /// Admits sessions whose user last authenticated by `method`, and at most `age` ago: an `otp` of the last five
+    /// minutes. Others get 403, as by [`method`](Self::method) or
+    /// [`authenticated_within`](Self::authenticated_within).
     pub fn method_within(self, method: impl Into<String>, age: Duration) -> Self {
         let method = method.into();
         self.and(RejectionKind::MethodRequired, move |session| session.last_methods().contains(&method))
             .authenticated_within(age)
     }
 
-    /// Admits sessions whose subject proved who they are at most `age` ago. Signing in counts. Others
-    /// get 403 of a kind of its own, on which a front end can ask for the password again.
+    /// Admits sessions whose user authenticated at most `age` ago, at sign-in or
+    /// [later](Session::reauthenticate). Others get 403 of the kind
+    /// [`ReauthenticationRequired`](RejectionKind::ReauthenticationRequired): a front end then asks for the
+    /// password again.
+    #[doc(alias = "step-up")]
+    #[doc(alias = "sudo")]
     pub fn authenticated_within(self, age: Duration) -> Self {
         self.and(RejectionKind::ReauthenticationRequired, move |session| session.authenticated_within(age))
     }
@@ -111,9 +118,7 @@ impl<C: Claims, R> Require<C, R> {
 }
 
 impl<C, R> Require<C, R> {
-    /// Answers rejected requests by a closure, as
-    /// [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection) does. Default:
-    /// [`ProblemJson`].
+    /// As [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection).
     pub fn with_rejection<F, A>(self, reject: F) -> Require<C, RejectWith<F>>
     where
         F: Fn(Rejection, &RequestHead<'_>) -> A + Clone,
@@ -122,8 +127,7 @@ impl<C, R> Require<C, R> {
         self.with_reject(RejectWith(reject))
     }
 
-    /// Answers rejected requests by a type, or by an `Arc<dyn Reject + Send + Sync>`. Default:
-    /// [`ProblemJson`].
+    /// As [`SessionLayer::with_reject`](super::SessionLayer::with_reject).
     pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> Require<C, R2> {
         Require { realm: self.realm, rule: self.rule, reject }
     }
@@ -232,7 +236,7 @@ where
             RequireProj::Calling { future } => {
                 Poll::Ready(Ok(ready!(future.poll(cx))?.map(ResponseBody::inner)))
             }
-            // INVARIANT: whoever polls a future after it was ready breaks its contract.
+            // INVARIANT: a future must not be polled after it was ready.
             RequireProj::Answered { response } => {
                 let response = response.take().expect("polled after it was ready");
                 Poll::Ready(Ok(response.map(ResponseBody::rejection)))

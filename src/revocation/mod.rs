@@ -34,9 +34,9 @@ use crate::{
 /// Why a session is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionError {
-    /// It is not known whether it may be: the store, or a hook of the application, did not answer.
+    /// The store, or a hook of the application, did not answer.
     Unavailable,
-    /// It may not be.
+    /// It has ended, or does not belong to the client.
     Refused(Refusal),
 }
 
@@ -117,8 +117,8 @@ impl Revocation {
         now
     }
 
-    /// Whether the denylist may have forgotten that the session of a token was revoked: the token was issued
-    /// at a time that a clock showed by mistake, or that comes a second time.
+    /// Whether the denylist may have forgotten that the session of a token was revoked: a wrong clock issued the
+    /// token, or the wall clock was set back.
     ///
     /// `vouched_at` is when the session was last known not to be revoked.
     pub(crate) fn is_doubtful(&self, issued: Timestamp, vouched_at: Option<Duration>, now: Reading) -> bool {

@@ -1,10 +1,9 @@
-//! What the wall clock did: it may step, ahead or back, while access tokens are judged by it.
+//! Steps of the wall clock, ahead or back. Access tokens are judged by it.
 //!
-//! The denylist remembers a revocation for as long as access tokens live, by the monotonic clock. A
-//! wall clock that is set back makes expired access tokens valid again, after the denylist has forgotten
-//! their sessions. So, after a step, an access token that may be that old is doubtful: the store is
-//! asked about it once. The same holds for tokens from the future, by the clock of another instance:
-//! they become valid when the denylist has forgotten them.
+//! The denylist keeps a revocation as long as access tokens live, by the monotonic clock. If the wall clock is set
+//! back, expired access tokens become valid again, after the denylist has forgotten their sessions. So after a
+//! step, access tokens of such times are doubtful: the store is asked about each of them once. The same holds for
+//! tokens of another instance whose clock is ahead.
 
 use std::{
     sync::{
@@ -19,10 +18,10 @@ use crate::{
     time::{Clock, Reading, Timestamp, millis},
 };
 
-/// How long before a time that it showed another clock is taken to have been ahead. It bounds for how
-/// long a single request by a clock that was a year ahead costs anything.
+/// A token from the future makes tokens of this long before its time doubtful, too. It bounds the cost of one
+/// request by a clock that was a year ahead.
 const FAR: Duration = Duration::from_secs(25 * 60 * 60);
-/// How many ranges of time are told apart.
+/// How many ranges of time are kept.
 const MOST_RANGES: usize = 16;
 
 /// A step of the wall clock by more than the leeway.
@@ -34,8 +33,7 @@ pub(super) enum Step {
 
 #[derive(Debug)]
 pub(super) struct WallClock {
-    /// What the wall clock showed beyond the monotonic one when it was last looked at after a step,
-    /// in milliseconds.
+    /// The wall clock minus the monotonic clock, at the last step. In milliseconds.
     offset: AtomicI64,
     /// No access token that was issued later is doubtful. In milliseconds.
     doubtful_until: AtomicU64,
@@ -44,11 +42,11 @@ pub(super) struct WallClock {
 
 #[derive(Debug)]
 struct History {
-    /// What the wall clock showed when it was last stepped.
+    /// What the wall clock showed after the last step.
     since: Timestamp,
-    /// What it showed before that, since the instance started.
+    /// What it showed before, since the instance started.
     shown: Ranges,
-    /// When access tokens were issued that are doubtful.
+    /// Access tokens that were issued at these times are doubtful.
     doubtful: Ranges,
 }
 
@@ -62,7 +60,7 @@ impl WallClock {
         }
     }
 
-    /// Notices a step of the clock since it was last looked at.
+    /// Notices a step of the clock since the last call.
     pub(super) fn look(&self, now: Reading, clock: &dyn Clock) -> Option<Step> {
         let moved = offset(now).abs_diff(self.offset.load(Ordering::Relaxed));
         if moved <= millis(LEEWAY) { None } else { self.stepped(clock) }
@@ -71,7 +69,7 @@ impl WallClock {
     #[cold]
     fn stepped(&self, clock: &dyn Clock) -> Option<Step> {
         let mut history = self.lock();
-        // The two readings may have been far apart: the thread was suspended in between.
+        // The thread may have been suspended between the two readings.
         let now = steady(clock)?;
         let before = self.offset.load(Ordering::Relaxed);
         let by = Duration::from_millis(offset(now).abs_diff(before));
@@ -86,9 +84,9 @@ impl WallClock {
         let History { since, shown, doubtful } = &mut *history;
         shown.add(*since, showed + LEEWAY);
         *since = now.wall;
-        // Whatever this instance missed by a wrong clock, such as events that it thought too old.
+        // By a wrong clock, this instance may have ignored events as too old.
         doubtful.add(Timestamp::EPOCH, showed.min(now.wall) + LEEWAY);
-        // Times that come again.
+        // Times that the clock will show again.
         for (from, to) in shown.0.clone() {
             if to > now.wall {
                 doubtful.add(from.max(now.wall), to);
@@ -99,8 +97,8 @@ impl WallClock {
         Some(step)
     }
 
-    /// The clock of another instance is, or was, ahead of this one: it issued tokens at `time`. It may
-    /// have issued others at any time before, as far as it goes, and for `access_ttl` after it.
+    /// The clock of another instance is or was ahead: it issued tokens at `time`. It may have issued other tokens
+    /// before, and for `access_ttl` after it.
     pub(super) fn is_ahead_elsewhere(&self, time: Timestamp, access_ttl: Duration, now: Timestamp) {
         if time <= now + LEEWAY {
             return;
@@ -131,7 +129,7 @@ fn offset(now: Reading) -> i64 {
     wall.unwrap_or(i64::MAX).saturating_sub(monotonic.unwrap_or(i64::MAX))
 }
 
-/// Both clocks, read at the same time but for a second; none if that cannot be had now.
+/// Both clocks, read within a second of each other; none if that fails.
 fn steady(clock: &dyn Clock) -> Option<Reading> {
     (0..8).find_map(|_| {
         let before = clock.monotonic();
@@ -140,7 +138,7 @@ fn steady(clock: &dyn Clock) -> Option<Reading> {
     })
 }
 
-/// Ranges of time, in order, that do not touch. Both ends are in.
+/// Ranges of time, in order, that do not overlap. Both ends belong to them.
 #[derive(Clone, Debug, Default)]
 struct Ranges(Vec<(Timestamp, Timestamp)>);
 

@@ -6,20 +6,20 @@ use crate::{
     time::{Timestamp, millis},
 };
 
-/// One of a subject's live sessions, as a "your devices" page shows it.
+/// One of a subject's live sessions, for a "your devices" page.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// Which session.
+    /// The session's ID.
     pub id: SessionId,
     /// When it began.
     pub created_at: Timestamp,
-    /// When it was last seen in use, rounded down to whole rotation intervals since it began. Finer
-    /// would tell a thief when the rightful owner renews, and so when a stolen copy goes unnoticed.
+    /// When it was last used, rounded down to whole rotation intervals since it began. An exact time would tell
+    /// an attacker when the legitimate client renews.
     pub last_seen: Timestamp,
-    /// When it ends however much it is used.
+    /// Its absolute timeout.
     pub expires_at: Timestamp,
-    /// Where it was opened from, as the application said.
+    /// Where it was opened from, by the [hook](crate::SessionsBuilder::origin).
     pub origin: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the session layers around a handler found, each for its own realm.
+//! The sessions that the layers around a handler found, one per realm.
 
 use std::{
     any::type_name,
@@ -11,33 +11,33 @@ use http::Extensions;
 use super::Session;
 use crate::{claims::Claims, engine::RealmId};
 
-/// What a session layer leaves in a request. That there is no session differs from no layer.
+/// What a session layer adds to a request: a session, or that there is none.
 ///
-/// There is one for each claims type. Where the layers of several realms with one claims type are
-/// nested, it has what each of them found.
+/// There is one per claims type. If layers of several realms with one claims type are nested, it has the result
+/// of each.
 pub(crate) struct Layered<C> {
     realm: RealmId,
-    /// Whether the layer lets no request without a session through.
+    /// Whether the layer rejects requests without a session.
     required: bool,
     session: Option<Session<C>>,
     outer: Option<Arc<Self>>,
 }
 
-/// Why a request has no session to hand out, and is not anonymous either.
+/// Why it is unknown whether a request has a session: a mistake in the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misplaced {
     /// No session layer is around the handler.
     NoLayer,
-    /// Only layers of other realms are.
+    /// Only layers of other realms are around the handler.
     OtherRealm,
-    /// A layer is, but its sessions have another claims type: this one.
+    /// The layer around the handler has sessions with another claims type: this one.
     OtherClaims(&'static str),
-    /// Several optional layers of one claims type are, and none that is required.
+    /// Several optional layers with one claims type are around the handler, and none that is required.
     Ambiguous,
 }
 
 impl<C: Claims> Layered<C> {
-    /// Leaves what a layer found. A layer inside of it adds to it.
+    /// Adds what a layer found to the request.
     pub(crate) fn insert(
         extensions: &mut Extensions,
         realm: RealmId,
@@ -55,8 +55,8 @@ impl<C: Claims> Layered<C> {
         }
     }
 
-    /// The session that a handler means who names no realm: of the only realm, or else of the
-    /// innermost layer that is required. An optional layer neither replaces nor hides it.
+    /// The session for a handler that names no realm: of the only realm, or of the innermost layer that is
+    /// required.
     pub(crate) fn session(extensions: &Extensions) -> Result<Option<&Session<C>>, Misplaced> {
         let innermost = extensions.get::<Self>().ok_or_else(|| misplaced(extensions))?;
         if innermost.outer.is_none() {
@@ -124,10 +124,10 @@ struct Known {
     is_in: fn(&Extensions) -> bool,
 }
 
-/// One entry for each claims type. Read only where something is misplaced.
+/// One entry for each claims type. Only read for the message of a mistake.
 static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 
-/// Notes a claims type, so that a route that asks for another one can be told of it.
+/// Notes a claims type, for the message to a route that asks for another one.
 pub(crate) fn know<C: Claims>() {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if known.iter().all(|known| known.name != type_name::<C>()) {

@@ -1,4 +1,4 @@
-//! What a handler sees: its session, its visitor, and the cookies it answers with.
+//! What a handler uses: the session, the visitor, and the cookies of its response.
 
 mod info;
 mod layered;
@@ -43,52 +43,51 @@ pub struct Session<C = ()> {
 }
 
 impl<C: Claims> Session<C> {
-    /// The session of a request that came through the layer. None for an anonymous one, and for one
-    /// that came through no layer.
+    /// The session of a request that came through the layer. None for an anonymous request, and without a
+    /// layer.
     ///
-    /// Where layers of several realms with one claims type are nested, it is the session of the
-    /// innermost one that is required, and none if all are optional:
-    /// [`Sessions::session_of`](crate::Sessions::session_of) names the realm.
+    /// If layers of several realms with one claims type are nested, it is the session of the innermost layer
+    /// that is required, and none if all are optional. Then use
+    /// [`Sessions::session_of`](crate::Sessions::session_of).
     pub fn of<B>(request: &Request<B>) -> Option<&Self> {
         Layered::session(request.extensions()).ok().flatten()
     }
 
-    /// The application's claims, as of when the access token was minted.
+    /// The application's claims.
     #[must_use]
     pub fn claims(&self) -> &C {
         &self.view().claims
     }
 
-    /// Who it is (`sub`).
+    /// The user's ID (`sub`).
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.view().key.subject.name
     }
 
-    /// Which session it is (`sid`).
+    /// The session's ID (`sid`).
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.view().key.id
     }
 
-    /// When the session began, in whole seconds. Never changed by a renewal.
+    /// When the user signed in, in whole seconds. A renewal does not change it.
     #[must_use]
     pub fn auth_time(&self) -> Timestamp {
         self.view().auth_time
     }
 
-    /// When the subject last proved who they are: at sign-in, or [later](Self::reauthenticate), in whole
-    /// seconds. None if the proof was made elsewhere and does not count here: see
+    /// When the user last authenticated, in whole seconds: at sign-in, or [later](Self::reauthenticate). None if
+    /// that was at another origin and does not count here: see
     /// [`OriginVerdict::StepUp`](crate::OriginVerdict::StepUp).
     #[must_use]
     pub fn authenticated_at(&self) -> Option<Timestamp> {
         self.view().authenticated_at()
     }
 
-    /// Whether the last proof counts, and is at most `age` old. Ages are counted in whole seconds, as
-    /// [`authenticated_at`](Self::authenticated_at) is, and `age` is rounded up: a proof counts for no less than `age`,
-    /// and for less than a second more. A proof up to 5 s in the future, by a clock that is ahead,
-    /// counts as of now. One further in the future does not count.
+    /// Whether the user [last authenticated](Self::authenticated_at) at most `age` ago. Ages count in whole
+    /// seconds, and `age` is rounded up, so the answer is yes for less than a second longer than `age`. A time up
+    /// to 5 s in the future, by a clock that is ahead, counts as now; a later one does not count.
     #[must_use]
     pub fn authenticated_within(&self, age: Duration) -> bool {
         let (now, age) =
@@ -98,16 +97,16 @@ impl<C: Claims> Session<C> {
         })
     }
 
-    /// How the subject proved who they are (`amr` of RFC 8176): the methods of the sign-in, and of
-    /// the last [proof](Self::reauthenticate) after it.
+    /// How the user authenticated (`amr` of RFC 8176): the methods of the sign-in and of the last
+    /// [re-authentication](Self::reauthenticate).
     #[must_use]
     pub fn methods(&self) -> &[String] {
         &self.view().methods
     }
 
-    /// How the subject [last](Self::authenticated_at) proved who they are: the methods of the last
-    /// [proof](Self::reauthenticate), or of the sign-in if there was none. None if the proof does not count
-    /// here.
+    /// How the user [last authenticated](Self::authenticated_at): the methods of the last
+    /// [re-authentication](Self::reauthenticate), or of the sign-in if there was none. Empty if that does not
+    /// count here.
     #[must_use]
     pub fn last_methods(&self) -> &[String] {
         match &self.view().step_up {
@@ -117,13 +116,13 @@ impl<C: Claims> Session<C> {
         }
     }
 
-    /// How long the access token is good for yet. The session goes on after that.
+    /// How long the access token is still valid. The session continues after that.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
         self.view().expires.since(self.now())
     }
 
-    /// How this very request renewed the session, if it did.
+    /// How this request renewed the session, if it did.
     #[must_use]
     pub fn renewed(&self) -> Option<Renewed> {
         self.renewed
@@ -132,30 +131,28 @@ impl<C: Claims> Session<C> {
     /// How often the session's refresh token was rotated, as far as this request shows.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        // A request that was only looked up shows no more than it presented: a thief who polls must
-        // not learn when the token was rotated.
+        // A passive request shows what it presented: an attacker who polls must not learn when the token was
+        // rotated.
         if self.renewed.is_some() { self.view().generation } else { self.presented }
     }
 
-    /// Replaces the claims of this session, now: a second factor was added, a name was changed. The
-    /// answer is an access cookie that has them: make it part of the response. Requests already on
-    /// their way have the old ones; all later ones have the new ones, on every instance. (A client
-    /// that came with a bearer token keeps it, and is served with the new ones, for which the store is asked
-    /// once.)
+    /// Replaces the claims of this session, on every instance. Make the answer part of the response: it is an
+    /// access cookie with the new claims. Requests that are being handled keep the old claims.
+    ///
+    /// A client with a bearer token keeps its token, and is served with the new claims.
     ///
     /// # Errors
-    /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store may not
-    /// know of it.
+    /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store failed.
     pub async fn update(&self, claims: &C) -> Result<SetCookies, ChangeError> {
         Ok(self.cookies(self.engine().update(self.view(), self.presented, claims).await?))
     }
 
-    /// Records that the subject has just proved who they are by `methods` (`amr` of RFC 8176), such
-    /// as `["pwd"]`. It takes the place of the last such proof; `auth_time` stays. The answer is an
-    /// access cookie that shows it: make it part of the response.
+    /// Records a re-authentication by `methods` (`amr` of RFC 8176), such as `["pwd"]`: call it after you have
+    /// checked the password or the second factor. It replaces the last re-authentication. Make the answer part
+    /// of the response: it is an access cookie that shows it.
     ///
     /// # Errors
-    /// As of [`update`](Self::update).
+    /// As [`update`](Self::update).
     pub async fn reauthenticate<M: Into<String>>(
         &self,
         methods: impl IntoIterator<Item = M>,
@@ -165,37 +162,36 @@ impl<C: Claims> Session<C> {
         Ok(self.cookies(self.engine().reauthenticate(self.view(), self.presented, methods, origin).await?))
     }
 
-    /// Returns when this session has ended: signed out, revoked, run out or of an earlier run, on
-    /// whatever instance that happened. For streams and WebSockets, which go on when their request
-    /// was long answered. An open connection does not keep a session alive; requests do.
+    /// Returns when this session has ended: revoked on any instance, expired, or of an older run ID. For streams
+    /// and WebSockets. An open connection does not keep a session alive; requests do.
     ///
-    /// Ends on other instances are heard of within the lag of the store's feed; with a store that
-    /// has none, and of sessions that run out, within a second or so; half a minute after the store was
-    /// away for long. Must be polled within a Tokio runtime.
+    /// A revocation on another instance takes as long as the store's feed. Without a feed, and for expiry, it
+    /// takes about a second; after a long outage of the store, up to half a minute. Must be polled within a
+    /// Tokio runtime.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<C> {
         let token = self.session.token.clone();
         async move { token.engine.ended(&token).await }
     }
 
-    /// Ends all other sessions of this subject: "sign out everywhere else", and what to do when a
-    /// password was changed. Answers with how many.
+    /// Revokes all other sessions of this user: "sign out everywhere else", and after a password change. Answers
+    /// with how many.
     ///
     /// # Errors
-    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    /// [`StoreError`] if the store failed, or cannot do it.
     pub async fn revoke_others(&self) -> Result<usize, StoreError> {
         let SessionKey { subject, id } = self.view().key.clone();
         self.engine().revocation.revoke(Revoke::Subject { subject, before: None, except: Some(id) }).await
     }
 
-    /// Ends this session, finally and everywhere. The answer removes the cookies: make it part of
-    /// the response. (It removes none if the request came with a bearer token.)
+    /// Signs out. Once this returns, the session is revoked, and no in-flight renewal can restore it. Make the
+    /// answer part of the response: it removes the cookies (none for a request with a bearer token).
     ///
-    /// If the cookies of the request name other sessions as well, those go on:
-    /// [`Visitor::sign_out`] revokes them too.
+    /// If the cookies of the request name other sessions, too, [`Visitor::sign_out`] revokes all of them.
     ///
     /// # Errors
-    /// [`StoreError`] if the store may not know of it. Then the session may still be alive, and
-    /// the cookies are left so that signing out can be tried again.
+    /// [`StoreError`] if the store failed. Then the session may still be live, and the cookies stay, so that the
+    /// user can try again.
+    #[doc(alias = "logout")]
     pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
         self.engine().revocation.revoke_by_token(&self.view().key).await?;
         Ok(self.cookies(self.engine().removal_lines()))

@@ -1,4 +1,4 @@
-//! Signing in or out as a value that becomes part of the response.
+//! The cookies of a sign-in or sign-out, as part of the response.
 
 use std::{fmt, sync::Arc};
 
@@ -16,12 +16,12 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 /// The cookies of a sign-in, or their removal. **Make it part of the response**: in axum it is one
 /// (`IntoResponseParts`); elsewhere [`apply`](Self::apply) it.
 ///
-/// It replaces what the response already sets under the same names, and forbids caches to store
-/// the response. Put it after headers of your own: a `Cache-Control` that is set later would win.
+/// It replaces cookies that the response already sets under the same names, and sets `Cache-Control: no-store`.
+/// Put it after headers of your own: a later `Cache-Control` would win.
 ///
-/// The cookies of a session that was revoked since its sign-in are left out, if this instance knows of it.
-/// So of two sign-ins at once, where the cap on sessions ends the first, the first one's late answer does
-/// not replace the second one's cookies.
+/// Cookies of a session that was revoked meanwhile are left out, if this instance knows of it. So if two sign-ins
+/// run at once and the cap on sessions revokes the first session, its late response does not replace the cookies
+/// of the second.
 #[must_use = "a browser only learns of a sign-in or sign-out if its cookies are part of the response"]
 #[derive(Clone)]
 pub struct SetCookies {
@@ -67,12 +67,11 @@ impl SetCookies {
         self.session.as_ref().map(|opened| opened.id)
     }
 
-    /// Has the browser drop what it keeps of this site's pages (`Clear-Site-Data: "cache"`; Clear
-    /// Site Data, section 3.1), for a sign-out. Default: it is not told to.
+    /// Has the browser drop its cached pages of this site (`Clear-Site-Data: "cache"`; Clear Site Data, section
+    /// 3.1), for a sign-out. Default: off.
     ///
-    /// Going back after a sign-out, a browser may show pages whole, as they were, without asking
-    /// anybody. This drops those of earlier, but not the page that is open while the answer comes.
-    /// What nobody may see again, that one too, must say `Cache-Control: no-store`.
+    /// The browser's back button can show cached pages without a request. This header drops them, except the page
+    /// that is open when the response comes. Pages with secrets should be sent with `Cache-Control: no-store`.
     #[doc(alias = "Clear-Site-Data")]
     pub fn clear_cache(mut self) -> Self {
         self.clear_cache = true;
@@ -105,7 +104,7 @@ impl SetCookies {
     }
 }
 
-/// Shows the names of the cookies, and not what is in them.
+/// Shows the names of the cookies, and not their values.
 impl fmt::Debug for SetCookies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.lines.iter().map(|line| &line.name)).finish()

@@ -1,4 +1,4 @@
-//! Whoever is there, signed in or not: for signing in and out.
+//! The sender of a request, for sign-in and sign-out.
 
 use std::{borrow::Borrow, fmt, pin::Pin, sync::Arc, time::Duration};
 
@@ -12,17 +12,17 @@ use crate::{
     store::StoreError,
 };
 
-/// Whoever sent a request, for signing them in or out. In axum it is an extractor, which needs no
+/// The sender of a request, signed in or not: signs in and out. In axum it is an extractor, which needs no
 /// layer; elsewhere see [`Sessions::visitor`](crate::Sessions::visitor).
 ///
-/// Unsafe requests from other sites do not get one: nobody is signed in, or out, by a stranger's
-/// page.
+/// A cross-site request with an unsafe method is rejected, so that no other site can sign a user in or out.
+#[doc(alias = "login csrf")]
 pub struct Visitor<C = ()> {
     engine: Arc<Engine<C>>,
-    /// The sessions whose tokens the request carries in cookies, dead or alive.
+    /// The sessions whose tokens are in the cookies, live or not.
     named: NamedSessions,
     origin: Option<Arc<str>>,
-    /// The host, if the browser will drop our cookies.
+    /// The host, if the browser will drop the cookies.
     plain_http_host: Option<String>,
 }
 
@@ -40,11 +40,10 @@ impl<C: Claims> Visitor<C> {
         Ok(Self { engine, named, origin, plain_http_host })
     }
 
-    /// Signs `subject` in: a new session, always with a new ID. Once it is open, every session that a
-    /// cookie of the request validly names is revoked. Await it, and make the answer part of the response.
+    /// Signs in: opens a new session with a new ID. Then it revokes the sessions whose tokens are in the cookies
+    /// of the request, against session fixation. Await it, and make the answer part of the response.
     ///
-    /// `subject` is whatever your users have as an ID: a name, a number, a UUID. It is turned into a
-    /// string. `claims` are given as they are or by reference.
+    /// `subject` is the user's ID: a name, a number, a UUID. `claims` are given by value or by reference.
     ///
     /// ```
     /// # use tower_sliding_sessions::{Visitor, SetCookies, SignInError};
@@ -55,23 +54,25 @@ impl<C: Claims> Visitor<C> {
     /// ```
     ///
     /// # Errors
-    /// [`SignInError`]: the user is not signed in, and the sessions of the request's cookies go on.
+    /// [`SignInError`]: no session was opened, and the sessions of the request's cookies stay.
+    #[doc(alias = "login")]
+    #[doc(alias = "session fixation")]
     #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]
     pub fn sign_in<K: Borrow<C>>(&self, subject: impl ToString, claims: K) -> SignIn<'_, C, K> {
         let options = SignInOptions { origin: self.origin.clone(), ..Default::default() };
         SignIn { visitor: self, subject: subject.to_string(), claims, options }
     }
 
-    /// Revokes every session that a cookie of the request validly names, and removes the cookies in any
-    /// case, those of former names too. Works with expired tokens and revoked sessions as well, and with
-    /// several values under one name.
+    /// Signs out: revokes every session whose token is in the cookies of the request, and removes the cookies,
+    /// also those of former names. Works with expired tokens, with revoked sessions, and with several cookies of
+    /// one name.
     ///
     /// # Errors
-    /// [`SignOutError`]: a session may still be alive, and the cookies are left so that signing out can
-    /// be tried again.
+    /// [`SignOutError`]: a session may still be live, and the cookies stay, so that the user can try again.
+    #[doc(alias = "logout")]
     pub async fn sign_out(&self) -> Result<SetCookies, SignOutError> {
         let mut outcome = Ok(());
-        // One that fails must not keep the others alive.
+        // One failure must not keep the other sessions alive.
         for session in &self.named.sessions {
             outcome = outcome.and(self.engine.revocation.revoke_by_token(session).await.map(drop));
         }
@@ -86,14 +87,14 @@ impl<C: Claims> Visitor<C> {
     }
 }
 
-/// Why a sign-out may not have revoked every session that the request's cookies name.
+/// Why a sign-out may not have revoked every session.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignOutError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// More than eight different tokens came under one name. The sessions of the first eight are revoked.
+    /// More than eight different tokens have the same cookie name. The sessions of the first eight are revoked.
     #[error("too many different cookies have the same name")]
     TooManyCookies,
 }
@@ -106,8 +107,8 @@ impl<C> fmt::Debug for Visitor<C> {
     }
 }
 
-/// A sign-in to be awaited, after saying more about it if need be.
-#[must_use = "nobody is signed in until this is awaited"]
+/// A sign-in with its options. Await it.
+#[must_use = "the user is only signed in when this is awaited"]
 pub struct SignIn<'v, C, K = C> {
     visitor: &'v Visitor<C>,
     subject: String,
@@ -116,27 +117,28 @@ pub struct SignIn<'v, C, K = C> {
 }
 
 impl<C, K> SignIn<'_, C, K> {
-    /// "Remember me": the cookies outlive the browser, for what is left of the absolute timeout and
-    /// 400 days at most. Default: they go when the browser is closed.
+    /// "Remember me": the cookies outlive the browser, until the absolute timeout, and for 400 days at most.
+    /// Default: the browser drops them when it is closed.
+    #[doc(alias = "remember me")]
     pub fn remember_me(mut self, yes: bool) -> Self {
         self.options.persistent = yes;
         self
     }
 
-    /// How long this session may lie unused. Default, and longest: the policy's idle timeout.
+    /// The idle timeout of this session. Default and maximum: that of the [`Policy`](crate::protocol::Policy).
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.options.idle_timeout = Some(timeout);
         self
     }
 
-    /// How long this session lives however much it is used. Default, and longest: the policy's
-    /// absolute timeout. An idle timeout that would be longer is cut to it.
+    /// The absolute timeout of this session. Default and maximum: that of the
+    /// [`Policy`](crate::protocol::Policy). A longer idle timeout is cut to it.
     pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
         self.options.absolute_timeout = Some(timeout);
         self
     }
 
-    /// How the subject proved who they are (`amr` of RFC 8176), such as `["pwd", "otp"]`. Default: none.
+    /// How the user authenticated (`amr` of RFC 8176), such as `["pwd", "otp"]`. Default: none.
     pub fn by<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.options.methods = methods.into_iter().map(Into::into).collect();
         self

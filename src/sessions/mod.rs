@@ -1,4 +1,4 @@
-//! The one handle that a person holds.
+//! The handle of an application to its sessions.
 
 mod builder;
 
@@ -25,14 +25,14 @@ use crate::{
     token::Keyring,
 };
 
-/// The sessions of one realm: makes the layer, and ends sessions. Cheap to clone; keep it in the
+/// The sessions of one realm: makes the layer, lists sessions and revokes them. Cheap to clone. Keep it in the
 /// application's state.
 pub struct Sessions<C = ()> {
     pub(crate) engine: Handle<C>,
 }
 
 impl<C: Claims> Sessions<C> {
-    /// Starts building, with the one choice that has no safe default.
+    /// Starts building. Everything but the keys has a safe default.
     pub fn builder(keys: Keyring) -> SessionsBuilder<C> {
         SessionsBuilder::new(keys)
     }
@@ -41,24 +41,22 @@ impl<C: Claims> Sessions<C> {
         Self { engine }
     }
 
-    /// The layer: protects the routes it wraps, and keeps their sessions alive.
+    /// The layer: protects routes and renews their sessions.
     #[must_use]
     pub fn layer(&self) -> SessionLayer<C> {
-        // The sooner the revocations are known, the sooner access tokens count.
+        // Access tokens are accepted without the store once the revocations are known.
         self.engine.revocation.start();
         know::<C>();
         SessionLayer::new(self.engine.clone())
     }
 
-    /// A layer that admits only some of this realm's sessions: say which by its methods. Put it inside
-    /// of [`layer`](Self::layer).
+    /// A layer that admits only some sessions, by role or step-up. Put it inside [`layer`](Self::layer).
     pub fn require(&self) -> Require<C> {
         Require::new(self.engine.id)
     }
 
-    /// The session of this realm in a request that came through its [`layer`](Self::layer). None for an
-    /// anonymous request. In axum, [`Session`] is an extractor; where several realms share a claims
-    /// type, this one names the realm.
+    /// The session of this realm in a request that came through its [`layer`](Self::layer). None for an anonymous
+    /// request. For applications in which several realms have one claims type; others use [`Session`].
     ///
     /// # Errors
     /// A [`Rejection`] (500) if the request did not come through this realm's layer.
@@ -67,16 +65,16 @@ impl<C: Claims> Sessions<C> {
         Ok(found.inspect_err(|why| why.report::<C>("Sessions::session_of"))?)
     }
 
-    /// Whoever sent `request`, for signing them in or out. In axum, [`Visitor`] is an extractor.
+    /// The sender of `request`, for sign-in and sign-out. In axum, [`Visitor`] is an extractor.
     ///
     /// # Errors
-    /// A [`Rejection`] (403) if it is an unsafe request from another site, or over plain HTTP for
-    /// another host than localhost.
+    /// A [`Rejection`] (403) for a cross-site request with an unsafe method, and if cookies without `Secure` were
+    /// chosen and the host is not localhost.
     pub fn visitor<B>(&self, request: &Request<B>) -> Result<Visitor<C>, Rejection> {
         Ok(Visitor::new((*self.engine).clone(), &RequestHead::of(request))?)
     }
 
-    /// The live sessions of `subject`, oldest first: a "your devices" page.
+    /// The live sessions of `subject`, oldest first, for a "your devices" page.
     ///
     /// # Errors
     /// [`StoreError`], also if the store cannot list.
@@ -87,29 +85,31 @@ impl<C: Claims> Sessions<C> {
         Ok(records.iter().map(|record| SessionInfo::of(record, interval)).collect())
     }
 
-    /// Ends one session of `subject`, finally and everywhere. Answers with how many ended: 0 if it
-    /// had ended before, or is not one of the subject's.
+    /// Revokes one session of `subject`, on all instances. Answers with how many: 0 if it had ended, or is not a
+    /// session of the subject.
     ///
     /// # Errors
-    /// [`StoreError`] if the store may not know of it.
+    /// [`StoreError`] if the store failed.
+    #[doc(alias = "denylist")]
+    #[doc(alias = "blacklist")]
+    #[doc(alias = "blocklist")]
     pub async fn revoke(&self, subject: impl ToString, session: SessionId) -> Result<usize, StoreError> {
         self.engine.revocation.revoke(Revoke::Session(self.engine.key(subject.to_string(), session))).await
     }
 
-    /// Ends all sessions of `subject`. Answers with how many.
+    /// Revokes all sessions of `subject`. Answers with how many.
     ///
     /// # Errors
-    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    /// [`StoreError`] if the store failed, or cannot do it.
     pub async fn revoke_all(&self, subject: impl ToString) -> Result<usize, StoreError> {
         let subject = self.engine.subject(subject.to_string());
         self.engine.revocation.revoke(Revoke::Subject { subject, before: None, except: None }).await
     }
 
-    /// Ends all sessions of `subject` but `session`: "sign out everywhere else". Answers with how
-    /// many.
+    /// Revokes all sessions of `subject` except `session`: "sign out everywhere else". Answers with how many.
     ///
     /// # Errors
-    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    /// [`StoreError`] if the store failed, or cannot do it.
     pub async fn revoke_others(
         &self,
         subject: impl ToString,
@@ -119,15 +119,13 @@ impl<C: Claims> Sessions<C> {
         self.engine.revocation.revoke(Revoke::Subject { subject, before: None, except: Some(session) }).await
     }
 
-    /// Revokes the sessions of `subject` that began before `time`, except `except`: after a password
-    /// was changed, give the time of the change and the session it was changed in. Answers with how
-    /// many.
+    /// Revokes the sessions of `subject` that began before `time`, except `except`. After a password change, give
+    /// the time of the change and the session that it was made in. Answers with how many.
     ///
-    /// Sessions that began more than 5 s in the future are included: a clock that was ahead opened
-    /// them.
+    /// It includes sessions that began more than 5 s in the future, by a clock that was ahead.
     ///
     /// # Errors
-    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    /// [`StoreError`] if the store failed, or cannot do it.
     pub async fn revoke_before(
         &self,
         subject: impl ToString,
@@ -138,28 +136,28 @@ impl<C: Claims> Sessions<C> {
         self.engine.revocation.revoke_before(subject, time, except).await
     }
 
-    /// Has every access token of `subject` renewed at its next use, on every device and instance:
-    /// after a change of roles. Nobody is signed out. The new tokens have the claims that the
-    /// [hook](SessionsBuilder::reload_claims) gives. (A bearer token cannot be renewed, and is served with
-    /// those.)
+    /// Makes every access token of `subject` stale, on every device and instance: each is renewed at its next use.
+    /// Call it after a change of roles. The new tokens have the claims of the
+    /// [claims reload hook](SessionsBuilder::reload_claims). No session is revoked. A request with a bearer token
+    /// is served with the new claims.
     ///
     /// # Errors
-    /// [`StoreError`] if the store may not know of it, or cannot do it.
+    /// [`StoreError`] if the store failed, or cannot do it.
     pub async fn mark_stale(&self, subject: impl ToString) -> Result<(), StoreError> {
         self.engine.mark_stale(&subject.to_string()).await
     }
 
-    /// The emergency stop: a new run ID ends every session of everyone at once, in every realm that
-    /// shares the store.
+    /// The emergency stop: revokes all sessions of all users, in every realm of the store, by a new run ID. All
+    /// sessions of an older run ID are invalid.
     ///
     /// # Errors
-    /// [`StoreError`] if the store may not know of it.
+    /// [`StoreError`] if the store failed.
     pub async fn revoke_everything(&self) -> Result<RunId, StoreError> {
         self.engine.revocation.revoke_everything().await
     }
 
-    /// Signs `subject` in without a request, and answers with the `Cookie` header of one that is
-    /// signed in. For tests of applications.
+    /// Signs `subject` in without a request. Answers with the `Cookie` header for later requests. For tests of
+    /// applications.
     ///
     /// # Errors
     /// [`SignInError`], as at any sign-in.
@@ -175,27 +173,27 @@ impl<C: Claims> Sessions<C> {
         })
     }
 
-    /// Replaces the keys of a running service. Sessions whose tokens the new ring still verifies
-    /// go on; the others have ended.
+    /// Replaces the keys. Sessions whose tokens the new key ring verifies continue; tokens of other keys are
+    /// invalid.
     pub fn set_keys(&self, keys: Keyring) {
         self.engine.tokens.set_keys(keys);
     }
 
-    /// The durations of sessions that begin on this instance. What of it is in force for sessions that
-    /// began under other settings, [`Policy::timing`](crate::protocol::Policy::timing) says.
+    /// The durations of sessions that begin on this instance. See [`Policy`] for sessions that began under other
+    /// settings.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.engine.config.policy
     }
 
-    /// The time by this realm's clock.
+    /// The time of the builder's [clock](SessionsBuilder::clock).
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.engine.now()
     }
 
-    /// Ends the background work, and waits for the writes under way. Requests are still served,
-    /// but the feed is no longer followed: each asks the store whether its session was revoked.
+    /// Stops the background tasks, and waits for running background writes. Requests are still served, but each
+    /// asks the store whether its session is revoked.
     pub async fn shutdown(&self) {
         self.engine.shut_down().await;
     }
