@@ -62,12 +62,12 @@ async fn end(
         return Ok(session.sign_out().await?.into_response()); // takes the cookies away too
     }
     // Only ever one of their own: somebody else's is not found under their name.
-    let ended = sessions.revoke(session.subject(), device).await?;
-    Ok(format!("{ended} ended.\n").into_response())
+    let revoked = sessions.revoke(session.subject(), device).await?;
+    Ok(if revoked { "Revoked.\n" } else { "It had ended.\n" }.into_response())
 }
 
 async fn revoke_others(session: Session) -> Result<String, Rejection> {
-    Ok(format!("{} ended.\n", session.revoke_others().await?))
+    Ok(format!("{} revoked.\n", session.revoke_others().await?))
 }
 
 async fn change_password(session: Session, _new: String) -> Result<String, Rejection> {

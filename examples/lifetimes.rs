@@ -52,7 +52,8 @@ async fn home(session: Session) -> String {
 
 /// The longest that anything here may last: what "remember me" gets.
 pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
-    let sessions = builder.idle_timeout(14 * DAY).absolute_timeout(30 * DAY).build()?;
+    let sessions =
+        builder.timing(|timing| timing.idle_timeout(14 * DAY).absolute_timeout(30 * DAY)).build()?;
     Ok(Router::new()
         .route("/", get(home))
         .route_layer(sessions.layer())
@@ -63,7 +64,9 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let keys = Keyring::random()?;
-    if let Err(error) = Sessions::<()>::builder(keys.clone()).idle_timeout(5 * MINUTE).build() {
+    if let Err(error) =
+        Sessions::<()>::builder(keys.clone()).timing(|timing| timing.idle_timeout(5 * MINUTE)).build()
+    {
         println!("5 min unused is refused: {error}");
     }
     let app = app(Sessions::builder(keys))?;

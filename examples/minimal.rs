@@ -40,8 +40,9 @@ async fn logout(session: Session<Profile>) -> Result<SetCookies, Rejection> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let sessions = Sessions::<Profile>::builder(Keyring::random()?)
-        .access_ttl(Duration::from_secs(5 * 60))
-        .idle_timeout(Duration::from_secs(2 * 60 * 60))
+        .timing(|timing| {
+            timing.access_ttl(Duration::from_secs(5 * 60)).idle_timeout(Duration::from_secs(2 * 60 * 60))
+        })
         .build()?; // keeps sessions in memory
 
     let app = Router::new()

@@ -51,7 +51,7 @@ async fn login(visitor: Visitor, name: String) -> Result<SetCookies, Rejection> 
 }
 
 pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
-    let sessions = builder.idle_timeout(Duration::from_secs(30 * 60)).build()?;
+    let sessions = builder.timing(|timing| timing.idle_timeout(Duration::from_secs(30 * 60))).build()?;
     let layer = sessions.layer().passive(|request| request.headers.contains_key("x-nobody-asked"));
     Ok(Router::new()
         .route("/news", get(news))

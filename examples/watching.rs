@@ -87,16 +87,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Short, so that you need not wait for the reuse. Without a crash window, the first request that
     // carries a refresh token's successor confirms it.
     let secs = Duration::from_secs;
-    let timing = Timing {
-        access_ttl: secs(10),
-        grace: secs(2),
-        write_window: secs(2),
-        crash_window: Duration::ZERO,
-        rotation_interval: secs(10),
-        ..Timing::default()
-    };
+    let timing = Timing::default()
+        .access_ttl(secs(10))
+        .grace(secs(2))
+        .write_window(secs(2))
+        .crash_window(Duration::ZERO)
+        .rotation_interval(secs(10));
     let (alerts, mut inbox) = mpsc::channel(1000);
-    let app = app(Sessions::builder(Keyring::random()?).timing(timing), alerts)?;
+    let app = app(Sessions::builder(Keyring::random()?).timing(|_| timing), alerts)?;
     tokio::spawn(async move {
         while let Some(event) = inbox.recv().await {
             println!("{}", describe(&event));

@@ -11,8 +11,7 @@ use http::request::Parts;
 use crate::{
     claims::Claims,
     engine::{ChangeError, SignInError},
-    middleware::{Rejection, RejectionKind},
-    protocol::Refusal,
+    middleware::Rejection,
     request::RequestHead,
     session::{Layered, Misplaced, Session, SetCookies, SignOutError, Visitor},
     sessions::Sessions,
@@ -27,7 +26,7 @@ impl<C: Claims, S: Sync> FromRequestParts<S> for Session<C> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let session = <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await?;
-        session.ok_or(Rejection::new(RejectionKind::Unauthenticated(Refusal::NoToken)))
+        session.ok_or(Rejection::unauthenticated())
     }
 }
 

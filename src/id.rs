@@ -26,9 +26,9 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], EntropyError> {
 
 /// Names one session (`sid`): 256 random bits from the operating system.
 ///
-/// It is no credential (only a signature makes it one), but it is nobody else's business either,
-/// so it has no `Display`, and its `Debug` shows the [tag](Self::tag). [`encode`](Self::encode)
-/// gives the text that stands in tokens.
+/// It is not a credential: only a signed token is one. It still should not be in logs, so it has no `Display`, and
+/// its `Debug` shows the [tag](Self::tag). [`encode`](Self::encode) gives the text for its owner, such as a form on
+/// a "your devices" page, and for tokens.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId([u8; 32]);
 

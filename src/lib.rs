@@ -78,7 +78,7 @@
 //! - **`fetch`, htmx, React?** There is nothing to do about tokens: see the examples `fetch`, `htmx` and
 //!   `preact`.
 //! - **Two applications on one host?** Give each a [realm](SessionsBuilder::realm) and
-//!   [cookie names](SessionsBuilder::cookie_names) of its own.
+//!   [cookie names](CookieOptions::names) of its own.
 //! - **Several instances, or a restart?** A [store](manual::stores) that they share: SQLite, PostgreSQL,
 //!   Redis or Memcached, each one line.
 //! - **Phones and API clients?** [`SessionLayer::accept_bearer`], and a token endpoint in
@@ -93,7 +93,8 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `axum` | yes | the extractors [`Session`] and [`Visitor`], [`SetCookies`] in responses, and the module `oauth`. Not needed on bare hyper or tower |
+//! | `axum` | yes | the extractors [`Session`] and [`Visitor`], and [`SetCookies`] in responses. Not needed on bare hyper or tower |
+//! | `oauth` | no | the module `oauth`: token, revocation and introspection endpoints for clients without cookies. Turns on `axum` |
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
@@ -121,8 +122,8 @@ mod form_post;
 mod id;
 pub mod manual;
 mod middleware;
-#[cfg(feature = "axum")]
-#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+#[cfg(feature = "oauth")]
+#[cfg_attr(docsrs, doc(cfg(feature = "oauth")))]
 pub mod oauth;
 mod origin;
 pub mod protocol;
@@ -140,7 +141,7 @@ mod token;
 pub use self::form_post::repost_form;
 pub use self::{
     claims::{Claims, Reload},
-    cookie::{CookieError, FormerCookie, SameSite},
+    cookie::{CookieError, CookieOptions, SameSite},
     cross_site::OriginError,
     engine::{ChangeError, SignInError},
     event::{Event, EventKind, Renewed, Reuse, Severity},

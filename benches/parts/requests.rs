@@ -75,7 +75,10 @@ async fn signed_in(sessions: &Sessions<Profile>) -> String {
 fn active(bencher: Bencher<'_, '_>, keys: Keyring, verified: usize) {
     let runtime = runtime();
     let builder = Sessions::builder(keys).verified_cache(verified);
-    let sessions = builder.access_ttl(Duration::from_secs(3600)).build().expect("sound settings");
+    let sessions = builder
+        .timing(|timing| timing.access_ttl(Duration::from_secs(3600)))
+        .build()
+        .expect("sound settings");
     let ours = runtime.block_on(signed_in(&sessions));
     let mut router = app(&sessions);
     runtime.block_on(async {

@@ -96,9 +96,13 @@ impl Settings {
         set(&mut timing.crash_window, self.crash_window);
         set(&mut timing.late_body, self.late_body);
         timing.renew_before = self.renew_before;
-        let builder = Sessions::builder(self.keys.clone()).timing(timing).same_site(self.same_site);
-        let builder =
-            self.trusted_origins.iter().fold(builder, |builder, origin| builder.trusted_origin(origin));
+        let builder = Sessions::builder(self.keys.clone())
+            .timing(|_| timing)
+            .cookies(|cookies| cookies.same_site(self.same_site));
+        let builder = self
+            .trusted_origins
+            .iter()
+            .fold(builder, |builder, origin| builder.cookies(|cookies| cookies.trusted_origin(origin)));
         store::choose(builder, &self.store).await
     }
 }

@@ -65,18 +65,12 @@ pub enum SameSite {
     Strict,
 }
 
-/// A name, path and domain that a cookie had before. The cookie is removed at sign-in, at renewal, at
-/// sign-out, and when a request has two values for one name.
-///
-/// A browser removes a cookie only if the path and the domain are those that it was set with.
+/// A name, path and domain that a cookie had before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormerCookie {
-    /// The cookie's name.
-    pub name: String,
-    /// Its path.
-    pub path: String,
-    /// Its domain, if it had one.
-    pub domain: Option<String>,
+pub(crate) struct FormerCookie {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) domain: Option<String>,
 }
 
 /// The names of a realm's cookies.

@@ -1,10 +1,14 @@
 //! The access and the refresh cookie: configuration, `Cookie` headers and `Set-Cookie` headers.
 
 mod config;
+mod options;
 mod scan;
 mod write;
 
-pub use self::config::{CookieError, FormerCookie, SameSite};
+pub use self::{
+    config::{CookieError, SameSite},
+    options::CookieOptions,
+};
 pub(crate) use self::{
     config::{Cookies, Names},
     scan::{CookieValue, Values, are_too_long, scan, values},

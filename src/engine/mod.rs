@@ -11,9 +11,9 @@ mod cap;
 mod change;
 mod claims;
 mod config;
-#[cfg(feature = "axum")]
+#[cfg(feature = "oauth")]
 mod exchange;
-#[cfg(feature = "axum")]
+#[cfg(feature = "oauth")]
 mod introspect;
 mod mint;
 mod named;
@@ -41,7 +41,7 @@ pub(crate) use self::{
     verified::{Authenticated, SessionView, VerifiedToken},
 };
 pub use self::{change::ChangeError, sign_in::SignInError};
-#[cfg(feature = "axum")]
+#[cfg(feature = "oauth")]
 pub(crate) use self::{
     exchange::{ExchangeError, Issued},
     introspect::Introspection,

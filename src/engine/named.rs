@@ -113,7 +113,7 @@ impl<C: Claims> Engine<C> {
     ///
     /// # Errors
     /// It is a token of a key that this instance does not have.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "oauth")]
     pub(super) fn session_of(&self, token: &[u8]) -> Result<Option<SessionKey>, StoreError> {
         let tokens = self.tokens.codec();
         for valid in [ValidToken::by_refresh(&tokens, token), ValidToken::by_access(&tokens, token)] {

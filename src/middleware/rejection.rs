@@ -27,6 +27,30 @@ impl Rejection {
         Self { kind }
     }
 
+    /// 401: there is no session. For handlers that find out later than the layer.
+    #[must_use]
+    pub const fn unauthenticated() -> Self {
+        Self::new(RejectionKind::Unauthenticated(Refusal::NoToken))
+    }
+
+    /// 403: the session may not do this.
+    #[must_use]
+    pub const fn forbidden() -> Self {
+        Self::new(RejectionKind::Forbidden)
+    }
+
+    /// 403: the user must re-authenticate.
+    #[must_use]
+    pub const fn reauthentication_required() -> Self {
+        Self::new(RejectionKind::ReauthenticationRequired)
+    }
+
+    /// 503: something that the request needs is unavailable.
+    #[must_use]
+    pub const fn unavailable() -> Self {
+        Self::new(RejectionKind::Unavailable)
+    }
+
     /// What kind it is.
     #[must_use]
     pub const fn kind(&self) -> RejectionKind {

@@ -98,7 +98,7 @@ impl<C: Claims> Sessions<C> {
     ///     Ok(sessions.issue_tokens(Grant::new("ann", ()).by(["hwk"])).await?)
     /// }
     /// ```
-    #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "oauth")))]
     pub async fn issue_tokens(&self, grant: Grant<C>) -> Result<TokenResponse, SignInError> {
         TokenResponse::open(&self.engine, grant).await
     }

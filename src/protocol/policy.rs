@@ -12,6 +12,7 @@ use crate::{
 ///
 /// They are judged in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timing {
     /// How long an access token is good for. Default 5 min. It bounds how long a service that only
     /// verifies tokens may trust one after its session ended.
@@ -58,6 +59,71 @@ impl Default for Timing {
             write_window: Duration::from_secs(60),
             rotation_interval: Duration::from_secs(4 * 60),
         }
+    }
+}
+
+impl Timing {
+    /// Sets [`access_ttl`](Self#structfield.access_ttl).
+    #[must_use]
+    pub const fn access_ttl(mut self, access_ttl: Duration) -> Self {
+        self.access_ttl = access_ttl;
+        self
+    }
+
+    /// Sets [`idle_timeout`](Self#structfield.idle_timeout).
+    #[must_use]
+    pub const fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
+        self
+    }
+
+    /// Sets [`absolute_timeout`](Self#structfield.absolute_timeout).
+    #[must_use]
+    pub const fn absolute_timeout(mut self, absolute_timeout: Duration) -> Self {
+        self.absolute_timeout = absolute_timeout;
+        self
+    }
+
+    /// Sets [`grace`](Self#structfield.grace).
+    #[must_use]
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets [`crash_window`](Self#structfield.crash_window).
+    #[must_use]
+    pub const fn crash_window(mut self, crash_window: Duration) -> Self {
+        self.crash_window = crash_window;
+        self
+    }
+
+    /// Sets [`late_body`](Self#structfield.late_body).
+    #[must_use]
+    pub const fn late_body(mut self, late_body: Duration) -> Self {
+        self.late_body = late_body;
+        self
+    }
+
+    /// Sets [`write_window`](Self#structfield.write_window).
+    #[must_use]
+    pub const fn write_window(mut self, write_window: Duration) -> Self {
+        self.write_window = write_window;
+        self
+    }
+
+    /// Sets [`rotation_interval`](Self#structfield.rotation_interval).
+    #[must_use]
+    pub const fn rotation_interval(mut self, rotation_interval: Duration) -> Self {
+        self.rotation_interval = rotation_interval;
+        self
+    }
+
+    /// Sets [`renew_before`](Self#structfield.renew_before).
+    #[must_use]
+    pub const fn renew_before(mut self, renew_before: Duration) -> Self {
+        self.renew_before = Some(renew_before);
+        self
     }
 }
 

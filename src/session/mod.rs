@@ -14,7 +14,7 @@ pub use self::{
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::Request;
+use http::{Extensions, Request, request::Parts};
 
 use crate::{
     claims::Claims,
@@ -44,13 +44,25 @@ pub struct Session<C = ()> {
 
 impl<C: Claims> Session<C> {
     /// The session of a request that came through the layer. None for an anonymous request, and without a
-    /// layer.
+    /// layer. See also [`from_parts`](Self::from_parts).
     ///
     /// If layers of several realms with one claims type are nested, it is the session of the innermost layer
     /// that is required, and none if all are optional. Then use
     /// [`Sessions::session_of`](crate::Sessions::session_of).
     pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        Layered::session(request.extensions()).ok().flatten()
+        Self::from_extensions(request.extensions())
+    }
+
+    /// The same, for a request in parts.
+    #[must_use]
+    pub fn from_parts(parts: &Parts) -> Option<&Self> {
+        Self::from_extensions(&parts.extensions)
+    }
+
+    /// The same, for the extensions of a request.
+    #[must_use]
+    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
+        Layered::session(extensions).ok().flatten()
     }
 
     /// The application's claims.

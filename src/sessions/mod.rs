@@ -85,16 +85,17 @@ impl<C: Claims> Sessions<C> {
         Ok(records.iter().map(|record| SessionInfo::of(record, interval)).collect())
     }
 
-    /// Revokes one session of `subject`, on all instances. Answers with how many: 0 if it had ended, or is not a
-    /// session of the subject.
+    /// Revokes one session of `subject`, on all instances. Answers with false if it had ended, or is not a session
+    /// of the subject.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed.
     #[doc(alias = "denylist")]
     #[doc(alias = "blacklist")]
     #[doc(alias = "blocklist")]
-    pub async fn revoke(&self, subject: impl ToString, session: SessionId) -> Result<usize, StoreError> {
-        self.engine.revocation.revoke(Revoke::Session(self.engine.key(subject.to_string(), session))).await
+    pub async fn revoke(&self, subject: impl ToString, session: SessionId) -> Result<bool, StoreError> {
+        let key = self.engine.key(subject.to_string(), session);
+        Ok(self.engine.revocation.revoke(Revoke::Session(key)).await? > 0)
     }
 
     /// Revokes all sessions of `subject`. Answers with how many.

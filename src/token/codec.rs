@@ -25,13 +25,13 @@ impl TokenCodec {
     }
 
     /// `aud` of access tokens.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "oauth")]
     pub(crate) fn audience(&self) -> &str {
         &self.audience
     }
 
     /// `iss` of access tokens.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "oauth")]
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }

@@ -11,7 +11,7 @@ use crate::{
 
 /// Cookies that come along with everything, so that only the check of the origin is left.
 fn with_every_request(builder: SessionsBuilder<String>, _: &str) -> SessionsBuilder<String> {
-    builder.dangerous_same_site_none()
+    builder.cookies(|cookies| cookies.dangerous_same_site_none())
 }
 
 /// Sends a form from the page at hand to `url`.
@@ -98,7 +98,7 @@ in_a_browser! {
         ] {
             assert_eq!((seen.from.as_str(), seen.cookies, seen.status), ("same-site", true, 403), "{seen:?}");
         }
-        let trusting = Site::with(|builder, other| builder.trusted_origin(other)).await;
+        let trusting = Site::with(|builder, other| builder.cookies(|cookies| cookies.trusted_origin(other))).await;
         trusting.sign_in(&browser).await;
         for seen in [
             form_from(&trusting, &browser, &trusting.next_door("/blank")).await,

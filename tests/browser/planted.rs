@@ -47,7 +47,7 @@ in_a_browser! {
     }
 
     async fn without_a_prefix_a_cookie_of_a_longer_path_comes_too_and_the_valid_one_counts(browser) {
-        let site = Site::with(|builder, _| builder.cookie_names("access", "refresh")).await;
+        let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.names("access", "refresh"))).await;
         site.sign_in(&browser).await;
         for name in ["access", "refresh"] {
             site.plant(&browser, &format!("{name}=evil; Path=/home")).await;

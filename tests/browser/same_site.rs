@@ -36,7 +36,7 @@ in_a_browser! {
     }
 
     async fn strict_is_signed_out_at_the_first_click_from_another_site_and_signed_in_at_the_next(browser) {
-        let site = Site::with(|builder, _| builder.same_site(SameSite::Strict)).await;
+        let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.same_site(SameSite::Strict))).await;
         site.sign_in(&browser).await;
         assert!(browser.cookies().await.iter().all(|cookie| cookie["sameSite"] == "Strict"));
         for (end, then) in [(false, "alice fresh"), (true, "alice renewed")] {
@@ -53,7 +53,7 @@ in_a_browser! {
     }
 
     async fn strict_is_signed_in_where_the_address_is_typed(browser) {
-        let site = Site::with(|builder, _| builder.same_site(SameSite::Strict)).await;
+        let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.same_site(SameSite::Strict))).await;
         site.sign_in(&browser).await;
         browser.open(&site.elsewhere("/blank")).await;
         browser.open(&site.at("/home")).await;

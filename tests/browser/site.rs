@@ -65,9 +65,9 @@ impl Site {
         let log = Arc::<Log>::default();
         let events = log.clone();
         let builder = Sessions::builder(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"))
-            .renew_before(Duration::ZERO)
+            .timing(|timing| timing.renew_before(Duration::ZERO))
             // The first request with a new refresh token confirms it.
-            .crash_window(Duration::ZERO)
+            .timing(|timing| timing.crash_window(Duration::ZERO))
             .clock(clock.clone())
             .on_event(move |event| events.events.lock().expect("no panic").push(event.kind.clone()));
         let builder = settings(builder, &format!("http://localhost:{other_port}"));

@@ -151,9 +151,9 @@ fn sessions<S: SessionStore>(store: S, faults: &Faults, clock: &Arc<ManualClock>
         .store(store)
         .clock(clock.clone())
         // Longer than clocks are apart.
-        .idle_timeout(HOUR * 12)
-        .absolute_timeout(HOUR * 48)
-        .renew_before(Duration::ZERO)
+        .timing(|timing| {
+            timing.idle_timeout(HOUR * 12).absolute_timeout(HOUR * 48).renew_before(Duration::ZERO)
+        })
         .build()
         .expect("sound settings")
 }

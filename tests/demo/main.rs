@@ -28,20 +28,19 @@ struct World {
 impl World {
     fn new() -> Self {
         let secs = Duration::from_secs;
-        let timing = Timing {
-            access_ttl: secs(2),
-            idle_timeout: secs(60),
-            absolute_timeout: secs(600),
-            renew_before: Some(Duration::ZERO),
-            grace: secs(1),
-            write_window: secs(1),
-            crash_window: Duration::ZERO,
-            late_body: secs(2),
-            rotation_interval: secs(4),
-        };
+        let timing = Timing::default()
+            .access_ttl(secs(2))
+            .idle_timeout(secs(60))
+            .absolute_timeout(secs(600))
+            .renew_before(Duration::ZERO)
+            .grace(secs(1))
+            .write_window(secs(1))
+            .crash_window(Duration::ZERO)
+            .late_body(secs(2))
+            .rotation_interval(secs(4));
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let builder = Sessions::builder(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"))
-            .timing(timing)
+            .timing(|_| timing)
             .clock(clock.clone());
         let app = demo::App::new(builder).expect("within the proof");
         let page = demo::page::render(app.sessions.policy());

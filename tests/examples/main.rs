@@ -101,15 +101,15 @@ async fn devices_are_listed_and_ended_and_a_new_password_ends_the_others() {
 
     let path = format!("/devices/{}", listed[0]["id"].as_str().expect("an id"));
     let mut stranger = Browser::signed_in(&app, "desk", "name=bob&remember=true").await;
-    assert_eq!(text(stranger.send("DELETE", &path, "", &[]).await).await, "0 ended.\n");
+    assert_eq!(text(stranger.send("DELETE", &path, "", &[]).await).await, "It had ended.\n");
     assert_eq!(tablet.get("/devices").await, StatusCode::OK);
-    assert_eq!(text(desk.send("DELETE", &path, "", &[]).await).await, "1 ended.\n");
+    assert_eq!(text(desk.send("DELETE", &path, "", &[]).await).await, "Revoked.\n");
     assert_eq!(tablet.get("/devices").await, StatusCode::UNAUTHORIZED);
 
     assert_eq!(desk.post("/password", "new").await, StatusCode::OK);
     assert_eq!(laptop.get("/devices").await, StatusCode::UNAUTHORIZED);
     assert_eq!(desk.get("/devices").await, StatusCode::OK);
-    assert_eq!(text(desk.send("POST", "/devices/end-others", "", &[]).await).await, "0 ended.\n");
+    assert_eq!(text(desk.send("POST", "/devices/end-others", "", &[]).await).await, "0 revoked.\n");
     let own = format!("/devices/{}", listed[2]["id"].as_str().expect("an id"));
     let gone = desk.send("DELETE", &own, "", &[]).await;
     assert_eq!(gone.headers().get_all(header::SET_COOKIE).iter().count(), 2, "the cookies are removed");
@@ -245,6 +245,6 @@ async fn a_session_lasts_as_long_as_its_sign_in_asked_and_the_builder_allows() {
     assert_eq!(remembered.get("/").await, StatusCode::OK);
 
     let (builder, _clock) = sessions::<()>();
-    let refused = builder.timing(Timing { idle_timeout: 5 * MINUTE, ..Timing::aal2() }).build();
+    let refused = builder.timing(|_| Timing::aal2().idle_timeout(5 * MINUTE)).build();
     assert!(refused.is_err_and(|why| why.to_string().contains("signs out people who are not idle")));
 }

@@ -1,6 +1,6 @@
 //! Clocks that jump. Nothing panics, and nothing lives for ever.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tower_sliding_sessions::{Clock as _, RejectionKind, Timestamp, protocol::Refusal};
 
@@ -99,4 +99,22 @@ async fn a_session_that_begins_in_1970_lives_and_ends_like_any_other() {
     }
     world.pass(ABSOLUTE);
     assert!(expired(&browser.visit(&world.one, "/me").await));
+}
+
+#[test]
+fn a_timestamp_is_shown_as_rfc_3339_and_converted_to_the_systems_time() {
+    for (millis, shown) in [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+        (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+        (1_800_000_000_123, "2027-01-15T08:00:00.123Z"),
+        (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+    ] {
+        let time = Timestamp::from_millis(millis);
+        assert_eq!(time.to_string(), shown);
+        assert_eq!(Timestamp::from(SystemTime::from(time)), time);
+    }
+    assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)), Timestamp::EPOCH);
+    assert!(!Timestamp::from_millis(u64::MAX).to_string().is_empty());
 }

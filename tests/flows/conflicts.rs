@@ -1,6 +1,6 @@
 //! Two values under one name: planted by a neighbour host, or left from where the cookies were before.
 
-use tower_sliding_sessions::{EventKind, FormerCookie, SessionsBuilder};
+use tower_sliding_sessions::{EventKind, SessionsBuilder};
 
 use crate::support::{ACCESS, Browser, GRACE, Profile, REFRESH, TTL, World, idle};
 
@@ -111,23 +111,18 @@ async fn more_values_than_are_looked_at_are_refused() {
 }
 
 fn plain_names(builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
-    builder.cookie_names("a", "r")
+    builder.cookies(|cookies| cookies.names("a", "r"))
 }
 
 /// The cookies were sent to a domain, and now go to the host only.
 fn moved(builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
-    let former = |name: &str| FormerCookie {
-        name: name.to_owned(),
-        path: "/".to_owned(),
-        domain: Some("example".to_owned()),
-    };
-    builder.former_cookie(former("a")).former_cookie(former("r"))
+    builder.cookies(|cookies| cookies.former("a", "/", Some("example")).former("r", "/", Some("example")))
 }
 
 /// Before and after the deploy that moves the cookies.
 fn deploy() -> (World, crate::support::Instance) {
     let mut world = World::tuned(plain_names);
-    let before = world.other(|builder| builder.cookie_domain("example"));
+    let before = world.other(|builder| builder.cookies(|cookies| cookies.domain("example")));
     world.one = world.other(moved);
     (world, before)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_sliding_sessions::{EventKind, FormerCookie, RejectionKind};
+use tower_sliding_sessions::{EventKind, RejectionKind};
 
 use crate::support::{ABSOLUTE, ACCESS, Browser, GRACE, REFRESH, TTL, World, idle};
 
@@ -111,7 +111,7 @@ async fn cookies_go_with_the_browser_unless_it_is_remembered() {
 async fn no_cookie_is_remembered_for_longer_than_browsers_allow() {
     let world = World::tuned(|builder| {
         let years = Duration::from_secs(1000 * DAY);
-        builder.absolute_timeout(years).idle_timeout(years)
+        builder.timing(|timing| timing.absolute_timeout(years).idle_timeout(years))
     });
     let mut browser = Browser::new();
     assert!(browser.submit(&world.one, "/login?name=ann&remember=true").await.ok());
@@ -133,7 +133,7 @@ fn attributes(line: &str) -> (String, Vec<&str>) {
 async fn cookies_are_removed_with_the_attributes_they_were_set_with() {
     let plain = World::new();
     let elsewhere = World::tuned(|builder| {
-        builder.cookie_names("a", "r").cookie_path("/login").cookie_domain("app.example")
+        builder.cookies(|cookies| cookies.names("a", "r").path("/login").domain("app.example"))
     });
     for world in [plain, elsewhere] {
         let mut browser = Browser::new();
@@ -158,16 +158,13 @@ async fn cookies_are_removed_with_the_attributes_they_were_set_with() {
 
 #[tokio::test]
 async fn signing_out_removes_cookies_of_former_names_paths_and_domains() {
-    let former = |name: &str, path: &str, domain: Option<&str>| FormerCookie {
-        name: name.to_owned(),
-        path: path.to_owned(),
-        domain: domain.map(str::to_owned),
-    };
     let world = World::tuned(move |builder| {
-        builder
-            .former_cookie(former("session", "/", None))
-            .former_cookie(former("session", "/", Some("example")))
-            .former_cookie(former("session", "/old", None))
+        builder.cookies(|cookies| {
+            cookies
+                .former("session", "/", None)
+                .former("session", "/", Some("example"))
+                .former("session", "/old", None)
+        })
     });
     for path in ["/logout", "/leave"] {
         let mut browser = world.signed_in("ann").await;
@@ -182,7 +179,7 @@ async fn signing_out_removes_cookies_of_former_names_paths_and_domains() {
 
 #[tokio::test]
 async fn plain_http_has_names_of_its_own_and_is_for_this_machine_only() {
-    let world = World::tuned(|builder| builder.insecure_plain_http());
+    let world = World::tuned(|builder| builder.cookies(|cookies| cookies.insecure_plain_http()));
     assert_eq!(world.count(&EventKind::InsecurePlainHttp), 1);
     let mut browser = Browser::in_the_clear();
     let local = |sent: crate::support::Sent| {

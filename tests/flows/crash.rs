@@ -22,7 +22,7 @@ const LATE: u64 = 600;
 fn with_defaults(builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
     let Timing { crash_window, late_body, .. } = Timing::default();
     assert_eq!((crash_window.as_secs(), late_body.as_secs()), (CRASH, LATE));
-    builder.crash_window(crash_window)
+    builder.timing(|timing| timing.crash_window(crash_window))
 }
 
 fn world() -> World {
@@ -164,7 +164,7 @@ async fn client_that_presents_only_refresh_tokens_confirms_and_rotates() {
 
 #[tokio::test]
 async fn short_access_tokens_confirm_and_rotate() {
-    let world = World::tuned(|builder| builder.timing(Timing::aal3()));
+    let world = World::tuned(|builder| builder.timing(|_| Timing::aal3()));
     let mut browser = world.signed_in("ann").await;
     for _ in 0..120 {
         assert!(visit(&world, &mut browser).await.ok());
@@ -290,7 +290,9 @@ async fn attacker_of_a_client_that_only_posts_is_found_out() {
 /// A one-byte body is no probe without an alarm any more.
 #[tokio::test]
 async fn attacker_who_polls_with_a_body_is_found_out() {
-    let world = World::tuned(|builder| with_defaults(builder).renew_before(Duration::from_secs(60)));
+    let world = World::tuned(|builder| {
+        with_defaults(builder).timing(|timing| timing.renew_before(Duration::from_secs(60)))
+    });
     let mut victim = world.signed_in("ann").await;
     let mut attacker = victim.clone();
     attacker.lose(ACCESS);
@@ -322,12 +324,14 @@ async fn instances_with_other_rotation_settings_judge_a_session_alike() {
     let world = world();
     let hasty = world.other(|builder| {
         let secs = Duration::from_secs;
-        builder
-            .crash_window(Duration::ZERO)
-            .late_body(Duration::ZERO)
-            .grace(secs(1))
-            .write_window(secs(1))
-            .rotation_interval(secs(4))
+        builder.timing(|timing| {
+            timing
+                .crash_window(Duration::ZERO)
+                .late_body(Duration::ZERO)
+                .grace(secs(1))
+                .write_window(secs(1))
+                .rotation_interval(secs(4))
+        })
     });
     let (mut browser, mut before) = rotated(&world).await;
     for _ in 0..10 {

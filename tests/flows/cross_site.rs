@@ -142,7 +142,7 @@ async fn a_preflight_does_not_renew() {
 #[tokio::test]
 async fn a_trusted_origin_may_do_what_ones_own_pages_may() {
     const FRIEND: &str = "https://friend.example";
-    let world = World::tuned(|builder| builder.trusted_origin(FRIEND));
+    let world = World::tuned(|builder| builder.cookies(|cookies| cookies.trusted_origin(FRIEND)));
     for (origin, accepted) in
         [(FRIEND, true), ("https://friend.example:444", false), ("http://friend.example", false)]
     {

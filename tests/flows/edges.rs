@@ -115,7 +115,8 @@ fn framed(sent: Sent, dest: &str, referrer: Option<&str>) -> Sent {
 
 #[tokio::test]
 async fn a_frame_of_a_trusted_parent_renews_and_may_do_nothing_else() {
-    let world = World::tuned(|builder| builder.trusted_parent("https://partner.example"));
+    let world =
+        World::tuned(|builder| builder.cookies(|cookies| cookies.trusted_parent("https://partner.example")));
     for (dest, referrer, renews) in [
         ("iframe", Some("https://partner.example/"), true),
         ("iframe", Some("https://partner.example"), true),
@@ -142,7 +143,8 @@ async fn a_frame_of_a_trusted_parent_renews_and_may_do_nothing_else() {
 
 #[tokio::test]
 async fn partitioned_cookies_are_set_and_removed_as_such() {
-    let world = World::tuned(|builder| builder.partitioned_cookies().dangerous_same_site_none());
+    let world =
+        World::tuned(|builder| builder.cookies(|cookies| cookies.partitioned().dangerous_same_site_none()));
     let mut browser = Browser::new();
     let signed_in = browser.submit(&world.one, "/login?name=ann").await;
     let signed_out = browser.submit(&world.one, "/logout").await;
@@ -153,7 +155,7 @@ async fn partitioned_cookies_are_set_and_removed_as_such() {
     assert!(browser.is_empty());
     let plain = World::new().signed_in("ann").await;
     assert!(plain.value(ACCESS).is_some() && plain.value(REFRESH).is_some());
-    let lax = World::tuned(|builder| builder.same_site(SameSite::Lax));
+    let lax = World::tuned(|builder| builder.cookies(|cookies| cookies.same_site(SameSite::Lax)));
     let answer = lax.one.answer(Browser::new().post("/login?name=ann")).await;
     assert!(answer.set_cookies().iter().all(|line| !line.contains("Partitioned")));
 }
@@ -161,7 +163,7 @@ async fn partitioned_cookies_are_set_and_removed_as_such() {
 #[tokio::test]
 async fn shells_and_extensions_are_trusted_by_their_origin() {
     for origin in ["tauri://localhost", "capacitor://localhost", "chrome-extension://abcdef"] {
-        let world = World::tuned(move |builder| builder.trusted_origin(origin));
+        let world = World::tuned(move |builder| builder.cookies(|cookies| cookies.trusted_origin(origin)));
         let browser = world.signed_in("ann").await;
         let post = |from: &str| {
             browser.post("/me").with("sec-fetch-site", Some("cross-site")).with("origin", Some(from))

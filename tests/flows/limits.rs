@@ -58,7 +58,8 @@ async fn an_unused_session_ends_at_its_idle_timeout() {
 #[tokio::test]
 async fn every_kind_of_renewal_counts_as_use() {
     // A re-issue: rotation is not due, for the access cookie was lost early.
-    let world = World::tuned(|builder| builder.idle_timeout(Duration::from_secs(600)));
+    let world =
+        World::tuned(|builder| builder.timing(|timing| timing.idle_timeout(Duration::from_secs(600))));
     let mut browser = world.signed_in("ann").await;
     for _ in 0..20 {
         world.pass(239);

@@ -121,14 +121,9 @@ async fn rotations_of_the_same_second_are_told_apart() {
 
     let ms = Duration::from_millis;
     let world = World::tuned(move |builder| {
-        let shortest = Timing {
-            grace: ms(1),
-            write_window: ms(1),
-            rotation_interval: ms(4),
-            crash_window: ms(0),
-            ..Timing::default()
-        };
-        builder.timing(Timing { renew_before: Some(Duration::ZERO), ..shortest })
+        let shortest =
+            Timing::default().grace(ms(1)).write_window(ms(1)).rotation_interval(ms(4)).crash_window(ms(0));
+        builder.timing(|_| shortest.renew_before(Duration::ZERO))
     });
     let mut browser = world.signed_in("ann").await;
     let began = browser.value(REFRESH).unwrap().to_owned();

@@ -21,7 +21,8 @@ struct Two {
 impl Two {
     async fn new() -> Self {
         let world = World::new();
-        let staff = world.other(|builder| builder.realm("staff").cookie_names(STAFF[0], STAFF[1]));
+        let staff = world
+            .other(|builder| builder.realm("staff").cookies(|cookies| cookies.names(STAFF[0], STAFF[1])));
         let customer = world.signed_in("ann").await;
         let mut both = customer.clone();
         assert!(both.submit(&staff, "/login?name=root").await.ok());

@@ -66,7 +66,7 @@ async fn everybody(_: Request<Body>) -> Result<Response<Body>, std::convert::Inf
 
 #[tokio::test]
 async fn the_layer_and_the_visitor_decide_as_the_oracle_does() {
-    let world = World::tuned(|builder| builder.trusted_origin(FRIEND));
+    let world = World::tuned(|builder| builder.cookies(|cookies| cookies.trusted_origin(FRIEND)));
     let sessions: &Sessions<Profile> = &world.one.sessions;
     let ours = sessions.layer().optional().layer(service_fn(everybody));
     let oracle = CsrfLayer::new().add_trusted_origin(FRIEND).unwrap().layer(service_fn(everybody));

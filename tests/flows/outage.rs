@@ -162,7 +162,9 @@ async fn an_expired_access_token_rides_through_if_it_may_and_only_for_so_long() 
 /// Early renewal in the last 100 s, or 50 s at the least, of the access token's life.
 fn early() -> World {
     World::tuned(|builder| {
-        builder.renew_before(Duration::from_secs(100)).store_deadline(Duration::from_millis(500))
+        builder
+            .timing(|timing| timing.renew_before(Duration::from_secs(100)))
+            .store_deadline(Duration::from_millis(500))
     })
 }
 

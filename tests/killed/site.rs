@@ -74,10 +74,13 @@ impl Site {
         let events = log.clone();
         let key = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
         let sessions = Sessions::<()>::builder(key)
-            .access_ttl(Duration::from_secs(2))
-            .grace(Duration::from_secs(1))
-            .write_window(Duration::from_secs(1))
-            .rotation_interval(Duration::from_secs(4))
+            .timing(|timing| {
+                timing
+                    .access_ttl(Duration::from_secs(2))
+                    .grace(Duration::from_secs(1))
+                    .write_window(Duration::from_secs(1))
+                    .rotation_interval(Duration::from_secs(4))
+            })
             .clock(clock.clone())
             .on_event(move |event| events.events.lock().expect("no panic").push(event.kind.clone()))
             .build()

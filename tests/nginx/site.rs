@@ -72,7 +72,7 @@ impl Site {
         let events = self.events.clone();
         let sessions = Sessions::builder(keys)
             // The first request with a new refresh token confirms it.
-            .crash_window(Duration::ZERO)
+            .timing(|timing| timing.crash_window(Duration::ZERO))
             .clock(self.clock.clone())
             .store(self.store.clone())
             .on_event(move |event| events.lock().expect("no panic").push(event.kind.clone()))

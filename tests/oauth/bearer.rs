@@ -81,7 +81,7 @@ async fn it_matters_not_whose_page_a_bearer_token_comes_from() {
 
 #[tokio::test]
 async fn where_tokens_go_in_the_clear_a_bearer_token_is_for_localhost_only() {
-    let world = World::tuned(|builder| builder.insecure_plain_http());
+    let world = World::tuned(|builder| builder.cookies(|cookies| cookies.insecure_plain_http()));
     let tokens = world.sessions.issue_tokens(Grant::new("ann", Default::default()));
     let authorization = format!("Bearer {}", tokens.await.unwrap().access_token());
     assert_eq!(world.get("/me", &[("authorization", &authorization)]).await.status, 403);
@@ -117,7 +117,7 @@ async fn a_session_that_was_ended_is_refused_at_once() {
         match how {
             "one" => {
                 let session = world.sessions.list("ann").await.unwrap()[0].id;
-                assert_eq!(world.sessions.revoke("ann", session).await.unwrap(), 1);
+                assert!(world.sessions.revoke("ann", session).await.unwrap());
             }
             "all" => assert_eq!(world.sessions.revoke_all("ann").await.unwrap(), 1),
             _ => drop(world.sessions.revoke_everything().await.unwrap()),

@@ -226,7 +226,9 @@ async fn a_refresh_token_that_took_longer_than_the_grace_to_arrive_is_not_used()
 async fn the_grace_of_the_session_counts_and_not_that_of_the_instance() {
     let world = World::new();
     let client = world.signed_in("ann").await;
-    let other = World::around(world.store.clone(), |builder| builder.grace(Duration::from_secs(GRACE + 10)));
+    let other = World::around(world.store.clone(), |builder| {
+        builder.timing(|timing| timing.grace(Duration::from_secs(GRACE + 10)))
+    });
     other.pass(TTL);
     for (takes, expected) in [(GRACE + 1, 503), (GRACE, 200)] {
         assert_eq!(renew_slowly(&other, &client, takes).await, expected);

@@ -117,7 +117,7 @@ async fn parameters_in_the_address_do_not_count() {
 
 #[tokio::test]
 async fn where_tokens_go_in_the_clear_only_localhost_is_answered() {
-    let world = World::tuned(|builder| builder.insecure_plain_http());
+    let world = World::tuned(|builder| builder.cookies(|cookies| cookies.insecure_plain_http()));
     let password = "grant_type=password&username=ann&password=right";
     let mut near = post("/oauth/token", password);
     near.headers_mut().insert(header::HOST, "localhost:3000".parse().unwrap());

@@ -23,20 +23,19 @@ type Events = Arc<Mutex<Vec<EventKind>>>;
 
 fn sessions(events: &Events) -> Sessions {
     let secs = Duration::from_secs;
-    let timing = Timing {
-        access_ttl: secs(2),
-        idle_timeout: secs(60),
-        absolute_timeout: secs(600),
-        renew_before: Some(Duration::ZERO),
-        grace: secs(1),
-        write_window: secs(1),
-        crash_window: Duration::ZERO,
-        late_body: secs(2),
-        rotation_interval: secs(4),
-    };
+    let timing = Timing::default()
+        .access_ttl(secs(2))
+        .idle_timeout(secs(60))
+        .absolute_timeout(secs(600))
+        .renew_before(Duration::ZERO)
+        .grace(secs(1))
+        .write_window(secs(1))
+        .crash_window(Duration::ZERO)
+        .late_body(secs(2))
+        .rotation_interval(secs(4));
     let recorder = events.clone();
     Sessions::builder(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"))
-        .timing(timing)
+        .timing(|_| timing)
         .on_event(move |event| recorder.lock().expect("no panic").push(event.kind.clone()))
         .build()
         .expect("within the proof")

@@ -78,7 +78,7 @@ async fn one_can_be_ended_and_is_listed_no_more() {
     let two = world.instance();
     let (phone, laptop) = (signed_in(&world, Some("phone")).await, signed_in(&world, Some("laptop")).await);
     let lost = list(&world).await.into_iter().find(|info| info.origin.as_deref() == Some("phone")).unwrap();
-    assert_eq!(two.sessions.revoke("ann", lost.id).await.unwrap(), 1);
+    assert!(two.sessions.revoke("ann", lost.id).await.unwrap());
     idle().await;
     assert!(!is_in(&world.one, &phone).await && !is_in(&two, &phone).await);
     assert!(is_in(&world.one, &laptop).await && is_in(&two, &laptop).await);
@@ -111,12 +111,12 @@ async fn a_session_ends_all_others_of_its_user_and_goes_on() {
 async fn an_end_of_nothing_is_no_news() {
     let world = world();
     let (mine, theirs) = (signed_in(&world, None).await, world.signed_in("bob").await);
-    assert_eq!(world.one.sessions.revoke("ann", id(&theirs)).await.unwrap(), 0);
+    assert!(!world.one.sessions.revoke("ann", id(&theirs)).await.unwrap());
     assert_eq!(world.one.sessions.revoke_all("carol").await.unwrap(), 0);
     assert!(is_in(&world.one, &theirs).await && is_in(&world.one, &mine).await);
     assert!(!world.events().iter().any(|event| matches!(event, EventKind::Revoked { .. })));
-    assert_eq!(world.one.sessions.revoke("ann", id(&mine)).await.unwrap(), 1);
-    assert_eq!(world.one.sessions.revoke("ann", id(&mine)).await.unwrap(), 0);
+    assert!(world.one.sessions.revoke("ann", id(&mine)).await.unwrap());
+    assert!(!world.one.sessions.revoke("ann", id(&mine)).await.unwrap());
     assert_eq!(world.count(&EventKind::Revoked { sessions: 1 }), 1);
 }
 

@@ -55,7 +55,7 @@ async fn whoever_waits_hears_of_every_way_to_end_it_on_every_instance_with_a_fee
                 "signed out" => {
                     assert!(world.one.answer(browser.post("/logout")).await.ok());
                 }
-                "revoked" => assert_eq!(two.sessions.revoke("ann", ours).await.unwrap(), 1),
+                "revoked" => assert!(two.sessions.revoke("ann", ours).await.unwrap()),
                 "all revoked" => assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 2),
                 "others revoked" => assert!(two.answer(other.post("/end-others")).await.ok()),
                 _ => drop(world.one.sessions.revoke_everything().await.unwrap()),
@@ -131,7 +131,7 @@ async fn other_sessions_may_end_and_this_one_goes_on() {
         // So many that one of them is heard of where this one would be.
         for _ in 0..200 {
             let other = world.signed_in("ann").await;
-            assert_eq!(two.sessions.revoke("ann", id(&other)).await.unwrap(), 1);
+            assert!(two.sessions.revoke("ann", id(&other)).await.unwrap());
             elapse(&world, 1).await;
         }
         assert!(!waiting.is_finished());

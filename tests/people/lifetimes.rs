@@ -116,7 +116,7 @@ async fn what_does_not_fit_the_policy_is_an_error_with_its_numbers_and_nobody_is
 }
 
 fn world_of(timing: Timing) -> World {
-    World::tuned(move |builder| builder.timing(timing).renew_before(Duration::ZERO))
+    World::tuned(move |builder| builder.timing(|_| timing.renew_before(Duration::ZERO)))
 }
 
 #[tokio::test]

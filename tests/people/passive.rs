@@ -102,7 +102,9 @@ async fn it_confirms_no_generation() {
 
 #[tokio::test]
 async fn it_does_not_renew_before_it_must() {
-    let world = World::tuned(|builder| builder.renew_before(std::time::Duration::from_secs(60)));
+    let world = World::tuned(|builder| {
+        builder.timing(|timing| timing.renew_before(std::time::Duration::from_secs(60)))
+    });
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL - 1);
     assert!(poll(&mut browser, &world.one).await.ok());

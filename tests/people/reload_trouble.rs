@@ -65,7 +65,9 @@ async fn a_hook_that_panics_costs_the_renewal_and_nothing_else() {
 async fn an_early_renewal_that_the_application_fails_serves_the_good_access_token() {
     let directory = Directory::default();
     let hook = directory.clone();
-    let world = World::tuned(move |builder| hook.of(builder).renew_before(Duration::from_secs(60)));
+    let world = World::tuned(move |builder| {
+        hook.of(builder).timing(|timing| timing.renew_before(Duration::from_secs(60)))
+    });
     let mut browser = world.signed_in("ann&role=clerk").await;
     directory.asked();
     directory.say("ann", Says::Fail);

@@ -105,7 +105,9 @@ async fn shortened_timeouts_apply_to_live_sessions_and_revoke_them_for_every_ins
     let hour = Duration::from_secs(3600);
     for (idle, absolute, waits) in [(hour, 24 * hour, [3000, 3600]), (2 * hour, 2 * hour, [3700, 3700])] {
         let world = World::new();
-        let strict = world.other(move |builder| builder.idle_timeout(idle).absolute_timeout(absolute));
+        let strict = world.other(move |builder| {
+            builder.timing(|timing| timing.idle_timeout(idle).absolute_timeout(absolute))
+        });
         let mut browser = world.signed_in("ann").await;
         world.pass(waits[0]);
         assert!(browser.visit(&strict, "/me").await.ok());

@@ -78,14 +78,14 @@ impl Model {
     }
 
     pub(crate) fn with_grace(mut self, grace: Age) -> Self {
-        let timing = Timing { grace: ticks(grace), ..*self.rules.timing() };
+        let timing = self.rules.timing().grace(ticks(grace));
         self.rules.policy = checked_or_not(timing);
         self
     }
 
     /// The same with `C`: crashes, and rules that know of them.
     pub(crate) fn with_crashes(mut self, crash: Age) -> Self {
-        let timing = Timing { crash_window: ticks(crash), ..*self.rules.timing() };
+        let timing = self.rules.timing().crash_window(ticks(crash));
         self.rules.policy = checked_or_not(timing);
         Self { crash, ..self }
     }
@@ -97,7 +97,7 @@ impl Model {
 
     /// The same with `L`: requests with bodies, and rules that know how late they may be.
     pub(crate) fn with_late_bodies(mut self, late: Age) -> Self {
-        let timing = Timing { late_body: ticks(late), ..*self.rules.timing() };
+        let timing = self.rules.timing().late_body(ticks(late));
         self.rules.policy = checked_or_not(timing);
         Self { late_body: Some(late), ..self }
     }
@@ -300,17 +300,17 @@ impl Display for Model {
 
 /// `G = D`, and no limit to the session's life.
 fn policy(window: Age, delay: Age, interval: Age) -> Policy {
-    checked_or_not(Timing {
-        access_ttl: ticks(1),
-        idle_timeout: FAR,
-        absolute_timeout: FAR,
-        renew_before: None,
-        grace: ticks(delay),
-        write_window: ticks(window),
-        crash_window: Duration::ZERO,
-        late_body: Duration::ZERO,
-        rotation_interval: ticks(interval),
-    })
+    checked_or_not(
+        Timing::default()
+            .access_ttl(ticks(1))
+            .idle_timeout(FAR)
+            .absolute_timeout(FAR)
+            .grace(ticks(delay))
+            .write_window(ticks(window))
+            .crash_window(Duration::ZERO)
+            .late_body(Duration::ZERO)
+            .rotation_interval(ticks(interval)),
+    )
 }
 
 /// The searches are about what lies on either side of the bound, so they need both.

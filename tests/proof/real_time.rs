@@ -24,9 +24,9 @@ fn policies() -> [Policy; 4] {
     let proven = timing.write_window + 2 * DELAY + SKEW + MOMENT;
     [
         Policy::new(timing).expect("the defaults hold"),
-        Policy::new(Timing { rotation_interval: shortest, ..timing }).expect("it is just above the bound"),
-        Policy::dangerous_unchecked(Timing { rotation_interval: proven, ..timing }),
-        Policy::new(Timing { crash_window: Duration::ZERO, rotation_interval: shortest, ..timing })
+        Policy::new(timing.rotation_interval(shortest)).expect("it is just above the bound"),
+        Policy::dangerous_unchecked(timing.rotation_interval(proven)),
+        Policy::new(timing.crash_window(Duration::ZERO).rotation_interval(shortest))
             .expect("it is just above the bound"),
     ]
 }

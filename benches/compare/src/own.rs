@@ -87,7 +87,7 @@ pub fn ed25519() -> Keyring {
 /// Sessions whose access tokens outlast any run. A cache of verified tokens, or none.
 pub fn sessions(keys: Keyring, verified: usize) -> Sessions<Profile> {
     let builder = Sessions::builder(keys).verified_cache(verified);
-    builder.access_ttl(Duration::from_secs(3600)).build().expect("sound settings")
+    builder.timing(|timing| timing.access_ttl(Duration::from_secs(3600))).build().expect("sound settings")
 }
 
 pub async fn cookie_of(sessions: &Sessions<Profile>, subject: &str) -> String {

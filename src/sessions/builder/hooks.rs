@@ -2,9 +2,12 @@
 
 use std::{error::Error, sync::Arc};
 
+use serde::Serialize;
+
 use super::SessionsBuilder;
 use crate::{
     claims::{Claims, Reload, Reloader},
+    engine::Readable,
     event::Event,
     origin::OriginVerdict,
     request::RequestHead,
@@ -30,10 +33,10 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// Tells the time. Default: the system's clock. For tests, a
-    /// [`ManualClock`](crate::ManualClock) in an [`Arc`].
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.config.clock = clock;
+    /// The clock. Default: [`SystemClock`](crate::SystemClock). Tests use a [`ManualClock`](crate::ManualClock) in an
+    /// [`Arc`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.config.clock = Arc::new(clock);
         self
     }
 
@@ -122,6 +125,31 @@ impl<C: Claims> SessionsBuilder<C> {
     /// as the network; a user agent is copied as easily as a cookie.
     pub fn keep_session_on_reuse_at_recorded_origin(mut self) -> Self {
         self.config.origins.keep_on_reuse = true;
+        self
+    }
+
+    /// A third cookie, called `name`, that scripts can read: what `show` makes of the claims, as JSON
+    /// in percent-encoding, such as a name to greet and the roles to draw a menu by. Default: none.
+    /// It comes and goes with the access cookie.
+    ///
+    /// ```js
+    /// const shown = document.cookie.split("; ").find(pair => pair.startsWith("__Host-me="));
+    /// const me = shown && JSON.parse(decodeURIComponent(shown.slice("__Host-me=".length)));
+    /// ```
+    ///
+    /// The name may not begin with `__Http-` or `__Host-Http-`, which are for cookies that scripts cannot
+    /// read.
+    ///
+    /// # Security
+    /// It is for showing, and proves nothing: whoever owns the browser can change it, and it is never
+    /// read here. Scripts that should not be on the page read it too.
+    pub fn readable_cookie<T: Serialize>(
+        mut self,
+        name: impl Into<String>,
+        show: impl Fn(&C) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.config.cookies.readable = Some(name.into().into());
+        self.config.readable = Some(Readable::new(show));
         self
     }
 }

@@ -1,7 +1,5 @@
 //! Builds [`Sessions`](crate::Sessions). Every choice but the keys has a safe default.
 
-mod cookies;
-mod durations;
 mod hooks;
 mod storage;
 
@@ -10,7 +8,7 @@ use std::{fmt, sync::Arc};
 use super::Sessions;
 use crate::{
     claims::Claims,
-    cookie::{CookieError, Cookies},
+    cookie::{CookieError, CookieOptions, Cookies},
     cross_site::OriginError,
     engine::{Config, Handle},
     event::EventKind,
@@ -51,8 +49,7 @@ pub struct SessionsBuilder<C = ()> {
     timing: Timing,
     audience: Option<String>,
     issuer: Option<String>,
-    trusted: Vec<String>,
-    trusted_parents: Vec<String>,
+    cookies: CookieOptions,
     store: Option<Arc<dyn DynStore>>,
     config: Config<C>,
 }
@@ -64,8 +61,7 @@ impl<C: Claims> SessionsBuilder<C> {
             timing: Timing::default(),
             audience: None,
             issuer: None,
-            trusted: Vec::new(),
-            trusted_parents: Vec::new(),
+            cookies: CookieOptions::default(),
             store: None,
             config: Config::default(),
         }
@@ -90,12 +86,51 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
+    /// The durations: access token lifetime, idle and absolute timeout, and those of the rotation. The closure gets
+    /// the current ones, at first [`Timing::default`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sliding_sessions::{Keyring, Sessions};
+    /// # fn sessions(keys: Keyring) -> Result<Sessions, Box<dyn std::error::Error>> {
+    /// let hour = Duration::from_secs(3600);
+    /// let sessions = Sessions::builder(keys)
+    ///     .timing(|timing| timing.idle_timeout(hour).absolute_timeout(12 * hour))
+    ///     .build()?;
+    /// # Ok(sessions) }
+    /// ```
+    #[doc(alias = "expiry")]
+    #[doc(alias = "idle timeout")]
+    pub fn timing(mut self, change: impl FnOnce(Timing) -> Timing) -> Self {
+        self.timing = change(self.timing);
+        self
+    }
+
+    /// The cookies. The closure gets the current options, at first [`CookieOptions::default`].
+    ///
+    /// ```
+    /// # use tower_sliding_sessions::{Keyring, SameSite, Sessions};
+    /// # fn sessions(keys: Keyring) -> Result<Sessions, Box<dyn std::error::Error>> {
+    /// let sessions = Sessions::builder(keys)
+    ///     .cookies(|cookies| cookies.names("__Host-a", "__Host-r").same_site(SameSite::Strict))
+    ///     .build()?;
+    /// # Ok(sessions) }
+    /// ```
+    pub fn cookies(mut self, change: impl FnOnce(CookieOptions) -> CookieOptions) -> Self {
+        self.cookies = change(self.cookies);
+        self
+    }
+
     /// Checks everything, and builds.
     ///
     /// # Errors
     /// [`BuildError`] names what is wrong.
     pub fn build(self) -> Result<Sessions<C>, BuildError> {
-        let Self { keys, timing, mut config, .. } = self;
+        let Self { keys, timing, cookies: options, mut config, .. } = self;
+        let readable = config.cookies.readable.take();
+        config.cookies = options.cookies;
+        config.cookies.readable = readable;
+        config.loopback_only = options.plain_http;
         let visible = |b: u8| b.is_ascii_graphic();
         if !(1..=64).contains(&config.realm.len()) || !config.realm.bytes().all(visible) {
             return Err(BuildError::Realm(config.realm.to_string()));
@@ -111,10 +146,10 @@ impl<C: Claims> SessionsBuilder<C> {
             }
         }
         config.cookies = config.cookies.check()?;
-        for origin in &self.trusted {
+        for origin in &options.trusted_origins {
             config.trusted.add(origin)?;
         }
-        for origin in &self.trusted_parents {
+        for origin in &options.trusted_parents {
             config.trusted.add_parent(origin)?;
         }
         config.policy = Policy::new(timing)?;

@@ -16,7 +16,7 @@ impl<C: Claims> SessionsBuilder<C> {
     }
 
     /// How long a call of the store may take. Default 500 ms. After that the store counts as away.
-    /// Keep it well within the [grace](Self::grace): clients at a token endpoint rely on it that a
+    /// Keep it well within the [grace period](crate::protocol::Timing::grace()): clients at a token endpoint rely on it that a
     /// confirmation is written no later than that, or never (see [`exchange`](crate::protocol::exchange)).
     pub fn store_deadline(mut self, deadline: Duration) -> Self {
         self.config.store_deadline = deadline;

@@ -121,8 +121,7 @@ impl Instance {
     ) -> Self {
         let recorder = events.clone();
         let builder = Sessions::builder(keys(0))
-            .renew_before(Duration::ZERO)
-            .crash_window(Duration::ZERO)
+            .timing(|timing| timing.renew_before(Duration::ZERO).crash_window(Duration::ZERO))
             .store(store.clone())
             // Gates take as long as they take. What waits for this waits in paused time.
             .store_deadline(Duration::from_secs(600))

@@ -58,7 +58,7 @@ impl World {
             .store_deadline(Duration::from_secs(600))
             .clock(clock.clone())
             .on_event(move |event| recorder.lock().unwrap().push(event.kind.clone()));
-        let sessions = tune(builder.crash_window(Duration::ZERO)).build().unwrap();
+        let sessions = tune(builder.timing(|timing| timing.crash_window(Duration::ZERO))).build().unwrap();
         Self { app: application(&sessions), clock, store, sessions, events }
     }
 
