@@ -1,5 +1,5 @@
-//! Sliding sessions for [tower] and [axum]: put one layer around a router, and a signed-in browser
-//! stays signed in while it is used, never longer than you allow, and not after you said stop.
+//! Sliding sessions for [tower] and [axum]: put one layer around a router. A signed-in user stays signed in while
+//! the application is used, until the idle timeout, the absolute timeout, or a revocation.
 //!
 //! ```no_run
 //! # #[cfg(feature = "axum")] mod example {
@@ -12,7 +12,7 @@
 //!
 //! async fn login(visitor: Visitor<Profile>, Json(profile): Json<Profile>) -> Result<impl IntoResponse, Rejection> {
 //!     // Check a password here.
-//!     let cookies = visitor.sign_in(&profile.name, &profile).await?; // ends the session it replaces
+//!     let cookies = visitor.sign_in(&profile.name, &profile).await?; // revokes the session it replaces
 //!     Ok((cookies, Json(profile)))
 //! }
 //!
@@ -41,53 +41,39 @@
 //!
 //! # What the layer does
 //!
-//! It reads two cookies. The *access token*, a JWT for minutes, says who is calling; it is checked
-//! in memory, without a store. When it has expired, is missing, or is of no use for any other
-//! reason, and the *refresh token*, a JWT for hours, is good and its session was not ended, the
-//! layer renews both before the handler runs, and the response carries fresh cookies. There is no
-//! refresh endpoint and no code in the client.
+//! It reads two cookies. The *access token* is a JWT that is valid for minutes and is checked in memory. The
+//! *refresh token* is a JWT that is valid for hours. If the access token has expired, is missing or cannot be used,
+//! the refresh token decides: if it is valid and its session is not revoked, the layer renews both tokens before the
+//! handler runs, and sets new cookies on the same response. There is no refresh endpoint and no client code.
 //!
-//! # What nobody else gets right
+//! Each renewal rotates the refresh token if a rotation is due. A new refresh token is *provisional* until a request
+//! shows that the client has kept it, so parallel requests, lost responses and crashed browsers do not look like
+//! refresh token reuse. [`protocol`] has the rules and what is proven about them.
 //!
-//! Rotating refresh tokens finds thieves out, and almost everywhere it signs honest people out as
-//! well: a browser sends ten requests with the same expired token, one rotates it, and nine look
-//! like theft. Here the successor of a refresh token is provisional until it is seen in use, and
-//! the old one stays good for that long. An exhaustive search over the very functions that decide
-//! finds no way to sign an honest browser out, and finds one as soon as a rule is broken. See
-//! [`protocol`].
+//! # What you want, and what to use
 //!
-//! # What people ask
+//! | you want | use |
+//! |---|---|
+//! | sign out (logout), on every instance | [`Session::sign_out`], [`Visitor::sign_out`] |
+//! | sign out all devices, or all others; revoke sessions after a password change | [`Sessions::revoke_all`], [`Session::revoke_others`], [`Sessions::revoke_before`] |
+//! | end all sessions of all users at once | [`Sessions::revoke_everything`]; with the memory store, a restart |
+//! | a "your devices" page | [`Sessions::list`], [`Sessions::revoke`] |
+//! | roles that change, users who are locked | a [claims reload hook](SessionsBuilder::reload_claims); [`Sessions::mark_stale`] makes it run at the next request |
+//! | routes for some roles only | [`Require::claims`] |
+//! | step-up: the password or a second factor again | [`Session::reauthenticate`], [`Require::authenticated_within`], [`Require::method`] |
+//! | "remember me" | [`SignIn::remember_me`] |
+//! | idle and absolute timeout | [`Timing`](protocol::Timing), or one sign-in's [`SignIn::idle_timeout`] |
+//! | anonymous visitors | [`SessionLayer::optional`], and `Option<Session<_>>` in handlers |
+//! | a sign-in page instead of 401 | [`RedirectToLogin`], example `redirect` |
+//! | streams and WebSockets that close on sign-out | [`Session::ended`] |
+//! | a page that polls and does not keep its session alive | [`SessionLayer::passive`] |
+//! | `fetch`, htmx, React | nothing: front ends never handle a token. Examples `fetch`, `htmx`, `preact` |
+//! | phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in `oauth` |
+//! | several instances, or sessions that survive a restart | a [store](manual::stores): SQLite, PostgreSQL, Redis or Memcached |
+//! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
+//! | hyper or tower without axum | [`Session::of`], [`Sessions::visitor`], example `hyper` |
 //!
-//! - **Sign out everywhere at once?** [`Session::sign_out`] ends the session in the store, and every
-//!   instance learns of it from the store's feed. What it returned from is final: no renewal in
-//!   flight undoes it.
-//! - **Sign out all devices, or all but this one? After a password change?**
-//!   [`Sessions::revoke_all`], [`Session::revoke_others`], [`Sessions::revoke_before`].
-//! - **Roles that change, users who are locked?** A [claims hook](SessionsBuilder::reload_claims) is
-//!   asked at each renewal; [`Sessions::mark_stale`] makes that the next request, everywhere.
-//! - **The password again before something dangerous?** [`Session::reauthenticate`], and
-//!   [`Require::authenticated_within`].
-//! - **Streams and WebSockets that close on sign-out?** [`Session::ended`].
-//! - **A page that polls?** [`SessionLayer::passive`] keeps it from keeping its session alive.
-//! - **End every session of everyone?** Restart, with the embedded store; or
-//!   [`Sessions::revoke_everything`].
-//! - **Only some people?** [`Require`] is a layer that looks at the claims, or wants a recent proof
-//!   of who it is, or one by a certain method.
-//! - **Anonymous visitors too?** [`SessionLayer::optional`], and `Option<Session<_>>` in handlers.
-//! - **A sign-in page instead of a 401?** [`RedirectToLogin`], and the example `redirect`.
-//! - **`fetch`, htmx, React?** There is nothing to do about tokens: see the examples `fetch`, `htmx` and
-//!   `preact`.
-//! - **Two applications on one host?** Give each a [realm](SessionsBuilder::realm) and
-//!   [cookie names](CookieOptions::names) of its own.
-//! - **Several instances, or a restart?** A [store](manual::stores) that they share: SQLite, PostgreSQL,
-//!   Redis or Memcached, each one line.
-//! - **Phones and API clients?** [`SessionLayer::accept_bearer`], and a token endpoint in
-//!   `oauth`.
-//! - **Not axum?** The layer wraps any `http` service: see [`Session::of`] and
-//!   [`Sessions::visitor`], and the example `hyper`.
-//!
-//! The [manual] says why each default is what it is, what can go wrong, and what this crate does
-//! about it.
+//! The [manual] has the defaults with their reasons, the threats, the stores, and how to deploy.
 //!
 //! # Features
 //!
@@ -101,7 +87,7 @@
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
 //! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
-//! | `memcached` | no | `MemcachedStore`: sessions in Memcached, as far as a cache goes |
+//! | `memcached` | no | `MemcachedStore`: sessions in Memcached, with the limits of a cache |
 //! | `metrics` | no | every event as a counter of the `metrics` facade: `sliding_sessions_events_total`, by `event`, `outcome` and `realm` |
 //! | `test-util` | no | `Sessions::cookie_of`, which signs a test's request in |
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
