@@ -4,8 +4,8 @@
 //! `/reauthenticate`, and sends its first request again:
 //!
 //! ```json
-//! {"type": "https://docs.rs/…#variant.ReauthenticationRequired", "title": "Prove again who you are", "status": 403}
-//! {"type": "https://docs.rs/…#variant.MethodRequired", "title": "Prove who you are by another method", "status": 403}
+//! {"type": "https://docs.rs/…#variant.ReauthenticationRequired", "title": "Re-authentication is required", "status": 403}
+//! {"type": "https://docs.rs/…#variant.MethodRequired", "title": "Authentication by another method is required", "status": 403}
 //! ```
 //!
 //! ```sh

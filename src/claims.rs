@@ -6,12 +6,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// What an application keeps in its sessions, such as roles: anything that is JSON.
 ///
-/// It travels in the access token, in every request, readable to whoever holds the cookie: keep it
-/// small, and personal data out of it. Implemented for every type that can be.
+/// Claims are part of the access token, in every request, and everyone who has the cookie can read them. Keep them small,
+/// and keep personal data out of them. Implemented for every type with these bounds.
 ///
-/// What is written must be readable: a sign-in, an [update](crate::Session::update) and the claims hook
-/// fail with [`MintError::NotReadable`](crate::MintError::NotReadable) where it is not, before anything
-/// is stored. Two causes are easy to miss. JSON has no `NaN` and no infinity: `serde_json` writes `null`.
+/// Claims must be readable after they are written. Otherwise a sign-in, an [update](crate::Session::update) and the claims
+/// reload hook fail with [`MintError::NotReadable`](crate::MintError::NotReadable), before anything is stored. Two causes are easy to miss. JSON has no `NaN` and no infinity: `serde_json` writes `null`.
 /// And if any crate of the build turns on `serde_json/arbitrary_precision`, `serde` cannot read floats
 /// and 128-bit integers within `#[serde(flatten)]`, `#[serde(tag = "…")]` and `#[serde(untagged)]`: keep
 /// such numbers out of them, or write them as text.
@@ -19,24 +18,22 @@ pub trait Claims: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Claims for T {}
 
-/// What an application says of a user whose session is about to be renewed: see
-/// [`SessionsBuilder::reload_claims`](crate::SessionsBuilder::reload_claims).
+/// The answer of the claims reload hook: see [`SessionsBuilder::reload_claims`](crate::SessionsBuilder::reload_claims).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reload<C> {
-    /// The session's claims are right as they are. If they no longer parse, it is refused.
+    /// Keep the session's claims. If they cannot be read, the session is refused.
     Keep,
     /// The new access token gets these claims. The session's record keeps its own.
     Replace(C),
-    /// The user may not go on, locked or deleted as they are: the session ends.
+    /// The user is locked or deleted: revoke the session.
     Revoke {
-        /// Why, in words for [the event](crate::EventKind::RevokedByApplication). The caller does not
-        /// learn it.
+        /// The reason, for [the event](crate::EventKind::RevokedByApplication). The client does not see it.
         reason: Cow<'static, str>,
     },
 }
 
 impl<C> Reload<C> {
-    /// The session ends, because of `reason`.
+    /// Revokes the session, because of `reason`.
     pub fn revoke(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::Revoke { reason: reason.into() }
     }

@@ -1,9 +1,8 @@
-//! Which requests may act on a session, judged by what browsers say of where they come from.
+//! Cross-site request forgery (CSRF) protection: which requests may use a session, by the headers of browsers.
 //!
-//! The decisions about unsafe requests are those of Go 1.25's `CrossOriginProtection`, as
-//! tower-http's `csrf` has them too (a test compares the two), but for three things: a header that
-//! comes twice is refused, a WebSocket handshake counts as unsafe although it is a `GET`, and so
-//! do methods that nobody has heard of.
+//! The decisions are those of Go 1.25's `CrossOriginProtection` and of tower-http's `csrf` (a test compares the two),
+//! with three exceptions: a header that comes twice is refused, and a WebSocket handshake and unknown methods count as
+//! unsafe.
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
@@ -13,7 +12,7 @@ use http::{
     uri::Authority,
 };
 
-/// Fetch Metadata, and what tells that nobody asked for it yet.
+/// Fetch Metadata, and the headers of prefetches.
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");

@@ -1,22 +1,21 @@
-//! Where sessions are opened from, and whether they are used from there: the application's to say.
+//! Where sessions are opened and used, by the application's hooks.
 
 use std::{fmt, sync::Arc};
 
 use crate::{request::RequestHead, store::SessionRecord};
 
-/// What to do about a session that is renewed from elsewhere than it was opened. It is judged at
-/// renewals, and when a bearer token is looked up whose claims are out of date; so an access token that was
-/// copied along is good for as long as it lasts.
+/// What to do with a session that is used from another origin than the recorded one. It is judged at renewals, and when a
+/// bearer token with stale claims is looked up. A copied access token stays valid until it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OriginVerdict {
     /// Nothing.
     Ignore,
-    /// Serve it, and [tell](crate::EventKind::OriginChanged) of it.
+    /// Serve it, and [report](crate::EventKind::OriginChanged) it.
     Report,
-    /// Serve it, and tell of it; but proofs of sign-in made elsewhere do not count here, so that
-    /// [`Require::authenticated_within`](crate::Require::authenticated_within) asks for a new one.
+    /// Serve it, and report it. Authentications at other origins do not count, so that
+    /// [`Require::authenticated_within`](crate::Require::authenticated_within) asks for a re-authentication.
     StepUp,
-    /// Tell of it, and answer as if there were no session. The session goes on where it belongs.
+    /// Report it, and answer as if there were no session. The session stays.
     Refuse,
 }
 
@@ -28,7 +27,7 @@ pub(crate) type Compare = dyn Fn(&str, Option<&str>) -> OriginVerdict + Send + S
 pub(crate) struct Origins {
     pub(crate) describe: Option<Arc<Describe>>,
     pub(crate) compare: Option<Arc<Compare>>,
-    /// Whether reuse of the direct predecessor where the session is at home keeps it.
+    /// Whether reuse of the direct predecessor at the recorded origin keeps the session.
     pub(crate) keep_on_reuse: bool,
 }
 
@@ -38,18 +37,18 @@ impl Origins {
         self.describe.as_ref()?(request).map(Into::into)
     }
 
-    /// Whether it matters where a request comes from.
+    /// Whether origins are compared.
     pub(crate) fn are_compared(&self) -> bool {
         self.compare.is_some()
     }
 
-    /// What to do about a request from `here`. A session is at home where it was opened, and where
-    /// its subject last proved who they are; the mildest verdict counts.
+    /// What to do with a request from `here`. It is compared with where the session was opened, and with where its user
+    /// last re-authenticated; the mildest verdict counts.
     pub(crate) fn judge(&self, record: &SessionRecord, here: Option<&str>) -> OriginVerdict {
         let Some(compare) = &self.compare else { return OriginVerdict::Ignore };
-        let proved = record.reauthentication.as_ref().and_then(|proof| proof.origin.as_deref());
-        let homes = record.origin.as_deref().into_iter().chain(proved);
-        homes.map(|home| compare(home, here)).min().unwrap_or(OriginVerdict::Ignore)
+        let later = record.reauthentication.as_ref().and_then(|later| later.origin.as_deref());
+        let recorded = record.origin.as_deref().into_iter().chain(later);
+        recorded.map(|origin| compare(origin, here)).min().unwrap_or(OriginVerdict::Ignore)
     }
 }
 

@@ -1,16 +1,15 @@
-//! What an application's hooks get to see of a request.
+//! The part of a request that hooks see.
 
 use std::fmt;
 
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 
-/// The head of a request, for hooks to look at. Its `Debug` shows the method and the path: what is in
-/// headers is often secret.
+/// The head of a request, for hooks. Its `Debug` shows the method and the path, since headers may have secrets.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'r> {
     /// The method.
     pub method: &'r Method,
-    /// The target. Within a nested axum router, less what it is nested under.
+    /// The target. In a nested axum router, without the prefix.
     pub uri: &'r Uri,
     /// The headers.
     pub headers: &'r HeaderMap,

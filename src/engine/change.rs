@@ -79,7 +79,7 @@ impl<C: Claims> Engine<C> {
         // The claims of this request, which were measured. The hook may have replaced those of the record.
         record.claims = json;
         let now = self.session_is_stale(view).await?;
-        self.config.events.of(EventKind::Proved, &key.id, &key.subject.name);
+        self.config.events.of(EventKind::Reauthenticated, &key.id, &key.subject.name);
         let basis = AccessBasis { generation: presented, ..AccessBasis::of(&record, key, view.run, now) };
         let access = self.access_line(&basis, None, now)?;
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())

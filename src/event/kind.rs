@@ -1,4 +1,4 @@
-//! What can happen, and what it is called.
+//! The kinds of events, and their names.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -18,54 +18,54 @@ pub enum EventKind {
     Renewed(Renewed),
     /// A session was not renewed.
     Refused(Refusal),
-    /// An access token was not one of ours. The refresh token decides.
+    /// An access token was invalid. The refresh token decides.
     AccessTokenInvalid(InvalidToken),
-    /// A refresh token was not one of ours.
+    /// A refresh token was invalid.
     RefreshTokenInvalid(InvalidToken),
-    /// **Critical.** A refresh token was used that had been superseded for longer than its grace:
-    /// somebody holds a stolen copy. The session has ended. [`Event::reuse`](crate::Event::reuse) says how
+    /// **Critical.** Refresh token reuse: a refresh token was used that had been superseded for longer than the grace
+    /// period, so an attacker may have a copy. The session was revoked. [`Event::reuse`](crate::Event::reuse) has how
     /// old the token was, and whether it came from the recorded origin.
+    #[doc(alias = "token theft")]
+    #[doc(alias = "replay attack")]
     ReuseDetected,
-    /// The same, but the session goes on, as
-    /// [the builder was told](crate::SessionsBuilder::keep_session_on_reuse_at_recorded_origin).
+    /// The same, but the session stays:
+    /// [`keep_session_on_reuse_at_recorded_origin`](crate::SessionsBuilder::keep_session_on_reuse_at_recorded_origin).
     ReuseTolerated,
-    /// The successor of a refresh token was handed out again and again, more than a grace apart, and was
-    /// never confirmed: two clients may hold the predecessor. Clients whose responses are lost again and
-    /// again look the same.
+    /// The successor of a refresh token was handed out several times, more than a grace period apart, and was not
+    /// confirmed: two clients may hold the predecessor. A client whose responses are lost looks the same.
     SuccessorUnconfirmed,
-    /// The store had forgotten a rotation that a token proves, as after a failover.
+    /// The store had lost a rotation, as after a failover. The refresh token repaired it.
     LostWriteRepaired,
-    /// Sessions were ended: signed out, or revoked.
+    /// Sessions were revoked, by a sign-out or otherwise.
     Revoked {
         /// How many.
         sessions: usize,
     },
-    /// A new run began, and every session ended.
+    /// A new run ID was drawn: all sessions of an older run ID are invalid.
     RunRotated,
-    /// The store named an older run ID than it did before, as after a failover or from a restored
-    /// backup. The newest one that is known here was written back, so no session of an older run is
-    /// revived. Other revocations may be lost.
+    /// The store named an older run ID than before, as after a failover or a restored backup. The newest known one was
+    /// written back. The store may have lost other revocations, too.
     RunIdRestored,
-    /// A subject has as many sessions as it may have, and was refused another.
+    /// A sign-in was refused: the subject has the maximum number of sessions.
     TooManySessions,
-    /// The application said of a user that their session must not go on, and it has ended.
+    /// The claims reload hook ended a session.
     RevokedByApplication {
         /// Why, in the application's words.
         reason: Cow<'static, str>,
     },
-    /// The application could not say whether a session may go on. It was neither renewed nor ended.
+    /// The claims reload hook failed. The session was neither renewed nor revoked.
     ReloadFailed,
-    /// A session got other claims.
+    /// The claims of a session were replaced.
     ClaimsUpdated,
     /// The access tokens of a subject are renewed at their next use.
     MarkedStale,
-    /// The subject of a session proved again who they are.
-    Proved,
-    /// A session was used from elsewhere than it was opened, and the application said what to do.
+    /// The user of a session re-authenticated.
+    Reauthenticated,
+    /// A session was used from another origin than the recorded one, and `compare_origin` decided.
     OriginChanged(OriginVerdict),
-    /// Two different values came under one of our cookies' names.
+    /// Two different values had the name of one of the cookies.
     ConflictingCookies,
-    /// An unsafe request came from another site. The cause of the event names its method, host and origin.
+    /// A cross-site request with an unsafe method was refused. The cause has its method, host and origin.
     CrossSiteRefused,
     /// The store failed this operation, or took too long.
     StoreFailed {
@@ -75,13 +75,13 @@ pub enum EventKind {
         /// [cause](crate::Event::cause) says more.
         why: &'static str,
     },
-    /// The store's feed has a gap: until one access token's lifetime has passed, a revocation may
-    /// be missing here. Access tokens are not trusted until then.
+    /// The store's feed has a gap, so revocations may be missing here. Access tokens that were issued before are
+    /// renewed at their next use.
     FeedGap,
-    /// The store's feed was not heard of for longer than its bound: revocations by other instances
-    /// may not be known here.
+    /// The store's feed was not read for longer than its bound: revocations by other instances may be missing here.
+    /// The cause says why.
     FeedLagging,
-    /// The store's feed is heard of again.
+    /// The store's feed was read again.
     FeedRecovered,
     /// The wall clock was stepped by more than 5 s. Access tokens that were issued at a time that it
     /// showed before are checked with the store once.
@@ -91,34 +91,33 @@ pub enum EventKind {
         /// By how much.
         by: Duration,
     },
-    /// The builder was told to send cookies in the clear.
+    /// The builder was told to send cookies without `Secure`.
     InsecurePlainHttp,
-    /// A user signed in on a page that a browser loaded over plain HTTP, and not from its own machine. It
-    /// drops `Secure` cookies, so the user is not signed in. Raised for the first such host only.
+    /// A user signed in on a page that was loaded over plain HTTP from another machine. The browser drops `Secure`
+    /// cookies, so the user is not signed in. Reported for the first such host only.
     SecureCookiesOverPlainHttp {
         /// The host, as the browser named it.
         host: String,
     },
-    /// Cookies or tokens were not written: the claims are too large for one.
+    /// Cookies or tokens were not written: the claims are too large.
     CookieTooLarge,
     /// Claims cannot be written as JSON, or not be read back from it as the application's type. The
     /// [cause](crate::Event::cause) names the member.
     ClaimsUnreadable,
     /// The signing key failed, or it is for verification only. No token was minted.
     SigningFailed,
-    /// A hook of the application panicked. What was asked of it counts as not answered.
+    /// A hook of the application panicked.
     HookPanicked {
         /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive` or
         /// `readable_cookie`.
         hook: &'static str,
     },
-    /// The Tokio runtime has no timers (`Builder::enable_time`). Requests are served, but each asks
-    /// the store, for the feed of revocations is not followed; calls of the store have no deadline; and
-    /// [`Session::ended`](crate::Session::ended) does not see a session run out.
+    /// The Tokio runtime has no timers (`Builder::enable_time`). The feed is not followed, so each request asks the
+    /// store. Store calls have no deadline, and [`Session::ended`](crate::Session::ended) does not notice expiry.
     NoTimers,
     /// A request was answered with 500, and no other event says why.
     InternalError {
-        /// What was to be done.
+        /// The operation that failed.
         operation: &'static str,
     },
 }
@@ -131,7 +130,7 @@ pub enum Renewed {
     Advanced,
     /// A new access token for the current refresh token.
     Reissued,
-    /// The same, and the current refresh token was seen in use for the first time.
+    /// The same, and the current generation was confirmed.
     Confirmed,
     /// The predecessor was presented and served as the current one.
     Replayed,
@@ -143,9 +142,9 @@ pub enum Renewed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Anybody can cause it at will.
+    /// Anyone can cause it, without a session.
     Debug,
-    /// The course of things.
+    /// Normal operation.
     Info,
     /// An operator should know.
     Warning,
@@ -191,7 +190,7 @@ impl EventKind {
             Self::ReloadFailed => "session_reload_failed",
             Self::ClaimsUpdated => "session_claims_updated",
             Self::MarkedStale => "session_marked_stale",
-            Self::Proved => "authn_proof_recorded",
+            Self::Reauthenticated => "authn_reauthenticated",
             Self::OriginChanged(_) => "session_origin_changed",
             Self::ConflictingCookies => "session_conflicting_cookies",
             Self::CrossSiteRefused => "malicious_csrf",
@@ -231,8 +230,7 @@ impl EventKind {
         })
     }
 
-    /// How much it matters. What anybody can cause, without a session, is never more than
-    /// [`Severity::Debug`].
+    /// How much it matters. An event that anyone can cause without a session is [`Severity::Debug`].
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
@@ -258,7 +256,7 @@ impl EventKind {
             | Self::ClockStepped { .. }
             | Self::InsecurePlainHttp
             | Self::SecureCookiesOverPlainHttp { .. }
-            // A key that the ring vouches for, and has not got: keys were rolled out in the wrong order.
+            // Keys were rolled out in the wrong order.
             | Self::RefreshTokenInvalid(InvalidToken::NewKey)
             // A deploy with other claims, another realm or an empty store may have signed all users out.
             // Each of these has a good signature.
@@ -272,7 +270,7 @@ impl EventKind {
             | Self::RevokedByApplication { .. }
             | Self::ClaimsUpdated
             | Self::MarkedStale
-            | Self::Proved
+            | Self::Reauthenticated
             | Self::FeedRecovered => Severity::Info,
             Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
             Self::Refused(_) => Severity::Info,

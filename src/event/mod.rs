@@ -1,4 +1,4 @@
-//! One typed event for each decision, for operators: what the caller must not learn.
+//! One typed event for each decision, for operators.
 
 mod cause;
 mod kind;
@@ -12,17 +12,17 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use crate::id::{SessionId, SessionTag};
 
-/// Something that happened, and to whom.
+/// Something that happened, for operators.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
-    /// In which realm.
+    /// The realm.
     pub realm: Arc<str>,
-    /// To which session, as far as a log may know: see [`SessionId::tag`].
+    /// The [tag](SessionId::tag) of the session.
     pub session: Option<SessionTag>,
-    /// To whom. Only ever what a good signature or the application said.
+    /// The subject, from a valid token or from the application.
     pub subject: Option<Arc<str>>,
     /// Why, if something failed: the error and each of its sources, as `error: source: source`, in at
     /// most 1 KB. Passwords in URLs are replaced by `***`. For operators: a database may name tables
@@ -47,7 +47,7 @@ pub struct Reuse {
     pub from_recorded_origin: Option<bool>,
 }
 
-/// What an application is told with.
+/// The application's hook.
 pub(crate) type Hook = dyn Fn(&Event) + Send + Sync;
 
 /// Where events go: to the application's hook, to `tracing` and to `metrics`.
@@ -59,7 +59,7 @@ pub(crate) struct Events {
     pub(crate) log_subjects: bool,
 }
 
-/// What an event says beyond its kind.
+/// The parts of an event besides its kind.
 #[derive(Default)]
 struct About<'a> {
     session: Option<&'a SessionId>,
@@ -69,17 +69,17 @@ struct About<'a> {
 }
 
 impl Events {
-    /// Something that is of no one session.
+    /// Something that belongs to no session.
     pub(crate) fn note(&self, kind: EventKind) {
         self.emit(kind, About::default());
     }
 
-    /// Something that is of no one session, and what is known of it.
+    /// The same, with a cause.
     pub(crate) fn note_with(&self, kind: EventKind, cause: String) {
         self.emit(kind, About { cause: Some(cause.into()), ..About::default() });
     }
 
-    /// Something that happened to a subject, and to no one session.
+    /// Something that happened to a subject.
     pub(crate) fn of_subject(&self, kind: EventKind, subject: &Arc<str>) {
         self.emit(kind, About { subject: Some(subject), ..About::default() });
     }
@@ -130,7 +130,7 @@ impl Events {
         let (realm, subject) = (self.realm.clone(), subject.cloned());
         let event = Event { kind, realm, session, subject, cause: why, reuse };
         if let Err(panic) = caught(|| hook(&event)) {
-            // To the other places only: the hook has just shown that it cannot be told.
+            // Not to the hook, which would panic again.
             let about = About { cause: Some(cause(&panic)), ..About::default() };
             self.record(&EventKind::HookPanicked { hook: "on_event" }, &about);
         }

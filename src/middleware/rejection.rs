@@ -129,11 +129,16 @@ impl Rejection {
                     "ReauthenticationRequired",
                     "reauthentication_required",
                     403,
-                    "Prove again who you are"
+                    "Re-authentication is required"
                 )
             }
             RejectionKind::MethodRequired => {
-                problem!("MethodRequired", "method_required", 403, "Prove who you are by another method")
+                problem!(
+                    "MethodRequired",
+                    "method_required",
+                    403,
+                    "Authentication by another method is required"
+                )
             }
             RejectionKind::TooManySessions => {
                 problem!(

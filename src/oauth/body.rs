@@ -1,10 +1,10 @@
-//! Bodies of JSON that nobody caches.
+//! JSON bodies that are not cached.
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-/// A response with `body` as JSON. RFC 6749, section 5.1: whatever has tokens in it is not stored.
+/// A response with `body` as JSON. It is not cached (RFC 6749, section 5.1).
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     // INVARIANT: what is written here has texts for keys, and so it can be written.
     let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));

@@ -42,7 +42,7 @@ impl Refused {
     const INVALID_CLIENT: Self = Self {
         status: StatusCode::UNAUTHORIZED,
         error: "invalid_client",
-        error_description: "the client is not known, or did not prove who it is",
+        error_description: "the client is not known, or did not authenticate",
     };
     pub(super) const NOT_LOOPBACK: Self = Self {
         status: StatusCode::FORBIDDEN,
@@ -54,7 +54,7 @@ impl Refused {
         error: "invalid_request",
         error_description: "the method must be POST",
     };
-    /// The caller may not ask what tokens are worth (RFC 7662, section 2.3).
+    /// The caller may not introspect tokens (RFC 7662, section 2.3).
     pub(super) const MAY_NOT_ASK: Self = Self::INVALID_CLIENT;
 
     const fn bad(error: &'static str, error_description: &'static str) -> Self {

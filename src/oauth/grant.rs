@@ -1,4 +1,4 @@
-//! What the application is asked, and what it answers.
+//! The application's part of a grant.
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{RequestHead, engine};
 pub(super) type Hook<C> = Box<dyn Fn(GrantRequest) -> Asking<C> + Send + Sync>;
 type Asking<C> = Pin<Box<dyn Future<Output = Result<Grant<C>, GrantError>> + Send>>;
 
-/// A client that wants tokens, and what it shows for them. Its `Debug` shows neither.
+/// The request of a client for tokens. Its `Debug` shows no parameters.
 pub struct GrantRequest {
     parts: Parts,
     form: Form,
@@ -57,7 +57,7 @@ impl fmt::Debug for GrantRequest {
     }
 }
 
-/// Who it is: a session begins for them.
+/// The session to open.
 #[derive(Clone)]
 #[must_use = "it is an answer: return it"]
 pub struct Grant<C = ()> {
@@ -73,14 +73,13 @@ impl<C> Grant<C> {
         Self { subject: subject.to_string(), claims, sign_in: engine::SignInOptions::default() }
     }
 
-    /// How long this session may lie unused. Default, and longest: the policy's idle timeout.
+    /// The idle timeout of this session. Default and maximum: that of the policy.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.sign_in.idle_timeout = Some(timeout);
         self
     }
 
-    /// How long this session lives however much it is used. Default, and longest: the policy's
-    /// absolute timeout.
+    /// The absolute timeout of this session. Default and maximum: that of the policy.
     pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
         self.sign_in.absolute_timeout = Some(timeout);
         self
@@ -98,8 +97,7 @@ impl<C> Grant<C> {
         self
     }
 
-    /// How the subject proved who they are (`amr` of RFC 8176), such as `["pwd", "otp"]`. Default:
-    /// none.
+    /// How the user authenticated (`amr` of RFC 8176), such as `["pwd", "otp"]`. Default: none.
     pub fn by<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.sign_in.methods = methods.into_iter().map(Into::into).collect();
         self
@@ -112,17 +110,17 @@ impl<C> fmt::Debug for Grant<C> {
     }
 }
 
-/// Why the application gives no session.
+/// Why the application refuses a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GrantError {
     /// 400 `invalid_request`: a parameter is missing, or is not one.
     #[error("a parameter is missing, or is not one")]
     InvalidRequest,
-    /// 401 `invalid_client`: the client is not known, or did not prove who it is.
-    #[error("the client is not known, or did not prove who it is")]
+    /// 401 `invalid_client`: the client is not known, or did not authenticate.
+    #[error("the client is not known, or did not authenticate")]
     InvalidClient,
-    /// 400 `invalid_grant`: a wrong password or the like. Say the same whatever was wrong.
+    /// 400 `invalid_grant`: a wrong password or the like. Use it for every such reason.
     #[error("the grant is not good")]
     InvalidGrant,
     /// 400 `authorization_pending`: a device asks, and its user has not answered yet (RFC 8628,
@@ -132,7 +130,7 @@ pub enum GrantError {
     /// 400 `slow_down`: a device asks too often (RFC 8628, section 3.5).
     #[error("asked too often")]
     SlowDown,
-    /// 503 `temporarily_unavailable`: nobody knows for the moment.
-    #[error("nobody knows for the moment")]
+    /// 503 `temporarily_unavailable`: the application cannot decide now.
+    #[error("the application cannot decide now")]
     Unavailable,
 }

@@ -1,4 +1,4 @@
-//! What a token is worth, for services that ask (RFC 7662).
+//! Token introspection (RFC 7662).
 
 use axum::{extract::Request, response::Response};
 use http::StatusCode;
@@ -15,7 +15,7 @@ use crate::{
     token::RefreshClaims,
 };
 
-/// RFC 7662, section 2.2. Of a dead token it says nothing but that.
+/// RFC 7662, section 2.2. Of an inactive token it says only that.
 #[derive(Default, Serialize)]
 #[serde(default)]
 struct Body<'a> {
@@ -39,7 +39,7 @@ struct Body<'a> {
     auth_time: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     amr: Vec<&'a str>,
-    /// The application's claims as they are now, whatever the token says.
+    /// The application's current claims.
     #[serde(skip_serializing_if = "Option::is_none")]
     ext: Option<Box<RawValue>>,
 }
@@ -81,7 +81,7 @@ fn of_access<'a, C>(said: &'a SessionView<C>, audience: &'a str, issuer: Option<
     }
 }
 
-/// It is good for this service alone, and as a bearer token for nothing: it has no type.
+/// A refresh token is not a bearer token, so it has no type.
 fn of_refresh<'a>(claims: &'a RefreshClaims, record: &'a SessionRecord, realm: &'a str) -> Body<'a> {
     let secs = |time: Timestamp| Some(time.as_secs());
     Body {

@@ -1,4 +1,4 @@
-//! Sessions for phones, command lines and other clients that keep their tokens themselves.
+//! Sessions for phones, command lines and other clients without cookies.
 //!
 //! [`OAuth`] makes a router with a token endpoint (RFC 6749), a revocation endpoint (RFC 7009) and,
 //! if the application says who may ask, an introspection endpoint (RFC 7662). The access tokens are
@@ -23,24 +23,21 @@
 //! }
 //! ```
 //!
-//! # What it is, and what it is not
+//! # Scope
 //!
-//! It answers the clients of one's own service, in words that every OAuth library understands. A
-//! session that began here and one that began with cookies are the same thing: both are listed,
-//! revoked and limited alike, by one [protocol](crate::protocol). A response that got lost, a
-//! client that asks twice, and a hundred that ask at once cost nobody their session; a stolen
-//! refresh token, used late, ends it.
+//! It serves the clients of your own application, in a way that OAuth libraries understand. Its sessions are the same
+//! as those with cookies: they are listed, revoked and limited in the same way, by the same
+//! [protocol](crate::protocol). Lost responses, repeated requests and parallel requests do not end a session. Refresh
+//! token reuse revokes it.
 //!
-//! There is no authorization endpoint, no consent of a third party, no registration of clients, and
-//! no `scope`: one that is asked for is ignored, and claims say what a session may do. A grant can
-//! look at the client's credentials itself ([`GrantRequest::head`]). `password` is a grant for
-//! first-party clients only (RFC 9700, section 2.4, warns of any other use): prefer a grant of
-//! your own, such as a device code or a passkey. A handler of one's own answers with tokens by
+//! There is no authorization endpoint, no consent of a third party, no registration of clients, and no `scope` (it is
+//! ignored; claims say what a session may do). A grant can check the client's credentials itself
+//! ([`GrantRequest::head`]). The grant `password` is for first-party clients only (RFC 9700, section 2.4): prefer a
+//! grant of your own, such as a device code or a passkey. A handler of your own returns tokens by
 //! [`Sessions::issue_tokens`](crate::Sessions::issue_tokens).
 //!
-//! A refresh token is a password for its session, so serve this over HTTPS only. Where the builder
-//! was told `insecure_plain_http`, requests for any other host than localhost are refused here too.
-//! Attempts are not counted: put a rate limit in front.
+//! Serve this over HTTPS only. With `insecure_plain_http`, requests for other hosts than localhost are refused.
+//! Attempts are not counted: add a rate limit.
 
 mod body;
 mod error;
@@ -71,9 +68,9 @@ type MayAsk = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
 /// Builds the router of the endpoints for clients without cookies: see the [module](self).
 ///
-/// All of them take `POST` with a form of at most 16 KB, and answer with JSON that nobody caches.
-/// While the store is away the answer is 503 with `Retry-After` and the error
-/// `temporarily_unavailable`. The same token works when it is back.
+/// All of them take `POST` with a form of at most 16 KB, and answer with JSON that is not cached. During an outage of
+/// the store the answer is 503 with `Retry-After` and the error `temporarily_unavailable`. The same token works
+/// afterwards.
 #[must_use = "call `router`"]
 pub struct OAuth<C = ()> {
     engine: Handle<C>,
@@ -82,17 +79,15 @@ pub struct OAuth<C = ()> {
 }
 
 impl<C: Claims> OAuth<C> {
-    /// Endpoints for these sessions. Without a [grant](Self::grant), sessions are only renewed and
-    /// revoked here, and begin elsewhere.
+    /// Endpoints for these sessions. Without a [grant](Self::grant), they renew and revoke sessions only.
     pub fn new(sessions: &Sessions<C>) -> Self {
         Self { engine: sessions.engine.clone(), grants: HashMap::new(), may_introspect: None }
     }
 
-    /// Asks the application who it is when a client comes with this `grant_type`: `password`, or an
-    /// absolute URI for a grant of one's own (RFC 6749, section 4.5). Default: none. The grant
-    /// `refresh_token` is always there, and not to be had here.
+    /// Adds a grant: `hook` decides about requests with this `grant_type`. Use `password`, or an absolute URI for a grant
+    /// of your own (RFC 6749, section 4.5). Default: none. The grant `refresh_token` is built in.
     ///
-    /// The hook can be an async closure; whatever it needs it owns, in an [`Arc`] or the like.
+    /// The hook can be an async closure. It owns what it needs, in an [`Arc`] or the like.
     pub fn grant<F>(
         mut self,
         grant_type: impl Into<String>,
@@ -105,12 +100,11 @@ impl<C: Claims> OAuth<C> {
         self
     }
 
-    /// Lets services ask what a token is worth, if `may_ask` says so of the request: compare a
-    /// secret in its headers, or look at the certificate of its connection. Everyone else gets 401,
-    /// for an answer names people (RFC 7662, section 4). Default: there is no such endpoint.
+    /// Adds the introspection endpoint. `may_ask` decides which services may use it: compare a secret in the headers, or
+    /// check the certificate of the connection. Others get 401, since an answer has personal data (RFC 7662, section 4).
+    /// Default: there is no such endpoint.
     ///
-    /// Of an access token it tells the application's claims as they are now (`ext`), which count for more
-    /// than what the token says. It does not count as use of the session.
+    /// For an access token, `ext` has the current claims, not those of the token. It does not count as use of the session.
     pub fn introspection(
         mut self,
         may_ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
@@ -166,7 +160,7 @@ impl<C: Claims> OAuth<C> {
         }
     }
 
-    /// RFC 7009. What is no token of ours, or of a dead session, is answered like any other.
+    /// RFC 7009. An invalid token, and one of a session that has ended, get the same answer.
     async fn revoke(&self, request: Request) -> Result<Response, Refused> {
         let (_, form) = self.read(request).await?;
         self.engine.revoke_token(form.require("token")?.as_bytes()).await?;
@@ -180,7 +174,7 @@ impl<C: Claims> OAuth<C> {
         Ok((parts, form))
     }
 
-    /// Tokens go in the clear only to this very machine.
+    /// Tokens are sent unencrypted to this machine only.
     fn is_private(&self, parts: &Parts) -> Result<(), Refused> {
         match self.engine.config.loopback_only && !cross_site::is_for_loopback(&parts.uri, &parts.headers) {
             true => Err(Refused::NOT_LOOPBACK),

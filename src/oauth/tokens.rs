@@ -1,4 +1,4 @@
-//! An answer with tokens.
+//! The response with tokens.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -59,13 +59,13 @@ impl TokenResponse {
         &self.body.access_token
     }
 
-    /// How long the access token is good for, in whole seconds.
+    /// How long the access token is valid, in whole seconds.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
         Duration::from_secs(self.body.expires_in)
     }
 
-    /// The refresh token. None if the client goes on with the one it has.
+    /// The refresh token. None if the client keeps its own.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&str> {
         self.body.refresh_token.as_deref()
@@ -85,11 +85,10 @@ impl fmt::Debug for TokenResponse {
 }
 
 impl<C: Claims> Sessions<C> {
-    /// Begins a session for a client that keeps its tokens itself, without a token endpoint: for a
-    /// handler of one's own, as for a device code or a passkey.
+    /// Opens a session for a client without cookies, in a handler of your own, such as for a passkey.
     ///
     /// # Errors
-    /// [`SignInError`]; nobody is signed in then.
+    /// [`SignInError`]: no session was opened.
     ///
     /// ```
     /// # use tower_sliding_sessions::{Rejection, Sessions, oauth::{Grant, TokenResponse}};

@@ -1,4 +1,4 @@
-//! What a verified access token is worth now.
+//! Whether a verified access token is accepted now.
 
 use super::Policy;
 use crate::{id::SessionId, time::Timestamp};
@@ -24,9 +24,9 @@ pub struct Access {
 pub enum Standing {
     /// Nothing against it.
     Good,
-    /// It was minted in another run of the store, or this instance does not know the run yet.
+    /// The token has another run ID, or this instance does not know the run ID yet.
     OtherRun,
-    /// The session is on the revocation list.
+    /// The session is on the denylist.
     Revoked,
     /// The session's claims changed after the token was minted.
     Stale,
@@ -35,11 +35,11 @@ pub enum Standing {
 /// What to do with a request's access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assessment {
-    /// It is good. The request goes on with it.
+    /// Accept it.
     Admit,
-    /// It is good but ends soon. Renew if that is to be had, or go on with it.
+    /// It expires soon. Renew if that is possible now, or accept it.
     AdmitOrRenew,
-    /// It is of no use. The refresh token decides alone.
+    /// Do not use it. The refresh token decides.
     Renew,
 }
 

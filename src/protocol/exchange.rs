@@ -1,15 +1,15 @@
-//! Which tokens a client without cookies is answered with.
+//! Which tokens a client without cookies gets.
 
 use super::{Departure, Family, Settlement, settle};
 use crate::time::Timestamp;
 
-/// The tokens of a response to a client that keeps them itself, and takes whatever comes.
+/// The tokens of a response to a client without cookies, which uses the tokens of every response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exchange {
     /// None: it is too late for any, or the session ended meanwhile. The client asks again.
     Nothing,
-    /// An access token. The client goes on with the refresh token that it presented (RFC 6749,
-    /// section 6, lets a response leave it out), since another one may be on its way to it.
+    /// An access token. The client keeps the refresh token that it presented (RFC 6749, section 6, lets a response leave
+    /// it out), since another response may have a newer one.
     AccessOnly,
     /// Both.
     Both,
@@ -18,15 +18,13 @@ pub enum Exchange {
 /// Decides about the tokens when an exchange is answered, for a session that was at `family` when
 /// it was read at `read_at`.
 ///
-/// It is [`settle`] with one liberty: clients expect a refresh token with every answer, so one that
-/// is no newer than the presented one is repeated **while no rotation can take place before the
-/// answer has arrived**: until `now + G` is `M` after the confirmation. Later than that it might take
-/// the place of its own successor.
+/// It is [`settle`] with one difference: clients expect a refresh token in every response, so the presented one is
+/// repeated **if no rotation can happen before the response arrives**: until `now + G` is `M` after the confirmation.
+/// Later, it could overwrite its own successor.
 ///
-/// A generation that `family` does not know to be confirmed may have been seen by an instance that
-/// is yet to write that down, so it counts as confirmed a grace before it was read. That asks for one
-/// thing more than the proof of the [module](super) does: **a confirmation is written at most `D`
-/// after it was seen, or never**.
+/// Another instance may have confirmed the generation and not written it yet, so an unconfirmed one counts as confirmed
+/// one grace period before the record was read. This needs one more assumption than the proof of the [module](super):
+/// **a confirmation is written within `D`, or never**.
 #[must_use]
 pub fn exchange(departure: &Departure, family: &Family, read_at: Timestamp, now: Timestamp) -> Exchange {
     let timing = &family.timing;

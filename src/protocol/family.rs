@@ -26,11 +26,11 @@ pub struct Family {
     pub offered_at: Timestamp,
     /// When the session began.
     pub created_at: Timestamp,
-    /// How long this session may lie unused.
+    /// The idle timeout.
     pub idle_timeout: Duration,
-    /// When it dies unless it is used before.
+    /// When it expires unless it is used before.
     pub idle_deadline: Timestamp,
-    /// When it dies in any case. Fixed at sign-in.
+    /// The absolute timeout. Fixed at sign-in.
     pub absolute_deadline: Timestamp,
     /// Whether it was revoked. Final.
     pub revoked: bool,

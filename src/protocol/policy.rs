@@ -139,7 +139,7 @@ pub enum PolicyError {
         /// What it was.
         value: Duration,
     },
-    /// Rotation could outrun cookies that are still on their way, and sign honest people out.
+    /// A rotation could be faster than cookies of an in-flight response, and sign legitimate clients out.
     #[error(
         "rotation_interval > write_window + 2 * grace does not hold: {rotation_interval:?} > \
          {write_window:?} + 2 * {grace:?}; a shorter interval signs legitimate clients out, so raise \
@@ -153,11 +153,11 @@ pub enum PolicyError {
         /// `G`.
         grace: Duration,
     },
-    /// People who use their session without a pause could be signed out as idle.
+    /// A session that is in constant use could be ended as idle.
     #[error(
         "idle_timeout >= access_ttl + rotation_interval + write_window does not hold: \
          {idle_timeout:?} >= {access_ttl:?} + {rotation_interval:?} + {write_window:?}; a shorter \
-         idle timeout signs out people who are not idle, so raise idle_timeout, or lower access_ttl, \
+         idle timeout ends sessions that are not idle, so raise idle_timeout, or lower access_ttl, \
          rotation_interval or write_window"
     )]
     IdleOutrunsUse {
@@ -220,7 +220,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`PolicyError`] names the inequality that does not hold:
-    /// - `rotation_interval > write_window + 2 * grace`, or honest people could be signed out;
+    /// - `rotation_interval > write_window + 2 * grace`, or legitimate clients could be signed out;
     /// - `idle_timeout >= access_ttl + rotation_interval + write_window`;
     /// - `absolute_timeout >= idle_timeout`;
     /// - `renew_before < access_ttl`;
@@ -286,7 +286,7 @@ impl Policy {
         Ok(())
     }
 
-    /// A policy that nobody checked, to show in tests what goes wrong outside the proof.
+    /// An unchecked policy, for tests outside of the proof.
     #[doc(hidden)]
     #[must_use]
     pub const fn dangerous_unchecked(timing: Timing) -> Self {

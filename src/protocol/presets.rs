@@ -10,7 +10,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Timing {
     /// AAL1 (NIST SP 800-63B-4, section 2.1.3): sign in again after 30 days. No idle timeout is
-    /// asked for; here a session may lie unused for as long as it may live. The rest as by default.
+    /// asked for, so the idle timeout is the absolute one. The rest as by default.
     #[must_use]
     pub fn aal1() -> Self {
         Self { idle_timeout: 30 * DAY, absolute_timeout: 30 * DAY, ..Self::default() }

@@ -30,14 +30,14 @@ pub enum Rotation {
     Confirm,
     /// Too early to confirm or to rotate: mint an access token for the current generation.
     Reissue,
-    /// Rotate by compare-and-set. Whoever loses that race reads the table again.
+    /// Rotate by compare-and-set. A request that loses the race reads the table again.
     Advance,
     /// The predecessor of a generation that was not confirmed more than a grace ago: served as the
     /// current one, once the record knows that it is [handed out again](Family::offer).
     Replay,
     /// The token is ahead of the store, which lost a write: catch up with it.
     FastForward,
-    /// A stolen copy is in use: revoke the session.
+    /// Refresh token reuse: revoke the session.
     Reuse,
     /// Refused, with nothing to write.
     Refuse(Refusal),
@@ -47,19 +47,19 @@ pub enum Rotation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// There is no refresh token to decide.
+    /// There is no refresh token.
     NoToken,
-    /// The refresh token is not one of ours, or two different ones came under one name.
+    /// The refresh token is invalid, or there are two different ones.
     BadToken,
     /// Past the idle or the absolute limit; of a bearer token, past its own end.
     Expired,
     /// The store knows no such session.
     Unknown,
-    /// The session belongs to an earlier run of the store.
+    /// The session has an older run ID.
     OtherRun,
     /// The session was revoked.
     Denylisted,
-    /// A stolen copy was used; the session ends with it.
+    /// Refresh token reuse: the session was revoked.
     Reuse,
     /// The access token's claims are out of date.
     Stale,
@@ -70,13 +70,13 @@ pub enum Refusal {
     Claims,
     /// The request is cross-site, and those do not renew.
     CrossSite,
-    /// The application said that the user may not go on; the session ends with it.
+    /// The claims reload hook revoked the session.
     Application,
-    /// It is used from elsewhere than it was opened, and the application does not want that.
+    /// The session is used from another origin, and `compare_origin` refused it.
     Origin,
 }
 
-/// Reads the table of the [module](super): what a refresh token is worth against its record.
+/// The table of the [module](super): judges a refresh token by the session's record.
 ///
 /// Whether the session is known and of this run was settled before. A confirmation "in the
 /// future", by a clock that is ahead, counts as a confirmation now. All durations are those of the

@@ -1,4 +1,4 @@
-//! [`SessionStore`] as an object, so that nobody has to name the type of a store.
+//! [`SessionStore`] as a trait object.
 
 use std::{fmt, pin::Pin};
 

@@ -32,7 +32,7 @@ pub enum FeedEvent {
     /// A subject's access tokens minted until this are to be renewed. A store may put it in the
     /// place of many events of one subject: a renewal asks the store.
     SubjectStale(Subject, Timestamp),
-    /// There is a newer run. All sessions of an older one are invalid.
+    /// There is a newer run ID. All sessions of an older run ID are invalid.
     Run(RunId),
 }
 
@@ -88,8 +88,7 @@ pub struct FeedBatch {
     pub position: FeedPosition,
     /// The store's run ID.
     pub run: RunId,
-    /// Events between where the reader was and this batch are lost: whatever it knows is
-    /// incomplete for one access token's lifetime.
+    /// Events before this batch were lost: revocations may be missing for one access token lifetime.
     pub gap: bool,
     /// There are more events after this batch: ask again at once. Until a batch says that there are
     /// not, its reader has not caught up.

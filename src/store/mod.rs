@@ -49,7 +49,7 @@ pub use self::postgres::PostgresStore;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use self::sqlite::SqliteStore;
-/// The client of [`SqliteStore`] and [`PostgresStore`]: for pools of one's own, and its features.
+/// The client of [`SqliteStore`] and [`PostgresStore`], for pools of your own.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 #[doc(no_inline)]

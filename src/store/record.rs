@@ -10,7 +10,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// Whose sessions: a user of one realm. Subjects of different realms have nothing in common.
+/// A user of one realm.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// The realm.
@@ -41,10 +41,10 @@ pub struct SessionRecord {
     /// feed. An access token minted until then has the old ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_since: Option<Timestamp>,
-    /// How the subject proved who it is at sign-in (`amr` of RFC 8176), as the application says.
+    /// How the user authenticated at sign-in (`amr` of RFC 8176).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
-    /// A later proof of sign-in.
+    /// The last re-authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reauthentication: Option<Reauthentication>,
     /// Where it was opened from, as the application says.
@@ -67,7 +67,7 @@ impl SessionRecord {
         applies
     }
 
-    /// Records a later proof of sign-in in the place of the one before, if the session is live.
+    /// Records a re-authentication in the place of the last one, if the session is live.
     pub(crate) fn record_reauthentication(&mut self, later: &Reauthentication) -> bool {
         let applies = self.family.is_live(later.at);
         if applies {
@@ -83,7 +83,7 @@ impl SessionRecord {
     }
 }
 
-/// A proof of sign-in after the first one: for step-up.
+/// A re-authentication, for step-up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reauthentication {
     /// When.
@@ -110,7 +110,7 @@ pub struct Snapshot {
     pub applied: bool,
 }
 
-/// Which sessions to end. Everything at once is ended by a new run ID.
+/// Which sessions to revoke. A new run ID revokes all of them.
 #[derive(Clone, Debug)]
 pub enum Revoke {
     /// One.
@@ -144,11 +144,11 @@ pub struct Cap {
     pub overflow: Overflow,
 }
 
-/// What happens when a subject signs in once too often.
+/// What happens when a subject with the maximum number of sessions signs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
     /// The new sign-in is refused.
     Refuse,
-    /// The oldest sessions end.
+    /// The oldest sessions are revoked.
     RevokeOldest,
 }

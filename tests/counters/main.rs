@@ -56,7 +56,7 @@ fn every_event_is_counted_by_its_name_its_outcome_and_the_realm() {
         // After the update, whose access token is renewed at once, and after the proof.
         ("session_renewed", "reissued", 2),
         ("session_claims_updated", "", 1),
-        ("authn_proof_recorded", "", 1),
+        ("authn_reauthenticated", "", 1),
         ("session_store_failed", "advance", 1),
         ("authn_token_reuse", "", 1),
         ("session_refused", "reuse", 1),

@@ -75,7 +75,7 @@ async fn each_step_of_a_story_is_told_of_once() {
     assert_eq!(told.since(&world).await, plain("session_claims_updated"));
     ann.lose(ACCESS);
     assert!(submit_from(&mut ann, "home", one_, "/sudo?by=pwd").await.ok());
-    let proof = ("authn_proof_recorded", None);
+    let proof = ("authn_reauthenticated", None);
     assert_eq!(told.since(&world).await, [("session_renewed", Some("reissued")), proof]);
     one_.sessions.mark_stale("ann").await.unwrap();
     assert_eq!(told.since(&world).await, plain("session_marked_stale"));
@@ -154,7 +154,7 @@ async fn an_event_tells_whose_and_which_session_it_was_as_far_as_a_log_may_know(
         "session_created",
         "session_claims_updated",
         "session_renewed",
-        "authn_proof_recorded",
+        "authn_reauthenticated",
         "session_renewed",
     ];
     assert_eq!(names.get(..5).unwrap(), expected);
@@ -188,7 +188,7 @@ fn names_and_outcomes_are_words_that_stay_and_no_two_events_share_both() {
         (EventKind::ReloadFailed, "session_reload_failed", None),
         (EventKind::ClaimsUpdated, "session_claims_updated", None),
         (EventKind::MarkedStale, "session_marked_stale", None),
-        (EventKind::Proved, "authn_proof_recorded", None),
+        (EventKind::Reauthenticated, "authn_reauthenticated", None),
         (EventKind::OriginChanged(OriginVerdict::Ignore), "session_origin_changed", Some("ignore")),
         (EventKind::OriginChanged(OriginVerdict::Report), "session_origin_changed", Some("report")),
         (EventKind::OriginChanged(OriginVerdict::StepUp), "session_origin_changed", Some("step_up")),

@@ -170,7 +170,7 @@ async fn a_whole_story_of_people_is_told_without_a_secret() {
     let events = events.lock().unwrap();
     for name in [
         "session_claims_updated",
-        "authn_proof_recorded",
+        "authn_reauthenticated",
         "session_reload_failed",
         "session_cookie_too_large",
         "session_marked_stale",

@@ -71,7 +71,7 @@ async fn a_proof_counts_at_once_on_every_instance_for_exactly_as_long_as_asked()
     wants_proof(browser.visit(&two, "/danger").await).await;
     let answer = browser.submit(&two, "/sudo?by=pwd").await;
     assert!(answer.ok() && answer.sets_access_only());
-    assert_eq!(world.count(&EventKind::Proved), 1);
+    assert_eq!(world.count(&EventKind::Reauthenticated), 1);
     idle().await;
     for _ in [0, 60] {
         assert_eq!(browser.visit(&two, "/danger").await.status(), StatusCode::NO_CONTENT);

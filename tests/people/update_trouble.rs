@@ -51,7 +51,7 @@ async fn a_session_that_has_ended_is_not_changed() {
         let proof = session.reauthenticate(["pwd"]).await.map(drop).unwrap_err();
         assert!(matches!(proof, ChangeError::Ended), "{how}: {proof}");
         assert!(!is_in(&world.one, &browser).await && !is_in(&two, &browser).await);
-        assert_eq!(world.count(&EventKind::ClaimsUpdated) + world.count(&EventKind::Proved), 0);
+        assert_eq!(world.count(&EventKind::ClaimsUpdated) + world.count(&EventKind::Reauthenticated), 0);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the application is asked and told.
+//! The application's hooks.
 
 use std::{error::Error, sync::Arc};
 
@@ -15,19 +15,17 @@ use crate::{
 };
 
 impl<C: Claims> SessionsBuilder<C> {
-    /// Is told of every decision. It is called on the request's path: hand over what takes long. If it
-    /// panics, the request goes on, and the panic is [reported](crate::EventKind::HookPanicked) to
-    /// `tracing` and `metrics`.
+    /// A hook for every event. It runs in the request, so it must not block. If it panics, the request continues, and the
+    /// panic is [reported](crate::EventKind::HookPanicked) to `tracing` and `metrics`.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.config.events.hook = Some(Arc::new(hook));
         self
     }
 
-    /// Whether `tracing` records have a field `subject`. Default: no. The [hook](Self::on_event) gets the
-    /// subject in any case. Where records of one user must be found, turn it on.
+    /// Whether `tracing` records have a field `subject`. Default: no. The [hook](Self::on_event) always gets the subject.
     ///
     /// # Security
-    /// A subject is personal data, and may be an email address: think of where logs go, and for how long.
+    /// A subject is personal data, such as an email address.
     pub fn log_subjects(mut self, yes: bool) -> Self {
         self.config.events.log_subjects = yes;
         self
@@ -40,18 +38,14 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// Asks the application for a user's claims at each renewal, so that they follow the user, and
-    /// whether the user may go on at all; once when a session has begun, for what changed while
-    /// somebody signed in; and when a bearer token comes whose claims are out of date. Default: the claims
-    /// of the session's record are used.
+    /// The claims reload hook: returns a user's current claims, or that the user is locked. It runs at each renewal, once
+    /// after a sign-in, and for a bearer token with stale claims. Default: the claims of the session's record are used.
     ///
-    /// The hook gets the subject and the claims of the record, or none if those no longer parse,
-    /// and must answer within the [deadline of the store](Self::store_deadline). An error or a panic means
-    /// that the claims are not known for now: the renewal is answered with 503, and the same cookies work
-    /// later. So it is with claims that cannot be written as JSON, or not be read back from it as `C`.
-    /// The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
-    /// [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have the error with its sources.
-    /// Renewals of a session that wait for it at once ask once. See also [`Sessions::mark_stale`].
+    /// The hook gets the subject and the claims of the record, or none if those cannot be read. It has as much time as a
+    /// [store call](Self::store_deadline). After an error or a panic, the renewal gets 503, and the same cookies work later.
+    /// The same holds for claims that cannot be written as JSON or read back. The events
+    /// [`ReloadFailed`](crate::EventKind::ReloadFailed) and [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have
+    /// the error. Parallel renewals of a session share one call. See also [`Sessions::mark_stale`].
     ///
     /// ```
     /// # use std::{io, sync::Arc};
@@ -82,12 +76,11 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// What to record of where a session is opened from: the user agent, an address, a region.
-    /// Default: nothing. It is shown by [`Sessions::list`](crate::Sessions::list), and may be
-    /// [compared](Self::compare_origin) later.
+    /// Describes where a request comes from: the user agent, an address, a region. Default: nothing is recorded.
+    /// [`Sessions::list`](crate::Sessions::list) shows it, and [`compare_origin`](Self::compare_origin) compares it.
     ///
     /// # Security
-    /// It is the application's choice, and so is whether it may be kept: an address is personal data.
+    /// An address is personal data.
     pub fn origin(
         mut self,
         describe: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
@@ -96,13 +89,12 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// What to do about a session that is renewed from elsewhere: `compare` gets what was recorded
-    /// and what the [hook](Self::origin) says of this request. Default: nothing.
+    /// What to do with a session that is renewed from another origin. `compare` gets the recorded origin and that of the
+    /// request, both by the [hook](Self::origin). Default: nothing.
     ///
-    /// A session is at home where it was opened, and where its subject last
-    /// [proved](crate::Session::reauthenticate) who they are; the milder verdict counts. One without a record
-    /// of either is not compared. A request that the hook says nothing of is at home nowhere, and a
-    /// proof made there is no remedy: say something of each.
+    /// A request is compared with where the session was opened, and with where its user last
+    /// [re-authenticated](crate::Session::reauthenticate); the milder verdict counts. If neither was recorded, nothing is
+    /// compared. A re-authentication without an origin is not recorded as one, so the hook should describe every request.
     pub fn compare_origin(
         mut self,
         compare: impl Fn(&str, Option<&str>) -> OriginVerdict + Send + Sync + 'static,
@@ -116,33 +108,28 @@ impl<C: Claims> SessionsBuilder<C> {
     /// request. The request is refused, and reported by
     /// [`ReuseTolerated`](crate::EventKind::ReuseTolerated). Default: such a session is revoked.
     ///
-    /// For applications whose users restore browsers or machines from backups, and see reuse by themselves
-    /// more often than by an attacker.
+    /// For applications whose users often restore browsers or machines from backups.
     ///
     /// # Security
-    /// An attacker who has the refresh token, and can appear to come from the same origin, is not found
-    /// out by the client's next renewal. Record something that an attacker elsewhere does not have, such
-    /// as the network; a user agent is copied as easily as a cookie.
+    /// An attacker who has the refresh token, and appears to come from the same origin, is not detected. Record something that
+    /// an attacker elsewhere does not have, such as the network. A user agent can be copied.
     pub fn keep_session_on_reuse_at_recorded_origin(mut self) -> Self {
         self.config.origins.keep_on_reuse = true;
         self
     }
 
-    /// A third cookie, called `name`, that scripts can read: what `show` makes of the claims, as JSON
-    /// in percent-encoding, such as a name to greet and the roles to draw a menu by. Default: none.
-    /// It comes and goes with the access cookie.
+    /// A cookie called `name` that scripts can read: the result of `show` as percent-encoded JSON, such as the user's name and
+    /// roles. Default: none. It is set and removed together with the access cookie.
     ///
     /// ```js
     /// const shown = document.cookie.split("; ").find(pair => pair.startsWith("__Host-me="));
     /// const me = shown && JSON.parse(decodeURIComponent(shown.slice("__Host-me=".length)));
     /// ```
     ///
-    /// The name may not begin with `__Http-` or `__Host-Http-`, which are for cookies that scripts cannot
-    /// read.
+    /// The name must not begin with `__Http-` or `__Host-Http-`: scripts cannot read such cookies.
     ///
     /// # Security
-    /// It is for showing, and proves nothing: whoever owns the browser can change it, and it is never
-    /// read here. Scripts that should not be on the page read it too.
+    /// Do not trust it: the user can change it, and it is never read here. Injected scripts can read it, too.
     pub fn readable_cookie<T: Serialize>(
         mut self,
         name: impl Into<String>,

@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A duration is outside of what is proven to be safe.
+    /// The durations are not covered by the protocol's proof.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// Browsers would drop the cookies.
@@ -67,8 +67,8 @@ impl<C: Claims> SessionsBuilder<C> {
         }
     }
 
-    /// The name of this group of sessions. Default `sessions`. Realms that share keys or a store
-    /// never accept each other's tokens.
+    /// The name of this group of sessions. Default `sessions`. Realms that share keys or a store do not accept each other's
+    /// tokens.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.config.realm = realm.into().into();
         self
@@ -80,7 +80,7 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// `iss` of the access tokens, which then must be there. Default: none.
+    /// `iss` of the access tokens. Then it is required. Default: none.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self

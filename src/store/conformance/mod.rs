@@ -1,7 +1,7 @@
 //! The suite that every session store must pass, for authors of stores (feature `conformance`).
 //!
 //! What [`SessionStore`] promises in prose, this suite asks of a store at run time, many tasks
-//! racing. A store that passes keeps honest people signed in and signed-out people out; one that
+//! racing. A store that passes keeps legitimate clients signed in and revoked sessions out; one that
 //! does not will, sooner or later, do neither. Each case is named as a sentence.
 //!
 //! # One line

@@ -16,7 +16,7 @@ use tokio::{
 
 /// How long to wait for an answer, or for a connection, before it is given up.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How many connections are kept while nobody needs them.
+/// How many idle connections are kept.
 const KEPT: usize = 64;
 /// The longest line, and the longest value, that an answer may have.
 const LONGEST: u64 = 2 * 1024 * 1024;
@@ -114,7 +114,7 @@ impl Link {
         Ok(BufReader::new(stream))
     }
 
-    /// Sends a request and reads its answer. A connection whose answer nobody waited for is not
+    /// Sends a request and reads its answer. A connection with an unread answer is not
     /// used again, and after one that failed the others are suspect.
     async fn exchange<T>(
         &self,

@@ -63,7 +63,7 @@ use crate::{
 
 /// Items are kept longer than needed by this many seconds, since clocks differ.
 const SLACK: u64 = 300;
-/// How often a race for a record may be lost. Somebody wins each.
+/// How often a race for a record may be lost. Each race has a winner.
 const ATTEMPTS: usize = 256;
 
 /// Keeps sessions in Memcached. See the [module](self) for what to know of it.

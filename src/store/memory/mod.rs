@@ -185,7 +185,7 @@ impl SessionStore for MemoryStore {
     ) -> Result<(RunId, Vec<SessionId>), CreateError> {
         let now = record.family.created_at;
         if self.kept() >= self.0.capacity {
-            // What has expired must not keep anybody out, whichever shard it is in.
+            // Expired sessions of any shard must not prevent a sign-in.
             self.0.shards.iter().for_each(|shard| self.sweep(&mut lock(shard), now));
         }
         let mut shard = self.shard(subject);

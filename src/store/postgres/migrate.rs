@@ -18,7 +18,7 @@ use crate::{
 const MIGRATIONS: [&str; 2] = [include_str!("migration_1.sql"), include_str!("migration_2.sql")];
 const FUNCTIONS: &str = include_str!("functions.sql");
 
-/// Held while migrating. A random number that nobody else uses.
+/// Held while migrating. A random number.
 const LOCK: i64 = 5_894_071_233_950_017_421;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";

@@ -1,6 +1,6 @@
 //! Running a call.
 //!
-//! On a connection of one's own, a call is one round trip: a prepared statement with a name. Behind a
+//! On a direct connection, a call is one round trip: a prepared statement with a name. Behind a
 //! pooler in transaction mode, that name may be unknown on the server connection of the moment, or be
 //! another statement. Each function checks which operation its caller means, so the first such call
 //! fails without an effect. It is then run again, as all later calls of this store are: in a

@@ -22,7 +22,7 @@
 //!   then removes their key in the background when it expires.
 //!
 //! Replication is asynchronous: a replica that is promoted may lack the primary's last writes.
-//! - Rotations that were lost are made good by the tokens that prove them.
+//! - Lost rotations are repaired by the refresh tokens of the later generation.
 //! - Revocations, and a newer run ID, are written again by each instance that remembers them.
 //! - Sessions that were just opened are lost.
 //! - Readers of the feed are told of a gap whenever another server answers, or the same one after a
@@ -123,7 +123,7 @@ use crate::{
     time::{Clock as _, SystemClock, millis},
 };
 
-/// How long the run ID stays when nobody signs in.
+/// How long the run ID stays without sign-ins.
 const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Keeps sessions in Redis or Valkey. See the [module](self) for what to know of it.
@@ -140,7 +140,7 @@ struct Inner {
     prefix: String,
     run_key: String,
     feed_key: String,
-    /// Connections that wait for the next time somebody reads the feed.
+    /// Connections for the next read of the feed.
     readers: Mutex<Vec<MultiplexedConnection>>,
 }
 

@@ -242,7 +242,7 @@ impl Table {
         for item in self.items {
             match item.event() {
                 Ok(event) => batch.events.push(event),
-                // Of a later version, perhaps. To stop at it for good would help nobody.
+                // Perhaps of a later version. Stopping at it would stop the feed.
                 Err(_) => batch.gap = true,
             }
         }
@@ -281,6 +281,6 @@ where
             tokio::time::sleep(POLL).await;
         }
     }
-    // Nobody knows what the reader has missed. All there is, then.
+    // It is not known what the reader has missed, so it gets all events.
     Ok(look(Cursor::default(), i64::MIN).await?.batch(true))
 }

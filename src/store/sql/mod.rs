@@ -39,7 +39,7 @@ use crate::time::Timestamp;
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long what has expired is kept on: other instances' clocks may be behind.
 pub(super) const SWEEP_MARGIN: Duration = Duration::from_secs(60);
-/// How many rows one statement of a sweep deletes: few, so that it holds nobody up.
+/// How many rows one statement of a sweep deletes: few, so that it does not block others.
 pub(super) const SWEEP_BATCH: i64 = 500;
 
 /// When a store last looked for what has expired.

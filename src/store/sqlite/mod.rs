@@ -1,11 +1,11 @@
 //! Sessions in an SQLite file.
 //!
 //! Changes are made as the memory store makes them: read the record, let the protocol change it,
-//! write it, under a lock that nobody else holds. Here the lock is SQLite's write lock, taken by
+//! write it, under an exclusive lock. Here the lock is SQLite's write lock, taken by
 //! `BEGIN IMMEDIATE`, which holds between processes as well. What would change nothing is found out
 //! before, without the lock, from a snapshot that is no older than the call.
 //!
-//! A transaction whose future is dropped is undone before anybody else gets the lock.
+//! A transaction whose future is dropped is undone before the lock is released.
 
 mod migrate;
 mod open;
