@@ -1,7 +1,7 @@
 //! How long do sessions last, and who decides?
 //!
 //! The builder says how long any session may last, and a sign-in may ask for less. What could sign
-//! honest people out is refused before anybody signs in, and the error says why: see `main`.
+//! legitimate clients out is refused before anybody signs in, and the error says why: see `main`.
 //!
 //! ```sh
 //! cargo run --example lifetimes

@@ -7,7 +7,7 @@
 //!
 //! | severity | such as | what to do |
 //! |---|---|---|
-//! | critical | `authn_token_reuse`: a stolen token was used | wake somebody up, tell the user |
+//! | critical | `authn_token_reuse`: a copied token was used | wake somebody up, tell the user |
 //! | warning | `session_store_failed`, `session_feed_lagging`, `session_reload_failed` | alert on the rate: nobody renews, or ends of sessions come late |
 //! | warning | `malicious_csrf`, `session_conflicting_cookies`, `excess_sessions_exceeded` | watch the trend |
 //! | info | `session_created`, `session_renewed`, `authn_token_revoked` | keep: it is the audit trail |
@@ -33,15 +33,15 @@ use tower_sliding_sessions::{
 };
 
 const TRY: &str = "\
-curl -s -c jar -d ann 127.0.0.1:3000/login; cp jar stolen
+curl -s -c jar -d ann 127.0.0.1:3000/login; cp jar copied
 sleep 12; curl -b jar -c jar 127.0.0.1:3000; curl -b jar -c jar 127.0.0.1:3000
-sleep 4; curl -i -b stolen 127.0.0.1:3000  # the attacker is found out: see the log";
+sleep 4; curl -i -b copied 127.0.0.1:3000  # the attacker is found out: see the log";
 
 /// In words, for people. `kind.name()` and `kind.outcome()` are stable, for machines.
 pub(crate) fn describe(event: &Event) -> String {
     let whose = event.subject.as_deref().unwrap_or("nobody in particular");
     match &event.kind {
-        EventKind::ReuseDetected => format!("WAKE UP: a stolen token of {whose} was used; it is void now"),
+        EventKind::ReuseDetected => format!("WAKE UP: a copied token of {whose} was used; it is void now"),
         other => format!("{}: {whose}", other.name()),
     }
 }

@@ -112,6 +112,8 @@ mod middleware;
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth")))]
 pub mod oauth;
 mod origin;
+#[doc(alias = "refresh token")]
+#[doc(alias = "rotation")]
 pub mod protocol;
 mod rejection;
 mod request;

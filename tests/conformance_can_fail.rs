@@ -1,5 +1,5 @@
 //! The proof that the conformance suite can fail: a store with one flaw at a time must not pass,
-//! and one that honestly can do less must.
+//! and one that correctly can do less must.
 #![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod flawed_store;

@@ -1,5 +1,4 @@
-//! Somebody with a copy of a refresh token, for the page to show what becomes of both. What an attacker
-//! needs malware for, the page just asks for.
+//! An attacker with a copy of a refresh token, for the page. A real attacker needs malware for that.
 
 use std::{
     collections::VecDeque,
@@ -30,40 +29,40 @@ pub(crate) struct Loot(Arc<Mutex<VecDeque<(String, String)>>>);
 impl Loot {
     fn add(&self, cookie: String) -> Option<String> {
         let attacker = SessionId::random().ok()?.encode();
-        let mut stolen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stolen.truncate(MOST - 1);
-        stolen.push_front((attacker.clone(), cookie));
+        let mut copied = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        copied.truncate(MOST - 1);
+        copied.push_front((attacker.clone(), cookie));
         Some(attacker)
     }
 
     fn with<R>(&self, attacker: &str, look: impl FnOnce(&mut String) -> R) -> Option<R> {
-        let mut stolen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stolen.iter_mut().find(|(name, _)| name == attacker).map(|(_, cookie)| look(cookie))
+        let mut copied = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        copied.iter_mut().find(|(name, _)| name == attacker).map(|(_, cookie)| look(cookie))
     }
 }
 
 /// `POST /attacker`, in a session: its refresh token is copied.
-pub(crate) async fn steal(_: Session<Profile>, State(loot): State<Loot>, headers: HeaderMap) -> Response {
+pub(crate) async fn copy(_: Session<Profile>, State(loot): State<Loot>, headers: HeaderMap) -> Response {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let ours = lines.flat_map(|line| line.split("; ")).find(|pair| pair.starts_with(COOKIE));
     match ours {
         Some(pair) => Json(json!({"attacker": loot.add(pair.to_owned())})).into_response(),
-        None => problem(StatusCode::BAD_REQUEST, "There is no refresh token to steal"),
+        None => problem(StatusCode::BAD_REQUEST, "There is no refresh token to copy"),
     }
 }
 
 /// Adds `POST /attacker/{attacker}`: the attacker asks the demo who it is, and keeps what it gets.
-pub(crate) fn with_use_of_stolen<S: Clone + Send + Sync + 'static>(
+pub(crate) fn with_attacker<S: Clone + Send + Sync + 'static>(
     demo: Router<S>,
     loot: Loot,
     state: S,
 ) -> Router<S> {
     let victim = demo.clone().with_state(state);
-    let go = move |Path(attacker): Path<String>| use_stolen(victim, loot, attacker);
-    demo.route("/thief/{thief}", post(go))
+    let go = move |Path(attacker): Path<String>| use_copy(victim, loot, attacker);
+    demo.route("/attacker/{attacker}", post(go))
 }
 
-async fn use_stolen(demo: Router, loot: Loot, attacker: String) -> Response {
+async fn use_copy(demo: Router, loot: Loot, attacker: String) -> Response {
     let Some(cookies) = loot.with(&attacker, |cookies| cookies.clone()) else {
         return problem(StatusCode::NOT_FOUND, "No such attacker");
     };

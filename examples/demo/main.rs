@@ -97,7 +97,7 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .route("/ws", get(live::socket))
         .route("/profile", post(account::profile))
         .route("/sudo", post(account::sudo))
-        .route("/thief", post(attacker::steal))
+        .route("/attacker", post(attacker::copy))
         .route("/sessions", get(account::list))
         .route("/sessions/{sid}", delete(account::end_one))
         .route("/sessions/end-others", post(account::revoke_others))
@@ -118,7 +118,7 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .merge(signed_in)
         .merge(optional)
         .merge(api::router(app));
-    attacker::with_use_of_stolen(demo, app.loot.clone(), app.clone()).with_state(app.clone())
+    attacker::with_attacker(demo, app.loot.clone(), app.clone()).with_state(app.clone())
 }
 
 /// Problem details (RFC 9457) of the demo's own.

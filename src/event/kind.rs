@@ -26,7 +26,8 @@ pub enum EventKind {
     /// period, so an attacker may have a copy. The session was revoked. [`Event::reuse`](crate::Event::reuse) has how
     /// old the token was, and whether it came from the recorded origin.
     #[doc(alias = "token theft")]
-    #[doc(alias = "replay attack")]
+    #[doc(alias = "reuse")]
+    #[doc(alias = "replay")]
     ReuseDetected,
     /// The same, but the session stays:
     /// [`keep_session_on_reuse_at_recorded_origin`](crate::SessionsBuilder::keep_session_on_reuse_at_recorded_origin).

@@ -1,4 +1,4 @@
-//! Why things are as they are.
+//! The manual: defaults, threats, common questions, deployment, events, stores, performance.
 
 #[doc = include_str!("defaults.md")]
 pub mod defaults {}
@@ -6,6 +6,11 @@ pub mod defaults {}
 #[doc = include_str!("threats.md")]
 pub mod threats {}
 
+/// Single sign-on, OpenID Connect, JWKS and impersonation are not part of this crate yet.
+#[doc(alias = "sso")]
+#[doc(alias = "oidc")]
+#[doc(alias = "jwks")]
+#[doc(alias = "impersonate")]
 #[doc = include_str!("people.md")]
 pub mod people {}
 

@@ -133,7 +133,7 @@ in_a_browser! {
         browser.click("[data-get='/me']:not([data-times])").await;
         browser.until("document.querySelector('#timeline > li:first-child .dot.replayed')").await;
         assert!(browser.run("return !document.querySelector('#timeline .dot.refused')").await == true);
-        assert!(browser.run("return $('said').textContent.endsWith('Nobody was signed out.')").await == true);
+        assert!(browser.run("return $('said').textContent.endsWith('The session goes on.')").await == true);
         is_served(&browser).await;
         browser.run("scrollTo(0, 0)").await;
         for scheme in ["light", "dark"] {

@@ -20,7 +20,7 @@ async fn story() {
     let world = World::tuned(|builder| builder.realm("shop").max_sessions(1, Overflow::Refuse));
     let mut ann = world.signed_in("ann").await;
     assert!(!Browser::new().submit(&world.one, "/login?name=ann").await.ok());
-    let stolen = ann.clone();
+    let copied = ann.clone();
     world.pass(TTL);
     for _ in 0..3 {
         assert!(world.one.answer(ann.get("/me")).await.ok());
@@ -36,7 +36,7 @@ async fn story() {
     assert!(ann.visit(&world.one, "/me").await.ok());
     idle().await;
     world.pass(GRACE + 1);
-    assert!(!world.one.answer(stolen.get("/me")).await.ok());
+    assert!(!world.one.answer(copied.get("/me")).await.ok());
     assert!(!Browser::new().visit(&world.one, "/me").await.ok());
 }
 

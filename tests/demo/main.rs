@@ -141,7 +141,7 @@ async fn signing_out_while_a_renewed_request_runs_stays_signed_out() {
 }
 
 #[tokio::test]
-async fn a_stolen_copy_that_is_used_after_its_grace_ends_the_session_for_both() {
+async fn a_copied_copy_that_is_used_after_its_grace_ends_the_session_for_both() {
     let world = World::new();
     let mut victim = world.sign_in("alice", &[]).await;
     let mut attacker = victim.clone();

@@ -114,19 +114,19 @@ async fn danger_asks_for_a_fresh_proof_and_takes_it() {
 async fn the_pages_attacker_is_found_out_and_both_are_out() {
     let world = World::new();
     let mut victim = world.sign_in("alice", &[]).await;
-    let attacker = world.client.post("/thief", &victim, "").await.json();
+    let attacker = world.client.post("/attacker", &victim, "").await.json();
     let attacker = attacker["attacker"].as_str().expect("a name");
-    let steal = async || world.client.post(&format!("/thief/{attacker}"), &Jar::default(), "").await.json();
-    assert_eq!(steal().await["status"], 200, "a fresh copy is as good as the token itself");
+    let ask = async || world.client.post(&format!("/attacker/{attacker}"), &Jar::default(), "").await.json();
+    assert_eq!(ask().await["status"], 200, "a fresh copy is as good as the token itself");
     world.wait(5);
     world.get("/me", &mut victim).await;
     world.get("/me", &mut victim).await;
     world.settle().await;
     world.wait(2);
-    assert_eq!(steal().await["status"], 401);
+    assert_eq!(ask().await["status"], 401);
     assert_eq!(world.get("/me", &mut victim).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(world.count("authn_token_reuse", "").await, 1);
-    assert_eq!(world.client.post("/thief/99", &Jar::default(), "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.client.post("/attacker/99", &Jar::default(), "").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl Browser {
     }
 
     /// The same cookies in another browser.
-    pub(crate) fn stolen_by(&self, name: &'static str) -> Self {
+    pub(crate) fn copied_by(&self, name: &'static str) -> Self {
         Self { name, ..self.clone() }
     }
 

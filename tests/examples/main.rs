@@ -140,7 +140,7 @@ async fn danger_wants_a_fresh_proof_a_second_factor_and_the_browser_it_knows() {
     assert_eq!(ann.post("/transfer", "").await, StatusCode::OK);
 
     // The session turns up in another browser, and a proof in the first does not count there.
-    let mut elsewhere = ann.stolen_by("curl");
+    let mut elsewhere = ann.copied_by("curl");
     clock.advance(5 * MINUTE);
     assert_eq!(ann.post("/reauthenticate", "password=swordfish").await, StatusCode::OK);
     wants(&mut elsewhere, "DELETE", "/account", "#variant.ReauthenticationRequired").await;
@@ -192,12 +192,12 @@ async fn a_poll_is_served_but_does_not_keep_its_session_alive() {
 }
 
 #[tokio::test]
-async fn a_theft_wakes_the_operator_and_nothing_else_does() {
+async fn a_reuse_wakes_the_operator_and_nothing_else_does() {
     let (builder, clock) = sessions();
     let (alerts, mut inbox) = mpsc::channel(1000);
     let app = watching::app(builder, alerts).expect("within the proof");
     let mut ann = Browser::signed_in(&app, "Firefox", "ann").await;
-    let mut attacker = ann.stolen_by("curl");
+    let mut attacker = ann.copied_by("curl");
     // Rotated, confirmed, and rotated again.
     for _ in 0..3 {
         clock.advance(6 * MINUTE);
@@ -209,7 +209,7 @@ async fn a_theft_wakes_the_operator_and_nothing_else_does() {
     assert_eq!(attacker.get("/").await, StatusCode::UNAUTHORIZED);
     let alert = inbox.try_recv().expect("an alert");
     assert_eq!(alert.kind, EventKind::ReuseDetected);
-    assert!(watching::describe(&alert).starts_with("WAKE UP: a stolen token of ann"));
+    assert!(watching::describe(&alert).starts_with("WAKE UP: a copied token of ann"));
     assert!(inbox.try_recv().is_err(), "once");
     assert_eq!(ann.get("/").await, StatusCode::UNAUTHORIZED, "it ended for both");
 }

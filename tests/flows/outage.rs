@@ -115,7 +115,7 @@ async fn a_store_that_is_slow_serves_everybody_who_waited() {
 }
 
 #[tokio::test]
-async fn a_theft_that_cannot_be_written_down_is_told_of_at_once_and_once() {
+async fn a_reuse_that_cannot_be_written_down_is_told_of_at_once_and_once() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let mut attacker = owner.clone();

@@ -1,4 +1,4 @@
-//! Many requests with the same expired token: the case that signs honest people out elsewhere.
+//! Many requests with the same expired token: the case that signs legitimate clients out elsewhere.
 
 use std::collections::BTreeSet;
 

@@ -37,7 +37,7 @@ async fn a_superseded_token_after_its_grace_ends_the_session_for_both_and_is_rep
 }
 
 #[tokio::test]
-async fn the_predecessor_is_served_for_one_grace_after_its_successor_was_seen_and_is_theft_after_it() {
+async fn the_predecessor_is_served_for_one_grace_after_its_successor_was_seen_and_is_reuse_after_it() {
     for (late, served) in [(0, true), (GRACE, true), (GRACE + 1, false)] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -86,7 +86,7 @@ async fn an_attacker_who_renews_first_is_found_out_when_the_owner_comes() {
 }
 
 #[tokio::test]
-async fn two_generations_behind_is_theft_at_any_time() {
+async fn two_generations_behind_is_reuse_at_any_time() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let mut attacker = owner.clone();
@@ -113,7 +113,7 @@ async fn many_copies_used_at_once_on_two_instances_are_one_reuse() {
 }
 
 #[tokio::test]
-async fn a_theft_that_two_instances_see_at_the_same_moment_is_reported_by_one() {
+async fn a_reuse_that_two_instances_see_at_the_same_moment_is_reported_by_one() {
     let world = World::new();
     let two = world.instance();
     let mut owner = world.signed_in("ann").await;
@@ -165,7 +165,7 @@ async fn the_other_instance_signs_both_out_as_well() {
 }
 
 #[tokio::test]
-async fn a_stale_token_on_a_request_with_a_body_is_late_rather_than_stolen() {
+async fn a_stale_token_on_a_request_with_a_body_is_late_and_not_reuse() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let before = owner.clone();
@@ -178,7 +178,7 @@ async fn a_stale_token_on_a_request_with_a_body_is_late_rather_than_stolen() {
 }
 
 #[tokio::test]
-async fn a_theft_is_reported_although_the_stores_answer_to_it_was_lost() {
+async fn a_reuse_is_reported_although_the_stores_answer_to_it_was_lost() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let mut attacker = owner.clone();

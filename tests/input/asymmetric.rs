@@ -29,15 +29,15 @@ fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Valu
 
 async fn a_whole_life(keys: Keyring, key: &DecodingKey, algorithm: Algorithm, rest: &DecodingKey) {
     let world = World::with_keys(keys, |builder| builder).await;
-    let claims = verified(&world.honest.access, key, algorithm).expect("a good token");
+    let claims = verified(&world.legitimate.access, key, algorithm).expect("a good token");
     assert_eq!((&claims["sub"], &claims["ext"]["name"]), (&Value::from("ann"), &Value::from("ann")));
-    assert!(verified(&world.honest.refresh, key, algorithm).is_err(), "refresh tokens are nobody else's");
-    assert!(verified(&world.honest.access, rest, algorithm).is_err(), "another key");
-    world.still_welcomes_the_honest().await;
+    assert!(verified(&world.legitimate.refresh, key, algorithm).is_err(), "refresh tokens are nobody else's");
+    assert!(verified(&world.legitimate.access, rest, algorithm).is_err(), "another key");
+    world.still_serves_legitimate_clients().await;
 
     // Renewed, rotated, and the first token's twin signature is worth what the token is worth.
     world.clock.advance(std::time::Duration::from_secs(301));
-    let (access, refresh) = (world.honest.access.clone(), world.honest.refresh.clone());
+    let (access, refresh) = (world.legitimate.access.clone(), world.legitimate.refresh.clone());
     world.refuses("an expired token", Some(access.as_bytes()), None).await;
     let renewed = world.get_with(Some(access.as_bytes()), Some(refresh.as_bytes())).await;
     assert_eq!((renewed.status, &renewed.body), (StatusCode::OK, &world.welcome.body));
@@ -188,9 +188,9 @@ async fn a_public_key_is_no_secret_and_one_key_has_one_algorithm() {
     // And a signature of a key of the other kind, under this key's name.
     let es = Keyring::es256_pem(P256).expect("a key").with_kid(&world.forge.kid).expect("a name");
     let other = World::with_keys(es, |builder| builder).await;
-    world.refuses_token("ES256", &other.honest.access).await;
-    world.refuses_token("ES256's refresh token", &other.honest.refresh).await;
-    world.still_welcomes_the_honest().await;
+    world.refuses_token("ES256", &other.legitimate.access).await;
+    world.refuses_token("ES256's refresh token", &other.legitimate.refresh).await;
+    world.still_serves_legitimate_clients().await;
 }
 
 /// The order of P-256's group.
@@ -215,14 +215,14 @@ fn twin(token: &str) -> String {
 #[tokio::test]
 async fn a_twin_signature_ends_with_its_session() {
     let world = World::with_keys(Keyring::es256_pem(P256).expect("a key"), |builder| builder).await;
-    let twin = twin(&world.honest.access);
-    assert_ne!(twin, world.honest.access);
+    let twin = twin(&world.legitimate.access);
+    assert_ne!(twin, world.legitimate.access);
     assert!(verified(&twin, &p256_public(), Algorithm::ES256).is_ok(), "the trick works");
     let answer = world.get_with(Some(twin.as_bytes()), None).await;
     assert!(answer == world.welcome || answer == world.nobody);
-    let line = format!("{ACCESS}={}", world.honest.access);
+    let line = format!("{ACCESS}={}", world.legitimate.access);
     let out = send(&world.app, Method::POST, "/logout", &[line.as_bytes()]).await;
     assert_eq!(out.status, StatusCode::OK);
-    world.refuses("the token", Some(world.honest.access.as_bytes()), None).await;
+    world.refuses("the token", Some(world.legitimate.access.as_bytes()), None).await;
     world.refuses("its twin", Some(twin.as_bytes()), None).await;
 }

@@ -42,7 +42,7 @@ async fn every_claim_must_be_there() {
         }
         refused(&world, kind, "{}").await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn every_claim_must_have_its_exact_json_type() {
             }
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn an_audience_or_issuer_is_one_exact_string() {
     for aud in ["\"other\"", "\"SESSIONS\"", "[\"sessions\"]", "\"\""] {
         refused(&world, Kind::Refresh, world.forge.payload_with(Kind::Refresh, "aud", aud)).await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn unknown_claims_are_refused_for_we_never_wrote_them() {
     for name in ["auth_time", "ext", "nbf", "iss"] {
         refused(&world, Kind::Refresh, world.forge.payload_with(Kind::Refresh, name, "1")).await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_claim_that_comes_twice_is_refused_at_any_depth_and_in_any_spelling() 
     ] {
         refused(&world, Kind::Access, ext(extra)).await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn times_are_judged_to_the_second_and_never_overflow() {
         refused(&world, Kind::Refresh, world.forge.payload_with(Kind::Refresh, "exp", &exp.to_string()))
             .await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn identifiers_have_one_spelling() {
             refused(&world, kind, world.forge.payload_with(kind, "run", &format!("\"{value}\""))).await;
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -276,7 +276,7 @@ async fn a_payload_is_one_json_object_in_utf_8_and_nothing_else() {
             refused(&world, kind, nothing).await;
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn bottomless_nesting_is_refused_rather_than_followed() {
     for kind in BOTH {
         refused(&world, kind, "[".repeat(100_000)).await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -332,5 +332,5 @@ async fn a_token_that_could_not_have_been_minted_here_is_refused() {
         );
         assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.nobody, "{name} {value}");
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }

@@ -4,15 +4,15 @@ use axum::http::{HeaderValue, StatusCode};
 
 use crate::world::{ACCESS, Answer, REFRESH, World};
 
-/// Every line as it is, or `ACCESS` and `REFRESH` in it replaced by the honest cookies.
+/// Every line as it is, or `ACCESS` and `REFRESH` in it replaced by the legitimate cookies.
 async fn get(world: &World, lines: &[&[u8]]) -> Answer {
-    let lines: Vec<_> = lines.iter().map(|line| honest(world, line)).collect();
+    let lines: Vec<_> = lines.iter().map(|line| legitimate(world, line)).collect();
     world.get(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>()).await
 }
 
-fn honest(world: &World, line: &[u8]) -> Vec<u8> {
-    let filled = replace(line, b"ACCESS", format!("{ACCESS}={}", world.honest.access).as_bytes());
-    replace(&filled, b"REFRESH", format!("{REFRESH}={}", world.honest.refresh).as_bytes())
+fn legitimate(world: &World, line: &[u8]) -> Vec<u8> {
+    let filled = replace(line, b"ACCESS", format!("{ACCESS}={}", world.legitimate.access).as_bytes());
+    replace(&filled, b"REFRESH", format!("{REFRESH}={}", world.legitimate.refresh).as_bytes())
 }
 
 fn replace(line: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
@@ -41,7 +41,7 @@ async fn both_cookies_are_found_on_any_line_and_at_any_place() {
         assert_eq!(get(&world, lines).await, world.welcome, "{lines:?}");
     }
     for blanks in [" \t=\t ", "= ", "=\t", "\t=", " = "] {
-        let spaced = format!("{ACCESS}{blanks}{}", world.honest.access);
+        let spaced = format!("{ACCESS}{blanks}{}", world.legitimate.access);
         assert_eq!(get(&world, &[spaced.as_bytes()]).await, world.welcome, "{blanks:?}");
     }
     assert_eq!(world.store.calls(), calls);
@@ -83,7 +83,7 @@ async fn quotes_do_not_join_what_a_semicolon_parts() {
     let world = World::new().await;
     // A browser has no quotes: the semicolon ends the first cookie (RFC 6265bis, section 5.6).
     assert_eq!(get(&world, &[b"q=\"a; ACCESS; b\""]).await, world.welcome);
-    let access = &world.honest.access;
+    let access = &world.legitimate.access;
     for refused in [
         format!("{ACCESS}=\"{access}\""),
         format!("{ACCESS}=\"{access}"),
@@ -104,7 +104,8 @@ async fn names_are_compared_byte_for_byte_and_never_decoded() {
     let world = World::new().await;
     let calls = world.store.calls();
     let rename = |name: &[u8]| {
-        let [access, refresh] = [&world.honest.access, &world.honest.refresh].map(|value| value.as_bytes());
+        let [access, refresh] =
+            [&world.legitimate.access, &world.legitimate.refresh].map(|value| value.as_bytes());
         let refresh_name = replace(name, b"access", b"refresh");
         [name, b"=", access, b"; ", &refresh_name, b"=", refresh].concat()
     };
@@ -150,9 +151,9 @@ async fn the_same_cookie_twice_is_one_and_a_value_that_proves_nothing_is_passed_
     for lines in two {
         assert_eq!(get(&world, lines).await, world.welcome);
     }
-    for planted in ["x", "", "..", "\"\"", &world.honest.refresh] {
+    for planted in ["x", "", "..", "\"\"", &world.legitimate.refresh] {
         for name in [ACCESS, REFRESH] {
-            if name == REFRESH && planted == world.honest.refresh {
+            if name == REFRESH && planted == world.legitimate.refresh {
                 continue;
             }
             let planted = format!("{name}={planted}");
@@ -177,13 +178,13 @@ async fn the_same_cookie_twice_is_one_and_a_value_that_proves_nothing_is_passed_
     assert_eq!(get(&world, &[b"ACCESS", b"ACCESS", b"__Host-access=x", b"ACCESS"]).await, world.welcome);
     assert_eq!(world.get(&[b"__Host-access=x.y.z; __Host-access=y.z.x"]).await, world.nobody);
     assert_eq!(world.store.calls(), calls + 1, "but for signing in bob, the store was not asked");
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
 async fn no_more_than_64_kb_of_cookies_are_searched() {
     let world = World::new().await;
-    let ours = honest(&world, b"ACCESS");
+    let ours = legitimate(&world, b"ACCESS");
     let filler = |len: usize| [b"a=", &b"x".repeat(len - 2)[..]].concat();
     let room = 64 * 1024 - ours.len();
     assert_eq!(world.get(&[&filler(room), &ours]).await, world.welcome);
@@ -202,14 +203,14 @@ async fn no_more_than_64_kb_of_cookies_are_searched() {
     assert_eq!(world.get(&[&b";".repeat(60_000)[..], &ours]).await, world.welcome);
     let short_lines: Vec<&[u8]> = vec![b"a=b"; 2000];
     assert_eq!(world.get(&[&short_lines[..], &[&ours]].concat()).await, world.welcome);
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
 async fn control_characters_never_get_this_far_or_are_part_of_a_value() {
     let world = World::new().await;
     for control in (0..=31_u8).chain([127]) {
-        let line = [format!("{ACCESS}={}", world.honest.access).as_bytes(), &[control], b"x"].concat();
+        let line = [format!("{ACCESS}={}", world.legitimate.access).as_bytes(), &[control], b"x"].concat();
         let reaches_us = HeaderValue::from_bytes(&line).is_ok();
         assert_eq!(reaches_us, control == b'\t', "{control}");
         if reaches_us {
@@ -219,5 +220,5 @@ async fn control_characters_never_get_this_far_or_are_part_of_a_value() {
     for line in [format!("{ACCESS}\t"), format!("\t{ACCESS}\t=\t"), format!("{ACCESS}=; {REFRESH}=")] {
         assert_eq!(world.get(&[line.as_bytes()]).await, world.nobody);
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }

@@ -72,9 +72,9 @@ impl Secrets {
 async fn nothing_that_is_printed_holds_a_secret_a_token_or_a_sessions_id() {
     let world = World::new().await;
     let mut secrets = Secrets::new(SECRET);
-    secrets.add_token("the access token", &world.honest.access);
-    secrets.add_token("the refresh token", &world.honest.refresh);
-    let cookies = format!("{ACCESS}={}; {REFRESH}={}", world.honest.access, world.honest.refresh);
+    secrets.add_token("the access token", &world.legitimate.access);
+    secrets.add_token("the refresh token", &world.legitimate.refresh);
+    let cookies = format!("{ACCESS}={}; {REFRESH}={}", world.legitimate.access, world.legitimate.refresh);
     let request = || Request::builder().header(header::COOKIE, &cookies).body(String::new()).expect("one");
 
     let mut printed = String::new();

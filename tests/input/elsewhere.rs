@@ -22,7 +22,7 @@ async fn with_headers(world: &World, path: &str, headers: &[(&str, &str)]) -> An
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Body::from(world.honest.access.clone())).expect("a request");
+    let request = request.body(Body::from(world.legitimate.access.clone())).expect("a request");
     let (parts, body) = world.app.clone().oneshot(request).await.expect("infallible").into_parts();
     let body = body.collect().await.expect("a body").to_bytes().to_vec();
     Answer { status: parts.status, headers: parts.headers, body }
@@ -32,7 +32,7 @@ async fn with_headers(world: &World, path: &str, headers: &[(&str, &str)]) -> An
 async fn tokens_are_read_from_the_cookie_header_and_from_nowhere_else() {
     let world = World::new().await;
     let calls = world.store.calls();
-    let (access, refresh) = (&world.honest.access, &world.honest.refresh);
+    let (access, refresh) = (&world.legitimate.access, &world.legitimate.refresh);
     let both = format!("{ACCESS}={access}; {REFRESH}={refresh}");
     for (name, value) in [
         ("authorization", &format!("Bearer {access}")),
@@ -52,7 +52,7 @@ async fn tokens_are_read_from_the_cookie_header_and_from_nowhere_else() {
         assert_eq!(with_headers(&world, &path, &[]).await, world.nobody, "{path}");
     }
     assert_eq!(world.store.calls(), calls);
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn no_header_switches_the_layer_off_or_says_who_it_is() {
         assert!(!answer.status.is_success(), "{method}: {answer:?}");
         assert_ne!(answer.body, world.welcome.body);
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn a_well_signed_token_of_nobody_asks_the_store_once_and_gets_the_same_ans
             world.refuses("another run", Some(token.as_bytes()), None).await;
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -124,10 +124,10 @@ async fn an_optional_layer_takes_whoever_has_bad_tokens_for_nobody() {
     let calls = world.store.calls();
     let nobody = send(&app, Method::GET, "/me", &[]).await;
     assert_eq!((nobody.status, nobody.body.is_empty()), (StatusCode::OK, true));
-    let access = &world.honest.access;
+    let access = &world.legitimate.access;
     for cookies in [
         format!("{ACCESS}=x; {REFRESH}=y"),
-        format!("{ACCESS}={}; {REFRESH}={access}", world.honest.refresh),
+        format!("{ACCESS}={}; {REFRESH}={access}", world.legitimate.refresh),
         format!("{ACCESS}={access}x; {ACCESS}=x"),
         format!("{ACCESS}={access}x"),
         format!("__%48ost-access={access}"),
@@ -135,6 +135,6 @@ async fn an_optional_layer_takes_whoever_has_bad_tokens_for_nobody() {
         assert_eq!(send(&app, Method::GET, "/me", &[cookies.as_bytes()]).await, nobody, "{cookies}");
     }
     assert_eq!(world.store.calls(), calls);
-    let honest = send(&app, Method::GET, "/me", &[format!("{ACCESS}={access}").as_bytes()]).await;
-    assert_eq!(honest.body, b"ann");
+    let legitimate = send(&app, Method::GET, "/me", &[format!("{ACCESS}={access}").as_bytes()]).await;
+    assert_eq!(legitimate.body, b"ann");
 }

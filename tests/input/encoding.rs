@@ -75,14 +75,14 @@ async fn padding_stray_bits_and_the_other_alphabet_are_refused_even_if_signed() 
         assert_ne!(message, other);
         world.refuses_token("the other alphabet", world.forge.sign_raw(kind, &other)).await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
 async fn a_token_has_three_parts_and_none_is_empty() {
     let world = World::new().await;
     for kind in BOTH {
-        let token = kind.of(&world.honest).to_owned();
+        let token = kind.of(&world.legitimate).to_owned();
         let [header, payload, signature] = parts(&token);
         for bad in [
             String::new(),
@@ -123,14 +123,14 @@ async fn a_token_has_three_parts_and_none_is_empty() {
             world.refuses_token("an empty header", world.forge.sign_raw(kind, &format!(".{payload}"))).await;
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
 async fn bytes_beyond_ascii_are_refused_wherever_they_stand() {
     let world = World::new().await;
     for kind in BOTH {
-        let token = kind.of(&world.honest).as_bytes();
+        let token = kind.of(&world.legitimate).as_bytes();
         for odd in
             [&b"\xff"[..], b"\x80", b"\xef\xbb\xbf", b"\xc3\xa9", b"\xe2\x80\x8b", b"\xef\xbc\x8e", b"\xa0"]
         {
@@ -140,7 +140,7 @@ async fn bytes_beyond_ascii_are_refused_wherever_they_stand() {
             }
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -170,14 +170,14 @@ async fn tokens_are_4096_bytes_at_most_however_well_signed() {
             world.refuses_token(&format!("{size} bytes of {filler}"), token).await;
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
 async fn no_bit_of_a_token_may_differ() {
     let world = World::new().await;
     for kind in BOTH {
-        let token = kind.of(&world.honest).as_bytes();
+        let token = kind.of(&world.legitimate).as_bytes();
         for at in 0..token.len() {
             for bit in 0..8 {
                 let mut bad = token.to_vec();
@@ -196,21 +196,21 @@ async fn no_bit_of_a_token_may_differ() {
             world.refuses(&format!("{kind:?}, without byte {at}"), access, refresh).await;
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
 async fn a_bad_access_token_does_not_stand_in_the_way_of_a_good_refresh_token() {
     let world = World::new().await;
-    for bad in ["", "x", "..", "null", "undefined", "deleted", &world.honest.refresh, &"A".repeat(5000)] {
-        let refresh = world.honest.refresh.as_bytes();
+    for bad in ["", "x", "..", "null", "undefined", "deleted", &world.legitimate.refresh, &"A".repeat(5000)] {
+        let refresh = world.legitimate.refresh.as_bytes();
         let answer = world.get_with(Some(bad.as_bytes()), Some(refresh)).await;
         assert_eq!(answer.body, world.welcome.body, "{bad}");
         assert!(answer.cookie("__Host-access").is_some());
     }
-    for bad in ["", "x", &world.honest.access] {
-        let access = world.honest.access.as_bytes();
+    for bad in ["", "x", &world.legitimate.access] {
+        let access = world.legitimate.access.as_bytes();
         assert_eq!(world.get_with(Some(access), Some(bad.as_bytes())).await, world.welcome, "{bad}");
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }

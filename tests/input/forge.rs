@@ -59,19 +59,19 @@ pub(crate) struct Forge {
 }
 
 impl Forge {
-    pub(crate) fn new(secret: &[u8], honest: &Pair) -> Self {
+    pub(crate) fn new(secret: &[u8], legitimate: &Pair) -> Self {
         let mut refresh_key = vec![0; 32];
         Hkdf::<Sha256>::new(None, secret)
             .expand(b"tower-sliding-sessions refresh v1", &mut refresh_key)
             .expect("32 bytes");
-        let header = members(&part(&honest.access, 0));
+        let header = members(&part(&legitimate.access, 0));
         let (_, kid) = header.iter().find(|(name, _)| name == "kid").expect("a kid");
         Self {
             access_key: secret.to_vec(),
             refresh_key,
             kid: kid.trim_matches('"').to_owned(),
-            access: members(&part(&honest.access, 1)),
-            refresh: members(&part(&honest.refresh, 1)),
+            access: members(&part(&legitimate.access, 1)),
+            refresh: members(&part(&legitimate.refresh, 1)),
         }
     }
 
@@ -79,7 +79,7 @@ impl Forge {
         format!(r#"{{"alg":"HS256","kid":"{}","typ":"{}"}}"#, self.kid, kind.typ())
     }
 
-    /// The claims of the honest token.
+    /// The claims of the legitimate token.
     pub(crate) fn claims(&self, kind: Kind) -> Members {
         match kind {
             Kind::Access => self.access.clone(),
@@ -91,7 +91,7 @@ impl Forge {
         object(&self.claims(kind))
     }
 
-    /// The honest claims, but one.
+    /// The legitimate claims, but one.
     pub(crate) fn payload_with(&self, kind: Kind, name: &str, value: &str) -> String {
         let mut claims = self.claims(kind);
         claims.retain(|(other, _)| other != name);

@@ -60,11 +60,12 @@ async fn changed_tokens_are_refused_unless_nothing_changed() {
     let mut changed = 0;
     for round in 0..6_000 {
         let kind = *chance.pick(&BOTH);
-        let (honest, other) = (kind.of(&world.honest).as_bytes(), kind.other().of(&world.honest).as_bytes());
-        let mut token = honest.to_vec();
+        let (legitimate, other) =
+            (kind.of(&world.legitimate).as_bytes(), kind.other().of(&world.legitimate).as_bytes());
+        let mut token = legitimate.to_vec();
         chance.mutate(&mut token, other, &IN_TOKENS);
         // A semicolon would end the value, and spaces around it do not count: that is for below.
-        let same = token.trim_ascii() == honest;
+        let same = token.trim_ascii() == legitimate;
         if same || token.contains(&b';') || HeaderValue::from_bytes(&token).is_err() {
             continue;
         }
@@ -78,7 +79,7 @@ async fn changed_tokens_are_refused_unless_nothing_changed() {
     for event in world.events.lock().expect("no panic").iter().skip(1) {
         assert_eq!(event.kind.severity(), Severity::Debug, "{event:?}");
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 /// The values under `name`, read as RFC 6265bis reads them, by other means than the crate's.
@@ -101,7 +102,7 @@ fn values<'a>(lines: &'a [Vec<u8>], name: &str) -> Vec<&'a [u8]> {
 async fn changed_cookie_headers_are_accepted_only_if_a_browser_would_have_meant_it() {
     let world = World::new().await;
     let mut chance = Chance::new("cookies");
-    let (access, refresh) = (&world.honest.access, &world.honest.refresh);
+    let (access, refresh) = (&world.legitimate.access, &world.legitimate.refresh);
     let (mut welcomed, mut refused) = (0, 0);
     for round in 0..6_000 {
         let mut line = match chance.below(3) {
@@ -143,7 +144,7 @@ async fn changed_cookie_headers_are_accepted_only_if_a_browser_would_have_meant_
     }
     println!("{welcomed} welcomed, {refused} refused");
     assert!(welcomed > 500 && refused > 500, "{welcomed} {refused}");
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 /// Whether an access token's payload is what we could have signed for now.
@@ -206,8 +207,8 @@ async fn changed_and_well_signed_headers_are_accepted_only_if_they_say_the_same(
     let mut welcomed = 0;
     for round in 0..6_000 {
         let kind = *chance.pick(&BOTH);
-        let honest = world.forge.header(kind);
-        let mut header = honest.clone().into_bytes();
+        let legitimate = world.forge.header(kind);
+        let mut header = legitimate.clone().into_bytes();
         chance.mutate(&mut header, world.forge.header(kind.other()).as_bytes(), &IN_JSON);
         let message = format!("{}.{}", encode(&header), encode(world.forge.payload(kind)));
         let token = world.forge.sign_raw(kind, &message);
@@ -217,12 +218,12 @@ async fn changed_and_well_signed_headers_are_accepted_only_if_they_say_the_same(
         let meaning = |json: &[u8]| serde_json::from_slice::<Value>(json).ok();
         if answer.status == StatusCode::OK {
             welcomed += 1;
-            assert_eq!(meaning(&header), meaning(honest.as_bytes()), "round {round}: {shown}");
+            assert_eq!(meaning(&header), meaning(legitimate.as_bytes()), "round {round}: {shown}");
         } else {
             assert_eq!(answer, world.nobody, "round {round}: {shown}");
         }
     }
     println!("{welcomed} welcomed");
     assert!(welcomed > 20, "{welcomed}");
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }

@@ -37,7 +37,7 @@ async fn the_forge_can_forge_so_that_refusals_mean_something() {
             assert_eq!((answer.status, &answer.body), (StatusCode::OK, &world.welcome.body), "{header}");
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn no_algorithm_but_the_keys_own_is_accepted() {
     for alg in ["null", "[\"HS256\"]", "256", "{}", "true"] {
         refused(&world, |kind| format!(r#"{{"alg":{alg},"kid":"{kid}","typ":"{}"}}"#, kind.typ())).await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_token_without_a_signature_or_with_a_longer_one_is_refused() {
             world.refuses_token("no last part", &message).await;
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn only_the_key_that_the_header_names_is_tried() {
     }
     refused(&world, |kind| format!(r#"{{"alg":"HS256","typ":"{}"}}"#, kind.typ())).await;
     refused(&world, |kind| format!(r#"{{"kid":"{kid}","typ":"{}"}}"#, kind.typ())).await;
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn vouchers_that_no_key_here_made_change_nothing() {
     let other = Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a good secret");
     let both = other.and_verify(Keyring::hs256(SECRET).expect("a good secret")).expect("two names");
     let elsewhere = World::with_keys(both, |builder| builder).await;
-    let header = String::from_utf8(crate::forge::part(&elsewhere.honest.access, 0)).expect("text");
+    let header = String::from_utf8(crate::forge::part(&elsewhere.legitimate.access, 0)).expect("text");
     let real = header.split(r#""vouch":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("vouchers");
     assert_eq!(real.len(), 12);
     let too_many = real.repeat(4);
@@ -153,15 +153,15 @@ async fn vouchers_that_no_key_here_made_change_nothing() {
         .await;
     }
     refused(&world, |_| format!(r#"{{"alg":"HS256","kid":"{named}","typ":"JWT","vouch":"{real}"}}"#)).await;
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
 async fn neither_kind_of_token_passes_for_the_other() {
     let world = World::new().await;
     let (kid, forge) = (world.forge.kid.clone(), &world.forge);
-    let honest = &world.honest;
-    world.refuses("swapped", Some(honest.refresh.as_bytes()), Some(honest.access.as_bytes())).await;
+    let legitimate = &world.legitimate;
+    world.refuses("swapped", Some(legitimate.refresh.as_bytes()), Some(legitimate.access.as_bytes())).await;
     for kind in BOTH {
         let other = kind.other();
         // Every mix of key, header and claims but the three of one kind.
@@ -185,7 +185,7 @@ async fn neither_kind_of_token_passes_for_the_other() {
         refused(&world, |_| format!(r#"{{"alg":"HS256","kid":"{kid}","typ":{typ}}}"#)).await;
     }
     refused(&world, |_| format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#)).await;
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn no_other_header_member_is_understood() {
         refused(&world, |kind| world.forge.header(kind).replacen('{', &format!("{{{member},"), 1)).await;
         refused(&world, |kind| world.forge.header(kind).replacen('}', &format!(",{member}}}"), 1)).await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn a_header_that_names_a_member_twice_is_refused_in_any_spelling() {
             .await;
         }
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
@@ -253,5 +253,5 @@ async fn a_header_is_one_json_object_and_nothing_else() {
     for nothing in ["", "{}", "null", "\"\"", "0"] {
         refused(&world, |_| nothing.to_owned()).await;
     }
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }

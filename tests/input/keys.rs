@@ -137,14 +137,14 @@ async fn a_key_that_is_gone_opens_nothing_at_once_and_one_kept_still_does() {
     let new = || Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a good secret");
     let old = || Keyring::hs256(SECRET).expect("a good secret");
     world.sessions.set_keys(new().and_verify(old()).expect("two names"));
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
     world.sessions.set_keys(new());
-    let (access, refresh) = (world.honest.access.as_bytes(), world.honest.refresh.as_bytes());
+    let (access, refresh) = (world.legitimate.access.as_bytes(), world.legitimate.refresh.as_bytes());
     world.refuses("a key that is gone", Some(access), Some(refresh)).await;
     // Not under the name of the new key either.
     let named = new().with_kid(&world.forge.kid).expect("a name");
     world.sessions.set_keys(named);
     world.refuses("another key of the same name", Some(access), Some(refresh)).await;
     world.sessions.set_keys(old());
-    world.still_welcomes_the_honest().await;
+    world.still_serves_legitimate_clients().await;
 }

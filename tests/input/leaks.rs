@@ -115,7 +115,7 @@ async fn tell(story: &mut Story) {
     let third = renewed(&answer, &second);
     assert_ne!(third.refresh, second.refresh);
 
-    // A stolen copy, long after its successor was seen in use.
+    // A copy, long after its successor was seen in use.
     assert_eq!(story.get(&third).await.status, StatusCode::OK);
     tokio::task::yield_now().await;
     story.after(100);
@@ -141,8 +141,8 @@ async fn a_whole_story_is_told_without_a_secret() {
     let logged = scribe::listen();
     let world = World::new().await;
     let mut secrets = Secrets::new(SECRET);
-    secrets.add_token("the access token", &world.honest.access);
-    secrets.add_token("the refresh token", &world.honest.refresh);
+    secrets.add_token("the access token", &world.legitimate.access);
+    secrets.add_token("the refresh token", &world.legitimate.refresh);
     let mut story = Story { world, secrets, said: String::new() };
     tell(&mut story).await;
     story.world.sessions.shutdown().await;

@@ -1,5 +1,5 @@
 //! What strangers send: forged tokens, odd cookies, bad keys. Whatever it is, the answer is the one
-//! that a request without cookies gets, at no cost to the store, and honest people notice nothing.
+//! that a request without cookies gets, at no cost to the store, and legitimate clients notice nothing.
 //!
 //! `cargo test --test input -- --nocapture` tells the seeds of the random tests; `INPUT_SEED`
 //! chooses another.

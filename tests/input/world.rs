@@ -56,10 +56,10 @@ pub(crate) struct World {
     pub(crate) store: Counted,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
-    pub(crate) honest: Pair,
+    pub(crate) legitimate: Pair,
     /// What a request without cookies gets.
     pub(crate) nobody: Answer,
-    /// What the honest cookies get.
+    /// What the legitimate cookies get.
     pub(crate) welcome: Answer,
     pub(crate) forge: Forge,
 }
@@ -80,14 +80,14 @@ impl World {
             .on_event(move |event| log.lock().expect("no panic").push(event.clone()));
         let sessions = configure(builder).build().expect("sound settings");
         let app = router(&sessions);
-        let honest = sign_in(&app, "ann").await;
-        let forge = Forge::new(SECRET, &honest);
+        let legitimate = sign_in(&app, "ann").await;
+        let forge = Forge::new(SECRET, &legitimate);
         let nobody = send(&app, Method::GET, "/me", &[]).await;
         assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
-        let cookies = format!("{ACCESS}={}; {REFRESH}={}", honest.access, honest.refresh);
+        let cookies = format!("{ACCESS}={}; {REFRESH}={}", legitimate.access, legitimate.refresh);
         let welcome = send(&app, Method::GET, "/me", &[cookies.as_bytes()]).await;
         assert_eq!(welcome.status, StatusCode::OK);
-        Self { app, sessions, store, clock, events, honest, nobody, welcome, forge }
+        Self { app, sessions, store, clock, events, legitimate, nobody, welcome, forge }
     }
 
     /// What `GET /me` answers to these `Cookie` lines.
@@ -123,9 +123,9 @@ impl World {
         self.refuses(&format!("{what}, as both"), token, token).await;
     }
 
-    /// The honest cookies still get what they always got.
-    pub(crate) async fn still_welcomes_the_honest(&self) {
-        let (calls, Pair { access, refresh }) = (self.store.calls(), &self.honest);
+    /// The legitimate cookies still get what they always got.
+    pub(crate) async fn still_serves_legitimate_clients(&self) {
+        let (calls, Pair { access, refresh }) = (self.store.calls(), &self.legitimate);
         let both = self.get_with(Some(access.as_bytes()), Some(refresh.as_bytes())).await;
         assert_eq!(both, self.welcome);
         assert_eq!(self.store.calls(), calls);

@@ -35,7 +35,7 @@ async fn retried_after(seconds: u64, settings: &str) -> (u16, u16, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_is_retried_within_the_grace_is_served_and_one_after_it_looks_stolen() {
+async fn a_request_that_is_retried_within_the_grace_is_served_and_one_after_it_looks_like_reuse() {
     assert_eq!(retried_after(44, "").await, (200, 200, 0));
     // As by default, where nginx waits for 60 s before it tries again. See the manual.
     assert_eq!(retried_after(60, "").await, (401, 401, 1));

@@ -76,15 +76,15 @@ async fn a_hundred_exchanges_at_once_are_one_rotation_and_all_get_its_tokens() {
 async fn a_refresh_token_that_was_superseded_for_longer_than_its_grace_ends_the_session() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
-    let stolen = client.clone();
+    let copied = client.clone();
     world.pass(TTL);
     client.renew(&world).await;
     assert_eq!(client.get(&world, "/me").await.status, 200);
     idle().await;
     world.pass(GRACE);
-    assert_eq!(stolen.exchange(&world).await.status, 200, "it may be the client's own, sent twice");
+    assert_eq!(copied.exchange(&world).await.status, 200, "it may be the client's own, sent twice");
     world.pass(1);
-    assert!(stolen.exchange(&world).await.is_error(400, "invalid_grant"));
+    assert!(copied.exchange(&world).await.is_error(400, "invalid_grant"));
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
     assert!(client.exchange(&world).await.is_error(400, "invalid_grant"));
     assert_eq!(client.get(&world, "/me").await.status, 401);

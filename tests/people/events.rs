@@ -53,11 +53,11 @@ async fn each_step_of_a_story_is_told_of_once() {
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
     assert_eq!(told.since(&world).await, [], "nothing was decided");
 
-    let stolen = ann.clone();
+    let copied = ann.clone();
     world.pass(TTL);
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
     assert_eq!(told.since(&world).await, one("session_renewed", "advanced"));
-    assert!(visit_from(&mut stolen.clone(), "home", one_, "/me").await.ok());
+    assert!(visit_from(&mut copied.clone(), "home", one_, "/me").await.ok());
     assert_eq!(told.since(&world).await, one("session_renewed", "replayed"));
     ann.lose(ACCESS);
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());

@@ -130,13 +130,13 @@ async fn tell(story: &mut Story, directory: &Directory) {
     assert!(!story.send(&mut ann, sent).await);
 
     // A reuse that a page's own request shows, and a user who is locked.
-    let stolen = other.clone();
+    let copied = other.clone();
     for seconds in [TTL, 1, GRACE + 1] {
         story.world.pass(seconds);
         let sent = other.get("/me");
         assert!(story.send(&mut other, sent).await);
     }
-    let sent = stolen.get("/poll").and("x-poll", "1");
+    let sent = copied.get("/poll").and("x-poll", "1");
     assert!(!story.send(&mut ann, sent).await);
     let mut last = story.sign_in("home").await;
     directory.say("ann", Says::End("locked"));

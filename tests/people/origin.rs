@@ -93,8 +93,8 @@ async fn who_is_refused_gets_nobodys_answer_and_the_session_goes_on_at_home() {
     for round in 1..=4 {
         world.pass(TTL);
         for instance in [&two, &world.one] {
-            let stolen = browser.clone();
-            let answer = instance.answer(stolen.get("/me").and("x-place", "cafe")).await;
+            let copied = browser.clone();
+            let answer = instance.answer(copied.get("/me").and("x-place", "cafe")).await;
             assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Origin)));
             is_nobodys(instance, answer).await;
         }

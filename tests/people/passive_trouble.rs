@@ -31,7 +31,7 @@ async fn a_session_that_was_revoked_is_over_for_them_too() {
 }
 
 #[tokio::test]
-async fn a_stolen_token_ends_the_session_all_the_same() {
+async fn a_copied_token_ends_the_session_all_the_same() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let mut attacker = browser.clone();

@@ -1,4 +1,4 @@
-//! `M > W + 2·D + S`: within it no honest browser is ever signed out, and without it one is.
+//! `M > W + 2·D + S`: within it no legitimate browser is ever signed out, and without it one is.
 
 use tower_sliding_sessions::protocol::{Policy, Rotation};
 
@@ -19,7 +19,7 @@ const SKEWED: [(Age, Age, Age); 5] = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (2, 2, 1)
 const SIGNED_OUT: Failure = Failure::SignedOut(Rotation::Reuse);
 
 #[test]
-fn an_honest_browser_is_never_signed_out_within_the_bound() {
+fn a_legitimate_browser_is_never_signed_out_within_the_bound() {
     for (window, delay, in_flight) in PAIRS {
         let model = Model::new(window, delay, window + 2 * delay + 1).with_in_flight(in_flight);
         assert!(Policy::new(*model.rules.timing()).is_ok(), "the crate accepts it");

@@ -1,4 +1,4 @@
-//! Each rule is needed: without any one of them an honest browser is signed out, in worlds where
+//! Each rule is needed: without any one of them a legitimate browser is signed out, in worlds where
 //! the whole protocol never does that.
 
 use tower_sliding_sessions::protocol::Rotation;
@@ -10,7 +10,7 @@ use crate::{
     step::Failure,
 };
 
-fn signs_honest_people_out(broken: Broken) {
+fn signs_legitimate_clients_out(broken: Broken) {
     for (window, delay) in [(1, 1), (2, 1), (1, 2)] {
         let whole = Model::new(window, delay, window + 2 * delay + 1);
         holds(&whole);
@@ -19,31 +19,31 @@ fn signs_honest_people_out(broken: Broken) {
 }
 
 #[test]
-fn without_a_write_window_honest_people_are_signed_out() {
-    signs_honest_people_out(Broken::NoWriteWindow);
+fn without_a_write_window_legitimate_clients_are_signed_out() {
+    signs_legitimate_clients_out(Broken::NoWriteWindow);
 }
 
 #[test]
-fn with_a_grace_that_counts_from_the_rotation_honest_people_are_signed_out() {
-    signs_honest_people_out(Broken::GraceFromRotation);
+fn with_a_grace_that_counts_from_the_rotation_legitimate_clients_are_signed_out() {
+    signs_legitimate_clients_out(Broken::GraceFromRotation);
 }
 
 #[test]
-fn with_an_interval_that_counts_from_the_rotation_honest_people_are_signed_out() {
-    signs_honest_people_out(Broken::IntervalFromRotation);
+fn with_an_interval_that_counts_from_the_rotation_legitimate_clients_are_signed_out() {
+    signs_legitimate_clients_out(Broken::IntervalFromRotation);
 }
 
 #[test]
-fn with_a_refresh_cookie_that_is_written_again_honest_people_are_signed_out() {
-    signs_honest_people_out(Broken::RefreshRewritten);
+fn with_a_refresh_cookie_that_is_written_again_legitimate_clients_are_signed_out() {
+    signs_legitimate_clients_out(Broken::RefreshRewritten);
 }
 
 #[test]
-fn without_a_grace_honest_people_are_signed_out() {
-    signs_honest_people_out(Broken::NoGrace);
+fn without_a_grace_legitimate_clients_are_signed_out() {
+    signs_legitimate_clients_out(Broken::NoGrace);
 }
 
 #[test]
-fn with_an_access_token_sent_without_its_refresh_token_honest_people_are_signed_out() {
-    signs_honest_people_out(Broken::AccessAlone);
+fn with_an_access_token_sent_without_its_refresh_token_legitimate_clients_are_signed_out() {
+    signs_legitimate_clients_out(Broken::AccessAlone);
 }

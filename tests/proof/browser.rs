@@ -278,7 +278,7 @@ impl Run<'_> {
             Rotation::Refuse(Refusal::Stale) => Ok(None),
             Rotation::Reuse if self.struck => Ok(Some(Ending::FoundOut)),
             Rotation::Reuse | Rotation::Refuse(_) | Rotation::FastForward => {
-                Err(format!("an honest browser is signed out: {rotation:?}"))
+                Err(format!("a legitimate browser is signed out: {rotation:?}"))
             }
             _ if superseded.is_some_and(|at| self.now.since(at) > timing.grace + *skew) => {
                 Err(format!("a copy is served: {rotation:?}"))

@@ -1,4 +1,4 @@
-//! The proof that honest people stay signed in and attackers are found out.
+//! The proof that legitimate clients stay signed in and attackers are found out.
 //!
 //! The protocol's own functions are driven through every world that a browser, a network that
 //! delays, reorders and loses, handlers that take their time, and perhaps an attacker can bring about

@@ -50,7 +50,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Three messages in flight, one clock, honest people, `G = D`, `C = 0` and `M` as given.
+    /// Three messages in flight, one clock, legitimate clients, `G = D`, `C = 0` and `M` as given.
     pub(crate) fn new(window: Age, delay: Age, interval: Age) -> Self {
         let rules = Rules { policy: policy(window, delay, interval), broken: None };
         Self {

@@ -82,7 +82,7 @@ fn token_clients_at_random_stay_signed_in_until_they_are_idle() {
 }
 
 #[test]
-fn thieves_at_random_are_never_served_for_longer_than_a_grace() {
+fn attackers_at_random_are_never_served_for_longer_than_a_grace() {
     for policy in policies() {
         let count = all_end_well(&setting(policy, true));
         println!("  {} found out", count(Ending::FoundOut));
@@ -94,8 +94,8 @@ fn thieves_at_random_are_never_served_for_longer_than_a_grace() {
 #[test]
 fn browsers_at_random_notice_each_broken_rule() {
     let [_, crashes, _, policy] = policies();
-    let honest = setting(policy, false);
-    let token_client = Setting { token_client: true, ..honest };
+    let legitimate = setting(policy, false);
+    let token_client = Setting { token_client: true, ..legitimate };
     let attacker = setting(policy, true);
     let crashing = setting(crashes, false);
     for (broken, setting) in [
@@ -103,12 +103,12 @@ fn browsers_at_random_notice_each_broken_rule() {
         (Broken::RefreshConfirmsAtOnce, crashing),
         (Broken::OfferNotRenewed, crashing),
         (Broken::LateBodyIsReuse, crashing),
-        (Broken::NoWriteWindow, honest),
-        (Broken::GraceFromRotation, honest),
-        (Broken::IntervalFromRotation, honest),
-        (Broken::RefreshRewritten, honest),
-        (Broken::NoGrace, honest),
-        (Broken::AccessAlone, honest),
+        (Broken::NoWriteWindow, legitimate),
+        (Broken::GraceFromRotation, legitimate),
+        (Broken::IntervalFromRotation, legitimate),
+        (Broken::RefreshRewritten, legitimate),
+        (Broken::NoGrace, legitimate),
+        (Broken::AccessAlone, legitimate),
         (Broken::RefreshRewritten, token_client),
         (Broken::RepeatedWithoutGrace, token_client),
         (Broken::PredecessorForever, attacker),

@@ -41,7 +41,7 @@ fn nothing_that_worlds_forget_would_help_a_attacker() {
     holds(&Model { remembers_all: true, ..with_a_attacker(1, 1, 0).with_in_flight(2) });
 }
 
-/// Honest people would never notice this one, nor the next.
+/// Legitimate people would never notice this one, nor the next.
 #[test]
 fn a_predecessor_that_stays_good_hides_a_attacker() {
     let broken = with_a_attacker(1, 1, 0).breaking(Broken::PredecessorForever);

@@ -49,7 +49,7 @@ pub(crate) enum Note {
 /// What must not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The honest browser is signed out, or the server believes that it lost a write.
+    /// The legitimate browser is signed out, or the server believes that it lost a write.
     SignedOut(Rotation),
     /// A copy is served although its successor was seen in use more than a grace ago.
     CopyServed(Rotation),

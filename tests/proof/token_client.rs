@@ -91,7 +91,7 @@ fn the_bound_is_as_exact_for_token_clients() {
     }
 }
 
-/// Each way of repeating it more often signs honest clients out.
+/// Each way of repeating it more often signs legitimate clients out.
 fn is_too_often(broken: Broken) {
     for (window, delay, skew) in [(1, 1, 0), (2, 1, 0), (1, 2, 0), (1, 1, 1)] {
         for longer in [0, 2] {

@@ -39,7 +39,7 @@ pub(crate) struct Access {
     pub(crate) age: Age,
 }
 
-/// The cookies of the honest browser.
+/// The cookies of the legitimate browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Jar {
     pub(crate) refresh: Lag,

@@ -103,7 +103,7 @@ pub(super) async fn a_dropped_end_is_whole_or_never_was<S: SessionStore>(w: Worl
             Revoke::Session(session.key.clone())
         };
         drop(cut(w.store.revoke(&what, w.at(10)), polls).await);
-        // Whoever is not sure that it happened says it again, and then it has happened: here, and
+        // A caller that does not know whether it happened repeats it, and then it has happened: here, and
         // for all who follow the feed.
         w.end(&what, w.at(11)).await;
         assert_ended(&w.stored(&session.key).await, &session.record);

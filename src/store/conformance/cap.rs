@@ -64,9 +64,9 @@ pub(super) async fn a_cap_can_refuse_one_more<S: SessionStore>(w: World<S>) {
     assert!(one_more(&w, &subject, w.at(4), cap).await.1.is_ok());
     assert!(one_more(&w, &subject, w.at(5), cap).await.1.is_err());
     // The new one always counts, so no limit is lower than one.
-    let (nobody, none) = (w.subject(), Cap { limit: 0, ..cap });
-    assert!(one_more(&w, &nobody, w.base, none).await.1.is_ok());
-    assert!(one_more(&w, &nobody, w.base, none).await.1.is_err());
+    let (subject, none) = (w.subject(), Cap { limit: 0, ..cap });
+    assert!(one_more(&w, &subject, w.base, none).await.1.is_ok());
+    assert!(one_more(&w, &subject, w.base, none).await.1.is_err());
 }
 
 pub(super) async fn a_cap_can_end_the_oldest<S: SessionStore>(w: World<S>) {
@@ -104,7 +104,7 @@ pub(super) async fn a_cap_can_end_the_oldest<S: SessionStore>(w: World<S>) {
     }
 }
 
-/// Signs in sixteen times at once, while somebody counts. Answers with who got in and who ended.
+/// Signs in sixteen times at once, while another task counts. Answers with who got in and who ended.
 async fn storm<S: SessionStore>(w: &World<S>, subject: &Subject, cap: Cap) -> (usize, Vec<SessionId>) {
     let mut racers = JoinSet::new();
     for racer in 0..16 {

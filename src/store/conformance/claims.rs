@@ -68,7 +68,7 @@ pub(super) async fn stale_marks_end_nothing_and_reach_everybody<S: SessionStore>
         reader.find(&w, &expected).await;
         assert!(!reader.has(&FeedEvent::Revoked(session.key.clone())));
     } else {
-        // Nobody would ever hear of it, so the record must say it.
+        // No feed tells it, so the record must.
         assert_eq!(record, marked);
         match w.store.mark_stale(&StaleScope::Subject(session.key.subject.clone()), w.at(11)).await {
             Err(StoreError::Unsupported(_)) => {}

@@ -24,7 +24,7 @@ pub(super) async fn the_feed_gives_what_happened_since_a_time<S: SessionStore>(w
     let place = |event| reader.seen.iter().position(|seen| seen == event);
     let [first, second] = events.each_ref().map(place);
     assert!(first < second, "the oldest comes first");
-    // Whoever comes later finds the same.
+    // A later reader finds the same.
     Reader::since_the_start(&w).find(&w, &events).await;
 }
 
@@ -133,7 +133,7 @@ pub(super) async fn a_reader_that_stops_waiting_loses_nothing<S: SessionStore>(w
         {
             let mut waiting = pin!(w.store.feed(&here));
             let first = poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx))).await;
-            // The event comes while the future is there, and nobody polls it any more.
+            // The event comes while the future exists and is not polled any more.
             assert!(w.revoke(&session.key, w.at(1)).await);
             drop(first);
         }

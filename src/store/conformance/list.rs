@@ -8,7 +8,7 @@ pub(super) async fn the_live_sessions_are_listed_oldest_first<S: SessionStore>(w
     if !w.store.capabilities().listing {
         return unsupported(&w.store.list(&subject, w.base).await, "list");
     }
-    assert!(w.listed(&subject, w.base).await.is_empty(), "nobody is no error");
+    assert!(w.listed(&subject, w.base).await.is_empty(), "no session is no error");
     let mut sessions = Vec::new();
     // Opened in another order than they began, and two in the same second.
     for secs in [40, 10, 30, 0, 20] {
@@ -21,7 +21,7 @@ pub(super) async fn the_live_sessions_are_listed_oldest_first<S: SessionStore>(w
     let records: Vec<_> = sessions.iter().map(|session| session.record.clone()).collect();
     assert_eq!(ok(w.store.list(&subject, w.at(50)).await), records, "whole records, oldest first");
 
-    // Use moves nobody, and is seen.
+    // Use changes no order, and is seen.
     let used = sessions.remove(0);
     assert!(w.advance(&used.key, 0, w.at(60)).await.applied);
     let first = ok(w.store.list(&subject, w.at(61)).await).into_iter().next();

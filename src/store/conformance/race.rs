@@ -151,7 +151,7 @@ pub(super) async fn ending_a_subjects_sessions_misses_none_while_others_begin<S:
         for _ in 0..round % 8 {
             tokio::task::yield_now().await;
         }
-        // Whoever has begun by now must be ended; of those who begin meanwhile, each is or is not.
+        // Sessions that have begun by now must be revoked. Those that begin meanwhile may be.
         let begun = w.listed(&subject, w.at(1)).await;
         let all = Revoke::Subject { subject: subject.clone(), before: None, except: None };
         let ended = w.end(&all, w.at(1)).await;

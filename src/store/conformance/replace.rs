@@ -128,10 +128,10 @@ pub(super) async fn what_was_revoked_meanwhile_is_not_replaced<S: SessionStore>(
 pub(super) async fn a_missing_session_is_not_replaced<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let version = w.get(&session.key).await.version;
-    let nobody = SessionKey { subject: session.key.subject.clone(), id: id() };
-    let other = Subject { name: "somebody else".into(), ..session.key.subject.clone() };
+    let unknown = SessionKey { subject: session.key.subject.clone(), id: id() };
+    let other = Subject { name: "another user".into(), ..session.key.subject.clone() };
     let stranger = SessionKey { subject: other, id: session.key.id };
-    for key in [nobody, stranger] {
+    for key in [unknown, stranger] {
         for version in [0, 1, version] {
             assert_conflict(&w, &key, version).await;
         }

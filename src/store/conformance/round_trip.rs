@@ -33,7 +33,7 @@ pub(super) async fn claims_come_back_byte_for_byte<S: SessionStore>(w: World<S>)
     let large = format!(r#"{{"groups":"{}"}}"#, "☕x".repeat(768));
     assert!(large.len() > 3 * 1024);
     let texts = [
-        // What a detour through somebody's JSON type would change.
+        // What a store that parses the JSON would change.
         r#"{"b":1, "a":1.0,"big":18446744073709551615,"tiny":1e-7,"empty":{},"none":[],"n":null}"#,
         r#"{"text":"\u0041\u00e9\n\\ \" ' -- %s {0} $1","emoji":"👩‍👩‍👧"}"#,
         "\"just a text\"",

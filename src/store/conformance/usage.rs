@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::world::{IDLE, Opened, World};
 use crate::{protocol::Advance, store::SessionStore};
 
-/// A session at generation 1, which nobody has seen in use yet.
+/// A session at generation 1, not confirmed yet.
 async fn provisional<S: SessionStore>(w: &World<S>) -> Opened {
     let mut session = w.open().await;
     assert!(w.advance(&session.key, 0, w.at(10)).await.applied);

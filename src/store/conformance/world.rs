@@ -46,12 +46,12 @@ pub(super) struct Opened {
     pub(super) run: RunId,
 }
 
-/// A text that nobody else uses.
+/// A unique text.
 pub(super) fn unique() -> String {
     id().encode()
 }
 
-/// A session identifier that nobody else uses.
+/// A unique session ID.
 pub(super) fn id() -> SessionId {
     SessionId::random().expect("the operating system has random bytes")
 }
@@ -89,7 +89,7 @@ impl<S: SessionStore> World<S> {
         self.base + Duration::from_secs(secs)
     }
 
-    /// A subject that nobody else uses.
+    /// A unique subject.
     pub(super) fn subject(&self) -> Subject {
         self.subject_called(&unique())
     }
@@ -98,7 +98,7 @@ impl<S: SessionStore> World<S> {
         Subject { realm: self.realm.clone(), name: name.into() }
     }
 
-    /// A record that begins at `created`, with an identifier that nobody else uses.
+    /// A record that begins at `created`, with a unique session ID.
     pub(super) fn record(&self, created: Timestamp, idle: Duration, absolute: Duration) -> SessionRecord {
         SessionRecord {
             id: id(),

@@ -11,7 +11,7 @@ use crate::store::StoreError;
 /// stopped waiting or something failed, it is closed, and whatever it was in the middle of undone.
 ///
 /// sqlx would give it back to the pool instead. But what sqlx believes of a transaction is not
-/// always so: SQLite ends one by itself when the disk is full, and a `BEGIN` that nobody waited for
+/// always so: SQLite ends one by itself when the disk is full, and a `BEGIN` without a waiting caller
 /// may have begun one. A new connection costs little next to one that can never be used again.
 pub(in crate::store) struct Lease<DB: Database> {
     connection: PoolConnection<DB>,
