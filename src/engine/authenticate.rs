@@ -30,7 +30,7 @@ pub(crate) enum Credential {
 pub(crate) struct RequestContext {
     pub(crate) credential: Credential,
     pub(crate) arrived: Reading,
-    /// See [`Presented::with_body`](crate::protocol::Presented::with_body).
+    /// See `Presented::with_body`.
     pub(crate) with_body: bool,
     /// Whether it must not keep its session alive.
     pub(crate) passive: bool,

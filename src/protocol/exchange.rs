@@ -18,7 +18,7 @@ pub enum Exchange {
 /// Decides about the tokens when an exchange is answered, for a session that was at `family` when
 /// it was read at `read_at`.
 ///
-/// It is [`settle`] with one difference: clients expect a refresh token in every response, so the presented one is
+/// It is `settle` with one difference: clients expect a refresh token in every response, so the presented one is
 /// repeated **if no rotation can happen before the response arrives**: until `now + G` is `M` after the confirmation.
 /// Later, it could overwrite its own successor.
 ///

@@ -11,20 +11,20 @@
 //!
 //! A renewal presents a refresh token of generation `k`; the session's [`Family`] is at `g`:
 //!
-//! | the record says | [`rotate`] answers |
+//! | the record says | `rotate` answers |
 //! |---|---|
-//! | revoked; past the idle or the absolute limit | [`Refuse`](Rotation::Refuse) |
-//! | `k = g`, not confirmed, last handed out `G + W + C + 2·G` ago or more | [`Confirm`](Rotation::Confirm), then a new access token for `g` |
-//! | `k = g`, not confirmed, handed out later | [`Reissue`](Rotation::Reissue): a new access token for `g` |
-//! | `k = g`, confirmed less than `M` ago | [`Reissue`](Rotation::Reissue) |
-//! | `k = g`, confirmed `M` ago or more | [`Advance`](Rotation::Advance): one compare-and-set to `g+1` |
-//! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | [`Replay`](Rotation::Replay): served as `g` |
-//! | `k = g-1` on a request with a body, `g` confirmed at most `G + L` ago | [`Refuse`](Rotation::Refuse), without an alarm |
-//! | any other `k < g` | [`Reuse`](Rotation::Reuse): a copy was used, the session is revoked |
-//! | `k > g` | [`FastForward`](Rotation::FastForward): the store lost a write |
+//! | revoked; past the idle or the absolute limit | `Refuse` |
+//! | `k = g`, not confirmed, last handed out `G + W + C + 2·G` ago or more | `Confirm`, then a new access token for `g` |
+//! | `k = g`, not confirmed, handed out later | `Reissue`: a new access token for `g` |
+//! | `k = g`, confirmed less than `M` ago | `Reissue` |
+//! | `k = g`, confirmed `M` ago or more | `Advance`: one compare-and-set to `g+1` |
+//! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | `Replay`: served as `g` |
+//! | `k = g-1` on a request with a body, `g` confirmed at most `G + L` ago | `Refuse`, without an alarm |
+//! | any other `k < g` | `Reuse`: a copy was used, the session is revoked |
+//! | `k > g` | `FastForward`: the store lost a write |
 //!
-//! When the head of the response leaves, [`settle`] decides what cookies go with it. For a client that
-//! keeps its tokens itself [`exchange`] does.
+//! When the head of the response leaves, `settle` decides what cookies go with it. For a client that
+//! keeps its tokens itself `exchange` does.
 //!
 //! # When a generation is confirmed
 //!
@@ -76,22 +76,42 @@
 //! backup after a rotation is reuse. That the store does not lose writes: after a failover that lost one,
 //! a client may be taken for an attacker, or the other way round.
 
+#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod assess;
+#[cfg(any(feature = "oauth", feature = "__search"))]
+#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod exchange;
 mod family;
 mod policy;
 mod presets;
+#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod rotate;
 mod rotation_timing;
+#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod settle;
 
 pub(crate) use self::assess::LEEWAY;
 pub use self::{
-    assess::{Access, Assessment, Standing, assess},
-    exchange::{Exchange, exchange},
     family::{Advance, Family},
     policy::{Policy, PolicyError, Timing},
-    rotate::{Presented, Refusal, Rotation, rotate},
+    rotate::Refusal,
     rotation_timing::RotationTiming,
+};
+
+// The decisions. They are public only for the exhaustive search, which drives the functions that production runs.
+#[cfg(all(feature = "oauth", not(feature = "__search")))]
+pub(crate) use self::exchange::{Exchange, exchange};
+#[cfg(not(feature = "__search"))]
+pub(crate) use self::{
+    assess::{Access, Assessment, Standing, assess},
+    rotate::{Presented, Rotation, rotate},
+    settle::{Departure, Settlement, settle},
+};
+#[cfg(feature = "__search")]
+#[doc(hidden)]
+pub use self::{
+    assess::{Access, Assessment, Standing, assess},
+    exchange::{Exchange, exchange},
+    rotate::{Presented, Rotation, rotate},
     settle::{Departure, Settlement, settle},
 };

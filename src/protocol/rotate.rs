@@ -15,7 +15,7 @@ pub struct Presented {
 
 impl Presented {
     /// The rotation that this token may ask the store for. Whether it applies is for the store to
-    /// compare; [`rotate`] reads what came of it.
+    /// compare; `rotate` reads what came of it.
     #[must_use]
     pub const fn advance(&self, now: Timestamp) -> Advance {
         Advance { from: self.generation, at: now }
