@@ -51,8 +51,10 @@ impl<'de> Deserialize<'de> for Unique {
     }
 }
 
-/// A member's name. Escapes are decoded.
+/// A member's name. Escapes are decoded. It is read as text only, since `serde_json/arbitrary_precision` shows a
+/// number as a map whose name can only be read in that way.
 #[derive(serde::Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Visitor<'de> for Unique {
