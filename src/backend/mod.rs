@@ -105,13 +105,13 @@ impl Backend {
     }
 
     /// Waits for something that a request needs, but no longer than for the store.
-    pub(crate) async fn in_time<F: Future>(&self, answer: F) -> Option<F::Output> {
-        self.within(self.deadline, answer).await
+    pub(crate) fn in_time<F: Future>(&self, answer: F) -> impl Future<Output = Option<F::Output>> {
+        self.within(self.deadline, answer)
     }
 
     /// The same for a run that other requests share, which makes several calls. Its runtime may have stopped.
-    pub(crate) async fn in_time_of_run<F: Future>(&self, run: F) -> Option<F::Output> {
-        self.within(self.deadline.saturating_mul(MAX_CALLS), run).await
+    pub(crate) fn in_time_of_run<F: Future>(&self, run: F) -> impl Future<Output = Option<F::Output>> {
+        self.within(self.deadline.saturating_mul(MAX_CALLS), run)
     }
 
     async fn within<F: Future>(&self, deadline: Duration, answer: F) -> Option<F::Output> {

@@ -2,6 +2,7 @@
 
 use std::{
     hash::{Hash, Hasher},
+    pin::pin,
     sync::Arc,
 };
 
@@ -80,7 +81,8 @@ impl<C: Claims> Engine<C> {
         };
         let mut again = false;
         let (mut renewal, started) = loop {
-            let joined = self.backend.in_time_of_run(self.renewals.join(key.clone(), start)).await;
+            let mut run = pin!(self.renewals.join(key.clone(), start));
+            let joined = self.backend.in_time_of_run(run.as_mut()).await;
             let (renewal, started) = joined.flatten().ok_or(SessionError::Unavailable)?;
             let renewal = renewal?;
             // The claims may have changed between the start of a shared run and this request.
@@ -167,7 +169,7 @@ impl<C: Claims> Engine<C> {
         let now = self.now();
         let (mut record, how) = match passive {
             false => self.rotate(key, run, presented, here, now).await?,
-            true => self.rotate_nothing(key, run, presented, here, now).await?,
+            true => Box::pin(self.rotate_nothing(key, run, presented, here, now)).await?,
         };
         let claims = self.reload(key, &mut record).await?;
         // A passive request does not move the idle deadline, so that may come first.
@@ -179,7 +181,8 @@ impl<C: Claims> Engine<C> {
         Ok(Renewal { session, record, presented: presented.generation, read_at: now, how })
     }
 
-    /// One round trip: the store rotates if a rotation is due, and answers with the record as it then is.
+    /// One round trip: the store rotates if a rotation is due, and answers with the record as it then is. What is
+    /// rarely needed is boxed, since the future of every renewal has room for it.
     async fn rotate(
         self: &Arc<Self>,
         key: &SessionKey,
@@ -195,18 +198,18 @@ impl<C: Claims> Engine<C> {
         let mut read = Read::of(snapshot, run)?;
         self.revocation.note_time(read.record.family.offered_at.max(read.record.family.last_seen()));
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
-            return Err(self.revoke_outlived(key, now).await);
+            return Err(Box::pin(self.revoke_outlived(key, now)).await);
         }
         if read.record.family.is_ahead(now) {
             let cap = |record: &mut SessionRecord| record.family.cap_ahead(now);
-            read = Read::of(self.write("cap", key, Some(read.into()), None, cap).await?, run)?;
+            read = Read::of(Box::pin(self.write("cap", key, Some(read.into()), None, cap)).await?, run)?;
         }
         let how = if advanced {
             Renewed::Advanced
         } else {
             let mut rotation = rotate(presented, &read.record.family, now);
             if rotation == Rotation::Replay && read.record.family.offer_is_due(now) {
-                read = self.offer(key, read, now).await?;
+                read = Box::pin(self.offer(key, read, now)).await?;
                 rotation = rotate(presented, &read.record.family, now);
             }
             match rotation {
@@ -216,10 +219,12 @@ impl<C: Claims> Engine<C> {
                 // of the current generation is right in both cases.
                 Rotation::Reissue | Rotation::Advance => Renewed::Reissued,
                 Rotation::FastForward => {
-                    return Ok((self.fast_forward(key, run, presented, now).await?, Renewed::FastForwarded));
+                    let record = Box::pin(self.fast_forward(key, run, presented, now)).await?;
+                    return Ok((record, Renewed::FastForwarded));
                 }
                 Rotation::Reuse => {
-                    return Err(self.reused(key, &read.record, presented.generation, here, now).await);
+                    let reused = self.reused(key, &read.record, presented.generation, here, now);
+                    return Err(Box::pin(reused).await);
                 }
                 Rotation::Refuse(refusal) => return Err(self.refused_by_record(key, refusal)),
             }

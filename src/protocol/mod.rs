@@ -101,17 +101,17 @@ pub use self::{
 // The decisions. They are public only for the exhaustive search, which drives the functions that production runs.
 #[cfg(all(feature = "oauth", not(feature = "__search")))]
 pub(crate) use self::exchange::{Exchange, exchange};
-#[cfg(not(feature = "__search"))]
-pub(crate) use self::{
-    assess::{Access, Assessment, Standing, assess},
-    rotate::{Presented, Rotation, rotate},
-    settle::{Departure, Settlement, settle},
-};
 #[cfg(feature = "__search")]
 #[doc(hidden)]
 pub use self::{
     assess::{Access, Assessment, Standing, assess},
     exchange::{Exchange, exchange},
+    rotate::{Presented, Rotation, rotate},
+    settle::{Departure, Settlement, settle},
+};
+#[cfg(not(feature = "__search"))]
+pub(crate) use self::{
+    assess::{Access, Assessment, Standing, assess},
     rotate::{Presented, Rotation, rotate},
     settle::{Departure, Settlement, settle},
 };
