@@ -73,21 +73,21 @@ mod tests {
     }
 
     #[test]
-    fn a_bearer_token_is_found_whatever_the_case_of_its_scheme() {
+    fn a_bearer_token_is_found_with_any_case_of_its_scheme() {
         for line in ["Bearer a.b-c_d~+/==", "bearer a.b-c_d~+/==", "BEARER   a.b-c_d~+/=="] {
             assert_eq!(read(&[line]), "a.b-c_d~+/==");
         }
     }
 
     #[test]
-    fn other_schemes_are_not_ours() {
+    fn other_schemes_are_ignored() {
         for lines in [&[][..], &["Basic YTpi"], &["Bearers a"], &["Bearer-x a"], &["Basic a", "Digest b"]] {
             assert_eq!(read(lines), "absent", "{lines:?}");
         }
     }
 
     #[test]
-    fn what_means_to_be_a_bearer_token_and_is_none_is_malformed() {
+    fn an_invalid_bearer_token_is_malformed() {
         for line in [
             "Bearer",
             "Bearer ",

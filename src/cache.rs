@@ -8,7 +8,7 @@ use http::{
 static CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 static SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 
-/// For a response that sets session cookies: it must not be stored, whatever the handler says (OWASP Session
+/// For a response that sets session cookies: it must not be stored, even if the handler says otherwise (OWASP Session
 /// Management; CVE-2023-30861).
 pub(crate) fn forbid(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });

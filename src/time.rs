@@ -154,7 +154,7 @@ impl Reading {
         Self { wall: clock.now(), monotonic: clock.monotonic() }
     }
 
-    /// How long ago `earlier` was, whatever the wall clock did in between.
+    /// How long ago `earlier` was. Steps of the wall clock do not matter.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         self.monotonic.saturating_sub(earlier.monotonic)
     }

@@ -18,7 +18,7 @@ const EVERYWHERE: [(&str, &str); 6] = [
 ];
 
 /// What readers of the documentation and of the source must not meet.
-const IN_SOURCE: [(&str, &str); 9] = [
+const IN_SOURCE: [(&str, &str); 10] = [
     ("whoever", "the client, caller, application or operator"),
     ("nobody", "the same"),
     ("somebody", "the same"),
@@ -28,6 +28,7 @@ const IN_SOURCE: [(&str, &str); 9] = [
     ("of no use", "invalid, or cannot be used"),
     ("is away", "is unavailable"),
     ("was away", "was unavailable"),
+    ("patience", "timeout"),
 ];
 
 /// Two aliases for the search of the documentation, and data of a test.

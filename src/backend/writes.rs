@@ -61,7 +61,7 @@ impl Writes {
     }
 }
 
-/// A running write. Dropped when it has ended, in whatever way.
+/// A running write. Dropped when it has ended, also by a panic.
 struct Entry {
     running: Arc<Running>,
     what: (SessionId, Write),

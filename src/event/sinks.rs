@@ -4,7 +4,7 @@ use super::EventKind;
 #[cfg(feature = "tracing")]
 use super::{About, Events, Severity};
 
-/// One counter for all events, so that whatever comes to be told of is counted too.
+/// One counter for all events, so that new events are counted, too.
 #[cfg(feature = "metrics")]
 pub(super) fn count(kind: &EventKind, realm: &str) {
     let labels = [

@@ -8,8 +8,8 @@ use super::form::Form;
 use crate::{RequestHead, engine};
 
 /// The application's answer to a grant.
-pub(super) type Hook<C> = Box<dyn Fn(GrantRequest) -> Asking<C> + Send + Sync>;
-type Asking<C> = Pin<Box<dyn Future<Output = Result<Grant<C>, GrantError>> + Send>>;
+pub(super) type Hook<C> = Box<dyn Fn(GrantRequest) -> GrantFuture<C> + Send + Sync>;
+type GrantFuture<C> = Pin<Box<dyn Future<Output = Result<Grant<C>, GrantError>> + Send>>;
 
 /// The request of a client for tokens. Its `Debug` shows no parameters.
 pub struct GrantRequest {

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_held_against_the_session_asks_the_refresh_token() {
+    fn any_other_standing_asks_the_refresh_token() {
         for standing in [Standing::OtherRun, Standing::Revoked, Standing::Stale] {
             assert_eq!(judge(1000, standing), Assessment::Renew);
         }

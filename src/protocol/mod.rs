@@ -13,7 +13,7 @@
 //!
 //! | the record says | `rotate` answers |
 //! |---|---|
-//! | revoked; past the idle or the absolute limit | `Refuse` |
+//! | revoked; past the idle or the absolute timeout | `Refuse` |
 //! | `k = g`, not confirmed, last handed out `G + W + C + 2·G` ago or more | `Confirm`, then a new access token for `g` |
 //! | `k = g`, not confirmed, handed out later | `Reissue`: a new access token for `g` |
 //! | `k = g`, confirmed less than `M` ago | `Reissue` |
@@ -54,21 +54,21 @@
 //! that crashes come back with what it held less than `C` ago; its connections are lost with it, but what
 //! it sent may still arrive. Let a request with a body be late by at most `L`, with
 //! `L < M + C + D` (with `C = 0`: `L < M`). Then **`M > W + 2·D + S` means that a legitimate client is
-//! never signed out before its limits**, whenever it presents its refresh token, however often it
-//! crashes, in whatever order requests and responses arrive, however many are lost and however long
-//! handlers run. Where a clock may also step by `S` while a handler runs, the bound is
+//! never signed out before its timeouts**: at any time that it presents its refresh token, with any number of
+//! crashes, in any order in which requests and responses arrive, with any number of lost ones, and with handlers
+//! that run for any time. Where a clock may also step by `S` while a handler runs, the bound is
 //! `M > W + 2·D + 2·S`, and [`Policy::new`] refuses what that does not cover: it asks for `M > W + 2·G`.
 //! (Where `C > 0` and no request is late for its body, `M > W + D - C` is the bound.)
 //!
-//! All that is so for clients that keep their tokens themselves, too, if a confirmation is written
-//! at most `D` after it was seen, or never. Cookies do not mind how late that is.
+//! The same holds for clients without cookies, if a confirmation is written within `D`, or never. For cookies,
+//! a confirmation may be written at any time.
 //!
 //! An attacker who holds a copy is not served for longer than `G` after the copy's successor was
 //! confirmed, and is answered without an alarm for at most `L` more.
 //!
-//! The crate's tests hold this by exhaustive search (`tests/proof`). It drives the functions of
-//! this module through every world up to a size, finds no counterexample at the bounds and one a tick
-//! below each of them, and with any single rule broken it finds one again.
+//! The crate's tests check this by exhaustive search (`tests/proof`). The search runs the functions of this module
+//! in every world up to a size. It finds no counterexample at the bounds, finds one just below each bound, and finds
+//! one if any single rule is broken.
 //!
 //! # What is assumed
 //!

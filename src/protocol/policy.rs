@@ -14,12 +14,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// How long an access token is good for. Default 5 min. It bounds how long a service that only
-    /// verifies tokens may trust one after its session ended.
+    /// The lifetime of an access token. Default 5 min. A service that only verifies tokens accepts one for this long
+    /// after its session was revoked.
     pub access_ttl: Duration,
-    /// How long a session lives unused, judged by its record at renewals. Default 2 h.
+    /// The idle timeout, judged by the session's record at renewals. Default 2 h.
     pub idle_timeout: Duration,
-    /// How long a session lives however much it is used. Default 24 h.
+    /// The absolute timeout. Default 24 h.
     pub absolute_timeout: Duration,
     /// How long before its end an access token is renewed early (less up to half of it, so that
     /// renewals spread). Default: a fifth of `access_ttl`. Zero turns early renewal off.
@@ -134,9 +134,9 @@ pub enum PolicyError {
     /// A duration that must be at least a millisecond is not.
     #[error("{name} must be at least 1 ms, but is {value:?}")]
     TooShort {
-        /// Which one.
+        /// The name of the duration.
         name: &'static str,
-        /// What it was.
+        /// Its value.
         value: Duration,
     },
     /// A rotation could be faster than cookies of an in-flight response, and sign legitimate clients out.
@@ -170,7 +170,7 @@ pub enum PolicyError {
         /// `W`.
         write_window: Duration,
     },
-    /// The absolute timeout would end every session before the idle timeout could.
+    /// The absolute timeout is shorter than the idle timeout.
     #[error(
         "absolute_timeout >= idle_timeout does not hold: {absolute_timeout:?} >= {idle_timeout:?}; raise \
          absolute_timeout or lower idle_timeout"
@@ -186,7 +186,7 @@ pub enum PolicyError {
     LongerThanPolicy {
         /// Which timeout.
         name: &'static str,
-        /// What it was.
+        /// Its value.
         value: Duration,
         /// What the policy has.
         limit: Duration,

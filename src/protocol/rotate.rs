@@ -51,7 +51,7 @@ pub enum Refusal {
     NoToken,
     /// The refresh token is invalid, or there are two different ones.
     BadToken,
-    /// Past the idle or the absolute limit; of a bearer token, past its own end.
+    /// Past the idle or the absolute timeout; for a bearer token, past its own lifetime.
     Expired,
     /// The store knows no such session.
     Unknown,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_records_durations_count_whatever_the_instance_has() {
+    fn the_records_durations_count_and_not_the_instances() {
         let mut family = family(3, 0, Some(100));
         family.timing.grace = secs(100);
         assert_eq!(rotate(Presented { generation: 2, with_body: false }, &family, NOW), Rotation::Replay);

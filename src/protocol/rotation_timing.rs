@@ -55,7 +55,7 @@ impl RotationTiming {
     /// back with older ones: `W + C + 2·G`.
     ///
     /// The response with the tokens leaves within `W` and arrives within `D`. From then on the client
-    /// has them, but for a crash that takes it back by less than `C`. A request that it sent before
+    /// has them, except after a crash that takes it back by less than `C`. A request that it sent before
     /// that crash arrives within `D`. Two grace periods cover both `D` and the clocks' difference.
     ///
     /// A request with a body may have been sent earlier by as much as `late_body`.

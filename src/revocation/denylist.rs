@@ -135,8 +135,7 @@ impl Denylist {
         }
     }
 
-    /// Whether a session was revoked, or belongs to an older run ID, whatever its record said when it was
-    /// read.
+    /// Whether a session was revoked, or belongs to an older run ID, also if its record said otherwise.
     ///
     /// # Errors
     /// The reason, if it was.

@@ -1,4 +1,4 @@
-//! Proofs of sign-in and claims, and the stale marks.
+//! Re-authentications, claims, and stale marks.
 
 use super::{
     reader::Reader,

@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::pin};
 use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 
 use super::{
-    reader::{PATIENCE, Reader},
+    reader::{FEED_TIMEOUT, Reader},
     world::{World, unsupported},
 };
 use crate::store::{FeedBatch, FeedEvent, FeedFrom, FeedPosition, Revoke, SessionStore, StoreError};
@@ -82,7 +82,7 @@ pub(super) async fn reading_on_from_any_place_loses_nothing_while_many_write<S: 
 
 pub(super) async fn a_reader_is_answered_even_if_nothing_happens<S: SessionStore>(w: World<S>) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
-    let answered = timeout(PATIENCE, async {
+    let answered = timeout(FEED_TIMEOUT, async {
         let mut read_before = None;
         while read_before != Some(reader.seen.len()) {
             read_before = Some(reader.seen.len());
@@ -119,9 +119,9 @@ pub(super) async fn a_reader_that_waits_is_woken<S: SessionStore>(w: World<S>) {
     });
     is_waiting.await.expect("the reader has begun");
     assert!(w.revoke(&session.key, w.at(1)).await);
-    match timeout(PATIENCE, reading).await {
+    match timeout(FEED_TIMEOUT, reading).await {
         Ok(read) => read.expect("reading succeeds"),
-        Err(_) => panic!("a waiting reader was not woken within {PATIENCE:?}"),
+        Err(_) => panic!("a waiting reader was not woken within {FEED_TIMEOUT:?}"),
     }
 }
 
@@ -143,7 +143,7 @@ pub(super) async fn a_reader_that_stops_waiting_loses_nothing<S: SessionStore>(w
 
 /// The store's word on a place that is not one of its own.
 async fn read_from<S: SessionStore>(w: &World<S>, place: String) -> Result<FeedBatch, StoreError> {
-    match timeout(PATIENCE, w.store.feed(&FeedFrom::After(FeedPosition(place.clone())))).await {
+    match timeout(FEED_TIMEOUT, w.store.feed(&FeedFrom::After(FeedPosition(place.clone())))).await {
         Ok(answer) => answer,
         Err(_) => panic!("the store waits at {place:?}, which is not a place in its feed"),
     }

@@ -8,7 +8,7 @@ use super::world::{World, ok};
 use crate::store::{FeedEvent, FeedFrom, FeedPosition, SessionStore};
 
 /// How long to wait for an event that must come.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const FEED_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A reader of the feed, and what it has read.
 pub(super) struct Reader {
@@ -17,7 +17,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// A reader who starts a little before the case began, whatever the store's own clock says.
+    /// A reader who starts a little before the case began, by any clock of the store.
     pub(super) fn since_the_start<S: SessionStore>(w: &World<S>) -> Self {
         Self { from: FeedFrom::Since(w.base - Duration::from_secs(60)), seen: Vec::new() }
     }
@@ -68,9 +68,9 @@ impl Reader {
                 self.read(w).await;
             }
         };
-        if timeout(PATIENCE, reading).await.is_err() {
+        if timeout(FEED_TIMEOUT, reading).await.is_err() {
             let missing: Vec<_> = events.iter().filter(|event| !self.has(event)).collect();
-            panic!("not in the feed after {PATIENCE:?}: {missing:?}");
+            panic!("not in the feed after {FEED_TIMEOUT:?}: {missing:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// How long to wait for an answer, or for a connection, before it is given up.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// How many idle connections are kept.
 const KEPT: usize = 64;
 /// The longest line, and the longest value, that an answer may have.
@@ -69,7 +69,7 @@ impl Link {
     /// # Errors
     /// An error that says what is wrong with it.
     pub(super) async fn find(&self) -> io::Result<()> {
-        let found = timeout(PATIENCE, lookup_host(&*self.address)).await?;
+        let found = timeout(TIMEOUT, lookup_host(&*self.address)).await?;
         found.map(drop).map_err(|source| {
             let wrong = WrongAddress { address: self.address.clone(), source };
             io::Error::other(wrong)
@@ -109,7 +109,7 @@ impl Link {
     }
 
     async fn connect(&self) -> io::Result<BufReader<TcpStream>> {
-        let stream = timeout(PATIENCE, TcpStream::connect(&*self.address)).await??;
+        let stream = timeout(TIMEOUT, TcpStream::connect(&*self.address)).await??;
         stream.set_nodelay(true)?;
         Ok(BufReader::new(stream))
     }
@@ -123,7 +123,7 @@ impl Link {
         read: impl AsyncFnOnce(&mut BufReader<TcpStream>) -> io::Result<T>,
     ) -> io::Result<T> {
         let others = Suspects(Some(self));
-        let answer = timeout(PATIENCE, async {
+        let answer = timeout(TIMEOUT, async {
             connection.get_mut().write_all(request).await?;
             read(&mut connection).await
         })

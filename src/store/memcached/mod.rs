@@ -69,7 +69,7 @@ const ATTEMPTS: usize = 256;
 /// Keeps sessions in Memcached. See the [module](self) for what to know of it.
 ///
 /// Clones share their connections. Stores of one server and one [prefix](Self::with_prefix) share
-/// their sessions, whatever process they are in.
+/// their sessions, in any process.
 #[derive(Clone)]
 pub struct MemcachedStore {
     link: Arc<Link>,
@@ -319,7 +319,7 @@ impl fmt::Debug for MemcachedStore {
     }
 }
 
-/// The texts, whatever is in them, as one word of 43 characters.
+/// The texts as one word of 43 characters.
 fn hash(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_short_and_plain_whatever_the_names() {
+    fn keys_are_short_and_plain_for_any_names() {
         let subject = Subject { realm: "r m".repeat(200).into(), name: "☕\r\n".repeat(200).into() };
         let key = SessionKey { subject, id: SessionId::from_bytes([1; 32]) };
         for prefix in ["tss", "a b", &"x".repeat(151), &"y".repeat(150)] {

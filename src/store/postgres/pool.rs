@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 /// How long to wait for a connection. The engine's deadline for a call is shorter by default.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that lay idle for longer are tried before use: the server may have gone meanwhile.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 const CONNECTIONS: u32 = 10;
@@ -17,7 +17,7 @@ const CONNECTIONS: u32 = 10;
 pub(super) fn lazy(options: PgConnectOptions) -> PgPool {
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(CONNECT_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
@@ -31,7 +31,7 @@ pub(super) fn lazy(options: PgConnectOptions) -> PgPool {
         // with a server that has vanished. This comes first, and gives up sooner.
         .after_release(|connection, _| {
             Box::pin(async move {
-                let ping = tokio::time::timeout(PATIENCE, connection.ping());
+                let ping = tokio::time::timeout(CONNECT_TIMEOUT, connection.ping());
                 ping.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
             })
         })

@@ -24,7 +24,7 @@ use crate::store::{
 /// How often a call is run again after losing to another transaction, or to a pooler.
 const TRIES: u32 = 4;
 /// How long a call may take before its connection is given up: the server may have vanished.
-const PATIENCE: Duration = Duration::from_secs(4);
+const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A pooler carried one statement out as another, although a transaction held the connection.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub(super) async fn rows(inner: &Arc<Inner>, call: Call) -> Result<Vec<PgRow>, S
 }
 
 async fn on(inner: &Inner, mut lease: Lease<sqlx::Postgres>, call: &Call) -> Result<Vec<PgRow>, StoreError> {
-    let error = match timeout(PATIENCE, tries(inner, &mut lease, call)).await {
+    let error = match timeout(CALL_TIMEOUT, tries(inner, &mut lease, call)).await {
         Ok(Ok(rows)) => {
             lease.done();
             return Ok(rows);

@@ -24,11 +24,11 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 /// the primary any more; so then the manager itself is replaced.
 pub(super) struct Link {
     client: Client,
-    slot: Mutex<Slot>,
+    connection: Mutex<Connection>,
 }
 
 #[derive(Default)]
-struct Slot {
+struct Connection {
     /// How many managers there have been.
     turn: u64,
     manager: Option<ConnectionManager>,
@@ -51,16 +51,16 @@ enum Remedy {
 
 impl Link {
     pub(super) fn new(client: Client) -> Arc<Self> {
-        Arc::new(Self { client, slot: Mutex::default() })
+        Arc::new(Self { client, connection: Mutex::default() })
     }
 
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn manager(&self) -> Result<(u64, ConnectionManager), RedisError> {
-        let mut slot = self.slot();
-        let manager = match &slot.manager {
+        let mut connection = self.connection();
+        let manager = match &connection.manager {
             Some(manager) => manager.clone(),
             None => {
                 // One attempt for each time it is asked for; no caller waits for a long backoff.
@@ -72,18 +72,18 @@ impl Link {
                     .set_max_delay(Duration::from_millis(50))
                     .set_pipeline_buffer_size(1024);
                 let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-                slot.turn += 1;
-                slot.manager.insert(manager).clone()
+                connection.turn += 1;
+                connection.manager.insert(manager).clone()
             }
         };
-        Ok((slot.turn, manager))
+        Ok((connection.turn, manager))
     }
 
     /// Closes the connection of this turn, unless another caller did.
     fn leave(&self, turn: u64) {
-        let mut slot = self.slot();
-        if slot.turn == turn {
-            slot.manager = None;
+        let mut connection = self.connection();
+        if connection.turn == turn {
+            connection.manager = None;
         }
     }
 

@@ -129,7 +129,7 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Keeps sessions in Redis or Valkey. See the [module](self) for what to know of it.
 ///
 /// Clones share their connection. Stores of one server and one [prefix](Self::with_prefix) share
-/// their sessions, whatever process they are in.
+/// their sessions, in any process.
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 
@@ -298,7 +298,7 @@ impl Inner {
     }
 }
 
-/// The texts, whatever is in them, as one word of 43 characters.
+/// The texts as one word of 43 characters.
 fn hash(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {

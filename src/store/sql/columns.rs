@@ -143,7 +143,7 @@ fn text(bytes: Vec<u8>) -> Result<String, StoreError> {
 
 /// What JSON says, with none of it in the error.
 fn parsed<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(json).map_err(|_| corrupt("methods or a proof that are not JSON"))
+    serde_json::from_slice(json).map_err(|_| corrupt("methods or a re-authentication that are not JSON"))
 }
 
 impl Columns {

@@ -8,7 +8,7 @@ use super::error::unavailable;
 use crate::store::StoreError;
 
 /// A connection on loan. If it is dropped before all is [done](Self::done), because the caller
-/// stopped waiting or something failed, it is closed, and whatever it was in the middle of undone.
+/// stopped waiting or something failed, it is closed, and its transaction is undone.
 ///
 /// sqlx would give it back to the pool instead. But what sqlx believes of a transaction is not
 /// always so: SQLite ends one by itself when the disk is full, and a `BEGIN` without a waiting caller

@@ -2,7 +2,7 @@
 //! in a table is followed.
 //!
 //! Texts of the application (realms, subjects, claims, …) are kept as bytes, so that they come
-//! back as they were given whatever the database's encoding and collation. Times are milliseconds
+//! back as they were given with any encoding and collation of the database. Times are milliseconds
 //! since 1970.
 
 mod columns;

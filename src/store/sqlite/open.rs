@@ -48,7 +48,7 @@ pub(super) fn cannot_open(path: &str, source: StoreError) -> StoreError {
 }
 
 /// How long to wait for another process's lock, or for one of our connections.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 /// How often to try again to open a file that others are opening, and how long to wait between.
 const TRIES: u32 = 50;
@@ -71,14 +71,15 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
     }
     let read_only = path_or_url.contains("mode=ro") || path_or_url.contains("immutable=");
     // A shared cache has locks of its own, for which SQLite does not wait.
-    let mut options = options.synchronous(SqliteSynchronous::Full).busy_timeout(PATIENCE).shared_cache(false);
+    let mut options =
+        options.synchronous(SqliteSynchronous::Full).busy_timeout(LOCK_TIMEOUT).shared_cache(false);
     if !read_only {
         options = options.create_if_missing(!creates_none(path_or_url)).journal_mode(SqliteJournalMode::Wal);
     }
     let pool = || {
         // Connections to a file do not age, and cannot be lost.
         SqlitePoolOptions::new()
-            .acquire_timeout(PATIENCE)
+            .acquire_timeout(LOCK_TIMEOUT)
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)

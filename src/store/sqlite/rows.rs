@@ -64,7 +64,7 @@ pub(super) async fn read(
     Ok(Snapshot { run, version, record, applied: false })
 }
 
-/// Whether there is a session with this ID, of whatever run.
+/// Whether there is a session with this ID, of any run ID.
 pub(super) async fn exists(
     connection: &mut SqliteConnection,
     subject: &Subject,
