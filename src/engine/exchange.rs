@@ -58,8 +58,11 @@ impl<C: Claims> Engine<C> {
         claims: &C,
         options: SignInOptions,
     ) -> Result<Issued, SignInError> {
-        let Begun { key, record, run, now, .. } = self.begin(subject, claims, options, Vec::new()).await?;
-        Ok(self.issue(&AccessBasis::of(&record, &key, run, now), None, true, now)?)
+        let mint = |begun: &Begun<C>| {
+            let Begun { key, record, run, now, .. } = begun;
+            self.issue(&AccessBasis::of(record, key, *run, *now), None, true, *now)
+        };
+        self.begin(subject, claims, options, Vec::new(), mint).await
     }
 
     /// Renews what `token` names, for a request that arrived at `arrived`.

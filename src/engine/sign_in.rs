@@ -32,7 +32,7 @@ pub(super) struct Begun<C> {
     pub(super) run: RunId,
     pub(super) now: Timestamp,
     /// The claims, as the next request will read them.
-    pub(super) claims: C,
+    pub(super) claims: Arc<C>,
 }
 
 /// Why a sign-in failed. No session was opened, and those that it would have replaced go on.
@@ -85,24 +85,27 @@ impl<C: Claims> Engine<C> {
         options: SignInOptions,
         replaces: Vec<SessionKey>,
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
-        let begun = self.begin(subject, claims, options, replaces).await?;
-        let Begun { key, record, run, now, claims } = begun;
-        let claims = Arc::new(claims);
-        let access = self.access_line(&AccessBasis::of(&record, &key, run, now), Some(&claims), now)?;
-        let refresh = self.refresh_line(&record, &key, run, now)?;
-        let readable = self.readable_line(&claims, &record, now)?;
-        let former = self.config.cookies.former_removals().map(CookieLine::from);
-        Ok((key.id, former.chain([access, refresh]).chain(readable).collect()))
+        let mint = |begun: &Begun<C>| {
+            let Begun { key, record, run, now, claims } = begun;
+            let access = self.access_line(&AccessBasis::of(record, key, *run, *now), Some(claims), *now)?;
+            let refresh = self.refresh_line(record, key, *run, *now)?;
+            let readable = self.readable_line(claims, record, *now)?;
+            let former = self.config.cookies.former_removals().map(CookieLine::from);
+            Ok((key.id, former.chain([access, refresh]).chain(readable).collect()))
+        };
+        self.begin(subject, claims, options, replaces, mint).await
     }
 
-    /// Opens a session, and then revokes those it replaces: if it cannot be opened, they go on.
-    pub(super) async fn begin(
+    /// Opens a session, mints its tokens, and then revokes the sessions it replaces. If it fails before that, they
+    /// stay, and the new session is revoked.
+    pub(super) async fn begin<T>(
         &self,
         subject: &str,
         claims: &C,
         options: SignInOptions,
         replaces: Vec<SessionKey>,
-    ) -> Result<Begun<C>, SignInError> {
+        mint: impl FnOnce(&Begun<C>) -> Result<T, MintError>,
+    ) -> Result<T, SignInError> {
         if subject.is_empty() {
             return Err(SignInError::EmptySubject);
         }
@@ -164,13 +167,23 @@ impl<C: Claims> Engine<C> {
                 Err(SessionError::Refused(_)) => return Err(SignInError::Refused),
             },
         };
+        let begun = Begun { key, record, run, now, claims: Arc::new(claims) };
+        let (minted, key) = (mint(&begun), begun.key);
+        let minted = match minted {
+            Ok(minted) => minted,
+            Err(error) => {
+                self.report_unwritten(&error, &key);
+                self.undo(&key).await;
+                return Err(error.into());
+            }
+        };
         if let Err(error) = self.revoke_replaced(&key, &replaces, &room).await {
             self.undo(&key).await;
             return Err(error);
         }
         self.look_again(&key).await;
         self.config.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
-        Ok(Begun { key, record, run, now, claims })
+        Ok(minted)
     }
 
     /// Adds a session to the store. None if it belongs to an older run ID than is known: the store went back.

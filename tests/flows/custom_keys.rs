@@ -27,11 +27,20 @@ struct Kms {
     secret: u8,
     signatures: Arc<AtomicUsize>,
     is_down: Arc<AtomicBool>,
+    /// It fails once it has made this many signatures.
+    last: Arc<AtomicUsize>,
 }
 
 impl Kms {
     fn new(secret: u8) -> Self {
-        Self { algorithm: Algorithm::PS384, secret, signatures: Arc::default(), is_down: Arc::default() }
+        let last = Arc::new(AtomicUsize::new(usize::MAX));
+        Self {
+            algorithm: Algorithm::PS384,
+            secret,
+            signatures: Arc::default(),
+            is_down: Arc::default(),
+            last,
+        }
     }
 
     fn ring(&self, kid: &str) -> Keyring {
@@ -50,7 +59,7 @@ impl Kms {
 
 impl Signer<Vec<u8>> for Kms {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        if self.is_down.load(Ordering::SeqCst) {
+        if self.is_down.load(Ordering::SeqCst) || self.signed() >= self.last.load(Ordering::SeqCst) {
             return Err(Error::from_source("the service does not answer"));
         }
         self.signatures.fetch_add(1, Ordering::SeqCst);
@@ -196,4 +205,20 @@ fn parts_that_do_not_belong_together_are_refused() {
     let name = "arn:aws:kms";
     let refused = Keyring::custom(name, kms(), kms(), REFRESH_SECRET);
     assert_eq!(refused.unwrap_err(), KeyError::BadName(name.to_owned()));
+}
+
+#[tokio::test]
+async fn a_signer_that_fails_after_the_session_was_opened_fails_the_sign_in_and_revokes_nothing_else() {
+    let (world, kms) = (World::new(), Kms::new(1));
+    world.one.sessions.set_keys(kms.ring("kms-1"));
+    let mut browser = world.signed_in("ann").await;
+    let before = world.one.sessions.list("ann").await.unwrap();
+    // It signs the token that is measured, and not the one to send.
+    kms.last.store(kms.signed() + 1, Ordering::SeqCst);
+    let answer = browser.submit(&world.one, "/login?name=ann").await;
+    assert_eq!(answer.rejection(), Some(RejectionKind::Internal));
+    let live = world.one.sessions.list("ann").await.unwrap();
+    assert_eq!(live.iter().map(|it| it.id).collect::<Vec<_>>(), [before[0].id], "the old one, and no other");
+    assert_eq!((world.count(&EventKind::SignedIn), world.count(&EventKind::SigningFailed)), (1, 1));
+    assert!(browser.visit(&world.one, "/me").await.ok());
 }
