@@ -1,17 +1,17 @@
-//! What do I see as an operator, and what should wake me up?
+//! Events for operators: what to log, and what to alert on.
 //!
 //! Every decision is an event. With the feature `tracing` (a default) each is a record with the
 //! fields `event`, `outcome`, `realm` and `session`, never a token. With the feature `metrics` each
-//! counts in `sliding_sessions_events_total`, by `event`, `outcome` and `realm`; install whatever
-//! exporter you like. `on_event` gets the same, typed:
+//! counts in `sliding_sessions_events_total`, by `event`, `outcome` and `realm`; install an exporter of
+//! your choice. `on_event` gets the same, typed:
 //!
 //! | severity | such as | what to do |
 //! |---|---|---|
-//! | critical | `authn_token_reuse`: a copied token was used | wake somebody up, tell the user |
-//! | warning | `session_store_failed`, `session_feed_lagging`, `session_reload_failed` | alert on the rate: nobody renews, or ends of sessions come late |
+//! | critical | `authn_token_reuse`: a copied token was used | alert an operator, tell the user |
+//! | warning | `session_store_failed`, `session_feed_lagging`, `session_reload_failed` | alert on the rate: renewals fail, or revocations come late |
 //! | warning | `malicious_csrf`, `session_conflicting_cookies`, `excess_sessions_exceeded` | watch the trend |
 //! | info | `session_created`, `session_renewed`, `authn_token_revoked` | keep: it is the audit trail |
-//! | debug | `access_token_invalid`, `session_refused` | nothing: anybody causes it at will |
+//! | debug | `access_token_invalid`, `session_refused` | nothing: anyone can cause it |
 //!
 //! ```sh
 //! cargo run --example watching

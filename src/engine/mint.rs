@@ -36,7 +36,7 @@ pub(super) struct AccessBasis<'a> {
     /// Whether no authentication counts until the next one.
     pub(super) requires_step_up: bool,
     /// When the record was read. That is `iat`, whenever the token leaves: a later time would hide a change
-    /// of claims that this instance has not heard of yet.
+    /// of claims that is not known here yet.
     pub(super) read_at: Timestamp,
 }
 

@@ -31,7 +31,10 @@ async fn a_whole_life(keys: Keyring, key: &DecodingKey, algorithm: Algorithm, re
     let world = World::with_keys(keys, |builder| builder).await;
     let claims = verified(&world.legitimate.access, key, algorithm).expect("a good token");
     assert_eq!((&claims["sub"], &claims["ext"]["name"]), (&Value::from("ann"), &Value::from("ann")));
-    assert!(verified(&world.legitimate.refresh, key, algorithm).is_err(), "refresh tokens are nobody else's");
+    assert!(
+        verified(&world.legitimate.refresh, key, algorithm).is_err(),
+        "no other service can verify refresh tokens"
+    );
     assert!(verified(&world.legitimate.access, rest, algorithm).is_err(), "another key");
     world.still_serves_legitimate_clients().await;
 

@@ -109,7 +109,7 @@ impl Site {
         self.count(&EventKind::Refused(Refusal::Stale))
     }
 
-    /// How often somebody was taken for an attacker.
+    /// How often refresh token reuse was detected.
     pub(crate) fn reuses(&self) -> usize {
         self.count(&EventKind::ReuseDetected)
     }

@@ -12,7 +12,7 @@ use crate::rules::{Record, Rules};
 /// Whose jar it is.
 pub(crate) type Who = usize;
 
-/// The legitimate browser. Whoever else there is stole a copy.
+/// The legitimate browser. Any other one has a copy.
 pub(crate) const VICTIM: Who = 0;
 
 /// An access token.
