@@ -158,7 +158,7 @@ async fn a_copied_copy_that_is_used_after_its_grace_ends_the_session_for_both() 
 }
 
 #[tokio::test]
-async fn a_lost_response_costs_nothing() {
+async fn lost_response_costs_no_session() {
     let world = World::new();
     let mut jar = world.sign_in("alice", &[]).await;
     world.wait(5);

@@ -1,4 +1,4 @@
-//! A shared cache must never hand one person's session, or page, to another.
+//! A shared cache must never serve one user's session, or one user's page, to another user.
 
 use axum::http::{HeaderMap, Request};
 use tower_sliding_sessions::RejectionKind;
@@ -9,14 +9,14 @@ fn cache_control(answer: &Answer) -> Option<&str> {
     answer.header("cache-control")
 }
 
-/// Whether the response says, in one `Vary` line or several, that cookies matter.
+/// Whether the response has `Vary: cookie`, in one line or several.
 fn varies_by_cookie(answer: &Answer) -> bool {
     let lines = answer.headers().get_all("vary").iter().map(|line| line.to_str().unwrap());
     lines.flat_map(|line| line.split(',')).any(|name| name.trim().eq_ignore_ascii_case("cookie"))
 }
 
 #[tokio::test]
-async fn every_kind_of_response_says_who_may_keep_it() {
+async fn each_kind_of_response_has_its_cache_headers() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
 
@@ -30,9 +30,9 @@ async fn every_kind_of_response_says_who_may_keep_it() {
     assert_eq!(cache_control(&renewed), Some("no-store"));
     assert!(varies_by_cookie(&renewed));
 
-    let anonymous = Browser::new().visit(&world.one, "/anybody").await;
+    let anonymous = Browser::new().visit(&world.one, "/optional").await;
     assert!(anonymous.ok());
-    assert_eq!(cache_control(&anonymous), None, "it is nobody's");
+    assert_eq!(cache_control(&anonymous), None, "it is anonymous");
     assert!(varies_by_cookie(&anonymous));
 
     let rejected = Browser::new().visit(&world.one, "/me").await;
@@ -53,11 +53,11 @@ async fn every_kind_of_response_says_who_may_keep_it() {
 }
 
 #[tokio::test]
-async fn a_page_that_its_handler_calls_public_is_not_once_cookies_go_with_it() {
+async fn public_page_is_no_longer_public_once_the_response_sets_cookies() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let fresh = browser.visit(&world.one, "/public-page").await;
-    assert_eq!(cache_control(&fresh), Some("public, s-maxage=600"), "no cookie, and the handler's word");
+    assert_eq!(cache_control(&fresh), Some("public, s-maxage=600"), "no cookie: the handler's header stays");
     assert_eq!(fresh.header("vary"), Some("accept-encoding, cookie"), "merged, not overwritten");
 
     world.pass(TTL);
@@ -68,14 +68,14 @@ async fn a_page_that_its_handler_calls_public_is_not_once_cookies_go_with_it() {
 }
 
 #[tokio::test]
-async fn a_renewed_response_that_carries_no_cookie_is_private_still() {
+async fn renewed_response_that_sets_no_cookie_is_still_private() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.pass(TTL);
     let slow = world.one.accept(browser.get("/slow"));
-    world.one.door.reached().await;
+    world.one.gate.reached().await;
     world.pass(61);
-    world.one.door.open();
+    world.one.gate.open();
     let answer = slow.await.unwrap();
     assert!(answer.ok() && answer.touches_no_cookie());
     assert_eq!(cache_control(&answer), Some("private, no-cache"));
@@ -83,7 +83,7 @@ async fn a_renewed_response_that_carries_no_cookie_is_private_still() {
 }
 
 #[tokio::test]
-async fn an_outage_is_not_kept_either() {
+async fn outage_response_is_not_stored() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -95,7 +95,7 @@ async fn an_outage_is_not_kept_either() {
 }
 
 #[tokio::test]
-async fn a_sign_out_has_the_browser_clear_its_cache_if_it_is_told_to() {
+async fn sign_out_clears_the_browser_cache_if_configured() {
     let world = World::new();
     let visitor = world.one.sessions.visitor(&Request::new(())).unwrap();
     let mut headers = HeaderMap::new();
@@ -107,7 +107,7 @@ async fn a_sign_out_has_the_browser_clear_its_cache_if_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn a_layer_can_have_nothing_stored_but_the_handlers_word_stands() {
+async fn layer_with_no_store_keeps_a_cache_header_of_the_handler() {
     let world = World::new();
     let layer = world.one.sessions.layer().no_store();
     let app = axum::Router::new()

@@ -1,5 +1,5 @@
-//! The wall clock is stepped by an hour, ahead and back: nothing that was revoked is served, and
-//! nothing gets more time than the policy gives.
+//! The wall clock is stepped by an hour, forwards and backwards. Nothing that was revoked is served, and
+//! nothing lives longer than the policy allows.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use crate::support::{TTL, World, idle};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Steps the wall clock. No time passes.
+/// Steps the wall clock only: the monotonic clock stands still.
 fn step(world: &World, to: impl Fn(tower_sliding_sessions::Timestamp) -> tower_sliding_sessions::Timestamp) {
     world.clock.set(to(world.clock.now()));
 }
 
 #[tokio::test]
-async fn a_revoked_access_token_stays_refused_when_the_clock_goes_ahead_and_back() {
+async fn revoked_access_token_stays_refused_when_the_clock_steps_forwards_and_back() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     assert!(browser.clone().submit(&world.one, "/leave").await.ok());
     step(&world, |now| now + HOUR);
-    // Enough to have the denylist swept.
+    // Enough sign-outs to make the denylist drop expired entries.
     for n in 0..500 {
         let mut other = world.signed_in(&format!("user{n}")).await;
         assert!(other.submit(&world.one, "/leave").await.ok());
@@ -30,7 +30,7 @@ async fn a_revoked_access_token_stays_refused_when_the_clock_goes_ahead_and_back
 }
 
 #[tokio::test]
-async fn a_revoked_access_token_stays_refused_when_the_clock_goes_back_after_it_was_forgotten() {
+async fn revoked_access_token_stays_refused_when_the_clock_steps_back_after_its_entry_expired() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     assert!(browser.clone().submit(&world.one, "/leave").await.ok());
@@ -44,7 +44,7 @@ async fn a_revoked_access_token_stays_refused_when_the_clock_goes_back_after_it_
 }
 
 #[tokio::test]
-async fn a_token_of_a_clock_that_was_ahead_is_refused_when_its_time_comes_if_it_was_revoked() {
+async fn revoked_token_minted_by_a_clock_ahead_is_refused_when_it_becomes_valid() {
     for elsewhere in [false, true] {
         let world = World::new();
         let two = world.instance();
@@ -70,7 +70,7 @@ async fn a_token_of_a_clock_that_was_ahead_is_refused_when_its_time_comes_if_it_
 }
 
 #[tokio::test]
-async fn the_warm_path_asks_the_store_once_for_a_token_of_before_a_step() {
+async fn warm_request_with_a_token_from_before_a_clock_step_asks_the_store_once() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     assert!(world.one.answer(browser.get("/me")).await.ok());

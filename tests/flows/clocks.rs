@@ -1,4 +1,4 @@
-//! Clocks that jump. Nothing panics, and nothing lives for ever.
+//! Clocks that jump. Nothing panics, and no session lives for ever.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ fn expired(answer: &crate::support::Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_an_hour_signs_nobody_out_and_prolongs_nothing() {
+async fn clock_set_back_an_hour_ends_no_session_and_extends_none() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let began = world.clock.now();
@@ -34,11 +34,15 @@ async fn a_clock_that_is_set_back_an_hour_signs_nobody_out_and_prolongs_nothing(
 }
 
 #[tokio::test]
-async fn an_access_token_from_the_future_is_renewed_rather_than_used() {
+async fn access_token_from_the_future_is_renewed_and_not_used() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.clock.set(world.clock.now() - Duration::from_secs(5));
-    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), None, "clocks may differ a little");
+    assert_eq!(
+        browser.visit(&world.one, "/me").await.renewed(),
+        None,
+        "a small clock difference is tolerated"
+    );
     world.clock.set(world.clock.now() - Duration::from_secs(1));
     let answer = browser.visit(&world.one, "/me").await;
     assert_eq!(answer.renewed(), Some("Reissued"));
@@ -57,7 +61,7 @@ async fn a_clock_that_jumps_a_year_ahead_ends_every_session() {
 }
 
 #[tokio::test]
-async fn a_jump_ahead_and_back_costs_nothing() {
+async fn clock_jump_forwards_and_back_ends_no_session() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let now = world.clock.now();
@@ -68,12 +72,12 @@ async fn a_jump_ahead_and_back_costs_nothing() {
 }
 
 #[tokio::test]
-async fn before_1970_and_at_the_end_of_time_nothing_panics() {
+async fn clock_before_1970_or_at_its_maximum_causes_no_panic() {
     for start in [Timestamp::EPOCH, Timestamp::from_millis(1), Timestamp::from_millis(u64::MAX)] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
         world.clock.set(start);
-        for path in ["/me", "/anybody", "/status/404"] {
+        for path in ["/me", "/optional", "/status/404"] {
             let _any = browser.visit(&world.one, path).await;
         }
         let mut other = Browser::new();
@@ -87,7 +91,7 @@ async fn before_1970_and_at_the_end_of_time_nothing_panics() {
 }
 
 #[tokio::test]
-async fn a_session_that_begins_in_1970_lives_and_ends_like_any_other() {
+async fn session_that_begins_in_1970_ends_like_any_other() {
     let world = World::new();
     world.clock.set(Timestamp::EPOCH);
     let mut browser = world.signed_in("ann").await;

@@ -1,10 +1,10 @@
-//! A generation is confirmed when it is seen in use: once, and off the request's path.
+//! A generation is confirmed once, when a request carries it. The write is not on the request's path.
 
 use tower_sliding_sessions::store::MemoryStore;
 
 use crate::support::{ACCESS, Browser, Gate, Probe, TTL, Trouble, World, idle};
 
-/// A browser that holds the first rotated generation, which nobody has seen in use yet.
+/// A browser that holds the first rotated generation. No request has carried it yet.
 async fn rotated(world: &World) -> Browser {
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -13,13 +13,13 @@ async fn rotated(world: &World) -> Browser {
 }
 
 #[tokio::test]
-async fn a_valid_access_token_asks_the_store_nothing() {
+async fn valid_access_token_makes_no_store_call() {
     let world = World::new();
     let mut browser = rotated(&world).await;
     assert!(browser.visit(&world.one, "/me").await.ok());
     idle().await;
     let calls = world.store.all_calls();
-    for path in ["/me", "/anybody", "/status/404", "/theme"] {
+    for path in ["/me", "/optional", "/status/404", "/theme"] {
         for _ in 0..50 {
             let _any = browser.visit(&world.one, path).await;
         }
@@ -50,7 +50,7 @@ async fn each_generation_is_confirmed_by_exactly_one_call() {
 }
 
 #[tokio::test]
-async fn a_generation_that_its_refresh_token_confirmed_is_not_confirmed_again() {
+async fn generation_confirmed_by_its_refresh_token_is_not_confirmed_again() {
     let world = World::new();
     let mut browser = rotated(&world).await;
     browser.lose(ACCESS);
@@ -64,7 +64,7 @@ async fn a_generation_that_its_refresh_token_confirmed_is_not_confirmed_again() 
 }
 
 #[tokio::test]
-async fn many_at_once_by_refresh_token_write_it_once_whenever_the_store_answers() {
+async fn parallel_requests_by_refresh_token_confirm_once() {
     let probe = || Probe::new(MemoryStore::new().unwrap());
     for store in [probe(), probe().that_answers_at_once()] {
         let world = World::around(store, |builder| builder);
@@ -93,7 +93,7 @@ async fn the_first_generation_is_never_confirmed() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_confirmation() {
+async fn request_does_not_wait_for_the_confirmation() {
     let world = World::new();
     let mut browser = rotated(&world).await;
     let gate = Gate::closed();
@@ -107,7 +107,7 @@ async fn nobody_waits_for_a_confirmation() {
 }
 
 #[tokio::test]
-async fn a_confirmation_that_failed_is_tried_again_by_the_next_request() {
+async fn failed_confirmation_is_tried_again_by_the_next_request() {
     let world = World::new();
     let mut browser = rotated(&world).await;
     world.store.trouble("confirm", Trouble::Fail);
@@ -123,7 +123,7 @@ async fn a_confirmation_that_failed_is_tried_again_by_the_next_request() {
 }
 
 #[tokio::test]
-async fn each_instance_confirms_once_by_itself() {
+async fn each_instance_confirms_once() {
     let world = World::new();
     let two = world.instance();
     let mut browser = rotated(&world).await;

@@ -1,16 +1,16 @@
-//! Two values under one name: planted by a neighbour host, or left from where the cookies were before.
+//! Two values under one cookie name: planted by a sibling host, or left from earlier cookie settings.
 
 use tower_sliding_sessions::{EventKind, SessionsBuilder};
 
 use crate::support::{ACCESS, Browser, GRACE, Profile, REFRESH, TTL, World, idle};
 
-/// A request with one more value under a name.
+/// A request with one more value under a cookie name.
 fn with(browser: &Browser, name: &str, value: &str) -> crate::support::Sent {
     browser.get("/me").and("cookie", &format!("{name}={value}"))
 }
 
 #[tokio::test]
-async fn a_value_that_proves_nothing_is_passed_over() {
+async fn unverifiable_value_is_ignored() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let cut = browser.value(ACCESS).unwrap().rsplit_once('.').unwrap().0.to_owned();
@@ -29,7 +29,7 @@ async fn a_value_that_proves_nothing_is_passed_over() {
 }
 
 #[tokio::test]
-async fn the_same_value_twice_is_no_conflict() {
+async fn same_value_twice_is_no_conflict() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     for name in [ACCESS, REFRESH] {
@@ -50,7 +50,7 @@ async fn valid_values_of_two_sessions_are_refused() {
             assert!(answer.touches_no_cookie());
         }
     }
-    // Under two names as well, once there is a conflict.
+    // The same under two names, after a conflict.
     let mut mixed = ann.clone();
     mixed.plant(REFRESH, mallory.value(REFRESH).unwrap());
     assert_eq!(world.one.answer(with(&mixed, ACCESS, "x")).await.status(), 401);
@@ -58,7 +58,7 @@ async fn valid_values_of_two_sessions_are_refused() {
 }
 
 #[tokio::test]
-async fn a_value_of_a_session_that_was_revoked_here_is_passed_over() {
+async fn value_of_a_session_revoked_on_this_instance_is_ignored() {
     let world = World::new();
     let (ann, old) = (world.signed_in("ann").await, world.signed_in("ann").await);
     assert!(world.one.answer(old.post("/leave")).await.ok());
@@ -68,7 +68,7 @@ async fn a_value_of_a_session_that_was_revoked_here_is_passed_over() {
 }
 
 #[tokio::test]
-async fn of_two_generations_of_one_session_the_newer_counts_and_reuse_is_not_reported() {
+async fn newer_of_two_generations_of_one_session_is_used_and_no_reuse_is_reported() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let mut old = Vec::new();
@@ -99,7 +99,7 @@ async fn of_two_generations_of_one_session_the_newer_counts_and_reuse_is_not_rep
 }
 
 #[tokio::test]
-async fn more_values_than_are_looked_at_are_refused() {
+async fn more_values_than_the_limit_are_refused() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let many = |count: usize| (0..count).map(|nth| format!("{ACCESS}=x.y.{nth}; ")).collect::<String>();
@@ -114,12 +114,12 @@ fn plain_names(builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
     builder.cookies(|cookies| cookies.names("a", "r"))
 }
 
-/// The cookies were sent to a domain, and now go to the host only.
+/// The cookies had a `Domain`, and are host-only now.
 fn moved(builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
     builder.cookies(|cookies| cookies.former("a", "/", Some("example")).former("r", "/", Some("example")))
 }
 
-/// Before and after the deploy that moves the cookies.
+/// Before and after the deployment that changes the cookies.
 fn deploy() -> (World, crate::support::Instance) {
     let mut world = World::tuned(plain_names);
     let before = world.other(|builder| builder.cookies(|cookies| cookies.domain("example")));
@@ -128,7 +128,7 @@ fn deploy() -> (World, crate::support::Instance) {
 }
 
 #[tokio::test]
-async fn cookies_that_moved_to_the_host_leave_nothing_behind_at_renewal() {
+async fn cookies_made_host_only_leave_no_former_cookie_after_a_renewal() {
     let (world, before) = deploy();
     let mut browser = Browser::new();
     assert!(browser.submit(&before, "/login?name=ann").await.ok());
@@ -142,7 +142,7 @@ async fn cookies_that_moved_to_the_host_leave_nothing_behind_at_renewal() {
 }
 
 #[tokio::test]
-async fn cookies_that_moved_to_the_host_leave_nothing_behind_at_sign_in() {
+async fn cookies_made_host_only_leave_no_former_cookie_after_a_sign_in() {
     let (world, before) = deploy();
     let mut browser = Browser::new();
     assert!(browser.submit(&before, "/login?name=ann").await.ok());
@@ -152,9 +152,9 @@ async fn cookies_that_moved_to_the_host_leave_nothing_behind_at_sign_in() {
 }
 
 #[tokio::test]
-async fn former_cookies_are_removed_by_every_answer_to_a_conflict() {
+async fn every_response_to_a_conflict_removes_former_cookies() {
     let (world, before) = deploy();
-    // Signed in before the deploy and after it, by a version that did not remove what was there.
+    // Signed in before the deployment and after it, by a version that did not remove former cookies.
     let careless = world.other(plain_names);
     let mut browser = Browser::new();
     assert!(browser.submit(&before, "/login?name=ann").await.ok());
@@ -163,14 +163,14 @@ async fn former_cookies_are_removed_by_every_answer_to_a_conflict() {
     assert!(browser.submit(&careless, "/login?name=ann").await.ok());
     browser.keep_all_of(&old);
     assert_eq!(browser.count(), 4);
-    for path in ["/me", "/anybody", "/status/404"] {
+    for path in ["/me", "/optional", "/status/404"] {
         let mut browser = browser.clone();
         let answer = browser.visit(&world.one, path).await;
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
         assert_eq!(browser.count(), 2, "{path}");
         assert_eq!(browser.visit(&world.one, "/me").await.text().await, "ann");
     }
-    // Where one value counts, the request is served too.
+    // Where only one value is valid, the request is served too.
     assert!(world.one.answer(old.post("/leave")).await.ok());
     let answer = browser.visit(&world.one, "/me").await;
     assert!(answer.ok() && answer.removes_cookies());
@@ -188,6 +188,6 @@ async fn a_user_with_two_values_under_one_name_can_sign_in_again() {
         assert_eq!(browser.count(), 2);
         assert!(browser.visit(&world.one, "/me").await.ok());
     }
-    assert_eq!(world.one.sessions.list("ann").await.unwrap().len(), 2, "what was replaced is revoked");
+    assert_eq!(world.one.sessions.list("ann").await.unwrap().len(), 2, "the replaced session is revoked");
     assert_eq!(world.one.sessions.list("bob").await.unwrap().len(), 0);
 }

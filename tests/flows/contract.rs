@@ -1,4 +1,4 @@
-//! The layer as a `tower` middleware: without axum, with other bodies, and true to the contract.
+//! The layer as a `tower` middleware: without axum, with other bodies, and by the contract of `Service`.
 
 use std::{
     pin::Pin,
@@ -21,17 +21,17 @@ use crate::support::{Browser, Profile, TTL, World, idle, keys};
 
 type Page = Full<Bytes>;
 
-/// A request as a service without axum gets it.
+/// A request to a service without axum.
 fn request(browser: &Browser) -> Request<Page> {
     browser.get("/me").0.map(|_| Page::default())
 }
 
-/// A service that must be ready before it is called: the very clone of it that was.
+/// A service that panics if it is called before it was ready. Each clone must become ready itself.
 #[derive(Debug, Default)]
 struct Picky {
     ready: bool,
     calls: Arc<AtomicUsize>,
-    /// Once set, it is never ready again.
+    /// Once set, it never becomes ready again.
     busy: Arc<AtomicBool>,
 }
 
@@ -58,26 +58,27 @@ impl Service<Request<Page>> for Picky {
     }
 
     fn call(&mut self, request: Request<Page>) -> Self::Future {
-        assert!(std::mem::take(&mut self.ready), "called without having been ready");
+        assert!(std::mem::take(&mut self.ready), "called before it was ready");
         self.calls.fetch_add(1, Ordering::SeqCst);
         let subject = Session::<Profile>::of(&request).map(|session| session.subject().to_owned());
         Box::pin(async move {
             match subject {
                 Some(subject) => Ok(Response::new(Full::from(subject))),
-                None => Err(Failure("nobody")),
+                None => Err(Failure("no user")),
             }
         })
     }
 }
 
 #[tokio::test]
-async fn the_clone_that_was_ready_is_the_one_that_is_called() {
+async fn clone_that_was_ready_is_the_one_that_is_called() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let picky = Picky::default();
     let mut service = world.one.sessions.layer().layer(picky.clone());
     for round in 1..=6 {
-        // In turn with a valid access token, which needs no waiting, and with a renewal, which does.
+        // Alternately with a valid access token, which waits for nothing, and with a renewal, which
+        // waits.
         let response = service.ready().await.unwrap().call(request(&browser)).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(picky.calls.load(Ordering::SeqCst), round);
@@ -96,13 +97,13 @@ async fn errors_and_readiness_of_the_inner_service_pass_through() {
     let picky = Picky::default();
     let mut service = world.one.sessions.layer().optional().layer(picky.clone());
     let error = service.ready().await.unwrap().call(request(&Browser::new())).await.unwrap_err();
-    assert_eq!(error, Failure("nobody"));
+    assert_eq!(error, Failure("no user"));
     picky.busy.store(true, Ordering::SeqCst);
     assert_eq!(service.ready().await.map(drop).unwrap_err(), Failure("busy"));
 }
 
 #[tokio::test]
-async fn a_refused_request_never_reaches_the_inner_service() {
+async fn refused_request_never_reaches_the_inner_service() {
     let world = World::new();
     let picky = Picky::default();
     let service = world.one.sessions.layer().layer(picky.clone());
@@ -112,7 +113,7 @@ async fn a_refused_request_never_reaches_the_inner_service() {
 }
 
 #[tokio::test]
-async fn it_signs_in_and_out_without_axum() {
+async fn signs_in_and_out_without_axum() {
     let world = World::new();
     let sessions = world.one.sessions.clone();
     let handle = move |request: Request<Page>| {
@@ -145,7 +146,7 @@ async fn it_signs_in_and_out_without_axum() {
 }
 
 #[test]
-fn handles_layers_services_and_futures_go_between_threads() {
+fn handles_layers_services_and_futures_are_send() {
     fn is_send<T: Send>() {}
     fn is_sync<T: Sync>() {}
     fn sends<T: Send>(_: &T) {}
@@ -171,12 +172,12 @@ fn nothing_needs_a_runtime_before_the_first_renewal() {
     let mut service = sessions.layer().layer(Picky::default());
     assert!(service.poll_ready(&mut cx).is_ready());
     let mut answer = std::pin::pin!(service.call(request(&Browser::new())));
-    let Poll::Ready(Ok(response)) = answer.as_mut().poll(&mut cx) else { panic!("nothing to wait for") };
+    let Poll::Ready(Ok(response)) = answer.as_mut().poll(&mut cx) else { panic!("ready at once") };
     assert_eq!(response.status(), 401);
 }
 
 #[test]
-fn a_session_outlives_the_runtime_that_it_was_opened_on() {
+fn session_outlives_the_runtime_that_opened_it() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let first = runtime();
     let (world, mut browser) = first.block_on(async {
@@ -187,12 +188,12 @@ fn a_session_outlives_the_runtime_that_it_was_opened_on() {
     });
     drop(first);
     world.pass(TTL);
-    // Without any runtime, a renewal cannot be had, and nothing panics.
+    // Without any runtime, a renewal is not possible, and nothing panics.
     let mut cx = Context::from_waker(Waker::noop());
     let mut service = world.one.sessions.layer().layer(Picky::default());
     assert!(service.poll_ready(&mut cx).is_ready());
     let mut answer = std::pin::pin!(service.call(request(&browser)));
-    let Poll::Ready(Ok(response)) = answer.as_mut().poll(&mut cx) else { panic!("nothing to wait for") };
+    let Poll::Ready(Ok(response)) = answer.as_mut().poll(&mut cx) else { panic!("ready at once") };
     assert_eq!(response.status(), 503);
 
     runtime().block_on(async {

@@ -1,4 +1,4 @@
-//! The cookies themselves: which of them are there, how long they stay, and how they go.
+//! The cookies: which ones are present, how long they live, and how they are removed.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::{ABSOLUTE, ACCESS, Browser, GRACE, REFRESH, TTL, World, idle
 const DAY: u64 = 24 * 3600;
 
 #[tokio::test]
-async fn whatever_is_missing_or_spoilt_the_refresh_token_decides() {
+async fn missing_or_invalid_access_cookie_leaves_the_decision_to_the_refresh_token() {
     let world = World::new();
     let signed_in = world.signed_in("ann").await;
     let spoilt = |name: &str, value: Option<&str>| {
@@ -43,7 +43,7 @@ async fn whatever_is_missing_or_spoilt_the_refresh_token_decides() {
         assert_eq!((answer.status().as_u16(), answer.renewed()), (status, renewed), "{browser:?}");
         assert!(!answer.removes_cookies());
     }
-    // Without a refresh token, the access token is all there is.
+    // Without a refresh token, only the access token is left.
     let mut browser = spoilt(REFRESH, None);
     world.pass(TTL);
     let answer = browser.visit(&world.one, "/me").await;
@@ -52,8 +52,8 @@ async fn whatever_is_missing_or_spoilt_the_refresh_token_decides() {
 }
 
 #[tokio::test]
-async fn a_browser_that_lost_a_cookie_on_the_way_is_not_a_attacker() {
-    // It kept an older refresh token next to a newer access token, or the other way round.
+async fn browser_that_lost_one_of_two_cookies_is_not_an_attacker() {
+    // It kept an older refresh token and a newer access token, or the reverse.
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let old = browser.clone();
@@ -71,7 +71,7 @@ async fn a_browser_that_lost_a_cookie_on_the_way_is_not_a_attacker() {
 }
 
 #[tokio::test]
-async fn cookies_come_in_several_lines_and_among_odd_neighbours() {
+async fn cookies_are_found_in_several_header_lines_and_among_malformed_ones() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let mut sent = browser.get("/me").with("cookie", None);
@@ -87,7 +87,7 @@ async fn cookies_come_in_several_lines_and_among_odd_neighbours() {
 }
 
 #[tokio::test]
-async fn cookies_go_with_the_browser_unless_it_is_remembered() {
+async fn cookies_last_for_the_browser_session_unless_remembered() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     assert_eq!((browser.max_age(ACCESS), browser.max_age(REFRESH)), (None, None));
@@ -99,7 +99,7 @@ async fn cookies_go_with_the_browser_unless_it_is_remembered() {
     assert!(browser.submit(&world.one, "/login?name=ann&remember=true").await.ok());
     for gone in (0..5).map(|round| round * TTL) {
         let left = Some(ABSOLUTE - gone);
-        assert_eq!((browser.max_age(ACCESS), browser.max_age(REFRESH)), (left, left), "what is left");
+        assert_eq!((browser.max_age(ACCESS), browser.max_age(REFRESH)), (left, left), "the time left");
         assert!(browser.visit(&world.one, "/me").await.ok());
         idle().await;
         world.pass(TTL);
@@ -108,7 +108,7 @@ async fn cookies_go_with_the_browser_unless_it_is_remembered() {
 }
 
 #[tokio::test]
-async fn no_cookie_is_remembered_for_longer_than_browsers_allow() {
+async fn remembered_cookie_lives_no_longer_than_browsers_allow() {
     let world = World::tuned(|builder| {
         let years = Duration::from_secs(1000 * DAY);
         builder.timing(|timing| timing.absolute_timeout(years).idle_timeout(years))
@@ -119,7 +119,7 @@ async fn no_cookie_is_remembered_for_longer_than_browsers_allow() {
     assert_eq!(browser.max_age(REFRESH), Some(400 * DAY));
 }
 
-/// What a `Set-Cookie` line says beyond name, value and lifetime.
+/// The attributes of a `Set-Cookie` line, without value and lifetime.
 fn attributes(line: &str) -> (String, Vec<&str>) {
     let mut parts = line.split("; ");
     let name = parts.next().unwrap().split('=').next().unwrap().to_owned();
@@ -157,7 +157,7 @@ async fn cookies_are_removed_with_the_attributes_they_were_set_with() {
 }
 
 #[tokio::test]
-async fn signing_out_removes_cookies_of_former_names_paths_and_domains() {
+async fn sign_out_removes_cookies_of_former_names_paths_and_domains() {
     let world = World::tuned(move |builder| {
         builder.cookies(|cookies| {
             cookies
@@ -178,10 +178,10 @@ async fn signing_out_removes_cookies_of_former_names_paths_and_domains() {
 }
 
 #[tokio::test]
-async fn plain_http_has_names_of_its_own_and_is_for_this_machine_only() {
+async fn plain_http_cookies_have_other_names_and_work_on_loopback_only() {
     let world = World::tuned(|builder| builder.cookies(|cookies| cookies.insecure_plain_http()));
     assert_eq!(world.count(&EventKind::InsecurePlainHttp), 1);
-    let mut browser = Browser::in_the_clear();
+    let mut browser = Browser::over_plain_http();
     let local = |sent: crate::support::Sent| {
         sent.with("host", Some("localhost:3000")).with("origin", Some("http://localhost:3000"))
     };
@@ -194,7 +194,7 @@ async fn plain_http_has_names_of_its_own_and_is_for_this_machine_only() {
         assert!(world.one.answer(browser.get("/me").with("host", Some(host))).await.ok(), "{host}");
     }
     for host in [Some("app.example"), Some("localhost.example"), Some("10.0.0.1"), None] {
-        for sent in [browser.get("/me"), browser.get("/anybody"), browser.post("/login?name=ann")] {
+        for sent in [browser.get("/me"), browser.get("/optional"), browser.post("/login?name=ann")] {
             let path = sent.0.uri().path().to_owned();
             let answer = world.one.answer(sent.with("host", host).with("origin", None)).await;
             assert_eq!(answer.rejection(), Some(RejectionKind::NotLoopback), "{path} at {host:?}");

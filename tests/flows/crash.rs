@@ -1,6 +1,6 @@
-//! A browser that was killed comes back with the cookies of up to a crash window ago, and stays signed
-//! in. So a generation is confirmed only once nobody can come back with an older one; these tests are
-//! about when that is, and about what an attacker gains.
+//! A browser that was killed restarts with cookies up to one crash window old, and stays signed in. So a
+//! generation is confirmed only when no browser can restart with an older one. These tests say when that
+//! is, and what an attacker gains by it.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::support::{
     ACCESS, Answer, Browser, GRACE, Instance, Profile, REFRESH, TTL, Trouble, WINDOW, World, claims_of, idle,
 };
 
-/// The default, `C`.
+/// `C`, the default crash window in seconds.
 const CRASH: u64 = 35;
-/// `W + C + 2·G`, and a second, since tokens tell whole seconds.
+/// `W + C + 2·G`, and one second more, since tokens hold whole seconds.
 const SETTLED: u64 = WINDOW + CRASH + 2 * GRACE + 1;
 const LATE: u64 = 600;
 
@@ -35,7 +35,7 @@ async fn visit(world: &World, browser: &mut Browser) -> Answer {
     answer
 }
 
-/// A browser that holds generation 1, which no request has carried yet; and its jar of before.
+/// A browser that holds generation 1, which no request has carried yet, and its jar before the rotation.
 async fn rotated(world: &World) -> (Browser, Browser) {
     let mut browser = world.signed_in("ann").await;
     let before = browser.clone();
@@ -60,22 +60,22 @@ async fn post(instance: &Instance, browser: &mut Browser) -> Answer {
 }
 
 #[tokio::test]
-async fn browser_killed_after_a_rotation_stays_signed_in_whenever_it_comes_back() {
-    for (used_for, away) in [(0, 0), (0, 60), (1, 3600), (CRASH - 1, 60), (CRASH - 1, 7000)] {
+async fn browser_killed_after_a_rotation_stays_signed_in_whenever_it_restarts() {
+    for (used_for, down) in [(0, 0), (0, 60), (1, 3600), (CRASH - 1, 60), (CRASH - 1, 7000)] {
         let world = world();
         let (mut browser, before) = rotated(&world).await;
         for _ in 0..2 {
             assert!(visit(&world, &mut browser).await.ok());
             world.pass(used_for / 2);
         }
-        // It is killed, and what it had put on disk is the jar of before the rotation.
-        world.pass(away);
+        // The browser is killed. Its disk holds the jar from before the rotation.
+        world.pass(down);
         let mut browser = before;
         for _ in 0..20 {
-            assert!(visit(&world, &mut browser).await.ok(), "killed after {used_for} s, away for {away} s");
+            assert!(visit(&world, &mut browser).await.ok(), "killed after {used_for} s, down for {down} s");
             world.pass(100);
         }
-        assert!(generation(&browser) > 1, "it goes on to rotate");
+        assert!(generation(&browser) > 1, "it rotates again");
         assert_eq!(alarms(&world), 0);
     }
 }
@@ -90,7 +90,7 @@ async fn browser_killed_at_each_rotation_stays_signed_in_and_rotates() {
         assert!(visit(&world, &mut browser).await.ok(), "step {step}");
         if generation(&browser) > seen {
             (seen, rotations) = (generation(&browser), rotations + 1);
-            // Its requests of half a minute are forgotten, every other time.
+            // After every second rotation, the browser loses the cookies of the last 30 seconds.
             if rotations % 2 == 0 {
                 world.pass(30);
                 assert!(visit(&world, &mut browser).await.ok(), "step {step}");
@@ -106,12 +106,12 @@ async fn browser_killed_at_each_rotation_stays_signed_in_and_rotates() {
 }
 
 #[tokio::test]
-async fn generation_is_confirmed_by_an_access_token_once_that_is_old_enough() {
+async fn generation_is_confirmed_by_an_access_token_once_it_is_old_enough() {
     let world = world();
     let (mut browser, _) = rotated(&world).await;
     world.pass(SETTLED - 1);
     assert!(visit(&world, &mut browser).await.ok());
-    assert_eq!(world.store.calls("confirm"), 0, "a second too early");
+    assert_eq!(world.store.calls("confirm"), 0, "one second too early");
     world.pass(1);
     for _ in 0..3 {
         assert!(visit(&world, &mut browser).await.ok());
@@ -119,9 +119,9 @@ async fn generation_is_confirmed_by_an_access_token_once_that_is_old_enough() {
     assert_eq!(world.store.calls("confirm"), 1);
 }
 
-/// What the crash window costs: a copy of the predecessor is usable for that much longer.
+/// The price of the crash window: a copy of the predecessor is accepted for that much longer.
 #[tokio::test]
-async fn copied_predecessor_is_reuse_a_grace_after_the_confirmation() {
+async fn copied_predecessor_is_reuse_one_grace_period_after_the_confirmation() {
     for (waited, served) in [(0, true), (GRACE, true), (GRACE + 1, false)] {
         let world = world();
         let (mut browser, mut copy) = rotated(&world).await;
@@ -155,7 +155,7 @@ async fn client_that_presents_only_refresh_tokens_confirms_and_rotates() {
         assert!(visit(&world, &mut browser).await.ok());
         world.pass(60);
     }
-    // Every `M + G + W + C + 2·G` or so.
+    // A rotation about every `M + G + W + C + 2·G`.
     assert!((4..=6).contains(&generation(&browser)), "{}", generation(&browser));
     let confirmed = world.events().iter().filter(|event| event.outcome() == Some("confirmed")).count();
     assert!(confirmed >= 4, "{confirmed}");
@@ -175,7 +175,7 @@ async fn short_access_tokens_confirm_and_rotate() {
 }
 
 #[tokio::test]
-async fn successor_handed_out_again_is_written_once_in_a_grace_before_any_response_leaves() {
+async fn replayed_successor_is_written_once_per_grace_period_before_a_response_leaves() {
     let world = world();
     let (_, before) = rotated(&world).await;
     world.pass(GRACE + 1);
@@ -184,7 +184,7 @@ async fn successor_handed_out_again_is_written_once_in_a_grace_before_any_respon
         assert!(task.await.unwrap().sets_both());
     }
     assert_eq!(world.store.calls("offer"), 1);
-    // From then on it counts when a refresh token confirms it.
+    // From then on, a refresh token confirms it.
     let mut browser = before.clone();
     assert!(visit(&world, &mut browser).await.sets_both());
     browser.lose(ACCESS);
@@ -196,7 +196,7 @@ async fn successor_handed_out_again_is_written_once_in_a_grace_before_any_respon
 }
 
 #[tokio::test]
-async fn successor_is_not_handed_out_while_the_store_cannot_note_it() {
+async fn successor_is_not_replayed_while_the_store_cannot_record_it() {
     for trouble in [Trouble::Fail, Trouble::FailAfter] {
         let world = world();
         let (_, mut before) = rotated(&world).await;
@@ -211,7 +211,7 @@ async fn successor_is_not_handed_out_while_the_store_cannot_note_it() {
 }
 
 #[tokio::test]
-async fn successor_handed_out_again_and_again_is_reported() {
+async fn successor_replayed_repeatedly_is_reported() {
     let world = world();
     let (_, before) = rotated(&world).await;
     for _ in 0..3 {
@@ -224,7 +224,7 @@ async fn successor_handed_out_again_and_again_is_reported() {
 }
 
 #[tokio::test]
-async fn late_body_with_the_predecessor_is_refused_without_alarm_and_then_it_is_reuse() {
+async fn late_body_with_the_predecessor_is_refused_without_an_alarm_and_later_it_is_reuse() {
     for (waited, why) in
         [(GRACE + 1, Refusal::Stale), (GRACE + LATE, Refusal::Stale), (GRACE + LATE + 1, Refusal::Reuse)]
     {
@@ -270,9 +270,10 @@ async fn client_that_only_posts_confirms_and_rotates() {
     assert_eq!(alarms(&world), 0);
 }
 
-/// An attacker whose victim only posts: the victim comes back, and it is found out.
+/// The attacker copies the tokens of a client that only posts. The reuse is detected when that client
+/// posts.
 #[tokio::test]
-async fn attacker_of_a_client_that_only_posts_is_found_out() {
+async fn reuse_is_detected_when_the_attacked_client_only_posts() {
     let world = world();
     let mut victim = world.signed_in("ann").await;
     let mut attacker = victim.clone();
@@ -287,9 +288,9 @@ async fn attacker_of_a_client_that_only_posts_is_found_out() {
     assert!(!visit(&world, &mut attacker).await.ok());
 }
 
-/// A one-byte body is no probe without an alarm any more.
+/// A one-byte body no longer avoids the alarm.
 #[tokio::test]
-async fn attacker_who_polls_with_a_body_is_found_out() {
+async fn attacker_who_polls_with_a_body_is_detected() {
     let world = World::tuned(|builder| {
         with_defaults(builder).timing(|timing| timing.renew_before(Duration::from_secs(60)))
     });
@@ -298,13 +299,13 @@ async fn attacker_who_polls_with_a_body_is_found_out() {
     attacker.lose(ACCESS);
     let mut out_at = None;
     for tick in 0..(20 * 360_u32) {
-        // The victim works for three hours, and is away for one.
+        // The legitimate client works for three hours, and pauses for one.
         let works = (tick / 360) % 4 != 3;
         if works && tick % 2 == 0 && !visit(&world, &mut victim).await.ok() {
             out_at = Some(tick * 10);
             break;
         }
-        // What is handed out meanwhile is kept back for when the old one has become stale.
+        // The attacker keeps what it gets until the old token has become stale.
         if tick % 4 == 1 {
             let mut probe = attacker.clone();
             if !post(&world.one, &mut probe).await.ok() {
@@ -314,13 +315,13 @@ async fn attacker_who_polls_with_a_body_is_found_out() {
         }
         world.pass(10);
     }
-    println!("found out after {out_at:?} s");
+    println!("detected after {out_at:?} s");
     assert!(out_at.is_some());
 }
 
-/// Each instance judges a session by what its record says.
+/// Each instance judges a session by the settings in its record.
 #[tokio::test]
-async fn instances_with_other_rotation_settings_judge_a_session_alike() {
+async fn instances_with_other_rotation_settings_decide_alike() {
     let world = world();
     let hasty = world.other(|builder| {
         let secs = Duration::from_secs;
@@ -340,10 +341,10 @@ async fn instances_with_other_rotation_settings_judge_a_session_alike() {
         assert!(answer.ok());
         world.pass(3);
     }
-    // By its own settings, the hasty one would have confirmed, and found reuse.
+    // By its own settings, the second instance would have confirmed, and detected reuse.
     let answer = before.visit(&hasty, "/me").await;
     assert_eq!(answer.renewed(), Some("Replayed"));
     assert_eq!(alarms(&world), 0);
-    // Nor does it rotate earlier.
+    // It does not rotate earlier either.
     assert_eq!(world.store.rotations(), 1);
 }

@@ -1,4 +1,4 @@
-//! What other sites may make a browser do: nothing unsafe, and no renewal, but for a link.
+//! What another site can make a browser do: no unsafe request, and no renewal except by a link.
 
 use http::Method;
 use tower_sliding_sessions::{EventKind, RejectionKind};
@@ -25,20 +25,20 @@ async fn due(world: &World) -> Browser {
 }
 
 #[tokio::test]
-async fn an_unsafe_request_from_elsewhere_is_refused_by_the_layer_and_by_the_visitor() {
+async fn unsafe_cross_site_request_is_refused_by_the_layer_and_by_the_visitor() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let calls = world.store.all_calls();
     let mut refused = 0;
     for site in ["cross-site", "same-site"] {
-        for path in ["/me", "/anybody", "/logout", "/leave", "/login?name=mallory", "/switch?name=mallory"] {
+        for path in ["/me", "/optional", "/logout", "/leave", "/login?name=mallory", "/switch?name=mallory"] {
             let answer = world.one.answer(browser.post(path).with("sec-fetch-site", Some(site))).await;
             assert!(is_foreign(&answer), "{site} {path}: {answer:?}");
             refused += 1;
         }
     }
     assert_eq!(world.count(&EventKind::CrossSiteRefused), refused);
-    assert_eq!(world.store.all_calls(), calls, "nobody was signed in, or out");
+    assert_eq!(world.store.all_calls(), calls, "no sign-in and no sign-out");
     for method in
         [Method::PUT, Method::PATCH, Method::DELETE, Method::TRACE, Method::from_bytes(b"PROPFIND").unwrap()]
     {
@@ -49,7 +49,7 @@ async fn an_unsafe_request_from_elsewhere_is_refused_by_the_layer_and_by_the_vis
 }
 
 #[tokio::test]
-async fn an_old_browser_is_judged_by_the_origin_it_names() {
+async fn browser_without_fetch_metadata_is_judged_by_origin() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     for (origin, accepted) in [
@@ -66,7 +66,7 @@ async fn an_old_browser_is_judged_by_the_origin_it_names() {
 }
 
 #[tokio::test]
-async fn a_websocket_handshake_from_elsewhere_is_refused_although_it_is_a_get() {
+async fn cross_site_websocket_handshake_is_refused_although_it_is_a_get() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let handshake = |sent: Sent| sent.and("connection", "Upgrade").and("upgrade", "websocket");
@@ -76,7 +76,7 @@ async fn a_websocket_handshake_from_elsewhere_is_refused_although_it_is_a_get() 
 }
 
 #[tokio::test]
-async fn a_link_from_elsewhere_renews_and_a_part_of_a_foreign_page_does_not() {
+async fn cross_site_link_renews_and_a_cross_site_subresource_does_not() {
     let world = World::new();
     for (mode, dest, renews) in [
         ("navigate", "document", true),
@@ -93,7 +93,7 @@ async fn a_link_from_elsewhere_renews_and_a_part_of_a_foreign_page_does_not() {
         assert_eq!(answer.sets_both(), renews, "{mode} {dest}");
         assert_eq!(world.store.calls("advance") - calls, usize::from(renews));
 
-        // As long as the access token is good, it does.
+        // With a valid access token, it is served.
         let fresh = world.signed_in("ann").await;
         let answer = world.one.answer(from(fresh.get("/me"), "cross-site", mode, dest)).await;
         assert!(answer.ok() && answer.touches_no_cookie());
@@ -101,7 +101,7 @@ async fn a_link_from_elsewhere_renews_and_a_part_of_a_foreign_page_does_not() {
 }
 
 #[tokio::test]
-async fn what_no_person_asked_for_does_not_renew() {
+async fn prefetch_and_service_worker_script_do_not_renew() {
     let world = World::new();
     for (name, value) in [
         ("sec-purpose", "prefetch"),
@@ -111,7 +111,7 @@ async fn what_no_person_asked_for_does_not_renew() {
     ] {
         let mut browser = due(&world).await;
         let calls = world.store.all_calls();
-        for path in ["/me", "/anybody"] {
+        for path in ["/me", "/optional"] {
             let answer = world.one.answer(browser.get(path).and(name, value)).await;
             assert_eq!(answer.status(), 425, "{name}: {value}");
             assert_eq!(answer.rejection(), Some(RejectionKind::NotNow));
@@ -119,7 +119,7 @@ async fn what_no_person_asked_for_does_not_renew() {
             assert!(answer.touches_no_cookie());
         }
         assert_eq!(world.store.all_calls(), calls);
-        assert!(browser.visit(&world.one, "/me").await.sets_both(), "the person comes after all");
+        assert!(browser.visit(&world.one, "/me").await.sets_both(), "then the user opens the page");
 
         let fresh = world.signed_in("ann").await;
         assert!(world.one.answer(fresh.get("/me").and(name, value)).await.ok());
@@ -127,7 +127,7 @@ async fn what_no_person_asked_for_does_not_renew() {
 }
 
 #[tokio::test]
-async fn a_preflight_does_not_renew() {
+async fn preflight_does_not_renew() {
     let world = World::new();
     let browser = due(&world).await;
     let calls = world.store.all_calls();
@@ -136,11 +136,14 @@ async fn a_preflight_does_not_renew() {
     assert_eq!(answer.status(), 401);
     assert!(answer.touches_no_cookie());
     assert_eq!(world.store.all_calls(), calls);
-    assert!(world.one.answer(browser.send(Method::OPTIONS, "/me")).await.sets_both(), "any other one does");
+    assert!(
+        world.one.answer(browser.send(Method::OPTIONS, "/me")).await.sets_both(),
+        "any other OPTIONS request does"
+    );
 }
 
 #[tokio::test]
-async fn a_trusted_origin_may_do_what_ones_own_pages_may() {
+async fn trusted_origin_is_treated_as_same_origin() {
     const FRIEND: &str = "https://friend.example";
     let world = World::tuned(|builder| builder.cookies(|cookies| cookies.trusted_origin(FRIEND)));
     for (origin, accepted) in
@@ -156,7 +159,7 @@ async fn a_trusted_origin_may_do_what_ones_own_pages_may() {
 }
 
 #[tokio::test]
-async fn a_sibling_site_renews_as_it_may_read_nothing() {
+async fn same_site_subresource_renews() {
     let world = World::new();
     let browser = due(&world).await;
     assert!(world.one.answer(from(browser.get("/me"), "same-site", "no-cors", "image")).await.sets_both());

@@ -1,4 +1,4 @@
-//! A signer and a verifier of the application's own.
+//! A signer and a verifier that the application supplies.
 
 use std::sync::{
     Arc,
@@ -20,14 +20,14 @@ use crate::support::{ACCESS, Browser, REFRESH, TTL, World, idle, keys};
 
 const REFRESH_SECRET: &[u8] = b"Kq8v2Lm5xTz1Wn7bRc4Ye9Uj3Hd6Gf0P";
 
-/// A key in a service that can fail. Its signatures are longer than those of any key of this crate.
+/// A key in a remote service that can fail. Its signatures are longer than those of this crate's keys.
 #[derive(Clone)]
 struct Kms {
     algorithm: Algorithm,
     secret: u8,
     signatures: Arc<AtomicUsize>,
     is_down: Arc<AtomicBool>,
-    /// It fails once it has made this many signatures.
+    /// It fails after this many signatures.
     last: Arc<AtomicUsize>,
 }
 
@@ -85,7 +85,7 @@ impl JwtVerifier for Kms {
     }
 }
 
-/// A verifier that gives one answer to everything.
+/// A verifier that gives the same answer to every signature.
 struct Always(bool);
 
 impl Verifier<Vec<u8>> for Always {
@@ -117,7 +117,7 @@ async fn custom_key_signs_access_tokens_and_its_secret_signs_refresh_tokens() {
     assert_eq!(
         kms.signed() - signed_before,
         2,
-        "one token to measure it before anything is stored, one to send"
+        "one token to measure the length before anything is stored, one to send"
     );
     let (access, refresh) = (header(&browser, ACCESS), header(&browser, REFRESH));
     assert_eq!((access["alg"].as_str(), access["kid"].as_str()), (Some("PS384"), Some("kms-1")));
@@ -182,7 +182,7 @@ async fn failed_signature_keeps_the_session() {
 }
 
 #[test]
-fn parts_that_do_not_belong_together_are_refused() {
+fn key_parts_that_do_not_match_are_refused() {
     let ring = |signer: Kms, verifier: Kms| Keyring::custom("kms", signer, verifier, REFRESH_SECRET);
     let mismatch = KeyError::VerifierMismatch;
     assert_eq!(ring(Kms::new(1), Kms::new(2)).unwrap_err(), mismatch);
@@ -208,17 +208,17 @@ fn parts_that_do_not_belong_together_are_refused() {
 }
 
 #[tokio::test]
-async fn a_signer_that_fails_after_the_session_was_opened_fails_the_sign_in_and_revokes_nothing_else() {
+async fn signer_that_fails_after_the_session_was_opened_fails_the_sign_in_and_revokes_nothing_else() {
     let (world, kms) = (World::new(), Kms::new(1));
     world.one.sessions.set_keys(kms.ring("kms-1"));
     let mut browser = world.signed_in("ann").await;
     let before = world.one.sessions.list("ann").await.unwrap();
-    // It signs the token that is measured, and not the one to send.
+    // It signs the token that is measured, and fails for the one to send.
     kms.last.store(kms.signed() + 1, Ordering::SeqCst);
     let answer = browser.submit(&world.one, "/login?name=ann").await;
     assert_eq!(answer.rejection(), Some(RejectionKind::Internal));
     let live = world.one.sessions.list("ann").await.unwrap();
-    assert_eq!(live.iter().map(|it| it.id).collect::<Vec<_>>(), [before[0].id], "the old one, and no other");
+    assert_eq!(live.iter().map(|it| it.id).collect::<Vec<_>>(), [before[0].id], "only the old session");
     assert_eq!((world.count(&EventKind::SignedIn), world.count(&EventKind::SigningFailed)), (1, 1));
     assert!(browser.visit(&world.one, "/me").await.ok());
 }

@@ -1,4 +1,4 @@
-//! Headers at the edges: caches, prefetches, event streams, frames, shells and plain HTTP.
+//! Headers in special cases: caches, prefetches, event streams, frames, desktop shells and plain HTTP.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ fn around(world: &World, app: Router) -> Instance {
 }
 
 #[tokio::test]
-async fn a_response_that_sets_our_cookies_is_not_stored_whatever_the_handler_says() {
+async fn response_that_sets_our_cookies_is_not_stored_even_if_the_handler_says_public() {
     let world = World::new();
     let update = async |session: Session<Profile>| {
         let cookies = session.update(&Profile { role: "admin".into() }).await?;
@@ -51,23 +51,25 @@ async fn a_response_that_sets_our_cookies_is_not_stored_whatever_the_handler_say
     }
     let anonymous = app.answer(Browser::new().post("/sign-in")).await;
     assert_eq!(anonymous.header("cache-control"), Some("no-store"));
-    // After the write window a renewal adds no cookies. Those of the handler are still not stored.
+    // After the write window a renewal adds no cookies. A response with the handler's cookies is still
+    // not stored.
     let late = world.signed_in("ann").await;
     world.pass(TTL);
     let answer = app.answer(late.post("/update")).await;
     assert_eq!(answer.header("cache-control"), Some("no-store"));
-    // What the handler says of its own cookies is its own affair.
+    // The handler decides on caching for its own cookies.
     let answer = app.answer(world.signed_in("ann").await.get("/theme")).await;
     assert_eq!(answer.header("cache-control"), Some("public, max-age=600"));
 }
 
 #[tokio::test]
-async fn a_prefetch_that_needs_a_renewal_is_too_early_and_no_failure() {
+async fn prefetch_that_needs_a_renewal_gets_425() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.pass(TTL);
     let answer = world.one.answer(browser.get("/me").and("sec-purpose", "prefetch")).await;
-    // Below 500, or load balancers would take the instance for broken; not 2xx, or a browser would show it.
+    // Below 500: a load balancer must not take the instance out. Not 2xx: a browser would show the
+    // response.
     assert_eq!(answer.status(), 425);
     assert_eq!(answer.rejection(), Some(RejectionKind::NotNow));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -76,7 +78,7 @@ async fn a_prefetch_that_needs_a_renewal_is_too_early_and_no_failure() {
 }
 
 #[tokio::test]
-async fn an_event_source_connects_again_after_an_outage() {
+async fn event_source_reconnects_after_an_outage() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -100,7 +102,7 @@ async fn an_event_source_connects_again_after_an_outage() {
     world.store.recover();
     let stream = browser.get("/stream").with("accept", Some("text/event-stream"));
     assert!(world.one.answer(stream).await.sets_both());
-    // Without a session there is nothing to wait for.
+    // Without a session there is nothing to reconnect for.
     let anonymous = Browser::new().get("/stream").with("accept", Some("text/event-stream"));
     assert_eq!(world.one.answer(anonymous).await.status(), 401);
 }
@@ -114,7 +116,7 @@ fn framed(sent: Sent, dest: &str, referrer: Option<&str>) -> Sent {
 }
 
 #[tokio::test]
-async fn a_frame_of_a_trusted_parent_renews_and_may_do_nothing_else() {
+async fn frame_of_a_trusted_parent_renews_and_sends_no_unsafe_request() {
     let world =
         World::tuned(|builder| builder.cookies(|cookies| cookies.trusted_parent("https://partner.example")));
     for (dest, referrer, renews) in [
@@ -142,7 +144,7 @@ async fn a_frame_of_a_trusted_parent_renews_and_may_do_nothing_else() {
 }
 
 #[tokio::test]
-async fn partitioned_cookies_are_set_and_removed_as_such() {
+async fn partitioned_cookies_are_set_and_removed_with_the_attribute() {
     let world =
         World::tuned(|builder| builder.cookies(|cookies| cookies.partitioned().dangerous_same_site_none()));
     let mut browser = Browser::new();
@@ -161,7 +163,7 @@ async fn partitioned_cookies_are_set_and_removed_as_such() {
 }
 
 #[tokio::test]
-async fn shells_and_extensions_are_trusted_by_their_origin() {
+async fn desktop_shells_and_extensions_are_trusted_by_origin() {
     for origin in ["tauri://localhost", "capacitor://localhost", "chrome-extension://abcdef"] {
         let world = World::tuned(move |builder| builder.cookies(|cookies| cookies.trusted_origin(origin)));
         let browser = world.signed_in("ann").await;
@@ -177,7 +179,7 @@ async fn shells_and_extensions_are_trusted_by_their_origin() {
 }
 
 #[tokio::test]
-async fn only_documents_are_redirected_to_the_sign_in_page_unless_frames_were_asked_for() {
+async fn only_documents_are_redirected_to_the_sign_in_page_unless_frames_are_included() {
     let world = World::new();
     let page = async || "never";
     let layer = |redirect| world.one.sessions.layer().with_reject(redirect);
@@ -219,10 +221,10 @@ fn recorded() -> (World, Recorded) {
 }
 
 #[tokio::test]
-async fn a_refused_cross_site_request_is_logged_with_method_host_and_origin() {
+async fn refused_cross_site_request_is_logged_with_method_host_and_origin() {
     let (world, seen) = recorded();
     let browser = Browser::new();
-    // A proxy has put the name of the upstream into `Host`.
+    // A proxy replaced `Host` by the name of the upstream.
     let sent = |path| browser.post(path).with("sec-fetch-site", None).with("host", Some("upstream:8080"));
     for path in ["/me", "/login?name=ann"] {
         assert_eq!(world.one.answer(sent(path)).await.rejection(), Some(RejectionKind::CrossSite));
@@ -235,14 +237,14 @@ async fn a_refused_cross_site_request_is_logged_with_method_host_and_origin() {
     for (kind, cause) in &seen[..2] {
         assert_eq!((kind, kind.severity()), (&EventKind::CrossSiteRefused, Severity::Debug));
         let cause = cause.as_deref().unwrap();
-        let told = r#"method POST host "upstream:8080" origin "https://app.example" sec-fetch-site none"#;
-        assert_eq!(cause, told);
+        let reported = r#"method POST host "upstream:8080" origin "https://app.example" sec-fetch-site none"#;
+        assert_eq!(cause, reported);
     }
     assert!(seen[2].1.as_ref().unwrap().len() < 300);
 }
 
 #[tokio::test]
-async fn secure_cookies_for_a_page_over_plain_http_are_warned_of_once() {
+async fn secure_cookies_for_a_page_over_plain_http_are_warned_about_once() {
     let (world, seen) = recorded();
     let warned = || {
         let seen = seen.lock().unwrap();
@@ -265,7 +267,7 @@ async fn secure_cookies_for_a_page_over_plain_http_are_warned_of_once() {
     }
     let refused = Browser::new().post("/me").with("host", Some("192.168.1.7")).with("origin", None);
     assert_eq!(world.one.answer(refused).await.status(), 401);
-    assert_eq!(warned(), [], "only a sign-in counts");
+    assert_eq!(warned(), [], "only a sign-in warns");
 
     for host in ["192.168.1.7:3000", "192.168.1.7:3000", "box.local"] {
         sign_in(host, &format!("http://{host}")).await;

@@ -1,4 +1,4 @@
-//! What ended elsewhere reaches this instance by the store's feed: what happens when it does not.
+//! Revocations on another instance reach this one by the store's feed. What happens when the feed fails.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tower_sliding_sessions::{EventKind, RejectionKind, store::MemoryStore};
 
 use crate::support::{ACCESS, Browser, Instance, Probe, TTL, Trouble, World, idle, until};
 
-/// Two instances, the second of which is about to be cut off, and a browser that both know.
+/// Two instances whose feed is cut, and a browser that both have served.
 async fn cut_off(world: &World) -> (Instance, Browser) {
     let two = world.instance();
     let browser = world.signed_in("ann").await;
@@ -15,40 +15,40 @@ async fn cut_off(world: &World) -> (Instance, Browser) {
     }
     idle().await;
     world.store.cut_the_feed();
-    // Whoever waits for the feed hears that there is nothing, and asks again. Time is paused.
+    // A pending read of the feed returns without an event, and the next one fails. Time is paused.
     tokio::time::sleep(Duration::from_secs(3)).await;
     world.pass(6);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(world.count(&EventKind::FeedLagging), 2, "each says so once");
+    assert_eq!(world.count(&EventKind::FeedLagging), 2, "each instance reports it once");
     (two, browser)
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_lags_trusts_an_access_token_for_its_lifetime_at_most() {
+async fn lagging_instance_accepts_a_revoked_access_token_until_it_expires_at_most() {
     let world = World::new();
     let (two, browser) = cut_off(&world).await;
     assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 1);
     assert!(!world.one.answer(browser.get("/me")).await.ok());
     idle().await;
-    assert!(two.answer(browser.get("/me")).await.ok(), "it cannot know");
+    assert!(two.answer(browser.get("/me")).await.ok(), "it has not read the revocation");
     world.pass(TTL);
     assert!(!two.answer(browser.get("/me")).await.ok(), "a renewal asks the store");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_renewal_reads_of_an_end_counts_for_access_tokens_too() {
+async fn revocation_read_by_a_renewal_counts_for_access_tokens_too() {
     let world = World::new();
     let (two, browser) = cut_off(&world).await;
     world.one.sessions.revoke_all("ann").await.unwrap();
     let mut refresh_alone = browser.clone();
     refresh_alone.lose(ACCESS);
-    assert!(two.answer(browser.get("/me")).await.ok(), "it cannot know");
+    assert!(two.answer(browser.get("/me")).await.ok(), "it has not read the revocation");
     assert!(!two.answer(refresh_alone.get("/me")).await.ok());
-    assert!(!two.answer(browser.get("/me")).await.ok(), "now it does");
+    assert!(!two.answer(browser.get("/me")).await.ok(), "the renewal read it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_asks_the_store_on_each_request_if_it_was_told_to() {
+async fn lagging_instance_asks_the_store_on_each_request_if_configured() {
     let world = World::tuned(|builder| builder.ask_store_when_lagging(true));
     let (two, browser) = cut_off(&world).await;
     let calls = world.store.calls("get");
@@ -63,7 +63,7 @@ async fn it_asks_the_store_on_each_request_if_it_was_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_catches_up_without_a_gap_when_the_feed_is_back() {
+async fn instance_catches_up_without_a_gap_when_the_feed_is_back() {
     let world = World::new();
     let (two, browser) = cut_off(&world).await;
     world.one.sessions.revoke_all("ann").await.unwrap();
@@ -76,7 +76,7 @@ async fn it_catches_up_without_a_gap_when_the_feed_is_back() {
 }
 
 #[tokio::test]
-async fn a_store_without_a_feed_is_asked_on_each_request_and_a_sign_out_counts_at_once() {
+async fn store_without_a_feed_is_asked_on_each_request_and_a_sign_out_counts_at_once() {
     let store = Probe::new(MemoryStore::new().unwrap()).without_feed();
     let world = World::around(store, |builder| builder);
     let two = world.instance();

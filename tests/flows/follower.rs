@@ -1,5 +1,5 @@
-//! The follower of the feed is started again whatever ended it, and what an instance knows to be
-//! revoked is written again to a store that lost it.
+//! The task that follows the feed restarts after every kind of failure. Each instance writes the
+//! revocations it remembers again, to a store that lost them.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 #[test]
-fn a_revocation_counts_on_an_instance_whose_first_runtime_is_gone() {
+fn revocation_counts_on_an_instance_whose_first_runtime_was_dropped() {
     let world = World::new();
     let two = world.instance();
     let first = runtime();
@@ -42,10 +42,10 @@ fn a_revocation_counts_on_an_instance_whose_first_runtime_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revocation_counts_on_an_instance_whose_event_hook_panics_in_the_follower() {
+async fn revocation_counts_on_an_instance_whose_event_hook_panics_in_the_follower() {
     let world = World::new();
     let two = world.other(|builder| {
-        builder.on_event(|event| assert_ne!(event.kind, EventKind::FeedLagging, "the test says so"))
+        builder.on_event(|event| assert_ne!(event.kind, EventKind::FeedLagging, "simulated panic"))
     });
     let browser = world.signed_in("ann").await;
     assert!(two.answer(browser.get("/me")).await.ok());
@@ -61,7 +61,7 @@ async fn a_revocation_counts_on_an_instance_whose_event_hook_panics_in_the_follo
 }
 
 #[tokio::test]
-async fn no_request_starts_a_follower_after_the_shutdown() {
+async fn no_request_starts_a_follower_after_shutdown() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.one.sessions.shutdown().await;
@@ -72,7 +72,7 @@ async fn no_request_starts_a_follower_after_the_shutdown() {
     assert_eq!(world.count(&EventKind::FeedLagging), 0);
 }
 
-/// Ten sign-outs that two instances know of.
+/// Ten sign-outs that two instances have recorded.
 async fn ten_signed_out(world: &World) -> Vec<Browser> {
     let two = world.instance();
     let mut browsers = Vec::new();
@@ -89,7 +89,7 @@ async fn ten_signed_out(world: &World) -> Vec<Browser> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_that_lost_nothing_no_revocation_is_written_again() {
+async fn no_revocation_is_written_again_after_an_outage_without_data_loss() {
     let world = World::new();
     ten_signed_out(&world).await;
     let revocations = world.store.calls("revoke");
@@ -130,6 +130,6 @@ async fn revocations_that_the_store_lost_are_all_written_again_although_it_fails
         assert!(live.is_empty(), "user{n} is signed out in the backup too");
         let what = Revoke::Subject { subject: subject(n), before: None, except: None };
         let revoked = backup.revoke(&what, world.one.sessions.now()).await.unwrap();
-        assert!(revoked.is_empty(), "nothing of user{n} was left to revoke");
+        assert!(revoked.is_empty(), "user{n} has no session left to revoke");
     }
 }

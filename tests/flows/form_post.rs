@@ -1,4 +1,4 @@
-//! A sign-in that another site posts to us: Sign in with Apple, and SAML.
+//! A sign-in form that another site posts to us: Sign in with Apple, and SAML.
 
 use axum::{Form, Router, middleware::from_fn, routing::post};
 use serde::Deserialize;
@@ -23,7 +23,7 @@ fn app(world: &World) -> Instance {
     Instance { app: world.one.app.clone().merge(routes), ..world.one.clone() }
 }
 
-/// The provider's page posts. `SameSite=Lax` cookies stay in the browser.
+/// The provider's page posts the form. The browser does not send `SameSite=Lax` cookies.
 fn from_provider(path: &str, form: &'static str) -> Sent {
     Browser::new()
         .post(path)
@@ -34,7 +34,7 @@ fn from_provider(path: &str, form: &'static str) -> Sent {
 }
 
 #[tokio::test]
-async fn a_form_of_another_site_is_posted_again_by_our_own_page_and_replaces_the_old_session() {
+async fn form_of_another_site_is_posted_again_by_our_own_page_and_replaces_the_old_session() {
     let world = World::new();
     let app = app(&world);
     let mut browser = world.signed_in("ann").await;
@@ -43,9 +43,9 @@ async fn a_form_of_another_site_is_posted_again_by_our_own_page_and_replaces_the
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let policy = answer.header("content-security-policy").unwrap().to_owned();
     assert!(policy.contains("script-src 'sha256-") && policy.contains("form-action 'self'"), "{policy}");
-    assert!(answer.touches_no_cookie(), "nobody is signed in yet");
+    assert!(answer.touches_no_cookie(), "no sign-in yet");
     let page = answer.text().await;
-    assert!(page.contains("<form method=post>"), "to its own address: {page}");
+    assert!(page.contains("<form method=post>"), "to the same URL: {page}");
     assert!(page.contains(r#"name="name" value="bob""#), "{page}");
     assert!(page.contains(r#"name="code" value="1&amp;&quot;&gt;&lt;script&gt;""#), "{page}");
 
@@ -57,11 +57,11 @@ async fn a_form_of_another_site_is_posted_again_by_our_own_page_and_replaces_the
     assert!(answer.sets_both(), "{answer:?}");
     browser.receive(&answer);
     assert_eq!(browser.visit(&app, "/me").await.text().await, "bob");
-    assert_eq!(world.one.sessions.list("ann").await.unwrap().len(), 0, "the old session has ended");
+    assert_eq!(world.one.sessions.list("ann").await.unwrap().len(), 0, "the old session is revoked");
 }
 
 #[tokio::test]
-async fn other_routes_other_bodies_and_a_second_try_are_refused_as_before() {
+async fn other_routes_other_bodies_and_a_second_try_are_refused() {
     let world = World::new();
     let app = app(&world);
     for sent in [
@@ -79,7 +79,7 @@ async fn other_routes_other_bodies_and_a_second_try_are_refused_as_before() {
 }
 
 #[tokio::test]
-async fn a_form_that_is_too_long_is_refused() {
+async fn form_that_is_too_long_is_refused() {
     let world = World::new();
     let mut sent = from_provider("/callback", "");
     *sent.0.body_mut() = axum::body::Body::from(vec![b'x'; 300_000]);

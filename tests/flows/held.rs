@@ -1,4 +1,5 @@
-//! A session works as long as it is held, and the sessions are freed when nothing holds them.
+//! A held session works after the sessions handle was dropped, and the sessions are freed when nothing
+//! holds them.
 
 use std::sync::{Arc, Mutex};
 
@@ -51,7 +52,7 @@ async fn kept(store: &Probe, marker: &Arc<()>) -> Session {
 }
 
 #[tokio::test]
-async fn a_session_can_be_signed_out_after_the_sessions_were_dropped() {
+async fn session_can_be_signed_out_after_the_sessions_handle_was_dropped() {
     let (store, marker) = (Probe::new(MemoryStore::new().unwrap()), Arc::new(()));
     let session = kept(&store, &marker).await;
     assert_eq!((session.subject(), session.renewed()), ("ann", None));
@@ -62,7 +63,7 @@ async fn a_session_can_be_signed_out_after_the_sessions_were_dropped() {
 }
 
 #[tokio::test]
-async fn the_sessions_are_freed_when_the_last_session_is_dropped() {
+async fn sessions_are_freed_when_the_last_session_is_dropped() {
     let (store, marker) = (Probe::new(MemoryStore::new().unwrap()), Arc::new(()));
     let session = kept(&store, &marker).await;
     assert!(Arc::strong_count(&marker) > 1);
@@ -72,7 +73,7 @@ async fn the_sessions_are_freed_when_the_last_session_is_dropped() {
 }
 
 #[tokio::test]
-async fn the_sessions_are_freed_where_no_session_is_held() {
+async fn sessions_are_freed_where_no_session_is_held() {
     let (store, marker) = (Probe::new(MemoryStore::new().unwrap()), Arc::new(()));
     let one = sessions(&store, &marker, keys(0));
     let layer = one.layer();

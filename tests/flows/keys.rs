@@ -1,4 +1,4 @@
-//! Keys are replaced while sessions are under way.
+//! Key rotation while sessions exist.
 
 use tower_sliding_sessions::{EventKind, InvalidToken, Keyring, RejectionKind, Severity};
 
@@ -12,12 +12,12 @@ fn kid(browser: &Browser, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_new_key_signs_nobody_out_while_the_old_one_still_verifies() {
+async fn new_key_ends_no_session_while_the_old_one_still_verifies() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let old = kid(&browser, ACCESS);
     world.one.sessions.set_keys(keys(1).and_verify(keys(0)).unwrap());
-    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), None, "the token is good as it is");
+    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), None, "the token is still valid");
 
     world.pass(TTL);
     assert!(browser.visit(&world.one, "/me").await.sets_both());
@@ -25,7 +25,7 @@ async fn a_new_key_signs_nobody_out_while_the_old_one_still_verifies() {
     assert_ne!(new, old);
     assert_eq!(kid(&browser, REFRESH), new);
 
-    // By now the old key may go.
+    // Now the old key can be removed.
     world.one.sessions.set_keys(keys(1));
     assert!(browser.visit(&world.one, "/me").await.ok());
     idle().await;
@@ -34,7 +34,7 @@ async fn a_new_key_signs_nobody_out_while_the_old_one_still_verifies() {
 }
 
 #[tokio::test]
-async fn an_instance_that_has_not_got_the_new_key_yet_is_told_to_verify_it_first() {
+async fn instance_without_the_new_key_must_verify_it_before_it_signs() {
     let world = World::new();
     let two = world.instance();
     world.one.sessions.set_keys(keys(0).and_verify(keys(1)).unwrap());
@@ -50,10 +50,10 @@ async fn an_instance_that_has_not_got_the_new_key_yet_is_told_to_verify_it_first
 }
 
 #[tokio::test]
-async fn a_key_that_is_pulled_takes_both_tokens_with_it_at_once() {
+async fn removed_key_invalidates_both_tokens_at_once() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
-    // Both tokens are remembered as good.
+    // Both tokens are in the cache of verified tokens.
     assert!(browser.visit(&world.one, "/me").await.ok());
     assert!(browser.visit(&world.one, "/me").await.ok());
     let calls = world.store.all_calls();
@@ -66,12 +66,12 @@ async fn a_key_that_is_pulled_takes_both_tokens_with_it_at_once() {
     assert_eq!(world.count(&EventKind::RefreshTokenInvalid(InvalidToken::UnknownKey)), 1);
 
     browser.lose(ACCESS);
-    assert_eq!(browser.visit(&world.one, "/me").await.status(), 401, "no silent renewal by it");
+    assert_eq!(browser.visit(&world.one, "/me").await.status(), 401, "no renewal by it");
     assert_eq!(world.store.all_calls(), calls, "and the store was never asked");
 }
 
 #[tokio::test]
-async fn another_key_of_the_same_name_is_another_key() {
+async fn another_key_with_the_same_id_does_not_verify() {
     let world = World::new();
     world.one.sessions.set_keys(keys(0).with_kid("the-key").unwrap());
     let mut browser = world.signed_in("ann").await;
@@ -82,7 +82,7 @@ async fn another_key_of_the_same_name_is_another_key() {
 }
 
 #[tokio::test]
-async fn a_key_that_comes_back_makes_its_sessions_good_again() {
+async fn restored_key_makes_its_sessions_valid_again() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.one.sessions.set_keys(keys(1));
@@ -96,7 +96,7 @@ fn promoted() -> Keyring {
     keys(1).and_verify(keys(0)).unwrap()
 }
 
-/// It cannot be told here what the cookies are worth: 503, and they stay as they are.
+/// This instance cannot verify the cookies: 503, and they stay unchanged.
 async fn is_not_known(instance: &Instance, browser: &mut Browser, path: &str) {
     let before = browser.clone();
     let answer = browser.visit(instance, path).await;
@@ -108,21 +108,21 @@ async fn is_not_known(instance: &Instance, browser: &mut Browser, path: &str) {
 }
 
 #[tokio::test]
-async fn a_key_that_signs_before_another_instance_knows_it_costs_no_session() {
+async fn key_that_signs_before_another_instance_knows_it_ends_no_session() {
     let world = World::new();
     let two = world.instance();
     world.one.sessions.set_keys(promoted());
     let mut browser = world.signed_in("ann").await;
     let calls = world.store.all_calls();
-    for path in ["/me", "/anybody"] {
+    for path in ["/me", "/optional"] {
         is_not_known(&two, &mut browser, path).await;
     }
     assert_eq!(world.store.all_calls(), calls, "the store was not asked");
-    let told = EventKind::RefreshTokenInvalid(InvalidToken::NewKey);
-    assert_eq!((world.count(&told), told.severity()), (2, Severity::Warning));
+    let reported = EventKind::RefreshTokenInvalid(InvalidToken::NewKey);
+    assert_eq!((world.count(&reported), reported.severity()), (2, Severity::Warning));
     browser.lose(ACCESS);
     is_not_known(&two, &mut browser, "/me").await;
-    assert!(browser.visit(&world.one, "/me").await.ok(), "where the key is known, the session goes on");
+    assert!(browser.visit(&world.one, "/me").await.ok(), "where the key is known, the session stays valid");
     idle().await;
     world.pass(TTL);
     is_not_known(&two, &mut browser, "/me").await;
@@ -132,7 +132,7 @@ async fn a_key_that_signs_before_another_instance_knows_it_costs_no_session() {
 }
 
 #[tokio::test]
-async fn a_sign_in_where_the_new_key_is_not_known_opens_a_session() {
+async fn sign_in_on_an_instance_that_does_not_know_the_new_key_opens_a_session() {
     let world = World::new();
     let two = world.instance();
     world.one.sessions.set_keys(promoted());
@@ -143,42 +143,42 @@ async fn a_sign_in_where_the_new_key_is_not_known_opens_a_session() {
 }
 
 #[tokio::test]
-async fn a_key_that_no_known_key_vouches_for_is_refused() {
+async fn key_that_no_known_key_vouches_for_is_refused() {
     let world = World::new();
     let two = world.instance();
-    // Another application's key, or a stranger's: alone, or with others that are not known here either.
+    // Another application's key, or a foreign one: alone, or with others that are unknown here too.
     for ring in [keys(1), keys(1).and_verify(keys(2)).unwrap(), Keyring::random().unwrap()] {
         world.one.sessions.set_keys(ring);
         let mut browser = world.signed_in("ann").await;
         assert_eq!(browser.visit(&two, "/me").await.status(), 401);
     }
-    let told = EventKind::RefreshTokenInvalid(InvalidToken::UnknownKey);
-    assert_eq!((world.count(&told), told.severity()), (3, Severity::Debug));
+    let reported = EventKind::RefreshTokenInvalid(InvalidToken::UnknownKey);
+    assert_eq!((world.count(&reported), reported.severity()), (3, Severity::Debug));
 }
 
 #[tokio::test]
-async fn a_key_that_was_withdrawn_is_refused_although_another_vouches_for_it() {
+async fn retired_key_is_refused_although_another_vouches_for_it() {
     let world = World::new();
     let (two, three) = (world.instance(), world.instance());
     world.one.sessions.set_keys(promoted());
     two.sessions.set_keys(promoted());
     let mut browser = world.signed_in("ann").await;
     assert!(browser.visit(&two, "/me").await.ok());
-    // By the running instance, which had it.
+    // On the running instance, which had it.
     two.sessions.set_keys(keys(0));
     assert_eq!(browser.visit(&two, "/me").await.status(), 401);
-    // By one that never had it, and is told its name.
+    // On an instance that never had it, but has its ID listed as retired.
     is_not_known(&three, &mut browser, "/me").await;
     three.sessions.set_keys(keys(0).and_retired(&kid(&browser, REFRESH)).unwrap());
     assert_eq!(browser.visit(&three, "/me").await.status(), 401);
-    // Whoever has it in the ring again verifies by it.
+    // An instance with the key in its ring verifies by it again.
     two.sessions.set_keys(keys(0).and_verify(keys(1)).unwrap());
     assert!(browser.visit(&two, "/me").await.ok());
     assert!(keys(0).and_retired("no name").is_err());
 }
 
 #[tokio::test]
-async fn the_three_steps_of_a_roll_out_refuse_nobody_in_between() {
+async fn three_steps_of_a_key_rollout_refuse_no_request() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
@@ -203,7 +203,7 @@ async fn the_three_steps_of_a_roll_out_refuse_nobody_in_between() {
 }
 
 #[tokio::test]
-async fn a_sign_out_where_the_new_key_is_not_known_says_that_it_revoked_nothing() {
+async fn sign_out_where_the_new_key_is_not_known_says_that_it_revoked_nothing() {
     let world = World::new();
     let two = world.instance();
     world.one.sessions.set_keys(promoted());

@@ -1,4 +1,4 @@
-//! The layer and its companions as an application puts them together.
+//! The layer, the rules and the extractors, combined as an application does.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn signed_in_as(world: &World, role: &str) -> Browser {
 }
 
 #[tokio::test]
-async fn a_route_outside_of_the_layer_says_what_to_add() {
+async fn route_outside_the_layer_says_what_to_add() {
     let world = World::new();
     let app = Router::new()
         .route("/me", get(me))
@@ -42,7 +42,7 @@ async fn a_route_outside_of_the_layer_says_what_to_add() {
 }
 
 #[tokio::test]
-async fn every_failed_token_gets_the_same_answer() {
+async fn every_invalid_token_gets_the_same_response() {
     let world = World::new();
     let mut expired = world.signed_in("ann").await;
     let mut ended = world.signed_in("bob").await;
@@ -64,23 +64,23 @@ async fn every_failed_token_gets_the_same_answer() {
 }
 
 #[tokio::test]
-async fn an_optional_layer_lets_anonymous_requests_through_and_keeps_sessions_alive() {
+async fn optional_layer_serves_anonymous_requests_and_renews_sessions() {
     let world = World::new();
-    assert_eq!(Browser::new().visit(&world.one, "/anybody").await.text().await, "null");
+    assert_eq!(Browser::new().visit(&world.one, "/optional").await.text().await, "null");
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
-    let answer = browser.visit(&world.one, "/anybody").await;
+    let answer = browser.visit(&world.one, "/optional").await;
     assert!(answer.sets_both());
     assert_eq!(answer.text().await, r#""ann""#);
 
     world.one.sessions.revoke_all("ann").await.unwrap();
-    let answer = browser.visit(&world.one, "/anybody").await;
-    assert!(answer.ok() && answer.touches_no_cookie(), "an ended session is nobody");
+    let answer = browser.visit(&world.one, "/optional").await;
+    assert!(answer.ok() && answer.touches_no_cookie(), "a revoked session is anonymous");
     assert_eq!(answer.text().await, "null");
 }
 
 #[tokio::test]
-async fn a_rule_about_claims_is_for_those_who_are_signed_in() {
+async fn claims_rule_admits_only_matching_sessions() {
     let world = World::new();
     let rule = || world.one.sessions.require().claims(|profile| profile.role == "admin");
     let admin = Router::new().route("/admin", get(me)).route_layer(rule());
@@ -110,7 +110,7 @@ async fn a_rule_about_claims_is_for_those_who_are_signed_in() {
 }
 
 #[tokio::test]
-async fn a_rule_about_a_recent_sign_in_counts_from_it() {
+async fn rule_about_a_recent_sign_in_counts_from_the_sign_in() {
     let world = World::new();
     let app = Router::new()
         .route("/delete", get(me))
@@ -122,14 +122,18 @@ async fn a_rule_about_a_recent_sign_in_counts_from_it() {
     assert!(browser.visit(&instance, "/delete").await.ok());
     world.pass(1);
     let answer = browser.visit(&instance, "/delete").await;
-    assert_eq!(answer.rejection(), Some(RejectionKind::ReauthenticationRequired), "renewal is no proof");
+    assert_eq!(
+        answer.rejection(),
+        Some(RejectionKind::ReauthenticationRequired),
+        "a renewal is no re-authentication"
+    );
     assert_eq!(answer.status(), 403);
     assert!(browser.submit(&world.one, "/login?name=ann").await.ok());
     assert!(browser.visit(&instance, "/delete").await.ok());
 }
 
 #[tokio::test]
-async fn people_without_a_session_are_sent_to_the_sign_in_page_and_come_back() {
+async fn anonymous_page_request_is_redirected_to_the_sign_in_page_with_a_return_path() {
     let world = World::new();
     let layer = || world.one.sessions.layer().with_reject(RedirectToLogin::new("/login?lang=en"));
     let inner = Router::new().route("/{*page}", get(me)).route_layer(layer());
@@ -160,7 +164,7 @@ async fn people_without_a_session_are_sent_to_the_sign_in_page_and_come_back() {
 }
 
 #[tokio::test]
-async fn an_outage_and_a_prefetch_are_never_sent_to_the_sign_in_page() {
+async fn outage_and_prefetch_are_never_redirected_to_the_sign_in_page() {
     let world = World::new();
     let layer = world.one.sessions.layer().with_reject(RedirectToLogin::new("/login"));
     let instance = around(&world, Router::new().route("/top", get(me)).route_layer(layer));
@@ -175,7 +179,7 @@ async fn an_outage_and_a_prefetch_are_never_sent_to_the_sign_in_page() {
 }
 
 #[tokio::test]
-async fn an_application_can_word_its_own_rejections() {
+async fn application_can_render_rejections_itself() {
     let world = World::new();
     let teapot = |rejection: Rejection, request: &RequestHead<'_>| {
         let text = format!("{} {} {}", request.method, request.uri.path(), rejection.status());
@@ -188,7 +192,7 @@ async fn an_application_can_word_its_own_rejections() {
     let instance = around(&world, app);
     let answer: Answer = Browser::new().visit(&instance, "/me").await;
     assert_eq!(answer.status(), 418);
-    assert_eq!(answer.header("cache-control"), Some("no-store"), "whatever it says");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "the handler's header is replaced");
     assert!(answer.rejection().is_some());
     assert_eq!(answer.text().await, "GET /me 401 Unauthorized");
     let mut browser = world.signed_in("ann").await;
@@ -196,7 +200,7 @@ async fn an_application_can_word_its_own_rejections() {
 }
 
 #[tokio::test]
-async fn no_header_of_the_clients_switches_the_layer_off_or_names_a_user() {
+async fn no_client_header_disables_the_layer_or_names_a_user() {
     let world = World::new();
     let headers =
         ["x-user", "x-forwarded-user", "x-middleware-subrequest", "x-session", "authorization", "x-sid"];
@@ -205,7 +209,7 @@ async fn no_header_of_the_clients_switches_the_layer_off_or_names_a_user() {
 }
 
 #[tokio::test]
-async fn one_session_goes_through_two_layers_and_is_renewed_once() {
+async fn session_under_two_layers_is_renewed_once() {
     let world = World::new();
     let app = Router::new()
         .route(

@@ -1,4 +1,4 @@
-//! The two ends of a session: unused for too long, and used for too long.
+//! The two ends of a session: the idle timeout and the absolute timeout.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ fn exp(browser: &Browser, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_session_in_use_ends_at_its_absolute_limit_and_no_token_outlives_it() {
+async fn session_in_use_ends_at_its_absolute_timeout_and_no_token_outlives_it() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let limit = world.clock.now().as_secs() + ABSOLUTE;
-    // Not a multiple of the access token's lifetime, so that the last one is cut short.
+    // Not a multiple of the access token's lifetime, so that the last token is shortened.
     let step = 290;
     while world.clock.now().as_secs() + step < limit {
         world.pass(step);
@@ -30,8 +30,8 @@ async fn a_session_in_use_ends_at_its_absolute_limit_and_no_token_outlives_it() 
     }
     world.clock.set(tower_sliding_sessions::Timestamp::from_secs(limit - 1));
     browser.lose(ACCESS);
-    assert!(browser.visit(&world.one, "/me").await.ok(), "to the last second");
-    assert_eq!(exp(&browser, ACCESS), limit, "a second of life is what is left");
+    assert!(browser.visit(&world.one, "/me").await.ok(), "up to the last second");
+    assert_eq!(exp(&browser, ACCESS), limit, "one second is left");
 
     world.pass(1);
     assert!(expired(&browser.visit(&world.one, "/me").await));
@@ -41,23 +41,23 @@ async fn a_session_in_use_ends_at_its_absolute_limit_and_no_token_outlives_it() 
 }
 
 #[tokio::test]
-async fn an_unused_session_ends_at_its_idle_timeout() {
+async fn unused_session_ends_at_its_idle_timeout() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let mut other = world.signed_in("bob").await;
     world.pass(IDLE - 1);
-    assert!(browser.visit(&world.one, "/me").await.ok(), "a second before");
+    assert!(browser.visit(&world.one, "/me").await.ok(), "one second before");
     world.pass(1);
     assert!(expired(&other.visit(&world.one, "/me").await));
     world.pass(IDLE - 2);
-    assert!(browser.visit(&world.one, "/me").await.ok(), "use moved the deadline on");
+    assert!(browser.visit(&world.one, "/me").await.ok(), "the request extended it");
     world.pass(IDLE);
     assert!(expired(&browser.visit(&world.one, "/me").await));
 }
 
 #[tokio::test]
 async fn every_kind_of_renewal_counts_as_use() {
-    // A re-issue: rotation is not due, for the access cookie was lost early.
+    // A reissue: rotation is not due, because the access cookie was lost early.
     let world =
         World::tuned(|builder| builder.timing(|timing| timing.idle_timeout(Duration::from_secs(600))));
     let mut browser = world.signed_in("ann").await;
@@ -67,7 +67,7 @@ async fn every_kind_of_renewal_counts_as_use() {
         assert!(browser.visit(&world.one, "/me").await.ok());
         idle().await;
     }
-    // A replay: the answers are lost, again and again.
+    // A replay: the responses are lost repeatedly.
     world.pass(TTL);
     for _ in 0..20 {
         let lost = world.one.answer(browser.get("/me")).await;
@@ -78,7 +78,7 @@ async fn every_kind_of_renewal_counts_as_use() {
 }
 
 #[tokio::test]
-async fn an_expired_session_is_not_listed() {
+async fn expired_session_is_not_listed() {
     let world = World::new();
     let _browser = world.signed_in("ann").await;
     assert_eq!(world.one.sessions.list("ann").await.unwrap().len(), 1);
@@ -87,11 +87,11 @@ async fn an_expired_session_is_not_listed() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_the_browser_kept_too_long_proves_nothing() {
+async fn cookie_kept_after_its_expiry_is_refused_without_a_store_call() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(ABSOLUTE + 365 * 24 * 3600);
     let calls = world.store.all_calls();
     assert!(expired(&browser.visit(&world.one, "/me").await));
-    assert_eq!(world.store.all_calls(), calls, "its own date says it all");
+    assert_eq!(world.store.all_calls(), calls, "its expiry is in the token");
 }

@@ -1,11 +1,11 @@
-//! Whatever gets lost on the way, the browser's cookies keep working.
+//! Requests and responses that get lost. The browser's cookies keep working.
 
 use tower_sliding_sessions::{EventKind, RejectionKind, protocol::Refusal};
 
 use crate::support::{ACCESS, Gate, REFRESH, TTL, Trouble, World, claims_of, idle};
 
 #[tokio::test]
-async fn a_lost_response_costs_nothing() {
+async fn lost_response_costs_no_session() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     for round in 1..=3 {
@@ -15,7 +15,7 @@ async fn a_lost_response_costs_nothing() {
         world.pass(TTL);
         let again = browser.visit(&world.one, "/me").await;
         assert_eq!(again.renewed(), Some("Replayed"));
-        assert_eq!(again.cookie(REFRESH), lost.cookie(REFRESH), "the successor that was lost");
+        assert_eq!(again.cookie(REFRESH), lost.cookie(REFRESH), "the successor of the lost response");
         assert!(browser.visit(&world.one, "/me").await.ok());
         idle().await;
         assert_eq!(world.store.rotations(), round);
@@ -24,7 +24,7 @@ async fn a_lost_response_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_response_that_arrives_after_the_next_renewal_does_no_harm() {
+async fn response_that_arrives_after_the_next_renewal_does_no_harm() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -38,7 +38,7 @@ async fn a_response_that_arrives_after_the_next_renewal_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_request_cancelled_in_the_middle_of_a_rotation_loses_nothing() {
+async fn request_cancelled_during_a_rotation_loses_nothing() {
     for trouble in [Trouble::Before, Trouble::After] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -52,7 +52,7 @@ async fn a_request_cancelled_in_the_middle_of_a_rotation_loses_nothing() {
         assert!(hung_up.await.unwrap_err().is_cancelled());
         gate.open();
         idle().await;
-        assert_eq!(world.store.rotations(), 1, "the rotation went on without its caller");
+        assert_eq!(world.store.rotations(), 1, "the rotation completed without its caller");
 
         world.store.recover();
         let again = browser.visit(&world.one, "/me").await;
@@ -62,7 +62,7 @@ async fn a_request_cancelled_in_the_middle_of_a_rotation_loses_nothing() {
 }
 
 #[tokio::test]
-async fn one_of_many_callers_hanging_up_takes_nobody_along() {
+async fn cancelled_request_does_not_cancel_the_renewal_for_others() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -79,7 +79,7 @@ async fn one_of_many_callers_hanging_up_takes_nobody_along() {
 }
 
 #[tokio::test]
-async fn a_rotation_whose_answer_never_came_back_is_picked_up_by_the_next_request() {
+async fn rotation_whose_store_response_was_lost_is_continued_by_the_next_request() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -87,14 +87,14 @@ async fn a_rotation_whose_answer_never_came_back_is_picked_up_by_the_next_reques
     let answer = browser.visit(&world.one, "/me").await;
     assert_eq!(answer.rejection(), Some(RejectionKind::Unavailable));
     assert!(answer.touches_no_cookie());
-    assert_eq!(world.store.rotations(), 1, "the store did it, but nobody knows");
+    assert_eq!(world.store.rotations(), 1, "the store rotated, but its response was lost");
 
     world.store.recover();
     assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Replayed"));
 }
 
 #[tokio::test]
-async fn a_restart_signs_everybody_out_but_leaves_their_cookies_alone() {
+async fn restart_with_a_memory_store_ends_all_sessions_and_leaves_cookies_unchanged() {
     let mut world = World::new();
     let mut browser = world.signed_in("ann").await;
     let mut active = world.signed_in("bob").await;
@@ -115,7 +115,7 @@ async fn a_restart_signs_everybody_out_but_leaves_their_cookies_alone() {
 }
 
 #[tokio::test]
-async fn rotations_of_the_same_second_are_told_apart() {
+async fn rotations_within_one_second_are_told_apart() {
     use std::time::Duration;
     use tower_sliding_sessions::protocol::Timing;
 
@@ -140,7 +140,7 @@ async fn rotations_of_the_same_second_are_told_apart() {
         assert!(!tokens.contains(&token));
         tokens.push(token);
     }
-    // Any of them but the last two is known for what it is.
+    // Each token except the last two is detected as reuse.
     browser.plant(REFRESH, &tokens[18]);
     browser.lose(ACCESS);
     assert!(!browser.visit(&world.one, "/me").await.ok());

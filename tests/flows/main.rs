@@ -1,14 +1,14 @@
-//! What the crate does at its public edge: browsers, a wire that delays and loses, an application
-//! within the layer, a store that fails on cue, and a clock that only moves when it is told to.
+//! The crate at its public API: browsers, a network that delays and loses, an application inside the
+//! layer, a store that fails on demand, and a manual clock.
 //!
-//! Nothing sleeps, and nothing depends on what runs first: where two things race, a gate holds one
-//! of them until the other is where the test wants it.
+//! Nothing sleeps, and nothing depends on task order: where two operations race, a gate holds one of them
+//! until the test opens it.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "whatever goes wrong in a test had better stop it"
+    reason = "a failed step must stop the test"
 )]
 
 mod support;

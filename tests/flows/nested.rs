@@ -1,4 +1,4 @@
-//! Session layers of two realms with one claims type, nested: customers and staff.
+//! Nested session layers of two realms with one claims type: customers and staff.
 
 use axum::{Router, routing::any};
 use http::StatusCode;
@@ -11,7 +11,7 @@ const STAFF: [&str; 2] = ["__Host-staff-access", "__Host-staff-refresh"];
 struct Two {
     world: World,
     staff: Instance,
-    /// Signed in as a customer; as one of the staff; as both; and as neither.
+    /// Signed in as a customer, as staff, as both, and as neither.
     customer: Browser,
     clerk: Browser,
     both: Browser,
@@ -39,7 +39,7 @@ impl Two {
         self.staff.sessions.layer()
     }
 
-    /// Status, body and the reason of a refusal.
+    /// Status, body and the reason for a refusal.
     async fn get(&self, app: &Router, browser: &Browser) -> (u16, String, Option<RejectionKind>) {
         let instance = Instance { app: app.clone(), ..self.world.one.clone() };
         let answer = instance.answer(browser.get("/")).await;
@@ -55,7 +55,7 @@ impl Two {
 }
 
 async fn who(session: Option<Session<Profile>>) -> String {
-    session.map_or_else(|| "nobody".to_owned(), |session| session.subject().to_owned())
+    session.map_or_else(|| "anonymous".to_owned(), |session| session.subject().to_owned())
 }
 
 async fn must(session: Session<Profile>) -> String {
@@ -67,10 +67,10 @@ fn page() -> Router {
 }
 
 #[tokio::test]
-async fn a_rule_admits_no_session_of_another_realm() {
+async fn rule_admits_no_session_of_another_realm() {
     let two = Two::new().await;
     let rule = || two.staff.sessions.require().claims(|_| true);
-    // The layer of the staff was forgotten.
+    // The staff layer is missing.
     let app = page().route_layer(rule()).layer(two.customers().optional());
     for browser in [&two.customer, &two.clerk, &two.both, &two.neither] {
         let (status, _, kind) = two.get(&app, browser).await;
@@ -79,7 +79,7 @@ async fn a_rule_admits_no_session_of_another_realm() {
     let app = page().route_layer(rule()).route_layer(two.staff()).layer(two.customers().optional());
     assert_eq!(two.get(&app, &two.customer).await.0, 401);
     assert_eq!(two.get(&app, &two.clerk).await.0, 200);
-    // A rule of the outer realm within the layer of the inner one.
+    // A rule of the outer realm inside the inner realm's layer.
     let rule = two.world.one.sessions.require().session(|session| session.subject() == "ann");
     let app = page().route_layer(rule).route_layer(two.staff().optional()).layer(two.customers());
     assert_eq!(two.get(&app, &two.both).await.0, 200);
@@ -87,7 +87,7 @@ async fn a_rule_admits_no_session_of_another_realm() {
 }
 
 #[tokio::test]
-async fn a_rule_without_conditions_wants_a_session() {
+async fn rule_without_conditions_requires_a_session() {
     let two = Two::new().await;
     let app = page().route_layer(two.world.one.sessions.require()).route_layer(two.customers().optional());
     assert_eq!(two.get(&app, &two.customer).await.0, 200);
@@ -95,7 +95,7 @@ async fn a_rule_without_conditions_wants_a_session() {
 }
 
 #[tokio::test]
-async fn an_optional_inner_layer_neither_replaces_nor_hides_the_session_of_a_required_outer_one() {
+async fn optional_inner_layer_neither_replaces_nor_hides_the_session_of_a_required_outer_one() {
     let two = Two::new().await;
     let app = page().route_layer(two.staff().optional()).layer(two.customers());
     for browser in [&two.customer, &two.both] {
@@ -108,7 +108,7 @@ async fn an_optional_inner_layer_neither_replaces_nor_hides_the_session_of_a_req
 }
 
 #[tokio::test]
-async fn a_required_inner_layer_names_the_session() {
+async fn required_inner_layer_determines_the_session() {
     let two = Two::new().await;
     for outer in [two.customers().optional(), two.customers()] {
         let app = page().route_layer(two.staff()).layer(outer);
@@ -120,7 +120,7 @@ async fn a_required_inner_layer_names_the_session() {
 }
 
 #[tokio::test]
-async fn optional_layers_of_two_realms_are_ambiguous_whoever_is_signed_in() {
+async fn optional_layers_of_two_realms_are_ambiguous_for_every_client() {
     let two = Two::new().await;
     let app = page().route_layer(two.staff().optional()).layer(two.customers().optional());
     for browser in [&two.customer, &two.clerk, &two.both, &two.neither] {
@@ -131,12 +131,12 @@ async fn optional_layers_of_two_realms_are_ambiguous_whoever_is_signed_in() {
 }
 
 #[tokio::test]
-async fn a_handler_can_name_the_realm() {
+async fn handler_can_name_the_realm() {
     let two = Two::new().await;
     let (shop, staff) = (two.world.one.sessions.clone(), two.staff.sessions.clone());
     let name = |sessions: &Sessions<Profile>, request: &http::Request<axum::body::Body>| {
         let session = sessions.session_of(request.extensions()).unwrap();
-        session.map_or("nobody", Session::subject).to_owned()
+        session.map_or("anonymous", Session::subject).to_owned()
     };
     let handler = move |request: http::Request<axum::body::Body>| async move {
         format!("{} {}", name(&shop, &request), name(&staff, &request))
@@ -146,10 +146,10 @@ async fn a_handler_can_name_the_realm() {
         .route_layer(two.staff().optional())
         .layer(two.customers().optional());
     for (browser, seen) in [
-        (&two.customer, "ann nobody"),
-        (&two.clerk, "nobody root"),
+        (&two.customer, "ann anonymous"),
+        (&two.clerk, "anonymous root"),
         (&two.both, "ann root"),
-        (&two.neither, "nobody nobody"),
+        (&two.neither, "anonymous anonymous"),
     ] {
         assert_eq!(two.sees(&app, browser).await, seen);
     }
@@ -161,7 +161,7 @@ async fn a_handler_can_name_the_realm() {
 }
 
 #[tokio::test]
-async fn a_layer_twice_is_one_and_required_if_either_is() {
+async fn layer_added_twice_is_one_and_required_if_either_is() {
     let two = Two::new().await;
     let app = page().route_layer(two.customers().optional()).layer(two.customers());
     assert_eq!(two.sees(&app, &two.customer).await, "ann");
@@ -173,7 +173,7 @@ async fn a_layer_twice_is_one_and_required_if_either_is() {
 }
 
 #[tokio::test]
-async fn a_visitor_of_a_realm_is_refused_within_the_layer_of_another() {
+async fn visitor_of_a_realm_is_refused_inside_another_realms_layer() {
     let two = Two::new().await;
     let handler = async |session: Option<Session<Profile>>, _: Visitor<Profile>| who(session).await;
     let routes = || Router::new().route("/", any(handler)).with_state(two.staff.sessions.clone());
@@ -189,7 +189,7 @@ async fn a_visitor_of_a_realm_is_refused_within_the_layer_of_another() {
 }
 
 #[tokio::test]
-async fn another_claims_type_a_missing_layer_and_a_misplaced_rule_have_three_messages() {
+async fn wrong_claims_type_missing_layer_and_misplaced_rule_have_three_messages() {
     let two = Two::new().await;
     let texts = Sessions::<String>::builder(keys(0)).realm("texts").build().unwrap();
     let other = Router::new().route("/", any(async |_: Session<String>| "never")).layer(two.customers());

@@ -1,5 +1,5 @@
-//! Which unsafe requests are refused, compared with tower-http's `csrf` layer, which follows Go's
-//! `CrossOriginProtection`, on every combination of what matters.
+//! The unsafe requests that are refused, compared with tower-http's `csrf` layer, which follows Go's
+//! `CrossOriginProtection`, for every combination of the relevant headers.
 
 use axum::body::Body;
 use http::{Method, Request, Response};
@@ -52,7 +52,7 @@ fn request(method: &str, target: &str, headers: [(&'static str, Option<&[u8]>); 
     request.body(Body::empty()).ok()
 }
 
-/// Whether the request is let through by a layer around a service that answers everything.
+/// Whether a layer around a service that answers every request admits this one.
 async fn passes<S, B>(service: S, request: Request<Body>) -> bool
 where
     S: tower::Service<Request<Body>, Response = Response<B>, Error = std::convert::Infallible>,
@@ -60,16 +60,16 @@ where
     service.oneshot(request).await.unwrap().status() != 403
 }
 
-async fn everybody(_: Request<Body>) -> Result<Response<Body>, std::convert::Infallible> {
+async fn admit(_: Request<Body>) -> Result<Response<Body>, std::convert::Infallible> {
     Ok(Response::new(Body::empty()))
 }
 
 #[tokio::test]
-async fn the_layer_and_the_visitor_decide_as_the_oracle_does() {
+async fn layer_and_visitor_decide_as_tower_http_does() {
     let world = World::tuned(|builder| builder.cookies(|cookies| cookies.trusted_origin(FRIEND)));
     let sessions: &Sessions<Profile> = &world.one.sessions;
-    let ours = sessions.layer().optional().layer(service_fn(everybody));
-    let oracle = CsrfLayer::new().add_trusted_origin(FRIEND).unwrap().layer(service_fn(everybody));
+    let ours = sessions.layer().optional().layer(service_fn(admit));
+    let oracle = CsrfLayer::new().add_trusted_origin(FRIEND).unwrap().layer(service_fn(admit));
 
     let (mut compared, mut refused) = (0, 0);
     for method in METHODS {
@@ -80,9 +80,9 @@ async fn the_layer_and_the_visitor_decide_as_the_oracle_does() {
                         let headers = [("sec-fetch-site", site), ("origin", origin), ("host", host)];
                         let make = || request(method, target, headers).unwrap();
                         let expected = passes(oracle.clone(), make()).await;
-                        let told = format!("{method} {target} {headers:?}");
-                        assert_eq!(passes(ours.clone(), make()).await, expected, "the layer: {told}");
-                        assert_eq!(sessions.visitor(&make()).is_ok(), expected, "the visitor: {told}");
+                        let reported = format!("{method} {target} {headers:?}");
+                        assert_eq!(passes(ours.clone(), make()).await, expected, "the layer: {reported}");
+                        assert_eq!(sessions.visitor(&make()).is_ok(), expected, "the visitor: {reported}");
                         compared += 1;
                         refused += usize::from(!expected);
                     }
@@ -95,10 +95,10 @@ async fn the_layer_and_the_visitor_decide_as_the_oracle_does() {
 }
 
 #[tokio::test]
-async fn it_is_stricter_where_a_header_comes_twice_and_about_websockets() {
+async fn repeated_headers_and_cross_site_websockets_are_refused_though_tower_http_admits_them() {
     let world = World::new();
-    let ours = world.one.sessions.layer().optional().layer(service_fn(everybody));
-    let oracle = CsrfLayer::new().layer(service_fn(everybody));
+    let ours = world.one.sessions.layer().optional().layer(service_fn(admit));
+    let oracle = CsrfLayer::new().layer(service_fn(admit));
     for (method, headers) in [
         ("POST", [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")]),
         ("POST", [("origin", "https://app.example"), ("origin", "https://evil.example")]),

@@ -1,4 +1,4 @@
-//! The store is away, or slow. Nobody is signed out, nothing is minted, and no cookie is touched.
+//! The store is unavailable, or slow. No session ends, no token is minted, and no cookie changes.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tower_sliding_sessions::{EventKind, RejectionKind};
 
 use crate::support::{ACCESS, Answer, Gate, REFRESH, TTL, Trouble, World, idle};
 
-/// What is answered while the store is away.
+/// The response during an outage.
 fn is_unavailable(answer: &Answer) -> bool {
     answer.rejection() == Some(RejectionKind::Unavailable)
         && answer.status() == 503
@@ -20,14 +20,14 @@ fn brief(milliseconds: u64) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_waits_for_the_store_to_come_back_with_the_same_cookies() {
+async fn renewal_in_an_outage_gets_503_and_succeeds_later_with_the_same_cookies() {
     for trouble in [Trouble::Fail, Trouble::FailAfter, Trouble::Hang] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
         let before = browser.clone();
         world.pass(TTL);
         world.store.trouble_everywhere(&trouble);
-        for path in ["/me", "/anybody", "/status/204"] {
+        for path in ["/me", "/optional", "/status/204"] {
             let answer = browser.visit(&world.one, path).await;
             assert!(is_unavailable(&answer), "{trouble:?}: {answer:?}");
         }
@@ -41,7 +41,7 @@ async fn a_renewal_waits_for_the_store_to_come_back_with_the_same_cookies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_valid_access_token_never_notices() {
+async fn valid_access_token_is_served_during_an_outage() {
     for trouble in [Trouble::Fail, Trouble::Hang] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -56,7 +56,7 @@ async fn a_valid_access_token_never_notices() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_behind_a_request_may_fail_without_anybody_noticing() {
+async fn failed_background_write_does_not_fail_the_request() {
     for trouble in [Trouble::Fail, Trouble::Hang] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -75,7 +75,7 @@ async fn what_is_written_behind_a_request_may_fail_without_anybody_noticing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_is_left_at_the_deadline() {
+async fn store_that_hangs_is_abandoned_at_the_deadline() {
     let world = brief(500);
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -88,7 +88,7 @@ async fn a_store_that_hangs_is_left_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_reported() {
+async fn store_failure_is_reported() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -98,7 +98,7 @@ async fn a_store_that_fails_is_reported() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_slow_serves_everybody_who_waited() {
+async fn slow_store_serves_all_waiting_requests() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -115,7 +115,7 @@ async fn a_store_that_is_slow_serves_everybody_who_waited() {
 }
 
 #[tokio::test]
-async fn a_reuse_that_cannot_be_written_down_is_told_of_at_once_and_once() {
+async fn reuse_that_cannot_be_stored_is_reported_at_once_and_once() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let mut attacker = owner.clone();
@@ -136,7 +136,7 @@ async fn a_reuse_that_cannot_be_written_down_is_told_of_at_once_and_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_access_token_rides_through_if_it_may_and_only_for_so_long() {
+async fn expired_access_token_is_served_in_an_outage_if_configured_and_for_a_limited_time() {
     let world = World::tuned(|builder| builder.ride_through(Duration::from_secs(120)));
     let mut browser = world.signed_in("ann").await;
     let mut ended = world.signed_in("bob").await;
@@ -148,7 +148,7 @@ async fn an_expired_access_token_rides_through_if_it_may_and_only_for_so_long() 
         world.store.trouble("advance", trouble);
         let answer = browser.visit(&world.one, "/me").await;
         assert!(answer.ok() && answer.touches_no_cookie());
-        assert!(!ended.visit(&world.one, "/me").await.ok(), "what is known against a session counts");
+        assert!(!ended.visit(&world.one, "/me").await.ok(), "a revocation known here counts");
         assert!(is_unavailable(&without.visit(&world.one, "/me").await));
     }
     world.pass(119);
@@ -159,7 +159,7 @@ async fn an_expired_access_token_rides_through_if_it_may_and_only_for_so_long() 
     assert!(browser.visit(&world.one, "/me").await.sets_both());
 }
 
-/// Early renewal in the last 100 s, or 50 s at the least, of the access token's life.
+/// Early renewal in the last 100 s of the access token's life, and at least in the last 50 s.
 fn early() -> World {
     World::tuned(|builder| {
         builder
@@ -169,7 +169,7 @@ fn early() -> World {
 }
 
 #[tokio::test]
-async fn an_access_token_is_renewed_before_it_ends() {
+async fn access_token_is_renewed_before_it_expires() {
     let world = early();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL - 101);
@@ -181,7 +181,7 @@ async fn an_access_token_is_renewed_before_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn early_renewal_that_fails_goes_on_with_the_valid_token_and_then_rests() {
+async fn failed_early_renewal_serves_by_the_valid_token_and_pauses() {
     for trouble in [Trouble::Fail, Trouble::Hang] {
         let world = early();
         let mut browser = world.signed_in("ann").await;
@@ -192,7 +192,7 @@ async fn early_renewal_that_fails_goes_on_with_the_valid_token_and_then_rests() 
         assert!(answer.ok() && answer.touches_no_cookie());
         assert_eq!(answer.renewed(), None);
         assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
-        // For a second at least, nobody asks again.
+        // For at least one second, no request asks the store again.
         assert!(browser.visit(&world.one, "/me").await.ok());
         assert!(other.visit(&world.one, "/me").await.ok());
         assert_eq!(world.store.calls("advance"), 1);
@@ -204,7 +204,7 @@ async fn early_renewal_that_fails_goes_on_with_the_valid_token_and_then_rests() 
 }
 
 #[tokio::test]
-async fn early_renewal_without_a_usable_refresh_token_goes_on_with_the_access_token() {
+async fn early_renewal_without_a_usable_refresh_token_serves_by_the_access_token() {
     let world = early();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL - 50);
@@ -212,7 +212,7 @@ async fn early_renewal_without_a_usable_refresh_token_goes_on_with_the_access_to
     assert!(browser.visit(&world.one, "/me").await.ok());
     browser.lose(REFRESH);
     assert!(browser.visit(&world.one, "/me").await.ok());
-    // Somebody else's refresh token is not what renews this session.
+    // Another user's refresh token does not renew this session.
     let other = world.signed_in("bob").await;
     browser.plant(REFRESH, other.value(REFRESH).unwrap());
     let answer = browser.visit(&world.one, "/me").await;

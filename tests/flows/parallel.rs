@@ -1,4 +1,4 @@
-//! Many requests with the same expired token: the case that signs legitimate clients out elsewhere.
+//! Many requests with the same expired token: no legitimate client is signed out.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use tower_sliding_sessions::{EventKind, store::MemoryStore};
 
 use crate::support::{Answer, Browser, Instance, Probe, REFRESH, TTL, World, idle};
 
-/// `n` requests leave the browser before any answer reaches it.
+/// `n` requests leave the browser before any response arrives.
 async fn at_once(browser: &Browser, instances: &[&Instance], n: usize) -> Vec<Answer> {
     let tasks: Vec<_> = (0..n).map(|i| instances[i % instances.len()].accept(browser.get("/me"))).collect();
     let mut answers = Vec::with_capacity(n);
@@ -34,14 +34,14 @@ async fn two_hundred_parallel_refreshes_are_all_served_by_one_rotation() {
     assert!(!answers.iter().any(Answer::removes_cookies));
     assert_eq!(refresh_tokens(&answers).len(), 1);
     assert!(!refresh_tokens(&answers).contains(before.as_str()));
-    assert_eq!(world.store.calls("advance"), 1, "they share one flight");
+    assert_eq!(world.store.calls("advance"), 1, "they share one renewal");
     assert_eq!(world.store.rotations(), 1);
     assert_eq!(answers.iter().filter(|answer| answer.renewed() == Some("Advanced")).count(), 1);
     assert_eq!(world.count(&EventKind::ReuseDetected), 0);
 }
 
 #[tokio::test]
-async fn a_store_that_answers_at_once_rotates_once_too() {
+async fn immediate_store_response_rotates_once_too() {
     let world =
         World::around(Probe::new(MemoryStore::new().unwrap()).that_answers_at_once(), |builder| builder);
     let browser = world.signed_in("ann").await;
@@ -53,7 +53,7 @@ async fn a_store_that_answers_at_once_rotates_once_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_same_holds_on_several_threads_and_instances() {
+async fn parallel_renewals_on_several_threads_and_instances_rotate_once() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
@@ -62,7 +62,7 @@ async fn the_same_holds_on_several_threads_and_instances() {
         let rotations = world.store.rotations();
         let answers = at_once(&browser, &[&world.one, &two], 200).await;
         assert!(answers.iter().all(Answer::ok));
-        assert_eq!(refresh_tokens(&answers).len(), 1, "every instance mints the very same token");
+        assert_eq!(refresh_tokens(&answers).len(), 1, "every instance mints the same token");
         assert_eq!(world.store.rotations(), rotations + 1);
         answers.iter().for_each(|answer| browser.receive(answer));
         assert!(browser.visit(&world.one, "/me").await.ok());
@@ -72,7 +72,7 @@ async fn the_same_holds_on_several_threads_and_instances() {
 }
 
 #[tokio::test]
-async fn answers_may_arrive_in_any_order() {
+async fn responses_can_arrive_in_any_order() {
     for backwards in [false, true] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -93,13 +93,13 @@ async fn answers_may_arrive_in_any_order() {
 }
 
 #[tokio::test]
-async fn a_request_after_the_flight_has_landed_is_served_as_its_generation() {
+async fn request_after_the_single_flight_ended_is_served_as_its_generation() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.pass(TTL);
     let first = world.one.answer(browser.get("/me")).await;
     let second = world.one.answer(browser.get("/me")).await;
     assert_eq!((first.renewed(), second.renewed()), (Some("Advanced"), Some("Replayed")));
-    assert_eq!(first.cookie(REFRESH), second.cookie(REFRESH), "never a second chain");
+    assert_eq!(first.cookie(REFRESH), second.cookie(REFRESH), "never a second successor");
     assert_eq!(second.header("x-generation"), Some("1"));
 }

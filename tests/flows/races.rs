@@ -1,10 +1,10 @@
-//! Signing out against renewing, with each of the two held at the worst moment. Signing out wins.
+//! Sign-out against renewal, with each of the two held at the worst moment. The sign-out is final.
 
 use tower_sliding_sessions::{RejectionKind, protocol::Refusal};
 
 use crate::support::{Answer, Browser, Gate, TTL, Trouble, World, idle};
 
-/// Every way in which a session can be ended while another request renews it.
+/// Each way to end a session while another request renews it.
 #[derive(Clone, Copy, Debug)]
 enum End {
     SignOut,
@@ -15,7 +15,7 @@ enum End {
 const ENDS: [End; 3] = [End::SignOut, End::Subject, End::Everything];
 
 impl End {
-    /// `browser` ends its session, or somebody does it for them.
+    /// `browser` ends its session, or the application revokes it.
     async fn befall(self, world: &World, browser: &Browser) {
         match self {
             Self::SignOut => {
@@ -33,7 +33,7 @@ fn is_refused(answer: &Answer) -> bool {
     matches!(answer.rejection(), Some(RejectionKind::Unauthenticated(why)) if ended(why))
 }
 
-/// Nothing that the session ever had opens anything.
+/// No token that the session ever had is accepted.
 async fn is_over(world: &World, jars: &[&Browser]) {
     idle().await;
     for jar in jars {
@@ -43,19 +43,19 @@ async fn is_over(world: &World, jars: &[&Browser]) {
 }
 
 #[tokio::test]
-async fn a_slow_renewed_request_does_not_undo_a_sign_out_that_happens_meanwhile() {
+async fn slow_renewed_request_does_not_undo_a_concurrent_sign_out() {
     for end in ENDS {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
         let before = browser.clone();
         world.pass(TTL);
         let slow = world.one.accept(browser.get("/slow"));
-        world.one.door.reached().await;
+        world.one.gate.reached().await;
         end.befall(&world, &before).await;
-        world.one.door.open();
+        world.one.gate.open();
 
         let answer = slow.await.unwrap();
-        assert!(answer.ok(), "its handler was under way before");
+        assert!(answer.ok(), "its handler had started before");
         assert!(answer.touches_no_cookie(), "{end:?}: {answer:?}");
         browser.receive(&answer);
         is_over(&world, &[&browser, &before]).await;
@@ -63,7 +63,7 @@ async fn a_slow_renewed_request_does_not_undo_a_sign_out_that_happens_meanwhile(
 }
 
 #[tokio::test]
-async fn a_renewal_that_reaches_the_store_after_the_end_is_refused() {
+async fn renewal_that_reaches_the_store_after_the_revocation_is_refused() {
     for end in ENDS {
         let world = World::new();
         let browser = world.signed_in("ann").await;
@@ -83,7 +83,7 @@ async fn a_renewal_that_reaches_the_store_after_the_end_is_refused() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_the_store_granted_just_before_the_end_opens_nothing() {
+async fn renewal_granted_by_the_store_just_before_the_revocation_is_refused() {
     for end in ENDS {
         let world = World::new();
         let browser = world.signed_in("ann").await;
@@ -93,7 +93,7 @@ async fn a_renewal_that_the_store_granted_just_before_the_end_opens_nothing() {
         let renewing = world.one.accept(browser.get("/me"));
         gate.reached().await;
         end.befall(&world, &browser).await;
-        // This one comes after the end, and finds the flight still in the air.
+        // This request comes after the revocation, and joins the in-flight renewal.
         let late = world.one.accept(browser.get("/me"));
         idle().await;
         gate.open();
@@ -107,12 +107,12 @@ async fn a_renewal_that_the_store_granted_just_before_the_end_opens_nothing() {
 }
 
 #[tokio::test]
-async fn what_the_handler_of_an_ended_session_answers_carries_its_removal_and_nothing_else() {
+async fn response_of_a_handler_whose_session_was_revoked_removes_cookies_and_sets_none() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let before = browser.clone();
     world.pass(TTL);
-    // The sign-out itself renews, and must not bring back what it removes.
+    // The sign-out request itself renews, and must not set what it removes.
     let answer = browser.submit(&world.one, "/logout").await;
     assert!(answer.ok());
     assert_eq!(answer.set_cookies().len(), 2);
@@ -122,7 +122,7 @@ async fn what_the_handler_of_an_ended_session_answers_carries_its_removal_and_no
 }
 
 #[tokio::test]
-async fn a_sign_out_that_overtakes_a_renewals_answer_is_not_undone_by_it() {
+async fn renewal_response_that_arrives_after_a_sign_out_does_not_undo_it() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -135,7 +135,7 @@ async fn a_sign_out_that_overtakes_a_renewals_answer_is_not_undone_by_it() {
 }
 
 #[tokio::test]
-async fn a_sign_out_that_the_store_did_not_hear_of_says_so_and_can_be_tried_again() {
+async fn sign_out_that_did_not_reach_the_store_fails_and_can_be_tried_again() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.store.trouble("revoke", Trouble::Fail);
@@ -154,7 +154,7 @@ async fn a_sign_out_that_the_store_did_not_hear_of_says_so_and_can_be_tried_agai
 }
 
 #[tokio::test]
-async fn two_sign_outs_at_once_both_succeed() {
+async fn two_concurrent_sign_outs_both_succeed() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let gate = Gate::closed();

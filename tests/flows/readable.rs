@@ -16,7 +16,7 @@ fn line<'a>(answer: &'a Answer, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn it_says_what_the_application_shows_and_comes_and_goes_with_the_access_cookie() {
+async fn readable_cookie_has_the_chosen_claims_and_follows_the_access_cookie() {
     let world = world();
     let mut browser = Browser::new();
     let signed_in = browser.submit(&world.one, "/login?name=ann&role=editor").await;
@@ -32,7 +32,7 @@ async fn it_says_what_the_application_shows_and_comes_and_goes_with_the_access_c
 }
 
 #[tokio::test]
-async fn what_it_says_proves_nothing() {
+async fn forged_readable_cookie_has_no_effect() {
     let world = world();
     let mut browser = Browser::new();
     browser.submit(&world.one, "/login?name=ann").await;

@@ -1,4 +1,4 @@
-//! Two groups of sessions on one host, with one key and one store. Neither knows of the other.
+//! Two realms on one host, with one key and one store, are independent.
 
 use tower_sliding_sessions::{EventKind, InvalidToken};
 
@@ -21,7 +21,7 @@ async fn both(world: &World, staff: &Instance) -> Browser {
 }
 
 #[tokio::test]
-async fn signing_in_and_out_of_one_leaves_the_other_alone() {
+async fn sign_in_and_sign_out_of_one_realm_leave_the_other_unchanged() {
     let world = World::new();
     let staff = staff(&world);
     let mut browser = both(&world, &staff).await;
@@ -35,7 +35,7 @@ async fn signing_in_and_out_of_one_leaves_the_other_alone() {
 }
 
 #[tokio::test]
-async fn each_renews_on_its_own() {
+async fn each_realm_renews_independently() {
     let world = World::new();
     let staff = staff(&world);
     let mut browser = both(&world, &staff).await;
@@ -47,7 +47,7 @@ async fn each_renews_on_its_own() {
 }
 
 #[tokio::test]
-async fn neither_accepts_the_others_tokens() {
+async fn neither_realm_accepts_the_others_tokens() {
     let world = World::new();
     let staff = staff(&world);
     let browser = both(&world, &staff).await;
@@ -60,7 +60,7 @@ async fn neither_accepts_the_others_tokens() {
     assert_eq!(world.count(&EventKind::AccessTokenInvalid(InvalidToken::Audience)), 1);
     assert_eq!(world.count(&EventKind::RefreshTokenInvalid(InvalidToken::Audience)), 1);
 
-    // Nor do the two kinds of token pass for each other.
+    // Access and refresh tokens are not interchangeable either.
     let mut swapped = Browser::new();
     swapped.plant(ACCESS, browser.value(REFRESH).unwrap());
     swapped.plant(REFRESH, browser.value(ACCESS).unwrap());
@@ -69,7 +69,7 @@ async fn neither_accepts_the_others_tokens() {
 }
 
 #[tokio::test]
-async fn not_even_if_they_name_the_same_audience() {
+async fn realms_with_the_same_audience_refuse_each_others_tokens() {
     let world = World::tuned(|builder| builder.audience("api"));
     let staff = staff(&world);
     let mut browser = both(&world, &staff).await;
@@ -82,13 +82,13 @@ async fn not_even_if_they_name_the_same_audience() {
 }
 
 #[tokio::test]
-async fn subjects_of_the_same_name_are_different_people() {
+async fn same_subject_in_two_realms_is_two_users() {
     let world = World::new();
     let staff = staff(&world);
     let mut browser = both(&world, &staff).await;
     assert_eq!(staff.sessions.list("ann").await.unwrap().len(), 1);
     let shop = world.one.sessions.list("ann").await.unwrap();
-    assert!(!staff.sessions.revoke("ann", shop[0].id).await.unwrap(), "not one of theirs");
+    assert!(!staff.sessions.revoke("ann", shop[0].id).await.unwrap(), "not a session of this realm");
     idle().await;
     assert!(browser.visit(&world.one, "/me").await.ok());
 
@@ -101,7 +101,7 @@ async fn subjects_of_the_same_name_are_different_people() {
 }
 
 #[tokio::test]
-async fn the_emergency_stop_stops_both() {
+async fn emergency_stop_covers_both_realms() {
     let world = World::new();
     let staff = staff(&world);
     let mut browser = both(&world, &staff).await;

@@ -1,4 +1,4 @@
-//! Whatever the handler answers, and however: renewed cookies go out with its head.
+//! Renewed cookies leave with the head of every kind of response.
 
 use http::Method;
 
@@ -11,7 +11,7 @@ async fn due(world: &World) -> Browser {
 }
 
 #[tokio::test]
-async fn every_status_carries_renewed_cookies_and_is_not_stored() {
+async fn every_status_sets_renewed_cookies_and_is_not_stored() {
     let world = World::new();
     for status in [200, 201, 204, 206, 301, 302, 303, 304, 307, 400, 401, 403, 404, 409, 429, 500, 502, 503] {
         let mut browser = due(&world).await;
@@ -27,7 +27,7 @@ async fn every_status_carries_renewed_cookies_and_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_redirect_and_a_head_request_carry_them_too() {
+async fn redirect_and_head_response_set_renewed_cookies() {
     let world = World::new();
     let mut browser = due(&world).await;
     let redirect = browser.visit(&world.one, "/redirect").await;
@@ -43,7 +43,7 @@ async fn a_redirect_and_a_head_request_carry_them_too() {
 }
 
 #[tokio::test]
-async fn a_stream_without_an_end_carries_them_in_its_head() {
+async fn endless_stream_sets_renewed_cookies_in_its_head() {
     let world = World::new();
     let mut browser = due(&world).await;
     // The head is here although the body never ends.
@@ -54,7 +54,7 @@ async fn a_stream_without_an_end_carries_them_in_its_head() {
 }
 
 #[tokio::test]
-async fn an_upgrade_carries_them_too() {
+async fn upgrade_response_sets_renewed_cookies() {
     let world = World::new();
     let browser = due(&world).await;
     let handshake = browser.get("/status/101").and("connection", "upgrade").and("upgrade", "websocket");
@@ -64,17 +64,17 @@ async fn an_upgrade_carries_them_too() {
 }
 
 #[tokio::test]
-async fn a_route_that_does_not_exist_is_not_found_for_anybody() {
+async fn unknown_route_is_404_with_and_without_a_session() {
     let world = World::new();
     assert_eq!(Browser::new().visit(&world.one, "/nowhere").await.status(), 404);
     let mut browser = due(&world).await;
     let answer = browser.visit(&world.one, "/nowhere").await;
     assert_eq!(answer.status(), 404);
-    assert!(answer.touches_no_cookie(), "it is outside of the layer");
+    assert!(answer.touches_no_cookie(), "it is outside the layer");
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_costs_its_own_request_and_nothing_else() {
+async fn handler_panic_fails_only_its_own_request() {
     let world = World::new();
     let mut browser = due(&world).await;
     let crashed = world.one.accept(browser.get("/panic")).await;

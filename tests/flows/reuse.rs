@@ -1,10 +1,10 @@
-//! Somebody holds a copy of the refresh token. Both of them end up signed out, and it is said once.
+//! An attacker holds a copy of the refresh token. Both clients are signed out, and it is reported once.
 
 use tower_sliding_sessions::{EventKind, RejectionKind, protocol::Refusal};
 
 use crate::support::{ACCESS, Browser, GRACE, Gate, REFRESH, TTL, Trouble, World, idle, until};
 
-/// The browser's refresh token rotates, and its successor is seen in use.
+/// The browser's refresh token rotates, and a request confirms its successor.
 async fn rotate(world: &World, browser: &mut Browser) {
     world.pass(TTL);
     assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Advanced"));
@@ -17,7 +17,7 @@ fn refused(why: Refusal) -> Option<RejectionKind> {
 }
 
 #[tokio::test]
-async fn a_superseded_token_after_its_grace_ends_the_session_for_both_and_is_reported_once() {
+async fn superseded_token_after_its_grace_period_ends_the_session_for_both_and_is_reported_once() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let mut attacker = owner.clone();
@@ -28,7 +28,7 @@ async fn a_superseded_token_after_its_grace_ends_the_session_for_both_and_is_rep
     assert_eq!(caught.rejection(), refused(Refusal::Reuse));
     assert!(caught.touches_no_cookie());
     let out = owner.visit(&world.one, "/me").await;
-    assert_eq!(out.rejection(), refused(Refusal::Denylisted), "its access token had minutes to go");
+    assert_eq!(out.rejection(), refused(Refusal::Denylisted), "its access token was valid for minutes more");
     for _ in 0..3 {
         assert!(!attacker.visit(&world.one, "/me").await.ok());
     }
@@ -37,7 +37,7 @@ async fn a_superseded_token_after_its_grace_ends_the_session_for_both_and_is_rep
 }
 
 #[tokio::test]
-async fn the_predecessor_is_served_for_one_grace_after_its_successor_was_seen_and_is_reuse_after_it() {
+async fn predecessor_is_served_for_one_grace_period_after_the_confirmation_and_is_reuse_later() {
     for (late, served) in [(0, true), (GRACE, true), (GRACE + 1, false)] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -46,17 +46,17 @@ async fn the_predecessor_is_served_for_one_grace_after_its_successor_was_seen_an
         before.lose(ACCESS);
         world.pass(late);
         let answer = before.visit(&world.one, "/me").await;
-        assert_eq!(answer.ok(), served, "{late} s after it was seen in use");
+        assert_eq!(answer.ok(), served, "{late} s after the confirmation");
         assert_eq!(world.count(&EventKind::ReuseDetected), usize::from(!served));
         if served {
             assert_eq!(answer.renewed(), Some("Replayed"));
-            assert_eq!(before.value(REFRESH), browser.value(REFRESH), "the very same successor");
+            assert_eq!(before.value(REFRESH), browser.value(REFRESH), "the same successor");
         }
     }
 }
 
 #[tokio::test]
-async fn the_predecessor_is_good_for_hours_while_its_successor_was_never_seen() {
+async fn predecessor_is_valid_for_hours_while_its_successor_is_unconfirmed() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -70,7 +70,7 @@ async fn the_predecessor_is_good_for_hours_while_its_successor_was_never_seen() 
 }
 
 #[tokio::test]
-async fn an_attacker_who_renews_first_is_found_out_when_the_owner_comes() {
+async fn attacker_who_renews_first_is_detected_when_the_legitimate_client_renews() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let mut attacker = owner.clone();
@@ -86,19 +86,19 @@ async fn an_attacker_who_renews_first_is_found_out_when_the_owner_comes() {
 }
 
 #[tokio::test]
-async fn two_generations_behind_is_reuse_at_any_time() {
+async fn token_two_generations_behind_is_reuse_at_any_time() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let mut attacker = owner.clone();
     rotate(&world, &mut owner).await;
     world.pass(TTL);
     assert_eq!(owner.visit(&world.one, "/me").await.renewed(), Some("Advanced"));
-    // Generation 2 was not seen in use yet, and generation 0 is old all the same.
+    // Generation 2 is unconfirmed, and generation 0 is stale all the same.
     assert_eq!(attacker.visit(&world.one, "/me").await.rejection(), refused(Refusal::Reuse));
 }
 
 #[tokio::test]
-async fn many_copies_used_at_once_on_two_instances_are_one_reuse() {
+async fn parallel_copies_on_two_instances_are_one_reuse() {
     let world = World::new();
     let two = world.instance();
     let mut owner = world.signed_in("ann").await;
@@ -113,7 +113,7 @@ async fn many_copies_used_at_once_on_two_instances_are_one_reuse() {
 }
 
 #[tokio::test]
-async fn a_reuse_that_two_instances_see_at_the_same_moment_is_reported_by_one() {
+async fn reuse_detected_by_two_instances_at_once_is_reported_by_one() {
     let world = World::new();
     let two = world.instance();
     let mut owner = world.signed_in("ann").await;
@@ -133,7 +133,7 @@ async fn a_reuse_that_two_instances_see_at_the_same_moment_is_reported_by_one() 
 }
 
 #[tokio::test]
-async fn a_stale_copy_does_not_ride_along_with_a_good_token() {
+async fn stale_copy_does_not_share_the_in_flight_renewal_of_a_valid_token() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let attacker = owner.clone();
@@ -152,20 +152,20 @@ async fn a_stale_copy_does_not_ride_along_with_a_good_token() {
 }
 
 #[tokio::test]
-async fn the_other_instance_signs_both_out_as_well() {
+async fn reuse_signs_both_clients_out_on_the_other_instance_too() {
     let world = World::new();
     let two = world.instance();
     let mut owner = world.signed_in("ann").await;
     let mut attacker = owner.clone();
     rotate(&world, &mut owner).await;
-    assert!(owner.visit(&two, "/me").await.ok(), "it follows the feed from now on");
+    assert!(owner.visit(&two, "/me").await.ok(), "it follows the feed from here");
     world.pass(GRACE + 1);
     assert!(!attacker.visit(&world.one, "/me").await.ok());
     until(async || !two.answer(owner.get("/me")).await.ok()).await;
 }
 
 #[tokio::test]
-async fn a_stale_token_on_a_request_with_a_body_is_late_and_not_reuse() {
+async fn stale_token_on_a_request_with_a_body_is_late_and_not_reuse() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let before = owner.clone();
@@ -173,18 +173,18 @@ async fn a_stale_token_on_a_request_with_a_body_is_late_and_not_reuse() {
     world.pass(TTL);
     let upload = world.one.answer(before.post("/me").body("a large file")).await;
     assert_eq!(upload.rejection(), refused(Refusal::Stale));
-    assert!(owner.visit(&world.one, "/me").await.ok(), "nobody was signed out");
+    assert!(owner.visit(&world.one, "/me").await.ok(), "no session ended");
     assert_eq!(world.count(&EventKind::ReuseDetected), 0);
 }
 
 #[tokio::test]
-async fn a_reuse_is_reported_although_the_stores_answer_to_it_was_lost() {
+async fn reuse_is_reported_although_the_stores_response_was_lost() {
     let world = World::new();
     let mut owner = world.signed_in("ann").await;
     let mut attacker = owner.clone();
     rotate(&world, &mut owner).await;
     world.pass(TTL);
-    // The store ends the session, and nobody hears of it.
+    // The store revokes the session, and its response is lost.
     world.store.trouble("revoke", Trouble::FailAfter);
     assert_eq!(attacker.visit(&world.one, "/me").await.status(), 503);
     world.store.recover();

@@ -1,4 +1,4 @@
-//! Ending sessions from outside: final, on every instance, and over renewals in flight.
+//! Revocation by the application: final, on every instance, and over in-flight renewals.
 
 use tower_sliding_sessions::{Clock as _, EventKind, SessionId};
 
@@ -12,7 +12,7 @@ async fn is_in(instance: &Instance, browser: &Browser) -> bool {
     instance.answer(browser.get("/me")).await.ok()
 }
 
-/// Three devices of Ann's, signed in a minute apart, and Bob's, known to both instances.
+/// Three devices of Ann's, signed in a minute apart, and Bob's. Both instances have served them.
 async fn devices(world: &World, two: &Instance) -> ([Browser; 3], Browser) {
     let mut anns = Vec::new();
     for _ in 0..3 {
@@ -26,7 +26,7 @@ async fn devices(world: &World, two: &Instance) -> ([Browser; 3], Browser) {
     (anns.try_into().unwrap(), bob)
 }
 
-/// Who is still in on both instances, once the second one has heard of it.
+/// Which are signed in on both instances, once the second one has read the feed.
 async fn left(world: &World, two: &Instance, out: &Browser, all: &[&Browser]) -> Vec<bool> {
     until(async || !is_in(two, out).await).await;
     let mut left = Vec::new();
@@ -39,12 +39,12 @@ async fn left(world: &World, two: &Instance, out: &Browser, all: &[&Browser]) ->
 }
 
 #[tokio::test]
-async fn one_session_ends_and_no_other() {
+async fn one_session_is_revoked_and_no_other() {
     let world = World::new();
     let two = world.instance();
     let ([a, b, c], bob) = devices(&world, &two).await;
     assert!(world.one.sessions.revoke("ann", id(&b)).await.unwrap());
-    assert!(!is_in(&world.one, &b).await, "here it counts at once");
+    assert!(!is_in(&world.one, &b).await, "on this instance it counts at once");
     assert_eq!(left(&world, &two, &b, &[&a, &b, &c, &bob]).await, [true, false, true, true]);
     assert!(!world.one.sessions.revoke("ann", id(&b)).await.unwrap(), "a second time");
     assert!(!world.one.sessions.revoke("bob", id(&a)).await.unwrap(), "it is not Bob's");
@@ -52,7 +52,7 @@ async fn one_session_ends_and_no_other() {
 }
 
 #[tokio::test]
-async fn all_of_a_subject_end_but_for_the_one_that_is_spared() {
+async fn all_sessions_of_a_subject_are_revoked_except_the_given_one() {
     let world = World::new();
     let two = world.instance();
     let ([a, b, c], bob) = devices(&world, &two).await;
@@ -64,7 +64,7 @@ async fn all_of_a_subject_end_but_for_the_one_that_is_spared() {
 }
 
 #[tokio::test]
-async fn those_that_began_before_a_time_end_but_for_the_one_that_is_spared() {
+async fn sessions_begun_before_a_time_are_revoked_except_the_given_one() {
     let world = World::new();
     let two = world.instance();
     let ([a, b, c], bob) = devices(&world, &two).await;
@@ -75,7 +75,7 @@ async fn those_that_began_before_a_time_end_but_for_the_one_that_is_spared() {
 }
 
 #[tokio::test]
-async fn everything_ends_at_once_and_people_can_sign_in_again() {
+async fn emergency_stop_ends_all_sessions_and_users_can_sign_in_again() {
     let world = World::new();
     let two = world.instance();
     let ([a, b, c], bob) = devices(&world, &two).await;
@@ -90,7 +90,7 @@ async fn everything_ends_at_once_and_people_can_sign_in_again() {
 }
 
 #[tokio::test]
-async fn it_is_final_over_a_renewal_in_flight_on_the_other_instance() {
+async fn revocation_is_final_over_an_in_flight_renewal_on_another_instance() {
     for revoke_everything in [false, true] {
         let world = World::new();
         let two = world.instance();
@@ -116,7 +116,7 @@ async fn it_is_final_over_a_renewal_in_flight_on_the_other_instance() {
 }
 
 #[tokio::test]
-async fn what_was_minted_before_the_feed_arrived_opens_nothing_after_it() {
+async fn token_minted_before_the_feed_event_is_refused_after_it() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
@@ -127,11 +127,12 @@ async fn what_was_minted_before_the_feed_arrived_opens_nothing_after_it() {
     let slow = two.accept(browser.get("/slow"));
     gate.reached().await;
     gate.open();
-    two.door.reached().await;
-    // Its handler runs while the session ends elsewhere, and the news comes before its answer leaves.
+    two.gate.reached().await;
+    // Its handler runs while the session is revoked elsewhere. The feed event comes before the response
+    // leaves.
     world.one.sessions.revoke("ann", id(&browser)).await.unwrap();
     idle().await;
-    two.door.open();
+    two.gate.open();
     let answer: Answer = slow.await.unwrap();
     assert!(answer.ok() && answer.touches_no_cookie());
     browser.receive(&answer);
@@ -140,19 +141,19 @@ async fn what_was_minted_before_the_feed_arrived_opens_nothing_after_it() {
 }
 
 #[tokio::test]
-async fn an_instance_that_started_later_knows_what_ended_before() {
+async fn instance_started_later_knows_earlier_revocations() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.one.sessions.revoke_all("ann").await.unwrap();
     let late = world.instance();
-    // At the first request at the latest, the feed is asked for what could still matter.
+    // By its first request, it has read the feed as far back as tokens can be valid.
     until(async || !is_in(&late, &browser).await).await;
     world.pass(TTL);
     assert!(!is_in(&late, &browser).await);
 }
 
 #[tokio::test]
-async fn a_disabled_user_is_out_everywhere_and_cannot_renew() {
+async fn disabled_user_is_refused_everywhere_and_cannot_renew() {
     let world = World::new();
     let two = world.instance();
     let ([a, b, c], bob) = devices(&world, &two).await;

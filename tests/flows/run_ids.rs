@@ -1,4 +1,4 @@
-//! Run IDs: emergency stops that meet, and stores that go back to an older run.
+//! Run IDs: concurrent emergency stops, and stores that return to an older run ID.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tower_sliding_sessions::{
 
 use crate::support::{Browser, Gate, Instance, Probe, TTL, Trouble, World, idle, until};
 
-/// How often the feed is heard of at the least, and a little more.
+/// The longest time between two reads of the feed, and a little more.
 const HEARTBEAT: Duration = Duration::from_millis(1500);
 
-/// Signs in, and shows that the session is good.
+/// Signs in, and checks that the next request is served.
 async fn assert_can_sign_in(instance: &Instance, name: &str) -> Browser {
     let mut browser = Browser::new();
     let answer = browser.submit(instance, &format!("/login?name={name}")).await;
@@ -21,8 +21,8 @@ async fn assert_can_sign_in(instance: &Instance, name: &str) -> Browser {
     browser
 }
 
-/// Lets the feed go round.
-async fn hear(instances: &[&Instance]) {
+/// Lets each instance read the feed once.
+async fn follow(instances: &[&Instance]) {
     for _ in 0..3 {
         tokio::time::sleep(HEARTBEAT).await;
         for instance in instances {
@@ -32,11 +32,11 @@ async fn hear(instances: &[&Instance]) {
     }
 }
 
-/// A store that lost the newest run ID: that of `world` was raised, and then it went back to what it
-/// was before, with the session of "ann" in it.
+/// A store that lost the newest run ID: `world`'s run ID was raised, and then the store returned to its
+/// earlier state, with the session of "ann" in it.
 struct WentBack {
     world: World,
-    /// What the store was before the emergency stop.
+    /// The store as it was before the emergency stop.
     past: MemoryStore,
     /// Signed in before the emergency stop.
     old: Browser,
@@ -49,9 +49,9 @@ impl WentBack {
         let past = MemoryStore::new().unwrap();
         let world = World::around(tune(Probe::new(past.clone())), |builder| builder);
         let old = world.signed_in("ann").await;
-        hear(&[&world.one]).await;
+        follow(&[&world.one]).await;
         world.store.become_that_of(MemoryStore::new().unwrap());
-        hear(&[&world.one]).await;
+        follow(&[&world.one]).await;
         let new = assert_can_sign_in(&world.one, "bob").await;
         world.store.become_that_of(past.clone());
         Self { world, past, old, new }
@@ -59,20 +59,20 @@ impl WentBack {
 }
 
 #[tokio::test(start_paused = true)]
-async fn emergency_stops_whose_answers_cross_leave_nobody_out() {
+async fn concurrent_emergency_stops_with_reordered_responses_refuse_no_new_session() {
     let world = World::new();
-    let (door, two) = (Gate::closed(), world.instance());
+    let (gate, two) = (Gate::closed(), world.instance());
     let old = world.signed_in("ann").await;
-    world.store.trouble("raise_run_id", Trouble::After(door.clone()));
+    world.store.trouble("raise_run_id", Trouble::After(gate.clone()));
     let first = tokio::spawn({
         let sessions = world.one.sessions.clone();
         async move { sessions.revoke_everything().await }
     });
     until(async || world.store.calls("raise_run_id") == 1).await;
-    // The second one begins later and is answered earlier.
+    // The second stop begins later, and its response comes earlier.
     world.store.recover();
     let second = world.one.sessions.revoke_everything().await.unwrap();
-    door.open();
+    gate.open();
     let first = first.await.unwrap().unwrap();
     assert!(second > first || world.store.run() == first, "{first} {second}");
     for instance in [&world.one, &two] {
@@ -81,12 +81,12 @@ async fn emergency_stops_whose_answers_cross_leave_nobody_out() {
             assert_can_sign_in(instance, name).await;
         }
     }
-    hear(&[&world.one, &two]).await;
+    follow(&[&world.one, &two]).await;
     assert_can_sign_in(&world.one, "carol").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_emergency_stops_at_once_each_returns_a_run_that_is_newer_than_all_before() {
+async fn each_concurrent_emergency_stop_returns_a_run_id_newer_than_all_before() {
     let world = World::new();
     let instances: Vec<_> = (0..4).map(|_| world.instance()).collect();
     for _ in 0..25 {
@@ -107,21 +107,21 @@ async fn of_emergency_stops_at_once_each_returns_a_run_that_is_newer_than_all_be
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_emergency_stop_by_a_clock_that_is_behind_stops_what_a_stop_it_has_not_heard_of_let_in() {
+async fn emergency_stop_by_a_slow_clock_also_covers_a_newer_run_id_it_has_not_read() {
     let world = World::new();
     let two = world.instance();
-    hear(&[&world.one, &two]).await;
+    follow(&[&world.one, &two]).await;
     world.store.cut_the_feed();
-    // What waits at the feed gets its last answer.
+    // The pending read of the feed returns.
     tokio::time::sleep(HEARTBEAT).await;
-    // By an instance whose clock is years ahead; this one has not heard of it.
+    // Raised by an instance whose clock is years ahead. `one` has not read it.
     let ahead = tower_sliding_sessions::RunId::at(world.one.sessions.now() + Duration::from_secs(1 << 30), 7);
     world.store.raise_run_id(ahead).await.unwrap();
     let of_that_run = assert_can_sign_in(&two, "ann").await;
     let run = world.one.sessions.revoke_everything().await.unwrap();
     assert!(run > ahead);
     world.store.recover();
-    hear(&[&world.one, &two]).await;
+    follow(&[&world.one, &two]).await;
     for instance in [&world.one, &two] {
         assert_eq!(of_that_run.clone().visit(instance, "/me").await.status(), 401);
         assert_can_sign_in(instance, "bob").await;
@@ -129,22 +129,22 @@ async fn an_emergency_stop_by_a_clock_that_is_behind_stops_what_a_stop_it_has_no
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_went_back_is_raised_to_the_newest_run_and_that_is_reported() {
+async fn store_that_lost_the_newest_run_id_is_raised_to_it_and_that_is_reported() {
     let WentBack { world, past, old, .. } = WentBack::with(|probe| probe).await;
     let older = past.run_id_now().unwrap();
-    hear(&[&world.one]).await;
+    follow(&[&world.one]).await;
     assert!(past.run_id_now().unwrap() > older, "the store was not corrected");
     assert_eq!(world.count(&EventKind::RunIdRestored), 1);
     assert_eq!(EventKind::RunIdRestored.severity(), Severity::Warning);
     assert_eq!(old.clone().visit(&world.one, "/me").await.status(), 401);
     assert!(world.one.sessions.list("ann").await.unwrap().is_empty());
     assert_can_sign_in(&world.one, "ann").await;
-    hear(&[&world.one]).await;
+    follow(&[&world.one]).await;
     assert_eq!(world.count(&EventKind::RunIdRestored), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_sign_in_after_a_store_went_back_is_in_the_newest_run() {
+async fn first_sign_in_after_a_store_lost_the_run_id_is_in_the_newest_one() {
     for tune in [|probe: Probe| probe, Probe::without_feed] {
         let WentBack { world, .. } = WentBack::with(tune).await;
         assert_can_sign_in(&world.one, "carol").await;
@@ -152,7 +152,7 @@ async fn the_first_sign_in_after_a_store_went_back_is_in_the_newest_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_in_fails_while_a_store_that_went_back_cannot_be_raised() {
+async fn sign_in_fails_while_the_lost_run_id_cannot_be_restored() {
     let WentBack { world, .. } = WentBack::with(|probe| probe).await;
     world.store.trouble("raise_run_id", Trouble::Fail);
     let answer = Browser::new().submit(&world.one, "/login?name=carol").await;
@@ -162,22 +162,22 @@ async fn a_sign_in_fails_while_a_store_that_went_back_cannot_be_raised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_went_back_revives_no_session_and_refuses_none_of_the_newest_run() {
+async fn lost_run_id_revives_no_session_and_refuses_none_of_the_newest_run_id() {
     for tune in [|probe: Probe| probe, Probe::without_feed] {
         let WentBack { world, old, mut new, .. } = WentBack::with(tune).await;
         world.store.trouble("raise_run_id", Trouble::Fail);
         world.pass(TTL);
         assert_eq!(old.clone().visit(&world.one, "/me").await.status(), 401);
-        assert_eq!(new.visit(&world.one, "/me").await.status(), 503, "nobody knows: not a refusal");
+        assert_eq!(new.visit(&world.one, "/me").await.status(), 503, "unavailable, not refused");
         world.store.recover();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fresh_instance_on_a_store_that_went_back_follows_as_soon_as_another_one_corrects_it() {
+async fn fresh_instance_follows_once_another_instance_restores_the_lost_run_id() {
     let WentBack { world, old, .. } = WentBack::with(|probe| probe).await;
     let fresh = world.instance();
-    hear(&[&world.one, &fresh]).await;
+    follow(&[&world.one, &fresh]).await;
     for instance in [&world.one, &fresh] {
         assert_eq!(old.clone().visit(instance, "/me").await.status(), 401);
         assert_can_sign_in(instance, "carol").await;
@@ -185,47 +185,51 @@ async fn a_fresh_instance_on_a_store_that_went_back_follows_as_soon_as_another_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_of_a_newer_run_than_this_instance_has_heard_of_is_served() {
+async fn session_of_a_run_id_newer_than_this_instance_has_read_is_served() {
     let world = World::new();
     let two = world.instance();
-    hear(&[&world.one, &two]).await;
+    follow(&[&world.one, &two]).await;
     world.store.cut_the_feed();
-    // What waits at the feed gets its last answer.
+    // The pending read of the feed returns.
     tokio::time::sleep(HEARTBEAT).await;
     world.store.stop_everything().await;
     let mut browser = assert_can_sign_in(&two, "ann").await;
-    assert!(browser.visit(&world.one, "/me").await.ok(), "it has not heard of the run, so it asks");
+    assert!(browser.visit(&world.one, "/me").await.ok(), "it has not read the run ID, so it asks the store");
     assert_can_sign_in(&world.one, "bob").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_applied_to_what_another_instance_wrote_meanwhile() {
+async fn change_is_applied_to_a_record_that_another_instance_wrote_in_between() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let id = world.one.sessions.list("ann").await.unwrap()[0].id;
     let key = SessionKey { subject: Subject { realm: "sessions".into(), name: "ann".into() }, id };
-    let door = Gate::closed();
-    world.store.trouble("record_reauthentication", Trouble::Before(door.clone()));
+    let gate = Gate::closed();
+    world.store.trouble("record_reauthentication", Trouble::Before(gate.clone()));
     let proving = world.one.accept(browser.post("/sudo?by=pwd"));
     until(async || world.store.calls("record_reauthentication") == 1).await;
     let now = world.one.sessions.now();
     world.store.put_claims(&key, r#"{"name":"anna"}"#, now).await;
     world.store.recover();
-    door.open();
+    gate.open();
     assert!(proving.await.unwrap().ok());
-    assert_eq!(world.store.calls("record_reauthentication"), 2, "the first one met the change of claims");
+    assert_eq!(
+        world.store.calls("record_reauthentication"),
+        2,
+        "the first one conflicted with the change of claims"
+    );
     let record = world.store.get(&key).await.unwrap().record.unwrap();
     assert_eq!((&*record.claims, record.reauthentication.is_some()), (r#"{"name":"anna"}"#, true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restored_backup_revives_nothing_that_a_running_instance_knows_to_be_revoked() {
+async fn restored_backup_revives_no_session_that_a_running_instance_knows_to_be_revoked() {
     let (present, backup) = (MemoryStore::new().unwrap(), MemoryStore::new().unwrap());
     present.raise_run_id(backup.run_id_now().unwrap()).await.unwrap();
     let world = World::around(Probe::new(present.clone()), |builder| builder);
     let [ann, mut bob] = [world.signed_in("ann").await, world.signed_in("bob").await];
-    hear(&[&world.one]).await;
-    // The backup is made while both are signed in.
+    follow(&[&world.one]).await;
+    // The backup is taken while both are signed in.
     let mut keys = Vec::new();
     for name in ["ann", "bob"] {
         let subject = Subject { realm: "sessions".into(), name: name.into() };
@@ -235,15 +239,15 @@ async fn a_restored_backup_revives_nothing_that_a_running_instance_knows_to_be_r
     }
     world.pass(60);
     assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 1);
-    hear(&[&world.one]).await;
+    follow(&[&world.one]).await;
     world.store.become_that_of(backup.clone());
-    hear(&[&world.one]).await;
-    hear(&[&world.one]).await;
+    follow(&[&world.one]).await;
+    follow(&[&world.one]).await;
 
     let revoked = async |key| backup.get(key).await.unwrap().record.unwrap().family.revoked;
     assert!(revoked(&keys[0]).await, "it was revoked in the backup, too");
     assert!(!revoked(&keys[1]).await);
-    // Also for instances that know nothing.
+    // For new instances too.
     let fresh = world.instance();
     world.pass(TTL);
     for instance in [&world.one, &fresh] {

@@ -1,4 +1,5 @@
-//! Runtimes that lack something: sessions are served as far as they can be, and nothing panics.
+//! Runtimes without timers or without a running thread. Sessions are served where possible, and nothing
+//! panics.
 
 use std::{
     sync::{Arc, Mutex},
@@ -15,7 +16,7 @@ fn without_timers() -> Runtime {
 }
 
 #[test]
-fn a_runtime_without_timers_serves_sessions_and_is_reported_once() {
+fn runtime_without_timers_serves_sessions_and_is_reported_once() {
     without_timers().block_on(async {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -29,10 +30,18 @@ fn a_runtime_without_timers_serves_sessions_and_is_reported_once() {
         assert!(browser.visit(&two, "/me").await.ok());
         idle().await;
         world.one.sessions.revoke_all("ann").await.unwrap();
-        assert_eq!(browser.visit(&two, "/me").await.status(), 401, "it does not hear, and so it asks");
+        assert_eq!(
+            browser.visit(&two, "/me").await.status(),
+            401,
+            "it does not follow the feed, so it asks the store"
+        );
         let mut browser = world.signed_in("ann").await;
-        let told = EventKind::NoTimers;
-        assert_eq!((world.count(&told), told.severity()), (2, Severity::Error), "once by each");
+        let reported = EventKind::NoTimers;
+        assert_eq!(
+            (world.count(&reported), reported.severity()),
+            (2, Severity::Error),
+            "once by each instance"
+        );
         assert!(browser.submit(&world.one, "/logout").await.ok());
         assert_eq!(browser.visit(&world.one, "/me").await.status(), 401);
         world.one.sessions.shutdown().await;
@@ -40,16 +49,16 @@ fn a_runtime_without_timers_serves_sessions_and_is_reported_once() {
 }
 
 #[test]
-fn without_timers_a_stream_still_ends_with_its_session() {
+fn stream_ends_with_its_session_on_a_runtime_without_timers() {
     without_timers().block_on(async {
         let world = World::new();
         let browser = world.signed_in("ann").await;
         let ended = Arc::new(Mutex::new(false));
         let session = session_of(&world, &browser).await;
-        let told = ended.clone();
+        let reported = ended.clone();
         let waiting = tokio::spawn(async move {
             session.ended().await;
-            *told.lock().unwrap() = true;
+            *reported.lock().unwrap() = true;
         });
         idle().await;
         assert!(!*ended.lock().unwrap());
@@ -60,14 +69,14 @@ fn without_timers_a_stream_still_ends_with_its_session() {
 }
 
 #[test]
-fn a_request_that_shares_the_renewal_of_a_stopped_runtime_gets_503_after_a_while() {
+fn request_that_shares_the_renewal_of_a_stopped_runtime_gets_503() {
     let world = World::tuned(|builder| builder.store_deadline(Duration::from_millis(5)));
     let all = || Builder::new_current_thread().enable_all().build().unwrap();
     let (stopped, running) = (all(), all());
     let browser = running.block_on(world.signed_in("ann"));
     world.pass(TTL);
     world.store.trouble("advance", Trouble::Hang);
-    // Its first request starts the renewal. Then this runtime is not driven any more.
+    // The first request starts the renewal. Then its runtime does not run any more.
     stopped.block_on(async {
         let _first = world.one.accept(browser.get("/me"));
         idle().await;
@@ -79,7 +88,7 @@ fn a_request_that_shares_the_renewal_of_a_stopped_runtime_gets_503_after_a_while
     assert_eq!(running.block_on(world.one.answer(browser.get("/me"))).status(), 200);
 }
 
-/// The session, as a handler gets it.
+/// The session, as a handler extracts it.
 async fn session_of(
     world: &World,
     browser: &Browser,

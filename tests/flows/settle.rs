@@ -1,4 +1,4 @@
-//! Which cookies leave with a response is decided when its head leaves.
+//! The cookies of a response are chosen when its head leaves.
 
 use tower_sliding_sessions::Clock as _;
 
@@ -13,14 +13,14 @@ async fn due(world: &World) -> Browser {
 /// A request whose handler takes `seconds`.
 async fn takes(world: &World, sent: Sent, seconds: u64) -> Answer {
     let task = world.one.accept(sent);
-    world.one.door.reached().await;
+    world.one.gate.reached().await;
     world.pass(seconds);
-    world.one.door.open();
+    world.one.gate.open();
     task.await.unwrap()
 }
 
 #[tokio::test]
-async fn a_handler_that_outlasts_the_write_window_writes_no_cookie_and_costs_nothing() {
+async fn handler_slower_than_the_write_window_sets_no_cookie_and_costs_no_session() {
     let world = World::new();
     let mut browser = due(&world).await;
     let before = browser.clone();
@@ -32,11 +32,11 @@ async fn a_handler_that_outlasts_the_write_window_writes_no_cookie_and_costs_not
 }
 
 #[tokio::test]
-async fn an_access_token_is_as_of_when_its_session_was_read_and_lives_from_when_it_leaves() {
+async fn access_token_has_the_claims_of_the_read_and_a_lifetime_from_the_response() {
     let world = World::new();
     let mut browser = due(&world).await;
     let answer = takes(&world, browser.get("/slow"), WINDOW).await;
-    assert!(answer.sets_both(), "to the last second of the window");
+    assert!(answer.sets_both(), "up to the last second of the window");
     let claims = claims_of(answer.cookie(ACCESS).unwrap());
     assert_eq!(claims["iat"], world.clock.now().as_secs() - WINDOW);
     assert_eq!(claims["exp"], world.clock.now().as_secs() + TTL);
@@ -46,7 +46,7 @@ async fn an_access_token_is_as_of_when_its_session_was_read_and_lives_from_when_
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_written_only_when_it_is_newer_than_the_one_presented() {
+async fn refresh_token_is_set_only_if_newer_than_the_presented_one() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(60);
@@ -67,7 +67,7 @@ async fn a_refresh_token_is_written_only_when_it_is_newer_than_the_one_presented
 }
 
 #[tokio::test]
-async fn a_sign_in_within_a_renewed_request_is_what_goes_out() {
+async fn sign_in_inside_a_renewed_request_replaces_the_renewed_cookies() {
     let world = World::new();
     let mut browser = due(&world).await;
     let before = browser.clone();
@@ -81,7 +81,7 @@ async fn a_sign_in_within_a_renewed_request_is_what_goes_out() {
 }
 
 #[tokio::test]
-async fn a_sign_in_goes_out_however_long_its_handler_took() {
+async fn sign_in_sets_cookies_however_slow_its_handler_is() {
     let world = World::new();
     let mut browser = due(&world).await;
     let answer = takes(&world, browser.post("/slow-switch?name=bob"), 2 * WINDOW).await;
@@ -91,13 +91,13 @@ async fn a_sign_in_goes_out_however_long_its_handler_took() {
 }
 
 #[tokio::test]
-async fn the_late_response_of_an_old_session_does_not_overwrite_a_new_sign_in() {
+async fn late_response_of_an_old_session_does_not_overwrite_a_new_sign_in() {
     let world = World::new();
     let mut browser = due(&world).await;
     let slow = world.one.accept(browser.get("/slow"));
-    world.one.door.reached().await;
+    world.one.gate.reached().await;
     assert!(browser.submit(&world.one, "/login?name=bob").await.sets_both());
-    world.one.door.open();
+    world.one.gate.open();
     let late = slow.await.unwrap();
     assert!(late.ok() && late.touches_no_cookie());
     browser.receive(&late);
@@ -105,19 +105,19 @@ async fn the_late_response_of_an_old_session_does_not_overwrite_a_new_sign_in() 
 }
 
 #[tokio::test]
-async fn the_late_response_of_an_old_session_does_not_undo_a_sign_out() {
+async fn late_response_of_an_old_session_does_not_undo_a_sign_out() {
     let world = World::new();
     let mut browser = due(&world).await;
     let slow = world.one.accept(browser.get("/slow"));
-    world.one.door.reached().await;
+    world.one.gate.reached().await;
     assert!(browser.submit(&world.one, "/leave").await.ok());
-    world.one.door.open();
+    world.one.gate.open();
     browser.receive(&slow.await.unwrap());
     assert!(browser.is_empty());
 }
 
 #[tokio::test]
-async fn a_cookie_of_the_handlers_own_stays() {
+async fn cookie_of_the_handler_stays() {
     let world = World::new();
     let mut browser = due(&world).await;
     let answer = browser.visit(&world.one, "/theme").await;
@@ -128,21 +128,21 @@ async fn a_cookie_of_the_handlers_own_stays() {
 }
 
 #[tokio::test]
-async fn the_layer_adds_no_second_cookie_under_a_name_that_the_handler_wrote() {
+async fn layer_sets_no_cookie_under_a_name_the_handler_has_set() {
     let world = World::new();
     let mut browser = due(&world).await;
     let answer = browser.visit(&world.one, "/own-access").await;
     assert_eq!(answer.cookie(ACCESS), Some("mine"));
     assert!(answer.cookie(REFRESH).is_some_and(|token| claims_of(token)["gen"] == 1));
     assert_eq!(answer.set_cookies().len(), 2);
-    assert!(browser.visit(&world.one, "/me").await.ok(), "what the handler wrote is no token of ours");
+    assert!(browser.visit(&world.one, "/me").await.ok(), "the handler's cookie is no valid token");
 }
 
 #[tokio::test]
-async fn a_request_that_needed_no_renewal_gets_no_cookies() {
+async fn request_without_a_renewal_sets_no_cookies() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
-    for path in ["/me", "/anybody", "/status/500", "/redirect"] {
+    for path in ["/me", "/optional", "/status/500", "/redirect"] {
         assert!(browser.visit(&world.one, path).await.touches_no_cookie());
     }
 }

@@ -1,4 +1,4 @@
-//! Signing in: always a new session, and the one it replaces ends.
+//! A sign-in always opens a new session, and revokes the one it replaces.
 
 use tower_sliding_sessions::EventKind;
 
@@ -9,24 +9,24 @@ fn sid(browser: &Browser) -> String {
 }
 
 #[tokio::test]
-async fn each_sign_in_is_a_new_session_and_ends_the_one_it_replaces() {
+async fn each_sign_in_opens_a_new_session_and_revokes_the_replaced_one() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     for name in ["ann", "bob", "ann"] {
         let before = browser.clone();
         assert!(browser.submit(&world.one, &format!("/login?name={name}")).await.ok());
         assert_ne!(sid(&browser), sid(&before));
-        assert!(!world.one.answer(before.get("/me")).await.ok(), "the replaced session has ended");
+        assert!(!world.one.answer(before.get("/me")).await.ok(), "the replaced session is revoked");
         assert_eq!(browser.visit(&world.one, "/me").await.text().await, name);
     }
     assert_eq!(world.store.calls("create"), 4);
 }
 
 #[tokio::test]
-async fn a_planted_session_is_neither_adopted_nor_left_alive() {
+async fn planted_session_is_neither_adopted_nor_left_valid() {
     let world = World::new();
     let attacker = world.signed_in("mallory").await;
-    // The attacker plants a session of their own, and waits for the victim to sign in.
+    // The attacker plants a session of their own, and waits for the user to sign in.
     let mut victim = attacker.clone();
     assert!(victim.submit(&world.one, "/login?name=ann").await.ok());
     assert_ne!(sid(&victim), sid(&attacker));
@@ -35,18 +35,18 @@ async fn a_planted_session_is_neither_adopted_nor_left_alive() {
 }
 
 #[tokio::test]
-async fn a_planted_token_that_was_never_minted_here_is_not_adopted() {
+async fn planted_token_that_was_not_minted_here_is_not_adopted() {
     let world = World::new();
     let mut victim = Browser::new();
     victim.plant(REFRESH, "chosen-by-the-attacker");
     victim.plant(ACCESS, "e30.e30.e30");
     let answer = victim.submit(&world.one, "/login?name=ann").await;
     assert!(answer.sets_both());
-    assert_eq!(world.store.calls("revoke"), 0, "nothing that was signed here was named");
+    assert_eq!(world.store.calls("revoke"), 0, "the token names no session of this application");
 }
 
 #[tokio::test]
-async fn the_replaced_session_is_known_by_either_cookie_alone_and_dead_or_alive() {
+async fn replaced_session_is_found_by_either_cookie_and_whether_valid_or_expired() {
     for lost in [ACCESS, REFRESH] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -64,7 +64,7 @@ async fn the_replaced_session_is_known_by_either_cookie_alone_and_dead_or_alive(
 }
 
 #[tokio::test]
-async fn sessions_of_other_browsers_go_on() {
+async fn sessions_of_other_browsers_stay_valid() {
     let world = World::new();
     let mut phone = world.signed_in("ann").await;
     let mut laptop = world.signed_in("ann").await;
@@ -73,7 +73,7 @@ async fn sessions_of_other_browsers_go_on() {
 }
 
 #[tokio::test]
-async fn a_sign_in_that_the_store_refuses_sets_no_cookie() {
+async fn sign_in_that_the_store_refuses_sets_no_cookie() {
     for operation in ["revoke", "create"] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -89,7 +89,7 @@ async fn a_sign_in_that_the_store_refuses_sets_no_cookie() {
 }
 
 #[tokio::test]
-async fn claims_that_do_not_fit_into_a_cookie_are_an_error_before_anything_is_written() {
+async fn claims_too_large_for_a_cookie_are_an_error_before_anything_is_stored() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let calls = world.store.all_calls();
@@ -102,7 +102,7 @@ async fn claims_that_do_not_fit_into_a_cookie_are_an_error_before_anything_is_wr
 }
 
 #[tokio::test]
-async fn the_time_of_the_sign_in_never_changes_by_renewal() {
+async fn renewal_never_changes_the_time_of_the_sign_in() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let began = browser.visit(&world.one, "/me").await.header("x-auth-time").unwrap().to_owned();
@@ -116,7 +116,7 @@ async fn the_time_of_the_sign_in_never_changes_by_renewal() {
 }
 
 #[tokio::test]
-async fn signing_out_works_without_a_session_and_on_a_dead_one() {
+async fn sign_out_succeeds_without_a_session_and_on_an_expired_one() {
     let world = World::new();
     let answer = Browser::new().submit(&world.one, "/leave").await;
     assert!(answer.ok() && answer.removes_cookies());
@@ -128,6 +128,6 @@ async fn signing_out_works_without_a_session_and_on_a_dead_one() {
     assert!(browser.submit(&world.one, "/leave").await.ok(), "by an expired access token");
     assert!(browser.is_empty());
     browser = before;
-    assert!(browser.submit(&world.one, "/leave").await.ok(), "a second time");
+    assert!(browser.submit(&world.one, "/leave").await.ok(), "a second sign-out");
     assert!(browser.is_empty());
 }

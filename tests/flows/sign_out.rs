@@ -1,4 +1,5 @@
-//! Signing out revokes what the cookies name, whatever stands beside them, or says that it could not.
+//! A sign-out revokes every session that the cookies name, beside any other values, or fails with an
+//! error.
 
 use tower_sliding_sessions::RejectionKind;
 
@@ -9,7 +10,7 @@ async fn live(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn a_planted_value_keeps_no_session_alive() {
+async fn planted_value_keeps_no_session_valid() {
     let fat = format!("junk={}", "x".repeat(65 * 1024));
     let (both, junk) = (format!("{ACCESS}=x; {REFRESH}=x"), format!("{REFRESH}=a.b.c"));
     let many: String = (0..5000).map(|nth| format!("{REFRESH}=x{nth}; ")).collect();
@@ -41,7 +42,7 @@ async fn every_session_that_a_value_names_is_revoked() {
         (world.signed_in("ann").await, world.signed_in("ann").await, world.signed_in("ann").await);
     world.signed_in("ann").await;
     world.pass(TTL);
-    // By an expired access token, by a refresh token, and by one that stands beside another.
+    // By an expired access token, by a refresh token, and by a refresh token next to another value.
     let sent = Browser::new()
         .post("/leave")
         .and("cookie", &format!("{ACCESS}={}", one.value(ACCESS).unwrap()))
@@ -52,7 +53,7 @@ async fn every_session_that_a_value_names_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_sign_out_that_may_have_missed_a_session_is_an_error() {
+async fn sign_out_that_may_have_missed_a_session_is_an_error() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let planted: String = (0..9).map(|nth| format!("{REFRESH}=x.y.{nth}; ")).collect();
@@ -63,7 +64,7 @@ async fn a_sign_out_that_may_have_missed_a_session_is_an_error() {
 }
 
 #[tokio::test]
-async fn one_session_that_cannot_be_revoked_keeps_the_cookies_and_is_an_error() {
+async fn session_that_cannot_be_revoked_keeps_the_cookies_and_the_sign_out_fails() {
     let world = World::new();
     let (one, two) = (world.signed_in("ann").await, world.signed_in("ann").await);
     let both = || one.post("/leave").and("cookie", &format!("{REFRESH}={}", two.value(REFRESH).unwrap()));
@@ -71,14 +72,14 @@ async fn one_session_that_cannot_be_revoked_keeps_the_cookies_and_is_an_error() 
     let answer = world.one.answer(both()).await;
     assert_eq!(answer.status(), 503);
     assert!(answer.touches_no_cookie());
-    assert_eq!(world.store.calls("revoke"), 2, "one that fails does not spare the other");
+    assert_eq!(world.store.calls("revoke"), 2, "the other one is revoked although one fails");
     world.store.recover();
     assert!(world.one.answer(both()).await.removes_cookies());
     assert_eq!(live(&world).await, 0);
 }
 
 #[tokio::test]
-async fn a_token_of_a_key_that_is_not_known_here_yet_may_name_a_session_so_sign_out_is_an_error() {
+async fn sign_out_with_a_token_of_a_key_not_known_here_yet_is_an_error() {
     let world = World::new();
     let ahead = world.instance();
     ahead.sessions.set_keys(keys(1).and_verify(keys(0)).unwrap());
@@ -88,7 +89,7 @@ async fn a_token_of_a_key_that_is_not_known_here_yet_may_name_a_session_so_sign_
     assert_eq!(answer.status(), 503);
     assert!(answer.touches_no_cookie());
     assert_eq!(live(&world).await, 1, "the session that is known is revoked");
-    // Nor is a request served by the other one of its values.
+    // A request with the same cookies is not served by the other value either.
     let own = world.signed_in("ann").await;
     let sent = || own.get("/me").and("cookie", &format!("{REFRESH}={refresh}"));
     assert_eq!(world.one.answer(sent()).await.status(), 503);

@@ -1,4 +1,4 @@
-//! How many sessions a user may have.
+//! The limit on a user's sessions.
 
 use axum::http::StatusCode;
 use tower_sliding_sessions::{EventKind, RejectionKind, store::Overflow};
@@ -17,7 +17,7 @@ async fn live(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn one_sign_in_too_many_is_refused_and_costs_nobody_anything() {
+async fn sign_in_above_the_cap_is_refused_and_ends_no_session() {
     let world = world(2, Overflow::Refuse);
     let two = world.instance();
     let browsers = [world.signed_in("ann").await, world.signed_in("ann").await];
@@ -35,12 +35,12 @@ async fn one_sign_in_too_many_is_refused_and_costs_nobody_anything() {
 
     let out = world.one.answer(browsers[0].post("/logout")).await;
     assert!(out.ok());
-    assert!(third.submit(&two, "/login?name=ann").await.sets_both(), "there is room again");
+    assert!(third.submit(&two, "/login?name=ann").await.sets_both(), "below the cap again");
     assert_eq!(live(&world).await, 2);
 }
 
 #[tokio::test]
-async fn the_oldest_makes_room_and_is_out_at_once() {
+async fn oldest_session_is_revoked_at_once_to_make_room() {
     let world = world(2, Overflow::RevokeOldest);
     let two = world.instance();
     let oldest = world.signed_in("ann").await;
@@ -49,7 +49,7 @@ async fn the_oldest_makes_room_and_is_out_at_once() {
     world.pass(1);
     assert!(is_in(&two, &oldest).await && is_in(&world.one, &oldest).await);
     let third = world.signed_in("ann").await;
-    assert!(!is_in(&world.one, &oldest).await, "here it counts at once");
+    assert!(!is_in(&world.one, &oldest).await, "on this instance it counts at once");
     idle().await;
     assert!(!is_in(&two, &oldest).await);
     for browser in [&second, &third] {
@@ -60,7 +60,7 @@ async fn the_oldest_makes_room_and_is_out_at_once() {
 }
 
 #[tokio::test]
-async fn the_session_that_a_sign_in_replaces_does_not_count() {
+async fn session_that_a_sign_in_replaces_does_not_count() {
     for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
         let world = world(2, overflow);
         let mut browser = world.signed_in("ann").await;
@@ -77,7 +77,7 @@ async fn the_session_that_a_sign_in_replaces_does_not_count() {
 }
 
 #[tokio::test]
-async fn what_has_run_out_does_not_count() {
+async fn expired_session_does_not_count() {
     let world = world(1, Overflow::Refuse);
     world.signed_in("ann").await;
     world.pass(IDLE);
@@ -86,7 +86,7 @@ async fn what_has_run_out_does_not_count() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn racing_sign_ins_never_exceed_the_cap() {
+async fn concurrent_sign_ins_never_exceed_the_cap() {
     for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
         let world = world(3, overflow);
         let two = world.instance();
@@ -110,7 +110,7 @@ async fn racing_sign_ins_never_exceed_the_cap() {
             for browser in &browsers {
                 left += usize::from(is_in(&two, browser).await);
             }
-            assert_eq!(left, 3, "of those who were told that they are in");
+            assert_eq!(left, 3, "sessions that are still valid");
             assert_eq!(browsers.len(), if overflow == Overflow::Refuse { 3 } else { 20 });
             world.one.sessions.revoke_all("ann").await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! Two versions of an application side by side: the new one's claims have one member more.
+//! Two versions of an application run side by side. The new version's claims have one more member.
 
 use std::{
     io,
@@ -32,7 +32,7 @@ struct After {
     team: String,
 }
 
-/// As the documentation advises.
+/// With a default, as the documentation recommends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Careful {
     role: String,
@@ -52,7 +52,7 @@ impl World {
         Self { store: MemoryStore::new().unwrap(), clock, events: Arc::default() }
     }
 
-    /// A version of the application.
+    /// One version of the application.
     fn version<C: Claims>(&self, tune: impl FnOnce(SessionsBuilder<C>) -> SessionsBuilder<C>) -> Sessions<C> {
         let log = self.events.clone();
         let builder = Sessions::builder(keys(0)).clock(self.clock.clone()).store(self.store.clone());
@@ -92,26 +92,26 @@ async fn text(response: Response<Body>) -> String {
 }
 
 #[tokio::test]
-async fn claims_that_gained_a_member_are_asked_of_the_hook_and_nobody_is_signed_out() {
+async fn unreadable_claims_are_replaced_by_the_hook_and_no_session_ends() {
     let world = World::new();
     let cookies_before = world.signed_in().await;
     let asked = Arc::<Mutex<Vec<bool>>>::default();
-    let heard = asked.clone();
+    let log = asked.clone();
     let after = world.version::<After>(move |builder| {
         builder.reload_claims(move |_, claims| {
-            heard.lock().unwrap().push(claims.is_some());
+            log.lock().unwrap().push(claims.is_some());
             let claims = After { role: "boss".into(), team: "red".into() };
             async move { Ok::<_, io::Error>(Reload::Replace(claims)) }
         })
     });
-    // By an access token that is still in time, and by one that is not.
+    // By a valid access token, and by an expired one.
     for passed in [0, TTL] {
         world.clock.advance(std::time::Duration::from_secs(passed));
         let response = get_me(&after, "cookie", &cookies_before).await;
         assert_eq!(response.status(), 200);
         let renewed = cookies(response.headers());
         assert_eq!(text(response).await, r#"{"role":"boss","team":"red"}"#);
-        // The next request needs no more renewal; and the old version reads what the new one wrote.
+        // The next request needs no renewal. The old version reads what the new one wrote.
         let response = get_me(&after, "cookie", &renewed).await;
         assert!(response.status() == 200 && response.headers().get("set-cookie").is_none());
         let before = world.version::<Before>(|builder| builder);
@@ -124,7 +124,7 @@ async fn claims_that_gained_a_member_are_asked_of_the_hook_and_nobody_is_signed_
 }
 
 #[tokio::test]
-async fn without_a_hook_they_are_refused_with_a_warning_that_names_the_member() {
+async fn unreadable_claims_without_a_hook_are_refused_with_a_warning_that_names_the_member() {
     let world = World::new();
     let cookies = world.signed_in().await;
     let after = world.version::<After>(|builder| builder);
@@ -132,7 +132,7 @@ async fn without_a_hook_they_are_refused_with_a_warning_that_names_the_member() 
     assert_eq!(world.reported(&EventKind::Refused(Refusal::Claims)).unwrap().0, Severity::Warning);
     let (severity, cause) = world.reported(&EventKind::ClaimsUnreadable).unwrap();
     assert!(severity >= Severity::Warning && cause.contains("team"), "{cause}");
-    // The session is not over: the old version goes on serving it, and the mended one serves it too.
+    // The session is still valid: the old version serves it, and so does a version with a default.
     let before = world.version::<Before>(|builder| builder);
     assert_eq!(get_me(&before, "cookie", &cookies).await.status(), 200);
     let careful = world.version::<Careful>(|builder| builder);
@@ -141,7 +141,7 @@ async fn without_a_hook_they_are_refused_with_a_warning_that_names_the_member() 
 }
 
 #[tokio::test]
-async fn a_bearer_token_with_claims_of_another_version_is_refused_as_expired_ones_are() {
+async fn bearer_token_with_claims_of_another_version_is_refused_as_invalid() {
     let world = World::new();
     let cookies = world.signed_in().await;
     let token = cookies.split_once('=').unwrap().1.split_once(';').unwrap().0.to_owned();
@@ -154,7 +154,7 @@ async fn a_bearer_token_with_claims_of_another_version_is_refused_as_expired_one
 }
 
 #[tokio::test]
-async fn a_token_with_claims_of_another_version_still_names_its_session_for_signing_out() {
+async fn token_with_claims_of_another_version_still_names_its_session_for_sign_out() {
     for by_cookie in [true, false] {
         let world = World::new();
         let cookies = world.signed_in().await;
@@ -179,18 +179,18 @@ async fn a_token_with_claims_of_another_version_still_names_its_session_for_sign
 }
 
 #[tokio::test]
-async fn a_deploy_that_signs_users_out_is_a_warning() {
-    // The realm has another name.
+async fn deployment_that_signs_users_out_is_a_warning() {
+    // The realm was renamed.
     let world = World::new();
     let cookies = world.signed_in().await;
     let renamed = world.version::<Before>(|builder| builder.realm("renamed"));
     assert_eq!(get_me(&renamed, "cookie", &cookies).await.status(), 401);
-    let told = EventKind::RefreshTokenInvalid(InvalidToken::Audience);
-    assert_eq!(world.reported(&told).unwrap().0, Severity::Warning);
-    // The store is another one, or the embedded one after a restart.
+    let event = EventKind::RefreshTokenInvalid(InvalidToken::Audience);
+    assert_eq!(world.reported(&event).unwrap().0, Severity::Warning);
+    // The store was replaced, or the memory store lost its data by a restart.
     let restarted = World { store: MemoryStore::new().unwrap(), ..world };
     let before = restarted.version::<Before>(|builder| builder);
     assert_eq!(get_me(&before, "cookie", &cookies).await.status(), 401);
-    let told = EventKind::Refused(Refusal::OtherRun);
-    assert_eq!(restarted.reported(&told).unwrap().0, Severity::Warning);
+    let event = EventKind::Refused(Refusal::OtherRun);
+    assert_eq!(restarted.reported(&event).unwrap().0, Severity::Warning);
 }

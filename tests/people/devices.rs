@@ -1,4 +1,4 @@
-//! "Your devices": what there is, since when, from where; and ending what should not be.
+//! "Your devices": the list with origin and times, and the revocation of single devices.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 
 const M: Duration = Duration::from_secs(240);
 
-/// A world that writes down what a request says of its device.
+/// A world that records a request's device as its origin.
 fn world() -> World {
     World::tuned(|builder| {
         builder.origin(|head| Some(head.headers.get("user-agent")?.to_str().ok()?.to_owned()))
@@ -31,7 +31,7 @@ async fn list(world: &World) -> Vec<SessionInfo> {
 }
 
 #[tokio::test]
-async fn they_are_listed_oldest_first_with_where_and_since_when() {
+async fn devices_are_listed_oldest_first_with_origin_and_start() {
     let world = world();
     let began = world.clock.now();
     let phone = signed_in(&world, Some("phone")).await;
@@ -54,26 +54,26 @@ async fn they_are_listed_oldest_first_with_where_and_since_when() {
 }
 
 #[tokio::test]
-async fn when_one_was_last_seen_is_told_in_whole_rotation_intervals_since_it_began() {
+async fn last_use_is_listed_in_whole_rotation_intervals_since_the_start() {
     let world = world();
     world.pass(17);
     let mut browser = signed_in(&world, None).await;
     let began = world.clock.now();
-    let mut told = Vec::new();
+    let mut last_uses = Vec::new();
     for seconds in [TTL, TTL, TTL, 3000] {
         world.pass(seconds);
         assert!(browser.visit(&world.one, "/me").await.ok());
         idle().await;
         let info = &list(&world).await[0];
         assert_eq!(info.created_at, began);
-        told.push(info.last_seen.since(began));
+        last_uses.push(info.last_seen.since(began));
     }
-    // Seen after 300, 600, 900 and 3900 seconds.
-    assert_eq!(told, [M, M * 2, M * 3, M * 16]);
+    // Used after 300, 600, 900 and 3900 seconds.
+    assert_eq!(last_uses, [M, M * 2, M * 3, M * 16]);
 }
 
 #[tokio::test]
-async fn one_can_be_ended_and_is_listed_no_more() {
+async fn revoked_device_is_no_longer_listed() {
     let world = world();
     let two = world.instance();
     let (phone, laptop) = (signed_in(&world, Some("phone")).await, signed_in(&world, Some("laptop")).await);
@@ -86,7 +86,7 @@ async fn one_can_be_ended_and_is_listed_no_more() {
 }
 
 #[tokio::test]
-async fn a_session_ends_all_others_of_its_user_and_goes_on() {
+async fn session_revokes_all_others_of_its_user_and_stays_valid() {
     let world = world();
     let two = world.instance();
     let others = [signed_in(&world, None).await, signed_in(&world, None).await];
@@ -108,7 +108,7 @@ async fn a_session_ends_all_others_of_its_user_and_goes_on() {
 }
 
 #[tokio::test]
-async fn an_end_of_nothing_is_no_news() {
+async fn revocation_of_no_session_is_no_event() {
     let world = world();
     let (mine, theirs) = (signed_in(&world, None).await, world.signed_in("bob").await);
     assert!(!world.one.sessions.revoke("ann", id(&theirs)).await.unwrap());
@@ -121,7 +121,7 @@ async fn an_end_of_nothing_is_no_news() {
 }
 
 #[tokio::test]
-async fn a_changed_password_ends_what_began_before_but_not_where_it_was_changed() {
+async fn password_change_revokes_earlier_sessions_except_its_own() {
     let world = world();
     let two = world.instance();
     let (current, old) = (signed_in(&world, None).await, signed_in(&world, None).await);

@@ -1,4 +1,4 @@
-//! What the application knows of its users, and says of them at each renewal.
+//! The application's user directory, and what its claims hook answers at each renewal.
 
 use std::{
     collections::HashMap,
@@ -11,20 +11,20 @@ use tower_sliding_sessions::{Reload, SessionsBuilder};
 
 use crate::support::{Gate, Profile, World};
 
-/// What it says of a user.
+/// The hook's answer for a user.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Says {
     #[default]
     Keep,
     Role(String),
     End(&'static str),
-    /// It cannot tell.
+    /// It fails.
     Fail,
     /// It never answers.
     Hang,
-    /// It has a bug.
+    /// It panics.
     Crash,
-    /// It waits, and then keeps what there is.
+    /// It waits, and then keeps the claims.
     Wait(Gate),
 }
 
@@ -48,7 +48,7 @@ impl Directory {
         self.say(subject, Says::Role(role.to_owned()));
     }
 
-    /// Whom it was asked about since this was last called, and with which claims.
+    /// The users it was asked about since the last call of this, with their claims.
     pub(crate) fn asked(&self) -> Vec<(String, Option<Profile>)> {
         std::mem::take(&mut self.0.lock().unwrap().asked)
     }
@@ -62,9 +62,9 @@ impl Directory {
                 Says::Keep => Ok(Reload::Keep),
                 Says::Role(role) => Ok(Reload::Replace(Profile { role })),
                 Says::End(reason) => Ok(Reload::revoke(reason)),
-                Says::Fail => Err(io::Error::other("the directory is closed")),
+                Says::Fail => Err(io::Error::other("the directory is unavailable")),
                 Says::Hang => std::future::pending().await,
-                Says::Crash => panic!("the test says so"),
+                Says::Crash => panic!("simulated panic"),
                 Says::Wait(gate) => {
                     gate.pass().await;
                     Ok(Reload::Keep)
@@ -78,7 +78,7 @@ impl Directory {
         builder.reload_claims(move |subject, claims| directory.answer(&subject, claims))
     }
 
-    /// A world whose instances ask this directory.
+    /// A world whose instances use this directory.
     pub(crate) fn world(&self) -> World {
         let directory = self.clone();
         World::tuned(move |builder| directory.of(builder))

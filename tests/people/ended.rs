@@ -1,4 +1,4 @@
-//! Waiting for a session's end, as a stream does that goes on when its request was long answered.
+//! `Session::ended`: a stream waits for the end of its session, after its request was answered.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     support::{ABSOLUTE, Browser, IDLE, Instance, Probe, TTL, Trouble, World, idle},
 };
 
-/// Waits for the end of the browser's session.
+/// Waits in a task for the end of the browser's session.
 async fn wait(instance: &Instance, browser: &Browser) -> JoinHandle<()> {
     let session = session_of(instance, browser).await;
     let waiting = tokio::spawn(session.ended());
@@ -21,7 +21,7 @@ async fn wait(instance: &Instance, browser: &Browser) -> JoinHandle<()> {
     waiting
 }
 
-/// Time passes for the clock and for timers alike, in steps.
+/// Advances the clock and the timers alike, in steps.
 async fn elapse(world: &World, mut seconds: u64) {
     while seconds > 0 {
         let step = seconds.min(60);
@@ -32,9 +32,9 @@ async fn elapse(world: &World, mut seconds: u64) {
     }
 }
 
-/// It has ended, within a second or so.
+/// The wait returns within two seconds.
 async fn has_ended(waiting: JoinHandle<()>) {
-    tokio::time::timeout(Duration::from_secs(2), waiting).await.expect("heard of").unwrap();
+    tokio::time::timeout(Duration::from_secs(2), waiting).await.expect("ended within 2 s").unwrap();
 }
 
 fn without_feed() -> World {
@@ -42,7 +42,7 @@ fn without_feed() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_hears_of_every_way_to_end_it_on_every_instance_with_a_feed_and_without() {
+async fn wait_returns_for_every_kind_of_revocation_on_every_instance_with_and_without_a_feed() {
     for world in [World::new, without_feed] {
         for how in ["signed out", "revoked", "all revoked", "others revoked", "a new run"] {
             let world = world();
@@ -68,7 +68,7 @@ async fn whoever_waits_hears_of_every_way_to_end_it_on_every_instance_with_a_fee
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_the_instance_where_it_ends_nobody_waits_for_the_feed() {
+async fn wait_on_the_instance_of_the_revocation_returns_without_the_feed() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let waiting = wait(&world.one, &browser).await;
@@ -79,7 +79,7 @@ async fn on_the_instance_where_it_ends_nobody_waits_for_the_feed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_had_ended_before_is_told_of_at_once() {
+async fn wait_on_a_session_that_has_ended_returns_at_once() {
     for world in [World::new, without_feed] {
         let world = world();
         let browser = world.signed_in("ann").await;
@@ -91,7 +91,7 @@ async fn a_session_that_had_ended_before_is_told_of_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_when_nobody_uses_it_any_more() {
+async fn wait_returns_at_the_idle_timeout() {
     for world in [World::new, without_feed] {
         let world = world();
         let browser = world.signed_in("ann").await;
@@ -105,7 +105,7 @@ async fn it_ends_when_nobody_uses_it_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_goes_on_while_the_session_is_renewed_and_ends_at_the_absolute_limit() {
+async fn wait_continues_over_renewals_and_returns_at_the_absolute_timeout() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
@@ -122,13 +122,13 @@ async fn it_goes_on_while_the_session_is_renewed_and_ends_at_the_absolute_limit(
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_sessions_may_end_and_this_one_goes_on() {
+async fn wait_continues_when_other_sessions_end() {
     for world in [World::new, without_feed] {
         let world = world();
         let two = world.instance();
         let mut browser = world.signed_in("ann").await;
         let waiting = wait(&world.one, &browser).await;
-        // So many that one of them is heard of where this one would be.
+        // Enough that some of them share this session's shard.
         for _ in 0..200 {
             let other = world.signed_in("ann").await;
             assert!(two.sessions.revoke("ann", id(&other)).await.unwrap());
@@ -139,14 +139,14 @@ async fn other_sessions_may_end_and_this_one_goes_on() {
         world.one.sessions.mark_stale("ann").await.ok();
         assert!(browser.submit(&two, "/profile?role=boss").await.ok());
         elapse(&world, TTL).await;
-        assert!(!waiting.is_finished(), "it was changed, and goes on");
+        assert!(!waiting.is_finished(), "it was changed, and is still valid");
         two.sessions.revoke_all("ann").await.unwrap();
         has_ended(waiting).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_ends_nothing_and_what_ran_out_meanwhile_is_told_of_after_it() {
+async fn wait_continues_in_an_outage_and_returns_after_it_for_an_expired_session() {
     for world in [World::new, without_feed] {
         let world = world();
         let browser = world.signed_in("ann").await;
@@ -154,18 +154,18 @@ async fn a_store_that_is_away_ends_nothing_and_what_ran_out_meanwhile_is_told_of
         world.store.trouble_everywhere(&Trouble::Fail);
         elapse(&world, 2 * TTL).await;
         assert!(!waiting.is_finished());
-        let away = world.one.answer(browser.get("/me")).await;
-        assert_eq!(away.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let outage = world.one.answer(browser.get("/me")).await;
+        assert_eq!(outage.status(), StatusCode::SERVICE_UNAVAILABLE);
         elapse(&world, IDLE).await;
-        assert!(!waiting.is_finished(), "nobody knows");
+        assert!(!waiting.is_finished(), "unknown during the outage");
         world.store.recover();
         elapse(&world, 33).await;
-        assert!(waiting.is_finished(), "it is not asked more often than that");
+        assert!(waiting.is_finished(), "the store is not asked more often");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_elsewhere_that_a_broken_feed_did_not_tell_of_is_heard_of_when_it_is_back() {
+async fn wait_misses_a_revocation_while_the_feed_is_down_and_returns_when_it_is_back() {
     let world = World::new();
     let two = world.instance();
     let browser = world.signed_in("ann").await;
@@ -174,14 +174,14 @@ async fn an_end_elsewhere_that_a_broken_feed_did_not_tell_of_is_heard_of_when_it
     elapse(&world, 3).await;
     two.sessions.revoke_all("ann").await.unwrap();
     elapse(&world, 30).await;
-    assert!(!waiting.is_finished(), "it was not told");
+    assert!(!waiting.is_finished(), "the feed is down");
     world.store.recover();
     elapse(&world, 30).await;
     assert!(waiting.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_tells_of_a_session_that_only_a_page_kept_polling() {
+async fn wait_returns_at_the_idle_timeout_of_a_session_that_is_only_polled() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     elapse(&world, IDLE - 10).await;
@@ -192,11 +192,11 @@ async fn it_tells_of_a_session_that_only_a_page_kept_polling() {
     elapse(&world, 9).await;
     assert!(!waiting.is_finished());
     elapse(&world, 3).await;
-    assert!(waiting.is_finished(), "not only when an access token would have expired");
+    assert!(waiting.is_finished(), "before an access token would expire");
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_stops_waiting_costs_nothing() {
+async fn cancelled_wait_makes_no_store_call() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     for _ in 0..100 {

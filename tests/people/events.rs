@@ -1,4 +1,4 @@
-//! One event for each decision, under a name that stays.
+//! One event for each decision, under a stable name.
 
 use std::{
     collections::HashSet,
@@ -16,99 +16,100 @@ use crate::{
     support::{ACCESS, Browser, GRACE, REFRESH, TTL, Trouble, World, idle},
 };
 
-/// Names and outcomes, and the part of a world's events that was told of before.
-struct Told(usize);
+/// A position in a world's events, to read those that came later.
+struct EventCursor(usize);
 
-type News = Vec<(&'static str, Option<&'static str>)>;
+type Outcomes = Vec<(&'static str, Option<&'static str>)>;
 
-impl Told {
-    async fn since(&mut self, world: &World) -> News {
+impl EventCursor {
+    async fn since(&mut self, world: &World) -> Outcomes {
         idle().await;
         let events = world.events();
-        let news = events.get(self.0..).unwrap().iter().map(|kind| (kind.name(), kind.outcome())).collect();
+        let outcomes =
+            events.get(self.0..).unwrap().iter().map(|kind| (kind.name(), kind.outcome())).collect();
         self.0 = events.len();
-        news
+        outcomes
     }
 }
 
-fn plain(name: &'static str) -> News {
+fn plain(name: &'static str) -> Outcomes {
     vec![(name, None)]
 }
 
-fn one(name: &'static str, outcome: &'static str) -> News {
+fn one(name: &'static str, outcome: &'static str) -> Outcomes {
     vec![(name, Some(outcome))]
 }
 
 #[tokio::test]
-async fn each_step_of_a_story_is_told_of_once() {
+async fn each_step_is_reported_by_one_event() {
     let directory = Directory::default();
     let hook = directory.clone();
     let place = placed(OriginVerdict::StepUp);
     let world = World::tuned(move |builder| place(hook.of(builder)).max_sessions(2, Overflow::Refuse));
-    let (one_, mut told) = (&world.one, Told(0));
+    let (one_, mut events) = (&world.one, EventCursor(0));
 
     let mut ann = Browser::new();
     assert!(submit_from(&mut ann, "home", one_, "/login?name=ann").await.ok());
-    assert_eq!(told.since(&world).await, plain("session_created"));
+    assert_eq!(events.since(&world).await, plain("session_created"));
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
-    assert_eq!(told.since(&world).await, [], "nothing was decided");
+    assert_eq!(events.since(&world).await, [], "nothing was decided");
 
     let copied = ann.clone();
     world.pass(TTL);
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
-    assert_eq!(told.since(&world).await, one("session_renewed", "advanced"));
+    assert_eq!(events.since(&world).await, one("session_renewed", "advanced"));
     assert!(visit_from(&mut copied.clone(), "home", one_, "/me").await.ok());
-    assert_eq!(told.since(&world).await, one("session_renewed", "replayed"));
+    assert_eq!(events.since(&world).await, one("session_renewed", "replayed"));
     ann.lose(ACCESS);
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
-    assert_eq!(told.since(&world).await, one("session_renewed", "confirmed"));
+    assert_eq!(events.since(&world).await, one("session_renewed", "confirmed"));
     ann.lose(ACCESS);
     assert!(visit_from(&mut ann, "home", one_, "/poll").await.ok());
-    assert_eq!(told.since(&world).await, one("session_renewed", "reissued"));
+    assert_eq!(events.since(&world).await, one("session_renewed", "reissued"));
     ann.lose(ACCESS);
     assert!(visit_from(&mut ann, "cafe", one_, "/me").await.ok());
     let elsewhere = ("session_origin_changed", Some("step_up"));
-    assert_eq!(told.since(&world).await, [("session_renewed", Some("reissued")), elsewhere]);
+    assert_eq!(events.since(&world).await, [("session_renewed", Some("reissued")), elsewhere]);
 
     world.pass(1);
     assert!(submit_from(&mut ann, "home", one_, "/profile?role=boss").await.ok());
-    assert_eq!(told.since(&world).await, plain("session_claims_updated"));
+    assert_eq!(events.since(&world).await, plain("session_claims_updated"));
     ann.lose(ACCESS);
     assert!(submit_from(&mut ann, "home", one_, "/sudo?by=pwd").await.ok());
-    let proof = ("authn_reauthenticated", None);
-    assert_eq!(told.since(&world).await, [("session_renewed", Some("reissued")), proof]);
+    let reauthentication = ("authn_reauthenticated", None);
+    assert_eq!(events.since(&world).await, [("session_renewed", Some("reissued")), reauthentication]);
     one_.sessions.mark_stale("ann").await.unwrap();
-    assert_eq!(told.since(&world).await, plain("session_marked_stale"));
+    assert_eq!(events.since(&world).await, plain("session_marked_stale"));
 
     directory.say("ann", Says::Fail);
     ann.lose(ACCESS);
     assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
-    assert_eq!(told.since(&world).await, plain("session_reload_failed"));
+    assert_eq!(events.since(&world).await, plain("session_reload_failed"));
     directory.role("ann", &"x".repeat(4000));
     world.pass(1);
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
     let renewed = ("session_renewed", Some("reissued"));
-    assert_eq!(told.since(&world).await, [renewed, ("session_cookie_too_large", None)]);
+    assert_eq!(events.since(&world).await, [renewed, ("session_cookie_too_large", None)]);
     world.store.trouble("advance", Trouble::Fail);
     assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
-    assert_eq!(told.since(&world).await, one("session_store_failed", "advance"));
+    assert_eq!(events.since(&world).await, one("session_store_failed", "advance"));
     world.store.recover();
 
     directory.say("ann", Says::Keep);
     for expected in [plain("session_created"), plain("excess_sessions_exceeded")] {
         submit_from(&mut Browser::new(), "home", one_, "/login?name=ann").await;
-        assert_eq!(told.since(&world).await, expected);
+        assert_eq!(events.since(&world).await, expected);
     }
     directory.say("ann", Says::End("locked"));
     assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
-    let news = told.since(&world).await;
+    let outcomes = events.since(&world).await;
     let refused = ("session_refused", Some("application"));
-    assert_eq!(news, [("session_revoked_by_application", None), ("authn_token_revoked", None), refused]);
+    assert_eq!(outcomes, [("session_revoked_by_application", None), ("authn_token_revoked", None), refused]);
     directory.say("ann", Says::Keep);
     assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
-    assert_eq!(told.since(&world).await, one("session_refused", "denylisted"));
+    assert_eq!(events.since(&world).await, one("session_refused", "denylisted"));
     one_.sessions.revoke_all("ann").await.unwrap();
-    assert_eq!(told.since(&world).await, plain("authn_token_revoked"));
+    assert_eq!(events.since(&world).await, plain("authn_token_revoked"));
 
     let mut bob = Browser::new();
     submit_from(&mut bob, "home", one_, "/login?name=bob").await;
@@ -118,25 +119,25 @@ async fn each_step_of_a_story_is_told_of_once() {
     assert!(visit_from(&mut bob, "home", one_, "/me").await.ok());
     idle().await;
     world.pass(GRACE + 1);
-    told.since(&world).await;
+    events.since(&world).await;
     assert!(!visit_from(&mut attacker.clone(), "home", one_, "/me").await.ok());
-    assert_eq!(told.since(&world).await, [("authn_token_reuse", None), ("session_refused", Some("reuse"))]);
+    assert_eq!(events.since(&world).await, [("authn_token_reuse", None), ("session_refused", Some("reuse"))]);
     bob.plant(ACCESS, "x");
     bob.plant(REFRESH, "y");
     assert!(!visit_from(&mut bob, "home", one_, "/me").await.ok());
     let bad = [("access_token_invalid", Some("malformed")), ("refresh_token_invalid", Some("malformed"))];
-    assert_eq!(told.since(&world).await, bad);
+    assert_eq!(events.since(&world).await, bad);
     one_.sessions.revoke_everything().await.unwrap();
-    assert_eq!(told.since(&world).await, plain("session_run_rotated"));
+    assert_eq!(events.since(&world).await, plain("session_run_rotated"));
     let cross_site = ann.post("/me").with("sec-fetch-site", Some("cross-site"));
     assert!(!one_.answer(cross_site).await.ok());
-    assert_eq!(told.since(&world).await, plain("malicious_csrf"));
+    assert_eq!(events.since(&world).await, plain("malicious_csrf"));
 }
 
 #[tokio::test]
-async fn an_event_tells_whose_and_which_session_it_was_as_far_as_a_log_may_know() {
-    let heard = Arc::<Mutex<Vec<Event>>>::default();
-    let log = heard.clone();
+async fn event_names_user_and_session_only_as_far_as_a_log_may_know() {
+    let recorded = Arc::<Mutex<Vec<Event>>>::default();
+    let log = recorded.clone();
     let world = World::tuned(move |builder| {
         let log = log.clone();
         builder.realm("shop").on_event(move |event| log.lock().unwrap().push(event.clone()))
@@ -148,8 +149,8 @@ async fn an_event_tells_whose_and_which_session_it_was_as_far_as_a_log_may_know(
     world.pass(TTL);
     assert!(browser.visit(&world.one, "/me").await.ok());
     world.one.sessions.mark_stale("ann").await.unwrap();
-    let heard = heard.lock().unwrap();
-    let names: Vec<_> = heard.iter().map(|event| event.kind.name()).collect();
+    let recorded = recorded.lock().unwrap();
+    let names: Vec<_> = recorded.iter().map(|event| event.kind.name()).collect();
     let expected = [
         "session_created",
         "session_claims_updated",
@@ -158,7 +159,7 @@ async fn an_event_tells_whose_and_which_session_it_was_as_far_as_a_log_may_know(
         "session_renewed",
     ];
     assert_eq!(names.get(..5).unwrap(), expected);
-    for event in heard.iter() {
+    for event in recorded.iter() {
         assert_eq!((&*event.realm, event.subject.as_deref()), ("shop", Some("ann")));
         let of_the_session = event.kind != EventKind::MarkedStale;
         assert_eq!(event.session, of_the_session.then(|| id(&browser).tag()));
@@ -166,7 +167,7 @@ async fn an_event_tells_whose_and_which_session_it_was_as_far_as_a_log_may_know(
 }
 
 #[test]
-fn names_and_outcomes_are_words_that_stay_and_no_two_events_share_both() {
+fn event_names_and_outcomes_are_stable_and_unique() {
     let mut seen = HashSet::new();
     let words = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     for (kind, name, outcome) in [

@@ -1,4 +1,4 @@
-//! What happens between the moment that something begins and the moment that the store has it.
+//! Changes between the start of an operation and the time the store has it.
 
 use axum::http::StatusCode;
 use tower_sliding_sessions::RejectionKind;
@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn whoever_is_locked_while_they_sign_in_is_not_signed_in() {
+async fn user_locked_during_the_sign_in_is_not_signed_in() {
     for replaces in [false, true] {
         let directory = Directory::default();
         let world = directory.world();
@@ -31,7 +31,7 @@ async fn whoever_is_locked_while_they_sign_in_is_not_signed_in() {
 }
 
 #[tokio::test]
-async fn roles_that_change_during_a_sign_in_are_those_it_begins_with() {
+async fn roles_changed_during_a_sign_in_are_in_the_new_session() {
     let directory = Directory::default();
     let world = directory.world();
     let gate = Gate::closed();
@@ -46,7 +46,7 @@ async fn roles_that_change_during_a_sign_in_are_those_it_begins_with() {
 }
 
 #[tokio::test]
-async fn a_sign_in_goes_on_if_the_application_cannot_say_anything() {
+async fn sign_in_succeeds_although_the_claims_hook_fails() {
     let directory = Directory::default();
     directory.say("ann", Says::Fail);
     let world = directory.world();
@@ -55,7 +55,7 @@ async fn a_sign_in_goes_on_if_the_application_cannot_say_anything() {
 }
 
 #[tokio::test]
-async fn a_renewal_between_the_beginning_and_the_end_of_a_change_does_not_outlive_it() {
+async fn renewal_during_a_change_does_not_undo_it() {
     for operation in ["put_claims", "record_reauthentication"] {
         let world = World::new();
         let mut browser = world.signed_in("ann&role=clerk").await;
@@ -86,11 +86,11 @@ async fn a_renewal_between_the_beginning_and_the_end_of_a_change_does_not_outliv
 }
 
 #[tokio::test]
-async fn claims_whose_readable_cookie_does_not_fit_are_refused_before_anything_is_changed() {
+async fn claims_whose_readable_cookie_does_not_fit_are_refused_before_any_change() {
     let world = World::tuned(|builder| builder.readable_cookie("__Host-me", |profile| profile.role.clone()));
     let mut browser = world.signed_in("ann&role=clerk").await;
     let session = session_of(&world.one, &browser).await;
-    // It fits into a token, but takes three times the room in percent-encoding.
+    // It fits into a token, but percent-encoding triples its length.
     assert!(session.update(&Profile { role: "é".repeat(700) }).await.is_err());
     assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk");
     let login = format!("/login?name=bob&role={}", "%C3%A9".repeat(700));
@@ -99,7 +99,7 @@ async fn claims_whose_readable_cookie_does_not_fit_are_refused_before_anything_i
 }
 
 #[tokio::test]
-async fn a_passive_request_does_not_tell_that_the_token_was_rotated() {
+async fn passive_request_does_not_reveal_that_the_token_was_rotated() {
     let world = World::new();
     let mut victim = world.signed_in("ann").await;
     let mut attacker = victim.clone();

@@ -1,5 +1,5 @@
-//! A whole story of people, and everything that was said of it: logs, events, answers, errors. None
-//! of it holds a token, a part of one, a session's id or the key.
+//! Many operations, and all output about them: logs, events, responses, errors. None of it holds a token,
+//! a part of one, a session ID or a key.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,7 @@ use crate::{
     support::{ACCESS, Answer, Browser, GRACE, Profile, REFRESH, Sent, TTL, Trouble, World, claims_of, idle},
 };
 
-/// What outsiders and operators get to see, and what they must not.
+/// What clients and operators see, and the secrets that it must not hold.
 struct Story {
     world: World,
     said: String,
@@ -27,7 +27,7 @@ struct Story {
 }
 
 impl Story {
-    /// Sends, and notes all of the answer but the cookies it sets and what is the test's own.
+    /// Sends a request, and records the response without its cookies and the test's own headers.
     async fn send(&mut self, browser: &mut Browser, sent: Sent) -> bool {
         let answer = self.world.one.answer(sent.and("x-place", "cafe")).await;
         idle().await;
@@ -72,7 +72,7 @@ impl Story {
 async fn tell(story: &mut Story, directory: &Directory) {
     let mut ann = story.sign_in("home").await;
     let attacker = ann.clone();
-    // Changes, fresh and renewed, and those that fail.
+    // Changes that succeed with fresh and renewed tokens, and changes that fail.
     let huge = format!("/profile?role={}", "x".repeat(4000));
     for path in ["/profile?role=boss", "/sudo?by=otp", "/danger", "/otp", &huge] {
         for renewed in [false, true] {
@@ -86,10 +86,10 @@ async fn tell(story: &mut Story, directory: &Directory) {
         let sent = ann.post(path);
         assert!(!story.send(&mut ann, sent).await);
     }
-    let away = story.world.one.sessions.mark_stale("ann").await.unwrap_err();
-    story.say(&away);
+    let unavailable = story.world.one.sessions.mark_stale("ann").await.unwrap_err();
+    story.say(&unavailable);
     story.world.store.recover();
-    // Stale marks, and polling, with a hook that keeps, replaces, fails.
+    // Stale marks, and polling, with a hook that keeps, replaces, and fails.
     for says in [Says::Keep, Says::Role("boss".into()), Says::Role("x".repeat(4000)), Says::Fail] {
         directory.say("ann", says);
         story.world.one.sessions.mark_stale("ann").await.unwrap();
@@ -104,16 +104,23 @@ async fn tell(story: &mut Story, directory: &Directory) {
 
     let session = session_of(&story.world.one, &ann).await;
     let waiting = session.ended();
-    let (update, proof) =
+    let (update, reauthentication) =
         (session.update(&Profile { role: "x".repeat(4000) }).await, session.reauthenticate(["x"]).await);
-    story.say(&(&session, &update, &proof, session.claims(), session.authenticated_at(), session.methods()));
+    story.say(&(
+        &session,
+        &update,
+        &reauthentication,
+        session.claims(),
+        session.authenticated_at(),
+        session.methods(),
+    ));
     let mut headers = axum::http::HeaderMap::new();
-    proof.unwrap().apply(&mut headers);
+    reauthentication.unwrap().apply(&mut headers);
     let line = headers.get(header::SET_COOKIE).unwrap().to_str().unwrap();
     let token = line.split(['=', ';']).nth(1).unwrap().to_owned();
     story.secrets.extend(token.split('.').map(str::to_owned));
 
-    // One device too many, the list, and the ends.
+    // One device above the cap, the list, and revocations.
     let mut other = story.sign_in("home").await;
     let too_many = other.clone();
     let sent = Browser::new().post("/login?name=ann");
@@ -129,7 +136,7 @@ async fn tell(story: &mut Story, directory: &Directory) {
     let sent = attacker.get("/poll").and("x-poll", "1");
     assert!(!story.send(&mut ann, sent).await);
 
-    // A reuse that a page's own request shows, and a user who is locked.
+    // Reuse detected by a passive request, and a locked user.
     let copied = other.clone();
     for seconds in [TTL, 1, GRACE + 1] {
         story.world.pass(seconds);
@@ -147,7 +154,7 @@ async fn tell(story: &mut Story, directory: &Directory) {
 }
 
 #[tokio::test]
-async fn a_whole_story_of_people_is_told_without_a_secret() {
+async fn output_of_many_operations_holds_no_secret() {
     #[cfg(feature = "tracing")]
     let logged = scribe::listen();
     let directory = Directory::default();
@@ -185,7 +192,7 @@ async fn a_whole_story_of_people_is_told_without_a_secret() {
     }
     assert!(story.secrets.len() > 50 && story.said.len() > 2000);
     #[cfg_attr(not(feature = "tracing"), expect(unused_mut, reason = "there is no log"))]
-    let mut places = vec![("an event", events.0.clone()), ("what was said", story.said.clone())];
+    let mut places = vec![("an event", events.0.clone()), ("the responses", story.said.clone())];
     #[cfg(feature = "tracing")]
     {
         let log = logged();

@@ -1,4 +1,4 @@
-//! How long a session lasts, if its sign-in or the policy says otherwise than the defaults.
+//! The lifetime of a session whose sign-in or policy does not use the defaults.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-/// Whether the cookies are good for a new access token, at no further use.
+/// The cookies are renewed until `seconds` have passed without use, and not later.
 async fn lives_for(world: &World, browser: &Browser, seconds: u64) {
     let mut browser = browser.clone();
     world.pass(seconds - 1);
-    // A page that polls does not keep it alive.
+    // Polling does not count as use.
     assert!(crate::passive::poll(&mut browser, &world.one).await.ok());
     world.pass(1);
     assert!(!is_in(&world.one, &browser).await);
 }
 
 #[tokio::test]
-async fn a_shorter_idle_timeout_is_this_sessions_own() {
+async fn shorter_idle_timeout_applies_to_this_session() {
     let world = World::new();
     let short = world.signed_in("ann&idle=1200").await;
     let mut used = world.signed_in("ann&idle=1200").await;
@@ -43,7 +43,7 @@ async fn a_shorter_idle_timeout_is_this_sessions_own() {
     idle().await;
     for _ in 0..10 {
         world.pass(1199);
-        assert!(used.visit(&world.one, "/me").await.ok(), "it slides by its own measure");
+        assert!(used.visit(&world.one, "/me").await.ok(), "its own idle timeout slides");
         idle().await;
     }
     world.pass(1200);
@@ -51,7 +51,7 @@ async fn a_shorter_idle_timeout_is_this_sessions_own() {
 }
 
 #[tokio::test]
-async fn a_shorter_absolute_timeout_ends_it_however_much_it_is_used() {
+async fn shorter_absolute_timeout_ends_a_session_in_use() {
     let world = World::new();
     let mut browser = world.signed_in("ann&absolute=3600&remember=true").await;
     let other = world.signed_in("ann&remember=true").await;
@@ -62,7 +62,7 @@ async fn a_shorter_absolute_timeout_ends_it_however_much_it_is_used() {
         assert!(browser.visit(&world.one, "/me").await.ok());
         idle().await;
     }
-    assert_eq!(browser.max_age(ACCESS), Some(TTL), "for what is left of it");
+    assert_eq!(browser.max_age(ACCESS), Some(TTL), "the time left");
     world.pass(TTL - 1);
     assert!(is_in(&world.one, &browser).await);
     world.pass(1);
@@ -70,14 +70,14 @@ async fn a_shorter_absolute_timeout_ends_it_however_much_it_is_used() {
 }
 
 #[tokio::test]
-async fn an_absolute_timeout_below_the_idle_timeout_cuts_it() {
+async fn absolute_timeout_below_the_idle_timeout_limits_it() {
     let world = World::new();
     let browser = world.signed_in("ann&absolute=1800").await;
     lives_for(&world, &browser, 1800).await;
 }
 
 #[tokio::test]
-async fn what_does_not_fit_the_policy_is_an_error_with_its_numbers_and_nobody_is_signed_in() {
+async fn timeout_outside_the_policy_is_an_error_with_its_numbers_and_no_sign_in() {
     let world = World::new();
     let visitor = world.one.sessions.visitor(&Request::new(Body::empty())).unwrap();
     let (idle, absolute) = (Duration::from_secs(IDLE), Duration::from_secs(ABSOLUTE));
@@ -112,7 +112,7 @@ async fn what_does_not_fit_the_policy_is_an_error_with_its_numbers_and_nobody_is
     let Some(RejectionKind::Lifetime(why)) = answer.rejection() else { panic!("{answer:?}") };
     assert!(why.to_string().contains("7200s") && why.to_string().contains("7201s"), "{why}");
     assert_eq!(browser, before);
-    assert!(is_in(&world.one, &browser).await, "nothing was replaced");
+    assert!(is_in(&world.one, &browser).await, "no session was replaced");
 }
 
 fn world_of(timing: Timing) -> World {
@@ -120,7 +120,7 @@ fn world_of(timing: Timing) -> World {
 }
 
 #[tokio::test]
-async fn the_presets_end_what_lies_unused() {
+async fn presets_end_unused_sessions() {
     for (timing, unused) in
         [(Timing::aal1(), 30 * DAY), (Timing::aal2(), HOUR), (Timing::aal3(), 15 * MINUTE)]
     {
@@ -131,7 +131,7 @@ async fn the_presets_end_what_lies_unused() {
 }
 
 #[tokio::test]
-async fn the_presets_end_what_is_used_all_the_time() {
+async fn presets_end_sessions_in_constant_use() {
     for (timing, whole, every) in [
         (Timing::aal1(), 30 * DAY, 6 * HOUR),
         (Timing::aal2(), DAY, 30 * MINUTE),

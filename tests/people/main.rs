@@ -1,13 +1,12 @@
-//! Sessions follow the people they belong to: what changes about a user, where they are, what they
-//! prove, on which devices, and how long. All of it at the public edge, with a clock that only moves
-//! when it is told to, and gates where two things race.
+//! Sessions and their users: changed claims, origins, re-authentication, devices and lifetimes. All at
+//! the public API, with a manual clock, and gates where two operations race.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "whatever goes wrong in a test had better stop it"
+    reason = "a failed step must stop the test"
 )]
 
 #[expect(dead_code, unused_imports, reason = "what is not used here is used by the flows")]

@@ -1,4 +1,4 @@
-//! Many sessions of one user that are revoked at once: the feed tells of them in one event.
+//! Many sessions of one user are revoked at once: the feed has one event for all of them.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     support::{Browser, Instance, Probe, World, idle},
 };
 
-/// One more than are told of one by one.
+/// One more than the feed reports one by one.
 const MANY: usize = FeedEvent::ONE_BY_ONE + 1;
 
 async fn many(world: &World) -> Vec<Browser> {
@@ -23,7 +23,7 @@ async fn many(world: &World) -> Vec<Browser> {
     browsers
 }
 
-/// What came of the feed since the beginning: the events of single sessions, and others.
+/// The feed's events since the start: those of single sessions, and others.
 async fn events(store: &MemoryStore) -> (usize, usize) {
     let batch = store.feed(&FeedFrom::Since(Timestamp::EPOCH)).await.unwrap();
     let single = batch.events.iter().filter(|event| matches!(event, FeedEvent::Revoked(_))).count();
@@ -61,7 +61,7 @@ async fn many_sessions_revoked_at_once_are_refused_by_all_instances_and_later_si
 }
 
 #[tokio::test]
-async fn the_session_that_is_spared_goes_on_everywhere() {
+async fn spared_session_stays_valid_on_every_instance() {
     let memory = MemoryStore::new().unwrap();
     let world = World::around(Probe::new(memory.clone()), |builder| builder);
     let two = world.instance();
@@ -79,11 +79,11 @@ async fn the_session_that_is_spared_goes_on_everywhere() {
     let before = world.store.all_calls();
     world.pass(60);
     assert!(own.visit(&two, "/me").await.ok());
-    assert_eq!(world.store.all_calls(), before, "nothing is asked any more");
+    assert_eq!(world.store.all_calls(), before, "no store call");
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_of_many_revoked_sessions_hear_of_it_and_others_are_left_alone() {
+async fn streams_of_many_revoked_sessions_end_and_others_stay_open() {
     let world = World::new();
     let two = world.instance();
     let (browsers, own) = (many(&world).await, world.signed_in("ann").await);
@@ -102,7 +102,7 @@ async fn connections_of_many_revoked_sessions_hear_of_it_and_others_are_left_alo
     idle().await;
     let ended: Vec<_> = waiting.iter().map(|waiting| waiting.is_finished()).collect();
     assert_eq!(ended, [true, false, false, true, false, false]);
-    // And they do not ask again and again.
+    // They do not ask the store again.
     let before = world.store.all_calls();
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(world.store.all_calls(), before);
@@ -119,7 +119,7 @@ async fn many_revocations_that_a_store_lost_are_written_again() {
     for record in present.list(&ann, world.one.sessions.now()).await.unwrap() {
         replica.create(&ann, &record, None).await.unwrap();
     }
-    // The instance that is told of it by the feed remembers it, too.
+    // The instance that read it from the feed remembers it, too.
     idle().await;
     assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), MANY);
     tokio::time::sleep(Duration::from_secs(2)).await;

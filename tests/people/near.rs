@@ -1,4 +1,4 @@
-//! Short words for what many of these tests ask.
+//! Helpers that many of these tests share.
 
 use axum::http::StatusCode;
 use tower_sliding_sessions::{Session, SessionId, store::SessionKey, store::Subject};
@@ -17,7 +17,7 @@ pub(crate) fn role_in_jar(browser: &Browser) -> String {
     claims_of(browser.value(ACCESS).unwrap())["ext"]["role"].as_str().unwrap().to_owned()
 }
 
-/// The generation of the token that a response sets a cookie to.
+/// The generation in the token that a response sets as a cookie.
 pub(crate) fn generation(answer: &Answer, name: &str) -> u64 {
     claims_of(answer.cookie(name).unwrap())["gen"].as_u64().unwrap()
 }
@@ -26,39 +26,39 @@ pub(crate) fn id(browser: &Browser) -> SessionId {
     claims_of(browser.value(REFRESH).unwrap())["sid"].as_str().unwrap().parse().unwrap()
 }
 
-/// What the store calls a browser's session.
+/// The key of a browser's session in the store.
 pub(crate) fn key(browser: &Browser, subject: &str) -> SessionKey {
     SessionKey { subject: Subject { realm: "sessions".into(), name: subject.into() }, id: id(browser) }
 }
 
-/// Whether the cookies open anything, what the answer sets unheard.
+/// Whether the cookies are accepted. The cookies of the response are ignored.
 pub(crate) async fn is_in(instance: &Instance, browser: &Browser) -> bool {
     instance.answer(browser.get("/me")).await.ok()
 }
 
-/// The session itself, as a handler got it.
+/// The session, as a handler extracts it.
 pub(crate) async fn session_of(instance: &Instance, browser: &Browser) -> Session<Profile> {
     let answer = instance.answer(browser.get("/session")).await;
     answer.0.extensions().get::<Session<Profile>>().unwrap().clone()
 }
 
-/// The problem that a body names: what its type ends with.
+/// The last segment of the problem type in a body.
 pub(crate) async fn problem(answer: Answer) -> String {
     let body: serde_json::Value = serde_json::from_str(&answer.text().await).unwrap();
     body["type"].as_str().unwrap().split_once("#variant.").unwrap().1.to_owned()
 }
 
-/// It is the answer that a request without any cookie gets.
-pub(crate) async fn is_nobodys(instance: &Instance, answer: Answer) {
+/// It is the response to a request without any cookie.
+pub(crate) async fn is_anonymous(instance: &Instance, answer: Answer) {
     assert!(answer.touches_no_cookie(), "{answer:?}");
-    let nobodys = instance.answer(Browser::new().get("/me")).await;
-    assert_eq!(nobodys.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!((nobodys.status(), nobodys.headers()), (answer.status(), answer.headers()));
-    assert_eq!(nobodys.text().await, answer.text().await);
+    let anonymous = instance.answer(Browser::new().get("/me")).await;
+    assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!((anonymous.status(), anonymous.headers()), (answer.status(), answer.headers()));
+    assert_eq!(anonymous.text().await, answer.text().await);
 }
 
-/// The browser goes on for a while, on one instance and the other, and is never signed out.
-pub(crate) async fn goes_on(world: &World, two: &Instance, browser: &mut Browser) {
+/// The browser uses both instances for a while, and is never signed out.
+pub(crate) async fn stays_signed_in(world: &World, two: &Instance, browser: &mut Browser) {
     for seconds in [1, 50, 70, 250, 300, 300, 301, 45, 60, 300] {
         world.pass(seconds);
         for instance in [&world.one, two] {
@@ -69,8 +69,8 @@ pub(crate) async fn goes_on(world: &World, two: &Instance, browser: &mut Browser
     }
 }
 
-/// `path` is asked for, and answered, while a request that was renewed by `renewing` still runs. What it
-/// then answers touches no cookie.
+/// The request for `path` is answered while an earlier request, renewed by `renewing`, still runs. The
+/// response of the earlier request then sets no cookie.
 pub(crate) async fn overtakes_a_renewed_response(
     world: &World,
     renewing: &Instance,
@@ -79,12 +79,12 @@ pub(crate) async fn overtakes_a_renewed_response(
 ) {
     world.pass(TTL);
     let slow = renewing.accept(browser.get("/slow"));
-    renewing.door.reached().await;
+    renewing.gate.reached().await;
     world.pass(1);
     assert!(browser.submit(&world.one, path).await.ok());
     idle().await;
     world.pass(5);
-    renewing.door.open();
+    renewing.gate.open();
     let answer = slow.await.unwrap();
     assert!(answer.ok() && answer.touches_no_cookie(), "{answer:?}");
     browser.receive(&answer);

@@ -1,13 +1,13 @@
-//! Where a session is opened from, and what happens when it is renewed from elsewhere.
+//! The origin of a session, and its renewal from another origin.
 
 use tower_sliding_sessions::{EventKind, OriginVerdict, RejectionKind, SessionsBuilder, protocol::Refusal};
 
 use crate::{
-    near::is_nobodys,
+    near::is_anonymous,
     support::{Answer, Browser, Instance, Profile, REFRESH, TTL, World, idle},
 };
 
-/// Requests say where they are; whoever is elsewhere than at home gets `verdict`.
+/// The header `x-place` is the origin. A request from another place than home gets `verdict`.
 pub(crate) fn placed(
     verdict: OriginVerdict,
 ) -> impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile> + 'static {
@@ -27,7 +27,7 @@ pub(crate) async fn signed_in_at(world: &World, place: Option<&str>) -> Browser 
     browser
 }
 
-/// `GET`s from a place, and takes the response in.
+/// Sends a `GET` from a place, and stores the response's cookies.
 pub(crate) async fn visit_from(
     browser: &mut Browser,
     place: &str,
@@ -51,7 +51,7 @@ pub(crate) async fn submit_from(
 }
 
 #[tokio::test]
-async fn it_is_recorded_at_sign_in_and_stays() {
+async fn origin_is_recorded_at_sign_in_and_stays() {
     let world = World::tuned(placed(OriginVerdict::Report));
     let mut browser = signed_in_at(&world, Some("home")).await;
     world.pass(TTL);
@@ -60,8 +60,8 @@ async fn it_is_recorded_at_sign_in_and_stays() {
 }
 
 #[tokio::test]
-async fn a_change_is_ignored_or_reported_and_served_either_way() {
-    for (verdict, told) in [(OriginVerdict::Ignore, 0), (OriginVerdict::Report, 1)] {
+async fn changed_origin_is_ignored_or_reported_and_served_either_way() {
+    for (verdict, expected) in [(OriginVerdict::Ignore, 0), (OriginVerdict::Report, 1)] {
         let world = World::tuned(placed(verdict));
         let mut browser = signed_in_at(&world, Some("home")).await;
         world.pass(TTL);
@@ -70,14 +70,14 @@ async fn a_change_is_ignored_or_reported_and_served_either_way() {
         world.pass(TTL);
         let answer = visit_from(&mut browser, "cafe", &world.one, "/me").await;
         assert!(answer.ok() && answer.sets_access_only());
-        assert_eq!(world.count(&EventKind::OriginChanged(verdict)), told);
+        assert_eq!(world.count(&EventKind::OriginChanged(verdict)), expected);
         assert!(visit_from(&mut browser, "cafe", &world.one, "/me").await.ok());
-        assert_eq!(world.count(&EventKind::OriginChanged(verdict)), told, "the token is good");
+        assert_eq!(world.count(&EventKind::OriginChanged(verdict)), expected, "the access token is valid");
     }
 }
 
 #[tokio::test]
-async fn nothing_is_compared_while_the_access_token_is_good() {
+async fn origin_is_not_compared_while_the_access_token_is_valid() {
     let world = World::tuned(placed(OriginVerdict::Refuse));
     let mut browser = signed_in_at(&world, Some("home")).await;
     world.pass(TTL - 1);
@@ -86,7 +86,7 @@ async fn nothing_is_compared_while_the_access_token_is_good() {
 }
 
 #[tokio::test]
-async fn who_is_refused_gets_nobodys_answer_and_the_session_goes_on_at_home() {
+async fn refused_origin_gets_the_anonymous_response_and_the_session_stays_valid_at_home() {
     let world = World::tuned(placed(OriginVerdict::Refuse));
     let two = world.instance();
     let mut browser = signed_in_at(&world, Some("home")).await;
@@ -96,7 +96,7 @@ async fn who_is_refused_gets_nobodys_answer_and_the_session_goes_on_at_home() {
             let copied = browser.clone();
             let answer = instance.answer(copied.get("/me").and("x-place", "cafe")).await;
             assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Origin)));
-            is_nobodys(instance, answer).await;
+            is_anonymous(instance, answer).await;
         }
         assert_eq!(world.count(&EventKind::OriginChanged(OriginVerdict::Refuse)), 2 * round);
         world.pass(100);
@@ -111,7 +111,7 @@ async fn who_is_refused_gets_nobodys_answer_and_the_session_goes_on_at_home() {
 }
 
 #[tokio::test]
-async fn a_request_that_says_nothing_of_where_it_is_is_compared_too() {
+async fn request_without_an_origin_is_compared_too() {
     let world = World::tuned(placed(OriginVerdict::Refuse));
     let browser = signed_in_at(&world, Some("home")).await;
     world.pass(TTL);
@@ -120,7 +120,7 @@ async fn a_request_that_says_nothing_of_where_it_is_is_compared_too() {
 }
 
 #[tokio::test]
-async fn a_session_without_a_recorded_origin_is_not_compared() {
+async fn session_without_a_recorded_origin_is_not_compared() {
     let world = World::tuned(placed(OriginVerdict::Refuse));
     let mut browser = signed_in_at(&world, None).await;
     for place in ["home", "cafe"] {
@@ -132,14 +132,14 @@ async fn a_session_without_a_recorded_origin_is_not_compared() {
 }
 
 #[tokio::test]
-async fn an_optional_layer_takes_who_is_refused_for_anonymous() {
+async fn refused_origin_is_anonymous_under_an_optional_layer() {
     let world = World::tuned(placed(OriginVerdict::Refuse));
     let mut browser = signed_in_at(&world, Some("home")).await;
     world.pass(TTL);
     let before = browser.value(REFRESH).map(str::to_owned);
-    let answer = visit_from(&mut browser, "cafe", &world.one, "/anybody").await;
+    let answer = visit_from(&mut browser, "cafe", &world.one, "/optional").await;
     assert!(answer.touches_no_cookie());
     assert_eq!(answer.text().await, "null");
     assert_eq!(browser.value(REFRESH).map(str::to_owned), before);
-    assert_eq!(visit_from(&mut browser, "home", &world.one, "/anybody").await.text().await, "\"ann\"");
+    assert_eq!(visit_from(&mut browser, "home", &world.one, "/optional").await.text().await, "\"ann\"");
 }

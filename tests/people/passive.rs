@@ -1,4 +1,4 @@
-//! Requests that a page makes by itself: they are served, and keep no session alive.
+//! Passive requests, which a page sends without its user: they are served, and do not extend the session.
 
 use axum::http::Method;
 use tower_sliding_sessions::{EventKind, Renewed};
@@ -9,7 +9,7 @@ use crate::{
     support::{Answer, Browser, GRACE, IDLE, Instance, TTL, World, idle},
 };
 
-/// What the page polls, and the answer taken in as a browser does.
+/// Polls, and stores the response's cookies as a browser does.
 pub(crate) async fn poll(browser: &mut Browser, instance: &Instance) -> Answer {
     let answer = instance.answer(browser.get("/poll").and("x-poll", "1")).await;
     browser.receive(&answer);
@@ -17,7 +17,7 @@ pub(crate) async fn poll(browser: &mut Browser, instance: &Instance) -> Answer {
 }
 
 #[tokio::test]
-async fn a_page_that_polls_alone_is_signed_out_at_the_idle_limit() {
+async fn page_that_only_polls_is_signed_out_at_the_idle_timeout() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
@@ -33,8 +33,9 @@ async fn a_page_that_polls_alone_is_signed_out_at_the_idle_limit() {
 }
 
 #[tokio::test]
-async fn somebody_who_clicks_now_and_then_is_not_signed_out_beside_a_page_that_polls() {
-    // A click each so many minutes: within an access token's lifetime, and all but idle.
+async fn user_active_within_the_idle_timeout_stays_signed_in_next_to_a_polling_page() {
+    // One click in so many minutes: within an access token's lifetime, and up to just below the idle
+    // timeout.
     for every in [1, 4, 7, 30, 119] {
         let world = World::new();
         let two = world.instance();
@@ -44,7 +45,7 @@ async fn somebody_who_clicks_now_and_then_is_not_signed_out_beside_a_page_that_p
             assert!(poll(&mut browser, &world.one).await.ok(), "{every}: {minute}");
             if minute % every == 0 {
                 let answer = browser.visit(if minute % 2 == 0 { &two } else { &world.one }, "/me").await;
-                assert!(answer.ok(), "a click each {every} minutes, after {minute}");
+                assert!(answer.ok(), "one click in {every} minutes, after {minute}");
             }
             idle().await;
         }
@@ -54,16 +55,16 @@ async fn somebody_who_clicks_now_and_then_is_not_signed_out_beside_a_page_that_p
 }
 
 #[tokio::test]
-async fn it_writes_nothing_and_tells_nothing_whatever_the_state_of_the_session() {
+async fn passive_request_writes_and_reports_nothing_in_any_state_of_the_session() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let before = browser.clone();
-    // Fresh; expired with a rotation due; expired again.
+    // A valid token; an expired one with a rotation due; an expired one again.
     for seconds in [0, TTL, TTL] {
         world.pass(seconds);
         reads_only(&world, &mut browser).await;
     }
-    assert_eq!(world.store.calls("get"), 2, "each that cannot tell by itself asks once");
+    assert_eq!(world.store.calls("get"), 2, "one read for each expired token");
     assert!(browser.visit(&world.one, "/me").await.sets_both());
     reads_only(&world, &mut browser).await;
     let mut provisional = before;
@@ -76,16 +77,16 @@ async fn it_writes_nothing_and_tells_nothing_whatever_the_state_of_the_session()
 
 async fn reads_only(world: &World, browser: &mut Browser) {
     let writes = || world.store.all_calls() - world.store.calls("get");
-    let (before, told) = (writes(), world.events().len());
+    let (before, reported) = (writes(), world.events().len());
     let answer = poll(browser, &world.one).await;
     idle().await;
     assert!(answer.ok() && answer.touches_no_cookie(), "{answer:?}");
     assert_eq!(answer.renewed(), None);
-    assert_eq!((writes(), world.events().len()), (before, told));
+    assert_eq!((writes(), world.events().len()), (before, reported));
 }
 
 #[tokio::test]
-async fn it_confirms_no_generation() {
+async fn passive_request_confirms_no_generation() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -97,11 +98,11 @@ async fn it_confirms_no_generation() {
     assert_eq!(world.store.calls("confirm"), 0);
     assert!(is_in(&world.one, &browser).await);
     idle().await;
-    assert_eq!(world.store.calls("confirm"), 1, "a person does");
+    assert_eq!(world.store.calls("confirm"), 1, "an active request does");
 }
 
 #[tokio::test]
-async fn it_does_not_renew_before_it_must() {
+async fn passive_request_does_not_renew_early() {
     let world = World::tuned(|builder| {
         builder.timing(|timing| timing.renew_before(std::time::Duration::from_secs(60)))
     });
@@ -113,7 +114,7 @@ async fn it_does_not_renew_before_it_must() {
 }
 
 #[tokio::test]
-async fn it_shares_no_flight_with_a_request_that_counts() {
+async fn passive_request_shares_no_renewal_with_an_active_one() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
@@ -124,11 +125,11 @@ async fn it_shares_no_flight_with_a_request_that_counts() {
     let answer = clicking.await.unwrap();
     assert!(answer.sets_both());
     browser.receive(&answer);
-    crate::near::goes_on(&world, &two, &mut browser).await;
+    crate::near::stays_signed_in(&world, &two, &mut browser).await;
 }
 
 #[tokio::test]
-async fn it_gets_new_roles_too() {
+async fn passive_request_gets_new_roles() {
     let directory = Directory::default();
     let world = directory.world();
     let two = world.instance();
@@ -149,7 +150,7 @@ async fn it_gets_new_roles_too() {
 }
 
 #[tokio::test]
-async fn a_page_may_still_post_by_itself() {
+async fn passive_request_may_be_a_post() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     world.pass(TTL);

@@ -1,18 +1,18 @@
-//! Requests that do not count as use are no way around anything.
+//! Passive requests are subject to every check.
 
 use axum::http::StatusCode;
 use tower_sliding_sessions::{EventKind, OriginVerdict, RejectionKind, protocol::Refusal};
 
 use crate::{
     directory::{Directory, Says},
-    near::{generation, goes_on, is_in, is_nobodys, role},
+    near::{generation, is_anonymous, is_in, role, stays_signed_in},
     origin::{placed, signed_in_at},
     passive::poll,
     support::{ACCESS, GRACE, REFRESH, TTL, Trouble, World, idle},
 };
 
 #[tokio::test]
-async fn a_session_that_was_revoked_is_over_for_them_too() {
+async fn revoked_session_is_refused_in_a_passive_request() {
     for seconds in [0, TTL] {
         let world = World::new();
         let two = world.instance();
@@ -25,13 +25,13 @@ async fn a_session_that_was_revoked_is_over_for_them_too() {
             let answer = poll(&mut browser, instance).await;
             let why = Refusal::Denylisted;
             assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(why)));
-            is_nobodys(instance, answer).await;
+            is_anonymous(instance, answer).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_copied_token_ends_the_session_all_the_same() {
+async fn copied_token_in_a_passive_request_is_reuse() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let mut attacker = browser.clone();
@@ -42,13 +42,13 @@ async fn a_copied_token_ends_the_session_all_the_same() {
     idle().await;
     world.pass(GRACE + 1);
     let answer = poll(&mut attacker, &world.one).await;
-    is_nobodys(&world.one, answer).await;
+    is_anonymous(&world.one, answer).await;
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
-    assert!(!is_in(&world.one, &browser).await, "nobody can tell who is who");
+    assert!(!is_in(&world.one, &browser).await, "the session is revoked for both clients");
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_no_refusal() {
+async fn outage_is_no_refusal_in_a_passive_request() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
@@ -61,42 +61,42 @@ async fn a_store_that_is_away_is_no_refusal() {
 }
 
 #[tokio::test]
-async fn the_application_may_end_the_session_at_one() {
+async fn claims_hook_can_end_the_session_in_a_passive_request() {
     let directory = Directory::default();
     let world = directory.world();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
     directory.say("ann", Says::End("locked"));
     let answer = poll(&mut browser, &world.one).await;
-    is_nobodys(&world.one, answer).await;
+    is_anonymous(&world.one, answer).await;
     directory.say("ann", Says::Keep);
     assert!(!is_in(&world.one, &browser).await);
 }
 
 #[tokio::test]
-async fn a_change_in_one_never_confirms_a_generation_that_the_browser_does_not_hold() {
+async fn change_in_a_passive_request_confirms_no_generation_that_the_browser_does_not_hold() {
     for path in ["/profile?role=boss", "/sudo?by=pwd"] {
         let world = World::new();
         let two = world.instance();
         let mut browser = world.signed_in("ann&role=clerk").await;
         world.pass(TTL);
-        // A rotation whose answer is lost.
+        // A rotation whose response is lost.
         assert!(world.one.answer(browser.get("/me")).await.sets_both());
         world.pass(1);
         let answer = two.answer(browser.post(path).and("x-poll", "1")).await;
         assert!(answer.ok() && answer.sets_access_only(), "{answer:?}");
-        assert_eq!(generation(&answer, ACCESS), 0, "the one that was presented");
+        assert_eq!(generation(&answer, ACCESS), 0, "the presented generation");
         browser.receive(&answer);
         world.pass(1);
         assert!(browser.visit(&world.one, "/me").await.ok());
         idle().await;
-        goes_on(&world, &two, &mut browser).await;
+        stays_signed_in(&world, &two, &mut browser).await;
         assert_eq!(world.count(&EventKind::ReuseDetected), 0);
     }
 }
 
 #[tokio::test]
-async fn new_claims_from_one_are_there_for_everybody() {
+async fn claims_changed_in_a_passive_request_are_served_on_every_instance() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann&role=clerk").await;
@@ -113,7 +113,7 @@ async fn new_claims_from_one_are_there_for_everybody() {
 }
 
 #[tokio::test]
-async fn they_are_judged_by_where_they_come_from_too() {
+async fn origin_of_a_passive_request_is_compared_too() {
     for (verdict, path, status) in [
         (OriginVerdict::Refuse, "/poll", StatusCode::UNAUTHORIZED),
         (OriginVerdict::StepUp, "/danger", StatusCode::FORBIDDEN),

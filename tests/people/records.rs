@@ -1,5 +1,5 @@
-//! Events as records of `tracing`: one each, at the level of its severity, under field names that
-//! stay.
+//! Events as `tracing` records: one record for each event, at the level of its severity, with stable
+//! field names.
 
 use tower_sliding_sessions::OriginVerdict;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn each_event_is_a_record_whose_fields_are_the_same_everywhere() {
+async fn each_event_is_one_record_with_the_same_fields() {
     let logged = scribe::listen();
     let place = placed(OriginVerdict::Report);
     let world = World::tuned(move |builder| place(builder).realm("shop"));
@@ -27,7 +27,7 @@ async fn each_event_is_a_record_whose_fields_are_the_same_everywhere() {
         let field = format!(" event=\"{event}\"");
         let mut lines = log.lines().filter(|line| line.contains(&field));
         let line = lines.next().unwrap_or_else(|| panic!("{event} is not in the log:\n{log}"));
-        assert!(lines.next().is_none(), "{event} came twice:\n{log}");
+        assert!(lines.next().is_none(), "{event} occurs twice:\n{log}");
         line.to_owned()
     };
     for (event, level, others) in [
@@ -52,7 +52,7 @@ async fn each_event_is_a_record_whose_fields_are_the_same_everywhere() {
 }
 
 #[tokio::test]
-async fn a_failure_is_a_record_with_its_cause_and_one_of_the_applications_is_an_error() {
+async fn failure_is_a_record_with_its_cause_and_an_application_failure_is_an_error() {
     let logged = scribe::listen();
     let world = World::tuned(|builder| {
         builder.readable_cookie("__Host-me", |profile: &crate::support::Profile| {
@@ -68,7 +68,7 @@ async fn a_failure_is_a_record_with_its_cause_and_one_of_the_applications_is_an_
     for (level, fields) in [
         (
             "WARN",
-            "outcome=\"advance\" detail=StoreFailed { operation: \"advance\", why: \"unavailable\" } realm=\"sessions\" cause=\"the session store is unavailable: the test says so\"",
+            "outcome=\"advance\" detail=StoreFailed { operation: \"advance\", why: \"unavailable\" } realm=\"sessions\" cause=\"the session store is unavailable: simulated outage\"",
         ),
         (
             "ERROR",
@@ -85,10 +85,10 @@ async fn a_failure_is_a_record_with_its_cause_and_one_of_the_applications_is_an_
 }
 
 #[tokio::test]
-async fn a_subject_is_in_the_log_only_if_the_builder_was_told_so() {
-    for (told, expected) in [(false, 0), (true, 2)] {
+async fn subject_is_in_the_log_only_if_configured() {
+    for (include, expected) in [(false, 0), (true, 2)] {
         let logged = scribe::listen();
-        let world = World::tuned(move |builder| builder.log_subjects(told));
+        let world = World::tuned(move |builder| builder.log_subjects(include));
         let _browser = world.signed_in("ann@example.com").await;
         world.one.sessions.revoke_all("ann@example.com").await.unwrap();
         let log = logged();

@@ -1,19 +1,19 @@
-//! What the application says of a user at each renewal: keep, replace, end.
+//! The claims hook at each renewal: keep the claims, replace them, or end the session.
 
 use tower_sliding_sessions::{EventKind, RejectionKind, protocol::Refusal};
 
 use crate::{
     directory::{Directory, Says},
-    near::{is_in, is_nobodys, role, role_in_jar},
+    near::{is_anonymous, is_in, role, role_in_jar},
     support::{Gate, Profile, TTL, idle},
 };
 
 #[tokio::test]
-async fn a_hundred_parallel_renewals_ask_the_application_once() {
+async fn hundred_parallel_renewals_call_the_claims_hook_once() {
     let directory = Directory::default();
     let world = directory.world();
     let browser = world.signed_in("ann&role=clerk").await;
-    assert_eq!(directory.asked().len(), 1, "once, for what changed while somebody signed in");
+    assert_eq!(directory.asked().len(), 1, "once, at the end of the sign-in");
     world.pass(TTL);
     let gate = Gate::closed();
     directory.say("ann", Says::Wait(gate.clone()));
@@ -32,7 +32,7 @@ async fn a_hundred_parallel_renewals_ask_the_application_once() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_while_the_access_token_is_good() {
+async fn claims_hook_is_not_called_while_the_access_token_is_valid() {
     let directory = Directory::default();
     let world = directory.world();
     let mut browser = world.signed_in("ann").await;
@@ -43,7 +43,7 @@ async fn nobody_is_asked_while_the_access_token_is_good() {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_what_the_record_has() {
+async fn kept_claims_are_those_of_the_record() {
     let directory = Directory::default();
     let world = directory.world();
     let mut browser = world.signed_in("ann&role=clerk").await;
@@ -57,30 +57,30 @@ async fn what_is_kept_is_what_the_record_has() {
 }
 
 #[tokio::test]
-async fn replaced_claims_are_there_at_once_and_at_each_renewal_and_the_record_keeps_its_own() {
+async fn replaced_claims_are_served_at_once_and_at_each_renewal_and_the_record_keeps_its_own() {
     let directory = Directory::default();
     let world = directory.world();
     let two = world.instance();
     let mut browser = world.signed_in("ann&role=clerk").await;
     directory.asked();
     directory.role("ann", "boss");
-    assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk", "until it is renewed");
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk", "until the renewal");
     for instance in [&world.one, &two, &world.one] {
         world.pass(TTL);
-        assert_eq!(role(&browser.visit(instance, "/me").await), "boss", "the very request sees it");
+        assert_eq!(role(&browser.visit(instance, "/me").await), "boss", "in the renewing request");
         assert_eq!(role_in_jar(&browser), "boss");
         assert_eq!(role(&browser.visit(instance, "/me").await), "boss");
         idle().await;
     }
     let given = directory.asked().into_iter().map(|(_, claims)| claims.unwrap().role);
-    assert_eq!(given.collect::<Vec<_>>(), ["clerk"; 3], "it is asked with the record's claims");
+    assert_eq!(given.collect::<Vec<_>>(), ["clerk"; 3], "the hook gets the record's claims");
     directory.say("ann", Says::Keep);
     world.pass(TTL);
     assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk");
 }
 
 #[tokio::test]
-async fn a_session_that_the_application_ends_is_over_everywhere_and_no_other_is() {
+async fn session_that_the_claims_hook_ends_is_refused_everywhere_and_no_other_is() {
     let directory = Directory::default();
     let world = directory.world();
     let two = world.instance();
@@ -94,21 +94,24 @@ async fn a_session_that_the_application_ends_is_over_everywhere_and_no_other_is(
     let answer = two.answer(phone.get("/me")).await;
     assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Application)));
     assert!(!answer.removes_cookies());
-    is_nobodys(&two, answer).await;
+    is_anonymous(&two, answer).await;
     assert_eq!(world.count(&EventKind::RevokedByApplication { reason: "locked".into() }), 1);
     assert_eq!(world.count(&EventKind::Refused(Refusal::Application)), 1);
 
-    // Its end was written down: nothing that the application says later brings it back.
+    // The revocation was stored: no later answer of the hook restores the session.
     directory.say("ann", Says::Keep);
     assert!(!is_in(&world.one, &phone).await && !is_in(&two, &phone).await);
-    assert!(is_in(&world.one, &laptop).await && is_in(&two, &laptop).await, "its own device goes on");
+    assert!(
+        is_in(&world.one, &laptop).await && is_in(&two, &laptop).await,
+        "the other device stays signed in"
+    );
     assert!(is_in(&two, &bob).await);
     world.pass(TTL);
     assert!(!is_in(&two, &phone).await && is_in(&two, &laptop).await);
 }
 
 #[tokio::test]
-async fn a_good_access_token_ends_with_its_session_too() {
+async fn valid_access_token_of_a_session_that_the_hook_ended_is_refused() {
     let directory = Directory::default();
     let world = directory.world();
     let two = world.instance();
@@ -117,7 +120,7 @@ async fn a_good_access_token_ends_with_its_session_too() {
     world.pass(TTL);
     assert!(browser.visit(&world.one, "/me").await.sets_both());
     assert!(is_in(&two, &browser).await);
-    // The same session, renewed once more by a request that had still the old cookies.
+    // The same session, renewed once more by a request that still carried the old cookies.
     directory.say("ann", Says::End("deleted"));
     assert!(!is_in(&world.one, &earlier).await);
     idle().await;
@@ -125,7 +128,7 @@ async fn a_good_access_token_ends_with_its_session_too() {
 }
 
 #[tokio::test]
-async fn a_lock_that_ends_all_sessions_leaves_none() {
+async fn lock_that_ends_all_sessions_leaves_none() {
     let directory = Directory::default();
     let world = directory.world();
     let two = world.instance();

@@ -1,4 +1,4 @@
-//! The application cannot say, or says what does not fit.
+//! The claims hook fails, or returns claims that do not fit.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tower_sliding_sessions::{EventKind, RejectionKind, protocol::Refusal, store:
 
 use crate::{
     directory::{Directory, Says},
-    near::{is_in, is_nobodys, key, role},
+    near::{is_anonymous, is_in, key, role},
     support::{Browser, Probe, TTL, Trouble, World, idle},
 };
 
-/// The renewal is answered with 503, and costs nothing.
+/// The renewal gets 503, and the session stays valid.
 async fn is_unavailable(world: &World, browser: &mut Browser) {
     let before = browser.clone();
     let answer = browser.visit(&world.one, "/me").await;
@@ -23,7 +23,7 @@ async fn is_unavailable(world: &World, browser: &mut Browser) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_that_cannot_tell_signs_nobody_out() {
+async fn failing_claims_hook_signs_no_user_out() {
     for trouble in [Says::Fail, Says::Hang] {
         let directory = Directory::default();
         let world = directory.world();
@@ -44,9 +44,9 @@ async fn an_application_that_cannot_tell_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_costs_the_renewal_and_nothing_else() {
+async fn panicking_claims_hook_fails_only_the_renewal() {
     let probe = || Probe::new(MemoryStore::new().unwrap());
-    // The panic is in the task of the request, or in one of its own.
+    // The panic is in the request's task, or in a task of the layer.
     for store in [probe().that_answers_at_once(), probe()] {
         let directory = Directory::default();
         let hook = directory.clone();
@@ -62,7 +62,7 @@ async fn a_hook_that_panics_costs_the_renewal_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_early_renewal_that_the_application_fails_serves_the_good_access_token() {
+async fn early_renewal_whose_hook_fails_serves_by_the_valid_access_token() {
     let directory = Directory::default();
     let hook = directory.clone();
     let world = World::tuned(move |builder| {
@@ -81,7 +81,7 @@ async fn an_early_renewal_that_the_application_fails_serves_the_good_access_toke
     assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss");
 }
 
-/// A world with a hook or none, and a session whose claims no longer parse.
+/// A world with or without a hook, and a session whose claims cannot be parsed.
 async fn outdated(hook: Option<&Directory>) -> (World, Browser) {
     let world = hook.map_or_else(World::new, Directory::world);
     let browser = world.signed_in("ann").await;
@@ -92,7 +92,7 @@ async fn outdated(hook: Option<&Directory>) -> (World, Browser) {
 }
 
 #[tokio::test]
-async fn claims_that_no_longer_parse_can_be_replaced() {
+async fn unparsable_claims_can_be_replaced_by_the_hook() {
     let directory = Directory::default();
     let (world, mut browser) = outdated(Some(&directory)).await;
     directory.asked();
@@ -104,19 +104,19 @@ async fn claims_that_no_longer_parse_can_be_replaced() {
 }
 
 #[tokio::test]
-async fn claims_that_no_longer_parse_are_refused_if_nobody_replaces_them() {
+async fn unparsable_claims_without_a_hook_are_refused() {
     let directory = Directory::default();
     for hook in [None, Some(&directory)] {
         let (world, browser) = outdated(hook).await;
         let answer = world.one.answer(browser.get("/me")).await;
         assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Claims)));
-        is_nobodys(&world.one, answer).await;
+        is_anonymous(&world.one, answer).await;
         assert_eq!(world.count(&EventKind::Refused(Refusal::Claims)), 1);
     }
 }
 
 #[tokio::test]
-async fn replaced_claims_that_fit_no_cookie_are_served_without_one() {
+async fn replaced_claims_too_large_for_a_cookie_are_served_without_one() {
     let directory = Directory::default();
     let world = directory.world();
     let two = world.instance();
@@ -125,11 +125,11 @@ async fn replaced_claims_that_fit_no_cookie_are_served_without_one() {
     directory.role("ann", &huge);
     for instance in [&world.one, &two, &world.one] {
         world.pass(TTL);
-        let told = world.count(&EventKind::CookieTooLarge);
+        let reported = world.count(&EventKind::CookieTooLarge);
         let answer = browser.visit(instance, "/me").await;
         assert!(answer.ok() && answer.touches_no_cookie());
         assert_eq!(role(&answer), huge);
-        assert_eq!(world.count(&EventKind::CookieTooLarge), told + 1);
+        assert_eq!(world.count(&EventKind::CookieTooLarge), reported + 1);
     }
     directory.role("ann", "boss");
     let answer = browser.visit(&two, "/me").await;
@@ -138,7 +138,7 @@ async fn replaced_claims_that_fit_no_cookie_are_served_without_one() {
 }
 
 #[tokio::test]
-async fn an_end_that_the_store_does_not_learn_of_refuses_all_the_same() {
+async fn session_ended_by_the_hook_is_refused_although_the_store_cannot_record_it() {
     let directory = Directory::default();
     let world = directory.world();
     let browser = world.signed_in("ann").await;
@@ -147,11 +147,11 @@ async fn an_end_that_the_store_does_not_learn_of_refuses_all_the_same() {
     world.store.trouble("revoke", Trouble::Fail);
     for _ in 0..2 {
         let answer = world.one.answer(browser.get("/me")).await;
-        is_nobodys(&world.one, answer).await;
+        is_anonymous(&world.one, answer).await;
     }
     world.store.recover();
-    assert!(!is_in(&world.one, &browser).await, "the next renewal asks again");
+    assert!(!is_in(&world.one, &browser).await, "the next renewal calls the hook again");
     directory.say("ann", Says::Keep);
     idle().await;
-    assert!(!is_in(&world.one, &browser).await, "and now the store knows");
+    assert!(!is_in(&world.one, &browser).await, "now the store has recorded it");
 }

@@ -1,5 +1,5 @@
-//! What an operator learns of refresh token reuse, and what an application may have done about it; and
-//! sessions that outlive the settings of their sign-in.
+//! What an operator learns about refresh token reuse, and how an application may respond; and changed
+//! timeouts for existing sessions.
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,7 +18,7 @@ use crate::{
 type Log = Arc<Mutex<Vec<Event>>>;
 
 /// Reports go to `log`, and the header `x-place` is the origin.
-fn told(log: &Log, builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
+fn reporting(log: &Log, builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
     let log = log.clone();
     builder
         .origin(|head| Some(head.headers.get("x-place")?.to_str().ok()?.to_owned()))
@@ -36,7 +36,7 @@ async fn visit_from(world: &World, browser: &mut Browser, place: &'static str) -
     answer
 }
 
-/// A browser at generation 1, confirmed, and its jar of before. Opened at home.
+/// A browser at generation 1, confirmed, and its jar before the rotation. Signed in at home.
 async fn rotated(world: &World) -> (Browser, Browser) {
     let mut browser = Browser::new();
     let sent = browser.post("/login?name=ann").and("x-place", "home");
@@ -54,11 +54,11 @@ fn reported(log: &Log, kind: &EventKind) -> Vec<Reuse> {
 }
 
 #[tokio::test]
-async fn reuse_is_reported_with_its_distance_its_age_and_whether_its_origin_is_the_recorded_one() {
-    for (place, at_home) in [("home", true), ("away", false)] {
+async fn reuse_is_reported_with_its_distance_its_age_and_whether_the_origin_matches() {
+    for (place, at_home) in [("home", true), ("cafe", false)] {
         let log = Log::default();
         let hook = log.clone();
-        let world = World::tuned(move |builder| told(&hook, builder));
+        let world = World::tuned(move |builder| reporting(&hook, builder));
         let (_, mut before) = rotated(&world).await;
         world.pass(GRACE + 5);
         assert!(!visit_from(&world, &mut before, place).await.ok());
@@ -69,12 +69,12 @@ async fn reuse_is_reported_with_its_distance_its_age_and_whether_its_origin_is_t
 }
 
 #[tokio::test]
-async fn reuse_at_the_recorded_origin_keeps_the_session_if_the_application_wants_that() {
-    for (place, kept) in [("home", true), ("away", false)] {
+async fn reuse_at_the_recorded_origin_keeps_the_session_if_configured() {
+    for (place, kept) in [("home", true), ("cafe", false)] {
         let log = Log::default();
         let hook = log.clone();
         let world =
-            World::tuned(move |builder| told(&hook, builder).keep_session_on_reuse_at_recorded_origin());
+            World::tuned(move |builder| reporting(&hook, builder).keep_session_on_reuse_at_recorded_origin());
         let (browser, mut before) = rotated(&world).await;
         world.pass(GRACE + 1);
         let answer = visit_from(&world, &mut before, place).await;
@@ -82,8 +82,8 @@ async fn reuse_at_the_recorded_origin_keeps_the_session_if_the_application_wants
         assert!(answer.touches_no_cookie());
         assert_eq!(reported(&log, &EventKind::ReuseTolerated).len(), usize::from(kept));
         assert_eq!(reported(&log, &EventKind::ReuseDetected).len(), usize::from(!kept));
-        let goes_on = world.one.answer(browser.get("/me").and("x-place", "home")).await.ok();
-        assert_eq!(goes_on, kept);
+        let is_kept = world.one.answer(browser.get("/me").and("x-place", "home")).await.ok();
+        assert_eq!(is_kept, kept);
     }
 }
 
@@ -91,7 +91,8 @@ async fn reuse_at_the_recorded_origin_keeps_the_session_if_the_application_wants
 async fn reuse_two_generations_behind_never_keeps_the_session() {
     let log = Log::default();
     let hook = log.clone();
-    let world = World::tuned(move |builder| told(&hook, builder).keep_session_on_reuse_at_recorded_origin());
+    let world =
+        World::tuned(move |builder| reporting(&hook, builder).keep_session_on_reuse_at_recorded_origin());
     let (mut browser, mut before) = rotated(&world).await;
     world.pass(TTL);
     assert!(visit_from(&world, &mut browser, "home").await.sets_both());
@@ -101,7 +102,7 @@ async fn reuse_two_generations_behind_never_keeps_the_session() {
 }
 
 #[tokio::test]
-async fn shortened_timeouts_apply_to_live_sessions_and_revoke_them_for_every_instance() {
+async fn shortened_timeouts_apply_to_existing_sessions_and_end_them_on_every_instance() {
     let hour = Duration::from_secs(3600);
     for (idle, absolute, waits) in [(hour, 24 * hour, [3000, 3600]), (2 * hour, 2 * hour, [3700, 3700])] {
         let world = World::new();
@@ -113,11 +114,11 @@ async fn shortened_timeouts_apply_to_live_sessions_and_revoke_them_for_every_ins
         assert!(browser.visit(&strict, "/me").await.ok());
         idle_now().await;
         world.pass(waits[1]);
-        assert!(is_in(&world.one, &browser).await, "by the settings of its sign-in");
+        assert!(is_in(&world.one, &browser).await, "valid by the settings of its sign-in");
         let mut copy = browser.clone();
         let over = copy.visit(&strict, "/me").await;
         assert_eq!(over.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Expired)));
-        assert!(!is_in(&world.one, &browser).await, "no instance revives it");
+        assert!(!is_in(&world.one, &browser).await, "no instance restores it");
     }
 }
 
@@ -126,7 +127,7 @@ async fn idle_now() {
 }
 
 #[tokio::test]
-async fn session_of_a_clock_that_was_ahead_is_idle_after_the_idle_timeout() {
+async fn session_from_a_clock_ahead_is_idle_after_the_idle_timeout() {
     let world = World::new();
     let right = world.clock.now();
     world.pass(3600);

@@ -1,4 +1,4 @@
-//! Sign-ins that race, that fail half way, and that nobody can make.
+//! Sign-ins that race, that fail half way, and that are refused.
 
 use axum::{
     body::Body,
@@ -24,8 +24,8 @@ async fn live(world: &World, subject: &str) -> usize {
     world.one.sessions.list(subject).await.unwrap().len()
 }
 
-/// Two sign-ins of one browser at once, with what it has. The first one's session is opened first. Its
-/// answer leaves when the second one's has left.
+/// One browser sends two sign-ins at once. The first one's session is opened first, and its response
+/// leaves last.
 async fn double_click(world: &World, browser: &Browser) -> (Answer, Answer) {
     let gate = Gate::closed();
     world.store.trouble("create", Trouble::After(gate.clone()));
@@ -38,7 +38,7 @@ async fn double_click(world: &World, browser: &Browser) -> (Answer, Answer) {
 }
 
 #[tokio::test]
-async fn after_a_double_click_the_browser_is_signed_in_whichever_answer_comes_last() {
+async fn after_a_double_click_the_browser_is_signed_in_in_either_order_of_responses() {
     for limit in [1, 2] {
         for had_a_session in [false, true] {
             for in_order in [true, false] {
@@ -50,7 +50,7 @@ async fn after_a_double_click_the_browser_is_signed_in_whichever_answer_comes_la
                 world.pass(1);
                 let (first, second) = double_click(&world, &browser).await;
                 assert!(first.ok() && second.ok());
-                // The other one's session is revoked, and its cookies are left out.
+                // The other sign-in's session is revoked, and its response sets no cookies.
                 assert_eq!([&first, &second].iter().filter(|answer| answer.sets_both()).count(), limit);
                 let (earlier, later) = if in_order { (first, second) } else { (second, first) };
                 browser.receive(&earlier);
@@ -63,7 +63,7 @@ async fn after_a_double_click_the_browser_is_signed_in_whichever_answer_comes_la
 }
 
 #[tokio::test]
-async fn a_double_click_that_reaches_two_instances_leaves_the_browser_signed_in_before_the_feed_tells() {
+async fn double_click_on_two_instances_leaves_the_browser_signed_in_before_the_feed_is_read() {
     let world = World::around(Probe::new(MemoryStore::new().unwrap()), |builder| {
         builder.max_sessions(1, Overflow::RevokeOldest)
     });
@@ -88,7 +88,7 @@ async fn a_double_click_that_reaches_two_instances_leaves_the_browser_signed_in_
 }
 
 #[tokio::test]
-async fn cookies_of_a_session_that_was_revoked_since_its_sign_in_are_left_out() {
+async fn cookies_of_a_session_revoked_since_its_sign_in_are_not_set() {
     let world = World::new();
     let visitor = world.one.sessions.visitor(&Request::new(Body::empty())).unwrap();
     for revoked in [false, true] {
@@ -104,7 +104,7 @@ async fn cookies_of_a_session_that_was_revoked_since_its_sign_in_are_left_out() 
 }
 
 #[tokio::test]
-async fn sign_ins_at_once_that_replace_one_session_keep_to_the_cap() {
+async fn concurrent_sign_ins_that_replace_one_session_keep_to_the_cap() {
     for (limit, overflow) in [
         (1, Overflow::RevokeOldest),
         (2, Overflow::RevokeOldest),
@@ -117,7 +117,7 @@ async fn sign_ins_at_once_that_replace_one_session_keep_to_the_cap() {
         }
         let browser = world.signed_in("ann").await;
         world.pass(1);
-        // Both have counted the session that they replace, and neither has revoked it.
+        // Both have counted the session that they replace. Neither has revoked it yet.
         let gate = Gate::closed();
         world.store.trouble("create", Trouble::Before(gate.clone()));
         let both = [(), ()].map(|()| world.one.accept(browser.post("/login?name=ann")));
@@ -138,7 +138,7 @@ async fn sign_ins_at_once_that_replace_one_session_keep_to_the_cap() {
 }
 
 #[tokio::test]
-async fn a_failed_switch_of_accounts_leaves_the_old_session() {
+async fn failed_switch_of_accounts_leaves_the_old_session() {
     for operation in ["create", "revoke"] {
         for trouble in [Trouble::Fail, Trouble::FailAfter] {
             let after = matches!(trouble, Trouble::FailAfter);
@@ -163,7 +163,7 @@ async fn a_failed_switch_of_accounts_leaves_the_old_session() {
 }
 
 #[tokio::test]
-async fn a_switch_to_an_account_that_has_too_many_sessions_leaves_the_old_session() {
+async fn switch_to_an_account_at_its_cap_leaves_the_old_session() {
     let world = capped(1, Overflow::Refuse);
     world.signed_in("bob").await;
     let mut browser = world.signed_in("ann").await;
@@ -174,33 +174,33 @@ async fn a_switch_to_an_account_that_has_too_many_sessions_leaves_the_old_sessio
 }
 
 #[tokio::test]
-async fn a_sign_in_that_the_claims_hook_refuses_is_not_reported_and_leaves_the_old_session() {
+async fn sign_in_that_the_claims_hook_refuses_is_not_reported_and_leaves_the_old_session() {
     let directory = Directory::default();
     let world = directory.world();
     let mut browser = world.signed_in("ann").await;
     directory.say("bob", Says::End("locked"));
     let answer = browser.submit(&world.one, "/login?name=bob").await;
     assert_eq!(answer.rejection(), Some(RejectionKind::Forbidden));
-    assert_eq!(world.count(&EventKind::SignedIn), 1, "of ann");
+    assert_eq!(world.count(&EventKind::SignedIn), 1, "ann's sign-in");
     assert_eq!(browser.visit(&world.one, "/me").await.text().await, "ann");
     assert_eq!(live(&world, "bob").await, 0);
 }
 
 #[tokio::test]
-async fn a_sign_in_whose_hook_gives_too_large_claims_is_not_reported_and_leaves_the_old_session() {
+async fn sign_in_whose_hook_returns_too_large_claims_is_not_reported_and_leaves_the_old_session() {
     let directory = Directory::default();
     let world = directory.world();
     let mut browser = world.signed_in("ann").await;
     directory.role("bob", &"x".repeat(3000));
     let answer = browser.submit(&world.one, "/login?name=bob").await;
     assert_eq!(answer.rejection(), Some(RejectionKind::ClaimsTooLarge));
-    assert_eq!(world.count(&EventKind::SignedIn), 1, "of ann");
+    assert_eq!(world.count(&EventKind::SignedIn), 1, "ann's sign-in");
     assert_eq!(browser.visit(&world.one, "/me").await.text().await, "ann");
     assert_eq!(live(&world, "bob").await, 0);
 }
 
 #[tokio::test]
-async fn a_session_that_is_replaced_costs_no_other_device_its_own() {
+async fn replaced_session_evicts_no_other_device() {
     let world = capped(2, Overflow::RevokeOldest);
     let other = world.signed_in("ann").await;
     world.pass(1);
@@ -210,7 +210,7 @@ async fn a_session_that_is_replaced_costs_no_other_device_its_own() {
         assert!(browser.submit(&world.one, "/login?name=ann").await.ok());
         assert!(is_in(&world.one, &other).await);
     }
-    // What is dead makes no room.
+    // A revoked session makes no room.
     let dead = browser.clone();
     assert!(browser.submit(&world.one, "/leave").await.ok());
     browser = world.signed_in("ann").await;
@@ -221,7 +221,7 @@ async fn a_session_that_is_replaced_costs_no_other_device_its_own() {
 }
 
 #[tokio::test]
-async fn nobody_has_an_empty_name() {
+async fn empty_subject_is_refused() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let calls = world.store.all_calls();
@@ -234,7 +234,7 @@ async fn nobody_has_an_empty_name() {
 }
 
 #[test]
-fn a_cap_of_no_session_at_all_is_refused() {
+fn cap_of_zero_sessions_is_refused() {
     for overflow in [Overflow::RevokeOldest, Overflow::Refuse] {
         let refused = Sessions::<()>::builder(keys(0)).max_sessions(0, overflow).build().unwrap_err();
         assert_eq!(refused, BuildError::MaxSessions);
@@ -243,7 +243,7 @@ fn a_cap_of_no_session_at_all_is_refused() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_arrives_after_a_sign_in_may_sign_out_and_never_brings_the_old_session_back() {
+async fn renewal_response_after_a_sign_in_may_sign_out_and_never_restores_the_old_session() {
     for both in [true, false] {
         let world = World::new();
         let mut browser = world.signed_in("ann").await;
@@ -253,7 +253,7 @@ async fn a_renewal_that_arrives_after_a_sign_in_may_sign_out_and_never_brings_th
             browser.lose(crate::support::ACCESS);
             idle().await;
         }
-        // It left before the sign-in, and arrives after its answer.
+        // The request left before the sign-in. Its response arrives after the sign-in's response.
         let late = world.one.answer(browser.get("/me")).await;
         assert!(late.sets_both() == both && !late.touches_no_cookie());
         world.pass(1);

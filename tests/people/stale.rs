@@ -1,4 +1,4 @@
-//! Roles that change for a user: in force on every device at its next request.
+//! Changed roles of a user apply on every device at its next request.
 
 use tower_sliding_sessions::{
     EventKind, Rejection, RejectionKind,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn new_roles_are_in_force_on_all_devices_of_a_user_and_nobody_signs_in_again() {
+async fn new_roles_apply_on_all_devices_of_a_user_without_a_sign_in() {
     let directory = Directory::default();
     let world = directory.world();
     let two = world.instance();
@@ -38,16 +38,16 @@ async fn new_roles_are_in_force_on_all_devices_of_a_user_and_nobody_signs_in_aga
         let answer = browser.visit(instance, "/me").await;
         let next = browser.visit(instance, "/me").await;
         assert_eq!((role(&answer), role(&next)), ("boss", "boss"));
-        assert_eq!((answer.renewed(), next.renewed()), (None, None), "once is enough");
+        assert_eq!((answer.renewed(), next.renewed()), (None, None), "one renewal is enough");
     }
     let answer = bob.visit(&two, "/me").await;
-    assert_eq!((role(&answer), answer.renewed()), ("clerk", None), "nothing was said of Bob");
+    assert_eq!((role(&answer), answer.renewed()), ("clerk", None), "Bob was not marked");
     assert_eq!(world.count(&EventKind::MarkedStale), 1);
     assert_eq!(world.count(&EventKind::SignedIn), 3);
 }
 
 #[tokio::test]
-async fn here_it_counts_at_once_and_nobody_waits_for_the_feed() {
+async fn stale_mark_applies_on_this_instance_without_the_feed() {
     let directory = Directory::default();
     let world = directory.world();
     let mut browser = world.signed_in("ann&role=clerk").await;
@@ -58,7 +58,7 @@ async fn here_it_counts_at_once_and_nobody_waits_for_the_feed() {
 }
 
 #[tokio::test]
-async fn it_counts_for_a_user_who_is_asleep() {
+async fn stale_mark_applies_to_an_expired_access_token() {
     let directory = Directory::default();
     let world = directory.world();
     let mut browser = world.signed_in("ann&role=clerk").await;
@@ -69,7 +69,7 @@ async fn it_counts_for_a_user_who_is_asleep() {
 }
 
 #[tokio::test]
-async fn a_renewed_response_on_its_way_does_not_bring_the_old_roles_back() {
+async fn in_flight_renewed_response_does_not_bring_the_old_roles_back() {
     for elsewhere in [false, true] {
         let directory = Directory::default();
         let world = directory.world();
@@ -78,12 +78,12 @@ async fn a_renewed_response_on_its_way_does_not_bring_the_old_roles_back() {
         let mut browser = world.signed_in("ann&role=clerk").await;
         world.pass(TTL);
         let slow = instance.accept(browser.get("/slow"));
-        instance.door.reached().await;
+        instance.gate.reached().await;
         directory.role("ann", "boss");
         world.one.sessions.mark_stale("ann").await.unwrap();
         idle().await;
         world.pass(5);
-        instance.door.open();
+        instance.gate.open();
         let answer = slow.await.unwrap();
         assert!(answer.ok() && answer.touches_no_cookie(), "{answer:?}");
         browser.receive(&answer);
@@ -94,7 +94,7 @@ async fn a_renewed_response_on_its_way_does_not_bring_the_old_roles_back() {
 }
 
 #[tokio::test]
-async fn who_comes_later_does_not_board_a_flight_with_the_old_roles() {
+async fn later_request_does_not_share_a_renewal_with_the_old_roles() {
     let directory = Directory::default();
     let world = directory.world();
     let browser = world.signed_in("ann&role=clerk").await;
@@ -109,11 +109,11 @@ async fn who_comes_later_does_not_board_a_flight_with_the_old_roles() {
     idle().await;
     gate.open();
     assert_eq!(role(&early.await.unwrap()), "clerk");
-    assert_eq!(role(&late.await.unwrap()), "boss", "it came after the roles had changed");
+    assert_eq!(role(&late.await.unwrap()), "boss", "it came after the change");
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_learn_of_it_says_so() {
+async fn stale_mark_that_the_store_cannot_record_is_an_error() {
     let directory = Directory::default();
     let world = directory.world();
     let browser = world.signed_in("ann").await;
@@ -125,7 +125,7 @@ async fn a_store_that_does_not_learn_of_it_says_so() {
 }
 
 #[tokio::test]
-async fn a_store_without_a_feed_may_not_know_how_and_says_so_and_nobody_is_hurt() {
+async fn store_without_subject_marks_returns_unsupported_and_roles_change_at_the_next_renewal() {
     let directory = Directory::default();
     let hook = directory.clone();
     let store = Probe::new(MemoryStore::new().unwrap()).without_feed();
@@ -139,11 +139,11 @@ async fn a_store_without_a_feed_may_not_know_how_and_says_so_and_nobody_is_hurt(
     assert_eq!(Rejection::from(error).status(), 501);
     assert_eq!(role(&browser.visit(&world.one, "/me").await), "clerk");
     world.pass(TTL);
-    assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss", "at the next renewal, as always");
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss", "at the next renewal");
 }
 
 #[tokio::test]
-async fn an_access_token_with_stale_claims_and_nothing_to_renew_it_is_told_apart_from_a_late_upload() {
+async fn stale_claims_without_a_refresh_token_and_a_late_upload_have_different_refusals() {
     let store = Probe::new(MemoryStore::new().unwrap()).without_feed();
     let world = World::around(store, |builder| builder);
     let mut browser = world.signed_in("ann").await;

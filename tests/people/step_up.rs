@@ -1,4 +1,4 @@
-//! Step-up: what is dangerous wants a proof of sign-in that is fresh, or of another kind.
+//! Step-up: a sensitive route requires a recent re-authentication, or one by a given method.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use tower_sliding_sessions::{ChangeError, Clock as _, EventKind, RejectionKind};
 
 use crate::{
     directory::Directory,
-    near::{goes_on, overtakes_a_renewed_response, problem, role, role_in_jar, session_of},
+    near::{overtakes_a_renewed_response, problem, role, role_in_jar, session_of, stays_signed_in},
     support::{ACCESS, Answer, Browser, TTL, World, claims_of, idle},
 };
 
-/// It wants a proof, and says so in a way of its own.
-async fn wants_proof(answer: Answer) {
+/// The response requires a re-authentication, and names it as the problem.
+async fn requires_reauthentication(answer: Answer) {
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     assert_eq!(answer.rejection(), Some(RejectionKind::ReauthenticationRequired));
     assert_eq!(problem(answer).await, "ReauthenticationRequired");
@@ -23,34 +23,34 @@ async fn is_let_through(world: &World, browser: &mut Browser) {
 }
 
 #[tokio::test]
-async fn signing_in_counts_for_exactly_as_long_as_asked() {
+async fn sign_in_counts_for_exactly_the_required_time() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     is_let_through(&world, &mut browser).await;
     world.pass(60);
     is_let_through(&world, &mut browser).await;
     world.pass(1);
-    wants_proof(browser.visit(&world.one, "/danger").await).await;
+    requires_reauthentication(browser.visit(&world.one, "/danger").await).await;
     assert!(browser.visit(&world.one, "/me").await.ok(), "nothing else is affected");
 }
 
 #[tokio::test]
-async fn a_sign_in_by_a_clock_that_was_ahead_does_not_count_but_a_later_proof_does() {
+async fn sign_in_by_a_clock_ahead_does_not_count_but_a_later_reauthentication_does() {
     let world = World::new();
     let hour = Duration::from_secs(3600);
     world.clock.set(world.clock.now() + hour);
     let mut browser = world.signed_in("ann").await;
     is_let_through(&world, &mut browser).await;
     world.clock.set(world.clock.now() - hour);
-    wants_proof(browser.visit(&world.one, "/danger").await).await;
+    requires_reauthentication(browser.visit(&world.one, "/danger").await).await;
     assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
     is_let_through(&world, &mut browser).await;
     world.pass(3600);
-    wants_proof(browser.visit(&world.one, "/danger").await).await;
+    requires_reauthentication(browser.visit(&world.one, "/danger").await).await;
 }
 
 #[tokio::test]
-async fn a_proof_in_the_middle_of_a_second_counts_for_no_less_and_hardly_longer() {
+async fn reauthentication_within_a_second_counts_for_at_least_the_required_time_and_below_a_second_longer() {
     for millis in [1, 500, 999] {
         let world = World::new();
         world.clock.advance(Duration::from_millis(millis));
@@ -58,17 +58,17 @@ async fn a_proof_in_the_middle_of_a_second_counts_for_no_less_and_hardly_longer(
         world.pass(60);
         is_let_through(&world, &mut browser).await;
         world.clock.advance(Duration::from_millis(1000 - millis));
-        wants_proof(browser.visit(&world.one, "/danger").await).await;
+        requires_reauthentication(browser.visit(&world.one, "/danger").await).await;
     }
 }
 
 #[tokio::test]
-async fn a_proof_counts_at_once_on_every_instance_for_exactly_as_long_as_asked() {
+async fn reauthentication_counts_at_once_on_every_instance_for_exactly_the_required_time() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
     world.pass(100);
-    wants_proof(browser.visit(&two, "/danger").await).await;
+    requires_reauthentication(browser.visit(&two, "/danger").await).await;
     let answer = browser.submit(&two, "/sudo?by=pwd").await;
     assert!(answer.ok() && answer.sets_access_only());
     assert_eq!(world.count(&EventKind::Reauthenticated), 1);
@@ -79,32 +79,32 @@ async fn a_proof_counts_at_once_on_every_instance_for_exactly_as_long_as_asked()
         world.pass(60);
     }
     world.pass(1);
-    wants_proof(browser.visit(&world.one, "/danger").await).await;
-    wants_proof(browser.visit(&two, "/danger").await).await;
+    requires_reauthentication(browser.visit(&world.one, "/danger").await).await;
+    requires_reauthentication(browser.visit(&two, "/danger").await).await;
 }
 
 #[tokio::test]
-async fn when_the_session_began_never_changes_and_nor_does_it_depend_on_the_token() {
+async fn start_of_the_session_never_changes_and_does_not_depend_on_the_token() {
     let world = World::new();
     world.clock.advance(Duration::from_millis(1700));
     let mut browser = world.signed_in("ann").await;
-    let mut told = Vec::new();
+    let mut auth_times = Vec::new();
     for (seconds, path) in
         [(0, "/me"), (TTL, "/me"), (1, "/me"), (1, "/sudo?by=pwd"), (1, "/me"), (TTL, "/me")]
     {
         world.pass(seconds);
         let answer = browser.submit(&world.one, path).await;
         assert!(answer.ok());
-        told.push(answer.header("x-auth-time-ms").unwrap().to_owned());
+        auth_times.push(answer.header("x-auth-time-ms").unwrap().to_owned());
         let claims = claims_of(browser.value(ACCESS).unwrap());
         assert_eq!(claims["auth_time"], 1_800_000_001);
         idle().await;
     }
-    assert_eq!(told, ["1800000001000"; 6]);
+    assert_eq!(auth_times, ["1800000001000"; 6]);
 }
 
 #[tokio::test]
-async fn a_renewed_response_on_its_way_does_not_take_the_proof_back() {
+async fn in_flight_renewed_response_does_not_undo_a_reauthentication() {
     for elsewhere in [false, true] {
         let world = World::new();
         let two = world.instance();
@@ -113,12 +113,12 @@ async fn a_renewed_response_on_its_way_does_not_take_the_proof_back() {
         overtakes_a_renewed_response(&world, instance, &mut browser, "/sudo?by=pwd").await;
         assert_eq!(browser.visit(&two, "/danger").await.status(), StatusCode::NO_CONTENT);
         is_let_through(&world, &mut browser).await;
-        goes_on(&world, &two, &mut browser).await;
+        stays_signed_in(&world, &two, &mut browser).await;
     }
 }
 
 #[tokio::test]
-async fn a_proof_survives_a_rotation() {
+async fn reauthentication_survives_a_rotation() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL - 1);
@@ -132,7 +132,7 @@ async fn a_proof_survives_a_rotation() {
 }
 
 #[tokio::test]
-async fn a_second_factor_is_asked_for_and_counts_from_then_on() {
+async fn second_factor_is_required_and_counts_from_its_time() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann&by=pwd").await;
@@ -154,11 +154,11 @@ async fn a_second_factor_is_asked_for_and_counts_from_then_on() {
 }
 
 #[tokio::test]
-async fn a_method_within_a_time_is_that_of_the_last_proof_and_no_older_one() {
+async fn method_within_a_time_is_that_of_the_last_reauthentication_only() {
     let world = World::new();
     let mut browser = world.signed_in("ann&by=pwd,otp").await;
     let fresh = async |browser: &mut Browser| browser.visit(&world.one, "/fresh-otp").await.rejection();
-    assert_eq!(fresh(&mut browser).await, None, "signing in counts");
+    assert_eq!(fresh(&mut browser).await, None, "the sign-in counts");
     world.pass(61);
     assert_eq!(fresh(&mut browser).await, Some(RejectionKind::ReauthenticationRequired));
     assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
@@ -171,7 +171,7 @@ async fn a_method_within_a_time_is_that_of_the_last_proof_and_no_older_one() {
 }
 
 #[tokio::test]
-async fn the_last_proof_takes_the_place_of_the_one_before() {
+async fn last_reauthentication_replaces_the_one_before() {
     let world = World::new();
     let mut browser = world.signed_in("ann&by=pwd").await;
     assert!(browser.submit(&world.one, "/sudo?by=otp").await.ok());
@@ -180,7 +180,7 @@ async fn the_last_proof_takes_the_place_of_the_one_before() {
 }
 
 #[tokio::test]
-async fn methods_that_fit_no_cookie_prove_nothing() {
+async fn methods_too_large_for_a_cookie_are_refused() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
@@ -191,12 +191,12 @@ async fn methods_that_fit_no_cookie_prove_nothing() {
     let error = session.reauthenticate(vec!["otp"; 1000]).await.unwrap_err();
     assert!(matches!(error, ChangeError::Claims(_)), "{error}");
     assert_eq!(world.store.calls("record_reauthentication"), 0);
-    wants_proof(browser.visit(&world.one, "/danger").await).await;
-    goes_on(&world, &two, &mut browser).await;
+    requires_reauthentication(browser.visit(&world.one, "/danger").await).await;
+    stays_signed_in(&world, &two, &mut browser).await;
 }
 
 #[tokio::test]
-async fn a_proof_does_not_bring_back_claims_that_the_application_replaced() {
+async fn reauthentication_does_not_bring_back_claims_that_the_hook_replaced() {
     let directory = Directory::default();
     let world = directory.world();
     let mut browser = world.signed_in("ann&role=boss").await;

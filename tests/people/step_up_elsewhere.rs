@@ -1,4 +1,5 @@
-//! Step-up by place: a proof counts where it was made, and where the session was opened.
+//! Step-up by origin: a re-authentication counts for its own origin, and a sign-in for the session's
+//! origin.
 
 use axum::http::StatusCode;
 use tower_sliding_sessions::{EventKind, OriginVerdict, RejectionKind};
@@ -18,7 +19,7 @@ async fn danger(browser: &mut Browser, place: &str, instance: &Instance) -> Stat
 }
 
 #[tokio::test]
-async fn a_proof_made_elsewhere_does_not_count_and_one_made_here_does() {
+async fn reauthentication_at_another_origin_does_not_count_and_one_at_this_origin_does() {
     let world = World::tuned(placed(OriginVerdict::StepUp));
     let two = world.instance();
     let mut browser = signed_in_at(&world, Some("home")).await;
@@ -28,7 +29,7 @@ async fn a_proof_made_elsewhere_does_not_count_and_one_made_here_does() {
     idle().await;
     assert_eq!(danger(&mut browser, "home", &two).await, StatusCode::NO_CONTENT);
 
-    // From a cafe, at the next renewal: it is served, but the proof from home is worth nothing.
+    // From a cafe, at the next renewal: it is served, but the re-authentication from home does not count.
     browser.lose(ACCESS);
     let answer = visit_from(&mut browser, "cafe", &two, "/me").await;
     assert!(answer.ok() && !answer.touches_no_cookie());
@@ -43,15 +44,19 @@ async fn a_proof_made_elsewhere_does_not_count_and_one_made_here_does() {
     }
     world.pass(30);
     browser.lose(ACCESS);
-    assert_eq!(danger(&mut browser, "cafe", &world.one).await, StatusCode::NO_CONTENT, "renewed there");
+    assert_eq!(danger(&mut browser, "cafe", &world.one).await, StatusCode::NO_CONTENT, "renewed at the cafe");
     browser.lose(ACCESS);
-    assert_eq!(danger(&mut browser, "home", &world.one).await, StatusCode::NO_CONTENT, "home is home");
+    assert_eq!(
+        danger(&mut browser, "home", &world.one).await,
+        StatusCode::NO_CONTENT,
+        "the session's origin"
+    );
     browser.lose(ACCESS);
     assert_eq!(danger(&mut browser, "train", &world.one).await, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
-async fn a_proof_from_home_takes_the_other_place_back() {
+async fn reauthentication_from_home_invalidates_the_one_from_another_origin() {
     let world = World::tuned(placed(OriginVerdict::StepUp));
     let mut browser = signed_in_at(&world, Some("home")).await;
     assert!(submit_from(&mut browser, "cafe", &world.one, "/sudo?by=pwd").await.ok());
@@ -63,7 +68,7 @@ async fn a_proof_from_home_takes_the_other_place_back() {
 }
 
 #[tokio::test]
-async fn a_required_step_up_stays_required_through_new_claims() {
+async fn required_step_up_stays_required_after_a_change_of_claims() {
     let world = World::tuned(placed(OriginVerdict::StepUp));
     let two = world.instance();
     for renewed in [false, true] {
@@ -84,7 +89,7 @@ async fn a_required_step_up_stays_required_through_new_claims() {
 }
 
 #[tokio::test]
-async fn parallel_requests_that_share_a_flight_are_each_judged_by_their_own_place() {
+async fn parallel_requests_that_share_a_renewal_are_each_judged_by_their_own_origin() {
     for verdict in [OriginVerdict::StepUp, OriginVerdict::Refuse] {
         for (first, second) in [("home", "cafe"), ("cafe", "home")] {
             let world = World::tuned(placed(verdict));
@@ -106,14 +111,14 @@ async fn parallel_requests_that_share_a_flight_are_each_judged_by_their_own_plac
                 let expected = if place == "home" { StatusCode::NO_CONTENT } else { elsewhere };
                 assert_eq!(answer.status(), expected, "{place} in {verdict:?}");
             }
-            assert_eq!(world.store.calls("advance"), 1, "they shared it");
+            assert_eq!(world.store.calls("advance"), 1, "they shared the renewal");
             assert_eq!(world.count(&EventKind::OriginChanged(verdict)), 1);
         }
     }
 }
 
 #[tokio::test]
-async fn without_a_comparison_a_proof_counts_everywhere() {
+async fn reauthentication_counts_at_every_origin_if_origins_are_not_compared() {
     let world = World::tuned(|builder| {
         builder.origin(|head| Some(head.headers.get("x-place")?.to_str().ok()?.to_owned()))
     });

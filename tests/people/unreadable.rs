@@ -1,4 +1,4 @@
-//! Claims that can be written and not be read: they never get as far as the store.
+//! Claims that serialize and cannot be parsed back never reach the store.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use tower_sliding_sessions::{
 
 use crate::support::{TTL, keys};
 
-/// Not a number is written as `null`, which is no number either.
+/// `NaN` serializes as `null`, which is not a number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Reading {
     value: f64,
@@ -73,7 +73,7 @@ impl World {
     }
 }
 
-/// The `Cookie` header of a response that signed in.
+/// The `Cookie` header after a sign-in response.
 fn cookies(set: &tower_sliding_sessions::SetCookies) -> String {
     let response = set.clone().into_response();
     let lines = response.headers().get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
@@ -81,7 +81,7 @@ fn cookies(set: &tower_sliding_sessions::SetCookies) -> String {
 }
 
 #[tokio::test]
-async fn a_sign_in_with_claims_that_cannot_be_read_back_fails_and_costs_nothing() {
+async fn sign_in_with_claims_that_cannot_be_read_back_fails_and_keeps_the_old_session() {
     let world = World::new(|builder| builder);
     let anonymous = world.sessions.visitor(&Request::post("/").body(()).unwrap()).unwrap();
     let cookies = cookies(&anonymous.sign_in("ann", GOOD).await.unwrap());
@@ -92,14 +92,18 @@ async fn a_sign_in_with_claims_that_cannot_be_read_back_fails_and_costs_nothing(
     assert!(source.contains("null") && source.contains("f64"), "{source}");
     assert_eq!(Rejection::from(refused).kind(), RejectionKind::ClaimsUnreadable);
 
-    assert_eq!(world.sessions.list("ann").await.unwrap().len(), 1, "nothing was written");
-    assert_eq!(world.send("/value", &cookies).await.status(), StatusCode::OK, "nor was the old one revoked");
+    assert_eq!(world.sessions.list("ann").await.unwrap().len(), 1, "nothing was stored");
+    assert_eq!(
+        world.send("/value", &cookies).await.status(),
+        StatusCode::OK,
+        "the old session is not revoked"
+    );
     let causes = world.causes(&EventKind::ClaimsUnreadable);
     assert!(matches!(&*causes, [cause] if cause.contains(&source)), "{causes:?}");
 }
 
 #[tokio::test]
-async fn an_update_with_claims_that_cannot_be_read_back_fails_and_the_old_ones_stay() {
+async fn update_with_claims_that_cannot_be_read_back_fails_and_keeps_the_old_claims() {
     let world = World::new(|builder| builder);
     let anonymous = world.sessions.visitor(&Request::post("/").body(()).unwrap()).unwrap();
     let cookies = cookies(&anonymous.sign_in("ann", GOOD).await.unwrap());
@@ -113,7 +117,7 @@ async fn an_update_with_claims_that_cannot_be_read_back_fails_and_the_old_ones_s
 }
 
 #[tokio::test]
-async fn a_hook_whose_claims_cannot_be_read_back_is_an_outage_until_it_is_mended() {
+async fn hook_claims_that_cannot_be_read_back_are_an_outage_until_fixed() {
     let says = Arc::new(Mutex::new(BAD));
     let hook = says.clone();
     let world = World::new(move |builder| {
@@ -132,7 +136,7 @@ async fn a_hook_whose_claims_cannot_be_read_back_is_an_outage_until_it_is_mended
     assert_eq!(world.send("/value", &cookies).await.status(), StatusCode::OK);
 }
 
-/// A type that refuses what it has written itself.
+/// A type that refuses its own serialization.
 #[derive(Clone, Debug, Serialize)]
 struct Odd(u8);
 
@@ -146,7 +150,7 @@ impl<'de> Deserialize<'de> for Odd {
 }
 
 #[tokio::test]
-async fn the_error_of_the_types_own_reader_is_the_source() {
+async fn error_of_the_types_own_reader_is_the_source() {
     let sessions = Sessions::<Odd>::builder(keys(0)).build().unwrap();
     assert!(sessions.cookie_of_sign_in(Odd(1)).await.is_ok());
     let refused = sessions.cookie_of_sign_in(Odd(2)).await.unwrap_err();
@@ -167,18 +171,18 @@ impl<C: tower_sliding_sessions::Claims> SignIn<C> for Sessions<C> {
 
 /// A hundred thousand members: if each were compared with all others, this would take minutes.
 #[tokio::test]
-async fn many_members_are_too_long_at_sign_in_and_checked_in_linear_time_elsewhere() {
+async fn claims_with_many_members_are_checked_in_linear_time() {
     type Many = BTreeMap<String, u8>;
     let many: Many = (0..100_000).map(|n| (format!("member-{n}"), 1)).collect();
-    let told = many.clone();
+    let hook_claims = many.clone();
     let sessions = Sessions::<Many>::builder(keys(0)).reload_claims(move |_, _| {
-        let many = told.clone();
+        let many = hook_claims.clone();
         async move { Ok::<_, io::Error>(Reload::Replace(many)) }
     });
     let sessions = sessions.build().unwrap();
     let refused = sessions.cookie_of_sign_in(many).await.unwrap_err();
     assert!(matches!(refused, SignInError::Claims(MintError::TooLong(2_000_000..))), "{refused:?}");
-    // The hook's claims are checked when the session has begun, and fit into no cookie.
+    // The hook's claims are checked after the session was opened, and are too large for a cookie.
     let refused = sessions.cookie_of_sign_in(Many::new()).await.unwrap_err();
     assert!(matches!(refused, SignInError::Claims(MintError::TooLong(_))), "{refused:?}");
 }

@@ -1,21 +1,21 @@
-//! New claims for a session: there with this response, and nothing brings the old ones back.
+//! New claims of a session: set with this response, and the old claims never return.
 
 use tower_sliding_sessions::EventKind;
 
 use crate::{
-    near::{generation, goes_on, overtakes_a_renewed_response, role, role_in_jar, session_of},
+    near::{generation, overtakes_a_renewed_response, role, role_in_jar, session_of, stays_signed_in},
     support::{ACCESS, GRACE, Profile, REFRESH, TTL, World, idle},
 };
 
 #[tokio::test]
-async fn this_response_has_the_new_claims_and_so_has_every_later_one_on_every_instance() {
+async fn updated_claims_are_in_the_next_request_on_every_instance() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann&role=clerk").await;
     world.pass(100);
     let answer = browser.submit(&world.one, "/profile?role=boss").await;
     assert!(answer.ok() && answer.sets_access_only());
-    assert_eq!(role(&answer), "clerk", "this very request had the old ones");
+    assert_eq!(role(&answer), "clerk", "the updating request had the old claims");
     assert_eq!(role_in_jar(&browser), "boss");
     assert_eq!(world.count(&EventKind::ClaimsUpdated), 1);
     idle().await;
@@ -30,7 +30,7 @@ async fn this_response_has_the_new_claims_and_so_has_every_later_one_on_every_in
 }
 
 #[tokio::test]
-async fn a_renewed_response_on_its_way_does_not_bring_the_old_claims_back() {
+async fn in_flight_renewed_response_does_not_bring_the_old_claims_back() {
     for elsewhere in [false, true] {
         let world = World::new();
         let two = world.instance();
@@ -40,13 +40,13 @@ async fn a_renewed_response_on_its_way_does_not_bring_the_old_claims_back() {
         for instance in [&world.one, &two] {
             assert_eq!(role(&browser.visit(instance, "/me").await), "boss");
         }
-        goes_on(&world, &two, &mut browser).await;
+        stays_signed_in(&world, &two, &mut browser).await;
         assert_eq!(role_in_jar(&browser), "boss");
     }
 }
 
 #[tokio::test]
-async fn another_tab_with_the_old_access_token_has_the_new_claims_at_its_next_request() {
+async fn another_tab_with_the_old_access_token_gets_the_new_claims_at_its_next_request() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann&role=clerk").await;
@@ -61,7 +61,7 @@ async fn another_tab_with_the_old_access_token_has_the_new_claims_at_its_next_re
 }
 
 #[tokio::test]
-async fn an_update_in_a_renewed_request_brings_the_new_refresh_token_with_it() {
+async fn update_in_a_renewed_request_sets_the_new_refresh_token_too() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann&role=clerk").await;
@@ -70,16 +70,16 @@ async fn an_update_in_a_renewed_request_brings_the_new_refresh_token_with_it() {
     assert_eq!(answer.renewed(), Some("Advanced"));
     assert!(answer.sets_both(), "{answer:?}");
     assert_eq!(generation(&answer, REFRESH), 1);
-    assert_eq!(generation(&answer, ACCESS), 0, "whether the other one leaves is not known yet");
+    assert_eq!(generation(&answer, ACCESS), 0, "whether the refresh token leaves is not known yet");
     assert_eq!(role_in_jar(&browser), "boss");
     world.pass(GRACE + 1);
     assert_eq!(role(&browser.visit(&two, "/me").await), "boss");
-    goes_on(&world, &two, &mut browser).await;
+    stays_signed_in(&world, &two, &mut browser).await;
     assert_eq!(world.count(&EventKind::ReuseDetected), 0);
 }
 
 #[tokio::test]
-async fn an_update_after_the_write_window_sends_the_access_cookie_alone_and_signs_nobody_out() {
+async fn update_after_the_write_window_sets_only_the_access_cookie_and_the_session_stays_valid() {
     for (path, at) in
         [("/profile?role=boss&wait=before", "before"), ("/profile?role=boss&wait=after", "after")]
     {
@@ -88,22 +88,22 @@ async fn an_update_after_the_write_window_sends_the_access_cookie_alone_and_sign
         let mut browser = world.signed_in("ann&role=clerk").await;
         world.pass(TTL);
         let late = world.one.accept(browser.post(path));
-        world.one.door.reached().await;
+        world.one.gate.reached().await;
         world.pass(61);
-        world.one.door.open();
+        world.one.gate.open();
         let answer = late.await.unwrap();
         assert!(answer.ok() && answer.sets_access_only(), "{at}: {answer:?}");
-        assert_eq!(generation(&answer, ACCESS), 0, "the generation that was presented");
+        assert_eq!(generation(&answer, ACCESS), 0, "the presented generation");
         browser.receive(&answer);
         assert_eq!(role_in_jar(&browser), "boss");
         assert_eq!(role(&browser.visit(&two, "/me").await), "boss");
-        goes_on(&world, &two, &mut browser).await;
+        stays_signed_in(&world, &two, &mut browser).await;
         assert_eq!(world.count(&EventKind::ReuseDetected), 0);
     }
 }
 
 #[tokio::test]
-async fn the_answer_may_be_lost_and_nobody_is_signed_out() {
+async fn lost_response_of_an_update_costs_no_session() {
     for renewed in [false, true] {
         let world = World::new();
         let two = world.instance();
@@ -112,12 +112,12 @@ async fn the_answer_may_be_lost_and_nobody_is_signed_out() {
         assert!(world.one.answer(browser.post("/profile?role=boss")).await.ok());
         world.pass(1);
         assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss");
-        goes_on(&world, &two, &mut browser).await;
+        stays_signed_in(&world, &two, &mut browser).await;
     }
 }
 
 #[tokio::test]
-async fn who_comes_later_does_not_board_a_flight_with_the_old_claims() {
+async fn later_request_does_not_share_a_renewal_with_the_old_claims() {
     use crate::support::{Gate, Trouble};
     let world = World::new();
     let browser = world.signed_in("ann&role=clerk").await;
@@ -132,6 +132,6 @@ async fn who_comes_later_does_not_board_a_flight_with_the_old_claims() {
     let late = world.one.accept(browser.get("/me"));
     idle().await;
     gate.open();
-    assert_eq!(role(&early.await.unwrap()), "clerk", "it was on its way");
+    assert_eq!(role(&early.await.unwrap()), "clerk", "it was in flight");
     assert_eq!(role(&late.await.unwrap()), "boss");
 }

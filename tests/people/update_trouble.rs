@@ -1,10 +1,10 @@
-//! Claims that cannot be changed: too large, too late, or nobody to write them down.
+//! Claims that cannot be changed: too large, too late, or the store is unavailable.
 
 use axum::http::StatusCode;
 use tower_sliding_sessions::{ChangeError, EventKind, RejectionKind, store::StoreError};
 
 use crate::{
-    near::{goes_on, is_in, role, session_of},
+    near::{is_in, role, session_of, stays_signed_in},
     support::{Profile, TTL, Trouble, World, idle},
 };
 
@@ -13,7 +13,7 @@ fn boss() -> Profile {
 }
 
 #[tokio::test]
-async fn claims_that_fit_no_cookie_change_nothing() {
+async fn claims_too_large_for_a_cookie_change_nothing() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann&role=clerk").await;
@@ -23,9 +23,9 @@ async fn claims_that_fit_no_cookie_change_nothing() {
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(answer.rejection(), Some(RejectionKind::ClaimsTooLarge));
     assert_eq!(browser, before);
-    assert_eq!(world.store.calls("put_claims"), 0, "it did not get as far as the store");
+    assert_eq!(world.store.calls("put_claims"), 0, "it did not reach the store");
     assert_eq!(world.count(&EventKind::ClaimsUpdated), 0);
-    goes_on(&world, &two, &mut browser).await;
+    stays_signed_in(&world, &two, &mut browser).await;
     assert_eq!(role(&browser.visit(&two, "/me").await), "clerk");
 
     let session = session_of(&world.one, &browser).await;
@@ -34,7 +34,7 @@ async fn claims_that_fit_no_cookie_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_session_that_has_ended_is_not_changed() {
+async fn ended_session_is_not_changed() {
     for how in ["signed out", "another run", "run out"] {
         let world = World::new();
         let two = world.instance();
@@ -48,26 +48,26 @@ async fn a_session_that_has_ended_is_not_changed() {
         idle().await;
         let update = session.update(&boss()).await.map(drop).unwrap_err();
         assert!(matches!(update, ChangeError::Ended), "{how}: {update}");
-        let proof = session.reauthenticate(["pwd"]).await.map(drop).unwrap_err();
-        assert!(matches!(proof, ChangeError::Ended), "{how}: {proof}");
+        let reauthentication = session.reauthenticate(["pwd"]).await.map(drop).unwrap_err();
+        assert!(matches!(reauthentication, ChangeError::Ended), "{how}: {reauthentication}");
         assert!(!is_in(&world.one, &browser).await && !is_in(&two, &browser).await);
         assert_eq!(world.count(&EventKind::ClaimsUpdated) + world.count(&EventKind::Reauthenticated), 0);
     }
 }
 
 #[tokio::test]
-async fn what_ended_during_the_request_is_answered_as_nobodys() {
+async fn session_ended_during_an_update_gets_the_anonymous_response() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
     let late = world.one.accept(browser.post("/profile?role=boss&wait=before"));
-    world.one.door.reached().await;
+    world.one.gate.reached().await;
     world.one.sessions.revoke_all("ann").await.unwrap();
-    world.one.door.open();
-    crate::near::is_nobodys(&world.one, late.await.unwrap()).await;
+    world.one.gate.open();
+    crate::near::is_anonymous(&world.one, late.await.unwrap()).await;
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_an_error_and_loses_nothing() {
+async fn outage_fails_a_change_and_loses_nothing() {
     for (path, operation) in [
         ("/profile?role=boss", "put_claims"),
         ("/sudo?by=pwd", "record_reauthentication"),
@@ -82,18 +82,18 @@ async fn a_store_that_is_away_is_an_error_and_loses_nothing() {
             let answer = browser.submit(&world.one, path).await;
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(answer.rejection(), Some(RejectionKind::Unavailable));
-            assert_eq!(answer.sets_both(), renewed, "a renewal is one all the same");
+            assert_eq!(answer.sets_both(), renewed, "the renewal is still sent");
             world.store.recover();
             assert_eq!(role(&browser.visit(&two, "/me").await), "clerk");
             assert!(browser.submit(&world.one, path).await.ok(), "it can be tried again");
             idle().await;
-            goes_on(&world, &two, &mut browser).await;
+            stays_signed_in(&world, &two, &mut browser).await;
         }
     }
 }
 
 #[tokio::test]
-async fn if_only_the_answer_was_lost_the_new_claims_come_with_the_feed_or_the_next_renewal() {
+async fn update_whose_store_response_was_lost_applies_by_the_feed_or_the_next_renewal() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann&role=clerk").await;

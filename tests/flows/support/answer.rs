@@ -24,20 +24,20 @@ impl Answer {
         self.0.headers()
     }
 
-    /// A header that is there at most once.
+    /// A header that occurs at most once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers().get_all(name).iter();
         let value = values.next().map(|value| value.to_str().unwrap());
-        assert!(values.next().is_none(), "{name} came twice");
+        assert!(values.next().is_none(), "{name} occurs twice");
         value
     }
 
-    /// How the request was renewed, as the application saw it.
+    /// How the request was renewed, as the application reported it.
     pub(crate) fn renewed(&self) -> Option<&str> {
         self.header("x-renewed")
     }
 
-    /// Why the layer refused it.
+    /// Why the layer refused the request.
     pub(crate) fn rejection(&self) -> Option<RejectionKind> {
         self.0.extensions().get::<Rejection>().map(Rejection::kind)
     }
@@ -69,7 +69,7 @@ impl Answer {
         [ACCESS, REFRESH].iter().all(|name| self.cookie(name).is_some_and(|value| !value.is_empty()))
     }
 
-    /// Whether it removes any cookie at all.
+    /// Whether it removes any cookie.
     pub(crate) fn removes_cookies(&self) -> bool {
         self.set_cookies().iter().any(|line| line.contains("Max-Age=0"))
     }
@@ -80,7 +80,7 @@ impl Answer {
     }
 }
 
-/// What a token says, its signature unseen.
+/// The claims of a token. Its signature is not checked.
 pub(crate) fn claims_of(token: &str) -> serde_json::Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()

@@ -1,4 +1,4 @@
-//! The application: every kind of handler that a session can meet.
+//! The application: one handler for each thing that an application does with a session.
 
 use std::{
     pin::Pin,
@@ -24,10 +24,10 @@ pub(crate) struct Profile {
     pub(crate) role: String,
 }
 
-/// What is said of a session in the headers of a response.
+/// The response headers that describe the session.
 pub(super) type Answers = AppendHeaders<Vec<(&'static str, String)>>;
 
-pub(crate) fn router(sessions: &Sessions<Profile>, door: &Gate) -> Router {
+pub(crate) fn router(sessions: &Sessions<Profile>, gate: &Gate) -> Router {
     let signed_in = Router::new()
         .route("/me", any(me))
         .route("/slow", any(slow))
@@ -42,14 +42,14 @@ pub(crate) fn router(sessions: &Sessions<Profile>, door: &Gate) -> Router {
         .route("/stream", get(|| async { Body::new(Endless) }))
         .route("/panic", get(panics))
         .route_layer(sessions.layer());
-    let anybody = Router::new().route("/anybody", any(anybody)).route_layer(sessions.layer().optional());
+    let optional = Router::new().route("/optional", any(optional)).route_layer(sessions.layer().optional());
     Router::new()
         .route("/login", any(login))
         .route("/leave", post(leave))
         .merge(signed_in)
-        .merge(anybody)
+        .merge(optional)
         .merge(people::router(sessions))
-        .layer(Extension(door.clone()))
+        .layer(Extension(gate.clone()))
         .with_state(sessions.clone())
 }
 
@@ -60,9 +60,9 @@ struct Login {
     role: String,
     #[serde(default)]
     remember: bool,
-    /// By which methods, with commas between them.
+    /// The authentication methods, separated by commas.
     by: Option<String>,
-    /// Timeouts of this session's own, in seconds.
+    /// This session's own timeouts, in seconds.
     idle: Option<u64>,
     absolute: Option<u64>,
 }
@@ -95,12 +95,12 @@ async fn switch(
 }
 
 async fn slow_switch(
-    Extension(door): Extension<Gate>,
+    Extension(gate): Extension<Gate>,
     visitor: Visitor<Profile>,
     Query(login): Query<Login>,
 ) -> Result<Response, Rejection> {
     let response = sign_in(&visitor, login).await;
-    door.pass().await;
+    gate.pass().await;
     response
 }
 
@@ -128,12 +128,12 @@ pub(super) async fn me(session: Session<Profile>) -> (Answers, String) {
     (describe(&session), session.subject().to_owned())
 }
 
-async fn slow(Extension(door): Extension<Gate>, session: Session<Profile>) -> (Answers, String) {
-    door.pass().await;
+async fn slow(Extension(gate): Extension<Gate>, session: Session<Profile>) -> (Answers, String) {
+    gate.pass().await;
     (describe(&session), session.subject().to_owned())
 }
 
-async fn anybody(session: Option<Session<Profile>>) -> Json<Option<String>> {
+async fn optional(session: Option<Session<Profile>>) -> Json<Option<String>> {
     Json(session.map(|session| session.subject().to_owned()))
 }
 
@@ -143,7 +143,7 @@ async fn status(session: Session<Profile>, Path(code): Path<u16>) -> (StatusCode
 
 async fn public_page() -> impl IntoResponse {
     let headers = [("cache-control", "public, s-maxage=600"), ("vary", "accept-encoding")];
-    (headers, "a page for everybody")
+    (headers, "a public page")
 }
 
 async fn theme() -> impl IntoResponse {
@@ -155,11 +155,11 @@ async fn own_access() -> impl IntoResponse {
 }
 
 async fn panics(session: Session<Profile>) -> Answers {
-    assert_eq!(session.subject(), "nobody", "the handler panics");
+    assert_eq!(session.subject(), "no user", "the handler panics");
     describe(&session)
 }
 
-/// A stream that goes on for as long as anybody listens.
+/// A stream that never ends.
 struct Endless;
 
 impl http_body::Body for Endless {

@@ -1,6 +1,6 @@
-//! A browser: a jar that obeys `Set-Cookie` byte for byte, and requests that carry what is in it
-//! when they leave. What becomes of a request or a response on the wire is the test's to say: it
-//! holds them as values, and delivers them late, in another order, or never.
+//! A browser: a jar that applies `Set-Cookie` exactly, and requests that carry the jar's content at the
+//! time they leave. A test holds requests and responses as values, and delivers them late, in another
+//! order, or never.
 
 use axum::body::Body;
 use http::{Method, Request};
@@ -20,7 +20,7 @@ struct Cookie {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Browser {
     jar: Vec<Cookie>,
-    /// Whether it talks in the clear: secure cookies then neither leave nor enter.
+    /// Whether it uses plain HTTP. Secure cookies are then neither sent nor stored.
     plain: bool,
 }
 
@@ -33,7 +33,7 @@ impl Browser {
         Self::default()
     }
 
-    pub(crate) fn in_the_clear() -> Self {
+    pub(crate) fn over_plain_http() -> Self {
         Self { plain: true, ..Self::default() }
     }
 
@@ -61,7 +61,7 @@ impl Browser {
         self.send(Method::POST, path)
     }
 
-    /// Sends a request, and takes the response in.
+    /// Sends a request, and stores the cookies of the response.
     pub(crate) async fn visit(&mut self, instance: &Instance, path: &str) -> Answer {
         let answer = instance.answer(self.get(path)).await;
         self.receive(&answer);
@@ -84,7 +84,7 @@ impl Browser {
         self.jar.iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value.as_str())
     }
 
-    /// How long a cookie stays; none if it goes with the browser.
+    /// `Max-Age` of a cookie. None for a cookie that lasts for the browser session.
     pub(crate) fn max_age(&self, name: &str) -> Option<u64> {
         self.jar.iter().find(|cookie| cookie.name == name).and_then(|cookie| cookie.max_age)
     }
@@ -93,18 +93,18 @@ impl Browser {
         self.jar.retain(|cookie| cookie.name != name);
     }
 
-    /// Somebody, or something, writes into the jar.
+    /// Writes a cookie into the jar, as an attacker or a script does.
     pub(crate) fn plant(&mut self, name: &str, value: &str) {
         self.lose(name);
         self.obey(&format!("{name}={value}; Path=/{}", if self.plain { "" } else { "; Secure" }));
     }
 
-    /// Puts another jar's cookies beside its own, where they are of other paths or domains.
+    /// Adds another jar's cookies of other paths or domains to its own.
     pub(crate) fn keep_all_of(&mut self, other: &Self) {
         self.jar.extend(other.jar.iter().cloned());
     }
 
-    /// How many cookies it has.
+    /// The number of cookies.
     pub(crate) fn count(&self) -> usize {
         self.jar.len()
     }
@@ -124,7 +124,7 @@ impl Browser {
         pairs.join("; ")
     }
 
-    /// RFC 6265bis, section 5, as far as it matters here.
+    /// RFC 6265bis, section 5, as far as these tests need it.
     fn obey(&mut self, line: &str) {
         let mut parts = line.split(';').map(str::trim);
         let (name, value) = parts.next().unwrap().split_once('=').unwrap();
@@ -156,13 +156,13 @@ impl Browser {
 }
 
 impl Sent {
-    /// Adds a header, whatever was there under its name.
+    /// Adds a header, next to any with the same name.
     pub(crate) fn and(mut self, name: &'static str, value: &str) -> Self {
         self.0.headers_mut().append(name, value.parse().unwrap());
         self
     }
 
-    /// Sets a header, or takes it away.
+    /// Sets a header, or removes it.
     pub(crate) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
         self.0.headers_mut().remove(name);
         match value {

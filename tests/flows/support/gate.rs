@@ -1,4 +1,4 @@
-//! A place where something waits until the test lets it go on.
+//! A gate: a task waits at it until the test opens it.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ impl Gate {
         Self { reached: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) }
     }
 
-    /// Waits here until the gate is opened.
+    /// Waits until the gate is open.
     pub(crate) async fn pass(&self) {
         self.reached.add_permits(1);
-        // One permit lets everybody through: it is given back.
+        // One permit is enough for all waiting tasks: each gives it back.
         drop(self.open.acquire().await.unwrap());
     }
 
-    /// Returns when one more has come to the gate.
+    /// Returns when one more task has reached the gate.
     pub(crate) async fn reached(&self) {
         self.reached.acquire().await.unwrap().forget();
     }

@@ -1,5 +1,5 @@
-//! What every flow needs: an application, browsers, a wire between them, and a world around it
-//! whose time and whose store do as they are told.
+//! What every flow needs: an application, browsers, a network between them, and a world with a manual
+//! clock and a store that fails on demand.
 
 mod answer;
 mod app;
@@ -18,12 +18,12 @@ pub(crate) use self::{
     world::{Instance, World, idle, keys, until},
 };
 
-/// The names of the cookies, unless a test says otherwise.
+/// The names of the cookies, unless a test sets others.
 pub(crate) const ACCESS: &str = "__Host-access";
 pub(crate) const REFRESH: &str = "__Host-refresh";
 
-/// The default durations, in seconds: the access token's lifetime, after which a rotation is due
-/// as well; the grace; the write window; the idle timeout; the absolute timeout.
+/// The default durations in seconds: the access token's lifetime, which is the rotation interval too; the
+/// grace period; the write window; the idle timeout; the absolute timeout.
 pub(crate) const TTL: u64 = 300;
 pub(crate) const GRACE: u64 = 45;
 pub(crate) const WINDOW: u64 = 60;

@@ -1,5 +1,5 @@
-//! What people do with a session they have: change it, prove who they are, look after their devices.
-//! A request that says `x-poll` is one that a page makes by itself.
+//! Routes that change a session, re-authenticate its user, and manage devices. A request with `x-poll` is
+//! one that a page sends without its user.
 
 use std::time::Duration;
 
@@ -37,43 +37,43 @@ pub(crate) fn router(sessions: &Sessions<Profile>) -> Router<Sessions<Profile>> 
 #[derive(Deserialize)]
 struct Change {
     role: String,
-    /// Whether the handler waits at the door, `before` or `after` it did its work.
+    /// Whether the handler waits at the gate, `before` or `after` its work.
     #[serde(default)]
     wait: String,
 }
 
 async fn profile(
-    Extension(door): Extension<Gate>,
+    Extension(gate): Extension<Gate>,
     session: Session<Profile>,
     Query(Change { role, wait }): Query<Change>,
 ) -> Result<Response, Rejection> {
-    wait_if(wait == "before", &door).await;
+    wait_if(wait == "before", &gate).await;
     let cookies = session.update(&Profile { role }).await?;
-    wait_if(wait == "after", &door).await;
+    wait_if(wait == "after", &gate).await;
     Ok((cookies, describe(&session)).into_response())
 }
 
 #[derive(Deserialize)]
-struct Proof {
+struct Reauthentication {
     by: String,
     #[serde(default)]
     wait: String,
 }
 
 async fn sudo(
-    Extension(door): Extension<Gate>,
+    Extension(gate): Extension<Gate>,
     session: Session<Profile>,
-    Query(Proof { by, wait }): Query<Proof>,
+    Query(Reauthentication { by, wait }): Query<Reauthentication>,
 ) -> Result<Response, Rejection> {
-    wait_if(wait == "before", &door).await;
+    wait_if(wait == "before", &gate).await;
     let cookies = session.reauthenticate(by.split(',')).await?;
-    wait_if(wait == "after", &door).await;
+    wait_if(wait == "after", &gate).await;
     Ok((cookies, describe(&session)).into_response())
 }
 
-async fn wait_if(it_does: bool, door: &Gate) {
+async fn wait_if(it_does: bool, gate: &Gate) {
     if it_does {
-        door.pass().await;
+        gate.pass().await;
     }
 }
 
@@ -81,7 +81,7 @@ async fn revoke_others(session: Session<Profile>) -> Result<String, Rejection> {
     Ok(session.revoke_others().await?.to_string())
 }
 
-/// Leaves the session itself with the response.
+/// Puts the session into the response's extensions.
 async fn hand_out(session: Session<Profile>) -> impl IntoResponse {
     (describe(&session), Extension(session))
 }

@@ -1,4 +1,4 @@
-//! A store that counts what it is asked, and that fails, hangs or waits where it is told to.
+//! A store that counts its calls, and fails, hangs or waits where a test sets it to.
 
 use std::{
     collections::HashMap,
@@ -18,24 +18,24 @@ use super::Gate;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
-    /// It fails, and nothing is done.
+    /// It fails, and does nothing.
     Fail,
-    /// It is done, but the answer is lost.
+    /// It does the work, but the response is lost.
     FailAfter,
-    /// No answer ever comes.
+    /// It never responds.
     Hang,
-    /// It waits before anything is done.
+    /// It waits before it does the work.
     Before(Gate),
-    /// It is done, and the answer waits.
+    /// It does the work, and the response waits.
     After(Gate),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     inner: Arc<Mutex<MemoryStore>>,
-    /// Whether it says that it has a feed, and a run ID at hand.
+    /// Whether it has a feed, and keeps the run ID in memory.
     has_feed: bool,
-    /// Whether it answers in the very moment that it is asked, as no network does.
+    /// Whether it responds without yielding, as no network does.
     at_once: bool,
     state: Arc<Mutex<State>>,
 }
@@ -47,8 +47,8 @@ struct State {
     rotations: usize,
 }
 
-/// Every operation that a request or a person can cause. What replaces a record goes by what it
-/// changes in it.
+/// Every operation that a request or an operator can cause. A `replace` is named by the change it makes
+/// to the record.
 const OPERATIONS: [&str; 13] = [
     "create",
     "advance",
@@ -75,12 +75,12 @@ impl Probe {
         self.inner.lock().unwrap().clone()
     }
 
-    /// The store is another one from now on: that of a replica, or of a backup.
+    /// The store is replaced by another one: that of a replica, or of a backup.
     pub(crate) fn become_that_of(&self, other: MemoryStore) {
         *self.inner.lock().unwrap() = other;
     }
 
-    /// The run ID that the store itself has.
+    /// The store's run ID.
     pub(crate) fn run(&self) -> RunId {
         self.inner().run_id_now().unwrap()
     }
@@ -102,7 +102,7 @@ impl Probe {
         OPERATIONS.iter().for_each(|operation| self.trouble(operation, trouble.clone()));
     }
 
-    /// The feed breaks off, once whoever waits for it has got its answer.
+    /// The feed fails, after a pending read of it has returned.
     pub(crate) fn cut_the_feed(&self) {
         self.state.lock().unwrap().troubles.insert("feed", Trouble::Fail);
     }
@@ -111,13 +111,13 @@ impl Probe {
         self.state.lock().unwrap().troubles.clear();
     }
 
-    /// How often an operation was asked for.
+    /// How often an operation was called.
     pub(crate) fn calls(&self, operation: &'static str) -> usize {
         assert!(OPERATIONS.contains(&operation));
         self.state.lock().unwrap().calls.get(operation).copied().unwrap_or(0)
     }
 
-    /// How often anything was asked for, the feed aside.
+    /// How often any operation was called, except for the feed.
     pub(crate) fn all_calls(&self) -> usize {
         self.state.lock().unwrap().calls.values().sum()
     }
@@ -127,7 +127,7 @@ impl Probe {
         self.state.lock().unwrap().rotations
     }
 
-    /// New claims, as another instance writes them.
+    /// New claims, written as another instance does.
     pub(crate) async fn put_claims(&self, key: &SessionKey, claims: &str, at: Timestamp) {
         let Snapshot { version, record: Some(mut record), .. } = self.inner().get(key).await.unwrap() else {
             panic!("there is no such session");
@@ -138,18 +138,18 @@ impl Probe {
         assert!(self.inner().replace(key, version, &record, event).await.unwrap().applied);
     }
 
-    /// A session's record, as the store has it.
+    /// A session's record in the store.
     pub(crate) async fn record(&self, key: &SessionKey) -> SessionRecord {
         self.inner().get(key).await.unwrap().record.unwrap()
     }
 
-    /// An emergency stop by another instance. Answers with the new run ID.
+    /// An emergency stop by another instance. Returns the new run ID.
     pub(crate) async fn stop_everything(&self) -> RunId {
         let run = self.inner().run_id_now().unwrap().next();
         self.inner().raise_run_id(run).await.unwrap()
     }
 
-    /// What a store without a feed does: the mark is in the record.
+    /// A store without a feed writes the mark into the record.
     async fn mark_record(&self, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
         let Snapshot { version, record: Some(mut record), .. } = self.inner().get(key).await? else {
             return Ok(());
@@ -169,16 +169,16 @@ impl Probe {
             state.troubles.get(operation).cloned()
         };
         if !self.at_once {
-            // More often than it is polled at once.
+            // More yields than a task is polled for in a row.
             for _ in 0..4 {
                 tokio::task::yield_now().await;
             }
         }
-        let away = || StoreError::unavailable("the test says so");
+        let unavailable = || StoreError::unavailable("simulated outage");
         match trouble {
             None => work.await,
-            Some(Trouble::Fail) => Err(away().into()),
-            Some(Trouble::FailAfter) => work.await.and(Err(away().into())),
+            Some(Trouble::Fail) => Err(unavailable().into()),
+            Some(Trouble::FailAfter) => work.await.and(Err(unavailable().into())),
             Some(Trouble::Hang) => std::future::pending().await,
             Some(Trouble::Before(gate)) => {
                 gate.pass().await;
@@ -193,7 +193,7 @@ impl Probe {
     }
 }
 
-/// What a replacement is for.
+/// The purpose of a replacement.
 fn change(before: &SessionRecord, after: &SessionRecord) -> &'static str {
     let (old, new) = (&before.family, &after.family);
     if before.claims != after.claims || before.stale_since != after.stale_since {
@@ -279,7 +279,7 @@ impl SessionStore for Probe {
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         if self.state.lock().unwrap().troubles.contains_key("feed") {
-            return Err(StoreError::unavailable("the test says so"));
+            return Err(StoreError::unavailable("simulated outage"));
         }
         self.inner().feed(from).await
     }

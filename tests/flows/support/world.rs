@@ -1,4 +1,4 @@
-//! The world: one store, one clock, and as many instances of the application as a test wants.
+//! The world: one store, one clock, and as many instances of the application as a test needs.
 
 use std::{
     sync::{Arc, Mutex},
@@ -28,11 +28,11 @@ pub(crate) struct World {
 pub(crate) struct Instance {
     pub(crate) sessions: Sessions<Profile>,
     pub(crate) app: Router,
-    /// Where `/slow` and its like wait.
-    pub(crate) door: Gate,
+    /// Where `/slow` and similar handlers wait.
+    pub(crate) gate: Gate,
 }
 
-/// A ring whose signing key is the `nth` that there is.
+/// A ring whose signing key is the `nth` key.
 pub(crate) fn keys(nth: u8) -> Keyring {
     let mut secret = *b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE";
     secret[0] = b'a' + nth;
@@ -40,9 +40,9 @@ pub(crate) fn keys(nth: u8) -> Keyring {
 }
 
 impl World {
-    /// The defaults, but for early renewal, whose moment differs from session to session, and for the
-    /// crash window: here the first request that carries a generation confirms it. `crash` is about the
-    /// rest.
+    /// The defaults, except for two: no early renewal, since its time differs from session to session;
+    /// and no crash window, so the first request that carries a generation confirms it. `crash` tests the
+    /// crash window.
     pub(crate) fn new() -> Self {
         Self::tuned(|builder| builder)
     }
@@ -63,12 +63,12 @@ impl World {
         Self { clock, store, one, events, tune: Box::new(tune) }
     }
 
-    /// One more instance of the same application around the same store.
+    /// One more instance of the same application with the same store.
     pub(crate) fn instance(&self) -> Instance {
         Instance::start(&self.clock, &self.store, &self.events, &self.tune)
     }
 
-    /// An instance that differs, around the same store.
+    /// An instance with other settings and the same store.
     pub(crate) fn other(
         &self,
         tune: impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile>,
@@ -86,7 +86,7 @@ impl World {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// A browser that somebody has signed in with.
+    /// A browser that has signed in.
     pub(crate) async fn signed_in(&self, name: &str) -> Browser {
         let mut browser = Browser::new();
         let answer = browser.submit(&self.one, &format!("/login?name={name}")).await;
@@ -94,19 +94,19 @@ impl World {
         browser
     }
 
-    /// The same, by way of an instance.
+    /// The same, on a given instance.
     pub(crate) async fn signed_in_to(&self, instance: &Instance, name: &str) -> Browser {
         let mut browser = Browser::new();
         assert!(browser.submit(instance, &format!("/login?name={name}")).await.ok());
         browser
     }
 
-    /// All that happened, in order.
+    /// All events, in order.
     pub(crate) fn events(&self) -> Vec<EventKind> {
         self.events.lock().unwrap().clone()
     }
 
-    /// How often this happened.
+    /// How often an event occurred.
     pub(crate) fn count(&self, kind: &EventKind) -> usize {
         self.events().iter().filter(|event| *event == kind).count()
     }
@@ -123,35 +123,35 @@ impl Instance {
         let builder = Sessions::builder(keys(0))
             .timing(|timing| timing.renew_before(Duration::ZERO).crash_window(Duration::ZERO))
             .store(store.clone())
-            // Gates take as long as they take. What waits for this waits in paused time.
+            // The release of a gate takes no fixed time, so this waits in paused time.
             .store_deadline(Duration::from_secs(600))
             .clock(clock.clone())
             .on_event(move |event| recorder.lock().unwrap().push(event.kind.clone()));
         let sessions = tune(builder).build().unwrap();
-        let door = Gate::closed();
-        Self { app: app::router(&sessions, &door), sessions, door }
+        let gate = Gate::closed();
+        Self { app: app::router(&sessions, &gate), sessions, gate }
     }
 
-    /// The request arrives here, and is answered.
+    /// The instance receives the request and responds.
     pub(crate) async fn answer(&self, sent: Sent) -> Answer {
         Answer(self.app.clone().oneshot(sent.0).await.unwrap())
     }
 
-    /// The same, as a task that goes on by itself.
+    /// The same, in a task of its own.
     pub(crate) fn accept(&self, sent: Sent) -> tokio::task::JoinHandle<Answer> {
         let instance = self.clone();
         tokio::spawn(async move { instance.answer(sent).await })
     }
 }
 
-/// Lets everything that can go on go on.
+/// Yields until all tasks wait.
 pub(crate) async fn idle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Waits for something that other tasks are about to bring about.
+/// Waits for a result of other tasks.
 pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
     for _ in 0..1000 {
         if is_so().await {
@@ -159,5 +159,5 @@ pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
         }
         tokio::task::yield_now().await;
     }
-    panic!("it never came about");
+    panic!("the condition never became true");
 }
