@@ -57,14 +57,14 @@
 //! | sign out (logout), on every instance | [`Session::sign_out`], [`Visitor::sign_out`] |
 //! | sign out all devices, or all others; revoke sessions after a password change | [`Sessions::revoke_all`], [`Session::revoke_others`], [`Sessions::revoke_before`] |
 //! | end all sessions of all users at once | [`Sessions::revoke_everything`]; with the memory store, a restart |
-//! | a "your devices" page | [`Sessions::list`], [`Sessions::revoke`] |
+//! | a "your devices" page | [`Sessions::list`], [`Sessions::revoke`], or the ready-made `Sessions::routes` |
 //! | roles that change, users who are locked | a [claims reload hook](SessionsBuilder::reload_claims); [`Sessions::mark_stale`] makes it run at the next request |
 //! | routes for some roles only | [`Require::claims`] |
 //! | step-up: the password or a second factor again | [`Session::reauthenticate`], [`Require::authenticated_within`], [`Require::method`] |
 //! | "remember me" | [`SignIn::remember_me`] |
 //! | idle and absolute timeout | [`Timing`](protocol::Timing), or one sign-in's [`SignIn::idle_timeout`] |
 //! | anonymous visitors | [`SessionLayer::optional`], and `Option<Session<_>>` in handlers |
-//! | a sign-in page instead of 401 | [`RedirectToLogin`], example `redirect` |
+//! | a sign-in page instead of 401; a page that asks for the password again | [`RedirectToLogin`], [`RedirectToReauthentication`], examples `redirect` and `step_up` |
 //! | streams and WebSockets that close on sign-out | [`Session::ended`] |
 //! | a page that polls and does not keep its session alive | [`SessionLayer::passive`] |
 //! | `fetch`, htmx, React | nothing: front ends never handle a token. Examples `fetch`, `htmx`, `preact` |
@@ -89,7 +89,7 @@
 //! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
 //! | `memcached` | no | `MemcachedStore`: sessions in Memcached, with the limits of a cache |
 //! | `metrics` | no | every event as a counter of the `metrics` facade: `sliding_sessions_events_total`, by `event`, `outcome` and `realm` |
-//! | `test-util` | no | `Sessions::cookie_of`, which signs a test's request in |
+//! | `test-util` | no | `Sessions::cookie_of`, which signs a test's request in, and `CookieJar`, the cookies of a browser |
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -98,6 +98,8 @@ mod bearer;
 mod cache;
 mod claims;
 mod cookie;
+#[cfg(feature = "test-util")]
+mod cookie_jar;
 mod cross_site;
 mod engine;
 mod event;
@@ -118,12 +120,17 @@ pub mod protocol;
 mod rejection;
 mod request;
 mod revocation;
+#[cfg(feature = "axum")]
+mod routes;
 mod session;
 mod sessions;
 pub mod store;
 mod time;
 mod token;
 
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub use self::cookie_jar::CookieJar;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub use self::form_post::repost_form;
@@ -135,9 +142,9 @@ pub use self::{
     event::{Event, EventKind, Renewed, Reuse, Severity},
     id::{EntropyError, ParseIdError, RunId, SessionId, SessionTag},
     middleware::{
-        IntoRejectionResponse, ProblemJson, RedirectToLogin, Reject, RejectWith, Rejection, RejectionBody,
-        RejectionKind, Require, RequireFuture, RequireService, ResponseBody, ResponseFuture, SessionLayer,
-        SessionService, safe_next,
+        IntoRejectionResponse, ProblemJson, RedirectToLogin, RedirectToReauthentication, Reject, RejectWith,
+        Rejection, RejectionBody, RejectionKind, Require, RequireFuture, RequireService, ResponseBody,
+        ResponseFuture, SessionLayer, SessionService, safe_next,
     },
     origin::OriginVerdict,
     request::RequestHead,

@@ -8,11 +8,11 @@ use std::{
 };
 
 /// Lower floors first. A module imports only from floors below its own.
-const FLOORS: [&[&str]; 14] = [
+const FLOORS: [&[&str]; 15] = [
     &["time"],
     &["id"],
     &["protocol"],
-    &["bearer", "cache", "cookie", "cross_site", "rejection", "request", "token"],
+    &["bearer", "cache", "cookie", "cookie_jar", "cross_site", "rejection", "request", "token"],
     &["store"],
     &["claims", "origin"],
     &["event"],
@@ -23,6 +23,7 @@ const FLOORS: [&[&str]; 14] = [
     &["middleware"],
     &["sessions"],
     &["extract", "form_post", "oauth"],
+    &["routes"],
 ];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {

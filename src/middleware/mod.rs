@@ -14,7 +14,7 @@ pub use self::{
     body::{IntoRejectionResponse, RejectionBody, ResponseBody},
     future::ResponseFuture,
     layer::SessionLayer,
-    redirect::{RedirectToLogin, safe_next},
+    redirect::{RedirectToLogin, RedirectToReauthentication, safe_next},
     reject::{ProblemJson, Reject, RejectWith},
     rejection::Rejection,
     require::{Require, RequireFuture, RequireService},

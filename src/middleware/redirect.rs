@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Reject, Rejection, RejectionBody, RejectionKind};
@@ -29,41 +29,74 @@ impl RedirectToLogin {
         self.frames = true;
         self
     }
-
-    fn is_page_visit(&self, request: &RequestHead<'_>) -> bool {
-        if !matches!(*request.method, Method::GET | Method::HEAD) {
-            return false;
-        }
-        let value = |name| request.headers.get(name).map(HeaderValue::as_bytes);
-        match (value("sec-fetch-mode"), value("sec-fetch-dest")) {
-            (Some(b"navigate"), None | Some(b"document")) => true,
-            (Some(b"navigate"), Some(b"iframe" | b"frame" | b"embed" | b"object")) => self.frames,
-            (Some(_), _) => false,
-            (None, _) => {
-                let accept = value(header::ACCEPT.as_str()).unwrap_or_default();
-                accept.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"))
-            }
-        }
-    }
-
-    fn location(&self, request: &RequestHead<'_>) -> Option<HeaderValue> {
-        let separator = if self.page.contains('?') { '&' } else { '?' };
-        let next = utf8_percent_encode(original_target(request), ENCODED);
-        HeaderValue::try_from(format!("{}{separator}next={next}", self.page)).ok()
-    }
 }
 
 impl Reject for RedirectToLogin {
     fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
-        match (rejection.kind(), self.is_page_visit(request), self.location(request)) {
-            (RejectionKind::Unauthenticated(_), true, Some(location)) => {
-                let mut response = Response::new(RejectionBody::default());
-                *response.status_mut() = StatusCode::SEE_OTHER;
-                response.headers_mut().insert(header::LOCATION, location);
-                response
-            }
-            _ => rejection.into_http(),
+        let redirects = matches!(rejection.kind(), RejectionKind::Unauthenticated(_))
+            && (request.is_page_visit() || self.frames && request.is_frame_visit());
+        redirect(redirects, &self.page, rejection, request)
+    }
+}
+
+/// Redirects page visits to the page that asks for the password or a second factor again, where the session needs
+/// a [re-authentication](crate::Session::reauthenticate). The query parameter `next` has the page that was requested.
+/// Other requests get problem details (403). For [`Require`](super::Require):
+///
+/// ```
+/// # use std::time::Duration;
+/// # use tower_sliding_sessions::{RedirectToReauthentication, Sessions};
+/// # fn layers(sessions: Sessions) {
+/// let recent = sessions
+///     .require()
+///     .authenticated_within(Duration::from_secs(5 * 60))
+///     .with_reject(RedirectToReauthentication::new("/confirm"));
+/// # }
+/// ```
+///
+/// A form that is sent too late gets 403, not the page: what it sent would be lost. So protect the page with the
+/// form, too. The handler of the page must check `next` with [`safe_next`].
+#[doc(alias = "step-up")]
+#[doc(alias = "sudo")]
+#[derive(Clone, Debug)]
+pub struct RedirectToReauthentication {
+    page: Cow<'static, str>,
+}
+
+impl RedirectToReauthentication {
+    /// Redirects to `page`, such as `/confirm`. It may have a query.
+    pub fn new(page: impl Into<Cow<'static, str>>) -> Self {
+        Self { page: page.into() }
+    }
+}
+
+impl Reject for RedirectToReauthentication {
+    fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
+        let needs = matches!(
+            rejection.kind(),
+            RejectionKind::ReauthenticationRequired | RejectionKind::MethodRequired
+        );
+        redirect(needs && request.is_page_visit(), &self.page, rejection, request)
+    }
+}
+
+/// A redirect to `page` that names the page which was requested, or problem details.
+fn redirect(
+    redirects: bool,
+    page: &str,
+    rejection: Rejection,
+    request: &RequestHead<'_>,
+) -> Response<RejectionBody> {
+    let separator = if page.contains('?') { '&' } else { '?' };
+    let next = utf8_percent_encode(request.return_path(), ENCODED);
+    match HeaderValue::try_from(format!("{page}{separator}next={next}")) {
+        Ok(location) if redirects => {
+            let mut response = Response::new(RejectionBody::default());
+            *response.status_mut() = StatusCode::SEE_OTHER;
+            response.headers_mut().insert(header::LOCATION, location);
+            response
         }
+        _ => rejection.into_http(),
     }
 }
 
@@ -75,14 +108,6 @@ pub fn safe_next(next: &str) -> Option<&str> {
     let elsewhere =
         next.starts_with("//") || next.contains('\\') || next.bytes().any(|b| b.is_ascii_control());
     (next.starts_with('/') && !elsewhere).then_some(next)
-}
-
-fn original_target<'r>(request: &RequestHead<'r>) -> &'r str {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(uri)) = request.extensions.get() {
-        return uri.path_and_query().map_or("/", |target| target.as_str());
-    }
-    request.uri.path_and_query().map_or("/", |target| target.as_str())
 }
 
 /// All but the unreserved characters (RFC 3986, section 2.3) and `/`, which a query may contain.

@@ -36,9 +36,11 @@ mod passive;
 mod passive_trouble;
 #[cfg(feature = "tracing")]
 mod records;
+mod redirects;
 mod reload;
 mod reload_trouble;
 mod reuse;
+mod routes;
 mod sign_ins;
 mod stale;
 mod step_up;
