@@ -148,6 +148,11 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     eprintln!("open it in a browser, or sign in from here:");
     eprintln!("  curl -s -c jar http://{address}/login -d '{{\"user\":\"alice\",\"roles\":[\"admin\"]}}'");
     eprintln!("  curl -s -b jar -c jar http://{address}/me");
+    let timing = app.sessions.policy().timing();
+    eprintln!(
+        "an access token lives {:?}, and a rotation is due after {:?} (DEMO_PRESET=defaults: 300s and 240s)",
+        timing.access_ttl, timing.rotation_interval
+    );
     let page = page::render(app.sessions.policy());
     axum::serve(listener, router(&app, page)).await?;
     Ok(())

@@ -17,6 +17,7 @@ pub(crate) struct Settings {
     pub(crate) addr: SocketAddr,
     store: String,
     keys: Keyring,
+    preset: Preset,
     access_ttl: Option<Duration>,
     idle: Option<Duration>,
     absolute: Option<Duration>,
@@ -28,6 +29,31 @@ pub(crate) struct Settings {
     late_body: Option<Duration>,
     same_site: SameSite,
     trusted_origins: Vec<String>,
+}
+
+/// What the lifetimes are that no single setting names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preset {
+    /// Seconds, so that the page shows renewals at once. The default.
+    Quick,
+    /// Those of the crate.
+    Defaults,
+}
+
+impl Preset {
+    fn timing(self) -> Timing {
+        let seconds = Duration::from_secs;
+        match self {
+            Self::Defaults => Timing::default(),
+            Self::Quick => Timing::default()
+                .access_ttl(seconds(5))
+                .grace(seconds(1))
+                .write_window(seconds(1))
+                .rotation_interval(seconds(4))
+                .crash_window(Duration::ZERO)
+                .late_body(seconds(3)),
+        }
+    }
 }
 
 /// A setting that cannot be used.
@@ -46,7 +72,7 @@ impl fmt::Display for SettingError {
 impl Error for SettingError {}
 
 impl Settings {
-    /// Reads `DEMO_ADDR`, `DEMO_KEY`, `DEMO_STORE`, `DEMO_ACCESS_TTL`, `DEMO_IDLE`,
+    /// Reads `DEMO_ADDR`, `DEMO_KEY`, `DEMO_STORE`, `DEMO_PRESET` (`quick` or `defaults`), `DEMO_ACCESS_TTL`, `DEMO_IDLE`,
     /// `DEMO_ABSOLUTE`, `DEMO_RENEW_BEFORE`, `DEMO_GRACE`, `DEMO_WRITE_WINDOW`,
     /// `DEMO_ROTATION_INTERVAL`, `DEMO_CRASH_WINDOW`, `DEMO_LATE_BODY` (seconds, decimals allowed),
     /// `DEMO_SAME_SITE` and `DEMO_TRUSTED_ORIGINS`.
@@ -69,6 +95,7 @@ impl Settings {
                 None => Keyring::random()
                     .map_err(|error| SettingError { name: "DEMO_KEY", problem: error.to_string() })?,
             },
+            preset: read(variable, "DEMO_PRESET", preset)?.unwrap_or(Preset::Quick),
             access_ttl: read(variable, "DEMO_ACCESS_TTL", seconds)?,
             idle: read(variable, "DEMO_IDLE", seconds)?,
             absolute: read(variable, "DEMO_ABSOLUTE", seconds)?,
@@ -85,7 +112,7 @@ impl Settings {
 
     /// The sessions of the demo, to be built. What the builder refuses is refused with its message.
     pub(crate) async fn sessions(&self) -> Result<SessionsBuilder<Profile>, Box<dyn Error>> {
-        let mut timing = Timing::default();
+        let mut timing = self.preset.timing();
         let set = |to: &mut Duration, from: Option<Duration>| *to = from.unwrap_or(*to);
         set(&mut timing.access_ttl, self.access_ttl);
         set(&mut timing.idle_timeout, self.idle);
@@ -123,6 +150,14 @@ fn read<T>(
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| format!("{text:?} is not a number of seconds"))
+}
+
+fn preset(text: &str) -> Result<Preset, String> {
+    match text {
+        "quick" => Ok(Preset::Quick),
+        "defaults" => Ok(Preset::Defaults),
+        _ => Err(format!("{text:?} is neither quick nor defaults")),
+    }
 }
 
 fn same_site(text: &str) -> Result<SameSite, String> {

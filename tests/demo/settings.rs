@@ -6,7 +6,11 @@ use crate::demo::{App, settings::Settings};
 
 /// What the demo says at start, if it does not start.
 async fn problem(name: &str, value: &str) -> Option<String> {
-    let variable = |asked: &str| if asked == name { Ok(value.to_owned()) } else { Err(VarError::NotPresent) };
+    let variable = |asked: &str| match asked {
+        _ if asked == name => Ok(value.to_owned()),
+        "DEMO_PRESET" => Ok("defaults".to_owned()),
+        _ => Err(VarError::NotPresent),
+    };
     let settings = match Settings::from(variable) {
         Ok(settings) => settings,
         Err(error) => return Some(error.to_string()),
@@ -29,6 +33,7 @@ async fn a_bad_value_is_an_error_at_start_that_names_its_setting() {
         ("DEMO_STORE", "memcached:nowhere"),
         ("DEMO_STORE", "redis:x"),
         ("DEMO_STORE", ""),
+        ("DEMO_PRESET", "slow"),
         ("DEMO_ACCESS_TTL", "five"),
         ("DEMO_IDLE", "-1"),
         ("DEMO_SAME_SITE", "none"),
@@ -59,4 +64,20 @@ async fn no_message_shows_a_key() {
         let said = problem("DEMO_KEY", key).await.unwrap_or_default();
         assert!(!said.contains(key) && !said.contains("short key") && !said.contains("1234567"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn the_default_preset_has_lifetimes_of_seconds_and_single_settings_win_over_it() {
+    let timing = async |set: &[(&str, &str)]| {
+        let variable = |asked: &str| {
+            let found = set.iter().find(|(name, _)| *name == asked);
+            found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
+        };
+        let builder = Settings::from(variable).expect("good settings").sessions().await.expect("a store");
+        let timing = *App::new(builder).expect("within the proof").sessions.policy().timing();
+        (timing.access_ttl.as_secs(), timing.rotation_interval.as_secs(), timing.crash_window.as_secs())
+    };
+    assert_eq!(timing(&[]).await, (5, 4, 0));
+    assert_eq!(timing(&[("DEMO_PRESET", "quick"), ("DEMO_ACCESS_TTL", "9")]).await, (9, 4, 0));
+    assert_eq!(timing(&[("DEMO_PRESET", "defaults"), ("DEMO_ACCESS_TTL", "9")]).await, (9, 240, 35));
 }
