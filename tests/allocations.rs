@@ -1,10 +1,10 @@
-//! What a request costs whose access token is good: next to nothing, and never the store.
+//! The cost of a request with a valid access token: few allocations, and no store call.
 //!
-//! `cargo test --test allocations -- --nocapture` shows the figures. Counted is all that one `GET`
-//! through an axum router allocates, the making of the request included, with three cookies of
-//! others beside ours.
+//! `cargo test --test allocations -- --nocapture` prints the figures: every allocation of one `GET`
+//! through an axum router, including the construction of the request, which carries three other cookies
+//! next to ours.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 #[path = "input/store.rs"]
 #[expect(dead_code, reason = "not all of it is wanted here")]
@@ -41,7 +41,7 @@ struct Profile {
     roles: Vec<String>,
 }
 
-/// The least that a layer does which hands something on: it inserts one extension.
+/// A minimal layer: it inserts one extension.
 #[derive(Clone)]
 struct Insert<S> {
     inner: S,
@@ -65,7 +65,7 @@ impl<S: Service<Request<Body>, Response = Response, Error = Infallible>> Service
     }
 }
 
-/// How many allocations one request makes, which must be served without waiting for anything.
+/// The number of allocations of one request, which must be served without waiting.
 fn allocations(router: &Router, cookies: &str) -> u64 {
     let mut status = None;
     let counted = allocation_counter::measure(|| {
@@ -73,7 +73,7 @@ fn allocations(router: &Router, cookies: &str) -> u64 {
         let request = request.header(header::COOKIE, cookies).body(Body::empty()).expect("a request");
         let mut answer = pin!(router.clone().oneshot(request));
         let Poll::Ready(Ok(response)) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-            panic!("it waited for something")
+            panic!("the request had to wait")
         };
         status = Some(response.status());
     });
@@ -82,9 +82,9 @@ fn allocations(router: &Router, cookies: &str) -> u64 {
 }
 
 async fn signed_in(sessions: &Sessions<Profile>, profile: &Profile) -> String {
-    let stranger = sessions.visitor(&Request::new(())).expect("a visitor");
+    let anonymous = sessions.visitor(&Request::new(())).expect("a visitor");
     let mut headers = HeaderMap::new();
-    stranger.sign_in(SUBJECT, profile.clone()).await.expect("signed in").apply(&mut headers);
+    anonymous.sign_in(SUBJECT, profile.clone()).await.expect("signed in").apply(&mut headers);
     let ours = headers.get_all(header::SET_COOKIE).iter().map(|line| line.to_str().expect("ASCII"));
     let ours: Vec<_> = ours.filter_map(|line| line.split(';').next()).collect();
     format!("theme=dark; {}; consent=all; locale=en-GB", ours.join("; "))
@@ -94,7 +94,7 @@ async fn within_bounds(what: &str, keys: Keyring) {
     let store = Counted::new();
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
     let builder = Sessions::builder(keys).store(store.clone()).clock(clock);
-    let sessions = builder.build().expect("sound settings");
+    let sessions = builder.build().expect("valid settings");
     let profile = Profile { roles: vec!["reader".to_owned(), "writer".to_owned()] };
     let cookies: Vec<_> = [signed_in(&sessions, &profile).await, signed_in(&sessions, &profile).await].into();
     let [first, second] = &cookies[..] else { panic!("two") };
@@ -109,7 +109,7 @@ async fn within_bounds(what: &str, keys: Keyring) {
         .route("/me", get(async |session: Session<Profile>| assert_eq!(session.subject(), SUBJECT)))
         .layer(sessions.layer());
 
-    // Whatever is allocated once in a process, and the follower of the feed, started by the first.
+    // Warm-up: what is allocated once per process, and the feed follower that the first request starts.
     for router in [&bare, &insert_only, &ours] {
         allocations(router, first);
     }
@@ -118,7 +118,7 @@ async fn within_bounds(what: &str, keys: Keyring) {
     let bare = allocations(&bare, first);
     let insert_only = allocations(&insert_only, first);
     let (cold, warm) = (allocations(&ours, second), allocations(&ours, second));
-    assert_eq!(warm, allocations(&ours, second), "the third costs what the second did");
+    assert_eq!(warm, allocations(&ours, second), "the third request costs as much as the second");
     println!("{what}: bare axum {bare}, insert-only layer {insert_only}, warm {warm}, cold {cold}");
     assert!(warm <= 24, "warm: {warm}");
     assert!(warm <= insert_only + 3, "warm: {warm}, insert-only: {insert_only}");
@@ -127,14 +127,14 @@ async fn within_bounds(what: &str, keys: Keyring) {
 }
 
 #[tokio::test]
-async fn a_request_with_a_good_access_token_costs_little_and_asks_no_store() {
+async fn request_with_a_valid_access_token_allocates_little_and_makes_no_store_call() {
     let secret = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
-    within_bounds("HS256", Keyring::hs256(secret).expect("a good secret")).await;
+    within_bounds("HS256", Keyring::hs256(secret).expect("a valid secret")).await;
 }
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[tokio::test]
-async fn so_does_one_with_an_asymmetric_key() {
+async fn request_with_an_asymmetric_key_allocates_little_and_makes_no_store_call() {
     within_bounds("Ed25519", Keyring::ed25519_pem(vectors::ED25519_V1).expect("a key")).await;
     within_bounds("ES256", Keyring::es256_pem(vectors::P256).expect("a key")).await;
 }

@@ -1,9 +1,9 @@
-//! Keys work without a crypto provider for the process, and with one that cannot do anything.
+//! Keys work without a process-wide crypto provider, and with one that always fails.
 //!
-//! `jsonwebtoken` panics if two crypto backends are turned on and the application chose neither. This crate
-//! does not use the provider of the process, and does not choose one for the application.
+//! `jsonwebtoken` panics if two crypto backends are enabled and the application chose neither. This crate
+//! does not use the process-wide provider, and does not choose one for the application.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 #[path = "input/vectors.rs"]
 #[expect(dead_code, reason = "not all of them are wanted here")]
@@ -14,17 +14,17 @@ use jsonwebtoken::crypto::{CryptoProvider, KeyUtils};
 use tower_sliding_sessions::{Keyring, Sessions};
 
 static USELESS: CryptoProvider = CryptoProvider {
-    signer_factory: |_, _| panic!("the provider of the process was asked for a signer"),
-    verifier_factory: |_, _| panic!("the provider of the process was asked for a verifier"),
+    signer_factory: |_, _| panic!("the process-wide provider was asked for a signer"),
+    verifier_factory: |_, _| panic!("the process-wide provider was asked for a verifier"),
     key_utils: KeyUtils::new_unimplemented(),
 };
 
 async fn signs_in_and_is_recognized(keys: Keyring) {
-    let sessions = Sessions::<()>::builder(keys).build().expect("sound settings");
-    let stranger = sessions.visitor(&Request::new(())).expect("a visitor");
+    let sessions = Sessions::<()>::builder(keys).build().expect("valid settings");
+    let anonymous = sessions.visitor(&Request::new(())).expect("a visitor");
     let mut headers = axum::http::HeaderMap::new();
-    stranger.sign_in("ann", ()).await.expect("signed in").apply(&mut headers);
-    // The access token alone: refresh tokens are always HS256.
+    anonymous.sign_in("ann", ()).await.expect("signed in").apply(&mut headers);
+    // The access token only: refresh tokens are always HS256.
     let lines = headers.get_all(header::SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
     let access = lines.filter_map(|line| line.split(';').next()).find(|pair| pair.contains("access"));
     let request = Request::builder().header(header::COOKIE, access.expect("an access cookie"));
@@ -41,7 +41,7 @@ async fn all_keys_work() {
 }
 
 #[tokio::test]
-async fn keys_neither_use_nor_choose_the_crypto_provider_of_the_process() {
+async fn keys_neither_use_nor_choose_the_process_wide_crypto_provider() {
     all_keys_work().await;
     USELESS.install_default().expect("the application chooses first");
     all_keys_work().await;

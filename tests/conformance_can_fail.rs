@@ -1,5 +1,5 @@
-//! The proof that the conformance suite can fail: a store with one flaw at a time must not pass,
-//! and one that correctly can do less must.
+//! The conformance suite can fail: a store with one flaw at a time must not pass, and a store with fewer
+//! capabilities must pass.
 #![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod flawed_store;
@@ -11,7 +11,7 @@ fn store(flaw: Flaw) -> FlawedStore {
     FlawedStore::new(MemoryStore::new().expect("random bytes"), flaw)
 }
 
-/// Runs single cases against a store with `flaw`: each of them must fail, and none without it.
+/// Runs single cases against a store with `flaw`: each must fail. Each must pass without the flaw.
 async fn found_by(flaw: Flaw, names: &[&str]) {
     for name in names {
         let with = tokio::spawn(conformance_case(name, flaw)).await;
@@ -27,8 +27,8 @@ fn conformance_case(name: &str, flaw: Flaw) -> impl Future<Output = ()> + Send +
     async move { case.run(store(flaw)).await }
 }
 
-/// One test of each flaw. Time is paused, so nobody waits for what does not come.
-/// The random history is named only where it meets the flaw hundreds of times.
+/// One test for each flaw. Time is paused, so a missing event costs no real time.
+/// The random history is listed only where it meets the flaw hundreds of times.
 macro_rules! flaws {
     ($($test:ident: $flaw:ident => $($case:ident),+;)*) => {
         $(
@@ -115,7 +115,7 @@ flaws! {
         ending_a_subjects_sessions_leaves_its_namesakes_alone, a_cap_can_refuse_one_more;
 }
 
-/// Neither a feed nor listing, and it says so.
+/// It has neither a feed nor listing, and declares that.
 mod a_modest_store_passes {
     use super::{Flaw, FlawedStore, store};
 
@@ -127,7 +127,7 @@ mod a_modest_store_passes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_whole_suite_names_the_cases_that_failed() {
+async fn whole_suite_names_the_cases_that_failed() {
     let whole = tokio::spawn(conformance::run(async || store(Flaw::ListIsReversed))).await;
     let panic = whole.expect_err("the store does not conform").into_panic();
     let message = panic.downcast_ref::<String>().expect("a message");

@@ -1,4 +1,4 @@
-//! The conformance suite against the memory store, and what only the memory store promises.
+//! The conformance suite against the memory store, and what only the memory store guarantees.
 #![expect(clippy::expect_used, reason = "a failed test is a panic")]
 
 use std::time::Duration;
@@ -23,13 +23,13 @@ mod suite {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_suite_holds_on_one_store_for_all_cases() {
+async fn suite_passes_on_one_store_for_all_cases() {
     let shared = store().await;
     conformance::run(async || shared.clone()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_suite_holds_on_one_store_while_all_cases_run_at_once() {
+async fn suite_passes_on_one_store_with_all_cases_in_parallel() {
     let shared = store().await;
     let mut running = tokio::task::JoinSet::new();
     for case in conformance::cases() {
@@ -43,7 +43,7 @@ fn subject(name: &str) -> Subject {
     Subject { realm: "test".into(), name: name.into() }
 }
 
-/// A session that lasts an hour from `now`, and a day if it is used.
+/// A session that lasts one hour from `now`, and one day if it is used.
 fn record(now: Timestamp) -> SessionRecord {
     SessionRecord {
         id: SessionId::random().expect("random bytes"),
@@ -64,14 +64,14 @@ async fn create(store: &MemoryStore, name: &str, now: Timestamp) -> Result<Sessi
 }
 
 #[tokio::test]
-async fn clones_share_their_sessions_and_stores_do_not() {
+async fn clones_share_their_sessions_and_separate_stores_do_not() {
     let (one, other, now) = (store().await, store().await, SystemClock.now());
     let clone = one.clone();
     let key = create(&one, "ada", now).await.expect("created");
     assert!(clone.get(&key).await.expect("answer").record.is_some());
     assert_eq!((one.len(), clone.len(), clone.is_empty(), other.is_empty()), (1, 1, false, true));
     assert!(other.get(&key).await.expect("answer").record.is_none());
-    assert_ne!(one.run_id_now(), other.run_id_now(), "a restart is a new run");
+    assert_ne!(one.run_id_now(), other.run_id_now(), "a restart has a new run ID");
 
     clone.revoke(&Revoke::Session(key.clone()), now).await.expect("answer");
     assert!(one.get(&key).await.expect("answer").record.expect("kept").family.revoked);
@@ -80,9 +80,9 @@ async fn clones_share_their_sessions_and_stores_do_not() {
 }
 
 #[tokio::test]
-async fn sweeping_bounds_growth() {
+async fn sweeping_bounds_the_number_of_sessions() {
     let (store, start) = (store().await, SystemClock.now());
-    // A day and a half of sign-ins, one each second or so, by subjects that never come back.
+    // One and a half days of sign-ins, about one per second, by subjects that never return.
     let mut most = 0;
     for step in 0..20_000_u32 {
         create(&store, &step.to_string(), start + Duration::from_secs(6) * step).await.expect("created");
@@ -94,16 +94,16 @@ async fn sweeping_bounds_growth() {
 }
 
 #[tokio::test]
-async fn ended_sessions_are_kept_until_their_absolute_deadline_and_then_swept() {
+async fn ended_sessions_are_kept_until_their_absolute_timeout_and_then_swept() {
     let (store, start) = (store().await, SystemClock.now());
     let key = create(&store, "ada", start).await.expect("created");
     store.revoke(&Revoke::Session(key.clone()), start).await.expect("answer");
     let before_the_limit = start + 24 * HOUR - Duration::from_secs(120);
     create(&store, "ada", before_the_limit).await.expect("created");
     assert_eq!(store.len(), 2);
-    let kept = store.get(&key).await.expect("answer").record.expect("the denylist knows it");
+    let kept = store.get(&key).await.expect("answer").record.expect("kept for the denylist");
     assert!(kept.family.revoked);
-    assert_eq!(&*kept.claims, "null", "nobody needs the claims of an ended session");
+    assert_eq!(&*kept.claims, "null", "claims of an ended session are dropped");
 
     create(&store, "ada", start + 24 * HOUR).await.expect("created");
     assert_eq!(store.len(), 2);
@@ -111,7 +111,7 @@ async fn ended_sessions_are_kept_until_their_absolute_deadline_and_then_swept() 
 }
 
 #[tokio::test]
-async fn at_capacity_sign_in_fails_and_nobody_elses_session_ends() {
+async fn sign_in_at_capacity_fails_and_ends_no_other_session() {
     let (store, now) = (MemoryStore::with_capacity(3).expect("random bytes"), SystemClock.now());
     let mut keys = Vec::new();
     for name in ["0", "1", "2"] {
@@ -129,18 +129,18 @@ async fn at_capacity_sign_in_fails_and_nobody_elses_session_ends() {
 }
 
 #[tokio::test]
-async fn expired_sessions_make_room_whoever_signs_in() {
+async fn expired_sessions_make_room_for_every_subject() {
     let (store, now) = (MemoryStore::with_capacity(3).expect("random bytes"), SystemClock.now());
     for name in ["0", "1", "2"] {
         create(&store, name, now).await.expect("there is room");
     }
     let later = now + HOUR;
-    create(&store, "somebody else", later).await.expect("the other three have expired");
+    create(&store, "another user", later).await.expect("the other three have expired");
     assert_eq!(store.len(), 1);
 }
 
 #[tokio::test]
-async fn a_capacity_is_never_exceeded_by_racing_sign_ins() {
+async fn concurrent_sign_ins_never_exceed_the_capacity() {
     let (store, now) = (MemoryStore::with_capacity(10).expect("random bytes"), SystemClock.now());
     let mut racers = tokio::task::JoinSet::new();
     for racer in 0..64 {
@@ -152,7 +152,7 @@ async fn a_capacity_is_never_exceeded_by_racing_sign_ins() {
 }
 
 #[tokio::test]
-async fn a_reader_who_falls_behind_is_told_of_the_gap() {
+async fn reader_that_falls_behind_gets_a_gap() {
     let (store, now) = (store().await, SystemClock.now());
     let behind = store.feed(&FeedFrom::Since(now)).await.expect("answer");
     assert!(!behind.gap);
@@ -161,8 +161,9 @@ async fn a_reader_who_falls_behind_is_told_of_the_gap() {
         store.mark_stale(&ada, now).await.expect("answer");
     }
     let batch = store.feed(&FeedFrom::After(behind.position)).await.expect("answer");
-    assert!(batch.gap, "20000 events are more than are kept");
-    // Nor is the start there for one who comes now, even if an older event is.
+    assert!(batch.gap, "20000 events exceed the limit");
+    // A new reader gets a gap too: events since its start are gone, although events with an older time
+    // are there.
     for _ in 0..20_000 {
         store.mark_stale(&ada, now - HOUR).await.expect("answer");
     }
@@ -183,13 +184,13 @@ async fn revoked_sessions_of_one_account_leave_room_for_others() {
     }
     let full = create(&store, "one too many", now).await;
     assert!(matches!(full, Err(CreateError::Store(StoreError::Full))), "{full:?}");
-    // Neither does one that takes the place of another need room.
+    // A sign-in that replaces a session needs no room.
     store.create(&mallory, &record(now), Some(cap)).await.expect("it replaces one");
     assert_eq!(store.len(), 200, "100 live ones, and 100 revoked ones that are remembered");
 }
 
 #[tokio::test]
-async fn the_last_revoked_sessions_are_remembered_and_no_more_than_the_capacity() {
+async fn latest_revoked_sessions_are_kept_up_to_the_capacity() {
     let (store, now) = (MemoryStore::with_capacity(10).expect("random bytes"), SystemClock.now());
     let mut revoked = Vec::new();
     for _ in 0..50 {
@@ -207,23 +208,23 @@ async fn the_last_revoked_sessions_are_remembered_and_no_more_than_the_capacity(
     assert_eq!(store.len(), 10);
 }
 
-/// Opens that many sessions of one subject, and revokes each.
-async fn come_and_go(store: &MemoryStore, name: &str, times: u32, now: Timestamp) -> SessionKey {
+/// Opens `times` sessions of one subject, and revokes each.
+async fn create_and_revoke(store: &MemoryStore, name: &str, times: u32, now: Timestamp) -> SessionKey {
     let mut last = None;
     for _ in 0..times {
         let key = create(store, name, now).await.expect("there is room");
         store.revoke(&Revoke::Session(key.clone()), now).await.expect("answer");
         last = Some(key);
     }
-    last.expect("one at least")
+    last.expect("at least one")
 }
 
 #[tokio::test]
-async fn what_one_subject_revokes_makes_no_gap_in_the_feed() {
+async fn many_revocations_of_one_subject_make_no_gap_in_the_feed() {
     let (store, now) = (store().await, SystemClock.now());
     let behind = store.feed(&FeedFrom::Since(now)).await.expect("answer").position;
-    let bob = come_and_go(&store, "bob", 1, now).await;
-    let last = come_and_go(&store, "mallory", 40_000, now).await;
+    let bob = create_and_revoke(&store, "bob", 1, now).await;
+    let last = create_and_revoke(&store, "mallory", 40_000, now).await;
     for _ in 0..17_000 {
         create(&store, "mallory", now).await.expect("there is room");
     }
@@ -232,9 +233,9 @@ async fn what_one_subject_revokes_makes_no_gap_in_the_feed() {
 
     for from in [FeedFrom::After(behind), FeedFrom::Since(now)] {
         let batch = store.feed(&from).await.expect("answer");
-        assert!(!batch.gap, "40000 revocations of one subject are told of in few events");
+        assert!(!batch.gap, "40000 revocations of one subject take few events");
         assert!(batch.events.len() < 1000, "{} events", batch.events.len());
-        assert!(batch.events.contains(&FeedEvent::Revoked(bob.clone())), "those of others are as they were");
+        assert!(batch.events.contains(&FeedEvent::Revoked(bob.clone())), "events of others stay");
         let about_mallory = |event: &FeedEvent| match event {
             FeedEvent::Revoked(key) => *key == last,
             FeedEvent::SubjectStale(of, at) => of.name == last.subject.name && *at > now,
@@ -247,12 +248,12 @@ async fn what_one_subject_revokes_makes_no_gap_in_the_feed() {
 }
 
 #[tokio::test]
-async fn a_reader_gets_each_event_once_while_one_subject_floods_the_feed() {
+async fn reader_gets_each_event_once_while_one_subject_floods_the_feed() {
     let (store, now) = (store().await, SystemClock.now());
     let mut position = store.feed(&FeedFrom::Since(now)).await.expect("answer").position;
     for round in 0..1000 {
-        let last = come_and_go(&store, "mallory", 1 + round % 3, now).await;
-        let bob = come_and_go(&store, &round.to_string(), 1, now).await;
+        let last = create_and_revoke(&store, "mallory", 1 + round % 3, now).await;
+        let bob = create_and_revoke(&store, &round.to_string(), 1, now).await;
         let batch = store.feed(&FeedFrom::After(position)).await.expect("answer");
         let of_mallory = |event: &FeedEvent| match event {
             FeedEvent::Revoked(key) => *key == last,
@@ -267,11 +268,11 @@ async fn a_reader_gets_each_event_once_while_one_subject_floods_the_feed() {
 }
 
 #[tokio::test]
-async fn events_leave_the_feed_after_an_hour() {
+async fn events_leave_the_feed_after_one_hour() {
     let (store, start) = (store().await, SystemClock.now());
     let behind = store.feed(&FeedFrom::Since(start)).await.expect("answer").position;
     for minute in 0..180 {
-        come_and_go(&store, &minute.to_string(), 1, start + Duration::from_secs(60) * minute).await;
+        create_and_revoke(&store, &minute.to_string(), 1, start + Duration::from_secs(60) * minute).await;
     }
     let all = store.feed(&FeedFrom::Since(Timestamp::EPOCH)).await.expect("answer");
     assert_eq!(all.events.len(), 61);

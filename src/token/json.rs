@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn bottomless_nesting_is_refused_rather_than_followed() {
+    fn deeply_nested_claim_is_refused_without_recursion() {
         assert!(!members_are_unique(&"[".repeat(100_000)));
     }
 }

@@ -1,6 +1,6 @@
-//! The feature `metrics`: every event is counted, under names and labels that stay.
+//! The feature `metrics`: every event is counted, under stable names and labels.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "whatever goes wrong in a test had better stop it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step must stop the test")]
 
 mod recorder;
 #[expect(dead_code, unused_imports, reason = "what is not used here is used by the flows")]
@@ -41,7 +41,7 @@ async fn story() {
 }
 
 #[test]
-fn every_event_is_counted_by_its_name_its_outcome_and_the_realm() {
+fn every_event_is_counted_by_name_outcome_and_realm() {
     let ledger = Ledger::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     metrics::with_local_recorder(&ledger, || runtime.block_on(story()));
@@ -53,7 +53,7 @@ fn every_event_is_counted_by_its_name_its_outcome_and_the_realm() {
         ("excess_sessions_exceeded", "", 1),
         ("session_renewed", "advanced", 1),
         ("session_renewed", "replayed", 3),
-        // After the update, whose access token is renewed at once, and after the proof.
+        // After the update, which makes the next request renew, and after the re-authentication.
         ("session_renewed", "reissued", 2),
         ("session_claims_updated", "", 1),
         ("authn_reauthenticated", "", 1),

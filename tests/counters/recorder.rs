@@ -14,7 +14,7 @@ type Counters = Arc<Mutex<BTreeMap<String, u64>>>;
 pub(crate) struct Ledger(Counters);
 
 impl Ledger {
-    /// What was counted so far.
+    /// The counts so far.
     pub(crate) fn read(&self) -> BTreeMap<String, u64> {
         self.0.lock().unwrap().clone()
     }
@@ -31,7 +31,7 @@ impl CounterFn for Line {
     }
 
     fn absolute(&self, _: u64) {
-        panic!("nothing here is absolute");
+        panic!("no counter is set to an absolute value");
     }
 }
 
@@ -48,10 +48,10 @@ impl Recorder for Ledger {
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        panic!("no gauge was announced: {key}")
+        panic!("unexpected gauge: {key}")
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        panic!("no histogram was announced: {key}")
+        panic!("unexpected histogram: {key}")
     }
 }

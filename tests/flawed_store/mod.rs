@@ -1,4 +1,4 @@
-//! A memory store with one thing wrong.
+//! A memory store with one flaw.
 
 use std::{
     collections::HashSet,
@@ -21,15 +21,15 @@ use tower_sliding_sessions::{
 
 const MILLI: Duration = Duration::from_millis(1);
 
-/// The lowest run ID there is: to raise a store to it changes nothing.
+/// The lowest run ID: to raise a store to it changes nothing.
 static LOWEST: LazyLock<RunId> = LazyLock::new(|| RunId::from_u64(1).expect("it is not zero"));
 
-/// What is wrong.
+/// The flaw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// Nothing.
+    /// No flaw.
     None,
-    /// Nothing either: it says that it can neither list nor feed, and cannot.
+    /// No flaw either: it declares that it can neither list nor feed, and refuses both.
     Modest,
     SaysItCanDoNothing,
     AdvanceIgnoresCondition,
@@ -80,7 +80,7 @@ pub(crate) struct FlawedStore {
     pub(crate) flaw: Flaw,
     /// The sessions that were revived.
     pub(crate) revived: Arc<Mutex<HashSet<SessionId>>>,
-    /// The run ID that it names, if it is not the real one.
+    /// The run ID that it reports, if not the real one.
     pub(crate) run: Arc<Mutex<Option<RunId>>>,
 }
 
@@ -126,7 +126,7 @@ impl FlawedStore {
             family.generation = u64::from(family.generation as u32);
         }
         if self.has(Flaw::DeadlinesAreRounded) {
-            // Whole multiples of seven seconds, so that no second is right by chance.
+            // Whole multiples of seven seconds, so that no value is correct by chance.
             let round = |at: Timestamp| Timestamp::from_secs(at.as_secs() / 7 * 7 - 7);
             family.absolute_deadline = round(family.absolute_deadline);
             family.idle_deadline = round(family.idle_deadline);
@@ -276,7 +276,7 @@ impl SessionStore for FlawedStore {
         if let Some(FeedEvent::SessionStale(key, at)) = event
             && self.has(Flaw::EventIsNotAtomic)
         {
-            // Before, and on its own: a conflict is told of as well.
+            // Read before the replacement: a conflict is reported too.
             self.inner.mark_stale(&StaleScope::Session(key.clone()), *at).await?;
         }
         let event = event.filter(|_| !self.has(Flaw::EventIsNotAtomic));
@@ -319,7 +319,7 @@ impl SessionStore for FlawedStore {
     async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
         match scope {
             StaleScope::Session(key) if self.has(Flaw::Modest) => {
-                // Nobody hears of it, so the record says it.
+                // There is no feed event, so the record has the mark.
                 let snapshot = self.inner.get(key).await?;
                 let Some(mut record) = snapshot.record else { return Ok(()) };
                 record.stale_since = record.stale_since.max(Some(at));
@@ -344,7 +344,7 @@ impl SessionStore for FlawedStore {
         match self.flaw {
             Flaw::RaiseDoesNothing => self.inner.raise_run_id(*LOWEST).await,
             Flaw::RunGoesBack => {
-                // The last one counts, as if it were written without a comparison.
+                // The last value is written without a comparison.
                 let run = self.inner.raise_run_id(to).await?;
                 let mut named = self.run.lock().expect("no panic");
                 if to != *LOWEST {
@@ -368,14 +368,14 @@ impl SessionStore for FlawedStore {
         };
         match self.flaw {
             Flaw::FeedHasNoRevocations => {
-                // The first one of a reader who has just come is let through, or no case began.
+                // The first event of a new reader passes, or no case could begin.
                 let keep = matches!(from, FeedFrom::Since(_));
                 batch.events.retain(|event| keep || !matches!(event, FeedEvent::Revoked(_)));
             }
             Flaw::FeedHasNoStaleMarks => {
                 batch.events.retain(|event| matches!(event, FeedEvent::Revoked(_)));
             }
-            // As if a commit had landed out of order.
+            // As if a commit arrived out of order.
             Flaw::FeedSkips if batch.events.len() > 1 => {
                 batch.events.pop();
             }

@@ -1,5 +1,5 @@
-//! Ed25519 and ES256: the same session with either, tokens that the stock JWT crate verifies, and
-//! keys that are none.
+//! Ed25519 and ES256: the same sessions with either, access tokens that the `jsonwebtoken` crate
+//! verifies, and invalid keys.
 
 use axum::http::{Method, StatusCode};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -14,12 +14,12 @@ use crate::{
     world::{ACCESS, REFRESH, SECRET, World, send},
 };
 
-/// What the stock crate, told as much as any other service would be, makes of an access token.
+/// The access token's claims, as `jsonwebtoken` verifies them with only the public settings.
 fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Value, String> {
     let mut validation = Validation::new(algorithm);
     validation.set_audience(&["sessions"]);
     validation.set_required_spec_claims(&["exp", "aud", "sub"]);
-    // The clock of these tests stands still, and the stock crate has one of its own.
+    // `jsonwebtoken` uses the system clock, and these tests a manual one.
     validation.validate_exp = false;
     let decoded =
         jsonwebtoken::decode::<Value>(token, key, &validation).map_err(|error| error.to_string())?;
@@ -29,7 +29,7 @@ fn verified(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Valu
 
 async fn a_whole_life(keys: Keyring, key: &DecodingKey, algorithm: Algorithm, rest: &DecodingKey) {
     let world = World::with_keys(keys, |builder| builder).await;
-    let claims = verified(&world.legitimate.access, key, algorithm).expect("a good token");
+    let claims = verified(&world.legitimate.access, key, algorithm).expect("a valid token");
     assert_eq!((&claims["sub"], &claims["ext"]["name"]), (&Value::from("ann"), &Value::from("ann")));
     assert!(
         verified(&world.legitimate.refresh, key, algorithm).is_err(),
@@ -38,7 +38,7 @@ async fn a_whole_life(keys: Keyring, key: &DecodingKey, algorithm: Algorithm, re
     assert!(verified(&world.legitimate.access, rest, algorithm).is_err(), "another key");
     world.still_serves_legitimate_clients().await;
 
-    // Renewed, rotated, and the first token's twin signature is worth what the token is worth.
+    // After a renewal with rotation, no changed byte of the new token is accepted.
     world.clock.advance(std::time::Duration::from_secs(301));
     let (access, refresh) = (world.legitimate.access.clone(), world.legitimate.refresh.clone());
     world.refuses("an expired token", Some(access.as_bytes()), None).await;
@@ -49,7 +49,7 @@ async fn a_whole_life(keys: Keyring, key: &DecodingKey, algorithm: Algorithm, re
         renewed.cookie(REFRESH).expect("a refresh cookie"),
     );
     assert_ne!(second, refresh);
-    assert_eq!(verified(&access, key, algorithm).expect("a good token")["gen"], 1);
+    assert_eq!(verified(&access, key, algorithm).expect("a valid token")["gen"], 1);
     assert_eq!(world.get_with(Some(access.as_bytes()), None).await.status, StatusCode::OK);
 
     for at in (0..access.len()).filter(|at| access.as_bytes()[*at] != b'.') {
@@ -64,7 +64,7 @@ async fn a_whole_life(keys: Keyring, key: &DecodingKey, algorithm: Algorithm, re
     assert_eq!(out.status, StatusCode::OK);
     for (access, refresh) in [(Some(&access), None), (None, Some(&second))] {
         let answer = world.get_with(access.map(|a| a.as_bytes()), refresh.map(|r| r.as_bytes())).await;
-        assert_eq!(answer, world.nobody);
+        assert_eq!(answer, world.anonymous);
     }
 }
 
@@ -77,7 +77,7 @@ fn p256_public() -> DecodingKey {
 }
 
 #[tokio::test]
-async fn ed25519_works_and_the_stock_crate_verifies_its_tokens() {
+async fn ed25519_sessions_work_and_jsonwebtoken_verifies_their_tokens() {
     for pem in [ED25519_V1, ED25519_V2] {
         let keys = Keyring::ed25519_pem(pem).expect("a key");
         let other = DecodingKey::from_ed_der(&[7; 32]);
@@ -86,20 +86,20 @@ async fn ed25519_works_and_the_stock_crate_verifies_its_tokens() {
 }
 
 #[tokio::test]
-async fn es256_works_and_the_stock_crate_verifies_its_tokens() {
+async fn es256_sessions_work_and_jsonwebtoken_verifies_their_tokens() {
     let keys = Keyring::es256_pem(P256).expect("a key");
     a_whole_life(keys, &p256_public(), Algorithm::ES256, &ed25519_public()).await;
 }
 
 #[tokio::test]
-async fn hs256_works_and_the_stock_crate_verifies_its_tokens() {
-    let keys = Keyring::hs256(SECRET).expect("a good secret");
+async fn hs256_sessions_work_and_jsonwebtoken_verifies_their_tokens() {
+    let keys = Keyring::hs256(SECRET).expect("a valid secret");
     let other = DecodingKey::from_secret(b"another");
     a_whole_life(keys, &DecodingKey::from_secret(SECRET), Algorithm::HS256, &other).await;
 }
 
 #[test]
-fn both_versions_of_a_key_file_are_one_key() {
+fn both_versions_of_a_key_file_are_the_same_key() {
     let name = |pem| format!("{:?}", Keyring::ed25519_pem(pem).expect("a key"));
     assert_eq!(name(ED25519_V1), name(ED25519_V2));
     let windows = ED25519_V1.replace('\n', "\r\n");
@@ -107,7 +107,7 @@ fn both_versions_of_a_key_file_are_one_key() {
 }
 
 #[test]
-fn other_curves_and_garbage_are_refused_without_being_shown() {
+fn other_curves_and_malformed_keys_are_refused_and_not_shown() {
     let swapped = P256.replacen("MIGHAgEA", "MIGHAgEB", 1);
     let cut = format!("{}\n-----END PRIVATE KEY-----\n", &ED25519_V1[..60]);
     let no_end = ED25519_V1.replace("-----END PRIVATE KEY-----", "");
@@ -150,7 +150,7 @@ fn other_curves_and_garbage_are_refused_without_being_shown() {
     for (index, (refused, wanted)) in
         ed.into_iter().map(|key| (key, "Ed25519")).chain(es.into_iter().map(|key| (key, "P-256"))).enumerate()
     {
-        let error = refused.err().unwrap_or_else(|| panic!("key {index} was taken"));
+        let error = refused.err().unwrap_or_else(|| panic!("key {index} was accepted"));
         let pem = matches!(error, KeyError::Pem { wanted: named, .. } if named == wanted);
         assert!(pem, "{index}: {error:?}");
         assert!(!format!("{error:?} {error}").contains("MC4CAQ"));
@@ -170,9 +170,9 @@ fn pem_tail(pem: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_public_key_is_no_secret_and_one_key_has_one_algorithm() {
+async fn public_key_is_no_hmac_secret_and_each_key_has_one_algorithm() {
     let world = World::with_keys(Keyring::ed25519_pem(ED25519_V1).expect("a key"), |builder| builder).await;
-    // The oldest trick: HMAC under the public key, which everybody knows, in each of its forms.
+    // Algorithm confusion: an HMAC keyed with the public key, in each of its encodings.
     let payload = world.forge.payload(Kind::Access);
     let public = pem_tail(ED25519_PUBLIC);
     for alg in ["HS256", "EdDSA", "ES256", "Ed25519", "none"] {
@@ -188,7 +188,7 @@ async fn a_public_key_is_no_secret_and_one_key_has_one_algorithm() {
             world.refuses_token(alg, mac).await;
         }
     }
-    // And a signature of a key of the other kind, under this key's name.
+    // And a signature by a key of the other algorithm, under this key's ID.
     let es = Keyring::es256_pem(P256).expect("a key").with_kid(&world.forge.kid).expect("a name");
     let other = World::with_keys(es, |builder| builder).await;
     world.refuses_token("ES256", &other.legitimate.access).await;
@@ -202,7 +202,7 @@ const ORDER: [u8; 32] = [
     0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
-/// `(r, n - s)`, which verifies where `(r, s)` does.
+/// `(r, n - s)`: the second valid signature for the same message.
 fn twin(token: &str) -> String {
     let mut signature = part(token, 2);
     let mut borrow = 0;
@@ -216,16 +216,16 @@ fn twin(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_twin_signature_ends_with_its_session() {
+async fn second_valid_signature_is_refused_once_the_session_is_revoked() {
     let world = World::with_keys(Keyring::es256_pem(P256).expect("a key"), |builder| builder).await;
     let twin = twin(&world.legitimate.access);
     assert_ne!(twin, world.legitimate.access);
-    assert!(verified(&twin, &p256_public(), Algorithm::ES256).is_ok(), "the trick works");
+    assert!(verified(&twin, &p256_public(), Algorithm::ES256).is_ok(), "the second signature verifies");
     let answer = world.get_with(Some(twin.as_bytes()), None).await;
-    assert!(answer == world.welcome || answer == world.nobody);
+    assert!(answer == world.welcome || answer == world.anonymous);
     let line = format!("{ACCESS}={}", world.legitimate.access);
     let out = send(&world.app, Method::POST, "/logout", &[line.as_bytes()]).await;
     assert_eq!(out.status, StatusCode::OK);
     world.refuses("the token", Some(world.legitimate.access.as_bytes()), None).await;
-    world.refuses("its twin", Some(twin.as_bytes()), None).await;
+    world.refuses("its second signature", Some(twin.as_bytes()), None).await;
 }

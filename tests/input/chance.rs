@@ -1,9 +1,9 @@
-//! Random numbers from a seed (SplitMix64), so that whatever fails fails again.
+//! Random numbers from a seed (SplitMix64), so that a failure can be reproduced.
 
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    /// From `INPUT_SEED`, or else from a fixed seed. Says which.
+    /// From `INPUT_SEED`, or else from a fixed seed. Prints the seed.
     pub(crate) fn new(what: &str) -> Self {
         let seed = std::env::var("INPUT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_124);
         println!("{what}: INPUT_SEED={seed}");
@@ -29,8 +29,8 @@ impl Chance {
         &from[self.below(from.len())]
     }
 
-    /// Changes `bytes` in one to four places: a bit, a byte in, a byte out, a piece twice, a piece
-    /// gone, a piece of `other`, or something from `dictionary`.
+    /// Changes `bytes` in one to four places: flips a bit, adds, removes or repeats bytes, or inserts a
+    /// piece of `other` or of `dictionary`.
     pub(crate) fn mutate(&mut self, bytes: &mut Vec<u8>, other: &[u8], dictionary: &[&[u8]]) {
         for _ in 0..=self.below(4) {
             let at = self.below(bytes.len() + 1);

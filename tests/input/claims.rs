@@ -1,4 +1,4 @@
-//! Claims: well signed, and yet not what we would have said.
+//! Claims: correctly signed, but not as this crate mints them.
 
 use axum::http::StatusCode;
 
@@ -32,7 +32,7 @@ async fn accepted(world: &World, payload: impl AsRef<[u8]>) -> bool {
 }
 
 #[tokio::test]
-async fn every_claim_must_be_there() {
+async fn missing_claim_is_refused() {
     let world = World::new().await;
     for kind in BOTH {
         for name in required(kind) {
@@ -46,7 +46,7 @@ async fn every_claim_must_be_there() {
 }
 
 #[tokio::test]
-async fn every_claim_must_have_its_exact_json_type() {
+async fn claim_of_another_json_type_is_refused() {
     let world = World::new().await;
     let numbers = ["iat", "exp", "gen", "auth_time"];
     for kind in BOTH {
@@ -87,8 +87,8 @@ async fn every_claim_must_have_its_exact_json_type() {
 }
 
 #[tokio::test]
-async fn an_audience_or_issuer_is_one_exact_string() {
-    let keys = || Keyring::hs256(SECRET).expect("a good secret");
+async fn audience_and_issuer_must_match_exactly() {
+    let keys = || Keyring::hs256(SECRET).expect("a valid secret");
     let world = World::with_keys(keys(), |builder| builder.issuer("https://id.example")).await;
     for (name, ours) in [("aud", "sessions"), ("iss", "https://id.example")] {
         let with = |value: &str| world.forge.payload_with(Kind::Access, name, value);
@@ -114,7 +114,7 @@ async fn an_audience_or_issuer_is_one_exact_string() {
 }
 
 #[tokio::test]
-async fn unknown_claims_are_refused_for_we_never_wrote_them() {
+async fn unknown_claim_is_refused() {
     let world = World::new().await;
     for kind in BOTH {
         for name in ["admin", "scope", "role", "jti", "cnf", "EXP", "Sub", "sub ", "", "__proto__"] {
@@ -128,7 +128,7 @@ async fn unknown_claims_are_refused_for_we_never_wrote_them() {
 }
 
 #[tokio::test]
-async fn a_claim_that_comes_twice_is_refused_at_any_depth_and_in_any_spelling() {
+async fn repeated_claim_is_refused_at_any_depth_and_in_any_spelling() {
     let world = World::new().await;
     for kind in BOTH {
         for (name, value) in world.forge.claims(kind) {
@@ -162,7 +162,7 @@ async fn a_claim_that_comes_twice_is_refused_at_any_depth_and_in_any_spelling() 
 }
 
 #[tokio::test]
-async fn times_are_judged_to_the_second_and_never_overflow() {
+async fn times_are_checked_to_the_second_without_overflow() {
     let world = World::new().await;
     let at = |claims: &[(&str, u64)]| {
         let mut payload = world.forge.claims(Kind::Access);
@@ -205,7 +205,7 @@ async fn times_are_judged_to_the_second_and_never_overflow() {
 }
 
 #[tokio::test]
-async fn identifiers_have_one_spelling() {
+async fn identifier_has_exactly_one_spelling() {
     let world = World::new().await;
     for kind in BOTH {
         let claim = |name: &str| {
@@ -243,7 +243,7 @@ async fn identifiers_have_one_spelling() {
 }
 
 #[tokio::test]
-async fn a_payload_is_one_json_object_in_utf_8_and_nothing_else() {
+async fn payload_other_than_one_json_object_in_utf_8_is_refused() {
     let world = World::new().await;
     for kind in BOTH {
         let payload = world.forge.payload(kind);
@@ -252,7 +252,7 @@ async fn a_payload_is_one_json_object_in_utf_8_and_nothing_else() {
             .map(|name| world.forge.claims(kind).into_iter().find(|(other, _)| other == name).expect("it").1)
             .collect();
         refused(&world, kind, format!("[{}]", values.join(","))).await;
-        // What a reader that fills fields by position would take for all of them.
+        // An array of all values, which a reader that fills fields by position would accept.
         if let (Kind::Access, [head @ .., exp, auth_time, ext]) = (kind, &values[..]) {
             let head = head.join(",");
             refused(&world, kind, format!("[null,{head},null,{exp},{auth_time},null,[],{ext}]")).await;
@@ -280,7 +280,7 @@ async fn a_payload_is_one_json_object_in_utf_8_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn bottomless_nesting_is_refused_rather_than_followed() {
+async fn deeply_nested_claim_is_refused_without_recursion() {
     let world = World::new().await;
     let depths = [130, 700, 1000];
     for depth in depths {
@@ -304,21 +304,21 @@ async fn bottomless_nesting_is_refused_rather_than_followed() {
 }
 
 #[tokio::test]
-async fn a_token_that_could_not_have_been_minted_here_is_refused() {
+async fn token_that_could_not_have_been_minted_here_is_refused() {
     let world = World::new().await;
     let with = |kind, name: &str, value: &str| world.forge.payload_with(kind, name, value);
     for kind in BOTH {
         refused(&world, kind, with(kind, "sub", "\"\"")).await;
         refused(&world, kind, with(kind, "iat", &(NOW + 2_000_000).to_string())).await;
     }
-    // Within the leeway, and yet after its end.
+    // Within the leeway, but after its expiry.
     let claims = world.forge.claims(Kind::Access).into_iter().map(|(name, value)| match &*name {
         "iat" => (name, (NOW + 4).to_string()),
         "exp" => (name, (NOW + 3).to_string()),
         _ => (name, value),
     });
     refused(&world, Kind::Access, object(&claims.collect::<Vec<_>>())).await;
-    // The times of a refresh token are its record's.
+    // The times of a refresh token are those of its record.
     let number = |name: &str| -> u64 {
         let claims = world.forge.claims(Kind::Refresh);
         claims.iter().find(|(other, _)| other == name).expect("a claim").1.parse().expect("a number")
@@ -330,7 +330,7 @@ async fn a_token_that_could_not_have_been_minted_here_is_refused() {
             world.forge.header(Kind::Refresh),
             with(Kind::Refresh, name, &value),
         );
-        assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.nobody, "{name} {value}");
+        assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.anonymous, "{name} {value}");
     }
     world.still_serves_legitimate_clients().await;
 }

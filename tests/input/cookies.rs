@@ -1,10 +1,10 @@
-//! The `Cookie` header: exact names, byte for byte, whatever stands beside them.
+//! The `Cookie` header: names match byte for byte, next to any other cookies.
 
 use axum::http::{HeaderValue, StatusCode};
 
 use crate::world::{ACCESS, Answer, REFRESH, World};
 
-/// Every line as it is, or `ACCESS` and `REFRESH` in it replaced by the legitimate cookies.
+/// The lines with `ACCESS` and `REFRESH` replaced by the legitimate cookies.
 async fn get(world: &World, lines: &[&[u8]]) -> Answer {
     let lines: Vec<_> = lines.iter().map(|line| legitimate(world, line)).collect();
     world.get(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>()).await
@@ -23,7 +23,7 @@ fn replace(line: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn both_cookies_are_found_on_any_line_and_at_any_place() {
+async fn both_cookies_are_found_on_any_line_and_at_any_position() {
     let world = World::new().await;
     let calls = world.store.calls();
     for lines in [
@@ -48,7 +48,7 @@ async fn both_cookies_are_found_on_any_line_and_at_any_place() {
 }
 
 #[tokio::test]
-async fn odd_neighbours_hide_nothing() {
+async fn malformed_neighbouring_cookies_hide_nothing() {
     let world = World::new().await;
     for neighbour in [
         &b"theme=\xff\xfe\x80"[..],
@@ -74,14 +74,15 @@ async fn odd_neighbours_hide_nothing() {
             assert_eq!(get(&world, &[&line]).await, world.welcome, "{}", String::from_utf8_lossy(&line));
         }
         assert_eq!(get(&world, &[neighbour, b"ACCESS"]).await, world.welcome);
-        assert_eq!(get(&world, &[neighbour]).await, world.nobody);
+        assert_eq!(get(&world, &[neighbour]).await, world.anonymous);
     }
 }
 
 #[tokio::test]
-async fn quotes_do_not_join_what_a_semicolon_parts() {
+async fn quotes_do_not_join_values_across_a_semicolon() {
     let world = World::new().await;
-    // A browser has no quotes: the semicolon ends the first cookie (RFC 6265bis, section 5.6).
+    // Browsers do not treat quotes specially: the semicolon ends the first cookie (RFC 6265bis, section
+    // 5.6).
     assert_eq!(get(&world, &[b"q=\"a; ACCESS; b\""]).await, world.welcome);
     let access = &world.legitimate.access;
     for refused in [
@@ -95,7 +96,7 @@ async fn quotes_do_not_join_what_a_semicolon_parts() {
         format!("{ACCESS}=={access}"),
         format!("{ACCESS} {access}"),
     ] {
-        assert_eq!(world.get(&[refused.as_bytes()]).await, world.nobody, "{refused}");
+        assert_eq!(world.get(&[refused.as_bytes()]).await, world.anonymous, "{refused}");
     }
 }
 
@@ -134,8 +135,8 @@ async fn names_are_compared_byte_for_byte_and_never_decoded() {
         b"path=/ __Host-access",
     ] {
         let line = rename(name);
-        assert_eq!(world.get(&[&line]).await, world.nobody, "{}", String::from_utf8_lossy(name));
-        // Nor do such names shadow the real ones.
+        assert_eq!(world.get(&[&line]).await, world.anonymous, "{}", String::from_utf8_lossy(name));
+        // Such names do not shadow the real ones either.
         let planted = [name, b"=evil; ACCESS"].concat();
         assert_eq!(get(&world, &[&planted]).await, world.welcome, "{}", String::from_utf8_lossy(name));
     }
@@ -143,7 +144,7 @@ async fn names_are_compared_byte_for_byte_and_never_decoded() {
 }
 
 #[tokio::test]
-async fn the_same_cookie_twice_is_one_and_a_value_that_proves_nothing_is_passed_over() {
+async fn repeated_cookie_is_one_and_an_unverifiable_value_is_ignored() {
     let world = World::new().await;
     let calls = world.store.calls();
     let two: [&[&[u8]]; 3] =
@@ -170,19 +171,19 @@ async fn the_same_cookie_twice_is_one_and_a_value_that_proves_nothing_is_passed_
             }
         }
     }
-    // Not if both are good, even if one comes more often.
+    // Two valid values of two sessions are refused, even if one is repeated.
     let second = crate::world::sign_in(&world.app, "bob").await;
     let good = format!("{ACCESS}={}; {REFRESH}={}", second.access, second.refresh);
     assert_eq!(world.get(&[good.as_bytes()]).await.status, StatusCode::OK);
-    assert_eq!(get(&world, &[b"ACCESS", good.as_bytes()]).await, world.nobody);
+    assert_eq!(get(&world, &[b"ACCESS", good.as_bytes()]).await, world.anonymous);
     assert_eq!(get(&world, &[b"ACCESS", b"ACCESS", b"__Host-access=x", b"ACCESS"]).await, world.welcome);
-    assert_eq!(world.get(&[b"__Host-access=x.y.z; __Host-access=y.z.x"]).await, world.nobody);
-    assert_eq!(world.store.calls(), calls + 1, "but for signing in bob, the store was not asked");
+    assert_eq!(world.get(&[b"__Host-access=x.y.z; __Host-access=y.z.x"]).await, world.anonymous);
+    assert_eq!(world.store.calls(), calls + 1, "only bob's sign-in called the store");
     world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
-async fn no_more_than_64_kb_of_cookies_are_searched() {
+async fn only_64_kb_of_cookies_are_searched() {
     let world = World::new().await;
     let ours = legitimate(&world, b"ACCESS");
     let filler = |len: usize| [b"a=", &b"x".repeat(len - 2)[..]].concat();
@@ -196,7 +197,7 @@ async fn no_more_than_64_kb_of_cookies_are_searched() {
         &[&[&ours[..], b"; ", &filler(1 << 20)].concat()],
         &[&filler(room), b"b=", &ours],
     ] {
-        assert_eq!(world.get(lines).await, world.nobody);
+        assert_eq!(world.get(lines).await, world.anonymous);
     }
     let many = vec![&b"a"[..]; 20_000];
     assert_eq!(world.get(&[&many.join(&b';')[..], b";", &ours]).await, world.welcome);
@@ -207,18 +208,18 @@ async fn no_more_than_64_kb_of_cookies_are_searched() {
 }
 
 #[tokio::test]
-async fn control_characters_never_get_this_far_or_are_part_of_a_value() {
+async fn control_character_is_rejected_by_http_or_part_of_a_value() {
     let world = World::new().await;
     for control in (0..=31_u8).chain([127]) {
         let line = [format!("{ACCESS}={}", world.legitimate.access).as_bytes(), &[control], b"x"].concat();
         let reaches_us = HeaderValue::from_bytes(&line).is_ok();
         assert_eq!(reaches_us, control == b'\t', "{control}");
         if reaches_us {
-            assert_eq!(world.get(&[&line]).await, world.nobody);
+            assert_eq!(world.get(&[&line]).await, world.anonymous);
         }
     }
     for line in [format!("{ACCESS}\t"), format!("\t{ACCESS}\t=\t"), format!("{ACCESS}=; {REFRESH}=")] {
-        assert_eq!(world.get(&[line.as_bytes()]).await, world.nobody);
+        assert_eq!(world.get(&[line.as_bytes()]).await, world.anonymous);
     }
     world.still_serves_legitimate_clients().await;
 }

@@ -1,4 +1,4 @@
-//! What is printed while somebody looks for a mistake: no secret, no token and no session's id.
+//! The output of `Debug`: no secret, no token and no session ID.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::{
     world::{ACCESS, REFRESH, SECRET, World},
 };
 
-/// Every text that must not be found anywhere.
+/// The texts that must not occur in any output.
 pub(crate) struct Secrets(Vec<(String, String)>);
 
 impl Secrets {
@@ -28,10 +28,10 @@ impl Secrets {
         self.0.push((what.into(), text.into()));
     }
 
-    /// Bytes in whatever form they are printed.
+    /// Bytes in each form in which they could be printed.
     pub(crate) fn add_bytes(&mut self, what: &str, bytes: &[u8]) {
         let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("a string takes all");
+            write!(hex, "{byte:02x}").expect("writing to a string never fails");
             hex
         });
         let list = format!("{bytes:?}");
@@ -44,7 +44,7 @@ impl Secrets {
         }
     }
 
-    /// A token, each of its parts, and the session that it names.
+    /// A token, each of its parts, and the ID of its session.
     pub(crate) fn add_token(&mut self, what: &str, token: &str) {
         self.add(what, token);
         for (index, name) in ["header", "payload", "signature"].into_iter().enumerate() {
@@ -53,10 +53,10 @@ impl Secrets {
         }
         let claims: serde_json::Value = serde_json::from_slice(&part(token, 1)).expect("claims");
         let sid: SessionId = claims["sid"].as_str().expect("a sid").parse().expect("an id");
-        self.add_bytes("a session's id", sid.as_bytes());
+        self.add_bytes("a session ID", sid.as_bytes());
     }
 
-    /// What of it is in `text`.
+    /// The first secret that occurs in `text`.
     fn found_in(&self, text: &str) -> Option<&str> {
         self.0.iter().find(|(_, secret)| text.contains(secret)).map(|(what, _)| what.as_str())
     }
@@ -69,7 +69,7 @@ impl Secrets {
 }
 
 #[tokio::test]
-async fn nothing_that_is_printed_holds_a_secret_a_token_or_a_sessions_id() {
+async fn debug_output_holds_no_secret_no_token_and_no_session_id() {
     let world = World::new().await;
     let mut secrets = Secrets::new(SECRET);
     secrets.add_token("the access token", &world.legitimate.access);
@@ -80,10 +80,10 @@ async fn nothing_that_is_printed_holds_a_secret_a_token_or_a_sessions_id() {
     let mut printed = String::new();
     macro_rules! print {
         ($($value:expr),* $(,)?) => {$(
-            writeln!(printed, "{0} = {1:?} {1:#?}", stringify!($value), $value).expect("a string takes all");
+            writeln!(printed, "{0} = {1:?} {1:#?}", stringify!($value), $value).expect("writing to a string never fails");
         )*};
     }
-    let ring = Keyring::hs256(SECRET).expect("a good secret");
+    let ring = Keyring::hs256(SECRET).expect("a valid secret");
     let builder = Sessions::<Vec<u8>>::builder(ring.clone())
         .store(world.store.clone())
         .clock(Arc::new(ManualClock::new(Timestamp::EPOCH)));
@@ -98,7 +98,8 @@ async fn nothing_that_is_printed_holds_a_secret_a_token_or_a_sessions_id() {
     print!(session);
     let future = session.clone().oneshot(request());
     let response = future.await.expect("infallible");
-    let session: &Session<crate::world::Profile> = response.extensions().get().expect("handed on");
+    let session: &Session<crate::world::Profile> =
+        response.extensions().get().expect("the session in the response");
     let id = session.id();
     print!(session, id, id.tag(), session.claims(), session.subject());
 
@@ -129,16 +130,16 @@ async fn nothing_that_is_printed_holds_a_secret_a_token_or_a_sessions_id() {
         MintError::Signing(Arc::new(std::fmt::Error)),
         Rejection::from(too_long)
     );
-    world.store.take_away(true);
-    let away = visitor.sign_out().await.expect_err("taken away");
-    print!(away, away.to_string(), Rejection::from(away), RejectionKind::MissingLayer);
+    world.store.set_unavailable(true);
+    let unavailable = visitor.sign_out().await.expect_err("taken unavailable");
+    print!(unavailable, unavailable.to_string(), Rejection::from(unavailable), RejectionKind::MissingLayer);
     print!(StoreError::Full, "x".parse::<SessionId>(), response);
     assert!(printed.len() > 2000 && printed.contains("SessionId(#"), "{printed}");
-    secrets.are_not_in("what was printed", &printed);
+    secrets.are_not_in("the debug output", &printed);
 }
 
 #[test]
-fn the_search_for_secrets_finds_them() {
+fn search_for_secrets_finds_them() {
     let secrets = Secrets::new(SECRET);
     let text = std::str::from_utf8(SECRET).expect("ASCII");
     let hex: String = SECRET.iter().map(|byte| format!("{byte:02X}")).collect();

@@ -1,4 +1,4 @@
-//! Tokens that come by another way, good tokens of nobody, and layers that let anybody through.
+//! Tokens outside the cookie header, valid tokens of no session, and optional layers.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn with_headers(world: &World, path: &str, headers: &[(&str, &str)]) -> An
 }
 
 #[tokio::test]
-async fn tokens_are_read_from_the_cookie_header_and_from_nowhere_else() {
+async fn tokens_are_read_only_from_the_cookie_header() {
     let world = World::new().await;
     let calls = world.store.calls();
     let (access, refresh) = (&world.legitimate.access, &world.legitimate.refresh);
@@ -46,17 +46,17 @@ async fn tokens_are_read_from_the_cookie_header_and_from_nowhere_else() {
         (ACCESS, access),
         (REFRESH, refresh),
     ] {
-        assert_eq!(with_headers(&world, "/me", &[(name, value)]).await, world.nobody, "{name}");
+        assert_eq!(with_headers(&world, "/me", &[(name, value)]).await, world.anonymous, "{name}");
     }
     for path in [format!("/me?access_token={access}"), format!("/me?{both}").replace(' ', "")] {
-        assert_eq!(with_headers(&world, &path, &[]).await, world.nobody, "{path}");
+        assert_eq!(with_headers(&world, &path, &[]).await, world.anonymous, "{path}");
     }
     assert_eq!(world.store.calls(), calls);
     world.still_serves_legitimate_clients().await;
 }
 
 #[tokio::test]
-async fn no_header_switches_the_layer_off_or_says_who_it_is() {
+async fn no_header_disables_the_layer_or_names_a_user() {
     let world = World::new().await;
     for (name, value) in [
         ("x-middleware-subrequest", "middleware:middleware:middleware"),
@@ -70,7 +70,7 @@ async fn no_header_switches_the_layer_off_or_says_who_it_is() {
         ("upgrade-insecure-requests", "1"),
         ("connection", "cookie, host"),
     ] {
-        assert_eq!(with_headers(&world, "/me", &[(name, value)]).await, world.nobody, "{name}");
+        assert_eq!(with_headers(&world, "/me", &[(name, value)]).await, world.anonymous, "{name}");
     }
     for method in [Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT] {
         let answer = send(&world.app, method.clone(), "/me", &[]).await;
@@ -81,7 +81,7 @@ async fn no_header_switches_the_layer_off_or_says_who_it_is() {
 }
 
 #[tokio::test]
-async fn a_well_signed_token_of_nobody_asks_the_store_once_and_gets_the_same_answer() {
+async fn signed_token_of_no_session_asks_the_store_once_and_gets_the_anonymous_response() {
     let world = World::new().await;
     let sid = crate::forge::encode([7; 32]);
     for (name, value) in [("sid", &*sid), ("sub", "bob"), ("run", "0123456789abcdef")] {
@@ -89,9 +89,9 @@ async fn a_well_signed_token_of_nobody_asks_the_store_once_and_gets_the_same_ans
         let payload = world.forge.payload_with(Kind::Refresh, name, &value);
         let token = world.forge.token(Kind::Refresh, world.forge.header(Kind::Refresh), payload);
         let (calls, sessions) = (world.store.calls(), world.store.sessions());
-        assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.nobody, "{name}");
+        assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.anonymous, "{name}");
         assert_eq!((world.store.calls(), world.store.sessions()), (calls + 1, sessions), "{name}");
-        // An access token of another run is no better.
+        // An access token of another run ID is refused too.
         let payload = world.forge.payload_with(Kind::Access, name, &value);
         let token = world.forge.token(Kind::Access, world.forge.header(Kind::Access), payload);
         if name == "run" {
@@ -102,28 +102,28 @@ async fn a_well_signed_token_of_nobody_asks_the_store_once_and_gets_the_same_ans
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_says_it_lives_longer_than_its_record_is_refused() {
+async fn refresh_token_that_outlives_its_record_is_refused() {
     let world = World::new().await;
     let exp = u64::MAX.to_string();
     let payload = world.forge.payload_with(Kind::Refresh, "exp", &exp);
     let token = world.forge.token(Kind::Refresh, world.forge.header(Kind::Refresh), payload);
-    assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.nobody);
+    assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.anonymous);
     let last = || world.events.lock().expect("no panic").last().expect("an event").kind.clone();
     assert_eq!(last(), EventKind::Refused(Refusal::BadToken));
     world.clock.advance(Duration::from_secs(24 * 60 * 60));
-    assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.nobody);
+    assert_eq!(world.get_with(None, Some(token.as_bytes())).await, world.anonymous);
     assert_eq!(last(), EventKind::Refused(Refusal::Expired));
 }
 
 #[tokio::test]
-async fn an_optional_layer_takes_whoever_has_bad_tokens_for_nobody() {
+async fn client_with_invalid_tokens_is_anonymous_under_an_optional_layer() {
     let world = World::new().await;
     let who =
         async |session: Option<Session<Profile>>| session.map(|s| s.subject().to_owned()).unwrap_or_default();
     let app = Router::new().route("/me", get(who)).layer(world.sessions.layer().optional());
     let calls = world.store.calls();
-    let nobody = send(&app, Method::GET, "/me", &[]).await;
-    assert_eq!((nobody.status, nobody.body.is_empty()), (StatusCode::OK, true));
+    let anonymous = send(&app, Method::GET, "/me", &[]).await;
+    assert_eq!((anonymous.status, anonymous.body.is_empty()), (StatusCode::OK, true));
     let access = &world.legitimate.access;
     for cookies in [
         format!("{ACCESS}=x; {REFRESH}=y"),
@@ -132,7 +132,7 @@ async fn an_optional_layer_takes_whoever_has_bad_tokens_for_nobody() {
         format!("{ACCESS}={access}x"),
         format!("__%48ost-access={access}"),
     ] {
-        assert_eq!(send(&app, Method::GET, "/me", &[cookies.as_bytes()]).await, nobody, "{cookies}");
+        assert_eq!(send(&app, Method::GET, "/me", &[cookies.as_bytes()]).await, anonymous, "{cookies}");
     }
     assert_eq!(world.store.calls(), calls);
     let legitimate = send(&app, Method::GET, "/me", &[format!("{ACCESS}={access}").as_bytes()]).await;

@@ -1,4 +1,4 @@
-//! The outside of a token: three parts of canonical base64url, of which not a bit may differ.
+//! The encoding of a token: three parts of canonical base64url. Every changed bit is refused.
 
 use axum::http::HeaderValue;
 
@@ -9,7 +9,7 @@ use crate::{
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// The same bits in another last character: what is left over of it is not zero.
+/// The same bytes with another last character, whose unused bits are not zero.
 fn with_stray_bits(part: &str) -> Option<String> {
     let (last, rest) = part.as_bytes().split_last()?;
     let index = ALPHABET.iter().position(|b| b == last)?;
@@ -28,11 +28,11 @@ fn parts(token: &str) -> [&str; 3] {
 }
 
 #[tokio::test]
-async fn padding_stray_bits_and_the_other_alphabet_are_refused_even_if_signed() {
+async fn padding_stray_bits_and_the_standard_alphabet_are_refused_even_if_signed() {
     let world = World::new().await;
     for kind in BOTH {
         let mut stray = 0;
-        // Spaces make every length modulo three.
+        // The spaces produce every length modulo three.
         for spaces in 0..3 {
             let header = format!("{}{}", world.forge.header(kind), " ".repeat(spaces));
             let payload = format!("{}{}", world.forge.payload(kind), " ".repeat(spaces));
@@ -59,12 +59,12 @@ async fn padding_stray_bits_and_the_other_alphabet_are_refused_even_if_signed() 
             }
             let good = world.forge.sign_raw(kind, &format!("{header}.{payload}"));
             let [header, payload, signature] = parts(&good);
-            let strayed = with_stray_bits(signature).expect("32 bytes leave bits over");
+            let strayed = with_stray_bits(signature).expect("32 bytes leave unused bits");
             world.refuses_token("stray bits", format!("{header}.{payload}.{strayed}")).await;
             world.refuses_token("padding", format!("{good}=")).await;
         }
-        assert_eq!(stray, 4, "two of three lengths leave bits over");
-        // A payload whose encoding has both of the characters that the alphabets differ in.
+        assert_eq!(stray, 4, "two of three lengths leave unused bits");
+        // A payload whose encoding has both characters in which the alphabets differ.
         let extra = r#"{"name":"ann","roles":[],"extra":"~~~???\u00ff>>>~~?>>?"}"#;
         let payload = match kind {
             Kind::Access => world.forge.payload_with(kind, "ext", extra),
@@ -79,7 +79,7 @@ async fn padding_stray_bits_and_the_other_alphabet_are_refused_even_if_signed() 
 }
 
 #[tokio::test]
-async fn a_token_has_three_parts_and_none_is_empty() {
+async fn token_must_have_three_nonempty_parts() {
     let world = World::new().await;
     for kind in BOTH {
         let token = kind.of(&world.legitimate).to_owned();
@@ -112,7 +112,7 @@ async fn a_token_has_three_parts_and_none_is_empty() {
         ] {
             world.refuses_token(&bad[..bad.len().min(300)], &bad).await;
         }
-        // Signed, and still not three parts.
+        // Signed, but not three parts.
         for message in
             [header.to_owned(), format!("{header}.{payload}.{payload}"), format!(".{header}.{payload}")]
         {
@@ -127,7 +127,7 @@ async fn a_token_has_three_parts_and_none_is_empty() {
 }
 
 #[tokio::test]
-async fn bytes_beyond_ascii_are_refused_wherever_they_stand() {
+async fn bytes_beyond_ascii_are_refused_at_every_position() {
     let world = World::new().await;
     for kind in BOTH {
         let token = kind.of(&world.legitimate).as_bytes();
@@ -144,7 +144,7 @@ async fn bytes_beyond_ascii_are_refused_wherever_they_stand() {
 }
 
 #[tokio::test]
-async fn tokens_are_4096_bytes_at_most_however_well_signed() {
+async fn token_above_4096_bytes_is_refused_even_if_signed() {
     let world = World::new().await;
     let sized = |kind: Kind, payload_bytes: usize| {
         let payload = world.forge.payload(kind);
@@ -174,7 +174,7 @@ async fn tokens_are_4096_bytes_at_most_however_well_signed() {
 }
 
 #[tokio::test]
-async fn no_bit_of_a_token_may_differ() {
+async fn token_with_any_changed_bit_is_refused() {
     let world = World::new().await;
     for kind in BOTH {
         let token = kind.of(&world.legitimate).as_bytes();
@@ -182,7 +182,7 @@ async fn no_bit_of_a_token_may_differ() {
             for bit in 0..8 {
                 let mut bad = token.to_vec();
                 bad[at] ^= 1 << bit;
-                // What the HTTP layer would not let through, and what ends a cookie's value.
+                // Control characters, which `http` refuses, and bytes that end a cookie value.
                 if HeaderValue::from_bytes(&bad).is_err() || matches!(bad[at], b';' | b' ' | b'\t') {
                     continue;
                 }
@@ -200,7 +200,7 @@ async fn no_bit_of_a_token_may_differ() {
 }
 
 #[tokio::test]
-async fn a_bad_access_token_does_not_stand_in_the_way_of_a_good_refresh_token() {
+async fn invalid_access_token_does_not_prevent_a_renewal() {
     let world = World::new().await;
     for bad in ["", "x", "..", "null", "undefined", "deleted", &world.legitimate.refresh, &"A".repeat(5000)] {
         let refresh = world.legitimate.refresh.as_bytes();

@@ -1,4 +1,4 @@
-//! Somebody who knows the secret: whatever they write is well signed.
+//! An attacker who knows the secret: every token that it forges has a valid signature.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
@@ -91,7 +91,7 @@ impl Forge {
         object(&self.claims(kind))
     }
 
-    /// The legitimate claims, but one.
+    /// The legitimate claims with one value changed.
     pub(crate) fn payload_with(&self, kind: Kind, name: &str, value: &str) -> String {
         let mut claims = self.claims(kind);
         claims.retain(|(other, _)| other != name);
@@ -105,12 +105,12 @@ impl Forge {
         object(&claims)
     }
 
-    /// Signs whatever it is with the key of this kind.
+    /// Signs a header and a payload with the key of this kind.
     pub(crate) fn token(&self, kind: Kind, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
         self.sign_raw(kind, &format!("{}.{}", encode(header), encode(payload)))
     }
 
-    /// Signs two parts that need not even be base64url.
+    /// Signs a message as it is. Its parts need not be base64url.
     pub(crate) fn sign_raw(&self, kind: Kind, message: &str) -> String {
         format!("{message}.{}", encode(self.mac(kind, message.as_bytes())))
     }

@@ -1,4 +1,4 @@
-//! Random changes to what is good: never a panic, and never accepted unless it still means the same.
+//! Random changes to valid input: never a panic, and accepted only if the meaning is the same.
 
 use axum::http::{HeaderValue, StatusCode};
 use serde_json::Value;
@@ -54,7 +54,7 @@ const IN_JSON: [&[u8]; 20] = [
 ];
 
 #[tokio::test]
-async fn changed_tokens_are_refused_unless_nothing_changed() {
+async fn randomly_changed_token_is_refused_unless_it_is_the_same() {
     let world = World::new().await;
     let mut chance = Chance::new("tokens");
     let mut changed = 0;
@@ -64,7 +64,7 @@ async fn changed_tokens_are_refused_unless_nothing_changed() {
             (kind.of(&world.legitimate).as_bytes(), kind.other().of(&world.legitimate).as_bytes());
         let mut token = legitimate.to_vec();
         chance.mutate(&mut token, other, &IN_TOKENS);
-        // A semicolon would end the value, and spaces around it do not count: that is for below.
+        // A semicolon would end the value, and spaces around it are ignored: the next test covers those.
         let same = token.trim_ascii() == legitimate;
         if same || token.contains(&b';') || HeaderValue::from_bytes(&token).is_err() {
             continue;
@@ -75,14 +75,14 @@ async fn changed_tokens_are_refused_unless_nothing_changed() {
     }
     println!("{changed} changed tokens");
     assert!(changed > 3_000, "{changed}");
-    // Nor does a flood of them wake anybody up.
+    // Many of them raise no event above DEBUG.
     for event in world.events.lock().expect("no panic").iter().skip(1) {
         assert_eq!(event.kind.severity(), Severity::Debug, "{event:?}");
     }
     world.still_serves_legitimate_clients().await;
 }
 
-/// The values under `name`, read as RFC 6265bis reads them, by other means than the crate's.
+/// The values of a cookie by RFC 6265bis, parsed independently of the crate.
 fn values<'a>(lines: &'a [Vec<u8>], name: &str) -> Vec<&'a [u8]> {
     let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
     let trimmed = |bytes: &'a [u8]| {
@@ -99,7 +99,7 @@ fn values<'a>(lines: &'a [Vec<u8>], name: &str) -> Vec<&'a [u8]> {
 }
 
 #[tokio::test]
-async fn changed_cookie_headers_are_accepted_only_if_a_browser_would_have_meant_it() {
+async fn randomly_changed_cookie_header_is_accepted_only_if_rfc_6265_finds_the_cookie() {
     let world = World::new().await;
     let mut chance = Chance::new("cookies");
     let (access, refresh) = (&world.legitimate.access, &world.legitimate.refresh);
@@ -126,7 +126,7 @@ async fn changed_cookie_headers_are_accepted_only_if_a_browser_would_have_meant_
             values
         };
         let (accesses, refreshes) = (one(ACCESS), one(REFRESH));
-        // What stands beside them proves nothing.
+        // Other values next to it are ignored.
         let meant = accesses.contains(&access.as_bytes()) || refreshes.contains(&refresh.as_bytes());
         let answer = world.get(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
         let shown = lines.iter().map(|line| String::from_utf8_lossy(line)).collect::<Vec<_>>();
@@ -139,7 +139,7 @@ async fn changed_cookie_headers_are_accepted_only_if_a_browser_would_have_meant_
             );
         } else {
             refused += 1;
-            assert_eq!(answer, world.nobody, "round {round}: {shown:?}");
+            assert_eq!(answer, world.anonymous, "round {round}: {shown:?}");
         }
     }
     println!("{welcomed} welcomed, {refused} refused");
@@ -147,7 +147,7 @@ async fn changed_cookie_headers_are_accepted_only_if_a_browser_would_have_meant_
     world.still_serves_legitimate_clients().await;
 }
 
-/// Whether an access token's payload is what we could have signed for now.
+/// Whether this crate could have minted an access token with this payload now.
 fn is_sound(payload: &[u8]) -> bool {
     let Ok(Value::Object(claims)) = serde_json::from_slice(payload) else { return false };
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
@@ -170,12 +170,12 @@ fn is_sound(payload: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn changed_and_well_signed_payloads_are_accepted_only_if_sound() {
+async fn randomly_changed_signed_payload_is_accepted_only_if_valid() {
     let mut world = World::new().await;
     let mut chance = Chance::new("payloads");
     let (mut welcomed, mut refused) = (0, 0);
     for round in 0..8_000 {
-        // Some of these well-signed tokens end the session, as a reuse would.
+        // Some of these signed tokens revoke the session, as reuse does.
         if round % 200 == 0 {
             world = World::new().await;
         }
@@ -189,11 +189,11 @@ async fn changed_and_well_signed_payloads_are_accepted_only_if_sound() {
         let shown = String::from_utf8_lossy(&payload);
         if answer.status == StatusCode::OK {
             welcomed += 1;
-            // A sound refresh token is one that names a session which the store knows.
+            // A refresh token is valid if it names a session in the store.
             assert!(kind == Kind::Refresh || is_sound(&payload), "round {round}: {shown}");
         } else {
             refused += 1;
-            assert_eq!(answer, world.nobody, "round {round}: {shown}");
+            assert_eq!(answer, world.anonymous, "round {round}: {shown}");
         }
     }
     println!("{welcomed} welcomed, {refused} refused");
@@ -201,7 +201,7 @@ async fn changed_and_well_signed_payloads_are_accepted_only_if_sound() {
 }
 
 #[tokio::test]
-async fn changed_and_well_signed_headers_are_accepted_only_if_they_say_the_same() {
+async fn randomly_changed_signed_header_is_accepted_only_if_equivalent() {
     let world = World::new().await;
     let mut chance = Chance::new("headers");
     let mut welcomed = 0;
@@ -220,7 +220,7 @@ async fn changed_and_well_signed_headers_are_accepted_only_if_they_say_the_same(
             welcomed += 1;
             assert_eq!(meaning(&header), meaning(legitimate.as_bytes()), "round {round}: {shown}");
         } else {
-            assert_eq!(answer, world.nobody, "round {round}: {shown}");
+            assert_eq!(answer, world.anonymous, "round {round}: {shown}");
         }
     }
     println!("{welcomed} welcomed");

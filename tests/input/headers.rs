@@ -1,4 +1,4 @@
-//! Headers: well signed, and yet none of ours.
+//! JOSE headers: correctly signed, but not as this crate mints them.
 
 use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -9,7 +9,7 @@ use crate::{
     world::{SECRET, World},
 };
 
-/// Refused with this header, as either kind of token.
+/// Tokens with this header are refused as access and as refresh token.
 async fn refused(world: &World, header: impl Fn(Kind) -> String) {
     for kind in BOTH {
         let header = header(kind);
@@ -20,7 +20,7 @@ async fn refused(world: &World, header: impl Fn(Kind) -> String) {
 }
 
 #[tokio::test]
-async fn the_forge_can_forge_so_that_refusals_mean_something() {
+async fn forged_token_with_a_valid_header_is_accepted_so_the_refusals_mean_something() {
     let world = World::new().await;
     let kid = &world.forge.kid;
     for kind in BOTH {
@@ -41,7 +41,7 @@ async fn the_forge_can_forge_so_that_refusals_mean_something() {
 }
 
 #[tokio::test]
-async fn no_algorithm_but_the_keys_own_is_accepted() {
+async fn algorithm_other_than_that_of_the_key_is_refused() {
     let world = World::new().await;
     let kid = world.forge.kid.clone();
     for alg in [
@@ -71,7 +71,7 @@ async fn no_algorithm_but_the_keys_own_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_token_without_a_signature_or_with_a_longer_one_is_refused() {
+async fn missing_or_longer_signature_is_refused() {
     let world = World::new().await;
     for kind in BOTH {
         for alg in ["none", "HS256", "HS384", "HS512"] {
@@ -101,7 +101,7 @@ async fn a_token_without_a_signature_or_with_a_longer_one_is_refused() {
 }
 
 #[tokio::test]
-async fn only_the_key_that_the_header_names_is_tried() {
+async fn only_the_key_that_the_header_names_verifies() {
     let world = World::new().await;
     let kid = world.forge.kid.clone();
     for other in ["", "other", "0", "../../dev/null", "' or 1=1", "\\u0000"] {
@@ -119,13 +119,13 @@ async fn only_the_key_that_the_header_names_is_tried() {
 }
 
 #[tokio::test]
-async fn vouchers_that_no_key_here_made_change_nothing() {
+async fn vouchers_by_unknown_keys_have_no_effect() {
     use tower_sliding_sessions::Keyring;
     let world = World::new().await;
     let kid = world.forge.kid.clone();
-    // What a key here says of another key than the one that is named.
-    let other = Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a good secret");
-    let both = other.and_verify(Keyring::hs256(SECRET).expect("a good secret")).expect("two names");
+    // A voucher by a key of this ring for another key than the one that is named.
+    let other = Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a valid secret");
+    let both = other.and_verify(Keyring::hs256(SECRET).expect("a valid secret")).expect("two names");
     let elsewhere = World::with_keys(both, |builder| builder).await;
     let header = String::from_utf8(crate::forge::part(&elsewhere.legitimate.access, 0)).expect("text");
     let real = header.split(r#""vouch":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("vouchers");
@@ -144,7 +144,7 @@ async fn vouchers_that_no_key_here_made_change_nothing() {
         })
         .await;
     }
-    // The right kid with vouchers, by an algorithm or of a kind that is none.
+    // The right kid with vouchers, by an invalid algorithm or type.
     let named = header.split(r#""kid":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("a kid");
     for alg in ["none", "RS256", "HS512"] {
         refused(&world, |kind| {
@@ -157,14 +157,14 @@ async fn vouchers_that_no_key_here_made_change_nothing() {
 }
 
 #[tokio::test]
-async fn neither_kind_of_token_passes_for_the_other() {
+async fn access_and_refresh_tokens_are_not_interchangeable() {
     let world = World::new().await;
     let (kid, forge) = (world.forge.kid.clone(), &world.forge);
     let legitimate = &world.legitimate;
     world.refuses("swapped", Some(legitimate.refresh.as_bytes()), Some(legitimate.access.as_bytes())).await;
     for kind in BOTH {
         let other = kind.other();
-        // Every mix of key, header and claims but the three of one kind.
+        // Every mix of key, header and claims, except for the three of one kind.
         for (key, header, claims) in [
             (kind, kind, other),
             (kind, other, kind),
@@ -189,7 +189,7 @@ async fn neither_kind_of_token_passes_for_the_other() {
 }
 
 #[tokio::test]
-async fn no_other_header_member_is_understood() {
+async fn unknown_header_member_is_refused() {
     let world = World::new().await;
     for member in [
         r#""crit":["exp"],"exp":0"#,
@@ -217,7 +217,7 @@ async fn no_other_header_member_is_understood() {
 }
 
 #[tokio::test]
-async fn a_header_that_names_a_member_twice_is_refused_in_any_spelling() {
+async fn repeated_header_member_is_refused_in_any_spelling() {
     let world = World::new().await;
     for (name, value) in [("alg", "HS256"), ("kid", &world.forge.kid), ("typ", "")] {
         for spelt in [name.to_owned(), format!("\\u{:04x}{}", name.as_bytes()[0], &name[1..])] {
@@ -239,7 +239,7 @@ async fn a_header_that_names_a_member_twice_is_refused_in_any_spelling() {
 }
 
 #[tokio::test]
-async fn a_header_is_one_json_object_and_nothing_else() {
+async fn header_other_than_one_json_object_is_refused() {
     let world = World::new().await;
     let kid = world.forge.kid.clone();
     refused(&world, |kind| format!(r#"["HS256","{kid}","{}"]"#, kind.typ())).await;

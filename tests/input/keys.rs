@@ -1,4 +1,4 @@
-//! Secrets that are none.
+//! Secrets that are refused.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tower_sliding_sessions::{KeyError, Keyring};
@@ -10,7 +10,7 @@ fn refusal(secret: impl AsRef<[u8]>) -> KeyError {
 }
 
 #[test]
-fn a_secret_has_at_least_32_bytes() {
+fn secret_below_32_bytes_is_refused() {
     for len in 0..32 {
         assert_eq!(refusal(&SECRET[..len]), KeyError::TooShort(len));
     }
@@ -40,7 +40,7 @@ fn patterns_and_well_known_examples_are_refused() {
 }
 
 #[test]
-fn words_of_tutorials_are_refused_repeated_and_padded() {
+fn secrets_from_tutorials_are_refused_repeated_and_padded() {
     for weak in [
         "your-256-bit-secret-your-256-bit-secre",
         "your_super_secret_key_please_change_me!",
@@ -64,7 +64,7 @@ fn words_of_tutorials_are_refused_repeated_and_padded() {
 }
 
 #[test]
-fn a_line_break_after_a_secret_is_refused_and_named_unless_it_is_of_random_bytes() {
+fn line_break_after_a_secret_is_refused_and_named_unless_the_secret_is_random_bytes() {
     for end in ["\n", "\r\n", "\n\n"] {
         let error = refusal([&SECRET[..], end.as_bytes()].concat());
         assert_eq!(error, KeyError::LineBreak);
@@ -73,12 +73,13 @@ fn a_line_break_after_a_secret_is_refused_and_named_unless_it_is_of_random_bytes
     let mut random = [0x9d_u8; 33];
     random[..32].copy_from_slice(&SECRET.map(|byte| byte ^ 0x80));
     random[32] = b'\n';
-    assert!(Keyring::hs256(random).is_ok(), "a byte of a random secret may be any");
+    assert!(Keyring::hs256(random).is_ok(), "a random secret may end in any byte");
 }
 
 #[test]
-fn a_key_file_is_no_secret() {
-    // A throw-away RSA-sized blob: what counts is the sequence that says how long it is.
+fn key_file_is_no_secret() {
+    // A throw-away value in the size of an RSA key: the check is for the DER sequence header and its
+    // length.
     let der = |len: usize| -> Vec<u8> {
         let body: Vec<u8> = SECRET.iter().copied().cycle().take(len).collect();
         let len = u16::try_from(len).expect("short");
@@ -108,7 +109,7 @@ fn a_key_file_is_no_secret() {
 }
 
 #[test]
-fn an_error_about_a_secret_does_not_show_it() {
+fn error_about_a_secret_does_not_show_it() {
     for bad in [&b"hunter2-but-too-short"[..], &b"hunter2!".repeat(4), b"-----BEGIN hunter2 hunter2 hunter2"]
     {
         let error = refusal(bad);
@@ -117,8 +118,8 @@ fn an_error_about_a_secret_does_not_show_it() {
 }
 
 #[test]
-fn names_of_keys_are_plain_and_unique() {
-    let ring = || Keyring::hs256(SECRET).expect("a good secret");
+fn key_ids_must_be_plain_and_unique() {
+    let ring = || Keyring::hs256(SECRET).expect("a valid secret");
     for bad in ["", "a b", "a\"b", "a.b", "é", "a/b", "a\0", &"x".repeat(65)] {
         assert_eq!(ring().with_kid(bad).expect_err("no name"), KeyError::BadName(bad.to_owned()));
     }
@@ -126,25 +127,25 @@ fn names_of_keys_are_plain_and_unique() {
         assert!(ring().with_kid(good).is_ok());
     }
     assert!(matches!(ring().and_verify(ring()), Err(KeyError::DuplicateName(_))));
-    let other = Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a good secret");
+    let other = Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a valid secret");
     let other = other.with_kid("k").expect("a name");
     assert!(ring().with_kid("k").expect("a name").and_verify(other).is_err());
 }
 
 #[tokio::test]
-async fn a_key_that_is_gone_opens_nothing_at_once_and_one_kept_still_does() {
+async fn removed_key_verifies_nothing_and_a_kept_one_still_does() {
     let world = World::new().await;
-    let new = || Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a good secret");
-    let old = || Keyring::hs256(SECRET).expect("a good secret");
+    let new = || Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a valid secret");
+    let old = || Keyring::hs256(SECRET).expect("a valid secret");
     world.sessions.set_keys(new().and_verify(old()).expect("two names"));
     world.still_serves_legitimate_clients().await;
     world.sessions.set_keys(new());
     let (access, refresh) = (world.legitimate.access.as_bytes(), world.legitimate.refresh.as_bytes());
-    world.refuses("a key that is gone", Some(access), Some(refresh)).await;
-    // Not under the name of the new key either.
+    world.refuses("a removed key", Some(access), Some(refresh)).await;
+    // Not under the new key's ID either.
     let named = new().with_kid(&world.forge.kid).expect("a name");
     world.sessions.set_keys(named);
-    world.refuses("another key of the same name", Some(access), Some(refresh)).await;
+    world.refuses("another key with the same ID", Some(access), Some(refresh)).await;
     world.sessions.set_keys(old());
     world.still_serves_legitimate_clients().await;
 }

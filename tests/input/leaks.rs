@@ -1,5 +1,5 @@
-//! A whole story, and everything that was said of it: logs, events, answers. None of it holds a
-//! token, a session's id or the secret.
+//! Many operations, and all output about them: logs, events, responses. None of it holds a token, a
+//! session ID or the secret.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     world::{ACCESS, Answer, Pair, REFRESH, SECRET, World, send},
 };
 
-/// What outsiders and operators get to see, and what they must not.
+/// What clients and operators see, and the secrets that it must not hold.
 struct Story {
     world: World,
     secrets: Secrets,
@@ -21,13 +21,13 @@ struct Story {
 }
 
 impl Story {
-    /// Sends cookies, and notes all of the answer but the cookies it sets.
+    /// Sends cookies, and records the response without the cookies it sets.
     async fn send(&mut self, method: Method, path: &str, access: &str, refresh: &str) -> Answer {
         let line = format!("{ACCESS}={access}; {REFRESH}={refresh}");
         let answer = send(&self.world.app, method, path, &[line.as_bytes()]).await;
         let others = answer.headers.iter().filter(|(name, _)| *name != header::SET_COOKIE);
         let (headers, body) = (others.collect::<Vec<_>>(), String::from_utf8_lossy(&answer.body));
-        writeln!(self.said, "{} {headers:?} {body}", answer.status).expect("a string takes all");
+        writeln!(self.said, "{} {headers:?} {body}", answer.status).expect("writing to a string never fails");
         for name in [ACCESS, REFRESH] {
             if let Some(token) = answer.cookie(name).filter(|value| !value.is_empty()) {
                 self.secrets.add_token("a token", &token);
@@ -52,7 +52,7 @@ impl Story {
     }
 }
 
-/// The cookies after an answer.
+/// The cookies after a response.
 fn renewed(answer: &Answer, before: &Pair) -> Pair {
     Pair {
         access: answer.cookie(ACCESS).unwrap_or_else(|| before.access.clone()),
@@ -75,24 +75,24 @@ async fn tell(story: &mut Story) {
     let confirmed = story.get(&Pair { access: "expired".to_owned(), ..second.clone() }).await;
     assert_eq!(confirmed.status, StatusCode::OK);
 
-    // The store is away, and back.
-    story.world.store.take_away(true);
-    let away = story.send(Method::GET, "/me", "", &second.refresh).await;
-    assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE);
-    let away = story.send(Method::POST, "/logout", &second.access, &second.refresh).await;
-    assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE);
-    let away = story.send(Method::POST, "/login/bob", "", "").await;
-    assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE);
-    story.world.store.take_away(false);
+    // An outage, and its end.
+    story.world.store.set_unavailable(true);
+    let unavailable = story.send(Method::GET, "/me", "", &second.refresh).await;
+    assert_eq!(unavailable.status, StatusCode::SERVICE_UNAVAILABLE);
+    let unavailable = story.send(Method::POST, "/logout", &second.access, &second.refresh).await;
+    assert_eq!(unavailable.status, StatusCode::SERVICE_UNAVAILABLE);
+    let unavailable = story.send(Method::POST, "/login/bob", "", "").await;
+    assert_eq!(unavailable.status, StatusCode::SERVICE_UNAVAILABLE);
+    story.world.store.set_unavailable(false);
 
-    // Refusals of every kind.
+    // Refusals of each kind.
     let forged = |kind: Kind, name: &str, value: &str| {
         let forge = &story.world.forge;
         forge.token(kind, forge.header(kind), forge.payload_with(kind, name, value))
     };
     let bad = [
         forged(Kind::Access, "aud", "\"other\""),
-        forged(Kind::Refresh, "sub", "\"somebody else\""),
+        forged(Kind::Refresh, "sub", "\"another user\""),
         forged(Kind::Refresh, "run", "\"0123456789abcdef\""),
         forged(Kind::Refresh, "exp", "1"),
         format!("{}x", second.refresh),
@@ -106,7 +106,7 @@ async fn tell(story: &mut Story) {
         let twice = story.send(Method::GET, "/me", &second.access, &format!("x; {ACCESS}={token}")).await;
         assert_eq!(twice.status, StatusCode::OK);
     }
-    // An access token of the generation that is old enough confirms it, and then it is rotated.
+    // An access token confirms its generation once that is old enough. Then it is rotated.
     story.after(290);
     let answer = story.get(&second).await;
     let second = renewed(&answer, &second);
@@ -115,7 +115,7 @@ async fn tell(story: &mut Story) {
     let third = renewed(&answer, &second);
     assert_ne!(third.refresh, second.refresh);
 
-    // A copy, long after its successor was seen in use.
+    // A copy, long after its successor was confirmed.
     assert_eq!(story.get(&third).await.status, StatusCode::OK);
     tokio::task::yield_now().await;
     story.after(100);
@@ -123,7 +123,7 @@ async fn tell(story: &mut Story) {
     assert_eq!(reuse.status, StatusCode::UNAUTHORIZED);
     assert_eq!(story.get(&third).await.status, StatusCode::UNAUTHORIZED);
 
-    // Signing in again, out, and once more with what is left.
+    // A second sign-in, a sign-out, and a request with the old cookies.
     let again = story.sign_in().await;
     let out = story.send(Method::POST, "/logout", &again.access, &again.refresh).await;
     assert_eq!(out.status, StatusCode::OK);
@@ -136,7 +136,7 @@ async fn tell(story: &mut Story) {
 }
 
 #[tokio::test]
-async fn a_whole_story_is_told_without_a_secret() {
+async fn output_of_many_operations_holds_no_secret() {
     #[cfg(feature = "tracing")]
     let logged = scribe::listen();
     let world = World::new().await;

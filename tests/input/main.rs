@@ -1,15 +1,10 @@
-//! What strangers send: forged tokens, odd cookies, bad keys. Whatever it is, the answer is the one
-//! that a request without cookies gets, at no cost to the store, and legitimate clients notice nothing.
+//! Input from an attacker: forged tokens, malformed cookies, invalid keys. Each request gets the response
+//! of a request without cookies, makes no store call, and does not affect legitimate clients.
 //!
-//! `cargo test --test input -- --nocapture` tells the seeds of the random tests; `INPUT_SEED`
-//! chooses another.
+//! `cargo test --test input -- --nocapture` prints the seeds of the random tests. `INPUT_SEED` sets
+//! another.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "in a test, that is how things fail"
-)]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod asymmetric;

@@ -1,4 +1,5 @@
-//! The text of a private key: what is harmless around it, and each mistake by its name.
+//! The PEM text of a private key: harmless text around it is accepted, and each mistake has its own
+//! error.
 
 use std::collections::HashSet;
 
@@ -8,7 +9,7 @@ use crate::vectors::{
     ED448, ED25519_PUBLIC, ED25519_V1, P256, P256_PUBLIC, P256_SEC1, P384, SECP256K1, X25519,
 };
 
-/// P-256, but given by its parameters: `openssl ecparam -name prime256v1 -param_enc explicit -genkey`.
+/// P-256 with explicit parameters: `openssl ecparam -name prime256v1 -param_enc explicit -genkey`.
 /// A throw-away key.
 const EXPLICIT: &str = "\
 -----BEGIN PRIVATE KEY-----
@@ -39,7 +40,7 @@ fn block(label: &str) -> String {
 }
 
 #[test]
-fn whitespace_around_and_within_a_key_does_no_harm() {
+fn whitespace_around_and_inside_a_key_is_accepted() {
     type Read = fn(&str) -> Result<Keyring, KeyError>;
     let ed25519: Read = Keyring::ed25519_pem;
     let es256: Read = Keyring::es256_pem;
@@ -69,7 +70,7 @@ fn whitespace_around_and_within_a_key_does_no_harm() {
 }
 
 #[test]
-fn each_mistake_with_a_key_has_a_name_and_says_what_mends_it() {
+fn each_mistake_with_a_key_has_its_own_error_with_the_remedy() {
     let cut = &P256[..120];
     let first_line = P256.lines().next().expect("a line");
     let body = P256.lines().nth(1).expect("a line");
@@ -116,7 +117,7 @@ fn each_mistake_with_a_key_has_a_name_and_says_what_mends_it() {
 }
 
 #[test]
-fn a_key_for_another_algorithm_is_named_with_what_takes_it() {
+fn key_for_another_algorithm_is_named_with_the_function_that_accepts_it() {
     let rsa = block("RSA PRIVATE KEY");
     for (text, name, hint) in [
         (ED25519_V1, "Ed25519", "Keyring::ed25519_pem"),

@@ -1,4 +1,4 @@
-//! Writes down everything that there is to be had of every span and event, at every level.
+//! Records every span and event with all fields, at every level.
 
 use std::{
     cell::RefCell,
@@ -13,17 +13,18 @@ use tracing::{
 };
 
 thread_local! {
-    /// What was logged on this thread since it listens.
+    /// The log of this thread since it began to listen.
     static LOG: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 struct Scribe;
 
-/// Listens to this thread, and tells what was logged. (A scribe for the whole process: with one
-/// for a thread, `tracing` may take a place for silent that another thread came by first.)
+/// Starts to record this thread, and returns a function that returns the log. (The subscriber is
+/// process-wide: with one for each thread, `tracing` may cache a call site as disabled that another
+/// thread reached first.)
 pub(crate) fn listen() -> impl FnOnce() -> String {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing::subscriber::set_global_default(Scribe).expect("nobody else listens"));
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Scribe).expect("no other subscriber is set"));
     tracing::callsite::rebuild_interest_cache();
     LOG.set(Some(String::new()));
     || LOG.take().expect("listening")
@@ -33,7 +34,7 @@ struct Line<'a>(&'a mut String);
 
 impl Visit for Line<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        write!(self.0, " {field}={value:?}").expect("a string takes all");
+        write!(self.0, " {field}={value:?}").expect("writing to a string never fails");
     }
 }
 
@@ -43,7 +44,7 @@ impl Scribe {
             let Some(log) = log else { return };
             if let Some(metadata) = metadata {
                 let (level, target, name) = (metadata.level(), metadata.target(), metadata.name());
-                write!(log, "\n{level} {target} {name}").expect("a string takes all");
+                write!(log, "\n{level} {target} {name}").expect("writing to a string never fails");
             }
             record(&mut Line(log));
         });

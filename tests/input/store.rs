@@ -1,4 +1,4 @@
-//! A memory store that counts its calls, and can be taken away.
+//! A memory store that counts its calls, and can be made unavailable.
 
 use std::sync::{
     Arc,
@@ -21,16 +21,16 @@ pub(crate) struct Counted(Arc<Inner>);
 struct Inner {
     memory: MemoryStore,
     calls: AtomicUsize,
-    away: AtomicBool,
+    unavailable: AtomicBool,
 }
 
 impl Counted {
     pub(crate) fn new() -> Self {
         let memory = MemoryStore::new().expect("random bytes");
-        Self(Arc::new(Inner { memory, calls: AtomicUsize::new(0), away: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { memory, calls: AtomicUsize::new(0), unavailable: AtomicBool::new(false) }))
     }
 
-    /// How many calls there were, but for the feed, which no request asks for.
+    /// The number of calls, without those of the feed, which no request makes.
     pub(crate) fn calls(&self) -> usize {
         self.0.calls.load(Ordering::SeqCst)
     }
@@ -39,14 +39,14 @@ impl Counted {
         self.0.memory.len()
     }
 
-    pub(crate) fn take_away(&self, away: bool) {
-        self.0.away.store(away, Ordering::SeqCst);
+    pub(crate) fn set_unavailable(&self, unavailable: bool) {
+        self.0.unavailable.store(unavailable, Ordering::SeqCst);
     }
 
     fn call(&self) -> Result<&MemoryStore, StoreError> {
         self.0.calls.fetch_add(1, Ordering::SeqCst);
-        match self.0.away.load(Ordering::SeqCst) {
-            true => Err(StoreError::unavailable("taken away")),
+        match self.0.unavailable.load(Ordering::SeqCst) {
+            true => Err(StoreError::unavailable("made unavailable")),
             false => Ok(&self.0.memory),
         }
     }

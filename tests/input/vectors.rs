@@ -1,5 +1,5 @@
-//! Throw-away keys, made once for these tests with `openssl genpkey`. They guard nothing, and must
-//! never sign anything but a test.
+//! Throw-away keys, made once for these tests with `openssl genpkey`. They protect nothing, and must sign
+//! nothing except tests.
 
 /// THROW-AWAY. PKCS#8 version 1 (RFC 5208), as OpenSSL writes it.
 pub(crate) const ED25519_V1: &str = "\
@@ -7,7 +7,7 @@ pub(crate) const ED25519_V1: &str = "\
 MC4CAQAwBQYDK2VwBCIEIK4d+GTWGg+12ZWmHDCUMVupXGcIAMYyp3D5Oa7R17dZ\n\
 -----END PRIVATE KEY-----\n";
 
-/// THROW-AWAY. The same key in version 2 (RFC 5958), its public key within, as ring writes it.
+/// THROW-AWAY. The same key in version 2 (RFC 5958), with its public key, as ring writes it.
 pub(crate) const ED25519_V2: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MFECAQEwBQYDK2VwBCIEIK4d+GTWGg+12ZWmHDCUMVupXGcIAMYyp3D5Oa7R17dZ\n\
@@ -28,7 +28,7 @@ wJ8uV87ozgbqygLRAJtGR9V9u62hRANCAASprqU3nElZJQwEnCYsx1dsaw3hVw+e\n\
 SEkf+9VsbCNyvv3HRLOIwOiAm2ygxx844qj0vPwhGmkfl6NDE73WqVuV\n\
 -----END PRIVATE KEY-----\n";
 
-/// THROW-AWAY. The same key in the older form of SEC 1.
+/// THROW-AWAY. The same key in SEC 1 form.
 pub(crate) const P256_SEC1: &str = "\
 -----BEGIN EC PRIVATE KEY-----\n\
 MHcCAQEEID9+SodsMkiJkCZ4r8CfLlfO6M4G6soC0QCbRkfVfbutoAoGCCqGSM49\n\
@@ -52,7 +52,7 @@ Qi1ttLyot2zdWBLIYXd+Vpw1t8cBiB0Y7/zIxA05JWDz6A+hZANiAARfn2snRnbs\n\
 tdLHYgb8mhWzYQoFJ/QS55O/95hYzEH+U4798nbXa7ph5SnBB8NAb0M=\n\
 -----END PRIVATE KEY-----\n";
 
-/// THROW-AWAY. Another curve, with scalars as long.
+/// THROW-AWAY. Another curve, with scalars of the same length.
 pub(crate) const SECP256K1: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgmhyX844iOj9REHYuTg0y\n\

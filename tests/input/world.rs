@@ -1,4 +1,4 @@
-//! An application with one person signed in, and what it answers.
+//! An application with one signed-in user, and its responses.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +19,7 @@ use tower_sliding_sessions::{
 
 use crate::{forge::Forge, store::Counted};
 
-/// Looked random once, and is no secret any more.
+/// A formerly random secret, now public.
 pub(crate) const SECRET: &[u8; 32] = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const ACCESS: &str = "__Host-access";
@@ -29,7 +29,7 @@ pub(crate) const REFRESH: &str = "__Host-refresh";
 pub(crate) struct Profile {
     pub(crate) name: String,
     pub(crate) roles: Vec<String>,
-    /// Whatever comes: an application that is not strict itself.
+    /// Any JSON: the application itself is not strict.
     #[serde(default)]
     pub(crate) extra: serde_json::Value,
 }
@@ -57,16 +57,16 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
     pub(crate) legitimate: Pair,
-    /// What a request without cookies gets.
-    pub(crate) nobody: Answer,
-    /// What the legitimate cookies get.
+    /// The response to a request without cookies.
+    pub(crate) anonymous: Answer,
+    /// The response to the legitimate cookies.
     pub(crate) welcome: Answer,
     pub(crate) forge: Forge,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with_keys(Keyring::hs256(SECRET).expect("a good secret"), |builder| builder).await
+        Self::with_keys(Keyring::hs256(SECRET).expect("a valid secret"), |builder| builder).await
     }
 
     pub(crate) async fn with_keys(keys: Keyring, configure: impl FnOnce(Builder) -> Builder) -> Self {
@@ -78,19 +78,19 @@ impl World {
             .store(store.clone())
             .clock(clock.clone())
             .on_event(move |event| log.lock().expect("no panic").push(event.clone()));
-        let sessions = configure(builder).build().expect("sound settings");
+        let sessions = configure(builder).build().expect("valid settings");
         let app = router(&sessions);
         let legitimate = sign_in(&app, "ann").await;
         let forge = Forge::new(SECRET, &legitimate);
-        let nobody = send(&app, Method::GET, "/me", &[]).await;
-        assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
+        let anonymous = send(&app, Method::GET, "/me", &[]).await;
+        assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
         let cookies = format!("{ACCESS}={}; {REFRESH}={}", legitimate.access, legitimate.refresh);
         let welcome = send(&app, Method::GET, "/me", &[cookies.as_bytes()]).await;
         assert_eq!(welcome.status, StatusCode::OK);
-        Self { app, sessions, store, clock, events, legitimate, nobody, welcome, forge }
+        Self { app, sessions, store, clock, events, legitimate, anonymous, welcome, forge }
     }
 
-    /// What `GET /me` answers to these `Cookie` lines.
+    /// The response of `GET /me` to these `Cookie` lines.
     pub(crate) async fn get(&self, lines: &[&[u8]]) -> Answer {
         send(&self.app, Method::GET, "/me", lines).await
     }
@@ -104,18 +104,17 @@ impl World {
         self.get(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>()).await
     }
 
-    /// Whatever these cookies are, the answer is the one that nobody gets, and the store was not
-    /// asked.
+    /// The response to these cookies is the anonymous one, and the store is not asked.
     pub(crate) async fn refuses(&self, what: &str, access: Option<&[u8]>, refresh: Option<&[u8]>) {
         let (calls, sessions) = (self.store.calls(), self.store.sessions());
         let answer = self.get_with(access, refresh).await;
-        assert_eq!(answer, self.nobody, "{what}");
+        assert_eq!(answer, self.anonymous, "{what}");
         assert!(!answer.headers.contains_key(header::SET_COOKIE), "{what}");
         assert_eq!(self.store.calls(), calls, "{what}: the store was asked");
         assert_eq!(self.store.sessions(), sessions, "{what}: a session began");
     }
 
-    /// Refused as an access cookie, and as a refresh cookie, and as both.
+    /// Refused as an access cookie, as a refresh cookie, and as both.
     pub(crate) async fn refuses_token(&self, what: &str, token: impl AsRef<[u8]>) {
         let token = Some(token.as_ref());
         self.refuses(&format!("{what}, as access"), token, None).await;
@@ -123,7 +122,7 @@ impl World {
         self.refuses(&format!("{what}, as both"), token, token).await;
     }
 
-    /// The legitimate cookies still get what they always got.
+    /// The legitimate cookies still get the same responses.
     pub(crate) async fn still_serves_legitimate_clients(&self) {
         let (calls, Pair { access, refresh }) = (self.store.calls(), &self.legitimate);
         let both = self.get_with(Some(access.as_bytes()), Some(refresh.as_bytes())).await;
@@ -171,7 +170,7 @@ pub(crate) async fn send(app: &Router, method: Method, path: &str, lines: &[&[u8
     let request = request.body(Body::empty()).expect("a request");
     let (parts, body) = app.clone().oneshot(request).await.expect("infallible").into_parts();
     let body = body.collect().await.expect("a body").to_bytes().to_vec();
-    // What is written behind it is written before the next request comes.
+    // Writes that happen after a response complete before the next request.
     tokio::task::yield_now().await;
     Answer { status: parts.status, headers: parts.headers, body }
 }
@@ -183,7 +182,7 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// The value that a cookie is set to.
+    /// The value that the response sets a cookie to.
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         self.headers.get_all(header::SET_COOKIE).iter().find_map(|line| {
             let pair = line.to_str().ok()?.split(';').next()?;

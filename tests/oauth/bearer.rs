@@ -5,11 +5,11 @@ use tower_sliding_sessions::oauth::Grant;
 use crate::support::{TTL, World, idle};
 
 #[tokio::test]
-async fn a_bearer_token_is_accepted_where_the_layer_was_told_so_and_nowhere_else() {
+async fn bearer_token_is_accepted_only_where_the_layer_allows_it() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     assert_eq!(client.get(&world, "/me").await.text("subject"), "ann");
-    assert_eq!(client.get(&world, "/anybody").await.json, "ann");
+    assert_eq!(client.get(&world, "/optional").await.json, "ann");
     assert_eq!(client.get(&world, "/browsers").await.status, 401);
     for scheme in ["bearer", "BEARER", "bEaReR  "] {
         let authorization = format!("{scheme} {}", client.access);
@@ -18,19 +18,19 @@ async fn a_bearer_token_is_accepted_where_the_layer_was_told_so_and_nowhere_else
 }
 
 #[tokio::test]
-async fn a_response_to_a_bearer_token_sets_no_cookie_and_is_nobody_elses() {
+async fn response_to_a_bearer_token_sets_no_cookie_and_is_private() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let answer = client.get(&world, "/me").await;
     assert!(answer.set_cookies().is_empty());
     assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
     assert_eq!(answer.header("vary"), Some("cookie, authorization"));
-    let anonymous = world.get("/anybody", &[]).await;
+    let anonymous = world.get("/optional", &[]).await;
     assert_eq!(anonymous.header("vary"), Some("cookie, authorization"));
 }
 
 #[tokio::test]
-async fn a_bearer_token_is_never_renewed() {
+async fn bearer_token_is_never_renewed() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let cookies = format!("__Host-access={}; __Host-refresh={}", client.access, client.refresh);
@@ -42,12 +42,12 @@ async fn a_bearer_token_is_never_renewed() {
     assert_eq!((answer.status, &answer.json["renewed"]), (200, &false.into()), "early renewal is due");
     world.pass(1);
     let answer = world.get("/me", &headers).await;
-    assert_eq!(answer.status, 401, "the good refresh cookie is not looked at");
+    assert_eq!(answer.status, 401, "the valid refresh cookie is not read");
     assert!(answer.set_cookies().is_empty());
     idle().await;
     assert_eq!(world.store.all_calls(), calls);
     let answer = world.get("/me", &headers[1..]).await;
-    assert_eq!((answer.status, answer.set_cookies().len()), (200, 2), "by the cookies alone it is renewed");
+    assert_eq!((answer.status, answer.set_cookies().len()), (200, 2), "with the cookies only, it is renewed");
 }
 
 #[tokio::test]
@@ -63,11 +63,11 @@ async fn cookies_next_to_a_bearer_token_are_ignored() {
     assert_eq!(world.get("/me", &conflict).await.status, 200);
     let bad = [("authorization", "Bearer x"), both[1]];
     assert_eq!(world.get("/me", &bad).await.status, 401);
-    assert_eq!(world.get("/anybody", &bad).await.status, 401);
+    assert_eq!(world.get("/optional", &bad).await.status, 401);
 }
 
 #[tokio::test]
-async fn it_matters_not_whose_page_a_bearer_token_comes_from() {
+async fn bearer_token_is_accepted_in_a_cross_site_request() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let cookies = format!("__Host-access={}", client.access);
@@ -80,7 +80,7 @@ async fn it_matters_not_whose_page_a_bearer_token_comes_from() {
 }
 
 #[tokio::test]
-async fn where_tokens_go_in_the_clear_a_bearer_token_is_for_localhost_only() {
+async fn bearer_token_over_plain_http_is_accepted_on_loopback_only() {
     let world = World::tuned(|builder| builder.cookies(|cookies| cookies.insecure_plain_http()));
     let tokens = world.sessions.issue_tokens(Grant::new("ann", Default::default()));
     let authorization = format!("Bearer {}", tokens.await.unwrap().access_token());
@@ -91,14 +91,14 @@ async fn where_tokens_go_in_the_clear_a_bearer_token_is_for_localhost_only() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_in_use_confirms_its_generation_once() {
+async fn bearer_token_confirms_its_generation_once() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
     for _ in 0..3 {
         client.get(&world, "/me").await;
     }
     idle().await;
-    assert_eq!(world.store.calls("confirm"), 0, "the first generation needs none");
+    assert_eq!(world.store.calls("confirm"), 0, "the first generation needs no confirmation");
     world.pass(TTL);
     client.renew(&world).await;
     for _ in 0..3 {
@@ -109,7 +109,7 @@ async fn a_bearer_token_in_use_confirms_its_generation_once() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_ended_is_refused_at_once() {
+async fn bearer_token_of_a_revoked_session_is_refused_at_once() {
     let world = World::new();
     for how in ["one", "all", "everything"] {
         let client = world.signed_in("ann").await;
@@ -123,13 +123,13 @@ async fn a_session_that_was_ended_is_refused_at_once() {
             _ => drop(world.sessions.revoke_everything().await.unwrap()),
         }
         assert_eq!(client.get(&world, "/me").await.status, 401, "{how}");
-        assert_eq!(client.get(&world, "/anybody").await.status, 401, "{how}");
-        assert_eq!(world.store.calls("get"), 0, "{how}: it was known here");
+        assert_eq!(client.get(&world, "/optional").await.status, 401, "{how}");
+        assert_eq!(world.store.calls("get"), 0, "{how}: this instance knew");
     }
 }
 
 #[tokio::test]
-async fn signing_out_by_bearer_token_touches_no_cookie() {
+async fn sign_out_by_bearer_token_touches_no_cookie() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let cookies = world.cookies_of("bob").await;
@@ -138,12 +138,16 @@ async fn signing_out_by_bearer_token_touches_no_cookie() {
     let answer = world.ask("POST", "/logout", &both).await;
     assert_eq!((answer.status, answer.set_cookies().len()), (200, 0));
     assert_eq!(client.get(&world, "/me").await.status, 401);
-    assert_eq!(world.get("/me", &both[1..]).await.text("subject"), "bob", "the cookies' session goes on");
+    assert_eq!(
+        world.get("/me", &both[1..]).await.text("subject"),
+        "bob",
+        "the session of the cookies stays valid"
+    );
     assert_eq!(world.ask("POST", "/logout", &both[1..]).await.set_cookies().len(), 2);
 }
 
 #[tokio::test]
-async fn no_token_is_in_what_happened() {
+async fn events_hold_no_token() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
     let mut shown = vec![client.access.clone(), client.refresh.clone()];

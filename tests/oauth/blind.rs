@@ -1,4 +1,4 @@
-//! Bearer tokens where this instance does not know what ended: the store is asked.
+//! Bearer tokens where this instance does not follow revocations: each request asks the store.
 
 use std::{
     convert::Infallible,
@@ -16,13 +16,13 @@ use tower_sliding_sessions::{
 
 use crate::support::{Client, Probe, Profile, TTL, Trouble, World, idle, until};
 
-fn blind() -> World {
+fn without_feed() -> World {
     World::around(Probe::new(MemoryStore::new().unwrap()).without_feed(), |builder| builder)
 }
 
 #[tokio::test]
-async fn a_store_without_a_feed_is_asked_on_each_request_and_never_to_renew() {
-    let world = blind();
+async fn store_without_a_feed_is_read_on_each_request_and_never_renews() {
+    let world = without_feed();
     let mut client = world.signed_in("ann").await;
     for asked in 1..=3 {
         assert_eq!(client.get(&world, "/me").await.status, 200);
@@ -34,18 +34,18 @@ async fn a_store_without_a_feed_is_asked_on_each_request_and_never_to_renew() {
     client.renew(&world).await;
     assert_eq!(client.get(&world, "/me").await.json["generation"], 1);
     idle().await;
-    assert_eq!(world.store.calls("confirm"), 1, "it is use all the same");
+    assert_eq!(world.store.calls("confirm"), 1, "a bearer request confirms too");
 }
 
 #[tokio::test]
-async fn what_the_store_knows_to_have_ended_is_refused_on_an_optional_layer_too() {
-    let world = blind();
+async fn session_revoked_in_the_store_is_refused_by_an_optional_layer_too() {
+    let world = without_feed();
     let client = world.signed_in("ann").await;
-    let answer = client.get(&world, "/anybody").await;
+    let answer = client.get(&world, "/optional").await;
     assert_eq!((answer.status, &answer.json), (200, &"ann".into()));
-    // By another instance: this one only learns of it from the store.
+    // By another instance. This one learns of it only from the store.
     world.store.stop_everything().await;
-    for path in ["/me", "/anybody"] {
+    for path in ["/me", "/optional"] {
         let answer = client.get(&world, path).await;
         assert_eq!(answer.status, 401);
         assert_eq!(answer.header("www-authenticate"), Some(r#"Bearer error="invalid_token""#));
@@ -53,11 +53,11 @@ async fn what_the_store_knows_to_have_ended_is_refused_on_an_optional_layer_too(
 }
 
 #[tokio::test]
-async fn while_the_store_is_away_nobody_is_refused_for_good() {
-    let world = blind();
+async fn bearer_request_in_an_outage_gets_503_and_the_token_stays_valid() {
+    let world = without_feed();
     let client = world.signed_in("ann").await;
     world.store.trouble("get", Trouble::Fail);
-    for path in ["/me", "/anybody"] {
+    for path in ["/me", "/optional"] {
         let answer = client.get(&world, path).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
     }
@@ -65,13 +65,13 @@ async fn while_the_store_is_away_nobody_is_refused_for_good() {
     assert_eq!(client.get(&world, "/me").await.status, 200);
 }
 
-/// How a session's tokens come to be out of date.
+/// How the claims of a session change.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Claims,
-    /// As the feed tells of it, and the record's mark does not.
+    /// Only the feed has the mark.
     Mark,
-    /// As the record tells of it, and no feed does.
+    /// Only the record has the change. There is no feed.
     ClaimsWithoutFeed,
 }
 
@@ -81,16 +81,16 @@ impl Change {
     fn world(self) -> World {
         match self {
             Self::Claims | Self::Mark => World::new(),
-            Self::ClaimsWithoutFeed => blind(),
+            Self::ClaimsWithoutFeed => without_feed(),
         }
     }
 
-    /// By another instance: this one hears of it, or asks.
+    /// Made by another instance. This one reads it from the feed or from the store.
     async fn happens(self, world: &World, role: &str, at: Timestamp) {
         let subject = Subject { realm: "sessions".into(), name: "ann".into() };
         let id = world.store.list(&subject, world.sessions.now()).await.unwrap()[0].id;
         let key = SessionKey { subject: subject.clone(), id };
-        // Long before, for the mark alone to tell of it.
+        // An old time in the record, so that only the mark shows the change.
         let written = if matches!(self, Self::Mark) { Timestamp::EPOCH } else { at };
         let claims = format!(r#"{{"role":"{role}"}}"#);
         world.store.put_claims(&key, &claims, written).await;
@@ -102,7 +102,7 @@ impl Change {
     }
 }
 
-/// The role that the token is served with.
+/// The role in the response to the token.
 async fn role(client: &Client, world: &World) -> String {
     let answer = client.get(world, "/me").await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -110,7 +110,7 @@ async fn role(client: &Client, world: &World) -> String {
 }
 
 #[tokio::test]
-async fn a_token_whose_claims_are_out_of_date_is_served_with_those_of_now() {
+async fn token_with_outdated_claims_is_served_with_the_current_ones() {
     for change in Change::ALL {
         let world = change.world();
         let mut client = world.signed_in("ann").await;
@@ -125,7 +125,7 @@ async fn a_token_whose_claims_are_out_of_date_is_served_with_those_of_now() {
             assert_eq!(role(&client, &world).await, "new");
         }
         let asks = if matches!(change, Change::ClaimsWithoutFeed) { 3 } else { 0 };
-        assert_eq!(world.store.calls("get"), asked + asks, "{change:?}: found once");
+        assert_eq!(world.store.calls("get"), asked + asks, "{change:?}: read once");
         change.happens(&world, "newer", world.sessions.now()).await;
         until(async || role(&client, &world).await == "newer").await;
         assert_eq!(world.store.calls("advance"), 0, "{change:?}");
@@ -139,12 +139,12 @@ async fn a_token_whose_claims_are_out_of_date_is_served_with_those_of_now() {
 }
 
 #[tokio::test]
-async fn a_client_that_renews_or_signs_in_in_the_second_of_a_change_is_kept_waiting_for_nothing() {
+async fn renewal_or_sign_in_within_the_second_of_a_change_gets_the_new_claims() {
     for change in Change::ALL {
         let world = change.world();
         let mut client = world.signed_in("ann").await;
         world.pass(1);
-        // And where the clock that dated it is ahead.
+        // And by a clock that is ahead.
         for (ahead, given) in [(0, "new"), (3000, "newer")] {
             change.happens(&world, given, world.sessions.now() + Duration::from_millis(ahead)).await;
             client.renew(&world).await;
@@ -156,7 +156,7 @@ async fn a_client_that_renews_or_signs_in_in_the_second_of_a_change_is_kept_wait
 }
 
 #[tokio::test]
-async fn a_marked_token_of_a_session_that_ended_or_whose_user_is_out_is_refused() {
+async fn marked_token_of_an_ended_session_or_locked_user_is_refused() {
     let locked = Arc::new(AtomicBool::new(false));
     let is_locked = locked.clone();
     let world = World::tuned(move |builder| {
@@ -173,7 +173,7 @@ async fn a_marked_token_of_a_session_that_ended_or_whose_user_is_out_is_refused(
         world.sessions.mark_stale(name).await.unwrap();
     }
     assert_eq!((role(&client, &world).await, role(&ended, &world).await), ("user".into(), "user".into()));
-    // By another instance.
+    // On another instance.
     let key = SessionKey { subject: Subject { realm: "sessions".into(), name: "bob".into() }, id: bobs };
     world.store.revoke(&Revoke::Session(key), world.sessions.now()).await.unwrap();
     locked.store(true, Ordering::Relaxed);
@@ -185,7 +185,7 @@ async fn a_marked_token_of_a_session_that_ended_or_whose_user_is_out_is_refused(
 }
 
 #[tokio::test]
-async fn while_the_store_is_away_a_marked_token_is_not_served_and_not_refused() {
+async fn marked_token_in_an_outage_gets_503_and_not_401() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.sessions.mark_stale("ann").await.unwrap();
@@ -196,7 +196,7 @@ async fn while_the_store_is_away_a_marked_token_is_not_served_and_not_refused() 
 }
 
 #[tokio::test]
-async fn what_a_client_changes_of_its_own_session_counts_at_its_next_request() {
+async fn change_by_the_client_applies_at_its_next_request() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let bearer = client.authorization();
@@ -209,7 +209,7 @@ async fn what_a_client_changes_of_its_own_session_counts_at_its_next_request() {
 }
 
 #[tokio::test]
-async fn what_ends_on_another_instance_ends_here() {
+async fn session_revoked_on_another_instance_is_refused() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     assert_eq!(client.get(&world, "/me").await.status, 200);

@@ -1,4 +1,4 @@
-//! What whoever is refused is told (RFC 6750, section 3).
+//! The challenge in a refusal (RFC 6750, section 3).
 
 use tower_sliding_sessions::{EventKind, InvalidToken};
 
@@ -8,19 +8,23 @@ const INVALID_TOKEN: Option<&str> = Some(r#"Bearer error="invalid_token""#);
 const INVALID_REQUEST: Option<&str> = Some(r#"Bearer error="invalid_request""#);
 
 #[tokio::test]
-async fn without_credentials_the_challenge_has_no_error_code() {
+async fn challenge_without_credentials_has_no_error_code() {
     let world = World::new();
     let answer = world.get("/me", &[]).await;
     assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")));
     assert_eq!(answer.header("vary"), Some("cookie, authorization"));
     assert_eq!(world.get("/browsers", &[]).await.header("www-authenticate"), Some("Cookie"));
-    assert_eq!(world.get("/anybody", &[]).await.status, 200);
+    assert_eq!(world.get("/optional", &[]).await.status, 200);
     let other = world.get("/me", &[("authorization", "Basic YTpi")]).await;
-    assert_eq!((other.status, other.header("www-authenticate")), (401, Some("Bearer")), "not for us");
+    assert_eq!(
+        (other.status, other.header("www-authenticate")),
+        (401, Some("Bearer")),
+        "another scheme is ignored"
+    );
 }
 
 #[tokio::test]
-async fn a_token_of_no_use_is_refused_on_an_optional_layer_too() {
+async fn unusable_token_is_refused_by_an_optional_layer_too() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let revoked = world.signed_in("bob").await;
@@ -29,7 +33,7 @@ async fn a_token_of_no_use_is_refused_on_an_optional_layer_too() {
     let expired = client.authorization();
     world.pass(TTL);
     for authorization in [&expired, &revoked.authorization(), &refresh, &"Bearer x".to_owned()] {
-        for path in ["/me", "/anybody"] {
+        for path in ["/me", "/optional"] {
             let answer = world.get(path, &[("authorization", authorization)]).await;
             assert_eq!((answer.status, answer.header("www-authenticate")), (401, INVALID_TOKEN));
             assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -41,7 +45,7 @@ async fn a_token_of_no_use_is_refused_on_an_optional_layer_too() {
 }
 
 #[tokio::test]
-async fn an_api_client_is_not_sent_to_a_sign_in_page() {
+async fn api_client_is_not_redirected_to_the_sign_in_page() {
     let world = World::new();
     let page = [("accept", "text/html"), ("sec-fetch-mode", "navigate")];
     assert_eq!(world.get("/page", &page).await.status, 303);
@@ -51,12 +55,12 @@ async fn an_api_client_is_not_sent_to_a_sign_in_page() {
 }
 
 #[tokio::test]
-async fn a_malformed_or_doubled_header_is_an_invalid_request() {
+async fn malformed_or_repeated_header_is_an_invalid_request() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let good = client.authorization();
     let listed = format!("{good}, {good}");
-    for path in ["/me", "/anybody"] {
+    for path in ["/me", "/optional"] {
         let mut answers = vec![
             world.get(path, &[("authorization", &good), ("authorization", &good)]).await,
             world.get(path, &[("authorization", "Basic YTpi"), ("authorization", &good)]).await,
@@ -68,11 +72,11 @@ async fn a_malformed_or_doubled_header_is_an_invalid_request() {
             assert_eq!((answer.status, answer.header("www-authenticate")), (400, INVALID_REQUEST));
         }
     }
-    assert_eq!(world.get("/browsers", &[("authorization", "Bearer")]).await.status, 401, "not looked at");
+    assert_eq!(world.get("/browsers", &[("authorization", "Bearer")]).await.status, 401, "ignored");
 }
 
 #[tokio::test]
-async fn a_token_that_is_too_long_is_not_even_hashed_by_header_or_cookie() {
+async fn token_above_the_length_limit_is_refused_before_it_is_hashed() {
     let world = World::new();
     let too_long = EventKind::AccessTokenInvalid(InvalidToken::TooLong);
     let token = "a".repeat(4097);

@@ -1,4 +1,4 @@
-//! Bearer tokens that are used from elsewhere, where that is compared.
+//! Bearer tokens used at another origin, where origins are compared.
 
 use serde_json::json;
 use tower_sliding_sessions::{EventKind, OriginVerdict};
@@ -25,48 +25,52 @@ async fn asks(world: &World, client: &Client, method: &str, path: &str, place: &
     world.ask(method, path, &[("authorization", &client.authorization()), ("x-place", place)]).await
 }
 
-/// Whether a fresh proof of who it is counts there.
-async fn is_proved(world: &World, client: &Client, place: &str) -> bool {
+/// Whether the re-authentication counts at that place.
+async fn is_reauthenticated(world: &World, client: &Client, place: &str) -> bool {
     let answer = asks(world, client, "GET", "/me", place).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json["proved"] == json!(true)
+    answer.json["reauthenticated"] == json!(true)
 }
 
 #[tokio::test]
-async fn a_proof_from_home_is_worth_nothing_to_a_copy_of_the_token_elsewhere() {
+async fn reauthentication_at_home_does_not_count_for_a_copied_token_at_another_origin() {
     let world = world(OriginVerdict::StepUp);
     let client = signed_in_at(&world, "home").await;
     world.pass(100);
-    assert!(!is_proved(&world, &client, "cafe").await);
+    assert!(!is_reauthenticated(&world, &client, "cafe").await);
     assert_eq!(asks(&world, &client, "POST", "/promote", "home").await.status, 200);
     for seconds in [0, 1, 1] {
         world.pass(seconds);
-        assert!(is_proved(&world, &client, "home").await);
-        assert!(!is_proved(&world, &client, "cafe").await);
+        assert!(is_reauthenticated(&world, &client, "home").await);
+        assert!(!is_reauthenticated(&world, &client, "cafe").await);
     }
     assert!(world.count(&EventKind::OriginChanged(OriginVerdict::StepUp)) > 0);
 }
 
 #[tokio::test]
-async fn one_made_there_counts_there_at_once() {
+async fn reauthentication_at_another_origin_counts_there_at_once() {
     let world = world(OriginVerdict::StepUp);
     let mut client = signed_in_at(&world, "home").await;
     world.pass(300);
     let request = crate::support::form("/oauth/token").header("x-place", "cafe");
     let body = format!("grant_type=refresh_token&refresh_token={}", client.refresh);
     client = Client::of(&world.send(request.body(axum::body::Body::from(body)).unwrap()).await);
-    assert!(!is_proved(&world, &client, "cafe").await);
+    assert!(!is_reauthenticated(&world, &client, "cafe").await);
     assert_eq!(asks(&world, &client, "POST", "/promote", "cafe").await.status, 200);
-    assert!(is_proved(&world, &client, "cafe").await);
+    assert!(is_reauthenticated(&world, &client, "cafe").await);
     world.pass(1);
-    assert!(is_proved(&world, &client, "cafe").await);
+    assert!(is_reauthenticated(&world, &client, "cafe").await);
 }
 
 #[tokio::test]
-async fn a_copy_that_the_application_refuses_is_refused_when_it_is_looked_up() {
+async fn copied_token_at_a_refused_origin_is_refused_at_the_next_read_of_the_record() {
     let world = world(OriginVerdict::Refuse);
     let client = signed_in_at(&world, "home").await;
-    assert_eq!(asks(&world, &client, "GET", "/me", "cafe").await.status, 200, "it is not compared each time");
+    assert_eq!(
+        asks(&world, &client, "GET", "/me", "cafe").await.status,
+        200,
+        "a valid token is not compared"
+    );
     world.sessions.mark_stale("ann").await.unwrap();
     assert_eq!(asks(&world, &client, "GET", "/me", "cafe").await.status, 401);
     assert_eq!(asks(&world, &client, "GET", "/me", "home").await.status, 200);

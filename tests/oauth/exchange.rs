@@ -1,4 +1,4 @@
-//! The token endpoint, where sessions are renewed (RFC 6749, section 6).
+//! The token endpoint: renewal (RFC 6749, section 6).
 
 use std::{
     pin::Pin,
@@ -14,7 +14,7 @@ use tower_sliding_sessions::{EventKind, ManualClock};
 use crate::support::{Client, GRACE, Gate, ROTATION, TTL, Trouble, WINDOW, World, form, idle};
 
 #[tokio::test]
-async fn a_session_goes_on_for_as_long_as_it_is_renewed() {
+async fn session_lives_as_long_as_it_is_renewed() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
     for round in 1..=5 {
@@ -32,7 +32,7 @@ async fn a_session_goes_on_for_as_long_as_it_is_renewed() {
 }
 
 #[tokio::test]
-async fn an_answer_that_got_lost_is_had_again() {
+async fn lost_response_can_be_requested_again() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
     for round in 1..=3 {
@@ -40,7 +40,11 @@ async fn an_answer_that_got_lost_is_had_again() {
         let lost = client.exchange(&world).await;
         world.pass(TTL);
         let again = client.renew(&world).await;
-        assert_eq!(again.text("refresh_token"), lost.text("refresh_token"), "the successor that was lost");
+        assert_eq!(
+            again.text("refresh_token"),
+            lost.text("refresh_token"),
+            "the successor of the lost response"
+        );
         assert_eq!(client.get(&world, "/me").await.status, 200);
         idle().await;
         assert_eq!(world.store.rotations(), round);
@@ -49,7 +53,7 @@ async fn an_answer_that_got_lost_is_had_again() {
 }
 
 #[tokio::test]
-async fn a_hundred_exchanges_at_once_are_one_rotation_and_all_get_its_tokens() {
+async fn hundred_concurrent_exchanges_are_one_rotation_and_all_get_its_tokens() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.pass(TTL);
@@ -73,7 +77,7 @@ async fn a_hundred_exchanges_at_once_are_one_rotation_and_all_get_its_tokens() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_was_superseded_for_longer_than_its_grace_ends_the_session() {
+async fn superseded_refresh_token_after_its_grace_period_ends_the_session() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
     let copied = client.clone();
@@ -82,7 +86,7 @@ async fn a_refresh_token_that_was_superseded_for_longer_than_its_grace_ends_the_
     assert_eq!(client.get(&world, "/me").await.status, 200);
     idle().await;
     world.pass(GRACE);
-    assert_eq!(copied.exchange(&world).await.status, 200, "it may be the client's own, sent twice");
+    assert_eq!(copied.exchange(&world).await.status, 200, "within the grace period it may be a retry");
     world.pass(1);
     assert!(copied.exchange(&world).await.is_error(400, "invalid_grant"));
     assert_eq!(world.count(&EventKind::ReuseDetected), 1);
@@ -91,7 +95,7 @@ async fn a_refresh_token_that_was_superseded_for_longer_than_its_grace_ends_the_
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_could_displace_its_successor_is_left_out() {
+async fn refresh_token_that_could_displace_its_successor_is_omitted() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.pass(ROTATION - GRACE - 1);
@@ -104,7 +108,7 @@ async fn a_refresh_token_that_could_displace_its_successor_is_left_out() {
 }
 
 #[tokio::test]
-async fn every_bad_refresh_token_gets_the_same_answer() {
+async fn every_invalid_refresh_token_gets_the_same_response() {
     let world = World::new();
     let good = world.signed_in("ann").await;
     let revoked = world.signed_in("bob").await;
@@ -128,7 +132,7 @@ async fn every_bad_refresh_token_gets_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_session_that_began_with_cookies_goes_on_with_tokens() {
+async fn session_begun_with_cookies_can_be_renewed_with_tokens() {
     let world = World::new();
     let cookies = world.cookies_of("ann").await;
     let refresh = cookies.split("__Host-refresh=").nth(1).unwrap().to_owned();
@@ -140,7 +144,7 @@ async fn a_session_that_began_with_cookies_goes_on_with_tokens() {
 }
 
 #[tokio::test]
-async fn an_answer_that_would_come_too_late_carries_no_tokens_and_costs_nothing() {
+async fn response_after_the_write_window_has_no_tokens_and_costs_no_session() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
     world.pass(TTL);
@@ -163,7 +167,7 @@ async fn an_answer_that_would_come_too_late_carries_no_tokens_and_costs_nothing(
 }
 
 #[tokio::test]
-async fn a_session_that_ends_during_an_exchange_is_not_answered_with_tokens() {
+async fn session_revoked_during_an_exchange_gets_no_tokens() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.pass(TTL);
@@ -179,7 +183,7 @@ async fn a_session_that_ends_during_an_exchange_is_not_answered_with_tokens() {
     assert!(late.await.unwrap().is_error(400, "invalid_grant"));
 }
 
-/// A body whose second half takes its time.
+/// A body whose second half arrives late.
 struct Slow {
     clock: Arc<ManualClock>,
     takes: Duration,
@@ -201,7 +205,7 @@ impl http_body::Body for Slow {
     }
 }
 
-/// A renewal whose body takes that many seconds to arrive.
+/// A renewal whose body takes `seconds` to arrive. Returns the status.
 async fn renew_slowly(world: &World, client: &Client, seconds: u64) -> u16 {
     let body = Slow {
         clock: world.clock.clone(),
@@ -212,7 +216,7 @@ async fn renew_slowly(world: &World, client: &Client, seconds: u64) -> u16 {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_took_longer_than_the_grace_to_arrive_is_not_used() {
+async fn refresh_token_that_arrives_after_the_grace_period_is_not_used() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.pass(TTL);
@@ -223,7 +227,7 @@ async fn a_refresh_token_that_took_longer_than_the_grace_to_arrive_is_not_used()
 }
 
 #[tokio::test]
-async fn the_grace_of_the_session_counts_and_not_that_of_the_instance() {
+async fn grace_period_of_the_session_applies_and_not_that_of_the_instance() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let other = World::around(world.store.clone(), |builder| {

@@ -1,4 +1,4 @@
-//! What comes in: one form, and nothing else.
+//! The endpoints accept one form, and nothing else.
 
 use axum::body::Body;
 use http::{Request, header};
@@ -42,7 +42,7 @@ async fn only_a_form_is_accepted() {
         request.headers_mut().append(header::CONTENT_TYPE, "application/json".parse().unwrap());
         assert!(world.send(request).await.is_error(400, "invalid_request"), "{path}");
     }
-    assert_eq!(client.get(&world, "/me").await.status, 200, "nothing was done");
+    assert_eq!(client.get(&world, "/me").await.status, 200, "the token is still valid");
     let mut request = post("/oauth/revoke", body);
     let kind = "Application/X-WWW-Form-Urlencoded ; charset=UTF-8".parse().unwrap();
     request.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -50,7 +50,7 @@ async fn only_a_form_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_comes_twice_is_refused_whatever_it_is() {
+async fn repeated_parameter_is_refused() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     for extra in ["token=x", "%74oken=x", "token=", "a=1&a=1", "&b&b"] {
@@ -61,11 +61,11 @@ async fn a_parameter_that_comes_twice_is_refused_whatever_it_is() {
     }
     let twice = "grant_type=password&username=ann&password=right&grant_type=password";
     assert!(world.send(post("/oauth/token", twice)).await.is_error(400, "invalid_request"));
-    assert_eq!(client.get(&world, "/me").await.status, 200, "nothing was done");
+    assert_eq!(client.get(&world, "/me").await.status, 200, "the token is still valid");
 }
 
 #[tokio::test]
-async fn a_body_of_more_than_16_kilobytes_is_not_read_to_its_end() {
+async fn body_above_16_kilobytes_is_not_read_to_its_end() {
     let world = World::new();
     for path in PATHS {
         let full = format!("token=a&x={}", "y".repeat(16 * 1024 - 10));
@@ -78,7 +78,7 @@ async fn a_body_of_more_than_16_kilobytes_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn garbage_is_refused_and_reaches_no_store() {
+async fn malformed_form_is_refused_and_makes_no_store_call() {
     let world = World::new();
     let long = "x".repeat(5000);
     for garbage in [
@@ -109,14 +109,14 @@ async fn garbage_is_refused_and_reaches_no_store() {
 }
 
 #[tokio::test]
-async fn parameters_in_the_address_do_not_count() {
+async fn parameters_in_the_query_are_ignored() {
     let world = World::new();
     let path = "/oauth/token?grant_type=password&username=ann&password=right";
     assert!(world.post(path, &[]).await.is_error(400, "invalid_request"));
 }
 
 #[tokio::test]
-async fn where_tokens_go_in_the_clear_only_localhost_is_answered() {
+async fn plain_http_is_accepted_on_loopback_only() {
     let world = World::tuned(|builder| builder.cookies(|cookies| cookies.insecure_plain_http()));
     let password = "grant_type=password&username=ann&password=right";
     let mut near = post("/oauth/token", password);

@@ -1,11 +1,11 @@
-//! The token endpoint, where sessions begin (RFC 6749, sections 4.3, 4.5 and 5).
+//! The token endpoint: sign-in (RFC 6749, sections 4.3, 4.5 and 5).
 
 use tower_sliding_sessions::{EventKind, oauth::Grant};
 
 use crate::support::{Client, Trouble, World};
 
 #[tokio::test]
-async fn a_right_password_begins_a_session_that_is_answered_with_tokens() {
+async fn correct_password_begins_a_session_and_returns_its_tokens() {
     let world = World::new();
     let answer = world.token(&[("grant_type", "password"), ("username", "ann"), ("password", "right")]).await;
     assert_eq!(answer.status, 200);
@@ -19,11 +19,11 @@ async fn a_right_password_begins_a_session_that_is_answered_with_tokens() {
     let me = Client::of(&answer).get(&world, "/me").await;
     assert_eq!((me.status, me.text("subject"), me.text("role")), (200, "ann".into(), "user".into()));
     assert_eq!(me.json["methods"], serde_json::json!(["pwd"]));
-    assert_eq!(world.sessions.list("ann").await.unwrap().len(), 1, "it is a session like any other");
+    assert_eq!(world.sessions.list("ann").await.unwrap().len(), 1, "an ordinary session");
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_an_invalid_grant() {
+async fn wrong_password_is_an_invalid_grant() {
     let world = World::new();
     let answer = world.token(&[("grant_type", "password"), ("username", "ann"), ("password", "no")]).await;
     assert!(answer.is_error(400, "invalid_grant"));
@@ -31,7 +31,7 @@ async fn a_wrong_password_is_an_invalid_grant() {
 }
 
 #[tokio::test]
-async fn what_the_application_says_is_told_in_the_words_of_the_standards() {
+async fn answers_of_the_application_have_the_standard_error_codes() {
     let world = World::new();
     let device =
         async |code: &str| world.token(&[("grant_type", "urn:example:device"), ("device_code", code)]).await;
@@ -47,19 +47,19 @@ async fn what_the_application_says_is_told_in_the_words_of_the_standards() {
 }
 
 #[tokio::test]
-async fn an_unknown_grant_is_unsupported_and_a_missing_one_is_an_invalid_request() {
+async fn unknown_grant_is_unsupported_and_a_missing_one_is_an_invalid_request() {
     let world = World::new();
     let unknown = world.token(&[("grant_type", "client_credentials")]).await;
     assert!(unknown.is_error(400, "unsupported_grant_type"));
     assert!(world.token(&[("username", "ann")]).await.is_error(400, "invalid_request"));
     assert!(world.token(&[("grant_type", "")]).await.is_error(400, "invalid_request"));
     assert!(world.token(&[("grant_type", "refresh_token")]).await.is_error(400, "invalid_request"));
-    let nobody = [("grant_type", "password"), ("password", "right")];
-    assert!(world.token(&nobody).await.is_error(400, "invalid_request"));
+    let without_username = [("grant_type", "password"), ("password", "right")];
+    assert!(world.token(&without_username).await.is_error(400, "invalid_request"));
 }
 
 #[tokio::test]
-async fn a_scope_and_whatever_else_is_not_known_is_ignored() {
+async fn scope_and_unknown_parameters_are_ignored() {
     let world = World::new();
     let parameters = [
         ("grant_type", "password"),
@@ -74,7 +74,7 @@ async fn a_scope_and_whatever_else_is_not_known_is_ignored() {
 }
 
 #[tokio::test]
-async fn without_the_store_nobody_is_signed_in_and_the_client_tries_again() {
+async fn sign_in_in_an_outage_gets_503_and_can_be_tried_again() {
     let world = World::new();
     world.store.trouble("create", Trouble::Fail);
     let password = [("grant_type", "password"), ("username", "ann"), ("password", "right")];
@@ -86,7 +86,7 @@ async fn without_the_store_nobody_is_signed_in_and_the_client_tries_again() {
 }
 
 #[tokio::test]
-async fn claims_that_do_not_fit_sign_nobody_in() {
+async fn claims_too_large_for_a_token_refuse_the_sign_in() {
     let world = World::new();
     let long = [("grant_type", "urn:example:device"), ("device_code", "long")];
     assert!(world.token(&long).await.is_error(500, "server_error"));
@@ -94,7 +94,7 @@ async fn claims_that_do_not_fit_sign_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_handler_of_ones_own_answers_with_tokens_and_shows_them_to_no_log() {
+async fn custom_handler_returns_tokens_and_its_debug_output_hides_them() {
     use axum::response::IntoResponse as _;
     let world = World::new();
     let grant = Grant::new("ann", Default::default()).by(["hwk"]);

@@ -13,14 +13,14 @@ async fn introspect(world: &World, token: &str) -> Answer {
     world.send(request.body(Body::from(format!("token={token}"))).unwrap()).await
 }
 
-async fn is_dead(world: &World, token: &str) -> bool {
+async fn is_inactive(world: &World, token: &str) -> bool {
     let answer = introspect(world, token).await;
     assert!(answer.status == 200 && answer.is_not_stored(), "{answer:?}");
     answer.json == json!({"active": false})
 }
 
 #[tokio::test]
-async fn a_live_access_token_is_described() {
+async fn valid_access_token_is_described() {
     let world = World::tuned(|builder| builder.audience("api").issuer("https://app.example"));
     let client = world.signed_in("ann").await;
     world.pass(10);
@@ -40,7 +40,7 @@ async fn a_live_access_token_is_described() {
 }
 
 #[tokio::test]
-async fn a_token_whose_claims_are_out_of_date_is_described_with_those_of_now() {
+async fn token_with_outdated_claims_is_described_with_the_current_ones() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.pass(1);
@@ -50,12 +50,12 @@ async fn a_token_whose_claims_are_out_of_date_is_described_with_those_of_now() {
         world.pass(seconds);
         let json = introspect(&world, &client.access).await.json;
         assert_eq!((&json["ext"], &json["iat"]), (&json!({"role": "boss"}), &1_800_000_000_u64.into()));
-        assert_eq!(json["amr"], json!(["pwd"]), "as the token says: where it is used is not known");
+        assert_eq!(json["amr"], json!(["pwd"]), "of the token: introspection knows no origin");
     }
 }
 
 #[tokio::test]
-async fn a_live_refresh_token_is_described_and_nothing_is_written() {
+async fn valid_refresh_token_is_described_and_nothing_is_written() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
     world.pass(TTL);
@@ -67,55 +67,55 @@ async fn a_live_refresh_token_is_described_and_nothing_is_written() {
         assert_eq!(answer.json["active"], true);
         assert_eq!(answer.json["sub"], "ann");
         assert_eq!(answer.json["exp"], 1_800_086_400_u64);
-        assert_eq!(answer.json.get("token_type"), None, "it is no bearer token");
+        assert_eq!(answer.json.get("token_type"), None, "a refresh token is no bearer token");
     }
     idle().await;
-    assert_eq!(world.store.all_calls(), before + 3, "it was read, and no more");
+    assert_eq!(world.store.all_calls(), before + 3, "reads only");
     assert_eq!(world.store.calls("confirm"), 0);
 }
 
 #[tokio::test]
-async fn of_a_dead_token_nothing_is_said_but_that() {
+async fn response_about_an_invalid_token_says_only_that_it_is_inactive() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let revoked = world.signed_in("bob").await;
     world.sessions.revoke_all("bob").await.unwrap();
-    assert!(is_dead(&world, &revoked.access).await);
-    assert!(is_dead(&world, &revoked.refresh).await);
-    assert!(is_dead(&world, "a.b.c").await);
-    assert!(is_dead(&world, &format!("{}A", client.access)).await);
-    assert!(is_dead(&world, &World::new().signed_in("ann").await.access).await);
+    assert!(is_inactive(&world, &revoked.access).await);
+    assert!(is_inactive(&world, &revoked.refresh).await);
+    assert!(is_inactive(&world, "a.b.c").await);
+    assert!(is_inactive(&world, &format!("{}A", client.access)).await);
+    assert!(is_inactive(&world, &World::new().signed_in("ann").await.access).await);
     world.pass(TTL);
-    assert!(is_dead(&world, &client.access).await);
-    assert!(!is_dead(&world, &client.refresh).await);
+    assert!(is_inactive(&world, &client.access).await);
+    assert!(!is_inactive(&world, &client.refresh).await);
     world.pass(2 * 3600);
-    assert!(is_dead(&world, &client.refresh).await);
+    assert!(is_inactive(&world, &client.refresh).await);
 }
 
 #[tokio::test]
-async fn a_superseded_refresh_token_is_dead_but_to_ask_about_it_is_no_reuse() {
+async fn superseded_refresh_token_is_inactive_and_introspection_is_no_reuse() {
     let world = World::new();
     let mut client = world.signed_in("ann").await;
     let old = client.refresh.clone();
     world.pass(TTL);
     client.renew(&world).await;
-    assert!(!is_dead(&world, &old).await, "it would be served");
+    assert!(!is_inactive(&world, &old).await, "still accepted");
     client.get(&world, "/me").await;
     idle().await;
     world.pass(GRACE + 1);
-    assert!(is_dead(&world, &old).await);
+    assert!(is_inactive(&world, &old).await);
     assert_eq!(client.get(&world, "/me").await.status, 200);
 }
 
 #[tokio::test]
-async fn a_session_that_ends_while_the_store_is_asked_is_dead() {
+async fn session_revoked_during_the_read_is_inactive() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let gate = Gate::closed();
     world.store.trouble("get", Trouble::After(gate.clone()));
     let asked = {
         let (world, client) = (world.clone(), client.clone());
-        tokio::spawn(async move { is_dead(&world, &client.refresh).await })
+        tokio::spawn(async move { is_inactive(&world, &client.refresh).await })
     };
     gate.reached().await;
     world.sessions.revoke_all("ann").await.unwrap();
@@ -124,10 +124,10 @@ async fn a_session_that_ends_while_the_store_is_asked_is_dead() {
 }
 
 #[tokio::test]
-async fn where_revocations_are_not_known_the_store_is_asked() {
+async fn introspection_asks_the_store_where_revocations_are_not_followed() {
     let world = World::around(Probe::new(MemoryStore::new().unwrap()).without_feed(), |builder| builder);
     let client = world.signed_in("ann").await;
-    assert!(!is_dead(&world, &client.access).await);
+    assert!(!is_inactive(&world, &client.access).await);
     assert_eq!(world.store.calls("get"), 1);
     world.store.trouble("get", Trouble::Fail);
     for token in [&client.access, &client.refresh] {
@@ -137,7 +137,7 @@ async fn where_revocations_are_not_known_the_store_is_asked() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_ask_learns_nothing() {
+async fn unauthorized_caller_gets_only_an_error() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     for token in [client.access.as_str(), "nonsense", ""] {
@@ -149,7 +149,7 @@ async fn whoever_may_not_ask_learns_nothing() {
 }
 
 #[tokio::test]
-async fn there_is_no_such_endpoint_unless_the_application_says_who_may_ask() {
+async fn introspection_endpoint_is_absent_unless_configured() {
     let keys = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").unwrap();
     let sessions = Sessions::<()>::builder(keys).build().unwrap();
     let router = OAuth::new(&sessions).router::<()>();

@@ -1,11 +1,11 @@
-//! Clients that keep their tokens themselves: bearer tokens on the layer, and the endpoints of the
-//! module `oauth`. Nothing sleeps: the clock moves when it is told to, and so does the store.
+//! Clients that keep their tokens themselves: bearer tokens on the layer, and the endpoints of the module
+//! `oauth`. Nothing sleeps: the clock is manual, and the store waits at gates.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "whatever goes wrong in a test had better stop it"
+    reason = "a failed step must stop the test"
 )]
 
 mod support;

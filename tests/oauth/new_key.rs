@@ -1,4 +1,5 @@
-//! A new key signs on one instance before another one knows it: clients are told to wait, not to sign in.
+//! A new key signs on one instance before another one knows it. Clients get 503, and do not sign in
+//! again.
 
 use tower_sliding_sessions::Keyring;
 
@@ -12,14 +13,18 @@ fn promoted() -> Keyring {
 }
 
 #[tokio::test]
-async fn an_instance_that_has_not_got_the_new_key_costs_clients_nothing() {
+async fn instance_without_the_new_key_answers_503_and_ends_no_session() {
     let one = World::new();
     let two = World::around(one.store.clone(), |builder| builder);
     one.sessions.set_keys(promoted());
     let mut client = one.signed_in("ann").await;
 
     let answer = client.get(&two, "/me").await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "it need not renew");
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, Some("1")),
+        "the client retries with the same token"
+    );
     for _ in 0..2 {
         let answer = client.exchange(&two).await;
         assert!(answer.is_error(503, "temporarily_unavailable"));

@@ -1,11 +1,11 @@
-//! The store is away: clients are told to wait, and lose nothing.
+//! The store is unavailable: clients get 503, and no session ends.
 
 use tower_sliding_sessions::EventKind;
 
 use crate::support::{TTL, Trouble, World};
 
 #[tokio::test]
-async fn a_refresh_token_works_again_when_the_store_is_back() {
+async fn refresh_token_is_valid_again_after_an_outage() {
     for trouble in [Trouble::Fail, Trouble::FailAfter] {
         let world = World::new();
         let mut client = world.signed_in("ann").await;
@@ -25,7 +25,7 @@ async fn a_refresh_token_works_again_when_the_store_is_back() {
 }
 
 #[tokio::test]
-async fn a_revocation_that_the_store_may_not_know_of_is_not_called_done() {
+async fn revocation_in_an_outage_gets_503() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.store.trouble("revoke", Trouble::Fail);
@@ -38,7 +38,7 @@ async fn a_revocation_that_the_store_may_not_know_of_is_not_called_done() {
 }
 
 #[tokio::test]
-async fn a_good_bearer_token_needs_no_store() {
+async fn valid_bearer_token_makes_no_store_call() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.store.trouble_everywhere(&Trouble::Hang);
@@ -47,10 +47,10 @@ async fn a_good_bearer_token_needs_no_store() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_does_not_ride_through_an_outage() {
+async fn expired_bearer_token_is_refused_in_an_outage() {
     let world = World::tuned(|builder| builder.ride_through(std::time::Duration::from_secs(600)));
     let client = world.signed_in("ann").await;
     world.store.trouble_everywhere(&Trouble::Fail);
     world.pass(TTL);
-    assert_eq!(client.get(&world, "/me").await.status, 401, "nobody tried to renew it");
+    assert_eq!(client.get(&world, "/me").await.status, 401, "it is never renewed");
 }

@@ -5,7 +5,7 @@ use tower_sliding_sessions::EventKind;
 use crate::support::{TTL, World};
 
 #[tokio::test]
-async fn either_token_ends_the_whole_session_whatever_the_hint_says() {
+async fn either_token_revokes_the_whole_session_with_any_hint() {
     for hint in [None, Some("access_token"), Some("refresh_token"), Some("nonsense")] {
         for by_refresh in [false, true] {
             let world = World::new();
@@ -19,13 +19,13 @@ async fn either_token_ends_the_whole_session_whatever_the_hint_says() {
             assert_eq!(world.count(&EventKind::Revoked { sessions: 1 }), 1);
             assert_eq!(client.get(&world, "/me").await.status, 401);
             assert!(client.exchange(&world).await.is_error(400, "invalid_grant"));
-            assert_eq!(other.get(&world, "/me").await.status, 200, "another session goes on");
+            assert_eq!(other.get(&world, "/me").await.status, 200, "another session stays valid");
         }
     }
 }
 
 #[tokio::test]
-async fn an_expired_access_token_still_names_its_session() {
+async fn expired_access_token_still_names_its_session() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     world.pass(TTL + 1);
@@ -34,7 +34,7 @@ async fn an_expired_access_token_still_names_its_session() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_of_a_live_session_is_answered_like_one_that_is() {
+async fn invalid_token_gets_the_same_response_as_a_valid_one() {
     let world = World::new();
     let client = world.signed_in("ann").await;
     let good = world.post("/oauth/revoke", &[("token", &client.refresh)]).await;
@@ -49,7 +49,7 @@ async fn what_is_no_token_of_a_live_session_is_answered_like_one_that_is() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_token_is_invalid() {
+async fn request_without_a_token_is_invalid() {
     let world = World::new();
     assert!(world.post("/oauth/revoke", &[]).await.is_error(400, "invalid_request"));
     assert!(world.post("/oauth/revoke", &[("token", "")]).await.is_error(400, "invalid_request"));

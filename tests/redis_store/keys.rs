@@ -158,7 +158,7 @@ async fn each_operation_is_one_round_trip() {
 }
 
 #[tokio::test]
-async fn a_reader_who_falls_behind_is_told_of_the_gap() {
+async fn reader_that_falls_behind_gets_a_gap() {
     let server = Server::start(&[]).await;
     let store = store_at(&server.url()).await;
     let key = open(&store, &subject()).await;

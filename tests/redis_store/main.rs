@@ -106,7 +106,7 @@ mod suite {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_suite_holds_on_one_store_while_all_cases_run_at_once() {
+async fn suite_passes_on_one_store_with_all_cases_in_parallel() {
     let prefix = unique();
     let mut running = tokio::task::JoinSet::new();
     for case in conformance::cases() {

@@ -1,4 +1,4 @@
-//! A client that keeps its tokens, and what it is answered with.
+//! A client that keeps its tokens, and the responses it gets.
 
 use axum::body::Body;
 use http::{HeaderMap, Response};
@@ -26,12 +26,12 @@ impl Client {
         world.get(path, &[("authorization", &self.authorization())]).await
     }
 
-    /// Asks for new tokens, and keeps none of them.
+    /// Requests new tokens, and keeps none of them.
     pub(crate) async fn exchange(&self, world: &World) -> Answer {
         world.token(&[("grant_type", "refresh_token"), ("refresh_token", &self.refresh)]).await
     }
 
-    /// Asks for new tokens as a client does that obeys RFC 6749, section 6.
+    /// Requests new tokens, and keeps them by RFC 6749, section 6.
     pub(crate) async fn renew(&mut self, world: &World) -> Answer {
         let answer = self.exchange(world).await;
         if answer.status == 200 {
@@ -59,11 +59,11 @@ impl Answer {
         Self { status: parts.status.as_u16(), headers: parts.headers, json }
     }
 
-    /// A header that is there at most once.
+    /// A header that occurs at most once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map(|value| value.to_str().unwrap());
-        assert!(values.next().is_none(), "{name} came twice");
+        assert!(values.next().is_none(), "{name} occurs twice");
         value
     }
 
@@ -75,7 +75,7 @@ impl Answer {
         self.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap()).collect()
     }
 
-    /// Whether it is this error, in the way that every error is told.
+    /// Whether it is this error, in the JSON form of every error.
     pub(crate) fn is_error(&self, status: u16, error: &str) -> bool {
         assert_eq!((self.status, self.json["error"].as_str()), (status, Some(error)), "{self:?}");
         assert!(self.json["error_description"].is_string(), "{self:?}");

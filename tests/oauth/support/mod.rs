@@ -1,4 +1,4 @@
-//! An application that takes cookies and bearer tokens, its clients, and the world around them.
+//! An application that accepts cookies and bearer tokens, its clients, and a world around them.
 
 mod client;
 #[path = "../../flows/support/gate.rs"]
@@ -15,8 +15,8 @@ pub(crate) use self::{
     world::{Profile, World, form, idle, until},
 };
 
-/// The default durations, in seconds: the access token's lifetime; when a rotation is due; the
-/// grace; the write window.
+/// The default durations in seconds: the access token's lifetime, the rotation interval, the grace
+/// period, the write window.
 pub(crate) const TTL: u64 = 300;
 pub(crate) const ROTATION: u64 = 240;
 pub(crate) const GRACE: u64 = 45;

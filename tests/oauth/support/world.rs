@@ -66,7 +66,7 @@ impl World {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// A client that somebody has signed in with.
+    /// A client that has signed in.
     pub(crate) async fn signed_in(&self, name: &str) -> Client {
         let password = [("grant_type", "password"), ("username", name), ("password", "right")];
         let answer = self.token(&password).await;
@@ -74,7 +74,7 @@ impl World {
         Client::of(&answer)
     }
 
-    /// A browser's cookies, for somebody who has signed in with it.
+    /// The cookies of a browser that has signed in.
     pub(crate) async fn cookies_of(&self, name: &str) -> String {
         let login = request("POST", &format!("/login?name={name}"));
         let answer = self.send(login.body(Body::empty()).unwrap()).await;
@@ -106,12 +106,12 @@ impl World {
         Answer::of(self.app.clone().oneshot(request).await.unwrap()).await
     }
 
-    /// How often this happened.
+    /// How often an event occurred.
     pub(crate) fn count(&self, kind: &EventKind) -> usize {
         self.events.lock().unwrap().iter().filter(|event| *event == kind).count()
     }
 
-    /// Everything that happened, in words.
+    /// All events as text.
     pub(crate) fn story(&self) -> String {
         format!("{:?}", self.events.lock().unwrap())
     }
@@ -121,7 +121,7 @@ fn request(method: &str, path: &str) -> http::request::Builder {
     Request::builder().method(method).uri(path).header(header::HOST, "app.example")
 }
 
-/// A request with a form, yet without it.
+/// A request builder for a form, without its body.
 pub(crate) fn form(path: &str) -> http::request::Builder {
     request("POST", path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
 }
@@ -142,8 +142,8 @@ fn application(sessions: &Sessions<Profile>) -> Router {
         .route("/logout", post(logout))
         .route("/promote", post(promote))
         .route_layer(sessions.layer().accept_bearer());
-    let anybody = Router::new().route("/anybody", any(anybody));
-    let anybody = anybody.route_layer(sessions.layer().optional().accept_bearer());
+    let optional = Router::new().route("/optional", any(optional));
+    let optional = optional.route_layer(sessions.layer().optional().accept_bearer());
     let pages = Router::new().route("/page", any(me));
     let pages =
         pages.route_layer(sessions.layer().accept_bearer().with_reject(RedirectToLogin::new("/login-page")));
@@ -168,11 +168,11 @@ fn application(sessions: &Sessions<Profile>) -> Router {
             Some(_) => Err(GrantError::InvalidClient),
         })
         .introspection(|head| head.headers.get("authorization").is_some_and(|it| it == "Basic c2VydmljZQ=="));
-    assert!(format!("{oauth:?}").contains("password"), "a grant's name is no secret");
+    assert!(format!("{oauth:?}").contains("password"), "the name of a grant is no secret");
     Router::new()
         .route("/login", post(login))
         .merge(both)
-        .merge(anybody)
+        .merge(optional)
         .merge(pages)
         .merge(browsers)
         .nest("/oauth", oauth.router())
@@ -192,7 +192,7 @@ async fn logout(session: Session<Profile>) -> Result<SetCookies, Rejection> {
     Ok(session.sign_out().await?)
 }
 
-/// A second factor, and what comes of it.
+/// Adds a second factor and changes the role.
 async fn promote(session: Session<Profile>) -> Result<(SetCookies, SetCookies), Rejection> {
     let promoted = session.update(&Profile { role: "boss".into() }).await?;
     Ok((promoted, session.reauthenticate(["otp"]).await?))
@@ -205,22 +205,22 @@ async fn me(session: Session<Profile>) -> Json<serde_json::Value> {
         "role": session.claims().role,
         "methods": session.methods(),
         "renewed": session.renewed().is_some(),
-        "proved": session.authenticated_within(Duration::from_secs(60)),
+        "reauthenticated": session.authenticated_within(Duration::from_secs(60)),
     }))
 }
 
-async fn anybody(session: Option<Session<Profile>>) -> Json<Option<String>> {
+async fn optional(session: Option<Session<Profile>>) -> Json<Option<String>> {
     Json(session.map(|session| session.subject().to_owned()))
 }
 
-/// Lets everything that can go on go on.
+/// Yields until all tasks wait.
 pub(crate) async fn idle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Waits for something that other tasks are about to bring about.
+/// Waits for a result of other tasks.
 pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
     for _ in 0..1000 {
         if is_so().await {
@@ -228,5 +228,5 @@ pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
         }
         tokio::task::yield_now().await;
     }
-    panic!("it never came about");
+    panic!("the condition never became true");
 }
