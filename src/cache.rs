@@ -5,17 +5,24 @@ use http::{
     header::{self, Entry},
 };
 
-static CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
-static SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
-
 /// For a response that sets session cookies: it must not be stored, even if the handler says otherwise (OWASP Session
 /// Management; CVE-2023-30861).
 pub(crate) fn forbid(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
-    // Some shared caches obey these first (RFC 9213).
-    headers.remove(&CDN_CACHE_CONTROL);
-    headers.remove(&SURROGATE_CONTROL);
+    let others: Vec<_> = headers.keys().filter(|name| outranks_cache_control(name)).cloned().collect();
+    for name in others {
+        headers.remove(name);
+    }
     vary_by_cookie(headers);
+}
+
+/// Whether some shared cache obeys this header before `Cache-Control`: the targeted fields of RFC 9213
+/// (`CDN-Cache-Control`, `Cloudflare-CDN-Cache-Control` and so on) and of LiteSpeed, those of the Edge Architecture
+/// Specification (Fastly, Varnish), Akamai's, and nginx's.
+fn outranks_cache_control(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "x-accel-expires" | "expires" | "edge-control")
+        || ["-cache-control", "surrogate-control", "-edge-control"].iter().any(|end| name.ends_with(end))
 }
 
 /// For any other response to a session: private, unless the handler sets `Cache-Control`.

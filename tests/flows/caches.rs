@@ -1,9 +1,9 @@
 //! A shared cache must never serve one user's session, or one user's page, to another user.
 
 use axum::http::{HeaderMap, Request};
-use tower_sliding_sessions::RejectionKind;
+use tower_sliding_sessions::{RejectionKind, Session, Visitor};
 
-use crate::support::{Answer, Browser, TTL, Trouble, World};
+use crate::support::{Answer, Browser, Profile, TTL, Trouble, World};
 
 fn cache_control(answer: &Answer) -> Option<&str> {
     answer.header("cache-control")
@@ -65,6 +65,64 @@ async fn public_page_is_no_longer_public_once_the_response_sets_cookies() {
     assert!(renewed.sets_both());
     assert_eq!(cache_control(&renewed), Some("no-store"));
     assert_eq!(renewed.header("vary"), Some("accept-encoding, cookie"));
+}
+
+/// Each has some shared cache keep a response, whatever `Cache-Control` says.
+const KEEP: [(&str, &str); 12] = [
+    ("cdn-cache-control", "max-age=600"),
+    ("cloudflare-cdn-cache-control", "max-age=600"),
+    ("vercel-cdn-cache-control", "max-age=600"),
+    ("netlify-cdn-cache-control", "public, durable, s-maxage=600"),
+    ("x-litespeed-cache-control", "public, max-age=600"),
+    ("x-accel-expires", "600"),
+    ("expires", "Fri, 15 Jan 2038 00:00:00 GMT"),
+    ("surrogate-control", "max-age=600"),
+    ("x-surrogate-control", "max-age=600"),
+    ("edge-control", "!no-store, max-age=10m"),
+    ("akamai-edge-control", "max-age=10m"),
+    ("access-control-expose-headers", "x-role"),
+];
+
+#[tokio::test]
+async fn no_header_has_a_shared_cache_keep_a_response_that_sets_cookies() {
+    let world = World::new();
+    let sessions = world.one.sessions.clone();
+    let told = || axum::response::AppendHeaders(KEEP);
+    let update = async move |session: Session<Profile>| {
+        let cookies = session.update(&Profile { role: "admin".into() }).await.unwrap();
+        (cookies, told(), "changed")
+    };
+    let app = axum::Router::new()
+        .route("/page", axum::routing::get(async move || (told(), "page")))
+        .route("/update", axum::routing::get(update))
+        .route_layer(sessions.layer())
+        .route(
+            "/login",
+            axum::routing::get(async move |visitor: Visitor<Profile>| {
+                let cookies = visitor.sign_in("ann", Profile::default()).await.unwrap();
+                (told(), cookies, "welcome")
+            }),
+        )
+        .with_state(sessions);
+    let browser = world.signed_in("ann").await;
+    let visit = async |path: &str| {
+        let response = tower::ServiceExt::oneshot(app.clone(), browser.get(path).0).await.unwrap();
+        Answer(response)
+    };
+    let kept = |answer: &Answer| KEEP.map(|(name, _)| answer.headers().contains_key(name));
+
+    let fresh = visit("/page").await;
+    assert!(fresh.touches_no_cookie());
+    assert_eq!(kept(&fresh), [true; KEEP.len()], "no cookie, and the handler's word");
+    let mut only_the_last = [false; KEEP.len()];
+    only_the_last[KEEP.len() - 1] = true;
+    for path in ["/update", "/page", "/login"] {
+        world.pass(if path == "/page" { TTL } else { 0 });
+        let answer = visit(path).await;
+        assert!(!answer.touches_no_cookie(), "{path}");
+        assert_eq!(cache_control(&answer), Some("no-store"), "{path}");
+        assert_eq!(kept(&answer), only_the_last, "{path}");
+    }
 }
 
 #[tokio::test]

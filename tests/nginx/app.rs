@@ -97,5 +97,7 @@ async fn callback(
     assert_eq!(code, "x");
     let name = headers.get("x-name").and_then(|name| name.to_str().ok()).expect("a name");
     let cookies = visitor.sign_in(name, String::new()).await?;
-    Ok((PUBLIC, cookies, Redirect::to("/me")))
+    // nginx obeys this before `Cache-Control`.
+    let accelerated = [(header::HeaderName::from_static("x-accel-expires"), "600")];
+    Ok((accelerated, PUBLIC, cookies, Redirect::to("/me")))
 }
