@@ -7,11 +7,11 @@ use super::{Authenticated, Decision, Engine, Outcome, RequestContext, SessionVie
 use crate::{
     claims::Claims,
     event::EventKind,
-    protocol::{Assessment, Refusal, Standing, assess},
+    protocol::{Assessment, LEEWAY, Refusal, Standing, assess},
     rejection::RejectionKind,
     revocation::SessionError,
     store::SessionRecord,
-    time::Reading,
+    time::{Reading, Timestamp},
     token::InvalidToken,
 };
 
@@ -81,6 +81,7 @@ impl<C: Claims> Engine<C> {
             Assessment::Renew => Verdict::Refused(Refusal::BadToken),
             Assessment::Admit | Assessment::AdmitOrRenew => {
                 let known = standing == Standing::Good
+                    && !is_ahead(view, now.wall)
                     && self.revocation.knows_revocations(now)
                     && !self.is_doubtful(&session.token, now);
                 if known { Verdict::Accepted } else { Verdict::AskStore }
@@ -130,7 +131,8 @@ impl<C: Claims> Engine<C> {
         let (now, asked_at) = (self.now(), self.revocation.monotonic());
         let mut record = Arc::new(self.read_live(key, run, now).await?);
         let as_of = session.view().as_of;
-        let changed = record.stale_since.is_some_and(|since| as_of.as_secs() <= since.as_secs());
+        let changed = record.stale_since.is_some_and(|since| as_of.as_secs() <= since.as_secs())
+            || is_ahead(session.view(), now);
         if changed || self.standing_of(session.view()) == Standing::Stale {
             let claims = self.reload(key, &mut record).await?;
             let later = Arc::new(token.said.updated(&record, claims, now));
@@ -145,4 +147,9 @@ impl<C: Claims> Engine<C> {
         token.vouch(asked_at);
         Ok((session, record))
     }
+}
+
+/// Whether the session was read when the clock was ahead: changes of the claims since look older.
+fn is_ahead<C>(view: &SessionView<C>, now: Timestamp) -> bool {
+    view.as_of > now + LEEWAY
 }

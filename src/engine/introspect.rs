@@ -62,7 +62,7 @@ impl<C: Claims> Engine<C> {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         self.revocation.denylist.check(&key.id, refresh.run)?;
-        if !refresh.are_of(&record.family) {
+        if !self.are_of(refresh, &record.family) {
             return Ok(None);
         }
         let presented = Presented { generation: refresh.generation, with_body: false };

@@ -10,6 +10,7 @@ use crate::{
     revocation::SessionError,
     store::{FeedEvent, Revoke, SessionKey, SessionRecord, Snapshot, StoreError},
     time::Timestamp,
+    token::RefreshClaims,
 };
 
 /// How often a change is tried. Each conflict means that another change was made.
@@ -82,6 +83,11 @@ impl<C: Claims> Engine<C> {
     pub(super) fn is_live(&self, family: &Family, now: Timestamp) -> bool {
         let timing = self.config.policy.timing();
         family.is_live_within(now, timing.idle_timeout, timing.absolute_timeout)
+    }
+
+    /// Whether a refresh token has the times of its record.
+    pub(super) fn are_of(&self, refresh: &RefreshClaims, family: &Family) -> bool {
+        refresh.are_of(family, self.config.policy.timing().absolute_timeout)
     }
 
     /// Revokes a session that is live by its record and not by this instance's policy, so that all instances

@@ -95,7 +95,7 @@ impl<C: Claims> Engine<C> {
             renewal.how = Renewed::Replayed;
         }
         // Its signature is valid, but no record has these times.
-        if !refresh.are_of(&renewal.record.family) {
+        if !self.are_of(&refresh, &renewal.record.family) {
             self.config.events.of(EventKind::Refused(Refusal::BadToken), &session, &refresh.subject);
             return Err(Refusal::BadToken.into());
         }
@@ -200,8 +200,9 @@ impl<C: Claims> Engine<C> {
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
             return Err(Box::pin(self.revoke_outlived(key, now)).await);
         }
-        if read.record.family.is_ahead(now) {
-            let cap = |record: &mut SessionRecord| record.family.cap_ahead(now);
+        let longest = self.config.policy.timing().absolute_timeout;
+        if read.record.is_ahead(now, longest) {
+            let cap = |record: &mut SessionRecord| record.cap_ahead(now, longest);
             read = Read::of(Box::pin(self.write("cap", key, Some(read.into()), None, cap)).await?, run)?;
         }
         let how = if advanced {

@@ -99,8 +99,9 @@ impl<C> SessionView<C> {
         }
     }
 
+    /// Whether no authentication counts here, neither its time nor its methods.
     pub(super) fn requires_step_up(&self) -> bool {
-        self.step_up == StepUp::Required
+        self.step_up == StepUp::Required && self.methods.is_empty()
     }
 
     pub(super) fn facts(&self) -> Access {
@@ -115,8 +116,12 @@ impl<C> SessionView<C> {
 
 /// The re-authentication that a record has.
 pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
-    let later = record.reauthentication.as_ref();
-    later.map_or(StepUp::None, |later| StepUp::Done { at: later.at, amr: later.methods.clone() })
+    match &record.reauthentication {
+        None => StepUp::None,
+        // By a clock that was ahead.
+        Some(later) if later.at == Timestamp::EPOCH => StepUp::Required,
+        Some(later) => StepUp::Done { at: later.at, amr: later.methods.clone() },
+    }
 }
 
 /// A token whose signature is valid. Shared by all requests that carry it.

@@ -86,21 +86,32 @@ impl Family {
         self.is_live(now) && now < idle && now < self.created_at + absolute_timeout
     }
 
-    /// Whether the idle deadline is later than any clock that is right can have set it: the session was
-    /// opened, or used, where the clock was ahead.
-    #[must_use]
-    pub fn is_ahead(&self, now: Timestamp) -> bool {
-        self.is_live(now) && self.idle_deadline > now + self.idle_timeout + LEEWAY
-    }
-
-    /// Caps such a deadline by the idle timeout, counted from now. The absolute limit stays as it is, for
-    /// the session's refresh tokens name it.
-    pub fn cap_ahead(&mut self, now: Timestamp) -> bool {
-        let applies = self.is_ahead(now);
-        if applies {
-            self.idle_deadline = self.idle_deadline_after(now);
+    /// Caps each time that is later than any clock that is right can have set it: where the clock was ahead, the
+    /// session was opened, handed out, confirmed or used. Answers with whether there was one.
+    ///
+    /// The idle deadline counts from now. A confirmation and a hand-out become those of now, which is no earlier
+    /// than they were. A session that was opened in the future gets no more than `longest`, the absolute timeout
+    /// of the policy.
+    pub(crate) fn cap_ahead(&mut self, now: Timestamp, longest: Duration) -> bool {
+        if !self.is_live(now) {
+            return false;
         }
-        applies
+        let before = *self;
+        let cap = |time: &mut Timestamp, latest: Timestamp| {
+            if *time > latest + LEEWAY {
+                *time = latest;
+            }
+        };
+        if self.created_at > now + LEEWAY {
+            cap(&mut self.absolute_deadline, now + longest);
+        }
+        cap(&mut self.idle_deadline, now + self.idle_timeout);
+        self.idle_deadline = self.idle_deadline.min(self.absolute_deadline);
+        cap(&mut self.offered_at, now);
+        if let Some(confirmed_at) = &mut self.confirmed_at {
+            cap(confirmed_at, now);
+        }
+        *self != before
     }
 
     /// For how long a generation before the current one has been superseded, at least: since the current
@@ -257,12 +268,20 @@ mod tests {
     }
 
     #[test]
-    fn idle_deadlines_of_a_clock_that_was_ahead_are_capped() {
-        let mut ahead = Family::begin(at(3600), Duration::from_secs(100), Duration::from_secs(250));
-        assert!(ahead.cap_ahead(at(0)));
-        assert_eq!((ahead.idle_deadline, ahead.absolute_deadline), (at(100), at(3850)));
-        assert!(!ahead.cap_ahead(at(50)));
-        assert!(!family().cap_ahead(at(1)), "nothing is ahead");
+    fn times_of_a_clock_that_was_ahead_are_capped_once() {
+        let (idle, absolute) = (Duration::from_secs(100), Duration::from_secs(250));
+        let mut ahead = Family::begin(at(3600), idle, absolute);
+        assert!(ahead.cap_ahead(at(0), absolute));
+        let capped =
+            Family { confirmed_at: Some(at(0)), offered_at: at(0), ..Family::begin(at(0), idle, absolute) };
+        assert_eq!(ahead, Family { created_at: at(3600), ..capped });
+        assert!(!ahead.cap_ahead(at(50), absolute));
+        assert!(!family().cap_ahead(at(1), Duration::from_secs(1)), "it began on time");
+        let mut used = Family { confirmed_at: Some(at(99)), idle_deadline: at(199), ..family() };
+        assert!(used.cap_ahead(at(50), absolute));
+        assert_eq!((used.confirmed_at, used.idle_deadline), (Some(at(50)), at(150)));
+        let mut a_little = Family { confirmed_at: Some(at(55)), idle_deadline: at(155), ..family() };
+        assert!(!a_little.cap_ahead(at(50), absolute), "clocks differ");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, futures::Notified};
 use super::sharded_map::{SHARDS, ShardedMap};
 use crate::{
     id::{RunId, SessionId},
-    protocol::{Refusal, Standing},
+    protocol::{LEEWAY, Refusal, Standing},
     store::{FeedBatch, FeedEvent, SessionKey},
     time::{Reading, Timestamp, millis},
 };
@@ -102,6 +102,15 @@ impl Denylist {
     pub(crate) fn suspect_until(&self, now: Reading) {
         self.suspect.fetch_max(now.wall.as_millis(), Ordering::Relaxed);
         self.complete_since.fetch_max(millis(now.monotonic), Ordering::Relaxed);
+    }
+
+    /// The wall clock was stepped to `now`. Tokens that are issued from now on are neither suspect nor stale,
+    /// although what is known may be of times that the clock will show again.
+    pub(crate) fn clock_stepped(&self, now: Timestamp) {
+        self.suspect.fetch_min(now.as_millis(), Ordering::Relaxed);
+        let cap = |entry: &mut Entry| entry.stale_since = entry.stale_since.map(|since| since.min(now));
+        self.sessions.for_each_mut(cap);
+        self.subjects.for_each_mut(cap);
     }
 
     /// Since when the denylist is complete, by the monotonic clock.
@@ -256,15 +265,17 @@ impl Denylist {
     }
 
     /// Takes over one event. Events of other realms are ignored.
+    ///
+    /// No event is of the future. One that says so is of an instance whose clock is ahead.
     pub(crate) fn apply_event(&self, event: &FeedEvent, reading: Reading) {
-        let now = reading.monotonic;
+        let (now, latest) = (reading.monotonic, reading.wall + LEEWAY);
         match event {
             FeedEvent::Revoked(key) if key.subject.realm == self.realm => self.revoke(key, now),
             FeedEvent::SessionStale(key, since) if key.subject.realm == self.realm => {
-                self.session_stale(key, *since, now);
+                self.session_stale(key, (*since).min(latest), now);
             }
             FeedEvent::SubjectStale(subject, since) if subject.realm == self.realm => {
-                self.subject_stale(subject.name.clone(), *since, now);
+                self.subject_stale(subject.name.clone(), (*since).min(latest), now);
             }
             FeedEvent::SubjectRevoked { subject, before, except } if subject.realm == self.realm => {
                 self.subject_revoked(subject.name.clone(), *before, *except, reading);

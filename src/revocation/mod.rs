@@ -112,6 +112,7 @@ impl Revocation {
         let now = Reading::of(&*self.clock);
         if let Some(step) = self.wall.look(now, &*self.clock) {
             let (Step::Ahead(by) | Step::Back(by)) = step;
+            self.denylist.clock_stepped(now.wall);
             self.backend.events.note(EventKind::ClockStepped { ahead: matches!(step, Step::Ahead(_)), by });
         }
         now

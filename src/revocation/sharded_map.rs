@@ -48,6 +48,13 @@ impl<K: Eq + Hash> ShardedMap<K> {
         }
     }
 
+    pub(super) fn for_each_mut(&self, mut change: impl FnMut(&mut Entry)) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            shard.entries.values_mut().for_each(&mut change);
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)

@@ -1,12 +1,12 @@
 //! What a store keeps, and what it is asked with.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{RunId, SessionId},
-    protocol::Family,
+    protocol::{Family, LEEWAY},
     time::Timestamp,
 };
 
@@ -76,6 +76,35 @@ impl SessionRecord {
         applies
     }
 
+    /// When the user last authenticated. The epoch if that is unknown: see [`cap_ahead`](Self::cap_ahead).
+    fn authenticated_at(&self) -> Timestamp {
+        self.reauthentication.as_ref().map_or(self.family.created_at, |later| later.at)
+    }
+
+    /// Whether [`cap_ahead`](Self::cap_ahead) applies.
+    pub(crate) fn is_ahead(&self, now: Timestamp, longest: Duration) -> bool {
+        let (mut family, latest) = (self.family, now + LEEWAY);
+        family.cap_ahead(now, longest)
+            || (family.is_live(now) && self.stale_since.max(Some(self.authenticated_at())) > Some(latest))
+    }
+
+    /// Caps each time that is later than any clock that is right can have set it, as
+    /// [`Family::cap_ahead`] does. When the user authenticated is then not known, so it does not count: the
+    /// re-authentication has the epoch as its time.
+    pub(crate) fn cap_ahead(&mut self, now: Timestamp, longest: Duration) -> bool {
+        let applies = self.is_ahead(now, longest);
+        if applies {
+            self.family.cap_ahead(now, longest);
+            self.stale_since = self.stale_since.map(|since| if since > now + LEEWAY { now } else { since });
+            if self.authenticated_at() > now + LEEWAY {
+                let later = self.reauthentication.take();
+                let (methods, origin) = later.map(|later| (later.methods, later.origin)).unwrap_or_default();
+                self.reauthentication = Some(Reauthentication { at: Timestamp::EPOCH, methods, origin });
+            }
+        }
+        applies
+    }
+
     /// The methods of the sign-in and of the re-authentication, each once.
     pub(crate) fn all_methods(&self) -> impl Iterator<Item = &str> {
         let later = self.reauthentication.iter().flat_map(|later| &later.methods);
@@ -86,7 +115,7 @@ impl SessionRecord {
 /// A re-authentication, for step-up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reauthentication {
-    /// When.
+    /// When. The epoch if that is unknown, because a clock was ahead: then no authentication counts until the next one.
     pub at: Timestamp,
     /// By which methods (`amr` of RFC 8176).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

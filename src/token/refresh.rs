@@ -1,6 +1,6 @@
 //! Refresh tokens: the session and its generation.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,15 +47,27 @@ struct Wire<'a> {
 impl RefreshClaims {
     /// The claims of a session's current generation.
     pub(crate) fn of(subject: &Arc<str>, session: SessionId, family: &Family, run: RunId) -> Self {
-        let Family { generation, created_at: began, absolute_deadline: limit, .. } = *family;
-        Self { subject: subject.clone(), session, generation, run, began, limit }
+        let Family { generation, absolute_deadline: limit, .. } = *family;
+        Self { subject: subject.clone(), session, generation, run, began: began(family), limit }
     }
 
-    /// Whether these are the record's times. All tokens of one session have the same times.
-    pub(crate) fn are_of(&self, family: &Family) -> bool {
-        (self.began.as_secs(), self.limit.as_secs())
-            == (family.created_at.as_secs(), family.absolute_deadline.as_secs())
+    /// Whether these are the record's times. All tokens of one session have the same times. But a record whose
+    /// absolute deadline was [capped](Family::cap_ahead) has an earlier one than the tokens of before, which name
+    /// no more than `longest`, the absolute timeout of the policy.
+    pub(crate) fn are_of(&self, family: &Family, longest: Duration) -> bool {
+        let secs = |began: Timestamp, limit: Timestamp| (began.as_secs(), limit.as_secs());
+        let is_of_before = || {
+            self.began.as_secs() == family.created_at.as_secs()
+                && self.limit.as_secs() > family.absolute_deadline.as_secs()
+                && self.limit.as_secs() <= (self.began + longest).as_secs_ceil()
+        };
+        secs(self.began, self.limit) == secs(began(family), family.absolute_deadline) || is_of_before()
     }
+}
+
+/// When a session began, as its tokens say it: not after its absolute deadline, which may be capped.
+fn began(family: &Family) -> Timestamp {
+    family.created_at.min(family.absolute_deadline)
 }
 
 impl TokenCodec {

@@ -14,6 +14,7 @@
 mod support;
 
 mod caches;
+mod clock_ahead;
 mod clock_steps;
 mod clocks;
 mod confirmation;

@@ -45,6 +45,8 @@ struct State {
     calls: HashMap<&'static str, usize>,
     troubles: HashMap<&'static str, Trouble>,
     rotations: usize,
+    /// The next answer of the feed says that events were lost.
+    gap: bool,
 }
 
 /// Every operation that a request or an operator can cause. A `replace` is named by the change it makes
@@ -105,6 +107,11 @@ impl Probe {
     /// The feed fails, after a pending read of it has returned.
     pub(crate) fn cut_the_feed(&self) {
         self.state.lock().unwrap().troubles.insert("feed", Trouble::Fail);
+    }
+
+    /// The feed has lost events, and says so to the next reader.
+    pub(crate) fn lose_events(&self) {
+        self.state.lock().unwrap().gap = true;
     }
 
     pub(crate) fn recover(&self) {
@@ -281,6 +288,8 @@ impl SessionStore for Probe {
         if self.state.lock().unwrap().troubles.contains_key("feed") {
             return Err(StoreError::unavailable("simulated outage"));
         }
-        self.inner().feed(from).await
+        let mut batch = self.inner().feed(from).await?;
+        batch.gap |= std::mem::take(&mut self.state.lock().unwrap().gap);
+        Ok(batch)
     }
 }
