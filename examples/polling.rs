@@ -21,7 +21,7 @@ use tower_sliding_sessions::{
 
 const TRY: &str = "\
 curl -s -c jar -d ann 127.0.0.1:3000/login
-while sleep 60; do curl -s -f -b jar -c jar -H 'x-nobody-asked: 1' 127.0.0.1:3000/news || break; done
+while sleep 60; do curl -s -f -b jar -c jar -H 'x-poll: 1' 127.0.0.1:3000/news || break; done
 # 30 min later: 401. Without the header it goes on, until the absolute timeout.";
 
 const PAGE: &str = "\
@@ -37,7 +37,7 @@ const look = async headers => {
 const [signIn, lookNow] = document.querySelectorAll('button');
 signIn.onclick = () => fetch('/login', {method: 'POST', body: 'ann'});
 lookNow.onclick = () => look({}); // a person asked
-setInterval(look, 60_000, {'x-nobody-asked': '1'});
+setInterval(look, 60_000, {'x-poll': '1'});
 </script>
 ";
 
@@ -52,7 +52,7 @@ async fn login(visitor: Visitor, name: String) -> Result<SetCookies, Rejection> 
 
 pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
     let sessions = builder.timing(|timing| timing.idle_timeout(Duration::from_secs(30 * 60))).build()?;
-    let layer = sessions.layer().passive(|request| request.headers.contains_key("x-nobody-asked"));
+    let layer = sessions.layer().passive(|request| request.headers.contains_key("x-poll"));
     Ok(Router::new()
         .route("/news", get(news))
         .route_layer(layer)

@@ -41,10 +41,10 @@ macro_rules! flaws {
 }
 
 flaws! {
-    rotating_whatever_the_condition: AdvanceIgnoresCondition =>
+    rotating_without_the_condition: AdvanceIgnoresCondition =>
         a_rotation_wants_the_generation_it_names, a_rotation_waits_for_the_interval_of_its_own_record,
         a_random_history_agrees_with_the_model;
-    rotating_by_another_timing_than_the_records: AdvanceIgnoresTiming =>
+    rotating_by_timing_outside_the_record: AdvanceIgnoresTiming =>
         a_rotation_waits_for_the_interval_of_its_own_record,
         a_rotation_follows_the_timing_that_was_written_last, a_random_history_agrees_with_the_model;
     rotating_a_millisecond_late: AdvanceWaitsLonger => a_rotation_waits_for_the_interval_of_its_own_record,
@@ -66,26 +66,26 @@ flaws! {
         use_moves_the_idle_deadline_forward_only, deadlines_are_exact_to_the_millisecond;
     replacing_without_the_event: ReplaceLosesEvent => an_event_is_in_the_feed_if_its_record_was_replaced,
         claims_are_replaced_and_the_session_is_stale;
-    telling_of_what_was_not_replaced: EventIsNotAtomic =>
+    event_of_a_failed_replacement: EventIsNotAtomic =>
         an_event_is_in_the_feed_if_its_record_was_replaced;
     leaving_a_conflict_without_a_record: ConflictSaysNothing => of_racing_replacements_exactly_one_applies,
         a_replacement_of_another_version_is_a_conflict;
 
-    an_end_that_is_not_final: RevokeIsNotFinal => ending_a_session_is_final_and_its_record_is_kept,
+    revocation_that_is_not_final: RevokeIsNotFinal => ending_a_session_is_final_and_its_record_is_kept,
         nothing_applies_once_ending_a_session_has_returned, a_random_history_agrees_with_the_model;
-    forgetting_what_has_ended: EndedAreForgotten => ending_a_session_is_final_and_its_record_is_kept,
+    forgetting_revoked_sessions: EndedAreForgotten => ending_a_session_is_final_and_its_record_is_kept,
         an_ended_session_is_remembered_until_its_absolute_deadline;
-    ending_twice: RevokeCountsTwice => ending_twice_is_no_error_and_only_the_first_counts;
-    ending_later: RevokeReturnsEarly => ending_twice_is_no_error_and_only_the_first_counts,
+    counting_a_second_revocation: RevokeCountsTwice => ending_twice_is_no_error_and_only_the_first_counts;
+    revoking_after_the_response: RevokeReturnsEarly => ending_twice_is_no_error_and_only_the_first_counts,
         nothing_applies_once_ending_a_session_has_returned;
-    ending_one_too_many: RevokeBeforeIsInclusive => a_subjects_sessions_end_together;
+    revoking_one_session_too_many: RevokeBeforeIsInclusive => a_subjects_sessions_end_together;
 
     ignoring_the_cap: CreateIgnoresCap => a_cap_can_refuse_one_more, a_cap_can_end_the_oldest;
     counting_then_creating: CapIsNotAtomic => racing_sign_ins_never_exceed_a_cap_that_refuses;
-    half_a_sign_in: CreateIsTorn => a_dropped_creation_is_whole_or_never_was;
+    storing_half_a_sign_in: CreateIsTorn => a_dropped_creation_is_whole_or_never_was;
     reusing_the_ids_of_ended_sessions: CreateReusesIds => an_id_is_never_used_twice;
 
-    one_realm_for_all: RealmIsIgnored => realms_and_subjects_have_nothing_in_common,
+    ignoring_the_realm: RealmIsIgnored => realms_and_subjects_have_nothing_in_common,
         ending_a_subjects_sessions_leaves_its_namesakes_alone;
     subjects_in_lower_case: SubjectIsFolded => subjects_may_be_called_anything;
     joining_realm_and_subject: SubjectIsJoined => subjects_may_be_called_anything;
@@ -97,26 +97,26 @@ flaws! {
     listing_the_newest_first: ListIsReversed => the_live_sessions_are_listed_oldest_first;
     listing_the_expired: ListIsLate => deadlines_are_exact_to_the_millisecond;
 
-    keeping_the_run: RaiseDoesNothing => a_higher_run_ends_every_session,
+    keeping_the_run_id: RaiseDoesNothing => a_higher_run_ends_every_session,
         racing_raises_end_at_the_highest;
-    taking_a_lower_run: RunGoesBack => a_lower_run_changes_nothing, racing_raises_end_at_the_highest;
+    accepting_a_lower_run_id: RunGoesBack => a_lower_run_changes_nothing, racing_raises_end_at_the_highest;
 
-    a_feed_without_ends: FeedHasNoRevocations => an_end_reaches_the_feed;
-    a_feed_without_stale_marks: FeedHasNoStaleMarks => stale_marks_end_nothing_and_reach_everybody,
+    feed_without_revocations: FeedHasNoRevocations => an_end_reaches_the_feed;
+    feed_without_stale_marks: FeedHasNoStaleMarks => stale_marks_end_nothing_and_reach_everybody,
         claims_are_replaced_and_the_session_is_stale;
-    a_feed_that_skips: FeedSkips => reading_on_from_any_place_loses_nothing_while_many_write;
-    a_feed_that_never_wakes: FeedNeverWakes => a_reader_that_waits_is_woken,
+    feed_that_skips: FeedSkips => reading_on_from_any_place_loses_nothing_while_many_write;
+    feed_that_never_wakes: FeedNeverWakes => a_reader_that_waits_is_woken,
         a_reader_is_answered_even_if_nothing_happens;
-    stale_marks_that_go_back: StaleMarksGoBack => a_late_change_of_claims_moves_no_stale_mark_back;
-    a_feed_that_hides_gaps: FeedHidesGaps => an_unknown_place_is_an_error_or_a_gap;
+    stale_marks_that_move_back: StaleMarksGoBack => a_late_change_of_claims_moves_no_stale_mark_back;
+    feed_that_hides_gaps: FeedHidesGaps => an_unknown_place_is_an_error_or_a_gap;
 
-    doing_more_than_it_says: SaysItCanDoNothing => the_live_sessions_are_listed_oldest_first,
+    doing_more_than_declared: SaysItCanDoNothing => the_live_sessions_are_listed_oldest_first,
         the_feed_gives_what_happened_since_a_time, stale_marks_end_nothing_and_reach_everybody,
         ending_a_subjects_sessions_leaves_its_namesakes_alone, a_cap_can_refuse_one_more;
 }
 
 /// It has neither a feed nor listing, and declares that.
-mod a_modest_store_passes {
+mod store_with_fewer_capabilities_passes {
     use super::{Flaw, FlawedStore, store};
 
     async fn modest() -> FlawedStore {

@@ -1,6 +1,6 @@
-//! The shape of the source, held by reading it: what may import what, and how long a file may be.
+//! The structure of the source: which module may import which, and the length of files.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 use std::{
     fs,
@@ -57,7 +57,7 @@ fn floor(module: &str) -> usize {
         .unwrap_or_else(|| panic!("the module {module} has no floor: give it one in this test"))
 }
 
-/// The modules that a file names as `crate::…`, in one path or in a braced list.
+/// The modules that a file imports as `crate::…`, in one path or in a braced list.
 fn imports(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("crate::") {
@@ -123,7 +123,7 @@ fn no_file_is_longer_than_400_lines() {
 }
 
 #[test]
-fn one_file_asks_the_system_for_the_time() {
+fn only_one_file_reads_the_system_clock() {
     for (path, text) in sources("src") {
         let names =
             |word: &str| text.lines().any(|line| line.contains(word) && !line.trim_start().starts_with("//"));
@@ -132,7 +132,7 @@ fn one_file_asks_the_system_for_the_time() {
     }
 }
 
-/// The folders of `src` that are free of import circles between their files.
+/// The folders of `src` whose files must not import each other in a circle.
 const WITHOUT_CIRCLES: [&str; 8] =
     ["backend", "cookie", "event", "sessions", "sessions/builder", "store/memory", "store/redis", "token"];
 
@@ -151,7 +151,7 @@ fn siblings(file: &str, text: &str, files: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn no_file_imports_itself_by_way_of_other_files_of_its_folder() {
+fn no_files_of_a_folder_import_each_other_in_a_circle() {
     for folder in WITHOUT_CIRCLES {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
         let mut texts = sources(&format!("src/{folder}"));
@@ -160,7 +160,7 @@ fn no_file_imports_itself_by_way_of_other_files_of_its_folder() {
         let files: Vec<String> = texts.iter().map(|(path, _)| stem(path)).collect();
         let mut left: Vec<(String, Vec<String>)> =
             texts.iter().map(|(path, text)| (stem(path), siblings(&stem(path), text, &files))).collect();
-        // A file that imports none of the files that are left is in no circle.
+        // A file that imports none of the remaining files is in no circle.
         let is_left = |file: &String, left: &[(String, _)]| left.iter().any(|(other, _)| other == file);
         while let Some(at) =
             left.iter().position(|(_, imports)| !imports.iter().any(|file| is_left(file, &left)))

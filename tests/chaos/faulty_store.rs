@@ -1,4 +1,4 @@
-//! A store whose feed fails or panics when it is told to.
+//! A store whose feed fails or panics on demand.
 
 use std::sync::{
     Arc,
@@ -20,7 +20,7 @@ pub(crate) struct Faults {
     pub(crate) feed_panics: Arc<AtomicBool>,
     /// The feed cannot be read.
     pub(crate) feed_fails: Arc<AtomicBool>,
-    /// The feed's times are those of the server, whose clock does not follow the test's.
+    /// The feed's times are those of the server, whose clock is not the test's.
     pub(crate) server_has_its_own_time: bool,
 }
 
@@ -84,11 +84,11 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         if self.faults.feed_panics.swap(false, Ordering::SeqCst) {
-            // A panic, without a message for each.
+            // A panic without a message.
             std::panic::resume_unwind(Box::new("the test kills the follower"));
         }
         if self.faults.feed_fails.load(Ordering::SeqCst) {
-            return Err(StoreError::unavailable("the test says so"));
+            return Err(StoreError::unavailable("simulated outage"));
         }
         match from {
             FeedFrom::Since(_) if self.faults.server_has_its_own_time => {

@@ -1,4 +1,4 @@
-//! One process of the application, with a clock and a runtime of its own.
+//! One process of the application, with its own clock and runtime.
 
 use std::{
     collections::BTreeMap,
@@ -72,7 +72,7 @@ impl<S: SessionStore> Instance<S> {
         self.runtime.as_ref().expect("a runtime")
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(crate) fn pass(&self, time: Duration) {
         self.clock.advance(time);
     }
@@ -87,17 +87,17 @@ impl<S: SessionStore> Instance<S> {
         self.clock.set(now);
     }
 
-    /// The runtime ends with all its tasks, and there is another one.
+    /// Ends the runtime with all its tasks, and starts another one.
     pub(crate) fn kill_runtime(&mut self) {
         if let Some(runtime) = self.runtime.replace(new_runtime()) {
             runtime.shutdown_background();
         }
     }
 
-    /// The process ends, and there is another one.
+    /// Ends the process, and starts another one.
     pub(crate) fn restart(&mut self) {
         self.kill_runtime();
-        // The clock goes on where it was: it is the machine's.
+        // The clock continues: it is the machine's.
         self.sessions = sessions(self.runtime().block_on((self.connect)()), &self.faults, &self.clock);
         self.app = router(&self.sessions);
     }
@@ -130,8 +130,8 @@ impl<S: SessionStore> Instance<S> {
         self.runtime().block_on(self.sessions.revoke_all(name))
     }
 
-    /// Starts an emergency stop. What comes of it comes through the channel, or nothing if the runtime
-    /// is killed.
+    /// Starts an emergency stop. Its result comes through the channel, or nothing if the runtime is
+    /// killed.
     pub(crate) fn start_emergency_stop(&self) -> mpsc::Receiver<bool> {
         let (tell, told) = mpsc::channel();
         let sessions = self.sessions.clone();
@@ -150,12 +150,12 @@ fn sessions<S: SessionStore>(store: S, faults: &Faults, clock: &Arc<ManualClock>
     Sessions::builder(keys)
         .store(store)
         .clock(clock.clone())
-        // Longer than clocks are apart.
+        // More than the clocks differ by.
         .timing(|timing| {
             timing.idle_timeout(HOUR * 12).absolute_timeout(HOUR * 48).renew_before(Duration::ZERO)
         })
         .build()
-        .expect("sound settings")
+        .expect("valid settings")
 }
 
 fn router(sessions: &Sessions) -> Router {

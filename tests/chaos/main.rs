@@ -1,16 +1,11 @@
-//! Three instances share one store. Their wall clocks are stepped by an hour, ahead and back; their
-//! runtimes, followers and processes are killed; emergency stops run at once. Afterwards every instance
-//! serves new sessions, and no instance serves a revoked one.
+//! Three instances share one store. Their wall clocks are stepped by an hour, forwards and backwards;
+//! their runtimes, followers and processes are killed; emergency stops run in parallel. Afterwards every
+//! instance serves new sessions, and no instance serves a revoked one.
 //!
-//! All choices come from a seed, which is printed. `CHAOS_SEED` sets it, and `CHAOS_ROUNDS` the number
-//! of rounds (default 40; 500 is the long form). The order in which threads run is not part of the seed.
+//! All choices come from a seed, which is printed. `CHAOS_SEED` sets it, and `CHAOS_ROUNDS` sets the
+//! number of rounds (default 40; 500 is the long form). Thread scheduling does not depend on the seed.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "in a test, that is how things fail"
-)]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 #[path = "../input/chance.rs"]
 #[expect(dead_code, reason = "shared with the tests of input")]
@@ -34,7 +29,7 @@ use self::{
     world::{Plan, World},
 };
 
-/// Each test has the machine to itself: it kills what must come back within seconds.
+/// Each test runs alone: the recovery times are part of the test.
 static ALONE: Mutex<()> = Mutex::new(());
 
 const EMERGENCY_STOPS: Plan = Plan { emergency_stops: true };
@@ -96,13 +91,13 @@ macro_rules! on_each_store {
             use super::*;
 
             #[test]
-            fn after_emergency_stops_at_once_every_instance_serves_new_sessions_and_no_older_one() {
+            fn after_concurrent_emergency_stops_every_instance_serves_new_sessions_and_no_older_one() {
                 let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
                 super::$store(EMERGENCY_STOPS);
             }
 
             #[test]
-            fn no_clock_and_no_killed_follower_makes_an_instance_serve_a_revoked_session() {
+            fn clock_steps_and_killed_followers_make_no_instance_serve_a_revoked_session() {
                 let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
                 super::$store(SINGLE_REVOCATIONS);
             }

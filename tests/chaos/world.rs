@@ -1,4 +1,4 @@
-//! What happens, and what must hold.
+//! The faults of each round, and the checks after it.
 
 use std::{
     sync::atomic::Ordering,
@@ -15,23 +15,23 @@ use crate::{
     instance::{Connect, Instance, Jar},
 };
 
-/// What is done in each round, beyond faults, sign-ins, requests and revocations.
+/// The faults of each round, in addition to sign-ins, requests and revocations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) emergency_stops: bool,
 }
 
-/// The feed's lag, and what it takes to notice that connections died with their runtime.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// For how long copies of a revoked session's cookies are tried. Clocks are up to two hours apart.
+/// The feed's lag, and the time to notice that connections died with their runtime.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long copies of a revoked session's cookies are tried. Clocks are up to two hours apart.
 const REMEMBERED: Duration = Duration::from_secs(4 * 3600);
-/// How many older revoked sessions are tried in each round.
+/// The number of older revoked sessions tried in each round.
 const TRIED: usize = 12;
 
 struct User {
     name: String,
     jar: Jar,
-    /// What its cookies were before.
+    /// Its earlier cookies.
     copies: Vec<Jar>,
 }
 
@@ -39,7 +39,7 @@ struct Revoked {
     name: String,
     copies: Vec<Jar>,
     at: Duration,
-    /// Which instances are known to have heard of it.
+    /// The instances that must know of the revocation.
     known: [bool; 3],
 }
 
@@ -50,10 +50,10 @@ pub(crate) struct World<S> {
     instances: Vec<Instance<S>>,
     users: Vec<User>,
     revoked: Vec<Revoked>,
-    /// How much time has passed.
+    /// The time since the start.
     passed: Duration,
     names: u64,
-    /// What was done to whom, for the message of a failure.
+    /// Faults and operations, for the message of a failure.
     history: Vec<(Duration, String)>,
     tally: Tally,
 }
@@ -105,7 +105,7 @@ impl<S: SessionStore> World<S> {
             self.check_that_no_revoked_session_is_served(round);
             self.check_that_new_sessions_are_served(round);
         }
-        // All clocks are right again.
+        // All clocks are correct again.
         self.instances.iter_mut().for_each(|instance| instance.step_to(0));
         for round in rounds..rounds + 30 {
             self.check_that_no_revoked_session_is_served(round);
@@ -125,13 +125,13 @@ impl<S: SessionStore> World<S> {
         self.history.push((self.passed, what));
     }
 
-    /// What happened to instances and to this user since a while before a revocation.
+    /// The history of the instances and of this user around a revocation.
     fn story(&self, name: &str, revoked_at: Duration) -> String {
         let from = revoked_at.saturating_sub(Duration::from_secs(1800));
-        let told = self.history.iter().filter(|(at, _)| *at >= from);
-        let told =
-            told.filter(|(_, what)| !what.starts_with("user") || what.starts_with(&format!("{name} ")));
-        told.map(|(at, what)| format!("\n{at:?}: {what}")).collect()
+        let noted = self.history.iter().filter(|(at, _)| *at >= from);
+        let noted =
+            noted.filter(|(_, what)| !what.starts_with("user") || what.starts_with(&format!("{name} ")));
+        noted.map(|(at, what)| format!("\n{at:?}: {what}")).collect()
     }
 
     fn any_instance(&mut self) -> usize {
@@ -203,14 +203,14 @@ impl<S: SessionStore> World<S> {
         self.names += 1;
         let name = format!("user{}", self.names);
         let instance = &self.instances[at];
-        let jar = within_patience(|| instance.sign_in(&name));
+        let jar = within_deadline(|| instance.sign_in(&name));
         let jar = jar.unwrap_or_else(|| panic!("instance {at} signs no user in"));
         let ahead = instance.ahead;
         self.note(format!("{name} signs in at {at}, {ahead} h ahead"));
         self.users.push(User { name, jar, copies: Vec::new() });
     }
 
-    /// Each session is used here and there, and copies of its cookies are kept.
+    /// Each session is used on several instances, and copies of its cookies are kept.
     fn use_sessions(&mut self) {
         for index in 0..self.users.len() {
             for _ in 0..self.chance.below(3) {
@@ -241,7 +241,7 @@ impl<S: SessionStore> World<S> {
             let (at, by_name) = (self.any_instance(), self.chance.below(2) == 0);
             let User { name, jar, .. } = &self.users[user];
             let instance = &self.instances[at];
-            let done = within_patience(|| match by_name {
+            let done = within_deadline(|| match by_name {
                 true => instance.revoke_all(name).is_ok().then_some(()),
                 false => instance.sign_out(jar).then_some(()),
             });
@@ -261,7 +261,7 @@ impl<S: SessionStore> World<S> {
         self.revoked.push(Revoked { name, copies, at: self.passed, known });
     }
 
-    /// Two or three instances stop everything at once, and a runtime may be killed meanwhile.
+    /// Two or three instances start an emergency stop, and a runtime may be killed in between.
     fn stop_everything_at_once(&mut self) {
         let kill = (self.chance.below(4) == 0).then(|| self.any_instance());
         let first = usize::from(self.chance.below(2) == 0);
@@ -271,16 +271,16 @@ impl<S: SessionStore> World<S> {
             self.tally.killed_runtimes += 1;
         }
         let mut known = [false; 3];
-        for (at, told) in stops {
-            known[at] = told.recv_timeout(PATIENCE).unwrap_or(false) && kill != Some(at);
+        for (at, stopped) in stops {
+            known[at] = stopped.recv_timeout(DEADLINE).unwrap_or(false) && kill != Some(at);
         }
         if known == [false; 3] {
-            // No call returned: whether it took effect is not known. One that does is enough.
+            // No call returned, so the outcome is unknown. One more stop must succeed.
             let instance = &self.instances[0];
-            let done = within_patience(|| {
-                instance.start_emergency_stop().recv_timeout(PATIENCE).ok().filter(|done| *done)
+            let done = within_deadline(|| {
+                instance.start_emergency_stop().recv_timeout(DEADLINE).ok().filter(|done| *done)
             });
-            assert!(done.is_some(), "instance 0 stops nothing");
+            assert!(done.is_some(), "the emergency stop failed on instance 0");
             known[0] = true;
         }
         self.tally.stops += 1;
@@ -289,11 +289,12 @@ impl<S: SessionStore> World<S> {
         }
     }
 
-    /// Where it is known, it is refused at once, and from then on. Elsewhere, the feed brings it.
+    /// An instance that knows of the revocation refuses at once, and later. The others refuse after the
+    /// feed's lag.
     fn check_that_no_revoked_session_is_served(&mut self, round: u64) {
         for index in 0..self.revoked.len() {
             let is_new = self.revoked[index].known != [true; 3];
-            // By a clock that was an hour or two ahead of another one, the tokens may be valid again.
+            // By a clock that was one or two hours ahead of another one, the tokens may be valid again.
             let age = (self.passed - self.revoked[index].at).as_secs();
             let is_due = age.abs_diff(3600) < 900 || age.abs_diff(7200) < 900;
             if !is_new && !is_due && self.chance.below(self.revoked.len()) >= TRIED {
@@ -306,7 +307,7 @@ impl<S: SessionStore> World<S> {
                 for (nth, copy) in revoked.copies.iter().enumerate() {
                     while instance.visit(&mut copy.clone()) == StatusCode::OK {
                         assert!(
-                            !known && began.elapsed() < PATIENCE,
+                            !known && began.elapsed() < DEADLINE,
                             "round {round}: instance {at}, {} h ahead, serves {} by copy {nth}, revoked {:?} ago:{}",
                             instance.ahead,
                             revoked.name,
@@ -328,7 +329,7 @@ impl<S: SessionStore> World<S> {
         let Some(User { jar, .. }) = self.users.last_mut() else { return };
         for (other, instance) in self.instances.iter().enumerate() {
             let mut last = StatusCode::OK;
-            let served = within_patience(|| {
+            let served = within_deadline(|| {
                 last = instance.visit(jar);
                 (last == StatusCode::OK).then_some(())
             });
@@ -341,13 +342,13 @@ impl<S: SessionStore> World<S> {
     }
 }
 
-/// Tries until it succeeds, or for as long as it takes to notice that connections are dead.
-fn within_patience<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+/// Tries until it succeeds, or until the deadline.
+fn within_deadline<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     let began = real_time();
     loop {
         match attempt() {
             Some(done) => return Some(done),
-            None if began.elapsed() > PATIENCE => return None,
+            None if began.elapsed() > DEADLINE => return None,
             None => sleep(Duration::from_millis(10)),
         }
     }

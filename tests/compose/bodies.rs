@@ -1,4 +1,4 @@
-//! Bodies of every kind: boxed, tonic's, with another error, and with other data than `Bytes`.
+//! Bodies of every kind: boxed, tonic's, with another error type, and with other data than `Bytes`.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use tower_sliding_sessions::{Rejection, ResponseBody};
 
 use crate::support::{FromText, Who, World};
 
-/// Hyper services mostly box their bodies so.
+/// The usual boxed body of hyper services.
 impl FromText for BoxBody<Bytes, Infallible> {
     fn from_text(text: String) -> Self {
         Full::from(text).boxed()
@@ -94,7 +94,7 @@ bodies! {
 }
 
 #[tokio::test]
-async fn a_boxed_body_keeps_its_error_type_through_the_layer() {
+async fn boxed_body_keeps_its_error_type_through_the_layer() {
     let world = World::new();
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<ResponseBody<Full<Bytes>>>| {
@@ -106,7 +106,7 @@ async fn a_boxed_body_keeps_its_error_type_through_the_layer() {
     world.check::<_, Full<Bytes>, _>(stack).await;
 }
 
-/// A body that says what it is before it is read.
+/// A body that reports its size and end before it is read.
 struct Sized;
 
 impl Body for Sized {
@@ -130,7 +130,7 @@ impl Body for Sized {
 }
 
 #[tokio::test]
-async fn sizes_and_ends_pass_through() {
+async fn size_hint_and_end_of_stream_pass_through() {
     let world = World::new();
     let cookie = world.sign_in().await;
     let serve = async |layered: bool| {
@@ -148,7 +148,7 @@ async fn sizes_and_ends_pass_through() {
 }
 
 #[tokio::test]
-async fn a_rejection_is_a_response_of_any_body_that_can_be_made_from_a_text() {
+async fn rejection_is_a_response_of_any_body_that_is_made_from_text() {
     let world = World::new();
     let foreign = Request::builder()
         .method("POST")

@@ -1,4 +1,4 @@
-//! Rejections in an application's own words, by closures without annotations and by types.
+//! Rejections rendered by the application, by closures without annotations and by types.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -21,7 +21,7 @@ async fn text(response: Response<impl http_body::Body<Data = Bytes, Error: std::
 }
 
 #[tokio::test]
-async fn a_closure_without_annotations_answers_with_a_response() {
+async fn closure_without_annotations_returns_a_response() {
     let world = World::new();
     let stack = ServiceBuilder::new()
         .layer(world.sessions.layer().with_rejection(|rejection, request| {
@@ -38,7 +38,7 @@ async fn a_closure_without_annotations_answers_with_a_response() {
 }
 
 #[tokio::test]
-async fn a_closure_without_annotations_answers_with_anything_that_axum_takes() {
+async fn closure_without_annotations_returns_any_axum_response() {
     let world = World::new();
     let html = world.sessions.layer().with_rejection(|rejection, _| {
         (rejection.status(), [(header::CACHE_CONTROL, "public")], Html("<p>Sign in.</p>"))
@@ -61,7 +61,7 @@ async fn a_closure_without_annotations_answers_with_anything_that_axum_takes() {
 }
 
 #[tokio::test]
-async fn a_closure_without_annotations_answers_for_a_rule_too() {
+async fn closure_without_annotations_renders_the_rejections_of_a_rule() {
     let world = World::new();
     let rule =
         world.sessions.require().claims(|()| false).with_rejection(|_, _| (StatusCode::NOT_FOUND, "no"));
@@ -81,7 +81,7 @@ fn named(_: Rejection, request: &RequestHead<'_>) -> String {
 }
 
 #[tokio::test]
-async fn a_function_answers_too() {
+async fn function_renders_rejections() {
     let world = World::new();
     let app = Router::<()>::new()
         .route("/page", get(async || "never"))
@@ -99,7 +99,7 @@ impl Reject for Teapot {
 }
 
 #[tokio::test]
-async fn types_and_trait_objects_answer() {
+async fn types_and_trait_objects_render_rejections() {
     let world = World::new();
     let boxed: Arc<dyn Reject + Send + Sync> = Arc::new(Teapot);
     for layer in
@@ -120,7 +120,7 @@ async fn types_and_trait_objects_answer() {
     assert_eq!(stack.oneshot(page).await.unwrap().status(), StatusCode::SEE_OTHER);
 }
 
-/// A body that fails before it has an end.
+/// A body that fails before its end.
 struct Failing(bool);
 
 impl http_body::Body for Failing {
@@ -139,7 +139,7 @@ impl http_body::Body for Failing {
 }
 
 #[tokio::test]
-async fn a_body_of_a_rejection_that_fails_ends_the_response() {
+async fn rejection_body_that_fails_ends_the_response() {
     let world = World::new();
     let layer = world.sessions.layer().with_rejection(|_, _| Response::new(Failing(false)));
     let stack = ServiceBuilder::new().layer(layer).service(Who::<Full<Bytes>>::new());

@@ -1,4 +1,4 @@
-//! axum routers: `layer` and `route_layer`, with stacks of layers, and with a state of every kind.
+//! axum routers: `layer` and `route_layer`, with stacks of layers, and with every kind of state.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ fn routes() -> Router {
 }
 
 #[tokio::test]
-async fn a_router_takes_the_layer_alone_and_twice_and_with_a_rule() {
+async fn router_accepts_the_layer_once_twice_and_with_a_rule() {
     let world = World::new();
     world.check::<_, Body, _>(routes().layer(world.sessions.layer())).await;
     world.check::<_, Body, _>(routes().route_layer(world.sessions.layer())).await;
@@ -39,7 +39,7 @@ async fn a_router_takes_the_layer_alone_and_twice_and_with_a_rule() {
 }
 
 #[tokio::test]
-async fn a_router_takes_stacks_of_layers_in_every_order() {
+async fn router_accepts_stacks_of_layers_in_every_order() {
     let world = World::new();
     let ours = || world.sessions.layer();
     let outside = ServiceBuilder::new()
@@ -83,7 +83,7 @@ struct App {
     name: String,
 }
 
-/// A state that is shared, and not cloned.
+/// A state that is shared and not cloned.
 struct Shared {
     sessions: Sessions,
     name: String,
@@ -102,7 +102,7 @@ async fn signs_in(router: Router) {
 }
 
 #[tokio::test]
-async fn a_visitor_comes_from_a_state_of_every_kind() {
+async fn visitor_is_extracted_from_every_kind_of_state() {
     let sessions = World::new().sessions;
     let routes = || Router::new().route("/login", post(login));
     signs_in(routes().with_state(sessions.clone())).await;

@@ -1,5 +1,4 @@
-//! One layer of tower-http or tower at a time: inside of the session layer, outside of it, and on both
-//! sides.
+//! One layer of tower-http or tower at a time: inside the session layer, outside it, and on both sides.
 
 use std::{any::Any, time::Duration};
 
@@ -112,7 +111,7 @@ async fn buffer() {
     world.check::<_, Full<Bytes>, _>(stack).await;
 }
 
-/// The stack that the issue names, whole, and in both orders.
+/// A whole stack, in both orders.
 #[tokio::test]
 async fn many_at_once() {
     let world = World::new();
@@ -137,7 +136,7 @@ async fn many_at_once() {
 }
 
 #[tokio::test]
-async fn a_response_body_is_as_sync_and_as_small_as_the_inner_one() {
+async fn response_body_is_as_sync_and_as_small_as_the_inner_one() {
     fn sync<T: HttpBody + Send + Sync + Unpin>() {}
     sync::<tower_sliding_sessions::ResponseBody<Full<Bytes>>>();
     let ours = size_of::<tower_sliding_sessions::ResponseBody<axum::body::Body>>();

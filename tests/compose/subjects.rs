@@ -1,4 +1,4 @@
-//! Subjects of the kinds that applications have as IDs, and claims by value and by reference.
+//! Subjects of the ID types that applications have, and claims by value and by reference.
 
 use http::{HeaderMap, Request};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ struct Profile {
 }
 
 #[tokio::test]
-async fn a_subject_is_whatever_can_be_written_as_a_text() {
+async fn subject_is_any_type_that_displays_as_text() {
     let sessions = Sessions::<Profile>::builder(Keyring::random().unwrap()).build().unwrap();
     let visitor = sessions.visitor(&Request::new(())).unwrap();
     let profile = Profile { name: "ann".to_owned() };
@@ -32,7 +32,7 @@ async fn a_subject_is_whatever_can_be_written_as_a_text() {
 }
 
 #[tokio::test]
-async fn a_sign_in_does_not_borrow_the_subject() {
+async fn sign_in_does_not_borrow_the_subject() {
     let sessions = Sessions::<String>::builder(Keyring::random().unwrap()).build().unwrap();
     let visitor = sessions.visitor(&Request::new(())).unwrap();
     let sign_in = {

@@ -1,5 +1,5 @@
-//! A service that answers with the name of who is signed in, in a body of any kind, and a client that
-//! checks a stack around it.
+//! A service that responds with the subject, in a body of any kind, and a client that checks a stack
+//! around it.
 
 use std::{
     convert::Infallible,
@@ -75,7 +75,7 @@ impl World {
     }
 }
 
-/// A body that can be made from a text.
+/// A body that is made from text.
 pub(crate) trait FromText: Body {
     fn from_text(text: String) -> Self;
 }
@@ -92,7 +92,7 @@ impl FromText for axum::body::Body {
     }
 }
 
-/// A service that takes any request, and answers with who is signed in.
+/// A service that accepts any request, and responds with the subject.
 #[derive(Debug)]
 pub(crate) struct Who<B>(PhantomData<fn() -> B>);
 

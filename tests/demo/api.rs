@@ -1,4 +1,4 @@
-//! Clients of the demo without cookies.
+//! The demo's clients without cookies.
 
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -32,7 +32,7 @@ fn refresh(tokens: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_phone_signs_in_renews_its_token_itself_and_signs_out() {
+async fn phone_signs_in_renews_its_token_and_signs_out() {
     let world = World::new();
     let mut tokens = world.tokens("grant_type=password&username=alice").await;
     assert_eq!((text(&tokens, "token_type"), &tokens["expires_in"]), ("Bearer", &2.into()));
@@ -43,7 +43,7 @@ async fn a_phone_signs_in_renews_its_token_itself_and_signs_out() {
         world.settle().await;
         world.wait(5);
         let expired = world.bearing(&tokens).await;
-        assert_eq!(expired.status, StatusCode::UNAUTHORIZED, "never renewed behind its back");
+        assert_eq!(expired.status, StatusCode::UNAUTHORIZED, "a bearer token is not renewed by the server");
         assert_eq!(expired.header("www-authenticate"), Some(r#"Bearer error="invalid_token""#));
         tokens = world.tokens(&refresh(&tokens)).await;
     }
@@ -57,7 +57,7 @@ async fn a_phone_signs_in_renews_its_token_itself_and_signs_out() {
 }
 
 #[tokio::test]
-async fn a_phone_is_a_device_like_any_other() {
+async fn phone_is_listed_and_revoked_like_any_device() {
     let world = World::new();
     let mut admin = world.sign_in("root", &["admin"]).await;
     let mut laptop = world.sign_in("alice", &[]).await;

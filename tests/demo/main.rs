@@ -1,6 +1,6 @@
-//! The demo, driven over HTTP as anybody could drive it, but by a clock that stands still.
+//! The demo, driven over HTTP with a manual clock.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
 
 mod api;
 #[path = "../support/client.rs"]
@@ -19,7 +19,7 @@ use tower_sliding_sessions::{Keyring, ManualClock, Sessions, Timestamp, protocol
 
 use self::client::{Answer, Client, Jar};
 
-/// The demo with short lifetimes: G 1 s, W 1 s, M 4 s.
+/// The demo with short lifetimes: grace period 1 s, write window 1 s, rotation interval 4 s.
 struct World {
     client: Client,
     clock: Arc<ManualClock>,
@@ -42,7 +42,7 @@ impl World {
         let builder = Sessions::builder(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"))
             .timing(|_| timing)
             .clock(clock.clone());
-        let app = demo::App::new(builder).expect("within the proof");
+        let app = demo::App::new(builder).expect("a valid policy");
         let page = demo::page::render(app.sessions.policy());
         Self { client: Client::new(demo::router(&app, page)), clock }
     }
@@ -51,7 +51,7 @@ impl World {
         self.clock.advance(Duration::from_secs(secs));
     }
 
-    /// Lets the writes behind the requests happen.
+    /// Waits for background writes.
     async fn settle(&self) {
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -74,7 +74,7 @@ impl World {
         answer
     }
 
-    /// How often that was counted.
+    /// The value of a counter.
     async fn count(&self, event: &str, outcome: &str) -> u64 {
         let answer = self.client.get("/metrics", &Jar::default()).await;
         let text = String::from_utf8(answer.body.to_vec()).expect("UTF-8");
@@ -89,11 +89,11 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_parallel_requests_with_one_expired_cookie_are_served_by_one_rotation() {
+async fn thousand_parallel_requests_with_one_expired_cookie_are_served_by_one_rotation() {
     let world = World::new();
     let mut jar = world.sign_in("alice", &[]).await;
     for round in 0..5 {
-        // The new generation is seen in use, and more than M passes.
+        // A request confirms the new generation, and the rotation interval passes.
         assert_eq!(world.get("/me", &mut jar).await.status, StatusCode::OK);
         world.settle().await;
         world.wait(5);
@@ -114,13 +114,13 @@ async fn a_thousand_parallel_requests_with_one_expired_cookie_are_served_by_one_
             last = Some(answer);
         }
         assert_eq!(world.rotations().await - before, 1, "round {round}");
-        assert_eq!(refresh_tokens.len(), 1, "round {round}: everyone gets the same refresh token");
+        assert_eq!(refresh_tokens.len(), 1, "round {round}: all responses set the same refresh token");
         jar.take(&last.expect("a thousand answers"));
     }
 }
 
 #[tokio::test]
-async fn signing_out_while_a_renewed_request_runs_stays_signed_out() {
+async fn sign_out_during_a_renewed_request_is_final() {
     let world = World::new();
     let mut jar = world.sign_in("alice", &[]).await;
     world.wait(5);
@@ -136,12 +136,12 @@ async fn signing_out_while_a_renewed_request_runs_stays_signed_out() {
     assert!(bye.removes_a_cookie());
     let late = slow.await.expect("no panic");
     assert_eq!(late.status, StatusCode::OK);
-    assert!(late.set_cookies.is_empty(), "the late response brings no cookie back: {late:?}");
+    assert!(late.set_cookies.is_empty(), "the late response sets no cookie: {late:?}");
     assert_eq!(world.get("/me", &mut jar).await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn a_copied_copy_that_is_used_after_its_grace_ends_the_session_for_both() {
+async fn copied_token_used_after_its_grace_period_ends_the_session_for_both() {
     let world = World::new();
     let mut victim = world.sign_in("alice", &[]).await;
     let mut attacker = victim.clone();
@@ -149,7 +149,7 @@ async fn a_copied_copy_that_is_used_after_its_grace_ends_the_session_for_both() 
     world.get("/me", &mut victim).await;
     world.get("/me", &mut victim).await; // carries the successor, which confirms it
     world.settle().await;
-    world.wait(2); // more than a grace
+    world.wait(2); // more than the grace period
     let caught = world.get("/me", &mut attacker).await;
     assert_eq!(caught.status, StatusCode::UNAUTHORIZED);
     assert!(caught.set_cookies.is_empty());
@@ -163,7 +163,7 @@ async fn lost_response_costs_no_session() {
     let mut jar = world.sign_in("alice", &[]).await;
     world.wait(5);
     for _ in 0..3 {
-        // The answer never arrives, so the jar stays as it is.
+        // The response never arrives, so the jar does not change.
         assert_eq!(world.client.get("/me", &jar).await.status, StatusCode::OK);
         world.wait(7);
     }
@@ -172,7 +172,7 @@ async fn lost_response_costs_no_session() {
 }
 
 #[tokio::test]
-async fn an_error_and_a_not_modified_still_carry_the_renewed_cookies() {
+async fn every_status_sets_the_renewed_cookies() {
     let world = World::new();
     let mut jar = world.sign_in("alice", &[]).await;
     for code in [500, 304, 204, 404] {
@@ -190,11 +190,11 @@ async fn an_error_and_a_not_modified_still_carry_the_renewed_cookies() {
 }
 
 #[tokio::test]
-async fn devices_are_listed_and_ended() {
+async fn devices_are_listed_and_revoked() {
     let world = World::new();
     let mut phone = world.sign_in("alice", &[]).await;
     let mut laptop = world.sign_in("alice", &[]).await;
-    let mut stranger = world.sign_in("mallory", &[]).await;
+    let mut mallory = world.sign_in("mallory", &[]).await;
     let devices = world.get("/sessions", &mut laptop).await.json();
     assert_eq!(devices.as_array().map(Vec::len), Some(2));
     let [theirs] =
@@ -204,7 +204,11 @@ async fn devices_are_listed_and_ended() {
     };
     let path = format!("/sessions/{}", theirs["sid"].as_str().expect("a sid"));
     let delete = async |jar: &Jar| world.client.send("DELETE", &path, jar, "", &[]).await;
-    assert_eq!(delete(&stranger).await.status, StatusCode::NO_CONTENT, "not hers, and she learns nothing");
+    assert_eq!(
+        delete(&mallory).await.status,
+        StatusCode::NO_CONTENT,
+        "another user's session: the same response, and no effect"
+    );
     assert_eq!(world.get("/me", &mut phone).await.status, StatusCode::OK);
     assert_eq!(delete(&laptop).await.status, StatusCode::NO_CONTENT);
     assert_eq!(world.get("/me", &mut phone).await.status, StatusCode::UNAUTHORIZED);
@@ -217,11 +221,11 @@ async fn devices_are_listed_and_ended() {
     assert_eq!(all.status, StatusCode::NO_CONTENT);
     assert!(all.removes_a_cookie());
     assert_eq!(world.get("/me", &mut laptop).await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(world.get("/me", &mut stranger).await.status, StatusCode::OK);
+    assert_eq!(world.get("/me", &mut mallory).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn the_emergency_stop_is_for_admins_and_ends_everything() {
+async fn emergency_stop_is_for_admins_and_revokes_all_sessions() {
     let world = World::new();
     let mut admin = world.sign_in("root", &["admin"]).await;
     let mut user = world.sign_in("alice", &[]).await;
@@ -234,21 +238,21 @@ async fn the_emergency_stop_is_for_admins_and_ends_everything() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_said() {
+async fn invalid_anonymous_and_cross_site_requests_get_their_errors() {
     let world = World::new();
-    let mut nobody = Jar::default();
+    let mut anonymous_jar = Jar::default();
     for body in ["", "{", "[]", r#"{"user": ""}"#, r#"{"user": 7}"#, r#"{"roles": []}"#] {
         assert_eq!(
-            world.client.post("/login", &nobody, body).await.status,
+            world.client.post("/login", &anonymous_jar, body).await.status,
             StatusCode::BAD_REQUEST,
             "{body}"
         );
     }
-    let anonymous = world.get("/me", &mut nobody).await;
+    let anonymous = world.get("/me", &mut anonymous_jar).await;
     assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
     assert_eq!(anonymous.header("content-type"), Some("application/problem+json"));
-    assert_eq!(world.get("/public", &mut nobody).await.json()["sub"], serde_json::Value::Null);
-    assert_eq!(world.get("/nowhere", &mut nobody).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.get("/public", &mut anonymous_jar).await.json()["sub"], serde_json::Value::Null);
+    assert_eq!(world.get("/nowhere", &mut anonymous_jar).await.status, StatusCode::NOT_FOUND);
     let elsewhere = [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")];
     let jar = world.sign_in("alice", &[]).await;
     for path in ["/login", "/logout", "/sessions/end-all"] {

@@ -1,4 +1,4 @@
-//! Users and what becomes of them: roles, locks, proofs, devices, pages that poll by themselves.
+//! The demo's users: roles, locks, re-authentication, devices, and pages that poll.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -20,7 +20,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn roles_that_an_admin_gives_are_in_force_on_every_device_at_its_next_request() {
+async fn roles_given_by_an_admin_apply_on_every_device_at_its_next_request() {
     let world = World::new();
     let mut admin = world.sign_in("root", &["admin"]).await;
     let (mut phone, mut laptop) = (world.sign_in("alice", &[]).await, world.sign_in("alice", &["a"]).await);
@@ -31,7 +31,7 @@ async fn roles_that_an_admin_gives_are_in_force_on_every_device_at_its_next_requ
     for device in [&mut phone, &mut laptop] {
         assert_eq!(world.roles(device).await, json!(["admin"]));
     }
-    // They are good for what they say, and nobody signed in again.
+    // The roles count, and no user signed in again.
     let path = "/admin/users/bob/roles";
     assert_eq!(world.post(path, &mut phone, r#"{"roles": ["c"]}"#).await, StatusCode::NO_CONTENT);
     assert_eq!(world.roles(&mut other).await, json!(["c"]));
@@ -39,13 +39,13 @@ async fn roles_that_an_admin_gives_are_in_force_on_every_device_at_its_next_requ
         let (then, now) = (world.get("/me", &mut then).await.json(), world.get("/me", now).await.json());
         assert_eq!((&then["sid"], &then["auth_time"]), (&now["sid"], &now["auth_time"]));
     }
-    // And they stay, through renewals and new sign-ins that ask for none.
+    // The roles stay, through renewals and through sign-ins that request none.
     world.wait(5);
     assert_eq!(world.roles(&mut laptop).await, json!(["admin"]));
     let mut tablet = Jar::default();
     assert_eq!(world.post("/login", &mut tablet, r#"{"user": "alice"}"#).await, StatusCode::OK);
     assert_eq!(world.roles(&mut tablet).await, json!(["admin"]));
-    // Roles are taken as they are given.
+    // Revoked roles are removed in the same way.
     assert_eq!(world.post("/admin/users/alice/roles", &mut admin, r#"{"roles": []}"#).await, 204);
     for device in [&mut phone, &mut laptop, &mut tablet] {
         assert_eq!(world.roles(device).await, json!([]));
@@ -54,7 +54,7 @@ async fn roles_that_an_admin_gives_are_in_force_on_every_device_at_its_next_requ
 }
 
 #[tokio::test]
-async fn a_locked_user_is_out_on_both_devices_at_once_and_stays_out() {
+async fn locked_user_is_refused_on_both_devices_at_once_and_at_sign_in() {
     let world = World::new();
     let mut admin = world.sign_in("root", &["admin"]).await;
     let (mut phone, mut laptop) = (world.sign_in("alice", &[]).await, world.sign_in("alice", &[]).await);
@@ -70,7 +70,7 @@ async fn a_locked_user_is_out_on_both_devices_at_once_and_stays_out() {
 }
 
 #[tokio::test]
-async fn a_session_changes_its_own_claims_at_once_and_no_other() {
+async fn session_changes_its_own_claims_at_once_and_no_other() {
     let world = World::new();
     let (mut phone, mut laptop) = (world.sign_in("alice", &[]).await, world.sign_in("alice", &[]).await);
     let changed = world.client.post("/profile", &phone, r#"{"roles": ["editor"]}"#).await;
@@ -88,10 +88,10 @@ async fn a_session_changes_its_own_claims_at_once_and_no_other() {
 }
 
 #[tokio::test]
-async fn danger_asks_for_a_fresh_proof_and_takes_it() {
+async fn dangerous_action_requires_a_recent_reauthentication_and_accepts_it() {
     let world = World::new();
     let mut jar = world.sign_in("alice", &[]).await;
-    assert_eq!(world.post("/danger", &mut jar, "").await, StatusCode::NO_CONTENT, "signing in counts");
+    assert_eq!(world.post("/danger", &mut jar, "").await, StatusCode::NO_CONTENT, "the sign-in counts");
     world.wait(59);
     assert_eq!(world.post("/danger", &mut jar, "").await, StatusCode::NO_CONTENT);
     world.wait(2);
@@ -111,13 +111,13 @@ async fn danger_asks_for_a_fresh_proof_and_takes_it() {
 }
 
 #[tokio::test]
-async fn the_pages_attacker_is_found_out_and_both_are_out() {
+async fn reuse_by_the_demos_attacker_signs_both_out() {
     let world = World::new();
     let mut victim = world.sign_in("alice", &[]).await;
     let attacker = world.client.post("/attacker", &victim, "").await.json();
     let attacker = attacker["attacker"].as_str().expect("a name");
     let ask = async || world.client.post(&format!("/attacker/{attacker}"), &Jar::default(), "").await.json();
-    assert_eq!(ask().await["status"], 200, "a fresh copy is as good as the token itself");
+    assert_eq!(ask().await["status"], 200, "a fresh copy is accepted");
     world.wait(5);
     world.get("/me", &mut victim).await;
     world.get("/me", &mut victim).await;
@@ -130,7 +130,7 @@ async fn the_pages_attacker_is_found_out_and_both_are_out() {
 }
 
 #[tokio::test]
-async fn a_page_that_polls_by_itself_is_signed_out_at_the_idle_limit_and_a_user_is_not() {
+async fn polling_page_is_signed_out_at_the_idle_timeout_and_an_active_user_is_not() {
     let world = World::new();
     let mut user = world.sign_in("alice", &[]).await;
     let mut poller = world.sign_in("bob", &[]).await;
@@ -139,7 +139,7 @@ async fn a_page_that_polls_by_itself_is_signed_out_at_the_idle_limit_and_a_user_
         jar.take(&answer);
         answer.status
     };
-    // The idle limit is 60 s.
+    // The idle timeout is 60 s.
     for seconds in (0..56).step_by(4) {
         assert_eq!(poll(&mut poller).await, StatusCode::OK, "after {seconds} s");
         assert_eq!(poll(&mut user).await, StatusCode::OK);
@@ -154,7 +154,7 @@ async fn a_page_that_polls_by_itself_is_signed_out_at_the_idle_limit_and_a_user_
 }
 
 #[tokio::test]
-async fn names_that_are_none_and_roles_that_fit_no_cookie_are_bad_requests_and_change_nothing() {
+async fn invalid_names_and_too_large_roles_are_bad_requests_and_change_nothing() {
     let world = World::new();
     let mut admin = world.sign_in("root", &["admin"]).await;
     let mut alice = world.sign_in("alice", &["viewer"]).await;

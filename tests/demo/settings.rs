@@ -1,10 +1,10 @@
-//! What the environment can say, and what it cannot.
+//! The demo's environment variables: valid and invalid values.
 
 use std::env::VarError;
 
 use crate::demo::{App, settings::Settings};
 
-/// What the demo says at start, if it does not start.
+/// The demo's error at start, if any.
 async fn problem(name: &str, value: &str) -> Option<String> {
     let variable = |asked: &str| match asked {
         _ if asked == name => Ok(value.to_owned()),
@@ -22,7 +22,7 @@ async fn problem(name: &str, value: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_bad_value_is_an_error_at_start_that_names_its_setting() {
+async fn invalid_value_is_an_error_at_start_that_names_its_variable() {
     for (name, value) in [
         ("DEMO_ADDR", "localhost"),
         ("DEMO_KEY", "c2hvcnQ"),
@@ -44,7 +44,7 @@ async fn a_bad_value_is_an_error_at_start_that_names_its_setting() {
 }
 
 #[tokio::test]
-async fn what_the_builder_refuses_is_refused_with_its_message() {
+async fn setting_that_the_builder_refuses_is_an_error_with_its_message() {
     for (name, value, message) in [
         ("DEMO_ROTATION_INTERVAL", "150", "150s > 60s + 2 * 45s"),
         ("DEMO_IDLE", "60", "60s >= 300s + 240s + 60s"),
@@ -59,7 +59,7 @@ async fn what_the_builder_refuses_is_refused_with_its_message() {
 }
 
 #[tokio::test]
-async fn no_message_shows_a_key() {
+async fn error_message_shows_no_key() {
     for key in ["MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI", "c2hvcnQga2V5IHNlY3JldA"] {
         let said = problem("DEMO_KEY", key).await.unwrap_or_default();
         assert!(!said.contains(key) && !said.contains("short key") && !said.contains("1234567"), "{said}");
@@ -74,7 +74,7 @@ async fn the_default_preset_has_lifetimes_of_seconds_and_single_settings_win_ove
             found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
         };
         let builder = Settings::from(variable).expect("good settings").sessions().await.expect("a store");
-        let timing = *App::new(builder).expect("within the proof").sessions.policy().timing();
+        let timing = *App::new(builder).expect("a valid policy").sessions.policy().timing();
         (timing.access_ttl.as_secs(), timing.rotation_interval.as_secs(), timing.crash_window.as_secs())
     };
     assert_eq!(timing(&[]).await, (5, 4, 0));

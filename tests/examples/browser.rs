@@ -22,7 +22,7 @@ impl Browser {
         Self { router: router.clone(), cookies: BTreeMap::new(), name }
     }
 
-    /// One that has signed in with this form, or this name.
+    /// A browser that has signed in with this form, or this name.
     pub(crate) async fn signed_in(router: &Router, name: &'static str, body: &str) -> Self {
         let mut browser = Self::new(router, name);
         assert_eq!(browser.post("/login", body).await, StatusCode::OK);
@@ -74,7 +74,7 @@ impl Browser {
                 false => self.cookies.insert(name.to_owned(), value.to_owned()),
             };
         }
-        // The writes behind the requests happen, too.
+        // Background writes complete, too.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }

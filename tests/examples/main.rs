@@ -1,6 +1,6 @@
-//! Each example does what it says, by a clock that stands still.
+//! Each example does what its text says, with a manual clock.
 
-#![expect(clippy::expect_used, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, reason = "a failed test is a panic")]
 
 mod browser;
 #[path = "../../examples/devices.rs"]
@@ -40,7 +40,7 @@ use self::browser::{Browser, json, text};
 const MINUTE: Duration = Duration::from_secs(60);
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
-/// Sessions by a clock of the test's own.
+/// A builder with a manual clock.
 fn sessions<C>() -> (SessionsBuilder<C>, Arc<ManualClock>)
 where
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -51,12 +51,12 @@ where
 }
 
 #[tokio::test]
-async fn new_roles_are_in_force_at_the_next_request_and_a_locked_user_is_out() {
+async fn new_roles_apply_at_the_next_request_and_a_locked_user_is_refused() {
     let (builder, clock) = sessions();
     let names = [("ann", vec![]), ("bob", vec![]), ("root", vec!["admin".to_owned()])];
     let names = names.map(|(name, roles)| (name.to_owned(), Some(roles)));
     let users: roles::Users = Arc::new(RwLock::new(names.into()));
-    let app = roles::app(builder, users.clone()).expect("within the proof");
+    let app = roles::app(builder, users.clone()).expect("a valid policy");
     let mut root = Browser::signed_in(&app, "desk", "root").await;
     let mut devices =
         [Browser::signed_in(&app, "phone", "ann").await, Browser::signed_in(&app, "laptop", "ann").await];
@@ -75,7 +75,7 @@ async fn new_roles_are_in_force_at_the_next_request_and_a_locked_user_is_out() {
         assert_eq!(device.get("/reports").await, StatusCode::UNAUTHORIZED);
     }
     assert_eq!(Browser::new(&app, "phone").post("/login", "ann").await, StatusCode::FORBIDDEN);
-    // Locked behind the application's back: the hook says so when the access token has run out.
+    // Locked in the directory only: the hook refuses the next renewal.
     let mut bob = Browser::signed_in(&app, "phone", "bob").await;
     users.write().await.insert("bob".to_owned(), None);
     assert_eq!(bob.get("/reports").await, StatusCode::FORBIDDEN);
@@ -84,16 +84,16 @@ async fn new_roles_are_in_force_at_the_next_request_and_a_locked_user_is_out() {
 }
 
 #[tokio::test]
-async fn devices_are_listed_and_ended_and_a_new_password_ends_the_others() {
+async fn devices_are_listed_and_revoked_and_a_new_password_revokes_the_others() {
     let (builder, clock) = sessions();
-    let app = devices::app(builder).expect("within the proof");
+    let app = devices::app(builder).expect("a valid policy");
     let mut opened = Vec::new();
     for device in ["phone", "tablet", "laptop", "desk"] {
         clock.advance(MINUTE);
         opened.push(Browser::signed_in(&app, device, "name=ann").await);
     }
     let [phone, tablet, laptop, desk] = &mut opened[..] else { unreachable!() };
-    assert_eq!(phone.get("/devices").await, StatusCode::UNAUTHORIZED, "the oldest of four ended");
+    assert_eq!(phone.get("/devices").await, StatusCode::UNAUTHORIZED, "the cap revoked the oldest of four");
     let listed = json(desk.send("GET", "/devices", "", &[]).await).await;
     let from: Vec<_> = listed.as_array().expect("a list").iter().map(|device| &device["from"]).collect();
     assert_eq!(from, ["tablet", "laptop", "desk"]);
@@ -118,11 +118,11 @@ async fn devices_are_listed_and_ended_and_a_new_password_ends_the_others() {
 }
 
 #[tokio::test]
-async fn danger_wants_a_fresh_proof_a_second_factor_and_the_browser_it_knows() {
+async fn dangerous_action_requires_a_recent_reauthentication_a_second_factor_and_the_same_browser() {
     let (builder, clock) = sessions();
-    let app = step_up::app(builder).expect("within the proof");
+    let app = step_up::app(builder).expect("a valid policy");
     let mut ann = Browser::signed_in(&app, "Firefox", "ann").await;
-    assert_eq!(ann.post("/second-factor", "").await, StatusCode::OK, "signing in is a proof");
+    assert_eq!(ann.post("/second-factor", "").await, StatusCode::OK, "the sign-in counts");
     assert_eq!(text(ann.send("GET", "/account", "", &[]).await).await, "ann, second factor: true.\n");
     clock.advance(2 * MINUTE);
     let wants = async |browser: &mut Browser, method: &str, path: &str, what: &str| {
@@ -139,21 +139,21 @@ async fn danger_wants_a_fresh_proof_a_second_factor_and_the_browser_it_knows() {
     assert_eq!(ann.post("/reauthenticate", "password=swordfish&code=123456").await, StatusCode::OK);
     assert_eq!(ann.post("/transfer", "").await, StatusCode::OK);
 
-    // The session turns up in another browser, and a proof in the first does not count there.
+    // A copy of the session in another browser: a re-authentication in the first does not count there.
     let mut elsewhere = ann.copied_by("curl");
     clock.advance(5 * MINUTE);
     assert_eq!(ann.post("/reauthenticate", "password=swordfish").await, StatusCode::OK);
     wants(&mut elsewhere, "DELETE", "/account", "#variant.ReauthenticationRequired").await;
-    assert_eq!(elsewhere.get("/account").await, StatusCode::OK, "it goes on");
+    assert_eq!(elsewhere.get("/account").await, StatusCode::OK, "the session stays valid");
     assert_eq!(ann.delete("/account").await, StatusCode::OK);
     assert_eq!(elsewhere.post("/reauthenticate", "password=swordfish").await, StatusCode::OK);
     assert_eq!(elsewhere.delete("/account").await, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn an_event_stream_ends_with_its_session() {
+async fn event_stream_ends_with_its_session() {
     let (builder, _clock) = sessions();
-    let app = live::app(builder).expect("within the proof");
+    let app = live::app(builder).expect("a valid policy");
     let mut ann = Browser::signed_in(&app, "Firefox", "ann").await;
     let mut other = Browser::signed_in(&app, "curl", "ann").await;
     let mut stream = ann.send("GET", "/events", "", &[]).await.into_body();
@@ -167,17 +167,17 @@ async fn an_event_stream_ends_with_its_session() {
     let rest = rest.expect("no error").to_bytes();
     assert!(rest.ends_with(b"event: signed-out\ndata: Sign in again.\n\n"), "{rest:?}");
     let next = others.frame().await.expect("a frame").expect("no error");
-    assert_eq!(next.into_data().expect("data"), "event: tick\ndata: tick\n\n", "the other one goes on");
+    assert_eq!(next.into_data().expect("data"), "event: tick\ndata: tick\n\n", "the other stream continues");
 }
 
 #[tokio::test]
-async fn a_poll_is_served_but_does_not_keep_its_session_alive() {
+async fn poll_is_served_and_does_not_extend_its_session() {
     let (builder, clock) = sessions();
-    let app = polling::app(builder).expect("within the proof");
+    let app = polling::app(builder).expect("a valid policy");
     let mut person = Browser::signed_in(&app, "Firefox", "ann").await;
     let mut page = Browser::signed_in(&app, "Firefox", "ann").await;
     let poll = async |page: &mut Browser| {
-        let answer = page.send("GET", "/news", "", &[("x-nobody-asked", "1")]).await;
+        let answer = page.send("GET", "/news", "", &[("x-poll", "1")]).await;
         assert!(!answer.headers().contains_key(header::SET_COOKIE));
         answer.status()
     };
@@ -192,10 +192,10 @@ async fn a_poll_is_served_but_does_not_keep_its_session_alive() {
 }
 
 #[tokio::test]
-async fn a_reuse_wakes_the_operator_and_nothing_else_does() {
+async fn only_reuse_alerts_the_operator() {
     let (builder, clock) = sessions();
     let (alerts, mut inbox) = mpsc::channel(1000);
-    let app = watching::app(builder, alerts).expect("within the proof");
+    let app = watching::app(builder, alerts).expect("a valid policy");
     let mut ann = Browser::signed_in(&app, "Firefox", "ann").await;
     let mut attacker = ann.copied_by("curl");
     // Rotated, confirmed, and rotated again.
@@ -204,20 +204,20 @@ async fn a_reuse_wakes_the_operator_and_nothing_else_does() {
         assert_eq!(ann.get("/").await, StatusCode::OK);
         assert_eq!(ann.get("/").await, StatusCode::OK);
     }
-    assert_eq!(Browser::new(&app, "nobody").get("/").await, StatusCode::UNAUTHORIZED);
-    assert!(inbox.try_recv().is_err(), "so far, all is well");
+    assert_eq!(Browser::new(&app, "anonymous").get("/").await, StatusCode::UNAUTHORIZED);
+    assert!(inbox.try_recv().is_err(), "no alert so far");
     assert_eq!(attacker.get("/").await, StatusCode::UNAUTHORIZED);
     let alert = inbox.try_recv().expect("an alert");
     assert_eq!(alert.kind, EventKind::ReuseDetected);
     assert!(watching::describe(&alert).starts_with("WAKE UP: a copied token of ann"));
     assert!(inbox.try_recv().is_err(), "once");
-    assert_eq!(ann.get("/").await, StatusCode::UNAUTHORIZED, "it ended for both");
+    assert_eq!(ann.get("/").await, StatusCode::UNAUTHORIZED, "the session ended for both");
 }
 
 #[tokio::test]
-async fn a_session_lasts_as_long_as_its_sign_in_asked_and_the_builder_allows() {
+async fn session_lasts_as_long_as_its_sign_in_requests_and_the_builder_allows() {
     let (builder, clock) = sessions();
-    let app = lifetimes::app(builder).expect("within the proof");
+    let app = lifetimes::app(builder).expect("a valid policy");
     let mut usual = Browser::signed_in(&app, "usual", "name=ann").await;
     let mut brief = Browser::signed_in(&app, "brief", "name=ann&stay=briefly").await;
     let mut remembered = Browser::new(&app, "remembered");
@@ -241,7 +241,7 @@ async fn a_session_lasts_as_long_as_its_sign_in_asked_and_the_builder_allows() {
         assert_eq!(busy.get("/").await, StatusCode::OK);
     }
     clock.advance(30 * MINUTE);
-    assert_eq!(busy.get("/").await, StatusCode::UNAUTHORIZED, "a day at most");
+    assert_eq!(busy.get("/").await, StatusCode::UNAUTHORIZED, "at most a day");
     assert_eq!(remembered.get("/").await, StatusCode::OK);
 
     let (builder, _clock) = sessions::<()>();

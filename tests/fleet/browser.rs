@@ -1,4 +1,4 @@
-//! Browsers that go on as people do, from instance to instance.
+//! Browsers that send requests to one instance after another.
 
 use std::{
     net::SocketAddr,
@@ -13,13 +13,13 @@ use axum::http::StatusCode;
 
 use crate::client::{Client, Jar};
 
-/// What came of a crowd's requests.
+/// The outcomes of all requests.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) served: AtomicUsize,
-    /// 503, or no answer at all.
-    pub(crate) away: AtomicUsize,
-    /// 401: somebody was signed out.
+    /// 503, or no response.
+    pub(crate) unavailable: AtomicUsize,
+    /// 401: a session ended.
     pub(crate) refused: AtomicUsize,
     pub(crate) removals: AtomicUsize,
 }
@@ -31,15 +31,14 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// As many people, each signed in and sending a request every `pause` to one instance or the
-    /// other.
-    pub(crate) async fn start(people: usize, pause: Duration, addresses: Vec<SocketAddr>) -> Self {
+    /// Signs in `browsers` browsers. Each sends a request every `pause`, to one instance after another.
+    pub(crate) async fn start(browsers: usize, pause: Duration, addresses: Vec<SocketAddr>) -> Self {
         let (tally, done) = (Arc::<Tally>::default(), Arc::<AtomicBool>::default());
         let mut tasks = Vec::new();
-        for person in 0..people {
-            let jar = sign_in(addresses[person % addresses.len()], &format!("person {person}")).await;
+        for index in 0..browsers {
+            let jar = sign_in(addresses[index % addresses.len()], &format!("index {index}")).await;
             let (tally, done, addresses) = (tally.clone(), done.clone(), addresses.clone());
-            tasks.push(tokio::spawn(go_on(person, jar, pause, addresses, tally, done)));
+            tasks.push(tokio::spawn(send_until_done(index, jar, pause, addresses, tally, done)));
         }
         Self { tally, done, tasks }
     }
@@ -53,15 +52,15 @@ impl Crowd {
     }
 }
 
-async fn go_on(
-    person: usize,
+async fn send_until_done(
+    index: usize,
     mut jar: Jar,
     pause: Duration,
     addresses: Vec<SocketAddr>,
     tally: Arc<Tally>,
     done: Arc<AtomicBool>,
 ) {
-    let mut at = person;
+    let mut at = index;
     while !done.load(Ordering::SeqCst) {
         at += 1;
         let client = Client::to(addresses[at % addresses.len()]);
@@ -69,7 +68,7 @@ async fn go_on(
         let count = match &answer {
             Ok(answer) if answer.status == StatusCode::OK => &tally.served,
             Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => &tally.refused,
-            _ => &tally.away,
+            _ => &tally.unavailable,
         };
         count.fetch_add(1, Ordering::SeqCst);
         if let Ok(answer) = &answer {
@@ -80,7 +79,7 @@ async fn go_on(
     }
 }
 
-/// Signs somebody in, and tries again while the instance is not there.
+/// Signs in, and tries again while the instance does not respond.
 pub(crate) async fn sign_in(address: SocketAddr, user: &str) -> Jar {
     let body = serde_json::json!({"user": user}).to_string();
     let client = Client::to(address);
@@ -93,5 +92,5 @@ pub(crate) async fn sign_in(address: SocketAddr, user: &str) -> Jar {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("{address} does not sign anybody in");
+    panic!("{address} accepts no sign-in");
 }

@@ -19,7 +19,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Starts one on a free port.
+    /// Starts an instance on a free port.
     pub(crate) fn start(store: &str, settings: &[(&str, &str)]) -> Self {
         let mut settings: Vec<_> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -33,7 +33,7 @@ impl Instance {
         Client::to(self.address)
     }
 
-    /// `kill -9`, and another one in its place.
+    /// `kill -9`, and another process in its place.
     pub(crate) fn kill_and_replace(&mut self) {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it has ended");
@@ -43,7 +43,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The process may have ended already.
         let _gone = self.process.kill();
         let _gone = self.process.wait();
     }
@@ -63,7 +63,7 @@ fn launch(settings: &[(String, String)], address: &str) -> (Child, SocketAddr) {
     (process, address.and_then(|address| address.parse().ok()).expect("the address it listens on"))
 }
 
-/// Cargo puts examples beside the tests.
+/// The demo's binary: Cargo puts examples next to the tests.
 fn demo() -> PathBuf {
     let test = std::env::current_exe().expect("a path");
     let folder = test.ancestors().nth(2).expect("the folder of the profile");

@@ -1,15 +1,10 @@
-//! Several processes of the demo on one store: one session, wherever its requests go.
+//! Several processes of the demo on one store: one session works on each of them.
 //!
-//! Needs the programs `redis-server` and PostgreSQL's; `tests/run` installs them. The clocks are
-//! real ones here, and the lifetimes short. `FLEET_OUTAGE` sets how long a store stays away, in
-//! seconds (default 4), and `FLEET_KILLS` how often an instance is killed (default 10).
+//! Needs the programs `redis-server` and PostgreSQL's; `tests/run` installs them. The clocks are real,
+//! and the lifetimes short. `FLEET_OUTAGE` sets the length of an outage in seconds (default 4), and
+//! `FLEET_KILLS` the number of killed instances (default 10).
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "in a test, that is how things fail"
-)]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 mod browser;
 #[path = "../support/client.rs"]
@@ -30,7 +25,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Each test has the machine to itself: what is measured here is time.
+/// Each test runs alone: it measures times.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// One test for each store that a fleet can share.
@@ -61,9 +56,9 @@ macro_rules! on_each_store {
 }
 
 on_each_store! {
-    a_thousand_requests_to_three_instances_are_served_by_one_rotation => crate::rotation::check;
-    a_sign_out_on_one_instance_counts_on_the_others_at_once => crate::sign_out::check;
-    streams_and_sockets_close_when_another_instance_ends_their_session => crate::streams::check;
-    nobody_is_signed_out_while_the_store_is_away => crate::outage::check;
-    nobody_is_signed_out_when_instances_are_killed => crate::kills::check;
+    thousand_requests_to_three_instances_are_served_by_one_rotation => crate::rotation::check;
+    sign_out_on_one_instance_counts_on_the_others_at_once => crate::sign_out::check;
+    streams_and_sockets_close_when_another_instance_revokes_their_session => crate::streams::check;
+    outage_of_the_store_ends_no_session => crate::outage::check;
+    killed_instance_ends_no_session => crate::kills::check;
 }

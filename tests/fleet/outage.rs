@@ -1,5 +1,5 @@
-//! The store goes away under load, and comes back: nobody is signed out, and nobody who signed out
-//! is back.
+//! The store is unavailable under load, and returns: no session ends, and no signed-out session is
+//! served.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     sign_out::now,
 };
 
-/// Access tokens of 2 s, so that many need the store while it is away.
+/// Access tokens of 2 s, so that many renewals need the store during the outage.
 const SHORT: [(&str, &str); 7] = [
     ("DEMO_CRASH_WINDOW", "0"),
     ("DEMO_ACCESS_TTL", "2"),
@@ -38,7 +38,7 @@ pub(crate) async fn check(store: &mut impl Shared) {
     let outage = Duration::from_secs(setting("FLEET_OUTAGE", 4));
     let stopped = now();
     while stopped.elapsed() < outage {
-        // A valid access token never notices.
+        // A valid access token needs no store.
         let unmoved = long.client().get("/me", &unhurried).await;
         assert_eq!(unmoved.status, StatusCode::OK, "{unmoved:?}");
         let ended = fleet[0].client().get("/me", &leaver).await;
@@ -46,21 +46,21 @@ pub(crate) async fn check(store: &mut impl Shared) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let refused_meanwhile = long.client().post("/logout", &unhurried, "").await;
-    assert_eq!(refused_meanwhile.status, StatusCode::SERVICE_UNAVAILABLE, "signing out says that it failed");
+    assert_eq!(refused_meanwhile.status, StatusCode::SERVICE_UNAVAILABLE, "the failed sign-out is an error");
     assert!(refused_meanwhile.header("retry-after").is_some());
     assert!(refused_meanwhile.set_cookies.is_empty());
     store.resume().await;
 
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let before = crowd.tally.away.load(Ordering::SeqCst);
+    let before = crowd.tally.unavailable.load(Ordering::SeqCst);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let after = crowd.tally.away.load(Ordering::SeqCst);
+    let after = crowd.tally.unavailable.load(Ordering::SeqCst);
     assert_eq!(fleet[1].client().get("/me", &leaver).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(long.client().post("/logout", &unhurried, "").await.status, StatusCode::NO_CONTENT);
     let tally = crowd.stop().await;
     println!("an outage of {outage:?}: {tally:?}");
-    assert_eq!(tally.refused.load(Ordering::SeqCst), 0, "somebody was signed out");
+    assert_eq!(tally.refused.load(Ordering::SeqCst), 0, "a session ended");
     assert_eq!(tally.removals.load(Ordering::SeqCst), 0, "a cookie was removed");
-    assert!(before > 0, "the outage was noticed where access tokens ended");
-    assert_eq!(after, before, "everybody is served again without a restart");
+    assert!(before > 0, "expired access tokens met the outage");
+    assert_eq!(after, before, "every client is served again without a restart");
 }

@@ -1,4 +1,4 @@
-//! One expired cookie, a thousand requests at once, three instances: one rotation.
+//! One expired cookie, a thousand parallel requests, three instances: one rotation.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 
 use crate::{browser, instance::Instance, servers::Shared};
 
-/// G 0.5 s, W 0.5 s, M 1.6 s.
+/// Grace period 0.5 s, write window 0.5 s, rotation interval 1.6 s.
 const SETTINGS: [(&str, &str); 7] = [
     ("DEMO_CRASH_WINDOW", "0"),
     ("DEMO_ACCESS_TTL", "1"),
@@ -21,7 +21,8 @@ pub(crate) async fn check(store: &mut impl Shared) {
     let fleet: Vec<_> = (0..3).map(|_| Instance::start(&store.url(), &SETTINGS)).collect();
     let mut jar = browser::sign_in(fleet[0].address, "alice").await;
     for round in 0..5 {
-        // The new generation is seen in use; then its access token expires, and M passes.
+        // A request confirms the new generation. Then its access token expires, and the rotation interval
+        // passes.
         let used = fleet[round % 3].client().get("/me", &jar).await;
         assert_eq!(used.status, StatusCode::OK, "round {round}");
         jar.take(&used);
@@ -42,7 +43,7 @@ pub(crate) async fn check(store: &mut impl Shared) {
             jar.take(&answer);
         }
         let next = (round + 1).to_string();
-        assert_eq!(generations, HashSet::from([next]), "round {round}: one rotation serves everyone");
+        assert_eq!(generations, HashSet::from([next]), "round {round}: one rotation serves all requests");
         assert_eq!(tokens.len(), 1, "round {round}: every instance mints the same refresh token");
     }
 }

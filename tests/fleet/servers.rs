@@ -1,4 +1,4 @@
-//! Throw-away servers with data of their own, which can be stopped and started again.
+//! Throw-away servers with their own data, which can be stopped and started again.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,11 +10,11 @@ use crate::port::free_port;
 
 /// A store that a fleet shares.
 pub(crate) trait Shared {
-    /// For `DEMO_STORE`.
+    /// The value of `DEMO_STORE`.
     fn url(&self) -> String;
-    /// Nobody can use it from now on.
+    /// Makes the store unavailable.
     async fn stop(&mut self);
-    /// It is back, with its data.
+    /// Makes it available again, with its data.
     async fn resume(&mut self);
 }
 
@@ -111,7 +111,7 @@ impl Postgres {
         self.run("pg_ctl", &["start", "-w", "-D", "@", "-l", "@/log", "-o", &options]);
     }
 
-    /// Runs one of its programs as a user who is not root. `@` stands for the folder of the data.
+    /// Runs a PostgreSQL program as a user who is not root. `@` stands for the data folder.
     fn run(&self, program: &str, arguments: &[&str]) -> Output {
         let data = self.folder.path().join("data");
         let arguments = arguments.iter().map(|argument| match argument.strip_prefix('@') {
@@ -170,7 +170,7 @@ impl Sqlite {
     }
 }
 
-/// A file cannot be stopped, but it can be out of reach: nobody may write or read it.
+/// A file cannot be stopped, but it can be unreadable: no process may read or write it.
 impl Shared for Sqlite {
     fn url(&self) -> String {
         format!("sqlite:{}", self.path().display())
@@ -185,7 +185,7 @@ impl Shared for Sqlite {
     }
 }
 
-/// The connection that holds the file while it is "stopped".
+/// The connection that locks the file while it is "stopped".
 static HELD: tokio::sync::Mutex<Option<sqlx_held::Held>> = tokio::sync::Mutex::const_new(None);
 
 async fn lock(path: &Path) {
@@ -203,7 +203,7 @@ mod sqlx_held {
 
     use tower_sliding_sessions::store::sqlx::{Connection as _, Executor as _, SqliteConnection};
 
-    /// An open write transaction, so that everyone else waits for it in vain.
+    /// An open exclusive transaction, so that all other connections wait.
     pub(crate) struct Held(SqliteConnection);
 
     impl Held {

@@ -11,7 +11,7 @@ use crate::{
     setting,
 };
 
-/// How often it is tried; `FLEET_SIGN_OUTS` sets it.
+/// The number of tries, which `FLEET_SIGN_OUTS` sets.
 const TRIES: u64 = 40;
 
 pub(crate) async fn check(store: &mut impl Shared) {

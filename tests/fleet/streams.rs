@@ -1,4 +1,4 @@
-//! Connections that stay open close when their session ends, also when it is ended elsewhere.
+//! Open streams and sockets close when their session ends, on another instance too.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -32,7 +32,7 @@ pub(crate) async fn check(store: &mut impl Shared) {
         socket.read_until(&4401_u16.to_be_bytes()).await;
         socket.read_to_end().await;
         lags.push(since.elapsed());
-        assert!(!mine.has(b"event: ended"), "the session that ended the others goes on");
+        assert!(!mine.has(b"event: ended"), "the stream of the revoking session continues");
         if n == 0 {
             mine.read_until(b"data: 2").await;
         }
@@ -43,7 +43,7 @@ pub(crate) async fn check(store: &mut impl Shared) {
     assert!(worst < Duration::from_secs(1), "{worst:?}");
 }
 
-/// A response that goes on.
+/// A response whose body stays open.
 struct Open {
     connection: TcpStream,
     read: Vec<u8>,
@@ -79,19 +79,19 @@ impl Open {
     }
 
     async fn read_until(&mut self, text: &[u8]) {
-        let patience = Duration::from_secs(10);
+        let deadline = Duration::from_secs(10);
         let found = async {
             while !self.has(text) {
                 let read = self.connection.read_buf(&mut self.read).await.expect("it answers");
                 assert!(read > 0, "it closed: {}", String::from_utf8_lossy(&self.read));
             }
         };
-        tokio::time::timeout(patience, found).await.expect("it comes");
+        tokio::time::timeout(deadline, found).await.expect("it comes");
     }
 
     async fn read_to_end(&mut self) {
-        let patience = Duration::from_secs(10);
-        let end = tokio::time::timeout(patience, self.connection.read_to_end(&mut self.read)).await;
+        let deadline = Duration::from_secs(10);
+        let end = tokio::time::timeout(deadline, self.connection.read_to_end(&mut self.read)).await;
         end.expect("it closes").expect("without an error");
     }
 }

@@ -1,4 +1,4 @@
-//! Chromium without a driver: it opens an address, and the page does the rest.
+//! Chromium without a driver: it opens a URL, and the page does the rest.
 
 use std::{
     os::unix::process::CommandExt as _,
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// A profile on disk that outlives the browsers which use it.
+/// A profile on disk, for one browser after another.
 pub(crate) struct Profile(tempfile::TempDir);
 
 impl Profile {
@@ -34,7 +34,7 @@ impl Profile {
             .arg(format!("--user-data-dir={}", self.0.path().join("profile").display()))
             .arg(url)
             .env("HOME", self.0.path())
-            // So that its helper processes are killed with it.
+            // A process group of its own, so that its helper processes are killed with it.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -1,11 +1,11 @@
-//! A Chromium that is killed comes back with the cookies of up to half a minute ago, since that is how
-//! often it writes them to disk. It must stay signed in, and raise no alarm.
+//! A Chromium that is killed restarts with cookies that are up to half a minute old, since it writes them
+//! to disk that often. It must stay signed in, without an alarm.
 //!
 //! Needs `chromium`, which `tests/servers/chromium` installs. Each try has its own browser, profile and
-//! server: sign in, let the page poll through rotations, kill the browser with SIGKILL at a random moment,
-//! start it again with the profile it left. Every second try starts it again an hour later, by the
-//! server's clock. `KILLS` is the number of tries, `KILLS_AT_ONCE` how many run beside each other, `SEED`
-//! repeats a run's moments.
+//! server: sign in, let the page poll through rotations, kill the browser with SIGKILL at a random time,
+//! start it again with the same profile. Every second try starts it one hour later by the server's clock.
+//! `KILLS` is the number of tries, `KILLS_AT_ONCE` how many run in parallel, `SEED` repeats the times of
+//! a run.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use self::{browser::Profile, site::Site};
 
-/// The rotations of one session are at least this far apart with the settings of `site`: the crash window
-/// of 35 s, the write window and two graces of 1 s each, and the rotation interval.
+/// The least time between two rotations of one session with the settings of `site`: the crash window of
+/// 35 s, the write window and two grace periods of 1 s each, and the rotation interval.
 const ROTATION_CYCLE: Duration = Duration::from_secs(46);
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -26,7 +26,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
 
-/// SplitMix64: the moments differ from try to try, and `SEED` brings them back.
+/// SplitMix64: the time differs from try to try, and `SEED` repeats it.
 fn moment(seed: u64, number: u64) -> Duration {
     let mut bits = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -39,7 +39,7 @@ async fn killed_at(moment: Duration, hour_later: bool) -> usize {
     let site = Site::start().await;
     let profile = Profile::new();
     let mut browser = profile.open(&site.at("/page#sign-in"));
-    // A browser that is killed before its first write comes back without a session.
+    // A browser that is killed before its first write restarts without a session.
     profile.holds("__Host-refresh").await;
     tokio::time::sleep(moment).await;
     browser.kill();

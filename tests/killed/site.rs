@@ -1,4 +1,4 @@
-//! A server of one browser: a page that polls, and a log of what it was answered.
+//! A server for one browser: a page that polls, and a log of the responses.
 
 use std::{
     sync::{
@@ -30,7 +30,7 @@ const PAGE: &str = "<!doctype html><title>poll</title><link rel=icon href=data:,
 })();
 </script>";
 
-/// The system's clock, which a test can put forward.
+/// The system clock, which a test can set forward.
 #[derive(Debug, Default)]
 struct ShiftedClock(AtomicU64);
 
@@ -42,7 +42,7 @@ impl Clock for ShiftedClock {
 
 #[derive(Default)]
 struct Log {
-    /// Of `/me`, in the order of the answers.
+    /// Of `/me`, in the order of the responses.
     statuses: Mutex<Vec<u16>>,
     events: Mutex<Vec<EventKind>>,
 }
@@ -68,7 +68,7 @@ async fn sign_in(visitor: Visitor<()>) -> Result<impl IntoResponse, Rejection> {
 }
 
 impl Site {
-    /// Times of seconds, but for the crash window, which is how Chromium is.
+    /// Durations of seconds, except for the crash window, which Chromium determines.
     pub(crate) async fn start() -> Self {
         let (clock, log) = (Arc::<ShiftedClock>::default(), Arc::<Log>::default());
         let events = log.clone();
@@ -84,7 +84,7 @@ impl Site {
             .clock(clock.clone())
             .on_event(move |event| events.events.lock().expect("no panic").push(event.kind.clone()))
             .build()
-            .expect("good settings");
+            .expect("valid settings");
         let app = Router::new()
             .route("/me", get(async |session: Session<()>| session.subject().to_owned()))
             .route_layer(sessions.layer())
@@ -102,7 +102,7 @@ impl Site {
         format!("http://localhost:{}{path}", self.port)
     }
 
-    /// Puts the server's clock forward.
+    /// Sets the server's clock forward.
     pub(crate) fn pass(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).expect("a short time");
         self.clock.0.fetch_add(millis, Ordering::SeqCst);
@@ -112,7 +112,7 @@ impl Site {
         self.log.statuses.lock().expect("no panic").len()
     }
 
-    /// Waits for more answers to the page.
+    /// Waits for more responses to the page.
     pub(crate) async fn answers(&self, more: usize) {
         let wanted = self.answered() + more;
         self.until("answers", || self.answered() >= wanted).await;
@@ -140,7 +140,7 @@ impl Site {
         self.events(|kind| *kind == EventKind::ReuseDetected)
     }
 
-    /// How many polls were answered with anything but 200.
+    /// The number of polls with a status other than 200.
     pub(crate) fn refused(&self) -> usize {
         self.log.statuses.lock().expect("no panic").iter().filter(|status| **status != 200).count()
     }

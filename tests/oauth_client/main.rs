@@ -4,7 +4,7 @@
 //! tests/servers/oauth_client cargo test --features test-util --test oauth_client
 //! ```
 
-#![expect(clippy::expect_used, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, reason = "a failed test is a panic")]
 
 use std::{
     process::Command,
@@ -38,7 +38,7 @@ fn sessions(events: &Events) -> Sessions {
         .timing(|_| timing)
         .on_event(move |event| recorder.lock().expect("no panic").push(event.kind.clone()))
         .build()
-        .expect("within the proof")
+        .expect("a valid policy")
 }
 
 fn application(sessions: &Sessions) -> Router {
@@ -59,7 +59,7 @@ fn application(sessions: &Sessions) -> Router {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stock_client_signs_in_stays_signed_in_asks_and_signs_out() {
+async fn stock_client_signs_in_stays_signed_in_introspects_and_signs_out() {
     let Ok(python) = std::env::var("TEST_OAUTH_PYTHON") else {
         panic!(
             "TEST_OAUTH_PYTHON is not set: it names a Python that has Authlib. \

@@ -26,7 +26,7 @@ def session(token=None, seen=None):
         client_secret="its-secret",
         token=token,
         token_endpoint=TOKEN,
-        # Authlib renews by itself when a token has but a second left.
+        # Authlib renews by itself when less than a second is left.
         leeway=1,
         update_token=update_token if seen is not None else None,
         default_timeout=TIMEOUT,
@@ -51,7 +51,7 @@ def signs_in(seen):
 
 
 def stays_signed_in(client, seen):
-    """Every request is answered, while the client renews by itself and its tokens are rotated."""
+    """Every request is served, while the client renews and its tokens are rotated."""
     first = client.token["refresh_token"]
     rotated = set()
     deadline = time.monotonic() + 60
@@ -66,7 +66,7 @@ def stays_signed_in(client, seen):
 
 
 def loses_an_answer(client):
-    """The same refresh token once more brings the same successor."""
+    """The same refresh token returns the same successor again."""
     before = dict(client.token)
     one, other = session(before), session(before)
     refresh = before["refresh_token"]

@@ -1,7 +1,7 @@
-//! an attacker with a copy of the browser's cookies, and what has to become of him.
+//! An attacker with a copy of the browser's cookies, and when a copy must be refused.
 //!
-//! He is as strong as can be: he knows everything, he waits as long as he likes, his requests and
-//! answers take no time, and he keeps every token that he ever got.
+//! The attacker is as strong as possible: it knows everything, it waits as long as it likes, its requests
+//! and responses take no time, and it keeps every token.
 
 use crate::{
     model::Model,
@@ -11,11 +11,11 @@ use crate::{
 /// What an attacker holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Attacker {
-    /// Whether he holds a refresh token that is so many generations behind.
+    /// Whether it holds a refresh token that is this many generations behind.
     pub(crate) refresh: [bool; STALE as usize + 1],
-    /// The oldest of the newest generation that he got.
+    /// The oldest access token of the newest generation that it holds.
     pub(crate) access: Option<Access>,
-    /// Whether he ever showed one of his tokens to the server.
+    /// Whether it has presented a token to the server.
     pub(crate) struck: bool,
 }
 
@@ -52,13 +52,13 @@ impl Attacker {
 
 /// How long ago the current generation and the one before it were confirmed.
 ///
-/// The judge's own book, kept beside the record and never shown to the rules. It says when a copy
-/// must no longer be served: more than `G` after its successor was seen in use.
+/// The search keeps this next to the record, and the rules never see it. It says when a copy must no
+/// longer be served: more than `G` after the confirmation of its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Seen([Option<Age>; 2]);
 
 impl Seen {
-    /// Generation 0 counts as seen from the start. Without an attacker there is nothing to judge.
+    /// Generation 0 counts as confirmed from the start. Without an attacker there is nothing to check.
     pub(crate) fn begin(model: &Model) -> Self {
         Self(if model.attacker { [Some(0), Some(0)] } else { [None; 2] })
     }
@@ -70,12 +70,13 @@ impl Seen {
         }
     }
 
-    /// Whether a refresh token's successor was confirmed more than a grace ago, by every clock.
+    /// Whether a refresh token's successor was confirmed more than a grace period ago, by every clock.
     pub(crate) fn superseded(&self, model: &Model, refresh: Lag) -> bool {
         self.successor(refresh).is_some_and(|age| age > model.grace() + model.skew)
     }
 
-    /// Whether that is so long ago that no request with a body is late by as much, or two generations ago.
+    /// Whether that is too long ago for any late request with a body, or the token is two generations
+    /// behind.
     pub(crate) fn too_late(&self, model: &Model, refresh: Lag) -> bool {
         refresh > 1 || self.successor(refresh).is_some_and(|age| age > model.longest_refused() + model.skew)
     }

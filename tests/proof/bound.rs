@@ -1,4 +1,4 @@
-//! `M > W + 2·D + S`: within it no legitimate browser is ever signed out, and without it one is.
+//! `M > W + 2·D + S`: within this bound no legitimate browser is ever signed out. Outside it, one is.
 
 use tower_sliding_sessions::protocol::{Policy, Rotation};
 
@@ -9,7 +9,7 @@ use crate::{
     world::Age,
 };
 
-/// Pairs of `W` and `D`, and how many messages at a time there is time to search them with.
+/// Pairs of `W` and `D`, and the number of messages in flight that can be searched in reasonable time.
 const PAIRS: [(Age, Age, usize); 9] =
     [(1, 1, 6), (2, 1, 5), (1, 2, 5), (3, 1, 4), (2, 2, 4), (1, 3, 4), (4, 1, 4), (3, 3, 3), (5, 4, 3)];
 
@@ -19,7 +19,7 @@ const SKEWED: [(Age, Age, Age); 5] = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (2, 2, 1)
 const SIGNED_OUT: Failure = Failure::SignedOut(Rotation::Reuse);
 
 #[test]
-fn a_legitimate_browser_is_never_signed_out_within_the_bound() {
+fn legitimate_browser_is_never_signed_out_within_the_bound() {
     for (window, delay, in_flight) in PAIRS {
         let model = Model::new(window, delay, window + 2 * delay + 1).with_in_flight(in_flight);
         assert!(Policy::new(*model.rules.timing()).is_ok(), "the crate accepts it");
@@ -28,7 +28,7 @@ fn a_legitimate_browser_is_never_signed_out_within_the_bound() {
 }
 
 #[test]
-fn the_bound_is_exact() {
+fn bound_is_exact() {
     for (window, delay, _) in PAIRS {
         let model = Model::new(window, delay, window + 2 * delay);
         assert!(Policy::new(*model.rules.timing()).is_err(), "the crate refuses it");
@@ -37,7 +37,7 @@ fn the_bound_is_exact() {
 }
 
 #[test]
-fn clocks_that_differ_cost_their_difference() {
+fn clock_difference_is_added_to_the_bound() {
     for (window, delay, skew) in SKEWED {
         let bound = window + 2 * delay + skew;
         let model = |interval| Model::new(window, delay, interval).with_skew(skew).with_in_flight(4);
@@ -46,9 +46,9 @@ fn clocks_that_differ_cost_their_difference() {
     }
 }
 
-/// That is what [`Policy::new`] asks for: `M > W + 2·G` is `M > W + 2·D + 2·S`.
+/// [`Policy::new`] requires that: `M > W + 2·G` is `M > W + 2·D + 2·S`.
 #[test]
-fn clocks_that_step_while_a_handler_runs_cost_it_twice() {
+fn clock_steps_during_a_handler_add_the_difference_twice() {
     for (window, delay, skew) in SKEWED {
         let bound = window + 2 * delay + 2 * skew;
         let model = |interval| {
@@ -63,7 +63,7 @@ fn clocks_that_step_while_a_handler_runs_cost_it_twice() {
 }
 
 #[test]
-fn a_grace_shorter_than_delay_and_skew_is_too_short_whatever_the_interval() {
+fn grace_below_delay_plus_skew_is_too_short_for_every_interval() {
     for (window, delay, skew) in [(1, 2, 0), (1, 1, 1), (1, 2, 1)] {
         let model = Model::new(window, delay, 20).with_skew(skew);
         holds(&model);
@@ -71,20 +71,19 @@ fn a_grace_shorter_than_delay_and_skew_is_too_short_whatever_the_interval() {
     }
 }
 
-/// Confirmations may be written behind the request, and a handler may have the access token
-/// replaced: with its refresh token while cookies may be written, and for the presented generation
-/// afterwards.
+/// Confirmations may be written after the response. A handler may replace the access token: together with
+/// its refresh token inside the write window, and for the presented generation later.
 #[test]
-fn neither_late_confirmations_nor_new_claims_change_the_bound() {
+fn late_confirmations_and_new_claims_do_not_change_the_bound() {
     for (window, delay, skew) in [(1, 1, 0), (2, 1, 0), (1, 2, 0), (1, 1, 1), (2, 1, 1)] {
         let model = Model::new(window, delay, window + 2 * delay + skew + 1).with_skew(skew);
         holds(&Model { late_notes: true, new_claims: true, ..model.with_in_flight(4) });
     }
 }
 
-/// Worlds forget what can make no difference any more. They had better be right.
+/// Worlds drop state that cannot make a difference. This checks that.
 #[test]
-fn nothing_that_worlds_forget_made_a_difference() {
+fn dropped_state_made_no_difference_to_the_bound() {
     for (window, delay) in [(1, 1), (2, 1)] {
         let model = |interval| Model { remembers_all: true, ..Model::new(window, delay, interval) };
         holds(&model(window + 2 * delay + 1));

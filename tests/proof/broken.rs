@@ -1,5 +1,5 @@
-//! Each rule is needed: without any one of them a legitimate browser is signed out, in worlds where
-//! the whole protocol never does that.
+//! Each rule is needed: without any one of them a legitimate browser is signed out, in worlds where the
+//! whole protocol never signs one out.
 
 use tower_sliding_sessions::protocol::Rotation;
 
@@ -19,31 +19,31 @@ fn signs_legitimate_clients_out(broken: Broken) {
 }
 
 #[test]
-fn without_a_write_window_legitimate_clients_are_signed_out() {
+fn without_a_write_window_a_legitimate_client_is_signed_out() {
     signs_legitimate_clients_out(Broken::NoWriteWindow);
 }
 
 #[test]
-fn with_a_grace_that_counts_from_the_rotation_legitimate_clients_are_signed_out() {
+fn with_a_grace_counted_from_the_rotation_a_legitimate_client_is_signed_out() {
     signs_legitimate_clients_out(Broken::GraceFromRotation);
 }
 
 #[test]
-fn with_an_interval_that_counts_from_the_rotation_legitimate_clients_are_signed_out() {
+fn with_an_interval_counted_from_the_rotation_a_legitimate_client_is_signed_out() {
     signs_legitimate_clients_out(Broken::IntervalFromRotation);
 }
 
 #[test]
-fn with_a_refresh_cookie_that_is_written_again_legitimate_clients_are_signed_out() {
+fn with_an_unchanged_refresh_cookie_written_again_a_legitimate_client_is_signed_out() {
     signs_legitimate_clients_out(Broken::RefreshRewritten);
 }
 
 #[test]
-fn without_a_grace_legitimate_clients_are_signed_out() {
+fn without_a_grace_a_legitimate_client_is_signed_out() {
     signs_legitimate_clients_out(Broken::NoGrace);
 }
 
 #[test]
-fn with_an_access_token_sent_without_its_refresh_token_legitimate_clients_are_signed_out() {
+fn with_an_access_token_sent_without_its_refresh_token_a_legitimate_client_is_signed_out() {
     signs_legitimate_clients_out(Broken::AccessAlone);
 }

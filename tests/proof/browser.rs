@@ -1,8 +1,7 @@
-//! A browser at random, in real time: seconds and hours, a dozen messages in flight, three
-//! instances, access tokens that expire, and timeouts that end a session.
+//! A random browser in real time: seconds and hours, a dozen messages in flight, three instances, access
+//! tokens that expire, and timeouts that end a session.
 //!
-//! It shares the rules with the small worlds but nothing else, so what those leave out or forget
-//! has a chance to show here.
+//! It shares only the rules with the small worlds, so it can find what those leave out.
 
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ const IN_FLIGHT: usize = 12;
 const BEGIN: Timestamp = Timestamp::from_secs(1_700_000_000);
 const SESSION: SessionId = SessionId::from_bytes([7; 32]);
 
-/// What a run is about.
+/// The parameters of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     pub(crate) rules: Rules,
@@ -30,50 +29,50 @@ pub(crate) struct Setting {
     pub(crate) delay: Duration,
     /// `S`.
     pub(crate) skew: Duration,
-    /// `C`: how far the jar may go back in time when the browser crashes.
+    /// `C`: how far back in time a crash can set the jar.
     pub(crate) crash: Duration,
-    /// `L`: how late requests with a body may arrive, if there are any.
+    /// `L`: how late requests with a body may arrive. None without such requests.
     pub(crate) late_body: Option<Duration>,
-    /// Whether the client keeps its tokens itself, and takes whatever comes.
+    /// Whether the client keeps its tokens itself, and stores every response.
     pub(crate) token_client: bool,
     pub(crate) attacker: bool,
 }
 
-/// How a run ended well.
+/// A successful end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// It was still going on.
+    /// The session was still valid after the last step.
     StillSignedIn,
-    /// It lay unused for long enough, or lived for long enough.
+    /// It reached the idle timeout or the absolute timeout.
     Expired,
-    /// A copy was in use, and that was noticed.
-    FoundOut,
+    /// A copy was used, and that was detected.
+    Detected,
 }
 
-/// A run under way.
+/// The state of a run.
 struct Run<'a> {
     setting: &'a Setting,
     random: Random,
     /// The true time, which no instance knows.
     now: Timestamp,
-    /// How far the instances' clocks are ahead of it.
+    /// How far ahead of it the instances' clocks are.
     clocks: [Duration; 3],
     record: Record,
-    /// The browser's, and the attacker's once he has one.
+    /// The browser's cookies, and the attacker's once it has copied them.
     jars: [Option<Cookies>; 2],
-    /// What the browser's held before, and until when.
+    /// The browser's earlier cookies, and until when it held them.
     past: Vec<(Timestamp, Cookies)>,
     crashes: u32,
     under_way: UnderWay,
-    /// The judge's book: when each generation was first noted in use.
+    /// When each generation was first confirmed. The rules never see this.
     noted: Vec<Option<Timestamp>>,
-    /// When the server last did anything for anybody.
+    /// When the server last served a request.
     served_at: Timestamp,
     struck: bool,
     loud: bool,
 }
 
-/// Runs two hundred steps. What must not happen is the error.
+/// Runs two hundred steps. An outcome that must not happen is the error.
 pub(crate) fn run(setting: &Setting, seed: u64, loud: bool) -> Result<Ending, String> {
     let timing = *setting.rules.timing();
     let mut random = Random::new(seed);
@@ -95,7 +94,7 @@ pub(crate) fn run(setting: &Setting, seed: u64, loud: bool) -> Result<Ending, St
     };
     run.under_way.add(BEGIN, Event::Browse(VICTIM));
     for _ in 0..STEPS {
-        let (at, event) = run.under_way.next().expect("there is always something to do");
+        let (at, event) = run.under_way.next().expect("there is always a next event");
         run.now = at;
         if loud {
             println!("  {:>9} ms: {event:?}", at.since(BEGIN).as_millis());
@@ -120,7 +119,7 @@ impl Run<'_> {
                 if who == VICTIM && crashes != self.crashes {
                     return Ok(None);
                 }
-                let jar = self.jars[who].as_mut().expect("he asked with it");
+                let jar = self.jars[who].as_mut().expect("the request carried it");
                 if who == VICTIM {
                     self.past.push((self.now, *jar));
                 }
@@ -146,7 +145,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Sends a few requests at once, or none, and thinks about the next ones.
+    /// Sends up to a few requests in parallel, and schedules the next ones.
     fn browse(&mut self, who: Who) {
         let timing = *self.setting.rules.timing();
         if self.setting.attacker && self.jars[1].is_none() && self.random.one_in(10) {
@@ -157,7 +156,7 @@ impl Run<'_> {
             self.under_way.add(self.now + self.random.up_to(self.setting.crash), Event::Crash);
         }
         for _ in 0..self.random.below(5) {
-            let mut cookies = self.jars[who].expect("he would not browse without");
+            let mut cookies = self.jars[who].expect("a browser has cookies");
             if self.random.one_in(3) {
                 cookies.access = None;
             }
@@ -235,7 +234,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// A confirmation is written down at once, or later, or never.
+    /// A confirmation is written at once, later, or never.
     fn note(&mut self, generation: u64, at: Timestamp) {
         if !self.random.one_in(4) {
             let late = if self.setting.token_client { self.setting.delay } else { Duration::from_secs(300) };
@@ -255,7 +254,7 @@ impl Run<'_> {
         }
     }
 
-    /// Judges the table's answer to a token of generation `presented`.
+    /// Checks the outcome for a token of generation `presented`.
     fn judge(
         &self,
         before: &Record,
@@ -269,14 +268,14 @@ impl Run<'_> {
         let superseded = self.noted.get(successor).copied().flatten();
         match rotation {
             Rotation::Refuse(Refusal::Expired) => {
-                // Its record may know of the last use that much too late, by clocks that differ.
+                // Its record may have the last use late by this much, because of clock differences.
                 let late = timing.access_ttl + timing.rotation_interval + timing.write_window + *skew * 2;
                 let idle = here.since(self.served_at) + late >= timing.idle_timeout;
                 let old = here >= before.family.absolute_deadline;
                 if idle || old { Ok(Some(Ending::Expired)) } else { Err("expired in use".to_owned()) }
             }
             Rotation::Refuse(Refusal::Stale) => Ok(None),
-            Rotation::Reuse if self.struck => Ok(Some(Ending::FoundOut)),
+            Rotation::Reuse if self.struck => Ok(Some(Ending::Detected)),
             Rotation::Reuse | Rotation::Refuse(_) | Rotation::FastForward => {
                 Err(format!("a legitimate browser is signed out: {rotation:?}"))
             }

@@ -1,8 +1,8 @@
-//! A browser that was killed is not an attacker.
+//! A browser that was killed is not taken for an attacker.
 //!
-//! It comes back with what it held up to `C` ago, exclusively. Its connections are dead, but what it
-//! sent may still arrive. A generation is confirmed only when no request and no crash can bring back
-//! an older one, so the browser stays signed in, however often it crashes.
+//! It restarts with cookies less than `C` old. Its connections are closed, but its requests may still
+//! arrive. A generation is confirmed only when no request and no crash can bring back an older one, so
+//! the browser stays signed in after any number of crashes.
 
 use tower_sliding_sessions::protocol::{Policy, Rotation};
 
@@ -14,11 +14,11 @@ use crate::{
     world::Age,
 };
 
-/// `C`, `W`, `D`, and how many messages at a time there is time to search them with.
+/// `C`, `W`, `D`, and the number of messages in flight that can be searched in reasonable time.
 const WORLDS: [(Age, Age, Age, usize); 5] =
     [(1, 1, 1, 3), (2, 1, 1, 3), (1, 2, 1, 2), (1, 1, 2, 2), (2, 1, 2, 2)];
 
-/// The same with more time.
+/// Larger worlds, which take more time.
 const LARGE: [(Age, Age, Age, usize); 6] =
     [(1, 1, 2, 3), (2, 1, 2, 3), (1, 2, 1, 3), (2, 2, 1, 3), (1, 1, 1, 4), (2, 1, 1, 4)];
 
@@ -30,7 +30,7 @@ fn model(crash: Age, window: Age, delay: Age) -> Model {
 }
 
 #[test]
-fn a_browser_that_crashes_is_never_signed_out() {
+fn browser_that_crashes_is_never_signed_out() {
     for (crash, window, delay, in_flight) in WORLDS.into_iter().chain(large(LARGE)) {
         let model = model(crash, window, delay).with_in_flight(in_flight);
         assert!(Policy::new(*model.rules.timing()).is_ok(), "the crate accepts it");
@@ -38,9 +38,9 @@ fn a_browser_that_crashes_is_never_signed_out() {
     }
 }
 
-/// What holds at `W + C + 2·D` does not hold a tick below, for access tokens and for refresh tokens.
+/// The bound `W + C + 2·D` is exact to one tick, for access tokens and for refresh tokens.
 #[test]
-fn the_time_to_a_confirmation_is_exact() {
+fn time_to_a_confirmation_is_exact() {
     for (crash, window, delay, _) in WORLDS {
         for broken in [Broken::AccessConfirmsEarly, Broken::RefreshConfirmsEarly] {
             assert_eq!(fails(&model(crash, window, delay).breaking(broken)), SIGNED_OUT);
@@ -48,9 +48,9 @@ fn the_time_to_a_confirmation_is_exact() {
     }
 }
 
-/// That is the protocol without a crash window.
+/// This is the protocol without a crash window.
 #[test]
-fn a_first_request_that_confirms_signs_browsers_that_crash_out() {
+fn confirmation_by_the_first_request_signs_a_crashed_browser_out() {
     for (crash, window, delay, _) in WORLDS {
         let model = Model::new(window, delay, window + 2 * delay + 1);
         assert_eq!(fails(&Model { crash, ..model }.with_crash_window_of_the_rules(0)), SIGNED_OUT);
@@ -61,7 +61,7 @@ fn a_first_request_that_confirms_signs_browsers_that_crash_out() {
 }
 
 #[test]
-fn a_crash_window_that_is_too_short_signs_browsers_out() {
+fn too_short_a_crash_window_signs_a_browser_out() {
     for (crash, window, delay) in [(2, 1, 1), (3, 1, 1), (2, 1, 2)] {
         let model = model(crash, window, delay).with_crash_window_of_the_rules(crash - 1);
         assert_eq!(fails(&model), SIGNED_OUT);
@@ -69,16 +69,16 @@ fn a_crash_window_that_is_too_short_signs_browsers_out() {
 }
 
 #[test]
-fn a_successor_that_is_handed_out_again_unnoticed_signs_browsers_out() {
+fn unrecorded_replay_of_a_successor_signs_a_browser_out() {
     for (crash, window, delay, _) in WORLDS {
         assert_eq!(fails(&model(crash, window, delay).breaking(Broken::OfferNotRenewed)), SIGNED_OUT);
     }
 }
 
-/// Where no request is late for its body, a confirmation comes so late that less is left to come:
-/// `M > W + D - C` would do. See `late_body` for why the crate asks for more.
+/// Without late bodies, a confirmation comes so late that less can still arrive: `M > W + D - C` is
+/// enough. See `late_body` for why the crate requires more.
 #[test]
-fn without_late_bodies_the_interval_could_be_shorter() {
+fn interval_could_be_shorter_without_late_bodies() {
     for (crash, window, delay, in_flight) in [(1, 1, 1, 3), (2, 2, 1, 2), (1, 2, 1, 2), (1, 1, 2, 2)] {
         let bound = window + delay - crash;
         let model =
@@ -89,7 +89,7 @@ fn without_late_bodies_the_interval_could_be_shorter() {
 }
 
 #[test]
-fn clocks_apart_late_confirmations_and_new_claims_sign_no_browser_that_crashes_out() {
+fn skew_late_confirmations_and_new_claims_sign_no_crashed_browser_out() {
     let skewed = Model::new(1, 1, 6).with_crashes(1).with_skew(1).with_in_flight(2);
     assert!(Policy::new(*skewed.rules.timing()).is_ok(), "the crate accepts it");
     holds(&skewed);
@@ -103,21 +103,16 @@ fn clocks_apart_late_confirmations_and_new_claims_sign_no_browser_that_crashes_o
 }
 
 #[test]
-fn a_token_client_that_crashes_is_never_signed_out() {
+fn token_client_that_crashes_is_never_signed_out() {
     for (crash, window, delay, in_flight) in [(1, 1, 1, 3), (2, 1, 1, 2), (1, 2, 1, 2), (1, 1, 2, 2)] {
         let model = Model { token_client: true, ..model(crash, window, delay).with_in_flight(in_flight) };
         holds(&model);
-        holds(&Model {
-            shared_flights: true,
-            late_notes: true,
-            latest_note: delay,
-            ..model.with_in_flight(2)
-        });
+        holds(&Model { shared_reads: true, late_notes: true, latest_note: delay, ..model.with_in_flight(2) });
     }
 }
 
 #[test]
-fn the_rules_are_as_exact_for_token_clients_that_crash() {
+fn bounds_are_exact_for_token_clients_that_crash() {
     for broken in [
         Broken::AccessConfirmsEarly,
         Broken::RefreshConfirmsEarly,
@@ -129,13 +124,13 @@ fn the_rules_are_as_exact_for_token_clients_that_crash() {
     }
 }
 
-/// It is served for as much longer as the confirmation takes, and not for a tick more.
+/// It is served longer by the time to the confirmation, and not for a tick more.
 #[test]
-fn a_copy_is_not_served_for_longer_than_a_grace_after_a_confirmation() {
+fn copy_is_refused_one_grace_after_a_confirmation() {
     for (crash, window, delay, in_flight) in [(1, 1, 1, 2), (2, 1, 1, 2)] {
         let model = Model { attacker: true, ..model(crash, window, delay).with_in_flight(in_flight) };
         let search = holds(&model);
-        assert!(search.ended > 0, "attackers were found out");
+        assert!(search.ended > 0, "attackers were detected");
         for broken in [Broken::PredecessorForever, Broken::GraceRestarts] {
             assert!(matches!(fails(&model.breaking(broken)), Failure::CopyServed(_)));
         }
@@ -143,7 +138,7 @@ fn a_copy_is_not_served_for_longer_than_a_grace_after_a_confirmation() {
 }
 
 #[test]
-fn nothing_that_worlds_forget_would_help_a_browser_that_crashes() {
+fn dropped_state_makes_no_difference_to_a_browser_that_crashes() {
     let all = |model: Model| Model { remembers_all: true, ..model.with_in_flight(2) };
     holds(&all(model(1, 1, 1)));
     assert_eq!(fails(&all(model(1, 1, 1).breaking(Broken::AccessConfirmsEarly))), SIGNED_OUT);

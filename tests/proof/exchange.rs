@@ -1,4 +1,4 @@
-//! What the browser at random and the server send each other, in the order of time.
+//! The messages between the random browser and the server, in the order of time.
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
@@ -9,10 +9,10 @@ use tower_sliding_sessions::{
 
 use crate::rules::{Record, Rules};
 
-/// Whose jar it is.
+/// The owner of a jar.
 pub(crate) type Who = usize;
 
-/// The legitimate browser. Any other one has a copy.
+/// The legitimate browser. Any other one holds a copy.
 pub(crate) const VICTIM: Who = 0;
 
 /// An access token.
@@ -23,7 +23,7 @@ pub(crate) struct Token {
     pub(crate) expires: Timestamp,
 }
 
-/// What a jar holds, and a request carries.
+/// The content of a jar, which a request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cookies {
     pub(crate) refresh: u64,
@@ -35,14 +35,13 @@ pub(crate) struct Request {
     pub(crate) who: Who,
     pub(crate) cookies: Cookies,
     pub(crate) with_body: bool,
-    /// How often its browser had crashed. Connections die with it.
+    /// The number of crashes of its browser before it was sent. A crash closes connections.
     pub(crate) crashes: u32,
 }
 
 impl Request {
-    /// The response to this request, which was served as the generation of a record that was read when
-    /// it arrived, when the first time says, and leaves when the second does. None if no token leaves
-    /// with it.
+    /// The response to this request, which was served as the generation of a record read on arrival. It
+    /// arrived at the first time, and leaves at the second. None if no token leaves with it.
     pub(crate) fn answer(
         &self,
         rules: &Rules,
@@ -74,20 +73,20 @@ impl Request {
             }
         };
         let expires = now + rules.timing().access_ttl;
-        // As engines do it: as of when the record was read.
+        // As the engine does: by the time at which the record was read.
         let access = Token { generation: served, issued: arrived, expires };
         Some(Event::Deliver { who: self.who, crashes: self.crashes, refresh, access })
     }
 }
 
-/// Something that happens at its time.
+/// A scheduled event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
-    /// Somebody looks at the next page.
+    /// A browser opens the next page.
     Browse(Who),
     Arrive(Request),
-    /// A handler is done with a request, which was served by the record as it was read, by an
-    /// instance whose clock is that far ahead.
+    /// A handler returns. Its request was served by the record as it was read, by an instance whose clock
+    /// is this far ahead.
     Leave {
         request: Request,
         arrived: Timestamp,
@@ -103,14 +102,14 @@ pub(crate) enum Event {
         refresh: Option<u64>,
         access: Token,
     },
-    /// A confirmation of something seen at that time is written down.
+    /// A confirmation with that time is written.
     Note {
         generation: u64,
         at: Timestamp,
     },
 }
 
-/// All that is to come, the next first.
+/// All future events, the next one first.
 #[derive(Debug, Default)]
 pub(crate) struct UnderWay(BinaryHeap<Reverse<(Timestamp, Event)>>);
 

@@ -1,8 +1,9 @@
 //! Requests with a body may be late by `L`, since proxies buffer bodies. They are not taken for reuse.
 //!
-//! Such a request may present the predecessor of a generation that was confirmed more than a grace ago.
-//! It is refused without an alarm until it can be on its way no longer. Two generations behind is reuse
-//! at once, which a late request never is while `L < M + C + D` (without a crash window, `L < M`).
+//! Such a request may present the predecessor of a generation that was confirmed more than a grace period
+//! ago. It is refused without an alarm as long as it can still be in transit. A token two generations
+//! behind is reuse at once, which a late request never is while `L < M + C + D` (without a crash window,
+//! `L < M`).
 
 use tower_sliding_sessions::protocol::{Policy, Rotation};
 
@@ -21,7 +22,7 @@ const LARGE: [(Age, Age, Age, Age); 4] = [(1, 1, 1, 5), (2, 1, 1, 6), (1, 2, 1, 
 
 const SIGNED_OUT: Failure = Failure::SignedOut(Rotation::Reuse);
 
-/// The longest interval that is too short for that lateness.
+/// The longest interval that is too short for this lateness.
 fn too_short(crash: Age, delay: Age, late: Age) -> Age {
     if crash == 0 { late } else { late.saturating_sub(crash + delay) }
 }
@@ -31,7 +32,7 @@ fn model((crash, window, delay, late): (Age, Age, Age, Age), interval: Age) -> M
 }
 
 #[test]
-fn a_late_body_is_never_taken_for_reuse() {
+fn late_body_is_never_taken_for_reuse() {
     for world @ (crash, window, delay, late) in WORLDS.into_iter().chain(large(LARGE)) {
         let interval = (window + 2 * delay).max(too_short(crash, delay, late)) + 1;
         let model = model(world, interval);
@@ -43,8 +44,8 @@ fn a_late_body_is_never_taken_for_reuse() {
     }
 }
 
-/// A late request may be served as the successor within a grace of its confirmation, and then its
-/// answer comes later than any other. So the bound is the old one, whatever the crash window.
+/// A late request may be served as the successor within one grace period of its confirmation, and then
+/// its response comes later than any other. So the bound is `M > W + 2·D + S` for every crash window.
 #[test]
 fn late_bodies_need_the_whole_rotation_interval() {
     for world @ (_, window, delay, _) in [(0, 1, 1, 2), (0, 2, 1, 3), (1, 1, 1, 3)] {
@@ -54,14 +55,14 @@ fn late_bodies_need_the_whole_rotation_interval() {
 }
 
 #[test]
-fn a_lateness_that_two_rotations_fit_into_is_too_long() {
+fn lateness_that_spans_two_rotations_is_too_long() {
     for world @ (crash, _, delay, late) in [(0, 1, 1, 4), (1, 1, 1, 6), (2, 1, 1, 7)] {
         assert_eq!(fails(&model(world, too_short(crash, delay, late))), SIGNED_OUT);
     }
 }
 
 #[test]
-fn a_late_body_that_is_taken_for_reuse_signs_browsers_out() {
+fn late_body_taken_for_reuse_signs_a_browser_out() {
     for world @ (crash, window, delay, late) in [(0, 1, 1, 2), (0, 1, 1, 4), (1, 1, 1, 4), (2, 1, 1, 6)] {
         let interval = (window + 2 * delay).max(too_short(crash, delay, late)) + 1;
         assert_eq!(fails(&model(world, interval).breaking(Broken::LateBodyIsReuse)), SIGNED_OUT);
@@ -69,21 +70,21 @@ fn a_late_body_that_is_taken_for_reuse_signs_browsers_out() {
 }
 
 #[test]
-fn a_late_body_that_confirms_like_any_request_signs_browsers_that_crash_out() {
+fn late_body_that_confirms_like_any_request_signs_a_crashed_browser_out() {
     for world @ (_, window, delay, _) in [(1, 1, 1, 2), (2, 1, 1, 3)] {
         let model = model(world, window + 2 * delay + 1).breaking(Broken::LateBodyConfirms);
         assert_eq!(fails(&model), SIGNED_OUT);
     }
 }
 
-/// An attacker adds a body to each request, and the legitimate client never sends one.
+/// The attacker adds a body to each request, and the legitimate client never sends one.
 #[test]
-fn a_body_hides_no_attacker_for_longer_than_its_lateness() {
+fn body_hides_an_attacker_only_for_its_lateness() {
     for crash in [0, 1] {
         let model = Model { attacker: true, attacker_with_bodies: true, ..model((crash, 1, 1, 2), 4) };
         let model = Model { late_body: None, ..model };
         let search = holds(&model);
-        assert!(search.ended > 0, "attackers were found out");
+        assert!(search.ended > 0, "attackers were detected");
         assert!(matches!(fails(&model.breaking(Broken::LateBodyForever)), Failure::Unnoticed(_)));
     }
 }

@@ -1,21 +1,19 @@
-//! The proof that legitimate clients stay signed in and attackers are found out.
+//! The proof that legitimate clients stay signed in and attackers are detected.
 //!
-//! The protocol's own functions are driven through every world that a browser, a network that
-//! delays, reorders and loses, handlers that take their time, and perhaps an attacker can bring about
-//! within small bounds. A search that finds nothing proves little unless it can find something, so
-//! each rule is broken in turn, and each time there must be a way to a failure.
+//! The protocol's own functions run through every state that a browser, a network that delays, reorders
+//! and loses messages, slow handlers, and an attacker can reach within small bounds. To show that the
+//! search can find a failure, each rule is broken in turn, and each time it must find one.
 //!
-//! What the small worlds bound or forget, browsers at random do not: they run in real time, with
-//! the durations that people use, and with a dozen messages in flight.
+//! Random browsers cover what the small worlds bound or leave out: they run in real time, with the
+//! durations used in production, and with a dozen messages in flight.
 //!
-//! `cargo test --test proof -- --nocapture` tells how many worlds there were, and how each broken
-//! rule fails.
+//! `cargo test --test proof -- --nocapture` prints the number of worlds, and how each broken rule fails.
 //!
 //! | letter | meaning |
 //! |---|---|
-//! | `D` | the longest that a request or a response is on its way |
-//! | `S` | how far the instances' clocks are apart |
-//! | `G` | the grace: how long a predecessor is good after its successor was confirmed |
+//! | `D` | the longest time that a request or a response is in transit |
+//! | `S` | the difference between the instances' clocks |
+//! | `G` | the grace period: how long a predecessor is valid after its successor was confirmed |
 //! | `W` | the write window: how long after its arrival a request may write cookies |
 //! | `M` | the rotation interval: from a confirmation to the next rotation |
 //! | `C` | the crash window: how far the browser's cookies may go back when it crashes |
@@ -25,7 +23,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "whatever goes wrong in a proof had better stop it"
+    reason = "a failed step must stop the proof"
 )]
 
 mod attacker;

@@ -1,4 +1,4 @@
-//! What may happen in a small world: its bounds, and the rules that hold in it.
+//! What can happen in a small world: its bounds and its rules.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -15,37 +15,37 @@ use crate::{
     world::{Age, CURRENT, Kind, Lag, Message, NOW, ROOM, Read},
 };
 
-/// The bounds of a world, in ticks of a millisecond.
+/// The bounds of a world, in ticks of one millisecond.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Model {
     pub(crate) rules: Rules,
-    /// `D`: the longest that a request or a response may be on its way.
+    /// `D`: the longest time that a request or a response is in transit.
     pub(crate) delay: Age,
-    /// `S`: two instances serve the browser, and one's clock is ahead of the other's by this much.
+    /// `S`: two instances serve the browser, and one clock is ahead of the other by this much.
     pub(crate) skew: Age,
-    /// Most messages at a time.
+    /// The most messages in flight.
     pub(crate) in_flight: usize,
-    /// Whether confirmations may be written down late.
+    /// Whether confirmations may be written late.
     pub(crate) late_notes: bool,
-    /// How late they may be written down at most.
+    /// The latest time for that.
     pub(crate) latest_note: Age,
     /// Whether handlers may change the session's claims, which writes the access cookie.
     pub(crate) new_claims: bool,
     /// Whether an instance's clock may step by `S` while a handler runs.
     pub(crate) stepping_clocks: bool,
-    /// `C`: the jar goes back in time by less than this when the browser crashes.
+    /// `C`: a crash sets the jar back by less than this.
     pub(crate) crash: Age,
-    /// `L`: how long requests with a body may be on their way, if there are any.
+    /// `L`: how long requests with a body may be in transit. None without such requests.
     pub(crate) late_body: Option<Age>,
-    /// Whether the client keeps its tokens itself, and takes whatever comes.
+    /// Whether the client keeps its tokens itself, and stores every response.
     pub(crate) token_client: bool,
-    /// Whether its request may share what an instance reads for another one, within `D`.
-    pub(crate) shared_flights: bool,
+    /// Whether its request may share an instance's read for another one, within `D`.
+    pub(crate) shared_reads: bool,
     /// Whether there is an attacker.
     pub(crate) attacker: bool,
-    /// Whether each request of his has a body.
+    /// Whether each request of the attacker has a body.
     pub(crate) attacker_with_bodies: bool,
-    /// Whether worlds also remember what can make no difference any more.
+    /// Whether worlds keep the state that cannot make a difference.
     pub(crate) remembers_all: bool,
 }
 
@@ -65,7 +65,7 @@ impl Model {
             crash: 0,
             late_body: None,
             token_client: false,
-            shared_flights: false,
+            shared_reads: false,
             attacker: false,
             attacker_with_bodies: false,
             remembers_all: false,
@@ -83,19 +83,19 @@ impl Model {
         self
     }
 
-    /// The same with `C`: crashes, and rules that know of them.
+    /// The same with `C`: crashes, and rules with that crash window.
     pub(crate) fn with_crashes(mut self, crash: Age) -> Self {
         let timing = self.rules.timing().crash_window(ticks(crash));
         self.rules.policy = checked_or_not(timing);
         Self { crash, ..self }
     }
 
-    /// Rules that expect less of a crash than happens.
+    /// Rules with a shorter crash window than the actual one.
     pub(crate) fn with_crash_window_of_the_rules(self, crash: Age) -> Self {
         Self { crash: self.crash, ..self.with_crashes(crash) }
     }
 
-    /// The same with `L`: requests with bodies, and rules that know how late they may be.
+    /// The same with `L`: requests with bodies, and rules with that lateness.
     pub(crate) fn with_late_bodies(mut self, late: Age) -> Self {
         let timing = self.rules.timing().late_body(ticks(late));
         self.rules.policy = checked_or_not(timing);
@@ -116,7 +116,7 @@ impl Model {
         age_of(self.rules.timing().grace)
     }
 
-    /// An age beyond which nothing changes, even by the slowest clock: everything due is due.
+    /// An age at which everything due is due, even by the slowest clock.
     pub(crate) fn old(&self) -> Age {
         let Timing { rotation_interval, grace, late_body, .. } = *self.rules.timing();
         let bodies = self.late_body.is_some() || self.attacker_with_bodies;
@@ -124,7 +124,7 @@ impl Model {
         age_of(rotation_interval.max(grace + bodies + ticks(1))) + self.skew
     }
 
-    /// How long ago an access token may have been issued until more makes no difference.
+    /// The age of an access token beyond which more makes no difference.
     pub(crate) fn settled(&self) -> Age {
         if self.minds_ages() {
             self.settled_after(self.late_body.is_some() || self.attacker_with_bodies) + self.skew
@@ -133,7 +133,7 @@ impl Model {
         }
     }
 
-    /// The same of when a generation was handed out.
+    /// The same for the time at which a generation was sent.
     pub(crate) fn offered(&self) -> Age {
         if self.minds_ages() { self.settled() + self.grace() } else { 0 }
     }
@@ -142,7 +142,7 @@ impl Model {
         age_of(RotationTiming::from(self.rules.timing()).settled_after(body))
     }
 
-    /// Whether a request with an access token may be of any use by the time that it arrives.
+    /// Whether a request with an access token can have an effect when it arrives.
     pub(crate) fn may_count(&self, message: Message) -> bool {
         let at_most = message.issued + (self.longest_way(message) - message.age) + self.rules.early();
         !self.minds_ages() || at_most >= self.settled_after(self.rules.minds_body(message.body))
@@ -154,42 +154,42 @@ impl Model {
         self.grace() + age_of(late)
     }
 
-    /// Whether it makes a difference when tokens were handed out.
+    /// Whether the time at which tokens were sent makes a difference.
     pub(crate) fn minds_ages(&self) -> bool {
         !self.rules.timing().crash_window.is_zero()
     }
 
-    /// How long a handler may run until it makes no difference any more.
+    /// The running time of a handler beyond which more makes no difference.
     pub(crate) fn too_late(&self) -> Age {
         age_of(self.rules.timing().write_window).saturating_add(1 + 2 * self.skew)
     }
 
-    /// How long a request or a response may be on its way.
+    /// How long a request or a response may be in transit.
     pub(crate) fn longest_way(&self, message: Message) -> Age {
         self.late_body.filter(|_| message.body).unwrap_or(self.delay)
     }
 
-    /// The instances' clocks, by how much they are ahead of the slowest.
+    /// The instances' clocks: how far each is ahead of the slowest.
     pub(crate) fn clocks(&self) -> impl Iterator<Item = Age> + use<> {
         [0, self.skew].into_iter().take(if self.skew == 0 { 1 } else { 2 })
     }
 
-    /// What a clock shows now.
+    /// The current time by a clock.
     pub(crate) fn at(&self, clock: Age) -> Timestamp {
         NOW + ticks(clock)
     }
 
-    /// The point in time that is so old by the fastest clock.
+    /// The point in time that has this age by the fastest clock.
     pub(crate) fn ago(&self, age: Age) -> Timestamp {
         self.at(self.skew) - ticks(age)
     }
 
-    /// How old a point in time is by the fastest clock.
+    /// The age of a point in time by the fastest clock.
     pub(crate) fn age(&self, at: Timestamp) -> Age {
         age_of(self.at(self.skew).since(at)).min(self.old().max(self.offered()))
     }
 
-    /// Whether a token of that generation may confirm it, now or later.
+    /// Whether a token of that generation can confirm it, now or later.
     pub(crate) fn may_confirm(&self, record: &Record, generation: Lag) -> bool {
         let mut after = *record;
         self.rules.note(&mut after, CURRENT - u64::from(generation), NOW);
@@ -203,12 +203,12 @@ impl Model {
             && self.may_confirm(record, message.lag)
     }
 
-    /// The responses that a handler may leave with now, if any cookie leaves with them.
+    /// The responses with cookies that a handler can return now.
     pub(crate) fn answers(&self, handler: Message, revoked: bool) -> impl Iterator<Item = Message> + use<'_> {
         let Kind::Handler { newer, read } = handler.kind else { unreachable!("only handlers answer") };
         let served = CURRENT - u64::from(handler.lag);
         let older = handler.lag + Age::from(newer);
-        // A clock that was set back meanwhile makes the handler look faster, which is the worst.
+        // A clock that was set back makes the handler look faster, which is the worst case.
         let ran = handler.age - if self.stepping_clocks { self.skew.min(handler.age) } else { 0 };
         let exchanged = read.and_then(|read| self.exchanged(handler, newer, read, revoked));
         let claims_change = [false, true].into_iter().take(if self.new_claims { 2 } else { 1 });
@@ -224,20 +224,20 @@ impl Model {
             let (kind, lag) = match self.rules.settle(&departure, NOW) {
                 Settlement::WriteBoth | Settlement::WriteRefresh => (Kind::Both, handler.lag),
                 Settlement::WriteAccess => (Kind::Access, handler.lag),
-                // New claims go out in any case, for the generation that the browser surely has.
+                // New claims are sent in any case, for the generation that the browser is known to have.
                 Settlement::LeaveAlone if access_written && !revoked => (Kind::Access, older),
                 Settlement::LeaveAlone => return None,
             };
-            // Claims that change late are read then.
+            // Claims that change late are read at that time.
             let issued = if lag == handler.lag { handler.issued } else { self.skew };
             Some(Message { issued, ..Message::new(kind, lag) })
         });
         settled.chain(exchanged)
     }
 
-    /// The answer that a token client is given now, if any.
+    /// The response that a token client gets now, if any.
     fn exchanged(&self, handler: Message, newer: bool, read: Read, revoked: bool) -> Option<Message> {
-        // As above: a clock that was set back meanwhile is the worst.
+        // As above: a clock that was set back is the worst case.
         let now = self.at(if self.stepping_clocks { 0 } else { read.clock });
         let served = CURRENT - u64::from(handler.lag);
         let departure = Departure {
@@ -279,7 +279,7 @@ impl Display for Model {
         write!(f, ", {in_flight} in flight")?;
         let extras = [
             (self.token_client, "a token client"),
-            (self.shared_flights, "shared flights"),
+            (self.shared_reads, "shared reads"),
             (self.late_notes, "late notes"),
             (self.new_claims, "new claims"),
             (self.stepping_clocks, "stepping clocks"),
@@ -298,7 +298,7 @@ impl Display for Model {
     }
 }
 
-/// `G = D`, and no limit to the session's life.
+/// `G = D`, and no limit on the session's life.
 fn policy(window: Age, delay: Age, interval: Age) -> Policy {
     checked_or_not(
         Timing::default()
@@ -313,7 +313,7 @@ fn policy(window: Age, delay: Age, interval: Age) -> Policy {
     )
 }
 
-/// The searches are about what lies on either side of the bound, so they need both.
+/// The searches cover both sides of the bound, so they need invalid policies too.
 fn checked_or_not(timing: Timing) -> Policy {
     Policy::new(timing).unwrap_or(Policy::dangerous_unchecked(timing))
 }

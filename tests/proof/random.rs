@@ -1,11 +1,11 @@
-//! A small generator of random numbers. The same seed gives the same numbers, for ever.
+//! A small random number generator. The same seed always gives the same numbers.
 
 use std::time::Duration;
 
-/// Seeds the runs; set it to see the same failure again.
+/// The variable that sets the seed, to repeat a failure.
 pub(crate) const SEED: &str = "PROOF_SEED";
 
-/// The seed of the first run: the environment's, or always the same one.
+/// The seed of the first run: the variable's, or a fixed one.
 pub(crate) fn seed() -> u64 {
     let seed = std::env::var(SEED).map_or(1, |seed| seed.parse().expect("the seed is a number"));
     println!("{SEED}={seed}");
@@ -40,7 +40,7 @@ impl Random {
         from[usize::try_from(self.below(from.len() as u64)).expect("it is below a length")]
     }
 
-    /// At most `limit`. The extremes are where protocols break, so most are extreme.
+    /// At most `limit`. Protocols break at the extremes, so most values are extreme.
     pub(crate) fn up_to(&mut self, limit: Duration) -> Duration {
         let limit = u64::try_from(limit.as_millis()).expect("it is not that long");
         let millis = match self.below(4) {

@@ -1,9 +1,8 @@
-//! an attacker who copies the jar and goes his own way is found out.
+//! An attacker who copies the jar and renews independently is detected.
 //!
-//! Say that both he and his victim renew, apart from each other. One of them is the first to get a
-//! successor. Once that was seen in use, the other one's token is good for one more grace. If he
-//! renews later than that, then the session ends, for both and for good. And nobody is ever signed
-//! out on account of a copy that was not presented.
+//! Both the attacker and the legitimate browser renew. One of them gets a successor first. After its
+//! confirmation, the other one's token is valid for one more grace period. A later renewal with it
+//! revokes the session, for both. A copy that is never presented signs no client out.
 
 use tower_sliding_sessions::protocol::Rotation;
 
@@ -15,43 +14,43 @@ use crate::{
     world::Age,
 };
 
-fn with_a_attacker(window: Age, delay: Age, skew: Age) -> Model {
+fn with_an_attacker(window: Age, delay: Age, skew: Age) -> Model {
     let model = Model::new(window, delay, window + 2 * delay + skew + 1).with_skew(skew);
     Model { attacker: true, ..model }
 }
 
 #[test]
-fn a_copy_is_not_served_once_its_successor_has_been_in_use_for_a_grace() {
+fn copy_is_refused_one_grace_after_its_successor_was_confirmed() {
     for (window, delay, skew) in [(1, 1, 0), (2, 1, 0), (1, 2, 0), (2, 2, 0), (1, 1, 1), (2, 1, 1)] {
-        let search = holds(&with_a_attacker(window, delay, skew));
-        assert!(search.ended > 0, "attackers were found out");
-        println!("  in {} of them the attacker was found out", search.ended);
+        let search = holds(&with_an_attacker(window, delay, skew));
+        assert!(search.ended > 0, "attackers were detected");
+        println!("  in {} of them the attacker was detected", search.ended);
     }
 }
 
 #[test]
-fn late_confirmations_do_not_keep_a_copy_alive_for_longer() {
+fn late_confirmations_do_not_extend_the_life_of_a_copy() {
     for (window, delay) in [(1, 1), (2, 1)] {
-        holds(&Model { late_notes: true, ..with_a_attacker(window, delay, 0) });
+        holds(&Model { late_notes: true, ..with_an_attacker(window, delay, 0) });
     }
 }
 
 #[test]
-fn nothing_that_worlds_forget_would_help_a_attacker() {
-    holds(&Model { remembers_all: true, ..with_a_attacker(1, 1, 0).with_in_flight(2) });
+fn dropped_state_makes_no_difference_to_an_attacker() {
+    holds(&Model { remembers_all: true, ..with_an_attacker(1, 1, 0).with_in_flight(2) });
 }
 
-/// Legitimate people would never notice this one, nor the next.
+/// Legitimate clients never notice this broken rule, nor the next.
 #[test]
-fn a_predecessor_that_stays_good_hides_a_attacker() {
-    let broken = with_a_attacker(1, 1, 0).breaking(Broken::PredecessorForever);
+fn predecessor_that_stays_valid_hides_an_attacker() {
+    let broken = with_an_attacker(1, 1, 0).breaking(Broken::PredecessorForever);
     holds(&Model { attacker: false, ..broken });
     assert_eq!(fails(&broken), Failure::CopyServed(Rotation::Replay));
 }
 
 #[test]
-fn a_grace_that_starts_anew_with_every_use_hides_a_attacker() {
-    let broken = with_a_attacker(1, 1, 0).breaking(Broken::GraceRestarts);
+fn grace_that_restarts_with_every_use_hides_an_attacker() {
+    let broken = with_an_attacker(1, 1, 0).breaking(Broken::GraceRestarts);
     holds(&Model { attacker: false, ..broken });
     assert_eq!(fails(&broken), Failure::CopyServed(Rotation::Replay));
 }

@@ -1,4 +1,4 @@
-//! The rules of the protocol: the crate's own functions, whole or with one of them broken.
+//! The rules of the protocol: the crate's own functions, unchanged or with one rule broken.
 
 use std::time::Duration;
 
@@ -12,41 +12,41 @@ use tower_sliding_sessions::{
 
 use crate::{model::ticks, world::Age};
 
-/// A timeout that nothing in these worlds lives to see.
+/// A timeout longer than any of these worlds lives.
 pub(crate) const FAR: Duration = Duration::from_secs(1_000_000_000);
 
-/// One rule, broken. The searches must notice each of them, or they would notice nothing.
+/// One broken rule. The searches must detect each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// Cookies are written however long the handler ran.
+    /// Cookies are written after any running time of the handler.
     NoWriteWindow,
-    /// The predecessor is good for one grace after the rotation, confirmed or not.
+    /// The predecessor is valid for one grace period after the rotation, confirmed or not.
     GraceFromRotation,
-    /// The next rotation may come one interval after the last one, however late that was confirmed.
+    /// The next rotation may come one interval after the last one, even if that was confirmed late.
     IntervalFromRotation,
-    /// A re-issue writes the refresh token as well, though it did not change.
+    /// A reissue writes the refresh token as well, although it did not change.
     RefreshRewritten,
-    /// A token client's is still repeated if the answer may arrive just when a rotation is due.
+    /// A token client's refresh token is repeated even if the response may arrive when a rotation is due.
     RepeatedAtTheBound,
-    /// A token client's is repeated until a rotation is due, as if answers took no time.
+    /// A token client's is repeated until a rotation is due, as if responses took no time.
     RepeatedWithoutGrace,
-    /// A token client's is repeated as if what was not known to be confirmed had not been seen yet.
+    /// A token client's is repeated as if an unknown confirmation had not happened.
     RepeatedAsIfUnseen,
-    /// The predecessor is dead as soon as its successor is confirmed.
+    /// The predecessor is invalid as soon as its successor is confirmed.
     NoGrace,
-    /// The access token of a new generation goes out without the refresh token.
+    /// The access token of a new generation is sent without the refresh token.
     AccessAlone,
-    /// The predecessor stays good as long as it is the predecessor.
+    /// The predecessor stays valid as long as it is the predecessor.
     PredecessorForever,
-    /// An access token confirms its generation a tick too early.
+    /// An access token confirms its generation one tick too early.
     AccessConfirmsEarly,
-    /// A refresh token confirms its generation a tick too early.
+    /// A refresh token confirms its generation one tick too early.
     RefreshConfirmsEarly,
-    /// An access token confirms its generation at once, whatever the crash window.
+    /// An access token confirms its generation at once, for every crash window.
     AccessConfirmsAtOnce,
-    /// A refresh token confirms its generation at once, whatever the crash window.
+    /// A refresh token confirms its generation at once, for every crash window.
     RefreshConfirmsAtOnce,
-    /// A refresh token confirms its generation by when that was first handed out.
+    /// A refresh token confirms its generation by the time at which it was first sent.
     OfferNotRenewed,
     /// A request with a body confirms as if it could not be late.
     LateBodyConfirms,
@@ -54,12 +54,12 @@ pub(crate) enum Broken {
     LateBodyIsReuse,
     /// A late request with a body is never taken for reuse.
     LateBodyForever,
-    /// Every sight of the current generation confirms it anew, so the grace never ends.
+    /// Every request with the current generation confirms it again, so the grace period never ends.
     GraceRestarts,
 }
 
-/// A session's record, and when it was last rotated. The protocol has no use for the latter; it is
-/// kept for the broken rules that do.
+/// A session's record, and the time of the last rotation. The protocol does not use that time: it is for
+/// the broken rules that do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub(crate) family: Family,
@@ -76,10 +76,10 @@ impl Record {
     }
 }
 
-/// A policy, and the rule that is broken, if any.
+/// A policy, and the broken rule, if any.
 ///
-/// Whatever can be judged is judged by the crate. A broken rule changes what goes into one of its
-/// functions or what comes out of it, and nothing else.
+/// The crate makes all decisions. A broken rule changes only the input or the output of one of its
+/// functions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) policy: Policy,
@@ -91,13 +91,13 @@ impl Rules {
         self.policy.timing()
     }
 
-    /// Whether the time of the last rotation makes any difference.
+    /// Whether the time of the last rotation makes a difference.
     pub(crate) fn mind_rotations(&self) -> bool {
         matches!(self.broken, Some(Broken::GraceFromRotation | Broken::IntervalFromRotation))
     }
 
-    /// A renewal, as the engine does it: compare and set first, and read the table if that did not
-    /// apply. A reuse ends the session. What is to be confirmed is left to [`Self::note`].
+    /// A renewal, as the engine does it: first the compare-and-set, and the table if that did not apply.
+    /// Reuse revokes the session. [`Self::note`] writes confirmations.
     pub(crate) fn renew(&self, record: &mut Record, presented: Presented, now: Timestamp) -> Rotation {
         let Presented { generation, with_body } = presented;
         let mut family = self.as_judged(record, generation);
@@ -149,7 +149,7 @@ impl Rules {
             || record.family.timing.confirms_by_access(issued, with_body, now)
     }
 
-    /// How many ticks too early an access token confirms its generation.
+    /// By how many ticks an access token confirms its generation too early.
     pub(crate) fn early(&self) -> Age {
         match self.broken {
             Some(Broken::AccessConfirmsEarly) => 1,
@@ -163,7 +163,7 @@ impl Rules {
         with_body && self.broken != Some(Broken::LateBodyConfirms)
     }
 
-    /// Confirms `generation`, whatever was seen of it.
+    /// Confirms `generation`.
     pub(crate) fn note(&self, record: &mut Record, generation: u64, at: Timestamp) {
         let family = &mut record.family;
         family.confirm(generation, at);
@@ -172,7 +172,7 @@ impl Rules {
         }
     }
 
-    /// What cookies leave with a response.
+    /// The cookies that leave with a response.
     pub(crate) fn settle(&self, departure: &Departure, now: Timestamp) -> Settlement {
         match (self.broken, settle(&self.writing(), departure, now)) {
             (Some(Broken::RefreshRewritten), Settlement::WriteAccess) => Settlement::WriteBoth,
@@ -181,7 +181,7 @@ impl Rules {
         }
     }
 
-    /// What tokens leave with an answer to a token client, by the record that was read at `read_at`.
+    /// The tokens in a response to a token client, by the record that was read at `read_at`.
     pub(crate) fn exchange(
         &self,
         departure: &Departure,
@@ -189,7 +189,7 @@ impl Rules {
         read_at: Timestamp,
         now: Timestamp,
     ) -> Exchange {
-        // How much later the rotation is taken to be due, by what was confirmed and by what was not.
+        // By how much the rotation is taken to be due later, by a known and by an unknown confirmation.
         let (seen, unseen) = match self.broken {
             Some(Broken::RepeatedAtTheBound) => (ticks(1), ticks(1)),
             Some(Broken::RepeatedWithoutGrace) => (self.timing().grace, self.timing().grace),
@@ -215,8 +215,8 @@ impl Rules {
         }
     }
 
-    /// The record as the table reads it for a token of `generation`. Two of the broken rules take
-    /// the time of the rotation for that of the confirmation.
+    /// The record as the table reads it for a token of `generation`. Two of the broken rules use the time
+    /// of the rotation as that of the confirmation.
     fn as_judged(&self, record: &Record, generation: u64) -> Family {
         let mut family = record.family;
         let lag = family.generation.saturating_sub(generation);

@@ -1,4 +1,4 @@
-//! The search: breadth first through every world that can be reached, and the way to a bad one.
+//! The search: breadth first through every reachable world, with the path to a failure.
 
 use std::{
     collections::HashSet,
@@ -14,18 +14,18 @@ use crate::{
     world::{Kind, Lag, Message, World},
 };
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug)]
 pub(crate) struct Search {
-    /// How many worlds there are, or how many were seen until the first failure.
+    /// The number of worlds, or the number visited until the first failure.
     pub(crate) worlds: usize,
-    /// In how many of them the session is over.
+    /// The number of worlds in which the session has ended.
     pub(crate) ended: usize,
-    /// The shortest way to a failure.
+    /// The shortest path to a failure.
     pub(crate) counterexample: Option<Counterexample>,
 }
 
-/// Searches all worlds, and expects none to fail.
+/// Searches all worlds, and expects no failure.
 pub(crate) fn holds(model: &Model) -> Search {
     let search = search(model);
     if let Some(counterexample) = &search.counterexample {
@@ -46,22 +46,22 @@ pub(crate) fn fails(model: &Model) -> Failure {
     counterexample.failure().expect("it ends with the failure")
 }
 
-/// Set it to search larger worlds too, which takes minutes.
+/// The variable that adds larger worlds, which take minutes.
 const LARGE: &str = "PROOF_LARGE";
 
-/// What there is only time for if the environment says so.
+/// Cases that are searched only if the variable is set.
 pub(crate) fn large<T, const N: usize>(more: [T; N]) -> Vec<T> {
     if std::env::var_os(LARGE).is_some() { more.into() } else { Vec::new() }
 }
 
-/// A world that was reached, and how.
+/// A reached world, and how.
 struct Reached {
     world: World,
-    /// The step that led here, and the place of the world that it was taken in.
+    /// The step that led here, and the index of the world in which it was taken.
     from: Option<(usize, Step)>,
 }
 
-/// Goes through all worlds until one fails.
+/// Visits all worlds until one fails.
 fn search(model: &Model) -> Search {
     let start = World::begin(model);
     let mut known: HashSet<World, BuildHasherDefault<Mixer>> = HashSet::from_iter([start]);
@@ -93,7 +93,7 @@ impl Search {
     }
 }
 
-/// The steps from the start to a failure, and what came of each.
+/// The steps from the start to a failure, with their outcomes.
 #[derive(Debug)]
 pub(crate) struct Counterexample(Vec<(Step, Taken)>);
 
@@ -122,7 +122,7 @@ impl Counterexample {
     }
 }
 
-/// One line a step, with the time and the generations as an observer would count them.
+/// One line for each step, with the time and the generations as an observer counts them.
 impl Display for Counterexample {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (mut time, mut generation) = (0, 0);
@@ -131,7 +131,7 @@ impl Display for Counterexample {
                 time += 1;
                 continue;
             }
-            write!(f, "  at {time:>3}: {}", Told { step: *step, generation })?;
+            write!(f, "  at {time:>3}: {}", Described { step: *step, generation })?;
             match taken.rotation {
                 Some(rotation) => writeln!(f, " -> {rotation:?}")?,
                 None => writeln!(f)?,
@@ -147,14 +147,14 @@ impl Display for Counterexample {
     }
 }
 
-/// A step in words.
-struct Told {
+/// A step as text.
+struct Described {
     step: Step,
-    /// The record's, before the step.
+    /// The record's generation before the step.
     generation: u32,
 }
 
-impl Told {
+impl Described {
     fn of(&self, lag: Lag) -> u32 {
         self.generation.saturating_sub(lag.into())
     }
@@ -173,12 +173,12 @@ impl Told {
             Kind::Handler { .. } => format!("the handler of a request served as generation {generation}"),
             Kind::Both => format!("the response with R{generation} and A{generation}"),
             Kind::Access => format!("the response with A{generation}"),
-            Kind::Note => format!("the note that generation {generation} was seen"),
+            Kind::Note => format!("the note that generation {generation} is confirmed"),
         }
     }
 }
 
-impl Display for Told {
+impl Display for Described {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.step {
             Step::Tick => write!(f, "time passes"),
@@ -203,12 +203,12 @@ impl Display for Told {
             Step::Crash => write!(f, "the browser crashes and takes its cookies from its disk"),
             Step::Copy => write!(f, "an attacker copies the jar"),
             Step::Strike { refresh, .. } => write!(f, "the attacker presents R{}", self.of(refresh)),
-            Step::StealthyUse { .. } => write!(f, "the attacker uses his access token"),
+            Step::StealthyUse { .. } => write!(f, "the attacker uses its access token"),
         }
     }
 }
 
-/// A quick hash for the few bytes of a world; nobody here has an interest in collisions.
+/// A fast hash for the few bytes of a world. It need not resist collisions.
 #[derive(Default)]
 struct Mixer(u64);
 

@@ -7,38 +7,38 @@ use crate::{
     world::{Access, Age, CURRENT, Disk, Kind, Lag, Message, Read, World, behind},
 };
 
-/// Something that may happen next.
+/// A possible next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Time passes.
     Tick,
     /// The browser sends a request.
     Send { message: Message },
-    /// A request reaches an instance with that clock, and what it proves is written down so.
+    /// A request reaches an instance with that clock. The confirmation is written as given.
     Arrive { message: Message, clock: Age, note: Note },
-    /// A request reaches an instance that just reads the record for another one like it.
+    /// A request reaches an instance that is reading the record for a similar one.
     Board { message: Message, handler: Message },
-    /// A handler is done, and its response leaves with these cookies.
+    /// A handler returns, and its response leaves with these cookies.
     Leave { handler: Message, answer: Message },
     /// A response reaches the browser.
     Deliver { message: Message },
-    /// A confirmation is written down late.
+    /// A confirmation is written late.
     WriteDown { message: Message },
-    /// A request or a response is lost, a handler never answers, a confirmation is forgotten.
+    /// A request or a response is lost, a handler never returns, a confirmation is dropped.
     Lose { message: Message },
-    /// The browser puts its cookies on disk.
+    /// The browser writes its cookies to disk.
     Save,
-    /// The browser crashes, and comes back with the cookies on its disk.
+    /// The browser crashes, and restarts with the cookies on its disk.
     Crash,
     /// The attacker copies the jar.
     Copy,
     /// The attacker renews.
     Strike { refresh: Lag, clock: Age },
-    /// The attacker uses his access token.
+    /// The attacker uses its access token.
     StealthyUse { clock: Age },
 }
 
-/// What becomes of a confirmation.
+/// When a confirmation is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     AtOnce,
@@ -46,32 +46,32 @@ pub(crate) enum Note {
     Lost,
 }
 
-/// What must not happen.
+/// A failure of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The legitimate browser is signed out, or the server believes that it lost a write.
+    /// The legitimate browser is signed out, or the server reports that it lost a write.
     SignedOut(Rotation),
-    /// A copy is served although its successor was seen in use more than a grace ago.
+    /// A copy is served although its successor was confirmed more than a grace period ago.
     CopyServed(Rotation),
     /// A copy is refused without an alarm although it is too old for a late request.
     Unnoticed(Rotation),
-    /// A token is served although the session was ended.
+    /// A token is served although the session has ended.
     Revived(Rotation),
-    /// Fresh cookies leave although the session was ended.
+    /// New cookies leave although the session has ended.
     CookiesAfterTheEnd,
 }
 
-/// Where a step led.
+/// The result of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
     pub(crate) world: World,
-    /// The table's answer, if it was asked.
+    /// The table's outcome, if it was consulted.
     pub(crate) rotation: Option<Rotation>,
     pub(crate) failure: Option<Failure>,
 }
 
 impl Model {
-    /// All that may happen next.
+    /// All possible next steps.
     pub(crate) fn steps(&self, world: &World, steps: &mut Vec<Step>) {
         steps.push(Step::Tick);
         let in_flight = world.messages.iter().count();
@@ -111,21 +111,21 @@ impl Model {
                         _ => message.lag == 0 && world.confirmed.is_none(),
                     };
                     let mut arrive = |note| steps.push(Step::Arrive { message, clock, note });
-                    // A use that confirms nothing is as good as lost. A renewal is not.
+                    // A use that confirms nothing is equivalent to a lost one. A renewal is not.
                     if confirms || message.kind == Kind::Renewal {
                         arrive(Note::AtOnce);
                     }
                     if confirms && message.kind == Kind::Renewal {
                         arrive(Note::Lost);
                     }
-                    // The request itself makes room for a note, unless a handler takes its place.
+                    // The end of the request makes room for a note, unless a handler takes its place.
                     let room = message.kind == Kind::Use || in_flight < self.in_flight;
                     if self.late_notes && room && confirms {
                         arrive(Note::Late);
                     }
                 }
-                if message.kind == Kind::Renewal && self.shared_flights && !message.orphan {
-                    let boards = world.messages.iter().filter(|handler| self.may_board(message, *handler));
+                if message.kind == Kind::Renewal && self.shared_reads && !message.orphan {
+                    let boards = world.messages.iter().filter(|handler| self.may_share(message, *handler));
                     steps.extend(boards.map(|handler| Step::Board { message, handler }));
                 }
             }
@@ -138,8 +138,8 @@ impl Model {
         }
     }
 
-    /// Whether a request may share what was read for the one that `handler` is at work on.
-    fn may_board(&self, renewal: Message, handler: Message) -> bool {
+    /// Whether a request may share the read for the one that `handler` serves.
+    fn may_share(&self, renewal: Message, handler: Message) -> bool {
         let Kind::Handler { newer, read: Some(read) } = handler.kind else { return false };
         let presented = if newer { behind(handler.lag) } else { handler.lag };
         presented == renewal.lag && read.age <= self.delay
@@ -157,7 +157,7 @@ impl Model {
         }
     }
 
-    /// Takes a step. None if time would have to stand still for it.
+    /// Takes a step. None if the step is not possible at this time.
     pub(crate) fn take(&self, world: &World, step: Step) -> Option<Taken> {
         let mut next = *world;
         let mut rotation = None;
@@ -175,7 +175,7 @@ impl Model {
             Step::Board { message, handler } => {
                 next.messages.remove(message);
                 let Kind::Handler { read: Some(read), .. } = handler.kind else { return None };
-                // What was read earlier must not be answered with for longer. Only crashes need that.
+                // A read must not be used in a response for longer. Only crashes need that.
                 let age = if self.minds_ages() { read.age.min(self.too_late()) } else { 0 };
                 next.messages.add(Message { age, ..handler });
             }
@@ -201,7 +201,7 @@ impl Model {
             Step::Save => next.disk = Some(Disk { jar: next.jar, age: 0 }),
             Step::Crash => {
                 next.jar = next.disk?.jar;
-                // Connections die with the browser. What it sent may arrive all the same.
+                // A crash closes connections. Sent requests may still arrive.
                 next.messages.change(|message| match message.kind {
                     Kind::Renewal | Kind::Use => Some(Message { orphan: true, ..message }),
                     Kind::Note => Some(message),
@@ -214,7 +214,7 @@ impl Model {
                 let Access { lag, age } = next.attacker.access?;
                 let body = self.attacker_with_bodies;
                 let message = Message { issued: age, body, ..Message::new(Kind::Use, lag) };
-                // With it he may confirm what a browser that crashed does not know any more.
+                // With it the attacker can confirm what a crashed browser no longer knows.
                 next.attacker.struck |= self.crash > 0;
                 if self.confirms(&next.record(self), message, clock) {
                     self.note(&mut next, lag, clock, Note::AtOnce);
@@ -237,7 +237,7 @@ impl Model {
         Some(Taken { world: next, rotation, failure })
     }
 
-    /// A request with a refresh token to go by arrives at an instance, which calls its handler.
+    /// A request whose refresh token decides arrives at an instance, which calls its handler.
     fn arrive(&self, world: &mut World, request: Message, clock: Age, note: Note) -> Rotation {
         let (rotation, handler) = self.renew(world, request, clock, note);
         if let Some(handler) = handler.filter(|_| !request.orphan) {
@@ -246,7 +246,7 @@ impl Model {
         rotation
     }
 
-    /// The same by the attacker, who gets his answer at once.
+    /// The same by the attacker, who gets the response at once.
     fn strike(&self, world: &mut World, refresh: Lag, clock: Age) -> Rotation {
         world.attacker.struck = true;
         let body = self.attacker_with_bodies;
@@ -263,8 +263,8 @@ impl Model {
         rotation
     }
 
-    /// Asks the table. If the token is served then it is as the current generation, and the second
-    /// answer is the handler that is called.
+    /// Consults the table. A served token is served as the current generation, and the second result is
+    /// the handler that is called.
     fn renew(
         &self,
         world: &mut World,
@@ -276,7 +276,7 @@ impl Model {
         let presented = Presented { generation: CURRENT - u64::from(request.lag), with_body: request.body };
         let rotation = self.rules.renew(&mut record, presented, self.at(clock));
         world.remember(self, &record);
-        // What a confirmation changes, now or later, the handler does not know.
+        // The handler does not know of a confirmation, now or later.
         let confirmed = record.family.confirmed_at.map(|at| self.age(at));
         let read = self.token_client.then_some(Read { age: 0, confirmed, clock });
         let newer = match rotation {
@@ -292,7 +292,7 @@ impl Model {
         (rotation, Some(Message { issued, ..Message::new(Kind::Handler { newer, read }, 0) }))
     }
 
-    /// A request was seen to carry a generation.
+    /// A request has carried a generation.
     fn note(&self, world: &mut World, lag: Lag, clock: Age, note: Note) {
         match note {
             Note::AtOnce => {
@@ -309,8 +309,8 @@ impl Model {
         }
     }
 
-    /// Judges the table's answer to a token that was presented in the world `before`. The attacker has
-    /// struck if he presented one of his, this one included.
+    /// Checks the table's outcome for a token that was presented in the world `before`. The attacker has
+    /// struck if it presented a token, including this one.
     fn failure(&self, before: &World, struck: bool, refresh: Lag, rotation: Rotation) -> Option<Failure> {
         if before.revoked {
             let right = rotation == Rotation::Refuse(Refusal::Denylisted);

@@ -1,9 +1,9 @@
-//! One state of a small world, told relative to *now* and to the record's generation.
+//! One state of a small world, relative to *now* and to the record's generation.
 //!
-//! Nothing in the protocol depends on what time it is or on how many rotations there were, only on
-//! differences. So a world keeps ages instead of points in time and lags instead of generations,
-//! and both stop counting where more makes no difference. That leaves finitely many worlds,
-//! although sessions in them live and rotate for ever.
+//! The protocol depends only on differences, and neither on the absolute time nor on the number of
+//! rotations. So a world keeps ages in place of points in time, and lags in place of generations. Both
+//! stop counting where more makes no difference. That leaves finitely many worlds, although their
+//! sessions live and rotate for ever.
 
 use tower_sliding_sessions::{Timestamp, protocol::Family};
 
@@ -13,29 +13,29 @@ use crate::{
     rules::Record,
 };
 
-/// Ticks since something happened.
+/// Ticks since an event.
 pub(crate) type Age = u8;
 
-/// How many generations behind the record's.
+/// The number of generations behind the record's.
 pub(crate) type Lag = u8;
 
-/// Two generations behind or more: the table makes no difference between them.
+/// Two or more generations behind: the table does not distinguish between them.
 pub(crate) const STALE: Lag = 2;
 
-/// The most messages at a time that a world has room for.
+/// The most messages in flight.
 pub(crate) const ROOM: usize = 6;
 
-/// The point in time that every step is taken at, as far as the crate can tell.
+/// The crate's time at every step.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_000_000);
 
-/// The generation that the record is at before every step, as far as the crate can tell.
+/// The record's generation before every step, for the crate.
 pub(crate) const CURRENT: u64 = 1_000;
 
 /// An access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Access {
     pub(crate) lag: Lag,
-    /// Since it was issued, by the fastest clock; zero where that makes no difference.
+    /// Ticks since it was issued, by the fastest clock; zero where that makes no difference.
     pub(crate) age: Age,
 }
 
@@ -43,32 +43,31 @@ pub(crate) struct Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Jar {
     pub(crate) refresh: Lag,
-    /// None also stands for a token that could not confirm anything: it makes no difference.
+    /// None also stands for a token that cannot confirm anything: that makes no difference.
     pub(crate) access: Option<Access>,
 }
 
-/// What the browser has put on disk, and comes back with if it crashes.
+/// The cookies on the browser's disk, with which it restarts after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Disk {
     pub(crate) jar: Jar,
-    /// Since it was what the jar held.
+    /// Ticks since the jar held this.
     pub(crate) age: Age,
 }
 
-/// Something under way.
+/// A message in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Message {
     pub(crate) kind: Kind,
-    /// The generation that it carries, or that a handler's request is served as.
+    /// The generation that it carries, or as which a handler's request is served.
     pub(crate) lag: Lag,
-    /// Since when: ticks on its way, or at work. A note's age is by the fastest clock.
+    /// Ticks in transit, or at work. A note's age is by the fastest clock.
     pub(crate) age: Age,
-    /// How long ago its access token was issued, by the fastest clock; zero where that makes no
-    /// difference.
+    /// The age of its access token, by the fastest clock; zero where that makes no difference.
     pub(crate) issued: Age,
     /// Whether it is a request with a body, which may be late.
     pub(crate) body: bool,
-    /// Whether it is a request of a browser that has crashed since: it has no answer.
+    /// Whether the browser has crashed since it sent this request: no response reaches it.
     pub(crate) orphan: bool,
 }
 
@@ -77,7 +76,7 @@ impl Message {
         Self { kind, lag, age: 0, issued: 0, body: false, orphan: false }
     }
 
-    /// Whether it is with the network, which delivers in time or not at all.
+    /// Whether the network has it, and delivers it in time or not at all.
     pub(crate) fn is_on_its_way(self) -> bool {
         matches!(self.kind, Kind::Renewal | Kind::Use | Kind::Both | Kind::Access)
     }
@@ -86,28 +85,28 @@ impl Message {
 /// The kinds of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
-    /// A request whose access token will be found missing or expired, so its refresh token
-    /// decides. Which of the two a request will be is a free choice, made when it is sent.
+    /// A request whose access token will be missing or expired, so that its refresh token decides. Which
+    /// of the two a request is, is a free choice at the time of sending.
     Renewal,
-    /// A request whose access token will be found valid.
+    /// A request whose access token will be valid.
     Use,
-    /// A handler at work on a renewed request, which was served as a generation newer than the
-    /// one it presented, or the same. For a token client it has the record at hand.
+    /// A handler of a renewed request, which was served as a newer generation than the presented one, or
+    /// as the same. For a token client it holds the record.
     Handler { newer: bool, read: Option<Read> },
     /// A response with a refresh token and its access token.
     Both,
     /// A response with an access token only.
     Access,
-    /// A confirmation that an instance is yet to write down.
+    /// A confirmation that an instance has not written yet.
     Note,
 }
 
 /// A record as it was read for a token client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Read {
-    /// Ticks since then.
+    /// Ticks since the read.
     pub(crate) age: Age,
-    /// How long the generation had been confirmed then, plus those ticks, by the fastest clock.
+    /// How long the generation had been confirmed at the read, plus those ticks, by the fastest clock.
     pub(crate) confirmed: Option<Age>,
     /// The clock of the instance that read it.
     pub(crate) clock: Age,
@@ -120,7 +119,7 @@ impl Read {
     }
 }
 
-/// Messages in no particular order: they overtake each other at will, so they are kept sorted.
+/// Messages are unordered, since they may overtake each other. They are kept sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Messages([Option<Message>; ROOM]);
 
@@ -157,16 +156,15 @@ pub(crate) fn behind(lag: Lag) -> Lag {
     (lag + 1).min(STALE)
 }
 
-/// All that there is: a record at the server, a browser, what is under way between them, and
-/// perhaps an attacker.
+/// The whole state: a record at the server, a browser, the messages in flight, and possibly an attacker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     /// How long the current generation has been confirmed, by the fastest clock.
     pub(crate) confirmed: Option<Age>,
-    /// When it was rotated, by the fastest clock; zero if the rules do not mind.
+    /// When it was rotated, by the fastest clock; zero if the rules do not use that.
     pub(crate) rotated: Age,
-    /// Since it was last handed out for its predecessor, by the fastest clock; zero where that makes
-    /// no difference.
+    /// Ticks since it was last sent to its predecessor's holder, by the fastest clock; zero where that
+    /// makes no difference.
     pub(crate) offered: Age,
     pub(crate) revoked: bool,
     pub(crate) jar: Jar,
@@ -192,14 +190,14 @@ impl World {
             attacker: Attacker::default(),
             seen: Seen::begin(model),
         };
-        // Generation 0 is as good as any other from here on, so the record starts at `CURRENT`.
+        // Generation 0 behaves like any other from here on, so the record starts at `CURRENT`.
         let family = Family { generation: CURRENT, ..record.family };
         world.remember(model, &Record { family, ..record });
         world.simplify(model);
         world
     }
 
-    /// The record in the crate's own terms, around [`NOW`] and [`CURRENT`].
+    /// The record as the crate's type, relative to [`NOW`] and [`CURRENT`].
     pub(crate) fn record(&self, model: &Model) -> Record {
         let mut record = Record::begin(NOW, model.rules.timing());
         record.family.generation = CURRENT;
@@ -210,7 +208,7 @@ impl World {
         record
     }
 
-    /// Takes over what became of the record. If it was rotated, everything else falls behind.
+    /// Copies the state of the record back. After a rotation, everything else falls behind.
     pub(crate) fn remember(&mut self, model: &Model, record: &Record) {
         self.confirmed = record.family.confirmed_at.map(|at| model.age(at).min(model.old()));
         self.rotated = if model.rules.mind_rotations() { model.age(record.rotated_at) } else { 0 };
@@ -227,13 +225,13 @@ impl World {
         self.seen.fall_behind();
     }
 
-    /// Forgets what can make no difference any more, so that worlds that only differ in that are
-    /// one.
+    /// Drops state that cannot make a difference, so that worlds that differ only in it are the same
+    /// world.
     ///
-    /// What can confirm nothing now never will: generations only grow, and a confirmation is
-    /// final. To deliver an access token that can confirm nothing only takes another one away,
-    /// and to use that was a free choice anyway. What is on disk as it is in the jar may be saved
-    /// again at any time.
+    /// A token that can confirm nothing now never will: generations only grow, and a confirmation is
+    /// final. The delivery of an access token that can confirm nothing only removes another one, and the
+    /// use of that one was a free choice. Cookies on disk that equal the jar can be saved again at any
+    /// time.
     pub(crate) fn simplify(&mut self, model: &Model) {
         if self.confirmed.is_some() || !model.minds_ages() {
             self.offered = 0;
@@ -277,7 +275,7 @@ impl World {
         });
     }
 
-    /// One tick later. None if something would be on its way, or unsaved, for longer than can be.
+    /// One tick later. None if a message would be in transit, or a jar unsaved, for longer than possible.
     pub(crate) fn tick(mut self, model: &Model) -> Option<Self> {
         let overdue = |message: Message| match message.kind {
             Kind::Note => message.age >= model.latest_note.saturating_add(model.skew),

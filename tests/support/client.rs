@@ -1,5 +1,5 @@
-//! A client with a cookie jar, over HTTP/1.1: to a server elsewhere, or to a router here without
-//! sockets, so that a thousand connections need no more file handles than one.
+//! An HTTP/1.1 client with a cookie jar: to a remote server, or to a router in this process without
+//! sockets, so that a thousand connections need no file handles.
 
 use std::{collections::BTreeMap, error::Error, net::SocketAddr};
 
@@ -66,7 +66,7 @@ impl Client {
         self.try_send(method, path, jar, body, headers).await.expect("an answer")
     }
 
-    /// As `send`, for servers that may be gone.
+    /// Like `send`, for servers that may be down.
     pub(crate) async fn try_send(
         &self,
         method: &str,
@@ -119,7 +119,7 @@ impl Answer {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    /// The value that this answer sets a cookie to.
+    /// The value that the response sets a cookie to.
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         let lines = self.set_cookies.iter().filter(|line| !line.contains("Max-Age=0"));
         let pairs = lines.filter_map(|line| line.split(';').next()?.split_once('='));

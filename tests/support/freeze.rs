@@ -1,4 +1,4 @@
-//! Stops a process in its tracks: its port still accepts connections, and then nothing happens.
+//! Stops a process with SIGSTOP: its port still accepts connections, but nothing responds.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// Returns when it has stopped, which a signal does not wait for.
+/// Returns when every thread has stopped, which the signal does not wait for.
 pub(crate) fn freeze(process: &Child) {
     signal(process, "-STOP");
     for _ in 0..1000 {
@@ -16,7 +16,7 @@ pub(crate) fn freeze(process: &Child) {
         }
         thread::sleep(Duration::from_millis(5));
     }
-    panic!("it goes on");
+    panic!("the process did not stop");
 }
 
 pub(crate) fn thaw(process: &Child) {
@@ -28,7 +28,7 @@ fn signal(process: &Child, signal: &str) {
     assert!(sent.expect("kill").success());
 }
 
-/// Whether each of its threads has.
+/// Whether each thread of the process has stopped.
 fn has_stopped(id: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{id}/task")).expect("a process");
     threads.flatten().all(|thread| {

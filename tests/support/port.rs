@@ -1,4 +1,4 @@
-//! Ports for servers that a test starts, stops and starts again.
+//! Ports for servers that a test starts, stops and restarts.
 
 use std::{
     net::TcpListener,
@@ -6,11 +6,11 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A port that is free, that no other test of this process is given, and no outgoing connection by
-/// chance while its server is stopped: those begin at 32768.
+/// A free port. No other test of this process gets it, and no outgoing connection takes it while its
+/// server is stopped: those use ports from 32768.
 pub(crate) fn free_port() -> u16 {
     static DRAWN: AtomicU32 = AtomicU32::new(0);
-    // Each process begins elsewhere.
+    // Each process starts at another port.
     let draw =
         || process::id().wrapping_mul(977).wrapping_add(DRAWN.fetch_add(1, Ordering::Relaxed)) % 20_000;
     let ports = std::iter::repeat_with(|| 12_000 + u16::try_from(draw()).unwrap_or_default());
