@@ -1,8 +1,11 @@
 //! The conformance suite can fail: a store with one flaw at a time must not pass, and a store with fewer
 //! capabilities must pass.
-#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 mod flawed_store;
+#[path = "support/records.rs"]
+#[expect(dead_code, reason = "shared with the tests of stores")]
+mod records;
 
 use flawed_store::{Flaw, FlawedStore};
 use tower_sliding_sessions::store::{MemoryStore, conformance};

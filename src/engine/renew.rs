@@ -191,9 +191,8 @@ impl<C: Claims> Engine<C> {
         here: Option<&Arc<str>>,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
-        let advance = presented.advance(now);
-        let snapshot =
-            self.revocation.ask_about("advance", run, self.backend.store.advance(key, &advance)).await?;
+        let advance = self.backend.store.advance(key, presented.generation, now);
+        let snapshot = self.revocation.ask_about("advance", run, advance).await?;
         let advanced = snapshot.applied;
         let mut read = Read::of(snapshot, run)?;
         self.revocation.note_time(read.record.family.offered_at.max(read.record.family.last_seen()));

@@ -39,15 +39,6 @@ pub struct Family {
     pub timing: RotationTiming,
 }
 
-/// A rotation, as data: what the store compares, and what it writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advance {
-    /// The generation it must be at.
-    pub from: u64,
-    /// The time of the rotation.
-    pub at: Timestamp,
-}
-
 impl Family {
     /// A session that begins now, with the default [`RotationTiming`]: generation 0, confirmed.
     #[must_use]
@@ -121,17 +112,17 @@ impl Family {
         now.since(self.confirmed_at.unwrap_or(self.offered_at))
     }
 
-    /// Rotates: one generation further, provisional. Applies if the current generation was confirmed
-    /// a rotation interval ago. Counts as use.
-    pub fn advance(&mut self, advance: &Advance) -> bool {
+    /// Rotates: one generation further than `from`, provisional. Applies if the current generation is `from`,
+    /// and was confirmed a rotation interval ago. Counts as use.
+    pub fn advance(&mut self, from: u64, at: Timestamp) -> bool {
         let interval = self.timing.rotation_interval;
-        let due = self.confirmed_at.is_some_and(|confirmed_at| confirmed_at + interval <= advance.at);
-        let applies = self.is_live(advance.at) && self.generation == advance.from && due;
+        let due = self.confirmed_at.is_some_and(|confirmed_at| confirmed_at + interval <= at);
+        let applies = self.is_live(at) && self.generation == from && due;
         if applies {
             self.generation = self.generation.saturating_add(1);
             self.confirmed_at = None;
-            self.offered_at = advance.at;
-            self.touch(advance.at);
+            self.offered_at = at;
+            self.touch(at);
         }
         applies
     }
@@ -226,11 +217,10 @@ mod tests {
     #[test]
     fn a_rotation_is_provisional_until_it_is_confirmed() {
         let mut family = family();
-        let advance = Advance { from: 0, at: at(20) };
-        assert!(family.advance(&advance));
+        assert!(family.advance(0, at(20)));
         assert_eq!((family.generation, family.confirmed_at), (1, None));
         assert_eq!(family.offered_at, at(20));
-        assert!(!family.advance(&Advance { from: 1, ..advance }), "it was not confirmed");
+        assert!(!family.advance(1, at(20)), "it was not confirmed");
         assert!(!family.confirm(0, at(21)), "that is not the current generation");
         assert!(family.confirm(1, at(21)));
         assert!(!family.confirm(1, at(22)), "the first sight counts");
@@ -240,10 +230,10 @@ mod tests {
     #[test]
     fn a_rotation_needs_its_generation_confirmed_a_rotation_interval_ago() {
         let mut family = family();
-        assert!(!family.advance(&Advance { from: 1, at: at(20) }));
+        assert!(!family.advance(1, at(20)));
         family.confirmed_at = Some(at(11));
-        assert!(!family.advance(&Advance { from: 0, at: at(20) }));
-        assert!(family.advance(&Advance { from: 0, at: at(21) }));
+        assert!(!family.advance(0, at(20)));
+        assert!(family.advance(0, at(21)));
     }
 
     #[test]
@@ -289,7 +279,7 @@ mod tests {
         let revoked = Family { revoked: true, ..family() };
         for (mut family, now) in [(family(), at(100)), (revoked, at(1))] {
             let before = family;
-            assert!(!family.advance(&Advance { from: 0, at: now }));
+            assert!(!family.advance(0, now));
             assert!(!family.touch(now) && !family.confirm(0, now) && !family.fast_forward(9, now));
             assert_eq!(family, before);
         }

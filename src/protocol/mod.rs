@@ -9,7 +9,7 @@
 //! has `g+1` for good, and one grace longer. A lost response, a cancelled request, a process or a browser
 //! that crashed leaves an unconfirmed successor behind, and what the client still holds keeps working.
 //!
-//! A renewal presents a refresh token of generation `k`; the session's [`Family`] is at `g`:
+//! A renewal presents a refresh token of generation `k`; the session is at `g`:
 //!
 //! | the record says | `rotate` answers |
 //! |---|---|
@@ -33,12 +33,11 @@
 //! come back with `g-1`, and look like reuse. So there are two rules, by which no older token can come
 //! back from a legitimate client, be it by a crash or by a slow network:
 //!
-//! - [**By access token**](RotationTiming::confirms_by_access): a request carries an authentic access
+//! - **By access token**: a request carries an authentic access
 //!   token of `g` that was issued at least `W + C + 2·G` ago. That it has expired makes no difference.
 //!   Its `iat` is when the record was read, and the response left within `W` of that.
-//! - [**By refresh token**](RotationTiming::confirms_by_refresh): `g` is presented at least that long, and
-//!   a grace more, after `g` was last handed out to a client with `g-1`. The record knows when that was
-//!   ([`Family::offered_at`]). It is written before the response leaves, but only if the last such time
+//! - **By refresh token**: `g` is presented at least that long, and
+//!   a grace more, after `g` was last handed out to a client with `g-1`. The record knows when that was. It is written before the response leaves, but only if the last such time
 //!   was more than a grace ago, hence the grace. Clients whose access tokens go to other services, or
 //!   live shorter, confirm in this way.
 //!
@@ -81,21 +80,21 @@ mod assess;
 #[cfg(any(feature = "oauth", feature = "__search"))]
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod exchange;
+#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod family;
 mod policy;
 mod presets;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod rotate;
+#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod rotation_timing;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod settle;
 
 pub(crate) use self::assess::LEEWAY;
 pub use self::{
-    family::{Advance, Family},
     policy::{Policy, PolicyError, Timing},
     rotate::Refusal,
-    rotation_timing::RotationTiming,
 };
 
 // The decisions. They are public only for the exhaustive search, which drives the functions that production runs.
@@ -106,12 +105,16 @@ pub(crate) use self::exchange::{Exchange, exchange};
 pub use self::{
     assess::{Access, Assessment, Standing, assess},
     exchange::{Exchange, exchange},
+    family::Family,
     rotate::{Presented, Rotation, rotate},
+    rotation_timing::RotationTiming,
     settle::{Departure, Settlement, settle},
 };
 #[cfg(not(feature = "__search"))]
 pub(crate) use self::{
     assess::{Access, Assessment, Standing, assess},
+    family::Family,
     rotate::{Presented, Rotation, rotate},
+    rotation_timing::RotationTiming,
     settle::{Departure, Settlement, settle},
 };

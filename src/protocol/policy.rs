@@ -287,6 +287,7 @@ impl Policy {
     }
 
     /// An unchecked policy, for tests outside of the proof.
+    #[cfg(feature = "__search")]
     #[doc(hidden)]
     #[must_use]
     pub const fn dangerous_unchecked(timing: Timing) -> Self {
@@ -297,7 +298,7 @@ impl Policy {
     ///
     /// For sessions that began under other settings, on another instance or before a deploy:
     /// - grace, write window, crash window, lateness and rotation interval are those of the sign-in, as
-    ///   [the record has them](super::Family::timing), so that all instances judge alike. Changed ones
+    ///   the record has them, so that all instances judge alike. Changed ones
     ///   apply to new sessions;
     /// - of the idle and the absolute timeout, the shorter of the record's and this policy's applies. A
     ///   session that this policy lets live no longer is revoked at its next renewal;
@@ -308,8 +309,7 @@ impl Policy {
     }
 
     /// What the record of a new session says of its rotation.
-    #[must_use]
-    pub fn rotation_timing(&self) -> RotationTiming {
+    pub(crate) fn rotation_timing(&self) -> RotationTiming {
         RotationTiming::from(&self.0)
     }
 

@@ -1,6 +1,6 @@
 //! What a renewal's refresh token is answered with.
 
-use super::{Advance, Family};
+use super::Family;
 use crate::time::Timestamp;
 
 /// What a request presented, as far as the protocol cares.
@@ -11,15 +11,6 @@ pub struct Presented {
     /// Whether the request has a body. Proxies that buffer bodies deliver such requests minutes
     /// late, so the predecessor with one is refused for a while before it is taken for reuse.
     pub with_body: bool,
-}
-
-impl Presented {
-    /// The rotation that this token may ask the store for. Whether it applies is for the store to
-    /// compare; `rotate` reads what came of it.
-    #[must_use]
-    pub const fn advance(&self, now: Timestamp) -> Advance {
-        Advance { from: self.generation, at: now }
-    }
 }
 
 /// The protocol's answer to a refresh token.

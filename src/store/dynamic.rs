@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     id::{RunId, SessionId},
-    protocol::Advance,
     time::Timestamp,
 };
 
@@ -40,7 +39,7 @@ macro_rules! dyn_store {
 dyn_store! {
     fn create(subject: &'a Subject, record: &'a SessionRecord, cap: Option<Cap>)
         -> (RunId, Vec<SessionId>), CreateError;
-    fn advance(key: &'a SessionKey, advance: &'a Advance) -> Snapshot;
+    fn advance(key: &'a SessionKey, from: u64, at: Timestamp) -> Snapshot;
     fn get(key: &'a SessionKey) -> Snapshot;
     fn replace(
         key: &'a SessionKey, version: u64, record: &'a SessionRecord, event: Option<&'a FeedEvent>

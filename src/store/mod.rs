@@ -2,9 +2,10 @@
 //!
 //! A store compares and writes; it holds no rules. Every change of a record but one is a
 //! [`replace`](SessionStore::replace): the caller reads, computes, and the store compares a version.
-//! The one exception is the rotation, whose condition comes as data ([`Advance`]), so that it takes one
-//! round trip. To write a store, implement [`SessionStore`] and run the `conformance` suite (a feature
-//! of this crate) against it.
+//! The one exception is the [rotation](SessionStore::advance), which a store can do in one round trip.
+//!
+//! To write a store, implement [`SessionStore`] and run the `conformance` suite (a feature of this crate) against it.
+//! A [`SessionRecord`] is opaque: keep its [serialised form](SessionRecord::to_bytes).
 
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
@@ -31,6 +32,8 @@ pub(crate) use self::dynamic::DynStore;
 #[cfg(feature = "memcached")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
 pub use self::memcached::MemcachedStore;
+use self::record::NO_CLAIMS;
+pub(crate) use self::record::Reauthentication;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::RedisStore;
@@ -38,9 +41,7 @@ pub use self::{
     error::{CreateError, StoreError},
     feed::{FeedBatch, FeedEvent, FeedFrom, FeedPosition},
     memory::MemoryStore,
-    record::{
-        Cap, Overflow, Reauthentication, Revoke, SessionKey, SessionRecord, Snapshot, StaleScope, Subject,
-    },
+    record::{Cap, Overflow, Revoke, SessionKey, SessionRecord, Snapshot, StaleScope, Subject},
 };
 
 #[cfg(feature = "postgres")]
@@ -59,7 +60,6 @@ use std::fmt;
 
 use crate::{
     id::{RunId, SessionId},
-    protocol::Advance,
     time::Timestamp,
 };
 
@@ -131,18 +131,33 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         cap: Option<Cap>,
     ) -> impl Future<Output = Result<(RunId, Vec<SessionId>), CreateError>> + Send;
 
-    /// Rotates, as [`Family::advance`](crate::protocol::Family::advance) does, in one atomic step.
+    /// Rotates the refresh token: [`SessionRecord::advance`], in one atomic step.
     ///
-    /// It applies if the session is live at `at`, is at the generation `from`, and was confirmed at
-    /// least a rotation interval before `at`, **by the timing in its own record**. Then the generation
-    /// is one more, `confirmed_at` is none, `offered_at` is `at`, the idle deadline is
-    /// `min(at + idle_timeout, absolute_deadline)` if that is later than it was, and the version is
-    /// new. Winner and loser get the record as it then is.
+    /// It applies if the session is live at `at`, is at the generation `from`, and a rotation is due by the timing
+    /// in its own record. Then the version is new. Winner and loser get the record as it then is.
+    ///
+    /// Default: reads the record, and [replaces](Self::replace) it by compare-and-set. That takes two round trips
+    /// or more; a store that can do it in one should.
     fn advance(
         &self,
         key: &SessionKey,
-        advance: &Advance,
-    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
+        from: u64,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send {
+        async move {
+            let mut read = self.get(key).await?;
+            loop {
+                let Some(mut rotated) = read.record.clone() else { return Ok(read) };
+                if !rotated.advance(from, at) {
+                    return Ok(Snapshot { applied: false, ..read });
+                }
+                read = self.replace(key, read.version, &rotated, None).await?;
+                if read.applied {
+                    return Ok(read);
+                }
+            }
+        }
+    }
 
     /// The record as it is.
     fn get(&self, key: &SessionKey) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
@@ -154,7 +169,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// they are, and `applied: false`. A missing or revoked session is a conflict. The caller applies
     /// its change to the record in the answer, and tries again.
     ///
-    /// `record` differs from what the store holds in anything but `id`, `created_at` and `revoked`.
+    /// `record` differs from what the store holds in anything but its ID, when it began, and whether it is revoked.
     /// `event` is a [`FeedEvent::SessionStale`] of this session; a store without a feed gets none.
     fn replace(
         &self,
@@ -178,7 +193,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<SessionId>, StoreError>> + Send;
 
     /// Has every access token of the scope that was minted before renewed at its next use. Ends no
-    /// session. A store without a feed keeps the mark in the record (`stale_since`), and may not
+    /// session. A store without a feed keeps the [mark in the record](SessionRecord::mark_stale), and may not
     /// support the marking of subjects.
     fn mark_stale(
         &self,

@@ -1,14 +1,21 @@
 //! What a store keeps, and what it is asked with.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
 use crate::{
     id::{RunId, SessionId},
     protocol::{Family, LEEWAY},
     time::Timestamp,
 };
+
+/// What most records have for claims, once for all of them.
+pub(super) static NO_CLAIMS: LazyLock<Arc<str>> = LazyLock::new(|| "null".into());
 
 /// A user of one realm.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,34 +35,130 @@ pub struct SessionKey {
     pub id: SessionId,
 }
 
-/// What a store keeps of one session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a store keeps of one session, and gives back as it was. Only this crate reads what is in it.
+///
+/// A store keeps [`to_bytes`](Self::to_bytes) under the [`SessionKey`], next to a version and the run ID, and the
+/// times by which it sorts and forgets sessions. To rotate or to revoke, it changes the record by the methods here.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
-    /// Which one.
-    pub id: SessionId,
+    pub(crate) id: SessionId,
     /// Where its refresh token stands, and how long it lives.
-    pub family: Family,
+    pub(crate) family: Family,
     /// The claims to mint from, as JSON; `null` for none.
-    pub claims: Arc<str>,
+    pub(crate) claims: Arc<str>,
     /// When the claims were last replaced, or the session was marked stale in a store without a
     /// feed. An access token minted until then has the old ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stale_since: Option<Timestamp>,
+    pub(crate) stale_since: Option<Timestamp>,
     /// How the user authenticated at sign-in (`amr` of RFC 8176).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub methods: Vec<String>,
+    pub(crate) methods: Vec<String>,
     /// The last re-authentication.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reauthentication: Option<Reauthentication>,
+    pub(crate) reauthentication: Option<Reauthentication>,
     /// Where it was opened from, as the application says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Arc<str>>,
+    pub(crate) origin: Option<Arc<str>>,
     /// Whether its cookies outlive the browser ("remember me").
-    #[serde(default)]
-    pub persistent: bool,
+    pub(crate) persistent: bool,
 }
 
 impl SessionRecord {
+    /// A session without claims.
+    pub(crate) fn new(id: SessionId, family: Family) -> Self {
+        Self {
+            id,
+            family,
+            claims: NO_CLAIMS.clone(),
+            stale_since: None,
+            methods: Vec::new(),
+            reauthentication: None,
+            origin: None,
+            persistent: false,
+        }
+    }
+
+    /// The session's ID.
+    #[must_use]
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// When the session began. [`list`](super::SessionStore::list) sorts by it, and a [`Cap`] counts the sessions
+    /// that are live then.
+    #[must_use]
+    pub const fn created_at(&self) -> Timestamp {
+        self.family.created_at
+    }
+
+    /// How often the refresh token was rotated. A rotation compares it.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.family.generation
+    }
+
+    /// Whether it was revoked. Final.
+    #[must_use]
+    pub const fn is_revoked(&self) -> bool {
+        self.family.revoked
+    }
+
+    /// Whether it is neither revoked nor expired at `now`: before [`expires_at`](Self::expires_at).
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.family.is_live(now)
+    }
+
+    /// When it expires, by the idle or the absolute timeout. Use of the session moves it.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.family.idle_deadline.min(self.family.absolute_deadline)
+    }
+
+    /// From when on a store may forget it: when it expires or, if it was revoked, at its absolute timeout.
+    #[must_use]
+    pub fn keep_until(&self) -> Timestamp {
+        if self.is_revoked() { self.family.absolute_deadline } else { self.expires_at() }
+    }
+
+    /// Rotates, as [`SessionStore::advance`](super::SessionStore::advance) says. Answers whether it applies.
+    pub fn advance(&mut self, from: u64, at: Timestamp) -> bool {
+        self.family.advance(from, at)
+    }
+
+    /// Revokes it, and forgets what a revoked session does not need. Answers whether it was not revoked before.
+    pub fn revoke(&mut self) -> bool {
+        let (id, family, persistent) = (self.id, self.family, self.persistent);
+        *self = Self { persistent, ..Self::new(id, family) };
+        self.family.revoke()
+    }
+
+    /// Marks the access tokens stale that were minted until `at`, for a store without a feed. Answers whether
+    /// that changes the record.
+    pub fn mark_stale(&mut self, at: Timestamp) -> bool {
+        let applies = self.is_live(at) && self.stale_since < Some(at);
+        if applies {
+            self.stale_since = Some(at);
+        }
+        applies
+    }
+
+    /// The serialised form: JSON with a format version. Later versions of this crate read what this one wrote.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let versioned = Versioned { format: FORMAT, record: self.clone() };
+        // INVARIANT: it has texts, numbers and lists only, and texts for keys.
+        serde_json::to_vec(&versioned).unwrap_or_default()
+    }
+
+    /// The record that [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if it is no record, or one of a later version of this crate.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
+        // The error of the parser would quote the record.
+        let unreadable =
+            || StoreError::corrupt("not a session record, or one of a later version of this crate");
+        let Versioned { format, record } = serde_json::from_slice(bytes).map_err(|_| unreadable())?;
+        if format == FORMAT { Ok(record) } else { Err(unreadable()) }
+    }
+
     /// Replaces the claims (JSON), if the session is live, and marks the older ones stale; never back
     /// in time.
     pub(crate) fn replace_claims(&mut self, claims: &Arc<str>, at: Timestamp) -> bool {
@@ -112,17 +215,46 @@ impl SessionRecord {
     }
 }
 
+/// The format of [`SessionRecord::to_bytes`].
+const FORMAT: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Versioned {
+    format: u8,
+    #[serde(with = "RecordForm")]
+    record: SessionRecord,
+}
+
+/// How a record is serialised. Not a public part of [`SessionRecord`], so that it can change.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SessionRecord")]
+pub(super) struct RecordForm {
+    id: SessionId,
+    family: Family,
+    claims: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stale_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    methods: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reauthentication: Option<Reauthentication>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Arc<str>>,
+    #[serde(default)]
+    persistent: bool,
+}
+
 /// A re-authentication, for step-up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reauthentication {
+pub(crate) struct Reauthentication {
     /// When. The epoch if that is unknown, because a clock was ahead: then no authentication counts until the next one.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// By which methods (`amr` of RFC 8176).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub methods: Vec<String>,
+    pub(crate) methods: Vec<String>,
     /// From where, as the application says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Arc<str>>,
+    pub(crate) origin: Option<Arc<str>>,
 }
 
 /// A record as it is after an operation, and the store's run ID with it.

@@ -7,7 +7,6 @@ use std::sync::{
 
 use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
-    protocol::Advance,
     store::{
         Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
@@ -48,8 +47,8 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
         self.inner.create(subject, record, cap).await
     }
 
-    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
-        self.inner.advance(key, advance).await
+    async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
+        self.inner.advance(key, from, at).await
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {

@@ -9,15 +9,17 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
-    protocol::{Advance, Family, RotationTiming},
     store::{
         Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Overflow, Revoke,
         SessionKey, SessionRecord, SessionStore, Snapshot, StaleScope, StoreError, Subject,
     },
 };
+
+use crate::records::{self, confirmed, edited};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -111,48 +113,56 @@ impl FlawedStore {
         if self.has(Flaw::Modest) { Err(StoreError::Unsupported(operation)) } else { Ok(()) }
     }
 
-    fn claims(&self, claims: &str) -> String {
-        match serde_json::from_str::<serde_json::Value>(claims) {
-            Ok(value) if self.has(Flaw::ClaimsAreReformatted) => value.to_string(),
-            _ => claims.to_owned(),
-        }
-    }
-
     fn kept(&self, record: &SessionRecord) -> SessionRecord {
-        let mut record = record.clone();
-        record.claims = self.claims(&record.claims).into();
-        let family = &mut record.family;
-        if self.has(Flaw::GenerationsAreShort) {
-            family.generation = u64::from(family.generation as u32);
-        }
-        if self.has(Flaw::DeadlinesAreRounded) {
-            // Whole multiples of seven seconds, so that no value is correct by chance.
-            let round = |at: Timestamp| Timestamp::from_secs(at.as_secs() / 7 * 7 - 7);
-            family.absolute_deadline = round(family.absolute_deadline);
-            family.idle_deadline = round(family.idle_deadline);
-        }
-        record
+        edited(record, |json| match self.flaw {
+            Flaw::ClaimsAreReformatted => {
+                let claims = json["claims"].as_str().expect("a text");
+                let claims: Value = serde_json::from_str(claims).expect("JSON");
+                json["claims"] = json!(claims.to_string());
+            }
+            Flaw::GenerationsAreShort => {
+                json["family"]["generation"] = json!(number(&json["family"]["generation"]) as u32);
+            }
+            Flaw::DeadlinesAreRounded => {
+                for deadline in ["absolute_deadline", "idle_deadline"] {
+                    let deadline = &mut json["family"][deadline];
+                    // Whole multiples of seven seconds, so that no value is correct by chance.
+                    *deadline = json!(number(deadline) / 7000 * 7000 - 7000);
+                }
+            }
+            _ => {}
+        })
     }
 
     fn shown(&self, mut snapshot: Snapshot) -> Snapshot {
-        if self.has(Flaw::EndedAreForgotten) {
-            snapshot.record = snapshot.record.filter(|record| !record.family.revoked);
-        }
-        if let Some(record) = snapshot.record.as_mut().filter(|_| self.has(Flaw::RevokeIsNotFinal)) {
-            record.family.revoked = false;
-        }
         if let Some(run) = *self.run.lock().expect("no panic") {
             snapshot.run = run;
         }
         let revived = self.revived.lock().expect("no panic");
-        if let Some(record) = snapshot.record.as_mut().filter(|record| revived.contains(&record.id)) {
-            record.family.revoked = false;
-        }
-        if let Some(record) = snapshot.record.as_mut().filter(|_| self.has(Flaw::StaleMarksGoBack)) {
-            record.stale_since = record.stale_since.map(|at| at - Duration::from_secs(10));
-        }
+        snapshot.record =
+            snapshot.record.filter(|record| !self.has(Flaw::EndedAreForgotten) || !record.is_revoked());
+        snapshot.record = snapshot.record.map(|record| {
+            edited(&record, |json| {
+                if self.has(Flaw::RevokeIsNotFinal) || revived.contains(&record.id()) {
+                    json["family"]["revoked"] = json!(false);
+                }
+                if self.has(Flaw::StaleMarksGoBack) && !json["stale_since"].is_null() {
+                    json["stale_since"] = json!(number(&json["stale_since"]) - 10_000);
+                }
+            })
+        });
         snapshot
     }
+}
+
+fn number(json: &Value) -> u64 {
+    json.as_u64().expect("a number")
+}
+
+/// The record with a member of the family that another one has.
+fn with_kept(record: &SessionRecord, kept: &SessionRecord, member: &str) -> SessionRecord {
+    let member_of = records::read(kept)["family"][member].take();
+    edited(record, |json| json["family"][member] = member_of)
 }
 
 impl SessionStore for FlawedStore {
@@ -173,7 +183,7 @@ impl SessionStore for FlawedStore {
             self.modest("caps")?;
         }
         let (subject, record) = (&self.subject(subject), &self.kept(record));
-        let live = self.inner.list(subject, record.family.created_at).await?;
+        let live = self.inner.list(subject, record.created_at()).await?;
         match cap {
             Some(_) if self.has(Flaw::CreateIgnoresCap) => cap = None,
             Some(Cap { limit, overflow: Overflow::Refuse }) if self.has(Flaw::CapIsNotAtomic) => {
@@ -185,7 +195,7 @@ impl SessionStore for FlawedStore {
             }
             Some(Cap { limit: 1, overflow: Overflow::RevokeOldest }) if self.has(Flaw::CreateIsTorn) => {
                 let all = Revoke::Subject { subject: subject.clone(), before: None, except: None };
-                self.inner.revoke(&all, record.family.created_at).await?;
+                self.inner.revoke(&all, record.created_at()).await?;
                 yield_now().await;
             }
             _ => {}
@@ -198,38 +208,34 @@ impl SessionStore for FlawedStore {
         }
     }
 
-    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
-        let (key, mut advance) = (&self.key(key), *advance);
+    async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
+        let (key, mut from, mut at) = (&self.key(key), from, at);
         let read = self.inner.get(key).await?;
         match (self.flaw, &read.record) {
             (Flaw::AdvanceIgnoresCondition, Some(record)) => {
-                advance.from = record.family.generation;
-                let confirmed = SessionRecord {
-                    family: Family { confirmed_at: Some(Timestamp::EPOCH), ..record.family },
-                    ..record.clone()
-                };
+                from = record.generation();
+                let confirmed = confirmed(record, Timestamp::EPOCH);
                 self.inner.replace(key, read.version, &confirmed, None).await?;
             }
-            (Flaw::AdvanceWaitsLonger, _) => advance.at = advance.at - MILLI,
+            (Flaw::AdvanceWaitsLonger, _) => at = at - MILLI,
             (Flaw::AdvanceIgnoresTiming, Some(record)) => {
-                let timing = RotationTiming { rotation_interval: Duration::ZERO, ..record.family.timing };
-                let family = Family { timing, ..record.family };
-                let mut impatient = SessionRecord { family, ..record.clone() };
-                let applies = impatient.family.advance(&advance);
-                impatient.family.timing = record.family.timing;
-                if applies {
-                    return self.inner.replace(key, read.version, &impatient, None).await;
+                let timing = records::read(record)["family"]["timing"].take();
+                let mut impatient =
+                    edited(record, |json| json["family"]["timing"]["rotation_interval"] = json!(0));
+                if impatient.advance(from, at) {
+                    let rotated = edited(&impatient, |json| json["family"]["timing"] = timing);
+                    return self.inner.replace(key, read.version, &rotated, None).await;
                 }
             }
             (Flaw::AdvanceIsNotAtomic, _) => yield_now().await,
             _ => {}
         }
-        let mut snapshot = self.inner.advance(key, &advance).await?;
-        let would_apply = |record: SessionRecord| { record }.family.advance(&advance);
+        let mut snapshot = self.inner.advance(key, from, at).await?;
+        let would_apply = |mut record: SessionRecord| record.advance(from, at);
         if self.has(Flaw::AdvanceIsNotAtomic) {
             snapshot.applied = read.record.is_some_and(would_apply);
         } else if self.has(Flaw::RevokeIsNotFinal) {
-            snapshot.applied |= snapshot.record.as_ref().is_some_and(|record| record.family.revoked);
+            snapshot.applied |= snapshot.record.as_ref().is_some_and(SessionRecord::is_revoked);
         } else if self.has(Flaw::LoserGetsNothing) && !snapshot.applied {
             snapshot.record = None;
         } else if self.has(Flaw::AdvanceKeepsVersion) && snapshot.applied {
@@ -251,17 +257,15 @@ impl SessionStore for FlawedStore {
     ) -> Result<Snapshot, StoreError> {
         let (key, mut record) = (self.key(key), self.kept(record));
         let now = self.inner.get(&key).await?;
-        let revoked = now.record.as_ref().is_some_and(|record| record.family.revoked);
+        let revoked = now.record.as_ref().is_some_and(SessionRecord::is_revoked);
         match (self.flaw, now.record) {
             (Flaw::ReplaceIgnoresVersion, _) => version = now.version,
             (Flaw::ReplaceIsNotAtomic, _) if now.version == version => {
                 yield_now().await;
                 version = self.inner.get(&key).await?.version;
             }
-            (Flaw::ReplaceKeepsTiming, Some(kept)) => record.family.timing = kept.family.timing,
-            (Flaw::ReplaceKeepsDeadlines, Some(kept)) => {
-                record.family.idle_deadline = kept.family.idle_deadline;
-            }
+            (Flaw::ReplaceKeepsTiming, Some(kept)) => record = with_kept(&record, &kept, "timing"),
+            (Flaw::ReplaceKeepsDeadlines, Some(kept)) => record = with_kept(&record, &kept, "idle_deadline"),
             (Flaw::ReplaceOpens, None) => {
                 drop(self.inner.create(&key.subject, &record, None).await);
                 version = 0;
@@ -322,7 +326,7 @@ impl SessionStore for FlawedStore {
                 // There is no feed event, so the record has the mark.
                 let snapshot = self.inner.get(key).await?;
                 let Some(mut record) = snapshot.record else { return Ok(()) };
-                record.stale_since = record.stale_since.max(Some(at));
+                record.mark_stale(at);
                 self.inner.replace(key, snapshot.version, &record, None).await.map(drop)
             }
             StaleScope::Subject(_) if self.has(Flaw::Modest) => Err(StoreError::Unsupported("stale marks")),

@@ -7,7 +7,6 @@ use std::sync::{
 
 use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
-    protocol::Advance,
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
@@ -72,7 +71,7 @@ impl SessionStore for Counted {
     counted! {
         fn create(subject: &Subject, record: &SessionRecord, cap: Option<Cap>)
             -> Result<(RunId, Vec<SessionId>), CreateError>;
-        fn advance(key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError>;
+        fn advance(key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError>;
         fn get(key: &SessionKey) -> Result<Snapshot, StoreError>;
         fn replace(key: &SessionKey, version: u64, record: &SessionRecord, event: Option<&FeedEvent>)
             -> Result<Snapshot, StoreError>;

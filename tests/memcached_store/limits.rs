@@ -31,7 +31,7 @@ async fn what_it_cannot_do_it_says() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
     let store = MemcachedStore::new("127.0.0.1:1");
-    let key = SessionKey { subject: subject(), id: record(now()).id };
+    let key = SessionKey { subject: subject(), id: record(now()).id() };
     assert!(matches!(store.get(&key).await, Err(StoreError::Unavailable(_))));
 }
 

@@ -13,12 +13,13 @@ mod traffic;
 mod freeze;
 #[path = "../support/port.rs"]
 mod port;
+#[path = "../support/records.rs"]
+mod records;
 
 use std::time::Duration;
 
 use tower_sliding_sessions::{
     Clock as _, SessionId, SystemClock, Timestamp,
-    protocol::{Family, RotationTiming},
     store::{MemcachedStore, SessionKey, SessionRecord, SessionStore as _, Subject, conformance},
 };
 
@@ -45,33 +46,15 @@ async fn store() -> MemcachedStore {
     MemcachedStore::new(&address()).with_prefix(&unique())
 }
 
-/// One that may rotate at once.
-fn family(now: Timestamp) -> Family {
-    let timing = RotationTiming { rotation_interval: Duration::ZERO, ..RotationTiming::default() };
-    Family { timing, ..Family::begin(now, HOUR, 24 * HOUR) }
-}
-
 /// Confirms the generation that a session is at.
 async fn confirm(store: &MemcachedStore, key: &SessionKey) {
     let read = store.get(key).await.expect("an answer");
-    let mut record = read.record.expect("the session is there");
-    let generation = record.family.generation;
-    if record.family.confirm(generation, now()) {
-        store.replace(key, read.version, &record, None).await.expect("an answer");
-    }
+    let record = records::confirmed(&read.record.expect("the session is there"), now());
+    store.replace(key, read.version, &record, None).await.expect("an answer");
 }
 
 fn record(now: Timestamp) -> SessionRecord {
-    SessionRecord {
-        id: SessionId::random().expect("random bytes"),
-        family: family(now),
-        claims: "null".into(),
-        stale_since: None,
-        methods: Vec::new(),
-        reauthentication: None,
-        origin: None,
-        persistent: false,
-    }
+    records::record(now, HOUR, 24 * HOUR)
 }
 
 fn subject() -> Subject {
@@ -81,7 +64,7 @@ fn subject() -> Subject {
 async fn open(store: &MemcachedStore) -> SessionKey {
     let (record, subject) = (record(now()), subject());
     store.create(&subject, &record, None).await.expect("a session");
-    SessionKey { subject, id: record.id }
+    SessionKey { subject, id: record.id() }
 }
 
 mod suite {

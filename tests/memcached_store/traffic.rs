@@ -6,13 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tower_sliding_sessions::{
-    protocol::Advance,
-    store::{MemcachedStore, Revoke, SessionKey, SessionStore as _, StaleScope},
-};
+use serde_json::json;
+use tower_sliding_sessions::store::{MemcachedStore, Revoke, SessionKey, SessionStore as _, StaleScope};
 
 use super::{
     address, now, open, record,
+    records::{confirmed, edited},
     server::{Server, counting},
     store, unique,
 };
@@ -30,20 +29,18 @@ async fn a_renewal_is_two_round_trips_and_a_question_one() {
     let store = MemcachedStore::new(&address).with_prefix(&unique());
     let first = open(&store).await;
     let new = record(now());
-    let key = SessionKey { subject: first.subject.clone(), id: new.id };
-    let advance = Advance { from: 0, at: now() };
+    let key = SessionKey { subject: first.subject.clone(), id: new.id() };
     let created = trips(&counter, store.create(&first.subject, &new, None)).await;
     let read = store.get(&key).await.expect("an answer");
-    let mut record = read.record.expect("the session is there");
-    record.family.touch(now());
+    let record = edited(&read.record.expect("the session is there"), |json| json["persistent"] = json!(true));
     let stale = StaleScope::Session(key.clone());
     let expected = [
         (2, "create", created),
         (1, "get", trips(&counter, store.get(&key)).await),
         (2, "replace", trips(&counter, store.replace(&key, read.version, &record, None)).await),
         (1, "replace, a conflict", trips(&counter, store.replace(&key, read.version, &record, None)).await),
-        (2, "advance", trips(&counter, store.advance(&key, &advance)).await),
-        (1, "advance, lost", trips(&counter, store.advance(&key, &advance)).await),
+        (2, "advance", trips(&counter, store.advance(&key, 0, now())).await),
+        (1, "advance, lost", trips(&counter, store.advance(&key, 0, now())).await),
         (2, "mark_stale", trips(&counter, store.mark_stale(&stale, now() + Duration::from_secs(1))).await),
         (2, "revoke", trips(&counter, store.revoke(&Revoke::Session(key.clone()), now())).await),
     ];
@@ -61,7 +58,7 @@ async fn callers_that_stop_waiting_leave_no_answers_behind() {
         let cut = tokio::time::timeout(Duration::from_micros(round * 5), store.get(&keys[0])).await;
         drop(cut);
         let record = store.get(&keys[1]).await.expect("an answer").record.expect("the session is there");
-        assert_eq!(record.id, keys[1].id);
+        assert_eq!(record.id(), keys[1].id);
     }
 }
 
@@ -87,11 +84,9 @@ async fn figures() {
                 let mut rotated = 0;
                 while started.elapsed() < Duration::from_secs(1) {
                     let at = now();
-                    let advance = Advance { from: rotated, at };
-                    let rotation = store.advance(&key, &advance).await.expect("an answer");
+                    let rotation = store.advance(&key, rotated, at).await.expect("an answer");
                     assert!(rotation.applied);
-                    let mut record = rotation.record.expect("the session is there");
-                    assert!(record.family.confirm(rotated + 1, at));
+                    let record = confirmed(&rotation.record.expect("the session is there"), at);
                     let confirmed = store.replace(&key, rotation.version, &record, None).await;
                     assert!(confirmed.expect("an answer").applied);
                     rotated += 1;

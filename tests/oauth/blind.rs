@@ -88,7 +88,7 @@ impl Change {
     /// Made by another instance. This one reads it from the feed or from the store.
     async fn happens(self, world: &World, role: &str, at: Timestamp) {
         let subject = Subject { realm: "sessions".into(), name: "ann".into() };
-        let id = world.store.list(&subject, world.sessions.now()).await.unwrap()[0].id;
+        let id = world.store.list(&subject, world.sessions.now()).await.unwrap()[0].id();
         let key = SessionKey { subject: subject.clone(), id };
         // An old time in the record, so that only the mark shows the change.
         let written = if matches!(self, Self::Mark) { Timestamp::EPOCH } else { at };

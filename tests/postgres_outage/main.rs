@@ -8,6 +8,10 @@ mod proxy;
 mod slow;
 mod switch_over;
 
+#[path = "../support/records.rs"]
+#[expect(dead_code, reason = "shared with the tests of other stores")]
+mod records;
+
 use std::{
     process::Command,
     sync::{
@@ -23,8 +27,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tower_sliding_sessions::{
-    Clock as _, SessionId, SystemClock, Timestamp,
-    protocol::{Advance, Family, RotationTiming},
+    Clock as _, SystemClock, Timestamp,
     store::{
         CreateError, FeedEvent, FeedFrom, PostgresStore, Revoke, SessionKey, SessionRecord,
         SessionStore as _, StoreError, Subject,
@@ -78,24 +81,14 @@ fn now() -> Timestamp {
 }
 
 fn record() -> SessionRecord {
-    let timing = RotationTiming { rotation_interval: Duration::ZERO, ..RotationTiming::default() };
-    SessionRecord {
-        id: SessionId::random().expect("random bytes"),
-        family: Family { timing, ..Family::begin(now(), HOUR, 24 * HOUR) },
-        claims: "null".into(),
-        stale_since: None,
-        methods: Vec::new(),
-        reauthentication: None,
-        origin: None,
-        persistent: false,
-    }
+    records::record(now(), HOUR, 24 * HOUR)
 }
 
 async fn try_open(store: &PostgresStore) -> Result<SessionKey, CreateError> {
     let record = record();
-    let subject = Subject { realm: "outage".into(), name: record.id.tag().to_string().into() };
+    let subject = Subject { realm: "outage".into(), name: record.id().tag().to_string().into() };
     store.create(&subject, &record, None).await?;
-    Ok(SessionKey { subject, id: record.id })
+    Ok(SessionKey { subject, id: record.id() })
 }
 
 /// Opens a session, as soon as the store lets it. Answers with how long that took.
@@ -134,16 +127,16 @@ async fn a_server_that_is_stopped_is_an_outage_and_its_return_is_noticed() {
             let patience = Duration::from_secs(4);
             assert_unavailable(&timeout(patience, store.get(&key)).await.expect("it answers"));
         }
-        assert_unavailable(&store.advance(&live, &Advance { from: 0, at }).await);
+        assert_unavailable(&store.advance(&live, 0, at).await);
         assert_unavailable(&store.feed(&FeedFrom::After(read.position.clone())).await);
         assert_unavailable(&PostgresStore::connect(&given("TEST_POSTGRES_URL")).await);
         Server::does("start");
         let (_, took) = open_when_back(&store).await;
         println!("PostgreSQL: back {took:?} after its start, with the same pool");
         let record = store.get(&key).await.expect("it is read").record.expect("it was kept");
-        assert!(record.family.revoked, "what was ended stays so");
+        assert!(record.is_revoked(), "what was ended stays so");
         let record = store.get(&live).await.expect("it is read").record.expect("it was kept");
-        assert!(!record.family.revoked);
+        assert!(!record.is_revoked());
     }
     // The reader who was cut off resumes where it was.
     store.revoke(&Revoke::Session(live.clone()), now()).await.expect("it is ended");
@@ -180,7 +173,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     open_when_back(&store).await;
     for (key, ended) in acknowledged {
         let record = store.get(&key).await.expect("it is read").record.expect("it was acknowledged");
-        assert!(record.family.revoked || !ended, "its end was acknowledged");
+        assert!(record.is_revoked() || !ended, "its end was acknowledged");
     }
 }
 
@@ -193,9 +186,8 @@ async fn a_server_that_hangs_hangs_nobody_for_longer_than_it_does() {
     let mut callers = JoinSet::new();
     for _ in 0..40 {
         let (store, key) = (store.clone(), key.clone());
-        let advance = Advance { from: 0, at };
         callers.spawn(async move {
-            let answer = timeout(Duration::from_millis(500), store.advance(&key, &advance)).await;
+            let answer = timeout(Duration::from_millis(500), store.advance(&key, 0, at)).await;
             assert!(!matches!(answer, Ok(Ok(_))), "a frozen server does not answer");
         });
     }
@@ -206,7 +198,7 @@ async fn a_server_that_hangs_hangs_nobody_for_longer_than_it_does() {
     assert!(took < Duration::from_secs(5));
     // What was asked of it meanwhile was done once, or not at all.
     let record = store.get(&key).await.expect("it is read").record.expect("it was kept");
-    assert!(record.family.generation <= 1);
+    assert!(record.generation() <= 1);
     for _ in 0..30 {
         try_open(&store).await.expect("every connection is sound");
     }

@@ -5,16 +5,12 @@
 use std::time::Duration;
 
 use tokio::{task::JoinSet, time::Instant};
-use tower_sliding_sessions::{
-    protocol::Advance,
-    store::{
-        Cap, CreateError, Overflow, PostgresStore, Revoke, SessionKey, SessionStore as _, StaleScope,
-        StoreError,
-    },
+use tower_sliding_sessions::store::{
+    Cap, CreateError, Overflow, PostgresStore, Revoke, SessionKey, SessionStore as _, StaleScope, StoreError,
 };
 
 use crate::{
-    pooler,
+    pooler, records,
     server::{now, record, schema, subject, url},
     without_cache,
 };
@@ -60,15 +56,13 @@ impl Counts {
 async fn use_it(store: PostgresStore, key: SessionKey, until: Instant) -> Counts {
     let (mut counts, mut generation) = (Counts::default(), 0);
     while Instant::now() < until {
-        let advance = Advance { from: generation, at: now() };
-        if let Some(answer) = counts.note(store.advance(&key, &advance).await) {
-            let family = answer.record.expect("it is there").family;
-            counts.untrue += u64::from(answer.applied != (family.generation == generation + 1));
-            generation = family.generation;
+        if let Some(answer) = counts.note(store.advance(&key, generation, now()).await) {
+            let now_at = answer.record.expect("it is there").generation();
+            counts.untrue += u64::from(answer.applied != (now_at == generation + 1));
+            generation = now_at;
         }
         let Some(read) = counts.note(store.get(&key).await) else { continue };
-        let mut record = read.record.expect("it is there");
-        record.family.confirmed_at = Some(now());
+        let record = records::confirmed(&read.record.expect("it is there"), now());
         counts.note(store.replace(&key, read.version, &record, None).await);
         if let Some(list) = counts.note(store.list(&key.subject, now()).await) {
             counts.untrue += u64::from(list.len() != 1);
@@ -95,7 +89,7 @@ async fn sign_out(store: PostgresStore, direct: PostgresStore, name: usize, unti
             }
             Err(error) => panic!("{error:?}"),
         }
-        let key = SessionKey { subject: subject.clone(), id: record.id };
+        let key = SessionKey { subject: subject.clone(), id: record.id() };
         let what = if turn % 2 == 0 {
             Revoke::Session(key.clone())
         } else {
@@ -103,7 +97,7 @@ async fn sign_out(store: PostgresStore, direct: PostgresStore, name: usize, unti
         };
         if counts.note(store.revoke(&what, now()).await).is_some() {
             let stored = direct.get(&key).await.expect("the server answers").record.expect("it is kept");
-            counts.untrue += u64::from(!stored.family.revoked);
+            counts.untrue += u64::from(!stored.is_revoked());
         }
     }
     counts
@@ -116,7 +110,7 @@ async fn bystanders_outlive_load(address: String, what: &str) {
     for bystander in 0..BYSTANDERS {
         let (subject, record) = (subject(format!("bystander-{bystander}")), record(now()));
         direct.create(&subject, &record, None).await.expect("it is created");
-        keys.push(SessionKey { subject, id: record.id });
+        keys.push(SessionKey { subject, id: record.id() });
     }
     // Two instances, as a deployment has them.
     let mut stores = Vec::new();
@@ -138,7 +132,7 @@ async fn bystanders_outlive_load(address: String, what: &str) {
     let mut live = 0;
     for key in &keys {
         let record = direct.get(key).await.expect("the server answers").record.expect("it is kept");
-        live += usize::from(!record.family.revoked);
+        live += usize::from(!record.is_revoked());
     }
     println!(
         "PgBouncer, {what}: {live} of {BYSTANDERS} bystanders live after {:?} and {} calls; {} said done \

@@ -7,6 +7,8 @@
 
 mod bystanders;
 mod mix_up;
+#[path = "../support/records.rs"]
+mod records;
 #[path = "../postgres_store/server.rs"]
 #[expect(dead_code, reason = "shared with the tests of the store without a pooler")]
 mod server;

@@ -49,7 +49,7 @@ async fn arguments_that_reach_another_function_change_nothing() {
     let error = call(&mut connection, "revoke").await.expect_err("it is the call of another");
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     assert_eq!(code.as_deref(), Some("TS001"), "{error}");
-    assert!(!store.get(&key).await.expect("it is read").record.expect("it is there").family.revoked);
+    assert!(!store.get(&key).await.expect("it is read").record.expect("it is there").is_revoked());
     call(&mut connection, "advance").await.expect("its own function takes it");
 }
 
@@ -80,7 +80,7 @@ async fn statements_of_another_program_under_our_names_are_not_carried_out() {
     let revoked = other.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is revoked");
     assert_eq!(revoked, [key.id]);
     let record = other.get(&bystander).await.expect("it is read").record.expect("it is there");
-    assert!(!record.family.revoked);
+    assert!(!record.is_revoked());
     let harm = format!("SELECT count(*) FROM \"{schema}\".harm");
     let harm: i64 =
         sqlx::query_scalar(AssertSqlSafe(harm)).fetch_one(&mut admin).await.expect("the server answers");

@@ -10,6 +10,9 @@ mod server;
 mod settings;
 mod upgrade;
 
+#[path = "../support/records.rs"]
+mod records;
+
 mod suite {
     tower_sliding_sessions::store_conformance!(super::server::fresh);
 }

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::task::JoinSet;
-use tower_sliding_sessions::{
-    protocol::Advance,
-    store::{
-        FeedEvent, FeedFrom, FeedPosition, PostgresStore, Revoke, SessionStore as _, StaleScope, StoreError,
-        Subject,
-        sqlx::{self, Executor as _},
-    },
+use tower_sliding_sessions::store::{
+    FeedEvent, FeedFrom, FeedPosition, PostgresStore, Revoke, SessionStore as _, StaleScope, StoreError,
+    Subject,
+    sqlx::{self, Executor as _},
 };
 
+use crate::records::edited;
 use crate::server::{DAY, LOWEST, confirm, fresh, now, open, pool, record, schema_url, subject};
 
 /// Reads on until `event` comes.
@@ -58,14 +57,16 @@ async fn two_pools_race_and_one_wins_each_rotation() {
         for racer in 0..16 {
             let store = if racer % 2 == 0 { one.clone() } else { two.clone() };
             let (key, later) = (key.clone(), start + Duration::from_secs(60));
-            let advance = Advance { from: generation, at: later };
-            racers.spawn(async move { store.advance(&key, &advance).await.expect("the server answers") });
+            racers.spawn(
+                async move { store.advance(&key, generation, later).await.expect("the server answers") },
+            );
         }
         let answers = racers.join_all().await;
         assert_eq!(answers.iter().filter(|answer| answer.applied).count(), 1);
         for answer in answers {
-            let family = answer.record.expect("it is there").family;
-            assert_eq!((family.generation, family.confirmed_at), (generation + 1, None));
+            let mut record = answer.record.expect("it is there");
+            assert_eq!(record.generation(), generation + 1);
+            assert!(!record.advance(generation + 1, start + DAY / 2), "it is not confirmed");
         }
         confirm(&two, &key, start).await.expect("the server answers");
     }
@@ -84,11 +85,10 @@ async fn racing_is_right_at_every_isolation_level() {
         assert_eq!(set, level);
         let store = PostgresStore::connect(&url).await.expect("it starts");
         let (start, key) = (now(), open(&store, now()).await);
-        let advance = Advance { from: 0, at: start };
         let mut racers = JoinSet::new();
         for _ in 0..4 {
             let (store, key) = (store.clone(), key.clone());
-            racers.spawn(async move { store.advance(&key, &advance).await });
+            racers.spawn(async move { store.advance(&key, 0, start).await });
         }
         let answers = racers.join_all().await;
         let answers: Vec<_> = answers.into_iter().map(|answer| answer.expect("tried again")).collect();
@@ -207,7 +207,7 @@ async fn calls_that_are_dropped_leave_a_pool_of_one_connection_sound() {
     store.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is ended");
     let other = PostgresStore::connect(&url).await.expect("it starts");
     let record = other.get(&key).await.expect("it is read").record.expect("it was committed");
-    assert!(record.family.revoked);
+    assert!(record.is_revoked());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -236,8 +236,7 @@ async fn what_cannot_be_kept_is_refused_and_what_cannot_be_read_is_corrupt() {
     let long = Subject { realm: "test".into(), name: "x".repeat(3000).into() };
     let created = store.create(&long, &record(now()), None).await;
     assert!(matches!(created, Err(error) if error.to_string().contains("does not support")));
-    let mut odd = record(now());
-    odd.family.generation = u64::MAX;
+    let odd = edited(&record(now()), |json| json["family"]["generation"] = json!(u64::MAX));
     assert!(store.create(&subject("odd"), &odd, None).await.is_err());
 
     let nul = Subject { realm: "test".into(), name: "a\0b".into() };
@@ -245,9 +244,7 @@ async fn what_cannot_be_kept_is_refused_and_what_cannot_be_read_is_corrupt() {
     assert_eq!(store.list(&nul, now()).await.expect("it is listed").len(), 1);
 
     let key = open(&store, now()).await;
-    assert!(
-        !store.advance(&key, &Advance { from: u64::MAX, at: now() }).await.expect("it is no error").applied
-    );
+    assert!(!store.advance(&key, u64::MAX, now()).await.expect("it is no error").applied);
     let admin = pool(&url).await;
     admin.execute("UPDATE sliding_sessions SET claims = '\\xff', origin = 'x'").await.expect("it is changed");
     let error = store.get(&key).await.expect_err("that is no text");

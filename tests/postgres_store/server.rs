@@ -4,7 +4,6 @@ use std::{str::FromStr as _, time::Duration};
 
 use tower_sliding_sessions::{
     Clock as _, RunId, SessionId, SystemClock, Timestamp,
-    protocol::{Family, RotationTiming},
     store::{
         PostgresStore, SessionKey, SessionRecord, SessionStore as _, Snapshot, StoreError, Subject,
         sqlx::{
@@ -13,6 +12,8 @@ use tower_sliding_sessions::{
         },
     },
 };
+
+use crate::records;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -61,25 +62,15 @@ pub(crate) fn subject(name: impl ToString) -> Subject {
 
 /// A session that begins at `created` and lasts a day.
 pub(crate) fn record(created: Timestamp) -> SessionRecord {
-    let timing = RotationTiming { rotation_interval: Duration::ZERO, ..RotationTiming::default() };
-    SessionRecord {
-        id: SessionId::random().expect("random bytes"),
-        family: Family { timing, ..Family::begin(created, DAY, DAY) },
-        claims: "null".into(),
-        stale_since: None,
-        methods: Vec::new(),
-        reauthentication: None,
-        origin: None,
-        persistent: false,
-    }
+    records::record(created, DAY, DAY)
 }
 
 /// Opens a session of a subject of its own.
 pub(crate) async fn open(store: &PostgresStore, created: Timestamp) -> SessionKey {
     let record = record(created);
-    let subject = subject(format!("user-{}", record.id.encode()));
+    let subject = subject(format!("user-{}", record.id().encode()));
     store.create(&subject, &record, None).await.expect("it is created");
-    SessionKey { subject, id: record.id }
+    SessionKey { subject, id: record.id() }
 }
 
 /// The lowest run ID, to which raising one changes nothing.
@@ -96,8 +87,7 @@ pub(crate) async fn confirm(
 ) -> Result<(), StoreError> {
     loop {
         let Snapshot { record, version, .. } = store.get(key).await?;
-        let mut record = record.expect("it is there");
-        record.family.confirmed_at = Some(at);
+        let record = records::confirmed(&record.expect("it is there"), at);
         if store.replace(key, version, &record, None).await?.applied {
             return Ok(());
         }

@@ -15,7 +15,7 @@ async fn use_it(store: &PostgresStore) {
         let key = open(store, now()).await;
         assert_eq!(store.list(&key.subject, now()).await.expect("it is listed").len(), 1);
         store.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is revoked");
-        assert!(store.get(&key).await.expect("it is read").record.expect("it is kept").family.revoked);
+        assert!(store.get(&key).await.expect("it is read").record.expect("it is kept").is_revoked());
     }
     assert!(!store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read").events.is_empty());
 }

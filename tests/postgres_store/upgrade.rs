@@ -1,5 +1,6 @@
 //! A database of the first version.
 
+use serde_json::json;
 use tower_sliding_sessions::{
     RunId, SessionId,
     store::{
@@ -8,6 +9,7 @@ use tower_sliding_sessions::{
     },
 };
 
+use crate::records::read;
 use crate::server::{DAY, LOWEST, now, open, schema, subject, url};
 
 const TABLES: &str = include_str!("../../src/store/postgres/migration_1.sql");
@@ -44,7 +46,7 @@ async fn a_database_of_the_first_version_keeps_its_sessions() {
     let key = SessionKey { subject: subject("old"), id };
     let snapshot = store.get(&key).await.expect("it is read");
     let record = snapshot.record.expect("it goes on");
-    assert_eq!((record.family.generation, record.persistent), (3, true));
+    assert_eq!((record.generation(), &read(&record)["persistent"]), (3, &json!(true)));
     let run = store.raise_run_id(LOWEST).await.expect("there is a run");
     assert!(run == snapshot.run && run > RunId::at(now() - DAY, 0) && run < RunId::at(now() + DAY, 0));
     let feed = store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read");

@@ -101,7 +101,7 @@ impl Rules {
     pub(crate) fn renew(&self, record: &mut Record, presented: Presented, now: Timestamp) -> Rotation {
         let Presented { generation, with_body } = presented;
         let mut family = self.as_judged(record, generation);
-        if family.advance(&presented.advance(now)) {
+        if family.advance(presented.generation, now) {
             *record = Record { family, rotated_at: now };
             return Rotation::Advance;
         }

@@ -65,7 +65,7 @@ async fn readers_are_told_of_a_gap_and_what_they_assert_again_holds() {
         let after = read(&store, &heard.position).await;
         assert!(after.gap, "nobody knows what else was lost");
         let live = store.get(&key).await.expect("an answer").record.expect("the session is there");
-        assert!(!live.family.revoked, "the end of the session was lost");
+        assert!(!live.is_revoked(), "the end of the session was lost");
 
         // What an instance does that remembers it.
         let ended = store.revoke(&Revoke::Session(key.clone()), now()).await.expect("an answer");

@@ -3,13 +3,18 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tower_sliding_sessions::{
     SessionId,
-    protocol::Advance,
     store::{SessionKey, SessionStore as _, Subject},
 };
 
-use super::{now, open, record, server::Server, store_at, subject};
+use super::{
+    now, open, record,
+    records::{confirmed, edited},
+    server::Server,
+    store_at, subject,
+};
 
 async fn used_memory(server: &Server) -> usize {
     let info: String = server.ask("INFO memory").await;
@@ -33,8 +38,7 @@ async fn memory_for_each_live_session() {
                     let mut name = SessionId::random().expect("random bytes").encode();
                     name.truncate(36);
                     let subject = Subject { realm: "default".into(), name: name.into() };
-                    let mut record = record(now());
-                    record.methods = vec!["pwd".into()];
+                    let record = edited(&record(now()), |json| json["methods"] = json!(["pwd"]));
                     store.create(&subject, &record, None).await.expect("a session");
                 }
             });
@@ -60,11 +64,9 @@ async fn rotations_in_a_second() {
                 let mut rotated = 0;
                 while started.elapsed() < Duration::from_secs(1) {
                     let at = now();
-                    let advance = Advance { from: rotated, at };
-                    let rotation = store.advance(&key, &advance).await.expect("an answer");
+                    let rotation = store.advance(&key, rotated, at).await.expect("an answer");
                     assert!(rotation.applied);
-                    let mut record = rotation.record.expect("the session is there");
-                    assert!(record.family.confirm(rotated + 1, at));
+                    let record = confirmed(&rotation.record.expect("the session is there"), at);
                     let confirmed = store.replace(&key, rotation.version, &record, None).await;
                     assert!(confirmed.expect("an answer").applied);
                     rotated += 1;

@@ -2,18 +2,16 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use tower_sliding_sessions::{
-    protocol::Advance,
-    store::{
-        Cap, FeedEvent, FeedFrom, Overflow, RedisStore, Revoke, SessionKey, SessionStore as _, StaleScope,
-        Subject, conformance,
-        redis::client::{Client, cmd},
-    },
+use serde_json::json;
+use tower_sliding_sessions::store::{
+    Cap, FeedEvent, FeedFrom, Overflow, RedisStore, Revoke, SessionKey, SessionStore as _, StaleScope,
+    Subject, conformance,
+    redis::client::{Client, cmd},
 };
 
 use super::{
-    HOUR, confirm, end, now, open, proxy::Proxy, record, server::Server, store, store_at, subject, unique,
-    url,
+    HOUR, confirm, end, now, open, proxy::Proxy, record, records::edited, server::Server, store, store_at,
+    subject, unique, url,
 };
 
 async fn ttl(key: &str) -> Duration {
@@ -54,8 +52,7 @@ async fn every_key_lives_as_long_as_it_must_and_no_longer() {
         assert!(left > HOUR && left <= HOUR + Duration::from_secs(300), "until the idle deadline: {left:?}");
     }
     end(&store, &key).await;
-    let advance = Advance { from: 0, at: now() };
-    assert!(!store.advance(&key, &advance).await.expect("an answer").applied);
+    assert!(!store.advance(&key, 0, now()).await.expect("an answer").applied);
     let all = keys(&prefix).await;
     assert_eq!(all.len(), 4, "a live session, a revoked one, the run, the feed: {all:?}");
     let mut longest = Duration::ZERO;
@@ -116,9 +113,8 @@ async fn each_operation_is_one_round_trip() {
     let subject = subject();
     // The server learns the scripts.
     let first = open(&store, &subject).await;
-    let advance = Advance { from: 0, at: now() };
     for _ in 0..2 {
-        store.advance(&first, &advance).await.expect("an answer");
+        store.advance(&first, 0, now()).await.expect("an answer");
         confirm(&store, &first).await;
     }
     store.list(&subject, now()).await.expect("an answer");
@@ -132,19 +128,18 @@ async fn each_operation_is_one_round_trip() {
     let run = store.get(&first).await.expect("an answer").run;
 
     let new = record(now());
-    let key = SessionKey { subject: subject.clone(), id: new.id };
+    let key = SessionKey { subject: subject.clone(), id: new.id() };
     let created = trips(&proxy, store.create(&subject, &new, None)).await;
     let read = store.get(&key).await.expect("an answer");
-    let mut record = read.record.expect("the session is there");
-    record.family.touch(now());
+    let record = edited(&read.record.expect("the session is there"), |json| json["persistent"] = json!(true));
     let event = FeedEvent::SessionStale(key.clone(), now());
     let replaced = trips(&proxy, store.replace(&key, read.version, &record, Some(&event))).await;
     let expected = [
         ("create", created),
         ("replace, with an event", replaced),
         ("replace, a conflict", trips(&proxy, store.replace(&key, read.version, &record, None)).await),
-        ("advance", trips(&proxy, store.advance(&key, &advance)).await),
-        ("advance, lost", trips(&proxy, store.advance(&key, &advance)).await),
+        ("advance", trips(&proxy, store.advance(&key, 0, now())).await),
+        ("advance, lost", trips(&proxy, store.advance(&key, 0, now())).await),
         ("get", trips(&proxy, store.get(&key)).await),
         ("list", trips(&proxy, store.list(&subject, now())).await),
         ("mark_stale", trips(&proxy, store.mark_stale(&scope, now())).await),
@@ -192,7 +187,7 @@ async fn names_leave_the_feed_after_a_day_also_if_nothing_else_happens() {
     let server = Server::start(&[]).await;
     let feed = "tss:{2}:feed";
     let event = |name: &str| {
-        let id = record(now()).id.encode();
+        let id = record(now()).id().encode();
         format!(r#"{{"revoked":{{"realm":"test","sub":"{name}","sid":"{id}"}}}}"#)
     };
     // Each in its own hour, as if the feed had been busy until yesterday, and once since.
@@ -229,7 +224,7 @@ async fn revoking_what_is_revoked_or_unknown_writes_no_event() {
     let (subject, from) = (subject(), store.feed(&FeedFrom::Since(now())).await.expect("the feed").position);
     let key = open(&store, &subject).await;
     end(&store, &key).await;
-    let unknown = SessionKey { subject: subject.clone(), id: record(now()).id };
+    let unknown = SessionKey { subject: subject.clone(), id: record(now()).id() };
     for what in [
         Revoke::Session(key.clone()),
         Revoke::Session(unknown),

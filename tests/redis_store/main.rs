@@ -17,12 +17,13 @@ mod server;
 mod freeze;
 #[path = "../support/port.rs"]
 mod port;
+#[path = "../support/records.rs"]
+mod records;
 
 use std::time::Duration;
 
 use tower_sliding_sessions::{
     Clock as _, SessionId, SystemClock, Timestamp,
-    protocol::{Family, RotationTiming},
     store::{RedisStore, Revoke, SessionKey, SessionRecord, SessionStore as _, Subject, conformance},
 };
 
@@ -51,33 +52,15 @@ async fn store_at(url: &str) -> RedisStore {
     RedisStore::connect(url).await.expect("a Redis server")
 }
 
-/// One that may rotate at once.
-fn family(now: Timestamp) -> Family {
-    let timing = RotationTiming { rotation_interval: Duration::ZERO, ..RotationTiming::default() };
-    Family { timing, ..Family::begin(now, HOUR, 24 * HOUR) }
-}
-
 /// Confirms the generation that a session is at.
 async fn confirm(store: &RedisStore, key: &SessionKey) {
     let read = store.get(key).await.expect("an answer");
-    let mut record = read.record.expect("the session is there");
-    let generation = record.family.generation;
-    if record.family.confirm(generation, now()) {
-        store.replace(key, read.version, &record, None).await.expect("an answer");
-    }
+    let record = records::confirmed(&read.record.expect("the session is there"), now());
+    store.replace(key, read.version, &record, None).await.expect("an answer");
 }
 
 fn record(now: Timestamp) -> SessionRecord {
-    SessionRecord {
-        id: SessionId::random().expect("random bytes"),
-        family: family(now),
-        claims: "null".into(),
-        stale_since: None,
-        methods: Vec::new(),
-        reauthentication: None,
-        origin: None,
-        persistent: false,
-    }
+    records::record(now, HOUR, 24 * HOUR)
 }
 
 fn subject() -> Subject {
@@ -87,7 +70,7 @@ fn subject() -> Subject {
 async fn open(store: &RedisStore, subject: &Subject) -> SessionKey {
     let record = record(now());
     store.create(subject, &record, None).await.expect("a session");
-    SessionKey { subject: subject.clone(), id: record.id }
+    SessionKey { subject: subject.clone(), id: record.id() }
 }
 
 /// An error and its sources, as an operator reads them.

@@ -11,7 +11,7 @@ use tower_sliding_sessions::store::{
     Cap, CreateError, FeedFrom, Overflow, RedisStore, Revoke, SessionKey, SessionStore as _, Subject,
 };
 
-use super::{now, open, record, server::Server, store_at, subject};
+use super::{HOUR, now, open, record, records, server::Server, store_at, subject};
 
 const CAP: Cap = Cap { limit: 5, overflow: Overflow::RevokeOldest };
 
@@ -108,7 +108,7 @@ async fn a_cap_that_is_new_to_an_account_with_many_sessions_is_kept_by_short_scr
     for milli in 0..1000 {
         let record = record(now() + Duration::from_millis(milli * 10));
         store.create(&subject, &record, None).await.expect("a session");
-        opened.push(record.id);
+        opened.push(record.id());
     }
     let here = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
     let refusing = Cap { overflow: Overflow::Refuse, ..CAP };
@@ -121,8 +121,8 @@ async fn a_cap_that_is_new_to_an_account_with_many_sessions_is_kept_by_short_scr
     oldest.sort_unstable();
     assert_eq!(revoked, oldest);
     let listed = store.list(&subject, now()).await.expect("an answer");
-    let listed: Vec<_> = listed.iter().map(|record| record.id).collect();
-    assert_eq!(listed, [&opened[996..], &[new.id]].concat());
+    let listed: Vec<_> = listed.iter().map(|record| record.id()).collect();
+    assert_eq!(listed, [&opened[996..], &[new.id()]].concat());
     let batch = store.feed(&FeedFrom::After(here)).await.expect("the feed");
     assert!(!batch.gap && batch.events.len() < 30, "{} events", batch.events.len());
 }
@@ -134,15 +134,14 @@ async fn sessions_that_have_just_expired_do_not_count_against_a_cap_however_many
     let subject = subject();
     let kept = open(&store, &subject).await;
     for _ in 0..300 {
-        let mut record = record(now() - Duration::from_secs(60));
-        record.family.idle_deadline = now();
+        let record = records::record(now() - Duration::from_secs(60), Duration::from_secs(60), HOUR);
         store.create(&subject, &record, None).await.expect("a session");
     }
     for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
         let cap = Some(Cap { overflow, ..CAP });
         assert!(store.create(&subject, &record(now()), cap).await.expect("a session").1.is_empty());
     }
-    assert!(store.get(&kept).await.expect("an answer").record.is_some_and(|record| !record.family.revoked));
+    assert!(store.get(&kept).await.expect("an answer").record.is_some_and(|record| !record.is_revoked()));
 }
 
 /// The 99th percentile of what other users wait for an answer, in microseconds.

@@ -4,7 +4,6 @@ use std::process::{Command, Stdio};
 
 use tower_sliding_sessions::{
     SessionId,
-    protocol::Advance,
     store::{RedisStore, SessionKey, SessionStore as _, Subject},
 };
 
@@ -15,13 +14,12 @@ use super::{confirm, end, now, open, store_at, subject, unique, url};
 async fn rotate(store: &RedisStore, key: &SessionKey, until: u64) -> Vec<u64> {
     let (mut known, mut won) = (0, Vec::new());
     while known < until {
-        let advance = Advance { from: known, at: now() };
-        let snapshot = store.advance(key, &advance).await.expect("an answer");
+        let snapshot = store.advance(key, known, now()).await.expect("an answer");
         if snapshot.applied {
             won.push(known);
         }
-        let Some(record) = snapshot.record.filter(|record| !record.family.revoked) else { break };
-        known = record.family.generation;
+        let Some(record) = snapshot.record.filter(|record| !record.is_revoked()) else { break };
+        known = record.generation();
         confirm(store, key).await;
     }
     won

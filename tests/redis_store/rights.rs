@@ -138,7 +138,7 @@ async fn databases_and_prefixes_keep_sessions_apart() {
     }
     for (key, store) in &opened {
         let listed = store.list(&key.subject, now()).await.expect("an answer");
-        assert_eq!(listed.iter().map(|record| record.id).collect::<Vec<_>>(), [key.id]);
+        assert_eq!(listed.iter().map(|record| record.id()).collect::<Vec<_>>(), [key.id]);
     }
     let keys: Vec<String> = server.ask("KEYS app:1:*").await;
     assert_eq!(keys.len(), 2, "the run and a subject: {keys:?}");

@@ -8,9 +8,10 @@ use std::{
 
 use tower_sliding_sessions::{
     Clock as _, RunId, SessionId, SystemClock, Timestamp,
-    protocol::{Family, RotationTiming},
     store::{SessionKey, SessionRecord, SessionStore as _, Snapshot, SqliteStore, StoreError, Subject},
 };
+
+use crate::records;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -72,24 +73,14 @@ pub(crate) fn subject(name: impl ToString) -> Subject {
 
 /// A session that begins at `created` and lasts a day.
 pub(crate) fn record(created: Timestamp) -> SessionRecord {
-    let timing = RotationTiming { rotation_interval: Duration::ZERO, ..RotationTiming::default() };
-    SessionRecord {
-        id: SessionId::random().expect("random bytes"),
-        family: Family { timing, ..Family::begin(created, DAY, DAY) },
-        claims: "null".into(),
-        stale_since: None,
-        methods: Vec::new(),
-        reauthentication: None,
-        origin: None,
-        persistent: false,
-    }
+    records::record(created, DAY, DAY)
 }
 
 /// Opens a session of a subject of its own.
 pub(crate) async fn open(store: &SqliteStore, created: Timestamp) -> SessionKey {
     let (record, subject) = (record(created), subject(unique()));
     store.create(&subject, &record, None).await.expect("it is created");
-    SessionKey { subject, id: record.id }
+    SessionKey { subject, id: record.id() }
 }
 
 /// The lowest run ID, to which raising one changes nothing.
@@ -102,8 +93,7 @@ pub(crate) const LOWEST: RunId = match RunId::from_u64(1) {
 pub(crate) async fn confirm(store: &SqliteStore, key: &SessionKey, at: Timestamp) -> Result<(), StoreError> {
     loop {
         let Snapshot { record, version, .. } = store.get(key).await?;
-        let mut record = record.expect("it is there");
-        record.family.confirmed_at = Some(at);
+        let record = records::confirmed(&record.expect("it is there"), at);
         if store.replace(key, version, &record, None).await?.applied {
             return Ok(());
         }

@@ -11,6 +11,9 @@ mod process;
 mod settings;
 mod trouble;
 
+#[path = "../support/records.rs"]
+mod records;
+
 mod suite {
     tower_sliding_sessions::store_conformance!(super::file::fresh);
 }

@@ -7,7 +7,6 @@ use std::{
 
 use tower_sliding_sessions::{
     Timestamp,
-    protocol::Advance,
     store::{SessionKey, SessionStore as _, SqliteStore},
 };
 
@@ -49,9 +48,8 @@ async fn rotator() {
     let key = SessionKey { subject: subject("racer"), id: given(SESSION).parse().expect("an id") };
     let (at, mut known) = (now(), 0);
     while known < GENERATIONS {
-        let advance = Advance { from: known, at };
-        let answer = store.advance(&key, &advance).await.expect("the file is there");
-        let generation = answer.record.expect("the session is there").family.generation;
+        let answer = store.advance(&key, known, at).await.expect("the file is there");
+        let generation = answer.record.expect("the session is there").generation();
         if answer.applied {
             println!("said:{known}");
         }
@@ -68,7 +66,7 @@ async fn processes_race_and_one_wins_each_rotation() {
     let record = record(now());
     store.create(&subject("racer"), &record, None).await.expect("it is created");
     let workers: Vec<_> =
-        (0..4).map(|_| start("process::rotator", &folder.file(), &record.id.encode())).collect();
+        (0..4).map(|_| start("process::rotator", &folder.file(), &record.id().encode())).collect();
     let mut won = Vec::new();
     for worker in workers {
         let output = worker.wait_with_output().expect("it ends");
@@ -91,7 +89,7 @@ async fn creator() {
     loop {
         let record = record(now());
         store.create(&subject("creator"), &record, None).await.expect("it is created");
-        println!("said:{}", record.id.encode());
+        println!("said:{}", record.id().encode());
     }
 }
 

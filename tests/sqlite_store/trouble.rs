@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tower_sliding_sessions::store::{
     CreateError, Revoke, SessionStore as _, SqliteStore, StoreError,
     sqlx::{
@@ -11,6 +12,7 @@ use tower_sliding_sessions::store::{
 };
 
 use crate::file::{Folder, LOWEST, now, open, record, subject, unique};
+use crate::records::edited;
 
 /// A pool of one connection to a file that is there.
 async fn pool(file: &str, options: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions) -> SqlitePool {
@@ -120,7 +122,7 @@ async fn calls_that_are_dropped_leave_the_connections_sound() {
     store.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is ended");
     let other = SqliteStore::open(&folder.file()).await.expect("it opens");
     let record = other.get(&key).await.expect("it is read").record.expect("it was committed");
-    assert!(record.family.revoked);
+    assert!(record.is_revoked());
     other.migrate().await.expect("nobody holds a lock");
     open(&other, now()).await;
 }
@@ -130,8 +132,7 @@ async fn what_cannot_be_read_is_corrupt() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     let key = open(&store, now()).await;
-    let mut odd = record(now());
-    odd.family.generation = u64::MAX;
+    let odd = edited(&record(now()), |json| json["family"]["generation"] = json!(u64::MAX));
     assert!(store.create(&subject("odd"), &odd, None).await.is_err());
     assert!(store.replace(&key, 0, &odd, None).await.is_err());
     let admin = pool(&folder.file(), |options| options).await;

@@ -6,7 +6,6 @@ use tokio::{sync::Barrier, task::JoinSet};
 
 use super::world::{ABSOLUTE, IDLE, Opened, World};
 use crate::{
-    protocol::Advance,
     store::{SessionRecord, SessionStore},
     time::Timestamp,
 };
@@ -24,7 +23,7 @@ async fn assert_refused<S: SessionStore>(w: &World<S>, session: &Opened, from: u
 pub(super) async fn a_rotation_is_provisional_and_counts_as_use<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     let snapshot = w.advance(&session.key, 0, w.at(60)).await;
-    assert!(session.record.family.advance(&Advance { from: 0, at: w.at(60) }));
+    assert!(session.record.family.advance(0, w.at(60)));
     assert!(snapshot.applied);
     assert_eq!(snapshot.record.as_ref(), Some(&session.record), "the winner gets the record as it then is");
     assert_eq!(snapshot.run, session.run);
@@ -59,7 +58,7 @@ pub(super) async fn a_rotation_waits_for_the_interval_of_its_own_record<S: Sessi
         assert_refused(&w, &session, 0, w.base).await;
         // To the millisecond.
         assert!(w.advance(&session.key, 0, due).await.applied, "{millis} ms after it was confirmed");
-        assert!(session.record.family.advance(&Advance { from: 0, at: due }));
+        assert!(session.record.family.advance(0, due));
         w.expect(&session).await;
         // Generation 1 is not confirmed, so it is not rotated, however long ago it began.
         for later in [due, due + interval, due + interval * 9] {

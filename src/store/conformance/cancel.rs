@@ -7,10 +7,7 @@ use super::{
     reader::Reader,
     world::{ABSOLUTE, IDLE, World, assert_ended},
 };
-use crate::{
-    protocol::Advance,
-    store::{Cap, CreateError, FeedEvent, Overflow, Revoke, SessionStore},
-};
+use crate::store::{Cap, CreateError, FeedEvent, Overflow, Revoke, SessionStore};
 
 /// After how many polls an operation is dropped, at the latest.
 const CUTS: [usize; 6] = [1, 2, 3, 4, 6, 10];
@@ -61,9 +58,8 @@ pub(super) async fn a_dropped_rotation_is_whole_or_never_was<S: SessionStore>(w:
     for polls in CUTS {
         let mut session = w.open().await;
         let before = session.record.clone();
-        let advance = Advance { from: 0, at: w.at(10) };
-        assert!(session.record.family.advance(&advance));
-        drop(cut(w.store.advance(&session.key, &advance), polls).await);
+        assert!(session.record.family.advance(0, w.at(10)));
+        drop(cut(w.store.advance(&session.key, 0, w.at(10)), polls).await);
         let now = w.stored(&session.key).await;
         assert!(now == before || now == session.record, "half a rotation after {polls} polls: {now:?}");
         w.advance(&session.key, 0, w.at(10)).await;

@@ -11,7 +11,6 @@ use super::{
     world::{ABSOLUTE, IDLE, World, assert_ended, id, reauthentication},
 };
 use crate::{
-    protocol::Advance,
     store::{
         Cap, CreateError, FeedEvent, Overflow, Revoke, SessionKey, SessionRecord, SessionStore, Snapshot,
         StaleScope, Subject,
@@ -249,8 +248,7 @@ impl<S: SessionStore> Model<S> {
             18..45 => {
                 let due = family.confirmed_at.unwrap_or(at) + family.timing.rotation_interval;
                 let at = self.dice.pick(&[at, at, due, due - Duration::from_millis(1)]).min(self.now);
-                let advance = Advance { from: generation, at };
-                (w.advance(&key, generation, at).await, family.advance(&advance))
+                (w.advance(&key, generation, at).await, family.advance(generation, at))
             }
             45..65 => (w.confirm(&key, generation, at).await, family.confirm(generation, at)),
             65..75 => (w.touch(&key, at).await, family.touch(at)),

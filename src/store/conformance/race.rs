@@ -9,10 +9,7 @@ use std::sync::{
 use tokio::{sync::Barrier, task::JoinSet};
 
 use super::world::{World, assert_ended, reauthentication};
-use crate::{
-    protocol::Advance,
-    store::{Revoke, SessionKey, SessionStore},
-};
+use crate::store::{Revoke, SessionKey, SessionStore};
 
 /// How often the race is run, each time with a session of its own.
 const ROUNDS: usize = 25;
@@ -120,7 +117,7 @@ pub(super) async fn racing_writes_to_one_record_lose_nothing<S: SessionStore>(w:
         });
         racers.join_all().await;
         let record = &mut session.record;
-        record.family.advance(&Advance { from: 0, at: w.at(1) });
+        record.family.advance(0, w.at(1));
         record.family.confirm(1, w.at(2));
         record.family.touch(w.at(6));
         (record.claims, record.stale_since) = ("2".into(), Some(w.at(2)));

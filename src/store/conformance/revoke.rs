@@ -6,10 +6,7 @@ use super::{
     reader::Reader,
     world::{World, assert_ended},
 };
-use crate::{
-    protocol::Advance,
-    store::{FeedEvent, Revoke, SessionStore},
-};
+use crate::store::{FeedEvent, Revoke, SessionStore};
 
 pub(super) async fn ending_a_session_is_final_and_its_record_is_kept<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
@@ -30,7 +27,7 @@ pub(super) async fn nothing_undoes_an_end_at_any_generation<S: SessionStore>(w: 
     // It is provisional: a confirmation would apply, were it live.
     w.try_everything(&session.key, 1, w.at(3)).await;
     w.try_everything(&session.key, 0, w.at(3)).await;
-    assert!(session.record.family.advance(&Advance { from: 0, at: w.at(1) }));
+    assert!(session.record.family.advance(0, w.at(1)));
     assert_ended(&w.stored(&session.key).await, &session.record);
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{ABSOLUTE, IDLE, World, reauthentication};
-use crate::{protocol::Advance, store::SessionStore, time::Timestamp};
+use crate::{store::SessionStore, time::Timestamp};
 
 /// New Year 2500, and a few milliseconds.
 const YEAR_2500: Timestamp = Timestamp::from_millis(16_725_225_600_123);
@@ -64,8 +64,7 @@ pub(super) async fn large_generations_are_exact<S: SessionStore>(w: World<S>) {
         record.family.generation = generation;
         let mut session = w.open_record(&w.subject(), record).await;
         w.expect(&session).await;
-        let advance = Advance { from: generation, at: w.at(1) };
-        assert!(session.record.family.advance(&advance));
+        assert!(session.record.family.advance(generation, w.at(1)));
         assert!(w.advance(&session.key, generation, w.at(1)).await.applied);
         w.confirm(&session.key, generation, w.at(2)).await;
         w.expect(&session).await;
@@ -83,8 +82,7 @@ pub(super) async fn far_deadlines_are_exact<S: SessionStore>(w: World<S>) {
     for (idle, absolute) in [(until_then, until_then), (until_then - Duration::from_millis(1), until_then)] {
         let mut session = w.open_lasting(idle, absolute).await;
         w.expect(&session).await;
-        let advance = Advance { from: 0, at: w.at(1) };
-        session.record.family.advance(&advance);
+        session.record.family.advance(0, w.at(1));
         let snapshot = w.advance(&session.key, 0, w.at(1)).await;
         assert_eq!((snapshot.applied, snapshot.record), (true, Some(session.record.clone())));
         assert_eq!(session.record.family.idle_deadline, YEAR_2500);

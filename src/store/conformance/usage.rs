@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::world::{IDLE, Opened, World};
-use crate::{protocol::Advance, store::SessionStore};
+use crate::store::SessionStore;
 
 /// A session at generation 1, not confirmed yet.
 async fn provisional<S: SessionStore>(w: &World<S>) -> Opened {
     let mut session = w.open().await;
     assert!(w.advance(&session.key, 0, w.at(10)).await.applied);
-    assert!(session.record.family.advance(&Advance { from: 0, at: w.at(10) }));
+    assert!(session.record.family.advance(0, w.at(10)));
     session
 }
 
@@ -76,11 +76,11 @@ pub(super) async fn use_never_moves_past_the_absolute_deadline<S: SessionStore>(
             }
             "advance" => {
                 w.advance(key, 0, w.at(90)).await;
-                family.advance(&Advance { from: 0, at: w.at(90) });
+                family.advance(0, w.at(90));
             }
             "confirm" => {
                 w.advance(key, 0, w.at(1)).await;
-                family.advance(&Advance { from: 0, at: w.at(1) });
+                family.advance(0, w.at(1));
                 w.confirm(key, 1, w.at(90)).await;
                 family.confirm(1, w.at(90));
             }

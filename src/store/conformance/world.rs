@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     id::{RunId, SessionId},
-    protocol::{Advance, Family, RotationTiming},
+    protocol::{Family, RotationTiming},
     store::{
         Cap, CreateError, FeedEvent, Reauthentication, Revoke, SessionKey, SessionRecord, SessionStore,
         Snapshot, StaleScope, StoreError, Subject,
@@ -159,7 +159,7 @@ impl<S: SessionStore> World<S> {
     }
 
     pub(super) async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Snapshot {
-        ok(self.store.advance(key, &Advance { from, at }).await)
+        ok(self.store.advance(key, from, at).await)
     }
 
     pub(super) async fn replace(

@@ -51,13 +51,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use self::link::{Link, Stored, When};
+use super::record::RecordForm;
 use super::{
     Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord,
     SessionStore, Snapshot, StaleScope, StoreError, Subject,
 };
 use crate::{
     id::{RunId, SessionId, random},
-    protocol::{Advance, Family},
+    protocol::Family,
     time::{Clock as _, SystemClock, Timestamp},
 };
 
@@ -82,6 +83,7 @@ struct Entry {
     /// Drawn at random by each write, so that a call recognises what it wrote. (Memcached's own
     /// version of an item is not in its answer to a write.)
     version: u64,
+    #[serde(with = "RecordForm")]
     record: SessionRecord,
 }
 
@@ -243,8 +245,8 @@ impl SessionStore for MemcachedStore {
         }
     }
 
-    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
-        self.change(key, |entry| entry.record.family.advance(advance)).await
+    async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
+        self.change(key, |entry| entry.record.advance(from, at)).await
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
@@ -272,13 +274,7 @@ impl SessionStore for MemcachedStore {
         let Revoke::Session(key) = what else {
             return Err(StoreError::Unsupported("revoking a subject's sessions together"));
         };
-        let change = |entry: &mut Entry| {
-            // The denylist needs the ID and the limit only.
-            entry.record.claims = "null".into();
-            entry.record.origin = None;
-            entry.record.family.revoke()
-        };
-        let revoked = self.change(key, change).await?.applied;
+        let revoked = self.change(key, |entry| entry.record.revoke()).await?.applied;
         Ok(if revoked { vec![key.id] } else { Vec::new() })
     }
 
@@ -286,15 +282,7 @@ impl SessionStore for MemcachedStore {
         let StaleScope::Session(key) = scope else {
             return Err(StoreError::Unsupported("marking a subject's sessions stale together"));
         };
-        let change = |entry: &mut Entry| {
-            let record = &mut entry.record;
-            let applies = record.family.is_live(at) && record.stale_since < Some(at);
-            if applies {
-                record.stale_since = Some(at);
-            }
-            applies
-        };
-        self.change(key, change).await.map(drop)
+        self.change(key, |entry| entry.record.mark_stale(at)).await.map(drop)
     }
 
     async fn list(&self, _subject: &Subject, _now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {

@@ -1,21 +1,15 @@
 //! One session as the memory store keeps it: packed, since most records leave most of their members
 //! empty.
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::timings::Timings;
 use crate::{
     id::SessionId,
-    protocol::{Advance, Family, RotationTiming},
-    store::{Reauthentication, SessionRecord},
+    protocol::{Family, RotationTiming},
+    store::{NO_CLAIMS, Reauthentication, SessionRecord},
     time::{Timestamp, millis},
 };
-
-/// What most records have for claims, once for all of them.
-static NO_CLAIMS: LazyLock<Arc<str>> = LazyLock::new(|| "null".into());
 
 /// A packed record.
 #[derive(Debug)]
@@ -121,37 +115,22 @@ impl Entry {
     }
 
     pub(super) fn record(&self) -> SessionRecord {
-        let (id, family, persistent) = (self.id, self.family(), self.persistent);
-        match &self.rest {
-            Some(rest) => {
-                let Rest { claims, stale_since, methods, reauthentication, origin } = &**rest;
-                SessionRecord {
-                    id,
-                    family,
-                    claims: claims.clone(),
-                    stale_since: *stale_since,
-                    methods: methods.clone(),
-                    reauthentication: reauthentication.clone(),
-                    origin: origin.clone(),
-                    persistent,
-                }
-            }
-            None => SessionRecord {
-                id,
-                family,
-                claims: NO_CLAIMS.clone(),
-                stale_since: None,
-                methods: Vec::new(),
-                reauthentication: None,
-                origin: None,
-                persistent,
-            },
+        let mut record =
+            SessionRecord { persistent: self.persistent, ..SessionRecord::new(self.id, self.family()) };
+        if let Some(rest) = &self.rest {
+            let Rest { claims, stale_since, methods, reauthentication, origin } = &**rest;
+            record.claims = claims.clone();
+            record.stale_since = *stale_since;
+            record.methods = methods.clone();
+            record.reauthentication = reauthentication.clone();
+            record.origin = origin.clone();
         }
+        record
     }
 
-    pub(super) fn advance(&mut self, advance: &Advance) -> bool {
+    pub(super) fn advance(&mut self, from: u64, at: Timestamp) -> bool {
         let mut family = self.family();
-        let applied = family.advance(advance);
+        let applied = family.advance(from, at);
         if applied {
             self.generation = family.generation;
             self.confirmed = false;

@@ -27,7 +27,6 @@ use super::{
 };
 use crate::{
     id::{EntropyError, RunId, SessionId},
-    protocol::Advance,
     time::{Clock as _, SystemClock, Timestamp},
 };
 
@@ -220,8 +219,8 @@ impl SessionStore for MemoryStore {
         Ok((run, ended))
     }
 
-    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
-        Ok(self.change(key, |entry| entry.advance(advance)))
+    async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
+        Ok(self.change(key, |entry| entry.advance(from, at)))
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {

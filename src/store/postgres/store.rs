@@ -5,7 +5,6 @@ use sqlx::Row as _;
 use super::{Names, PostgresStore, snapshot};
 use crate::{
     id::{RunId, SessionId},
-    protocol::Advance,
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
@@ -52,10 +51,10 @@ impl SessionStore for PostgresStore {
         Ok((run, revoked))
     }
 
-    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
+    async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
         let call = self.call("advance").await?.key(key);
-        let row = call.bind(generation(advance.from)).bind(time_to(advance.at)).row().await?;
-        self.sweep_at_times(advance.at);
+        let row = call.bind(generation(from)).bind(time_to(at)).row().await?;
+        self.sweep_at_times(at);
         snapshot(&row)
     }
 

@@ -5,7 +5,6 @@ use std::{collections::HashMap, time::Duration};
 use super::{Inner, RedisStore, entry, record, scripts};
 use crate::{
     id::{RunId, SessionId, random},
-    protocol::Advance,
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
@@ -248,9 +247,8 @@ impl SessionStore for RedisStore {
         self.finish(|inner| async move { Ok(inner.create(&subject, &record, cap).await) }).await?
     }
 
-    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
-        let args =
-            vec![nonce()?, record::number(advance.from)?.to_string(), record::time(advance.at)?.to_string()];
+    async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
+        let args = vec![nonce()?, record::number(from)?.to_string(), record::time(at)?.to_string()];
         let key = key.clone();
         self.finish(|inner| async move { inner.one(&scripts::ADVANCE, &key, args).await }).await
     }

@@ -3,7 +3,6 @@
 use super::{SqliteStore, rows};
 use crate::{
     id::{RunId, SessionId},
-    protocol::Advance,
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StaleScope, StoreError, Subject,
@@ -46,13 +45,13 @@ impl SessionStore for SqliteStore {
         Ok((run, revoked))
     }
 
-    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
+    async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
         let advanced = self.change(key, None, |snapshot| {
             let mut record = snapshot.record.clone()?;
-            record.family.advance(advance).then_some(record)
+            record.family.advance(from, at).then_some(record)
         });
         let advanced = advanced.await?;
-        self.sweep_at_times(advance.at);
+        self.sweep_at_times(at);
         Ok(advanced)
     }
 

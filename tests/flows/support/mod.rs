@@ -7,6 +7,9 @@ mod browser;
 mod gate;
 mod people;
 mod probe;
+#[path = "../../support/records.rs"]
+#[expect(dead_code, reason = "shared with the tests of stores")]
+mod records;
 mod world;
 
 pub(crate) use self::{
@@ -15,6 +18,7 @@ pub(crate) use self::{
     browser::{Browser, Sent},
     gate::Gate,
     probe::{Probe, Trouble},
+    records::read,
     world::{Instance, World, idle, keys, until},
 };
 

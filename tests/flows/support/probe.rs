@@ -5,16 +5,19 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use serde_json::json;
 use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
-    protocol::Advance,
     store::{
         Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey,
         SessionRecord, SessionStore, Snapshot, StaleScope, StoreError, Subject,
     },
 };
 
-use super::Gate;
+use super::{
+    Gate,
+    records::{edited, read},
+};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
@@ -139,7 +142,8 @@ impl Probe {
         let Snapshot { version, record: Some(mut record), .. } = self.inner().get(key).await.unwrap() else {
             panic!("there is no such session");
         };
-        (record.claims, record.stale_since) = (claims.into(), record.stale_since.max(Some(at)));
+        record.mark_stale(at);
+        let record = edited(&record, |json| json["claims"] = json!(claims));
         let event = FeedEvent::SessionStale(key.clone(), at);
         let event = Some(&event).filter(|_| self.has_feed);
         assert!(self.inner().replace(key, version, &record, event).await.unwrap().applied);
@@ -161,7 +165,7 @@ impl Probe {
         let Snapshot { version, record: Some(mut record), .. } = self.inner().get(key).await? else {
             return Ok(());
         };
-        record.stale_since = record.stale_since.max(Some(at));
+        record.mark_stale(at);
         self.inner().replace(key, version, &record, None).await.map(drop)
     }
 
@@ -202,16 +206,17 @@ impl Probe {
 
 /// The purpose of a replacement.
 fn change(before: &SessionRecord, after: &SessionRecord) -> &'static str {
-    let (old, new) = (&before.family, &after.family);
-    if before.claims != after.claims || before.stale_since != after.stale_since {
+    let [before, after] = [before, after].map(read);
+    let differs = |pointer| before.pointer(pointer) != after.pointer(pointer);
+    if differs("/claims") || differs("/stale_since") {
         "put_claims"
-    } else if before.reauthentication != after.reauthentication {
+    } else if differs("/reauthentication") {
         "record_reauthentication"
-    } else if old.generation != new.generation {
+    } else if differs("/family/generation") {
         "fast_forward"
-    } else if old.confirmed_at != new.confirmed_at {
+    } else if differs("/family/confirmed_at") {
         "confirm"
-    } else if old.offered_at != new.offered_at {
+    } else if differs("/family/offered_at") {
         "offer"
     } else {
         "touch"
@@ -236,9 +241,9 @@ impl SessionStore for Probe {
         self.pass("create", self.inner().create(subject, record, cap)).await
     }
 
-    async fn advance(&self, key: &SessionKey, advance: &Advance) -> Result<Snapshot, StoreError> {
+    async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
         let counted = async {
-            let snapshot = self.inner().advance(key, advance).await?;
+            let snapshot = self.inner().advance(key, from, at).await?;
             self.state.lock().unwrap().rotations += usize::from(snapshot.applied);
             Ok(snapshot)
         };

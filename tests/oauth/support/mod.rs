@@ -6,6 +6,9 @@ mod gate;
 #[path = "../../flows/support/probe.rs"]
 #[expect(dead_code, reason = "the browsers' tests need more of it")]
 mod probe;
+#[path = "../../support/records.rs"]
+#[expect(dead_code, reason = "shared with the tests of stores")]
+mod records;
 mod world;
 
 pub(crate) use self::{

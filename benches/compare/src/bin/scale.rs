@@ -18,10 +18,21 @@ use axum::{Router, body::Body, routing::get};
 use http::{HeaderValue, Request, Uri, header};
 use tower::Service as _;
 use tower_sliding_sessions::{
-    Clock as _, Keyring, ManualClock, Session, SessionId, Sessions, SystemClock,
-    protocol::Family,
+    Clock as _, Keyring, ManualClock, Session, SessionId, Sessions, SystemClock, Timestamp,
     store::{MemoryStore, SessionRecord, SessionStore as _, Subject},
 };
+
+/// A session that begins now, from its serialised form: without claims, and with the default timing.
+fn record(now: Timestamp) -> SessionRecord {
+    let id = SessionId::random().expect("random bytes").encode();
+    let [now, idle, absolute] = [0, 7200, 86_400].map(|secs| (now + Duration::from_secs(secs)).as_millis());
+    let family = format!(
+        r#"{{"generation":0,"confirmed_at":{now},"offered_at":{now},"created_at":{now},"idle_timeout":{{"secs":7200,
+        "nanos":0}},"idle_deadline":{idle},"absolute_deadline":{absolute},"revoked":false}}"#
+    );
+    let json = format!(r#"{{"format":1,"record":{{"id":"{id}","family":{family},"claims":"null"}}}}"#);
+    SessionRecord::from_bytes(json.as_bytes()).expect("a record")
+}
 
 /// Counts what was asked for and not given back.
 struct Counting;
@@ -76,16 +87,7 @@ async fn at(live: usize, revoked: usize) {
     let (asked, pages) = (LIVE.load(Ordering::Relaxed), resident());
     let store = MemoryStore::with_capacity(2_000_000).expect("random bytes");
     for number in 0..live {
-        let record = SessionRecord {
-            id: SessionId::random().expect("random bytes"),
-            family: Family::begin(clock.now(), Duration::from_secs(7200), Duration::from_secs(86_400)),
-            claims: "null".into(),
-            stale_since: None,
-            methods: Vec::new(),
-            reauthentication: None,
-            origin: None,
-            persistent: false,
-        };
+        let record = record(clock.now());
         store.create(&subject(number), &record, None).await.expect("there is room");
     }
     let each = |before: isize, after: isize| (after - before) / live as isize;
