@@ -261,7 +261,9 @@ impl<C: Claims> Engine<C> {
         let (said, asked_at) = (&token.said, self.revocation.monotonic());
         let record = self.read_live(&said.key, said.run, self.now()).await?;
         self.revocation.denylist.check(&said.key.id, said.run)?;
-        if record.stale_since.is_some_and(|since| said.issued.as_secs() <= since.as_secs()) {
+        // A store with a feed keeps no mark in the record.
+        let changed = record.stale_since.is_some_and(|since| said.issued.as_secs() <= since.as_secs());
+        if changed || self.standing(token) == Standing::Stale {
             return Err(Refusal::StaleClaims.into());
         }
         token.vouch(asked_at);

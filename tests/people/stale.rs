@@ -58,6 +58,17 @@ async fn stale_mark_applies_on_this_instance_without_the_feed() {
 }
 
 #[tokio::test]
+async fn stale_mark_applies_where_each_request_asks_the_store() {
+    let directory = Directory::default();
+    let world = directory.world();
+    let mut browser = world.signed_in("ann&role=clerk").await;
+    world.one.sessions.shutdown().await;
+    directory.role("ann", "boss");
+    world.one.sessions.mark_stale("ann").await.unwrap();
+    assert_eq!(role(&browser.visit(&world.one, "/me").await), "boss");
+}
+
+#[tokio::test]
 async fn stale_mark_applies_to_an_expired_access_token() {
     let directory = Directory::default();
     let world = directory.world();
