@@ -107,6 +107,7 @@ mod event;
 mod extract;
 #[cfg(feature = "axum")]
 mod form_post;
+pub mod guide;
 mod id;
 pub mod manual;
 mod middleware;

@@ -1,0 +1,163 @@
+//! The guide: short pages, one task each. Every sample is compiled by the tests of this crate, and most of them run.
+//!
+//! Start with the [quick start](quick_start). The [manual](crate::manual) has what you look up later: defaults, threats,
+//! events, stores and performance.
+//!
+//! | you want to | page |
+//! |---|---|
+//! | protect a first route | [quick start](quick_start) |
+//! | show a sign-in page, and go back to the requested page | [login form](login_form) |
+//! | answer an API with 401 and JSON, beside pages | [JSON API](json_api) |
+//! | keep users signed in for weeks | ["remember me"](remember_me) |
+//! | have stricter rules for some routes | [route groups](route_groups) |
+//! | change roles, lock users | [roles] |
+//! | show "your devices", sign out everywhere | [devices] |
+//! | end other sessions after a password change | [password change](password_change) |
+//! | serve event streams and WebSockets, and shut down | [streams] |
+//! | write a front end: React, Vue, htmx | [single-page application](spa) |
+//! | serve mobile apps and API clients | [phones] |
+//! | run more than one instance | [several instances](several_instances) |
+//! | run behind nginx, a load balancer or a CDN | [proxies] |
+//! | change the signing key | [key rotation](key_rotation) |
+//! | restore the store from a backup | [restored backup](restored_backup) |
+//! | end all sessions, or withdraw a leaked key | [emergency] |
+
+/// Sign in, protect a route, sign out.
+#[doc(alias = "getting started")]
+#[doc(alias = "tutorial")]
+#[doc(alias = "hello world")]
+#[doc(alias = "authentication")]
+#[doc = include_str!("quick_start.md")]
+pub mod quick_start {}
+
+/// A sign-in page, and back to the page that was requested.
+#[doc(alias = "redirect to login")]
+#[doc(alias = "return path")]
+#[doc(alias = "return_to")]
+#[doc(alias = "next parameter")]
+#[doc(alias = "open redirect")]
+#[doc = include_str!("login_form.md")]
+pub mod login_form {}
+
+/// 401 with JSON for scripts, a redirect for pages.
+#[doc(alias = "REST")]
+#[doc(alias = "401")]
+#[doc(alias = "Sec-Fetch-Dest")]
+#[doc(alias = "problem details")]
+#[doc(alias = "CORS")]
+#[doc = include_str!("json_api.md")]
+pub mod json_api {}
+
+/// Sessions that outlive the browser.
+#[doc(alias = "keep me signed in")]
+#[doc(alias = "stay logged in")]
+#[doc(alias = "persistent cookie")]
+#[doc(alias = "Max-Age")]
+#[doc = include_str!("remember_me.md")]
+pub mod remember_me {}
+
+/// Other settings for a group of routes, such as an admin area.
+#[doc(alias = "admin area")]
+#[doc(alias = "sudo mode")]
+#[doc(alias = "idle timeout per route")]
+#[doc(alias = "two session layers")]
+#[doc = include_str!("route_groups.md")]
+pub mod route_groups {}
+
+/// Roles that change, and users who are locked.
+#[doc(alias = "authorization")]
+#[doc(alias = "RBAC")]
+#[doc(alias = "permissions")]
+#[doc(alias = "claims update")]
+#[doc(alias = "disable user")]
+#[doc(alias = "ban")]
+#[doc = include_str!("roles.md")]
+pub mod roles {}
+
+/// A list of a user's sessions, and how to revoke them.
+#[doc(alias = "your devices")]
+#[doc(alias = "active sessions")]
+#[doc(alias = "sign out everywhere")]
+#[doc(alias = "logout all devices")]
+#[doc(alias = "concurrent sessions")]
+#[doc = include_str!("devices.md")]
+pub mod devices {}
+
+/// What happens to sessions when a password changes.
+#[doc(alias = "change password")]
+#[doc(alias = "reset password")]
+#[doc(alias = "invalidate sessions")]
+#[doc = include_str!("password_change.md")]
+pub mod password_change {}
+
+/// Event streams, WebSockets, and a graceful shutdown.
+#[doc(alias = "SSE")]
+#[doc(alias = "server-sent events")]
+#[doc(alias = "WebSocket")]
+#[doc(alias = "graceful shutdown")]
+#[doc(alias = "EventSource")]
+#[doc = include_str!("streams.md")]
+pub mod streams {}
+
+/// A single-page application that never handles a token.
+#[doc(alias = "single-page application")]
+#[doc(alias = "React")]
+#[doc(alias = "localStorage")]
+#[doc(alias = "fetch")]
+#[doc(alias = "BFF")]
+#[doc(alias = "front end")]
+#[doc = include_str!("spa.md")]
+pub mod spa {}
+
+/// Mobile apps, command lines and other clients without cookies.
+#[doc(alias = "mobile app")]
+#[doc(alias = "API client")]
+#[doc(alias = "API token")]
+#[doc(alias = "bearer token")]
+#[doc(alias = "refresh endpoint")]
+#[doc = include_str!("phones.md")]
+pub mod phones {}
+
+/// Two or more instances that share their sessions.
+#[doc(alias = "horizontal scaling")]
+#[doc(alias = "cluster")]
+#[doc(alias = "sticky sessions")]
+#[doc(alias = "load balancing")]
+#[doc(alias = "shared sessions")]
+#[doc(alias = "single point of failure")]
+#[doc = include_str!("several_instances.md")]
+pub mod several_instances {}
+
+/// nginx, load balancers, CDNs.
+#[doc(alias = "reverse proxy")]
+#[doc(alias = "nginx")]
+#[doc(alias = "HAProxy")]
+#[doc(alias = "Caddy")]
+#[doc(alias = "CDN")]
+#[doc(alias = "X-Forwarded-For")]
+#[doc(alias = "X-Forwarded-Proto")]
+#[doc = include_str!("proxies.md")]
+pub mod proxies {}
+
+/// A new signing key, without signing users out.
+#[doc(alias = "rotate keys")]
+#[doc(alias = "kid")]
+#[doc(alias = "JWT secret")]
+#[doc = include_str!("key_rotation.md")]
+pub mod key_rotation {}
+
+/// What to do after a backup of the store was restored.
+#[doc(alias = "disaster recovery")]
+#[doc(alias = "snapshot")]
+#[doc(alias = "backup")]
+#[doc = include_str!("restored_backup.md")]
+pub mod restored_backup {}
+
+/// End all sessions; withdraw a leaked key.
+#[doc(alias = "kill switch")]
+#[doc(alias = "incident response")]
+#[doc(alias = "leaked key")]
+#[doc(alias = "run ID")]
+#[doc(alias = "revoke all tokens")]
+#[doc = include_str!("emergency.md")]
+pub mod emergency {}
