@@ -73,7 +73,9 @@
 //! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
 //! | hyper or tower without axum | [`Session::of`], [`Sessions::visitor`], example `hyper` |
 //!
-//! The [manual] has the defaults with their reasons, the threats, the stores, and how to deploy.
+//! The [guide] has a page with a sample for each of these tasks, [answers to questions](guide::questions), a
+//! [security page](guide::security) and [troubleshooting](guide::troubleshooting). The [manual] has the defaults with their
+//! reasons, the threats, the stores and the events.
 //!
 //! # Features
 //!

@@ -13,14 +13,19 @@
 //! | change roles, lock users | [roles] |
 //! | show "your devices", sign out everywhere | [devices] |
 //! | end other sessions after a password change | [password change](password_change) |
+//! | ask for the password or a second factor again | [step-up](step_up) |
 //! | serve event streams and WebSockets, and shut down | [streams] |
 //! | write a front end: React, Vue, htmx | [single-page application](spa) |
 //! | serve mobile apps and API clients | [phones] |
+//! | test your application | [testing] |
 //! | run more than one instance | [several instances](several_instances) |
 //! | run behind nginx, a load balancer or a CDN | [proxies] |
 //! | change the signing key | [key rotation](key_rotation) |
 //! | restore the store from a backup | [restored backup](restored_backup) |
 //! | end all sessions, or withdraw a leaked key | [emergency] |
+//! | find out why a request was refused | [troubleshooting] |
+//! | compare with plain sessions, understand the tokens | [questions] |
+//! | check it against OWASP ASVS, RFC 9700, NIST SP 800-63B | [security] |
 
 /// Sign in, protect a route, sign out.
 #[doc(alias = "getting started")]
@@ -90,6 +95,18 @@ pub mod devices {}
 #[doc = include_str!("password_change.md")]
 pub mod password_change {}
 
+/// The password or a second factor again.
+#[doc(alias = "re-authentication")]
+#[doc(alias = "reauthenticate")]
+#[doc(alias = "2FA")]
+#[doc(alias = "MFA")]
+#[doc(alias = "TOTP")]
+#[doc(alias = "passkey")]
+#[doc(alias = "auth_time")]
+#[doc(alias = "amr")]
+#[doc = include_str!("step_up.md")]
+pub mod step_up {}
+
 /// Event streams, WebSockets, and a graceful shutdown.
 #[doc(alias = "SSE")]
 #[doc(alias = "server-sent events")]
@@ -117,6 +134,17 @@ pub mod spa {}
 #[doc(alias = "refresh endpoint")]
 #[doc = include_str!("phones.md")]
 pub mod phones {}
+
+/// Tests of your application.
+#[doc(alias = "integration test")]
+#[doc(alias = "unit test")]
+#[doc(alias = "mock session")]
+#[doc(alias = "oneshot")]
+#[doc(alias = "fake clock")]
+#[doc(alias = "cookie jar")]
+#[doc(alias = "reqwest")]
+#[doc = include_str!("testing.md")]
+pub mod testing {}
 
 /// Two or more instances that share their sessions.
 #[doc(alias = "horizontal scaling")]
@@ -161,3 +189,44 @@ pub mod restored_backup {}
 #[doc(alias = "revoke all tokens")]
 #[doc = include_str!("emergency.md")]
 pub mod emergency {}
+
+/// Symptoms, their log lines, and remedies.
+#[doc(alias = "401 Unauthorized")]
+#[doc(alias = "403 Forbidden")]
+#[doc(alias = "500")]
+#[doc(alias = "503")]
+#[doc(alias = "login does not work")]
+#[doc(alias = "cookie not set")]
+#[doc(alias = "Secure cookie localhost")]
+#[doc(alias = "session lost")]
+#[doc = include_str!("troubleshooting.md")]
+pub mod troubleshooting {}
+
+/// Short answers: what is in a token, plain sessions or JWTs, and more. Single sign-on, OpenID Connect, JWKS and
+/// impersonation are not part of this crate yet.
+#[doc(alias = "FAQ")]
+#[doc(alias = "tower-sessions")]
+#[doc(alias = "axum-login")]
+#[doc(alias = "migration")]
+#[doc(alias = "JWT or session")]
+#[doc(alias = "blacklist of token IDs")]
+#[doc(alias = "jti")]
+#[doc(alias = "sso")]
+#[doc(alias = "oidc")]
+#[doc(alias = "jwks")]
+#[doc(alias = "impersonate")]
+#[doc(alias = "single logout")]
+#[doc = include_str!("questions.md")]
+pub mod questions {}
+
+/// Standards, requirement by requirement, and what is not detected.
+#[doc(alias = "OWASP")]
+#[doc(alias = "ASVS")]
+#[doc(alias = "NIST 800-63B")]
+#[doc(alias = "RFC 9700")]
+#[doc(alias = "RFC 10017")]
+#[doc(alias = "compliance")]
+#[doc(alias = "audit")]
+#[doc(alias = "threat model")]
+#[doc = include_str!("security.md")]
+pub mod security {}

@@ -1,18 +1,11 @@
-//! The manual: defaults, threats, common questions, deployment, events, stores, performance.
+//! The manual: what you look up. Defaults, threats, deployment, events, stores, performance. For tasks, with samples, see the
+//! [guide](crate::guide).
 
 #[doc = include_str!("defaults.md")]
 pub mod defaults {}
 
 #[doc = include_str!("threats.md")]
 pub mod threats {}
-
-/// Single sign-on, OpenID Connect, JWKS and impersonation are not part of this crate yet.
-#[doc(alias = "sso")]
-#[doc(alias = "oidc")]
-#[doc(alias = "jwks")]
-#[doc(alias = "impersonate")]
-#[doc = include_str!("people.md")]
-pub mod people {}
 
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
