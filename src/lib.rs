@@ -30,7 +30,7 @@
 //!         .route("/me", get(me))
 //!         .route("/logout", post(logout))
 //!         .route_layer(sessions.layer()) // the routes above need a session, and keep it alive
-//!         .route("/login", post(login)) // everything below does not
+//!         .route("/login", post(login)) // the routes below do not
 //!         .with_state(sessions))
 //! }
 //! # }
@@ -42,9 +42,10 @@
 //! # What the layer does
 //!
 //! It reads two cookies. The *access token* is a JWT that is valid for minutes and is checked in memory. The
-//! *refresh token* is a JWT that is valid for hours. If the access token has expired, is missing or cannot be used,
-//! the refresh token decides: if it is valid and its session is not revoked, the layer renews both tokens before the
-//! handler runs, and sets new cookies on the same response. There is no refresh endpoint and no client code.
+//! *refresh token* is a JWT that is valid for hours. If the access token has expired, is missing or cannot be
+//! used, the refresh token decides: if it is valid and its session is not revoked, the layer renews the
+//! session before the handler runs, and sets new cookies on the same response. There is no refresh endpoint
+//! and no client code.
 //!
 //! Each renewal rotates the refresh token if a rotation is due. A new refresh token is *provisional* until a request
 //! shows that the client has kept it, so parallel requests, lost responses and crashed browsers do not look like
@@ -55,8 +56,9 @@
 //! | you want | use |
 //! |---|---|
 //! | sign out (logout), on every instance | [`Session::sign_out`], [`Visitor::sign_out`] |
-//! | sign out all devices, or all others; revoke sessions after a password change | [`Sessions::revoke_all`], [`Session::revoke_others`], [`Sessions::revoke_before`] |
-//! | end all sessions of all users at once | [`Sessions::revoke_everything`]; with the memory store, a restart |
+//! | sign out all devices, or all others | [`Sessions::revoke_all`], [`Session::revoke_others`] |
+//! | revoke sessions after a password change | by the user: [`Session::revoke_others`]; by an administrator: [`Sessions::revoke_before`] |
+//! | revoke all sessions of all users at once | [`Sessions::revoke_everything`]; with the memory store, a restart |
 //! | a "your devices" page | [`Sessions::list`], [`Sessions::revoke`], or the ready-made `Sessions::routes` |
 //! | roles that change, users who are locked | a [claims reload hook](SessionsBuilder::reload_claims); [`Sessions::mark_stale`] makes it run at the next request |
 //! | routes for some roles only | [`Require::claims`] |

@@ -180,7 +180,7 @@ pub(crate) async fn outcome(session: Option<Session<Profile>>, request: Request,
 fn word(renewed: Option<Renewed>) -> &'static str {
     match renewed {
         None => "fresh",
-        Some(Renewed::Advanced) => "rotated",
+        Some(Renewed::Rotated) => "rotated",
         Some(Renewed::Confirmed) => "confirmed",
         Some(Renewed::Replayed) => "replayed",
         Some(_) => "reissued",

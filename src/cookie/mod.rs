@@ -12,4 +12,5 @@ pub use self::{
 pub(crate) use self::{
     config::{Cookies, Names},
     scan::{CookieValue, Values, are_too_long, scan, values},
+    write::LONGEST_VALUE,
 };

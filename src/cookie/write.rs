@@ -12,7 +12,7 @@ const LONGEST_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// Browsers drop a cookie whose name and value have more than 4096 bytes (RFC 6265bis, section 5.6). Servers
 /// refuse headers of more than about 8 KB, so this leaves room for other cookies.
-const LONGEST_VALUE: usize = 3072;
+pub(crate) const LONGEST_VALUE: usize = 3072;
 
 impl Cookies {
     /// A line that sets a cookie. Without `max_age` the cookie ends with the browser. None if the value is

@@ -288,7 +288,9 @@ impl<C: Claims> Engine<C> {
                 token.into()
             }
             // The access token is still valid, and this says nothing against its session.
-            (Err(SessionError::Refused(Refusal::Stale)), Some(token)) if self.now() < token.said.expires => {
+            (Err(SessionError::Refused(Refusal::LateBody)), Some(token))
+                if self.now() < token.said.expires =>
+            {
                 token.into()
             }
             (Err(SessionError::Unavailable), _) => Outcome::Rejected(RejectionKind::Unavailable),

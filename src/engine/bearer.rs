@@ -34,7 +34,7 @@ impl<C: Claims> Engine<C> {
             Ok(token) => token,
             // Another instance has the key. With 401, the client would ask for a new token.
             Err(InvalidToken::NewKey) => return Decision::rejected(RejectionKind::Unavailable),
-            Err(InvalidToken::Unreadable) => return refused(Refusal::Claims),
+            Err(InvalidToken::Unreadable) => return refused(Refusal::UnreadableClaims),
             Err(_) => return refused(Refusal::BadToken),
         };
         let session = self.newest(&token);
@@ -49,7 +49,7 @@ impl<C: Claims> Engine<C> {
             Verdict::AskStore => Decision::ask(self.clone().look_up_or_refuse(token, context.clone())),
             Verdict::Refused(refusal) => {
                 // An expired token is no event.
-                if matches!(refusal, Refusal::Denylisted | Refusal::OtherRun) {
+                if matches!(refusal, Refusal::Revoked | Refusal::OtherRunId) {
                     let key = &token.said.key;
                     self.config.events.of(EventKind::Refused(refusal), &key.id, &key.subject.name);
                 }
@@ -69,12 +69,12 @@ impl<C: Claims> Engine<C> {
         let standing = self.standing_of(view);
         match standing {
             Standing::Good | Standing::Stale => {}
-            Standing::Revoked => return Verdict::Refused(Refusal::Denylisted),
-            Standing::OtherRun if self.revocation.denylist.is_older_run(view.run) => {
-                return Verdict::Refused(Refusal::OtherRun);
+            Standing::Revoked => return Verdict::Refused(Refusal::Revoked),
+            Standing::OtherRunId if self.revocation.denylist.is_older_run(view.run) => {
+                return Verdict::Refused(Refusal::OtherRunId);
             }
             // The run ID is not known here yet.
-            Standing::OtherRun => {}
+            Standing::OtherRunId => {}
         }
         match assess(&self.config.policy, Some(&view.facts()), Standing::Good, now.wall) {
             Assessment::Renew if now.wall >= view.expires => Verdict::Refused(Refusal::Expired),

@@ -30,7 +30,7 @@ impl<C: Claims> Engine<C> {
         let kept = |record: &SessionRecord| serde_json::from_str(&record.claims);
         let unreadable = |error: serde_json::Error| {
             events.failed_of(EventKind::ClaimsUnreadable, &error, &key.id, &key.subject.name);
-            SessionError::Refused(Refusal::Claims)
+            SessionError::Refused(Refusal::UnreadableClaims)
         };
         let Some(reloader) = &self.config.reloader else { return kept(record).map_err(unreadable) };
         match self.call_reload_hook(reloader, &key.subject.name, kept(record).ok()).await {
@@ -48,7 +48,7 @@ impl<C: Claims> Engine<C> {
                 events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
                 // Refused, also if the store does not learn of it: the next renewal calls the hook again.
                 let _reported = self.revocation.revoke(Revoke::Session(key.clone())).await;
-                Err(Refusal::Application.into())
+                Err(Refusal::RevokedByApplication.into())
             }
             // It is not known whether the user may go on, so that is no refusal.
             Err(error) => {

@@ -136,7 +136,7 @@ impl<C: Claims> Engine<C> {
         let AccessBasis { record, key, run, .. } = *basis;
         let access = self.access_token(basis, parsed, now)?;
         if access.len() > LONGEST_TOKEN {
-            return Err(MintError::TooLong(access.len()));
+            return Err(MintError::TooLong { length: access.len(), limit: LONGEST_TOKEN });
         }
         let tokens = self.tokens.codec();
         let expires = tokens.access_expiry(now, record.family.absolute_deadline);

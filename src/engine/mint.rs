@@ -7,6 +7,7 @@ use http::HeaderValue;
 use super::{Engine, VerifiedToken, verified::step_up_of};
 use crate::{
     claims::Claims,
+    cookie::LONGEST_VALUE,
     id::RunId,
     store::{SessionKey, SessionRecord},
     time::Timestamp,
@@ -72,7 +73,10 @@ impl<C: Claims> Engine<C> {
             claims,
         })?;
         let cookies = &self.config.cookies;
-        cookies.set(&cookies.access, &token, None).map(drop).ok_or(MintError::TooLong(token.len()))
+        cookies
+            .set(&cookies.access, &token, None)
+            .map(drop)
+            .ok_or(MintError::TooLong { length: token.len(), limit: LONGEST_VALUE })
     }
 
     /// The access cookie of a session. Its token's lifetime counts from `now`.
@@ -154,7 +158,10 @@ impl<C: Claims> Engine<C> {
     ) -> Result<CookieLine, MintError> {
         let left = || record.family.absolute_deadline.since(now).max(Duration::from_secs(1));
         let line = self.config.cookies.set(&name, value, record.persistent.then(left));
-        Ok(CookieLine { name, value: line.ok_or(MintError::TooLong(value.len()))? })
+        Ok(CookieLine {
+            name,
+            value: line.ok_or(MintError::TooLong { length: value.len(), limit: LONGEST_VALUE })?,
+        })
     }
 
     /// The headers that remove the cookies.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{CookieLine, Engine};
 use crate::{
     claims::Claims,
+    cookie::LONGEST_VALUE,
     event::{EventKind, caught},
     store::SessionRecord,
     time::Timestamp,
@@ -33,7 +34,11 @@ impl<C: Claims> Engine<C> {
             return Ok(());
         };
         let text = percent_encoded(&self.shown(show, claims)?);
-        self.config.cookies.set(name, &text, None).map(drop).ok_or(MintError::TooLong(text.len()))
+        self.config
+            .cookies
+            .set(name, &text, None)
+            .map(drop)
+            .ok_or(MintError::TooLong { length: text.len(), limit: LONGEST_VALUE })
     }
 
     /// The readable cookie, if there is one. It is set together with the access cookie.

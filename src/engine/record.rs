@@ -41,7 +41,7 @@ impl From<Read> for Snapshot {
 /// The record, if the store has it and it is of the token's run.
 pub(super) fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
     if snapshot.run != run {
-        return Err(Refusal::OtherRun);
+        return Err(Refusal::OtherRunId);
     }
     snapshot.record.ok_or(Refusal::Unknown)
 }
@@ -62,7 +62,7 @@ impl<C: Claims> Engine<C> {
     ) -> Result<SessionRecord, SessionError> {
         let record = self.read(key, run).await?;
         if record.family.revoked {
-            return Err(self.refused_by_record(key, Refusal::Denylisted));
+            return Err(self.refused_by_record(key, Refusal::Revoked));
         }
         if !self.is_live(&record.family, now) {
             return Err(Refusal::Expired.into());
@@ -73,7 +73,7 @@ impl<C: Claims> Engine<C> {
     /// A session that its record says is revoked is so for its access tokens, too, if the feed has not told
     /// this instance yet.
     pub(super) fn refused_by_record(&self, key: &SessionKey, refusal: Refusal) -> SessionError {
-        if refusal == Refusal::Denylisted && !self.revocation.denylist.is_revoked(&key.id) {
+        if refusal == Refusal::Revoked && !self.revocation.denylist.is_revoked(&key.id) {
             self.revocation.note_revoked(key);
         }
         refusal.into()

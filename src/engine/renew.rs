@@ -91,7 +91,7 @@ impl<C: Claims> Engine<C> {
                 break (renewal, started);
             }
         };
-        if !started && renewal.how == Renewed::Advanced {
+        if !started && renewal.how == Renewed::Rotated {
             renewal.how = Renewed::Replayed;
         }
         // Its signature is valid, but no record has these times.
@@ -130,7 +130,7 @@ impl<C: Claims> Engine<C> {
                 session.later = Some(Arc::new(session.view().requiring_step_up()));
                 Ok(())
             }
-            OriginVerdict::Refuse => Err(Refusal::Origin.into()),
+            OriginVerdict::Refuse => Err(Refusal::OriginRefused.into()),
         }
     }
 
@@ -205,7 +205,7 @@ impl<C: Claims> Engine<C> {
             read = Read::of(Box::pin(self.write("cap", key, Some(read.into()), None, cap)).await?, run)?;
         }
         let how = if advanced {
-            Renewed::Advanced
+            Renewed::Rotated
         } else {
             let mut rotation = rotate(presented, &read.record.family, now);
             if rotation == Rotation::Replay && read.record.family.offer_is_due(now) {
@@ -283,7 +283,7 @@ impl<C: Claims> Engine<C> {
         let catch_up = |record: &mut SessionRecord| record.family.fast_forward(presented.generation, now);
         let record = known(self.write("fast_forward", key, None, None, catch_up).await?, run)?;
         if record.family.revoked {
-            return Err(self.refused_by_record(key, Refusal::Denylisted));
+            return Err(self.refused_by_record(key, Refusal::Revoked));
         }
         if !record.family.is_live(now) {
             return Err(Refusal::Expired.into());
@@ -297,7 +297,7 @@ impl<C: Claims> Engine<C> {
     fn write_behind(self: &Arc<Self>, key: &SessionKey, read: &Read, how: Renewed, now: Timestamp) {
         let family = &read.record.family;
         let confirm = how == Renewed::Confirmed;
-        let touch = how != Renewed::Advanced && family.touch_is_due(now, family.timing.rotation_interval);
+        let touch = how != Renewed::Rotated && family.touch_is_due(now, family.timing.rotation_interval);
         if !confirm && !touch {
             return;
         }

@@ -47,7 +47,7 @@ impl<C: Claims> Engine<C> {
         let Ok(revoked) = revoked else { return SessionError::Unavailable };
         self.revocation.note_revoked(key);
         if revoked.is_empty() {
-            return Refusal::Denylisted.into();
+            return Refusal::Revoked.into();
         }
         Refusal::Reuse.into()
     }

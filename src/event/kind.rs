@@ -42,14 +42,15 @@ pub enum EventKind {
         /// How many.
         sessions: usize,
     },
-    /// A new run ID was drawn: all sessions of an older run ID are invalid.
-    RunRotated,
-    /// The store named an older run ID than before, as after a failover or a restored backup. The newest known one was
-    /// written back. The store may have lost other revocations, too.
+    /// [`revoke_everything`](crate::Sessions::revoke_everything) revoked all sessions: there is a new run
+    /// ID, and all sessions of an older run ID are invalid.
+    EverythingRevoked,
+    /// The store returned an older run ID than before, as after a failover or a restored backup. The
+    /// newest known one was written back. The store may have lost other revocations, too.
     RunIdRestored,
     /// A sign-in was refused: the subject has the maximum number of sessions.
     TooManySessions,
-    /// The claims reload hook ended a session.
+    /// The claims reload hook revoked a session.
     RevokedByApplication {
         /// Why, in the application's words.
         reason: Cow<'static, str>,
@@ -102,7 +103,7 @@ pub enum EventKind {
     },
     /// Cookies or tokens were not written: the claims are too large.
     CookieTooLarge,
-    /// Claims cannot be written as JSON, or not be read back from it as the application's type. The
+    /// Claims cannot be written as JSON, or cannot be read back from it as the application's type. The
     /// [cause](crate::Event::cause) names the member.
     ClaimsUnreadable,
     /// The signing key failed, or it is for verification only. No token was minted.
@@ -128,7 +129,7 @@ pub enum EventKind {
 #[non_exhaustive]
 pub enum Renewed {
     /// The refresh token was rotated.
-    Advanced,
+    Rotated,
     /// A new access token for the current refresh token.
     Reissued,
     /// The same, and the current generation was confirmed.
@@ -160,7 +161,7 @@ impl EventKind {
     /// No token or cookie was written, because of `error`.
     pub(crate) const fn unwritten(error: &MintError) -> Self {
         match error {
-            MintError::TooLong(_) => Self::CookieTooLarge,
+            MintError::TooLong { .. } => Self::CookieTooLarge,
             MintError::Signing(_) => Self::SigningFailed,
             MintError::NotJson(_)
             | MintError::DuplicateMember
@@ -184,7 +185,7 @@ impl EventKind {
             Self::SuccessorUnconfirmed => "session_successor_unconfirmed",
             Self::LostWriteRepaired => "session_lost_write_repaired",
             Self::Revoked { .. } => "authn_token_revoked",
-            Self::RunRotated => "session_run_rotated",
+            Self::EverythingRevoked => "session_everything_revoked",
             Self::RunIdRestored => "session_run_id_restored",
             Self::TooManySessions => "excess_sessions_exceeded",
             Self::RevokedByApplication { .. } => "session_revoked_by_application",
@@ -247,7 +248,7 @@ impl EventKind {
             | Self::RunIdRestored
             | Self::ReuseTolerated
             | Self::SuccessorUnconfirmed
-            | Self::Refused(Refusal::Stale)
+            | Self::Refused(Refusal::LateBody)
             | Self::TooManySessions
             | Self::ReloadFailed
             | Self::OriginChanged(_)
@@ -263,11 +264,11 @@ impl EventKind {
             // Each of these has a good signature.
             | Self::AccessTokenInvalid(InvalidToken::Unreadable)
             | Self::RefreshTokenInvalid(InvalidToken::Audience)
-            | Self::Refused(Refusal::Claims | Refusal::OtherRun) => Severity::Warning,
+            | Self::Refused(Refusal::UnreadableClaims | Refusal::OtherRunId) => Severity::Warning,
             Self::SignedIn
             | Self::Renewed(_)
             | Self::Revoked { .. }
-            | Self::RunRotated
+            | Self::EverythingRevoked
             | Self::RevokedByApplication { .. }
             | Self::ClaimsUpdated
             | Self::MarkedStale
@@ -285,7 +286,7 @@ impl EventKind {
 
 const fn renewed(how: Renewed) -> &'static str {
     match how {
-        Renewed::Advanced => "advanced",
+        Renewed::Rotated => "rotated",
         Renewed::Reissued => "reissued",
         Renewed::Confirmed => "confirmed",
         Renewed::Replayed => "replayed",
@@ -299,15 +300,15 @@ const fn refusal(why: Refusal) -> &'static str {
         Refusal::BadToken => "bad_token",
         Refusal::Expired => "expired",
         Refusal::Unknown => "unknown",
-        Refusal::OtherRun => "other_run",
-        Refusal::Denylisted => "denylisted",
+        Refusal::OtherRunId => "other_run_id",
+        Refusal::Revoked => "revoked",
         Refusal::Reuse => "reuse",
-        Refusal::Stale => "stale",
+        Refusal::LateBody => "late_body",
         Refusal::StaleClaims => "stale_claims",
-        Refusal::Claims => "claims",
+        Refusal::UnreadableClaims => "unreadable_claims",
         Refusal::CrossSite => "cross_site",
-        Refusal::Application => "application",
-        Refusal::Origin => "origin",
+        Refusal::RevokedByApplication => "revoked_by_application",
+        Refusal::OriginRefused => "origin_refused",
     }
 }
 

@@ -240,7 +240,7 @@ impl From<StoreError> for Rejection {
 impl From<MintError> for Rejection {
     fn from(error: MintError) -> Self {
         Self::new(match error {
-            MintError::TooLong(_) => RejectionKind::ClaimsTooLarge,
+            MintError::TooLong { .. } => RejectionKind::ClaimsTooLarge,
             MintError::Signing(_) => RejectionKind::Internal,
             MintError::NotJson(_)
             | MintError::DuplicateMember
@@ -277,7 +277,7 @@ impl From<ChangeError> for Rejection {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Claims(error) => error.into(),
-            ChangeError::Ended => Self::new(RejectionKind::Unauthenticated(Refusal::Denylisted)),
+            ChangeError::Ended => Self::new(RejectionKind::Unauthenticated(Refusal::Revoked)),
             ChangeError::Store(error) => error.into(),
         }
     }

@@ -25,7 +25,7 @@ pub enum Standing {
     /// Nothing against it.
     Good,
     /// The token has another run ID, or this instance does not know the run ID yet.
-    OtherRun,
+    OtherRunId,
     /// The session is on the denylist.
     Revoked,
     /// The session's claims changed after the token was minted.
@@ -49,7 +49,7 @@ pub fn assess(policy: &Policy, access: Option<&Access>, standing: Standing, now:
     let Some(access) = access else { return Assessment::Renew };
     match standing {
         Standing::Good => {}
-        Standing::OtherRun | Standing::Revoked | Standing::Stale => return Assessment::Renew,
+        Standing::OtherRunId | Standing::Revoked | Standing::Stale => return Assessment::Renew,
     }
     let from_the_future =
         access.issued > now + LEEWAY || access.not_before.is_some_and(|at| at > now + LEEWAY);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn any_other_standing_asks_the_refresh_token() {
-        for standing in [Standing::OtherRun, Standing::Revoked, Standing::Stale] {
+        for standing in [Standing::OtherRunId, Standing::Revoked, Standing::Stale] {
             assert_eq!(judge(1000, standing), Assessment::Renew);
         }
     }

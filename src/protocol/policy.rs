@@ -1,4 +1,4 @@
-//! How long things last, and which choices the proof covers.
+//! The timing settings, and their validation.
 
 use std::time::Duration;
 
@@ -10,38 +10,42 @@ use crate::{
 
 /// The durations of a policy, all with safe defaults. [`Policy::new`] checks them.
 ///
-/// They are judged in whole milliseconds.
+/// They are compared in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
     /// The lifetime of an access token. Default 5 min. A service that only verifies tokens accepts one for this long
     /// after its session was revoked.
     pub access_ttl: Duration,
-    /// The idle timeout, judged by the session's record at renewals. Default 2 h.
+    /// The idle timeout. It is checked at each renewal, by the session's record. Default 2 h.
     pub idle_timeout: Duration,
     /// The absolute timeout. Default 24 h.
     pub absolute_timeout: Duration,
-    /// How long before its end an access token is renewed early (less up to half of it, so that
-    /// renewals spread). Default: a fifth of `access_ttl`. Zero turns early renewal off.
+    /// How long before its end an access token is renewed early. Each session subtracts a fixed part of
+    /// up to half, so that renewals do not come together. Default: a fifth of `access_ttl`. Zero turns early
+    /// renewal off.
     pub renew_before: Option<Duration>,
-    /// The grace `G`: at least as long as a request or a response may be on its way plus how far
-    /// the instances' clocks are apart. Default 45 s.
+    /// The grace period `G`. It must be at least as long as a request or a response may be on its way,
+    /// plus the difference between the clocks of the instances. Default 45 s.
     pub grace: Duration,
-    /// The crash window `C`: how far a client's storage may go back when the client crashes. Default
-    /// 35 s, since browsers write cookies to disk about every 30 s. A copied refresh token stays
-    /// usable for that much longer after its rotation. Zero confirms a generation by the first request
-    /// that carries it, and turns a crash shortly after that request into refresh token reuse.
+    /// The crash window `C`: how old the cookies of a client may be after a crash. Default 35 s, since
+    /// browsers write cookies to disk about every 30 s. With a crash window, a copied predecessor stays
+    /// usable until the successor is old enough to be [confirmed](super#when-a-generation-is-confirmed), and
+    /// one grace period longer. With zero, the first request that carries the successor confirms it, and a
+    /// crash shortly after that request looks like refresh token reuse.
     pub crash_window: Duration,
-    /// How late `L` a request with a body may arrive, since proxies buffer bodies. Default 10 min. For so
-    /// long, and a grace more, the predecessor on such a request is refused without being taken for
-    /// reuse. Two rotations make it reuse in any case, so in a session that is in use all the time, a
-    /// request may be late by less than `rotation_interval + crash_window + grace`: 5 min 20 s by
-    /// default. Raise `rotation_interval` to 9 min to cover 10 min.
+    /// `L`: how late a request with a body may arrive, since proxies buffer bodies. Default 10 min. After the
+    /// successor was confirmed, the predecessor on such a request is refused without being treated as reuse,
+    /// for `L` and one grace period.
+    ///
+    /// In a session that is in constant use, a request that is later than
+    /// `rotation_interval + crash_window + grace` (5 min 20 s by default) is reuse, because a second rotation
+    /// has happened. Raise `rotation_interval` to 9 min to cover 10 min. [`Policy::new`] does not check this.
     pub late_body: Duration,
     /// The write window `W`: how long after its arrival a request may still write cookies.
     /// Default 60 s. A response that leaves later writes none, which is always safe.
     pub write_window: Duration,
-    /// The rotation interval `M`: the least time from the moment a generation is confirmed to its
+    /// The rotation interval `M`: the shortest time from the confirmation of a generation to its
     /// rotation. Default 4 min. Must be longer than `write_window + 2 * grace`.
     pub rotation_interval: Duration,
 }
@@ -127,11 +131,11 @@ impl Timing {
     }
 }
 
-/// Why a [`Timing`] is refused: the inequality that failed, with the numbers.
+/// Why a [`Timing`] is refused, with the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A duration that must be at least a millisecond is not.
+    /// A duration is shorter than a millisecond.
     #[error("{name} must be at least 1 ms, but is {value:?}")]
     TooShort {
         /// The name of the duration.
@@ -139,13 +143,13 @@ pub enum PolicyError {
         /// Its value.
         value: Duration,
     },
-    /// A rotation could be faster than cookies of an in-flight response, and sign legitimate clients out.
+    /// A rotation could happen before the cookies of an earlier response arrive, and sign legitimate clients out.
     #[error(
-        "rotation_interval > write_window + 2 * grace does not hold: {rotation_interval:?} > \
-         {write_window:?} + 2 * {grace:?}; a shorter interval signs legitimate clients out, so raise \
-         rotation_interval, or lower write_window or grace"
+        "rotation_interval is {rotation_interval:?}, but must be longer than write_window ({write_window:?}) + \
+         2 * grace ({grace:?}), or legitimate clients are signed out: raise rotation_interval, or lower \
+         write_window or grace"
     )]
-    RotationOutrunsCookies {
+    RotationIntervalTooShort {
         /// `M`.
         rotation_interval: Duration,
         /// `W`.
@@ -153,14 +157,13 @@ pub enum PolicyError {
         /// `G`.
         grace: Duration,
     },
-    /// A session that is in constant use could be ended as idle.
+    /// A session that is in constant use could expire as idle.
     #[error(
-        "idle_timeout >= access_ttl + rotation_interval + write_window does not hold: \
-         {idle_timeout:?} >= {access_ttl:?} + {rotation_interval:?} + {write_window:?}; a shorter \
-         idle timeout ends sessions that are not idle, so raise idle_timeout, or lower access_ttl, \
-         rotation_interval or write_window"
+        "idle_timeout is {idle_timeout:?}, but must be at least access_ttl ({access_ttl:?}) + rotation_interval \
+         ({rotation_interval:?}) + write_window ({write_window:?}), or sessions in constant use expire: raise \
+         idle_timeout, or lower access_ttl, rotation_interval or write_window"
     )]
-    IdleOutrunsUse {
+    IdleTimeoutTooShort {
         /// The idle timeout.
         idle_timeout: Duration,
         /// The access token's lifetime.
@@ -172,31 +175,31 @@ pub enum PolicyError {
     },
     /// The absolute timeout is shorter than the idle timeout.
     #[error(
-        "absolute_timeout >= idle_timeout does not hold: {absolute_timeout:?} >= {idle_timeout:?}; raise \
-         absolute_timeout or lower idle_timeout"
+        "absolute_timeout is {absolute_timeout:?}, but must be at least idle_timeout ({idle_timeout:?}): raise \
+         absolute_timeout, or lower idle_timeout"
     )]
-    AbsoluteBeforeIdle {
+    AbsoluteTimeoutTooShort {
         /// The absolute timeout.
         absolute_timeout: Duration,
         /// The idle timeout.
         idle_timeout: Duration,
     },
-    /// A session would live longer than the policy lets any.
+    /// A sign-in asked for a longer timeout than the policy allows.
     #[error("{name} must be at most the policy's {limit:?}, but is {value:?}")]
     LongerThanPolicy {
         /// Which timeout.
         name: &'static str,
         /// Its value.
         value: Duration,
-        /// What the policy has.
+        /// The policy's timeout.
         limit: Duration,
     },
-    /// Every access token would be renewed from its first moment on.
+    /// Every access token would be renewed at its first use.
     #[error(
-        "renew_before < access_ttl does not hold: {renew_before:?} < {access_ttl:?}; lower renew_before or \
-         raise access_ttl"
+        "renew_before is {renew_before:?}, but must be shorter than access_ttl ({access_ttl:?}): lower \
+         renew_before, or raise access_ttl"
     )]
-    RenewBeforeWholeLife {
+    RenewBeforeTooLong {
         /// How long before its end a token is renewed.
         renew_before: Duration,
         /// The access token's lifetime.
@@ -204,7 +207,7 @@ pub enum PolicyError {
     },
 }
 
-/// A [`Timing`] that the proof covers.
+/// A [`Timing`] that [`Policy::new`] has checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy(Timing);
 
@@ -219,12 +222,12 @@ impl Policy {
     /// Checks `timing`.
     ///
     /// # Errors
-    /// [`PolicyError`] names the inequality that does not hold:
+    /// [`PolicyError`] says which of these is not true:
     /// - `rotation_interval > write_window + 2 * grace`, or legitimate clients could be signed out;
     /// - `idle_timeout >= access_ttl + rotation_interval + write_window`;
     /// - `absolute_timeout >= idle_timeout`;
     /// - `renew_before < access_ttl`;
-    /// - every duration but `renew_before` is at least a millisecond.
+    /// - every duration except `renew_before`, `crash_window` and `late_body` is at least 1 ms.
     pub fn new(timing: Timing) -> Result<Self, PolicyError> {
         let Timing {
             access_ttl, idle_timeout, absolute_timeout, grace, write_window, rotation_interval, ..
@@ -236,21 +239,21 @@ impl Policy {
         }
         let two_graces = millis(grace).saturating_mul(2);
         if millis(rotation_interval) <= millis(write_window).saturating_add(two_graces) {
-            return Err(PolicyError::RotationOutrunsCookies { rotation_interval, write_window, grace });
+            return Err(PolicyError::RotationIntervalTooShort { rotation_interval, write_window, grace });
         }
         let policy = Self(timing);
         policy.check_lifetimes(idle_timeout, absolute_timeout)?;
         let renew_before = policy.renew_before();
         if millis(renew_before) >= millis(access_ttl) {
-            return Err(PolicyError::RenewBeforeWholeLife { renew_before, access_ttl });
+            return Err(PolicyError::RenewBeforeTooLong { renew_before, access_ttl });
         }
         Ok(policy)
     }
 
-    /// The idle and the absolute timeout of one session that asks for others than the policy has.
+    /// The idle and the absolute timeout of one session. Its sign-in may ask for shorter ones than the policy's.
     ///
     /// # Errors
-    /// [`PolicyError`] if one is longer than the policy's, or does not fit the rest of it.
+    /// [`PolicyError`] if one is longer than the policy's, or is too short for the other settings.
     pub(crate) fn lifetimes(
         &self,
         idle: Option<Duration>,
@@ -273,7 +276,7 @@ impl Policy {
         let Timing { access_ttl, rotation_interval, write_window, .. } = self.0;
         let in_use = [access_ttl, rotation_interval, write_window].map(millis);
         if millis(idle_timeout) < in_use.into_iter().fold(0, u64::saturating_add) {
-            return Err(PolicyError::IdleOutrunsUse {
+            return Err(PolicyError::IdleTimeoutTooShort {
                 idle_timeout,
                 access_ttl,
                 rotation_interval,
@@ -281,7 +284,7 @@ impl Policy {
             });
         }
         if millis(absolute_timeout) < millis(idle_timeout) {
-            return Err(PolicyError::AbsoluteBeforeIdle { absolute_timeout, idle_timeout });
+            return Err(PolicyError::AbsoluteTimeoutTooShort { absolute_timeout, idle_timeout });
         }
         Ok(())
     }
@@ -294,21 +297,21 @@ impl Policy {
         Self(timing)
     }
 
-    /// The durations, as they were given: those of the sessions that begin on this instance.
+    /// The settings for sessions that begin on this instance.
     ///
-    /// For sessions that began under other settings, on another instance or before a deploy:
-    /// - grace, write window, crash window, lateness and rotation interval are those of the sign-in, as
-    ///   the record has them, so that all instances judge alike. Changed ones
-    ///   apply to new sessions;
-    /// - of the idle and the absolute timeout, the shorter of the record's and this policy's applies. A
-    ///   session that this policy lets live no longer is revoked at its next renewal;
-    /// - the access token's lifetime and the time of early renewal are this policy's.
+    /// A session may have begun under other settings, on another instance or before a deploy. For such a session:
+    /// - The grace period, write window, crash window, `late_body` and rotation interval are those of the sign-in,
+    ///   which the record has. So all instances apply the same ones. If this policy's write window is shorter, this
+    ///   instance uses the shorter one, which is always safe.
+    /// - Of the idle and the absolute timeout, the shorter of the record's and this policy's applies. If a session
+    ///   has passed the shorter timeout, it is revoked at its next renewal.
+    /// - The access token's lifetime and the time of early renewal are this policy's.
     #[must_use]
     pub const fn timing(&self) -> &Timing {
         &self.0
     }
 
-    /// What the record of a new session says of its rotation.
+    /// The rotation settings for the record of a new session.
     pub(crate) fn rotation_timing(&self) -> RotationTiming {
         RotationTiming::from(&self.0)
     }
@@ -319,8 +322,8 @@ impl Policy {
         self.0.renew_before.unwrap_or(self.0.access_ttl / 5)
     }
 
-    /// From when on the access token of `session` that ends at `expires` is renewed early. The
-    /// session's own jitter takes off up to half of `renew_before`, the same on every instance.
+    /// The time from which an access token that expires at `expires` is renewed early. The jitter of `session`
+    /// takes off up to half of `renew_before`, the same on every instance.
     #[must_use]
     pub fn renew_early_from(&self, session: &SessionId, expires: Timestamp) -> Timestamp {
         let longest = millis(self.renew_before());
@@ -338,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_covered_by_the_proof() {
+    fn the_default_timing_is_accepted() {
         assert!(Policy::new(Timing::default()).is_ok());
     }
 
@@ -350,8 +353,10 @@ mod tests {
             rotation_interval: secs(40),
             ..Timing::default()
         };
-        let refused = Policy::new(timing).expect_err("40 > 20 + 2 * 10 does not hold");
-        assert!(refused.to_string().contains("40s > 20s + 2 * 10s"), "{refused}");
+        let refused = Policy::new(timing).expect_err("40 is not longer than 20 + 2 * 10");
+        let numbers =
+            "rotation_interval is 40s, but must be longer than write_window (20s) + 2 * grace (10s)";
+        assert!(refused.to_string().starts_with(numbers), "{refused}");
         let above = Timing { rotation_interval: secs(40) + Duration::from_millis(1), ..timing };
         assert!(Policy::new(above).is_ok());
     }
@@ -361,11 +366,11 @@ mod tests {
         let timing = Timing { idle_timeout: secs(5 * 60 + 4 * 60 + 60), ..Timing::default() };
         assert!(Policy::new(timing).is_ok());
         let shorter = Timing { idle_timeout: timing.idle_timeout - Duration::from_millis(1), ..timing };
-        assert!(matches!(Policy::new(shorter), Err(PolicyError::IdleOutrunsUse { .. })));
+        assert!(matches!(Policy::new(shorter), Err(PolicyError::IdleTimeoutTooShort { .. })));
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn zero_and_overlong_durations_are_refused() {
         let default = Timing::default();
         for timing in [
             Timing { access_ttl: Duration::ZERO, ..default },

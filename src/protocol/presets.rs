@@ -9,24 +9,24 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Timing {
-    /// AAL1 (NIST SP 800-63B-4, section 2.1.3): sign in again after 30 days. No idle timeout is
-    /// asked for, so the idle timeout is the absolute one. The rest as by default.
+    /// AAL1 (NIST SP 800-63B-4, section 2.1.3): sign in again after 30 days. NIST requires no idle timeout,
+    /// so the idle timeout is as long as the absolute one. The other settings are the defaults.
     #[must_use]
     pub fn aal1() -> Self {
         Self { idle_timeout: 30 * DAY, absolute_timeout: 30 * DAY, ..Self::default() }
     }
 
-    /// AAL2 (section 2.2.3): sign in again after 24 hours, or after one hour unused. The rest as
-    /// by default.
+    /// AAL2 (section 2.2.3): sign in again after 24 hours, or after one hour without use. The other
+    /// settings are the defaults.
     #[must_use]
     pub fn aal2() -> Self {
         Self { idle_timeout: HOUR, absolute_timeout: DAY, ..Self::default() }
     }
 
-    /// AAL3 (section 2.3.3): sign in again after 12 hours, or after 15 minutes unused. An idle
-    /// timeout may fire early by as much as an access token's lifetime, the rotation interval and
-    /// the write window together, so those are shorter here than by default: 2 min, 2 min and 30 s,
-    /// with a grace of 40 s.
+    /// AAL3 (section 2.3.3): sign in again after 12 hours, or after 15 minutes without use. An idle
+    /// timeout may come early by as much as an access token's lifetime, the rotation interval and the write
+    /// window together. So those are shorter here than by default: 2 min, 2 min and 30 s, with a grace period
+    /// of 40 s.
     #[must_use]
     pub fn aal3() -> Self {
         Self {
@@ -49,7 +49,7 @@ mod tests {
     use crate::protocol::Policy;
 
     #[test]
-    fn the_presets_are_covered_by_the_proof() {
+    fn the_presets_are_accepted() {
         for timing in [Timing::aal1(), Timing::aal2(), Timing::aal3()] {
             assert!(Policy::new(timing).is_ok(), "{timing:?}");
         }

@@ -1,30 +1,31 @@
-//! What a renewal's refresh token is answered with.
+//! Decides what to do with a presented refresh token.
 
 use super::Family;
 use crate::time::Timestamp;
 
-/// What a request presented, as far as the protocol cares.
+/// The refresh token that a request presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Presented {
     /// The generation of its refresh token.
     pub generation: u64,
-    /// Whether the request has a body. Proxies that buffer bodies deliver such requests minutes
-    /// late, so the predecessor with one is refused for a while before it is taken for reuse.
+    /// Whether the request has a body. Proxies that buffer bodies deliver such requests minutes late, so
+    /// a late predecessor with a body is refused first, and treated as reuse only later.
     pub with_body: bool,
 }
 
-/// The protocol's answer to a refresh token.
+/// What to do with a presented refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// The current generation, handed out so long ago that no older one can come any more: confirm
-    /// it, and mint an access token for it.
+    /// It is of the current generation, which was handed out so long ago that the client cannot send an
+    /// older one: confirm it, and mint an access token for it.
     Confirm,
     /// Too early to confirm or to rotate: mint an access token for the current generation.
     Reissue,
-    /// Rotate by compare-and-set. A request that loses the race reads the table again.
+    /// A rotation is due. The engine has already asked the store to rotate, so after that this means that
+    /// the store did not.
     Advance,
-    /// The predecessor of a generation that was not confirmed more than a grace ago: served as the
-    /// current one, once the record knows that it is [handed out again](Family::offer).
+    /// The predecessor of a generation that is unconfirmed, or was confirmed at most one grace period
+    /// ago. Served as the current generation, after the [hand-out is recorded](Family::offer).
     Replay,
     /// The token is ahead of the store, which lost a write: catch up with it.
     FastForward,
@@ -34,48 +35,49 @@ pub enum Rotation {
     Refuse(Refusal),
 }
 
-/// Why a session is not served. For operators; the caller never learns it.
+/// Why a session is not served. For operators: do not show it to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
     /// There is no refresh token.
     NoToken,
-    /// The refresh token is invalid, or there are two different ones.
+    /// The refresh token is invalid, or the cookies have tokens of two sessions.
     BadToken,
     /// Past the idle or the absolute timeout; for a bearer token, past its own lifetime.
     Expired,
     /// The store knows no such session.
     Unknown,
-    /// The session has an older run ID.
-    OtherRun,
+    /// The session has another run ID than the store.
+    OtherRunId,
     /// The session was revoked.
-    Denylisted,
+    Revoked,
     /// Refresh token reuse: the session was revoked.
     Reuse,
-    /// The access token's claims are out of date.
-    Stale,
+    /// The predecessor of the current refresh token came with a request body, which may be late. The
+    /// session is not revoked.
+    LateBody,
     /// The session's claims changed after the access token was minted, and there is no refresh token to
     /// renew it with.
     StaleClaims,
-    /// The session's claims no longer parse.
-    Claims,
-    /// The request is cross-site, and those do not renew.
+    /// The claims in the session's record cannot be read as the application's type.
+    UnreadableClaims,
+    /// The request is cross-site, and cross-site requests do not renew.
     CrossSite,
     /// The claims reload hook revoked the session.
-    Application,
-    /// The session is used from another origin, and `compare_origin` refused it.
-    Origin,
+    RevokedByApplication,
+    /// The session is used from another origin, and
+    /// [`compare_origin`](crate::SessionsBuilder::compare_origin) refused the request.
+    OriginRefused,
 }
 
-/// The table of the [module](super): judges a refresh token by the session's record.
+/// Judges a refresh token by the session's record: the table of the [module](super).
 ///
-/// Whether the session is known and of this run was settled before. A confirmation "in the
-/// future", by a clock that is ahead, counts as a confirmation now. All durations are those of the
-/// record.
+/// The caller has checked that the store has the session and that the run ID matches. A confirmation "in the
+/// future", by a clock that is ahead, counts as a confirmation now. All durations are those of the record.
 #[must_use]
 pub fn rotate(presented: Presented, family: &Family, now: Timestamp) -> Rotation {
     if family.revoked {
-        return Rotation::Refuse(Refusal::Denylisted);
+        return Rotation::Refuse(Refusal::Revoked);
     }
     if !family.is_live(now) {
         return Rotation::Refuse(Refusal::Expired);
@@ -91,7 +93,7 @@ pub fn rotate(presented: Presented, family: &Family, now: Timestamp) -> Rotation
         (Some(1), None) => Rotation::Replay,
         (Some(1), Some(age)) if age <= timing.grace => Rotation::Replay,
         (Some(1), Some(age)) if with_body && age - timing.grace <= timing.late_body => {
-            Rotation::Refuse(Refusal::Stale)
+            Rotation::Refuse(Refusal::LateBody)
         }
         (Some(_), _) => Rotation::Reuse,
     }
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_table() {
+    fn each_row_of_the_table_gives_its_answer() {
         assert_eq!(table(3, 3, None), Rotation::Reissue);
         assert_eq!(table(3, 3, Some(0)), Rotation::Reissue);
         assert_eq!(table(3, 3, Some(239)), Rotation::Reissue);
@@ -167,15 +169,15 @@ mod tests {
             rotate(presented, &family(5, 0, confirmed), NOW)
         };
         assert_eq!(late(4, Some(45)), Rotation::Replay);
-        assert_eq!(late(4, Some(46)), Rotation::Refuse(Refusal::Stale));
-        assert_eq!(late(4, Some(645)), Rotation::Refuse(Refusal::Stale));
+        assert_eq!(late(4, Some(46)), Rotation::Refuse(Refusal::LateBody));
+        assert_eq!(late(4, Some(645)), Rotation::Refuse(Refusal::LateBody));
         assert_eq!(late(4, Some(646)), Rotation::Reuse);
         assert_eq!(late(3, Some(0)), Rotation::Reuse);
         assert_eq!(late(3, None), Rotation::Reuse);
     }
 
     #[test]
-    fn the_records_durations_count_and_not_the_instances() {
+    fn rotation_uses_the_settings_of_the_record() {
         let mut family = family(3, 0, Some(100));
         family.timing.grace = secs(100);
         assert_eq!(rotate(Presented { generation: 2, with_body: false }, &family, NOW), Rotation::Replay);
@@ -184,12 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_refused_before_anything_else() {
+    fn a_revoked_or_expired_session_is_refused_for_any_generation() {
         let family = Family::begin(NOW, secs(7200), secs(86400));
         let ahead = Presented { generation: 9, with_body: false };
         let idle = NOW + secs(7200);
         assert_eq!(rotate(ahead, &family, idle), Rotation::Refuse(Refusal::Expired));
         let revoked = Family { revoked: true, ..family };
-        assert_eq!(rotate(ahead, &revoked, idle), Rotation::Refuse(Refusal::Denylisted));
+        assert_eq!(rotate(ahead, &revoked, idle), Rotation::Refuse(Refusal::Revoked));
     }
 }

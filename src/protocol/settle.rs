@@ -46,7 +46,7 @@ pub fn settle(timing: &RotationTiming, departure: &Departure, now: Timestamp) ->
     let too_late = now.since(departure.arrived) > timing.write_window;
     let stands = match departure.standing {
         Standing::Good => true,
-        Standing::OtherRun | Standing::Revoked => false,
+        Standing::OtherRunId | Standing::Revoked => false,
         // Old claims must not leave. Those that the handler wrote are newer; a refresh token has none.
         Standing::Stale => departure.access_written,
     };
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_session_that_ended_meanwhile_is_not_written_back() {
-        for standing in [Standing::Revoked, Standing::OtherRun] {
+        for standing in [Standing::Revoked, Standing::OtherRunId] {
             assert_eq!(settled(|d| d.standing = standing, 0), Settlement::LeaveAlone);
             assert_eq!(
                 settled(|d| (d.standing, d.access_written) = (standing, true), 0),

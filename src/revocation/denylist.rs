@@ -84,7 +84,7 @@ impl Denylist {
         issued: Timestamp,
     ) -> Standing {
         if self.run.load(Ordering::Acquire) != run.as_u64() {
-            return Standing::OtherRun;
+            return Standing::OtherRunId;
         }
         let suspect = Timestamp::from_millis(self.suspect.load(Ordering::Relaxed));
         if issued < suspect {
@@ -127,7 +127,7 @@ impl Denylist {
         read: Timestamp,
     ) -> Standing {
         if self.run().is_some_and(|current| current != run) {
-            return Standing::OtherRun;
+            return Standing::OtherRunId;
         }
         self.found(session, subject, |since| read <= since)
     }
@@ -150,10 +150,10 @@ impl Denylist {
     /// The reason, if it was.
     pub(crate) fn check(&self, session: &SessionId, run: RunId) -> Result<(), Refusal> {
         if self.is_revoked(session) {
-            return Err(Refusal::Denylisted);
+            return Err(Refusal::Revoked);
         }
         if self.is_older_run(run) {
-            return Err(Refusal::OtherRun);
+            return Err(Refusal::OtherRunId);
         }
         Ok(())
     }
@@ -336,9 +336,9 @@ mod tests {
     fn an_unknown_run_makes_every_token_unusable() {
         let (list, run, session) = list();
         let other = RunId::from_u64(8).expect("not zero");
-        assert_eq!(list.standing(other, &session, "ann", at(1)), Standing::OtherRun);
+        assert_eq!(list.standing(other, &session, "ann", at(1)), Standing::OtherRunId);
         let unknown = Denylist::new("r".into(), KEEP, Duration::ZERO, None);
-        assert_eq!(unknown.standing(run, &session, "ann", at(1)), Standing::OtherRun);
+        assert_eq!(unknown.standing(run, &session, "ann", at(1)), Standing::OtherRunId);
     }
 
     #[test]

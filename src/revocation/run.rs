@@ -26,7 +26,7 @@ impl Revocation {
         let snapshot = self.backend.ask(operation, answer).await?;
         match self.hear_run(before, snapshot.run) {
             // No answer of the store can change that.
-            Err(_) if self.denylist.is_older_run(run) => Err(Refusal::OtherRun.into()),
+            Err(_) if self.denylist.is_older_run(run) => Err(Refusal::OtherRunId.into()),
             Err(error) => Err(error.into()),
             Ok(()) => Ok(snapshot),
         }
@@ -89,7 +89,7 @@ impl Revocation {
             let run = self.backend.ask("raise_run_id", self.backend.store.raise_run_id(candidate)).await?;
             self.denylist.set_run(run);
             if run <= candidate {
-                self.backend.events.note(EventKind::RunRotated);
+                self.backend.events.note(EventKind::EverythingRevoked);
                 return Ok(run);
             }
             // The store had a newer run ID: sessions of it may have been opened before this call.

@@ -43,9 +43,14 @@ pub enum InvalidToken {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MintError {
-    /// It would have at least this many bytes, and browsers would drop its cookie. The limit is 3072.
-    #[error("the token would have {0} bytes or more, but only 3072 are sure to fit into a cookie")]
-    TooLong(usize),
+    /// The claims are too large. Browsers drop larger cookies, and servers refuse larger headers.
+    #[error("a token or cookie would have {length} bytes or more, but the limit is {limit}")]
+    TooLong {
+        /// The length in bytes, or less.
+        length: usize,
+        /// The limit in bytes: 3072 for a cookie, 4096 for a token.
+        limit: usize,
+    },
     /// The claims cannot be written as JSON. The source says why.
     #[error("the claims cannot be written as JSON")]
     NotJson(#[source] Arc<dyn Error + Send + Sync>),

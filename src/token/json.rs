@@ -25,7 +25,10 @@ pub(crate) fn write_short_claims<C: Serialize + DeserializeOwned>(
 ) -> Result<(String, C), MintError> {
     let json = serde_json::to_string(claims).map_err(|error| MintError::NotJson(Arc::new(error)))?;
     if json.len() > LONGEST_TOKEN {
-        return Err(MintError::TooLong(json.len().saturating_mul(4).div_ceil(3)));
+        return Err(MintError::TooLong {
+            length: json.len().saturating_mul(4).div_ceil(3),
+            limit: LONGEST_TOKEN,
+        });
     }
     read_back(json)
 }

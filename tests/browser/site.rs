@@ -146,7 +146,7 @@ impl Site {
     }
 
     pub(crate) fn rotations(&self) -> usize {
-        self.events(|kind| *kind == EventKind::Renewed(Renewed::Advanced))
+        self.events(|kind| *kind == EventKind::Renewed(Renewed::Rotated))
     }
 
     pub(crate) fn renewals(&self) -> usize {

@@ -51,7 +51,7 @@ fn every_event_is_counted_by_name_outcome_and_realm() {
     let expected = [
         ("session_created", "", 1),
         ("excess_sessions_exceeded", "", 1),
-        ("session_renewed", "advanced", 1),
+        ("session_renewed", "rotated", 1),
         ("session_renewed", "replayed", 3),
         // After the update, which makes the next request renew, and after the re-authentication.
         ("session_renewed", "reissued", 2),

@@ -84,7 +84,7 @@ impl World {
     }
 
     async fn rotations(&self) -> u64 {
-        self.count("session_renewed", "advanced").await
+        self.count("session_renewed", "rotated").await
     }
 }
 

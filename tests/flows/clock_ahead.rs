@@ -33,7 +33,7 @@ async fn confirmed_ahead(world: &World, by: Duration) -> (Browser, Browser) {
     let mut browser = world.signed_in("ann").await;
     let before = browser.clone();
     world.pass(TTL);
-    assert_eq!(visit(world, &mut browser).await.renewed(), Some("Advanced"));
+    assert_eq!(visit(world, &mut browser).await.renewed(), Some("Rotated"));
     step_ahead(world, by);
     // The confirmation of an access token that has expired meanwhile.
     let sent = browser.get("/me");
@@ -50,7 +50,7 @@ async fn refresh_token_is_rotated_on_time_after_a_clock_ahead_confirmed_it() {
     let (mut browser, _) = confirmed_ahead(&world, hour).await;
     let mut rotations = 0;
     for _ in 0..6 {
-        rotations += usize::from(visit(&world, &mut browser).await.renewed() == Some("Advanced"));
+        rotations += usize::from(visit(&world, &mut browser).await.renewed() == Some("Rotated"));
         world.pass(TTL);
     }
     assert!(rotations >= 2, "{rotations} rotations in half an hour");
@@ -82,7 +82,7 @@ async fn client_without_access_tokens_confirms_and_rotates_after_a_clock_ahead_h
         let mut browser = world.signed_in("ann").await;
         browser.lose(ACCESS);
         step_ahead(&world, by);
-        assert_eq!(visit(&world, &mut browser).await.renewed(), Some("Advanced"));
+        assert_eq!(visit(&world, &mut browser).await.renewed(), Some("Rotated"));
         step_back(&world, by);
         let mut how = Vec::new();
         for _ in 0..5 {

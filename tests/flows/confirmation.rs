@@ -8,7 +8,7 @@ use crate::support::{ACCESS, Browser, Gate, Probe, TTL, Trouble, World, idle};
 async fn rotated(world: &World) -> Browser {
     let mut browser = world.signed_in("ann").await;
     world.pass(TTL);
-    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Advanced"));
+    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Rotated"));
     browser
 }
 

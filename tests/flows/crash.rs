@@ -40,7 +40,7 @@ async fn rotated(world: &World) -> (Browser, Browser) {
     let mut browser = world.signed_in("ann").await;
     let before = browser.clone();
     world.pass(TTL);
-    assert_eq!(visit(world, &mut browser).await.renewed(), Some("Advanced"));
+    assert_eq!(visit(world, &mut browser).await.renewed(), Some("Rotated"));
     (browser, before)
 }
 
@@ -225,9 +225,11 @@ async fn successor_replayed_repeatedly_is_reported() {
 
 #[tokio::test]
 async fn late_body_with_the_predecessor_is_refused_without_an_alarm_and_later_it_is_reuse() {
-    for (waited, why) in
-        [(GRACE + 1, Refusal::Stale), (GRACE + LATE, Refusal::Stale), (GRACE + LATE + 1, Refusal::Reuse)]
-    {
+    for (waited, why) in [
+        (GRACE + 1, Refusal::LateBody),
+        (GRACE + LATE, Refusal::LateBody),
+        (GRACE + LATE + 1, Refusal::Reuse),
+    ] {
         let world = world();
         let (mut browser, mut before) = rotated(&world).await;
         world.pass(SETTLED);
@@ -237,11 +239,11 @@ async fn late_body_with_the_predecessor_is_refused_without_an_alarm_and_later_it
         assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(why)), "after {waited} s");
         let reuse = why == Refusal::Reuse;
         assert_eq!(alarms(&world), usize::from(reuse));
-        let warned = world.count(&EventKind::Refused(Refusal::Stale));
+        let warned = world.count(&EventKind::Refused(Refusal::LateBody));
         assert_eq!(warned, usize::from(!reuse));
         assert_eq!(visit(&world, &mut browser).await.ok(), !reuse);
     }
-    let late = EventKind::Refused(Refusal::Stale);
+    let late = EventKind::Refused(Refusal::LateBody);
     assert_eq!(late.severity(), tower_sliding_sessions::Severity::Warning);
 }
 

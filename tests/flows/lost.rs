@@ -106,7 +106,7 @@ async fn restart_with_a_memory_store_ends_all_sessions_and_leaves_cookies_unchan
     world.restart();
     for browser in [&mut browser, &mut active] {
         let answer = browser.visit(&world.one, "/me").await;
-        assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::OtherRun)));
+        assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::OtherRunId)));
         assert!(answer.touches_no_cookie());
     }
     assert_eq!(world.count(&EventKind::ReuseDetected), 0);
@@ -131,7 +131,7 @@ async fn rotations_within_one_second_are_told_apart() {
     for generation in 1..=20 {
         world.clock.advance(ms(4));
         browser.lose(ACCESS);
-        assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Advanced"));
+        assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Rotated"));
         assert!(browser.visit(&world.one, "/me").await.ok());
         idle().await;
         let token = browser.value(REFRESH).unwrap().to_owned();

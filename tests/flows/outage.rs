@@ -176,7 +176,7 @@ async fn access_token_is_renewed_before_it_expires() {
     assert_eq!(browser.visit(&world.one, "/me").await.renewed(), None);
     world.pass(51);
     let answer = browser.visit(&world.one, "/me").await;
-    assert_eq!(answer.renewed(), Some("Advanced"));
+    assert_eq!(answer.renewed(), Some("Rotated"));
     assert!(answer.sets_both());
 }
 

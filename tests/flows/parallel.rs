@@ -36,7 +36,7 @@ async fn two_hundred_parallel_refreshes_are_all_served_by_one_rotation() {
     assert!(!refresh_tokens(&answers).contains(before.as_str()));
     assert_eq!(world.store.calls("advance"), 1, "they share one renewal");
     assert_eq!(world.store.rotations(), 1);
-    assert_eq!(answers.iter().filter(|answer| answer.renewed() == Some("Advanced")).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| answer.renewed() == Some("Rotated")).count(), 1);
     assert_eq!(world.count(&EventKind::ReuseDetected), 0);
 }
 
@@ -49,7 +49,7 @@ async fn immediate_store_response_rotates_once_too() {
     let answers = at_once(&browser, &[&world.one], 200).await;
     assert!(answers.iter().all(|answer| answer.ok() && answer.sets_both()));
     assert_eq!((refresh_tokens(&answers).len(), world.store.rotations()), (1, 1));
-    assert_eq!(answers.iter().filter(|answer| answer.renewed() == Some("Advanced")).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| answer.renewed() == Some("Rotated")).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -99,7 +99,7 @@ async fn request_after_the_single_flight_ended_is_served_as_its_generation() {
     world.pass(TTL);
     let first = world.one.answer(browser.get("/me")).await;
     let second = world.one.answer(browser.get("/me")).await;
-    assert_eq!((first.renewed(), second.renewed()), (Some("Advanced"), Some("Replayed")));
+    assert_eq!((first.renewed(), second.renewed()), (Some("Rotated"), Some("Replayed")));
     assert_eq!(first.cookie(REFRESH), second.cookie(REFRESH), "never a second successor");
     assert_eq!(second.header("x-generation"), Some("1"));
 }

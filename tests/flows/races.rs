@@ -29,7 +29,7 @@ impl End {
 }
 
 fn is_refused(answer: &Answer) -> bool {
-    let ended = |why| matches!(why, Refusal::Denylisted | Refusal::OtherRun | Refusal::Unknown);
+    let ended = |why| matches!(why, Refusal::Revoked | Refusal::OtherRunId | Refusal::Unknown);
     matches!(answer.rejection(), Some(RejectionKind::Unauthenticated(why)) if ended(why))
 }
 

@@ -43,7 +43,7 @@ async fn each_realm_renews_independently() {
     let before = browser.value(STAFF[1]).unwrap().to_owned();
     assert!(browser.visit(&world.one, "/me").await.sets_both());
     assert_eq!(browser.value(STAFF[1]), Some(before.as_str()));
-    assert_eq!(browser.visit(&staff, "/me").await.renewed(), Some("Advanced"));
+    assert_eq!(browser.visit(&staff, "/me").await.renewed(), Some("Rotated"));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::support::{ACCESS, Browser, GRACE, Gate, REFRESH, TTL, Trouble, World,
 /// The browser's refresh token rotates, and a request confirms its successor.
 async fn rotate(world: &World, browser: &mut Browser) {
     world.pass(TTL);
-    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Advanced"));
+    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Rotated"));
     assert_eq!(browser.visit(&world.one, "/me").await.renewed(), None);
     idle().await;
 }
@@ -28,7 +28,7 @@ async fn superseded_token_after_its_grace_period_ends_the_session_for_both_and_i
     assert_eq!(caught.rejection(), refused(Refusal::Reuse));
     assert!(caught.touches_no_cookie());
     let out = owner.visit(&world.one, "/me").await;
-    assert_eq!(out.rejection(), refused(Refusal::Denylisted), "its access token was valid for minutes more");
+    assert_eq!(out.rejection(), refused(Refusal::Revoked), "its access token was valid for minutes more");
     for _ in 0..3 {
         assert!(!attacker.visit(&world.one, "/me").await.ok());
     }
@@ -92,7 +92,7 @@ async fn token_two_generations_behind_is_reuse_at_any_time() {
     let mut attacker = owner.clone();
     rotate(&world, &mut owner).await;
     world.pass(TTL);
-    assert_eq!(owner.visit(&world.one, "/me").await.renewed(), Some("Advanced"));
+    assert_eq!(owner.visit(&world.one, "/me").await.renewed(), Some("Rotated"));
     // Generation 2 is unconfirmed, and generation 0 is stale all the same.
     assert_eq!(attacker.visit(&world.one, "/me").await.rejection(), refused(Refusal::Reuse));
 }
@@ -172,7 +172,7 @@ async fn stale_token_on_a_request_with_a_body_is_late_and_not_reuse() {
     rotate(&world, &mut owner).await;
     world.pass(TTL);
     let upload = world.one.answer(before.post("/me").body("a large file")).await;
-    assert_eq!(upload.rejection(), refused(Refusal::Stale));
+    assert_eq!(upload.rejection(), refused(Refusal::LateBody));
     assert!(owner.visit(&world.one, "/me").await.ok(), "no session ended");
     assert_eq!(world.count(&EventKind::ReuseDetected), 0);
 }

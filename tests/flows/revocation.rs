@@ -82,7 +82,7 @@ async fn emergency_stop_ends_all_sessions_and_users_can_sign_in_again() {
     world.one.sessions.revoke_everything().await.unwrap();
     assert!(!is_in(&world.one, &bob).await);
     assert_eq!(left(&world, &two, &a, &[&a, &b, &c, &bob]).await, [false; 4]);
-    assert_eq!(world.count(&EventKind::RunRotated), 1);
+    assert_eq!(world.count(&EventKind::EverythingRevoked), 1);
 
     let mut again = world.signed_in("ann").await;
     assert!(again.visit(&two, "/me").await.ok());

@@ -159,7 +159,7 @@ async fn output_of_many_operations_holds_no_secret() {
         "refresh_token_invalid",
         "authn_token_reuse",
         "authn_token_revoked",
-        "session_run_rotated",
+        "session_everything_revoked",
         "session_store_failed",
         "session_conflicting_cookies",
     ] {

@@ -133,7 +133,7 @@ impl Site {
     }
 
     pub(crate) fn rotations(&self) -> usize {
-        self.events(|kind| *kind == EventKind::Renewed(Renewed::Advanced))
+        self.events(|kind| *kind == EventKind::Renewed(Renewed::Rotated))
     }
 
     pub(crate) fn alarms(&self) -> usize {

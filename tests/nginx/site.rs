@@ -106,7 +106,7 @@ impl Site {
     }
 
     pub(crate) fn stale(&self) -> usize {
-        self.count(&EventKind::Refused(Refusal::Stale))
+        self.count(&EventKind::Refused(Refusal::LateBody))
     }
 
     /// How often refresh token reuse was detected.

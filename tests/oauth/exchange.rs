@@ -1,17 +1,21 @@
 //! The token endpoint: renewal (RFC 6749, section 6).
 
 use std::{
+    convert::Infallible,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::body::{Body, Bytes};
 use http_body::Frame;
-use tower_sliding_sessions::{EventKind, ManualClock};
+use tower_sliding_sessions::{EventKind, ManualClock, Reload};
 
-use crate::support::{Client, GRACE, Gate, ROTATION, TTL, Trouble, WINDOW, World, form, idle};
+use crate::support::{Client, GRACE, Gate, Profile, ROTATION, TTL, Trouble, WINDOW, World, form, idle};
 
 #[tokio::test]
 async fn session_lives_as_long_as_it_is_renewed() {
@@ -238,4 +242,33 @@ async fn grace_period_of_the_session_applies_and_not_that_of_the_instance() {
         assert_eq!(renew_slowly(&other, &client, takes).await, expected);
         assert_eq!(world.store.calls("advance"), usize::from(expected == 200));
     }
+}
+
+#[tokio::test]
+async fn an_access_token_without_a_cookie_may_be_longer_than_one_with_a_cookie() {
+    let role_length = Arc::new(AtomicUsize::new(0));
+    let causes = Arc::<Mutex<Vec<String>>>::default();
+    let world = World::tuned(|builder| {
+        let (role_length, causes) = (role_length.clone(), causes.clone());
+        builder
+            .reload_claims(move |_, _| {
+                let role = "x".repeat(role_length.load(Ordering::Relaxed));
+                std::future::ready(Ok::<_, Infallible>(Reload::Replace(Profile { role })))
+            })
+            .on_event(move |event| {
+                if event.kind == EventKind::CookieTooLarge {
+                    causes.lock().unwrap().extend(event.cause.iter().map(ToString::to_string));
+                }
+            })
+    });
+    let mut client = world.signed_in("ann").await;
+    world.pass(TTL);
+    role_length.store(2500, Ordering::Relaxed);
+    assert_eq!(client.renew(&world).await.status, 200);
+    assert!(client.access.len() > 3072);
+    world.pass(TTL);
+    role_length.store(3500, Ordering::Relaxed);
+    assert!(client.renew(&world).await.is_error(500, "server_error"));
+    let causes = causes.lock().unwrap();
+    assert!(causes.len() == 1 && causes[0].ends_with("but the limit is 4096"), "{causes:?}");
 }

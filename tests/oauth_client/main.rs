@@ -82,7 +82,7 @@ async fn stock_client_signs_in_stays_signed_in_introspects_and_signs_out() {
     assert!(renewals.is_some_and(|renewals| renewals >= 2), "{}", said(&output.stdout));
 
     let count = |kind: &EventKind| events.lock().expect("no panic").iter().filter(|it| *it == kind).count();
-    assert!(count(&EventKind::Renewed(Renewed::Advanced)) >= 2);
+    assert!(count(&EventKind::Renewed(Renewed::Rotated)) >= 2);
     assert_eq!(count(&EventKind::ReuseDetected), 0);
     assert_eq!(count(&EventKind::SignedIn), 1);
     server.abort();

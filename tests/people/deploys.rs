@@ -118,7 +118,7 @@ async fn unreadable_claims_are_replaced_by_the_hook_and_no_session_ends() {
         assert_eq!(text(get_me(&before, "cookie", &renewed).await).await, r#"{"role":"boss"}"#);
     }
     assert_eq!(*asked.lock().unwrap(), [false, false], "the record's claims cannot be read");
-    assert!(world.reported(&EventKind::Refused(Refusal::Claims)).is_none());
+    assert!(world.reported(&EventKind::Refused(Refusal::UnreadableClaims)).is_none());
     let unreadable = EventKind::AccessTokenInvalid(InvalidToken::Unreadable);
     assert_eq!(world.reported(&unreadable).unwrap().0, Severity::Warning);
 }
@@ -129,7 +129,7 @@ async fn unreadable_claims_without_a_hook_are_refused_with_a_warning_that_names_
     let cookies = world.signed_in().await;
     let after = world.version::<After>(|builder| builder);
     assert_eq!(get_me(&after, "cookie", &cookies).await.status(), 401);
-    assert_eq!(world.reported(&EventKind::Refused(Refusal::Claims)).unwrap().0, Severity::Warning);
+    assert_eq!(world.reported(&EventKind::Refused(Refusal::UnreadableClaims)).unwrap().0, Severity::Warning);
     let (severity, cause) = world.reported(&EventKind::ClaimsUnreadable).unwrap();
     assert!(severity >= Severity::Warning && cause.contains("team"), "{cause}");
     // The session is still valid: the old version serves it, and so does a version with a default.
@@ -191,6 +191,6 @@ async fn deployment_that_signs_users_out_is_a_warning() {
     let restarted = World { store: MemoryStore::new().unwrap(), ..world };
     let before = restarted.version::<Before>(|builder| builder);
     assert_eq!(get_me(&before, "cookie", &cookies).await.status(), 401);
-    let event = EventKind::Refused(Refusal::OtherRun);
+    let event = EventKind::Refused(Refusal::OtherRunId);
     assert_eq!(restarted.reported(&event).unwrap().0, Severity::Warning);
 }

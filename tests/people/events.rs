@@ -57,7 +57,7 @@ async fn each_step_is_reported_by_one_event() {
     let copied = ann.clone();
     world.pass(TTL);
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
-    assert_eq!(events.since(&world).await, one("session_renewed", "advanced"));
+    assert_eq!(events.since(&world).await, one("session_renewed", "rotated"));
     assert!(visit_from(&mut copied.clone(), "home", one_, "/me").await.ok());
     assert_eq!(events.since(&world).await, one("session_renewed", "replayed"));
     ann.lose(ACCESS);
@@ -103,11 +103,11 @@ async fn each_step_is_reported_by_one_event() {
     directory.say("ann", Says::End("locked"));
     assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
     let outcomes = events.since(&world).await;
-    let refused = ("session_refused", Some("application"));
+    let refused = ("session_refused", Some("revoked_by_application"));
     assert_eq!(outcomes, [("session_revoked_by_application", None), ("authn_token_revoked", None), refused]);
     directory.say("ann", Says::Keep);
     assert!(!visit_from(&mut ann, "home", one_, "/me").await.ok());
-    assert_eq!(events.since(&world).await, one("session_refused", "denylisted"));
+    assert_eq!(events.since(&world).await, one("session_refused", "revoked"));
     one_.sessions.revoke_all("ann").await.unwrap();
     assert_eq!(events.since(&world).await, plain("authn_token_revoked"));
 
@@ -128,7 +128,7 @@ async fn each_step_is_reported_by_one_event() {
     let bad = [("access_token_invalid", Some("malformed")), ("refresh_token_invalid", Some("malformed"))];
     assert_eq!(events.since(&world).await, bad);
     one_.sessions.revoke_everything().await.unwrap();
-    assert_eq!(events.since(&world).await, plain("session_run_rotated"));
+    assert_eq!(events.since(&world).await, plain("session_everything_revoked"));
     let cross_site = ann.post("/me").with("sec-fetch-site", Some("cross-site"));
     assert!(!one_.answer(cross_site).await.ok());
     assert_eq!(events.since(&world).await, plain("malicious_csrf"));
@@ -175,15 +175,19 @@ fn event_names_and_outcomes_are_stable_and_unique() {
         (EventKind::Renewed(Renewed::FastForwarded), "session_renewed", Some("fast_forwarded")),
         (EventKind::Refused(Refusal::Expired), "session_expired", Some("expired")),
         (EventKind::Refused(Refusal::NoToken), "session_refused", Some("no_token")),
-        (EventKind::Refused(Refusal::Origin), "session_refused", Some("origin")),
-        (EventKind::Refused(Refusal::Application), "session_refused", Some("application")),
-        (EventKind::Refused(Refusal::Claims), "session_refused", Some("claims")),
+        (EventKind::Refused(Refusal::OriginRefused), "session_refused", Some("origin_refused")),
+        (
+            EventKind::Refused(Refusal::RevokedByApplication),
+            "session_refused",
+            Some("revoked_by_application"),
+        ),
+        (EventKind::Refused(Refusal::UnreadableClaims), "session_refused", Some("unreadable_claims")),
         (EventKind::AccessTokenInvalid(InvalidToken::Signature), "access_token_invalid", Some("signature")),
         (EventKind::RefreshTokenInvalid(InvalidToken::Header), "refresh_token_invalid", Some("header")),
         (EventKind::ReuseDetected, "authn_token_reuse", None),
         (EventKind::LostWriteRepaired, "session_lost_write_repaired", None),
         (EventKind::Revoked { sessions: 3 }, "authn_token_revoked", None),
-        (EventKind::RunRotated, "session_run_rotated", None),
+        (EventKind::EverythingRevoked, "session_everything_revoked", None),
         (EventKind::TooManySessions, "excess_sessions_exceeded", None),
         (EventKind::RevokedByApplication { reason: "locked".into() }, "session_revoked_by_application", None),
         (EventKind::ReloadFailed, "session_reload_failed", None),

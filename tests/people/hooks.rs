@@ -195,7 +195,7 @@ fn events_any_client_can_cause_are_debug_and_those_with_status_500_are_errors() 
     let unavailable = EventKind::StoreFailed { operation: "get", why: "unavailable" };
     assert_eq!(unavailable.severity(), Severity::Warning);
     assert_eq!(
-        EventKind::Refused(Refusal::Claims).severity(),
+        EventKind::Refused(Refusal::UnreadableClaims).severity(),
         Severity::Warning,
         "a deployment signs users out"
     );

@@ -85,7 +85,11 @@ async fn timeout_outside_the_policy_is_an_error_with_its_numbers_and_no_sign_in(
     for (ask_idle, ask_absolute, numbers) in [
         (Some(idle + second), none, ["idle_timeout", "7200s", "7201s"]),
         (none, Some(absolute + second), ["absolute_timeout", "86400s", "86401s"]),
-        (Some(second), none, ["idle_timeout", "1s", "300s + 240s + 60s"]),
+        (
+            Some(second),
+            none,
+            ["idle_timeout", "1s", "access_ttl (300s) + rotation_interval (240s) + write_window (60s)"],
+        ),
         (Some(idle), Some(idle - second), ["absolute_timeout", "7200s", "7199s"]),
     ] {
         let mut sign_in = visitor.sign_in("ann", Profile::default());

@@ -95,7 +95,7 @@ async fn refused_origin_gets_the_anonymous_response_and_the_session_stays_valid_
         for instance in [&two, &world.one] {
             let copied = browser.clone();
             let answer = instance.answer(copied.get("/me").and("x-place", "cafe")).await;
-            assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Origin)));
+            assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::OriginRefused)));
             is_anonymous(instance, answer).await;
         }
         assert_eq!(world.count(&EventKind::OriginChanged(OriginVerdict::Refuse)), 2 * round);

@@ -23,7 +23,7 @@ async fn revoked_session_is_refused_in_a_passive_request() {
         world.pass(seconds);
         for instance in [&world.one, &two] {
             let answer = poll(&mut browser, instance).await;
-            let why = Refusal::Denylisted;
+            let why = Refusal::Revoked;
             assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(why)));
             is_anonymous(instance, answer).await;
         }

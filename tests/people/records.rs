@@ -35,7 +35,7 @@ async fn each_event_is_one_record_with_the_same_fields() {
         (
             "session_renewed",
             "INFO",
-            format!(" outcome=\"advanced\" detail=Renewed(Advanced) realm=\"shop\" session={tag}"),
+            format!(" outcome=\"rotated\" detail=Renewed(Rotated) realm=\"shop\" session={tag}"),
         ),
         (
             "session_origin_changed",

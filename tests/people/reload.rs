@@ -92,11 +92,11 @@ async fn session_that_the_claims_hook_ends_is_refused_everywhere_and_no_other_is
     directory.say("ann", Says::End("locked"));
 
     let answer = two.answer(phone.get("/me")).await;
-    assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Application)));
+    assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::RevokedByApplication)));
     assert!(!answer.removes_cookies());
     is_anonymous(&two, answer).await;
     assert_eq!(world.count(&EventKind::RevokedByApplication { reason: "locked".into() }), 1);
-    assert_eq!(world.count(&EventKind::Refused(Refusal::Application)), 1);
+    assert_eq!(world.count(&EventKind::Refused(Refusal::RevokedByApplication)), 1);
 
     // The revocation was stored: no later answer of the hook restores the session.
     directory.say("ann", Says::Keep);

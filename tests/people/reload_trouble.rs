@@ -109,9 +109,9 @@ async fn unparsable_claims_without_a_hook_are_refused() {
     for hook in [None, Some(&directory)] {
         let (world, browser) = outdated(hook).await;
         let answer = world.one.answer(browser.get("/me")).await;
-        assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::Claims)));
+        assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::UnreadableClaims)));
         is_anonymous(&world.one, answer).await;
-        assert_eq!(world.count(&EventKind::Refused(Refusal::Claims)), 1);
+        assert_eq!(world.count(&EventKind::Refused(Refusal::UnreadableClaims)), 1);
     }
 }
 

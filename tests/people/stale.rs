@@ -165,5 +165,5 @@ async fn stale_claims_without_a_refresh_token_and_a_late_upload_have_different_r
     let answer = browser.visit(&two, "/me").await;
     assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::StaleClaims)));
     assert_eq!(EventKind::Refused(Refusal::StaleClaims).outcome(), Some("stale_claims"));
-    assert_eq!(EventKind::Refused(Refusal::Stale).outcome(), Some("stale"));
+    assert_eq!(EventKind::Refused(Refusal::LateBody).outcome(), Some("late_body"));
 }

@@ -125,7 +125,7 @@ async fn reauthentication_survives_a_rotation() {
     assert!(browser.submit(&world.one, "/sudo?by=pwd").await.ok());
     world.pass(1);
     let answer = browser.visit(&world.one, "/me").await;
-    assert_eq!(answer.renewed(), Some("Advanced"));
+    assert_eq!(answer.renewed(), Some("Rotated"));
     is_let_through(&world, &mut browser).await;
     world.pass(59);
     is_let_through(&world, &mut browser).await;

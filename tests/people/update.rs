@@ -67,7 +67,7 @@ async fn update_in_a_renewed_request_sets_the_new_refresh_token_too() {
     let mut browser = world.signed_in("ann&role=clerk").await;
     world.pass(TTL);
     let answer = browser.submit(&world.one, "/profile?role=boss").await;
-    assert_eq!(answer.renewed(), Some("Advanced"));
+    assert_eq!(answer.renewed(), Some("Rotated"));
     assert!(answer.sets_both(), "{answer:?}");
     assert_eq!(generation(&answer, REFRESH), 1);
     assert_eq!(generation(&answer, ACCESS), 0, "whether the refresh token leaves is not known yet");

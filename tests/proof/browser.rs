@@ -274,7 +274,7 @@ impl Run<'_> {
                 let old = here >= before.family.absolute_deadline;
                 if idle || old { Ok(Some(Ending::Expired)) } else { Err("expired in use".to_owned()) }
             }
-            Rotation::Refuse(Refusal::Stale) => Ok(None),
+            Rotation::Refuse(Refusal::LateBody) => Ok(None),
             Rotation::Reuse if self.struck => Ok(Some(Ending::Detected)),
             Rotation::Reuse | Rotation::Refuse(_) | Rotation::FastForward => {
                 Err(format!("a legitimate browser is signed out: {rotation:?}"))

@@ -119,8 +119,10 @@ impl Rules {
             (Some(Broken::NoGrace), Rotation::Replay) if confirmed => Rotation::Reuse,
             (Some(Broken::PredecessorForever), Rotation::Reuse) if lag == 1 => Rotation::Replay,
             (Some(Broken::RefreshConfirmsAtOnce), Rotation::Reissue) if !confirmed => Rotation::Confirm,
-            (Some(Broken::LateBodyIsReuse), Rotation::Refuse(Refusal::Stale)) => Rotation::Reuse,
-            (Some(Broken::LateBodyForever), Rotation::Reuse) if with_body => Rotation::Refuse(Refusal::Stale),
+            (Some(Broken::LateBodyIsReuse), Rotation::Refuse(Refusal::LateBody)) => Rotation::Reuse,
+            (Some(Broken::LateBodyForever), Rotation::Reuse) if with_body => {
+                Rotation::Refuse(Refusal::LateBody)
+            }
             (_, rotation) => rotation,
         };
         assert_ne!(rotation, Rotation::Advance, "the compare-and-set did not apply, so it must not be due");

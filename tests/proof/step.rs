@@ -224,10 +224,10 @@ impl Model {
         let failure = match (step, rotation) {
             (Step::Leave { .. }, _) if world.revoked => Some(Failure::CookiesAfterTheEnd),
             (Step::Arrive { message: Message { lag, body, .. }, .. }, Some(rotation)) => {
-                let late = body && rotation == Rotation::Refuse(Refusal::Stale);
+                let late = body && rotation == Rotation::Refuse(Refusal::LateBody);
                 self.failure(world, next.attacker.struck || late, lag, rotation)
             }
-            (Step::Strike { refresh, .. }, Some(rotation @ Rotation::Refuse(Refusal::Stale))) => {
+            (Step::Strike { refresh, .. }, Some(rotation @ Rotation::Refuse(Refusal::LateBody))) => {
                 world.seen.too_late(self, refresh).then_some(Failure::Unnoticed(rotation))
             }
             (Step::Strike { refresh, .. }, Some(rotation)) => self.failure(world, true, refresh, rotation),
@@ -313,7 +313,7 @@ impl Model {
     /// struck if it presented a token, including this one.
     fn failure(&self, before: &World, struck: bool, refresh: Lag, rotation: Rotation) -> Option<Failure> {
         if before.revoked {
-            let right = rotation == Rotation::Refuse(Refusal::Denylisted);
+            let right = rotation == Rotation::Refuse(Refusal::Revoked);
             return (!right).then_some(Failure::Revived(rotation));
         }
         match rotation {
