@@ -27,7 +27,6 @@
 //! | compare with plain sessions, understand the tokens | [questions] |
 //! | check it against OWASP ASVS, RFC 9700, NIST SP 800-63B | [security] |
 
-/// Sign in, protect a route, sign out.
 #[doc(alias = "getting started")]
 #[doc(alias = "tutorial")]
 #[doc(alias = "hello world")]
@@ -35,7 +34,6 @@
 #[doc = include_str!("quick_start.md")]
 pub mod quick_start {}
 
-/// A sign-in page, and back to the page that was requested.
 #[doc(alias = "redirect to login")]
 #[doc(alias = "return path")]
 #[doc(alias = "return_to")]
@@ -44,7 +42,6 @@ pub mod quick_start {}
 #[doc = include_str!("login_form.md")]
 pub mod login_form {}
 
-/// 401 with JSON for scripts, a redirect for pages.
 #[doc(alias = "REST")]
 #[doc(alias = "401")]
 #[doc(alias = "Sec-Fetch-Dest")]
@@ -53,7 +50,6 @@ pub mod login_form {}
 #[doc = include_str!("json_api.md")]
 pub mod json_api {}
 
-/// Sessions that outlive the browser.
 #[doc(alias = "keep me signed in")]
 #[doc(alias = "stay logged in")]
 #[doc(alias = "persistent cookie")]
@@ -61,7 +57,6 @@ pub mod json_api {}
 #[doc = include_str!("remember_me.md")]
 pub mod remember_me {}
 
-/// Other settings for a group of routes, such as an admin area.
 #[doc(alias = "admin area")]
 #[doc(alias = "sudo mode")]
 #[doc(alias = "idle timeout per route")]
@@ -69,17 +64,17 @@ pub mod remember_me {}
 #[doc = include_str!("route_groups.md")]
 pub mod route_groups {}
 
-/// Roles that change, and users who are locked.
 #[doc(alias = "authorization")]
 #[doc(alias = "RBAC")]
 #[doc(alias = "permissions")]
 #[doc(alias = "claims update")]
 #[doc(alias = "disable user")]
 #[doc(alias = "ban")]
+#[doc(alias = "phone number")]
+#[doc(alias = "lock user")]
 #[doc = include_str!("roles.md")]
 pub mod roles {}
 
-/// A list of a user's sessions, and how to revoke them.
 #[doc(alias = "your devices")]
 #[doc(alias = "active sessions")]
 #[doc(alias = "sign out everywhere")]
@@ -88,14 +83,12 @@ pub mod roles {}
 #[doc = include_str!("devices.md")]
 pub mod devices {}
 
-/// What happens to sessions when a password changes.
 #[doc(alias = "change password")]
 #[doc(alias = "reset password")]
 #[doc(alias = "invalidate sessions")]
 #[doc = include_str!("password_change.md")]
 pub mod password_change {}
 
-/// The password or a second factor again.
 #[doc(alias = "re-authentication")]
 #[doc(alias = "reauthenticate")]
 #[doc(alias = "2FA")]
@@ -107,7 +100,6 @@ pub mod password_change {}
 #[doc = include_str!("step_up.md")]
 pub mod step_up {}
 
-/// Event streams, WebSockets, and a graceful shutdown.
 #[doc(alias = "SSE")]
 #[doc(alias = "server-sent events")]
 #[doc(alias = "WebSocket")]
@@ -116,7 +108,6 @@ pub mod step_up {}
 #[doc = include_str!("streams.md")]
 pub mod streams {}
 
-/// A single-page application that never handles a token.
 #[doc(alias = "single-page application")]
 #[doc(alias = "React")]
 #[doc(alias = "localStorage")]
@@ -126,7 +117,6 @@ pub mod streams {}
 #[doc = include_str!("spa.md")]
 pub mod spa {}
 
-/// Mobile apps, command lines and other clients without cookies.
 #[doc(alias = "mobile app")]
 #[doc(alias = "API client")]
 #[doc(alias = "API token")]
@@ -135,7 +125,6 @@ pub mod spa {}
 #[doc = include_str!("phones.md")]
 pub mod phones {}
 
-/// Tests of your application.
 #[doc(alias = "integration test")]
 #[doc(alias = "unit test")]
 #[doc(alias = "mock session")]
@@ -146,7 +135,6 @@ pub mod phones {}
 #[doc = include_str!("testing.md")]
 pub mod testing {}
 
-/// Two or more instances that share their sessions.
 #[doc(alias = "horizontal scaling")]
 #[doc(alias = "cluster")]
 #[doc(alias = "sticky sessions")]
@@ -156,7 +144,6 @@ pub mod testing {}
 #[doc = include_str!("several_instances.md")]
 pub mod several_instances {}
 
-/// nginx, load balancers, CDNs.
 #[doc(alias = "reverse proxy")]
 #[doc(alias = "nginx")]
 #[doc(alias = "HAProxy")]
@@ -167,21 +154,18 @@ pub mod several_instances {}
 #[doc = include_str!("proxies.md")]
 pub mod proxies {}
 
-/// A new signing key, without signing users out.
 #[doc(alias = "rotate keys")]
 #[doc(alias = "kid")]
 #[doc(alias = "JWT secret")]
 #[doc = include_str!("key_rotation.md")]
 pub mod key_rotation {}
 
-/// What to do after a backup of the store was restored.
 #[doc(alias = "disaster recovery")]
 #[doc(alias = "snapshot")]
 #[doc(alias = "backup")]
 #[doc = include_str!("restored_backup.md")]
 pub mod restored_backup {}
 
-/// End all sessions; withdraw a leaked key.
 #[doc(alias = "kill switch")]
 #[doc(alias = "incident response")]
 #[doc(alias = "leaked key")]
@@ -190,7 +174,6 @@ pub mod restored_backup {}
 #[doc = include_str!("emergency.md")]
 pub mod emergency {}
 
-/// Symptoms, their log lines, and remedies.
 #[doc(alias = "401 Unauthorized")]
 #[doc(alias = "403 Forbidden")]
 #[doc(alias = "500")]
@@ -202,24 +185,49 @@ pub mod emergency {}
 #[doc = include_str!("troubleshooting.md")]
 pub mod troubleshooting {}
 
-/// Short answers: what is in a token, plain sessions or JWTs, and more. Single sign-on, OpenID Connect, JWKS and
-/// impersonation are not part of this crate yet.
 #[doc(alias = "FAQ")]
-#[doc(alias = "tower-sessions")]
 #[doc(alias = "axum-login")]
-#[doc(alias = "migration")]
-#[doc(alias = "JWT or session")]
+#[doc(alias = "back-channel logout")]
 #[doc(alias = "blacklist of token IDs")]
-#[doc(alias = "jti")]
-#[doc(alias = "sso")]
-#[doc(alias = "oidc")]
-#[doc(alias = "jwks")]
+#[doc(alias = "do I need JWTs")]
+#[doc(alias = "end_session_endpoint")]
+#[doc(alias = "front end profile")]
 #[doc(alias = "impersonate")]
+#[doc(alias = "invalidate a token")]
+#[doc(alias = "invalidate token")]
+#[doc(alias = "invalidate token on another device")]
+#[doc(alias = "jti")]
+#[doc(alias = "JWT or session")]
+#[doc(alias = "JWT vs session")]
+#[doc(alias = "jwks")]
+#[doc(alias = "long lived token")]
+#[doc(alias = "migration")]
+#[doc(alias = "oidc")]
+#[doc(alias = "one instance or several")]
+#[doc(alias = "password changes")]
+#[doc(alias = "payload changes")]
+#[doc(alias = "plain session")]
+#[doc(alias = "profile before render")]
+#[doc(alias = "provider token")]
+#[doc(alias = "refresh token change")]
+#[doc(alias = "refresh token when password changes")]
+#[doc(alias = "reissue")]
+#[doc(alias = "run ID with blacklist")]
 #[doc(alias = "single logout")]
+#[doc(alias = "single point of failure")]
+#[doc(alias = "single sign on")]
+#[doc(alias = "sliding by reissue")]
+#[doc(alias = "sso")]
+#[doc(alias = "store in localStorage")]
+#[doc(alias = "token blacklist")]
+#[doc(alias = "token content")]
+#[doc(alias = "tower-sessions")]
+#[doc(alias = "what is in the token")]
+#[doc(alias = "which tokens when")]
+#[doc(alias = "who can verify the token")]
 #[doc = include_str!("questions.md")]
 pub mod questions {}
 
-/// Standards, requirement by requirement, and what is not detected.
 #[doc(alias = "OWASP")]
 #[doc(alias = "ASVS")]
 #[doc(alias = "NIST 800-63B")]
