@@ -1,10 +1,10 @@
-//! What a request is made of, each part by itself: `cargo bench --bench parts --features aws_lc_rs`.
+//! The parts of a request, each measured separately: `cargo bench --bench parts --features aws_lc_rs`.
 //!
-//! How this crate stands beside others is told by the package in `benches/compare`, and whether a
-//! change made it dearer by the one in `benches/instructions`, which counts instructions.
-#![expect(clippy::expect_used, reason = "in a benchmark, that is how things fail")]
+//! The package in `benches/compare` compares this crate with others. The one in `benches/instructions`
+//! counts instructions, to find regressions.
+#![expect(clippy::expect_used, reason = "a failed benchmark is a panic")]
 
-// The crate's own files, compiled here once more: what only they can see is measured by itself.
+// The crate's own files, compiled here again, to measure private parts separately.
 #[path = "../src/cookie/mod.rs"]
 #[expect(dead_code, unused_imports, unreachable_pub, reason = "only a part of it is measured")]
 mod cookie;

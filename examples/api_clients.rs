@@ -1,5 +1,5 @@
 //! How do phones and API clients sign in? At a token endpoint, and then with a bearer token. Browsers
-//! keep their cookies: both are sessions of the same kind.
+//! keep their cookies. Both are sessions of the same kind.
 //!
 //! ```sh
 //! cargo run --example api_clients
@@ -28,7 +28,7 @@ struct Profile {
     roles: Vec<String>,
 }
 
-/// Whoever checks passwords. Yours asks a database, and takes its time about wrong ones.
+/// Checks passwords. A real application asks a database, and delays its answer to wrong ones.
 struct Users;
 
 impl Users {
@@ -51,7 +51,7 @@ async fn login(visitor: Visitor<Profile>, Json(login): Json<Login>) -> Result<im
     Ok(visitor.sign_in(login.name, profile).await?.into_response())
 }
 
-/// Works for both: a handler does not see how its session came.
+/// Works for both: the session is the same for cookies and for a bearer token.
 async fn me(session: Session<Profile>) -> Json<Profile> {
     Json(session.claims().clone())
 }

@@ -1,5 +1,4 @@
-//! "Your devices": which there are, ending one, ending the others, and what to do when a password
-//! was changed.
+//! "Your devices": list them, revoke one, revoke the others, and revoke sessions after a password change.
 //!
 //! ```sh
 //! cargo run --example devices
@@ -46,7 +45,7 @@ async fn list(session: Session, State(sessions): State<Sessions>) -> Result<Json
         json!({
             "id": device.id,
             "from": device.origin,
-            "since": device.created_at.as_secs(), // and when it was last seen, and when it ends
+            "since": device.created_at.as_secs(), // also `last_seen` and `expires_at`
             "this_one": device.id == session.id(),
         })
     });
@@ -59,9 +58,9 @@ async fn end(
     Path(device): Path<SessionId>,
 ) -> Result<Response, Rejection> {
     if device == session.id() {
-        return Ok(session.sign_out().await?.into_response()); // takes the cookies away too
+        return Ok(session.sign_out().await?.into_response()); // removes the cookies too
     }
-    // Only ever one of their own: somebody else's is not found under their name.
+    // Only the user's own sessions: another user's session is not found under this name.
     let revoked = sessions.revoke(session.subject(), device).await?;
     Ok(if revoked { "Revoked.\n" } else { "It had ended.\n" }.into_response())
 }
@@ -71,14 +70,14 @@ async fn revoke_others(session: Session) -> Result<String, Rejection> {
 }
 
 async fn change_password(session: Session, _new: String) -> Result<String, Rejection> {
-    // Check the old password and store the new one here. Only then end the others: nobody can have
-    // signed in with the old one after that.
+    // Check the old password and store the new one here. Revoke the other sessions only after that: then
+    // no client can sign in with the old password any more.
     revoke_others(session).await
 }
 
 pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
     let sessions = builder
-        .max_sessions(3, Overflow::RevokeOldest) // a fourth sign-in ends the oldest of them
+        .max_sessions(3, Overflow::RevokeOldest) // a fourth sign-in revokes the oldest one
         .origin(|request| {
             let agent = request.headers.get(USER_AGENT)?.to_str().ok()?;
             Some(agent.chars().take(100).collect())

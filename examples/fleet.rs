@@ -4,8 +4,8 @@
 //! cargo run --example fleet --features sqlite
 //! ```
 //!
-//! Open any of the three. Cookies do not know of ports, so the same session goes along to the
-//! others: sign out on one, and it counts on all. Restart the example, and you are still signed in.
+//! Open any of the three. Cookies do not depend on the port, so the same session works on the others.
+//! Sign out on one, and you are signed out on all. Restart the example, and you are still signed in.
 
 use std::{error::Error, sync::Arc};
 
@@ -54,12 +54,12 @@ async fn logout(visitor: Visitor) -> Result<(SetCookies, Redirect), Rejection> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // All instances need the same key. This one is for trying: keep a real one to yourself.
+    // All instances need the same key. This one is for the example: keep a real key secret.
     let keys = Keyring::hs256("only for the example: tq3Vx8Lw2Zr9")?;
     let file = std::env::temp_dir().join("tower-sliding-sessions-fleet.db");
     let mut servers = tokio::task::JoinSet::new();
     for port in PORTS {
-        // Each has a store of its own, on one file: as if they were processes.
+        // Each has its own store object for one file, like separate processes.
         let store = SqliteStore::open(&format!("sqlite:{}", file.display())).await?;
         let sessions = Sessions::builder(keys.clone()).store(store).build()?;
         let app = Router::new()

@@ -1,7 +1,7 @@
-//! How long do sessions last, and who decides?
+//! How long do sessions last, and what determines it?
 //!
-//! The builder says how long any session may last, and a sign-in may ask for less. What could sign
-//! legitimate clients out is refused before anybody signs in, and the error says why: see `main`.
+//! The builder sets the longest lifetime of all sessions, and a sign-in may request a shorter one. Timing
+//! that could sign legitimate clients out is refused at start, and the error says why: see `main`.
 //!
 //! ```sh
 //! cargo run --example lifetimes
@@ -39,7 +39,7 @@ async fn login(visitor: Visitor, Form(login): Form<Login>) -> Result<SetCookies,
         Some("remembered") => sign_in.remember_me(true),
         Some("briefly") => sign_in.idle_timeout(15 * MINUTE).absolute_timeout(60 * MINUTE),
         _ => {
-            let aal2 = Timing::aal2(); // NIST SP 800-63B: an hour unused, a day at most
+            let aal2 = Timing::aal2(); // NIST SP 800-63B: one hour idle, one day at most
             sign_in.idle_timeout(aal2.idle_timeout).absolute_timeout(aal2.absolute_timeout)
         }
     };
@@ -50,7 +50,7 @@ async fn home(session: Session) -> String {
     format!("Hello, {}.\n", session.subject())
 }
 
-/// The longest that anything here may last: what "remember me" gets.
+/// The longest lifetime of any session: that of "remember me".
 pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
     let sessions =
         builder.timing(|timing| timing.idle_timeout(14 * DAY).absolute_timeout(30 * DAY)).build()?;

@@ -1,8 +1,7 @@
 //! How do I close event streams and WebSockets when their session ends?
 //!
-//! A request is judged when it arrives; what stays open after that has to look for itself.
-//! `session.ended()` returns when the session was signed out, revoked, or ran out, on whatever
-//! instance that was.
+//! A request is checked when it arrives. A stream that stays open after that must watch its session:
+//! `session.ended()` returns when the session was signed out, revoked, or has expired, on any instance.
 //!
 //! ```sh
 //! cargo run --example live
@@ -30,7 +29,7 @@ curl -s -c jar -d ann 127.0.0.1:3000/login
 curl -N -b jar 127.0.0.1:3000/events &
 sleep 3; curl -b jar -d '' 127.0.0.1:3000/logout  # and the stream closes";
 
-/// A tick each second, until the session ends; then `signed-out`, so that the page knows.
+/// A tick each second, until the session ends. Then `signed-out`, which tells the page.
 async fn events(session: Session) -> impl IntoResponse {
     let ticks = stream::unfold(interval(Duration::from_secs(1)), async |mut each_second: Interval| {
         each_second.tick().await;
@@ -45,7 +44,7 @@ async fn socket(session: Session, upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(move |socket| echo(socket, session))
 }
 
-/// Says what it is told, until the session ends; then closes with a code of the application's.
+/// Echoes messages until the session ends. Then it closes with an application code.
 async fn echo(mut socket: WebSocket, session: Session) {
     let mut ended = pin!(session.ended());
     loop {

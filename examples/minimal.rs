@@ -1,4 +1,4 @@
-//! Signs a person in, and keeps them signed in while they use the application.
+//! Signs a user in, and keeps the session alive while the application is used.
 //!
 //! ```sh
 //! cargo run --example minimal
@@ -25,7 +25,7 @@ async fn login(
     Json(profile): Json<Profile>,
 ) -> Result<impl IntoResponse, Rejection> {
     // Check a password here.
-    let cookies = visitor.sign_in(&profile.name, &profile).await?; // ends the session it replaces
+    let cookies = visitor.sign_in(&profile.name, &profile).await?; // revokes the session it replaces
     Ok((cookies, Json(profile)))
 }
 

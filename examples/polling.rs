@@ -1,8 +1,8 @@
-//! A page polls for news all night. How do I keep it from keeping its session alive?
+//! A page polls for news all night. How do I prevent it from extending its session?
 //!
-//! The page says that nobody asked, by a header, and the layer does not count such requests as use:
-//! they are served for as long as the session lives, and the idle timeout goes on. Whoever lies
-//! that way only ends their own session sooner.
+//! A header marks its requests as passive, and the layer does not count them as use: they are served as
+//! long as the session lives, and the idle timeout continues. A client that adds the header to other
+//! requests only shortens its own session.
 //!
 //! ```sh
 //! cargo run --example polling
@@ -22,7 +22,7 @@ use tower_sliding_sessions::{
 const TRY: &str = "\
 curl -s -c jar -d ann 127.0.0.1:3000/login
 while sleep 60; do curl -s -f -b jar -c jar -H 'x-poll: 1' 127.0.0.1:3000/news || break; done
-# 30 min later: 401. Without the header it goes on, until the absolute timeout.";
+# 30 min later: 401. Without the header, it is served until the absolute timeout.";
 
 const PAGE: &str = "\
 <!doctype html>
@@ -36,7 +36,7 @@ const look = async headers => {
 };
 const [signIn, lookNow] = document.querySelectorAll('button');
 signIn.onclick = () => fetch('/login', {method: 'POST', body: 'ann'});
-lookNow.onclick = () => look({}); // a person asked
+lookNow.onclick = () => look({}); // the user asked
 setInterval(look, 60_000, {'x-poll': '1'});
 </script>
 ";

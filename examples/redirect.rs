@@ -1,9 +1,9 @@
-//! Pages without a line of script. Whoever is not signed in should see the sign-in page, and then
-//! what they came for.
+//! Pages without scripts. An anonymous client should get the sign-in page, and then the page it
+//! requested.
 //!
-//! The layer answers whoever opens a page with a redirect, and everything else with a 401. The
-//! sign-in page is told where they were going, and `safe_next` sees that it is on this site: a link
-//! from elsewhere to `/sign-in?next=//evil.example` leads nowhere but home.
+//! The layer responds to anonymous page requests with a redirect, and to all others with a 401. The
+//! redirect carries the return path, and `safe_next` checks that it is on this site: a link from another
+//! site to `/sign-in?next=//evil.example` leads only to the home page.
 //!
 //! ```sh
 //! cargo run --example redirect
@@ -39,7 +39,7 @@ async fn report(Path(year): Path<u16>) -> Html<String> {
     ))
 }
 
-/// Its form is sent to the address of the page, and so takes `next` along by itself.
+/// The form is submitted to the URL of the page, so `next` is sent with it.
 async fn sign_in_page() -> Html<String> {
     Html(format!(
         "{HEAD}<h1>Sign in</h1><form method=post>
@@ -85,7 +85,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
+    let mut secret = [0; 32]; // A real one must be the same on all instances.
     getrandom::fill(&mut secret)?;
     let app = app(Sessions::builder(Keyring::hs256(secret)?))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

@@ -1,8 +1,8 @@
-//! An admin changed somebody's roles, or locked them. When do their devices notice?
+//! An admin changed a user's roles, or locked the user. When does that apply on their devices?
 //!
-//! At their next request, on every instance. `reload_claims` asks the user table whenever a session
-//! is renewed, and `mark_stale` has every device of a user renew at once. Nobody is signed out for
-//! it. Without `mark_stale` they notice when their access token runs out: in 5 min, by default.
+//! At their next request, on every instance. The `reload_claims` hook reads the user table at each
+//! renewal, and `mark_stale` makes every device of a user renew at its next request. No session ends.
+//! Without `mark_stale` the change applies when the access token expires: after 5 min, by default.
 //!
 //! ```sh
 //! cargo run --example roles
@@ -28,10 +28,10 @@ curl -i -b ann -c ann 127.0.0.1:3000/reports  # forbidden
 curl -X PUT -b root --json '[\"analyst\"]' 127.0.0.1:3000/users/ann  # now ann may
 curl -X PUT -b root --json null 127.0.0.1:3000/users/ann  # now ann is out";
 
-/// What a session has of its user. It is as old as the access token; the table is the truth.
+/// A session's copy of the roles. It is as old as the access token; the table is authoritative.
 pub(crate) type Roles = Vec<String>;
 
-/// Everybody's roles, and none for who is locked: a database, in a real application.
+/// The roles of all users, and none for a locked one: a database, in a real application.
 pub(crate) type Users = Arc<RwLock<HashMap<String, Option<Roles>>>>;
 
 #[derive(Clone, FromRef)]
@@ -52,7 +52,7 @@ async fn reports(session: Session<Roles>) -> String {
     format!("Secret figures, {}.\n", session.subject())
 }
 
-/// First the table, then the devices: they ask the table.
+/// First the table, then the devices: their renewals read the table.
 async fn set_roles(
     State(App { sessions, users }): State<App>,
     Path(name): Path<String>,
@@ -62,7 +62,7 @@ async fn set_roles(
     users.write().await.insert(name.clone(), roles);
     sessions.mark_stale(&name).await?;
     if is_locked {
-        sessions.revoke_all(&name).await?; // the hook would do; this closes open streams at once, too
+        sessions.revoke_all(&name).await?; // the hook would suffice; this also closes open streams at once
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -76,7 +76,7 @@ pub(crate) fn app(builder: SessionsBuilder<Roles>, users: Users) -> Result<Route
     let reload = move |name: Arc<str>, _| {
         let table = table.clone();
         async move {
-            // An error here would be a 503: nobody is signed out because a database is away.
+            // An error here is a 503: a database outage signs no user out.
             Ok::<_, Infallible>(match table.read().await.get(&*name).cloned().flatten() {
                 Some(roles) => Reload::Replace(roles),
                 None => Reload::revoke("locked"),

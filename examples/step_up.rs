@@ -1,7 +1,7 @@
-//! How do I ask for the password again before something dangerous, or for a second factor?
+//! How do I require the password again before something dangerous, or a second factor?
 //!
-//! `Require` refuses with 403 and says what it wants. A front end asks for just that, posts it to
-//! `/reauthenticate`, and sends its first request again:
+//! `Require` refuses with 403 and names what it requires. A front end asks for exactly that, posts it to
+//! `/reauthenticate`, and repeats its first request:
 //!
 //! ```json
 //! {"type": "https://docs.rs/…#variant.ReauthenticationRequired", "title": "Re-authentication is required", "status": 403}
@@ -33,12 +33,12 @@ sleep 60; curl -i -b jar -c jar -X DELETE 127.0.0.1:3000/account  # wants the pa
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Profile {
-    /// Whether there is a second factor to ask for.
+    /// Whether the user has a second factor.
     second_factor: bool,
 }
 
 #[derive(Deserialize)]
-struct Proof {
+struct Credentials {
     password: String,
     code: Option<String>,
 }
@@ -48,9 +48,12 @@ async fn login(visitor: Visitor<Profile>, name: String) -> Result<SetCookies, Re
     Ok(visitor.sign_in(name, Profile { second_factor: false }).by(["pwd"]).await?)
 }
 
-/// A proof takes the place of the last one, so it names all the methods it was made by.
-async fn reauthenticate(session: Session<Profile>, Form(proof): Form<Proof>) -> Result<Response, Rejection> {
-    let methods: &[&str] = match (proof.password.as_str(), proof.code.as_deref()) {
+/// A re-authentication replaces the last one, so it names all its methods.
+async fn reauthenticate(
+    session: Session<Profile>,
+    Form(credentials): Form<Credentials>,
+) -> Result<Response, Rejection> {
+    let methods: &[&str] = match (credentials.password.as_str(), credentials.code.as_deref()) {
         ("swordfish", None) => &["pwd"],
         ("swordfish", Some("123456")) => &["pwd", "otp"],
         _ => return Ok((StatusCode::FORBIDDEN, "Wrong.\n").into_response()),
@@ -58,7 +61,7 @@ async fn reauthenticate(session: Session<Profile>, Form(proof): Form<Proof>) -> 
     Ok(session.reauthenticate(methods.iter().copied()).await?.into_response())
 }
 
-/// In force at once on this device. The others learn of it from a `reload_claims`, if need be.
+/// Applies at once on this device. The other devices get it by a `reload_claims` hook.
 async fn add_second_factor(session: Session<Profile>) -> Result<SetCookies, Rejection> {
     Ok(session.update(&Profile { second_factor: true }).await?)
 }
@@ -70,8 +73,9 @@ async fn account(session: Session<Profile>) -> String {
 pub(crate) fn app(builder: SessionsBuilder<Profile>) -> Result<Router, BuildError> {
     let sessions = builder
         .origin(|request| Some(request.headers.get(USER_AGENT)?.to_str().ok()?.to_owned()))
-        // Renewed in another browser than it was opened in: it goes on, but proofs made there do not
-        // count here. A copied access token is found out when it has expired, in 5 min at most.
+        // If a session is renewed in another browser than it was opened in, it stays valid, but a
+        // re-authentication in one browser does not count in the other. A copied access token is noticed
+        // when it has expired, after 5 min at most.
         .compare_origin(|home, here| match here == Some(home) {
             true => OriginVerdict::Ignore,
             false => OriginVerdict::StepUp,

@@ -37,16 +37,16 @@ curl -s -c jar -d ann 127.0.0.1:3000/login; cp jar copied
 sleep 12; curl -b jar -c jar 127.0.0.1:3000; curl -b jar -c jar 127.0.0.1:3000
 sleep 4; curl -i -b copied 127.0.0.1:3000  # the attacker is found out: see the log";
 
-/// In words, for people. `kind.name()` and `kind.outcome()` are stable, for machines.
+/// As text for operators. `kind.name()` and `kind.outcome()` are stable, for machines.
 pub(crate) fn describe(event: &Event) -> String {
-    let whose = event.subject.as_deref().unwrap_or("nobody in particular");
+    let whose = event.subject.as_deref().unwrap_or("an unknown user");
     match &event.kind {
         EventKind::ReuseDetected => format!("WAKE UP: a copied token of {whose} was used; it is void now"),
         other => format!("{}: {whose}", other.name()),
     }
 }
 
-/// A 401 says nothing to whoever got it. Why it was one is in the response's extensions.
+/// A 401 gives the client no reason. The reason is in the response's extensions.
 async fn log_rejections(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let response = next.run(request).await;
@@ -68,7 +68,8 @@ async fn home(session: Session) -> String {
 pub(crate) fn app(builder: SessionsBuilder<()>, alerts: mpsc::Sender<Event>) -> Result<Router, BuildError> {
     let hook = move |event: &Event| {
         if event.kind.severity() >= Severity::Warning {
-            // A request waits for this hook, so it only hands over. A full queue is alert enough.
+            // A request waits for this hook, so it only puts the event into a queue. A full queue drops
+            // events.
             let _full = alerts.try_send(event.clone());
         }
     };
@@ -84,7 +85,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>, alerts: mpsc::Sender<Event>) -> 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().init();
-    // Short, so that you need not wait for the reuse. Without a crash window, the first request that
+    // Short, so that you need not wait long for the reuse. Without a crash window, the first request that
     // carries a refresh token's successor confirms it.
     let secs = Duration::from_secs;
     let timing = Timing::default()

@@ -1,6 +1,6 @@
 //! Plain words: terms that this project does not use, in its documentation, source, examples and tests.
 
-#![expect(clippy::expect_used, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, reason = "a failed test is a panic")]
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Axum by itself, and with the least that a layer can do.
+//! Axum itself, and with a minimal layer.
 
 use std::{
     convert::Infallible,

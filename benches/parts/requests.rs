@@ -63,11 +63,11 @@ fn app(sessions: &Sessions<Profile>) -> Router {
     Router::new().route("/me", me).layer(sessions.layer())
 }
 
-/// What a browser would send after signing in.
+/// The cookies that a browser sends after a sign-in.
 async fn signed_in(sessions: &Sessions<Profile>) -> String {
-    let stranger = sessions.visitor(&Request::new(())).expect("a visitor");
+    let anonymous = sessions.visitor(&Request::new(())).expect("a visitor");
     let mut headers = HeaderMap::new();
-    stranger.sign_in(SUBJECT, Profile::new()).await.expect("signed in").apply(&mut headers);
+    anonymous.sign_in(SUBJECT, Profile::new()).await.expect("signed in").apply(&mut headers);
     let lines = headers.get_all(header::SET_COOKIE).iter().map(|line| line.to_str().expect("ASCII"));
     lines.filter_map(|line| line.split(';').next()).collect::<Vec<_>>().join("; ")
 }
@@ -78,11 +78,12 @@ fn active(bencher: Bencher<'_, '_>, keys: Keyring, verified: usize) {
     let sessions = builder
         .timing(|timing| timing.access_ttl(Duration::from_secs(3600)))
         .build()
-        .expect("sound settings");
+        .expect("valid settings");
     let ours = runtime.block_on(signed_in(&sessions));
     let mut router = app(&sessions);
     runtime.block_on(async {
-        // The first request starts to follow the feed. Until it was read, each request asks the store.
+        // The first request starts the feed follower. Until it has read the feed, each request asks the
+        // store.
         drop(router.call(request(&cookies(&ours))).await);
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -92,7 +93,7 @@ fn active(bencher: Bencher<'_, '_>, keys: Keyring, verified: usize) {
 }
 
 fn hs256() -> Keyring {
-    Keyring::hs256(SECRET).expect("a good secret")
+    Keyring::hs256(SECRET).expect("a valid secret")
 }
 
 #[divan::bench]
@@ -117,10 +118,10 @@ fn renewal_that_advances(bencher: Bencher<'_, '_>) {
     let runtime = runtime();
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let builder = Sessions::builder(hs256()).clock(clock.clone());
-    let sessions = builder.build().expect("sound settings");
+    let sessions = builder.build().expect("valid settings");
     let router = app(&sessions);
     let expired = || {
-        // All begin a while before any of them is renewed.
+        // All begin some time before the first renewal.
         clock.set(SystemClock.now());
         let cookies = cookies(&runtime.block_on(signed_in(&sessions)));
         clock.advance(Duration::from_secs(6 * 60));

@@ -17,7 +17,7 @@ use crate::{
     token::{AccessToken, Keyring, StepUp, TokenCodec},
 };
 
-/// THROW-AWAY. They guard nothing.
+/// THROW-AWAY. They protect nothing.
 pub(crate) const SECRET: &[u8] = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 pub(crate) const ED25519: &str = "\
@@ -26,7 +26,7 @@ MC4CAQAwBQYDK2VwBCIEIK4d+GTWGg+12ZWmHDCUMVupXGcIAMYyp3D5Oa7R17dZ\n\
 -----END PRIVATE KEY-----\n";
 pub(crate) const SUBJECT: &str = "7f6c1f0e-3b7a-4c57-9a35-0d6f6f5d2f10";
 
-/// What a token says, of exactly these types.
+/// The claims of a token, with exactly these types.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Typed {
     aud: String,
@@ -41,7 +41,7 @@ struct Typed {
 }
 
 fn hs256() -> TokenCodec {
-    of(Keyring::hs256(SECRET).expect("a good secret"))
+    of(Keyring::hs256(SECRET).expect("a valid secret"))
 }
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
@@ -87,7 +87,7 @@ fn find_the_two_cookies(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A prepared key, no allocation but for the claims: the least that reading a token can cost.
+/// A prepared key, and no allocation except for the claims: the least cost of reading a token.
 #[divan::bench]
 fn raw_limit_of_verification_hs256(bencher: Bencher<'_, '_>) {
     let token = minted(&hs256(), &claims());

@@ -1,4 +1,4 @@
-//! What anybody, and what somebody who is signed in, can do.
+//! The routes for anonymous clients, and for a signed-in user's own session.
 
 use std::time::Duration;
 
@@ -69,13 +69,13 @@ pub(crate) struct Slow {
     ms: u64,
 }
 
-/// Answers like `/me`, but takes its time; ten minutes at most.
+/// Responds like `/me`, after a delay of at most ten minutes.
 pub(crate) async fn slow(session: Session<Profile>, Query(Slow { ms }): Query<Slow>) -> Json<Value> {
     tokio::time::sleep(Duration::from_millis(ms.min(600_000))).await;
     Json(describe(&session, &session.claims().roles))
 }
 
-/// Answers with the status it is asked for.
+/// Responds with the requested status.
 pub(crate) async fn status(Path(code): Path<String>) -> Response {
     match code.parse().ok().and_then(|code: u16| StatusCode::from_u16(code).ok()) {
         Some(status) if status.as_u16() >= 200 => status.into_response(),
@@ -112,12 +112,12 @@ pub(crate) async fn end_one(
     Path(sid): Path<String>,
 ) -> Result<Response, Rejection> {
     match sid.parse::<SessionId>() {
-        // One's own is signed out, cookies and all.
+        // The current session is signed out, which removes the cookies.
         Ok(sid) if sid == session.id() => {
             Ok((StatusCode::NO_CONTENT, session.sign_out().await?).into_response())
         }
         Ok(sid) => {
-            // Only ever one of the subject's own: somebody else's is not found under their name.
+            // Only the subject's own sessions: another user's session is not found under this name.
             sessions.revoke(session.subject(), sid).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
@@ -148,7 +148,7 @@ pub(crate) async fn profile(session: Session<Profile>, body: Bytes) -> Result<Re
     Ok((cookies, Json(describe(&session, &profile.roles))).into_response())
 }
 
-/// Proves again who it is. Asking for the password would come first, were there one.
+/// Re-authenticates. A real application checks the password first.
 pub(crate) async fn sudo(session: Session<Profile>) -> Result<(StatusCode, SetCookies), Rejection> {
     Ok((StatusCode::NO_CONTENT, session.reauthenticate(["demo"]).await?))
 }
@@ -166,7 +166,7 @@ fn describe(session: &Session<Profile>, roles: &[String]) -> Value {
     })
 }
 
-/// What the page colours its dots by, on every response to somebody who is signed in.
+/// The headers by which the page colours its dots, on every response to a signed-in user.
 pub(crate) async fn outcome(session: Option<Session<Profile>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(session) = session {

@@ -1,4 +1,4 @@
-//! What an admin can do.
+//! The routes for admins.
 
 use axum::{
     body::Bytes,
@@ -16,23 +16,23 @@ struct Roles {
     roles: Vec<String>,
 }
 
-/// The roles in a body, if they are some.
+/// The roles in a body, if it is valid.
 pub(crate) fn roles_of(body: &[u8]) -> Option<Vec<String>> {
     let Roles { roles } = serde_json::from_slice(body).ok()?;
     are_sound(&roles).then_some(roles)
 }
 
-/// A session's claims must fit into a cookie.
+/// Whether the roles are valid: a session's claims must fit into a cookie.
 pub(crate) fn are_sound(roles: &[String]) -> bool {
     roles.len() <= 16 && roles.iter().all(|role| is_name(role))
 }
 
-/// Of a user, or of a role.
+/// Whether this is a valid name of a user or of a role.
 pub(crate) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
 }
 
-/// A user's roles: in force on every device at its next request, and nobody is signed out.
+/// Sets a user's roles. They apply on every device at its next request, and no session ends.
 pub(crate) async fn roles(
     State(sessions): State<Sessions<Profile>>,
     State(users): State<Users>,
@@ -47,7 +47,7 @@ pub(crate) async fn roles(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// A user is out, on every device, and stays out: sign-in and renewal are refused.
+/// Locks a user: every device is signed out, and sign-in and renewal are refused.
 pub(crate) async fn lock(
     State(sessions): State<Sessions<Profile>>,
     State(users): State<Users>,
@@ -61,7 +61,7 @@ pub(crate) async fn lock(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The emergency stop: every session of everyone ends, this one too.
+/// The emergency stop: it revokes every session, including this one.
 pub(crate) async fn run_id(
     session: Session<Profile>,
     State(sessions): State<Sessions<Profile>>,

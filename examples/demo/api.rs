@@ -5,8 +5,8 @@ use tower_sliding_sessions::oauth::{Grant, GrantError, OAuth};
 
 use super::App;
 
-/// `/token`, `/revoke` and `/introspect`. There is no password here either, and whoever says that it
-/// is the demo itself may introspect.
+/// `/token`, `/revoke` and `/introspect`. There is no password here either. Any client that claims to be
+/// the demo may introspect.
 pub(crate) fn router(app: &App) -> Router<App> {
     let users = app.users.clone();
     OAuth::new(&app.sessions)

@@ -1,4 +1,4 @@
-//! An attacker with a copy of a refresh token, for the page. A real attacker needs malware for that.
+//! An attacker with a copy of a refresh token, for the page. A real attacker needs malware to get one.
 
 use std::{
     collections::VecDeque,
@@ -22,7 +22,7 @@ use super::{Profile, problem};
 const COOKIE: &str = "__Host-refresh";
 const MOST: usize = 100;
 
-/// What the last attackers hold, each under a name that only the page knows.
+/// The tokens of the latest attackers, each under a name that only the page knows.
 #[derive(Clone, Default)]
 pub(crate) struct Loot(Arc<Mutex<VecDeque<(String, String)>>>);
 
@@ -41,7 +41,7 @@ impl Loot {
     }
 }
 
-/// `POST /attacker`, in a session: its refresh token is copied.
+/// `POST /attacker`, in a session: copies its refresh token.
 pub(crate) async fn copy(_: Session<Profile>, State(loot): State<Loot>, headers: HeaderMap) -> Response {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let ours = lines.flat_map(|line| line.split("; ")).find(|pair| pair.starts_with(COOKIE));
@@ -51,7 +51,7 @@ pub(crate) async fn copy(_: Session<Profile>, State(loot): State<Loot>, headers:
     }
 }
 
-/// Adds `POST /attacker/{attacker}`: the attacker asks the demo who it is, and keeps what it gets.
+/// Adds `POST /attacker/{attacker}`: the attacker requests `/me` of the demo, and keeps the new token.
 pub(crate) fn with_attacker<S: Clone + Send + Sync + 'static>(
     demo: Router<S>,
     loot: Loot,

@@ -1,5 +1,5 @@
-//! `GET /metrics`: what happened, by cause, in Prometheus' text format. An application with the
-//! `metrics` facade gets the same from this crate's feature of that name.
+//! `GET /metrics`: the events by cause, in Prometheus' text format. An application with the `metrics`
+//! facade gets the same from this crate's feature of that name.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ type Cause = (&'static str, &'static str);
 pub(crate) struct Counters(Arc<Mutex<BTreeMap<Cause, u64>>>);
 
 impl Counters {
-    /// Counts an event, and logs those that an operator may care for, to stderr.
+    /// Counts an event, and logs those that matter to an operator to stderr.
     pub(crate) fn note(&self, event: &Event) {
         let kind = &event.kind;
         *self.lock().entry((kind.name(), kind.outcome().unwrap_or(""))).or_default() += 1;

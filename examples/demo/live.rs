@@ -1,4 +1,4 @@
-//! Connections that stay open: both close when their session ends, on whatever instance that was.
+//! Open streams and sockets: both close when their session ends, on any instance.
 
 use std::{convert::Infallible, pin::Pin, time::Duration};
 
@@ -20,7 +20,7 @@ use super::Profile;
 
 type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Server-sent events, one a second until the session ends; then `ended`, and no more.
+/// Server-sent events, one per second until the session ends. Then `ended`, and the stream closes.
 pub(crate) async fn stream(session: Session<Profile>) -> impl IntoResponse {
     struct Open {
         ended: Ended,
@@ -50,7 +50,7 @@ fn boxed(
     Box::pin(events.map(Ok))
 }
 
-/// Says again what it is told, until the session ends: then it closes with code 4401.
+/// Echoes messages until the session ends. Then it closes with code 4401.
 pub(crate) async fn socket(session: Session<Profile>, upgrade: WebSocketUpgrade) -> impl IntoResponse {
     upgrade.on_upgrade(move |socket| echo(socket, Box::pin(session.ended())))
 }
@@ -72,7 +72,7 @@ async fn echo(mut socket: WebSocket, mut ended: Ended) {
                 _ => return,
             }
         };
-        // Somebody who does not read must not keep it open either.
+        // A client that does not read must not keep it open either.
         let sent = tokio::select! {
             biased;
             () = &mut ended => return,

@@ -1,10 +1,10 @@
-//! The whole of the crate as an application to try: a page for people, JSON for everyone else.
+//! All of the crate in one application: a page for browsers, JSON for other clients.
 //!
 //! ```sh
 //! cargo run --example demo
 //! ```
 //!
-//! There is no password: it is a demo. See `settings.rs` for what the environment can say.
+//! There is no password: it is a demo. See `settings.rs` for the environment variables.
 
 mod account;
 mod admin;
@@ -33,11 +33,11 @@ use tower_sliding_sessions::{RequestHead, Sessions, SessionsBuilder};
 
 use self::{attacker::Loot, counters::Counters, settings::Settings, users::Users};
 
-/// What the demo keeps in a session.
+/// The claims of a session.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) roles: Vec<String>,
-    /// When an admin gave this user these roles, or those they came after.
+    /// When an admin set the roles of this user.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) version: u64,
 }
@@ -62,7 +62,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The demo around these sessions, when its hooks are in place.
+    /// The demo around these sessions, with its hooks.
     pub(crate) fn new(builder: SessionsBuilder<Profile>) -> Result<Self, Box<dyn Error>> {
         let (users, counters) = (Users::default(), Counters::default());
         let (table, counter) = (users.clone(), counters.clone());
@@ -121,7 +121,7 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
     attacker::with_attacker(demo, app.loot.clone(), app.clone()).with_state(app.clone())
 }
 
-/// Problem details (RFC 9457) of the demo's own.
+/// The demo's own problem details (RFC 9457).
 fn problem(status: StatusCode, title: &str) -> Response {
     let body = serde_json::json!({"type": "about:blank", "title": title, "status": status.as_u16()});
     (status, [("content-type", "application/problem+json")], body.to_string()).into_response()

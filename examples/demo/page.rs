@@ -1,4 +1,4 @@
-//! The page: one file, no token code in it.
+//! The page: one file, without token code.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::response::{Html, IntoResponse};
 use serde_json::json;
 use tower_sliding_sessions::protocol::Policy;
 
-/// The page with the timing in force.
+/// The page with the current timing.
 pub(crate) fn render(policy: &Policy) -> Arc<str> {
     let timing = policy.timing();
     let timing = json!({

@@ -1,4 +1,4 @@
-//! What the environment says. A bad value is an error at start that names it.
+//! The environment variables. An invalid value is an error at start that names its variable.
 
 use std::{
     env::{self, VarError},
@@ -31,12 +31,12 @@ pub(crate) struct Settings {
     trusted_origins: Vec<String>,
 }
 
-/// What the lifetimes are that no single setting names.
+/// The lifetimes that no single setting overrides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Preset {
     /// Seconds, so that the page shows renewals at once. The default.
     Quick,
-    /// Those of the crate.
+    /// The crate's defaults.
     Defaults,
 }
 
@@ -56,7 +56,7 @@ impl Preset {
     }
 }
 
-/// A setting that cannot be used.
+/// An invalid setting.
 #[derive(Debug)]
 pub(crate) struct SettingError {
     name: &'static str,
@@ -80,7 +80,7 @@ impl Settings {
         Self::from(|name| env::var(name))
     }
 
-    /// The same, wherever the variables come from.
+    /// The same, with variables from any source.
     pub(crate) fn from(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, SettingError> {
         let variable = &variable;
         Ok(Self {
@@ -110,7 +110,7 @@ impl Settings {
         })
     }
 
-    /// The sessions of the demo, to be built. What the builder refuses is refused with its message.
+    /// A builder with these settings. If the builder refuses them, the error is its message.
     pub(crate) async fn sessions(&self) -> Result<SessionsBuilder<Profile>, Box<dyn Error>> {
         let mut timing = self.preset.timing();
         let set = |to: &mut Duration, from: Option<Duration>| *to = from.unwrap_or(*to);
@@ -134,7 +134,7 @@ impl Settings {
     }
 }
 
-/// A setting, if it is there.
+/// A setting, if it is set.
 fn read<T>(
     variable: impl Fn(&str) -> Result<String, VarError>,
     name: &'static str,
@@ -172,7 +172,8 @@ fn origins(text: &str) -> Result<Vec<String>, String> {
     Ok(text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect())
 }
 
-/// The first key signs, the rest verify. What is wrong with a key is said, but never the key.
+/// The first key signs, the others verify. An error says what is wrong with a key, and never shows the
+/// key.
 fn keys(text: &str) -> Result<Keyring, String> {
     let mut ring: Option<Keyring> = None;
     for (index, key) in text.split(',').enumerate() {

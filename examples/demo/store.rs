@@ -1,4 +1,4 @@
-//! `DEMO_STORE`: where the sessions are kept.
+//! `DEMO_STORE`: the session store.
 
 use std::error::Error;
 
@@ -39,7 +39,7 @@ store!(sqlite, "sqlite", SqliteStore::open);
 store!(postgres, "postgres", PostgresStore::connect);
 store!(redis, "redis", RedisStore::connect);
 
-/// An error with what caused it.
+/// An error with its sources.
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis", feature = "memcached"))]
 fn whole(error: &dyn Error) -> String {
     let (mut text, mut cause) = ("DEMO_STORE".to_owned(), Some(error));

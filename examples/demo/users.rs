@@ -1,6 +1,6 @@
-//! The demo's own users: what a real application has a database for. They are in the memory of this
-//! process, so other instances, and this one after a restart, know nothing of an admin's changes: they end
-//! and mark sessions everywhere, but whom to let in, and with which roles, each instance says for itself.
+//! The demo's users, for which a real application has a database. They are in the memory of this process.
+//! Other instances, and this one after a restart, do not know an admin's changes: sessions are revoked
+//! and marked everywhere, but each instance decides by itself which user may sign in, with which roles.
 
 use std::{
     collections::HashMap,
@@ -18,14 +18,14 @@ pub(crate) struct Users(Arc<RwLock<HashMap<String, User>>>);
 #[derive(Clone, Debug, Default)]
 struct User {
     roles: Vec<String>,
-    /// When an admin set the roles: later roles of an earlier table must not pass for newer ones.
+    /// When an admin set the roles. Roles of an earlier table must not pass for newer ones.
     version: u64,
     locked: bool,
 }
 
 impl Users {
-    /// What somebody signs in with: the roles they ask for (it is a demo), or else those that an
-    /// admin gave them. None if they are locked.
+    /// The roles for a sign-in: those of an admin, or else the requested ones (it is a demo). None if the
+    /// user is locked.
     pub(crate) fn profile(&self, name: &str, asked: Option<Vec<String>>) -> Option<Profile> {
         let users = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let User { roles, version, locked } = users.get(name).cloned().unwrap_or_default();
@@ -43,8 +43,8 @@ impl Users {
         self.change(name, |user| user.locked = true);
     }
 
-    /// The claims hook: whoever is locked is out, and roles that an admin set meanwhile are taken
-    /// over. Until then a session keeps its own.
+    /// The claims hook: ends the sessions of a locked user, and replaces the roles if an admin set them.
+    /// Otherwise a session keeps its own.
     pub(crate) async fn reload(
         self,
         name: Arc<str>,

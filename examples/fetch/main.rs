@@ -1,9 +1,8 @@
-//! A page that calls an API by `fetch`. What has it to do about tokens?
+//! A page that calls an API by `fetch`. What must it do about tokens?
 //!
-//! Nothing. It cannot read them, and it need not: whatever it asks for is answered, and if tokens had
-//! to be renewed for it, they came along in the same answer. It only has to say what happens when the
-//! session is over. Here a dialog asks who is there, and then the request is sent once more: nothing
-//! that was typed is lost.
+//! Nothing. It cannot read them, and it need not: every request is served, and renewed tokens come with
+//! its response. The page only handles the end of the session: a dialog asks for the name, and then the
+//! request is sent once more. No typed text is lost.
 //!
 //! ```sh
 //! cargo run --example fetch
@@ -28,7 +27,7 @@ use tower_sliding_sessions::{
 
 const PAGE: &str = include_str!("page.html");
 
-/// Everybody's notes: a database, in a real application.
+/// The notes of all users: a database, in a real application.
 type Notes = Arc<Mutex<HashMap<String, Vec<String>>>>;
 
 #[derive(Clone, FromRef)]
@@ -76,7 +75,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
+    let mut secret = [0; 32]; // A real one must be the same on all instances.
     getrandom::fill(&mut secret)?;
     let app = app(Sessions::builder(Keyring::hs256(secret)?))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

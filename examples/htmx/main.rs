@@ -1,15 +1,15 @@
-//! htmx asks for parts of a page. When the session is over, how does it get to the sign-in page?
+//! htmx requests parts of a page. How does it get to the sign-in page when the session has ended?
 //!
-//! A redirect would not do: `fetch` follows it, and htmx puts the sign-in page where the part should
-//! be. So parts are answered with a 401 and `HX-Redirect`, which makes htmx leave for another page, and
-//! whoever opens a page with a redirect. All the while the session lasts there is nothing to do: parts
-//! renew it like any other request.
+//! A redirect does not work: `fetch` follows it, and htmx shows the sign-in page in place of the part. So
+//! the response to a part is a 401 with `HX-Redirect`, which makes htmx open another page. The response
+//! to a page is a redirect. As long as the session lasts there is nothing to do: parts renew it like any
+//! other request.
 //!
 //! ```sh
 //! cargo run --example htmx
 //! ```
 //!
-//! Beside it is htmx 4.0.1, whose licence is there as well (0BSD); with htmx 2 it is the same.
+//! htmx 4.0.1 and its licence (0BSD) are in this folder. The code is the same for htmx 2.
 
 use std::{
     collections::HashMap,
@@ -36,7 +36,7 @@ const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8>
     <meta name=viewport content='width=device-width,initial-scale=1'>
     <title>Shop</title><link rel=icon href='data:,'>";
 
-/// What is in everybody's cart: a database, in a real application.
+/// The carts of all users: a database, in a real application.
 type Carts = Arc<Mutex<HashMap<String, u32>>>;
 
 #[derive(Clone, FromRef)]
@@ -45,11 +45,11 @@ struct App {
     carts: Carts,
 }
 
-/// For the layer: what to answer whoever has no session.
+/// The layer's response to a request without a session.
 fn to_sign_in(rejection: Rejection, request: &RequestHead<'_>) -> Response {
     let mut response = RedirectToLogin::new("/sign-in").reject(rejection, request).into_response();
     if response.status() == StatusCode::UNAUTHORIZED && request.headers.contains_key("hx-request") {
-        // The way back is to the page that the part is for.
+        // The return path is the page that contains the part.
         let page = request.headers.get("hx-current-url").and_then(|url| Uri::try_from(url.as_bytes()).ok());
         let next = page.as_ref().and_then(Uri::path_and_query).map_or("/", |target| target.as_str());
         let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
@@ -82,7 +82,7 @@ async fn home() -> Html<String> {
     Html(format!("{HEAD}<h1>Welcome</h1><a href='/shop?sort=price&page=2'>The shop</a>"))
 }
 
-/// Its form is sent to the address of the page, and so takes `next` along by itself.
+/// The form is submitted to the URL of the page, so `next` is sent with it.
 async fn sign_in_page() -> Html<String> {
     Html(format!(
         "{HEAD}<h1>Sign in</h1><form method=post>
@@ -131,7 +131,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
+    let mut secret = [0; 32]; // A real one must be the same on all instances.
     getrandom::fill(&mut secret)?;
     let app = app(Sessions::builder(Keyring::hs256(secret)?))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

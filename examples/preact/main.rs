@@ -1,13 +1,13 @@
-//! An application of one page, whose views are components. What do they do about tokens?
+//! A single-page application whose views are components. What must they do about tokens?
 //!
-//! Nothing: they fetch. One hook notices that the session is over, and the sign-in form takes the
-//! view's place. The address stays, and so does whatever it leads to.
+//! Nothing: they fetch. One hook notices the end of the session, and then the sign-in form replaces the
+//! view. The URL stays the same.
 //!
 //! ```sh
 //! cargo run --example preact
 //! ```
 //!
-//! Beside it is Preact 11.2.0, which has the API of React in 16 KB, with its licence (MIT).
+//! Preact 11.2.0, which has the API of React in 16 KB, and its licence (MIT) are in this folder.
 
 use std::error::Error;
 
@@ -63,7 +63,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut secret = [0; 32]; // Keep a real one where all instances find it.
+    let mut secret = [0; 32]; // A real one must be the same on all instances.
     getrandom::fill(&mut secret)?;
     let app = app(Sessions::builder(Keyring::hs256(secret)?))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

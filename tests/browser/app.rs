@@ -1,4 +1,4 @@
-//! The application: each kind of request that a browser sends.
+//! The application: one route for each kind of request that a browser sends.
 
 use axum::{
     Form, Json, Router,
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_sliding_sessions::{RedirectToLogin, Rejection, Session, Sessions, Visitor, safe_next};
 
-/// A picture of one dot.
+/// An image of one pixel.
 const DOT: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
 const WORKER: &str = "self.onactivate = event => event.waitUntil(self.clients.claim());
@@ -54,28 +54,28 @@ fn page(title: &str, body: &str) -> Html<String> {
     Html(format!("<!doctype html><title>{title}</title>{icon}<h1>{title}</h1>{body}"))
 }
 
-fn said_of(session: &Alice) -> String {
+fn description(session: &Alice) -> String {
     let how = if session.renewed().is_some() { "renewed" } else { "fresh" };
     format!("{} {how}", session.subject())
 }
 
 async fn account(session: Alice) -> Html<String> {
     page(
-        &said_of(&session),
+        &description(&session),
         "<a href=/account>again</a><form method=post action=/logout><button id=out>out</button></form>
          <form method=post action=/logout?clear=true><button id=clear>out, and clear</button></form>
          <form method=post action=/post><button id=post>post</button></form>",
     )
 }
 
-/// A page that its handler lets nobody keep.
+/// A page with `no-store`.
 async fn secret(session: Alice) -> impl IntoResponse {
     ([(header::CACHE_CONTROL, "no-store")], account(session).await)
 }
 
-/// For anybody.
+/// A page with an optional session.
 async fn home(session: Option<Alice>) -> Html<String> {
-    page(&session.as_ref().map_or("nobody".to_owned(), said_of), "<a href=/home>again</a>")
+    page(&session.as_ref().map_or("anonymous".to_owned(), description), "<a href=/home>again</a>")
 }
 
 async fn me(session: Alice) -> Json<Value> {
@@ -83,20 +83,20 @@ async fn me(session: Alice) -> Json<Value> {
     Json(json!({"sub": session.subject(), "renewed": renewed, "generation": session.generation()}))
 }
 
-/// A page that its handler lets the browser keep.
+/// A page that the browser may cache.
 async fn kept(session: Alice) -> impl IntoResponse {
     let secret = format!("the secret of {}", session.subject());
     ([(header::CACHE_CONTROL, "private, max-age=3600")], page(&secret, ""))
 }
 
 async fn stream(session: Alice) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/event-stream")], format!("data: {}\n\n", said_of(&session)))
+    ([(header::CONTENT_TYPE, "text/event-stream")], format!("data: {}\n\n", description(&session)))
 }
 
 async fn ws(session: Alice, upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(async move |mut socket| {
-        // Whoever is gone hears nothing.
-        let _gone = socket.send(said_of(&session).into()).await;
+        // The client may have disconnected.
+        let _gone = socket.send(description(&session).into()).await;
     })
 }
 
@@ -124,7 +124,7 @@ struct Login {
     next: String,
     #[serde(default)]
     remember: bool,
-    /// Of the claims.
+    /// Of the claims, in bytes.
     #[serde(default)]
     size: usize,
 }
@@ -153,7 +153,7 @@ struct Cookie {
     line: String,
 }
 
-/// Sets any cookie, as a careless neighbour on the same host does.
+/// Sets any cookie, as another application on the same host can.
 async fn planting(Query(Cookie { line }): Query<Cookie>) -> impl IntoResponse {
     let bytes: Vec<u8> = line.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
     let value = header::HeaderValue::from_bytes(&bytes).expect("a header value");

@@ -1,10 +1,10 @@
-//! How the cookies arrive, and who can reach them.
+//! The attributes of the cookies in the browser, and what scripts can do with them.
 
 use serde_json::{Value, json};
 
 use crate::{driver::Browser, in_a_browser, site::Site};
 
-/// What the browser says of our cookies, but for their values.
+/// Our cookies in the browser, without their values.
 async fn kept(browser: &Browser) -> Vec<Value> {
     let mut cookies = browser.cookies().await;
     for cookie in &mut cookies {
@@ -14,7 +14,7 @@ async fn kept(browser: &Browser) -> Vec<Value> {
 }
 
 in_a_browser! {
-    async fn cookies_arrive_with_every_attribute_that_was_promised(browser) {
+    async fn cookies_arrive_with_every_documented_attribute(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         let cookie = |name| {
@@ -22,7 +22,7 @@ in_a_browser! {
                 "name": name, "domain": "localhost", "path": "/", "secure": true, "httpOnly": true, "sameSite": "Lax",
             })
         };
-        // A host without a leading dot is a host-only cookie, and no expiry one of the session.
+        // A domain without a leading dot means a host-only cookie, and no expiry means a session cookie.
         assert_eq!(kept(&browser).await, [cookie("__Host-access"), cookie("__Host-refresh")]);
     }
 
@@ -39,7 +39,7 @@ in_a_browser! {
         assert_eq!(kept(&browser).await.len(), 2);
     }
 
-    async fn scripts_can_neither_read_nor_replace_nor_remove_them(browser) {
+    async fn scripts_cannot_read_replace_or_remove_the_cookies(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         let before = browser.cookies().await;
@@ -56,7 +56,7 @@ in_a_browser! {
         assert_eq!(site.account(&browser).await, "alice fresh");
     }
 
-    async fn scripts_read_the_readable_cookie_and_what_they_write_into_it_proves_nothing(browser) {
+    async fn scripts_read_the_readable_cookie_and_a_forged_one_has_no_effect(browser) {
         let shown = json!({"greeting": "Grüß Gott; 100 %", "roles": ["editor"]});
         let shows = shown.clone();
         let site = Site::with(move |builder, _| builder.readable_cookie("__Host-me", move |_| shows.clone())).await;
@@ -71,20 +71,20 @@ in_a_browser! {
         site.expire();
         browser.open(&site.at("/account")).await;
         assert_eq!(site.account(&browser).await, "alice renewed");
-        assert_eq!(browser.run(read).await, shown, "a renewal brings it again");
+        assert_eq!(browser.run(read).await, shown, "a renewal sets it again");
         browser.click("#out").await;
         browser.until("location.pathname === '/blank'").await;
         assert_eq!(browser.run(read).await, Value::Null);
         assert_eq!(browser.cookies().await, Vec::<Value>::new());
     }
 
-    async fn sign_out_removes_them(browser) {
+    async fn sign_out_removes_the_cookies(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         browser.click("#out").await;
         browser.until("location.pathname === '/blank'").await;
         assert_eq!(browser.cookies().await, Vec::<Value>::new());
         browser.open(&site.at("/home")).await;
-        assert_eq!(site.account(&browser).await, "nobody");
+        assert_eq!(site.account(&browser).await, "anonymous");
     }
 }

@@ -1,4 +1,4 @@
-//! What other sites, and other origins of the same site, can do.
+//! What other sites can do, and other origins of the same site.
 
 use serde_json::{Value, json};
 use tower_sliding_sessions::SessionsBuilder;
@@ -9,12 +9,12 @@ use crate::{
     site::{Seen, Site},
 };
 
-/// Cookies that come along with everything, so that only the check of the origin is left.
+/// Cookies that are sent with every request, so that only the check of the origin protects.
 fn with_every_request(builder: SessionsBuilder<String>, _: &str) -> SessionsBuilder<String> {
     builder.cookies(|cookies| cookies.dangerous_same_site_none())
 }
 
-/// Sends a form from the page at hand to `url`.
+/// Submits a form from the current page to `url`.
 async fn send_form(browser: &Browser, url: &str) {
     let script = format!(
         "const form = document.createElement('form');
@@ -26,14 +26,14 @@ async fn send_form(browser: &Browser, url: &str) {
     browser.run(&script).await;
 }
 
-/// What became of a form from the page at `from`.
+/// The request of a form on the page at `from`.
 async fn form_from(site: &Site, browser: &Browser, from: &str) -> Seen {
     browser.open(from).await;
     send_form(browser, &site.at("/post")).await;
     site.arrived("POST /post").await
 }
 
-/// The same by a script, which sends cookies along.
+/// The same by a script, with credentials.
 async fn fetch_from(site: &Site, browser: &Browser, from: &str) -> Seen {
     browser.open(from).await;
     let post = format!(
@@ -44,7 +44,7 @@ async fn fetch_from(site: &Site, browser: &Browser, from: &str) -> Seen {
     site.arrived("POST /post").await
 }
 
-/// What a page learns of a socket that it opens.
+/// The result of a WebSocket that the page opens.
 async fn socket_to(site: &Site, browser: &Browser) -> Value {
     let url = site.at("/ws").replace("http:", "ws:");
     let script = format!(
@@ -58,10 +58,10 @@ async fn socket_to(site: &Site, browser: &Browser) -> Value {
 }
 
 in_a_browser! {
-    async fn a_form_or_a_script_of_another_site_is_refused_twice_over(browser) {
+    async fn cross_site_form_and_script_send_no_cookies_and_are_refused(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
-        // The browser leaves the cookies out, and the server refuses the request with or without.
+        // The browser omits the cookies, and the server refuses the request with and without them.
         for seen in [
             form_from(&site, &browser, &site.elsewhere("/blank")).await,
             fetch_from(&site, &browser, &site.elsewhere("/blank")).await,
@@ -72,7 +72,7 @@ in_a_browser! {
         assert_eq!(fetch_from(&site, &browser, &site.at("/blank")).await.status, 200);
     }
 
-    async fn another_site_is_refused_even_where_the_cookies_come_along(browser) {
+    async fn cross_site_request_with_cookies_is_refused(browser) {
         let site = Site::with(with_every_request).await;
         site.sign_in(&browser).await;
         for seen in [
@@ -89,27 +89,27 @@ in_a_browser! {
         assert_eq!(socket_to(&site, &browser).await, json!("alice fresh"));
     }
 
-    async fn another_origin_of_the_same_site_is_refused_unless_it_is_trusted(browser) {
+    async fn other_origin_of_the_same_site_is_refused_unless_trusted(browser) {
         let distrusting = Site::start().await;
         distrusting.sign_in(&browser).await;
         for seen in [
-            form_from(&distrusting, &browser, &distrusting.next_door("/blank")).await,
-            fetch_from(&distrusting, &browser, &distrusting.next_door("/blank")).await,
+            form_from(&distrusting, &browser, &distrusting.other_origin("/blank")).await,
+            fetch_from(&distrusting, &browser, &distrusting.other_origin("/blank")).await,
         ] {
             assert_eq!((seen.from.as_str(), seen.cookies, seen.status), ("same-site", true, 403), "{seen:?}");
         }
         let trusting = Site::with(|builder, other| builder.cookies(|cookies| cookies.trusted_origin(other))).await;
         trusting.sign_in(&browser).await;
         for seen in [
-            form_from(&trusting, &browser, &trusting.next_door("/blank")).await,
-            fetch_from(&trusting, &browser, &trusting.next_door("/blank")).await,
+            form_from(&trusting, &browser, &trusting.other_origin("/blank")).await,
+            fetch_from(&trusting, &browser, &trusting.other_origin("/blank")).await,
         ] {
             assert_eq!((seen.from.as_str(), seen.cookies, seen.status), ("same-site", true, 200), "{seen:?}");
         }
         assert_eq!(form_from(&trusting, &browser, &trusting.elsewhere("/blank")).await.status, 403);
     }
 
-    async fn nobody_is_signed_in_or_out_by_a_form_of_another_site(browser) {
+    async fn cross_site_form_causes_no_sign_in_and_no_sign_out(browser) {
         let site = Site::with(with_every_request).await;
         site.sign_in(&browser).await;
         site.seen();
@@ -125,7 +125,7 @@ in_a_browser! {
         assert_eq!(site.account(&browser).await, "alice fresh");
     }
 
-    async fn what_another_site_embeds_does_not_renew(browser) {
+    async fn resource_embedded_by_another_site_does_not_renew(browser) {
         let site = Site::with(with_every_request).await;
         site.sign_in(&browser).await;
         site.expire();
@@ -146,7 +146,7 @@ in_a_browser! {
             assert_eq!((seen.from.as_str(), seen.status, seen.sets_cookies), ("cross-site", 401, false), "{seen:?}");
         }
         assert_eq!(site.renewals(), 0);
-        // And a picture of one's own does.
+        // A same-origin image does.
         browser.open(&site.at("/blank")).await;
         browser.run("const image = new Image(); image.src = '/dot'; await image.decode()").await;
         assert_eq!(site.renewals(), 1);

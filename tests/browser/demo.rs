@@ -13,12 +13,12 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    /// Access tokens for 2 s; G 1 s, W 1 s, M 4 s.
+    /// Access tokens of 2 s; grace period 1 s, write window 1 s, rotation interval 4 s.
     pub(crate) fn start() -> Self {
         Self::start_with([("DEMO_GRACE", "1"), ("DEMO_WRITE_WINDOW", "1"), ("DEMO_ROTATION_INTERVAL", "4")])
     }
 
-    /// Access tokens for 2 s, and the rest as said.
+    /// Access tokens of 2 s, and these settings.
     pub(crate) fn start_with(settings: [(&str, &str); 3]) -> Self {
         let test = std::env::current_exe().expect("a path");
         let folder = test.ancestors().nth(2).expect("the folder of the profile");
@@ -44,7 +44,7 @@ impl Demo {
         format!("http://localhost:{}{path}", self.port)
     }
 
-    /// Signs in on the page, and waits until it says so.
+    /// Signs in on the page, and waits until the page shows it.
     pub(crate) async fn sign_in(&self, browser: &Browser) {
         browser.open(&self.at("/")).await;
         browser.until("document.querySelector('#signin:not([hidden])')").await;
@@ -53,12 +53,12 @@ impl Demo {
     }
 }
 
-/// True on the page when it knows who is there.
+/// True on the page when it shows the signed-in user.
 pub(crate) const WELCOME: &str = "document.querySelector('#name').innerText === 'Signed in as alice'";
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The process may have ended already.
         let _gone = self.process.kill();
         let _gone = self.process.wait();
     }

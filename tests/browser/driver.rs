@@ -1,4 +1,4 @@
-//! Chromium, by the commands of WebDriver that are needed here.
+//! Chromium, by the WebDriver commands that these tests need.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Jar};
 
-/// A browser of its own with an empty profile, both gone when this is.
+/// A browser with an empty profile. Both are removed on drop.
 pub(crate) struct Browser {
     program: Child,
     client: Client,
@@ -27,13 +27,13 @@ impl Browser {
 
     pub(crate) async fn with_flags(flags: &[&str]) -> Self {
         let chromedriver = std::env::var_os("TEST_CHROMEDRIVER").unwrap_or_else(|| {
-            panic!("TEST_CHROMEDRIVER is not set: run this by tests/servers/chromium, which sees to it")
+            panic!("TEST_CHROMEDRIVER is not set: run this by tests/servers/chromium, which sets it")
         });
         let profile = tempfile::tempdir().expect("a folder");
         let mut program = Command::new(chromedriver)
             .arg("--port=0")
             .env("HOME", profile.path())
-            // So that the browser can be ended with it.
+            // A process group of its own, so that the browser can be killed with it.
             .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -57,7 +57,7 @@ impl Browser {
         .to_vec();
         arguments.push(format!("--user-data-dir={}", browser._profile.path().join("profile").display()));
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        // Debian's blocks cookies of third parties, which hides what is to be seen of `SameSite=None`.
+        // Debian's Chromium blocks third-party cookies, which would hide the effect of `SameSite=None`.
         let preferences = json!({"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": false}});
         let options = json!({"args": arguments, "prefs": preferences});
         let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
@@ -83,7 +83,7 @@ impl Browser {
         answer.unwrap_or_else(|error| panic!("{method} {path} {body}: {error}"))
     }
 
-    /// Goes somewhere, as if a person had typed it, and waits until it is loaded.
+    /// Navigates as by a typed URL, and waits until the page is loaded.
     pub(crate) async fn open(&self, url: &str) {
         self.command("POST", "/url", json!({"url": url})).await;
     }
@@ -104,13 +104,13 @@ impl Browser {
         self.command("GET", "/url", json!({})).await.as_str().expect("a URL").to_owned()
     }
 
-    /// What a person reads on the page.
+    /// The visible text of the page.
     pub(crate) async fn text(&self) -> String {
         let text = self.run("return document.body.innerText").await;
         text.as_str().expect("a text").to_owned()
     }
 
-    /// Clicks, as a person does.
+    /// Clicks an element.
     pub(crate) async fn click(&self, css: &str) {
         let found = self.command("POST", "/element", json!({"using": "css selector", "value": css})).await;
         let id = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str);
@@ -118,7 +118,7 @@ impl Browser {
         self.command("POST", &path, json!({})).await;
     }
 
-    /// Runs the body of an asynchronous function in the page, and answers with what it returns.
+    /// Runs the body of an asynchronous function in the page, and returns its result.
     pub(crate) async fn run(&self, body: &str) -> Value {
         let script = format!(
             "const done = arguments[arguments.length - 1];
@@ -129,12 +129,12 @@ impl Browser {
         answer
     }
 
-    /// Waits until an expression is true in the page, which may change meanwhile.
+    /// Waits until an expression is true in the page.
     pub(crate) async fn until(&self, expression: &str) {
         let path = format!("/session/{}/execute/sync", self.session);
         let script = json!({"script": format!("return Boolean({expression})"), "args": []});
         for _ in 0..200 {
-            // While it goes from one page to the next, there is none to ask.
+            // During a navigation there is no page to ask.
             if self.send("POST", &path, &script).await == Ok(Value::Bool(true)) {
                 return;
             }
@@ -144,7 +144,7 @@ impl Browser {
         panic!("not within 10 s at {}: {expression}; the page says {text:?}", self.url().await);
     }
 
-    /// What the browser holds for the page's address, by name.
+    /// The browser's cookies for the page's URL, by name.
     pub(crate) async fn cookies(&self) -> Vec<Value> {
         let mut cookies = self.command("GET", "/cookie", json!({})).await.as_array().expect("a list").clone();
         cookies.sort_by_key(|cookie| cookie["name"].to_string());
@@ -157,12 +157,12 @@ impl Browser {
         found["value"].as_str().map(str::to_owned)
     }
 
-    /// The tab that commands go to.
+    /// The tab that commands apply to.
     pub(crate) async fn tab(&self) -> Value {
         self.command("GET", "/window", json!({})).await
     }
 
-    /// Opens a tab, which commands go to from now on.
+    /// Opens a tab, and applies commands to it.
     pub(crate) async fn new_tab(&self) -> Value {
         let tab = self.command("POST", "/window/new", json!({"type": "tab"})).await["handle"].clone();
         self.switch_to(&tab).await;
@@ -188,7 +188,7 @@ impl Drop for Browser {
     }
 }
 
-/// It says which port it took.
+/// Reads the port from chromedriver's output.
 fn listening(program: &mut Child) -> SocketAddr {
     let output = BufReader::new(program.stdout.take().expect("a pipe"));
     for line in output.lines().map_while(Result::ok) {

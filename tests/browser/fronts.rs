@@ -1,4 +1,4 @@
-//! The front ends of the examples: none of them knows of tokens, and nobody notices a renewal.
+//! The front ends of the examples: none of them handles tokens, and renewals do not interrupt the user.
 
 #[path = "../../examples/fetch/main.rs"]
 #[expect(dead_code, reason = "its `main` is not run here")]
@@ -22,7 +22,7 @@ use tower_sliding_sessions::{BuildError, Keyring, ManualClock, Sessions, Session
 
 use crate::{driver::Browser, in_a_browser};
 
-/// An example at an address of its own, by a clock that stands still.
+/// An example at its own origin, with a manual clock.
 struct Front {
     origin: String,
     clock: Arc<ManualClock>,
@@ -35,7 +35,7 @@ impl Front {
         let origin = format!("http://localhost:{}", listener.local_addr().expect("an address").port());
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let keys = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
-        let app = app(Sessions::builder(keys).clock(clock.clone())).expect("within the proof");
+        let app = app(Sessions::builder(keys).clock(clock.clone())).expect("a valid policy");
         let server = tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") });
         Self { origin, clock, server }
     }
@@ -44,20 +44,19 @@ impl Front {
         browser.open(&format!("{}{path}", self.origin)).await;
     }
 
-    /// The access token is over.
+    /// Advances the clock beyond the access token's expiry.
     fn expire(&self) {
         self.clock.advance(Duration::from_secs(6 * 60));
     }
 
-    /// Nobody was there for so long that the session is over.
+    /// Advances the clock beyond the idle timeout.
     fn end(&self) {
         self.clock.advance(Duration::from_secs(3 * 60 * 60));
     }
 
-    /// Does something a few times, each time with an expired access token, and waits for what comes of
-    /// it. One request for each brings
-    /// a new access token, and no more are sent.
-    async fn goes_on(&self, browser: &Browser, path: &str, act: &str, seen: impl Fn(u32) -> String) {
+    /// Runs `act` three times, each time with an expired access token, and waits for its result. Each
+    /// sends exactly one request, which renews the access token.
+    async fn keeps_working(&self, browser: &Browser, path: &str, act: &str, seen: impl Fn(u32) -> String) {
         for round in 1..=3 {
             self.expire();
             let (token, requests) = (browser.cookie("__Host-access").await, requests(browser, path).await);
@@ -86,7 +85,7 @@ impl Drop for Front {
     }
 }
 
-/// How many requests for `path` the page has sent.
+/// The number of requests for `path` that the page has sent.
 async fn requests(browser: &Browser, path: &str) -> u64 {
     let script = format!(
         "return performance.getEntriesByType('resource')
@@ -95,19 +94,19 @@ async fn requests(browser: &Browser, path: &str) -> u64 {
     browser.run(&script).await.as_u64().expect("a number")
 }
 
-/// Fills the form in and sends it, as a person does.
+/// Fills the form in and submits it.
 async fn sign_in(browser: &Browser) {
     browser.run("document.querySelector('[name=name]').value = 'ann'").await;
     browser.click("form:has([name=name]) button").await;
 }
 
-/// Where the page without a script is.
+/// Waits for a heading.
 async fn heading(browser: &Browser, heading: &str) {
     browser.until(&format!("document.querySelector('h1')?.innerText === {}", json!(heading))).await;
 }
 
 in_a_browser! {
-    async fn a_page_that_fetches_goes_on_and_loses_nothing_that_was_typed(browser) {
+    async fn page_that_fetches_is_renewed_and_keeps_typed_text(browser) {
         let front = Front::start(fetch::app).await;
         front.open(&browser, "/").await;
         browser.until("document.querySelector('dialog').open").await;
@@ -116,7 +115,7 @@ in_a_browser! {
         let script = "const count = document.querySelectorAll('li').length;
             note.elements.text.value = `note ${count + 1}`;
             note.requestSubmit()";
-        front.goes_on(&browser, "/notes", script, |round| format!("note {round}")).await;
+        front.keeps_working(&browser, "/notes", script, |round| format!("note {round}")).await;
 
         front.end();
         browser.run("note.elements.text.value = 'written for an hour'; note.requestSubmit()").await;
@@ -131,7 +130,7 @@ in_a_browser! {
         assert_eq!(browser.cookies().await, Vec::<serde_json::Value>::new());
     }
 
-    async fn parts_of_a_page_go_on_and_then_lead_to_the_sign_in_page_and_back(browser) {
+    async fn htmx_parts_are_renewed_and_then_lead_to_the_sign_in_page_and_back(browser) {
         let front = Front::start(htmx::app).await;
         front.open(&browser, "/shop?sort=price&page=2").await;
         heading(&browser, "Sign in").await;
@@ -139,7 +138,7 @@ in_a_browser! {
         heading(&browser, "Apples").await;
         assert_eq!(browser.url().await, front.address("/shop?sort=price&page=2"));
         let more = "document.querySelector('#more').click()";
-        front.goes_on(&browser, "/cart", more, |round| format!("{round} apples")).await;
+        front.keeps_working(&browser, "/cart", more, |round| format!("{round} apples")).await;
         heading(&browser, "Apples").await;
 
         front.end();
@@ -148,7 +147,7 @@ in_a_browser! {
         assert!(browser.url().await.starts_with(&front.address("/sign-in?next=")), "it left the page");
         sign_in(&browser).await;
         heading(&browser, "Apples").await;
-        // Not the part that was asked for, but the page.
+        // The return path is the page, and not the requested part.
         assert_eq!(browser.url().await, front.address("/shop?sort=price&page=2"));
         browser.click("#more").await;
         browser.until("document.body.innerText.includes('4 apples')").await;
@@ -158,14 +157,14 @@ in_a_browser! {
         assert_eq!(browser.cookies().await, Vec::<serde_json::Value>::new());
     }
 
-    async fn an_application_of_one_page_goes_on_and_stays_at_its_address(browser) {
+    async fn single_page_application_is_renewed_and_keeps_its_address(browser) {
         let front = Front::start(preact::app).await;
         front.open(&browser, "/rooms/7").await;
         heading(&browser, "Sign in").await;
         sign_in(&browser).await;
         heading(&browser, "ann in room 7").await;
         let next = "document.querySelector('#next').click()";
-        front.goes_on(&browser, "/api/", next, |round| format!("ann in room {}", 7 + round)).await;
+        front.keeps_working(&browser, "/api/", next, |round| format!("ann in room {}", 7 + round)).await;
 
         front.end();
         browser.click("#next").await;
@@ -181,7 +180,7 @@ in_a_browser! {
         assert_eq!(browser.cookies().await, Vec::<serde_json::Value>::new());
     }
 
-    async fn pages_without_a_script_go_on_and_sign_in_leads_back(browser) {
+    async fn pages_without_a_script_are_renewed_and_sign_in_leads_back(browser) {
         let front = Front::start(redirect::app).await;
         let path = "/reports/2031?sort=name&page=2";
         front.open(&browser, path).await;
@@ -204,7 +203,7 @@ in_a_browser! {
         heading(&browser, "The report of 2035").await;
     }
 
-    async fn sign_in_never_leads_off_the_site(browser) {
+    async fn sign_in_never_redirects_to_another_site(browser) {
         let front = Front::start(redirect::app).await;
         for next in [
             "//127.0.0.1:9/",

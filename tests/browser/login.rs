@@ -1,11 +1,11 @@
-//! The way to the sign-in page and back.
+//! The redirect to the sign-in page and back.
 
 use serde_json::json;
 
 use crate::{in_a_browser, site::Site};
 
 in_a_browser! {
-    async fn a_person_is_sent_to_sign_in_and_then_back_to_where_they_were(browser) {
+    async fn anonymous_page_request_leads_to_the_sign_in_page_and_back(browser) {
         let site = Site::start().await;
         browser.open(&site.at("/members/area?a=1&b=%2F%26#part")).await;
         browser.until("location.pathname === '/login'").await;
@@ -17,7 +17,7 @@ in_a_browser! {
         assert_eq!(site.account(&browser).await, "alice fresh");
     }
 
-    async fn a_script_gets_a_401_instead_and_a_form_too(browser) {
+    async fn script_and_form_get_401_without_a_redirect(browser) {
         let site = Site::start().await;
         browser.open(&site.at("/blank")).await;
         let fetch = "const answer = await fetch('/members/area');
@@ -37,7 +37,7 @@ in_a_browser! {
         assert_eq!(posted.map(|seen| seen.status), Some(401));
     }
 
-    async fn nobody_is_led_off_the_site_by_what_comes_next(browser) {
+    async fn return_path_never_redirects_to_another_site(browser) {
         let site = Site::start().await;
         let evil = site.elsewhere("/blank");
         let host = evil.trim_start_matches("http:");

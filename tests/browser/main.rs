@@ -1,16 +1,11 @@
-//! What a real browser does with the cookies: Chromium, driven over WebDriver.
+//! The cookies in a real browser: Chromium, driven over WebDriver.
 //!
-//! Needs `chromium` and `chromedriver`, which `tests/servers/chromium` installs. Most tests drive
-//! an application of their own, by a clock that stands still; some drive processes of the demo, by
-//! the real one. `http://localhost` and `http://127.0.0.1` are two sites; two ports of one host are
-//! one site, but two origins.
+//! Needs `chromium` and `chromedriver`, which `tests/servers/chromium` installs. Most tests drive their
+//! own application with a manual clock; some drive processes of the demo with the system clock.
+//! `http://localhost` and `http://127.0.0.1` are two sites. Two ports of one host are one site with two
+//! origins.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "in a test, that is how things fail"
-)]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 mod app;
 mod arrival;
@@ -34,7 +29,7 @@ mod worker;
 #[expect(dead_code, reason = "shared with other tests")]
 mod client;
 
-/// Declares tests that run in their own browser, on two threads: the browser's and the site's.
+/// Declares tests that run with their own browser, on two threads: the browser's and the site's.
 macro_rules! in_a_browser {
     ($($(#[$meta:meta])* async fn $name:ident($browser:ident) $body:block)*) => {
         $($(#[$meta])*

@@ -1,4 +1,4 @@
-//! The demo's page, after it lay idle: by the real clock.
+//! The demo's page after an idle time, with the system clock.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::{
 /// More than an access token's life and a rotation interval.
 const IDLE: Duration = Duration::from_millis(5_500);
 
-/// Has the tab at hand send 50 requests when somebody says so. The first six take as many connections
-/// as a browser opens to one host, and hold them: so no answer comes before all have their cookies.
-async fn wait_for_the_word(browser: &Browser) {
+/// Prepares the current tab to send 50 requests on a message. The first six occupy all connections that a
+/// browser opens to one host, so no response arrives before all requests carry their cookies.
+async fn wait_for_the_message(browser: &Browser) {
     let script = "const ask = async n => {
             const path = n < 6 ? '/slow?ms=700&' : '/me?';
             const answer = await fetch(path + n, { cache: 'no-store' });
@@ -34,7 +34,7 @@ async fn answers(browser: &Browser) -> Vec<Value> {
 }
 
 in_a_browser! {
-    async fn a_page_that_lay_idle_comes_back_signed_in_without_the_help_of_a_script(browser) {
+    async fn idle_page_is_renewed_without_a_script(browser) {
         let demo = Demo::start();
         demo.sign_in(&browser).await;
         browser.open(&demo.at("/healthz")).await;
@@ -50,7 +50,7 @@ in_a_browser! {
     }
 
     async fn fifty_requests_in_each_of_two_tabs_at_expiry_are_served_by_one_rotation(browser) {
-        // A hundred requests may take a while where the machine has more to do.
+        // A hundred requests may take long on a busy machine.
         let demo = Demo::start_with([
             ("DEMO_GRACE", "3"),
             ("DEMO_WRITE_WINDOW", "3"),
@@ -64,7 +64,7 @@ in_a_browser! {
         for generation in ["1", "2"] {
             for tab in [&first, &second] {
                 browser.switch_to(tab).await;
-                wait_for_the_word(&browser).await;
+                wait_for_the_message(&browser).await;
             }
             tokio::time::sleep(2 * IDLE).await;
             browser.run("new BroadcastChannel('word').postMessage('now')").await;
@@ -76,8 +76,8 @@ in_a_browser! {
             let served: HashSet<_> = all.iter().map(|answer| answer[2].as_str()).collect();
             assert_eq!(served, HashSet::from([Some(generation)]), "one rotation");
             let renewed = all.iter().filter(|answer| answer[1] != "fresh").count();
-            assert!(renewed > 1, "several came with the same expired cookie: {all:?}");
-            // Seen in use, it is confirmed, and so may be rotated in its turn.
+            assert!(renewed > 1, "several requests carried the same expired cookie: {all:?}");
+            // A request confirms it, so that it can be rotated too.
             browser.run("await fetch('/me')").await;
         }
         for tab in [&first, &second] {

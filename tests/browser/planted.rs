@@ -1,4 +1,4 @@
-//! Cookies that somebody else plants.
+//! Cookies planted by an attacker or by another application.
 
 use crate::{driver::Browser, in_a_browser, site::Site};
 
@@ -8,7 +8,7 @@ async fn names(browser: &Browser) -> Vec<String> {
 }
 
 in_a_browser! {
-    async fn a_prefixed_cookie_that_breaks_the_rules_is_not_kept(browser) {
+    async fn prefixed_cookie_that_breaks_the_prefix_rules_is_not_stored(browser) {
         let site = Site::start().await;
         let rules = ["x; Path=/", "x; Secure", "x; Secure; Path=/blank", "x; Secure; Path=/; Domain=localhost"];
         for name in ["__Host-access", "__Host-refresh", "__host-refresh"] {
@@ -20,13 +20,13 @@ in_a_browser! {
         }
         browser.open(&site.at("/blank")).await;
         assert_eq!(names(&browser).await, Vec::<String>::new());
-        // One without a name must not pass for one with our name either.
+        // A cookie without a name must not pass for ours either.
         site.plant(&browser, "=__Host-refresh=x; Secure; Path=/").await;
         browser.open(&site.at("/home")).await;
         assert_eq!(names(&browser).await, Vec::<String>::new());
     }
 
-    async fn a_planted_cookie_of_another_path_or_spelling_does_not_shadow_ours(browser) {
+    async fn planted_cookie_of_another_path_or_spelling_does_not_shadow_ours(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         for line in [
@@ -40,13 +40,13 @@ in_a_browser! {
         }
         browser.open(&site.at("/account")).await;
         assert_eq!(site.account(&browser).await, "alice fresh");
-        assert_eq!(names(&browser).await.len(), 6, "four of the five were kept");
+        assert_eq!(names(&browser).await.len(), 6, "the browser stored four of the five");
         site.expire();
         browser.reload().await;
         assert_eq!(site.account(&browser).await, "alice renewed");
     }
 
-    async fn without_a_prefix_a_cookie_of_a_longer_path_comes_too_and_the_valid_one_counts(browser) {
+    async fn unprefixed_cookie_of_a_longer_path_is_sent_too_and_the_valid_one_is_used(browser) {
         let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.names("access", "refresh"))).await;
         site.sign_in(&browser).await;
         for name in ["access", "refresh"] {
@@ -55,7 +55,7 @@ in_a_browser! {
         browser.open(&site.at("/home")).await;
         assert_eq!(site.account(&browser).await, "alice fresh");
         assert!(site.conflicts() > 0);
-        // Elsewhere nothing is amiss.
+        // Other pages get only our cookies.
         browser.open(&site.at("/account")).await;
         assert_eq!(site.account(&browser).await, "alice fresh");
     }

@@ -1,10 +1,10 @@
-//! Whatever a page sends renews its session.
+//! Every kind of request that a page sends renews its session.
 
 use serde_json::json;
 
 use crate::{driver::Browser, in_a_browser, site::Site};
 
-/// Sends something with an expired access token, in one way.
+/// Sends a request with an expired access token, and checks that it renews.
 async fn renews(site: &Site, browser: &Browser, line: &str, script: &str, answer: serde_json::Value) {
     browser.open(&site.at("/account")).await;
     site.expire();
@@ -27,7 +27,7 @@ async fn renews(site: &Site, browser: &Browser, line: &str, script: &str, answer
 }
 
 in_a_browser! {
-    async fn a_page_that_is_opened_or_reloaded_later_is_served_and_renewed(browser) {
+    async fn page_opened_or_reloaded_after_expiry_is_served_and_renewed(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         for round in 1..=5 {
@@ -40,7 +40,7 @@ in_a_browser! {
         }
     }
 
-    async fn a_form_that_is_sent_late_is_not_lost(browser) {
+    async fn form_submitted_after_expiry_is_served(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         site.expire();
@@ -53,7 +53,7 @@ in_a_browser! {
         assert_eq!(site.account(&browser).await, "alice fresh");
     }
 
-    async fn whatever_a_script_sends_renews(browser) {
+    async fn every_kind_of_script_request_renews(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         let fetch = "const answer = await fetch('/me'); return (await answer.json()).renewed";
@@ -76,7 +76,7 @@ in_a_browser! {
         renews(&site, &browser, "GET /account", frame, json!("alice renewed")).await;
     }
 
-    async fn an_event_source_renews(browser) {
+    async fn event_source_renews(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         let script = "return new Promise((done, fail) => {
@@ -87,7 +87,7 @@ in_a_browser! {
         renews(&site, &browser, "GET /stream", script, json!("alice renewed")).await;
     }
 
-    async fn a_web_socket_renews_with_its_handshake(browser) {
+    async fn web_socket_handshake_renews(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         let script = "return new Promise((done, fail) => {
@@ -98,7 +98,7 @@ in_a_browser! {
         renews(&site, &browser, "GET /ws", script, json!("alice renewed")).await;
     }
 
-    async fn a_redirect_brings_the_cookies_along(browser) {
+    async fn redirect_sets_the_cookies(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         let script = "const answer = await fetch('/bounce'); return new URL(answer.url).pathname";

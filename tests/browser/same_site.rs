@@ -1,10 +1,10 @@
-//! `SameSite`, and the first click from another site.
+//! `SameSite`, and the first click on another site.
 
 use tower_sliding_sessions::SameSite;
 
 use crate::{driver::Browser, in_a_browser, site::Site};
 
-/// Follows a link on a page of another site, as somebody who reads mail in the browser does.
+/// Follows a link on a page of another site, such as web mail.
 async fn follow_a_link_from_elsewhere(site: &Site, browser: &Browser) {
     browser.open(&site.elsewhere("/blank")).await;
     let link = format!(
@@ -21,7 +21,7 @@ async fn follow_a_link_from_elsewhere(site: &Site, browser: &Browser) {
 }
 
 in_a_browser! {
-    async fn lax_is_signed_in_at_the_first_click_from_another_site_and_is_renewed(browser) {
+    async fn lax_cookies_are_sent_and_renewed_at_the_first_click_from_another_site(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         follow_a_link_from_elsewhere(&site, &browser).await;
@@ -35,7 +35,7 @@ in_a_browser! {
         browser.until("document.querySelector('h1').innerText === 'alice fresh'").await;
     }
 
-    async fn strict_is_signed_out_at_the_first_click_from_another_site_and_signed_in_at_the_next(browser) {
+    async fn strict_cookies_are_not_sent_at_the_first_click_from_another_site_and_are_at_the_next(browser) {
         let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.same_site(SameSite::Strict))).await;
         site.sign_in(&browser).await;
         assert!(browser.cookies().await.iter().all(|cookie| cookie["sameSite"] == "Strict"));
@@ -44,7 +44,7 @@ in_a_browser! {
                 site.expire();
             }
             follow_a_link_from_elsewhere(&site, &browser).await;
-            assert_eq!(site.account(&browser).await, "nobody");
+            assert_eq!(site.account(&browser).await, "anonymous");
             let seen = site.arrived("GET /home").await;
             assert_eq!((seen.cookies, seen.sets_cookies), (false, false), "{seen:?}");
             browser.click("a").await;
@@ -52,7 +52,7 @@ in_a_browser! {
         }
     }
 
-    async fn strict_is_signed_in_where_the_address_is_typed(browser) {
+    async fn strict_cookies_are_sent_for_a_typed_url(browser) {
         let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.same_site(SameSite::Strict))).await;
         site.sign_in(&browser).await;
         browser.open(&site.elsewhere("/blank")).await;

@@ -1,6 +1,6 @@
-//! Pictures of the demo's page, in `target/screenshots`, for people to look at. With
-//! `KEEP_PICTURES=1` the one in the README is taken anew, and a fingerprint of the page is kept beside
-//! it: so that the picture stays true, a test fails when the page has another.
+//! Pictures of the demo's page, in `target/screenshots`. `KEEP_PICTURES=1` takes the one in the README
+//! anew, and stores a fingerprint of the page next to it. A test fails when the page has another
+//! fingerprint, so the picture stays up to date.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,10 +16,10 @@ use crate::{
     in_a_browser,
 };
 
-/// What the README shows of the page.
+/// The name of the README's picture.
 const README: &str = "readme";
 
-/// How its picture is taken anew.
+/// The command that takes the picture anew.
 const COMMAND: &str = "cargo build --all-features --example demo && \
     KEEP_PICTURES=1 tests/servers/chromium cargo test --all-features --test browser screenshots";
 
@@ -37,7 +37,7 @@ fn fingerprint(page: &str) -> String {
     format!("{:016x}", page.bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
-/// The demo was built with the page as it is now.
+/// Checks that the demo was built with the current page.
 async fn is_served(browser: &Browser) {
     let served = browser.run("return await (await fetch('/')).text()").await;
     let (served, page) = (served.as_str().expect("a text"), page());
@@ -57,9 +57,9 @@ async fn resize(browser: &Browser, width: u32, height: u64) {
     browser.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
 }
 
-/// The whole page, as wide as this, in light or dark.
+/// The whole page at this width, in light or dark.
 async fn photograph(browser: &Browser, name: &str, width: u32, scheme: &str) {
-    // Without motion nothing is caught on its way.
+    // Without motion, no animation is caught half way.
     let features = json!({"features": [
         {"name": "prefers-color-scheme", "value": scheme},
         {"name": "prefers-reduced-motion", "value": "reduce"},
@@ -69,8 +69,8 @@ async fn photograph(browser: &Browser, name: &str, width: u32, scheme: &str) {
     resize(browser, width, 800).await;
     let overflow = browser.run("return document.documentElement.scrollWidth - innerWidth").await;
     assert!(overflow.as_i64().expect("a number") <= 0, "{name} is {overflow} pixels too wide at {width}");
-    // The whole page, but of the README's down to the end of the legend, and then what the page says. A
-    // dialog lies above what is in view, and the rest would look wrong.
+    // The whole page. The README's picture ends below the legend and the message. A dialog covers only
+    // the visible part, and the rest would look wrong.
     let height = match name {
         README => "$('legend').getBoundingClientRect().bottom + $('said').offsetHeight + 16",
         _ => "$('confirm').open ? innerHeight : document.documentElement.scrollHeight",
@@ -79,7 +79,7 @@ async fn photograph(browser: &Browser, name: &str, width: u32, scheme: &str) {
     resize(browser, width, height).await;
     browser.until("document.getAnimations().length === 0").await;
     browser.run("tick(); roll()").await;
-    // What scrolls or moves is drawn by itself, and after a change of size a frame may lack it.
+    // Elements that scroll or move are drawn separately, and a frame after a resize may lack them.
     browser.devtools("Page.captureScreenshot", json!({"format": "png"})).await;
     let frames = "await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))";
     browser.run(frames).await;
@@ -103,7 +103,7 @@ async fn photograph_all(browser: &Browser, name: &str) {
 #[test]
 fn the_picture_in_the_readme_is_of_the_page_as_it_is() {
     if std::env::var_os("KEEP_PICTURES").is_some() {
-        return; // It is being taken.
+        return; // The picture is being taken.
     }
     let kept = std::fs::read_to_string(beside_the_page("page.fingerprint")).unwrap_or_default();
     let as_it_is = fingerprint(&page());
@@ -115,7 +115,7 @@ fn the_picture_in_the_readme_is_of_the_page_as_it_is() {
 }
 
 in_a_browser! {
-    async fn the_picture_in_the_readme_shows_a_burst_a_lost_answer_and_nobody_signed_out(browser) {
+    async fn picture_in_the_readme_shows_a_burst_a_lost_response_and_no_sign_out(browser) {
         let demo = Demo::start();
         resize(&browser, 1280, 2_000).await;
         demo.sign_in(&browser).await;
@@ -141,7 +141,7 @@ in_a_browser! {
         }
     }
 
-    async fn the_page_of_the_demo_fits_wide_and_narrow_screens(browser) {
+    async fn page_of_the_demo_fits_wide_and_narrow_screens(browser) {
         let demo = Demo::start();
         browser.open(&demo.at("/")).await;
         browser.until("document.querySelector('#signin:not([hidden])')").await;

@@ -1,8 +1,8 @@
-//! What back and forward show after a sign-out.
+//! What the back and forward buttons show after a sign-out.
 //!
-//! Chromium keeps whole pages as they were, and shows them again without asking anybody, unless
-//! they said `no-store`. Pages that it only keeps in its cache of responses it does not show: they
-//! vary by cookie, and the cookies are gone.
+//! Chromium keeps whole pages, and shows them again without a request, unless they were sent with
+//! `no-store`. It does not show pages from its HTTP cache: they vary by cookie, and the cookies were
+//! removed.
 
 use crate::{
     driver::Browser,
@@ -12,8 +12,8 @@ use crate::{
 
 const REFUSED: &str = "Sign in first";
 
-/// Goes from `page` to the account, and signs out there by `button`. One step back is the account,
-/// two are `page`.
+/// Goes from `page` to the account, and signs out there by `button`. One step back is the account, two
+/// are `page`.
 async fn sign_out_after(site: &Site, browser: &Browser, page: &str, button: &str) {
     site.sign_in(browser).await;
     browser.open(&site.at(page)).await;
@@ -24,7 +24,7 @@ async fn sign_out_after(site: &Site, browser: &Browser, page: &str, button: &str
     site.seen();
 }
 
-/// Whether the page at hand was refused, after the server was asked for it.
+/// Whether the current page was refused, after a request to the server.
 async fn is_refused(site: &Site, browser: &Browser, page: &str) -> bool {
     let asked = |seen: &Seen| seen.line == format!("GET {page}") && seen.status == 401;
     let text = browser.text().await;
@@ -33,7 +33,7 @@ async fn is_refused(site: &Site, browser: &Browser, page: &str) -> bool {
 }
 
 in_a_browser! {
-    async fn back_and_forward_do_not_show_a_page_that_said_no_store(browser) {
+    async fn back_and_forward_do_not_show_a_page_with_no_store(browser) {
         let site = Site::start().await;
         sign_out_after(&site, &browser, "/secret", "#out").await;
         browser.back().await;
@@ -51,7 +51,7 @@ in_a_browser! {
         assert!(is_refused(&site, &browser, "/secret").await);
     }
 
-    async fn back_does_not_show_a_page_that_was_renewed(browser) {
+    async fn back_does_not_show_a_renewed_page(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         site.expire();
@@ -64,14 +64,14 @@ in_a_browser! {
         assert!(is_refused(&site, &browser, "/account").await);
     }
 
-    async fn back_shows_any_other_page_unless_the_browser_was_told_to_clear_its_cache(browser) {
+    async fn back_shows_any_other_page_unless_the_sign_out_clears_the_cache(browser) {
         for page in ["/account?earlier", "/kept"] {
             let site = Site::start().await;
             sign_out_after(&site, &browser, page, "#out").await;
             browser.back().await;
             browser.back().await;
-            assert!(browser.text().await.contains("alice"), "if this fails, Chromium has changed for the better");
-            assert!(site.seen().is_empty(), "{page}: nobody was asked");
+            assert!(browser.text().await.contains("alice"), "Chromium shows the page again; it would be safer if this failed");
+            assert!(site.seen().is_empty(), "{page}: no request to the server");
 
             let site = Site::start().await;
             sign_out_after(&site, &browser, page, "#clear").await;
@@ -82,12 +82,12 @@ in_a_browser! {
         }
     }
 
-    async fn the_page_that_one_signs_out_from_is_kept_even_so_unless_it_said_no_store(browser) {
+    async fn page_of_the_sign_out_itself_is_kept_unless_it_has_no_store(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         browser.click("#clear").await;
         browser.until("location.pathname === '/blank'").await;
-        // It was still open when the cache was cleared.
+        // The page was still open when the cache was cleared.
         browser.back().await;
         assert_eq!(site.account(&browser).await, "alice fresh");
 
@@ -100,7 +100,7 @@ in_a_browser! {
         assert!(is_refused(&site, &browser, "/secret").await);
     }
 
-    async fn back_shows_nothing_of_a_session_whose_layer_lets_nothing_be_stored(browser) {
+    async fn back_shows_no_page_of_a_layer_with_no_store(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         browser.open(&site.at("/vault")).await;
@@ -111,7 +111,7 @@ in_a_browser! {
         assert!(is_refused(&site, &browser, "/vault").await);
     }
 
-    async fn what_only_the_cache_of_responses_holds_is_not_shown_to_whoever_comes_next(browser) {
+    async fn page_in_the_http_cache_is_not_shown_after_a_sign_out(browser) {
         drop(browser);
         let browser = Browser::with_flags(&["--disable-features=BackForwardCache"]).await;
         for page in ["/kept", "/secret", "/account?earlier"] {

@@ -1,4 +1,4 @@
-//! The application of these tests on two ports, and what it sees of the browser.
+//! The application of these tests on two ports, and a log of its requests.
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,13 +18,13 @@ use tower_sliding_sessions::{
 
 use crate::{app, driver::Browser};
 
-/// A request that arrived, and what it was answered with.
+/// A request and its response.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) line: String,
-    /// Whether it came with a refresh cookie.
+    /// Whether it carried a refresh cookie.
     pub(crate) cookies: bool,
-    /// Whether its cookies were not even UTF-8.
+    /// Whether its cookies were not UTF-8.
     pub(crate) odd: bool,
     /// `Sec-Fetch-Site`.
     pub(crate) from: String,
@@ -53,7 +53,7 @@ impl Site {
         Self::with(|builder, _| builder).await
     }
 
-    /// With other settings. Second comes the origin of its other port.
+    /// With other settings. Their second argument is the origin of the other port.
     pub(crate) async fn with(
         settings: impl FnOnce(SessionsBuilder<String>, &str) -> SessionsBuilder<String>,
     ) -> Self {
@@ -71,7 +71,7 @@ impl Site {
             .clock(clock.clone())
             .on_event(move |event| events.events.lock().expect("no panic").push(event.kind.clone()));
         let builder = settings(builder, &format!("http://localhost:{other_port}"));
-        let app = app::router(&builder.build().expect("good settings"));
+        let app = app::router(&builder.build().expect("valid settings"));
         let app = app.layer(from_fn_with_state(log.clone(), note));
         let servers = [first, second].map(|listener| {
             let app = app.clone();
@@ -80,22 +80,22 @@ impl Site {
         Self { port, other_port, clock, log, servers: servers.into() }
     }
 
-    /// An address of the site.
+    /// A URL of the site.
     pub(crate) fn at(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.port)
     }
 
-    /// An address on another origin of the same site, with the same cookies.
-    pub(crate) fn next_door(&self, path: &str) -> String {
+    /// A URL on another origin of the same site, with the same cookies.
+    pub(crate) fn other_origin(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.other_port)
     }
 
-    /// An address on another site.
+    /// A URL on another site.
     pub(crate) fn elsewhere(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Signs in by a form, as people do.
+    /// Signs in by the form.
     pub(crate) async fn sign_in(&self, browser: &Browser) {
         browser.open(&self.at("/login")).await;
         browser.click("#plain").await;
@@ -103,29 +103,29 @@ impl Site {
         assert_eq!(self.account(browser).await, "alice fresh");
     }
 
-    /// What the account page says.
+    /// The heading of the page.
     pub(crate) async fn account(&self, browser: &Browser) -> String {
         browser.run("return document.querySelector('h1').innerText").await.as_str().expect("text").to_owned()
     }
 
-    /// Has the same host set a cookie, in a response of the other origin. Letters of Latin-1 are one
-    /// byte each.
+    /// Makes the same host set a cookie, in a response of the other origin. Latin-1 letters are one byte
+    /// each.
     pub(crate) async fn plant(&self, browser: &Browser, line: &str) {
         let encoded: String = line.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        browser.open(&self.next_door(&format!("/planting?line={encoded}"))).await;
+        browser.open(&self.other_origin(&format!("/planting?line={encoded}"))).await;
     }
 
-    /// The access token is over, and the refresh token so old that the next renewal rotates.
+    /// Expires the access token. The refresh token is then old enough to be rotated.
     pub(crate) fn expire(&self) {
         self.clock.advance(Duration::from_secs(6 * 60));
     }
 
-    /// The requests since this was asked last.
+    /// The requests since the last call.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.log.seen.lock().expect("no panic"))
     }
 
-    /// The first request for `line` since somebody asked last, which must come.
+    /// The first request for `line` since the last call, which must arrive.
     pub(crate) async fn arrived(&self, line: &str) -> Seen {
         for _ in 0..200 {
             let found = {

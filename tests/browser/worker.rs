@@ -12,7 +12,7 @@ async fn prefetch(browser: &Browser) {
     browser.run(link).await;
 }
 
-/// Whether a worker could be installed.
+/// Whether a service worker could be installed.
 async fn install(browser: &Browser) -> bool {
     let script =
         "const taken = new Promise(done => navigator.serviceWorker.oncontrollerchange = () => done(true));
@@ -21,7 +21,7 @@ async fn install(browser: &Browser) -> bool {
 }
 
 in_a_browser! {
-    async fn a_prefetch_does_not_renew_and_the_visit_does(browser) {
+    async fn prefetch_does_not_renew_and_the_visit_does(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         prefetch(&browser).await;
@@ -37,7 +37,7 @@ in_a_browser! {
         assert_eq!(site.account(&browser).await, "alice renewed");
     }
 
-    async fn a_prefetched_page_is_never_the_refusal(browser) {
+    async fn refused_prefetch_is_never_shown_as_the_page(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         site.expire();
@@ -52,7 +52,7 @@ in_a_browser! {
         browser.until("document.querySelector('h1')?.innerText === 'alice renewed'").await;
     }
 
-    async fn the_script_of_a_service_worker_does_not_renew_and_what_it_fetches_does(browser) {
+    async fn script_of_a_service_worker_does_not_renew_and_its_fetches_do(browser) {
         let site = Site::start().await;
         site.sign_in(&browser).await;
         site.expire();

@@ -1,4 +1,4 @@
-//! Addresses and prefixes, and what an operator reads if they are wrong.
+//! Addresses and prefixes, and the operator's error if they are invalid.
 
 use tower_sliding_sessions::store::{MemcachedStore, SessionStore as _, StoreError};
 
@@ -18,7 +18,7 @@ async fn refused(address: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_wrong_address_is_a_configuration_error_and_an_absent_server_is_not() {
+async fn invalid_address_is_a_configuration_error_and_an_unreachable_server_is_not() {
     for wrong in
         ["", "127.0.0.1", "memcached://127.0.0.1:11211", "127.0.0.1:port", "no-such-host.invalid:11211"]
     {
@@ -31,7 +31,7 @@ async fn a_wrong_address_is_a_configuration_error_and_an_absent_server_is_not() 
 }
 
 #[tokio::test]
-async fn a_server_that_wants_a_password_is_a_configuration_error() {
+async fn server_that_requires_a_password_is_a_configuration_error() {
     let file = std::env::temp_dir().join(format!("memcached-users-{}", unique()));
     std::fs::write(&file, "user:password\n").expect("a file");
     let options = ["-Y", file.to_str().expect("text")];
@@ -42,7 +42,7 @@ async fn a_server_that_wants_a_password_is_a_configuration_error() {
 }
 
 #[tokio::test]
-async fn prefixes_keep_sessions_apart() {
+async fn prefixes_isolate_sessions() {
     let store = MemcachedStore::new(&address());
     let unique = unique();
     let prefixes = [unique.clone(), format!("{unique} b"), format!("{unique}☕"), "x".repeat(151) + &unique];

@@ -1,4 +1,4 @@
-//! What it cannot do, and what an application makes of that.
+//! What the store cannot do, and the effect on an application.
 
 use std::convert::Infallible;
 
@@ -17,7 +17,7 @@ use tower_sliding_sessions::{
 use super::{address, now, record, store, subject, unique};
 
 #[tokio::test]
-async fn what_it_cannot_do_it_says() {
+async fn unsupported_operations_are_reported_as_such() {
     let (store, subject) = (store().await, subject());
     assert_eq!(store.capabilities(), Capabilities::NONE);
     let all = Revoke::Subject { subject: subject.clone(), before: None, except: None };
@@ -29,19 +29,19 @@ async fn what_it_cannot_do_it_says() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable() {
+async fn unreachable_server_is_unavailable() {
     let store = MemcachedStore::new("127.0.0.1:1");
     let key = SessionKey { subject: subject(), id: record(now()).id() };
     assert!(matches!(store.get(&key).await, Err(StoreError::Unavailable(_))));
 }
 
-/// A session needs this store on every request: what ended is refused at once, everywhere.
+/// A session reads this store on every request, so a revocation counts at once on every instance.
 #[tokio::test]
-async fn every_request_asks_it_so_an_end_counts_on_all_instances_at_once() {
+async fn every_request_reads_the_store_so_a_revocation_counts_on_all_instances_at_once() {
     let (prefix, keys) = (unique(), Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"));
     let instance = || {
         let store = MemcachedStore::new(&address()).with_prefix(&prefix);
-        let sessions = Sessions::<()>::builder(keys.clone()).store(store).build().expect("within the proof");
+        let sessions = Sessions::<()>::builder(keys.clone()).store(store).build().expect("a valid policy");
         let app = service_fn(|request: Request<Full<Bytes>>| async move {
             assert!(Session::<()>::of(&request).is_some());
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -54,7 +54,7 @@ async fn every_request_asks_it_so_an_end_counts_on_all_instances_at_once() {
     for app in [&one, &other] {
         let answer = app.clone().oneshot(request()).await.expect("an answer");
         assert_eq!(answer.status(), 200);
-        assert!(!answer.headers().contains_key("set-cookie"), "asking is not renewing");
+        assert!(!answer.headers().contains_key("set-cookie"), "a read is no renewal");
     }
     let bye = sessions.visitor(&request()).expect("not from elsewhere").sign_out().await;
     assert!(bye.is_ok());

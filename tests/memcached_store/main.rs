@@ -1,5 +1,5 @@
-//! The Memcached store: the conformance suite, and what else it promises. Needs a server, which
-//! `tests/run` starts; tests that stop servers start their own.
+//! The Memcached store: the conformance suite, and what only this store guarantees. Needs a server, which
+//! `tests/run` starts. Tests that stop servers start their own.
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 mod address;
@@ -32,7 +32,7 @@ fn address() -> String {
     url.trim_start_matches("memcached://").trim_end_matches('/').to_owned()
 }
 
-/// A text that nobody else uses.
+/// A unique string.
 fn unique() -> String {
     SessionId::random().expect("random bytes").encode()
 }
@@ -41,15 +41,15 @@ fn now() -> Timestamp {
     SystemClock.now()
 }
 
-/// A store that shares nothing with others.
+/// A store with a unique prefix.
 async fn store() -> MemcachedStore {
     MemcachedStore::new(&address()).with_prefix(&unique())
 }
 
-/// Confirms the generation that a session is at.
+/// Confirms a session's current generation.
 async fn confirm(store: &MemcachedStore, key: &SessionKey) {
     let read = store.get(key).await.expect("an answer");
-    let record = records::confirmed(&read.record.expect("the session is there"), now());
+    let record = records::confirmed(&read.record.expect("the session exists"), now());
     store.replace(key, read.version, &record, None).await.expect("an answer");
 }
 
@@ -76,7 +76,7 @@ async fn suite_passes_on_one_store_with_all_cases_in_parallel() {
     let prefix = unique();
     let mut running = tokio::task::JoinSet::new();
     for case in conformance::cases() {
-        // Connections of its own for each, as for instances.
+        // Separate connections for each store, as instances have.
         let store = MemcachedStore::new(&address()).with_prefix(&prefix);
         running.spawn(async move { case.run(store).await });
     }

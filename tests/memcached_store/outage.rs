@@ -1,4 +1,4 @@
-//! The server away: not there, silent, killed, forgetful.
+//! The server is unavailable: absent, silent, killed, or without its data.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -14,14 +14,14 @@ use super::{
     server::{Server, losing_answers},
 };
 
-/// How long a store may take to say that it got no answer.
+/// The time within which a store must report that it got no response.
 const SOON: Duration = Duration::from_secs(4);
 
 fn assert_unavailable<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
 }
 
-/// Asks until there is an answer. Answers with whether the session is there.
+/// Reads until there is a response. Returns whether the session exists.
 async fn recovers(store: &MemcachedStore, key: &SessionKey) -> bool {
     for _ in 0..40 {
         if let Ok(Ok(snapshot)) = timeout(Duration::from_millis(500), store.get(key)).await {
@@ -33,7 +33,7 @@ async fn recovers(store: &MemcachedStore, key: &SessionKey) -> bool {
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_forgets_and_never_revives() {
+async fn killed_server_loses_sessions_and_never_revives_one() {
     let mut server = Server::start(&[]).await;
     let store = MemcachedStore::new(&server.address());
     let (key, ended) = (open(&store).await, open(&store).await);
@@ -42,15 +42,15 @@ async fn a_server_that_is_killed_forgets_and_never_revives() {
     server.kill();
     assert_unavailable(&timeout(SOON, store.get(&key)).await.expect("an answer"));
     server.restart().await;
-    assert!(!recovers(&store, &key).await, "what it forgot is unknown");
+    assert!(!recovers(&store, &key).await, "a lost session is unknown");
     let snapshot = store.get(&ended).await.expect("an answer");
-    assert!(snapshot.record.is_none(), "ended and forgotten is unknown, never live");
-    assert_ne!(snapshot.run, run, "a new run");
+    assert!(snapshot.record.is_none(), "a revoked and lost session is unknown, never live");
+    assert_ne!(snapshot.run, run, "a new run ID");
     assert!(recovers(&store, &open(&store).await).await);
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
+async fn server_that_stops_responding_is_unavailable_and_then_recovers() {
     let server = Server::start(&[]).await;
     let store = MemcachedStore::new(&server.address());
     let key = open(&store).await;
@@ -62,7 +62,7 @@ async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
 }
 
 #[tokio::test]
-async fn a_lost_run_ends_every_session_safely() {
+async fn lost_run_id_ends_every_session() {
     let server = Server::start(&[]).await;
     let store = MemcachedStore::new(&server.address());
     let key = open(&store).await;
@@ -73,8 +73,8 @@ async fn a_lost_run_ends_every_session_safely() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_room_sessions_are_refused_or_forgotten_and_never_wrong() {
-    // -M: an error instead of forgetting.
+async fn full_server_refuses_or_drops_sessions_and_never_serves_wrong_ones() {
+    // -M: an error instead of eviction.
     let server = Server::start(&["-m", "8", "-M"]).await;
     let store = MemcachedStore::new(&server.address());
     let first = open(&store).await;
@@ -92,7 +92,7 @@ async fn without_room_sessions_are_refused_or_forgotten_and_never_wrong() {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_is_lost_is_recognised() {
+async fn write_whose_response_is_lost_is_recognised() {
     let server = Server::start(&[]).await;
     // The store has a run ID.
     open(&MemcachedStore::new(&server.address())).await;
@@ -104,7 +104,7 @@ async fn a_write_whose_answer_is_lost_is_recognised() {
     let rotated = store.advance(&key, 0, now()).await.expect("an answer");
     assert!(rotated.applied && to_lose.load(Ordering::SeqCst) == 0);
     to_lose.store(1, Ordering::SeqCst);
-    let record = confirmed(&rotated.record.expect("the session is there"), now());
+    let record = confirmed(&rotated.record.expect("the session exists"), now());
     let replaced = store.replace(&key, rotated.version, &record, None).await.expect("an answer");
     assert!(replaced.applied && to_lose.load(Ordering::SeqCst) == 0);
     to_lose.store(1, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Several connections, and several processes, racing on one session.
+//! Several connections, and several processes, race on one session.
 
 use std::process::{Command, Stdio};
 
@@ -9,8 +9,8 @@ use tower_sliding_sessions::{
 
 use super::{address, confirm, now, open, unique};
 
-/// Rotates a session as often as it can, against everybody else. Answers with which rotations it
-/// won.
+/// Rotates a session as often as possible, in competition with all other tasks. Returns the rotations
+/// that it won.
 async fn rotate(store: &MemcachedStore, key: &SessionKey, until: u64) -> Vec<u64> {
     let (mut known, mut won) = (0, Vec::new());
     while known < until {
@@ -31,7 +31,7 @@ fn assert_each_won_once(mut won: Vec<u64>, until: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rotations_racing_over_many_connections_are_each_won_once() {
+async fn each_rotation_is_won_once_over_many_connections() {
     let prefix = unique();
     let store = || MemcachedStore::new(&address()).with_prefix(&prefix);
     let key = open(&store()).await;
@@ -45,7 +45,7 @@ async fn rotations_racing_over_many_connections_are_each_won_once() {
 
 const WORKER: &str = "TEST_MEMCACHED_WORKER";
 
-/// What one of several processes does: see `rotations_racing_in_several_processes_are_each_won_once`.
+/// The work of one process: see `each_rotation_is_won_once_by_several_processes`.
 #[tokio::test]
 async fn worker() {
     let Ok(job) = std::env::var(WORKER) else { return };
@@ -60,7 +60,7 @@ async fn worker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rotations_racing_in_several_processes_are_each_won_once() {
+async fn each_rotation_is_won_once_by_several_processes() {
     let prefix = unique();
     let store = MemcachedStore::new(&address()).with_prefix(&prefix);
     let key = open(&store).await;
@@ -84,5 +84,5 @@ async fn rotations_racing_in_several_processes_are_each_won_once() {
     }
     assert_each_won_once(won, 200);
     assert_eq!(store.revoke(&Revoke::Session(key.clone()), now()).await.expect("an answer"), [key.id]);
-    assert!(rotate(&store, &key, 300).await.is_empty(), "what has ended stays so");
+    assert!(rotate(&store, &key, 300).await.is_empty(), "the session stays revoked");
 }

@@ -1,4 +1,4 @@
-//! Servers that a test may stop, and a relay that counts.
+//! Servers that a test can stop, and a proxy that counts.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{freeze, port::free_port};
 
-/// A Memcached server, gone when this is.
+/// A Memcached server, killed on drop.
 pub(crate) struct Server {
     child: Child,
     port: u16,
@@ -46,7 +46,7 @@ impl Server {
         panic!("memcached does not answer");
     }
 
-    /// What it answers to a line.
+    /// The response to a line.
     pub(crate) async fn ask(&self, line: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).await.expect("a connection");
         stream.write_all(format!("{line}\r\nquit\r\n").as_bytes()).await.expect("it listens");
@@ -82,7 +82,7 @@ impl Drop for Server {
 }
 
 fn spawn(port: u16, options: &[String]) -> Child {
-    // As root, it wants to be told whom to run as.
+    // As root, Memcached requires a user to run as.
     Command::new("memcached")
         .args(["-l", "127.0.0.1", "-u", "nobody", "-p", &port.to_string()])
         .args(options)
@@ -91,7 +91,7 @@ fn spawn(port: u16, options: &[String]) -> Child {
         .expect("memcached is installed (tests/servers/memcached)")
 }
 
-/// A relay to a server that counts how often something is sent after an answer.
+/// A proxy that counts the requests sent after a response.
 pub(crate) async fn counting(address: String) -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let here = listener.local_addr().expect("an address").to_string();
@@ -128,8 +128,8 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUs
     }
 }
 
-/// A relay that loses the next answers to writes, each with its connection: the server carries the
-/// write out, and the client never hears.
+/// A proxy that loses the next responses to writes, each with its connection: the server executes the
+/// write, and the client gets no response.
 pub(crate) async fn losing_answers(address: String, answers: usize) -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let here = listener.local_addr().expect("an address").to_string();

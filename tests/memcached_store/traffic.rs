@@ -1,5 +1,5 @@
-//! What the operations cost on the way, and what they keep.
-#![expect(clippy::disallowed_methods, reason = "the time that something takes")]
+//! Round trips and memory of each operation.
+#![expect(clippy::disallowed_methods, reason = "the test measures real time")]
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -16,7 +16,7 @@ use super::{
     store, unique,
 };
 
-/// The round trips that `work` takes.
+/// The number of round trips of `work`.
 async fn trips<T>(trips: &AtomicUsize, work: impl Future<Output = T>) -> usize {
     let before = trips.load(Ordering::SeqCst);
     work.await;
@@ -24,7 +24,7 @@ async fn trips<T>(trips: &AtomicUsize, work: impl Future<Output = T>) -> usize {
 }
 
 #[tokio::test]
-async fn a_renewal_is_two_round_trips_and_a_question_one() {
+async fn renewal_is_two_round_trips_and_a_read_one() {
     let (address, counter) = counting(address()).await;
     let store = MemcachedStore::new(&address).with_prefix(&unique());
     let first = open(&store).await;
@@ -32,7 +32,7 @@ async fn a_renewal_is_two_round_trips_and_a_question_one() {
     let key = SessionKey { subject: first.subject.clone(), id: new.id() };
     let created = trips(&counter, store.create(&first.subject, &new, None)).await;
     let read = store.get(&key).await.expect("an answer");
-    let record = edited(&read.record.expect("the session is there"), |json| json["persistent"] = json!(true));
+    let record = edited(&read.record.expect("the session exists"), |json| json["persistent"] = json!(true));
     let stale = StaleScope::Session(key.clone());
     let expected = [
         (2, "create", created),
@@ -51,13 +51,13 @@ async fn a_renewal_is_two_round_trips_and_a_question_one() {
 }
 
 #[tokio::test]
-async fn callers_that_stop_waiting_leave_no_answers_behind() {
+async fn cancelled_callers_leave_no_unread_responses() {
     let store = store().await;
     let keys = [open(&store).await, open(&store).await];
     for round in 0..200 {
         let cut = tokio::time::timeout(Duration::from_micros(round * 5), store.get(&keys[0])).await;
         drop(cut);
-        let record = store.get(&keys[1]).await.expect("an answer").record.expect("the session is there");
+        let record = store.get(&keys[1]).await.expect("an answer").record.expect("the session exists");
         assert_eq!(record.id(), keys[1].id);
     }
 }
@@ -86,7 +86,7 @@ async fn figures() {
                     let at = now();
                     let rotation = store.advance(&key, rotated, at).await.expect("an answer");
                     assert!(rotation.applied);
-                    let record = confirmed(&rotation.record.expect("the session is there"), at);
+                    let record = confirmed(&rotation.record.expect("the session exists"), at);
                     let confirmed = store.replace(&key, rotation.version, &record, None).await;
                     assert!(confirmed.expect("an answer").applied);
                     rotated += 1;

@@ -1,4 +1,4 @@
-//! The application: what is uploaded to, what is cached, and what hangs.
+//! The application: uploads, cached pages, and slow requests.
 
 use std::sync::Arc;
 
@@ -16,27 +16,27 @@ use tower_sliding_sessions::{Rejection, Session, Sessions, Visitor};
 
 type User = Session<String>;
 
-/// What the test sees of the application, and holds back in it.
+/// How the test observes and delays handlers.
 #[derive(Clone)]
-pub(crate) struct Door {
-    /// How many requests have reached a handler that tells.
+pub(crate) struct Probe {
+    /// The number of requests that have reached a counting handler.
     pub(crate) arrived: Arc<watch::Sender<usize>>,
-    /// Lets as many requests for `/slow` through as it has permits.
+    /// Each permit lets one request for `/slow` continue.
     pub(crate) open: Arc<Semaphore>,
 }
 
 const PUBLIC: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, s-maxage=600")];
 
-pub(crate) fn router(sessions: &Sessions<String>, door: Door) -> Router {
-    let uploads = door.clone();
+pub(crate) fn router(sessions: &Sessions<String>, probe: Probe) -> Router {
+    let uploads = probe.clone();
     let upload = async move |session: User, body: axum::body::Body| {
         uploads.arrived.send_modify(|count| *count += 1);
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
         Json(json!({"sub": session.subject(), "bytes": body.len()}))
     };
     let slow = async move |session: User| {
-        door.arrived.send_modify(|count| *count += 1);
-        door.open.acquire().await.expect("a door").forget();
+        probe.arrived.send_modify(|count| *count += 1);
+        probe.open.acquire().await.expect("a probe").forget();
         me(session).await
     };
     let signed_in = Router::new()
@@ -67,13 +67,13 @@ async fn me(session: User) -> Json<Value> {
 }
 
 fn page(session: Option<&User>) -> String {
-    format!("the page of {}", session.map_or("nobody", |session| session.subject()))
+    format!("the page of {}", session.map_or("anonymous", |session| session.subject()))
 }
 
 #[derive(Deserialize)]
 struct Login {
     name: String,
-    /// Of the claims.
+    /// Of the claims, in bytes.
     #[serde(default)]
     size: usize,
 }
@@ -87,13 +87,13 @@ struct Code {
     code: String,
 }
 
-/// The way back from an identity provider, whose sign-ins are `GET`s.
+/// The return from an identity provider, whose sign-ins are `GET` requests.
 async fn callback(
     visitor: Visitor<String>,
     headers: HeaderMap,
     Query(Code { code }): Query<Code>,
 ) -> Result<impl IntoResponse, Rejection> {
-    // Everybody's code is the same here, to be the worst that a cache could meet.
+    // The code is the same for all users, which is the worst case for a cache.
     assert_eq!(code, "x");
     let name = headers.get("x-name").and_then(|name| name.to_str().ok()).expect("a name");
     let cookies = visitor.sign_in(name, String::new()).await?;

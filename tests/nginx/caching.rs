@@ -1,15 +1,15 @@
-//! A cache that everybody shares, in front of pages that are somebody's.
+//! A shared cache in front of users' own pages.
 
 use crate::{
     client::{Answer, Client, Jar},
     site::{Site, sign_in, visit},
 };
 
-/// Caches whatever it may.
+/// Caches every response that may be cached.
 const CACHE: &str =
     "proxy_cache pages; proxy_cache_valid any 10m; add_header X-Cache $upstream_cache_status always;";
 
-/// What people add when nothing is cached.
+/// Settings that operators add when nothing is cached.
 const CARELESS: [&str; 3] =
     ["", "proxy_ignore_headers Set-Cookie;", "proxy_ignore_headers Set-Cookie Cache-Control Expires;"];
 
@@ -20,8 +20,8 @@ fn hit(answer: &Answer) -> bool {
     answer.header("x-cache") == Some("HIT")
 }
 
-/// Two people in turn on one page, each with an access token that is fresh, over, and fresh again:
-/// each sees their own page, and gets their own cookies.
+/// Two users alternate on one page, each with a valid access token, an expired one, and a valid one
+/// again. Each gets their own page and their own cookies.
 async fn each_sees_their_own(site: &Site, client: &Client, path: &str) {
     let mut alice = sign_in(client, "alice").await;
     let mut bob = sign_in(client, "bob").await;
@@ -34,7 +34,7 @@ async fn each_sees_their_own(site: &Site, client: &Client, path: &str) {
                 for time in 0..2 {
                     let answer = visit(client, path, jar).await;
                     assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, page.as_bytes()), "{path}");
-                    // What the cache has for the same cookies does not reach the application.
+                    // A cached response for the same cookies does not reach the application.
                     let sets = renewed && time == 0 && !hit(&answer);
                     assert_eq!(!answer.set_cookies.is_empty(), sets, "{path}, {answer:?}");
                     let me = client.get("/me", jar).await;
@@ -42,13 +42,13 @@ async fn each_sees_their_own(site: &Site, client: &Client, path: &str) {
                 }
             }
         }
-        let nobody = client.get(path, &Jar::default()).await;
-        assert_eq!(nobody.status, 401, "{path}");
+        let anonymous = client.get(path, &Jar::default()).await;
+        assert_eq!(anonymous.status, 401, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_people_behind_one_cache_never_see_each_others_pages_or_cookies() {
+async fn users_behind_one_cache_never_get_each_others_pages_or_cookies() {
     for ignored in &CARELESS[..2] {
         let site = Site::start().await;
         let (_nginx, client) = site.behind(&format!("{CACHE}{ignored}")).await;
@@ -59,7 +59,7 @@ async fn two_people_behind_one_cache_never_see_each_others_pages_or_cookies() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_says_nothing_and_a_renewed_one_are_never_cached() {
+async fn renewed_page_and_page_without_cache_headers_are_never_cached() {
     let site = Site::start().await;
     let (_nginx, client) = site.behind(&format!("{CACHE}{}", CARELESS[1])).await;
     let mut jar = sign_in(&client, "alice").await;
@@ -68,7 +68,7 @@ async fn a_page_that_says_nothing_and_a_renewed_one_are_never_cached() {
     }
     for _ in 0..3 {
         site.expire();
-        // The very request again, as a browser that never got the answer sends it.
+        // The same request again, as a browser that did not get the response sends it.
         let then = jar.clone();
         for _ in 0..2 {
             let answer = client.get("/public", &then).await;
@@ -79,7 +79,7 @@ async fn a_page_that_says_nothing_and_a_renewed_one_are_never_cached() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_its_handler_calls_public_is_cached_for_each_person() {
+async fn page_that_its_handler_calls_public_is_cached_per_user() {
     let site = Site::start().await;
     let (_nginx, client) = site.behind(CACHE).await;
     let alice = sign_in(&client, "alice").await;
@@ -93,14 +93,14 @@ async fn a_page_that_its_handler_calls_public_is_cached_for_each_person() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_for_anybody_is_cached_for_nobody_in_particular() {
+async fn anonymous_page_is_cached_but_never_for_a_signed_in_user() {
     for ignored in &CARELESS[..2] {
         let site = Site::start().await;
         let (_nginx, client) = site.behind(&format!("{CACHE}{ignored}")).await;
         let (mut alice, mut bob) = (sign_in(&client, "alice").await, sign_in(&client, "bob").await);
         for round in 0..3 {
-            let nobody = client.get("/home", &Jar::default()).await;
-            assert_eq!((&nobody.body[..], hit(&nobody)), (&b"the page of nobody"[..], round > 0));
+            let anonymous = client.get("/home", &Jar::default()).await;
+            assert_eq!((&anonymous.body[..], hit(&anonymous)), (&b"the page of anonymous"[..], round > 0));
             site.expire();
             assert_eq!(visit(&client, "/home", &mut alice).await.body, OF_ALICE);
             assert_eq!(visit(&client, "/home", &mut bob).await.body, OF_BOB);
@@ -109,25 +109,25 @@ async fn a_page_for_anybody_is_cached_for_nobody_in_particular() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_public_and_outside_the_layer_is_cached_for_all() {
+async fn public_page_outside_the_layer_is_cached_for_all() {
     let site = Site::start().await;
     let (_nginx, client) = site.behind(CACHE).await;
     let alice = sign_in(&client, "alice").await;
     assert!(!hit(&client.get("/about", &alice).await));
     for jar in [&alice, &sign_in(&client, "bob").await, &Jar::default()] {
         let answer = client.get("/about", jar).await;
-        assert!(hit(&answer) && answer.body == "the page of nobody", "{answer:?}");
+        assert!(hit(&answer) && answer.body == "the page of anonymous", "{answer:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sign_in_by_a_link_is_not_handed_to_the_next_person() {
+async fn sign_in_by_get_is_not_cached_for_the_next_user() {
     for ignored in &CARELESS[..2] {
         let site = Site::start().await;
         let (_nginx, client) = site.behind(&format!("{CACHE}{ignored}")).await;
         for name in ["alice", "bob"] {
-            let nobody = Jar::default();
-            let answer = client.send("GET", "/callback?code=x", &nobody, "", &[("x-name", name)]).await;
+            let anonymous = Jar::default();
+            let answer = client.send("GET", "/callback?code=x", &anonymous, "", &[("x-name", name)]).await;
             assert_eq!((answer.status.as_u16(), hit(&answer)), (303, false), "{name}");
             let mut jar = Jar::default();
             jar.take(&answer);
@@ -137,7 +137,7 @@ async fn a_sign_in_by_a_link_is_not_handed_to_the_next_person() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_even_cache_control_is_ignored_vary_still_keeps_people_apart() {
+async fn vary_separates_users_where_the_cache_ignores_cache_control() {
     let site = Site::start().await;
     let (_nginx, client) = site.behind(&format!("{CACHE}{}", CARELESS[2])).await;
     let (mut alice, mut bob) = (sign_in(&client, "alice").await, sign_in(&client, "bob").await);

@@ -1,4 +1,4 @@
-//! What a proxy does to headers: the host it names, and how large they may be.
+//! The effect of a proxy on headers: the `Host` header, and the size limits.
 
 use tower_sliding_sessions::RejectionKind;
 
@@ -9,14 +9,14 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_host_must_be_passed_on_with_its_port() {
+async fn host_must_be_forwarded_with_its_port() {
     let site = Site::start().await;
     let post = async |settings: &str, headers: &[(&str, &str)]| {
         let nginx = Nginx::before(&[site.address], settings).await;
         let jar = sign_in(&nginx.client(), "alice").await;
         nginx.client().send("POST", "/me", &jar, "", headers).await
     };
-    // A browser's page at this address, over HTTPS, which ends at nginx.
+    // A browser's page at this origin, over HTTPS, which ends at nginx.
     let old = ("origin", "https://127.0.0.1:3000");
     let new = ("sec-fetch-site", "same-origin");
     assert_eq!(post("proxy_set_header Host $http_host;", &[old]).await.status, 200);
@@ -25,13 +25,17 @@ async fn the_host_must_be_passed_on_with_its_port() {
         let answer = post(settings, &[old]).await;
         assert_eq!(answer.status, 403, "{settings}");
         assert!(answer.json()["type"].to_string().contains(&format!("{:?}", RejectionKind::CrossSite)));
-        assert_eq!(post(settings, &[old, new]).await.status, 200, "browsers that say more need it not");
+        assert_eq!(
+            post(settings, &[old, new]).await.status,
+            200,
+            "`Sec-Fetch-Site` makes `Host` unnecessary"
+        );
     }
     let elsewhere = ("origin", "https://evil.example");
     assert_eq!(post("proxy_set_header Host $http_host;", &[elsewhere]).await.status, 403);
 }
 
-/// The most bytes of claims that fit into a cookie.
+/// The largest claims, in bytes, that fit into a cookie.
 async fn largest_claims(client: &Client) -> usize {
     let mut largest = 0;
     for step in (0..12).rev().map(|power| 1 << power) {
@@ -46,7 +50,7 @@ fn bytes(answer: &Answer) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_largest_cookies_go_through_as_nginx_is_set_by_default() {
+async fn largest_cookies_pass_through_nginx_with_its_default_buffers() {
     let site = Site::start().await;
     let (_nginx, client) = site.behind("").await;
     let size = largest_claims(&client).await;
@@ -62,7 +66,7 @@ async fn the_largest_cookies_go_through_as_nginx_is_set_by_default() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_cookies_beside_large_headers_want_a_larger_buffer() {
+async fn large_cookies_next_to_large_headers_need_a_larger_buffer() {
     let site = Site::start().await;
     let (_nginx, client) = site.behind("").await;
     let (_larger, with_more) = site.behind("proxy_buffer_size 8k;").await;

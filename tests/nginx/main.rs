@@ -1,15 +1,10 @@
-//! Behind nginx: uploads it holds back, pages it keeps, hosts it renames, and what it says while the
-//! application is away.
+//! Behind nginx: buffered uploads, cached pages, rewritten hosts, and nginx's own responses while the
+//! application is unavailable.
 //!
-//! Needs `nginx`, which `tests/servers/nginx` installs. The application runs in the test, by a clock
-//! that stands still, with the default durations; nginx runs by its own.
+//! Needs `nginx`, which `tests/servers/nginx` installs. The application runs in the test, with a manual
+//! clock and the default durations. nginx uses the system clock.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "in a test, that is how things fail"
-)]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 mod app;
 mod caching;

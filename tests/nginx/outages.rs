@@ -1,9 +1,9 @@
-//! What nginx answers itself, while the application is away or too slow, costs nobody their session.
+//! nginx's own responses, while the application is unavailable or too slow, end no session.
 
 use crate::site::{Site, sign_in, visit};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_502_while_the_application_restarts_leaves_the_cookies_alone() {
+async fn response_502_during_a_restart_leaves_the_cookies_unchanged() {
     let mut site = Site::start().await;
     let (_nginx, client) = site.behind("").await;
     let mut jar = sign_in(&client, "alice").await;
@@ -24,7 +24,7 @@ async fn a_502_while_the_application_restarts_leaves_the_cookies_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_restart_with_nothing_people_sign_in_again_and_old_cookies_do_not_stand_in_their_way() {
+async fn after_a_restart_without_data_users_sign_in_again_despite_old_cookies() {
     let mut site = Site::start().await;
     let (_nginx, client) = site.behind("").await;
     let mut jar = sign_in(&client, "alice").await;
@@ -39,7 +39,7 @@ async fn after_a_restart_with_nothing_people_sign_in_again_and_old_cookies_do_no
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_504_loses_the_cookies_that_were_to_come_and_no_more() {
+async fn response_504_loses_only_the_renewed_cookies() {
     let site = Site::start().await;
     let (_nginx, client) = site.behind("proxy_read_timeout 1s;").await;
     let mut jar = sign_in(&client, "alice").await;
@@ -48,9 +48,9 @@ async fn a_504_loses_the_cookies_that_were_to_come_and_no_more() {
         let before = jar.header();
         let answer = visit(&client, "/slow", &mut jar).await;
         assert_eq!((answer.status.as_u16(), answer.set_cookies.len()), (504, 0));
-        assert_eq!(*site.door.arrived.borrow(), round, "it was renewed, and nobody heard of it");
+        assert_eq!(*site.probe.arrived.borrow(), round, "renewed, and the response was lost");
         assert_eq!(jar.header(), before);
-        // However long after, the old cookies still do.
+        // The old cookies are still valid, at any later time.
         site.pass(30 * 60);
         let answer = visit(&client, "/me", &mut jar).await;
         assert_eq!((&answer.json()["sub"], &answer.json()["renewed"]), (&"alice".into(), &true.into()));

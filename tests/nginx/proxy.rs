@@ -1,4 +1,4 @@
-//! nginx itself.
+//! An nginx process.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{client::Client, port::free_port};
 
-/// An nginx of its own, gone when this is.
+/// An nginx process, killed on drop.
 pub(crate) struct Nginx {
     process: Child,
     pub(crate) address: SocketAddr,
@@ -18,10 +18,10 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// In front of `instances`, and set as people set it, but for `settings` of the location.
+    /// In front of `instances`, with a common configuration and `settings` for the location.
     pub(crate) async fn before(instances: &[SocketAddr], settings: &str) -> Self {
         let program = std::env::var_os("TEST_NGINX").unwrap_or_else(|| {
-            panic!("TEST_NGINX is not set: run this by tests/servers/nginx, which sees to it")
+            panic!("TEST_NGINX is not set: run this by tests/servers/nginx, which sets it")
         });
         for _ in 0..10 {
             let folder = tempfile::tempdir().expect("a folder");
@@ -34,7 +34,7 @@ impl Nginx {
                 .arg(folder.path().join("log"))
                 .arg("-c")
                 .arg(conf)
-                // So that its workers can be ended with it.
+                // A process group of its own, so that its workers can be killed with it.
                 .process_group(0)
                 .stderr(Stdio::null())
                 .spawn()
@@ -43,7 +43,7 @@ impl Nginx {
                 return Self { process, address, _folder: folder };
             }
             let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-            // The port may be somebody else's by now; then another.
+            // Another process may have taken the port. Then another port is tried.
             assert!(log.contains("bind()"), "nginx did not start: {log}");
         }
         panic!("nginx found no port")
@@ -68,7 +68,7 @@ fn configuration(folder: &Path, address: SocketAddr, instances: &[SocketAddr], s
     let folder = folder.display();
     format!(
         "
-        user root; # if started by it; else there is nobody to become
+        user root; # only if root starts it; otherwise ignored
         daemon off;
         worker_processes 1;
         pid {folder}/pid;
@@ -93,7 +93,7 @@ fn configuration(folder: &Path, address: SocketAddr, instances: &[SocketAddr], s
     )
 }
 
-/// Whether it comes to listen, rather than to an end.
+/// Whether it began to listen. False if it exited.
 async fn listens(process: &mut Child, address: SocketAddr) -> bool {
     for _ in 0..300 {
         if process.try_wait().expect("a child").is_some() {

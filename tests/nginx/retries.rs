@@ -1,4 +1,4 @@
-//! nginx gives a request that one instance does not answer to another: the same cookies, twice.
+//! nginx sends a request that one instance does not answer to another: the same cookies, twice.
 
 use tokio::net::TcpListener;
 
@@ -8,13 +8,13 @@ use crate::{
     site::{Site, confirm, sign_in, visit},
 };
 
-/// One instance renews and never answers, so nginx asks another one, which takes the request
-/// `seconds` after the first did. Meanwhile another tab has used the new cookies. What became of
-/// the request, and of the tab.
+/// One instance renews and never responds, so nginx sends the request to another one, which receives it
+/// `seconds` after the first did. In between, another tab has used the new cookies. Returns the statuses
+/// of the request and of the tab, and the number of detected reuses.
 async fn retried_after(seconds: u64, settings: &str) -> (u16, u16, usize) {
     let one = Site::start().await;
     let mut two = one.neighbour();
-    // Whoever comes, waits here until it serves.
+    // Connections wait here until the second instance serves.
     let listener = TcpListener::bind(two.address).await.expect("its port");
     let settings = format!("proxy_set_header Host $http_host; proxy_read_timeout 2s; {settings}");
     let nginx = Nginx::before(&[one.address, two.address], &settings).await;
@@ -27,7 +27,7 @@ async fn retried_after(seconds: u64, settings: &str) -> (u16, u16, usize) {
     assert_eq!(visit(&directly, "/me", &mut jar).await.json()["renewed"], true);
     confirm(&directly, &jar).await;
     one.pass(seconds);
-    two.door.open.add_permits(1);
+    two.probe.open.add_permits(1);
     two.serve(listener);
     let answer = retried.await.expect("no panic");
     let tab = visit(&directly, "/me", &mut jar).await;
@@ -35,13 +35,13 @@ async fn retried_after(seconds: u64, settings: &str) -> (u16, u16, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_is_retried_within_the_grace_is_served_and_one_after_it_looks_like_reuse() {
+async fn retry_within_the_grace_period_is_served_and_a_later_one_is_reuse() {
     assert_eq!(retried_after(44, "").await, (200, 200, 0));
-    // As by default, where nginx waits for 60 s before it tries again. See the manual.
+    // nginx's default is to wait for 60 s before a retry. See the manual.
     assert_eq!(retried_after(60, "").await, (401, 401, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_signed_out_by_a_retry_where_nginx_is_told_to_give_up_in_time() {
+async fn retry_is_never_sent_and_no_session_ends_with_a_short_retry_timeout() {
     assert_eq!(retried_after(60, "proxy_next_upstream_timeout 1s;").await, (504, 200, 0));
 }

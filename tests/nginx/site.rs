@@ -1,4 +1,4 @@
-//! The application at an address, which can go away and come back.
+//! The application at an address. It can be stopped and restarted.
 
 use std::{
     net::SocketAddr,
@@ -17,7 +17,7 @@ use tower_sliding_sessions::{
 };
 
 use crate::{
-    app::{Door, router},
+    app::{Probe, router},
     client::{Answer, Client, Jar},
     port::free_port,
     proxy::Nginx,
@@ -25,7 +25,7 @@ use crate::{
 
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
-    pub(crate) door: Door,
+    pub(crate) probe: Probe,
     clock: Arc<ManualClock>,
     store: MemoryStore,
     events: Arc<Mutex<Vec<EventKind>>>,
@@ -40,33 +40,33 @@ impl Site {
         site
     }
 
-    /// Another instance over the same store, which does not run yet.
+    /// Another instance with the same store, not started yet.
     pub(crate) fn neighbour(&self) -> Self {
         Self::stopped(self.clock.clone(), self.store.clone(), self.events.clone())
     }
 
     fn stopped(clock: Arc<ManualClock>, store: MemoryStore, events: Arc<Mutex<Vec<EventKind>>>) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let door = Door { arrived: Arc::new(watch::Sender::new(0)), open: Arc::new(Semaphore::new(0)) };
-        Self { address, door, clock, store, events, server: None }
+        let probe = Probe { arrived: Arc::new(watch::Sender::new(0)), open: Arc::new(Semaphore::new(0)) };
+        Self { address, probe, clock, store, events, server: None }
     }
 
-    /// Nobody answers from now on.
+    /// Stops the application.
     pub(crate) async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.abort();
-            // Its port is closed when it has ended.
+            // Its port is closed when the task has ended.
             let _aborted = server.await;
         }
     }
 
-    /// The application starts, over the same store.
+    /// Starts the application with the same store.
     pub(crate) async fn resume(&mut self) {
         let listener = TcpListener::bind(self.address).await.expect("its port");
         self.serve(listener);
     }
 
-    /// The application starts, and takes what has come to `listener` meanwhile.
+    /// Starts the application, and serves the connections that wait at `listener`.
     pub(crate) fn serve(&mut self, listener: TcpListener) {
         let keys = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
         let events = self.events.clone();
@@ -77,13 +77,13 @@ impl Site {
             .store(self.store.clone())
             .on_event(move |event| events.lock().expect("no panic").push(event.kind.clone()))
             .build()
-            .expect("good settings");
-        let app = router(&sessions, self.door.clone());
+            .expect("valid settings");
+        let app = router(&sessions, self.probe.clone());
         let serving = async move { axum::serve(listener, app).await.expect("it serves") };
         self.server = Some(tokio::spawn(serving));
     }
 
-    /// The application starts with nothing, as with the embedded store.
+    /// Starts the application with an empty store, as after a restart with the memory store.
     pub(crate) async fn resume_empty(&mut self) {
         self.store = MemoryStore::new().expect("random bytes");
         self.resume().await;
@@ -100,7 +100,7 @@ impl Site {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// The access token is over, and the next renewal rotates.
+    /// Expires the access token. The next renewal rotates.
     pub(crate) fn expire(&self) {
         self.pass(6 * 60);
     }
@@ -109,7 +109,7 @@ impl Site {
         self.count(&EventKind::Refused(Refusal::LateBody))
     }
 
-    /// How often refresh token reuse was detected.
+    /// The number of detected reuses.
     pub(crate) fn reuses(&self) -> usize {
         self.count(&EventKind::ReuseDetected)
     }
@@ -118,9 +118,9 @@ impl Site {
         self.events.lock().expect("no panic").iter().filter(|seen| *seen == kind).count()
     }
 
-    /// Waits for requests that reach a handler that tells, up to `count` in all.
+    /// Waits until counting handlers have received `count` requests in all.
     pub(crate) async fn arrived(&self, count: usize) {
-        let mut arrived = self.door.arrived.subscribe();
+        let mut arrived = self.probe.arrived.subscribe();
         let there = tokio::time::timeout(Duration::from_secs(10), arrived.wait_for(|seen| *seen >= count));
         there.await.expect("it arrives within 10 s").expect("an application");
     }
@@ -134,7 +134,7 @@ impl Drop for Site {
     }
 }
 
-/// Signs in, with claims of a size.
+/// Signs in, with claims of a given size.
 pub(crate) async fn sign_in_with(client: &Client, name: &str, size: usize) -> (Jar, Answer) {
     let body = json!({"name": name, "size": size}).to_string();
     let answer = client.post("/login", &Jar::default(), &body).await;
@@ -149,15 +149,15 @@ pub(crate) async fn sign_in(client: &Client, name: &str) -> Jar {
     jar
 }
 
-/// Visits a page, and keeps the cookies that came.
+/// Visits a page, and stores the response's cookies.
 pub(crate) async fn visit(client: &Client, path: &str, jar: &mut Jar) -> Answer {
     let answer = client.get(path, jar).await;
     jar.take(&answer);
     answer
 }
 
-/// The current refresh token is seen in use: alone, which confirms it before the answer. Beside an
-/// access token that is good, the confirmation would be written some time after it.
+/// Confirms the current refresh token by a request with it only, which confirms before the response. Next
+/// to a valid access token, the confirmation would be written later.
 pub(crate) async fn confirm(client: &Client, jar: &Jar) {
     let header = jar.header();
     let refresh = header.split("; ").find(|pair| pair.starts_with("__Host-refresh=")).expect("a token");

@@ -1,5 +1,5 @@
-//! A request with a body, which nginx holds back until it has all of it: minutes later, to the
-//! application, with the cookies of minutes ago.
+//! A request with a body, which nginx buffers until it is complete. The application receives it minutes
+//! later, with cookies that are minutes old.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use hyper::body::Bytes;
@@ -14,11 +14,11 @@ use crate::{
     site::{Site, confirm, sign_in, visit},
 };
 
-/// What nginx keeps in memory and sends at once, and what it writes to a file first.
+/// The part that nginx sends on from memory, and the part that it buffers in a file.
 const SMALL: usize = 1_000;
 const LARGE: usize = 400_000;
 
-/// An upload of which one half was sent, by cookies of then.
+/// An upload with one half sent, and the cookies of its start.
 struct Upload {
     stream: TcpStream,
     bytes: usize,
@@ -76,7 +76,7 @@ fn parse(answer: &str) -> Answer {
     Answer { status: status.expect("a status"), headers, set_cookies, body: Bytes::from(body.to_owned()) }
 }
 
-/// Something else in the same browser renews, and its new refresh token is seen in use.
+/// Another request of the same browser renews, and its new refresh token is confirmed.
 async fn rotate_meanwhile(client: &Client, jar: &mut Jar) {
     let before = jar.header();
     assert_eq!(visit(client, "/me", jar).await.json()["renewed"], true);
@@ -85,13 +85,13 @@ async fn rotate_meanwhile(client: &Client, jar: &mut Jar) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_across_the_end_of_an_access_token_is_served_and_renewed() {
+async fn upload_that_outlasts_its_access_token_is_served_and_renewed() {
     for (bytes, chunked) in [(SMALL, false), (LARGE, false), (LARGE, true)] {
         let site = Site::start().await;
         let (nginx, client) = site.behind("").await;
         let mut jar = sign_in(&client, "alice").await;
         let upload = Upload::begin(&nginx, &jar, bytes, chunked).await;
-        assert_eq!(*site.door.arrived.borrow(), 0, "it is held back");
+        assert_eq!(*site.probe.arrived.borrow(), 0, "nginx buffers it");
         site.expire();
         let answer = upload.finish().await;
         assert_eq!((answer.status.as_u16(), &answer.json()["bytes"]), (200, &bytes.into()));
@@ -102,7 +102,7 @@ async fn an_upload_across_the_end_of_an_access_token_is_served_and_renewed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_streamed_upload_is_served_however_often_others_rotate_meanwhile() {
+async fn streamed_upload_is_served_although_other_requests_rotate() {
     let site = Site::start().await;
     let (nginx, client) = site.behind("proxy_request_buffering off; proxy_http_version 1.1;").await;
     for (count, chunked) in [(1, false), (2, true)] {
@@ -110,19 +110,19 @@ async fn a_streamed_upload_is_served_however_often_others_rotate_meanwhile() {
         site.expire();
         let upload = Upload::begin(&nginx, &jar, LARGE, chunked).await;
         site.arrived(count).await;
-        // It rotated, and its answer with the new cookies is still to come.
+        // It rotated, and its response with the new cookies is still to come.
         rotate_meanwhile(&client, &mut jar).await;
         site.pass(61);
         let answer = upload.finish().await;
         assert_eq!((answer.status.as_u16(), &answer.json()["bytes"]), (200, &LARGE.into()));
-        assert!(answer.set_cookies.is_empty(), "it is too late for those");
+        assert!(answer.set_cookies.is_empty(), "after the write window");
         assert_eq!(visit(&client, "/me", &mut jar).await.json()["sub"], "alice");
     }
     assert_eq!((site.reuses(), site.stale()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_held_back_while_others_rotate_is_refused_and_nobody_is_signed_out() {
+async fn buffered_upload_after_other_rotations_is_refused_and_no_session_ends() {
     let site = Site::start().await;
     let (nginx, client) = site.behind("").await;
     for (round, (bytes, chunked)) in [(SMALL, false), (SMALL, true), (LARGE, false)].into_iter().enumerate() {
@@ -132,20 +132,24 @@ async fn an_upload_held_back_while_others_rotate_is_refused_and_nobody_is_signed
         rotate_meanwhile(&client, &mut jar).await;
         site.pass(46);
         let answer = upload.finish().await;
-        // Where nginx is still sending when it is refused, the answer may be lost.
+        // If nginx is still sending when it is refused, the response may be lost.
         let status = answer.status.as_u16();
         assert!(status == 401 || bytes == LARGE && status == 502, "{answer:?}");
-        assert!(answer.set_cookies.is_empty(), "its cookies stay");
+        assert!(answer.set_cookies.is_empty(), "the cookies stay unchanged");
         assert_eq!((site.stale(), site.reuses()), (round + 1, 0));
 
-        assert_eq!(visit(&client, "/me", &mut jar).await.json()["sub"], "alice", "the session lives on");
+        assert_eq!(
+            visit(&client, "/me", &mut jar).await.json()["sub"],
+            "alice",
+            "the session is still valid"
+        );
         let again = Upload::begin(&nginx, &jar, bytes, chunked).await.finish().await;
-        assert_eq!(again.status, 200, "sent again, it is served");
+        assert_eq!(again.status, 200, "the repeated upload is served");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_held_back_for_less_than_the_grace_is_served_although_others_rotate() {
+async fn upload_buffered_for_less_than_the_grace_period_is_served_although_other_requests_rotate() {
     let site = Site::start().await;
     let (nginx, client) = site.behind("").await;
     let mut jar = sign_in(&client, "alice").await;

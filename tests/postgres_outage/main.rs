@@ -1,8 +1,8 @@
-//! The PostgreSQL store while its server is stopped, killed and frozen. Wants a server, of which
-//! nobody else makes use meanwhile: `tests/run` starts one, and `tests/servers/postgres` runs a
-//! command with one.
+//! The PostgreSQL store while its server is stopped, killed and frozen. Needs a server that no other
+//! process uses at the same time: `tests/run` starts one, and `tests/servers/postgres` runs a command
+//! with one.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod proxy;
 mod slow;
@@ -47,13 +47,13 @@ impl Server {
         (server, store.expect("the server answers"))
     }
 
-    /// Starts, stops, kills, freezes or thaws it.
+    /// Starts, stops, kills, freezes or thaws the server.
     fn does(what: &str) {
         let status = Command::new(given("TEST_POSTGRES_CTL")).arg(what).status().expect("it runs");
         assert!(status.success(), "{what}");
     }
 
-    /// The same, and answers with what that says.
+    /// The same, and returns the output.
     fn says(what: &str) -> String {
         let output = Command::new(given("TEST_POSTGRES_CTL")).arg(what).output().expect("it runs");
         assert!(output.status.success(), "{what}: {output:?}");
@@ -61,7 +61,7 @@ impl Server {
     }
 }
 
-/// After a test that failed, the next one finds the server as it should be.
+/// After a failed test, the server runs again for the next one.
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -91,7 +91,7 @@ async fn try_open(store: &PostgresStore) -> Result<SessionKey, CreateError> {
     Ok(SessionKey { subject, id: record.id() })
 }
 
-/// Opens a session, as soon as the store lets it. Answers with how long that took.
+/// Opens a session as soon as the store allows it. Returns how long that took.
 async fn open_when_back(store: &PostgresStore) -> (SessionKey, Duration) {
     let began = Instant::now();
     loop {
@@ -112,7 +112,7 @@ fn assert_unavailable<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_server_that_is_stopped_is_an_outage_and_its_return_is_noticed() {
+async fn stopped_server_is_an_outage_and_the_store_recovers_when_it_returns() {
     let (_server, store) = Server::take().await;
     let (key, _) = open_when_back(&store).await;
     store.revoke(&Revoke::Session(key.clone()), now()).await.expect("it is ended");
@@ -123,9 +123,9 @@ async fn a_server_that_is_stopped_is_an_outage_and_its_return_is_noticed() {
         Server::does(stop);
         let at = now();
         for _ in 0..4 {
-            // However many connections there were: an error, soon, each time.
-            let patience = Duration::from_secs(4);
-            assert_unavailable(&timeout(patience, store.get(&key)).await.expect("it answers"));
+            // For every open connection: an error within the deadline.
+            let deadline = Duration::from_secs(4);
+            assert_unavailable(&timeout(deadline, store.get(&key)).await.expect("it answers"));
         }
         assert_unavailable(&store.advance(&live, 0, at).await);
         assert_unavailable(&store.feed(&FeedFrom::After(read.position.clone())).await);
@@ -138,7 +138,7 @@ async fn a_server_that_is_stopped_is_an_outage_and_its_return_is_noticed() {
         let record = store.get(&live).await.expect("it is read").record.expect("it was kept");
         assert!(!record.is_revoked());
     }
-    // The reader who was cut off resumes where it was.
+    // The disconnected reader resumes at its position.
     store.revoke(&Revoke::Session(live.clone()), now()).await.expect("it is ended");
     let batch = store.feed(&FeedFrom::After(read.position)).await.expect("the feed is read");
     assert!(!batch.gap);
@@ -146,7 +146,7 @@ async fn a_server_that_is_stopped_is_an_outage_and_its_return_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
+async fn acknowledged_writes_survive_a_killed_server() {
     let (_server, store) = Server::take().await;
     let begun = Arc::new(AtomicUsize::new(0));
     let mut writers = JoinSet::new();
@@ -154,7 +154,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
         let (store, begun) = (store.clone(), begun.clone());
         writers.spawn(async move {
             let mut acknowledged = Vec::new();
-            // Until the server is gone.
+            // Until the server has stopped.
             while let Ok(key) = try_open(&store).await {
                 let ended = store.revoke(&Revoke::Session(key.clone()), now()).await.is_ok();
                 acknowledged.push((key, ended));
@@ -168,7 +168,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     }
     Server::does("kill");
     let acknowledged = writers.join_all().await.concat();
-    assert!(acknowledged.len() > 16, "they had begun");
+    assert!(acknowledged.len() > 16, "writes were in progress");
     Server::does("start");
     open_when_back(&store).await;
     for (key, ended) in acknowledged {
@@ -178,7 +178,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_server_that_hangs_hangs_nobody_for_longer_than_it_does() {
+async fn frozen_server_delays_no_call_beyond_its_deadline() {
     let (_server, store) = Server::take().await;
     let (key, _) = open_when_back(&store).await;
     let at = now();
@@ -196,19 +196,19 @@ async fn a_server_that_hangs_hangs_nobody_for_longer_than_it_does() {
     let (_, took) = open_when_back(&store).await;
     println!("PostgreSQL: back {took:?} after it hung, with the same pool");
     assert!(took < Duration::from_secs(5));
-    // What was asked of it meanwhile was done once, or not at all.
+    // Calls during the freeze were executed once, or not at all.
     let record = store.get(&key).await.expect("it is read").record.expect("it was kept");
     assert!(record.generation() <= 1);
     for _ in 0..30 {
-        try_open(&store).await.expect("every connection is sound");
+        try_open(&store).await.expect("every connection is usable");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn where_nobody_listens_the_connection_is_refused() {
+async fn closed_port_is_an_outage() {
     let began = Instant::now();
     let error = PostgresStore::connect("postgres://u:secret@127.0.0.1:1/db").await;
-    let error = error.expect_err("nobody listens there");
+    let error = error.expect_err("no server listens there");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(!format!("{error:?}").contains("secret"));
     assert!(began.elapsed() < Duration::from_secs(4));

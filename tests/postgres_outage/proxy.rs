@@ -1,4 +1,4 @@
-//! A proxy in front of the server, as an address that follows the primary.
+//! A proxy in front of the server, in place of a name that follows the primary.
 
 use std::sync::{
     Arc,
@@ -10,8 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Forwards connections to a port of this machine. Connections that are open stay where they are when
-/// the target moves.
+/// Forwards connections to a port of this machine. Open connections keep their target when it changes.
 pub(crate) struct Proxy {
     port: u16,
     target: Arc<AtomicU16>,
@@ -42,12 +41,12 @@ impl Proxy {
         self.target.store(target, Ordering::Relaxed);
     }
 
-    /// How many connections were opened through it.
+    /// The number of connections opened through it.
     pub(crate) fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 
-    /// The server's address, by way of the proxy.
+    /// The server's URL through the proxy.
     pub(crate) fn url(&self, server: &str) -> String {
         server.replacen(&format!(":{}/", port_of(server)), &format!(":{}/", self.port), 1)
     }

@@ -1,4 +1,4 @@
-//! A server that is too slow for its callers is not made slower by new connections.
+//! A server that is slower than its callers' deadlines gets no storm of new connections.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn callers_that_stop_waiting_do_not_make_a_storm_of_connections() {
+async fn timed_out_calls_cause_no_storm_of_connections() {
     let (_server, _) = Server::take().await;
     let primary = given("TEST_POSTGRES_URL");
     let proxy = Proxy::to(port_of(&primary)).await;
@@ -38,7 +38,7 @@ async fn callers_that_stop_waiting_do_not_make_a_storm_of_connections() {
     let (_, took) = open_when_back(&store).await;
     println!("PostgreSQL: {opened} connections opened for 200 calls that timed out; back after {took:?}");
     assert!(opened <= 10, "{opened} connections");
-    // What had reached the server was done; what had not, was not. Nothing was done twice.
+    // Calls that had reached the server were executed, and the others were not. None was executed twice.
     for key in keys {
         let record = store.get(&key).await.expect("it is read").record.expect("it is there");
         assert!(record.generation() <= 1);

@@ -1,4 +1,4 @@
-//! A standby takes over, and the old primary stays, read-only, with its connections open.
+//! A standby is promoted, and the old primary stays, read-only, with its connections open.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     proxy::{Proxy, port_of},
 };
 
-/// Undoes what a test did to the servers, however it ends.
+/// Restores the servers after a test, however it ends.
 struct Restore;
 
 impl Drop for Restore {
@@ -22,7 +22,7 @@ impl Drop for Restore {
     }
 }
 
-/// Starts a standby, and waits until it has what the primary has. Answers with its port.
+/// Starts a standby, and waits until it has the primary's data. Returns its port.
 async fn standby() -> (u16, Restore) {
     let restore = Restore;
     let port = Server::says("standby").trim().parse().expect("a port");
@@ -30,7 +30,7 @@ async fn standby() -> (u16, Restore) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn after_a_switch_over_the_pool_leaves_the_old_primary() {
+async fn pool_leaves_the_old_primary_after_a_switch_over() {
     let (_server, direct) = Server::take().await;
     let primary = given("TEST_POSTGRES_URL");
     let proxy = Proxy::to(port_of(&primary)).await;
@@ -51,7 +51,7 @@ async fn after_a_switch_over_the_pool_leaves_the_old_primary() {
     proxy.move_to(port);
     let began = Instant::now();
 
-    // The new primary hears of a revocation that the old one does not.
+    // The new primary gets a revocation that the old one does not have.
     let new = PostgresStore::connect(&moved).await.expect("the new primary answers");
     let (revoked, live) = (keys.first().expect("a session"), keys.last().expect("a session"));
     new.revoke(&Revoke::Session(revoked.clone()), now()).await.expect("it is revoked");
@@ -77,7 +77,7 @@ async fn after_a_switch_over_the_pool_leaves_the_old_primary() {
             assert!(!snapshot.record.expect("it is there").is_revoked());
         }
     }
-    // The reader resumes on the new primary, or is told of a gap.
+    // The reader resumes on the new primary, or gets a gap.
     let batch = loop {
         match store.feed(&FeedFrom::After(from.clone())).await {
             Ok(batch) => break batch,
@@ -86,7 +86,7 @@ async fn after_a_switch_over_the_pool_leaves_the_old_primary() {
         }
     };
     assert!(batch.gap || batch.events.contains(&FeedEvent::Revoked(revoked.clone())), "{batch:?}");
-    // On the old primary, which is read-only, nothing of it is known.
+    // The old primary, which is read-only, has none of this.
     let old = PgConnection::connect(&primary).await;
     drop(old);
     replica.execute("SELECT 1").await.expect("it answers");
@@ -94,7 +94,7 @@ async fn after_a_switch_over_the_pool_leaves_the_old_primary() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_standby_is_never_followed() {
+async fn standby_is_never_followed() {
     let (_server, direct) = Server::take().await;
     let (key, _) = open_when_back(&direct).await;
     let primary = given("TEST_POSTGRES_URL");
@@ -115,7 +115,7 @@ async fn a_standby_is_never_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn connections_that_the_server_ends_cost_one_call_each_at_most() {
+async fn connections_that_the_server_closes_cost_at_most_one_call_each() {
     let (_server, store) = Server::take().await;
     let (key, _) = open_when_back(&store).await;
     let mut admin = PgConnection::connect(&given("TEST_POSTGRES_URL")).await.expect("the server answers");

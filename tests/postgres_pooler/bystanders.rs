@@ -1,6 +1,6 @@
-//! Load on many sessions must not touch those that nobody signs out.
+//! Load on many sessions must not affect sessions that no client signs out.
 //!
-//! `TEST_POOLER_SECONDS` sets how long each run takes (default 5).
+//! `TEST_POOLER_SECONDS` sets the length of each run in seconds (default 5).
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ fn duration() -> Duration {
     Duration::from_secs(seconds.unwrap_or(5))
 }
 
-/// What came of the load.
+/// The results of the load.
 #[derive(Debug, Default)]
 struct Counts {
     done: u64,
-    /// Calls that said that they are done and are not.
+    /// Calls that returned success without effect.
     untrue: u64,
     errors: Vec<String>,
 }
@@ -72,7 +72,7 @@ async fn use_it(store: PostgresStore, key: SessionKey, until: Instant) -> Counts
     counts
 }
 
-/// Opens sessions and signs them out, and asks the server without the pooler whether it is so.
+/// Opens sessions and signs them out, and checks the result on the server without the pooler.
 async fn sign_out(store: PostgresStore, direct: PostgresStore, name: usize, until: Instant) -> Counts {
     let (mut counts, subject) = (Counts::default(), subject(format!("leaver-{name}")));
     let cap = Some(Cap { limit: 2, overflow: Overflow::RevokeOldest });
@@ -103,7 +103,7 @@ async fn sign_out(store: PostgresStore, direct: PostgresStore, name: usize, unti
     counts
 }
 
-async fn bystanders_outlive_load(address: String, what: &str) {
+async fn sessions_survive_load(address: String, what: &str) {
     let schema = schema().await;
     let direct = PostgresStore::connect_in_schema(&url(), &schema).await.expect("the server answers");
     let mut keys = Vec::new();
@@ -112,7 +112,7 @@ async fn bystanders_outlive_load(address: String, what: &str) {
         direct.create(&subject, &record, None).await.expect("it is created");
         keys.push(SessionKey { subject, id: record.id() });
     }
-    // Two instances, as a deployment has them.
+    // Two instances, as in a deployment.
     let mut stores = Vec::new();
     for _ in 0..2 {
         let store = PostgresStore::connect_in_schema(&address, &schema).await;
@@ -145,15 +145,15 @@ async fn bystanders_outlive_load(address: String, what: &str) {
     assert_eq!(live, BYSTANDERS);
     assert_eq!(counts.untrue, 0);
     assert!(counts.errors.is_empty(), "{:?}", counts.errors.first());
-    assert!(counts.done > 100, "there was load");
+    assert!(counts.done > 100, "the load was too small");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sessions_that_nobody_signs_out_outlive_load_with_the_default_statement_cache() {
-    bystanders_outlive_load(pooler(), "default statement cache").await;
+async fn sessions_not_signed_out_survive_load_with_the_default_statement_cache() {
+    sessions_survive_load(pooler(), "default statement cache").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sessions_that_nobody_signs_out_outlive_load_without_a_statement_cache() {
-    bystanders_outlive_load(without_cache(), "no statement cache").await;
+async fn sessions_not_signed_out_survive_load_without_a_statement_cache() {
+    sessions_survive_load(without_cache(), "no statement cache").await;
 }

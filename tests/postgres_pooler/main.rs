@@ -1,9 +1,9 @@
-//! The PostgreSQL store behind PgBouncer in transaction mode: the conformance suite, with and without
-//! a statement cache, and sessions that must outlive load on the others. Needs a server and a pooler:
+//! The PostgreSQL store behind PgBouncer in transaction mode: the conformance suite, with and without a
+//! statement cache, and sessions that must survive load on others. Needs a server and a pooler:
 //! `tests/run` starts them, and `tests/servers/postgres tests/servers/pgbouncer` runs a command with
 //! them.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod bystanders;
 mod mix_up;
@@ -15,7 +15,7 @@ mod server;
 
 use tower_sliding_sessions::store::PostgresStore;
 
-/// The pooler's address.
+/// The pooler's URL.
 fn pooler() -> String {
     match std::env::var("TEST_PGBOUNCER_URL") {
         Ok(url) => url,
@@ -23,12 +23,12 @@ fn pooler() -> String {
     }
 }
 
-/// The pooler's address with sqlx's statement cache turned off.
+/// The pooler's URL with sqlx's statement cache turned off.
 fn without_cache() -> String {
     format!("{}?statement-cache-capacity=0", pooler())
 }
 
-/// A store behind the pooler, in a schema of its own.
+/// A store behind the pooler, in a new schema.
 async fn behind(url: &str) -> PostgresStore {
     let schema = server::schema().await;
     PostgresStore::connect_in_schema(url, &schema).await.expect("the pooler answers")

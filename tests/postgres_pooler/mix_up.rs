@@ -1,4 +1,4 @@
-//! What happens to a call that reaches the statement of another.
+//! A call that reaches another call's prepared statement.
 
 use tower_sliding_sessions::store::{
     FeedFrom, PostgresStore, Revoke, SessionStore as _,
@@ -13,7 +13,7 @@ use crate::{
     server::{now, open, schema, url},
 };
 
-/// The pooler's address, without the one setting of sqlx that PgBouncer refuses.
+/// The pooler's options, without the one setting of sqlx that PgBouncer refuses.
 fn plain_options() -> PgConnectOptions {
     pooler().parse::<PgConnectOptions>().expect("a URL").extra_float_digits(None)
 }
@@ -24,7 +24,7 @@ async fn arguments_that_reach_another_function_change_nothing() {
     let store = PostgresStore::connect_in_schema(&url(), &schema).await.expect("the server answers");
     let key = open(&store, now()).await;
     let mut connection = PgConnection::connect(&url()).await.expect("the server answers");
-    // The same argument types as `advance`, which the tag says it is.
+    // The same argument types as `advance`, whose tag it has.
     let tag: Vec<u8> = sqlx::query_scalar(
         "SELECT decode('00ff', 'hex') || convert_to('advance ' || substr(encode(sha256(convert_to($1, \
          'UTF8')), 'hex'), 1, 16), 'UTF8')",
@@ -46,16 +46,16 @@ async fn arguments_that_reach_another_function_change_nothing() {
             .fetch_all(connection)
             .await
     };
-    let error = call(&mut connection, "revoke").await.expect_err("it is the call of another");
+    let error = call(&mut connection, "revoke").await.expect_err("the tag is another function's");
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     assert_eq!(code.as_deref(), Some("TS001"), "{error}");
     assert!(!store.get(&key).await.expect("it is read").record.expect("it is there").is_revoked());
     call(&mut connection, "advance").await.expect("its own function takes it");
 }
 
-/// A server connection with our statement names taken by other statements, which do harm.
+/// A server connection on which our statement names belong to other, harmful statements.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn statements_of_another_program_under_our_names_are_not_carried_out() {
+async fn statements_of_another_program_under_our_names_are_not_executed() {
     let schema = schema().await;
     let store = PostgresStore::connect_in_schema(&pooler(), &schema).await.expect("the pooler answers");
     let key = open(&store, now()).await;
@@ -88,7 +88,7 @@ async fn statements_of_another_program_under_our_names_are_not_carried_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_instances_migrate_through_the_pooler_at_once() {
+async fn many_instances_can_migrate_through_the_pooler_at_once() {
     let schema = schema().await;
     let mut starting = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -99,8 +99,8 @@ async fn many_instances_migrate_through_the_pooler_at_once() {
         let store = store.expect("each of them starts");
         store.migrate().await.expect("again is no error");
     }
-    // A lock that outlived its transaction would stay with a server connection that is idle. The two
-    // views are not of one moment, and other tests hold locks within transactions.
+    // A lock that outlives its transaction would stay on an idle server connection. The two views are not
+    // consistent with each other, and other tests hold locks in transactions.
     let mut admin = PgConnection::connect(&url()).await.expect("the server answers");
     let mut left = 1_i64;
     for _ in 0..100 {
@@ -120,7 +120,7 @@ async fn many_instances_migrate_through_the_pooler_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_pool_of_the_application_works_behind_the_pooler_too() {
+async fn pool_of_the_application_works_behind_the_pooler_too() {
     let schema = schema().await;
     let pool =
         PgPoolOptions::new().max_connections(3).connect_with(plain_options()).await.expect("it connects");
@@ -136,7 +136,7 @@ fn key_time() -> tower_sliding_sessions::Timestamp {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_feed_is_followed_through_the_pooler() {
+async fn feed_can_be_followed_through_the_pooler() {
     let store = behind(&pooler()).await;
     let from = store.feed(&FeedFrom::Since(now())).await.expect("the feed is read").position;
     let key = open(&store, now()).await;

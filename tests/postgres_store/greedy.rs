@@ -1,4 +1,4 @@
-//! One account with very many revoked sessions costs the others nothing.
+//! One account with very many revoked sessions costs other accounts nothing.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn work_depends_on_live_sessions_and_not_on_revoked_ones() {
          ANALYZE {name}.sliding_sessions"
     );
     admin.execute(AssertSqlSafe(script)).await.expect("revoked sessions");
-    // Once each before, so that plans are made and pages read.
+    // Once each before the measurement, so that plans are made and pages are read.
     let cap = Some(Cap { limit: 2, overflow: Overflow::RevokeOldest });
     let mut worst = [Duration::ZERO; 3];
     for turn in 0..12 {
@@ -52,7 +52,7 @@ async fn work_depends_on_live_sessions_and_not_on_revoked_ones() {
             }
         }
     }
-    // What its connections read is known once they are closed.
+    // The statistics of its connections are complete once they are closed.
     own.close().await;
     let sql = format!(
         "SELECT (seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_user_tables \
@@ -72,7 +72,7 @@ async fn work_depends_on_live_sessions_and_not_on_revoked_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn revoking_very_many_sessions_is_one_event_and_repeating_it_none() {
+async fn revocation_of_very_many_sessions_is_one_event_and_its_repetition_none() {
     let name = schema().await;
     let store = PostgresStore::connect_in_schema(&url(), &name).await.expect("it starts");
     let (greedy, other) = (subject("greedy"), open(&store, now()).await);
@@ -93,7 +93,7 @@ async fn revoking_very_many_sessions_is_one_event_and_repeating_it_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_raises_at_once_the_higher_stays_sixty_times() {
+async fn higher_of_two_concurrent_raises_stays_sixty_times() {
     let name = schema().await;
     let connect = async || PostgresStore::connect_in_schema(&url(), &name).await;
     let (one, two) = (connect().await.expect("it starts"), connect().await.expect("it starts"));

@@ -1,7 +1,7 @@
-//! The PostgreSQL store: the conformance suite, and what only a server can do. Wants a server:
+//! The PostgreSQL store: the conformance suite, and what only a server can do. Needs a server:
 //! `tests/run` starts one, and `tests/servers/postgres` runs a command with one.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod figures;
 mod greedy;

@@ -1,4 +1,4 @@
-//! Many instances on one database, readers of its feed that were cut off, and sweeping.
+//! Many instances on one database, readers of its feed that were disconnected, and sweeping.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tower_sliding_sessions::store::{
 use crate::records::edited;
 use crate::server::{DAY, LOWEST, confirm, fresh, now, open, pool, record, schema_url, subject};
 
-/// Reads on until `event` comes.
+/// Reads the feed until it has `event`.
 async fn wait_for(store: &PostgresStore, mut from: FeedFrom, event: &FeedEvent) -> FeedPosition {
     for _ in 0..20 {
         let batch = store.feed(&from).await.expect("the feed is read");
@@ -22,11 +22,11 @@ async fn wait_for(store: &PostgresStore, mut from: FeedFrom, event: &FeedEvent) 
         }
         from = FeedFrom::After(batch.position);
     }
-    panic!("{event:?} did not come");
+    panic!("{event:?} is not in the feed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn eight_instances_migrate_at_once() {
+async fn eight_instances_can_migrate_at_once() {
     for _ in 0..10 {
         let url = schema_url().await;
         let mut starting = JoinSet::new();
@@ -41,12 +41,12 @@ async fn eight_instances_migrate_at_once() {
             runs.push(store.raise_run_id(LOWEST).await.expect("there is a run"));
         }
         runs.dedup();
-        assert_eq!(runs.len(), 1, "one run, drawn once");
+        assert_eq!(runs.len(), 1, "one run ID, generated once");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_pools_race_and_one_wins_each_rotation() {
+async fn one_of_two_pools_wins_each_rotation() {
     let url = schema_url().await;
     let one = PostgresStore::new(pool(&url).await);
     one.migrate().await.expect("it is migrated");
@@ -73,9 +73,9 @@ async fn two_pools_race_and_one_wins_each_rotation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn racing_is_right_at_every_isolation_level() {
+async fn races_are_decided_correctly_at_every_isolation_level() {
     for level in ["repeatable read", "serializable"] {
-        // In a URL, within an option: a blank is escaped twice.
+        // In a URL, inside an option: a space is escaped twice.
         let option = format!("%20-cdefault_transaction_isolation%3D{}", level.replace(' ', "%5C%20"));
         let url = schema_url().await + &option;
         let set: String = sqlx::query_scalar("SHOW default_transaction_isolation")
@@ -91,13 +91,14 @@ async fn racing_is_right_at_every_isolation_level() {
             racers.spawn(async move { store.advance(&key, 0, start).await });
         }
         let answers = racers.join_all().await;
-        let answers: Vec<_> = answers.into_iter().map(|answer| answer.expect("tried again")).collect();
+        let answers: Vec<_> =
+            answers.into_iter().map(|answer| answer.expect("the store repeats the call")).collect();
         assert_eq!(answers.iter().filter(|answer| answer.applied).count(), 1, "{level}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_long_transaction_of_somebody_else_holds_no_event_up() {
+async fn long_transaction_of_another_program_delays_no_event() {
     let url = schema_url().await;
     let store = PostgresStore::connect(&url).await.expect("it starts");
     let others = pool(&url).await;
@@ -110,13 +111,13 @@ async fn a_long_transaction_of_somebody_else_holds_no_event_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_reader_that_was_cut_off_resumes_without_a_gap() {
+async fn disconnected_reader_resumes_without_a_gap() {
     let url = schema_url().await;
     let store = PostgresStore::connect(&url).await.expect("it starts");
     let first = open(&store, now()).await;
     store.revoke(&Revoke::Session(first.clone()), now()).await.expect("it is ended");
     let place = wait_for(&store, FeedFrom::Since(now() - DAY), &FeedEvent::Revoked(first.clone())).await;
-    // Two batches' worth, while the reader is away.
+    // Two batches of events, while the reader is disconnected.
     let mut missed = Vec::new();
     for _ in 0..30 {
         let name = subject(now().as_millis());
@@ -139,41 +140,41 @@ async fn a_reader_that_was_cut_off_resumes_without_a_gap() {
         }
         from = FeedFrom::After(batch.position);
     }
-    assert_eq!(seen, missed, "each once, in order");
+    assert_eq!(seen, missed, "each event once, in order");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_database_that_forgot_its_last_events_tells_of_a_gap() {
+async fn database_that_lost_its_last_events_reports_a_gap() {
     let url = schema_url().await;
     let store = PostgresStore::connect(&url).await.expect("it starts");
     let at = now();
     store.mark_stale(&StaleScope::Subject(subject("a")), at).await.expect("it is marked");
     let event = FeedEvent::SubjectStale(subject("a"), at);
     let place = wait_for(&store, FeedFrom::Since(at), &event).await;
-    // As a replica that was behind would have it: the last row is another, under the same number.
+    // As a lagging replica would have it: the last row differs, under the same number.
     let admin = pool(&url).await;
     admin.execute("UPDATE sliding_sessions_feed SET mark = mark + 1").await.expect("it is changed");
     let batch = store.feed(&FeedFrom::After(place)).await.expect("the feed is read");
     assert!(batch.gap);
-    assert_eq!(batch.events, [event], "everything there is");
+    assert_eq!(batch.events, [event], "all events");
     let next = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
     assert!(!next.gap && next.events.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_expired_is_swept_and_old_events_are_pruned() {
+async fn expired_sessions_are_swept_and_old_events_are_pruned() {
     let store = fresh().await;
     let long_ago = now() - 3 * DAY;
     for _ in 0..1100 {
         open(&store, long_ago).await;
     }
     let (kept, expired) = (open(&store, now()).await, open(&store, long_ago).await);
-    // Of somebody, and not of a session: a sweep that runs already may have swept those.
-    let somebody = StaleScope::Subject(expired.subject.clone());
-    store.mark_stale(&somebody, long_ago).await.expect("it is marked");
+    // An event of a subject, and not of a session: a concurrent sweep may have removed those.
+    let scope = StaleScope::Subject(expired.subject.clone());
+    store.mark_stale(&scope, long_ago).await.expect("it is marked");
     let batch = loop {
-        // The instance's clock is ahead by years; the server's is not. A sweep that runs already,
-        // since sessions were created, may have rows that this one leaves to it.
+        // The instance's clock is years ahead, and the server's is not. A concurrent sweep, started by a
+        // new session, may remove some of the rows.
         store.sweep(now() + 1000 * DAY).await.expect("it is swept");
         let gone = store.get(&expired).await.expect("it is read").record.is_none();
         let batch = store.feed(&FeedFrom::Since(long_ago)).await.expect("the feed is read");
@@ -182,18 +183,18 @@ async fn what_expired_is_swept_and_old_events_are_pruned() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    assert!(batch.events.is_empty(), "what was pruned is a gap");
+    assert!(batch.events.is_empty(), "pruned events are a gap");
     assert!(store.get(&kept).await.expect("it is read").record.is_some());
     assert_eq!(store.sweep(now()).await.expect("it is swept"), 0);
     assert!(!store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read").gap);
     let idle = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
-    assert!(!idle.gap, "but not for one who had read it");
+    assert!(!idle.gap, "no gap for a reader of the pruned events");
     let start = FeedPosition("0:0".into());
     assert!(store.feed(&FeedFrom::After(start)).await.expect("the feed is read").gap);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn calls_that_are_dropped_leave_a_pool_of_one_connection_sound() {
+async fn dropped_calls_leave_a_pool_of_one_connection_usable() {
     let url = schema_url().await;
     PostgresStore::connect(&url).await.expect("it starts");
     let options = url.parse().expect("a URL");
@@ -211,12 +212,12 @@ async fn calls_that_are_dropped_leave_a_pool_of_one_connection_sound() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_read_only_server_is_not_asked_for_it_may_be_a_former_primary() {
+async fn read_only_server_is_unavailable_since_it_may_be_a_former_primary() {
     let url = schema_url().await;
     let store = PostgresStore::connect(&url).await.expect("it starts");
     let key = open(&store, now()).await;
     let other = PostgresStore::connect(&format!("{url}%20-cdefault_transaction_read_only%3Don")).await;
-    let other = other.expect("migrating what is there only reads");
+    let other = other.expect("a repeated migration only reads");
     for error in [
         other.get(&key).await.expect_err("it is read-only"),
         other.list(&key.subject, now()).await.expect_err("it is read-only"),
@@ -230,7 +231,7 @@ async fn a_read_only_server_is_not_asked_for_it_may_be_a_former_primary() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_cannot_be_kept_is_refused_and_what_cannot_be_read_is_corrupt() {
+async fn unsupported_values_are_refused_and_unreadable_ones_are_corrupt() {
     let url = schema_url().await;
     let store = PostgresStore::connect(&url).await.expect("it starts");
     let long = Subject { realm: "test".into(), name: "x".repeat(3000).into() };

@@ -1,4 +1,4 @@
-//! Stores in schemas of their own, and sessions in them.
+//! Stores in their own schemas, and sessions in them.
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::records;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The server's address.
+/// The server's URL.
 pub(crate) fn url() -> String {
     match std::env::var("TEST_POSTGRES_URL") {
         Ok(url) => url,
@@ -25,7 +25,7 @@ pub(crate) fn url() -> String {
     }
 }
 
-/// An empty schema of its own.
+/// The name of a new, empty schema.
 pub(crate) async fn schema() -> String {
     let id = SessionId::random().expect("random bytes");
     let hex: String = id.as_bytes().iter().take(10).map(|byte| format!("{byte:02x}")).collect();
@@ -35,7 +35,7 @@ pub(crate) async fn schema() -> String {
     schema
 }
 
-/// The address of an empty schema of its own.
+/// The URL of a new, empty schema.
 pub(crate) async fn schema_url() -> String {
     format!("{}?options=-csearch_path%3D{}", url(), schema().await)
 }
@@ -46,7 +46,7 @@ pub(crate) async fn pool(url: &str) -> PgPool {
     PgPoolOptions::new().max_connections(8).connect_with(options).await.expect("the server answers")
 }
 
-/// A store in a schema of its own.
+/// A store in a new schema.
 pub(crate) async fn fresh() -> PostgresStore {
     PostgresStore::connect(&schema_url().await).await.expect("the server answers")
 }
@@ -60,12 +60,12 @@ pub(crate) fn subject(name: impl ToString) -> Subject {
     Subject { realm: "test".into(), name: name.to_string().into() }
 }
 
-/// A session that begins at `created` and lasts a day.
+/// A session that begins at `created` and lasts one day.
 pub(crate) fn record(created: Timestamp) -> SessionRecord {
     records::record(created, DAY, DAY)
 }
 
-/// Opens a session of a subject of its own.
+/// Opens a session of a new subject.
 pub(crate) async fn open(store: &PostgresStore, created: Timestamp) -> SessionKey {
     let record = record(created);
     let subject = subject(format!("user-{}", record.id().encode()));
@@ -73,7 +73,7 @@ pub(crate) async fn open(store: &PostgresStore, created: Timestamp) -> SessionKe
     SessionKey { subject, id: record.id() }
 }
 
-/// The lowest run ID, to which raising one changes nothing.
+/// The lowest run ID. To raise to it changes nothing.
 pub(crate) const LOWEST: RunId = match RunId::from_u64(1) {
     Some(run) => run,
     None => unreachable!(),

@@ -1,4 +1,4 @@
-//! Each setting that the documentation of the store names, and what starting says of a bad one.
+//! Each setting in the documentation of the store, and the error at start for an invalid one.
 
 use std::error::Error as _;
 
@@ -9,7 +9,7 @@ use tower_sliding_sessions::store::{
 
 use crate::server::{DAY, now, open, pool, schema, schema_url, url};
 
-/// Opens, reads, lists, revokes and follows, more often than the pool has connections.
+/// Opens, reads, lists, revokes and follows, on more tasks than the pool has connections.
 async fn use_it(store: &PostgresStore) {
     for _ in 0..12 {
         let key = open(store, now()).await;
@@ -20,19 +20,19 @@ async fn use_it(store: &PostgresStore) {
     assert!(!store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read").events.is_empty());
 }
 
-/// The error of starting, of the kind for what the operator must mend, in these words.
+/// Checks that starting fails with a configuration error with these words.
 #[track_caller]
 fn misconfigured<T: std::fmt::Debug>(started: Result<T, StoreError>, words: &str) {
     let error = started.expect_err("that cannot work");
     assert!(matches!(error, StoreError::Configuration(_)), "{error:?}");
-    let mut told = error.to_string();
+    let mut error_text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
-        told = format!("{told}: {next}");
+        error_text = format!("{error_text}: {next}");
         cause = next.source();
     }
-    assert!(told.contains(words), "{told}");
-    assert!(!told.contains("secret"), "{told}");
+    assert!(error_text.contains(words), "{error_text}");
+    assert!(!error_text.contains("secret"), "{error_text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -44,7 +44,7 @@ async fn each_size_of_the_statement_cache_works() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_connection_without_a_statement_cache_leaves_no_statements_behind() {
+async fn connection_without_a_statement_cache_leaves_no_statements() {
     let schema = schema().await;
     let options = format!("{}?statement-cache-capacity=0", url()).parse().expect("a URL");
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
@@ -62,7 +62,7 @@ async fn sqlx_scalar(connection: &mut PgConnection, sql: &'static str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_schema_can_be_named_and_is_asked_for_once() {
+async fn schema_can_be_named_and_is_looked_up_once() {
     let mut admin = PgConnection::connect(&url()).await.expect("the server answers");
     for name in [schema().await, format!("{} of-Änne", schema().await)] {
         admin
@@ -71,7 +71,7 @@ async fn a_schema_can_be_named_and_is_asked_for_once() {
             .expect("a schema");
         let store = PostgresStore::connect_in_schema(&url(), &name).await.expect("it starts");
         use_it(&store).await;
-        // The same tables, by way of the search_path, which then changes under the store.
+        // The same tables, found by the search_path, which then changes.
         let path = pool(&url()).await;
         let set = AssertSqlSafe(format!("SET search_path TO \"{name}\""));
         let mut connection = path.acquire().await.expect("a connection");
@@ -94,7 +94,7 @@ async fn a_schema_can_be_named_and_is_asked_for_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_pool_of_the_application_works_with_and_without_tests_before_use() {
+async fn pool_of_the_application_works_with_and_without_tests_before_use() {
     for test in [false, true] {
         let url = schema_url().await;
         let options = url.parse().expect("a URL");
@@ -106,7 +106,7 @@ async fn a_pool_of_the_application_works_with_and_without_tests_before_use() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_store_that_was_not_migrated_says_what_is_missing() {
+async fn store_without_a_migration_reports_what_is_missing() {
     let store = PostgresStore::new(pool(&schema_url().await).await);
     let error = store.list(&crate::server::subject("x"), now()).await.expect_err("there is nothing");
     let StoreError::Unavailable(cause) = &error else { panic!("{error:?}") };
@@ -114,7 +114,7 @@ async fn a_store_that_was_not_migrated_says_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_only_the_operator_can_mend_is_a_configuration_error_at_start() {
+async fn error_that_the_operator_must_fix_is_a_configuration_error_at_start() {
     let start = async |url: &str| PostgresStore::connect(url).await;
     let host = url().rsplit_once('@').expect("an address").1.to_owned();
     misconfigured(start(&format!("postgres://tester:secret@{host}")).await, "password authentication failed");
@@ -143,5 +143,5 @@ async fn missing_rights_are_named_at_start() {
     misconfigured(start().await, "sliding_sessions_feed: INSERT");
     let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {user}");
     admin.execute(AssertSqlSafe(grant)).await.expect("rights");
-    use_it(&start().await.expect("these are enough")).await;
+    use_it(&start().await.expect("these rights suffice")).await;
 }

@@ -15,7 +15,7 @@ use crate::server::{DAY, LOWEST, now, open, schema, subject, url};
 const TABLES: &str = include_str!("../../src/store/postgres/migration_1.sql");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_database_of_the_first_version_keeps_its_sessions() {
+async fn database_of_the_first_version_keeps_its_sessions() {
     let name = schema().await;
     let mut admin = PgConnection::connect(&url()).await.expect("the server answers");
     let script = TABLES.replace("{schema}", &name)
@@ -57,7 +57,7 @@ async fn a_database_of_the_first_version_keeps_its_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_schema_that_was_renamed_works_after_a_restart() {
+async fn renamed_schema_works_after_a_restart() {
     let name = schema().await;
     let store = PostgresStore::connect_in_schema(&url(), &name).await.expect("it starts");
     let key = open(&store, now()).await;

@@ -1,4 +1,4 @@
-//! A replica that takes over, and lacks the last write.
+//! Failover to a replica that lacks the last write.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tower_sliding_sessions::store::{
 
 use super::{causes, end, now, open, proxy::Proxy, server::Server, store_at, subject};
 
-/// A primary with a replica that has everything so far.
+/// A primary, and a replica that has received everything so far.
 async fn pair() -> (Server, Server) {
     let primary = Server::start(&[]).await;
     let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port)]).await;
@@ -42,8 +42,8 @@ async fn read(store: &RedisStore, from: &FeedPosition) -> FeedBatch {
 }
 
 #[tokio::test]
-async fn readers_are_told_of_a_gap_and_what_they_assert_again_holds() {
-    // Whether or not somebody writes to the new primary before the reader comes.
+async fn readers_get_a_gap_after_a_failover_and_a_repeated_revocation_holds() {
+    // With and without a write to the new primary before the reader returns.
     for written_meanwhile in [false, true] {
         let (primary, replica) = pair().await;
         let proxy = Proxy::start(primary.port).await;
@@ -52,7 +52,7 @@ async fn readers_are_told_of_a_gap_and_what_they_assert_again_holds() {
         let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
         caught_up(&primary).await;
 
-        // The last write reaches the reader, but not the replica.
+        // The last write reaches the reader, and not the replica.
         let () = replica.ask("REPLICAOF NO ONE").await;
         end(&store, &key).await;
         let heard = read(&store, &start).await;
@@ -64,10 +64,10 @@ async fn readers_are_told_of_a_gap_and_what_they_assert_again_holds() {
 
         let after = read(&store, &heard.position).await;
         assert!(after.gap, "nobody knows what else was lost");
-        let live = store.get(&key).await.expect("an answer").record.expect("the session is there");
+        let live = store.get(&key).await.expect("an answer").record.expect("the session exists");
         assert!(!live.is_revoked(), "the end of the session was lost");
 
-        // What an instance does that remembers it.
+        // An instance that remembers the revocation writes it again.
         let ended = store.revoke(&Revoke::Session(key.clone()), now()).await.expect("an answer");
         assert_eq!(ended, [key.id]);
         let again = read(&store, &after.position).await;
@@ -76,7 +76,7 @@ async fn readers_are_told_of_a_gap_and_what_they_assert_again_holds() {
 }
 
 #[tokio::test]
-async fn a_primary_that_was_demoted_is_left_within_one_call() {
+async fn demoted_primary_is_left_within_one_call() {
     let (primary, replica) = pair().await;
     let proxy = Proxy::start(primary.port).await;
     let store = store_at(&proxy.url()).await;
@@ -85,7 +85,7 @@ async fn a_primary_that_was_demoted_is_left_within_one_call() {
     let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
     let () = replica.ask("REPLICAOF NO ONE").await;
     let () = primary.ask(&format!("REPLICAOF 127.0.0.1 {}", replica.port)).await;
-    // The name points to the new primary, but nothing cuts the connections to the old one.
+    // The name points to the new primary, but the connections to the old one stay open.
     proxy.point_to(replica.port);
     let ended = store.revoke(&Revoke::Session(key.clone()), now()).await;
     assert_eq!(ended.expect("the first call goes to the new primary"), [key.id]);
@@ -94,7 +94,7 @@ async fn a_primary_that_was_demoted_is_left_within_one_call() {
 }
 
 #[tokio::test]
-async fn a_replica_is_no_source_of_sessions_or_events() {
+async fn replica_is_no_source_of_sessions_or_events() {
     let (primary, replica) = pair().await;
     let proxy = Proxy::start(primary.port).await;
     let store = store_at(&proxy.url()).await;
@@ -102,7 +102,7 @@ async fn a_replica_is_no_source_of_sessions_or_events() {
     caught_up(&primary).await;
     let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
 
-    // What was the primary becomes a replica, and the connections to it stay.
+    // The primary becomes a replica, and the connections to it stay open.
     let () = replica.ask("REPLICAOF NO ONE").await;
     let () = primary.ask(&format!("REPLICAOF 127.0.0.1 {}", replica.port)).await;
     for _ in 0..2 {
@@ -121,7 +121,7 @@ async fn a_replica_is_no_source_of_sessions_or_events() {
 }
 
 #[tokio::test]
-async fn a_run_id_that_a_failover_lost_is_raised_again() {
+async fn run_id_lost_in_a_failover_is_raised_again() {
     let (primary, replica) = pair().await;
     let proxy = Proxy::start(primary.port).await;
     let store = store_at(&proxy.url()).await;
@@ -136,8 +136,8 @@ async fn a_run_id_that_a_failover_lost_is_raised_again() {
     proxy.move_to(replica.port);
 
     let lost = read(&store, &start).await;
-    assert_eq!((lost.run, lost.gap), (old, true), "the reader learns that the store is behind");
-    assert!(store.get(&key).await.expect("an answer").record.is_some(), "what was revoked is back");
+    assert_eq!((lost.run, lost.gap), (old, true), "the feed reports the older run ID");
+    assert!(store.get(&key).await.expect("an answer").record.is_some(), "the revoked session is back");
     assert_eq!(store.raise_run_id(new).await.expect("an answer"), new);
     let snapshot = store.get(&key).await.expect("an answer");
     assert_eq!((snapshot.run, snapshot.record), (new, None));

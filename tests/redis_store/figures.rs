@@ -1,5 +1,5 @@
-//! Figures, printed: `cargo test ... figures -- --nocapture`.
-#![expect(clippy::disallowed_methods, reason = "the time that something takes")]
+//! Figures, printed by `cargo test ... figures -- --nocapture`.
+#![expect(clippy::disallowed_methods, reason = "the test measures real time")]
 
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ async fn rotations_in_a_second() {
                     let at = now();
                     let rotation = store.advance(&key, rotated, at).await.expect("an answer");
                     assert!(rotation.applied);
-                    let record = confirmed(&rotation.record.expect("the session is there"), at);
+                    let record = confirmed(&rotation.record.expect("the session exists"), at);
                     let confirmed = store.replace(&key, rotation.version, &record, None).await;
                     assert!(confirmed.expect("an answer").applied);
                     rotated += 1;

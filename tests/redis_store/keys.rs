@@ -1,4 +1,4 @@
-//! What it keeps, and for how long; and what that costs on the way.
+//! The keys and their lifetimes, and the round trips of each operation.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -19,7 +19,7 @@ async fn ttl(key: &str) -> Duration {
     let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
     let ttl: i64 = cmd("PTTL").arg(key).query_async(&mut connection).await.expect("an answer");
     Duration::from_millis(
-        u64::try_from(ttl).unwrap_or_else(|_| panic!("{key} lives for ever, or not at all")),
+        u64::try_from(ttl).unwrap_or_else(|_| panic!("{key} has no expiry, or does not exist")),
     )
 }
 
@@ -40,7 +40,7 @@ async fn keys(prefix: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_key_lives_as_long_as_it_must_and_no_longer() {
+async fn each_key_expires_when_it_may_and_not_earlier() {
     let prefix = unique();
     let store = store_at(&url()).await.with_prefix(&prefix);
     let key = open(&store, &subject()).await;
@@ -54,7 +54,7 @@ async fn every_key_lives_as_long_as_it_must_and_no_longer() {
     end(&store, &key).await;
     assert!(!store.advance(&key, 0, now()).await.expect("an answer").applied);
     let all = keys(&prefix).await;
-    assert_eq!(all.len(), 4, "a live session, a revoked one, the run, the feed: {all:?}");
+    assert_eq!(all.len(), 4, "a live session, a revoked one, the run ID, the feed: {all:?}");
     let mut longest = Duration::ZERO;
     for key in &all {
         let left = ttl(key).await;
@@ -73,8 +73,8 @@ async fn every_key_lives_as_long_as_it_must_and_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn in_a_cluster_every_script_stays_in_one_slot() {
-    // One node that has all slots still refuses what spans two.
+async fn scripts_use_one_slot_in_a_cluster() {
+    // One node that has all slots still refuses a script with keys of two slots.
     let server = Server::start(&["--cluster-enabled", "yes"]).await;
     let () = server.ask("CLUSTER ADDSLOTSRANGE 0 16383").await;
     while !server.ask::<String>("CLUSTER INFO").await.contains("cluster_state:ok") {
@@ -90,7 +90,7 @@ async fn in_a_cluster_every_script_stays_in_one_slot() {
     }
     end(&store, &open(&store, &subject).await).await;
     let keys: Vec<String> = server.ask("KEYS slots:*").await;
-    assert_eq!(keys.len(), 4, "live sessions, a revoked one, the run, the feed: {keys:?}");
+    assert_eq!(keys.len(), 4, "live sessions, a revoked one, the run ID, the feed: {keys:?}");
     let mut slots = HashSet::new();
     for key in keys {
         slots.insert(server.ask::<u64>(&format!("CLUSTER KEYSLOT {key}")).await);
@@ -98,7 +98,7 @@ async fn in_a_cluster_every_script_stays_in_one_slot() {
     assert_eq!(slots.len(), 1, "a script touches keys of one slot");
 }
 
-/// The round trips that `work` takes.
+/// The number of round trips of `work`.
 async fn trips<T>(proxy: &Proxy, work: impl Future<Output = T>) -> usize {
     let before = proxy.trips();
     work.await;
@@ -111,7 +111,7 @@ async fn each_operation_is_one_round_trip() {
     let proxy = Proxy::start(server.port).await;
     let store = store_at(&proxy.url()).await;
     let subject = subject();
-    // The server learns the scripts.
+    // The server caches the scripts.
     let first = open(&store, &subject).await;
     for _ in 0..2 {
         store.advance(&first, 0, now()).await.expect("an answer");
@@ -131,7 +131,7 @@ async fn each_operation_is_one_round_trip() {
     let key = SessionKey { subject: subject.clone(), id: new.id() };
     let created = trips(&proxy, store.create(&subject, &new, None)).await;
     let read = store.get(&key).await.expect("an answer");
-    let record = edited(&read.record.expect("the session is there"), |json| json["persistent"] = json!(true));
+    let record = edited(&read.record.expect("the session exists"), |json| json["persistent"] = json!(true));
     let event = FeedEvent::SessionStale(key.clone(), now());
     let replaced = trips(&proxy, store.replace(&key, read.version, &record, Some(&event))).await;
     let expected = [
@@ -169,7 +169,7 @@ async fn reader_that_falls_behind_gets_a_gap() {
     assert!(store.feed(&FeedFrom::Since(now() - HOUR)).await.expect("the feed").gap, "its start is gone");
     let end_of_it = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed");
     assert!(!end_of_it.gap && end_of_it.events.is_empty());
-    // And one whose whole feed is gone, even if there is another by then.
+    // And a reader whose whole feed was deleted, even if there is a new one.
     for replaced in [false, true] {
         let here = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
         let _: i64 = server.ask("DEL tss:{2}:feed").await;
@@ -182,7 +182,7 @@ async fn reader_that_falls_behind_gets_a_gap() {
 }
 
 #[tokio::test]
-async fn names_leave_the_feed_after_a_day_also_if_nothing_else_happens() {
+async fn subjects_leave_the_feed_after_a_day_even_without_new_events() {
     const HOURS: u64 = 60 * 60 * 1000;
     let server = Server::start(&[]).await;
     let feed = "tss:{2}:feed";
@@ -190,7 +190,7 @@ async fn names_leave_the_feed_after_a_day_also_if_nothing_else_happens() {
         let id = record(now()).id().encode();
         format!(r#"{{"revoked":{{"realm":"test","sub":"{name}","sid":"{id}"}}}}"#)
     };
-    // Each in its own hour, as if the feed had been busy until yesterday, and once since.
+    // Each in its own hour, as if the feed had been busy until yesterday, with one event since.
     let mut old = 250;
     for place in 0..old {
         let time = now().as_millis() - 25 * HOURS + place;
@@ -209,17 +209,17 @@ async fn names_leave_the_feed_after_a_day_also_if_nothing_else_happens() {
         from = batch.position;
         let left: Vec<(String, Vec<String>)> = server.ask(&format!("XRANGE {feed} - +")).await;
         let left = left.iter().filter(|(_, event)| event[1].contains("ann")).count() as u64;
-        assert!(left < old, "each reading removes some");
+        assert!(left < old, "each read removes some");
         old = left.max(1);
     }
     let dump = format!("{:?}", server.ask::<Vec<(String, Vec<String>)>>(&format!("XRANGE {feed} - +")).await);
     assert!(!dump.contains("ann") && dump.contains("bob"));
     end(&store, &open(&store, &subject()).await).await;
-    assert!(server.ask::<i64>(&format!("PTTL {feed}")).await > 0, "and one day the feed itself goes");
+    assert!(server.ask::<i64>(&format!("PTTL {feed}")).await > 0, "the feed has an expiry");
 }
 
 #[tokio::test]
-async fn revoking_what_is_revoked_or_unknown_writes_no_event() {
+async fn second_or_unknown_revocation_writes_no_event() {
     let store: RedisStore = store().await;
     let (subject, from) = (subject(), store.feed(&FeedFrom::Since(now())).await.expect("the feed").position);
     let key = open(&store, &subject).await;
@@ -230,14 +230,14 @@ async fn revoking_what_is_revoked_or_unknown_writes_no_event() {
         Revoke::Session(unknown),
         Revoke::Subject { subject, before: None, except: None },
     ] {
-        assert!(store.revoke(&what, now()).await.expect("an answer").is_empty(), "it was revoked");
+        assert!(store.revoke(&what, now()).await.expect("an answer").is_empty(), "revoked before");
     }
     let batch = store.feed(&FeedFrom::After(from)).await.expect("the feed");
     assert_eq!(batch.events, [FeedEvent::Revoked(key)]);
 }
 
 #[tokio::test]
-async fn a_subject_with_many_expired_sessions_is_swept() {
+async fn subject_with_many_expired_sessions_is_swept() {
     let prefix = unique();
     let store = store_at(&url()).await.with_prefix(&prefix);
     let (subject, past) = (subject(), now() - HOUR * 3);

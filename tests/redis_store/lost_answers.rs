@@ -1,4 +1,5 @@
-//! Answers that are lost with their connection: the call is repeated, and recognised.
+//! Responses that are lost with their connection: the store repeats the call, and the server recognises
+//! it.
 
 use serde_json::json;
 use tower_sliding_sessions::store::{
@@ -15,14 +16,14 @@ use super::{
     store_at, subject,
 };
 
-/// A store whose server knows all scripts, behind a proxy.
+/// A store behind a proxy, whose server has cached all scripts.
 async fn start() -> (Server, Proxy, RedisStore) {
     let server = Server::start(&[]).await;
     let proxy = Proxy::start(server.port).await;
     let store = store_at(&proxy.url()).await;
     let key = open(&store, &subject()).await;
     let read = store.get(&key).await.expect("an answer");
-    let record = edited(&read.record.expect("the session is there"), |json| {
+    let record = edited(&read.record.expect("the session exists"), |json| {
         json["family"]["generation"] = json!(1);
     });
     store.replace(&key, read.version, &record, None).await.expect("an answer");
@@ -48,7 +49,7 @@ async fn events(store: &RedisStore, from: FeedPosition) -> Vec<FeedEvent> {
 }
 
 #[tokio::test]
-async fn a_revocation_whose_answer_is_lost_says_what_it_revoked() {
+async fn revocation_whose_response_is_lost_returns_what_it_revoked() {
     let (_server, proxy, store) = start().await;
     let (key, other) = (open(&store, &subject()).await, open(&store, &subject()).await);
     let second = open(&store, &other.subject).await;
@@ -72,7 +73,7 @@ async fn a_revocation_whose_answer_is_lost_says_what_it_revoked() {
 }
 
 #[tokio::test]
-async fn a_sign_in_whose_answer_is_lost_is_no_duplicate_and_says_what_it_revoked() {
+async fn sign_in_whose_response_is_lost_is_no_duplicate_and_returns_what_it_revoked() {
     let (_server, proxy, store) = start().await;
     let old = open(&store, &subject()).await;
     let here = place(&store).await;
@@ -81,7 +82,7 @@ async fn a_sign_in_whose_answer_is_lost_is_no_duplicate_and_says_what_it_revoked
         proxy.lose_answers(1);
         let created = store.create(&old.subject, &new, cap).await;
         assert_eq!(proxy.answers_to_lose(), 0);
-        let (_, revoked) = created.expect("the session is its own");
+        let (_, revoked) = created.expect("it recognises its own session");
         assert_eq!(revoked, if cap.is_some() { vec![old.id] } else { vec![] });
         let key = SessionKey { subject: old.subject.clone(), id: new.id() };
         assert_eq!(store.get(&key).await.expect("an answer").record, Some(new.clone()));
@@ -92,14 +93,14 @@ async fn a_sign_in_whose_answer_is_lost_is_no_duplicate_and_says_what_it_revoked
 }
 
 #[tokio::test]
-async fn a_rotation_and_a_replacement_whose_answers_are_lost_apply_once() {
+async fn rotation_and_replacement_whose_responses_are_lost_apply_once() {
     let (_server, proxy, store) = start().await;
     let key = open(&store, &subject()).await;
     let here = place(&store).await;
     proxy.lose_answers(1);
     let rotated = store.advance(&key, 0, now()).await.expect("an answer");
     assert_eq!(proxy.answers_to_lose(), 0);
-    let record = rotated.record.expect("the session is there");
+    let record = rotated.record.expect("the session exists");
     assert!(rotated.applied && record.generation() == 1);
     let record = confirmed(&record, now());
     let event = FeedEvent::SessionStale(key.clone(), now());
@@ -112,7 +113,7 @@ async fn a_rotation_and_a_replacement_whose_answers_are_lost_apply_once() {
 }
 
 #[tokio::test]
-async fn a_raise_whose_answer_is_lost_applies_once() {
+async fn raise_whose_response_is_lost_applies_once() {
     let (_server, proxy, store) = start().await;
     let key = open(&store, &subject()).await;
     let here = place(&store).await;
@@ -123,12 +124,12 @@ async fn a_raise_whose_answer_is_lost_applies_once() {
 }
 
 #[tokio::test]
-async fn a_call_whose_answers_are_all_lost_is_an_error() {
+async fn call_whose_responses_are_all_lost_is_an_error() {
     let (_server, proxy, store) = start().await;
     let key = open(&store, &subject()).await;
     proxy.lose_answers(2);
     let revoked = store.revoke(&Revoke::Session(key.clone()), now()).await;
     assert!(matches!(revoked, Err(StoreError::Unavailable(_))), "{revoked:?}");
-    let record = store.get(&key).await.expect("an answer").record.expect("the session is there");
+    let record = store.get(&key).await.expect("an answer").record.expect("the session exists");
     assert!(record.is_revoked(), "it was carried out all the same");
 }

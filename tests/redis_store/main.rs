@@ -1,5 +1,5 @@
-//! The Redis store: the conformance suite, and what else it promises. Needs a server, which
-//! `tests/run` starts; tests that stop servers start their own.
+//! The Redis store: the conformance suite, and what only this store guarantees. Needs a server, which
+//! `tests/run` starts. Tests that stop servers start their own.
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 mod failover;
@@ -34,7 +34,7 @@ fn url() -> String {
         .unwrap_or_else(|_| panic!("TEST_REDIS_URL is not set: tests/run starts a server"))
 }
 
-/// A text that nobody else uses.
+/// A unique string.
 fn unique() -> String {
     SessionId::random().expect("random bytes").encode()
 }
@@ -43,7 +43,7 @@ fn now() -> Timestamp {
     SystemClock.now()
 }
 
-/// A store that shares nothing with others.
+/// A store with a unique prefix.
 async fn store() -> RedisStore {
     store_at(&url()).await.with_prefix(&unique())
 }
@@ -52,10 +52,10 @@ async fn store_at(url: &str) -> RedisStore {
     RedisStore::connect(url).await.expect("a Redis server")
 }
 
-/// Confirms the generation that a session is at.
+/// Confirms a session's current generation.
 async fn confirm(store: &RedisStore, key: &SessionKey) {
     let read = store.get(key).await.expect("an answer");
-    let record = records::confirmed(&read.record.expect("the session is there"), now());
+    let record = records::confirmed(&read.record.expect("the session exists"), now());
     store.replace(key, read.version, &record, None).await.expect("an answer");
 }
 
@@ -93,7 +93,7 @@ async fn suite_passes_on_one_store_with_all_cases_in_parallel() {
     let prefix = unique();
     let mut running = tokio::task::JoinSet::new();
     for case in conformance::cases() {
-        // A connection of its own for each, as for instances.
+        // One connection for each store, as instances have.
         let store = store_at(&url()).await.with_prefix(&prefix);
         running.spawn(async move { case.run(store).await });
     }

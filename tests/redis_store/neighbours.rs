@@ -1,5 +1,5 @@
-//! One account with many sessions must not make the others wait.
-#![expect(clippy::disallowed_methods, reason = "the time that something takes")]
+//! One account with many sessions must not slow down other accounts.
+#![expect(clippy::disallowed_methods, reason = "the test measures real time")]
 
 use std::{
     sync::Arc,
@@ -19,7 +19,7 @@ fn all_of(subject: &Subject) -> Revoke {
     Revoke::Subject { subject: subject.clone(), before: None, except: None }
 }
 
-/// Opens so many sessions of one subject, and revokes them if `revoked`.
+/// Opens `count` sessions of one subject, and revokes them if `revoked`.
 async fn fill(store: &RedisStore, subject: &Subject, sessions: usize, revoked: bool) {
     let mut filling = JoinSet::new();
     for _ in 0..64 {
@@ -36,8 +36,8 @@ async fn fill(store: &RedisStore, subject: &Subject, sessions: usize, revoked: b
     filling.join_all().await;
 }
 
-/// How many commands the server carried out since its statistics were reset, those inside scripts
-/// included.
+/// The number of commands that the server executed since its statistics were reset, including those in
+/// scripts.
 async fn commands(server: &Server) -> u64 {
     let stats: String = server.ask("INFO commandstats").await;
     let calls = |line: &str| line.split_once("calls=")?.1.split(',').next()?.parse::<u64>().ok();
@@ -67,7 +67,7 @@ async fn revoked_sessions_of_an_account_add_no_work_to_its_sign_ins() {
     let store = store_at(&server.url()).await;
     let subject = subject();
     fill(&store, &subject, 3000, true).await;
-    assert!(largest_key(&server).await <= 5, "a script that reads a whole key reads what is revoked");
+    assert!(largest_key(&server).await <= 5, "the largest key grows with revoked sessions");
     let _: String = server.ask("CONFIG RESETSTAT").await;
     let ended = store.create(&subject, &record(now()), Some(CAP)).await.expect("a session").1;
     assert!(ended.is_empty());
@@ -81,7 +81,7 @@ async fn revoked_sessions_of_an_account_add_no_work_to_its_sign_ins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoking_many_live_sessions_takes_short_scripts_and_two_events() {
+async fn revocation_of_many_sessions_takes_short_scripts_and_two_events() {
     const SESSIONS: usize = 20_000;
     let server = Server::start(&["--slowlog-log-slower-than", "10000"]).await;
     let store = store_at(&server.url()).await;
@@ -92,7 +92,7 @@ async fn revoking_many_live_sessions_takes_short_scripts_and_two_events() {
     assert_eq!(revoked, SESSIONS.div_ceil(64) * 64);
     assert!(store.list(&subject, now()).await.expect("an answer").is_empty());
     let batch = store.feed(&FeedFrom::After(here)).await.expect("the feed");
-    // One when the first of them are revoked, one when all are.
+    // One event when the first sessions are revoked, and one when all are.
     assert!(!batch.gap && batch.events.len() <= 2, "{} events", batch.events.len());
     let slow: Vec<Vec<tower_sliding_sessions::store::redis::client::Value>> =
         server.ask("SLOWLOG GET 100").await;
@@ -100,7 +100,7 @@ async fn revoking_many_live_sessions_takes_short_scripts_and_two_events() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cap_that_is_new_to_an_account_with_many_sessions_is_kept_by_short_scripts() {
+async fn new_cap_on_an_account_with_many_sessions_is_enforced_by_short_scripts() {
     let server = Server::start(&[]).await;
     let store = store_at(&server.url()).await;
     let subject = subject();
@@ -128,7 +128,7 @@ async fn a_cap_that_is_new_to_an_account_with_many_sessions_is_kept_by_short_scr
 }
 
 #[tokio::test]
-async fn sessions_that_have_just_expired_do_not_count_against_a_cap_however_many() {
+async fn expired_sessions_do_not_count_against_a_cap() {
     let server = Server::start(&[]).await;
     let store = store_at(&server.url()).await;
     let subject = subject();
@@ -144,15 +144,15 @@ async fn sessions_that_have_just_expired_do_not_count_against_a_cap_however_many
     assert!(store.get(&kept).await.expect("an answer").record.is_some_and(|record| !record.is_revoked()));
 }
 
-/// The 99th percentile of what other users wait for an answer, in microseconds.
-async fn p99(store: &RedisStore, bystanders: &Arc<Vec<SessionKey>>) -> u128 {
+/// The 99th percentile of other users' response times, in microseconds.
+async fn p99(store: &RedisStore, others: &Arc<Vec<SessionKey>>) -> u128 {
     let mut asking = JoinSet::new();
     let until = Instant::now() + Duration::from_secs(1);
     for part in 0..8 {
-        let (store, bystanders) = (store.clone(), bystanders.clone());
+        let (store, others) = (store.clone(), others.clone());
         asking.spawn(async move {
             let mut took = Vec::new();
-            for key in bystanders.iter().skip(part).step_by(8).cycle() {
+            for key in others.iter().skip(part).step_by(8).cycle() {
                 if Instant::now() > until {
                     break;
                 }
@@ -169,7 +169,7 @@ async fn p99(store: &RedisStore, bystanders: &Arc<Vec<SessionKey>>) -> u128 {
     all[all.len() * 99 / 100]
 }
 
-/// Signs in and revokes everything, again and again: 80 times in a second, by eight connections.
+/// Signs in and revokes all sessions repeatedly: 80 times per second, on eight connections.
 async fn make_noise(url: &str, noisy: &Subject) -> JoinSet<()> {
     let mut noise = JoinSet::new();
     for task in 0..8 {
@@ -188,26 +188,27 @@ async fn make_noise(url: &str, noisy: &Subject) -> JoinSet<()> {
     noise
 }
 
-/// Prints a figure: `REVOKED=100000 cargo test ... neighbours -- --nocapture`. In turns, and the best of
-/// each, since a machine has other work. The bound is far above that of a quiet one.
+/// Prints a figure: `REVOKED=100000 cargo test ... neighbours -- --nocapture`. It alternates and takes
+/// the best of each, since the machine has other work. The bound is far above the figures of an idle
+/// machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_with_many_revoked_sessions_leaves_others_their_latency() {
+async fn account_with_many_revoked_sessions_does_not_slow_down_others() {
     let revoked = std::env::var("REVOKED").ok().map_or(10_000, |text| text.parse().expect("a number"));
     let server = Server::start(&[]).await;
     let store = store_at(&server.url()).await;
     let noisy = subject();
     fill(&store, &noisy, revoked, true).await;
-    let mut bystanders = Vec::new();
+    let mut others = Vec::new();
     for _ in 0..64 {
-        bystanders.push(open(&store, &subject()).await);
+        others.push(open(&store, &subject()).await);
     }
-    let bystanders = Arc::new(bystanders);
-    p99(&store, &bystanders).await;
+    let others = Arc::new(others);
+    p99(&store, &others).await;
     let (mut alone, mut beside) = (u128::MAX, u128::MAX);
     for _ in 0..5 {
-        alone = alone.min(p99(&store, &bystanders).await);
+        alone = alone.min(p99(&store, &others).await);
         let noise = make_noise(&server.url(), &noisy).await;
-        beside = beside.min(p99(&store, &bystanders).await);
+        beside = beside.min(p99(&store, &others).await);
         drop(noise);
     }
     println!("with {revoked} revoked sessions: p99 of others {alone} us alone, {beside} us beside");

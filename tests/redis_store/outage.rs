@@ -1,4 +1,4 @@
-//! The server away: not there, silent, killed, restarted. The same store recovers each time.
+//! The server is unavailable: absent, silent, killed, restarted. The same store recovers each time.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use tower_sliding_sessions::store::{
 
 use super::{end, now, open, port::free_port, proxy::Proxy, server::Server, store_at, subject};
 
-/// How long a store may take to say that it got no answer.
+/// The time within which a store must report that it got no response.
 const SOON: Duration = Duration::from_secs(3);
 
 fn assert_unavailable<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
 }
 
-/// Asks until there is an answer.
+/// Reads until there is a response.
 async fn recovers(store: &RedisStore, key: &SessionKey) {
     for _ in 0..40 {
-        // As impatient as the engine: the store must see for itself that the line is dead.
+        // A deadline as short as the engine's: the store itself must notice that the connection is dead.
         if let Ok(Ok(snapshot)) = timeout(Duration::from_millis(500), store.get(key)).await {
-            assert!(snapshot.record.is_some(), "the session is there");
+            assert!(snapshot.record.is_some(), "the session exists");
             return;
         }
         sleep(Duration::from_millis(100)).await;
@@ -35,7 +35,7 @@ async fn position(store: &RedisStore) -> FeedPosition {
     batch.position
 }
 
-/// Follows the feed until there is this event. Answers with whether there was a gap.
+/// Follows the feed until it has this event. Returns whether there was a gap.
 async fn follow(store: &RedisStore, from: FeedPosition, wanted: &FeedEvent) -> bool {
     let (mut from, mut gap) = (from, false);
     for _ in 0..100 {
@@ -55,7 +55,7 @@ async fn follow(store: &RedisStore, from: FeedPosition, wanted: &FeedEvent) -> b
 }
 
 #[tokio::test]
-async fn a_killed_server_is_unavailable_until_it_runs_again() {
+async fn killed_server_is_unavailable_until_it_runs_again() {
     // With the default, `everysec`, Redis may answer before the write has reached the operating system.
     let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
     let key = open(&store_at(&server.url()).await, &subject()).await;
@@ -69,7 +69,7 @@ async fn a_killed_server_is_unavailable_until_it_runs_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
+async fn server_that_stops_responding_is_unavailable_and_then_recovers() {
     let server = Server::start(&[]).await;
     let store = store_at(&server.url()).await;
     let (subject, here) = (subject(), position(&store).await);
@@ -84,7 +84,7 @@ async fn a_server_that_falls_silent_is_unavailable_and_then_well() {
 }
 
 #[tokio::test]
-async fn a_line_that_swallows_everything_is_left_for_another() {
+async fn connection_that_drops_everything_is_replaced() {
     let server = Server::start(&[]).await;
     let proxy = Proxy::start(server.port).await;
     let store = store_at(&proxy.url()).await;
@@ -99,7 +99,7 @@ async fn a_line_that_swallows_everything_is_left_for_another() {
 }
 
 #[tokio::test]
-async fn connections_that_are_cut_are_made_again_within_the_same_call() {
+async fn closed_connections_are_reopened_within_the_same_call() {
     let server = Server::start(&[]).await;
     let store = store_at(&server.url()).await;
     let (key, here) = (open(&store, &subject()).await, position(&store).await);
@@ -115,15 +115,15 @@ async fn connections_that_are_cut_are_made_again_within_the_same_call() {
     sleep(Duration::from_millis(200)).await;
     let _: i64 = server.ask("CLIENT KILL TYPE normal SKIPME yes").await;
     end(&store, &key).await;
-    assert!(!reading.await.expect("it reads"), "a feed that was cut resumes without a gap");
+    assert!(!reading.await.expect("it reads"), "a feed whose connection was closed resumes without a gap");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_was_acknowledged_outlives_a_server_that_is_killed() {
+async fn acknowledged_writes_survive_a_killed_server() {
     let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
     let store = store_at(&server.url()).await;
     let here = position(&store).await;
-    // Kills it in the middle of whatever goes on.
+    // Kills the server during writes.
     let mut writers = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let store = store.clone();
@@ -143,7 +143,7 @@ async fn what_was_acknowledged_outlives_a_server_that_is_killed() {
                 opened.push(key.clone());
                 let what = tower_sliding_sessions::store::Revoke::Session(key.clone());
                 if store.revoke(&what, now()).await.is_err() {
-                    // It may or may not have happened.
+                    // The outcome is unknown.
                     opened.pop();
                     return (opened, ended);
                 }
@@ -158,7 +158,7 @@ async fn what_was_acknowledged_outlives_a_server_that_is_killed() {
     let (mut sessions, mut last) = (0, None);
     for (opened, ended) in written {
         for key in opened {
-            let record = store.get(&key).await.expect("it recovers").record.expect("the session is there");
+            let record = store.get(&key).await.expect("it recovers").record.expect("the session exists");
             assert_eq!(record.is_revoked(), ended.contains(&key));
             sessions += 1;
         }
@@ -166,7 +166,10 @@ async fn what_was_acknowledged_outlives_a_server_that_is_killed() {
     }
     assert!(sessions > 20, "only {sessions} were written");
     let last = last.expect("some were ended");
-    assert!(follow(&store, here, &FeedEvent::Revoked(last)).await, "after a restart, nobody knows: a gap");
+    assert!(
+        follow(&store, here, &FeedEvent::Revoked(last)).await,
+        "after a restart, events may be lost: a gap"
+    );
 }
 
 #[tokio::test]
@@ -184,14 +187,14 @@ async fn scripts_that_the_server_forgot_are_sent_again() {
 }
 
 #[tokio::test]
-async fn losing_everything_ends_every_session_safely() {
+async fn total_data_loss_ends_every_session() {
     let server = Server::start(&[]).await;
     let store = store_at(&server.url()).await;
     let key = open(&store, &subject()).await;
     let run = store.get(&key).await.expect("an answer").run;
     let () = server.ask("DEL tss:{2}:run").await;
     let snapshot = store.get(&key).await.expect("an answer");
-    assert!(snapshot.record.is_none() && snapshot.run != run, "another run, without its sessions");
+    assert!(snapshot.record.is_none() && snapshot.run != run, "another run ID, and no sessions");
     let here = position(&store).await;
     let () = server.ask("FLUSHALL").await;
     let batch = store.feed(&FeedFrom::After(here)).await.expect("the feed");
@@ -200,7 +203,7 @@ async fn losing_everything_ends_every_session_safely() {
 }
 
 #[tokio::test]
-async fn a_full_server_takes_no_sessions_and_keeps_those_it_has() {
+async fn full_server_refuses_new_sessions_and_keeps_existing_ones() {
     let server = Server::start(&["--maxmemory-policy", "noeviction"]).await;
     let store = store_at(&server.url()).await;
     let key = open(&store, &subject()).await;

@@ -1,4 +1,4 @@
-//! A relay between a store and its server that can turn silent, point elsewhere, and count.
+//! A proxy between a store and its server that can stop forwarding, switch servers, and count.
 
 use std::sync::{
     Arc,
@@ -15,12 +15,12 @@ use tokio::{
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     target: Arc<AtomicU16>,
-    /// Cuts the connections there are each time it changes.
+    /// Closes the open connections each time it changes.
     cut: watch::Sender<()>,
-    /// What connections made so far send, and are sent, goes nowhere; later ones are well.
+    /// Connections opened before this changed forward nothing. Later ones do.
     silence: Arc<std::sync::Mutex<Arc<AtomicBool>>>,
     trips: Arc<AtomicUsize>,
-    /// How many more answers to scripts are lost, each with its connection.
+    /// The number of script responses still to be lost, each with its connection.
     to_lose: Arc<AtomicUsize>,
 }
 
@@ -55,7 +55,7 @@ impl Proxy {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Breaks all connections; the next ones go to another server.
+    /// Closes all connections. The next ones go to another server.
     pub(crate) fn move_to(&self, target: u16) {
         self.point_to(target);
         self.cut.send_replace(());
@@ -66,24 +66,24 @@ impl Proxy {
         self.target.store(target, Ordering::SeqCst);
     }
 
-    /// From now on, the connections there are transport nothing, and are not closed either.
+    /// The open connections stay open, and forward nothing from now on.
     pub(crate) fn swallow(&self) {
         let mut silence = self.silence.lock().expect("no panic");
         std::mem::take(&mut *silence).store(true, Ordering::SeqCst);
     }
 
-    /// The next answers to scripts are lost: the server carries each out, and then the connection is
-    /// cut.
+    /// Loses the next script responses: the server executes each script, and then the connection is
+    /// closed.
     pub(crate) fn lose_answers(&self, answers: usize) {
         self.to_lose.store(answers, Ordering::SeqCst);
     }
 
-    /// How many answers were not lost yet.
+    /// The number of responses still to be lost.
     pub(crate) fn answers_to_lose(&self) -> usize {
         self.to_lose.load(Ordering::SeqCst)
     }
 
-    /// How often something was sent after an answer.
+    /// The number of requests that were sent after a response.
     pub(crate) fn trips(&self) -> usize {
         self.trips.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! Users, passwords, rights and addresses: what is enough, and what an operator reads if it is not.
+//! Users, passwords, rights and URLs: what suffices, and the operator's error if it does not.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_sliding_sessions::store::{
@@ -8,7 +8,7 @@ use tower_sliding_sessions::store::{
 
 use super::{causes, end, now, open, port::free_port, server::Server, store_at, subject};
 
-/// The rights that the documentation of the store says are enough.
+/// The sufficient rights, from the documentation of the store.
 fn documented_rights() -> String {
     let text = include_str!("../../src/store/redis/mod.rs");
     let lines = text.lines().map(|line| line.trim_start_matches("//!").trim());
@@ -16,7 +16,7 @@ fn documented_rights() -> String {
     line.take_while(|line| *line != "```").collect::<Vec<_>>().join(" ")
 }
 
-/// A server with a user that has no more than the documented rights.
+/// A server with a user that has only the documented rights.
 async fn guarded(password: &str) -> Server {
     let server = Server::start(&[]).await;
     let rights = documented_rights().replace("PASSWORD", password);
@@ -32,13 +32,13 @@ fn url(server: &Server, user: &str) -> String {
 async fn refused(url: &str) -> String {
     match RedisStore::connect(url).await {
         Err(error @ StoreError::Configuration(_)) => causes(&error),
-        other => panic!("{other:?} is no configuration error"),
+        other => panic!("{other:?} is not a configuration error"),
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_documented_rights_are_enough_for_all_operations() {
-    // All that is special in a URL. Blanks would be special to the test.
+async fn documented_rights_suffice_for_all_operations() {
+    // Every character that is special in a URL. Spaces would be special in this test's command parser.
     let server = guarded("p@ss:w/o?r#d%41&\"é").await;
     let url = url(&server, "sessions:p%40ss%3Aw%2Fo%3Fr%23d%2541%26%22%C3%A9");
     conformance::run(async || store_at(&url).await).await;
@@ -47,7 +47,7 @@ async fn the_documented_rights_are_enough_for_all_operations() {
 }
 
 #[tokio::test]
-async fn a_right_that_is_missing_is_a_configuration_error_that_names_it() {
+async fn missing_right_is_a_configuration_error_that_names_it() {
     let server = guarded("secret").await;
     let store = store_at(&url(&server, "sessions:secret")).await;
     let key = open(&store, &subject()).await;
@@ -59,13 +59,13 @@ async fn a_right_that_is_missing_is_a_configuration_error_that_names_it() {
         "{error:?}"
     );
     let () = server.ask("ACL SETUSER sessions +hget -xread").await;
-    assert!(store.get(&key).await.expect("an answer").record.is_some(), "it recovers by itself");
+    assert!(store.get(&key).await.expect("an answer").record.is_some(), "the store recovers");
     let elsewhere = store.with_prefix("other").get(&key).await.expect_err("it is not allowed");
     assert!(matches!(elsewhere, StoreError::Configuration(_)), "{elsewhere:?}");
 }
 
 #[tokio::test]
-async fn a_password_that_changes_is_a_configuration_error_until_it_fits() {
+async fn changed_password_is_a_configuration_error_until_it_matches() {
     let server = guarded("secret").await;
     let store = store_at(&url(&server, "sessions:secret")).await;
     let key = open(&store, &subject()).await;
@@ -87,7 +87,7 @@ async fn a_password_that_changes_is_a_configuration_error_until_it_fits() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_let_in_is_a_configuration_error_at_the_start() {
+async fn server_that_refuses_the_login_is_a_configuration_error_at_start() {
     let server = Server::start(&[]).await;
     let () = server.ask("CONFIG SET requirepass secret").await;
     for user in [":wrong", "sessions:secret", "default:"] {
@@ -101,7 +101,7 @@ async fn a_server_that_does_not_let_in_is_a_configuration_error_at_the_start() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_a_configuration_error_and_an_absent_server_is_not() {
+async fn invalid_url_is_a_configuration_error_and_an_unreachable_server_is_not() {
     for none in [
         "",
         "127.0.0.1:6379",
@@ -120,7 +120,7 @@ async fn an_address_that_is_none_is_a_configuration_error_and_an_absent_server_i
 }
 
 #[tokio::test]
-async fn databases_and_prefixes_keep_sessions_apart() {
+async fn databases_and_prefixes_isolate_sessions() {
     let server = Server::start(&[]).await;
     let zero = store_at(&server.url()).await;
     let one = store_at(&format!("{}1", server.url())).await;
@@ -141,13 +141,13 @@ async fn databases_and_prefixes_keep_sessions_apart() {
         assert_eq!(listed.iter().map(|record| record.id()).collect::<Vec<_>>(), [key.id]);
     }
     let keys: Vec<String> = server.ask("KEYS app:1:*").await;
-    assert_eq!(keys.len(), 2, "the run and a subject: {keys:?}");
+    assert_eq!(keys.len(), 2, "the run ID and a subject: {keys:?}");
     let client = Client::open(server.url()).expect("a URL");
     let key = open(&RedisStore::new(client).with_prefix("lazy"), &subject()).await;
     assert_eq!(server.ask::<Vec<String>>("KEYS lazy:*").await.len(), 2, "{key:?}");
 }
 
-/// Answers as a server of this version does to what a store asks first. Answers with its port.
+/// A server that responds to the store's first commands as this version does. Returns its port.
 async fn old_server(version: &'static str) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -175,7 +175,7 @@ async fn old_server(version: &'static str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_server_that_is_too_old_is_a_configuration_error() {
+async fn server_that_is_too_old_is_a_configuration_error() {
     let causes = refused(&format!("redis://127.0.0.1:{}/", old_server("6.2.14").await)).await;
     assert!(causes.contains("6.2.14") && causes.contains("7.0"), "{causes}");
     store_at(&format!("redis://127.0.0.1:{}/", old_server("8.0.1").await)).await;

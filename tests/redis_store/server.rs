@@ -12,7 +12,7 @@ use tower_sliding_sessions::store::redis::client::{
 
 use crate::{freeze, port::free_port};
 
-/// A Redis server with a folder of its own, both gone when this is.
+/// A Redis server with its own folder, both removed on drop.
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
@@ -39,7 +39,7 @@ impl Server {
         Client::open(self.url())?.get_multiplexed_async_connection().await
     }
 
-    /// The answer to a command, which must succeed.
+    /// The response to a command, which must succeed.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &str) -> T {
         let mut words = command.split(' ');
         let mut cmd = Cmd::new();

@@ -1,4 +1,4 @@
-//! What it costs: bytes for each session, and operations a second. Printed with `--nocapture`.
+//! Figures: bytes for each session, and operations per second. Printed with `--nocapture`.
 
 use tokio::{task::JoinSet, time::Instant};
 use tower_sliding_sessions::{
@@ -21,7 +21,7 @@ async fn the_disk_that_a_live_session_takes() {
     sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&admin).await.expect("all is in the file");
     let bytes = std::fs::metadata(folder.file()).expect("it is there").len() / SESSIONS;
     println!("SQLite: {bytes} bytes of disk for each live session");
-    assert!((200..700).contains(&bytes), "the documentation says otherwise");
+    assert!((200..700).contains(&bytes), "outside the range in the documentation");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -39,7 +39,7 @@ async fn advances_a_second() {
             }
             tasks.push(keys);
         }
-        // The first time it applies; then the generation is another, and there is nothing to write.
+        // The first call applies. Then the generation differs, and there is nothing to write.
         for what in ["that apply", "that change nothing"] {
             let (mut running, began) = (JoinSet::new(), Instant::now());
             for keys in tasks.clone() {

@@ -15,12 +15,12 @@ use crate::records;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Sixteen hexadecimal digits that nobody else uses.
+/// Sixteen unique hexadecimal digits.
 pub(crate) fn unique() -> String {
     SessionId::random().expect("random bytes").tag().to_string()
 }
 
-/// A folder that is deleted with this.
+/// A folder that is deleted on drop.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -42,8 +42,8 @@ impl Drop for Folder {
     }
 }
 
-/// A store in a file of its own, for the suite, which does not say when it is done with one. So the
-/// folders stay, under the one that Cargo has for such things, until a later run finds them old.
+/// A store in a new file for the suite, which does not say when it has finished with one. So the folders
+/// stay, in Cargo's folder for temporary files, until a later run deletes old ones.
 pub(crate) async fn fresh() -> SqliteStore {
     static ONCE: Once = Once::new();
     let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sqlite-store");
@@ -71,19 +71,19 @@ pub(crate) fn subject(name: impl ToString) -> Subject {
     Subject { realm: "test".into(), name: name.to_string().into() }
 }
 
-/// A session that begins at `created` and lasts a day.
+/// A session that begins at `created` and lasts one day.
 pub(crate) fn record(created: Timestamp) -> SessionRecord {
     records::record(created, DAY, DAY)
 }
 
-/// Opens a session of a subject of its own.
+/// Opens a session of a new subject.
 pub(crate) async fn open(store: &SqliteStore, created: Timestamp) -> SessionKey {
     let (record, subject) = (record(created), subject(unique()));
     store.create(&subject, &record, None).await.expect("it is created");
     SessionKey { subject, id: record.id() }
 }
 
-/// The lowest run ID, to which raising one changes nothing.
+/// The lowest run ID. To raise to it changes nothing.
 pub(crate) const LOWEST: RunId = match RunId::from_u64(1) {
     Some(run) => run,
     None => unreachable!(),

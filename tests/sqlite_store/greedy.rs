@@ -1,4 +1,4 @@
-//! One account with very many revoked sessions costs the others nothing; files of the first version.
+//! One account with very many revoked sessions costs other accounts nothing; files of the first version.
 
 use serde_json::json;
 use tower_sliding_sessions::{
@@ -16,7 +16,7 @@ use crate::file::{DAY, Folder, LOWEST, now, open, record, subject, unique};
 use crate::records::read;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_asked_of_a_subject_is_asked_of_the_index_of_live_sessions() {
+async fn queries_of_a_subject_use_the_index_of_live_sessions() {
     let folder = Folder::new();
     drop(SqliteStore::open(&folder.file()).await.expect("it opens"));
     let admin = SqlitePool::connect(&folder.file()).await.expect("it opens");
@@ -40,7 +40,7 @@ async fn what_is_asked_of_a_subject_is_asked_of_the_index_of_live_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn revoking_very_many_sessions_is_one_event_and_repeating_it_none() {
+async fn revocation_of_very_many_sessions_is_one_event_and_its_repetition_none() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     let (greedy, other) = (subject(unique()), open(&store, now()).await);
@@ -59,7 +59,7 @@ async fn revoking_very_many_sessions_is_one_event_and_repeating_it_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_raises_at_once_the_higher_stays_sixty_times() {
+async fn higher_of_two_concurrent_raises_stays_sixty_times() {
     let folder = Folder::new();
     let one = SqliteStore::open(&folder.file()).await.expect("it opens");
     let two = SqliteStore::open(&folder.file()).await.expect("it opens");
@@ -75,7 +75,7 @@ async fn of_two_raises_at_once_the_higher_stays_sixty_times() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_file_of_the_first_version_keeps_its_sessions() {
+async fn file_of_the_first_version_keeps_its_sessions() {
     let folder = Folder::new();
     let options = SqliteConnectOptions::new().filename(folder.file()).create_if_missing(true);
     let admin = SqlitePoolOptions::new().connect_with(options).await.expect("it opens");
@@ -90,7 +90,7 @@ async fn a_file_of_the_first_version_keeps_its_sessions() {
     )
     .execute(&admin)
     .await
-    .expect("what the first version kept");
+    .expect("the tables of the first version");
     let id = SessionId::random().expect("random bytes");
     sqlx::query(
         "INSERT INTO sliding_sessions (realm, subject, id, run, dies_at, generation, confirmed_at, created_at, \

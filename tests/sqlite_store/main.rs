@@ -1,7 +1,7 @@
-//! The SQLite store: the conformance suite, and what only a file can do. Needs nothing but Cargo;
-//! the files are in a temporary folder and are deleted.
+//! The SQLite store: the conformance suite, and what only a file can do. Needs only Cargo: the files are
+//! in a temporary folder and are deleted.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, that is how things fail")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
 mod figures;
 mod file;

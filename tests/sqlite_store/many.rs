@@ -1,4 +1,4 @@
-//! Several pools on one file, readers of its feed that were cut off, and sweeping.
+//! Several pools on one file, readers of its feed that were disconnected, and sweeping.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tower_sliding_sessions::store::{
 use crate::file::{DAY, Folder, LOWEST, confirm, now, open, record, subject, unique};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn eight_instances_open_a_new_file_at_once() {
+async fn eight_instances_can_open_a_new_file_at_once() {
     let folder = Folder::new();
     let mut starting = JoinSet::new();
     for _ in 0..8 {
@@ -24,11 +24,11 @@ async fn eight_instances_open_a_new_file_at_once() {
         runs.push(store.raise_run_id(LOWEST).await.expect("there is a run"));
     }
     runs.dedup();
-    assert_eq!(runs.len(), 1, "one run, drawn once");
+    assert_eq!(runs.len(), 1, "one run ID, generated once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_pools_race_and_one_wins_each_rotation() {
+async fn one_of_two_pools_wins_each_rotation() {
     let folder = Folder::new();
     let one = SqliteStore::open(&folder.file()).await.expect("it opens");
     let two = SqliteStore::open(&format!("sqlite:{}", folder.file())).await.expect("it opens");
@@ -54,14 +54,14 @@ async fn two_pools_race_and_one_wins_each_rotation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_reader_that_was_cut_off_resumes_without_a_gap() {
+async fn disconnected_reader_resumes_without_a_gap() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     let first = open(&store, now()).await;
     store.revoke(&Revoke::Session(first.clone()), now()).await.expect("it is ended");
     let read = store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read");
     assert_eq!(read.events, [FeedEvent::Revoked(first)]);
-    // Two batches' worth, while the reader is away.
+    // Two batches of events, while the reader is disconnected.
     let mut missed = Vec::new();
     for _ in 0..30 {
         let name = subject(unique());
@@ -85,11 +85,11 @@ async fn a_reader_that_was_cut_off_resumes_without_a_gap() {
         }
         from = FeedFrom::After(batch.position);
     }
-    assert_eq!(seen, missed, "each once, in order");
+    assert_eq!(seen, missed, "each event once, in order");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_file_that_came_back_from_a_copy_tells_of_a_gap() {
+async fn file_restored_from_a_copy_reports_a_gap() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     let at = now();
@@ -97,18 +97,18 @@ async fn a_file_that_came_back_from_a_copy_tells_of_a_gap() {
     let event = FeedEvent::SubjectStale(subject("a"), at);
     let read = store.feed(&FeedFrom::Since(at)).await.expect("the feed is read");
     assert_eq!(read.events, std::slice::from_ref(&event));
-    // The last row is another, under the same number.
+    // The last row differs, under the same number.
     let admin = sqlx::SqlitePool::connect(&folder.file()).await.expect("it opens");
     sqlx::raw_sql("UPDATE sliding_sessions_feed SET mark = 1").execute(&admin).await.expect("it is changed");
     let batch = store.feed(&FeedFrom::After(read.position)).await.expect("the feed is read");
     assert!(batch.gap);
-    assert_eq!(batch.events, [event], "everything there is");
+    assert_eq!(batch.events, [event], "all events");
     let next = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
     assert!(!next.gap && next.events.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_expired_is_swept_and_old_events_are_pruned() {
+async fn expired_sessions_are_swept_and_old_events_are_pruned() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     let long_ago = now() - 3 * DAY;
@@ -116,19 +116,19 @@ async fn what_expired_is_swept_and_old_events_are_pruned() {
         open(&store, long_ago).await;
     }
     let (kept, expired) = (open(&store, now()).await, open(&store, long_ago).await);
-    // Of somebody, and not of a session: a sweep that runs already may have swept those.
-    let somebody = StaleScope::Subject(expired.subject.clone());
-    store.mark_stale(&somebody, long_ago).await.expect("it is marked");
+    // An event of a subject, and not of a session: a concurrent sweep may have removed those.
+    let scope = StaleScope::Subject(expired.subject.clone());
+    store.mark_stale(&scope, long_ago).await.expect("it is marked");
     store.sweep(now()).await.expect("it is swept");
     assert!(store.get(&kept).await.expect("it is read").record.is_some());
     assert!(store.get(&expired).await.expect("it is read").record.is_none());
     assert_eq!(store.sweep(now()).await.expect("it is swept"), 0);
 
     let batch = store.feed(&FeedFrom::Since(long_ago)).await.expect("the feed is read");
-    assert!(batch.gap && batch.events.is_empty(), "what was pruned is a gap");
+    assert!(batch.gap && batch.events.is_empty(), "pruned events are a gap");
     assert!(!store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read").gap);
     let idle = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
-    assert!(!idle.gap, "but not for one who had read it");
+    assert!(!idle.gap, "no gap for a reader of the pruned events");
     let start = FeedPosition("0:0".into());
     assert!(store.feed(&FeedFrom::After(start)).await.expect("the feed is read").gap);
 }

@@ -1,4 +1,4 @@
-//! Several processes on one file: this test's program again, told by the environment what to do.
+//! Several processes on one file: this test's program again, with its task in the environment.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -14,10 +14,10 @@ use crate::file::{Folder, confirm, now, open, record, subject};
 
 const FILE: &str = "SQLITE_STORE_FILE";
 const SESSION: &str = "SQLITE_STORE_SESSION";
-/// How far the session is rotated.
+/// The last generation.
 const GENERATIONS: u64 = 60;
 
-/// Starts `worker`, which is one of those below.
+/// Starts `worker`, which is one of the functions below.
 fn start(worker: &str, file: &str, session: &str) -> Child {
     Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "--nocapture", worker])
@@ -29,7 +29,7 @@ fn start(worker: &str, file: &str, session: &str) -> Child {
         .expect("it starts")
 }
 
-/// What a worker says, without what its test runner says.
+/// A worker's output, without that of its test runner.
 fn said(line: &str) -> Option<&str> {
     line.split_once("said:").map(|(_, said)| said)
 }
@@ -39,7 +39,7 @@ fn given(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-/// A worker of the test below, which starts it as a process; by itself it has nothing to do.
+/// A worker of the test below, which starts it as a process. Without that it does nothing.
 async fn rotator() {
     if std::env::var_os(FILE).is_none() {
         return;
@@ -54,13 +54,13 @@ async fn rotator() {
             println!("said:{known}");
         }
         known = generation;
-        // Confirmed long ago, so that whoever comes next can rotate.
+        // Confirmed long ago, so that the next process can rotate.
         confirm(&store, &key, Timestamp::EPOCH).await.expect("the file is there");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn processes_race_and_one_wins_each_rotation() {
+async fn one_of_several_processes_wins_each_rotation() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     let record = record(now());
@@ -80,7 +80,7 @@ async fn processes_race_and_one_wins_each_rotation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-/// A worker of the test below, which starts it as a process; by itself it has nothing to do.
+/// A worker of the test below, which starts it as a process. Without that it does nothing.
 async fn creator() {
     if std::env::var_os(FILE).is_none() {
         return;
@@ -94,7 +94,7 @@ async fn creator() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_acknowledged_is_lost_when_a_process_is_killed() {
+async fn acknowledged_writes_survive_a_killed_process() {
     let folder = Folder::new();
     for round in 1..=5 {
         let mut worker = start("process::creator", &folder.file(), "");

@@ -1,5 +1,5 @@
-//! Each setting that the documentation of the store names: URLs, their parameters, and pools of the
-//! application's.
+//! Each setting in the documentation of the store: URLs, their parameters, and the application's own
+//! pools.
 
 use std::{error::Error as _, time::Duration};
 
@@ -29,7 +29,7 @@ async fn use_it(store: &SqliteStore) {
     tasks.join_all().await;
 }
 
-/// The error of opening it, of the kind for what the operator must mend, in these words.
+/// Checks that opening fails with a configuration error with these words.
 #[track_caller]
 fn misconfigured(opened: Result<SqliteStore, StoreError>, words: &[&str]) {
     let error = opened.expect_err("that cannot be opened");
@@ -41,7 +41,7 @@ fn misconfigured(opened: Result<SqliteStore, StoreError>, words: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn each_parameter_of_a_url_that_writes_works() {
+async fn each_parameter_of_a_writing_url_works() {
     for parameters in
         ["", "?mode=rwc", "?mode=rw", "?cache=private", "?cache=shared", "?vfs=unix-excl", "?immutable=0"]
     {
@@ -62,10 +62,10 @@ async fn each_parameter_of_a_url_that_writes_works() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn each_parameter_of_a_url_that_only_reads_works() {
+async fn each_parameter_of_a_read_only_url_works() {
     for parameters in ["?mode=ro", "?immutable=1"] {
         let folder = Folder::new();
-        // A file that nothing lies beside, as an immutable one.
+        // A file without a journal next to it, as an immutable one.
         let options = SqliteConnectOptions::new().filename(folder.file()).create_if_missing(true);
         let pool = SqlitePoolOptions::new().connect_with(options).await.expect("it opens");
         let store = SqliteStore::new(pool.clone());
@@ -80,7 +80,7 @@ async fn each_parameter_of_a_url_that_only_reads_works() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_path_in_a_url_is_percent_decoded() {
+async fn path_in_a_url_is_percent_decoded() {
     let folder = Folder::new();
     let odd = folder.file().replace("sessions.db", "a b?c%.db");
     drop(SqliteStore::open(&odd).await.expect("a path is taken as it is"));
@@ -91,7 +91,7 @@ async fn a_path_in_a_url_is_percent_decoded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_cannot_be_opened_is_named() {
+async fn file_that_cannot_be_opened_is_named() {
     let missing = "/no/such/folder/sessions.db";
     misconfigured(SqliteStore::open(missing).await, &[missing, "unable to open"]);
     misconfigured(SqliteStore::open(&format!("sqlite://{missing}?mode=rwc")).await, &[missing]);
@@ -111,7 +111,7 @@ async fn what_cannot_be_opened_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_pool_of_the_application_works_with_each_journal() {
+async fn pool_of_the_application_works_with_each_journal_mode() {
     for (journal, connections) in [
         (SqliteJournalMode::Wal, 4),
         (SqliteJournalMode::Wal, 1),

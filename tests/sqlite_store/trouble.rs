@@ -1,4 +1,4 @@
-//! What can go wrong with a file, and that it passes.
+//! Temporary failures of a file.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use tower_sliding_sessions::store::{
 use crate::file::{Folder, LOWEST, now, open, record, subject, unique};
 use crate::records::edited;
 
-/// A pool of one connection to a file that is there.
+/// A pool of one connection to an existing file.
 async fn pool(file: &str, options: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions) -> SqlitePool {
-    let patience = Duration::from_millis(100);
-    let options = options(SqliteConnectOptions::new().filename(file).busy_timeout(patience));
+    let lock_timeout = Duration::from_millis(100);
+    let options = options(SqliteConnectOptions::new().filename(file).busy_timeout(lock_timeout));
     SqlitePoolOptions::new().max_connections(1).connect_with(options).await.expect("it opens")
 }
 
-/// Checks that this is an outage, and that its cause is told in these words.
+/// Checks that this is an outage with these words in its cause.
 #[track_caller]
 fn assert_unavailable(error: &StoreError, cause: &str) {
     let StoreError::Unavailable(source) = error else { panic!("{error:?}") };
@@ -37,7 +37,7 @@ fn refused<T: std::fmt::Debug>(created: Result<T, CreateError>) -> StoreError {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_read_only_file_is_read_and_not_written() {
+async fn read_only_file_is_read_and_not_written() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     let key = open(&store, now()).await;
@@ -51,7 +51,7 @@ async fn a_read_only_file_is_read_and_not_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_full_disk_is_an_outage_that_passes() {
+async fn full_disk_is_an_outage_that_passes() {
     let folder = Folder::new();
     drop(SqliteStore::open(&folder.file()).await.expect("it opens"));
     let pool = pool(&folder.file(), |options| options.pragma("max_page_count", "40")).await;
@@ -66,14 +66,14 @@ async fn a_full_disk_is_an_outage_that_passes() {
         assert!(kept.len() < 10_000, "it never became full");
     };
     assert_unavailable(&error, "full");
-    // What there is can still be read.
+    // Existing sessions can still be read.
     assert!(!kept.is_empty());
     for (subject, record) in &kept {
         assert_eq!(store.list(subject, now()).await.expect("it is read"), std::slice::from_ref(record));
     }
     let options = pool.connect_options().as_ref().clone();
     pool.set_connect_options(options.pragma("max_page_count", "100000"));
-    // The connection of now may fail once more, and is closed for it; the next one has room.
+    // The current connection may fail once more, and is closed for that. The next one has room.
     let mut failed = 0;
     for _ in 0..200 {
         match store.create(&subject(unique()), &record(now()), None).await {
@@ -84,11 +84,11 @@ async fn a_full_disk_is_an_outage_that_passes() {
             }
         }
     }
-    assert!(failed <= 1, "{failed} failures, with room for all");
+    assert!(failed <= 1, "{failed} failures, although there is room");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_lock_that_another_holds_is_an_outage_that_passes() {
+async fn lock_of_another_connection_is_an_outage_that_passes() {
     let folder = Folder::new();
     drop(SqliteStore::open(&folder.file()).await.expect("it opens"));
     let store = SqliteStore::new(pool(&folder.file(), |options| options).await);
@@ -103,7 +103,7 @@ async fn a_lock_that_another_holds_is_an_outage_that_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_store_that_was_not_migrated_says_so() {
+async fn store_without_a_migration_reports_that() {
     let folder = Folder::new();
     let store = SqliteStore::new(pool(&folder.file(), |options| options.create_if_missing(true)).await);
     assert_unavailable(&store.raise_run_id(LOWEST).await.expect_err("there are no tables"), "no such table");
@@ -112,7 +112,7 @@ async fn a_store_that_was_not_migrated_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn calls_that_are_dropped_leave_the_connections_sound() {
+async fn dropped_calls_leave_the_connections_usable() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     for wait in 0..300 {
@@ -128,7 +128,7 @@ async fn calls_that_are_dropped_leave_the_connections_sound() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_cannot_be_read_is_corrupt() {
+async fn unreadable_record_is_corrupt() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     let key = open(&store, now()).await;

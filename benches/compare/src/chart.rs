@@ -8,7 +8,7 @@ const ROW: usize = 26;
 const LEFT: usize = 210;
 const WIDTH: usize = 720;
 
-/// What each adds to a request over bare axum.
+/// The time that each adds to a request over bare axum.
 pub fn bars(medians: &[Median]) -> String {
     let bare = of(medians, "bare axum");
     let mut rows: Vec<_> = medians
@@ -18,7 +18,7 @@ pub fn bars(medians: &[Median]) -> String {
         .map(|median| (median.name, median.ns - bare))
         .collect();
     rows.sort_by(|a, b| a.1.total_cmp(&b.1));
-    // What takes a signature's time would make dots of all others: its bar is cut.
+    // A bar with a signature in it would shrink all others, so it is cut.
     let longest = rows.iter().map(|row| row.1).filter(|ns| *ns < 15_000.0).fold(1.0, f64::max);
     let height = ROW * rows.len() + 56;
     let mut svg = format!(

@@ -1,4 +1,4 @@
-//! The time that this thread had a processor, which others on the machine cannot stretch.
+//! The processor time of this thread, which other processes cannot stretch.
 
 use rustix::time::{ClockId, clock_gettime};
 

@@ -1,5 +1,5 @@
-//! Measures this crate beside what one would use instead, doing the same work, in one process and
-//! one run, and says of each target whether it was met.
+//! Measures this crate and its alternatives with the same work, in one process and one run, and reports
+//! each target as met or missed.
 //!
 //! ```sh
 //! cargo run --release -- parts peers load          # what needs no server
@@ -10,7 +10,7 @@
 //! cargo run --release --bin scale                  # from a thousand to a million sessions
 //! ```
 
-// The crate's own files, compiled here once more: what only they can see is measured by itself.
+// The crate's own files, compiled here again, to measure private parts separately.
 #[path = "../../../src/cookie/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "only a part of it is measured")]
 mod cookie;
@@ -50,12 +50,12 @@ fn main() {
     let wants = |what: &str| arguments.iter().any(|given| given == what);
     let quick = arguments.iter().any(|given| given == "--quick");
     let rounds = if quick { 10 } else { 40 };
-    // The process's own choice for the JWT crate; HS256 of this crate is RustCrypto's as well.
+    // The process-wide choice for the JWT crate. This crate's HS256 uses RustCrypto as well.
     let backend = match arguments.iter().any(|given| given == "--aws-lc") {
         true => &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER,
         false => &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER,
     };
-    backend.install_default().expect("nobody chose before");
+    backend.install_default().expect("no provider is installed yet");
 
     let runtime =
         Rc::new(tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));

@@ -1,4 +1,4 @@
-//! Bare axum, the least that a layer can do, and this crate.
+//! Bare axum, a minimal layer, and this crate.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ use crate::{
     work::{Contender, ED25519_PRIVATE, Profile, SECRET, SUBJECT, cookies, request, serving},
 };
 
-/// The least that a layer does which hands something on: it inserts one extension.
+/// A minimal layer: it inserts one extension.
 #[derive(Clone)]
 pub struct Insert<S> {
     inner: S,
@@ -77,17 +77,17 @@ pub fn app(sessions: &Sessions<Profile>) -> Router {
 }
 
 pub fn hs256() -> Keyring {
-    Keyring::hs256(SECRET).expect("a good secret")
+    Keyring::hs256(SECRET).expect("a valid secret")
 }
 
 pub fn ed25519() -> Keyring {
     Keyring::ed25519_pem(ED25519_PRIVATE).expect("a key")
 }
 
-/// Sessions whose access tokens outlast any run. A cache of verified tokens, or none.
+/// Sessions whose access tokens outlast any run, with or without a cache of verified tokens.
 pub fn sessions(keys: Keyring, verified: usize) -> Sessions<Profile> {
     let builder = Sessions::builder(keys).verified_cache(verified);
-    builder.timing(|timing| timing.access_ttl(Duration::from_secs(3600))).build().expect("sound settings")
+    builder.timing(|timing| timing.access_ttl(Duration::from_secs(3600))).build().expect("valid settings")
 }
 
 pub async fn cookie_of(sessions: &Sessions<Profile>, subject: &str) -> String {
@@ -95,8 +95,8 @@ pub async fn cookie_of(sessions: &Sessions<Profile>, subject: &str) -> String {
     cookies.to_str().expect("ASCII").to_owned()
 }
 
-/// Renewals that advance: each of another session, confirmed long enough ago, by a request that
-/// carries its expired access token and its refresh token.
+/// Renewals that advance: each of another session, confirmed long enough ago, by a request that carries
+/// its expired access token and its refresh token.
 fn renewing(name: &'static str, runtime: &Rc<Runtime>, keys: fn() -> Keyring) -> Contender {
     const TIMES: u32 = 500;
     let runtime = runtime.clone();
@@ -105,7 +105,7 @@ fn renewing(name: &'static str, runtime: &Rc<Runtime>, keys: fn() -> Keyring) ->
             let clock = Arc::new(ManualClock::new(SystemClock.now()));
             let store = MemoryStore::new().expect("random bytes");
             let builder = Sessions::<Profile>::builder(keys()).clock(clock.clone()).store(store);
-            let sessions = builder.build().expect("sound settings");
+            let sessions = builder.build().expect("valid settings");
             let mut headers: Vec<HeaderValue> = Vec::new();
             for number in 0..TIMES {
                 let subject = format!("{number:08}{}", &SUBJECT[8..]);
@@ -132,7 +132,7 @@ pub fn all(runtime: &Rc<Runtime>) -> Vec<Contender> {
     let mut all = vec![
         serving::<_, Body, _>("bare axum", runtime, bare(), "__Host-access=x"),
         serving::<_, Body, _>("insert-only layer", runtime, insert_only(), "__Host-access=x"),
-        // A server makes the services of a router once, and not for each request.
+        // A server builds the services of a router once, and not for each request.
         serving::<_, Body, _>("bare axum, as served", runtime, bare().with_state(()), "__Host-access=x"),
         serving::<_, Body, _>(
             "insert-only layer, as served",

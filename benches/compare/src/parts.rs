@@ -1,4 +1,4 @@
-//! What a request is made of, each part by itself.
+//! The parts of a request, each measured separately.
 
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
     tokens.mint_access(&token).expect("a token")
 }
 
-/// HMAC with a prepared key, base64 on the stack, and claims of exactly this type: no verification
-/// of a token that anybody could read costs less.
+/// HMAC with a prepared key, base64 on the stack, and claims of exactly this type: the least cost of any
+/// verification.
 fn raw_limit(key: &Hmac<Sha256>, token: &[u8]) -> PeerClaims {
     let dot = token.iter().rposition(|b| *b == b'.').expect("a dot");
     let (message, signature) = (&token[..dot], &token[dot + 1..]);
@@ -60,7 +60,7 @@ fn raw_limit(key: &Hmac<Sha256>, token: &[u8]) -> PeerClaims {
 
 pub fn all() -> Vec<Contender> {
     let claims: String = serde_json::to_string(&Profile::new()).expect("JSON");
-    let hs256 = tokens(Keyring::hs256(SECRET).expect("a good secret"));
+    let hs256 = tokens(Keyring::hs256(SECRET).expect("a valid secret"));
     let ed25519 = tokens(Keyring::ed25519_pem(ED25519_PRIVATE).expect("a key"));
     let (of_hs256, of_ed25519) = (minted(&hs256, &claims), minted(&ed25519, &claims));
     let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length will do");
@@ -119,7 +119,7 @@ pub fn all() -> Vec<Contender> {
     ]
 }
 
-/// TokenCodec by the JWT crate.
+/// Minting by the JWT crate.
 pub fn encoders() -> Vec<Contender> {
     let encode = |name, times, key: EncodingKey, algorithm| {
         let claims = PeerClaims::new();

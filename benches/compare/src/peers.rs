@@ -1,4 +1,4 @@
-//! Peers that verify a JWT from a cookie. None of them renews it.
+//! Alternatives that verify a JWT from a cookie. None of them renews it.
 
 use std::{hint::black_box, rc::Rc, sync::Arc};
 

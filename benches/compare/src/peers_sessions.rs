@@ -1,4 +1,4 @@
-//! Peers that keep sessions on the server, each with its own store in memory and its defaults.
+//! Alternatives that keep sessions on the server, each with its own memory store and its defaults.
 
 use std::{collections::HashMap, convert::Infallible, hint::black_box, net::SocketAddr, rc::Rc, sync::Arc};
 
@@ -12,10 +12,10 @@ fn tower_sessions() -> Router {
     use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 
     async fn login(session: Session) {
-        session.insert("user", Profile::new()).await.expect("it is kept");
+        session.insert("user", Profile::new()).await.expect("it is stored");
     }
     async fn me(session: Session) -> &'static str {
-        black_box(session.get::<Profile>("user").await.expect("it is there").expect("a user").roles.len());
+        black_box(session.get::<Profile>("user").await.expect("it is stored").expect("a user").roles.len());
         "hello"
     }
     let layer = SessionManagerLayer::new(MemoryStore::default());
@@ -26,7 +26,7 @@ fn tower_sessions() -> Router {
 #[derive(Clone, Debug)]
 struct User(Arc<Profile>, &'static [u8]);
 
-/// As long as Argon2's are, in the format they come in.
+/// As long as an Argon2 hash, in the same format.
 const PASSWORD_HASH: &[u8] =
     b"$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$dGhpcyBpcyBubyBoYXNoIG9mIGFueSBwYXNzd29yZA";
 
@@ -58,13 +58,13 @@ impl AuthnBackend for Users {
     }
 }
 
-/// As its documentation has it: it keeps the hash of the password in the session, to end those of an
+/// As in its documentation: it stores the hash of the password in the session, to end sessions of an
 /// earlier password.
 fn axum_login() -> Router {
     axum_login_with(PASSWORD_HASH, |app| app.route_layer(login_required!(Users)))
 }
 
-/// It lets everybody through to the handler, and has less to keep.
+/// It admits every request to the handler, and stores less.
 fn axum_login_unprotected() -> Router {
     axum_login_with(b"a hash of the password, of 32 by", |app| app)
 }
@@ -120,13 +120,13 @@ fn session_guard() -> Router {
         .route("/me", get(me))
         .layer(guard.layer())
         .route("/login", get(login))
-        // It wants to know the caller's address, which a server would tell in the same way.
+        // It requires the client's address, which a server supplies in the same way.
         .layer(Extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4000)))))
         .with_state(guard)
 }
 
 pub fn all(runtime: &Rc<Runtime>) -> Vec<Contender> {
-    // Some start tasks of their own.
+    // Some start their own tasks.
     let _within = runtime.enter();
     let mut all = Vec::new();
     for (name, mut app) in [

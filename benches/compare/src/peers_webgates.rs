@@ -1,4 +1,4 @@
-//! A peer that verifies a JWT from a cookie, and asks a policy whether its user may pass.
+//! An alternative that verifies a JWT from a cookie, and applies a policy to its user.
 
 use std::{collections::HashSet, hint::black_box, rc::Rc, sync::Arc};
 
@@ -24,7 +24,7 @@ const ISSUER: &str = "https://app.example";
 
 type User = Account<Role, Group>;
 
-/// Its own codec knows ES384 only, whose signatures would be all that is measured.
+/// Its own codec supports only ES384, whose signatures would dominate the figures.
 #[derive(Clone)]
 struct Hs256 {
     encoding: EncodingKey,

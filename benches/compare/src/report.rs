@@ -1,4 +1,4 @@
-//! The tables, and each target: met, or missed.
+//! The tables, and each target: met or missed.
 
 use crate::{
     load::Load,

@@ -1,8 +1,8 @@
-//! Interleaved rounds, so that whatever else the machine does falls on everybody alike.
+//! Interleaved rounds, so that other load on the machine affects all contenders alike.
 
 use crate::work::Contender;
 
-/// A contender's median, in nanoseconds, and how far the middle half of its rounds spreads.
+/// A contender's median in nanoseconds, and the spread of the middle half of its rounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Median {
     pub name: &'static str,
@@ -11,11 +11,11 @@ pub struct Median {
 }
 
 pub fn run(contenders: &mut [Contender], rounds: usize) -> Vec<Median> {
-    // Caches, lazily made things, and the clock of the processor.
+    // Warms up caches, lazily built values, and the processor's clock.
     contenders.iter_mut().for_each(|contender| _ = (contender.round)());
     let mut figures = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..rounds {
-        // Each begins in another place each time, so that nobody always follows the same one.
+        // Each round begins with another contender, so that none always follows the same one.
         for turn in 0..contenders.len() {
             let index = (turn + round) % contenders.len();
             figures[index].push((contenders[index].round)());

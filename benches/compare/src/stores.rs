@@ -32,7 +32,7 @@ pub fn over_http() -> Found {
     let sqlite =
         || server.block_on(SqliteStore::open(&folder.join("sessions.db").to_string_lossy())).expect("a file");
     loads.extend(renewals(&server, "SQLite", 2000, sqlite));
-    std::fs::remove_dir_all(&folder).expect("the folder goes");
+    std::fs::remove_dir_all(&folder).expect("the folder can be removed");
     if let Ok(url) = env::var("TEST_POSTGRES_URL") {
         let postgres = || server.block_on(PostgresStore::connect(&url)).expect("a server");
         loads.extend(renewals(&server, "PostgreSQL", 2000, postgres));
@@ -68,11 +68,11 @@ fn one_round(
     each: usize,
     store: impl SessionStore,
 ) -> Load {
-    // Of the past, so that moving it on does not make a store think that its clock is behind.
+    // In the past, so that an advance does not look to the store like one by a clock behind.
     let clock = Arc::new(ManualClock::new(SystemClock.now() - Duration::from_secs(6 * 60)));
     let sessions: Sessions<Profile> = server.within(|| {
         let builder = Sessions::builder(own::hs256()).clock(clock.clone()).store(store);
-        builder.store_deadline(Duration::from_secs(10)).build().expect("sound settings")
+        builder.store_deadline(Duration::from_secs(10)).build().expect("valid settings")
     });
     let requests = server.block_on(async {
         let mut opening = JoinSet::new();
@@ -92,14 +92,14 @@ fn one_round(
     });
     clock.advance(Duration::from_secs(6 * 60));
     let address = server.serve(server.within(|| own::app(&sessions)));
-    // The first hears of the run.
+    // The first request reads the run ID.
     server.block_on(async { tokio::time::sleep(Duration::from_millis(300)).await });
     let load = run(name, address, connections, requests);
     server.block_on(sessions.shutdown());
     load
 }
 
-/// What Redis can do at most: a compare-and-set by a script, with nothing around it.
+/// The most that Redis can do: a compare-and-set by a script, and nothing else.
 fn bare_evalsha(url: &str) -> f64 {
     const SCRIPT: &str = "if redis.call('HGET', KEYS[1], 'g') == ARGV[1] then \
         redis.call('HSET', KEYS[1], 'g', ARGV[2]) return 1 end return 0";

@@ -1,4 +1,4 @@
-//! The work that everybody does: one `GET` whose handler reads who the user is.
+//! The work of every contender: one `GET` whose handler reads the user.
 
 use std::{
     convert::Infallible,
@@ -14,7 +14,7 @@ use tower::Service;
 
 use crate::cpu;
 
-/// THROW-AWAY. They guard nothing.
+/// THROW-AWAY. They protect nothing.
 pub const SECRET: &str = "u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
 /// THROW-AWAY.
 pub const ED25519_PRIVATE: &str = "\
@@ -26,7 +26,7 @@ pub const ED25519_PUBLIC: &str = "\
 MCowBQYDK2VwAyEA35XAMNdi4Trkjiddgc6pvg6ws2UUiBXtPxE8Biyka7g=\n\
 -----END PUBLIC KEY-----\n";
 
-/// A UUID, as most services name their users.
+/// A UUID, which most services use as user IDs.
 pub const SUBJECT: &str = "7f6c1f0e-3b7a-4c57-9a35-0d6f6f5d2f10";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ impl Profile {
     }
 }
 
-/// What a peer's token says: as much as one of this crate's.
+/// The claims of a peer's token: as many as in this crate's token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PeerClaims {
     pub aud: String,
@@ -71,7 +71,7 @@ impl PeerClaims {
     }
 }
 
-/// One that is measured: a round of it answers with the nanoseconds of processor time of one operation.
+/// A contender: a round returns the nanoseconds of processor time of one operation.
 pub struct Contender {
     pub name: &'static str,
     pub round: Box<dyn FnMut() -> f64>,
@@ -86,7 +86,7 @@ pub fn timed<T>(times: u32, mut operation: impl FnMut() -> T) -> f64 {
     (cpu::now() - start) / f64::from(times)
 }
 
-/// The `Cookie` header: those of others, and those of whoever is measured.
+/// The `Cookie` header: other applications' cookies, and those of the contender.
 pub fn cookies(ours: &str) -> HeaderValue {
     format!("theme=dark; {ours}; consent=all; locale=en-GB").parse().expect("a header value")
 }
@@ -121,7 +121,7 @@ where
     Contender { name, round: Box::new(round) }
 }
 
-/// Signs in at `/login`, and answers with the cookies that were set.
+/// Signs in at `/login`, and returns the cookies of the response.
 pub fn signed_in<S, B, R>(runtime: &Runtime, service: &mut S) -> String
 where
     S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
@@ -130,7 +130,7 @@ where
     let mut request = request(&HeaderValue::from_static("theme=dark"));
     *request.uri_mut() = Uri::from_static("/login");
     let response = runtime.block_on(service.call(request)).expect("infallible");
-    assert_eq!(response.status(), 200, "it cannot sign in");
+    assert_eq!(response.status(), 200, "the sign-in failed");
     let lines = response.headers().get_all(header::SET_COOKIE).iter();
     let pairs = lines.filter_map(|line| line.to_str().expect("ASCII").split(';').next());
     pairs.collect::<Vec<_>>().join("; ")

@@ -1,12 +1,12 @@
-//! Instructions, counted by Valgrind: the same on any machine of a kind, however busy it is. What
-//! stands here must not regress.
+//! Instructions, counted by Valgrind: the same on every machine of a kind, at any load. The counts must
+//! not regress.
 //!
 //! ```sh
 //! apt-get install valgrind && cargo install gungraun-runner --version 0.20.0
 //! cargo bench
 //! ```
 
-// The crate's own files, compiled here once more: what only they can see is counted by itself.
+// The crate's own files, compiled here again, to count private parts separately.
 #[path = "../../../src/id.rs"]
 #[expect(dead_code, reason = "only a part of it is measured")]
 mod id;
@@ -53,7 +53,7 @@ fn profile() -> Profile {
     Profile { roles: vec!["reader".to_owned(), "writer".to_owned()] }
 }
 
-/// All that a request takes.
+/// Everything that a request needs.
 struct World {
     runtime: Runtime,
     clock: Arc<ManualClock>,
@@ -65,9 +65,9 @@ impl World {
     fn new(verified: usize) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
-        let keys = tower_sliding_sessions::Keyring::hs256(SECRET).expect("a good secret");
+        let keys = tower_sliding_sessions::Keyring::hs256(SECRET).expect("a valid secret");
         let builder = Sessions::builder(keys).clock(clock.clone()).verified_cache(verified);
-        let sessions = builder.build().expect("sound settings");
+        let sessions = builder.build().expect("valid settings");
         let me = get(async |session: Session<Profile>| {
             black_box(session.claims().roles.len());
             "hello"
@@ -117,7 +117,7 @@ fn expired() -> (World, Request<Body>) {
     (world, request)
 }
 
-// What is taken apart after it was measured is handed back.
+// The world is returned, so that its drop is not measured.
 #[library_benchmark]
 #[bench::hs256(warm(8192))]
 fn warm_request(input: (World, Request<Body>)) -> World {
@@ -143,7 +143,7 @@ fn renewal(input: (World, Request<Body>)) -> World {
 }
 
 fn minter() -> (TokenCodec, String) {
-    let ring = token::Keyring::hs256(SECRET).expect("a good secret");
+    let ring = token::Keyring::hs256(SECRET).expect("a valid secret");
     let claims = serde_json::to_string(&profile()).expect("JSON");
     (TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60)), claims)
 }
@@ -169,7 +169,7 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
 fn verifier() -> (TokenCodec, String) {
     let (tokens, claims) = minter();
     let token = minted(&tokens, &claims);
-    // What is made once.
+    // Builds once what is built once.
     drop(tokens.verify_access::<Profile>(token.as_bytes()));
     (tokens, token)
 }
@@ -186,7 +186,7 @@ fn verify(input: (TokenCodec, String)) -> Arc<Profile> {
     input.0.verify_access::<Profile>(black_box(input.1.as_bytes())).expect("good").claims
 }
 
-/// What axum takes by itself, and with a layer that does nothing but insert an extension.
+/// The cost of axum itself, and with a layer that only inserts an extension.
 fn other(layered: bool) -> (World, Request<Body>) {
     let mut world = World::new(0);
     let value = Arc::new(profile());
@@ -232,7 +232,7 @@ impl<S: tower::Service<Request<Body>>> tower::Service<Request<Body>> for Insert<
 #[library_benchmark]
 #[bench::bare(other(false))]
 #[bench::insert_only(other(true))]
-fn axum_alone(input: (World, Request<Body>)) -> World {
+fn bare_axum(input: (World, Request<Body>)) -> World {
     let (mut world, request) = input;
     world.serve(request, 0);
     world
@@ -240,6 +240,6 @@ fn axum_alone(input: (World, Request<Body>)) -> World {
 
 library_benchmark_group!(
     name = costs,
-    benchmarks = [axum_alone, warm_request, cold_request, renewal, mint, verify]
+    benchmarks = [bare_axum, warm_request, cold_request, renewal, mint, verify]
 );
 main!(library_benchmark_groups = costs);

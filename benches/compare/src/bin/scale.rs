@@ -1,4 +1,4 @@
-//! What a session costs in memory, and whether a request costs the same however many there are.
+//! The memory of a session, and the cost of a request for different numbers of sessions.
 
 #[path = "../cpu.rs"]
 mod cpu;
@@ -34,7 +34,7 @@ fn record(now: Timestamp) -> SessionRecord {
     SessionRecord::from_bytes(json.as_bytes()).expect("a record")
 }
 
-/// Counts what was asked for and not given back.
+/// Counts the bytes that were allocated and not freed.
 struct Counting;
 
 static LIVE: AtomicIsize = AtomicIsize::new(0);
@@ -94,8 +94,8 @@ async fn at(live: usize, revoked: usize) {
     let (asked, pages) = (each(asked, LIVE.load(Ordering::Relaxed)), each(pages, resident()));
 
     let secret = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
-    let builder = Sessions::<()>::builder(Keyring::hs256(secret).expect("a good secret"));
-    let sessions = builder.store(store).clock(clock.clone()).build().expect("sound settings");
+    let builder = Sessions::<()>::builder(Keyring::hs256(secret).expect("a valid secret"));
+    let sessions = builder.store(store).clock(clock.clone()).build().expect("valid settings");
     let me = get(async |session: Session<()>| {
         black_box(session.subject().len());
         "hello"
@@ -105,7 +105,7 @@ async fn at(live: usize, revoked: usize) {
         let subject = format!("revoked-{number}");
         sessions.cookie_of(&subject, ()).await.expect("signed in");
         sessions.revoke_all(&subject).await.expect("revoked");
-        // Whoever follows the feed must keep up.
+        // The feed follower must keep up.
         if number % 1000 == 0 {
             tokio::task::yield_now().await;
         }

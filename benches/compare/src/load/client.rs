@@ -1,4 +1,4 @@
-//! A client that costs little, so that the server is what is measured.
+//! A cheap client, so that the server is what is measured.
 
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Instant};
 
@@ -25,7 +25,7 @@ pub fn get(cookies: &HeaderValue) -> Vec<u8> {
     format!("GET /me HTTP/1.1\r\nhost: app.example\r\ncookie: {cookies}\r\n\r\n").into_bytes()
 }
 
-/// Sends each of `requests` once, over that many connections, each of which waits for its answer.
+/// Sends each of `requests` once, over this many connections, each of which waits for its response.
 pub fn run(name: &'static str, address: SocketAddr, connections: usize, requests: Vec<Vec<u8>>) -> Load {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let total = requests.len();
@@ -58,7 +58,7 @@ pub fn run(name: &'static str, address: SocketAddr, connections: usize, requests
             })
             .collect();
         for task in running {
-            task.await.expect("it ends well");
+            task.await.expect("no panic");
         }
         start.elapsed()
     });
@@ -80,7 +80,7 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) {
         let read = stream.read(&mut answer[len..]).await.expect("an answer");
         assert!(read > 0, "closed");
         len += read;
-        // Every answer here is one small body, which comes with its head.
+        // Every response has one small body, which arrives with its head.
         if let Some(head) = answer[..len].windows(4).rposition(|four| four == b"\r\n\r\n") {
             if len > head + 4 {
                 break;

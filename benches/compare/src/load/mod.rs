@@ -1,7 +1,7 @@
-//! Requests a second over loopback, and how long each takes.
+//! Requests per second over loopback, and the latency of each.
 //!
-//! The server has one thread, and the client another, which does as little as will do: it writes
-//! the same bytes again and again, and counts those that come back.
+//! The server has one thread, and the client another, which does as little as possible: it writes the
+//! same bytes repeatedly, and counts the bytes of the responses.
 
 pub mod client;
 mod server;
@@ -16,7 +16,7 @@ use crate::{
     work::{Profile, SUBJECT, cookies},
 };
 
-/// Bare axum and this crate by turns.
+/// Bare axum and this crate alternately.
 pub fn over_loopback(rounds: usize) -> Vec<Load> {
     type App = (&'static str, axum::Router, String);
     let server = Server::new();
@@ -44,7 +44,7 @@ pub fn over_loopback(rounds: usize) -> Vec<Load> {
                 let (name, address, request) = &served[index];
                 let requests = if connections == 1 { 3000 } else { 20_000 };
                 let load = run(name, *address, connections, vec![request.clone(); requests]);
-                // The first is to warm up.
+                // The first round is a warm-up.
                 if round > 0 {
                     found[index].push(load);
                 }

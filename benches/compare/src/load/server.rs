@@ -1,4 +1,4 @@
-//! Serves routers on a thread of its own.
+//! Serves routers on its own thread.
 
 use std::{net::SocketAddr, thread};
 
@@ -38,7 +38,7 @@ impl Server {
     }
 }
 
-/// Answers at once rather than wait for more to send.
+/// Sends at once, without waiting for more data.
 struct TapIo(TcpListener);
 
 impl axum::serve::Listener for TapIo {
