@@ -105,7 +105,7 @@ flaws! {
     accepting_a_lower_run_id: RunGoesBack => a_lower_run_changes_nothing, racing_raises_end_at_the_highest;
 
     feed_without_revocations: FeedHasNoRevocations => an_end_reaches_the_feed;
-    feed_without_stale_marks: FeedHasNoStaleMarks => stale_marks_end_nothing_and_reach_everybody,
+    feed_without_stale_marks: FeedHasNoStaleMarks => stale_marks_revoke_nothing_and_reach_every_reader,
         claims_are_replaced_and_the_session_is_stale;
     feed_that_skips: FeedSkips => reading_on_from_any_place_loses_nothing_while_many_write;
     feed_that_never_wakes: FeedNeverWakes => a_reader_that_waits_is_woken,
@@ -114,7 +114,7 @@ flaws! {
     feed_that_hides_gaps: FeedHidesGaps => an_unknown_place_is_an_error_or_a_gap;
 
     doing_more_than_declared: SaysItCanDoNothing => the_live_sessions_are_listed_oldest_first,
-        the_feed_gives_what_happened_since_a_time, stale_marks_end_nothing_and_reach_everybody,
+        the_feed_gives_what_happened_since_a_time, stale_marks_revoke_nothing_and_reach_every_reader,
         ending_a_subjects_sessions_leaves_its_namesakes_alone, a_cap_can_refuse_one_more;
 }
 

@@ -1,5 +1,5 @@
-//! The scan of the `Cookie` header: whatever stands beside our cookies, they are found, or the request is
-//! anonymous. It is never a failure of the server.
+//! The scan of the `Cookie` header: our cookies are found among any others, or the request is anonymous. The
+//! server never fails.
 #![no_main]
 
 use http::{StatusCode, header::COOKIE};

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_from_the_future_is_of_no_use_beyond_the_leeway() {
+    fn token_from_the_future_beyond_the_leeway_is_renewed() {
         assert_eq!(judge(995, Standing::Good), Assessment::Admit);
         assert_eq!(judge(994, Standing::Good), Assessment::Renew);
         assert_eq!(judge(0, Standing::Good), Assessment::Renew);

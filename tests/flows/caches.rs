@@ -67,7 +67,7 @@ async fn public_page_is_no_longer_public_once_the_response_sets_cookies() {
     assert_eq!(renewed.header("vary"), Some("accept-encoding, cookie"));
 }
 
-/// Each has some shared cache keep a response, whatever `Cache-Control` says.
+/// Each makes some shared cache keep a response, independently of `Cache-Control`.
 const KEEP: [(&str, &str); 12] = [
     ("cdn-cache-control", "max-age=600"),
     ("cloudflare-cdn-cache-control", "max-age=600"),

@@ -63,7 +63,7 @@ async fn readers_get_a_gap_after_a_failover_and_a_repeated_revocation_holds() {
         }
 
         let after = read(&store, &heard.position).await;
-        assert!(after.gap, "nobody knows what else was lost");
+        assert!(after.gap, "other events may be lost too");
         let live = store.get(&key).await.expect("an answer").record.expect("the session exists");
         assert!(!live.is_revoked(), "the end of the session was lost");
 

@@ -123,7 +123,7 @@ async fn dropped_calls_leave_the_connections_usable() {
     let other = SqliteStore::open(&folder.file()).await.expect("it opens");
     let record = other.get(&key).await.expect("it is read").record.expect("it was committed");
     assert!(record.is_revoked());
-    other.migrate().await.expect("nobody holds a lock");
+    other.migrate().await.expect("no connection holds a lock");
     open(&other, now()).await;
 }
 

@@ -12,7 +12,7 @@ use crate::{
     cookie::{Cookies, scan},
     id::{RunId, SessionId},
     time::{Clock as _, SystemClock},
-    token::{AccessToken, StepUp, Keyring, TokenCodec},
+    token::{AccessToken, Keyring, StepUp, TokenCodec},
     work::{
         Contender, ED25519_PRIVATE, ED25519_PUBLIC, PeerClaims, Profile, SECRET, SUBJECT, cookies, timed,
     },

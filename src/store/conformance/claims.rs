@@ -51,7 +51,7 @@ pub(super) async fn a_late_change_of_claims_moves_no_stale_mark_back<S: SessionS
     w.expect(&session).await;
 }
 
-pub(super) async fn stale_marks_end_nothing_and_reach_everybody<S: SessionStore>(w: World<S>) {
+pub(super) async fn stale_marks_revoke_nothing_and_reach_every_reader<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let odd = Subject { realm: w.realm.clone(), name: format!("☕ {}: {{\"x\"}}\n", unique()).into() };
     let reader = Reader::at_the_end(&w).await;

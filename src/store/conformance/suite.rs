@@ -46,7 +46,7 @@ macro_rules! __store_conformance {
                 a_proof_is_recorded_and_a_later_one_replaces_it
                 claims_are_replaced_and_the_session_is_stale
                 a_late_change_of_claims_moves_no_stale_mark_back
-                stale_marks_end_nothing_and_reach_everybody
+                stale_marks_revoke_nothing_and_reach_every_reader
                 ending_a_session_is_final_and_its_record_is_kept
                 nothing_undoes_an_end_at_any_generation
                 ending_twice_is_no_error_and_only_the_first_counts

@@ -69,7 +69,7 @@ const LONGEST: usize = 2048;
 /// [`sqlx`](super::sqlx)'s `tls-…` features.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] for whatever the server or the way to it fails in, until it works
+/// [`StoreError::Unavailable`] for every failure of the server or of the connection to it, until it works
 /// again. A server that is read-only (a standby, or a former primary after a switch-over) is not asked:
 /// it may not know the latest revocations. The call fails and its connection is closed, so that the
 /// next one can reach the new primary. [`StoreError::Unsupported`] for a realm and subject of more than

@@ -23,7 +23,7 @@ enum Unreadable {
     Malformed,
 }
 
-/// What the scripts do not understand, but for the claims.
+/// The fields that the scripts do not read, except for the claims.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Rest<'a> {

@@ -35,7 +35,7 @@ use crate::time::Timestamp;
 /// its absolute deadline. Events of the feed are kept for a day; it is polled every 50 ms.
 ///
 /// # Errors
-/// Whatever the file cannot do is [`StoreError::Unavailable`]: a full disk, a read-only file, a
+/// Every failure of the file is [`StoreError::Unavailable`]: a full disk, a read-only file, a
 /// lock that another process does not let go for 5 seconds. The next call after that has passed
 /// succeeds.
 #[derive(Clone)]
