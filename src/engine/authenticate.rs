@@ -1,5 +1,5 @@
 //! Authentication: what the credentials of a request are worth. Cookies and bearer tokens end in one
-//! [`Outcome`].
+//! [`AuthOutcome`].
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     cookie::{CookieValue, scan},
     cross_site::{self, Renewable},
     event::EventKind,
-    protocol::{Assessment, Refusal, Standing, assess},
+    protocol::{AccessDecision, Refusal, SessionStatus, decide_access},
     rejection::RejectionKind,
     request::RequestHead,
     revocation::SessionError,
@@ -30,7 +30,7 @@ pub(crate) enum Credential {
 pub(crate) struct RequestContext {
     pub(crate) credential: Credential,
     pub(crate) arrived: Reading,
-    /// See `Presented::with_body`.
+    /// See `PresentedToken::with_body`.
     pub(crate) with_body: bool,
     /// Whether it must not keep its session alive.
     pub(crate) passive: bool,
@@ -39,7 +39,7 @@ pub(crate) struct RequestContext {
 }
 
 /// How a request goes on.
-pub(crate) enum Outcome<C> {
+pub(crate) enum AuthOutcome<C> {
     /// With a session. The response carries the cookies of the renewal, if there was one.
     Session {
         session: Authenticated<C>,
@@ -54,22 +54,22 @@ pub(crate) enum Outcome<C> {
     Rejected(RejectionKind),
 }
 
-impl<C> From<Arc<VerifiedToken<C>>> for Outcome<C> {
+impl<C> From<Arc<VerifiedToken<C>>> for AuthOutcome<C> {
     fn from(token: Arc<VerifiedToken<C>>) -> Self {
-        let presented = token.said.generation;
+        let presented = token.view.generation;
         Self::Session { session: token.into(), presented, renewal: None }
     }
 }
 
 /// Whether the outcome is known yet.
-pub(crate) enum Decision<C> {
-    Ready(Outcome<C>),
+pub(crate) enum Authentication<C> {
+    Ready(AuthOutcome<C>),
     /// The store must be asked.
-    AskStore(Pin<Box<dyn Future<Output = Outcome<C>> + Send>>),
+    AskStore(Pin<Box<dyn Future<Output = AuthOutcome<C>> + Send>>),
 }
 
-impl<C> Decision<C> {
-    pub(super) fn ask(outcome: impl Future<Output = Outcome<C>> + Send + 'static) -> Self {
+impl<C> Authentication<C> {
+    pub(super) fn ask_store(outcome: impl Future<Output = AuthOutcome<C>> + Send + 'static) -> Self {
         Self::AskStore(Box::pin(outcome))
     }
 
@@ -78,7 +78,7 @@ impl<C> Decision<C> {
     }
 
     pub(super) fn rejected(kind: RejectionKind) -> Self {
-        Self::Ready(Outcome::Rejected(kind))
+        Self::Ready(AuthOutcome::Rejected(kind))
     }
 }
 
@@ -90,18 +90,18 @@ impl<C: Claims> Engine<C> {
         bearer: Bearer<'_>,
         context: &RequestContext,
         former: &mut FormerCookies,
-    ) -> Decision<C> {
+    ) -> Authentication<C> {
         self.revocation.start();
         if let Err(rejected) = self.check_loopback(head) {
-            return Decision::rejected(rejected);
+            return Authentication::rejected(rejected);
         }
         match bearer {
-            Bearer::Malformed => Decision::rejected(RejectionKind::MalformedBearer),
+            Bearer::Malformed => Authentication::rejected(RejectionKind::MalformedBearer),
             // No browser adds a bearer token by itself, so no check against cross-site requests is needed.
             Bearer::Token(token) => self.authenticate_bearer(token, context),
             Bearer::Absent => match self.check_cross_site(head) {
                 Ok(()) => self.authenticate_cookies(head, context, former),
-                Err(rejected) => Decision::rejected(rejected),
+                Err(rejected) => Authentication::rejected(rejected),
             },
         }
     }
@@ -130,15 +130,15 @@ impl<C: Claims> Engine<C> {
         head: &RequestHead<'_>,
         context: &RequestContext,
         former: &mut FormerCookies,
-    ) -> Decision<C> {
+    ) -> Authentication<C> {
         let RequestContext { arrived, with_body, passive, .. } = *context;
         let (mut access, mut refresh) = scan(head.headers, &self.config.cookies);
         if access == CookieValue::Conflict || refresh == CookieValue::Conflict {
             self.config.events.note(EventKind::ConflictingCookies);
             *former = FormerCookies::of(&self.config.cookies);
-            (access, refresh) = match self.of_one_session(head.headers, (access, refresh), arrived.wall) {
+            (access, refresh) = match self.choose_values(head.headers, (access, refresh), arrived.wall) {
                 Ok(chosen) => chosen,
-                Err(outcome) => return Decision::Ready(outcome),
+                Err(outcome) => return Authentication::Ready(outcome),
             };
         }
         let token = match access {
@@ -146,65 +146,67 @@ impl<C: Claims> Engine<C> {
             CookieValue::Absent | CookieValue::Conflict => None,
         };
         // Whether only the store knows if the session is revoked.
-        let blind = !self.revocation.knows_revocations(arrived)
+        let must_ask_store = !self.revocation.knows_revocations(arrived)
             || token.as_deref().is_some_and(|token| self.is_doubtful(token, arrived));
-        let standing = match &token {
-            Some(token) if !blind => self.standing(token),
-            _ => Standing::Good,
+        let status = match &token {
+            Some(token) if !must_ask_store => self.status(token),
+            _ => SessionStatus::Valid,
         };
         let renewable = || cross_site::renewable(head.method, head.headers, &self.config.trusted);
-        let facts = token.as_deref().map(|token| token.said.facts());
-        match (assess(&self.config.policy, facts.as_ref(), standing, arrived.wall), token) {
-            (Assessment::Admit | Assessment::AdmitOrRenew, Some(token)) if blind => {
+        let times = token.as_deref().map(|token| token.view.times());
+        match (decide_access(&self.config.policy, times.as_ref(), status, arrived.wall), token) {
+            (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) if must_ask_store => {
                 let refresh = self.read_refresh(refresh).ok().filter(|_| renewable() == Renewable::Yes);
-                Decision::ask(self.clone().check_or_renew(token, refresh, context.clone()))
+                Authentication::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
             }
             // A passive request does not count as use, so it confirms nothing and renews nothing early.
-            (Assessment::Admit | Assessment::AdmitOrRenew, Some(token)) if passive => Decision::served(token),
-            (Assessment::Admit, Some(token)) => {
-                self.confirm_once(&token, with_body, arrived.wall);
-                Decision::served(token)
+            (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) if passive => {
+                Authentication::served(token)
             }
-            (Assessment::AdmitOrRenew, Some(token)) => {
+            (AccessDecision::Accept, Some(token)) => {
+                self.confirm_once(&token, with_body, arrived.wall);
+                Authentication::served(token)
+            }
+            (AccessDecision::AcceptOrRenew, Some(token)) => {
                 self.confirm_once(&token, with_body, arrived.wall);
                 self.renew_early(token, refresh, renewable(), context)
             }
             (_, token) => {
-                let known = if blind { None } else { Some(standing) };
-                self.renew_or_refuse(refresh, renewable(), token, known, context)
+                let known_status = if must_ask_store { None } else { Some(status) };
+                self.renew_by_cookie(refresh, renewable(), token, known_status, context)
             }
         }
     }
 
     /// The access token cannot be used. The refresh token decides.
-    fn renew_or_refuse(
+    fn renew_by_cookie(
         self: &Arc<Self>,
         refresh: CookieValue<'_>,
         renewable: Renewable,
         token: Option<Arc<VerifiedToken<C>>>,
-        standing: Option<Standing>,
+        status: Option<SessionStatus>,
         context: &RequestContext,
-    ) -> Decision<C> {
+    ) -> Authentication<C> {
         let now = context.arrived.wall;
         let refresh = match self.read_refresh(refresh) {
             Ok(refresh) => refresh,
-            Err(outcome) => return Decision::Ready(outcome),
+            Err(outcome) => return Authentication::Ready(outcome),
         };
         match renewable {
             _ if now >= refresh.limit => return self.refuse(Refusal::Expired, &refresh),
             Renewable::Yes => {}
-            Renewable::NotYet => return Decision::rejected(RejectionKind::NotNow),
+            Renewable::NotYet => return Authentication::rejected(RejectionKind::NotNow),
             Renewable::CrossSite => return self.refuse(Refusal::CrossSite, &refresh),
         }
-        let token = token.filter(|token| token.said.key.id == refresh.session);
+        let token = token.filter(|token| token.view.key.id == refresh.session);
         // An expired access token confirms its generation, too.
         if let Some(token) = token.as_ref().filter(|_| !context.passive)
-            && matches!(standing.unwrap_or(Standing::Good), Standing::Good | Standing::Stale)
+            && matches!(status.unwrap_or(SessionStatus::Valid), SessionStatus::Valid | SessionStatus::Stale)
         {
             self.confirm_once(token, context.with_body, now);
         }
-        let fallback = token.filter(|token| self.may_ride_through(token, standing, now));
-        Decision::ask(self.clone().renew_or(refresh, fallback, context.clone()))
+        let fallback = token.filter(|token| self.may_ride_through(token, status, now));
+        Authentication::ask_store(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
     }
 
     /// The access token expires soon. If it cannot be renewed now, the request goes on with it.
@@ -214,26 +216,35 @@ impl<C: Claims> Engine<C> {
         refresh: CookieValue<'_>,
         renewable: Renewable,
         context: &RequestContext,
-    ) -> Decision<C> {
+    ) -> Authentication<C> {
         let now = context.arrived;
         if self.backend.early_renewal_is_paused(now.monotonic) || renewable != Renewable::Yes {
-            return Decision::served(token);
+            return Authentication::served(token);
         }
         match self.read_refresh(refresh) {
-            Ok(refresh) if refresh.session == token.said.key.id && now.wall < refresh.limit => {
-                Decision::ask(self.clone().renew_or(refresh, Some(token), context.clone()))
+            Ok(refresh) if refresh.session == token.view.key.id && now.wall < refresh.limit => {
+                Authentication::ask_store(self.clone().renew_with_fallback(
+                    refresh,
+                    Some(token),
+                    context.clone(),
+                ))
             }
-            _ => Decision::served(token),
+            _ => Authentication::served(token),
         }
     }
 
     /// Whether an expired access token may be used during an outage of the store, as the builder was told.
-    fn may_ride_through(&self, token: &VerifiedToken<C>, standing: Option<Standing>, now: Timestamp) -> bool {
+    fn may_ride_through(
+        &self,
+        token: &VerifiedToken<C>,
+        status: Option<SessionStatus>,
+        now: Timestamp,
+    ) -> bool {
         let time = self.config.ride_through;
         time > Duration::ZERO
-            && standing == Some(Standing::Good)
-            && token.said.issued <= now
-            && now < token.said.expires + time
+            && status == Some(SessionStatus::Valid)
+            && token.view.issued <= now
+            && now < token.view.expires + time
     }
 
     /// Asks the store whether the session is revoked, since this instance cannot know.
@@ -242,59 +253,61 @@ impl<C: Claims> Engine<C> {
         token: Arc<VerifiedToken<C>>,
         refresh: Option<RefreshClaims>,
         context: RequestContext,
-    ) -> Outcome<C> {
-        match (self.check(&token).await, refresh) {
+    ) -> AuthOutcome<C> {
+        match (self.check_with_store(&token).await, refresh) {
             (Ok(()), _) => {
                 if !context.passive {
                     self.confirm_once(&token, context.with_body, self.now());
                 }
                 token.into()
             }
-            (Err(SessionError::Unavailable), _) => Outcome::Rejected(RejectionKind::Unavailable),
+            (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
             // The refresh token decides, which may be of another session.
-            (Err(SessionError::Refused(_)), Some(refresh)) => self.renew_or(refresh, None, context).await,
-            (Err(SessionError::Refused(refusal)), None) => Outcome::Anonymous(refusal),
+            (Err(SessionError::Refused(_)), Some(refresh)) => {
+                self.renew_with_fallback(refresh, None, context).await
+            }
+            (Err(SessionError::Refused(refusal)), None) => AuthOutcome::Anonymous(refusal),
         }
     }
 
-    async fn check(&self, token: &VerifiedToken<C>) -> Result<(), SessionError> {
-        let (said, asked_at) = (&token.said, self.revocation.monotonic());
-        let record = self.read_live(&said.key, said.run, self.now()).await?;
-        self.revocation.denylist.check(&said.key.id, said.run)?;
+    async fn check_with_store(&self, token: &VerifiedToken<C>) -> Result<(), SessionError> {
+        let (view, asked_at) = (&token.view, self.revocation.monotonic());
+        let record = self.read_live(&view.key, view.run, self.now()).await?;
+        self.revocation.denylist.check(&view.key.id, view.run)?;
         // A store with a feed keeps no mark in the record.
-        let changed = record.stale_since.is_some_and(|since| said.issued.as_secs() <= since.as_secs());
-        if changed || self.standing(token) == Standing::Stale {
+        let changed = record.stale_since.is_some_and(|since| view.issued.as_secs() <= since.as_secs());
+        if changed || self.status(token) == SessionStatus::Stale {
             return Err(Refusal::StaleClaims.into());
         }
-        token.vouch(asked_at);
+        token.note_not_revoked(asked_at);
         Ok(())
     }
 
     /// Renews the session. `fallback` serves the request if that is not possible now.
-    async fn renew_or(
+    async fn renew_with_fallback(
         self: Arc<Self>,
         refresh: RefreshClaims,
         fallback: Option<Arc<VerifiedToken<C>>>,
         context: RequestContext,
-    ) -> Outcome<C> {
-        match (self.renew(refresh, &context).await, fallback) {
-            (Ok(renewal), _) => Outcome::Session {
+    ) -> AuthOutcome<C> {
+        match (self.renew_shared(refresh, &context).await, fallback) {
+            (Ok(renewal), _) => AuthOutcome::Session {
                 session: renewal.session.clone(),
                 presented: renewal.presented,
                 // Fresh cookies would let a passive request keep its session alive.
                 renewal: (!context.passive).then(|| Box::new(renewal)),
             },
-            (Err(SessionError::Unavailable), Some(token)) if self.standing(&token) == Standing::Good => {
+            (Err(SessionError::Unavailable), Some(token)) if self.status(&token) == SessionStatus::Valid => {
                 token.into()
             }
             // The access token is still valid, and this says nothing against its session.
             (Err(SessionError::Refused(Refusal::LateBody)), Some(token))
-                if self.now() < token.said.expires =>
+                if self.now() < token.view.expires =>
             {
                 token.into()
             }
-            (Err(SessionError::Unavailable), _) => Outcome::Rejected(RejectionKind::Unavailable),
-            (Err(SessionError::Refused(refusal)), _) => Outcome::Anonymous(refusal),
+            (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
+            (Err(SessionError::Refused(refusal)), _) => AuthOutcome::Anonymous(refusal),
         }
     }
 
@@ -313,37 +326,37 @@ impl<C: Claims> Engine<C> {
             .verify_access(token)
             .inspect_err(|invalid| self.config.events.note(EventKind::AccessTokenInvalid(*invalid)))?;
         let verified = Arc::new(VerifiedToken::new(self.clone(), claims));
-        self.revocation.note_time(verified.said.issued);
+        self.revocation.note_time(verified.view.issued);
         self.tokens.keep(&codec, token, verified.clone());
         Ok(verified)
     }
 
     /// Verifies the refresh cookie.
-    fn read_refresh(&self, cookie: CookieValue<'_>) -> Result<RefreshClaims, Outcome<C>> {
+    fn read_refresh(&self, cookie: CookieValue<'_>) -> Result<RefreshClaims, AuthOutcome<C>> {
         match cookie {
-            CookieValue::Absent => Err(Outcome::Anonymous(Refusal::NoToken)),
-            CookieValue::Conflict => Err(Outcome::Anonymous(Refusal::BadToken)),
+            CookieValue::Absent => Err(AuthOutcome::Anonymous(Refusal::NoToken)),
+            CookieValue::Conflict => Err(AuthOutcome::Anonymous(Refusal::BadToken)),
             CookieValue::Value(token) => self.tokens.codec().verify_refresh(token).map_err(|invalid| {
                 self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
                 match invalid {
                     // Another instance has the key.
-                    InvalidToken::NewKey => Outcome::Rejected(RejectionKind::Unavailable),
-                    _ => Outcome::Anonymous(Refusal::BadToken),
+                    InvalidToken::NewKey => AuthOutcome::Rejected(RejectionKind::Unavailable),
+                    _ => AuthOutcome::Anonymous(Refusal::BadToken),
                 }
             }),
         }
     }
 
     pub(super) fn is_doubtful(&self, token: &VerifiedToken<C>, now: Reading) -> bool {
-        self.revocation.is_doubtful(token.said.issued, token.vouched_at(), now)
+        self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
     }
 
-    fn standing(&self, token: &VerifiedToken<C>) -> Standing {
-        self.standing_of(&token.said)
+    fn status(&self, token: &VerifiedToken<C>) -> SessionStatus {
+        self.status_of(&token.view)
     }
 
-    fn refuse(&self, refusal: Refusal, refresh: &RefreshClaims) -> Decision<C> {
+    fn refuse(&self, refusal: Refusal, refresh: &RefreshClaims) -> Authentication<C> {
         self.config.events.of(EventKind::Refused(refusal), &refresh.session, &refresh.subject);
-        Decision::Ready(Outcome::Anonymous(refusal))
+        Authentication::Ready(AuthOutcome::Anonymous(refusal))
     }
 }

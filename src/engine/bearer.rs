@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{Authenticated, Decision, Engine, Outcome, RequestContext, SessionView, VerifiedToken};
+use super::{AuthOutcome, Authenticated, Authentication, Engine, RequestContext, SessionView, VerifiedToken};
 use crate::{
     claims::Claims,
     event::EventKind,
-    protocol::{Assessment, LEEWAY, Refusal, Standing, assess},
+    protocol::{AccessDecision, LEEWAY, Refusal, SessionStatus, decide_access},
     rejection::RejectionKind,
     revocation::SessionError,
     store::SessionRecord,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Whether an access token is accepted where nothing can be renewed.
-pub(super) enum Verdict {
+pub(super) enum BearerDecision {
     Accepted,
     /// The store must be asked: whether the session is revoked, or which claims it has now.
     AskStore,
@@ -28,29 +28,31 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         token: &[u8],
         context: &RequestContext,
-    ) -> Decision<C> {
-        let refused = |refusal| Decision::rejected(RejectionKind::InvalidBearer(refusal));
+    ) -> Authentication<C> {
+        let refused = |refusal| Authentication::rejected(RejectionKind::InvalidBearer(refusal));
         let token = match self.verify(token) {
             Ok(token) => token,
             // Another instance has the key. With 401, the client would ask for a new token.
-            Err(InvalidToken::NewKey) => return Decision::rejected(RejectionKind::Unavailable),
+            Err(InvalidToken::NewKey) => return Authentication::rejected(RejectionKind::Unavailable),
             Err(InvalidToken::Unreadable) => return refused(Refusal::UnreadableClaims),
             Err(_) => return refused(Refusal::BadToken),
         };
         let session = self.newest(&token);
         match self.judge(&session, context.arrived) {
-            Verdict::Accepted => {
+            BearerDecision::Accepted => {
                 if !context.passive {
                     self.confirm_once(&token, context.with_body, context.arrived.wall);
                 }
-                let presented = token.said.generation;
-                Decision::Ready(Outcome::Session { session, presented, renewal: None })
+                let presented = token.view.generation;
+                Authentication::Ready(AuthOutcome::Session { session, presented, renewal: None })
             }
-            Verdict::AskStore => Decision::ask(self.clone().look_up_or_refuse(token, context.clone())),
-            Verdict::Refused(refusal) => {
+            BearerDecision::AskStore => {
+                Authentication::ask_store(self.clone().look_up_or_refuse(token, context.clone()))
+            }
+            BearerDecision::Refused(refusal) => {
                 // An expired token is no event.
                 if matches!(refusal, Refusal::Revoked | Refusal::OtherRunId) {
-                    let key = &token.said.key;
+                    let key = &token.view.key;
                     self.config.events.of(EventKind::Refused(refusal), &key.id, &key.subject.name);
                 }
                 refused(refusal)
@@ -60,45 +62,45 @@ impl<C: Claims> Engine<C> {
 
     /// The session of a token, as far as this instance knows it.
     pub(super) fn newest(&self, token: &Arc<VerifiedToken<C>>) -> Authenticated<C> {
-        Authenticated { token: token.clone(), later: token.later() }
+        Authenticated { token: token.clone(), updated_view: token.updated_view() }
     }
 
     /// Judges a verified access token alone.
-    pub(super) fn judge(&self, session: &Authenticated<C>, now: Reading) -> Verdict {
+    pub(super) fn judge(&self, session: &Authenticated<C>, now: Reading) -> BearerDecision {
         let view = session.view();
-        let standing = self.standing_of(view);
-        match standing {
-            Standing::Good | Standing::Stale => {}
-            Standing::Revoked => return Verdict::Refused(Refusal::Revoked),
-            Standing::OtherRunId if self.revocation.denylist.is_older_run(view.run) => {
-                return Verdict::Refused(Refusal::OtherRunId);
+        let status = self.status_of(view);
+        match status {
+            SessionStatus::Valid | SessionStatus::Stale => {}
+            SessionStatus::Revoked => return BearerDecision::Refused(Refusal::Revoked),
+            SessionStatus::OtherRunId if self.revocation.denylist.is_older_run(view.run) => {
+                return BearerDecision::Refused(Refusal::OtherRunId);
             }
             // The run ID is not known here yet.
-            Standing::OtherRunId => {}
+            SessionStatus::OtherRunId => {}
         }
-        match assess(&self.config.policy, Some(&view.facts()), Standing::Good, now.wall) {
-            Assessment::Renew if now.wall >= view.expires => Verdict::Refused(Refusal::Expired),
-            Assessment::Renew => Verdict::Refused(Refusal::BadToken),
-            Assessment::Admit | Assessment::AdmitOrRenew => {
-                let known = standing == Standing::Good
+        match decide_access(&self.config.policy, Some(&view.times()), SessionStatus::Valid, now.wall) {
+            AccessDecision::Renew if now.wall >= view.expires => BearerDecision::Refused(Refusal::Expired),
+            AccessDecision::Renew => BearerDecision::Refused(Refusal::BadToken),
+            AccessDecision::Accept | AccessDecision::AcceptOrRenew => {
+                let known = status == SessionStatus::Valid
                     && !is_ahead(view, now.wall)
                     && self.revocation.knows_revocations(now)
                     && !self.is_doubtful(&session.token, now);
-                if known { Verdict::Accepted } else { Verdict::AskStore }
+                if known { BearerDecision::Accepted } else { BearerDecision::AskStore }
             }
         }
     }
 
-    pub(super) fn standing_of(&self, view: &SessionView<C>) -> Standing {
+    pub(super) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let key = &view.key;
-        self.revocation.denylist.standing(view.run, &key.id, &key.subject.name, view.as_of)
+        self.revocation.denylist.status(view.run, &key.id, &key.subject.name, view.read_at)
     }
 
     async fn look_up_or_refuse(
         self: Arc<Self>,
         token: Arc<VerifiedToken<C>>,
         context: RequestContext,
-    ) -> Outcome<C> {
+    ) -> AuthOutcome<C> {
         let looked_up = async {
             let (mut session, record) = self.look_up(&token).await?;
             self.judge_origin(&mut session, &record, context.origin.as_deref())?;
@@ -109,13 +111,13 @@ impl<C: Claims> Engine<C> {
                 if !context.passive {
                     self.confirm_once(&token, context.with_body, self.now());
                 }
-                Outcome::Session { session, presented: token.said.generation, renewal: None }
+                AuthOutcome::Session { session, presented: token.view.generation, renewal: None }
             }
-            Err(SessionError::Unavailable) => Outcome::Rejected(RejectionKind::Unavailable),
+            Err(SessionError::Unavailable) => AuthOutcome::Rejected(RejectionKind::Unavailable),
             Err(SessionError::Refused(refusal)) => {
-                let key = &token.said.key;
+                let key = &token.view.key;
                 self.config.events.of(EventKind::Refused(refusal), &key.id, &key.subject.name);
-                Outcome::Rejected(RejectionKind::InvalidBearer(refusal))
+                AuthOutcome::Rejected(RejectionKind::InvalidBearer(refusal))
             }
         }
     }
@@ -127,29 +129,29 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
     ) -> Result<(Authenticated<C>, Arc<SessionRecord>), SessionError> {
-        let (mut session, key, run) = (self.newest(token), &token.said.key, token.said.run);
+        let (mut session, key, run) = (self.newest(token), &token.view.key, token.view.run);
         let (now, asked_at) = (self.now(), self.revocation.monotonic());
         let mut record = Arc::new(self.read_live(key, run, now).await?);
-        let as_of = session.view().as_of;
-        let changed = record.stale_since.is_some_and(|since| as_of.as_secs() <= since.as_secs())
+        let read_at = session.view().read_at;
+        let changed = record.stale_since.is_some_and(|since| read_at.as_secs() <= since.as_secs())
             || is_ahead(session.view(), now);
-        if changed || self.standing_of(session.view()) == Standing::Stale {
+        if changed || self.status_of(session.view()) == SessionStatus::Stale {
             let claims = self.reload(key, &mut record).await?;
-            let later = Arc::new(token.said.updated(&record, claims, now));
+            let later = Arc::new(token.view.updated(&record, claims, now));
             // Another request may come from another origin.
             if !self.config.origins.are_compared() {
-                token.set_later(later.clone());
+                token.set_updated_view(later.clone());
             }
-            session.later = Some(later);
+            session.updated_view = Some(later);
         }
         // It may have been revoked since the record was read.
         self.revocation.denylist.check(&key.id, run)?;
-        token.vouch(asked_at);
+        token.note_not_revoked(asked_at);
         Ok((session, record))
     }
 }
 
 /// Whether the session was read when the clock was ahead: changes of the claims since look older.
 fn is_ahead<C>(view: &SessionView<C>, now: Timestamp) -> bool {
-    view.as_of > now + LEEWAY
+    view.read_at > now + LEEWAY
 }

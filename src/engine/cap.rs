@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The cap for a new session.
-pub(super) struct Room {
+pub(super) struct CapForSignIn {
     /// The cap, with room for the sessions that it replaces.
     pub(super) cap: Option<Cap>,
     /// How many sessions it replaces.
@@ -20,18 +20,21 @@ pub(super) struct Room {
 
 impl<C: Claims> Engine<C> {
     /// The room for a new session of `subject` that replaces these.
-    pub(super) async fn room_beside(
+    pub(super) async fn cap_with_replaced(
         &self,
         subject: &Subject,
         replaced: &[SessionKey],
-    ) -> Result<Room, StoreError> {
+    ) -> Result<CapForSignIn, StoreError> {
         let replaces = |id| replaced.iter().any(|key| key.id == id && key.subject == *subject);
         let Some(cap) = self.config.cap.filter(|_| replaced.iter().any(|key| key.subject == *subject)) else {
-            return Ok(Room { cap: self.config.cap, replaced_count: 0 });
+            return Ok(CapForSignIn { cap: self.config.cap, replaced_count: 0 });
         };
         let live = self.backend.list(subject, self.now()).await?;
         let replaced_count = live.iter().filter(|record| replaces(record.id)).count();
-        Ok(Room { cap: Some(Cap { limit: cap.limit.saturating_add(replaced_count), ..cap }), replaced_count })
+        Ok(CapForSignIn {
+            cap: Some(Cap { limit: cap.limit.saturating_add(replaced_count), ..cap }),
+            replaced_count,
+        })
     }
 
     /// Revokes the sessions that `new` replaces.
@@ -39,7 +42,7 @@ impl<C: Claims> Engine<C> {
         &self,
         new: &SessionKey,
         replaced: &[SessionKey],
-        room: &Room,
+        room: &CapForSignIn,
     ) -> Result<(), SignInError> {
         let (mut revoked, mut outcome) = (0, Ok(()));
         for key in replaced {
@@ -51,14 +54,14 @@ impl<C: Claims> Engine<C> {
         }
         outcome?;
         match self.config.cap {
-            Some(cap) if revoked < room.replaced_count => self.keep_to(cap, new).await,
+            Some(cap) if revoked < room.replaced_count => self.enforce_cap(cap, new).await,
             _ => Ok(()),
         }
     }
 
     /// Another sign-in revoked some of the replaced sessions, and may have used their room. All sign-ins agree
     /// on which sessions exceed the cap.
-    async fn keep_to(&self, cap: Cap, new: &SessionKey) -> Result<(), SignInError> {
+    async fn enforce_cap(&self, cap: Cap, new: &SessionKey) -> Result<(), SignInError> {
         let mut live: Vec<_> = self.backend.list(&new.subject, self.now()).await?;
         live.sort_by_key(|record| (record.family.created_at, *record.id.as_bytes()));
         match cap.overflow {
@@ -80,7 +83,7 @@ impl<C: Claims> Engine<C> {
 
     /// A sign-in on another instance may have revoked the new session already, because of the cap. Then its
     /// cookies must not leave, and the feed may be late.
-    pub(super) async fn look_again(&self, new: &SessionKey) {
+    pub(super) async fn note_if_revoked(&self, new: &SessionKey) {
         if self.config.cap.is_none_or(|cap| cap.overflow == Overflow::Refuse) {
             return;
         }
@@ -93,7 +96,7 @@ impl<C: Claims> Engine<C> {
 
     /// Revokes the session of a sign-in that failed. If the store fails, too, the session expires: no client
     /// has its tokens.
-    pub(super) async fn undo(&self, new: &SessionKey) {
+    pub(super) async fn revoke_new(&self, new: &SessionKey) {
         let _expires = self.revocation.revoke_by_token(new).await;
     }
 }

@@ -44,7 +44,7 @@ impl<C: Claims> Engine<C> {
             .inspect_err(|error| self.report_unwritten(error, key))?;
         let event = FeedEvent::SessionStale(key.clone(), now);
         let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
-        let snapshot = self.write("put_claims", key, None, Some(event), replace).await?;
+        let snapshot = self.compare_and_set("put_claims", key, None, Some(event), replace).await?;
         let mut record = changed(snapshot, view.run)?;
         // As it was written. A store may format JSON in another way.
         record.claims = json;
@@ -74,7 +74,7 @@ impl<C: Claims> Engine<C> {
             .inspect_err(|error| self.report_unwritten(error, key))?;
         let later = Reauthentication { at: now, methods, origin };
         let record = |record: &mut SessionRecord| record.record_reauthentication(&later);
-        let snapshot = self.write("record_reauthentication", key, None, None, record).await?;
+        let snapshot = self.compare_and_set("record_reauthentication", key, None, None, record).await?;
         let mut record = changed(snapshot, view.run)?;
         // The claims of this request, which were measured. The hook may have replaced those of the record.
         record.claims = json;

@@ -1,15 +1,15 @@
-//! TokenCodec for clients without cookies: the same sessions by the same protocol.
+//! Tokens for clients without cookies: the same sessions by the same protocol.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Credential, Engine, RequestContext, SignInError, SignInOptions, mint::AccessBasis, sign_in::Begun,
+    Credential, Engine, RequestContext, SignInError, SignInOptions, mint::AccessBasis, sign_in::NewSession,
 };
 use crate::{
     claims::Claims,
     event::EventKind,
     id::SessionId,
-    protocol::{Exchange, Refusal, Standing, exchange},
+    protocol::{Refusal, SessionStatus, TokenDecision, decide_tokens},
     revocation::SessionError,
     store::StoreError,
     time::{Reading, Timestamp},
@@ -58,15 +58,15 @@ impl<C: Claims> Engine<C> {
         claims: &C,
         options: SignInOptions,
     ) -> Result<Issued, SignInError> {
-        let mint = |begun: &Begun<C>| {
-            let Begun { key, record, run, now, .. } = begun;
+        let mint = |new: &NewSession<C>| {
+            let NewSession { key, record, run, now, .. } = new;
             self.issue(&AccessBasis::of(record, key, *run, *now), None, true, *now)
         };
-        self.begin(subject, claims, options, Vec::new(), mint).await
+        self.open_session(subject, claims, options, Vec::new(), mint).await
     }
 
     /// Renews what `token` names, for a request that arrived at `arrived`.
-    pub(crate) async fn exchange(
+    pub(crate) async fn exchange_refresh_token(
         self: &Arc<Self>,
         token: &[u8],
         arrived: Reading,
@@ -101,26 +101,28 @@ impl<C: Claims> Engine<C> {
             passive: false,
             origin,
         };
-        let mut renewal = self.renew(refresh.clone(), &context).await?;
-        let mut departure = self.departure(&renewal, arrived, self.revocation.read_clock(), |_| false);
-        if departure.standing == Standing::Stale {
+        let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
+        let mut response = self.response_state(&renewal, arrived, self.revocation.read_clock(), |_| false);
+        if response.status == SessionStatus::Stale {
             // Claims that changed meanwhile.
-            renewal = self.renew(refresh, &context).await?;
-            departure = self.departure(&renewal, arrived, self.revocation.read_clock(), |_| false);
+            renewal = self.renew_shared(refresh, &context).await?;
+            response = self.response_state(&renewal, arrived, self.revocation.read_clock(), |_| false);
         }
-        if departure.standing == Standing::Stale {
+        if response.status == SessionStatus::Stale {
             // By a clock that is ahead. The token is older than that time, so its claims are looked up when it
             // is used.
-            departure.standing = Standing::Good;
+            response.status = SessionStatus::Valid;
         }
         let now = self.now();
         let (view, record) = (renewal.session.view(), &renewal.record);
-        let both = match exchange(&departure, &self.as_judged_here(&record.family), renewal.read_at, now) {
-            Exchange::Nothing => return Err(ExchangeError::Unavailable),
-            Exchange::AccessOnly => false,
-            Exchange::Both => true,
-        };
-        self.issue(&self.basis_of(&renewal), Some(&view.claims), both, now).map_err(|error| {
+        let both =
+            match decide_tokens(&response, &self.with_own_write_window(&record.family), renewal.read_at, now)
+            {
+                TokenDecision::Nothing => return Err(ExchangeError::Unavailable),
+                TokenDecision::AccessOnly => false,
+                TokenDecision::Both => true,
+            };
+        self.issue(&self.access_basis(&renewal), Some(&view.claims), both, now).map_err(|error| {
             self.report_unwritten(&error, &view.key);
             ExchangeError::TooLarge
         })
@@ -134,7 +136,7 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<Issued, MintError> {
         let AccessBasis { record, key, run, .. } = *basis;
-        let access = self.access_token(basis, parsed, now)?;
+        let access = self.mint_and_cache(basis, parsed, now)?;
         if access.len() > LONGEST_TOKEN {
             return Err(MintError::TooLong { length: access.len(), limit: LONGEST_TOKEN });
         }

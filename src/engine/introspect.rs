@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{Engine, VerifiedToken, bearer::Verdict};
+use super::{Engine, VerifiedToken, bearer::BearerDecision};
 use crate::{
     claims::Claims,
-    protocol::{Presented, Rotation, rotate},
+    protocol::{PresentedToken, RefreshDecision, decide_refresh},
     revocation::SessionError,
     store::SessionRecord,
     token::{InvalidToken, RefreshClaims},
@@ -45,9 +45,9 @@ impl<C: Claims> Engine<C> {
         };
         let session = self.newest(&token);
         let looked_up = match self.judge(&session, self.revocation.read_clock()) {
-            Verdict::Accepted => Ok(session),
-            Verdict::Refused(refusal) => Err(refusal.into()),
-            Verdict::AskStore => self.look_up(&token).await.map(|(session, _)| session),
+            BearerDecision::Accepted => Ok(session),
+            BearerDecision::Refused(refusal) => Err(refusal.into()),
+            BearerDecision::AskStore => self.look_up(&token).await.map(|(session, _)| session),
         };
         match looked_up {
             // The rest is what the token said: where it is used is not known here.
@@ -65,14 +65,14 @@ impl<C: Claims> Engine<C> {
         if !self.are_of(refresh, &record.family) {
             return Ok(None);
         }
-        let presented = Presented { generation: refresh.generation, with_body: false };
-        Ok(match rotate(presented, &record.family, self.now()) {
-            Rotation::Reuse | Rotation::Refuse(_) => None,
-            Rotation::Confirm
-            | Rotation::Reissue
-            | Rotation::Advance
-            | Rotation::Replay
-            | Rotation::FastForward => Some(record),
+        let presented = PresentedToken { generation: refresh.generation, with_body: false };
+        Ok(match decide_refresh(presented, &record.family, self.now()) {
+            RefreshDecision::Reuse | RefreshDecision::Refuse(_) => None,
+            RefreshDecision::Confirm
+            | RefreshDecision::Reissue
+            | RefreshDecision::Advance
+            | RefreshDecision::Replay
+            | RefreshDecision::FastForward => Some(record),
         })
     }
 }

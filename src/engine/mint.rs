@@ -1,4 +1,4 @@
-//! TokenCodec and cookies of a session.
+//! Tokens and cookies of a session.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -86,13 +86,13 @@ impl<C: Claims> Engine<C> {
         parsed: Option<&Arc<C>>,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
-        let token = self.access_token(basis, parsed, now)?;
+        let token = self.mint_and_cache(basis, parsed, now)?;
         self.line(self.config.cookies.access.clone(), &token, basis.record, now)
     }
 
     /// The access token of a session. With the record's claims as `parsed`, it need not be verified at its
     /// first use.
-    pub(super) fn access_token(
+    pub(super) fn mint_and_cache(
         &self,
         basis: &AccessBasis<'_>,
         parsed: Option<&Arc<C>>,
@@ -119,19 +119,19 @@ impl<C: Claims> Engine<C> {
         let codec = self.tokens.codec();
         let minted = codec.mint_access(&token)?;
         if let Some(parsed) = parsed {
-            self.remember(&codec, &token, parsed, &minted);
+            self.cache_minted(&codec, &token, parsed, &minted);
         }
         Ok(minted)
     }
 
     /// A token that was minted here need not be verified at its first use.
-    fn remember(&self, codec: &Arc<TokenCodec>, token: &AccessToken<'_>, claims: &Arc<C>, minted: &str) {
-        if self.tokens.remembers()
+    fn cache_minted(&self, codec: &Arc<TokenCodec>, token: &AccessToken<'_>, claims: &Arc<C>, minted: &str) {
+        if self.tokens.cache_is_enabled()
             && let Some(claims) = codec.as_verified(token, claims.clone())
             && let Some(engine) = self.me.upgrade()
         {
             let token = VerifiedToken::new(engine, claims);
-            token.vouch(self.revocation.monotonic());
+            token.note_not_revoked(self.revocation.monotonic());
             self.tokens.keep(codec, minted.as_bytes(), Arc::new(token));
         }
     }

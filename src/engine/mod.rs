@@ -29,13 +29,13 @@ mod verified;
 mod wait;
 
 pub(crate) use self::{
-    authenticate::{Credential, Decision, Outcome, RequestContext},
+    authenticate::{AuthOutcome, Authentication, Credential, RequestContext},
     config::Config,
     mint::CookieLine,
-    named::{FormerCookies, NamedSessions, new_key},
+    named::{FormerCookies, NamedSessions, new_key_error},
     readable::Readable,
     renew::Renewal,
-    respond::{CacheRules, Respond},
+    respond::{CacheRules, ResponsePlan},
     sign_in::SignInOptions,
     tokens::TokenService,
     verified::{Authenticated, SessionView, VerifiedToken},
@@ -71,7 +71,7 @@ use crate::{
 /// Everything that the requests of one realm share.
 pub(crate) struct Engine<C> {
     me: Weak<Self>,
-    pub(crate) id: RealmId,
+    pub(crate) id: EngineId,
     pub(crate) config: Config<C>,
     pub(crate) tokens: TokenService<C>,
     pub(crate) backend: Arc<Backend>,
@@ -83,9 +83,9 @@ pub(crate) struct Engine<C> {
 
 /// Tells the engines of this process apart, also two with one realm's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RealmId(u64);
+pub(crate) struct EngineId(u64);
 
-impl RealmId {
+impl EngineId {
     fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -99,7 +99,7 @@ impl<C: Claims> Engine<C> {
         let revocation = Revocation::new(backend.clone(), clock, &config.policy, config.ride_through, feed);
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            id: RealmId::next(),
+            id: EngineId::next(),
             tokens: TokenService::new(codec, config.verified_tokens),
             backend,
             revocation,
@@ -147,23 +147,23 @@ impl<C> fmt::Debug for Engine<C> {
 
 /// An engine in use by an application. When the last handle is dropped, the engine forgets its cached tokens,
 /// which keep it alive. It lives on while a session or a request holds one of them.
-pub(crate) struct Handle<C>(Arc<Owner<C>>);
+pub(crate) struct EngineHandle<C>(Arc<CloseOnDrop<C>>);
 
-struct Owner<C>(Arc<Engine<C>>);
+struct CloseOnDrop<C>(Arc<Engine<C>>);
 
-impl<C> Drop for Owner<C> {
+impl<C> Drop for CloseOnDrop<C> {
     fn drop(&mut self) {
         self.0.tokens.close();
     }
 }
 
-impl<C: Claims> Handle<C> {
+impl<C: Claims> EngineHandle<C> {
     pub(crate) fn new(config: Config<C>, codec: TokenCodec, store: Arc<dyn DynStore>) -> Self {
-        Self(Arc::new(Owner(Engine::new(config, codec, store))))
+        Self(Arc::new(CloseOnDrop(Engine::new(config, codec, store))))
     }
 }
 
-impl<C> Deref for Handle<C> {
+impl<C> Deref for EngineHandle<C> {
     type Target = Arc<Engine<C>>;
 
     fn deref(&self) -> &Arc<Engine<C>> {
@@ -171,13 +171,13 @@ impl<C> Deref for Handle<C> {
     }
 }
 
-impl<C> Clone for Handle<C> {
+impl<C> Clone for EngineHandle<C> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<C> fmt::Debug for Handle<C> {
+impl<C> fmt::Debug for EngineHandle<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header};
 use serde::de::IgnoredAny;
 
-use super::{Engine, Outcome};
+use super::{AuthOutcome, Engine};
 use crate::{
     cache,
     claims::Claims,
@@ -68,7 +68,7 @@ struct ValidToken {
     session: SessionId,
     run: RunId,
     /// When it was issued, and its generation.
-    age: (Timestamp, u64),
+    issued: (Timestamp, u64),
     /// The absolute timeout of its session. Access tokens do not have it.
     limit: Option<Timestamp>,
 }
@@ -78,13 +78,13 @@ impl ValidToken {
         // A token with claims that the application cannot read names a session, too.
         let claims = tokens.verify_access::<IgnoredAny>(token)?;
         let AccessClaims { subject, session, run, issued, generation, .. } = claims;
-        Ok(Self { subject, session, run, age: (issued, generation), limit: None })
+        Ok(Self { subject, session, run, issued: (issued, generation), limit: None })
     }
 
     fn by_refresh(tokens: &TokenCodec, token: &[u8]) -> Result<Self, InvalidToken> {
         let RefreshClaims { subject, session, run, began, generation, limit } =
             tokens.verify_refresh(token)?;
-        Ok(Self { subject, session, run, age: (began, generation), limit: Some(limit) })
+        Ok(Self { subject, session, run, issued: (began, generation), limit: Some(limit) })
     }
 }
 
@@ -119,7 +119,7 @@ impl<C: Claims> Engine<C> {
         for valid in [ValidToken::by_refresh(&tokens, token), ValidToken::by_access(&tokens, token)] {
             match valid {
                 Ok(ValidToken { subject, session, .. }) => return Ok(Some(self.key(subject, session))),
-                Err(InvalidToken::NewKey) => return Err(new_key()),
+                Err(InvalidToken::NewKey) => return Err(new_key_error()),
                 Err(_) => {}
             }
         }
@@ -131,37 +131,37 @@ impl<C: Claims> Engine<C> {
     /// # Errors
     /// The outcome of the request otherwise.
     #[cold]
-    pub(super) fn of_one_session<'h>(
+    pub(super) fn choose_values<'h>(
         &self,
         headers: &'h HeaderMap,
         (access, refresh): (CookieValue<'h>, CookieValue<'h>),
         now: Timestamp,
-    ) -> Result<(CookieValue<'h>, CookieValue<'h>), Outcome<C>> {
+    ) -> Result<(CookieValue<'h>, CookieValue<'h>), AuthOutcome<C>> {
         const REFUSED: Refusal = Refusal::BadToken;
         let all = values(headers, &self.config.cookies, LONGEST_TOKEN);
         if all.too_many || are_too_long(headers) {
-            return Err(Outcome::Anonymous(REFUSED));
+            return Err(AuthOutcome::Anonymous(REFUSED));
         }
         let tokens = self.tokens.codec();
         let mut session = None;
-        // Answers with the age of a valid token.
+        // Answers with the issue time and generation of a valid token.
         let mut judge = |valid: Result<ValidToken, InvalidToken>| match valid {
-            Err(InvalidToken::NewKey) => Err(Outcome::Rejected(RejectionKind::Unavailable)),
+            Err(InvalidToken::NewKey) => Err(AuthOutcome::Rejected(RejectionKind::Unavailable)),
             Err(_) => Ok(None),
             // A session that has ended is no choice.
             Ok(valid) if self.is_over(&valid, now) => Ok(None),
             Ok(valid) if *session.get_or_insert(valid.session) != valid.session => {
-                Err(Outcome::Anonymous(REFUSED))
+                Err(AuthOutcome::Anonymous(REFUSED))
             }
-            Ok(valid) => Ok(Some(valid.age)),
+            Ok(valid) => Ok(Some(valid.issued)),
         };
         let mut newest = |token_of: fn(&TokenCodec, &[u8]) -> Result<ValidToken, InvalidToken>,
                           tokens_found: Vec<_>|
-         -> Result<_, Outcome<C>> {
+         -> Result<_, AuthOutcome<C>> {
             let mut newest: Option<((Timestamp, u64), &'h [u8])> = None;
             for token in tokens_found {
-                if let Some(age) = judge(token_of(&tokens, token))? {
-                    newest = newest.max(Some((age, token)));
+                if let Some(issued) = judge(token_of(&tokens, token))? {
+                    newest = newest.max(Some((issued, token)));
                 }
             }
             Ok(newest.map(|(_, token)| token))
@@ -183,6 +183,6 @@ impl<C: Claims> Engine<C> {
 }
 
 /// A token of a key that this instance does not have: its session could not be revoked.
-pub(crate) fn new_key() -> StoreError {
+pub(crate) fn new_key_error() -> StoreError {
     StoreError::unavailable(InvalidToken::NewKey)
 }

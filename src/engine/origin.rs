@@ -20,7 +20,11 @@ impl<C> Engine<C> {
     }
 
     /// None if the hook panicked: then it is not known whether the request may be served.
-    pub(super) fn compare_origin(&self, record: &SessionRecord, here: Option<&str>) -> Option<OriginVerdict> {
-        self.config.events.call("compare_origin", || self.config.origins.judge(record, here))
+    pub(super) fn compare_origin(
+        &self,
+        record: &SessionRecord,
+        client_origin: Option<&str>,
+    ) -> Option<OriginVerdict> {
+        self.config.events.call("compare_origin", || self.config.origins.judge(record, client_origin))
     }
 }

@@ -18,28 +18,28 @@ const TRIES: usize = 8;
 
 /// A record as it was read, to be changed later.
 #[derive(Clone, Debug)]
-pub(super) struct Read {
+pub(super) struct ReadRecord {
     pub(super) run: RunId,
     version: u64,
     pub(super) record: Arc<SessionRecord>,
 }
 
-impl Read {
+impl ReadRecord {
     pub(super) fn of(snapshot: Snapshot, run: RunId) -> Result<Self, Refusal> {
         let version = snapshot.version;
-        Ok(Self { run, version, record: Arc::new(known(snapshot, run)?) })
+        Ok(Self { run, version, record: Arc::new(record_of_run_id(snapshot, run)?) })
     }
 }
 
-impl From<Read> for Snapshot {
-    fn from(read: Read) -> Self {
+impl From<ReadRecord> for Snapshot {
+    fn from(read: ReadRecord) -> Self {
         let record = Some(Arc::unwrap_or_clone(read.record));
         Self { run: read.run, version: read.version, record, applied: false }
     }
 }
 
 /// The record, if the store has it and it is of the token's run.
-pub(super) fn known(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
+pub(super) fn record_of_run_id(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
     if snapshot.run != run {
         return Err(Refusal::OtherRunId);
     }
@@ -50,7 +50,7 @@ impl<C: Claims> Engine<C> {
     /// Reads the record of a session.
     pub(super) async fn read(&self, key: &SessionKey, run: RunId) -> Result<SessionRecord, SessionError> {
         let snapshot = self.revocation.ask_about("get", run, self.backend.store.get(key)).await?;
-        Ok(known(snapshot, run)?)
+        Ok(record_of_run_id(snapshot, run)?)
     }
 
     /// Reads the record of a session that must be live.
@@ -104,7 +104,7 @@ impl<C: Claims> Engine<C> {
     ///
     /// `change` answers with whether it applies, and may run several times. Answers with the record as it
     /// then is. All tries together have the deadline of one store call.
-    pub(super) async fn write(
+    pub(super) async fn compare_and_set(
         &self,
         operation: &'static str,
         key: &SessionKey,

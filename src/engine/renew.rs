@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Authenticated, Engine, RequestContext, SessionView, VerifiedToken,
-    record::{Read, known},
+    record::{ReadRecord, record_of_run_id},
 };
 use crate::{
     backend::Write,
@@ -16,7 +16,7 @@ use crate::{
     event::{EventKind, Renewed},
     id::{RunId, SessionId},
     origin::OriginVerdict,
-    protocol::{Presented, Refusal, Rotation, Standing, rotate},
+    protocol::{PresentedToken, RefreshDecision, Refusal, SessionStatus, decide_refresh},
     revocation::SessionError,
     store::{SessionKey, SessionRecord},
     time::Timestamp,
@@ -29,7 +29,7 @@ use crate::{
 pub(super) struct RenewalKey {
     session: SessionId,
     run: RunId,
-    presented: Presented,
+    presented: PresentedToken,
     /// A passive renewal writes nothing, so it must not take the place of another one.
     passive: bool,
     /// Where it comes from, if reuse is judged by that.
@@ -66,18 +66,18 @@ impl<C> Clone for Renewal<C> {
 impl<C: Claims> Engine<C> {
     /// Renews the session of a refresh token. Parallel calls share one store call and one call of the claims
     /// reload hook.
-    pub(super) async fn renew(
+    pub(super) async fn renew_shared(
         self: &Arc<Self>,
         refresh: RefreshClaims,
         context: &RequestContext,
     ) -> Result<Renewal<C>, SessionError> {
-        let presented = Presented { generation: refresh.generation, with_body: context.with_body };
+        let presented = PresentedToken { generation: refresh.generation, with_body: context.with_body };
         let (session, run, passive) = (refresh.session, refresh.run, context.passive);
         let origin = context.origin.clone().filter(|_| self.config.origins.keep_on_reuse);
         let key = RenewalKey { session, run, presented, passive, origin };
         let start = || {
             let key = self.key(refresh.subject.clone(), session);
-            self.clone().renew_once(key, run, presented, passive, context.origin.clone())
+            self.clone().renew_and_report(key, run, presented, passive, context.origin.clone())
         };
         let mut again = false;
         let (mut renewal, started) = loop {
@@ -86,7 +86,7 @@ impl<C: Claims> Engine<C> {
             let (renewal, started) = joined.flatten().ok_or(SessionError::Unavailable)?;
             let renewal = renewal?;
             // The claims may have changed between the start of a shared run and this request.
-            let changed = !started && self.standing_since_read(&renewal) == Standing::Stale;
+            let changed = !started && self.status_since_read(&renewal) == SessionStatus::Stale;
             if !changed || std::mem::replace(&mut again, true) {
                 break (renewal, started);
             }
@@ -107,9 +107,9 @@ impl<C: Claims> Engine<C> {
     }
 
     /// What this instance learned of a session since its record was read.
-    pub(super) fn standing_since_read(&self, renewal: &Renewal<C>) -> Standing {
+    pub(super) fn status_since_read(&self, renewal: &Renewal<C>) -> SessionStatus {
         let SessionView { key, run, .. } = renewal.session.view();
-        self.revocation.denylist.standing_since(*run, &key.id, &key.subject.name, renewal.read_at)
+        self.revocation.denylist.status_since(*run, &key.id, &key.subject.name, renewal.read_at)
     }
 
     /// Judges where a request comes from. Requests that share a renewal are judged one by one.
@@ -117,9 +117,9 @@ impl<C: Claims> Engine<C> {
         &self,
         session: &mut Authenticated<C>,
         record: &SessionRecord,
-        here: Option<&str>,
+        client_origin: Option<&str>,
     ) -> Result<(), SessionError> {
-        let verdict = self.compare_origin(record, here).ok_or(SessionError::Unavailable)?;
+        let verdict = self.compare_origin(record, client_origin).ok_or(SessionError::Unavailable)?;
         if verdict != OriginVerdict::Ignore {
             let key = &session.view().key;
             self.config.events.of(EventKind::OriginChanged(verdict), &key.id, &key.subject.name);
@@ -127,22 +127,22 @@ impl<C: Claims> Engine<C> {
         match verdict {
             OriginVerdict::Ignore | OriginVerdict::Report => Ok(()),
             OriginVerdict::StepUp => {
-                session.later = Some(Arc::new(session.view().requiring_step_up()));
+                session.updated_view = Some(Arc::new(session.view().requiring_step_up()));
                 Ok(())
             }
             OriginVerdict::Refuse => Err(Refusal::OriginRefused.into()),
         }
     }
 
-    async fn renew_once(
+    async fn renew_and_report(
         self: Arc<Self>,
         key: SessionKey,
         run: RunId,
-        presented: Presented,
+        presented: PresentedToken,
         passive: bool,
-        here: Option<Arc<str>>,
+        client_origin: Option<Arc<str>>,
     ) -> Result<Renewal<C>, SessionError> {
-        let renewal = self.renewed(&key, run, presented, passive, here.as_ref()).await;
+        let renewal = self.renew_session(&key, run, presented, passive, client_origin.as_ref()).await;
         let events = &self.config.events;
         match &renewal {
             // A passive renewal changes nothing.
@@ -158,18 +158,18 @@ impl<C: Claims> Engine<C> {
         renewal
     }
 
-    async fn renewed(
+    async fn renew_session(
         self: &Arc<Self>,
         key: &SessionKey,
         run: RunId,
-        presented: Presented,
+        presented: PresentedToken,
         passive: bool,
-        here: Option<&Arc<str>>,
+        client_origin: Option<&Arc<str>>,
     ) -> Result<Renewal<C>, SessionError> {
         let now = self.now();
         let (mut record, how) = match passive {
-            false => self.rotate(key, run, presented, here, now).await?,
-            true => Box::pin(self.rotate_nothing(key, run, presented, here, now)).await?,
+            false => self.rotate_in_store(key, run, presented, client_origin, now).await?,
+            true => Box::pin(self.renew_passive(key, run, presented, client_origin, now)).await?,
         };
         let claims = self.reload(key, &mut record).await?;
         // A passive request does not move the idle deadline, so that may come first.
@@ -183,18 +183,18 @@ impl<C: Claims> Engine<C> {
 
     /// One round trip: the store rotates if a rotation is due, and answers with the record as it then is. What is
     /// rarely needed is boxed, since the future of every renewal has room for it.
-    async fn rotate(
+    async fn rotate_in_store(
         self: &Arc<Self>,
         key: &SessionKey,
         run: RunId,
-        presented: Presented,
-        here: Option<&Arc<str>>,
+        presented: PresentedToken,
+        client_origin: Option<&Arc<str>>,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
         let advance = self.backend.store.advance(key, presented.generation, now);
         let snapshot = self.revocation.ask_about("advance", run, advance).await?;
         let advanced = snapshot.applied;
-        let mut read = Read::of(snapshot, run)?;
+        let mut read = ReadRecord::of(snapshot, run)?;
         self.revocation.note_time(read.record.family.offered_at.max(read.record.family.last_seen()));
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
             return Err(Box::pin(self.revoke_outlived(key, now)).await);
@@ -202,31 +202,34 @@ impl<C: Claims> Engine<C> {
         let longest = self.config.policy.timing().absolute_timeout;
         if read.record.is_ahead(now, longest) {
             let cap = |record: &mut SessionRecord| record.cap_ahead(now, longest);
-            read = Read::of(Box::pin(self.write("cap", key, Some(read.into()), None, cap)).await?, run)?;
+            read = ReadRecord::of(
+                Box::pin(self.compare_and_set("cap", key, Some(read.into()), None, cap)).await?,
+                run,
+            )?;
         }
         let how = if advanced {
             Renewed::Rotated
         } else {
-            let mut rotation = rotate(presented, &read.record.family, now);
-            if rotation == Rotation::Replay && read.record.family.offer_is_due(now) {
+            let mut rotation = decide_refresh(presented, &read.record.family, now);
+            if rotation == RefreshDecision::Replay && read.record.family.offer_is_due(now) {
                 read = Box::pin(self.offer(key, read, now)).await?;
-                rotation = rotate(presented, &read.record.family, now);
+                rotation = decide_refresh(presented, &read.record.family, now);
             }
             match rotation {
-                Rotation::Confirm => Renewed::Confirmed,
-                Rotation::Replay => Renewed::Replayed,
+                RefreshDecision::Confirm => Renewed::Confirmed,
+                RefreshDecision::Replay => Renewed::Replayed,
                 // A rotation that was due and did not apply: the store compared by another time. An access token
                 // of the current generation is right in both cases.
-                Rotation::Reissue | Rotation::Advance => Renewed::Reissued,
-                Rotation::FastForward => {
+                RefreshDecision::Reissue | RefreshDecision::Advance => Renewed::Reissued,
+                RefreshDecision::FastForward => {
                     let record = Box::pin(self.fast_forward(key, run, presented, now)).await?;
                     return Ok((record, Renewed::FastForwarded));
                 }
-                Rotation::Reuse => {
-                    let reused = self.reused(key, &read.record, presented.generation, here, now);
+                RefreshDecision::Reuse => {
+                    let reused = self.reused(key, &read.record, presented.generation, client_origin, now);
                     return Err(Box::pin(reused).await);
                 }
-                Rotation::Refuse(refusal) => return Err(self.refused_by_record(key, refusal)),
+                RefreshDecision::Refuse(refusal) => return Err(self.refused_by_record(key, refusal)),
             }
         };
         self.write_behind(key, &read, how, now);
@@ -235,12 +238,17 @@ impl<C: Claims> Engine<C> {
 
     /// The current generation is handed out again to a client that presented its predecessor. The record
     /// must know before the response leaves: what that client may come back with counts from now on.
-    async fn offer(&self, key: &SessionKey, read: Read, now: Timestamp) -> Result<Read, SessionError> {
+    async fn offer(
+        &self,
+        key: &SessionKey,
+        read: ReadRecord,
+        now: Timestamp,
+    ) -> Result<ReadRecord, SessionError> {
         let run = read.run;
         let offer = |record: &mut SessionRecord| record.family.offer(now);
-        let snapshot = self.write("offer", key, Some(read.into()), None, offer).await?;
+        let snapshot = self.compare_and_set("offer", key, Some(read.into()), None, offer).await?;
         let offered = snapshot.applied;
-        let read = Read::of(snapshot, run)?;
+        let read = ReadRecord::of(snapshot, run)?;
         // One time is a lost response, or a client that crashed.
         if offered && !self.backend.offered.is_new(key.id, read.record.family.generation) {
             self.config.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
@@ -249,26 +257,28 @@ impl<C: Claims> Engine<C> {
     }
 
     /// For a passive request: the same table, but nothing is rotated, and only reuse is written.
-    async fn rotate_nothing(
+    async fn renew_passive(
         &self,
         key: &SessionKey,
         run: RunId,
-        presented: Presented,
-        here: Option<&Arc<str>>,
+        presented: PresentedToken,
+        client_origin: Option<&Arc<str>>,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
         let record = Arc::new(self.read(key, run).await?);
         if record.family.is_live(now) && !self.is_live(&record.family, now) {
             return Err(self.revoke_outlived(key, now).await);
         }
-        match rotate(presented, &record.family, now) {
-            Rotation::Reuse => Err(self.reused(key, &record, presented.generation, here, now).await),
-            Rotation::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
-            Rotation::Confirm
-            | Rotation::Reissue
-            | Rotation::Advance
-            | Rotation::Replay
-            | Rotation::FastForward => Ok((record, Renewed::Reissued)),
+        match decide_refresh(presented, &record.family, now) {
+            RefreshDecision::Reuse => {
+                Err(self.reused(key, &record, presented.generation, client_origin, now).await)
+            }
+            RefreshDecision::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
+            RefreshDecision::Confirm
+            | RefreshDecision::Reissue
+            | RefreshDecision::Advance
+            | RefreshDecision::Replay
+            | RefreshDecision::FastForward => Ok((record, Renewed::Reissued)),
         }
     }
 
@@ -277,11 +287,12 @@ impl<C: Claims> Engine<C> {
         &self,
         key: &SessionKey,
         run: RunId,
-        presented: Presented,
+        presented: PresentedToken,
         now: Timestamp,
     ) -> Result<Arc<SessionRecord>, SessionError> {
         let catch_up = |record: &mut SessionRecord| record.family.fast_forward(presented.generation, now);
-        let record = known(self.write("fast_forward", key, None, None, catch_up).await?, run)?;
+        let record =
+            record_of_run_id(self.compare_and_set("fast_forward", key, None, None, catch_up).await?, run)?;
         if record.family.revoked {
             return Err(self.refused_by_record(key, Refusal::Revoked));
         }
@@ -294,7 +305,7 @@ impl<C: Claims> Engine<C> {
 
     /// Writes that no request waits for. A lost confirmation only delays the detection of reuse. A lost idle
     /// deadline is written by the next renewal.
-    fn write_behind(self: &Arc<Self>, key: &SessionKey, read: &Read, how: Renewed, now: Timestamp) {
+    fn write_behind(self: &Arc<Self>, key: &SessionKey, read: &ReadRecord, how: Renewed, now: Timestamp) {
         let family = &read.record.family;
         let confirm = how == Renewed::Confirmed;
         let touch = how != Renewed::Rotated && family.touch_is_due(now, family.timing.rotation_interval);
@@ -317,7 +328,7 @@ impl<C: Claims> Engine<C> {
                 true => record.family.confirm(generation, now),
                 false => record.family.touch(now),
             };
-            let written = engine.write(name, &key, Some(read.into()), None, change).await;
+            let written = engine.compare_and_set(name, &key, Some(read.into()), None, change).await;
             if confirm && written.is_err() {
                 engine.backend.confirmed.forget(&key.id);
             }

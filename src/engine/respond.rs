@@ -7,12 +7,12 @@ use crate::{
     cache,
     claims::Claims,
     cookie::Names,
-    protocol::{Departure, Family, Settlement, settle},
+    protocol::{CookieDecision, Family, ResponseState, decide_cookies},
     time::Reading,
 };
 
 /// What the response to a request with this outcome needs.
-pub(crate) enum Respond<C> {
+pub(crate) enum ResponsePlan<C> {
     Anonymous,
     /// The session was not renewed.
     Unchanged,
@@ -33,7 +33,7 @@ pub(crate) struct CacheRules {
     pub(crate) names: Names,
 }
 
-impl<C: Claims> Respond<C> {
+impl<C: Claims> ResponsePlan<C> {
     /// Adds cookies and cache headers to a handler's response.
     pub(crate) fn finish(&self, headers: &mut HeaderMap, rules: CacheRules) {
         let CacheRules { no_store, names, .. } = rules;
@@ -44,7 +44,7 @@ impl<C: Claims> Respond<C> {
             Self::Unchanged => cache::keep_private(headers, no_store),
             Self::Renewed { renewal, arrived } => {
                 let engine = &renewal.session.token.engine;
-                let lines = engine.settle(renewal, *arrived, |name| cache::sets_cookie(headers, name));
+                let lines = engine.cookie_lines(renewal, *arrived, |name| cache::sets_cookie(headers, name));
                 if lines.is_empty() && !cache::sets_any(headers, names) {
                     return cache::keep_private(headers, no_store);
                 }
@@ -60,7 +60,7 @@ impl<C: Claims> Respond<C> {
 impl<C: Claims> Engine<C> {
     /// The cookies for the response to a renewed request, whose head leaves now. `written` tells
     /// whether the handler wrote the cookie of that name.
-    fn settle(
+    fn cookie_lines(
         &self,
         renewal: &Renewal<C>,
         arrived: Reading,
@@ -69,21 +69,24 @@ impl<C: Claims> Engine<C> {
         let leaves = self.revocation.read_clock();
         let now = leaves.wall;
         let view = renewal.session.view();
-        let departure = self.departure(renewal, arrived, leaves, &written);
-        let (access, refresh) =
-            match settle(&self.as_judged_here(&renewal.record.family).timing, &departure, now) {
-                Settlement::LeaveAlone => return Vec::new(),
-                Settlement::WriteAccess => (true, false),
-                Settlement::WriteRefresh => (false, true),
-                Settlement::WriteBoth => (true, true),
-            };
+        let response = self.response_state(renewal, arrived, leaves, &written);
+        let (access, refresh) = match decide_cookies(
+            &self.with_own_write_window(&renewal.record.family).timing,
+            &response,
+            now,
+        ) {
+            CookieDecision::LeaveAlone => return Vec::new(),
+            CookieDecision::WriteAccess => (true, false),
+            CookieDecision::WriteRefresh => (false, true),
+            CookieDecision::WriteBoth => (true, true),
+        };
         // All or nothing: a new access token must not leave without its refresh token.
         let lines = (|| {
             let mut lines = Vec::with_capacity(3);
             // First, for clients that tell cookies apart by name only.
             lines.extend(self.config.cookies.former_removals().map(|(_, line)| line));
             if access {
-                lines.push(self.access_line(&self.basis_of(renewal), Some(&view.claims), now)?.value);
+                lines.push(self.access_line(&self.access_basis(renewal), Some(&view.claims), now)?.value);
                 // It is for showing only. Without it, the session goes on.
                 let readable = self.readable_line(&view.claims, &renewal.record, now);
                 let readable = readable.inspect_err(|error| self.report_unwritten(error, &view.key));
@@ -103,35 +106,35 @@ impl<C: Claims> Engine<C> {
     }
 
     /// The family as responses of this instance go by it: with its own write window if that is shorter.
-    pub(super) fn as_judged_here(&self, family: &Family) -> Family {
+    pub(super) fn with_own_write_window(&self, family: &Family) -> Family {
         Family {
-            timing: family.timing.with_window_within(self.config.policy.timing().write_window),
+            timing: family.timing.with_write_window_at_most(self.config.policy.timing().write_window),
             ..*family
         }
     }
 
     /// What is known of a renewed request when the head of its response leaves.
-    pub(super) fn departure(
+    pub(super) fn response_state(
         &self,
         renewal: &Renewal<C>,
         arrived: Reading,
         now: Reading,
         written: impl Fn(&str) -> bool,
-    ) -> Departure {
-        Departure {
+    ) -> ResponseState {
+        ResponseState {
             // However the wall clock was stepped meanwhile. A request that shares what was read for an
             // earlier one must not answer any later.
             arrived: (now.wall - now.since(&arrived)).min(renewal.read_at),
             presented: renewal.presented,
             served: renewal.session.view().generation,
-            standing: self.standing_since_read(renewal),
+            status: self.status_since_read(renewal),
             access_written: written(&self.config.cookies.access),
             refresh_written: written(&self.config.cookies.refresh),
         }
     }
 
     /// What the access token of a renewal is minted from.
-    pub(super) fn basis_of<'a>(&self, renewal: &'a Renewal<C>) -> AccessBasis<'a> {
+    pub(super) fn access_basis<'a>(&self, renewal: &'a Renewal<C>) -> AccessBasis<'a> {
         let view = renewal.session.view();
         AccessBasis {
             record: &renewal.record,

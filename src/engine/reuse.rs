@@ -21,14 +21,15 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         record: &SessionRecord,
         presented: u64,
-        here: Option<&Arc<str>>,
+        client_origin: Option<&Arc<str>>,
         now: Timestamp,
     ) -> SessionError {
         let family = &record.family;
         let reuse = Reuse {
             generations: family.generation.saturating_sub(presented),
             superseded_for: family.superseded_for(now),
-            from_recorded_origin: self.is_at_recorded_origin(record, here.map(|here| &**here)),
+            from_recorded_origin: self
+                .is_at_recorded_origin(record, client_origin.map(|client_origin| &**client_origin)),
         };
         if self.config.origins.keep_on_reuse
             && reuse.generations == 1
@@ -40,8 +41,8 @@ impl<C: Claims> Engine<C> {
         let revoke = Revoke::Session(key.clone());
         let revoked = self.backend.revoke(&revoke, now).await;
         // Reported once, also if the answer of the store was lost.
-        let is_news = !matches!(&revoked, Ok(revoked) if revoked.is_empty());
-        if is_news && self.backend.reused.is_new(key.id, 1) {
+        let is_first_report = !matches!(&revoked, Ok(revoked) if revoked.is_empty());
+        if is_first_report && self.backend.reused.is_new(key.id, 1) {
             self.config.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);
         }
         let Ok(revoked) = revoked else { return SessionError::Unavailable };
@@ -53,12 +54,12 @@ impl<C: Claims> Engine<C> {
     }
 
     /// None if nothing was recorded, or nothing is compared.
-    fn is_at_recorded_origin(&self, record: &SessionRecord, here: Option<&str>) -> Option<bool> {
+    fn is_at_recorded_origin(&self, record: &SessionRecord, client_origin: Option<&str>) -> Option<bool> {
         let recorded =
             record.origin.is_some() || record.reauthentication.as_ref().is_some_and(|it| it.origin.is_some());
         if !recorded || !self.config.origins.are_compared() {
             return None;
         }
-        self.compare_origin(record, here).map(|verdict| verdict == OriginVerdict::Ignore)
+        self.compare_origin(record, client_origin).map(|verdict| verdict == OriginVerdict::Ignore)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct SignInOptions {
 }
 
 /// A session that has just begun.
-pub(super) struct Begun<C> {
+pub(super) struct NewSession<C> {
     pub(super) key: SessionKey,
     pub(super) record: Arc<SessionRecord>,
     pub(super) run: RunId,
@@ -85,26 +85,26 @@ impl<C: Claims> Engine<C> {
         options: SignInOptions,
         replaces: Vec<SessionKey>,
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
-        let mint = |begun: &Begun<C>| {
-            let Begun { key, record, run, now, claims } = begun;
+        let mint = |new: &NewSession<C>| {
+            let NewSession { key, record, run, now, claims } = new;
             let access = self.access_line(&AccessBasis::of(record, key, *run, *now), Some(claims), *now)?;
             let refresh = self.refresh_line(record, key, *run, *now)?;
             let readable = self.readable_line(claims, record, *now)?;
             let former = self.config.cookies.former_removals().map(CookieLine::from);
             Ok((key.id, former.chain([access, refresh]).chain(readable).collect()))
         };
-        self.begin(subject, claims, options, replaces, mint).await
+        self.open_session(subject, claims, options, replaces, mint).await
     }
 
     /// Opens a session, mints its tokens, and then revokes the sessions it replaces. If it fails before that, they
     /// stay, and the new session is revoked.
-    pub(super) async fn begin<T>(
+    pub(super) async fn open_session<T>(
         &self,
         subject: &str,
         claims: &C,
         options: SignInOptions,
         replaces: Vec<SessionKey>,
-        mint: impl FnOnce(&Begun<C>) -> Result<T, MintError>,
+        mint: impl FnOnce(&NewSession<C>) -> Result<T, MintError>,
     ) -> Result<T, SignInError> {
         if subject.is_empty() {
             return Err(SignInError::EmptySubject);
@@ -133,7 +133,7 @@ impl<C: Claims> Engine<C> {
             origin: options.origin,
             persistent: options.persistent,
         });
-        let room = self.room_beside(&key.subject, &replaces).await?;
+        let room = self.cap_with_replaced(&key.subject, &replaces).await?;
         let (run, revoked) = match self.create(&key.subject, &record, room.cap).await? {
             Some(created) => created,
             None => {
@@ -158,7 +158,7 @@ impl<C: Claims> Engine<C> {
                     let fits = self.measure(&key, &record.claims, &record.methods, &[], now);
                     if let Err(error) = fits.and_then(|()| self.measure_readable(&claims)) {
                         self.report_unwritten(&error, &key);
-                        self.undo(&key).await;
+                        self.revoke_new(&key).await;
                         return Err(error.into());
                     }
                     claims
@@ -167,21 +167,21 @@ impl<C: Claims> Engine<C> {
                 Err(SessionError::Refused(_)) => return Err(SignInError::Refused),
             },
         };
-        let begun = Begun { key, record, run, now, claims: Arc::new(claims) };
-        let (minted, key) = (mint(&begun), begun.key);
+        let new = NewSession { key, record, run, now, claims: Arc::new(claims) };
+        let (minted, key) = (mint(&new), new.key);
         let minted = match minted {
             Ok(minted) => minted,
             Err(error) => {
                 self.report_unwritten(&error, &key);
-                self.undo(&key).await;
+                self.revoke_new(&key).await;
                 return Err(error.into());
             }
         };
         if let Err(error) = self.revoke_replaced(&key, &replaces, &room).await {
-            self.undo(&key).await;
+            self.revoke_new(&key).await;
             return Err(error);
         }
-        self.look_again(&key).await;
+        self.note_if_revoked(&key).await;
         self.config.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
         Ok(minted)
     }

@@ -1,6 +1,6 @@
 //! The keys, and the access tokens that were verified or minted here, so that each is verified once at most.
 //!
-//! TokenCodec are compared in full, under a hash of their signatures that differs from process to process. A
+//! Tokens are compared in full, under a hash of their signatures that differs from process to process. A
 //! cached token is judged by time and revocation on every request, like any other.
 
 use std::{
@@ -78,7 +78,7 @@ impl<C> TokenService<C> {
         self.codec.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the keys. TokenCodec of keys that the new ring lacks are invalid from now on.
+    /// Replaces the keys. Tokens of keys that the new ring lacks are invalid from now on.
     pub(crate) fn set_keys(&self, ring: Keyring) {
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         *codec = Arc::new(codec.with_keys(ring));
@@ -86,7 +86,7 @@ impl<C> TokenService<C> {
         self.clear();
     }
 
-    pub(super) fn remembers(&self) -> bool {
+    pub(super) fn cache_is_enabled(&self) -> bool {
         self.verified.is_some()
     }
 

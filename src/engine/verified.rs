@@ -15,7 +15,7 @@ use crate::{
     backend::Write,
     claims::Claims,
     id::RunId,
-    protocol::Access,
+    protocol::AccessTokenTimes,
     store::{SessionKey, SessionRecord, Subject},
     time::{Timestamp, millis},
     token::{AccessClaims, StepUp},
@@ -29,7 +29,7 @@ pub(crate) struct SessionView<C> {
     pub(crate) run: RunId,
     pub(crate) issued: Timestamp,
     /// When its record was read, which may be after the token was issued.
-    pub(crate) as_of: Timestamp,
+    pub(crate) read_at: Timestamp,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) expires: Timestamp,
     pub(crate) auth_time: Timestamp,
@@ -54,7 +54,7 @@ impl<C> SessionView<C> {
             generation: record.family.generation,
             run,
             issued,
-            as_of: issued,
+            read_at: issued,
             not_before: None,
             expires,
             auth_time: Timestamp::from_secs(record.family.created_at.as_secs()),
@@ -67,20 +67,20 @@ impl<C> SessionView<C> {
     /// The same token's session, as its record had it at `read_at`.
     pub(super) fn updated(&self, record: &SessionRecord, claims: C, read_at: Timestamp) -> Self {
         Self {
-            as_of: read_at,
+            read_at,
             step_up: step_up_of(record).in_whole_seconds(),
             methods: record.all_methods().map(str::to_owned).collect(),
             claims: Arc::new(claims),
-            ..self.with_claims_of()
+            ..self.copy()
         }
     }
 
     /// The same, but no authentication counts until the next one.
     pub(super) fn requiring_step_up(&self) -> Self {
-        Self { methods: Vec::new(), step_up: StepUp::Required, ..self.with_claims_of() }
+        Self { methods: Vec::new(), step_up: StepUp::Required, ..self.copy() }
     }
 
-    fn with_claims_of(&self) -> Self {
+    fn copy(&self) -> Self {
         Self {
             key: self.key.clone(),
             methods: self.methods.clone(),
@@ -104,8 +104,8 @@ impl<C> SessionView<C> {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }
 
-    pub(super) fn facts(&self) -> Access {
-        Access {
+    pub(super) fn times(&self) -> AccessTokenTimes {
+        AccessTokenTimes {
             session: self.key.id,
             issued: self.issued,
             not_before: self.not_before,
@@ -131,29 +131,29 @@ pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
 pub(crate) struct VerifiedToken<C> {
     pub(crate) engine: Arc<Engine<C>>,
     /// What the token said.
-    pub(crate) said: SessionView<C>,
+    pub(crate) view: SessionView<C>,
     /// What is known of its session since.
-    later: Mutex<Option<Arc<SessionView<C>>>>,
+    updated_view: Mutex<Option<Arc<SessionView<C>>>>,
     /// From when on a request with it confirms its generation.
     confirms_from: Timestamp,
     confirmed: AtomicBool,
     /// When its session was last known not to be revoked, by more than the denylist: the token was minted
     /// here, or the store was asked. By the monotonic clock in milliseconds; 0 for never.
-    vouched_at: AtomicU64,
+    not_revoked_at: AtomicU64,
 }
 
 impl<C> VerifiedToken<C> {
     pub(super) fn new(engine: Arc<Engine<C>>, token: AccessClaims<C>) -> Self {
         let timing = engine.config.policy.rotation_timing();
-        let settled = issued_by(token.issued) + timing.settled_after(false);
+        let settled = latest_issue_time(token.issued) + timing.confirmation_age(false);
         let confirms_from = if timing.confirms_at_once() { Timestamp::EPOCH } else { settled };
         let subject = Subject { realm: engine.config.realm.clone(), name: token.subject };
-        let said = SessionView {
+        let view = SessionView {
             key: SessionKey { subject, id: token.session },
             generation: token.generation,
             run: token.run,
             issued: token.issued,
-            as_of: token.issued,
+            read_at: token.issued,
             not_before: token.not_before,
             expires: token.expires,
             auth_time: token.auth_time,
@@ -161,53 +161,53 @@ impl<C> VerifiedToken<C> {
             methods: token.methods,
             claims: token.claims,
         };
-        Self { confirms_from, ..Self::of_view(engine, said, false) }
+        Self { confirms_from, ..Self::from_view(engine, view, false) }
     }
 
     /// A session that was renewed. Its request does not confirm the new generation.
     pub(super) fn renewed(engine: Arc<Engine<C>>, view: SessionView<C>) -> Self {
-        Self::of_view(engine, view, true)
+        Self::from_view(engine, view, true)
     }
 
-    fn of_view(engine: Arc<Engine<C>>, said: SessionView<C>, confirmed: bool) -> Self {
+    fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, confirmed: bool) -> Self {
         Self {
             engine,
-            said,
-            later: Mutex::default(),
+            view,
+            updated_view: Mutex::default(),
             confirms_from: Timestamp::EPOCH,
             confirmed: AtomicBool::new(confirmed),
-            vouched_at: AtomicU64::new(0),
+            not_revoked_at: AtomicU64::new(0),
         }
     }
 
     /// What is known of the token's session since it was issued, if that is anything.
-    pub(super) fn later(&self) -> Option<Arc<SessionView<C>>> {
-        self.later.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn updated_view(&self) -> Option<Arc<SessionView<C>>> {
+        self.updated_view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_later(&self, view: Arc<SessionView<C>>) {
-        *self.later.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
+    pub(super) fn set_updated_view(&self, view: Arc<SessionView<C>>) {
+        *self.updated_view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
     }
 
     /// The session was not revoked at `now`, by the monotonic clock.
-    pub(super) fn vouch(&self, now: Duration) {
-        self.vouched_at.store(millis(now).max(1), Ordering::Relaxed);
+    pub(super) fn note_not_revoked(&self, now: Duration) {
+        self.not_revoked_at.store(millis(now).max(1), Ordering::Relaxed);
     }
 
-    /// When [`vouch`](Self::vouch) was last called.
-    pub(super) fn vouched_at(&self) -> Option<Duration> {
-        Some(self.vouched_at.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Duration::from_millis)
+    /// When [`note_not_revoked`](Self::note_not_revoked) was last called.
+    pub(super) fn not_revoked_at(&self) -> Option<Duration> {
+        Some(self.not_revoked_at.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Duration::from_millis)
     }
 }
 
 impl<C> fmt::Debug for VerifiedToken<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifiedToken").field("session", &self.said.key.id).finish_non_exhaustive()
+        f.debug_struct("VerifiedToken").field("session", &self.view.key.id).finish_non_exhaustive()
     }
 }
 
 /// The latest time at which a token was issued that says so: it tells whole seconds.
-fn issued_by(issued: Timestamp) -> Timestamp {
+fn latest_issue_time(issued: Timestamp) -> Timestamp {
     issued + Duration::from_secs(1)
 }
 
@@ -215,24 +215,24 @@ fn issued_by(issued: Timestamp) -> Timestamp {
 #[derive(Debug)]
 pub(crate) struct Authenticated<C> {
     pub(crate) token: Arc<VerifiedToken<C>>,
-    pub(crate) later: Option<Arc<SessionView<C>>>,
+    pub(crate) updated_view: Option<Arc<SessionView<C>>>,
 }
 
 impl<C> Authenticated<C> {
     pub(crate) fn view(&self) -> &SessionView<C> {
-        self.later.as_deref().unwrap_or(&self.token.said)
+        self.updated_view.as_deref().unwrap_or(&self.token.view)
     }
 }
 
 impl<C> From<Arc<VerifiedToken<C>>> for Authenticated<C> {
     fn from(token: Arc<VerifiedToken<C>>) -> Self {
-        Self { token, later: None }
+        Self { token, updated_view: None }
     }
 }
 
 impl<C> Clone for Authenticated<C> {
     fn clone(&self) -> Self {
-        Self { token: self.token.clone(), later: self.later.clone() }
+        Self { token: self.token.clone(), updated_view: self.updated_view.clone() }
     }
 }
 
@@ -249,16 +249,16 @@ impl<C: Claims> Engine<C> {
         with_body: bool,
         now: Timestamp,
     ) {
-        let generation = token.said.generation;
+        let generation = token.view.generation;
         if generation == 0 || now < token.confirms_from || token.confirmed.load(Ordering::Relaxed) {
             return;
         }
-        let (timing, issued) = (self.config.policy.rotation_timing(), issued_by(token.said.issued));
+        let (timing, issued) = (self.config.policy.rotation_timing(), latest_issue_time(token.view.issued));
         if !timing.confirms_by_access(issued, with_body, now) || token.confirmed.swap(true, Ordering::Relaxed)
         {
             return;
         }
-        let session = token.said.key.id;
+        let session = token.view.key.id;
         if !self.backend.confirmed.is_new(session, generation) {
             return;
         }
@@ -268,7 +268,7 @@ impl<C: Claims> Engine<C> {
                 record.family.timing.confirms_by_access(issued, with_body, now)
                     && record.family.confirm(generation, now)
             };
-            match engine.write("confirm", &token.said.key, None, None, confirm).await {
+            match engine.compare_and_set("confirm", &token.view.key, None, None, confirm).await {
                 Ok(written) => {
                     let family = written.record.map(|record| record.family);
                     // By the record's durations it was too early. A later token may do it.

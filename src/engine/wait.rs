@@ -6,40 +6,43 @@ use super::{Engine, SessionView, VerifiedToken};
 use crate::{backend::timer, claims::Claims, revocation::SessionError, time::Timestamp};
 
 /// How long until the store is asked again that has no feed, or did not answer.
-const SOON: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest time until a store that does not answer is asked again.
-const LATE: Duration = Duration::from_secs(32);
+const MAX_RETRY: Duration = Duration::from_secs(32);
 
 impl<C: Claims> Engine<C> {
     /// Returns when the session has ended. The feed brings revocations; the store is asked now and then
     /// whether the session expired.
     pub(crate) async fn ended(self: &Arc<Self>, token: &VerifiedToken<C>) {
         self.revocation.start();
-        let said = &token.said;
-        let mut retry = SOON;
+        let view = &token.view;
+        let mut retry = POLL_INTERVAL;
         // The session does not expire before the access token.
-        let mut look_in = if self.backend.has_feed { said.expires.since(self.now()) } else { SOON };
+        let mut wait_for = if self.backend.has_feed { view.expires.since(self.now()) } else { POLL_INTERVAL };
         let mut asked = None;
         loop {
-            if self.told_or_after(said, look_in, asked).await {
+            if self.wait_for_revocation(view, wait_for, asked).await {
                 return;
             }
-            asked = self.revocation.denylist.subject_stale_until(&said.key.subject.name);
-            let answer = self.read(&said.key, said.run).await;
-            look_in = match answer {
+            asked = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
+            let answer = self.read(&view.key, view.run).await;
+            wait_for = match answer {
                 Ok(record) if self.is_live(&record.family, self.now()) => {
                     let family = record.family;
-                    let runs_out = family.idle_deadline.min(family.absolute_deadline).since(self.now());
-                    let again =
-                        if self.backend.has_feed { self.config.policy.timing().access_ttl } else { SOON };
-                    retry = SOON;
-                    runs_out.min(again)
+                    let expires_in = family.idle_deadline.min(family.absolute_deadline).since(self.now());
+                    let again = if self.backend.has_feed {
+                        self.config.policy.timing().access_ttl
+                    } else {
+                        POLL_INTERVAL
+                    };
+                    retry = POLL_INTERVAL;
+                    expires_in.min(again)
                 }
                 Ok(_) | Err(SessionError::Refused(_)) => return,
                 // Not all waiting connections must ask a failing store at once.
                 Err(SessionError::Unavailable) => {
-                    let jitter = SOON * u32::from(said.key.id.jitter()) / 256;
-                    let longer = (retry * 2).min(LATE);
+                    let jitter = POLL_INTERVAL * u32::from(view.key.id.jitter()) / 256;
+                    let longer = (retry * 2).min(MAX_RETRY);
                     std::mem::replace(&mut retry, longer) + jitter
                 }
             };
@@ -49,21 +52,26 @@ impl<C: Claims> Engine<C> {
     /// Waits until this instance learns that the session is revoked, and answers with true. Answers with false
     /// if the store must be asked: after `time`, or when something happened to the subject's sessions since
     /// `asked`, the last time that it was.
-    async fn told_or_after(&self, said: &SessionView<C>, time: Duration, asked: Option<Timestamp>) -> bool {
-        let (id, subject) = (&said.key.id, &said.key.subject.name);
+    async fn wait_for_revocation(
+        &self,
+        view: &SessionView<C>,
+        time: Duration,
+        asked: Option<Timestamp>,
+    ) -> bool {
+        let (id, subject) = (&view.key.id, &view.key.subject.name);
         // Without timers, only revocations are noticed.
         let mut time = std::pin::pin!(timer(time));
         loop {
-            let mut told = std::pin::pin!(self.revocation.denylist.changed(subject));
+            let mut changed = std::pin::pin!(self.revocation.denylist.changed(subject));
             // From here on, no revocation is missed.
-            told.as_mut().enable();
-            if self.revocation.denylist.check(id, said.run).is_err() {
+            changed.as_mut().enable();
+            if self.revocation.denylist.check(id, view.run).is_err() {
                 return true;
             }
             if self.revocation.denylist.subject_stale_until(subject) > asked {
                 return false;
             }
-            let is_time = poll_fn(|cx| match told.as_mut().poll(cx) {
+            let is_time = poll_fn(|cx| match changed.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(false),
                 Poll::Pending => match time.as_mut().as_pin_mut() {
                     Some(time) => time.poll(cx).map(|()| true),

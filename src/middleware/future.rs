@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::{Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, reject};
 use crate::{
     claims::Claims,
-    engine::{CacheRules, FormerCookies, Outcome, RequestContext, Respond},
+    engine::{AuthOutcome, CacheRules, FormerCookies, RequestContext, ResponsePlan},
     request::RequestHead,
     session::{Layered, Session},
 };
@@ -36,11 +36,11 @@ pin_project! {
     pub(super) enum Next<S, C, R, B, F> {
         /// The store. Boxed, so that the future is small where the store is not asked.
         Ask {
-            outcome: Pin<Box<dyn Future<Output = Outcome<C>> + Send>>,
+            outcome: Pin<Box<dyn Future<Output = AuthOutcome<C>> + Send>>,
             waiting: Option<Box<Waiting<S, C, R, B>>>,
         },
         /// The handler.
-        Handler { #[pin] future: F, respond: Respond<C> },
+        Handler { #[pin] future: F, respond: ResponsePlan<C> },
         /// Nothing: the layer answers itself. Boxed for the same reason.
         Answer { response: Option<Box<Response<RejectionBody>>> },
     }
@@ -58,7 +58,7 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
     /// Calls the inner service with the request, or rejects it.
     pub(super) fn proceed<S, B>(
         &self,
-        outcome: Outcome<C>,
+        outcome: AuthOutcome<C>,
         mut request: Request<B>,
         context: RequestContext,
         inner: &mut S,
@@ -67,20 +67,20 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
         S: Service<Request<B>>,
     {
         let (session, respond) = match outcome {
-            Outcome::Session { session, presented, renewal } => {
+            AuthOutcome::Session { session, presented, renewal } => {
                 let (renewed, arrived) = (renewal.as_ref().map(|renewal| renewal.how), context.arrived);
                 let respond = match renewal {
-                    Some(renewal) => Respond::Renewed { renewal, arrived },
-                    None => Respond::Unchanged,
+                    Some(renewal) => ResponsePlan::Renewed { renewal, arrived },
+                    None => ResponsePlan::Unchanged,
                 };
                 let RequestContext { credential, origin, .. } = context;
                 (Some(Session { session, renewed, presented, credential, origin }), respond)
             }
-            Outcome::Anonymous(_) if self.optional => (None, Respond::Anonymous),
-            Outcome::Anonymous(refusal) => {
+            AuthOutcome::Anonymous(_) if self.optional => (None, ResponsePlan::Anonymous),
+            AuthOutcome::Anonymous(refusal) => {
                 return self.reject(&request, RejectionKind::Unauthenticated(refusal));
             }
-            Outcome::Rejected(kind) => return self.reject(&request, kind),
+            AuthOutcome::Rejected(kind) => return self.reject(&request, kind),
         };
         Layered::insert(request.extensions_mut(), self.engine.id, !self.optional, session);
         Next::Handler { future: inner.call(request), respond }

@@ -8,7 +8,7 @@ use super::{IntoRejectionResponse, ProblemJson, Reject, RejectWith, Rejection, S
 use crate::{
     bearer::Bearer,
     claims::Claims,
-    engine::{CacheRules, Credential, Decision, FormerCookies, Handle, RequestContext},
+    engine::{Authentication, CacheRules, Credential, EngineHandle, FormerCookies, RequestContext},
     request::RequestHead,
 };
 
@@ -23,7 +23,7 @@ pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 #[doc(alias = "middleware")]
 #[doc(alias = "sliding")]
 pub struct SessionLayer<C, R = ProblemJson> {
-    pub(super) engine: Handle<C>,
+    pub(super) engine: EngineHandle<C>,
     pub(super) optional: bool,
     pub(super) rules: CacheRules,
     pub(super) passive: Option<Arc<Passive>>,
@@ -31,7 +31,7 @@ pub struct SessionLayer<C, R = ProblemJson> {
 }
 
 impl<C> SessionLayer<C> {
-    pub(crate) fn new(engine: Handle<C>) -> Self {
+    pub(crate) fn new(engine: EngineHandle<C>) -> Self {
         let names = engine.config.cookies.names();
         let rules = CacheRules { varies_by_authorization: false, no_store: false, names };
         Self { engine, optional: false, rules, passive: None, reject: ProblemJson }
@@ -114,7 +114,7 @@ impl<C: Claims, R> SessionLayer<C, R> {
     pub(super) fn authenticate<B: Body>(
         &self,
         request: &Request<B>,
-    ) -> (Decision<C>, RequestContext, FormerCookies) {
+    ) -> (Authentication<C>, RequestContext, FormerCookies) {
         let (engine, head) = (&self.engine, RequestHead::of(request));
         let bearer = match self.rules.varies_by_authorization {
             true => Bearer::of(head.headers),

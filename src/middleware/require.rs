@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     claims::Claims,
-    engine::RealmId,
+    engine::EngineId,
     protocol::Refusal,
     request::RequestHead,
     session::{Layered, Session},
@@ -52,13 +52,13 @@ type Rule<C> = dyn Fn(&Session<C>) -> Result<(), RejectionKind> + Send + Sync;
 /// ```
 #[must_use = "it is a layer: add it to routes"]
 pub struct Require<C, R = ProblemJson> {
-    realm: RealmId,
+    realm: EngineId,
     rule: Option<Arc<Rule<C>>>,
     reject: R,
 }
 
 impl<C: Claims> Require<C> {
-    pub(crate) fn new(realm: RealmId) -> Self {
+    pub(crate) fn new(realm: EngineId) -> Self {
         Self { realm, rule: None, reject: ProblemJson }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     Reject, ResponseBody, ResponseFuture, SessionLayer,
     future::{Next, Waiting},
 };
-use crate::{claims::Claims, engine::Decision};
+use crate::{claims::Claims, engine::Authentication};
 
 /// The service that [`SessionLayer`] makes.
 pub struct SessionService<S, C, R> {
@@ -37,8 +37,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (decision, context, former) = self.layer.authenticate(&request);
         let next = match decision {
-            Decision::Ready(outcome) => self.layer.proceed(outcome, request, context, &mut self.inner),
-            Decision::AskStore(outcome) => {
+            Authentication::Ready(outcome) => self.layer.proceed(outcome, request, context, &mut self.inner),
+            Authentication::AskStore(outcome) => {
                 let waiting =
                     Waiting { request, context, inner: self.ready_inner(), layer: self.layer.clone() };
                 Next::Ask { outcome, waiting: Some(Box::new(waiting)) }

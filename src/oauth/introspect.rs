@@ -55,7 +55,7 @@ impl<C: Claims> OAuth<C> {
         let body = match &found {
             Introspection::Access { token, claims } => Body {
                 ext: to_raw_value(&**claims).ok().filter(|claims| claims.get() != "null"),
-                ..of_access(&token.said, tokens.audience(), tokens.issuer())
+                ..of_access(&token.view, tokens.audience(), tokens.issuer())
             },
             Introspection::Refresh(claims, record) => of_refresh(claims, record, &self.engine.config.realm),
             Introspection::Inactive => Body::default(),

@@ -62,7 +62,7 @@ use axum::{
 use http::{StatusCode, request::Parts};
 
 use self::{error::Refused, form::Form, grant::Hook};
-use crate::{RequestHead, claims::Claims, cross_site, engine::Handle, sessions::Sessions};
+use crate::{RequestHead, claims::Claims, cross_site, engine::EngineHandle, sessions::Sessions};
 
 type MayAsk = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
@@ -73,7 +73,7 @@ type MayAsk = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 /// afterwards.
 #[must_use = "call `router`"]
 pub struct OAuth<C = ()> {
-    engine: Handle<C>,
+    engine: EngineHandle<C>,
     grants: HashMap<String, Hook<C>>,
     may_introspect: Option<Box<MayAsk>>,
 }
@@ -148,7 +148,7 @@ impl<C: Claims> OAuth<C> {
             "refresh_token" => {
                 let token = form.require("refresh_token")?;
                 let origin = self.engine.origin_to_compare(&RequestHead::of_parts(&parts));
-                let issued = self.engine.exchange(token.as_bytes(), arrived, origin).await?;
+                let issued = self.engine.exchange_refresh_token(token.as_bytes(), arrived, origin).await?;
                 Ok(TokenResponse::new(issued).into_response())
             }
             other => {

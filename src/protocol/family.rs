@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RotationTiming, assess::LEEWAY};
+use super::{RotationTiming, access::LEEWAY};
 use crate::time::Timestamp;
 
 /// A session's token family: which generation its refresh token is at, and how long it lives.

@@ -11,7 +11,7 @@
 //!
 //! A renewal presents a refresh token of generation `k`; the session is at `g`:
 //!
-//! | the record says | `rotate` answers |
+//! | the record says | `decide_refresh` answers |
 //! |---|---|
 //! | revoked; past the idle or the absolute timeout | `Refuse` |
 //! | `k = g`, not confirmed, last handed out `G + W + C + 2·G` ago or more | `Confirm`, then a new access token for `g` |
@@ -76,45 +76,45 @@
 //! a client may be taken for an attacker, or the other way round.
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
-mod assess;
-#[cfg(any(feature = "oauth", feature = "__search"))]
+mod access;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
-mod exchange;
+mod cookies;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod family;
 mod policy;
 mod presets;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
-mod rotate;
+mod refresh;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod rotation_timing;
+#[cfg(any(feature = "oauth", feature = "__search"))]
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
-mod settle;
+mod tokens;
 
-pub(crate) use self::assess::LEEWAY;
+pub(crate) use self::access::LEEWAY;
 pub use self::{
     policy::{Policy, PolicyError, Timing},
-    rotate::Refusal,
+    refresh::Refusal,
 };
 
 // The decisions. They are public only for the exhaustive search, which drives the functions that production runs.
 #[cfg(all(feature = "oauth", not(feature = "__search")))]
-pub(crate) use self::exchange::{Exchange, exchange};
+pub(crate) use self::tokens::{TokenDecision, decide_tokens};
+#[cfg(not(feature = "__search"))]
+pub(crate) use self::{
+    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
+    cookies::{CookieDecision, ResponseState, decide_cookies},
+    family::Family,
+    refresh::{PresentedToken, RefreshDecision, decide_refresh},
+    rotation_timing::RotationTiming,
+};
 #[cfg(feature = "__search")]
 #[doc(hidden)]
 pub use self::{
-    assess::{Access, Assessment, Standing, assess},
-    exchange::{Exchange, exchange},
+    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
+    cookies::{CookieDecision, ResponseState, decide_cookies},
     family::Family,
-    rotate::{Presented, Rotation, rotate},
+    refresh::{PresentedToken, RefreshDecision, decide_refresh},
     rotation_timing::RotationTiming,
-    settle::{Departure, Settlement, settle},
-};
-#[cfg(not(feature = "__search"))]
-pub(crate) use self::{
-    assess::{Access, Assessment, Standing, assess},
-    family::Family,
-    rotate::{Presented, Rotation, rotate},
-    rotation_timing::RotationTiming,
-    settle::{Departure, Settlement, settle},
+    tokens::{TokenDecision, decide_tokens},
 };

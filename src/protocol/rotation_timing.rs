@@ -60,7 +60,7 @@ impl RotationTiming {
     ///
     /// A request with a body may have been sent earlier by as much as `late_body`.
     #[must_use]
-    pub fn settled_after(&self, with_body: bool) -> Duration {
+    pub fn confirmation_age(&self, with_body: bool) -> Duration {
         let late = if with_body { self.late_body } else { Duration::ZERO };
         [self.write_window, self.crash_window, self.grace, self.grace]
             .into_iter()
@@ -71,14 +71,14 @@ impl RotationTiming {
     /// issued at `issued`, or later; that it has expired makes no difference.
     #[must_use]
     pub fn confirms_by_access(&self, issued: Timestamp, with_body: bool, now: Timestamp) -> bool {
-        self.confirms_at_once() || now >= issued + self.settled_after(with_body)
+        self.confirms_at_once() || now >= issued + self.confirmation_age(with_body)
     }
 
     /// Whether a request confirms the generation of the refresh token that it presents, if that was
     /// last handed out to a client with its predecessor at `offered_at`, or up to a grace later.
     #[must_use]
     pub fn confirms_by_refresh(&self, offered_at: Timestamp, with_body: bool, now: Timestamp) -> bool {
-        self.confirms_at_once() || now >= offered_at + self.grace + self.settled_after(with_body)
+        self.confirms_at_once() || now >= offered_at + self.grace + self.confirmation_age(with_body)
     }
 }
 
@@ -86,7 +86,7 @@ impl RotationTiming {
     /// The same with a write window that is no longer than `window`. A response that writes nothing is
     /// always safe, so an instance may have a shorter one than the record.
     #[must_use]
-    pub fn with_window_within(self, window: Duration) -> Self {
+    pub fn with_write_window_at_most(self, window: Duration) -> Self {
         Self { write_window: self.write_window.min(window), ..self }
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, futures::Notified};
 use super::sharded_map::{SHARDS, ShardedMap};
 use crate::{
     id::{RunId, SessionId},
-    protocol::{LEEWAY, Refusal, Standing},
+    protocol::{LEEWAY, Refusal, SessionStatus},
     store::{FeedBatch, FeedEvent, SessionKey},
     time::{Reading, Timestamp, millis},
 };
@@ -76,19 +76,19 @@ impl Denylist {
 
     /// What this instance knows of a token's session. `issued` is in whole seconds, so a change in the same
     /// second costs one more renewal.
-    pub(crate) fn standing(
+    pub(crate) fn status(
         &self,
         run: RunId,
         session: &SessionId,
         subject: &str,
         issued: Timestamp,
-    ) -> Standing {
+    ) -> SessionStatus {
         if self.run.load(Ordering::Acquire) != run.as_u64() {
-            return Standing::OtherRunId;
+            return SessionStatus::OtherRunId;
         }
         let suspect = Timestamp::from_millis(self.suspect.load(Ordering::Relaxed));
         if issued < suspect {
-            return Standing::Stale;
+            return SessionStatus::Stale;
         }
         self.found(session, subject, |since| issued.as_secs() <= since.as_secs())
     }
@@ -119,28 +119,28 @@ impl Denylist {
     }
 
     /// What this instance learned of a session after its record was read at `read`.
-    pub(crate) fn standing_since(
+    pub(crate) fn status_since(
         &self,
         run: RunId,
         session: &SessionId,
         subject: &str,
         read: Timestamp,
-    ) -> Standing {
+    ) -> SessionStatus {
         if self.run().is_some_and(|current| current != run) {
-            return Standing::OtherRunId;
+            return SessionStatus::OtherRunId;
         }
         self.found(session, subject, |since| read <= since)
     }
 
-    fn found(&self, session: &SessionId, subject: &str, stale: impl Fn(Timestamp) -> bool) -> Standing {
+    fn found(&self, session: &SessionId, subject: &str, stale: impl Fn(Timestamp) -> bool) -> SessionStatus {
         let of_session = self.sessions.get(session).unwrap_or_default();
         let of_subject = self.subjects.get(subject).unwrap_or_default();
         if of_session.revoked.is_some() {
-            Standing::Revoked
+            SessionStatus::Revoked
         } else if of_session.stale_since.is_some_and(&stale) || of_subject.stale_since.is_some_and(stale) {
-            Standing::Stale
+            SessionStatus::Stale
         } else {
-            Standing::Good
+            SessionStatus::Valid
         }
     }
 
@@ -311,34 +311,34 @@ mod tests {
     #[test]
     fn a_revoked_session_is_known_at_once_and_another_is_not() {
         let (list, run, session) = list();
-        assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Good);
+        assert_eq!(list.status(run, &session, "ann", at(100)), SessionStatus::Valid);
         list.revoke(&key(session), KEEP);
-        assert_eq!(list.standing(run, &session, "ann", at(100)), Standing::Revoked);
+        assert_eq!(list.status(run, &session, "ann", at(100)), SessionStatus::Revoked);
         let other = SessionId::from_bytes([2; 32]);
-        assert_eq!(list.standing(run, &other, "ann", at(100)), Standing::Good);
+        assert_eq!(list.status(run, &other, "ann", at(100)), SessionStatus::Valid);
     }
 
     #[test]
     fn a_stale_subject_spares_tokens_that_are_issued_later() {
         let (list, run, session) = list();
         list.subject_stale("ann".into(), at(100), KEEP);
-        assert_eq!(list.standing(run, &session, "ann", at(99)), Standing::Stale);
+        assert_eq!(list.status(run, &session, "ann", at(99)), SessionStatus::Stale);
         assert_eq!(
-            list.standing(run, &session, "ann", at(100)),
-            Standing::Stale,
+            list.status(run, &session, "ann", at(100)),
+            SessionStatus::Stale,
             "the same second errs on this side"
         );
-        assert_eq!(list.standing(run, &session, "ann", at(101)), Standing::Good);
-        assert_eq!(list.standing(run, &session, "bob", at(99)), Standing::Good);
+        assert_eq!(list.status(run, &session, "ann", at(101)), SessionStatus::Valid);
+        assert_eq!(list.status(run, &session, "bob", at(99)), SessionStatus::Valid);
     }
 
     #[test]
     fn an_unknown_run_makes_every_token_unusable() {
         let (list, run, session) = list();
         let other = RunId::from_u64(8).expect("not zero");
-        assert_eq!(list.standing(other, &session, "ann", at(1)), Standing::OtherRunId);
+        assert_eq!(list.status(other, &session, "ann", at(1)), SessionStatus::OtherRunId);
         let unknown = Denylist::new("r".into(), KEEP, Duration::ZERO, None);
-        assert_eq!(unknown.standing(run, &session, "ann", at(1)), Standing::OtherRunId);
+        assert_eq!(unknown.status(run, &session, "ann", at(1)), SessionStatus::OtherRunId);
     }
 
     #[test]

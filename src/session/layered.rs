@@ -9,14 +9,14 @@ use std::{
 use http::Extensions;
 
 use super::Session;
-use crate::{claims::Claims, engine::RealmId};
+use crate::{claims::Claims, engine::EngineId};
 
 /// What a session layer adds to a request: a session, or that there is none.
 ///
 /// There is one per claims type. If layers of several realms with one claims type are nested, it has the result
 /// of each.
 pub(crate) struct Layered<C> {
-    realm: RealmId,
+    realm: EngineId,
     /// Whether the layer rejects requests without a session.
     required: bool,
     session: Option<Session<C>>,
@@ -40,7 +40,7 @@ impl<C: Claims> Layered<C> {
     /// Adds what a layer found to the request.
     pub(crate) fn insert(
         extensions: &mut Extensions,
-        realm: RealmId,
+        realm: EngineId,
         required: bool,
         session: Option<Session<C>>,
     ) {
@@ -69,7 +69,7 @@ impl<C: Claims> Layered<C> {
     /// The session of this realm.
     pub(crate) fn session_of(
         extensions: &Extensions,
-        realm: RealmId,
+        realm: EngineId,
     ) -> Result<Option<&Session<C>>, Misplaced> {
         let innermost = extensions.get::<Self>().ok_or_else(|| misplaced(extensions))?;
         let own = innermost.all().find(|layered| layered.realm == realm);

@@ -78,7 +78,7 @@ impl<C: Claims> Visitor<C> {
         }
         outcome?;
         if self.named.new_key {
-            return Err(engine::new_key().into());
+            return Err(engine::new_key_error().into());
         }
         if self.named.too_many {
             return Err(SignOutError::TooManyCookies);

@@ -14,7 +14,7 @@ use http::{Extensions, Request};
 use crate::engine::SignInError;
 use crate::{
     claims::Claims,
-    engine::Handle,
+    engine::EngineHandle,
     id::{RunId, SessionId},
     middleware::{Rejection, Require, SessionLayer},
     protocol::Policy,
@@ -28,7 +28,7 @@ use crate::{
 /// The sessions of one realm: makes the layer, lists sessions and revokes them. Cheap to clone. Keep it in the
 /// application's state.
 pub struct Sessions<C = ()> {
-    pub(crate) engine: Handle<C>,
+    pub(crate) engine: EngineHandle<C>,
 }
 
 impl<C: Claims> Sessions<C> {
@@ -37,7 +37,7 @@ impl<C: Claims> Sessions<C> {
         SessionsBuilder::new(keys)
     }
 
-    pub(crate) fn new(engine: Handle<C>) -> Self {
+    pub(crate) fn new(engine: EngineHandle<C>) -> Self {
         Self { engine }
     }
 

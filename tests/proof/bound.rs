@@ -1,6 +1,6 @@
 //! `M > W + 2·D + S`: within this bound no legitimate browser is ever signed out. Outside it, one is.
 
-use tower_sliding_sessions::protocol::{Policy, Rotation};
+use tower_sliding_sessions::protocol::{Policy, RefreshDecision};
 
 use crate::{
     model::Model,
@@ -16,7 +16,7 @@ const PAIRS: [(Age, Age, usize); 9] =
 /// `W`, `D` and `S`.
 const SKEWED: [(Age, Age, Age); 5] = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (2, 2, 1), (1, 1, 2)];
 
-const SIGNED_OUT: Failure = Failure::SignedOut(Rotation::Reuse);
+const SIGNED_OUT: Failure = Failure::SignedOut(RefreshDecision::Reuse);
 
 #[test]
 fn legitimate_browser_is_never_signed_out_within_the_bound() {

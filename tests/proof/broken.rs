@@ -1,7 +1,7 @@
 //! Each rule is needed: without any one of them a legitimate browser is signed out, in worlds where the
 //! whole protocol never signs one out.
 
-use tower_sliding_sessions::protocol::Rotation;
+use tower_sliding_sessions::protocol::RefreshDecision;
 
 use crate::{
     model::Model,
@@ -14,7 +14,7 @@ fn signs_legitimate_clients_out(broken: Broken) {
     for (window, delay) in [(1, 1), (2, 1), (1, 2)] {
         let whole = Model::new(window, delay, window + 2 * delay + 1);
         holds(&whole);
-        assert_eq!(fails(&whole.breaking(broken)), Failure::SignedOut(Rotation::Reuse));
+        assert_eq!(fails(&whole.breaking(broken)), Failure::SignedOut(RefreshDecision::Reuse));
     }
 }
 

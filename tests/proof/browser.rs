@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use tower_sliding_sessions::{
     SessionId, Timestamp,
-    protocol::{Access, Assessment, Family, Presented, Refusal, Rotation, Standing, assess},
+    protocol::{
+        AccessDecision, AccessTokenTimes, Family, PresentedToken, RefreshDecision, Refusal, SessionStatus,
+        decide_access,
+    },
 };
 
 use crate::{
@@ -186,20 +189,20 @@ impl Run<'_> {
         let clock = self.random.pick(&self.clocks);
         let here = self.now + clock;
         let token = request.cookies.access;
-        let access = token.map(|Token { issued, expires, .. }| Access {
+        let access = token.map(|Token { issued, expires, .. }| AccessTokenTimes {
             session: SESSION,
             issued,
             not_before: None,
             expires,
         });
-        let assessment = assess(&rules.policy, access.as_ref(), Standing::Good, here);
+        let assessment = decide_access(&rules.policy, access.as_ref(), SessionStatus::Valid, here);
         let with_body = request.with_body;
         if let Some(Token { generation, issued, .. }) = token {
             if rules.confirms(&self.record, issued, with_body, here) {
                 self.struck |= request.who != VICTIM;
                 self.note(generation, here);
             }
-            if assessment == Assessment::Admit {
+            if assessment == AccessDecision::Accept {
                 self.served_at = self.now;
                 return Ok(None);
             }
@@ -207,20 +210,21 @@ impl Run<'_> {
         let presented = request.cookies.refresh;
         self.struck |= request.who != VICTIM;
         let before = self.record;
-        let rotation = rules.renew(&mut self.record, Presented { generation: presented, with_body }, here);
+        let rotation =
+            rules.renew(&mut self.record, PresentedToken { generation: presented, with_body }, here);
         if self.loud {
             println!("      -> {rotation:?}, {:?}", self.record.family);
         }
         if let Some(ending) = self.judge(&before, presented, rotation, here)? {
             return Ok(Some(ending));
         }
-        if matches!(rotation, Rotation::Refuse(_)) {
+        if matches!(rotation, RefreshDecision::Refuse(_)) {
             return Ok(None);
         }
         self.served_at = self.now;
         match rotation {
-            Rotation::Confirm => self.note(presented, here),
-            Rotation::Advance => self.noted.push(None),
+            RefreshDecision::Confirm => self.note(presented, here),
+            RefreshDecision::Advance => self.noted.push(None),
             _ => {}
         }
         if self.record.family.touch_is_due(here, rules.timing().rotation_interval) {
@@ -259,7 +263,7 @@ impl Run<'_> {
         &self,
         before: &Record,
         presented: u64,
-        rotation: Rotation,
+        rotation: RefreshDecision,
         here: Timestamp,
     ) -> Result<Option<Ending>, String> {
         let Setting { rules, skew, .. } = self.setting;
@@ -267,16 +271,16 @@ impl Run<'_> {
         let successor = usize::try_from(presented + 1).expect("it is small");
         let superseded = self.noted.get(successor).copied().flatten();
         match rotation {
-            Rotation::Refuse(Refusal::Expired) => {
+            RefreshDecision::Refuse(Refusal::Expired) => {
                 // Its record may have the last use late by this much, because of clock differences.
                 let late = timing.access_ttl + timing.rotation_interval + timing.write_window + *skew * 2;
                 let idle = here.since(self.served_at) + late >= timing.idle_timeout;
                 let old = here >= before.family.absolute_deadline;
                 if idle || old { Ok(Some(Ending::Expired)) } else { Err("expired in use".to_owned()) }
             }
-            Rotation::Refuse(Refusal::LateBody) => Ok(None),
-            Rotation::Reuse if self.struck => Ok(Some(Ending::Detected)),
-            Rotation::Reuse | Rotation::Refuse(_) | Rotation::FastForward => {
+            RefreshDecision::Refuse(Refusal::LateBody) => Ok(None),
+            RefreshDecision::Reuse if self.struck => Ok(Some(Ending::Detected)),
+            RefreshDecision::Reuse | RefreshDecision::Refuse(_) | RefreshDecision::FastForward => {
                 Err(format!("a legitimate browser is signed out: {rotation:?}"))
             }
             _ if superseded.is_some_and(|at| self.now.since(at) > timing.grace + *skew) => {

@@ -4,7 +4,7 @@
 //! arrive. A generation is confirmed only when no request and no crash can bring back an older one, so
 //! the browser stays signed in after any number of crashes.
 
-use tower_sliding_sessions::protocol::{Policy, Rotation};
+use tower_sliding_sessions::protocol::{Policy, RefreshDecision};
 
 use crate::{
     model::Model,
@@ -22,7 +22,7 @@ const WORLDS: [(Age, Age, Age, usize); 5] =
 const LARGE: [(Age, Age, Age, usize); 6] =
     [(1, 1, 2, 3), (2, 1, 2, 3), (1, 2, 1, 3), (2, 2, 1, 3), (1, 1, 1, 4), (2, 1, 1, 4)];
 
-const SIGNED_OUT: Failure = Failure::SignedOut(Rotation::Reuse);
+const SIGNED_OUT: Failure = Failure::SignedOut(RefreshDecision::Reuse);
 
 /// With the shortest rotation interval that the crate accepts.
 fn model(crash: Age, window: Age, delay: Age) -> Model {

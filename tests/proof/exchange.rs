@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use tower_sliding_sessions::{
     Timestamp,
-    protocol::{Departure, Exchange, Family, Settlement, Standing},
+    protocol::{CookieDecision, Family, ResponseState, SessionStatus, TokenDecision},
 };
 
 use crate::rules::{Record, Rules};
@@ -51,25 +51,25 @@ impl Request {
         token_client: bool,
     ) -> Option<Event> {
         let served = read.generation;
-        let departure = Departure {
+        let departure = ResponseState {
             arrived,
             presented: self.cookies.refresh,
             served,
-            standing: if record.family.revoked { Standing::Revoked } else { Standing::Good },
+            status: if record.family.revoked { SessionStatus::Revoked } else { SessionStatus::Valid },
             access_written: false,
             refresh_written: false,
         };
         let refresh = if token_client {
             match rules.exchange(&departure, read, arrived, now) {
-                Exchange::Nothing => return None,
-                Exchange::AccessOnly => None,
-                Exchange::Both => Some(served),
+                TokenDecision::Nothing => return None,
+                TokenDecision::AccessOnly => None,
+                TokenDecision::Both => Some(served),
             }
         } else {
             match rules.settle(&departure, now) {
-                Settlement::LeaveAlone => return None,
-                Settlement::WriteAccess => None,
-                Settlement::WriteRefresh | Settlement::WriteBoth => Some(served),
+                CookieDecision::LeaveAlone => return None,
+                CookieDecision::WriteAccess => None,
+                CookieDecision::WriteRefresh | CookieDecision::WriteBoth => Some(served),
             }
         };
         let expires = now + rules.timing().access_ttl;

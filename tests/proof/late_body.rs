@@ -5,7 +5,7 @@
 //! behind is reuse at once, which a late request never is while `L < M + C + D` (without a crash window,
 //! `L < M`).
 
-use tower_sliding_sessions::protocol::{Policy, Rotation};
+use tower_sliding_sessions::protocol::{Policy, RefreshDecision};
 
 use crate::{
     model::Model,
@@ -20,7 +20,7 @@ const WORLDS: [(Age, Age, Age, Age); 5] =
     [(0, 1, 1, 2), (0, 1, 1, 4), (0, 2, 1, 3), (1, 1, 1, 3), (2, 1, 1, 3)];
 const LARGE: [(Age, Age, Age, Age); 4] = [(1, 1, 1, 5), (2, 1, 1, 6), (1, 2, 1, 5), (1, 1, 2, 4)];
 
-const SIGNED_OUT: Failure = Failure::SignedOut(Rotation::Reuse);
+const SIGNED_OUT: Failure = Failure::SignedOut(RefreshDecision::Reuse);
 
 /// The longest interval that is too short for this lateness.
 fn too_short(crash: Age, delay: Age, late: Age) -> Age {

@@ -7,7 +7,9 @@ use std::{
 
 use tower_sliding_sessions::{
     Timestamp,
-    protocol::{Departure, Exchange, Family, Policy, RotationTiming, Settlement, Standing, Timing},
+    protocol::{
+        CookieDecision, Family, Policy, ResponseState, RotationTiming, SessionStatus, Timing, TokenDecision,
+    },
 };
 
 use crate::{
@@ -127,7 +129,7 @@ impl Model {
     /// The age of an access token beyond which more makes no difference.
     pub(crate) fn settled(&self) -> Age {
         if self.minds_ages() {
-            self.settled_after(self.late_body.is_some() || self.attacker_with_bodies) + self.skew
+            self.confirmation_age(self.late_body.is_some() || self.attacker_with_bodies) + self.skew
         } else {
             0
         }
@@ -138,14 +140,14 @@ impl Model {
         if self.minds_ages() { self.settled() + self.grace() } else { 0 }
     }
 
-    fn settled_after(&self, body: bool) -> Age {
-        age_of(RotationTiming::from(self.rules.timing()).settled_after(body))
+    fn confirmation_age(&self, body: bool) -> Age {
+        age_of(RotationTiming::from(self.rules.timing()).confirmation_age(body))
     }
 
     /// Whether a request with an access token can have an effect when it arrives.
     pub(crate) fn may_count(&self, message: Message) -> bool {
         let at_most = message.issued + (self.longest_way(message) - message.age) + self.rules.early();
-        !self.minds_ages() || at_most >= self.settled_after(self.rules.minds_body(message.body))
+        !self.minds_ages() || at_most >= self.confirmation_age(self.rules.minds_body(message.body))
     }
 
     /// How long after a confirmation a predecessor is refused without an alarm.
@@ -213,20 +215,20 @@ impl Model {
         let exchanged = read.and_then(|read| self.exchanged(handler, newer, read, revoked));
         let claims_change = [false, true].into_iter().take(if self.new_claims { 2 } else { 1 });
         let settled = claims_change.filter(move |_| read.is_none()).filter_map(move |access_written| {
-            let departure = Departure {
+            let departure = ResponseState {
                 arrived: NOW - ticks(ran),
                 presented: served - u64::from(newer),
                 served,
-                standing: if revoked { Standing::Revoked } else { Standing::Good },
+                status: if revoked { SessionStatus::Revoked } else { SessionStatus::Valid },
                 access_written,
                 refresh_written: false,
             };
             let (kind, lag) = match self.rules.settle(&departure, NOW) {
-                Settlement::WriteBoth | Settlement::WriteRefresh => (Kind::Both, handler.lag),
-                Settlement::WriteAccess => (Kind::Access, handler.lag),
+                CookieDecision::WriteBoth | CookieDecision::WriteRefresh => (Kind::Both, handler.lag),
+                CookieDecision::WriteAccess => (Kind::Access, handler.lag),
                 // New claims are sent in any case, for the generation that the browser is known to have.
-                Settlement::LeaveAlone if access_written && !revoked => (Kind::Access, older),
-                Settlement::LeaveAlone => return None,
+                CookieDecision::LeaveAlone if access_written && !revoked => (Kind::Access, older),
+                CookieDecision::LeaveAlone => return None,
             };
             // Claims that change late are read at that time.
             let issued = if lag == handler.lag { handler.issued } else { self.skew };
@@ -240,11 +242,11 @@ impl Model {
         // As above: a clock that was set back is the worst case.
         let now = self.at(if self.stepping_clocks { 0 } else { read.clock });
         let served = CURRENT - u64::from(handler.lag);
-        let departure = Departure {
+        let departure = ResponseState {
             arrived: self.at(read.clock) - ticks(handler.age),
             presented: served - u64::from(newer),
             served,
-            standing: if revoked { Standing::Revoked } else { Standing::Good },
+            status: if revoked { SessionStatus::Revoked } else { SessionStatus::Valid },
             access_written: false,
             refresh_written: false,
         };
@@ -256,9 +258,9 @@ impl Model {
         };
         let read_at = self.at(read.clock) - ticks(read.age);
         let kind = match self.rules.exchange(&departure, &family, read_at, now) {
-            Exchange::Both => Kind::Both,
-            Exchange::AccessOnly => Kind::Access,
-            Exchange::Nothing => return None,
+            TokenDecision::Both => Kind::Both,
+            TokenDecision::AccessOnly => Kind::Access,
+            TokenDecision::Nothing => return None,
         };
         Some(Message { issued: handler.issued, ..Message::new(kind, handler.lag) })
     }

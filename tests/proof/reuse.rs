@@ -4,7 +4,7 @@
 //! confirmation, the other one's token is valid for one more grace period. A later renewal with it
 //! revokes the session, for both. A copy that is never presented signs no client out.
 
-use tower_sliding_sessions::protocol::Rotation;
+use tower_sliding_sessions::protocol::RefreshDecision;
 
 use crate::{
     model::Model,
@@ -45,12 +45,12 @@ fn dropped_state_makes_no_difference_to_an_attacker() {
 fn predecessor_that_stays_valid_hides_an_attacker() {
     let broken = with_an_attacker(1, 1, 0).breaking(Broken::PredecessorForever);
     holds(&Model { attacker: false, ..broken });
-    assert_eq!(fails(&broken), Failure::CopyServed(Rotation::Replay));
+    assert_eq!(fails(&broken), Failure::CopyServed(RefreshDecision::Replay));
 }
 
 #[test]
 fn grace_that_restarts_with_every_use_hides_an_attacker() {
     let broken = with_an_attacker(1, 1, 0).breaking(Broken::GraceRestarts);
     holds(&Model { attacker: false, ..broken });
-    assert_eq!(fails(&broken), Failure::CopyServed(Rotation::Replay));
+    assert_eq!(fails(&broken), Failure::CopyServed(RefreshDecision::Replay));
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tower_sliding_sessions::{
     Timestamp,
     protocol::{
-        Departure, Exchange, Family, Policy, Presented, Refusal, Rotation, RotationTiming, Settlement,
-        Timing, exchange, rotate, settle,
+        CookieDecision, Family, Policy, PresentedToken, RefreshDecision, Refusal, ResponseState,
+        RotationTiming, Timing, TokenDecision, decide_cookies, decide_refresh, decide_tokens,
     },
 };
 
@@ -98,12 +98,17 @@ impl Rules {
 
     /// A renewal, as the engine does it: first the compare-and-set, and the table if that did not apply.
     /// Reuse revokes the session. [`Self::note`] writes confirmations.
-    pub(crate) fn renew(&self, record: &mut Record, presented: Presented, now: Timestamp) -> Rotation {
-        let Presented { generation, with_body } = presented;
+    pub(crate) fn renew(
+        &self,
+        record: &mut Record,
+        presented: PresentedToken,
+        now: Timestamp,
+    ) -> RefreshDecision {
+        let PresentedToken { generation, with_body } = presented;
         let mut family = self.as_judged(record, generation);
         if family.advance(presented.generation, now) {
             *record = Record { family, rotated_at: now };
-            return Rotation::Advance;
+            return RefreshDecision::Advance;
         }
         let lag = family.generation.saturating_sub(generation);
         let confirmed = record.family.confirmed_at.is_some();
@@ -112,25 +117,33 @@ impl Rules {
             _ => now,
         };
         let judged = match self.broken {
-            Some(Broken::LateBodyConfirms) if lag == 0 => Presented { with_body: false, ..presented },
+            Some(Broken::LateBodyConfirms) if lag == 0 => PresentedToken { with_body: false, ..presented },
             _ => presented,
         };
-        let rotation = match (self.broken, rotate(judged, &family, as_if)) {
-            (Some(Broken::NoGrace), Rotation::Replay) if confirmed => Rotation::Reuse,
-            (Some(Broken::PredecessorForever), Rotation::Reuse) if lag == 1 => Rotation::Replay,
-            (Some(Broken::RefreshConfirmsAtOnce), Rotation::Reissue) if !confirmed => Rotation::Confirm,
-            (Some(Broken::LateBodyIsReuse), Rotation::Refuse(Refusal::LateBody)) => Rotation::Reuse,
-            (Some(Broken::LateBodyForever), Rotation::Reuse) if with_body => {
-                Rotation::Refuse(Refusal::LateBody)
+        let rotation = match (self.broken, decide_refresh(judged, &family, as_if)) {
+            (Some(Broken::NoGrace), RefreshDecision::Replay) if confirmed => RefreshDecision::Reuse,
+            (Some(Broken::PredecessorForever), RefreshDecision::Reuse) if lag == 1 => RefreshDecision::Replay,
+            (Some(Broken::RefreshConfirmsAtOnce), RefreshDecision::Reissue) if !confirmed => {
+                RefreshDecision::Confirm
+            }
+            (Some(Broken::LateBodyIsReuse), RefreshDecision::Refuse(Refusal::LateBody)) => {
+                RefreshDecision::Reuse
+            }
+            (Some(Broken::LateBodyForever), RefreshDecision::Reuse) if with_body => {
+                RefreshDecision::Refuse(Refusal::LateBody)
             }
             (_, rotation) => rotation,
         };
-        assert_ne!(rotation, Rotation::Advance, "the compare-and-set did not apply, so it must not be due");
+        assert_ne!(
+            rotation,
+            RefreshDecision::Advance,
+            "the compare-and-set did not apply, so it must not be due"
+        );
         match rotation {
-            Rotation::Reuse => {
+            RefreshDecision::Reuse => {
                 record.family.revoke();
             }
-            Rotation::Replay if self.broken != Some(Broken::OfferNotRenewed) => {
+            RefreshDecision::Replay if self.broken != Some(Broken::OfferNotRenewed) => {
                 record.family.offer(now);
             }
             _ => {}
@@ -175,10 +188,10 @@ impl Rules {
     }
 
     /// The cookies that leave with a response.
-    pub(crate) fn settle(&self, departure: &Departure, now: Timestamp) -> Settlement {
-        match (self.broken, settle(&self.writing(), departure, now)) {
-            (Some(Broken::RefreshRewritten), Settlement::WriteAccess) => Settlement::WriteBoth,
-            (Some(Broken::AccessAlone), Settlement::WriteBoth) => Settlement::WriteAccess,
+    pub(crate) fn settle(&self, departure: &ResponseState, now: Timestamp) -> CookieDecision {
+        match (self.broken, decide_cookies(&self.writing(), departure, now)) {
+            (Some(Broken::RefreshRewritten), CookieDecision::WriteAccess) => CookieDecision::WriteBoth,
+            (Some(Broken::AccessAlone), CookieDecision::WriteBoth) => CookieDecision::WriteAccess,
             (_, settlement) => settlement,
         }
     }
@@ -186,11 +199,11 @@ impl Rules {
     /// The tokens in a response to a token client, by the record that was read at `read_at`.
     pub(crate) fn exchange(
         &self,
-        departure: &Departure,
+        departure: &ResponseState,
         family: &Family,
         read_at: Timestamp,
         now: Timestamp,
-    ) -> Exchange {
+    ) -> TokenDecision {
         // By how much the rotation is taken to be due later, by a known and by an unknown confirmation.
         let (seen, unseen) = match self.broken {
             Some(Broken::RepeatedAtTheBound) => (ticks(1), ticks(1)),
@@ -200,10 +213,10 @@ impl Rules {
         };
         let confirmed_at = family.confirmed_at.map(|at| at + seen);
         let family = Family { confirmed_at, timing: self.writing(), ..*family };
-        match (self.broken, exchange(departure, &family, read_at + unseen, now)) {
-            (Some(Broken::RefreshRewritten), Exchange::AccessOnly) => Exchange::Both,
-            (Some(Broken::AccessAlone), Exchange::Both) if departure.served > departure.presented => {
-                Exchange::AccessOnly
+        match (self.broken, decide_tokens(departure, &family, read_at + unseen, now)) {
+            (Some(Broken::RefreshRewritten), TokenDecision::AccessOnly) => TokenDecision::Both,
+            (Some(Broken::AccessAlone), TokenDecision::Both) if departure.served > departure.presented => {
+                TokenDecision::AccessOnly
             }
             (_, exchange) => exchange,
         }

@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use tower_sliding_sessions::protocol::Rotation;
+use tower_sliding_sessions::protocol::RefreshDecision;
 
 use crate::{
     model::Model,
@@ -136,7 +136,7 @@ impl Display for Counterexample {
                 Some(rotation) => writeln!(f, " -> {rotation:?}")?,
                 None => writeln!(f)?,
             }
-            if taken.rotation == Some(Rotation::Advance) {
+            if taken.rotation == Some(RefreshDecision::Advance) {
                 generation += 1;
             }
         }

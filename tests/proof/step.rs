@@ -1,6 +1,6 @@
 //! The steps from one world to the next.
 
-use tower_sliding_sessions::protocol::{Presented, Refusal, Rotation};
+use tower_sliding_sessions::protocol::{PresentedToken, RefreshDecision, Refusal};
 
 use crate::{
     model::Model,
@@ -50,13 +50,13 @@ pub(crate) enum Note {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The legitimate browser is signed out, or the server reports that it lost a write.
-    SignedOut(Rotation),
+    SignedOut(RefreshDecision),
     /// A copy is served although its successor was confirmed more than a grace period ago.
-    CopyServed(Rotation),
+    CopyServed(RefreshDecision),
     /// A copy is refused without an alarm although it is too old for a late request.
-    Unnoticed(Rotation),
+    Unnoticed(RefreshDecision),
     /// A token is served although the session has ended.
-    Revived(Rotation),
+    Revived(RefreshDecision),
     /// New cookies leave although the session has ended.
     CookiesAfterTheEnd,
 }
@@ -66,7 +66,7 @@ pub(crate) enum Failure {
 pub(crate) struct Taken {
     pub(crate) world: World,
     /// The table's outcome, if it was consulted.
-    pub(crate) rotation: Option<Rotation>,
+    pub(crate) rotation: Option<RefreshDecision>,
     pub(crate) failure: Option<Failure>,
 }
 
@@ -224,10 +224,10 @@ impl Model {
         let failure = match (step, rotation) {
             (Step::Leave { .. }, _) if world.revoked => Some(Failure::CookiesAfterTheEnd),
             (Step::Arrive { message: Message { lag, body, .. }, .. }, Some(rotation)) => {
-                let late = body && rotation == Rotation::Refuse(Refusal::LateBody);
+                let late = body && rotation == RefreshDecision::Refuse(Refusal::LateBody);
                 self.failure(world, next.attacker.struck || late, lag, rotation)
             }
-            (Step::Strike { refresh, .. }, Some(rotation @ Rotation::Refuse(Refusal::LateBody))) => {
+            (Step::Strike { refresh, .. }, Some(rotation @ RefreshDecision::Refuse(Refusal::LateBody))) => {
                 world.seen.too_late(self, refresh).then_some(Failure::Unnoticed(rotation))
             }
             (Step::Strike { refresh, .. }, Some(rotation)) => self.failure(world, true, refresh, rotation),
@@ -238,7 +238,7 @@ impl Model {
     }
 
     /// A request whose refresh token decides arrives at an instance, which calls its handler.
-    fn arrive(&self, world: &mut World, request: Message, clock: Age, note: Note) -> Rotation {
+    fn arrive(&self, world: &mut World, request: Message, clock: Age, note: Note) -> RefreshDecision {
         let (rotation, handler) = self.renew(world, request, clock, note);
         if let Some(handler) = handler.filter(|_| !request.orphan) {
             world.messages.add(handler);
@@ -247,7 +247,7 @@ impl Model {
     }
 
     /// The same by the attacker, who gets the response at once.
-    fn strike(&self, world: &mut World, refresh: Lag, clock: Age) -> Rotation {
+    fn strike(&self, world: &mut World, refresh: Lag, clock: Age) -> RefreshDecision {
         world.attacker.struck = true;
         let body = self.attacker_with_bodies;
         let request = Message { body, ..Message::new(Kind::Renewal, refresh) };
@@ -271,22 +271,25 @@ impl Model {
         request: Message,
         clock: Age,
         note: Note,
-    ) -> (Rotation, Option<Message>) {
+    ) -> (RefreshDecision, Option<Message>) {
         let mut record = world.record(self);
-        let presented = Presented { generation: CURRENT - u64::from(request.lag), with_body: request.body };
+        let presented =
+            PresentedToken { generation: CURRENT - u64::from(request.lag), with_body: request.body };
         let rotation = self.rules.renew(&mut record, presented, self.at(clock));
         world.remember(self, &record);
         // The handler does not know of a confirmation, now or later.
         let confirmed = record.family.confirmed_at.map(|at| self.age(at));
         let read = self.token_client.then_some(Read { age: 0, confirmed, clock });
         let newer = match rotation {
-            Rotation::Confirm => {
+            RefreshDecision::Confirm => {
                 self.note(world, request.lag, clock, note);
                 false
             }
-            Rotation::Reissue => false,
-            Rotation::Advance | Rotation::Replay => true,
-            Rotation::FastForward | Rotation::Reuse | Rotation::Refuse(_) => return (rotation, None),
+            RefreshDecision::Reissue => false,
+            RefreshDecision::Advance | RefreshDecision::Replay => true,
+            RefreshDecision::FastForward | RefreshDecision::Reuse | RefreshDecision::Refuse(_) => {
+                return (rotation, None);
+            }
         };
         let issued = self.age(self.at(clock));
         (rotation, Some(Message { issued, ..Message::new(Kind::Handler { newer, read }, 0) }))
@@ -311,13 +314,19 @@ impl Model {
 
     /// Checks the table's outcome for a token that was presented in the world `before`. The attacker has
     /// struck if it presented a token, including this one.
-    fn failure(&self, before: &World, struck: bool, refresh: Lag, rotation: Rotation) -> Option<Failure> {
+    fn failure(
+        &self,
+        before: &World,
+        struck: bool,
+        refresh: Lag,
+        rotation: RefreshDecision,
+    ) -> Option<Failure> {
         if before.revoked {
-            let right = rotation == Rotation::Refuse(Refusal::Revoked);
+            let right = rotation == RefreshDecision::Refuse(Refusal::Revoked);
             return (!right).then_some(Failure::Revived(rotation));
         }
         match rotation {
-            Rotation::Reuse | Rotation::Refuse(_) | Rotation::FastForward => {
+            RefreshDecision::Reuse | RefreshDecision::Refuse(_) | RefreshDecision::FastForward => {
                 (!struck).then_some(Failure::SignedOut(rotation))
             }
             _ => before.seen.superseded(self, refresh).then_some(Failure::CopyServed(rotation)),

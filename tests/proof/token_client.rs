@@ -5,7 +5,7 @@
 //! a read for another request just before. The record may be unconfirmed although an instance has served
 //! a request with the generation and has not written that yet. It must be written within `D`.
 
-use tower_sliding_sessions::protocol::{Policy, Rotation};
+use tower_sliding_sessions::protocol::{Policy, RefreshDecision};
 
 use crate::{
     model::Model,
@@ -29,7 +29,7 @@ const WORLDS: [(Age, Age, Age, usize); 10] = [
     (1, 2, 1, 3),
 ];
 
-const SIGNED_OUT: Failure = Failure::SignedOut(Rotation::Reuse);
+const SIGNED_OUT: Failure = Failure::SignedOut(RefreshDecision::Reuse);
 
 /// With the shortest interval within the proof, or one that is `longer` by that much.
 fn model(window: Age, delay: Age, skew: Age, longer: Age) -> Model {

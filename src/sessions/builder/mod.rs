@@ -10,7 +10,7 @@ use crate::{
     claims::Claims,
     cookie::{CookieError, CookieOptions, Cookies},
     cross_site::OriginError,
-    engine::{Config, Handle},
+    engine::{Config, EngineHandle},
     event::EventKind,
     id::EntropyError,
     protocol::{Policy, PolicyError, Timing},
@@ -168,7 +168,7 @@ impl<C: Claims> SessionsBuilder<C> {
             Some(store) => store,
             None => Arc::new(MemoryStore::new()?),
         };
-        Ok(Sessions::new(Handle::new(config, tokens, store)))
+        Ok(Sessions::new(EngineHandle::new(config, tokens, store)))
     }
 }
 

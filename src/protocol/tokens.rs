@@ -1,11 +1,11 @@
 //! Which tokens a client without cookies gets.
 
-use super::{Departure, Family, Settlement, settle};
+use super::{CookieDecision, Family, ResponseState, decide_cookies};
 use crate::time::Timestamp;
 
 /// The tokens of a response to a client without cookies, which uses the tokens of every response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exchange {
+pub enum TokenDecision {
     /// None: it is too late for any, or the session ended meanwhile. The client asks again.
     Nothing,
     /// An access token. The client keeps the refresh token that it presented (RFC 6749, section 6, lets a response leave
@@ -18,23 +18,28 @@ pub enum Exchange {
 /// Decides about the tokens when an exchange is answered, for a session that was at `family` when
 /// it was read at `read_at`.
 ///
-/// It is `settle` with one difference: clients expect a refresh token in every response, so the presented one is
-/// repeated **if no rotation can happen before the response arrives**: until `now + G` is `M` after the confirmation.
-/// Later, it could overwrite its own successor.
+/// It is [`decide_cookies`] with one difference: clients expect a refresh token in every response, so the
+/// presented one is repeated **if no rotation can happen before the response arrives**: until `now + G` is
+/// `M` after the confirmation. Later, it could overwrite its own successor.
 ///
 /// Another instance may have confirmed the generation and not written it yet, so an unconfirmed one counts as confirmed
 /// one grace period before the record was read. This needs one more assumption than the proof of the [module](super):
 /// **a confirmation is written within `D`, or never**.
 #[must_use]
-pub fn exchange(departure: &Departure, family: &Family, read_at: Timestamp, now: Timestamp) -> Exchange {
+pub fn decide_tokens(
+    response: &ResponseState,
+    family: &Family,
+    read_at: Timestamp,
+    now: Timestamp,
+) -> TokenDecision {
     let timing = &family.timing;
     let confirmed_at = family.confirmed_at.unwrap_or(read_at - timing.grace);
     let rotation_due = confirmed_at + timing.rotation_interval;
-    match settle(timing, departure, now) {
-        Settlement::WriteBoth => Exchange::Both,
-        Settlement::WriteAccess if now + timing.grace < rotation_due => Exchange::Both,
-        Settlement::WriteAccess => Exchange::AccessOnly,
-        Settlement::LeaveAlone | Settlement::WriteRefresh => Exchange::Nothing,
+    match decide_cookies(timing, response, now) {
+        CookieDecision::WriteBoth => TokenDecision::Both,
+        CookieDecision::WriteAccess if now + timing.grace < rotation_due => TokenDecision::Both,
+        CookieDecision::WriteAccess => TokenDecision::AccessOnly,
+        CookieDecision::LeaveAlone | CookieDecision::WriteRefresh => TokenDecision::Nothing,
     }
 }
 
@@ -43,35 +48,40 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::Standing;
+    use crate::protocol::SessionStatus;
 
     const ARRIVED: Timestamp = Timestamp::from_secs(1000);
 
     /// Served as generation 5.
-    fn departure(presented: u64) -> Departure {
-        Departure {
+    fn response(presented: u64) -> ResponseState {
+        ResponseState {
             arrived: ARRIVED,
             presented,
             served: 5,
-            standing: Standing::Good,
+            status: SessionStatus::Valid,
             access_written: false,
             refresh_written: false,
         }
     }
 
     /// The defaults: G 45 s, W 60 s, M 240 s. `confirmed` is seconds before the record was read.
-    fn answer(departure: &Departure, confirmed: Option<u64>, read_at: Timestamp, now: Timestamp) -> Exchange {
+    fn answer(
+        response: &ResponseState,
+        confirmed: Option<u64>,
+        read_at: Timestamp,
+        now: Timestamp,
+    ) -> TokenDecision {
         let family = Family {
             generation: 5,
             confirmed_at: confirmed.map(|ago| read_at - secs(ago)),
             ..Family::begin(ARRIVED, secs(7200), secs(86400))
         };
-        exchange(departure, &family, read_at, now)
+        decide_tokens(response, &family, read_at, now)
     }
 
     /// By a record that was read when the request arrived.
-    fn exchanged(presented: u64, confirmed: Option<u64>, after: Duration) -> Exchange {
-        answer(&departure(presented), confirmed, ARRIVED, ARRIVED + after)
+    fn exchanged(presented: u64, confirmed: Option<u64>, after: Duration) -> TokenDecision {
+        answer(&response(presented), confirmed, ARRIVED, ARRIVED + after)
     }
 
     const fn secs(secs: u64) -> Duration {
@@ -81,39 +91,39 @@ mod tests {
     #[test]
     fn a_newer_refresh_token_always_goes_out() {
         for confirmed in [None, Some(0), Some(45), Some(9999)] {
-            assert_eq!(exchanged(4, confirmed, secs(60)), Exchange::Both);
+            assert_eq!(exchanged(4, confirmed, secs(60)), TokenDecision::Both);
         }
     }
 
     #[test]
     fn the_presented_one_is_repeated_while_the_answer_arrives_before_any_rotation() {
-        assert_eq!(exchanged(5, Some(0), secs(60)), Exchange::Both);
-        assert_eq!(exchanged(5, Some(194), secs(0)), Exchange::Both);
-        assert_eq!(exchanged(5, Some(194), Duration::from_millis(999)), Exchange::Both);
-        assert_eq!(exchanged(5, Some(194), secs(1)), Exchange::AccessOnly);
-        assert_eq!(exchanged(5, Some(195), secs(0)), Exchange::AccessOnly);
+        assert_eq!(exchanged(5, Some(0), secs(60)), TokenDecision::Both);
+        assert_eq!(exchanged(5, Some(194), secs(0)), TokenDecision::Both);
+        assert_eq!(exchanged(5, Some(194), Duration::from_millis(999)), TokenDecision::Both);
+        assert_eq!(exchanged(5, Some(194), secs(1)), TokenDecision::AccessOnly);
+        assert_eq!(exchanged(5, Some(195), secs(0)), TokenDecision::AccessOnly);
     }
 
     #[test]
     fn one_that_is_not_known_to_be_confirmed_is_repeated_within_the_write_window() {
-        assert_eq!(exchanged(5, None, secs(0)), Exchange::Both);
-        assert_eq!(exchanged(5, None, secs(60)), Exchange::Both);
+        assert_eq!(exchanged(5, None, secs(0)), TokenDecision::Both);
+        assert_eq!(exchanged(5, None, secs(60)), TokenDecision::Both);
     }
 
     #[test]
     fn one_that_was_read_for_an_earlier_request_may_have_been_confirmed_a_grace_before_that() {
         // 240 - 45 - 45 = 150 s after it was read, that is.
-        let read_ago = |ago| answer(&departure(5), None, ARRIVED - secs(ago), ARRIVED);
-        assert_eq!(read_ago(149), Exchange::Both);
-        assert_eq!(read_ago(150), Exchange::AccessOnly);
+        let read_ago = |ago| answer(&response(5), None, ARRIVED - secs(ago), ARRIVED);
+        assert_eq!(read_ago(149), TokenDecision::Both);
+        assert_eq!(read_ago(150), TokenDecision::AccessOnly);
     }
 
     #[test]
     fn nothing_goes_out_after_the_write_window_or_the_end_of_the_session() {
         for presented in [4, 5] {
-            assert_eq!(exchanged(presented, Some(0), secs(61)), Exchange::Nothing);
-            let ended = Departure { standing: Standing::Revoked, ..departure(presented) };
-            assert_eq!(answer(&ended, Some(0), ARRIVED, ARRIVED), Exchange::Nothing);
+            assert_eq!(exchanged(presented, Some(0), secs(61)), TokenDecision::Nothing);
+            let ended = ResponseState { status: SessionStatus::Revoked, ..response(presented) };
+            assert_eq!(answer(&ended, Some(0), ARRIVED, ARRIVED), TokenDecision::Nothing);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::time::Timestamp;
 
 /// The refresh token that a request presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Presented {
+pub struct PresentedToken {
     /// The generation of its refresh token.
     pub generation: u64,
     /// Whether the request has a body. Proxies that buffer bodies deliver such requests minutes late, so
@@ -15,7 +15,7 @@ pub struct Presented {
 
 /// What to do with a presented refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotation {
+pub enum RefreshDecision {
     /// It is of the current generation, which was handed out so long ago that the client cannot send an
     /// older one: confirm it, and mint an access token for it.
     Confirm,
@@ -75,27 +75,29 @@ pub enum Refusal {
 /// The caller has checked that the store has the session and that the run ID matches. A confirmation "in the
 /// future", by a clock that is ahead, counts as a confirmation now. All durations are those of the record.
 #[must_use]
-pub fn rotate(presented: Presented, family: &Family, now: Timestamp) -> Rotation {
+pub fn decide_refresh(presented: PresentedToken, family: &Family, now: Timestamp) -> RefreshDecision {
     if family.revoked {
-        return Rotation::Refuse(Refusal::Revoked);
+        return RefreshDecision::Refuse(Refusal::Revoked);
     }
     if !family.is_live(now) {
-        return Rotation::Refuse(Refusal::Expired);
+        return RefreshDecision::Refuse(Refusal::Expired);
     }
     let timing = &family.timing;
-    let Presented { generation, with_body } = presented;
+    let PresentedToken { generation, with_body } = presented;
     let confirmed_for = family.confirmed_at.map(|at| now.since(at));
     match (family.generation.checked_sub(generation), confirmed_for) {
-        (None, _) => Rotation::FastForward,
-        (Some(0), None) if timing.confirms_by_refresh(family.offered_at, with_body, now) => Rotation::Confirm,
-        (Some(0), Some(age)) if age >= timing.rotation_interval => Rotation::Advance,
-        (Some(0), _) => Rotation::Reissue,
-        (Some(1), None) => Rotation::Replay,
-        (Some(1), Some(age)) if age <= timing.grace => Rotation::Replay,
-        (Some(1), Some(age)) if with_body && age - timing.grace <= timing.late_body => {
-            Rotation::Refuse(Refusal::LateBody)
+        (None, _) => RefreshDecision::FastForward,
+        (Some(0), None) if timing.confirms_by_refresh(family.offered_at, with_body, now) => {
+            RefreshDecision::Confirm
         }
-        (Some(_), _) => Rotation::Reuse,
+        (Some(0), Some(age)) if age >= timing.rotation_interval => RefreshDecision::Advance,
+        (Some(0), _) => RefreshDecision::Reissue,
+        (Some(1), None) => RefreshDecision::Replay,
+        (Some(1), Some(age)) if age <= timing.grace => RefreshDecision::Replay,
+        (Some(1), Some(age)) if with_body && age - timing.grace <= timing.late_body => {
+            RefreshDecision::Refuse(Refusal::LateBody)
+        }
+        (Some(_), _) => RefreshDecision::Reuse,
     }
 }
 
@@ -121,36 +123,36 @@ mod tests {
         }
     }
 
-    fn table(presented: u64, generation: u64, confirmed: Option<u64>) -> Rotation {
-        let presented = Presented { generation: presented, with_body: false };
-        rotate(presented, &family(generation, 0, confirmed), NOW)
+    fn table(presented: u64, generation: u64, confirmed: Option<u64>) -> RefreshDecision {
+        let presented = PresentedToken { generation: presented, with_body: false };
+        decide_refresh(presented, &family(generation, 0, confirmed), NOW)
     }
 
     #[test]
     fn each_row_of_the_table_gives_its_answer() {
-        assert_eq!(table(3, 3, None), Rotation::Reissue);
-        assert_eq!(table(3, 3, Some(0)), Rotation::Reissue);
-        assert_eq!(table(3, 3, Some(239)), Rotation::Reissue);
-        assert_eq!(table(3, 3, Some(240)), Rotation::Advance);
-        assert_eq!(table(2, 3, None), Rotation::Replay);
-        assert_eq!(table(2, 3, Some(45)), Rotation::Replay);
-        assert_eq!(table(2, 3, Some(46)), Rotation::Reuse);
-        assert_eq!(table(1, 3, None), Rotation::Reuse);
-        assert_eq!(table(4, 3, Some(9)), Rotation::FastForward);
-        assert_eq!(table(u64::MAX, 0, None), Rotation::FastForward);
-        assert_eq!(table(0, u64::MAX, None), Rotation::Reuse);
+        assert_eq!(table(3, 3, None), RefreshDecision::Reissue);
+        assert_eq!(table(3, 3, Some(0)), RefreshDecision::Reissue);
+        assert_eq!(table(3, 3, Some(239)), RefreshDecision::Reissue);
+        assert_eq!(table(3, 3, Some(240)), RefreshDecision::Advance);
+        assert_eq!(table(2, 3, None), RefreshDecision::Replay);
+        assert_eq!(table(2, 3, Some(45)), RefreshDecision::Replay);
+        assert_eq!(table(2, 3, Some(46)), RefreshDecision::Reuse);
+        assert_eq!(table(1, 3, None), RefreshDecision::Reuse);
+        assert_eq!(table(4, 3, Some(9)), RefreshDecision::FastForward);
+        assert_eq!(table(u64::MAX, 0, None), RefreshDecision::FastForward);
+        assert_eq!(table(0, u64::MAX, None), RefreshDecision::Reuse);
     }
 
     #[test]
     fn a_refresh_token_confirms_once_it_was_handed_out_long_enough_ago() {
         let asked = |offered, with_body| {
-            rotate(Presented { generation: 3, with_body }, &family(3, offered, None), NOW)
+            decide_refresh(PresentedToken { generation: 3, with_body }, &family(3, offered, None), NOW)
         };
         // 45 + 60 + 35 + 2 * 45 s, and the lateness of a body.
-        assert_eq!(asked(229, false), Rotation::Reissue);
-        assert_eq!(asked(230, false), Rotation::Confirm);
-        assert_eq!(asked(829, true), Rotation::Reissue);
-        assert_eq!(asked(830, true), Rotation::Confirm);
+        assert_eq!(asked(229, false), RefreshDecision::Reissue);
+        assert_eq!(asked(230, false), RefreshDecision::Confirm);
+        assert_eq!(asked(829, true), RefreshDecision::Reissue);
+        assert_eq!(asked(830, true), RefreshDecision::Confirm);
     }
 
     #[test]
@@ -158,40 +160,49 @@ mod tests {
         for with_body in [false, true] {
             let mut family = family(3, 0, None);
             family.timing.crash_window = Duration::ZERO;
-            assert_eq!(rotate(Presented { generation: 3, with_body }, &family, NOW), Rotation::Confirm);
+            assert_eq!(
+                decide_refresh(PresentedToken { generation: 3, with_body }, &family, NOW),
+                RefreshDecision::Confirm
+            );
         }
     }
 
     #[test]
     fn the_predecessor_with_a_body_is_refused_without_alarm_for_a_while() {
         let late = |presented, confirmed| {
-            let presented = Presented { generation: presented, with_body: true };
-            rotate(presented, &family(5, 0, confirmed), NOW)
+            let presented = PresentedToken { generation: presented, with_body: true };
+            decide_refresh(presented, &family(5, 0, confirmed), NOW)
         };
-        assert_eq!(late(4, Some(45)), Rotation::Replay);
-        assert_eq!(late(4, Some(46)), Rotation::Refuse(Refusal::LateBody));
-        assert_eq!(late(4, Some(645)), Rotation::Refuse(Refusal::LateBody));
-        assert_eq!(late(4, Some(646)), Rotation::Reuse);
-        assert_eq!(late(3, Some(0)), Rotation::Reuse);
-        assert_eq!(late(3, None), Rotation::Reuse);
+        assert_eq!(late(4, Some(45)), RefreshDecision::Replay);
+        assert_eq!(late(4, Some(46)), RefreshDecision::Refuse(Refusal::LateBody));
+        assert_eq!(late(4, Some(645)), RefreshDecision::Refuse(Refusal::LateBody));
+        assert_eq!(late(4, Some(646)), RefreshDecision::Reuse);
+        assert_eq!(late(3, Some(0)), RefreshDecision::Reuse);
+        assert_eq!(late(3, None), RefreshDecision::Reuse);
     }
 
     #[test]
     fn rotation_uses_the_settings_of_the_record() {
         let mut family = family(3, 0, Some(100));
         family.timing.grace = secs(100);
-        assert_eq!(rotate(Presented { generation: 2, with_body: false }, &family, NOW), Rotation::Replay);
+        assert_eq!(
+            decide_refresh(PresentedToken { generation: 2, with_body: false }, &family, NOW),
+            RefreshDecision::Replay
+        );
         family.timing.rotation_interval = secs(100);
-        assert_eq!(rotate(Presented { generation: 3, with_body: false }, &family, NOW), Rotation::Advance);
+        assert_eq!(
+            decide_refresh(PresentedToken { generation: 3, with_body: false }, &family, NOW),
+            RefreshDecision::Advance
+        );
     }
 
     #[test]
     fn a_revoked_or_expired_session_is_refused_for_any_generation() {
         let family = Family::begin(NOW, secs(7200), secs(86400));
-        let ahead = Presented { generation: 9, with_body: false };
+        let ahead = PresentedToken { generation: 9, with_body: false };
         let idle = NOW + secs(7200);
-        assert_eq!(rotate(ahead, &family, idle), Rotation::Refuse(Refusal::Expired));
+        assert_eq!(decide_refresh(ahead, &family, idle), RefreshDecision::Refuse(Refusal::Expired));
         let revoked = Family { revoked: true, ..family };
-        assert_eq!(rotate(ahead, &revoked, idle), Rotation::Refuse(Refusal::Revoked));
+        assert_eq!(decide_refresh(ahead, &revoked, idle), RefreshDecision::Refuse(Refusal::Revoked));
     }
 }
