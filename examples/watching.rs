@@ -35,7 +35,7 @@ use tower_sliding_sessions::{
 const TRY: &str = "\
 curl -s -c jar -d ann 127.0.0.1:3000/login; cp jar copied
 sleep 12; curl -b jar -c jar 127.0.0.1:3000; curl -b jar -c jar 127.0.0.1:3000
-sleep 4; curl -i -b copied 127.0.0.1:3000  # the attacker is found out: see the log";
+sleep 4; curl -i -b copied 127.0.0.1:3000  # the reuse is detected: see the log";
 
 /// As text for operators. `kind.name()` and `kind.outcome()` are stable, for machines.
 pub(crate) fn describe(event: &Event) -> String {

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     fuzz::with(|world| {
-        // Alone, and in the place of each part of a good token.
+        // As the whole token, and in place of each part of a valid token.
         let parts: Vec<_> = world.access.split('.').map(|part| part.as_bytes().to_vec()).collect();
         let mut tokens = vec![bytes.to_vec()];
         for at in 0..parts.len() {

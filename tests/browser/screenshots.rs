@@ -101,7 +101,7 @@ async fn photograph_all(browser: &Browser, name: &str) {
 }
 
 #[test]
-fn the_picture_in_the_readme_is_of_the_page_as_it_is() {
+fn picture_in_the_readme_is_up_to_date() {
     if std::env::var_os("KEEP_PICTURES").is_some() {
         return; // The picture is being taken.
     }

@@ -358,7 +358,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-#[expect(clippy::disallowed_methods, reason = "what is waited for takes real time")]
+#[expect(clippy::disallowed_methods, reason = "the test waits in real time")]
 fn real_time() -> Instant {
     Instant::now()
 }

@@ -133,7 +133,7 @@ impl http_body::Body for Failing {
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
         std::task::Poll::Ready(Some(match std::mem::replace(&mut self.0, true) {
             false => Ok(http_body::Frame::data(Bytes::from_static(b"half"))),
-            true => Err(std::io::Error::other("gone")),
+            true => Err(std::io::Error::other("simulated failure")),
         }))
     }
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step must stop the test")]
 
 mod recorder;
-#[expect(dead_code, unused_imports, reason = "what is not used here is used by the flows")]
+#[expect(dead_code, unused_imports, reason = "the flows use the rest")]
 #[path = "../flows/support/mod.rs"]
 mod support;
 

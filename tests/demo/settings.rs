@@ -67,13 +67,13 @@ async fn error_message_shows_no_key() {
 }
 
 #[tokio::test]
-async fn the_default_preset_has_lifetimes_of_seconds_and_single_settings_win_over_it() {
+async fn default_preset_has_lifetimes_of_seconds_and_single_settings_override_it() {
     let timing = async |set: &[(&str, &str)]| {
         let variable = |asked: &str| {
             let found = set.iter().find(|(name, _)| *name == asked);
             found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
         };
-        let builder = Settings::from(variable).expect("good settings").sessions().await.expect("a store");
+        let builder = Settings::from(variable).expect("valid settings").sessions().await.expect("a store");
         let timing = *App::new(builder).expect("a valid policy").sessions.policy().timing();
         (timing.access_ttl.as_secs(), timing.rotation_interval.as_secs(), timing.crash_window.as_secs())
     };

@@ -41,7 +41,7 @@ pub(crate) async fn check(store: &mut impl Shared) {
     assert!(worst < Duration::from_secs(1), "{worst:?}");
 }
 
-#[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
+#[expect(clippy::disallowed_methods, reason = "the test measures real time")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -87,20 +87,20 @@ const KEEP: [(&str, &str); 12] = [
 async fn no_header_has_a_shared_cache_keep_a_response_that_sets_cookies() {
     let world = World::new();
     let sessions = world.one.sessions.clone();
-    let told = || axum::response::AppendHeaders(KEEP);
+    let keep = || axum::response::AppendHeaders(KEEP);
     let update = async move |session: Session<Profile>| {
         let cookies = session.update(&Profile { role: "admin".into() }).await.unwrap();
-        (cookies, told(), "changed")
+        (cookies, keep(), "changed")
     };
     let app = axum::Router::new()
-        .route("/page", axum::routing::get(async move || (told(), "page")))
+        .route("/page", axum::routing::get(async move || (keep(), "page")))
         .route("/update", axum::routing::get(update))
         .route_layer(sessions.layer())
         .route(
             "/login",
             axum::routing::get(async move |visitor: Visitor<Profile>| {
                 let cookies = visitor.sign_in("ann", Profile::default()).await.unwrap();
-                (told(), cookies, "welcome")
+                (keep(), cookies, "welcome")
             }),
         )
         .with_state(sessions);

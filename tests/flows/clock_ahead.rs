@@ -1,5 +1,5 @@
-//! A clock was ahead for a while, and is right again. What it left in records and in memory gives no
-//! session, refresh token or re-authentication more time than the policy does.
+//! A clock was ahead for some time, and is correct again. What it wrote into records and kept in memory
+//! gives no session, refresh token or re-authentication more time than the policy does.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tower_sliding_sessions::{
 
 use crate::support::{ABSOLUTE, ACCESS, Answer, Browser, GRACE, Profile, TTL, World, claims_of, idle};
 
-/// By so much it was ahead: an hour, and as after a reset to a wrong year.
+/// How far the clock was ahead: one hour, and one year as after a reset.
 const ERRORS: [Duration; 2] = [Duration::from_secs(3600), Duration::from_secs(3600 * 24 * 365)];
 
 fn step_ahead(world: &World, by: Duration) {
@@ -28,7 +28,7 @@ async fn visit(world: &World, browser: &mut Browser) -> Answer {
     answer
 }
 
-/// A browser whose generation 1 was confirmed at a time in the future, and its jar of before.
+/// A browser whose generation 1 was confirmed at a time in the future, and its jar before the rotation.
 async fn confirmed_ahead(world: &World, by: Duration) -> (Browser, Browser) {
     let mut browser = world.signed_in("ann").await;
     let before = browser.clone();
@@ -113,7 +113,7 @@ async fn session_that_a_clock_ahead_opened_ends_at_the_absolute_timeout() {
         }
         world.pass(TTL);
         assert!(!visit(&world, &mut browser).await.ok(), "ahead by {by:?}");
-        // Others sign in and live on.
+        // Other sessions can be opened and stay valid.
         let mut other = world.signed_in("bob").await;
         assert!(visit(&world, &mut other).await.ok());
     }

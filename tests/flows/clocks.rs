@@ -50,7 +50,7 @@ async fn access_token_from_the_future_is_renewed_and_not_used() {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_a_year_ahead_ends_every_session() {
+async fn clock_that_jumps_a_year_ahead_ends_every_session() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     world.clock.set(world.clock.now() + HOUR * 24 * 365);

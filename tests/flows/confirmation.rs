@@ -80,7 +80,7 @@ async fn parallel_requests_by_refresh_token_confirm_once() {
 }
 
 #[tokio::test]
-async fn the_first_generation_is_never_confirmed() {
+async fn first_generation_is_never_confirmed() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     for _ in 0..3 {

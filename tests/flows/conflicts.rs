@@ -178,7 +178,7 @@ async fn every_response_to_a_conflict_removes_former_cookies() {
 }
 
 #[tokio::test]
-async fn a_user_with_two_values_under_one_name_can_sign_in_again() {
+async fn user_with_two_values_under_one_name_can_sign_in_again() {
     let (world, before) = deploy();
     for name in ["ann", "bob"] {
         let mut browser = Browser::new();

@@ -34,7 +34,7 @@ async fn signed_in() -> SessionRecord {
 }
 
 #[tokio::test]
-async fn the_store_needs_nothing_that_is_not_public() {
+async fn store_can_be_written_with_the_public_api_only() {
     let text = include_str!("store.rs");
     let (_, imports) = text.split_once("use tower_sliding_sessions::").expect("its imports");
     let (imports, code) = imports.split_once("};\n").expect("the end of its imports");

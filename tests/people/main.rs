@@ -9,7 +9,7 @@
     reason = "a failed step must stop the test"
 )]
 
-#[expect(dead_code, unused_imports, reason = "what is not used here is used by the flows")]
+#[expect(dead_code, unused_imports, reason = "the flows use the rest")]
 #[path = "../flows/support/mod.rs"]
 mod support;
 

@@ -101,7 +101,7 @@ async fn open_when_back(store: &PostgresStore) -> (SessionKey, Duration) {
             Ok(Err(CreateError::Store(StoreError::Unavailable(_)))) | Err(_) => {}
             Ok(Err(error)) => panic!("{error:?}"),
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "it did not come back");
+        assert!(began.elapsed() < Duration::from_secs(20), "the store did not recover");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -134,7 +134,7 @@ async fn stopped_server_is_an_outage_and_the_store_recovers_when_it_returns() {
         let (_, took) = open_when_back(&store).await;
         println!("PostgreSQL: back {took:?} after its start, with the same pool");
         let record = store.get(&key).await.expect("it is read").record.expect("it was kept");
-        assert!(record.is_revoked(), "what was ended stays so");
+        assert!(record.is_revoked(), "the session stays revoked");
         let record = store.get(&live).await.expect("it is read").record.expect("it was kept");
         assert!(!record.is_revoked());
     }
@@ -173,7 +173,7 @@ async fn acknowledged_writes_survive_a_killed_server() {
     open_when_back(&store).await;
     for (key, ended) in acknowledged {
         let record = store.get(&key).await.expect("it is read").record.expect("it was acknowledged");
-        assert!(record.is_revoked() || !ended, "its end was acknowledged");
+        assert!(record.is_revoked() || !ended, "its revocation was acknowledged");
     }
 }
 

@@ -100,7 +100,7 @@ async fn standby_is_never_followed() {
     let primary = given("TEST_POSTGRES_URL");
     let (port, _restore) = standby().await;
     let standby = primary.replace(&port_of(&primary).to_string(), &port.to_string());
-    let store = PostgresStore::connect(&standby).await.expect("what is there is only read");
+    let store = PostgresStore::connect(&standby).await.expect("migration only reads");
     for error in [
         store.get(&key).await.expect_err("it is in recovery"),
         store.feed(&FeedFrom::Since(now() - HOUR)).await.expect_err("it is in recovery"),

@@ -9,7 +9,7 @@ use tower_sliding_sessions::{
 use crate::server::{fresh, now, open, pool, record, schema_url, subject};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_disk_that_a_live_session_takes() {
+async fn disk_space_of_a_live_session() {
     const SESSIONS: i64 = 10_000;
     let url = schema_url().await;
     let store = PostgresStore::connect(&url).await.expect("it starts");

@@ -45,7 +45,7 @@ async fn database_of_the_first_version_keeps_its_sessions() {
     let store = PostgresStore::connect_in_schema(&url(), &name).await.expect("it is migrated");
     let key = SessionKey { subject: subject("old"), id };
     let snapshot = store.get(&key).await.expect("it is read");
-    let record = snapshot.record.expect("it goes on");
+    let record = snapshot.record.expect("the session exists");
     assert_eq!((record.generation(), &read(&record)["persistent"]), (3, &json!(true)));
     let run = store.raise_run_id(LOWEST).await.expect("there is a run");
     assert!(run == snapshot.run && run > RunId::at(now() - DAY, 0) && run < RunId::at(now() + DAY, 0));

@@ -191,7 +191,7 @@ impl Display for Described {
                 if note == Note::AtOnce { Ok(()) } else { write!(f, ", its confirmation {note:?}") }
             }
             Step::Board { message, .. } => {
-                write!(f, "{} arrives, and shares what is read for another", self.message(message))
+                write!(f, "{} arrives, and shares a read for another request", self.message(message))
             }
             Step::Leave { handler, answer } => {
                 write!(f, "{} answers with {}", self.message(handler), self.message(answer))

@@ -201,7 +201,7 @@ async fn subjects_leave_the_feed_after_a_day_even_without_new_events() {
 
     let store = store_at(&server.url()).await;
     let here = store.feed(&FeedFrom::Since(now() - HOUR / 3)).await.expect("the feed");
-    assert!(!here.gap && here.events.len() == 1, "what was removed is older: {here:?}");
+    assert!(!here.gap && here.events.len() == 1, "only older events were removed: {here:?}");
     let mut from = here.position;
     while old > 1 {
         let batch = store.feed(&FeedFrom::After(from)).await.expect("the feed");

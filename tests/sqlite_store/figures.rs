@@ -9,7 +9,7 @@ use tower_sliding_sessions::{
 use crate::file::{Folder, now, open, record, subject};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_disk_that_a_live_session_takes() {
+async fn disk_space_of_a_live_session() {
     const SESSIONS: u64 = 10_000;
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");

@@ -109,7 +109,7 @@ async fn file_of_the_first_version_keeps_its_sessions() {
     let store = SqliteStore::open(&folder.file()).await.expect("it is migrated");
     let key = SessionKey { subject: subject("old"), id };
     let snapshot = store.get(&key).await.expect("it is read");
-    let record = snapshot.record.expect("it goes on");
+    let record = snapshot.record.expect("the session exists");
     assert_eq!((record.generation(), &read(&record)["persistent"]), (3, &json!(true)));
     assert!(snapshot.run > RunId::at(now() - DAY, 0) && snapshot.run < RunId::at(now() + DAY, 0));
     let feed = store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read");

@@ -35,7 +35,7 @@ for n in 1 2 3 4 5 6; do curl -s -w ' %{http_code}\\n' 127.0.0.1:3000/; done  # 
 sleep 10; curl -s -c jar -d ann 127.0.0.1:3000/login
 for n in 1 2 3 4 5 6; do curl -s -w ' %{http_code}\\n' -b jar 127.0.0.1:3000/me; done";
 
-/// Whose quota a request counts against.
+/// The key of a quota.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Client {
     Subject(String),

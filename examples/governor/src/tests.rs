@@ -43,7 +43,7 @@ async fn users_behind_one_address_have_a_quota_each_and_devices_of_one_user_shar
         assert_eq!(status(&mut ann, "10.0.0.1:1000", "GET", "/me", "").await, 200);
     }
     assert_eq!(status(&mut ann, "10.0.0.1:1000", "GET", "/me", "").await, 429);
-    // Elsewhere, too.
+    // At another address, too.
     assert_eq!(status(&mut ann, "10.0.0.2:1000", "GET", "/me", "").await, 429);
     let mut phone = Browser::new(&app);
     assert_eq!(status(&mut phone, "10.0.0.3:1000", "POST", "/login", "ann").await, 200);

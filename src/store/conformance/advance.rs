@@ -20,7 +20,7 @@ async fn assert_refused<S: SessionStore>(w: &World<S>, session: &Opened, from: u
     w.expect(session).await;
 }
 
-pub(super) async fn a_rotation_is_provisional_and_counts_as_use<S: SessionStore>(w: World<S>) {
+pub(super) async fn rotation_is_provisional_and_counts_as_use<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     let snapshot = w.advance(&session.key, 0, w.at(60)).await;
     assert!(session.record.family.advance(0, w.at(60)));
@@ -30,7 +30,7 @@ pub(super) async fn a_rotation_is_provisional_and_counts_as_use<S: SessionStore>
     w.expect(&session).await;
 }
 
-pub(super) async fn a_rotation_wants_the_generation_it_names<S: SessionStore>(w: World<S>) {
+pub(super) async fn rotation_requires_the_generation_it_names<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     for from in [1, 2, u64::from(u32::MAX) + 1, (1 << 53) - 1] {
         assert_refused(&w, &session, from, w.at(60)).await;
@@ -45,7 +45,7 @@ pub(super) async fn a_rotation_wants_the_generation_it_names<S: SessionStore>(w:
     assert!(w.advance(&session.key, 5, w.at(60)).await.applied);
 }
 
-pub(super) async fn a_rotation_waits_for_the_interval_of_its_own_record<S: SessionStore>(w: World<S>) {
+pub(super) async fn rotation_waits_for_the_interval_in_the_record<S: SessionStore>(w: World<S>) {
     for millis in [1, 1000, 4 * 60 * 1000, 36 * 60 * 60 * 1000] {
         let interval = Duration::from_millis(millis);
         let mut record = w.record(w.base, IDLE, ABSOLUTE);
@@ -68,7 +68,7 @@ pub(super) async fn a_rotation_waits_for_the_interval_of_its_own_record<S: Sessi
     }
 }
 
-pub(super) async fn a_rotation_follows_the_timing_that_was_written_last<S: SessionStore>(w: World<S>) {
+pub(super) async fn rotation_uses_the_timing_written_last<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     let change = |record: &mut SessionRecord| {
         record.family.timing.rotation_interval = Duration::from_secs(60);
@@ -80,7 +80,7 @@ pub(super) async fn a_rotation_follows_the_timing_that_was_written_last<S: Sessi
     assert!(w.advance(&session.key, 0, w.at(60)).await.applied);
 }
 
-pub(super) async fn of_racing_rotations_exactly_one_applies<S: SessionStore>(w: World<S>) {
+pub(super) async fn one_of_concurrent_rotations_applies<S: SessionStore>(w: World<S>) {
     const RACERS: usize = 32;
     let session = w.open().await;
     for generation in 0..8 {
@@ -106,7 +106,7 @@ pub(super) async fn of_racing_rotations_exactly_one_applies<S: SessionStore>(w: 
     assert_eq!(w.stored(&session.key).await.family.generation, 8);
 }
 
-pub(super) async fn rotations_racing_confirmations_never_skip_a_generation<S: SessionStore>(w: World<S>) {
+pub(super) async fn rotations_during_confirmations_skip_no_generation<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let mut racers = JoinSet::new();
     for racer in 0..8 {

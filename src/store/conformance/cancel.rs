@@ -27,7 +27,7 @@ async fn cut<T>(operation: impl Future<Output = T>, polls: usize) -> Option<T> {
     .await
 }
 
-pub(super) async fn a_dropped_creation_is_whole_or_never_was<S: SessionStore>(w: World<S>) {
+pub(super) async fn dropped_creation_is_atomic<S: SessionStore>(w: World<S>) {
     let listing = w.store.capabilities().listing;
     let cap = listing.then_some(Cap { limit: 1, overflow: Overflow::RevokeOldest });
     let mut reader = Reader::at_the_end(&w).await;
@@ -54,7 +54,7 @@ pub(super) async fn a_dropped_creation_is_whole_or_never_was<S: SessionStore>(w:
     }
 }
 
-pub(super) async fn a_dropped_rotation_is_whole_or_never_was<S: SessionStore>(w: World<S>) {
+pub(super) async fn dropped_rotation_is_atomic<S: SessionStore>(w: World<S>) {
     for polls in CUTS {
         let mut session = w.open().await;
         let before = session.record.clone();
@@ -67,7 +67,7 @@ pub(super) async fn a_dropped_rotation_is_whole_or_never_was<S: SessionStore>(w:
     }
 }
 
-pub(super) async fn dropped_claims_are_whole_or_never_were<S: SessionStore>(w: World<S>) {
+pub(super) async fn dropped_change_of_claims_is_atomic<S: SessionStore>(w: World<S>) {
     let mut reader = Reader::at_the_end(&w).await;
     for polls in CUTS {
         let mut session = w.open().await;
@@ -88,7 +88,7 @@ pub(super) async fn dropped_claims_are_whole_or_never_were<S: SessionStore>(w: W
     }
 }
 
-pub(super) async fn a_dropped_end_is_whole_or_never_was<S: SessionStore>(w: World<S>) {
+pub(super) async fn dropped_revocation_is_atomic<S: SessionStore>(w: World<S>) {
     let mut reader = Reader::at_the_end(&w).await;
     let listing = w.store.capabilities().listing;
     for (turn, polls) in CUTS.into_iter().cycle().take(2 * CUTS.len()).enumerate() {

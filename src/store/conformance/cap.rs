@@ -42,7 +42,7 @@ async fn keeps_caps<S: SessionStore>(w: &World<S>, overflow: Overflow) -> bool {
     false
 }
 
-pub(super) async fn a_cap_can_refuse_one_more<S: SessionStore>(w: World<S>) {
+pub(super) async fn cap_can_refuse_a_session<S: SessionStore>(w: World<S>) {
     if !keeps_caps(&w, Overflow::Refuse).await {
         return;
     }
@@ -69,7 +69,7 @@ pub(super) async fn a_cap_can_refuse_one_more<S: SessionStore>(w: World<S>) {
     assert!(one_more(&w, &subject, w.base, none).await.1.is_err());
 }
 
-pub(super) async fn a_cap_can_end_the_oldest<S: SessionStore>(w: World<S>) {
+pub(super) async fn cap_can_revoke_the_oldest_session<S: SessionStore>(w: World<S>) {
     if !keeps_caps(&w, Overflow::RevokeOldest).await {
         return;
     }
@@ -125,7 +125,7 @@ async fn storm<S: SessionStore>(w: &World<S>, subject: &Subject, cap: Cap) -> (u
     (admitted.len(), admitted.concat())
 }
 
-pub(super) async fn racing_sign_ins_never_exceed_a_cap_that_refuses<S: SessionStore>(w: World<S>) {
+pub(super) async fn concurrent_sign_ins_never_exceed_a_cap_that_refuses<S: SessionStore>(w: World<S>) {
     if !keeps_caps(&w, Overflow::Refuse).await {
         return;
     }
@@ -137,7 +137,9 @@ pub(super) async fn racing_sign_ins_never_exceed_a_cap_that_refuses<S: SessionSt
     }
 }
 
-pub(super) async fn racing_sign_ins_never_exceed_a_cap_that_ends_the_oldest<S: SessionStore>(w: World<S>) {
+pub(super) async fn concurrent_sign_ins_never_exceed_a_cap_that_revokes_the_oldest<S: SessionStore>(
+    w: World<S>,
+) {
     if !keeps_caps(&w, Overflow::RevokeOldest).await {
         return;
     }

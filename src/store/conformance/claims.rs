@@ -6,7 +6,7 @@ use super::{
 };
 use crate::store::{FeedEvent, SessionRecord, SessionStore, StaleScope, StoreError, Subject};
 
-pub(super) async fn a_proof_is_recorded_and_a_later_one_replaces_it<S: SessionStore>(w: World<S>) {
+pub(super) async fn reauthentication_is_recorded_and_a_later_one_replaces_it<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     for (method, secs) in [("otp", 10), ("hwk", 20)] {
         let snapshot = w.record_reauthentication(&session.key, method, w.at(secs)).await;
@@ -41,7 +41,7 @@ pub(super) async fn claims_are_replaced_and_the_session_is_stale<S: SessionStore
     }
 }
 
-pub(super) async fn a_late_change_of_claims_moves_no_stale_mark_back<S: SessionStore>(w: World<S>) {
+pub(super) async fn late_change_of_claims_moves_no_stale_mark_back<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     for (claims, secs) in [("1", 20), ("2", 10)] {
         assert!(w.put_claims(&session.key, claims, w.at(secs)).await.applied);

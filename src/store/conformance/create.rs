@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use super::world::{ABSOLUTE, IDLE, World, assert_ended, id};
 use crate::store::{CreateError, SessionKey, SessionStore};
 
-pub(super) async fn a_session_reads_back_as_it_was_created<S: SessionStore>(w: World<S>) {
+pub(super) async fn created_session_reads_back_unchanged<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let snapshot = w.get(&session.key).await;
     assert_eq!(snapshot.record, Some(session.record));
@@ -14,7 +14,7 @@ pub(super) async fn a_session_reads_back_as_it_was_created<S: SessionStore>(w: W
     assert!(w.store.run_id_now().is_none_or(|run| run == session.run));
 }
 
-pub(super) async fn an_unknown_session_is_no_error_and_stays_unknown<S: SessionStore>(w: World<S>) {
+pub(super) async fn unknown_session_is_no_error_and_stays_unknown<S: SessionStore>(w: World<S>) {
     // One of a subject that has another session, one of a subject that has none.
     let neighbour = w.open().await;
     for subject in [neighbour.key.subject.clone(), w.subject()] {
@@ -28,7 +28,7 @@ pub(super) async fn an_unknown_session_is_no_error_and_stays_unknown<S: SessionS
     w.expect(&neighbour).await;
 }
 
-pub(super) async fn an_id_is_never_used_twice<S: SessionStore>(w: World<S>) {
+pub(super) async fn session_id_is_never_used_twice<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let mut again = w.record(w.at(1), IDLE, ABSOLUTE);
     again.id = session.record.id;
@@ -42,7 +42,7 @@ pub(super) async fn an_id_is_never_used_twice<S: SessionStore>(w: World<S>) {
     assert_ended(&w.stored(&session.key).await, &session.record);
 }
 
-pub(super) async fn of_racing_creations_with_one_id_exactly_one_wins<S: SessionStore>(w: World<S>) {
+pub(super) async fn one_of_concurrent_creations_with_one_id_wins<S: SessionStore>(w: World<S>) {
     let subject = w.subject();
     let key = SessionKey { subject: subject.clone(), id: id() };
     let mut racers = JoinSet::new();

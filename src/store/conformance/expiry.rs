@@ -77,7 +77,7 @@ pub(super) async fn nothing_revives_an_expired_session<S: SessionStore>(w: World
     }
 }
 
-pub(super) async fn an_ended_session_is_remembered_until_its_absolute_deadline<S: SessionStore>(w: World<S>) {
+pub(super) async fn revoked_session_is_kept_until_its_absolute_deadline<S: SessionStore>(w: World<S>) {
     let session = w.open_lasting(MINUTE * 10, ABSOLUTE).await;
     assert!(w.revoke(&session.key, w.at(1)).await);
     // Long after it would have been idle, while the store has reason to clean up.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::store::{FeedBatch, FeedEvent, FeedFrom, FeedPosition, Revoke, SessionStore, StoreError};
 
-pub(super) async fn the_feed_gives_what_happened_since_a_time<S: SessionStore>(w: World<S>) {
+pub(super) async fn feed_returns_the_events_since_a_time<S: SessionStore>(w: World<S>) {
     let mut reader = Reader::since_the_start(&w);
     if !w.store.capabilities().feed {
         return unsupported(&w.store.feed(&reader.from).await, "feed");
@@ -53,7 +53,9 @@ async fn write<S: SessionStore>(w: World<S>, sessions: u64) -> Vec<FeedEvent> {
     expected
 }
 
-pub(super) async fn reading_on_from_any_place_loses_nothing_while_many_write<S: SessionStore>(w: World<S>) {
+pub(super) async fn reading_from_any_position_loses_no_event_during_many_writes<S: SessionStore>(
+    w: World<S>,
+) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
     let mut writers = JoinSet::new();
     for _ in 0..8 {
@@ -80,7 +82,7 @@ pub(super) async fn reading_on_from_any_place_loses_nothing_while_many_write<S: 
     }
 }
 
-pub(super) async fn a_reader_is_answered_even_if_nothing_happens<S: SessionStore>(w: World<S>) {
+pub(super) async fn reader_gets_a_response_without_events<S: SessionStore>(w: World<S>) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
     let answered = timeout(FEED_TIMEOUT, async {
         let mut read_before = None;
@@ -95,7 +97,7 @@ pub(super) async fn a_reader_is_answered_even_if_nothing_happens<S: SessionStore
     reader.find(&w, &[FeedEvent::Revoked(session.key)]).await;
 }
 
-pub(super) async fn a_reader_that_waits_is_woken<S: SessionStore>(w: World<S>) {
+pub(super) async fn waiting_reader_is_woken<S: SessionStore>(w: World<S>) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
     let session = w.open().await;
     let (waits, is_waiting) = oneshot::channel();
@@ -125,7 +127,7 @@ pub(super) async fn a_reader_that_waits_is_woken<S: SessionStore>(w: World<S>) {
     }
 }
 
-pub(super) async fn a_reader_that_stops_waiting_loses_nothing<S: SessionStore>(w: World<S>) {
+pub(super) async fn cancelled_reader_loses_no_event<S: SessionStore>(w: World<S>) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
     for _ in 0..5 {
         let session = w.open().await;
@@ -149,7 +151,7 @@ async fn read_from<S: SessionStore>(w: &World<S>, place: String) -> Result<FeedB
     }
 }
 
-pub(super) async fn an_unknown_place_is_an_error_or_a_gap<S: SessionStore>(w: World<S>) {
+pub(super) async fn unknown_position_is_an_error_or_a_gap<S: SessionStore>(w: World<S>) {
     let Some(reader) = Reader::at_the_end(&w).await else { return };
     let FeedPosition(here) = reader.position();
     for place in ["no place at all".to_owned(), format!("{here}!"), format!("x{here}")] {

@@ -21,7 +21,7 @@ async fn assert_apart<S: SessionStore>(w: &World<S>, sessions: &[Opened]) {
     }
 }
 
-pub(super) async fn realms_and_subjects_have_nothing_in_common<S: SessionStore>(w: World<S>) {
+pub(super) async fn realms_and_subjects_are_isolated<S: SessionStore>(w: World<S>) {
     let mine = w.subject();
     let elsewhere = Subject { realm: format!("{}-admin", w.realm).into(), name: mine.name.clone() };
     let mut sessions = Vec::new();
@@ -31,7 +31,9 @@ pub(super) async fn realms_and_subjects_have_nothing_in_common<S: SessionStore>(
     assert_apart(&w, &sessions).await;
 }
 
-pub(super) async fn ending_a_subjects_sessions_leaves_its_namesakes_alone<S: SessionStore>(w: World<S>) {
+pub(super) async fn revocation_of_a_subject_spares_the_same_name_in_another_realm<S: SessionStore>(
+    w: World<S>,
+) {
     let mine = w.open().await;
     let elsewhere = Subject { realm: unique().into(), name: mine.key.subject.name.clone() };
     let namesake = w.open_for(&elsewhere, w.base).await;
@@ -43,7 +45,7 @@ pub(super) async fn ending_a_subjects_sessions_leaves_its_namesakes_alone<S: Ses
     w.expect(&namesake).await;
 }
 
-pub(super) async fn subjects_may_be_called_anything<S: SessionStore>(w: World<S>) {
+pub(super) async fn subject_can_be_any_text<S: SessionStore>(w: World<S>) {
     // Alike for a sloppy reader: in case, in blanks, in Unicode form, in how they would be joined.
     let names = [
         "Ada",

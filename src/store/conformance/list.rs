@@ -3,7 +3,7 @@
 use super::world::{World, ok, unsupported};
 use crate::store::SessionStore;
 
-pub(super) async fn the_live_sessions_are_listed_oldest_first<S: SessionStore>(w: World<S>) {
+pub(super) async fn live_sessions_are_listed_oldest_first<S: SessionStore>(w: World<S>) {
     let subject = w.subject();
     if !w.store.capabilities().listing {
         return unsupported(&w.store.list(&subject, w.base).await, "list");

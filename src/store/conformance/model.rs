@@ -53,7 +53,7 @@ struct Model<S> {
     marked: Vec<StaleScope>,
 }
 
-pub(super) async fn a_random_history_agrees_with_the_model<S: SessionStore>(w: World<S>) {
+pub(super) async fn random_history_matches_the_model<S: SessionStore>(w: World<S>) {
     let given = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| RandomState::new().hash_one("a seed"));
     // A failing assertion knows nothing of the seed; this is dropped while it unwinds.

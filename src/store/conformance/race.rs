@@ -67,15 +67,13 @@ async fn race<S: SessionStore>(w: &World<S>, round: usize, what: impl Fn(&Sessio
     assert_ended(&w.stored(&session.key).await, &last);
 }
 
-pub(super) async fn nothing_applies_once_ending_a_session_has_returned<S: SessionStore>(w: World<S>) {
+pub(super) async fn nothing_applies_after_the_revocation_of_a_session<S: SessionStore>(w: World<S>) {
     for round in 0..ROUNDS {
         race(&w, round, |key| Revoke::Session(key.clone())).await;
     }
 }
 
-pub(super) async fn nothing_applies_once_ending_a_subjects_sessions_has_returned<S: SessionStore>(
-    w: World<S>,
-) {
+pub(super) async fn nothing_applies_after_the_revocation_of_a_subject<S: SessionStore>(w: World<S>) {
     if !w.store.capabilities().listing {
         return;
     }
@@ -85,7 +83,7 @@ pub(super) async fn nothing_applies_once_ending_a_subjects_sessions_has_returned
     }
 }
 
-pub(super) async fn racing_writes_to_one_record_lose_nothing<S: SessionStore>(w: World<S>) {
+pub(super) async fn concurrent_writes_to_one_record_lose_nothing<S: SessionStore>(w: World<S>) {
     for _ in 0..ROUNDS {
         let mut session = w.open().await;
         let (key, start) = (session.key.clone(), Arc::new(Barrier::new(4)));
@@ -126,7 +124,9 @@ pub(super) async fn racing_writes_to_one_record_lose_nothing<S: SessionStore>(w:
     }
 }
 
-pub(super) async fn ending_a_subjects_sessions_misses_none_while_others_begin<S: SessionStore>(w: World<S>) {
+pub(super) async fn revocation_of_a_subject_misses_no_session_while_others_begin<S: SessionStore>(
+    w: World<S>,
+) {
     if !w.store.capabilities().listing {
         return;
     }

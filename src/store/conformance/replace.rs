@@ -53,7 +53,7 @@ async fn assert_conflict<S: SessionStore>(w: &World<S>, key: &SessionKey, versio
     }
 }
 
-pub(super) async fn a_record_is_replaced_as_a_whole<S: SessionStore>(w: World<S>) {
+pub(super) async fn record_is_replaced_as_a_whole<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     let before = w.get(&session.key).await;
     session.record = changed(&session.record, w.at(10));
@@ -96,7 +96,7 @@ pub(super) async fn every_write_makes_a_new_version<S: SessionStore>(w: World<S>
     assert!(w.replace(key, last, &w.stored(key).await, None).await.applied);
 }
 
-pub(super) async fn a_replacement_of_another_version_is_a_conflict<S: SessionStore>(w: World<S>) {
+pub(super) async fn replacement_of_another_version_is_a_conflict<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let version = w.get(&session.key).await.version;
     for other in [version.wrapping_add(1), version.wrapping_sub(1), u64::MAX - 1, 1 << 40] {
@@ -108,7 +108,7 @@ pub(super) async fn a_replacement_of_another_version_is_a_conflict<S: SessionSto
     assert_conflict(&w, &session.key, version).await;
 }
 
-pub(super) async fn what_was_revoked_meanwhile_is_not_replaced<S: SessionStore>(w: World<S>) {
+pub(super) async fn session_revoked_in_between_is_not_replaced<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let version = w.get(&session.key).await.version;
     assert!(w.revoke(&session.key, w.at(10)).await);
@@ -125,7 +125,7 @@ pub(super) async fn what_was_revoked_meanwhile_is_not_replaced<S: SessionStore>(
     }
 }
 
-pub(super) async fn a_missing_session_is_not_replaced<S: SessionStore>(w: World<S>) {
+pub(super) async fn missing_session_is_not_replaced<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let version = w.get(&session.key).await.version;
     let unknown = SessionKey { subject: session.key.subject.clone(), id: id() };
@@ -140,7 +140,7 @@ pub(super) async fn a_missing_session_is_not_replaced<S: SessionStore>(w: World<
     w.expect(&session).await;
 }
 
-pub(super) async fn of_racing_replacements_exactly_one_applies<S: SessionStore>(w: World<S>) {
+pub(super) async fn one_of_concurrent_replacements_applies<S: SessionStore>(w: World<S>) {
     const RACERS: usize = 16;
     let session = w.open().await;
     for round in 0..8 {
@@ -167,7 +167,7 @@ pub(super) async fn of_racing_replacements_exactly_one_applies<S: SessionStore>(
     }
 }
 
-pub(super) async fn an_event_is_in_the_feed_if_its_record_was_replaced<S: SessionStore>(w: World<S>) {
+pub(super) async fn event_is_in_the_feed_only_if_its_record_was_replaced<S: SessionStore>(w: World<S>) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
     let session = w.open().await;
     let event = |secs| FeedEvent::SessionStale(session.key.clone(), w.at(secs));

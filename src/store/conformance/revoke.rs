@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::{FeedEvent, Revoke, SessionStore};
 
-pub(super) async fn ending_a_session_is_final_and_its_record_is_kept<S: SessionStore>(w: World<S>) {
+pub(super) async fn revocation_is_final_and_the_record_is_kept<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let neighbour = w.open_for(&session.key.subject, w.base).await;
     assert!(w.revoke(&session.key, w.at(10)).await);
@@ -20,7 +20,7 @@ pub(super) async fn ending_a_session_is_final_and_its_record_is_kept<S: SessionS
     w.expect(&neighbour).await;
 }
 
-pub(super) async fn nothing_undoes_an_end_at_any_generation<S: SessionStore>(w: World<S>) {
+pub(super) async fn nothing_undoes_a_revocation_at_any_generation<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
     assert!(w.advance(&session.key, 0, w.at(1)).await.applied);
     assert!(w.revoke(&session.key, w.at(2)).await);
@@ -31,7 +31,7 @@ pub(super) async fn nothing_undoes_an_end_at_any_generation<S: SessionStore>(w: 
     assert_ended(&w.stored(&session.key).await, &session.record);
 }
 
-pub(super) async fn ending_twice_is_no_error_and_only_the_first_counts<S: SessionStore>(w: World<S>) {
+pub(super) async fn repeated_revocation_is_no_error_and_only_the_first_counts<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     assert!(w.revoke(&session.key, w.at(10)).await);
     assert!(!w.revoke(&session.key, w.at(11)).await, "that call ended nothing");
@@ -45,14 +45,14 @@ pub(super) async fn ending_twice_is_no_error_and_only_the_first_counts<S: Sessio
     assert_eq!(ended, 1, "exactly one of the racers ended it");
 }
 
-pub(super) async fn an_end_reaches_the_feed<S: SessionStore>(w: World<S>) {
+pub(super) async fn revocation_reaches_the_feed<S: SessionStore>(w: World<S>) {
     let Some(mut reader) = Reader::at_the_end(&w).await else { return };
     let session = w.open().await;
     assert!(w.revoke(&session.key, w.at(10)).await);
     reader.find(&w, &[FeedEvent::Revoked(session.key.clone())]).await;
 }
 
-pub(super) async fn a_subjects_sessions_end_together<S: SessionStore>(w: World<S>) {
+pub(super) async fn sessions_of_a_subject_are_revoked_together<S: SessionStore>(w: World<S>) {
     if !w.store.capabilities().listing {
         return;
     }
@@ -102,7 +102,7 @@ pub(super) async fn a_subjects_sessions_end_together<S: SessionStore>(w: World<S
     }
 }
 
-pub(super) async fn many_sessions_of_a_subject_end_in_one_event<S: SessionStore>(w: World<S>) {
+pub(super) async fn many_sessions_of_a_subject_are_revoked_in_one_event<S: SessionStore>(w: World<S>) {
     if !w.store.capabilities().listing {
         return;
     }

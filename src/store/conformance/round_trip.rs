@@ -8,7 +8,7 @@ use crate::{store::SessionStore, time::Timestamp};
 /// New Year 2500, and a few milliseconds.
 const YEAR_2500: Timestamp = Timestamp::from_millis(16_725_225_600_123);
 
-pub(super) async fn every_field_survives<S: SessionStore>(w: World<S>) {
+pub(super) async fn every_field_is_stored<S: SessionStore>(w: World<S>) {
     let mut full = w.record(w.base, IDLE, ABSOLUTE);
     full.family.confirmed_at = Some(Timestamp::from_millis(w.base.as_millis() + 1));
     full.methods = vec!["pwd".into(), "otp".into(), "a method: \"quoted\", 100%".into()];
@@ -29,7 +29,7 @@ pub(super) async fn every_field_survives<S: SessionStore>(w: World<S>) {
     }
 }
 
-pub(super) async fn claims_come_back_byte_for_byte<S: SessionStore>(w: World<S>) {
+pub(super) async fn claims_are_stored_byte_for_byte<S: SessionStore>(w: World<S>) {
     let large = format!(r#"{{"groups":"{}"}}"#, "☕x".repeat(768));
     assert!(large.len() > 3 * 1024);
     let texts = [

@@ -16,7 +16,7 @@ use crate::{
     store::{Cap, FeedEvent, Overflow, SessionStore},
 };
 
-pub(super) async fn the_run_stays_until_it_is_raised<S: SessionStore>(w: World<S>) {
+pub(super) async fn run_id_stays_until_it_is_raised<S: SessionStore>(w: World<S>) {
     let run = w.run().await;
     let session = w.open().await;
     assert!(w.advance(&session.key, 0, w.at(1)).await.applied);
@@ -25,7 +25,7 @@ pub(super) async fn the_run_stays_until_it_is_raised<S: SessionStore>(w: World<S
     assert_eq!(w.run().await, run);
 }
 
-pub(super) async fn a_lower_run_changes_nothing<S: SessionStore>(w: World<S>) {
+pub(super) async fn lower_run_id_changes_nothing<S: SessionStore>(w: World<S>) {
     let run = w.next_run().await;
     let session = w.open().await;
     let reader = Reader::at_the_end(&w).await;
@@ -48,7 +48,7 @@ pub(super) async fn a_lower_run_changes_nothing<S: SessionStore>(w: World<S>) {
     }
 }
 
-pub(super) async fn racing_raises_end_at_the_highest<S: SessionStore>(w: World<S>) {
+pub(super) async fn concurrent_raises_end_at_the_highest<S: SessionStore>(w: World<S>) {
     for _ in 0..8 {
         let first = w.next_run().await;
         // The highest is neither the first to come nor the last.
@@ -71,7 +71,7 @@ pub(super) async fn racing_raises_end_at_the_highest<S: SessionStore>(w: World<S
     }
 }
 
-pub(super) async fn a_higher_run_ends_every_session<S: SessionStore>(w: World<S>) {
+pub(super) async fn higher_run_id_ends_every_session<S: SessionStore>(w: World<S>) {
     let reader = Reader::at_the_end(&w).await;
     let (listing, subject) = (w.store.capabilities().listing, w.subject());
     let old = [w.open_for(&subject, w.base).await, w.open_for(&subject, w.at(1)).await, w.open().await];
@@ -119,7 +119,7 @@ pub(super) async fn a_higher_run_ends_every_session<S: SessionStore>(w: World<S>
     }
 }
 
-pub(super) async fn a_sign_in_during_a_raise_belongs_to_the_run_it_is_told<S: SessionStore>(w: World<S>) {
+pub(super) async fn sign_in_during_a_raise_belongs_to_the_run_id_it_returns<S: SessionStore>(w: World<S>) {
     for _ in 0..30 {
         let rotated = Arc::new(AtomicBool::new(false));
         let mut signing_in = JoinSet::new();

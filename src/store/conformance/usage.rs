@@ -15,7 +15,7 @@ async fn provisional<S: SessionStore>(w: &World<S>) -> Opened {
     session
 }
 
-pub(super) async fn a_generation_is_confirmed_once_and_the_first_time_counts<S: SessionStore>(w: World<S>) {
+pub(super) async fn generation_is_confirmed_once_and_the_first_time_is_kept<S: SessionStore>(w: World<S>) {
     let mut session = provisional(&w).await;
     for other in [0, 2, u64::from(u32::MAX) + 2] {
         w.confirm(&session.key, other, w.at(20)).await;
@@ -30,7 +30,7 @@ pub(super) async fn a_generation_is_confirmed_once_and_the_first_time_counts<S: 
     }
 }
 
-pub(super) async fn a_late_confirmation_moves_no_deadline_back<S: SessionStore>(w: World<S>) {
+pub(super) async fn late_confirmation_moves_no_deadline_back<S: SessionStore>(w: World<S>) {
     let mut session = provisional(&w).await;
     w.touch(&session.key, w.at(50)).await;
     w.confirm(&session.key, 1, w.at(40)).await;
@@ -38,7 +38,7 @@ pub(super) async fn a_late_confirmation_moves_no_deadline_back<S: SessionStore>(
     w.expect(&session).await;
 }
 
-pub(super) async fn of_racing_confirmations_one_counts<S: SessionStore>(w: World<S>) {
+pub(super) async fn one_of_concurrent_confirmations_is_kept<S: SessionStore>(w: World<S>) {
     let session = provisional(&w).await;
     let mut racers = JoinSet::new();
     for racer in 0..16 {
@@ -94,7 +94,7 @@ pub(super) async fn use_never_moves_past_the_absolute_deadline<S: SessionStore>(
     }
 }
 
-pub(super) async fn catching_up_goes_forward_only_and_is_provisional_then<S: SessionStore>(w: World<S>) {
+pub(super) async fn fast_forward_never_goes_back_and_is_provisional<S: SessionStore>(w: World<S>) {
     let mut session = provisional(&w).await;
     assert!(session.record.family.fast_forward(4, w.at(20)));
     let snapshot = w.fast_forward(&session.key, 4, w.at(20)).await;
@@ -107,7 +107,7 @@ pub(super) async fn catching_up_goes_forward_only_and_is_provisional_then<S: Ses
     w.expect(&session).await;
 }
 
-pub(super) async fn of_racing_catch_ups_the_furthest_stands<S: SessionStore>(w: World<S>) {
+pub(super) async fn highest_of_concurrent_fast_forwards_is_kept<S: SessionStore>(w: World<S>) {
     let session = w.open().await;
     let mut racers = JoinSet::new();
     for to in 1..=16 {
