@@ -89,6 +89,13 @@ pub enum KeyError {
          remove the line break (`printf %s` writes none), or trim the text"
     )]
     LineBreak,
+    /// An HMAC secret that is text and begins or ends in white space or a byte order mark, or has quotes around it, as
+    /// environment files and editors add them. The secret with them and the secret without them are two keys.
+    #[error(
+        "this secret is text with white space, a byte order mark or quotes around it, which are part of the key: \
+         remove them"
+    )]
+    Surrounded,
     /// An HMAC secret that is an example, consists of words from examples, is a pattern or nearly constant.
     #[error("this secret can be guessed: use 32 random bytes, as `openssl rand -base64 32` prints them")]
     Weak,
@@ -128,6 +135,9 @@ pub enum PemProblem {
     /// The text is the path of a file, not the content of the file.
     #[error("it is the path of a file: read the file, and pass its content")]
     Path,
+    /// The base64 of a PEM, as secrets of Kubernetes have it.
+    #[error("it is the base64 of a PEM: decode it with `base64 -d`, and pass the result")]
+    Encoded,
     /// A JSON Web Key.
     #[error("it is a JSON Web Key: convert it to PKCS#8 PEM first")]
     Jwk,

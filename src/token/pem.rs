@@ -46,12 +46,12 @@ pub(super) fn der(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, KeyE
     find(text, wanted).map_err(|problem| wanted.error(problem))
 }
 
-fn find(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, PemProblem> {
-    // PEM has no backslashes.
-    let text = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
-    let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '"' | '\''));
+fn find(given: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, PemProblem> {
+    let is_around = |c: char| c.is_whitespace() || INVISIBLE.contains(&c) || matches!(c, '"' | '\'');
+    let text = Zeroizing::new(plain(given));
+    let text = text.trim_matches(is_around);
     let mut blocks = text.split("-----BEGIN ").skip(1);
-    let Some(first) = blocks.next() else { return Err(without_begin(text)) };
+    let Some(first) = blocks.next() else { return Err(without_begin(given.trim_matches(is_around))) };
     let labels = || text.split("-----BEGIN ").skip(1).filter_map(|block| Some(block.split_once("-----")?.0));
     // `openssl ecparam -genkey` writes the curve before the key.
     if labels().any(|label| label == "EC PRIVATE KEY") {
@@ -68,6 +68,25 @@ fn find(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, PemProblem> {
     STANDARD.decode(&*body).map(Zeroizing::new).map_err(|_| PemProblem::NotBase64)
 }
 
+/// Byte order marks, and characters that copying from a page brings along.
+const INVISIBLE: [char; 5] = ['\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}'];
+
+/// The text without what no PEM has: byte order marks and other invisible characters, and backslashes, which escape line
+/// breaks (also twice, as in JSON within an environment file).
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut escaped = false;
+    for character in text.chars().filter(|character| !INVISIBLE.contains(character)) {
+        match character {
+            '\\' => {}
+            'n' | 'r' | 't' if escaped => plain.push('\n'),
+            other => plain.push(other),
+        }
+        escaped = character == '\\';
+    }
+    plain
+}
+
 /// The problem with a text without a `BEGIN` line.
 fn without_begin(text: &str) -> PemProblem {
     let is_path = || {
@@ -79,10 +98,19 @@ fn without_begin(text: &str) -> PemProblem {
     match text {
         "" => PemProblem::Empty,
         _ if text.starts_with('{') => PemProblem::Jwk,
+        _ if is_encoded_pem(text) => PemProblem::Encoded,
         _ if text.starts_with("ssh-") || text.starts_with("ecdsa-") => PemProblem::Public,
         _ if is_path() => PemProblem::Path,
         _ => PemProblem::NotPem,
     }
+}
+
+/// Whether it is the base64 of a PEM, as secrets of Kubernetes and variables of CI systems have it.
+fn is_encoded_pem(text: &str) -> bool {
+    let start: String = text.chars().filter(|c| !c.is_whitespace()).take(64).collect();
+    let start = Zeroizing::new(start);
+    let decoded = STANDARD.decode(start.get(..start.len() / 4 * 4).unwrap_or_default()).map(Zeroizing::new);
+    decoded.is_ok_and(|decoded| decoded.windows(11).any(|part| part == b"-----BEGIN "))
 }
 
 fn by_label(label: &str, text: &str, wanted: Wanted) -> Result<(), PemProblem> {

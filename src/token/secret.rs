@@ -14,17 +14,34 @@ pub(super) fn check(secret: &[u8]) -> Result<(), KeyError> {
     if pem || is_der(secret) || secret.trim_ascii_start().starts_with(b"{\"kty\"") {
         return Err(KeyError::LooksLikeKeyFile);
     }
-    if ends_in_line_break(secret) {
-        return Err(KeyError::LineBreak);
+    if let Some(text) = as_text(secret) {
+        if ends_in_line_break(text) {
+            return Err(KeyError::LineBreak);
+        }
+        if is_surrounded(text) {
+            return Err(KeyError::Surrounded);
+        }
     }
     if is_pattern(secret) || is_example(secret) { Err(KeyError::Weak) } else { Ok(()) }
 }
 
-/// Whether it is text that ends in a line break. One in 256 secrets of random bytes ends in such a byte,
-/// but random bytes are not text.
-fn ends_in_line_break(secret: &[u8]) -> bool {
+/// The secret, if it is text. One in 256 secrets of random bytes ends in the byte of a line break, but random
+/// bytes are not text.
+fn as_text(secret: &[u8]) -> Option<&str> {
     let is_of_text = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    secret.ends_with(b"\n") && str::from_utf8(secret).is_ok_and(|text| text.chars().all(is_of_text))
+    str::from_utf8(secret).ok().filter(|text| text.chars().all(is_of_text))
+}
+
+/// Also as two characters: `\n`.
+fn ends_in_line_break(text: &str) -> bool {
+    text.ends_with(['\n', '\r']) || text.ends_with("\\n")
+}
+
+/// Whether text that is no part of a secret begins or ends it.
+fn is_surrounded(text: &str) -> bool {
+    let is_outside = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}');
+    let has_quotes = |quote| text.starts_with(quote) && text.ends_with(quote);
+    text.starts_with(is_outside) || text.ends_with(is_outside) || has_quotes('"') || has_quotes('\'')
 }
 
 /// Few different bytes, bytes that count up, or an end that repeats the beginning.

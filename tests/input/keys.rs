@@ -65,7 +65,7 @@ fn secrets_from_tutorials_are_refused_repeated_and_padded() {
 
 #[test]
 fn line_break_after_a_secret_is_refused_and_named_unless_the_secret_is_random_bytes() {
-    for end in ["\n", "\r\n", "\n\n"] {
+    for end in ["\n", "\r\n", "\n\n", "\r", "\\n"] {
         let error = refusal([&SECRET[..], end.as_bytes()].concat());
         assert_eq!(error, KeyError::LineBreak);
         assert!(error.to_string().contains("line break"));
@@ -73,6 +73,32 @@ fn line_break_after_a_secret_is_refused_and_named_unless_the_secret_is_random_by
     let mut random = [0x9d_u8; 33];
     random[..32].copy_from_slice(&SECRET.map(|byte| byte ^ 0x80));
     random[32] = b'\n';
+    assert!(Keyring::hs256(random).is_ok(), "a random secret may end in any byte");
+}
+
+#[test]
+fn white_space_byte_order_marks_and_quotes_around_a_secret_are_refused_and_named() {
+    let secret = std::str::from_utf8(SECRET).expect("text");
+    for text in [
+        format!(" {secret}"),
+        format!("{secret} "),
+        format!("{secret}\t"),
+        format!("\n{secret}"),
+        format!("\u{feff}{secret}"),
+        format!("{secret}\u{a0}"),
+        format!("\"{secret}\""),
+        format!("'{secret}'"),
+    ] {
+        let error = refusal(&text);
+        assert_eq!(error, KeyError::Surrounded, "{text:?}");
+        assert!(error.to_string().contains("remove them"));
+    }
+    for good in
+        [format!("\"{secret}"), format!("{secret}'"), secret.replace('V', " V "), format!("\"{secret}'")]
+    {
+        assert!(Keyring::hs256(&good).is_ok(), "{good}");
+    }
+    let random: Vec<u8> = SECRET.iter().map(|byte| byte ^ 0x80).chain(*b" ").collect();
     assert!(Keyring::hs256(random).is_ok(), "a random secret may end in any byte");
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tower_sliding_sessions::{KeyError, Keyring, PemProblem};
 
 use crate::vectors::{
@@ -63,6 +64,11 @@ fn whitespace_around_and_inside_a_key_is_accepted() {
             format!("\"{}\\n\"", trimmed.replace('\n', "\\n")),
             format!("'{pem}'"),
             trimmed.replace('\n', " "),
+            trimmed.replace('\n', "\\\\n"),
+            trimmed.replace('\n', "\\t\\n"),
+            trimmed.replace('\n', "\\\n"),
+            format!("{}\u{200b}", trimmed.replace('\n', "\u{a0}\n\u{feff}")),
+            format!("  comment\nBag Attributes: <none>\n{pem}# end"),
         ] {
             assert_eq!(name(&text), expected, "{text:?}");
         }
@@ -85,6 +91,8 @@ fn each_mistake_with_a_key_has_its_own_error_with_the_remedy() {
         ("/etc/keys/session.pem", PemProblem::Path, "read the file"),
         ("session-key.pem", PemProblem::Path, "read the file"),
         (r#"{"kty":"EC","crv":"P-256"}"#, PemProblem::Jwk, "JSON Web Key"),
+        (&STANDARD.encode(P256), PemProblem::Encoded, "base64 -d"),
+        (&STANDARD.encode(format!("\n{P256}")), PemProblem::Encoded, "base64 -d"),
         ("garbage", PemProblem::NotPem, "BEGIN PRIVATE KEY"),
         (body, PemProblem::NotPem, "BEGIN PRIVATE KEY"),
         (cut, PemProblem::Cut, "was cut"),
@@ -110,7 +118,7 @@ fn each_mistake_with_a_key_has_its_own_error_with_the_remedy() {
         assert!(!message.contains(&body[..16]), "{message}");
         messages.insert(message);
     }
-    assert_eq!(messages.len(), 13);
+    assert_eq!(messages.len(), 14);
     assert!(
         matches!(es256(block("OPENSSH PRIVATE KEY")), PemProblem::OpenSsh { command } if command.contains("P-256"))
     );
