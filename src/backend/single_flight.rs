@@ -46,6 +46,11 @@ where
         Some((outcome.wait().await?, started))
     }
 
+    /// Later calls do not join the run for `key`: it makes no progress. Its runtime is not driven any more.
+    pub(crate) fn give_up(&self, key: &K) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
     /// Where the run's value will be; and the run, if this call is to start it.
     fn enter<F>(&self, key: K, start: impl FnOnce() -> F) -> (Arc<Outcome<V>>, Option<Task>)
     where
@@ -136,7 +141,12 @@ struct Publisher<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for Publisher<K, V> {
     fn drop(&mut self) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not the run that took the place of this one.
+        if running.get(&self.key).is_some_and(|outcome| Arc::ptr_eq(outcome, &self.outcome)) {
+            running.remove(&self.key);
+        }
+        drop(running);
         self.outcome.value.get_or_init(|| self.value.take());
         self.outcome.ended.notify_waiters();
     }

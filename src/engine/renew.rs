@@ -45,6 +45,11 @@ impl Hash for RenewalKey {
     }
 }
 
+/// A run that other renewals may share did not end well.
+#[derive(Debug, thiserror::Error)]
+#[error("the renewal panicked, its runtime stopped, or there is no Tokio runtime")]
+struct LostRun;
+
 /// A renewed session.
 #[derive(Debug)]
 pub(crate) struct Renewal<C> {
@@ -82,8 +87,12 @@ impl<C: Claims> Engine<C> {
         let mut again = false;
         let (mut renewal, started) = loop {
             let mut run = pin!(self.renewals.join(key.clone(), start));
-            let joined = self.backend.in_time_of_run(run.as_mut()).await;
-            let (renewal, started) = joined.flatten().ok_or(SessionError::Unavailable)?;
+            let Some((renewal, started)) = self.backend.in_time_of_run(run.as_mut()).await.flatten() else {
+                self.renewals.give_up(&key);
+                let event = EventKind::InternalError { operation: "renew" };
+                self.config.events.failed_of(event, &LostRun, &session, &refresh.subject);
+                return Err(SessionError::Unavailable);
+            };
             let renewal = renewal?;
             // The claims may have changed between the start of a shared run and this request.
             let changed = !started && self.status_since_read(&renewal) == SessionStatus::Stale;

@@ -117,7 +117,7 @@ pub enum EventKind {
     /// The Tokio runtime has no timers (`Builder::enable_time`). The feed is not followed, so each request asks the
     /// store. Store calls have no deadline, and [`Session::ended`](crate::Session::ended) does not notice expiry.
     NoTimers,
-    /// A request was answered with 500, and no other event says why.
+    /// A request was answered with 500 or 503, and no other event says why. The cause does.
     InternalError {
         /// The operation that failed.
         operation: &'static str,

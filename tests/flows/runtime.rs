@@ -84,8 +84,24 @@ fn request_that_shares_the_renewal_of_a_stopped_runtime_gets_503() {
     world.store.recover();
     let second = running.block_on(world.one.answer(browser.get("/me")));
     assert_eq!(second.status(), 503);
+    assert_eq!(world.count(&EventKind::InternalError { operation: "renew" }), 1);
+    let third = running.block_on(world.one.answer(browser.get("/me")));
+    assert_eq!(third.status(), 200, "it does not wait for the stopped one");
     drop(stopped);
     assert_eq!(running.block_on(world.one.answer(browser.get("/me"))).status(), 200);
+}
+
+#[tokio::test]
+async fn panic_in_a_store_is_an_event_and_costs_one_request() {
+    let world = World::new();
+    let browser = world.signed_in("ann").await;
+    world.pass(TTL);
+    world.store.trouble("advance", Trouble::Panic);
+    assert_eq!(world.one.answer(browser.get("/me")).await.status(), 503);
+    let event = EventKind::InternalError { operation: "renew" };
+    assert_eq!((world.count(&event), event.severity()), (1, Severity::Error));
+    world.store.recover();
+    assert!(world.one.answer(browser.get("/me")).await.sets_both());
 }
 
 /// The session, as a handler extracts it.

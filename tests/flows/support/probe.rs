@@ -27,6 +27,8 @@ pub(crate) enum Trouble {
     FailAfter,
     /// It never responds.
     Hang,
+    /// It panics.
+    Panic,
     /// It waits before it does the work.
     Before(Gate),
     /// It does the work, and the response waits.
@@ -191,6 +193,7 @@ impl Probe {
             Some(Trouble::Fail) => Err(unavailable().into()),
             Some(Trouble::FailAfter) => work.await.and(Err(unavailable().into())),
             Some(Trouble::Hang) => std::future::pending().await,
+            Some(Trouble::Panic) => panic!("the test says so"),
             Some(Trouble::Before(gate)) => {
                 gate.pass().await;
                 work.await
