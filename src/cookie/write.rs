@@ -40,13 +40,18 @@ impl Cookies {
     /// The lines that remove the cookies and the former cookies.
     pub(crate) fn removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
         let ours = [&self.access, &self.refresh].into_iter().chain(&self.readable);
-        ours.filter_map(|name| self.removal(name, &self.path, self.domain.as_deref()))
+        ours.filter_map(|name| self.removal(name, &self.path, self.domain.as_deref(), self.partitioned))
             .chain(self.former_removals())
     }
 
-    /// The lines that remove the former cookies.
+    /// The lines that remove the former cookies. If the cookies are partitioned now, the former ones may not have
+    /// been, and for a browser those are other cookies.
     pub(crate) fn former_removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
-        self.former.iter().filter_map(|f| self.removal(&f.name, &f.path, f.domain.as_deref()))
+        let forms = if self.partitioned { &[false, true][..] } else { &[false] };
+        let with_form = self.former.iter().flat_map(|former| forms.iter().map(move |form| (former, *form)));
+        with_form.filter_map(|(former, partitioned)| {
+            self.removal(&former.name, &former.path, former.domain.as_deref(), partitioned)
+        })
     }
 
     fn removal<'c>(
@@ -54,8 +59,10 @@ impl Cookies {
         name: &'c str,
         path: &'c str,
         domain: Option<&'c str>,
+        partitioned: bool,
     ) -> Option<(&'c str, HeaderValue)> {
         let mut cookie = self.base(name, "", path, domain);
+        cookie.set_partitioned(partitioned);
         cookie.make_removal();
         Some((name, HeaderValue::try_from(cookie.to_string()).ok()?))
     }

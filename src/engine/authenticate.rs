@@ -3,7 +3,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken};
+use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, named::Unclear};
 use crate::{
     bearer::Bearer,
     claims::Claims,
@@ -131,16 +131,32 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
         former: &mut FormerCookies,
     ) -> Authentication<C> {
-        let RequestContext { arrived, with_body, passive, .. } = *context;
+        let renewable = || cross_site::renewable(head.method, head.headers, &self.config.trusted);
         let (mut access, mut refresh) = scan(head.headers, &self.config.cookies);
         if access == CookieValue::Conflict || refresh == CookieValue::Conflict {
             self.config.events.note(EventKind::ConflictingCookies);
             *former = FormerCookies::of(&self.config.cookies);
-            (access, refresh) = match self.choose_values(head.headers, (access, refresh), arrived.wall) {
-                Ok(chosen) => chosen,
-                Err(outcome) => return Authentication::Ready(outcome),
-            };
+            match self.choose_values(head.headers, (access, refresh), context.arrived) {
+                Ok(chosen) => (access, refresh) = chosen,
+                Err(Unclear::Outcome(outcome)) => return Authentication::Ready(outcome),
+                Err(Unclear::Sessions(found)) => {
+                    return Authentication::ask_store(self.clone().of_live_session(found, renewable(), context.clone()));
+                }
+            }
         }
+        self.decide(access, refresh, renewable, context)
+    }
+
+    /// Decides by one value of each cookie.
+    #[inline]
+    pub(super) fn decide(
+        self: &Arc<Self>,
+        access: CookieValue<'_>,
+        refresh: CookieValue<'_>,
+        renewable: impl Fn() -> Renewable,
+        context: &RequestContext,
+    ) -> Authentication<C> {
+        let RequestContext { arrived, with_body, passive, .. } = *context;
         let token = match access {
             CookieValue::Value(token) => self.verify(token).ok(),
             CookieValue::Absent | CookieValue::Conflict => None,
@@ -152,7 +168,6 @@ impl<C: Claims> Engine<C> {
             Some(token) if !must_ask_store => self.status(token),
             _ => SessionStatus::Valid,
         };
-        let renewable = || cross_site::renewable(head.method, head.headers, &self.config.trusted);
         let times = token.as_deref().map(|token| token.view.times());
         match (decide_access(&self.config.policy, times.as_ref(), status, arrived.wall), token) {
             (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) if must_ask_store => {

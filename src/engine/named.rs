@@ -1,24 +1,26 @@
 //! Cookies with several values under one name: which sessions they name.
 //!
 //! Another host of the site can plant cookies if their name or domain allows it. An application that has changed
-//! its cookies leaves the former ones in browsers. Invalid values are ignored. If valid values name two sessions,
-//! the request has no session, since the order of cookies means nothing.
+//! its cookies leaves the former ones in browsers. Invalid values are ignored, and so are those of sessions that have
+//! ended. If valid values name two live sessions, the request has no session, since the order of cookies means nothing.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header};
 use serde::de::IgnoredAny;
 
-use super::{AuthOutcome, Engine};
+use super::{AuthOutcome, Authentication, Engine, RequestContext};
 use crate::{
     cache,
     claims::Claims,
     cookie::{CookieValue, Cookies, Values, are_too_long, values},
+    cross_site::Renewable,
     id::{RunId, SessionId},
     protocol::Refusal,
     rejection::RejectionKind,
+    revocation::SessionError,
     store::{SessionKey, StoreError},
-    time::Timestamp,
+    time::{Reading, Timestamp},
     token::{AccessClaims, InvalidToken, LONGEST_TOKEN, RefreshClaims, TokenCodec},
 };
 
@@ -62,13 +64,15 @@ impl FormerCookies {
     }
 }
 
+/// When a token was issued, and its generation.
+type IssuedAs = (Timestamp, u64);
+
 /// What a valid token says.
 struct ValidToken {
     subject: Arc<str>,
     session: SessionId,
     run: RunId,
-    /// When it was issued, and its generation.
-    issued: (Timestamp, u64),
+    issued: IssuedAs,
     /// The absolute timeout of its session. Access tokens do not have it.
     limit: Option<Timestamp>,
 }
@@ -86,6 +90,44 @@ impl ValidToken {
             tokens.verify_refresh(token)?;
         Ok(Self { subject, session, run, issued: (began, generation), limit: Some(limit) })
     }
+}
+
+/// The newest tokens of one session in a request.
+struct Found<'h> {
+    subject: Arc<str>,
+    session: SessionId,
+    run: RunId,
+    access: Option<(IssuedAs, &'h [u8])>,
+    refresh: Option<(IssuedAs, &'h [u8])>,
+}
+
+impl<'h> Found<'h> {
+    fn add(all: &mut Vec<Self>, token: &'h [u8], valid: ValidToken) {
+        let ValidToken { subject, session, run, issued, limit } = valid;
+        let index = all.iter().position(|found| found.session == session).unwrap_or_else(|| {
+            all.push(Self { subject, session, run, access: None, refresh: None });
+            all.len() - 1
+        });
+        if let Some(Self { access, refresh, .. }) = all.get_mut(index) {
+            let newest = if limit.is_some() { refresh } else { access };
+            *newest = (*newest).max(Some((issued, token)));
+        }
+    }
+}
+
+/// A session of which a request has valid tokens, among others.
+pub(super) struct Candidate {
+    key: SessionKey,
+    run: RunId,
+    access: Option<Box<[u8]>>,
+    refresh: Option<Box<[u8]>>,
+}
+
+/// Why no value could be chosen.
+pub(super) enum Unclear<C> {
+    Outcome(AuthOutcome<C>),
+    /// Only the store knows which of these are live.
+    Sessions(Vec<Candidate>),
 }
 
 impl<C: Claims> Engine<C> {
@@ -129,50 +171,87 @@ impl<C: Claims> Engine<C> {
     /// Chooses among several values under one name: the newest valid one, if all valid values are of one session.
     ///
     /// # Errors
-    /// The outcome of the request otherwise.
+    /// The outcome of the request, or several sessions that may be live.
     #[cold]
     pub(super) fn choose_values<'h>(
         &self,
         headers: &'h HeaderMap,
         (access, refresh): (CookieValue<'h>, CookieValue<'h>),
-        now: Timestamp,
-    ) -> Result<(CookieValue<'h>, CookieValue<'h>), AuthOutcome<C>> {
-        const REFUSED: Refusal = Refusal::BadToken;
+        now: Reading,
+    ) -> Result<(CookieValue<'h>, CookieValue<'h>), Unclear<C>> {
+        let refused = Unclear::Outcome(AuthOutcome::Anonymous(Refusal::BadToken));
         let all = values(headers, &self.config.cookies, LONGEST_TOKEN);
         if all.too_many || are_too_long(headers) {
-            return Err(AuthOutcome::Anonymous(REFUSED));
+            return Err(refused);
         }
         let tokens = self.tokens.codec();
-        let mut session = None;
-        // Answers with the issue time and generation of a valid token.
-        let mut judge = |valid: Result<ValidToken, InvalidToken>| match valid {
-            Err(InvalidToken::NewKey) => Err(AuthOutcome::Rejected(RejectionKind::Unavailable)),
-            Err(_) => Ok(None),
-            // A session that has ended is no choice.
-            Ok(valid) if self.is_over(&valid, now) => Ok(None),
-            Ok(valid) if *session.get_or_insert(valid.session) != valid.session => {
-                Err(AuthOutcome::Anonymous(REFUSED))
-            }
-            Ok(valid) => Ok(Some(valid.issued)),
-        };
-        let mut newest = |token_of: fn(&TokenCodec, &[u8]) -> Result<ValidToken, InvalidToken>,
-                          tokens_found: Vec<_>|
-         -> Result<_, AuthOutcome<C>> {
-            let mut newest: Option<((Timestamp, u64), &'h [u8])> = None;
-            for token in tokens_found {
-                if let Some(issued) = judge(token_of(&tokens, token))? {
-                    newest = newest.max(Some((issued, token)));
+        let access_tokens =
+            all.access.into_iter().map(|token| (token, ValidToken::by_access(&tokens, token)));
+        let refresh_tokens =
+            all.refresh.into_iter().map(|token| (token, ValidToken::by_refresh(&tokens, token)));
+        let mut found: Vec<Found<'h>> = Vec::new();
+        for (token, valid) in access_tokens.chain(refresh_tokens) {
+            match valid {
+                Err(InvalidToken::NewKey) => {
+                    return Err(Unclear::Outcome(AuthOutcome::Rejected(RejectionKind::Unavailable)));
                 }
+                // A session that has ended is no choice.
+                Ok(valid) if !self.is_over(&valid, now.wall) => Found::add(&mut found, token, valid),
+                Ok(_) | Err(_) => {}
             }
-            Ok(newest.map(|(_, token)| token))
+        }
+        let chosen = |value, newest| match (value, newest) {
+            (CookieValue::Conflict, Some((_, token))) => CookieValue::Value(token),
+            (value, _) => value,
         };
-        let newest_access = newest(ValidToken::by_access, all.access)?;
-        let newest_refresh = newest(ValidToken::by_refresh, all.refresh)?;
-        let chosen = |found, newest| match (found, newest) {
-            (CookieValue::Conflict, Some(token)) => CookieValue::Value(token),
-            (found, _) => found,
+        match &*found {
+            [] => Ok((access, refresh)),
+            [one] => Ok((chosen(access, one.access), chosen(refresh, one.refresh))),
+            // The denylist knows of the revocation of a recent one.
+            several if several.iter().filter(|found| self.is_recent(found, now)).count() > 1 => Err(refused),
+            _ => Err(Unclear::Sessions(found.into_iter().map(|found| self.candidate(found)).collect())),
+        }
+    }
+
+    /// Whether the denylist would have the revocation of a session.
+    fn is_recent(&self, found: &Found<'_>, now: Reading) -> bool {
+        let kept_since = now.wall - self.revocation.denylist.keep();
+        let newest = found.access.max(found.refresh).map(|((at, _), _)| at);
+        newest.is_some_and(|at| at > kept_since) && self.revocation.knows_revocations(now)
+    }
+
+    fn candidate(&self, found: Found<'_>) -> Candidate {
+        let Found { subject, session, run, access, refresh } = found;
+        let owned = |newest: Option<(IssuedAs, &[u8])>| newest.map(|(_, token)| token.into());
+        Candidate { key: self.key(subject, session), run, access: owned(access), refresh: owned(refresh) }
+    }
+
+    /// Serves a request with valid tokens of several sessions, if only one of the sessions is live. The store
+    /// decides: after a sign-in, the other ones are those that it replaced, and their cookies may be out of reach.
+    pub(super) async fn of_live_session(
+        self: Arc<Self>,
+        candidates: Vec<Candidate>,
+        renewable: Renewable,
+        context: RequestContext,
+    ) -> AuthOutcome<C> {
+        let mut live = None;
+        for candidate in candidates {
+            match self.read_live(&candidate.key, candidate.run, self.now()).await {
+                Ok(_) if live.is_some() => return AuthOutcome::Anonymous(Refusal::BadToken),
+                Ok(_) => live = Some(candidate),
+                Err(SessionError::Refused(_)) => {}
+                Err(SessionError::Unavailable) => return AuthOutcome::Rejected(RejectionKind::Unavailable),
+            }
+        }
+        let Some(Candidate { access, refresh, .. }) = live else {
+            return AuthOutcome::Anonymous(Refusal::BadToken);
         };
-        Ok((chosen(access, newest_access), chosen(refresh, newest_refresh)))
+        let access = access.as_deref().map_or(CookieValue::Absent, CookieValue::Value);
+        let refresh = refresh.as_deref().map_or(CookieValue::Absent, CookieValue::Value);
+        match self.decide(access, refresh, || renewable, &context) {
+            Authentication::Ready(outcome) => outcome,
+            Authentication::AskStore(outcome) => outcome.await,
+        }
     }
 
     /// Whether this instance knows that a token's session has ended.

@@ -2,7 +2,7 @@
 
 use tower_sliding_sessions::{EventKind, SessionsBuilder};
 
-use crate::support::{ACCESS, Browser, GRACE, Profile, REFRESH, TTL, World, idle};
+use crate::support::{ACCESS, Browser, GRACE, Profile, REFRESH, TTL, Trouble, World, idle};
 
 /// A request with one more value under a cookie name.
 fn with(browser: &Browser, name: &str, value: &str) -> crate::support::Sent {
@@ -65,6 +65,42 @@ async fn value_of_a_session_revoked_on_this_instance_is_ignored() {
     for name in [ACCESS, REFRESH] {
         assert!(world.one.answer(with(&ann, name, old.value(name).unwrap())).await.ok(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn values_of_sessions_that_a_sign_in_replaced_are_ignored_for_good() {
+    // Where no former cookie is configured, the browser keeps the old ones, of another domain or path.
+    let world = World::new();
+    let (old, older) = (world.signed_in("ann").await, world.signed_in("bob").await);
+    let beside = |sent: crate::support::Sent| {
+        [&old, &older].into_iter().fold(sent, |sent, old| {
+            let (access, refresh) = (old.value(ACCESS).unwrap(), old.value(REFRESH).unwrap());
+            sent.and("cookie", &format!("{ACCESS}={access}; {REFRESH}={refresh}"))
+        })
+    };
+    assert_eq!(world.one.answer(beside(Browser::new().get("/me"))).await.status(), 401, "two are live");
+    let mut browser = Browser::new();
+    let answer = world.one.answer(beside(browser.post("/login?name=ann"))).await;
+    assert!(answer.ok());
+    browser.receive(&answer);
+    for round in 0..10 {
+        let answer = world.one.answer(beside(browser.get("/me"))).await;
+        assert!(answer.ok(), "{} in round {round}", answer.status());
+        browser.receive(&answer);
+        idle().await;
+        world.pass(2 * TTL);
+        // Enough to have the denylist swept.
+        for n in 0..300 {
+            let mut other = world.signed_in(&format!("user{n}")).await;
+            assert!(other.submit(&world.one, "/leave").await.ok());
+        }
+    }
+    world.store.trouble("get", Trouble::Fail);
+    assert_eq!(world.one.answer(beside(browser.get("/me"))).await.status(), 503);
+    world.store.recover();
+    assert!(world.one.answer(beside(browser.get("/me"))).await.ok());
+    assert!(world.one.answer(browser.post("/leave")).await.ok());
+    assert_eq!(world.one.answer(beside(browser.get("/me"))).await.status(), 401, "none is live");
 }
 
 #[tokio::test]

@@ -163,6 +163,25 @@ async fn partitioned_cookies_are_set_and_removed_with_the_attribute() {
 }
 
 #[tokio::test]
+async fn former_cookies_are_removed_in_both_forms_once_the_cookies_are_partitioned() {
+    let world = World::tuned(|builder| {
+        builder.cookies(|cookies| {
+            cookies.partitioned().dangerous_same_site_none().former("old", "/", Some("app.example"))
+        })
+    });
+    let mut browser = Browser::new();
+    for path in ["/login?name=ann", "/logout"] {
+        let answer = browser.submit(&world.one, path).await;
+        let (partitioned, plain): (Vec<_>, Vec<_>) = answer
+            .set_cookies()
+            .into_iter()
+            .filter(|line| line.starts_with("old=;"))
+            .partition(|line| line.contains("; Partitioned"));
+        assert_eq!((partitioned.len(), plain.len()), (1, 1), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn desktop_shells_and_extensions_are_trusted_by_origin() {
     for origin in ["tauri://localhost", "capacitor://localhost", "chrome-extension://abcdef"] {
         let world = World::tuned(move |builder| builder.cookies(|cookies| cookies.trusted_origin(origin)));
