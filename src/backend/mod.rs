@@ -18,13 +18,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use self::writes::Writes;
 use crate::{
-    event::{EventKind, Events},
+    event::{EventKind, Events, caught},
     id::SessionId,
     store::{DynStore, Revoke, SessionKey, SessionRecord, Snapshot, StoreError, Subject},
     time::{Timestamp, millis},
@@ -91,7 +91,7 @@ impl Backend {
         operation: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let (why, error) = match self.in_time(call).await {
+        let (why, error) = match self.in_time(unwinding(call)).await {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => (error.word(), error),
             None => ("late", StoreError::unavailable(self.too_late())),
@@ -170,6 +170,16 @@ impl Backend {
     pub(crate) fn early_renewal_is_paused(&self, now: Duration) -> bool {
         millis(now) < self.early_renewal_paused_until.load(Ordering::Relaxed)
     }
+}
+
+/// A store call whose panic is an error, and ends nothing else.
+pub(crate) async fn unwinding<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let mut call = pin!(call);
+    let poll = |cx: &mut Context<'_>| {
+        caught(|| call.as_mut().poll(cx))
+            .unwrap_or_else(|panic| Poll::Ready(Err(StoreError::unavailable(panic))))
+    };
+    poll_fn(poll).await
 }
 
 impl fmt::Debug for Backend {

@@ -7,7 +7,7 @@ use std::{
 
 use super::Revocation;
 use crate::{
-    backend::timer,
+    backend::{timer, unwinding},
     event::EventKind,
     store::{FeedBatch, FeedFrom, StoreError},
     time::Reading,
@@ -41,7 +41,7 @@ async fn follow(revocation: Weak<Revocation>) {
         };
         // What was known before the store was asked: see `hear_run`.
         let run = revocation.upgrade().and_then(|revocation| revocation.denylist.run());
-        let batch = tokio::time::timeout(HEARTBEAT * 2, backend.store.feed(&from)).await;
+        let batch = tokio::time::timeout(HEARTBEAT * 2, unwinding(backend.store.feed(&from))).await;
         let Some(revocation) = revocation.upgrade() else { return };
         match batch.unwrap_or_else(|late| Err(StoreError::unavailable(late))) {
             Ok(batch) => {

@@ -52,16 +52,13 @@ impl RefreshClaims {
     }
 
     /// Whether these are the record's times. All tokens of one session have the same times. But a record whose
-    /// absolute deadline was [capped](Family::cap_ahead) has an earlier one than the tokens of before, which name
-    /// no more than `longest`, the absolute timeout of the policy.
+    /// absolute deadline was [capped](Family::cap_ahead) has an earlier one than the tokens of before, which had the
+    /// absolute timeout of the policy, `longest`.
     pub(crate) fn are_of(&self, family: &Family, longest: Duration) -> bool {
         let secs = |began: Timestamp, limit: Timestamp| (began.as_secs(), limit.as_secs());
-        let is_of_before = || {
-            self.began.as_secs() == family.created_at.as_secs()
-                && self.limit.as_secs() > family.absolute_deadline.as_secs()
-                && self.limit.as_secs() <= (self.began + longest).as_secs_ceil()
-        };
-        secs(self.began, self.limit) == secs(began(family), family.absolute_deadline) || is_of_before()
+        let uncapped = secs(family.created_at, family.created_at + longest);
+        let of_before = || family.absolute_deadline < family.created_at + longest && uncapped == secs(self.began, self.limit);
+        secs(self.began, self.limit) == secs(began(family), family.absolute_deadline) || of_before()
     }
 }
 

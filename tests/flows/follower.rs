@@ -133,3 +133,23 @@ async fn revocations_that_the_store_lost_are_all_written_again_although_it_fails
         assert!(revoked.is_empty(), "user{n} has no session left to revoke");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn feed_that_panics_is_reported_as_lagging_and_followed_again_once_it_works() {
+    let world = World::new();
+    let two = world.instance();
+    let browser = world.signed_in("ann").await;
+    assert!(two.answer(browser.get("/me")).await.ok());
+    world.store.panic_in_the_feed();
+    for _ in 0..20 {
+        world.pass(1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(two.answer(browser.get("/me")).await.ok());
+    }
+    assert_eq!(world.count(&EventKind::FeedLagging), 2, "once by each instance");
+    world.one.sessions.revoke_all("ann").await.unwrap();
+    world.store.recover();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(two.answer(browser.get("/me")).await.status(), 401);
+    assert_eq!(world.count(&EventKind::FeedRecovered), 2);
+}

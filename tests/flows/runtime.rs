@@ -98,8 +98,12 @@ async fn panic_in_a_store_is_an_event_and_costs_one_request() {
     world.pass(TTL);
     world.store.trouble("advance", Trouble::Panic);
     assert_eq!(world.one.answer(browser.get("/me")).await.status(), 503);
-    let event = EventKind::InternalError { operation: "renew" };
-    assert_eq!((world.count(&event), event.severity()), (1, Severity::Error));
+    assert_eq!(world.count(&EventKind::StoreFailed { operation: "advance", why: "unavailable" }), 1);
+    for operation in ["create", "revoke", "get"] {
+        world.store.trouble(operation, Trouble::Panic);
+    }
+    assert_eq!(world.one.answer(Browser::new().post("/login?name=bob")).await.status(), 503);
+    assert_eq!(world.one.answer(browser.post("/leave")).await.status(), 503);
     world.store.recover();
     assert!(world.one.answer(browser.get("/me")).await.sets_both());
 }

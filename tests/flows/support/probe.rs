@@ -114,6 +114,11 @@ impl Probe {
         self.state.lock().unwrap().troubles.insert("feed", Trouble::Fail);
     }
 
+    /// The feed panics.
+    pub(crate) fn panic_in_the_feed(&self) {
+        self.state.lock().unwrap().troubles.insert("feed", Trouble::Panic);
+    }
+
     /// The feed has lost events, and says so to the next reader.
     pub(crate) fn lose_events(&self) {
         self.state.lock().unwrap().gap = true;
@@ -293,7 +298,9 @@ impl SessionStore for Probe {
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
-        if self.state.lock().unwrap().troubles.contains_key("feed") {
+        let trouble = self.state.lock().unwrap().troubles.get("feed").cloned();
+        assert!(!matches!(trouble, Some(Trouble::Panic)), "the test says so");
+        if trouble.is_some() {
             return Err(StoreError::unavailable("simulated outage"));
         }
         let mut batch = self.inner().feed(from).await?;
