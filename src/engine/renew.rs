@@ -215,6 +215,8 @@ impl<C: Claims> Engine<C> {
                 Box::pin(self.compare_and_set("cap", key, Some(read.into()), None, cap)).await?,
                 run,
             )?;
+            // It may have to be confirmed again.
+            self.backend.confirmed.forget(&key.id);
         }
         let how = if advanced {
             Renewed::Rotated

@@ -80,9 +80,10 @@ impl Family {
     /// Caps each time that is later than any clock that is right can have set it: where the clock was ahead, the
     /// session was opened, handed out, confirmed or used. Answers with whether there was one.
     ///
-    /// The idle deadline counts from now. A confirmation and a hand-out become those of now, which is no earlier
-    /// than they were. A session that was opened in the future gets no more than `longest`, the absolute timeout
-    /// of the policy.
+    /// The idle deadline counts from now. A hand-out becomes one of now, which is no earlier than it was. A
+    /// confirmation is taken back: by a clock that was ahead, the client may come back with an older token. The next
+    /// request that the rules allow confirms the generation anew. A session that was opened in the future gets no more
+    /// than `longest`, the absolute timeout of the policy.
     pub(crate) fn cap_ahead(&mut self, now: Timestamp, longest: Duration) -> bool {
         if !self.is_live(now) {
             return false;
@@ -99,8 +100,10 @@ impl Family {
         cap(&mut self.idle_deadline, now + self.idle_timeout);
         self.idle_deadline = self.idle_deadline.min(self.absolute_deadline);
         cap(&mut self.offered_at, now);
-        if let Some(confirmed_at) = &mut self.confirmed_at {
-            cap(confirmed_at, now);
+        if self.confirmed_at.is_some_and(|at| at > now + LEEWAY) {
+            // Generation 0 has no predecessor.
+            self.confirmed_at = (self.generation == 0).then_some(now);
+            self.offered_at = now;
         }
         *self != before
     }
@@ -267,9 +270,10 @@ mod tests {
         assert_eq!(ahead, Family { created_at: at(3600), ..capped });
         assert!(!ahead.cap_ahead(at(50), absolute));
         assert!(!family().cap_ahead(at(1), Duration::from_secs(1)), "it began on time");
-        let mut used = Family { confirmed_at: Some(at(99)), idle_deadline: at(199), ..family() };
+        let mut used =
+            Family { generation: 1, confirmed_at: Some(at(99)), idle_deadline: at(199), ..family() };
         assert!(used.cap_ahead(at(50), absolute));
-        assert_eq!((used.confirmed_at, used.idle_deadline), (Some(at(50)), at(150)));
+        assert_eq!((used.confirmed_at, used.offered_at, used.idle_deadline), (None, at(50), at(150)));
         let mut a_little = Family { confirmed_at: Some(at(55)), idle_deadline: at(155), ..family() };
         assert!(!a_little.cap_ahead(at(50), absolute), "clocks differ");
     }

@@ -91,7 +91,7 @@ async fn client_without_access_tokens_confirms_and_rotates_after_a_clock_ahead_h
             world.pass(TTL);
         }
         assert!(
-            how.iter().any(|how| how == "Confirmed") && how.iter().any(|how| how == "Advanced"),
+            how.iter().any(|how| how == "Confirmed") && how.iter().any(|how| how == "Rotated"),
             "{how:?}"
         );
     }
