@@ -57,7 +57,9 @@ impl RefreshClaims {
     pub(crate) fn are_of(&self, family: &Family, longest: Duration) -> bool {
         let secs = |began: Timestamp, limit: Timestamp| (began.as_secs(), limit.as_secs());
         let uncapped = secs(family.created_at, family.created_at + longest);
-        let of_before = || family.absolute_deadline < family.created_at + longest && uncapped == secs(self.began, self.limit);
+        let of_before = || {
+            family.absolute_deadline < family.created_at + longest && uncapped == secs(self.began, self.limit)
+        };
         secs(self.began, self.limit) == secs(began(family), family.absolute_deadline) || of_before()
     }
 }
