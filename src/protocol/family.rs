@@ -99,8 +99,12 @@ impl Family {
         }
         cap(&mut self.idle_deadline, now + self.idle_timeout);
         self.idle_deadline = self.idle_deadline.min(self.absolute_deadline);
-        cap(&mut self.offered_at, now);
-        if self.confirmed_at.is_some_and(|at| at > now + LEEWAY) {
+        // The proof covers clocks that differ by less than a grace period.
+        let latest = now + self.timing.grace.max(LEEWAY);
+        if self.offered_at > latest {
+            self.offered_at = now;
+        }
+        if self.confirmed_at.is_some_and(|at| at > latest) {
             // Generation 0 has no predecessor.
             self.confirmed_at = (self.generation == 0).then_some(now);
             self.offered_at = now;
@@ -274,7 +278,8 @@ mod tests {
             Family { generation: 1, confirmed_at: Some(at(99)), idle_deadline: at(199), ..family() };
         assert!(used.cap_ahead(at(50), absolute));
         assert_eq!((used.confirmed_at, used.offered_at, used.idle_deadline), (None, at(50), at(150)));
-        let mut a_little = Family { confirmed_at: Some(at(55)), idle_deadline: at(155), ..family() };
+        let mut a_little =
+            Family { confirmed_at: Some(at(95)), offered_at: at(95), idle_deadline: at(155), ..family() };
         assert!(!a_little.cap_ahead(at(50), absolute), "clocks differ");
     }
 
