@@ -34,8 +34,11 @@ pub(crate) fn write_short_claims<C: Serialize + DeserializeOwned>(
 }
 
 fn read_back<C: DeserializeOwned>(json: String) -> Result<(String, C), MintError> {
-    if json.starts_with(['{', '[']) && !members_are_unique(&json) {
-        return Err(MintError::DuplicateMember);
+    if json.starts_with(['{', '['])
+        && let Err(error) = serde_json::from_str::<Unique>(&json)
+    {
+        // Otherwise it is nested too deeply to be read.
+        return Err(if error.is_data() { MintError::DuplicateMember } else { MintError::NotReadable(Arc::new(error)) });
     }
     let claims = serde_json::from_str(&json).map_err(|error| MintError::NotReadable(Arc::new(error)))?;
     Ok((json, claims))
@@ -114,7 +117,14 @@ impl<'de> Visitor<'de> for Unique {
 
 #[cfg(test)]
 mod tests {
-    use super::members_are_unique;
+    use super::{MintError, members_are_unique, write_claims};
+
+    #[test]
+    fn claims_that_are_nested_too_deeply_to_be_read_are_told_from_a_repeated_member() {
+        let nested = |depth| (0..depth).fold(serde_json::json!({}), |inner, _| serde_json::json!({ "a": inner }));
+        assert!(write_claims(&nested(100)).is_ok());
+        assert!(matches!(write_claims(&nested(200)), Err(MintError::NotReadable(_))));
+    }
 
     #[test]
     fn a_member_that_comes_twice_is_found_at_any_depth_and_in_any_spelling() {
