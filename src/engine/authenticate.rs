@@ -140,7 +140,11 @@ impl<C: Claims> Engine<C> {
                 Ok(chosen) => (access, refresh) = chosen,
                 Err(Unclear::Outcome(outcome)) => return Authentication::Ready(outcome),
                 Err(Unclear::Sessions(found)) => {
-                    return Authentication::ask_store(self.clone().of_live_session(found, renewable(), context.clone()));
+                    return Authentication::ask_store(self.clone().of_live_session(
+                        found,
+                        renewable(),
+                        context.clone(),
+                    ));
                 }
             }
         }

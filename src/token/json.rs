@@ -38,7 +38,11 @@ fn read_back<C: DeserializeOwned>(json: String) -> Result<(String, C), MintError
         && let Err(error) = serde_json::from_str::<Unique>(&json)
     {
         // Otherwise it is nested too deeply to be read.
-        return Err(if error.is_data() { MintError::DuplicateMember } else { MintError::NotReadable(Arc::new(error)) });
+        return Err(if error.is_data() {
+            MintError::DuplicateMember
+        } else {
+            MintError::NotReadable(Arc::new(error))
+        });
     }
     let claims = serde_json::from_str(&json).map_err(|error| MintError::NotReadable(Arc::new(error)))?;
     Ok((json, claims))
@@ -121,7 +125,8 @@ mod tests {
 
     #[test]
     fn claims_that_are_nested_too_deeply_to_be_read_are_told_from_a_repeated_member() {
-        let nested = |depth| (0..depth).fold(serde_json::json!({}), |inner, _| serde_json::json!({ "a": inner }));
+        let nested =
+            |depth| (0..depth).fold(serde_json::json!({}), |inner, _| serde_json::json!({ "a": inner }));
         assert!(write_claims(&nested(100)).is_ok());
         assert!(matches!(write_claims(&nested(200)), Err(MintError::NotReadable(_))));
     }
