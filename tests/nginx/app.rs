@@ -63,7 +63,8 @@ pub(crate) fn router(sessions: &Sessions<String>, probe: Probe) -> Router {
 }
 
 async fn me(session: User) -> Json<Value> {
-    Json(json!({"sub": session.subject(), "renewed": session.renewed().is_some()}))
+    let how = session.renewed().map(|how| format!("{how:?}"));
+    Json(json!({"sub": session.subject(), "renewed": how.is_some(), "how": how}))
 }
 
 fn page(session: Option<&User>) -> String {

@@ -1,5 +1,7 @@
 //! nginx sends a request that one instance does not answer to another: the same cookies, twice.
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 
 use crate::{
@@ -30,7 +32,15 @@ async fn retried_after(seconds: u64, settings: &str) -> (u16, u16, usize) {
     two.probe.open.add_permits(1);
     two.serve(listener);
     let answer = retried.await.expect("no panic");
-    let tab = visit(&directly, "/me", &mut jar).await;
+    let mut tab = visit(&directly, "/me", &mut jar).await;
+    // The first instance learns of a revocation from the feed.
+    for _ in 0..1000 {
+        if one.reuses() == 0 || tab.status == 401 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        tab = visit(&directly, "/me", &mut jar).await;
+    }
     (answer.status.as_u16(), tab.status.as_u16(), one.reuses())
 }
 
