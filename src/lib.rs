@@ -1,6 +1,8 @@
 //! Sliding sessions for [tower] and [axum]: put one layer around a router. A signed-in user stays signed in while
 //! the application is used, until the idle timeout, the absolute timeout, or a revocation.
 //!
+//! New here? The [quick start](guide::quick_start) is a whole application, and the [guide] has a page for each task.
+//!
 //! ```no_run
 //! # #[cfg(feature = "axum")] mod example {
 //! use axum::{Json, Router, response::IntoResponse, routing::{get, post}};
@@ -76,9 +78,9 @@
 //! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
 //! | hyper or tower without axum | [`Session::of`], [`Sessions::visitor`], example `hyper` |
 //!
-//! The [guide] has a page with a sample for each of these tasks, [answers to questions](guide::questions), a
-//! [security page](guide::security) and [troubleshooting](guide::troubleshooting). The [manual] has the defaults with their
-//! reasons, the threats, the stores and the events.
+//! The guide also has [answers to questions](guide::questions), a [security page](guide::security) by standard, and
+//! [troubleshooting](guide::troubleshooting). The [manual] has the defaults with their reasons, the threats, the stores and
+//! the events.
 //!
 //! # Features
 //!
