@@ -222,8 +222,8 @@ impl<C: Claims> Engine<C> {
             Renewed::Rotated
         } else {
             let mut rotation = decide_refresh(presented, &read.record.family, now);
-            if rotation == RefreshDecision::Replay && read.record.family.offer_is_due(now) {
-                read = Box::pin(self.offer(key, read, now)).await?;
+            if rotation == RefreshDecision::Replay && read.record.family.handout_is_due(now) {
+                read = Box::pin(self.record_handout(key, read, now)).await?;
                 rotation = decide_refresh(presented, &read.record.family, now);
             }
             match rotation {
@@ -249,15 +249,15 @@ impl<C: Claims> Engine<C> {
 
     /// The current generation is handed out again to a client that presented its predecessor. The record
     /// must know before the response leaves: what that client may come back with counts from now on.
-    async fn offer(
+    async fn record_handout(
         &self,
         key: &SessionKey,
         read: ReadRecord,
         now: Timestamp,
     ) -> Result<ReadRecord, SessionError> {
         let run = read.run;
-        let offer = |record: &mut SessionRecord| record.family.offer(now);
-        let snapshot = self.compare_and_set("offer", key, Some(read.into()), None, offer).await?;
+        let handout = |record: &mut SessionRecord| record.family.record_handout(now);
+        let snapshot = self.compare_and_set("offer", key, Some(read.into()), None, handout).await?;
         let offered = snapshot.applied;
         let read = ReadRecord::of(snapshot, run)?;
         // One time is a lost response, or a client that crashed.

@@ -3,26 +3,27 @@
 use super::Policy;
 use crate::{id::SessionId, time::Timestamp};
 
-/// The clock of another instance may be this far ahead. A token that was issued later than that is not used.
+/// The allowed clock difference between instances. A token whose `iat` or `nbf` is more than this in the
+/// future is not used.
 pub(crate) const LEEWAY: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// What a verified access token says about time.
+/// The times in a verified access token, and its session.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessTokenTimes {
     /// Its session.
     pub session: SessionId,
-    /// When it was minted.
+    /// `iat`.
     pub issued: Timestamp,
-    /// Before when it must not be used, if it says so.
+    /// `nbf`, if the token has it.
     pub not_before: Option<Timestamp>,
-    /// When it ends. Exact: an expired token is renewed, so no leeway is needed.
+    /// `exp`. There is no leeway, because an expired token is renewed.
     pub expires: Timestamp,
 }
 
 /// What this instance knows of a token's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionStatus {
-    /// Nothing against it.
+    /// The session is valid, as far as this instance knows.
     Valid,
     /// The token has another run ID, or this instance does not know the run ID yet.
     OtherRunId,
@@ -43,7 +44,7 @@ pub enum AccessDecision {
     Renew,
 }
 
-/// Judges a verified access token. None stands for a missing or an unusable one.
+/// Decides about a verified access token. `access` is `None` if there is no token, or none that can be used.
 #[must_use]
 pub fn decide_access(
     policy: &Policy,
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_standing_asks_the_refresh_token() {
+    fn token_of_a_revoked_stale_or_other_session_is_renewed() {
         for status in [SessionStatus::OtherRunId, SessionStatus::Revoked, SessionStatus::Stale] {
             assert_eq!(judge(1000, status), AccessDecision::Renew);
         }

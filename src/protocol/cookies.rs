@@ -1,19 +1,18 @@
-//! Which cookies leave with a response.
+//! Decides which cookies a response sets.
 
 use super::{RotationTiming, SessionStatus};
 use crate::time::Timestamp;
 
-/// What is known of a renewed request when the head of its response leaves.
+/// What is known of a renewed request when its response headers are sent.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseState {
-    /// When the request arrived, or when the record was read that it is served by, if that was
-    /// earlier.
+    /// The earlier of: the arrival of the request, and the time at which its record was read.
     pub arrived: Timestamp,
-    /// The generation it presented.
+    /// The generation of the refresh token that the request presented.
     pub presented: u64,
-    /// The generation it was served as.
+    /// The generation of the tokens that the response may set: the current one, when the record was read.
     pub served: u64,
-    /// What has come to be known of its session since its record was read.
+    /// The status of the session now, as far as this instance knows.
     pub status: SessionStatus,
     /// Whether the handler wrote the access cookie itself.
     pub access_written: bool,
@@ -24,30 +23,30 @@ pub struct ResponseState {
 /// The cookies that the layer adds to a response. It never removes one; only signing out does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieDecision {
-    /// None, which is always safe: an unwritten successor is an unconfirmed one.
+    /// No cookie. This is always safe: the client keeps its tokens, and the successor stays unconfirmed.
     LeaveAlone,
     /// An access token of the served generation, which is the presented one.
     WriteAccess,
-    /// The refresh token of the served generation, which is newer than the presented one; the
-    /// handler wrote the access cookie.
+    /// The refresh token of the served generation, which is newer than the presented one. The handler wrote the
+    /// access cookie.
     WriteRefresh,
     /// Both tokens of the served generation, which is newer than the presented one.
     WriteBoth,
 }
 
-/// Decides about cookies when the head of a renewed request's response leaves, by the durations of
-/// the session's record.
+/// Decides which cookies the response to a renewed request sets. `timing` is from the session's record.
 ///
-/// The refresh token goes out **only if its generation is newer than the one presented**, and an
-/// access token of a newer generation never goes out without it: it would confirm a generation
-/// that the browser does not hold.
+/// The refresh token is sent **only if its generation is newer than the presented one**. An access token of a
+/// newer generation is never sent without it: with the access token alone, the browser would confirm a generation
+/// whose refresh token it does not have.
 #[must_use]
 pub fn decide_cookies(timing: &RotationTiming, response: &ResponseState, now: Timestamp) -> CookieDecision {
     let too_late = now.since(response.arrived) > timing.write_window;
     let may_write = match response.status {
         SessionStatus::Valid => true,
         SessionStatus::OtherRunId | SessionStatus::Revoked => false,
-        // Old claims must not leave. Those that the handler wrote are newer; a refresh token has none.
+        // Do not send outdated claims. If the handler wrote the access cookie, its claims are new. A refresh token
+        // has no claims.
         SessionStatus::Stale => response.access_written,
     };
     if response.refresh_written || !may_write || too_late {
@@ -93,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn the_handlers_word_wins() {
+    fn cookies_of_the_handler_are_not_overwritten() {
         assert_eq!(settled(|d| d.refresh_written = true, 0), CookieDecision::LeaveAlone);
         assert_eq!(settled(|d| d.access_written = true, 0), CookieDecision::WriteRefresh);
         assert_eq!(settled(|d| (d.access_written, d.served) = (true, 4), 0), CookieDecision::LeaveAlone);
     }
 
     #[test]
-    fn a_session_that_ended_meanwhile_is_not_written_back() {
+    fn revoked_session_gets_no_cookies() {
         for status in [SessionStatus::Revoked, SessionStatus::OtherRunId] {
             assert_eq!(settled(|d| d.status = status, 0), CookieDecision::LeaveAlone);
             assert_eq!(
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn old_claims_do_not_leave_but_the_refresh_token_does_beside_new_ones() {
+    fn stale_claims_are_not_sent_but_a_refresh_token_beside_new_claims_is() {
         let stale = |written, served| {
             settled(|d| (d.status, d.access_written, d.served) = (SessionStatus::Stale, written, served), 0)
         };

@@ -1,4 +1,4 @@
-//! What the protocol knows of one session, and the writes a store makes atomic.
+//! A session's token family: its state in the record, and the changes of that state.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use crate::time::Timestamp;
 
 /// A session's token family: which generation its refresh token is at, and how long it lives.
 ///
-/// The methods that change it apply only while the session is [live](Self::is_live). None of them
-/// revives a revoked or expired session, and none moves time backwards. They run here, and a store
-/// replaces the record they changed by compare-and-set; only [`advance`](Self::advance) is an
-/// operation of stores, which may call it under a lock or say the same in their own language.
+/// The methods that change it apply only while the session is [live](Self::is_live). They return whether they
+/// changed something. None of them revives a revoked or expired session. The engine calls them, and a store replaces
+/// the changed record by compare-and-set. Only [`advance`](Self::advance) is an operation of stores: a store calls
+/// it under a lock, or does the same in SQL or Lua.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Family {
     /// How often the refresh token was rotated.
     pub generation: u64,
-    /// When a request confirmed this generation; none while it is provisional.
+    /// When a request confirmed this generation. `None` while it is provisional.
     pub confirmed_at: Option<Timestamp>,
-    /// When this generation was last handed out to a client that presented its predecessor. It may
-    /// have been handed out up to a grace later, too. For generation 0: when the session began.
-    /// The epoch in records of earlier versions.
+    /// When this generation was last handed out to a client that presented its predecessor. Later hand-outs within
+    /// one grace period are not recorded. For generation 0: when the session began. Records of older versions have
+    /// the epoch here.
     #[serde(default)]
     pub offered_at: Timestamp,
     /// When the session began.
     pub created_at: Timestamp,
     /// The idle timeout.
     pub idle_timeout: Duration,
-    /// When it expires unless it is used before.
+    /// When it expires, unless it is used before that.
     pub idle_deadline: Timestamp,
-    /// The absolute timeout. Fixed at sign-in.
+    /// When it expires in any case. Fixed at sign-in.
     pub absolute_deadline: Timestamp,
-    /// Whether it was revoked. Final.
+    /// Whether it was revoked. Never becomes false again.
     pub revoked: bool,
-    /// What all instances judge this session by. Fixed at sign-in.
+    /// The rotation settings of the sign-in. All instances use them for this session.
     #[serde(default)]
     pub timing: RotationTiming,
 }
@@ -57,18 +57,17 @@ impl Family {
         }
     }
 
-    /// Neither revoked nor past one of its limits.
+    /// Whether it is neither revoked nor past one of its deadlines.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         !self.revoked && now < self.idle_deadline && now < self.absolute_deadline
     }
 
-    /// Whether it is live, also by timeouts that may be shorter than its own: those of a policy that was
-    /// changed since it began.
+    /// Whether it is live under its own timeouts and under those of the current policy, which may be shorter.
     #[must_use]
     pub fn is_live_within(&self, now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> bool {
         let longer = self.idle_timeout.saturating_sub(idle_timeout);
-        // The idle deadline may be the absolute one, which is earlier than the idle timeout says.
+        // If the absolute deadline capped the idle deadline, do not shorten it again.
         let idle = if self.idle_deadline < self.absolute_deadline {
             self.idle_deadline - longer
         } else {
@@ -77,13 +76,13 @@ impl Family {
         self.is_live(now) && now < idle && now < self.created_at + absolute_timeout
     }
 
-    /// Caps each time that is later than any clock that is right can have set it: where the clock was ahead, the
-    /// session was opened, handed out, confirmed or used. Answers with whether there was one.
+    /// Caps each time that is too far in the future: an instance with a fast clock has written it. Returns whether
+    /// there was one.
     ///
-    /// The idle deadline counts from now. A hand-out becomes one of now, which is no earlier than it was. A
-    /// confirmation is taken back: by a clock that was ahead, the client may come back with an older token. The next
-    /// request that the rules allow confirms the generation anew. A session that was opened in the future gets no more
-    /// than `longest`, the absolute timeout of the policy.
+    /// The idle deadline is set to `now` plus the idle timeout, and a hand-out to `now`. A confirmation is removed,
+    /// because by a right clock the client may still send an older token. A later request confirms the generation
+    /// again. A session that began in the future lives for at most `longest` from now, the absolute timeout of the
+    /// policy.
     pub(crate) fn cap_ahead(&mut self, now: Timestamp, longest: Duration) -> bool {
         if !self.is_live(now) {
             return false;
@@ -112,15 +111,15 @@ impl Family {
         *self != before
     }
 
-    /// For how long a generation before the current one has been superseded, at least: since the current
-    /// one was confirmed, or else was last handed out.
+    /// How long ago the predecessor was superseded, at least. Counted from the confirmation of the current
+    /// generation, or else from its last hand-out.
     #[must_use]
     pub fn superseded_for(&self, now: Timestamp) -> Duration {
         now.since(self.confirmed_at.unwrap_or(self.offered_at))
     }
 
-    /// Rotates: one generation further than `from`, provisional. Applies if the current generation is `from`,
-    /// and was confirmed a rotation interval ago. Counts as use.
+    /// Rotates to the next generation, which is provisional. Applies if the current generation is `from`, and was
+    /// confirmed at least one rotation interval ago. Counts as use.
     pub fn advance(&mut self, from: u64, at: Timestamp) -> bool {
         let interval = self.timing.rotation_interval;
         let due = self.confirmed_at.is_some_and(|confirmed_at| confirmed_at + interval <= at);
@@ -144,23 +143,23 @@ impl Family {
         applies
     }
 
-    /// Notes that the current generation is handed out to a client that presented its predecessor.
-    /// Must be written before the response leaves.
-    pub fn offer(&mut self, at: Timestamp) -> bool {
-        let applies = self.offer_is_due(at);
+    /// Records that the current generation is handed out to a client that presented its predecessor. Must be written
+    /// before the response is sent. Applies if [`handout_is_due`](Self::handout_is_due).
+    pub fn record_handout(&mut self, at: Timestamp) -> bool {
+        let applies = self.handout_is_due(at);
         if applies {
             self.offered_at = at;
         }
         applies
     }
 
-    /// Whether that needs a write: if the last one was more than a grace ago.
+    /// Whether a hand-out now must be recorded: the last recorded one was more than one grace period ago.
     #[must_use]
-    pub fn offer_is_due(&self, now: Timestamp) -> bool {
+    pub fn handout_is_due(&self, now: Timestamp) -> bool {
         self.is_live(now) && self.confirmed_at.is_none() && now > self.offered_at + self.timing.grace
     }
 
-    /// Counts as use: moves the idle deadline on, never back and never past the absolute one.
+    /// Counts as use: moves the idle deadline to a later time, up to the absolute deadline.
     pub fn touch(&mut self, at: Timestamp) -> bool {
         let deadline = self.idle_deadline_after(at);
         let applies = self.is_live(at) && deadline > self.idle_deadline;
@@ -170,8 +169,8 @@ impl Family {
         applies
     }
 
-    /// Catches up with a generation that a failover forgot, which its token proves. It is provisional,
-    /// unless the first request that carries a generation confirms it.
+    /// Sets the generation of a valid token that is newer than the record: the store lost the rotation in a failover.
+    /// The generation is provisional, unless there is no crash window.
     pub fn fast_forward(&mut self, to: u64, at: Timestamp) -> bool {
         let applies = self.is_live(at) && self.generation < to;
         if applies {
@@ -183,12 +182,13 @@ impl Family {
         applies
     }
 
-    /// Ends the session.
+    /// Revokes the session.
     pub fn revoke(&mut self) -> bool {
         !std::mem::replace(&mut self.revoked, true)
     }
 
-    /// Whether use at `now` is worth a write: the idle deadline was last moved `interval` ago.
+    /// Whether use at `now` must be written: the idle deadline was last moved at least `interval` ago, or it can now
+    /// be moved to the absolute deadline.
     #[must_use]
     pub fn touch_is_due(&self, now: Timestamp, interval: Duration) -> bool {
         self.idle_deadline_after(now).since(self.idle_deadline) >= interval
@@ -196,7 +196,7 @@ impl Family {
                 && self.idle_deadline < self.absolute_deadline)
     }
 
-    /// When the session was last seen in use, no finer than its idle deadline is moved.
+    /// When the session was last used, as exact as the idle deadline.
     #[must_use]
     pub fn last_seen(&self) -> Timestamp {
         (self.idle_deadline - self.idle_timeout).max(self.created_at)
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_revives_what_is_over() {
+    fn revoked_or_expired_family_never_changes() {
         let revoked = Family { revoked: true, ..family() };
         for (mut family, now) in [(family(), at(100)), (revoked, at(1))] {
             let before = family;

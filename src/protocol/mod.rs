@@ -2,78 +2,83 @@
 //!
 //! # Provisional generations
 //!
-//! Rotating a refresh token on each use detects reuse, and almost everywhere it also signs legitimate
-//! clients out: a browser sends ten requests with the same expired token, one of them rotates it, and
-//! nine look like reuse. Here **the successor is provisional until it is confirmed**. Rotating
-//! generation `g` to `g+1` does not invalidate `g`; it stays valid until a request proves that the client
-//! has `g+1` for good, and one grace longer. A lost response, a cancelled request, a process or a browser
-//! that crashed leaves an unconfirmed successor behind, and what the client still holds keeps working.
+//! Rotating a refresh token on each use detects reuse, and almost everywhere it also signs legitimate clients
+//! out: a browser sends ten requests with the same expired token, one of them rotates it, and nine look like
+//! reuse. Here **the successor is provisional until it is confirmed**. Rotating generation `g` to `g+1` does
+//! not invalidate `g`; it stays valid until a request shows that the client has stored `g+1`, and for one
+//! grace period after that. A lost response, a cancelled request, a process or a browser that crashed leaves
+//! an unconfirmed successor behind, and what the client still holds keeps working.
 //!
 //! A renewal presents a refresh token of generation `k`; the session is at `g`:
 //!
 //! | the record says | `decide_refresh` answers |
 //! |---|---|
 //! | revoked; past the idle or the absolute timeout | `Refuse` |
-//! | `k = g`, not confirmed, last handed out `G + W + C + 2·G` ago or more | `Confirm`, then a new access token for `g` |
+//! | `k = g`, not confirmed, last handed out `W + C + 3·G` ago or more | `Confirm`, then a new access token for `g` |
 //! | `k = g`, not confirmed, handed out later | `Reissue`: a new access token for `g` |
 //! | `k = g`, confirmed less than `M` ago | `Reissue` |
-//! | `k = g`, confirmed `M` ago or more | `Advance`: one compare-and-set to `g+1` |
+//! | `k = g`, confirmed `M` ago or more | `Advance`: rotate, by one compare-and-set to `g+1` |
 //! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | `Replay`: served as `g` |
 //! | `k = g-1` on a request with a body, `g` confirmed at most `G + L` ago | `Refuse`, without an alarm |
 //! | any other `k < g` | `Reuse`: a copy was used, the session is revoked |
 //! | `k > g` | `FastForward`: the store lost a write |
 //!
-//! When the head of the response leaves, `settle` decides what cookies go with it. For a client that
-//! keeps its tokens itself `exchange` does.
+//! When the response headers are sent, `decide_cookies` decides which cookies they set. For a client without
+//! cookies, `decide_tokens` decides which tokens it gets.
 //!
 //! # When a generation is confirmed
 //!
-//! A client that crashes comes back with older tokens: browsers write cookies to disk about every 30 s.
-//! If the first request that carries `g` confirmed it, a browser that is killed after that request would
-//! come back with `g-1`, and look like reuse. So there are two rules, by which no older token can come
-//! back from a legitimate client, be it by a crash or by a slow network:
+//! A client that crashes comes back with older tokens: browsers write cookies to disk about every 30 s. If
+//! the first request that carries `g` confirmed it, a browser that is killed after that request would come
+//! back with `g-1`, and look like reuse. There are two rules. With them, a legitimate client never sends an
+//! older token after the confirmation, even after a crash or on a slow network:
 //!
-//! - **By access token**: a request carries an authentic access
-//!   token of `g` that was issued at least `W + C + 2·G` ago. That it has expired makes no difference.
-//!   Its `iat` is when the record was read, and the response left within `W` of that.
-//! - **By refresh token**: `g` is presented at least that long, and
-//!   a grace more, after `g` was last handed out to a client with `g-1`. The record knows when that was. It is written before the response leaves, but only if the last such time
-//!   was more than a grace ago, hence the grace. Clients whose access tokens go to other services, or
-//!   live shorter, confirm in this way.
+//! - **By access token**: a request carries a validly signed access token of `g` that was issued at least
+//!   `W + C + 2·G` ago. It may have expired. (Its `iat` is the time at which the record was read. The response
+//!   with the token was sent within `W` after that.)
+//! - **By refresh token**: a request presents `g` at least `W + C + 3·G` after `g` was last handed out to a
+//!   client with `g-1`. The record has the time of the hand-out, which is written before the response is sent.
+//!   It is written at most once per grace period, so the last hand-out may be up to one grace period later than
+//!   the record says. The third `G` covers this. This rule confirms for clients whose access tokens go to other
+//!   services, or live shorter.
 //!
-//! A request with a body may be late by `L`, so it confirms that much later.
+//! A request with a body may arrive `L` late, so for it both times are `L` longer.
 //!
-//! `C` is the [crash window](Timing::crash_window). It costs that a copied predecessor stays usable for
-//! that much longer. With `C = 0` the first request that carries a generation confirms it.
+//! `C` is the [crash window](Timing::crash_window). With `C > 0`, a copied predecessor stays usable until the
+//! confirmation, and one grace period longer. With `C = 0`, the first request that carries a generation confirms it.
 //!
 //! # What is proven
 //!
-//! Let a request (from when the browser attached its cookies) or a response be on its way for at
-//! most `D`, let the instances' clocks be at most `S` apart, and let the grace `G >= D + S`. Let a client
-//! that crashes come back with what it held less than `C` ago; its connections are lost with it, but what
-//! it sent may still arrive. Let a request with a body be late by at most `L`, with
-//! `L < M + C + D` (with `C = 0`: `L < M`). Then **`M > W + 2·D + S` means that a legitimate client is
-//! never signed out before its timeouts**: at any time that it presents its refresh token, with any number of
-//! crashes, in any order in which requests and responses arrive, with any number of lost ones, and with handlers
-//! that run for any time. Where a clock may also step by `S` while a handler runs, the bound is
-//! `M > W + 2·D + 2·S`, and [`Policy::new`] refuses what that does not cover: it asks for `M > W + 2·G`.
-//! (Where `C > 0` and no request is late for its body, `M > W + D - C` is the bound.)
+//! The proof assumes:
+//!
+//! - A request or a response is on its way for at most `D`. A request counts from the time at which the browser
+//!   attached its cookies. A request with a body may be late by `L` instead, where `L < M + C + D` (with `C = 0`:
+//!   `L < M`).
+//! - The clocks of two instances differ by at most `S`. The grace period is `G >= D + S`.
+//! - A client that crashes comes back with tokens that it held less than `C` ago. Its connections are lost, but
+//!   requests that it sent may still arrive. (A browser profile that is restored from a backup after a rotation
+//!   breaks this assumption, and is reuse.)
+//! - The store does not lose writes. (After a failover that lost one, a legitimate client may be treated as an
+//!   attacker, and an attacker as a legitimate client.)
+//!
+//! Then **if `M > W + 2·D + S`, a legitimate client is never signed out before its timeouts**. It may present its
+//! refresh token at any time and crash any number of times. Requests and responses may arrive in any order, any
+//! number of them may be lost, and handlers may run for any time. If a clock may also step by `S` while a handler
+//! runs, the bound is `M > W + 2·D + 2·S`. (If `C > 0` and no request with a body is late, the bound is
+//! `M > W + D - C`.)
+//!
+//! [`Policy::new`] refuses a rotation interval that is too short for this: it requires `M > W + 2·G`. It does not
+//! check the bound of `L`, which the default settings do not keep. See [`late_body`](Timing::late_body).
 //!
 //! The same holds for clients without cookies, if a confirmation is written within `D`, or never. For cookies,
 //! a confirmation may be written at any time.
 //!
-//! An attacker who holds a copy is not served for longer than `G` after the copy's successor was
-//! confirmed, and is answered without an alarm for at most `L` more.
+//! An attacker with a copied token is not served for longer than `G` after the confirmation of the copy's
+//! successor. After that, requests with a body are refused without an alarm for at most `L` more.
 //!
 //! The crate's tests check this by exhaustive search (`tests/proof`). The search runs the functions of this module
 //! in every world up to a size. It finds no counterexample at the bounds, finds one just below each bound, and finds
 //! one if any single rule is broken.
-//!
-//! # What is assumed
-//!
-//! That a client's storage does not go back by `C` or more: a browser profile that is restored from a
-//! backup after a rotation is reuse. That the store does not lose writes: after a failover that lost one,
-//! a client may be taken for an attacker, or the other way round.
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod access;

@@ -25,7 +25,7 @@ pub enum RefreshDecision {
     /// the store did not.
     Advance,
     /// The predecessor of a generation that is unconfirmed, or was confirmed at most one grace period
-    /// ago. Served as the current generation, after the [hand-out is recorded](Family::offer).
+    /// ago. Served as the current generation, after the [hand-out is recorded](Family::record_handout).
     Replay,
     /// The token is ahead of the store, which lost a write: catch up with it.
     FastForward,

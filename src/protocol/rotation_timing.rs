@@ -1,4 +1,4 @@
-//! The durations that every instance must judge a session by.
+//! The rotation settings that a session's record has.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::time::Timestamp;
 
 /// The durations of a [`Timing`] that decide about rotation, as they were when the session began.
 ///
-/// The session's record carries them, so that instances with other settings judge the session in
-/// the same way. On the wire they are whole milliseconds.
+/// The session's record carries them, so that instances with other settings judge the session in the same
+/// way. They are stored as whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RotationTiming {
@@ -23,7 +23,7 @@ pub struct RotationTiming {
     /// The crash window `C`.
     #[serde(with = "as_millis")]
     pub crash_window: Duration,
-    /// The lateness `L` that a request with a body is allowed.
+    /// How late (`L`) a request with a body may arrive.
     #[serde(with = "as_millis")]
     pub late_body: Duration,
     /// The rotation interval `M`.
@@ -45,20 +45,21 @@ impl From<&Timing> for RotationTiming {
 }
 
 impl RotationTiming {
-    /// Whether the first request that carries a generation confirms it: if there is no crash window.
+    /// Whether the first request that carries a generation confirms it. True if there is no crash window.
     #[must_use]
     pub const fn confirms_at_once(&self) -> bool {
         self.crash_window.is_zero()
     }
 
-    /// How long after tokens were issued a request with them proves that the client will not come
-    /// back with older ones: `W + C + 2·G`.
+    /// The age of tokens at which a request with them confirms their generation, `W + C + 2·G`. A client that
+    /// sends tokens this old will not send older ones.
     ///
-    /// The response with the tokens leaves within `W` and arrives within `D`. From then on the client
-    /// has them, except after a crash that takes it back by less than `C`. A request that it sent before
-    /// that crash arrives within `D`. Two grace periods cover both `D` and the clocks' difference.
+    /// The response with the tokens is sent within `W` and arrives within `D`. From then on the client has
+    /// them, except after a crash, when it may have tokens that it held less than `C` ago. A request that it
+    /// sent before the crash arrives within `D`. The two `D` and the clock difference are at most two grace
+    /// periods.
     ///
-    /// A request with a body may have been sent earlier by as much as `late_body`.
+    /// A request with a body may have been sent up to `late_body` earlier, which is added.
     #[must_use]
     pub fn confirmation_age(&self, with_body: bool) -> Duration {
         let late = if with_body { self.late_body } else { Duration::ZERO };
@@ -67,15 +68,16 @@ impl RotationTiming {
             .fold(late, Duration::saturating_add)
     }
 
-    /// Whether a request confirms the generation of the access token that it carries. The token was
-    /// issued at `issued`, or later; that it has expired makes no difference.
+    /// Whether a request confirms the generation of the access token that it carries. The token was issued at
+    /// `issued` at the latest. It may have expired.
     #[must_use]
     pub fn confirms_by_access(&self, issued: Timestamp, with_body: bool, now: Timestamp) -> bool {
         self.confirms_at_once() || now >= issued + self.confirmation_age(with_body)
     }
 
-    /// Whether a request confirms the generation of the refresh token that it presents, if that was
-    /// last handed out to a client with its predecessor at `offered_at`, or up to a grace later.
+    /// Whether a request confirms the generation of the refresh token that it presents. The record says that
+    /// it was last handed out, to a client with its predecessor, at `offered_at`. The last hand-out may be up
+    /// to one grace period later.
     #[must_use]
     pub fn confirms_by_refresh(&self, offered_at: Timestamp, with_body: bool, now: Timestamp) -> bool {
         self.confirms_at_once() || now >= offered_at + self.grace + self.confirmation_age(with_body)
@@ -83,8 +85,8 @@ impl RotationTiming {
 }
 
 impl RotationTiming {
-    /// The same with a write window that is no longer than `window`. A response that writes nothing is
-    /// always safe, so an instance may have a shorter one than the record.
+    /// These settings, but with `window` as the write window if that is shorter. A response that sets no
+    /// cookie is always safe, so an instance may use a shorter write window than the record's.
     #[must_use]
     pub fn with_write_window_at_most(self, window: Duration) -> Self {
         Self { write_window: self.write_window.min(window), ..self }

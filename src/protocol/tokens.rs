@@ -1,30 +1,29 @@
-//! Which tokens a client without cookies gets.
+//! Decides which tokens a client without cookies gets.
 
 use super::{CookieDecision, Family, ResponseState, decide_cookies};
 use crate::time::Timestamp;
 
-/// The tokens of a response to a client without cookies, which uses the tokens of every response.
+/// The tokens of a response to a client without cookies. Such a client uses the tokens of every response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenDecision {
-    /// None: it is too late for any, or the session ended meanwhile. The client asks again.
+    /// None: the write window is over, or the session was revoked meanwhile. The client asks again.
     Nothing,
-    /// An access token. The client keeps the refresh token that it presented (RFC 6749, section 6, lets a response leave
-    /// it out), since another response may have a newer one.
+    /// An access token. The client keeps the refresh token that it presented, since another response may have a newer
+    /// one. (RFC 6749, section 6, lets a response have no refresh token.)
     AccessOnly,
-    /// Both.
+    /// An access token and a refresh token.
     Both,
 }
 
-/// Decides about the tokens when an exchange is answered, for a session that was at `family` when
-/// it was read at `read_at`.
+/// Decides which tokens a response has. `family` is from the record, as it was read at `read_at`.
 ///
-/// It is [`decide_cookies`] with one difference: clients expect a refresh token in every response, so the
-/// presented one is repeated **if no rotation can happen before the response arrives**: until `now + G` is
-/// `M` after the confirmation. Later, it could overwrite its own successor.
+/// It is [`decide_cookies`] with one difference: clients expect a refresh token in every response. So the presented
+/// one is repeated **if no rotation can happen before the response arrives**, that is while
+/// `now + G < confirmed_at + M`. A later response could overwrite a newer refresh token.
 ///
-/// Another instance may have confirmed the generation and not written it yet, so an unconfirmed one counts as confirmed
-/// one grace period before the record was read. This needs one more assumption than the proof of the [module](super):
-/// **a confirmation is written within `D`, or never**.
+/// If `confirmed_at` is `None`, another instance may have confirmed the generation without having written it. So
+/// `None` is treated as: confirmed one grace period before `read_at`. This needs one more assumption than the proof
+/// of the [module](super): **a confirmation is written within `D`, or never**.
 #[must_use]
 pub fn decide_tokens(
     response: &ResponseState,
@@ -89,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_refresh_token_always_goes_out() {
+    fn newer_refresh_token_is_always_sent() {
         for confirmed in [None, Some(0), Some(45), Some(9999)] {
             assert_eq!(exchanged(4, confirmed, secs(60)), TokenDecision::Both);
         }
     }
 
     #[test]
-    fn the_presented_one_is_repeated_while_the_answer_arrives_before_any_rotation() {
+    fn presented_refresh_token_is_repeated_if_the_response_arrives_before_any_rotation() {
         assert_eq!(exchanged(5, Some(0), secs(60)), TokenDecision::Both);
         assert_eq!(exchanged(5, Some(194), secs(0)), TokenDecision::Both);
         assert_eq!(exchanged(5, Some(194), Duration::from_millis(999)), TokenDecision::Both);
@@ -105,13 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_not_known_to_be_confirmed_is_repeated_within_the_write_window() {
+    fn unconfirmed_refresh_token_is_repeated_within_the_write_window() {
         assert_eq!(exchanged(5, None, secs(0)), TokenDecision::Both);
         assert_eq!(exchanged(5, None, secs(60)), TokenDecision::Both);
     }
 
     #[test]
-    fn one_that_was_read_for_an_earlier_request_may_have_been_confirmed_a_grace_before_that() {
+    fn unconfirmed_refresh_token_counts_as_confirmed_one_grace_period_before_the_record_was_read() {
         // 240 - 45 - 45 = 150 s after it was read, that is.
         let read_ago = |ago| answer(&response(5), None, ARRIVED - secs(ago), ARRIVED);
         assert_eq!(read_ago(149), TokenDecision::Both);
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_out_after_the_write_window_or_the_end_of_the_session() {
+    fn no_tokens_are_sent_after_the_write_window_or_a_revocation() {
         for presented in [4, 5] {
             assert_eq!(exchanged(presented, Some(0), secs(61)), TokenDecision::Nothing);
             let ended = ResponseState { status: SessionStatus::Revoked, ..response(presented) };

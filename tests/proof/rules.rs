@@ -144,7 +144,7 @@ impl Rules {
                 record.family.revoke();
             }
             RefreshDecision::Replay if self.broken != Some(Broken::OfferNotRenewed) => {
-                record.family.offer(now);
+                record.family.record_handout(now);
             }
             _ => {}
         }
