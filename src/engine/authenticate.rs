@@ -165,35 +165,30 @@ impl<C: Claims> Engine<C> {
             CookieValue::Value(token) => self.verify(token).ok(),
             CookieValue::Absent | CookieValue::Conflict => None,
         };
-        // Whether only the store knows if the session is revoked.
+        // The denylist may be incomplete, so the store must be asked.
         let must_ask_store = !self.revocation.knows_revocations(arrived)
-            || token.as_deref().is_some_and(|token| self.is_doubtful(token, arrived));
-        let status = match &token {
-            Some(token) if !must_ask_store => self.status(token),
-            _ => SessionStatus::Valid,
-        };
+            || token.as_deref().is_some_and(|token| self.may_be_forgotten(token, arrived));
+        let known_status = token.as_deref().filter(|_| !must_ask_store).map(|token| self.status(token));
+        let status = known_status.unwrap_or(SessionStatus::Valid);
         let times = token.as_deref().map(|token| token.view.times());
-        match (decide_access(&self.config.policy, times.as_ref(), status, arrived.wall), token) {
-            (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) if must_ask_store => {
-                let refresh = self.read_refresh(refresh).ok().filter(|_| renewable() == Renewable::Yes);
-                Authentication::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
-            }
-            // A passive request does not count as use, so it confirms nothing and renews nothing early.
-            (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) if passive => {
-                Authentication::served(token)
-            }
-            (AccessDecision::Accept, Some(token)) => {
-                self.confirm_once(&token, with_body, arrived.wall);
-                Authentication::served(token)
-            }
-            (AccessDecision::AcceptOrRenew, Some(token)) => {
-                self.confirm_once(&token, with_body, arrived.wall);
-                self.renew_early(token, refresh, renewable(), context)
-            }
-            (_, token) => {
-                let known_status = if must_ask_store { None } else { Some(status) };
-                self.renew_by_cookie(refresh, renewable(), token, known_status, context)
-            }
+        let decision = decide_access(&self.config.policy, times.as_ref(), status, arrived.wall);
+        let token = match (decision, token) {
+            (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) => token,
+            (_, token) => return self.renew_by_cookie(refresh, renewable(), token, known_status, context),
+        };
+        if must_ask_store {
+            let refresh = self.read_refresh(refresh, arrived.wall).ok();
+            let refresh = refresh.filter(|_| renewable() == Renewable::Yes);
+            return Authentication::ask_store(self.clone().check_or_renew(token, refresh, context.clone()));
+        }
+        // A passive request does not count as use, so it confirms nothing and renews nothing early.
+        if passive {
+            return Authentication::served(token);
+        }
+        self.confirm_once(&token, with_body, arrived.wall);
+        match decision {
+            AccessDecision::AcceptOrRenew => self.renew_early(token, refresh, renewable(), context),
+            _ => Authentication::served(token),
         }
     }
 
@@ -203,28 +198,34 @@ impl<C: Claims> Engine<C> {
         refresh: CookieValue<'_>,
         renewable: Renewable,
         token: Option<Arc<VerifiedToken<C>>>,
-        status: Option<SessionStatus>,
+        known_status: Option<SessionStatus>,
         context: &RequestContext,
     ) -> Authentication<C> {
         let now = context.arrived.wall;
-        let refresh = match self.read_refresh(refresh) {
+        let refresh = match self.read_refresh(refresh, now) {
             Ok(refresh) => refresh,
-            Err(outcome) => return Authentication::Ready(outcome),
+            Err(SessionError::Unavailable) => return Authentication::rejected(RejectionKind::Unavailable),
+            Err(SessionError::Refused(refusal)) => {
+                return Authentication::Ready(AuthOutcome::Anonymous(refusal));
+            }
         };
         match renewable {
-            _ if now >= refresh.limit => return self.refuse(Refusal::Expired, &refresh),
             Renewable::Yes => {}
             Renewable::NotYet => return Authentication::rejected(RejectionKind::NotNow),
-            Renewable::CrossSite => return self.refuse(Refusal::CrossSite, &refresh),
+            Renewable::CrossSite => {
+                let event = EventKind::Refused(Refusal::CrossSite);
+                self.config.events.of(event, &refresh.session, &refresh.subject);
+                return Authentication::Ready(AuthOutcome::Anonymous(Refusal::CrossSite));
+            }
         }
         let token = token.filter(|token| token.view.key.id == refresh.session);
         // An expired access token confirms its generation, too.
         if let Some(token) = token.as_ref().filter(|_| !context.passive)
-            && matches!(status.unwrap_or(SessionStatus::Valid), SessionStatus::Valid | SessionStatus::Stale)
+            && matches!(known_status, None | Some(SessionStatus::Valid | SessionStatus::Stale))
         {
             self.confirm_once(token, context.with_body, now);
         }
-        let fallback = token.filter(|token| self.may_ride_through(token, status, now));
+        let fallback = token.filter(|token| self.may_ride_through(token, known_status, now));
         Authentication::ask_store(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
     }
 
@@ -240,14 +241,10 @@ impl<C: Claims> Engine<C> {
         if self.backend.early_renewal_is_paused(now.monotonic) || renewable != Renewable::Yes {
             return Authentication::served(token);
         }
-        match self.read_refresh(refresh) {
-            Ok(refresh) if refresh.session == token.view.key.id && now.wall < refresh.limit => {
-                Authentication::ask_store(self.clone().renew_with_fallback(
-                    refresh,
-                    Some(token),
-                    context.clone(),
-                ))
-            }
+        match self.read_refresh(refresh, now.wall) {
+            Ok(refresh) if refresh.session == token.view.key.id => Authentication::ask_store(
+                self.clone().renew_with_fallback(refresh, Some(token), context.clone()),
+            ),
             _ => Authentication::served(token),
         }
     }
@@ -256,12 +253,12 @@ impl<C: Claims> Engine<C> {
     fn may_ride_through(
         &self,
         token: &VerifiedToken<C>,
-        status: Option<SessionStatus>,
+        known_status: Option<SessionStatus>,
         now: Timestamp,
     ) -> bool {
         let time = self.config.ride_through;
         time > Duration::ZERO
-            && status == Some(SessionStatus::Valid)
+            && known_status == Some(SessionStatus::Valid)
             && token.view.issued <= now
             && now < token.view.expires + time
     }
@@ -350,32 +347,29 @@ impl<C: Claims> Engine<C> {
         Ok(verified)
     }
 
-    /// Verifies the refresh cookie.
-    fn read_refresh(&self, cookie: CookieValue<'_>) -> Result<RefreshClaims, AuthOutcome<C>> {
+    /// Verifies the refresh cookie. Reports why it is refused.
+    fn read_refresh(&self, cookie: CookieValue<'_>, now: Timestamp) -> Result<RefreshClaims, SessionError> {
         match cookie {
-            CookieValue::Absent => Err(AuthOutcome::Anonymous(Refusal::NoToken)),
-            CookieValue::Conflict => Err(AuthOutcome::Anonymous(Refusal::BadToken)),
-            CookieValue::Value(token) => self.tokens.codec().verify_refresh(token).map_err(|invalid| {
-                self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
-                match invalid {
-                    // Another instance has the key.
-                    InvalidToken::NewKey => AuthOutcome::Rejected(RejectionKind::Unavailable),
-                    _ => AuthOutcome::Anonymous(Refusal::BadToken),
-                }
-            }),
+            CookieValue::Absent => Err(Refusal::NoToken.into()),
+            CookieValue::Conflict => Err(Refusal::BadToken.into()),
+            CookieValue::Value(token) => self.verify_refresh(token, now),
         }
     }
 
-    pub(super) fn is_doubtful(&self, token: &VerifiedToken<C>, now: Reading) -> bool {
-        self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
-    }
-
-    fn status(&self, token: &VerifiedToken<C>) -> SessionStatus {
-        self.status_of(&token.view)
-    }
-
-    fn refuse(&self, refusal: Refusal, refresh: &RefreshClaims) -> Authentication<C> {
-        self.config.events.of(EventKind::Refused(refusal), &refresh.session, &refresh.subject);
-        Authentication::Ready(AuthOutcome::Anonymous(refusal))
+    /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
+    pub(super) fn verify_refresh(&self, token: &[u8], now: Timestamp) -> Result<RefreshClaims, SessionError> {
+        let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
+            self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
+            match invalid {
+                // Another instance has the key.
+                InvalidToken::NewKey => SessionError::Unavailable,
+                _ => Refusal::BadToken.into(),
+            }
+        })?;
+        if now >= refresh.limit {
+            self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
+            return Err(Refusal::Expired.into());
+        }
+        Ok(refresh)
     }
 }

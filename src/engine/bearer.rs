@@ -85,15 +85,10 @@ impl<C: Claims> Engine<C> {
                 let known = status == SessionStatus::Valid
                     && !is_ahead(view, now.wall)
                     && self.revocation.knows_revocations(now)
-                    && !self.is_doubtful(&session.token, now);
+                    && !self.may_be_forgotten(&session.token, now);
                 if known { BearerDecision::Accepted } else { BearerDecision::AskStore }
             }
         }
-    }
-
-    pub(super) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
-        let key = &view.key;
-        self.revocation.denylist.status(view.run, &key.id, &key.subject.name, view.read_at)
     }
 
     async fn look_up_or_refuse(

@@ -7,13 +7,12 @@ use super::{
 };
 use crate::{
     claims::Claims,
-    event::EventKind,
     id::SessionId,
-    protocol::{Refusal, SessionStatus, TokenDecision, decide_tokens},
+    protocol::{SessionStatus, TokenDecision, decide_tokens},
     revocation::SessionError,
     store::StoreError,
     time::{Reading, Timestamp},
-    token::{InvalidToken, LONGEST_TOKEN, MintError, RefreshClaims},
+    token::{LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
 /// The time that a body took is compared with the grace period if it is at least this long.
@@ -72,19 +71,9 @@ impl<C: Claims> Engine<C> {
         arrived: Reading,
         origin: Option<Arc<str>>,
     ) -> Result<Issued, ExchangeError> {
-        let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
-            self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
-            match invalid {
-                InvalidToken::NewKey => ExchangeError::Unavailable,
-                _ => ExchangeError::Refused,
-            }
-        })?;
         let now = self.revocation.read_clock();
+        let refresh = self.verify_refresh(token, now.wall)?;
         let slow_by = now.since(&arrived);
-        if now.wall >= refresh.limit {
-            self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
-            return Err(ExchangeError::Refused);
-        }
         // A client that sends its body slowly may have had another answer meanwhile. The session's own grace
         // period decides.
         if slow_by >= SLOW.min(self.config.policy.timing().grace) {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::{Engine, VerifiedToken, verified::step_up_of};
+use super::{Engine, VerifiedToken, record::step_up_of};
 use crate::{
     claims::Claims,
     cookie::LONGEST_VALUE,

@@ -11,6 +11,7 @@ mod cap;
 mod change;
 mod claims;
 mod config;
+mod confirm;
 #[cfg(feature = "oauth")]
 mod exchange;
 #[cfg(feature = "oauth")]
@@ -24,6 +25,7 @@ mod renew;
 mod respond;
 mod reuse;
 mod sign_in;
+mod status;
 mod tokens;
 mod verified;
 mod wait;

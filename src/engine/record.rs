@@ -10,7 +10,7 @@ use crate::{
     revocation::SessionError,
     store::{FeedEvent, Revoke, SessionKey, SessionRecord, Snapshot, StoreError},
     time::Timestamp,
-    token::RefreshClaims,
+    token::{RefreshClaims, StepUp},
 };
 
 /// How often a change is tried. Each conflict means that another change was made.
@@ -44,6 +44,16 @@ pub(super) fn record_of_run_id(snapshot: Snapshot, run: RunId) -> Result<Session
         return Err(Refusal::OtherRunId);
     }
     snapshot.record.ok_or(Refusal::Unknown)
+}
+
+/// The last re-authentication that a record has.
+pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
+    match &record.reauthentication {
+        None => StepUp::None,
+        // A clock that was ahead recorded it, so its time is unknown.
+        Some(last) if last.at == Timestamp::EPOCH => StepUp::Required,
+        Some(last) => StepUp::Done { at: last.at, amr: last.methods.clone() },
+    }
 }
 
 impl<C: Claims> Engine<C> {

@@ -11,7 +11,6 @@ use super::{
     record::{ReadRecord, record_of_run_id},
 };
 use crate::{
-    backend::Write,
     claims::Claims,
     event::{EventKind, Renewed},
     id::{RunId, SessionId},
@@ -32,8 +31,8 @@ pub(super) struct RenewalKey {
     presented: PresentedToken,
     /// A passive renewal writes nothing, so it must not take the place of another one.
     passive: bool,
-    /// Where it comes from, if reuse is judged by that.
-    origin: Option<Arc<str>>,
+    /// The client's origin, if the reuse decision depends on it.
+    client_origin: Option<Arc<str>>,
 }
 
 /// A valid signature vouches for the session ID, so an attacker cannot choose it, and a few of its random
@@ -49,6 +48,15 @@ impl Hash for RenewalKey {
 #[derive(Debug, thiserror::Error)]
 #[error("the renewal panicked, its runtime stopped, or there is no Tokio runtime")]
 struct LostRun;
+
+/// A refresh token to renew a session with. Its signature is valid.
+struct RenewalRequest {
+    key: SessionKey,
+    run: RunId,
+    presented: PresentedToken,
+    passive: bool,
+    client_origin: Option<Arc<str>>,
+}
 
 /// A renewed session.
 #[derive(Debug)]
@@ -78,17 +86,19 @@ impl<C: Claims> Engine<C> {
     ) -> Result<Renewal<C>, SessionError> {
         let presented = PresentedToken { generation: refresh.generation, with_body: context.with_body };
         let (session, run, passive) = (refresh.session, refresh.run, context.passive);
-        let origin = context.origin.clone().filter(|_| self.config.origins.keep_on_reuse);
-        let key = RenewalKey { session, run, presented, passive, origin };
+        let client_origin = context.origin.clone().filter(|_| self.config.origins.keep_on_reuse);
+        let shared_key = RenewalKey { session, run, presented, passive, client_origin };
         let start = || {
             let key = self.key(refresh.subject.clone(), session);
-            self.clone().renew_and_report(key, run, presented, passive, context.origin.clone())
+            let client_origin = context.origin.clone();
+            self.clone().renew_and_report(RenewalRequest { key, run, presented, passive, client_origin })
         };
-        let mut again = false;
+        let mut is_retry = false;
         let (mut renewal, started) = loop {
-            let mut run = pin!(self.renewals.join(key.clone(), start));
-            let Some((renewal, started)) = self.backend.in_time_of_run(run.as_mut()).await.flatten() else {
-                self.renewals.give_up(&key);
+            let mut shared = pin!(self.renewals.join(shared_key.clone(), start));
+            let Some((renewal, started)) = self.backend.in_time_of_run(shared.as_mut()).await.flatten()
+            else {
+                self.renewals.give_up(&shared_key);
                 let event = EventKind::InternalError { operation: "renew" };
                 self.config.events.failed_of(event, &LostRun, &session, &refresh.subject);
                 return Err(SessionError::Unavailable);
@@ -96,14 +106,15 @@ impl<C: Claims> Engine<C> {
             let renewal = renewal?;
             // The claims may have changed between the start of a shared run and this request.
             let changed = !started && self.status_since_read(&renewal) == SessionStatus::Stale;
-            if !changed || std::mem::replace(&mut again, true) {
+            if !changed || std::mem::replace(&mut is_retry, true) {
                 break (renewal, started);
             }
         };
+        // This request joined another one's rotation, so it presented the predecessor.
         if !started && renewal.how == Renewed::Rotated {
             renewal.how = Renewed::Replayed;
         }
-        // Its signature is valid, but no record has these times.
+        // The token is signed, but its times differ from the record's.
         if !self.are_of(&refresh, &renewal.record.family) {
             self.config.events.of(EventKind::Refused(Refusal::BadToken), &session, &refresh.subject);
             return Err(Refusal::BadToken.into());
@@ -113,12 +124,6 @@ impl<C: Claims> Engine<C> {
         let Renewal { session, record, .. } = &mut renewal;
         self.judge_origin(session, record, context.origin.as_deref())?;
         Ok(renewal)
-    }
-
-    /// What this instance learned of a session since its record was read.
-    pub(super) fn status_since_read(&self, renewal: &Renewal<C>) -> SessionStatus {
-        let SessionView { key, run, .. } = renewal.session.view();
-        self.revocation.denylist.status_since(*run, &key.id, &key.subject.name, renewal.read_at)
     }
 
     /// Judges where a request comes from. Requests that share a renewal are judged one by one.
@@ -143,15 +148,9 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    async fn renew_and_report(
-        self: Arc<Self>,
-        key: SessionKey,
-        run: RunId,
-        presented: PresentedToken,
-        passive: bool,
-        client_origin: Option<Arc<str>>,
-    ) -> Result<Renewal<C>, SessionError> {
-        let renewal = self.renew_session(&key, run, presented, passive, client_origin.as_ref()).await;
+    async fn renew_and_report(self: Arc<Self>, request: RenewalRequest) -> Result<Renewal<C>, SessionError> {
+        let renewal = self.renew_session(&request).await;
+        let RenewalRequest { key, passive, .. } = request;
         let events = &self.config.events;
         match &renewal {
             // A passive renewal changes nothing.
@@ -167,25 +166,19 @@ impl<C: Claims> Engine<C> {
         renewal
     }
 
-    async fn renew_session(
-        self: &Arc<Self>,
-        key: &SessionKey,
-        run: RunId,
-        presented: PresentedToken,
-        passive: bool,
-        client_origin: Option<&Arc<str>>,
-    ) -> Result<Renewal<C>, SessionError> {
+    async fn renew_session(self: &Arc<Self>, request: &RenewalRequest) -> Result<Renewal<C>, SessionError> {
         let now = self.now();
-        let (mut record, how) = match passive {
-            false => self.rotate_in_store(key, run, presented, client_origin, now).await?,
-            true => Box::pin(self.renew_passive(key, run, presented, client_origin, now)).await?,
+        let (mut record, how) = match request.passive {
+            false => self.rotate_in_store(request, now).await?,
+            true => Box::pin(self.renew_passive(request, now)).await?,
         };
+        let RenewalRequest { key, run, presented, passive, .. } = request;
         let claims = self.reload(key, &mut record).await?;
         // A passive request does not move the idle deadline, so that may come first.
         let family = &record.family;
-        let limit = if passive { family.idle_deadline } else { family.absolute_deadline };
+        let limit = if *passive { family.idle_deadline } else { family.absolute_deadline };
         let expires = self.tokens.codec().access_expiry(now, limit);
-        let view = SessionView::of_record(key.clone(), &record, run, now, expires, claims);
+        let view = SessionView::of_record(key.clone(), &record, *run, now, expires, claims);
         let session = Arc::new(VerifiedToken::renewed(self.clone(), view)).into();
         Ok(Renewal { session, record, presented: presented.generation, read_at: now, how })
     }
@@ -194,12 +187,10 @@ impl<C: Claims> Engine<C> {
     /// rarely needed is boxed, since the future of every renewal has room for it.
     async fn rotate_in_store(
         self: &Arc<Self>,
-        key: &SessionKey,
-        run: RunId,
-        presented: PresentedToken,
-        client_origin: Option<&Arc<str>>,
+        request: &RenewalRequest,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
+        let &RenewalRequest { ref key, run, presented, ref client_origin, .. } = request;
         let advance = self.backend.store.advance(key, presented.generation, now);
         let snapshot = self.revocation.ask_about("advance", run, advance).await?;
         let advanced = snapshot.applied;
@@ -237,13 +228,14 @@ impl<C: Claims> Engine<C> {
                     return Ok((record, Renewed::FastForwarded));
                 }
                 RefreshDecision::Reuse => {
-                    let reused = self.reused(key, &read.record, presented.generation, client_origin, now);
+                    let reused =
+                        self.reused(key, &read.record, presented.generation, client_origin.as_deref(), now);
                     return Err(Box::pin(reused).await);
                 }
                 RefreshDecision::Refuse(refusal) => return Err(self.refused_by_record(key, refusal)),
             }
         };
-        self.write_behind(key, &read, how, now);
+        self.write_confirmation_or_use(key, &read, how, now);
         Ok((read.record, how))
     }
 
@@ -270,19 +262,17 @@ impl<C: Claims> Engine<C> {
     /// For a passive request: the same table, but nothing is rotated, and only reuse is written.
     async fn renew_passive(
         &self,
-        key: &SessionKey,
-        run: RunId,
-        presented: PresentedToken,
-        client_origin: Option<&Arc<str>>,
+        request: &RenewalRequest,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
+        let &RenewalRequest { ref key, run, presented, ref client_origin, .. } = request;
         let record = Arc::new(self.read(key, run).await?);
         if record.family.is_live(now) && !self.is_live(&record.family, now) {
             return Err(self.revoke_outlived(key, now).await);
         }
         match decide_refresh(presented, &record.family, now) {
             RefreshDecision::Reuse => {
-                Err(self.reused(key, &record, presented.generation, client_origin, now).await)
+                Err(self.reused(key, &record, presented.generation, client_origin.as_deref(), now).await)
             }
             RefreshDecision::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
             RefreshDecision::Confirm
@@ -312,37 +302,5 @@ impl<C: Claims> Engine<C> {
         }
         self.config.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
         Ok(Arc::new(record))
-    }
-
-    /// Writes that no request waits for. A lost confirmation only delays the detection of reuse. A lost idle
-    /// deadline is written by the next renewal.
-    fn write_behind(self: &Arc<Self>, key: &SessionKey, read: &ReadRecord, how: Renewed, now: Timestamp) {
-        let family = &read.record.family;
-        let confirm = how == Renewed::Confirmed;
-        let touch = how != Renewed::Rotated && family.touch_is_due(now, family.timing.rotation_interval);
-        if !confirm && !touch {
-            return;
-        }
-        let (engine, key, generation) = (self.clone(), key.clone(), family.generation);
-        if confirm {
-            // The new access token need not do it again.
-            self.backend.confirmed.is_new(key.id, generation);
-        }
-        let (what, name) = match confirm {
-            true => (Write::Confirm(generation), "confirm"),
-            false => (Write::Touch, "touch"),
-        };
-        let read = read.clone();
-        self.backend.write_behind(key.id, what, async move {
-            // A confirmation moves the idle deadline too.
-            let change = |record: &mut SessionRecord| match confirm {
-                true => record.family.confirm(generation, now),
-                false => record.family.touch(now),
-            };
-            let written = engine.compare_and_set(name, &key, Some(read.into()), None, change).await;
-            if confirm && written.is_err() {
-                engine.backend.confirmed.forget(&key.id);
-            }
-        });
     }
 }

@@ -1,7 +1,5 @@
 //! Refresh token reuse: what happens to a session whose superseded refresh token was presented.
 
-use std::sync::Arc;
-
 use super::Engine;
 use crate::{
     claims::Claims,
@@ -21,15 +19,14 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         record: &SessionRecord,
         presented: u64,
-        client_origin: Option<&Arc<str>>,
+        client_origin: Option<&str>,
         now: Timestamp,
     ) -> SessionError {
         let family = &record.family;
         let reuse = Reuse {
             generations: family.generation.saturating_sub(presented),
             superseded_for: family.superseded_for(now),
-            from_recorded_origin: self
-                .is_at_recorded_origin(record, client_origin.map(|client_origin| &**client_origin)),
+            from_recorded_origin: self.is_at_recorded_origin(record, client_origin),
         };
         if self.config.origins.keep_on_reuse
             && reuse.generations == 1

@@ -10,10 +10,8 @@ use std::{
     time::Duration,
 };
 
-use super::Engine;
+use super::{Engine, confirm::latest_issue_time, record::step_up_of};
 use crate::{
-    backend::Write,
-    claims::Claims,
     id::RunId,
     protocol::AccessTokenTimes,
     store::{SessionKey, SessionRecord, Subject},
@@ -114,16 +112,6 @@ impl<C> SessionView<C> {
     }
 }
 
-/// The re-authentication that a record has.
-pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
-    match &record.reauthentication {
-        None => StepUp::None,
-        // By a clock that was ahead.
-        Some(later) if later.at == Timestamp::EPOCH => StepUp::Required,
-        Some(later) => StepUp::Done { at: later.at, amr: later.methods.clone() },
-    }
-}
-
 /// A token whose signature is valid. Shared by all requests that carry it.
 ///
 /// It holds the engine, so that a request needs no reference count of its own for that: cores would contend
@@ -134,9 +122,10 @@ pub(crate) struct VerifiedToken<C> {
     pub(crate) view: SessionView<C>,
     /// What is known of its session since.
     updated_view: Mutex<Option<Arc<SessionView<C>>>>,
-    /// From when on a request with it confirms its generation.
-    confirms_from: Timestamp,
-    confirmed: AtomicBool,
+    /// The earliest time at which a request with this token confirms its generation.
+    pub(super) confirms_from: Timestamp,
+    /// Whether it has confirmed its generation, or need not.
+    pub(super) confirmed: AtomicBool,
     /// When its session was last known not to be revoked, by more than the denylist: the token was minted
     /// here, or the store was asked. By the monotonic clock in milliseconds; 0 for never.
     not_revoked_at: AtomicU64,
@@ -145,8 +134,10 @@ pub(crate) struct VerifiedToken<C> {
 impl<C> VerifiedToken<C> {
     pub(super) fn new(engine: Arc<Engine<C>>, token: AccessClaims<C>) -> Self {
         let timing = engine.config.policy.rotation_timing();
-        let settled = latest_issue_time(token.issued) + timing.confirmation_age(false);
-        let confirms_from = if timing.confirms_at_once() { Timestamp::EPOCH } else { settled };
+        let confirms_from = match timing.confirms_at_once() {
+            true => Timestamp::EPOCH,
+            false => latest_issue_time(token.issued) + timing.confirmation_age(false),
+        };
         let subject = Subject { realm: engine.config.realm.clone(), name: token.subject };
         let view = SessionView {
             key: SessionKey { subject, id: token.session },
@@ -206,11 +197,6 @@ impl<C> fmt::Debug for VerifiedToken<C> {
     }
 }
 
-/// The latest time at which a token was issued that says so: it tells whole seconds.
-fn latest_issue_time(issued: Timestamp) -> Timestamp {
-    issued + Duration::from_secs(1)
-}
-
 /// The session of one request: its token, and what is known of the session since, if that is more.
 #[derive(Debug)]
 pub(crate) struct Authenticated<C> {
@@ -233,54 +219,5 @@ impl<C> From<Arc<VerifiedToken<C>>> for Authenticated<C> {
 impl<C> Clone for Authenticated<C> {
     fn clone(&self) -> Self {
         Self { token: self.token.clone(), updated_view: self.updated_view.clone() }
-    }
-}
-
-impl<C: Claims> Engine<C> {
-    /// Confirms the generation of an access token that a request carries, if it was issued so long ago that
-    /// its client cannot come back with an older one. Once, in the background: a lost confirmation only
-    /// delays the detection of reuse.
-    ///
-    /// This instance's durations decide whether the store is asked. The record's durations have the last
-    /// word.
-    pub(super) fn confirm_once(
-        self: &Arc<Self>,
-        token: &Arc<VerifiedToken<C>>,
-        with_body: bool,
-        now: Timestamp,
-    ) {
-        let generation = token.view.generation;
-        if generation == 0 || now < token.confirms_from || token.confirmed.load(Ordering::Relaxed) {
-            return;
-        }
-        let (timing, issued) = (self.config.policy.rotation_timing(), latest_issue_time(token.view.issued));
-        if !timing.confirms_by_access(issued, with_body, now) || token.confirmed.swap(true, Ordering::Relaxed)
-        {
-            return;
-        }
-        let session = token.view.key.id;
-        if !self.backend.confirmed.is_new(session, generation) {
-            return;
-        }
-        let (engine, token) = (self.clone(), token.clone());
-        self.backend.write_behind(session, Write::Confirm(generation), async move {
-            let confirm = |record: &mut SessionRecord| {
-                record.family.timing.confirms_by_access(issued, with_body, now)
-                    && record.family.confirm(generation, now)
-            };
-            match engine.compare_and_set("confirm", &token.view.key, None, None, confirm).await {
-                Ok(written) => {
-                    let family = written.record.map(|record| record.family);
-                    // By the record's durations it was too early. A later token may do it.
-                    if family.is_some_and(|it| it.generation == generation && it.confirmed_at.is_none()) {
-                        engine.backend.confirmed.forget(&session);
-                    }
-                }
-                Err(_) => {
-                    engine.backend.confirmed.forget(&session);
-                    token.confirmed.store(false, Ordering::Relaxed);
-                }
-            }
-        });
     }
 }

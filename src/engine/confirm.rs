@@ -1,0 +1,106 @@
+//! Confirmations of a generation, by an access token or by a refresh token. They are written in the background: a
+//! lost confirmation only delays the detection of reuse.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use super::{Engine, VerifiedToken, record::ReadRecord};
+use crate::{
+    backend::Write,
+    claims::Claims,
+    event::Renewed,
+    store::{SessionKey, SessionRecord},
+    time::Timestamp,
+};
+
+/// The latest time at which a token with this `iat` was issued: `iat` is rounded down to a second.
+pub(super) fn latest_issue_time(issued: Timestamp) -> Timestamp {
+    issued + Duration::from_secs(1)
+}
+
+impl<C: Claims> Engine<C> {
+    /// Confirms the generation of an access token that a request carries, if the token is old enough. Asks the
+    /// store at most once for a generation.
+    ///
+    /// This instance's settings decide whether to ask the store. The record's settings decide the result.
+    pub(super) fn confirm_once(
+        self: &Arc<Self>,
+        token: &Arc<VerifiedToken<C>>,
+        with_body: bool,
+        now: Timestamp,
+    ) {
+        let generation = token.view.generation;
+        if generation == 0 || now < token.confirms_from || token.confirmed.load(Ordering::Relaxed) {
+            return;
+        }
+        let (timing, issued) = (self.config.policy.rotation_timing(), latest_issue_time(token.view.issued));
+        if !timing.confirms_by_access(issued, with_body, now) || token.confirmed.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let session = token.view.key.id;
+        if !self.backend.confirmed.is_new(session, generation) {
+            return;
+        }
+        let (engine, token) = (self.clone(), token.clone());
+        self.backend.write_behind(session, Write::Confirm(generation), async move {
+            let confirm = |record: &mut SessionRecord| {
+                record.family.timing.confirms_by_access(issued, with_body, now)
+                    && record.family.confirm(generation, now)
+            };
+            match engine.compare_and_set("confirm", &token.view.key, None, None, confirm).await {
+                Ok(written) => {
+                    let family = written.record.map(|record| record.family);
+                    // Too early by the record's settings. Retry with a later token.
+                    if family.is_some_and(|it| it.generation == generation && it.confirmed_at.is_none()) {
+                        engine.backend.confirmed.forget(&session);
+                    }
+                }
+                Err(_) => {
+                    engine.backend.confirmed.forget(&session);
+                    token.confirmed.store(false, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+
+    /// Writes what a renewal changed besides a rotation: a confirmation by its refresh token, or the idle deadline.
+    /// If the idle deadline is lost, the next renewal writes it.
+    pub(super) fn write_confirmation_or_use(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        read: &ReadRecord,
+        how: Renewed,
+        now: Timestamp,
+    ) {
+        let family = &read.record.family;
+        let confirm = how == Renewed::Confirmed;
+        let touch = how != Renewed::Rotated && family.touch_is_due(now, family.timing.rotation_interval);
+        if !confirm && !touch {
+            return;
+        }
+        let (engine, key, generation) = (self.clone(), key.clone(), family.generation);
+        if confirm {
+            // The new access token need not write the confirmation again.
+            self.backend.confirmed.is_new(key.id, generation);
+        }
+        let (what, name) = match confirm {
+            true => (Write::Confirm(generation), "confirm"),
+            false => (Write::Touch, "touch"),
+        };
+        let read = read.clone();
+        self.backend.write_behind(key.id, what, async move {
+            // A confirmation moves the idle deadline, too.
+            let change = |record: &mut SessionRecord| match confirm {
+                true => record.family.confirm(generation, now),
+                false => record.family.touch(now),
+            };
+            let written = engine.compare_and_set(name, &key, Some(read.into()), None, change).await;
+            if confirm && written.is_err() {
+                engine.backend.confirmed.forget(&key.id);
+            }
+        });
+    }
+}

@@ -1,0 +1,28 @@
+//! What this instance knows of a session without asking the store.
+
+use super::{Engine, Renewal, SessionView, VerifiedToken};
+use crate::{claims::Claims, protocol::SessionStatus, time::Reading};
+
+impl<C: Claims> Engine<C> {
+    /// The status of the session of an access token.
+    pub(super) fn status(&self, token: &VerifiedToken<C>) -> SessionStatus {
+        self.status_of(&token.view)
+    }
+
+    /// The status of a session, as its record was read for `view`.
+    pub(super) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
+        let key = &view.key;
+        self.revocation.denylist.status(view.run, &key.id, &key.subject.name, view.read_at)
+    }
+
+    /// The status of a renewed session. Counts what this instance learned since the record was read.
+    pub(super) fn status_since_read(&self, renewal: &Renewal<C>) -> SessionStatus {
+        let SessionView { key, run, .. } = renewal.session.view();
+        self.revocation.denylist.status_since(*run, &key.id, &key.subject.name, renewal.read_at)
+    }
+
+    /// Whether the denylist may have forgotten that the session of a token was revoked.
+    pub(super) fn may_be_forgotten(&self, token: &VerifiedToken<C>, now: Reading) -> bool {
+        self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
+    }
+}
