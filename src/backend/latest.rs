@@ -14,7 +14,7 @@ impl LatestGenerations {
         Self(Cache::new(CAPACITY))
     }
 
-    /// Notes `generation`. Answers with whether it is later than the last one.
+    /// Notes `generation`. Returns whether it is later than the last one.
     pub(crate) fn is_new(&self, session: SessionId, generation: u64) -> bool {
         let is_new = self.0.get(&session).is_none_or(|latest| latest < generation);
         if is_new {

@@ -31,7 +31,7 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Joins the run for `key`, or starts one. Answers with its value, and whether this call started it;
+    /// Joins the run for `key`, or starts one. Returns its value, and whether this call started it;
     /// with none if there is no runtime to start it on, or if it panicked.
     pub(crate) async fn join<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<(V, bool)>
     where

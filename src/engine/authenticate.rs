@@ -1,9 +1,8 @@
-//! Authentication: what the credentials of a request are worth. Cookies and bearer tokens end in one
-//! [`AuthOutcome`].
+//! Authenticates a request by its cookies or its bearer token. Both give an [`AuthOutcome`].
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, named::Unclear};
+use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, named::NoChoice};
 use crate::{
     bearer::Bearer,
     claims::Claims,
@@ -25,32 +24,32 @@ pub(crate) enum Credential {
     Bearer,
 }
 
-/// What matters of a request beyond its tokens.
+/// The facts of a request that are not in its tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestContext {
     pub(crate) credential: Credential,
     pub(crate) arrived: Reading,
     /// See `PresentedToken::with_body`.
     pub(crate) with_body: bool,
-    /// Whether it must not keep its session alive.
+    /// Whether it does not count as use of its session.
     pub(crate) passive: bool,
-    /// Where it comes from, if that is compared.
+    /// The client's origin, if origins are compared. (Not the HTTP header `Origin`.)
     pub(crate) origin: Option<Arc<str>>,
 }
 
-/// How a request goes on.
+/// The result of authentication.
 pub(crate) enum AuthOutcome<C> {
-    /// With a session. The response carries the cookies of the renewal, if there was one.
+    /// Authenticated. The response sets the cookies of the renewal, if there was one.
     Session {
         session: Authenticated<C>,
-        /// The generation that the request presented.
+        /// The generation of the token that the request presented.
         presented: u64,
-        /// Boxed, so that a request without one has less to move.
+        /// Boxed, so that a request without a renewal has less to move.
         renewal: Option<Box<Renewal<C>>>,
     },
-    /// Without a session.
+    /// No valid session. An optional layer serves the request.
     Anonymous(Refusal),
-    /// Not at all.
+    /// Rejected, also by an optional layer.
     Rejected(RejectionKind),
 }
 
@@ -61,7 +60,7 @@ impl<C> From<Arc<VerifiedToken<C>>> for AuthOutcome<C> {
     }
 }
 
-/// Whether the outcome is known yet.
+/// The outcome, or a future of it.
 pub(crate) enum Authentication<C> {
     Ready(AuthOutcome<C>),
     /// The store must be asked.
@@ -83,7 +82,8 @@ impl<C> Authentication<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Decides by the request's credentials alone. `former` gets the cookies to remove from the client.
+    /// Authenticates a request without waiting, or returns a future that asks the store. `former` gets the cookies
+    /// to remove from the client.
     pub(crate) fn authenticate(
         self: &Arc<Self>,
         head: &RequestHead<'_>,
@@ -106,7 +106,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Cookies without `Secure` are for localhost only.
+    /// Rejects other hosts than localhost if cookies have no `Secure`.
     pub(crate) fn check_loopback(&self, head: &RequestHead<'_>) -> Result<(), RejectionKind> {
         match self.config.loopback_only && !cross_site::is_for_loopback(head.uri, head.headers) {
             true => Err(RejectionKind::NotLoopback),
@@ -114,7 +114,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Cross-site request forgery: an unsafe request must come from this site, or a trusted one.
+    /// Rejects an unsafe request that does not come from this site or a trusted one (cross-site request forgery).
     pub(crate) fn check_cross_site(&self, head: &RequestHead<'_>) -> Result<(), RejectionKind> {
         let RequestHead { method, uri, headers, .. } = *head;
         if cross_site::is_allowed(method, uri, headers, &self.config.trusted) {
@@ -138,9 +138,9 @@ impl<C: Claims> Engine<C> {
             *former = FormerCookies::of(&self.config.cookies);
             match self.choose_values(head.headers, (access, refresh), context.arrived) {
                 Ok(chosen) => (access, refresh) = chosen,
-                Err(Unclear::Outcome(outcome)) => return Authentication::Ready(outcome),
-                Err(Unclear::Sessions(found)) => {
-                    return Authentication::ask_store(self.clone().of_live_session(
+                Err(NoChoice::Outcome(outcome)) => return Authentication::Ready(outcome),
+                Err(NoChoice::AskStore(found)) => {
+                    return Authentication::ask_store(self.clone().serve_live_session(
                         found,
                         renewable(),
                         context.clone(),
@@ -148,12 +148,12 @@ impl<C: Claims> Engine<C> {
                 }
             }
         }
-        self.decide(access, refresh, renewable, context)
+        self.authenticate_values(access, refresh, renewable, context)
     }
 
-    /// Decides by one value of each cookie.
+    /// Authenticates by at most one value of each cookie.
     #[inline]
-    pub(super) fn decide(
+    pub(super) fn authenticate_values(
         self: &Arc<Self>,
         access: CookieValue<'_>,
         refresh: CookieValue<'_>,
@@ -192,7 +192,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The access token cannot be used. The refresh token decides.
+    /// Renews by the refresh cookie, since the access token cannot be used. `token` is the access token, if its
+    /// signature is valid.
     fn renew_by_cookie(
         self: &Arc<Self>,
         refresh: CookieValue<'_>,
@@ -229,7 +230,7 @@ impl<C: Claims> Engine<C> {
         Authentication::ask_store(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
     }
 
-    /// The access token expires soon. If it cannot be renewed now, the request goes on with it.
+    /// Renews before the access token expires. If that is not possible now, `token` serves the request.
     fn renew_early(
         self: &Arc<Self>,
         token: Arc<VerifiedToken<C>>,
@@ -249,7 +250,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Whether an expired access token may be used during an outage of the store, as the builder was told.
+    /// Whether an expired access token may be used during an outage of the store: see `ride_through`.
     fn may_ride_through(
         &self,
         token: &VerifiedToken<C>,
@@ -263,7 +264,8 @@ impl<C: Claims> Engine<C> {
             && now < token.view.expires + time
     }
 
-    /// Asks the store whether the session is revoked, since this instance cannot know.
+    /// Asks the store whether the session of the access token is revoked, since this instance cannot know. If it is,
+    /// renews by the refresh token.
     async fn check_or_renew(
         self: Arc<Self>,
         token: Arc<VerifiedToken<C>>,
@@ -278,7 +280,7 @@ impl<C: Claims> Engine<C> {
                 token.into()
             }
             (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
-            // The refresh token decides, which may be of another session.
+            // Use the refresh token instead. It may belong to another session.
             (Err(SessionError::Refused(_)), Some(refresh)) => {
                 self.renew_with_fallback(refresh, None, context).await
             }
@@ -286,6 +288,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
+    /// Returns an error if the session is not live, or if its claims changed after the token was issued.
     async fn check_with_store(&self, token: &VerifiedToken<C>) -> Result<(), SessionError> {
         let (view, asked_at) = (&token.view, self.revocation.monotonic());
         let record = self.read_live(&view.key, view.run, self.now()).await?;
@@ -310,13 +313,13 @@ impl<C: Claims> Engine<C> {
             (Ok(renewal), _) => AuthOutcome::Session {
                 session: renewal.session.clone(),
                 presented: renewal.presented,
-                // Fresh cookies would let a passive request keep its session alive.
+                // New cookies would let passive requests keep the session alive.
                 renewal: (!context.passive).then(|| Box::new(renewal)),
             },
             (Err(SessionError::Unavailable), Some(token)) if self.status(&token) == SessionStatus::Valid => {
                 token.into()
             }
-            // The access token is still valid, and this says nothing against its session.
+            // The access token is still valid. A late refresh token does not invalidate the session.
             (Err(SessionError::Refused(Refusal::LateBody)), Some(token))
                 if self.now() < token.view.expires =>
             {
@@ -327,9 +330,9 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Verifies an access token, at its first use.
+    /// Returns a verified access token from the cache, or verifies it and puts it into the cache.
     pub(super) fn verify(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
-        // Before it is hashed.
+        // Reject long tokens before the cache hashes them.
         if token.len() > LONGEST_TOKEN {
             self.config.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
             return Err(InvalidToken::TooLong);

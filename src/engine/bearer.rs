@@ -15,7 +15,7 @@ use crate::{
     token::InvalidToken,
 };
 
-/// Whether an access token is accepted where nothing can be renewed.
+/// What to do with an access token that cannot be renewed.
 pub(super) enum BearerDecision {
     Accepted,
     /// The store must be asked: whether the session is revoked, or which claims it has now.
@@ -50,7 +50,7 @@ impl<C: Claims> Engine<C> {
                 Authentication::ask_store(self.clone().look_up_or_refuse(token, context.clone()))
             }
             BearerDecision::Refused(refusal) => {
-                // An expired token is no event.
+                // Do not report expired tokens.
                 if matches!(refusal, Refusal::Revoked | Refusal::OtherRunId) {
                     let key = &token.view.key;
                     self.config.events.of(EventKind::Refused(refusal), &key.id, &key.subject.name);
@@ -60,12 +60,12 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The session of a token, as far as this instance knows it.
+    /// The session of a token, with the newest data that this instance has.
     pub(super) fn newest(&self, token: &Arc<VerifiedToken<C>>) -> Authenticated<C> {
         Authenticated { token: token.clone(), updated_view: token.updated_view() }
     }
 
-    /// Judges a verified access token alone.
+    /// Decides about a verified access token without the store.
     pub(super) fn judge(&self, session: &Authenticated<C>, now: Reading) -> BearerDecision {
         let view = session.view();
         let status = self.status_of(view);
@@ -117,9 +117,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Asks the store about the session of an access token. If its claims have changed, it is served with
-    /// the current ones, since its client cannot get another token here. They are remembered until they
-    /// change again.
+    /// Reads the session of an access token from the store. If its claims have changed, returns the current ones,
+    /// since the client cannot get another token here. They are kept until they change again.
     pub(super) async fn look_up(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
@@ -133,7 +132,7 @@ impl<C: Claims> Engine<C> {
         if changed || self.status_of(session.view()) == SessionStatus::Stale {
             let claims = self.reload(key, &mut record).await?;
             let later = Arc::new(token.view.updated(&record, claims, now));
-            // Another request may come from another origin.
+            // Do not keep the result if it depends on this request's origin.
             if !self.config.origins.are_compared() {
                 token.set_updated_view(later.clone());
             }
@@ -146,7 +145,7 @@ impl<C: Claims> Engine<C> {
     }
 }
 
-/// Whether the session was read when the clock was ahead: changes of the claims since look older.
+/// Whether the session was read while the clock was ahead. Then a later change of its claims can look older.
 fn is_ahead<C>(view: &SessionView<C>, now: Timestamp) -> bool {
     view.read_at > now + LEEWAY
 }

@@ -1,7 +1,7 @@
 //! The cap on a subject's sessions, when a sign-in replaces the sessions whose tokens came with it.
 //!
-//! The new session is opened first. So the cap leaves room for the sessions of the same subject that are then
-//! revoked. It is checked again if another sign-in has revoked them meanwhile.
+//! The new session is opened first. So the cap is raised by the number of the subject's sessions that will be replaced.
+//! If another sign-in revoked some of them first, the normal cap is checked afterwards.
 
 use super::{Engine, SignInError};
 use crate::{
@@ -12,14 +12,14 @@ use crate::{
 
 /// The cap for a new session.
 pub(super) struct CapForSignIn {
-    /// The cap, with room for the sessions that it replaces.
+    /// The normal cap, plus the number of sessions that the new one replaces.
     pub(super) cap: Option<Cap>,
-    /// How many sessions it replaces.
+    /// How many sessions of the same subject the new one replaces.
     replaced_count: usize,
 }
 
 impl<C: Claims> Engine<C> {
-    /// The room for a new session of `subject` that replaces these.
+    /// The cap for a new session of `subject` that replaces `replaced`.
     pub(super) async fn cap_with_replaced(
         &self,
         subject: &Subject,
@@ -42,7 +42,7 @@ impl<C: Claims> Engine<C> {
         &self,
         new: &SessionKey,
         replaced: &[SessionKey],
-        room: &CapForSignIn,
+        raised: &CapForSignIn,
     ) -> Result<(), SignInError> {
         let (mut revoked, mut outcome) = (0, Ok(()));
         for key in replaced {
@@ -54,12 +54,12 @@ impl<C: Claims> Engine<C> {
         }
         outcome?;
         match self.config.cap {
-            Some(cap) if revoked < room.replaced_count => self.enforce_cap(cap, new).await,
+            Some(cap) if revoked < raised.replaced_count => self.enforce_cap(cap, new).await,
             _ => Ok(()),
         }
     }
 
-    /// Another sign-in revoked some of the replaced sessions, and may have used their room. All sign-ins agree
+    /// Applies the normal cap, because another sign-in revoked some of the replaced sessions first. All sign-ins agree
     /// on which sessions exceed the cap.
     async fn enforce_cap(&self, cap: Cap, new: &SessionKey) -> Result<(), SignInError> {
         let mut live: Vec<_> = self.backend.list(&new.subject, self.now()).await?;
@@ -81,13 +81,13 @@ impl<C: Claims> Engine<C> {
         Ok(())
     }
 
-    /// A sign-in on another instance may have revoked the new session already, because of the cap. Then its
-    /// cookies must not leave, and the feed may be late.
+    /// Adds the new session to the denylist if a sign-in on another instance has already revoked it, because of the
+    /// cap. Its cookies must not be sent then. The feed may be late, so the store is read.
     pub(super) async fn note_if_revoked(&self, new: &SessionKey) {
         if self.config.cap.is_none_or(|cap| cap.overflow == Overflow::Refuse) {
             return;
         }
-        // If the store does not answer, nothing more is known than when the session was opened.
+        // If the store does not answer, go on: the session was live when it was opened.
         let Ok(snapshot) = self.backend.get(new).await else { return };
         if snapshot.record.is_some_and(|record| record.family.revoked) {
             self.revocation.note_revoked(new);

@@ -12,15 +12,15 @@ use crate::{
     token::{MintError, StepUp},
 };
 
-/// Why a session was not changed. If the store failed, it may have been.
+/// Why a session was not changed. If the store failed, the change may have been made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
     /// The claims do not fit into a cookie, cannot be written as JSON, or cannot be read back from it.
     #[error(transparent)]
     Claims(#[from] MintError),
-    /// The session has ended.
-    #[error("the session has ended")]
+    /// The session is revoked or expired.
+    #[error("the session is revoked or expired")]
     Ended,
     /// The store failed.
     #[error(transparent)]
@@ -28,10 +28,10 @@ pub enum ChangeError {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Replaces the claims of a session, on all instances. Answers with an access cookie that has them.
+    /// Replaces the claims of a session, on all instances. Returns an access cookie that has them.
     ///
-    /// It carries the generation that the request presented. Whether the refresh cookie of a newer generation
-    /// leaves with the response is decided when its head leaves.
+    /// It has the generation that the request presented. Whether the response also sets the refresh cookie of a newer
+    /// generation is decided when the response headers are sent.
     pub(crate) async fn update(
         &self,
         view: &SessionView<C>,
@@ -46,7 +46,7 @@ impl<C: Claims> Engine<C> {
         let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
         let snapshot = self.compare_and_set("put_claims", key, None, Some(event), replace).await?;
         let mut record = changed(snapshot, view.run)?;
-        // As it was written. A store may format JSON in another way.
+        // The JSON as it was written: a store may format it in another way.
         record.claims = json;
         let now = self.session_is_stale(view).await?;
         self.config.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
@@ -59,7 +59,7 @@ impl<C: Claims> Engine<C> {
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 
-    /// Records a re-authentication. Answers with an access cookie that shows it.
+    /// Records a re-authentication. Returns an access cookie that shows it.
     pub(crate) async fn reauthenticate(
         &self,
         view: &SessionView<C>,
@@ -85,13 +85,13 @@ impl<C: Claims> Engine<C> {
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 
-    /// After a change: no in-flight response, on any instance, restores the old state. Answers with the time
-    /// of the mark.
+    /// Marks the session's tokens as stale after a change, so that no in-flight response, on any instance,
+    /// restores the old state. Returns the time from which tokens are stale.
     async fn session_is_stale(&self, view: &SessionView<C>) -> Result<Timestamp, StoreError> {
         self.revocation.mark_stale(&StaleScope::Session(view.key.clone())).await
     }
 
-    /// Has every access token of a subject renewed at its next use.
+    /// Marks the access tokens of a subject as stale: each is renewed at its next use.
     pub(crate) async fn mark_stale(&self, subject: &str) -> Result<(), StoreError> {
         let subject = self.subject(subject);
         self.revocation.mark_stale(&StaleScope::Subject(subject.clone())).await?;

@@ -1,4 +1,4 @@
-//! The application's claims: what its hook says of the user now, and how claims are written.
+//! The application's claims: the reload hook, and checks before claims are stored.
 
 use std::{error::Error, future::poll_fn, sync::Arc, task::Poll};
 
@@ -17,10 +17,10 @@ use crate::{
 type ReloadError = Box<dyn Error + Send + Sync>;
 
 impl<C: Claims> Engine<C> {
-    /// The claims to serve a session with, which `record` then has, too. Without a hook they are the record's.
+    /// Returns the current claims of a session, and stores them in `record`. Without a hook they are the record's.
     ///
     /// # Errors
-    /// The hook failed or ended the session, or the claims cannot be read.
+    /// The hook failed or revoked the session, or the claims cannot be read.
     pub(super) async fn reload(
         &self,
         key: &SessionKey,
@@ -36,7 +36,7 @@ impl<C: Claims> Engine<C> {
         match self.call_reload_hook(reloader, &key.subject.name, kept(record).ok()).await {
             Ok(Reload::Keep) => kept(record).map_err(unreadable),
             Ok(Reload::Replace(claims)) => {
-                // As the next request will read them.
+                // The claims as the next request will read them.
                 let (json, claims) = write_claims(&claims).map_err(|error| {
                     self.report_unwritten(&error, key);
                     SessionError::Unavailable
@@ -46,11 +46,11 @@ impl<C: Claims> Engine<C> {
             }
             Ok(Reload::Revoke { reason }) => {
                 events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
-                // Refused, also if the store does not learn of it: the next renewal calls the hook again.
+                // Refuse the request even if the store failed: the next renewal calls the hook again.
                 let _reported = self.revocation.revoke(Revoke::Session(key.clone())).await;
                 Err(Refusal::RevokedByApplication.into())
             }
-            // It is not known whether the user may go on, so that is no refusal.
+            // It is unknown whether the user may continue, so the answer is 503, not 401.
             Err(error) => {
                 events.failed_of(EventKind::ReloadFailed, &*error, &key.id, &key.subject.name);
                 Err(SessionError::Unavailable)
@@ -58,7 +58,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The hook has as much time as a store call.
+    /// Calls the hook, with the deadline of a store call.
     async fn call_reload_hook(
         &self,
         reloader: &Reloader<C>,

@@ -1,4 +1,4 @@
-//! What the builder was told. It never changes.
+//! The settings from the builder. They never change.
 
 use std::{sync::Arc, time::Duration};
 

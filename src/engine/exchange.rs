@@ -15,7 +15,7 @@ use crate::{
     token::{LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
-/// The time that a body took is compared with the grace period if it is at least this long.
+/// If reading the body took at least this long, the session's grace period is checked.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The tokens for a client.
@@ -30,13 +30,15 @@ pub(crate) struct Issued {
 
 /// Why a refresh token could not be exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session could not be renewed")]
 pub(crate) enum ExchangeError {
     /// The store did not answer, or the answer would come too late. The same token works again later.
+    #[error("the session cannot be renewed now")]
     Unavailable,
-    /// The session has ended, or the token is invalid.
+    /// The session is revoked or expired, or the token is invalid.
+    #[error("the session is revoked or expired, or the refresh token is invalid")]
     Refused,
-    /// The claims have grown too large for a token.
+    /// The claims are too large for a token.
+    #[error("the claims are too large for a token")]
     TooLarge,
 }
 
@@ -50,7 +52,7 @@ impl From<SessionError> for ExchangeError {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Opens a session, and answers with its tokens.
+    /// Opens a session, and returns its tokens.
     pub(crate) async fn open_tokens(
         self: &Arc<Self>,
         subject: &str,
@@ -64,7 +66,7 @@ impl<C: Claims> Engine<C> {
         self.open_session(subject, claims, options, Vec::new(), mint).await
     }
 
-    /// Renews what `token` names, for a request that arrived at `arrived`.
+    /// Renews the session of the refresh token `token`, for a request that arrived at `arrived`.
     pub(crate) async fn exchange_refresh_token(
         self: &Arc<Self>,
         token: &[u8],
@@ -74,8 +76,8 @@ impl<C: Claims> Engine<C> {
         let now = self.revocation.read_clock();
         let refresh = self.verify_refresh(token, now.wall)?;
         let slow_by = now.since(&arrived);
-        // A client that sends its body slowly may have had another answer meanwhile. The session's own grace
-        // period decides.
+        // A client that sends its body slowly may have received another response meanwhile. So a body that took
+        // longer than the session's own grace period is refused.
         if slow_by >= SLOW.min(self.config.policy.timing().grace) {
             let key = self.key(refresh.subject.clone(), refresh.session);
             if slow_by > self.read(&key, refresh.run).await?.family.timing.grace {
@@ -93,13 +95,13 @@ impl<C: Claims> Engine<C> {
         let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
         let mut response = self.response_state(&renewal, arrived, self.revocation.read_clock(), |_| false);
         if response.status == SessionStatus::Stale {
-            // Claims that changed meanwhile.
+            // The claims changed meanwhile. Renew once more.
             renewal = self.renew_shared(refresh, &context).await?;
             response = self.response_state(&renewal, arrived, self.revocation.read_clock(), |_| false);
         }
         if response.status == SessionStatus::Stale {
-            // By a clock that is ahead. The token is older than that time, so its claims are looked up when it
-            // is used.
+            // Still stale: an instance with a fast clock set the mark. Issue the token anyway. Its `iat` is before
+            // the mark, so its claims are read from the store at its first use.
             response.status = SessionStatus::Valid;
         }
         let now = self.now();

@@ -1,5 +1,5 @@
-//! Introspection: what a token says now. It does not count as use. Nothing is written, unless the claims reload
-//! hook revokes the session.
+//! Introspection: whether a token is valid now, and its session's current data. It does not count as use. Nothing is
+//! written, unless the claims reload hook revokes the session.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     token::{InvalidToken, RefreshClaims},
 };
 
-/// The answer.
+/// The result of introspection.
 pub(crate) enum Introspection<C> {
     /// A valid access token, and the session's current claims.
     Access { token: Arc<VerifiedToken<C>>, claims: Arc<C> },
@@ -50,7 +50,7 @@ impl<C: Claims> Engine<C> {
             BearerDecision::AskStore => self.look_up(&token).await.map(|(session, _)| session),
         };
         match looked_up {
-            // The rest is what the token said: where it is used is not known here.
+            // Origin rules do not apply: the client's origin is unknown here. The other values are the token's.
             Ok(session) => Introspection::Access { claims: session.view().claims.clone(), token },
             Err(SessionError::Refused(_)) => Introspection::Inactive,
             Err(SessionError::Unavailable) => Introspection::Unavailable,

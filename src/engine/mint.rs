@@ -34,10 +34,9 @@ pub(super) struct AccessBasis<'a> {
     pub(super) key: &'a SessionKey,
     pub(super) run: RunId,
     pub(super) generation: u64,
-    /// Whether no authentication counts until the next one.
+    /// Whether the user must re-authenticate.
     pub(super) requires_step_up: bool,
-    /// When the record was read. That is `iat`, whenever the token leaves: a later time would hide a change
-    /// of claims that is not known here yet.
+    /// When the record was read. Used as `iat`. A later `iat` could make old claims look new.
     pub(super) read_at: Timestamp,
 }
 
@@ -49,8 +48,8 @@ impl<'a> AccessBasis<'a> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Whether an access token with these claims fits into a cookie, also when its generation has grown and
-    /// the user has re-authenticated.
+    /// Checks that an access token with these claims fits into a cookie, with the largest generation and with a
+    /// re-authentication.
     pub(super) fn measure(
         &self,
         key: &SessionKey,
@@ -90,8 +89,8 @@ impl<C: Claims> Engine<C> {
         self.line(self.config.cookies.access.clone(), &token, basis.record, now)
     }
 
-    /// The access token of a session. With the record's claims as `parsed`, it need not be verified at its
-    /// first use.
+    /// Mints the access token of a session. If `parsed` is given, which are the record's claims, the token is put into
+    /// the cache.
     pub(super) fn mint_and_cache(
         &self,
         basis: &AccessBasis<'_>,
@@ -124,7 +123,7 @@ impl<C: Claims> Engine<C> {
         Ok(minted)
     }
 
-    /// A token that was minted here need not be verified at its first use.
+    /// Puts a minted token into the cache, so that its first use needs no verification.
     fn cache_minted(&self, codec: &Arc<TokenCodec>, token: &AccessToken<'_>, claims: &Arc<C>, minted: &str) {
         if self.tokens.cache_is_enabled()
             && let Some(claims) = codec.as_verified(token, claims.clone())

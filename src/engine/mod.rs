@@ -1,9 +1,19 @@
-//! Serves the requests of one realm. It fetches what the decisions need and carries them out; the decisions
-//! are in `protocol`.
+//! Serves the requests of one realm. It reads the data for the decisions in `protocol`, and performs them.
 //!
-//! Four parts own what requests share: the configuration, the tokens, the backend (the store) and the
-//! revocation. Each use case has a file: `authenticate` (and `bearer`), `renew`, `sign_in`, `change`,
-//! `respond`, `wait`, and for clients without cookies `exchange` and `introspect`.
+//! Four parts own what requests share: `config`, `tokens` (the keys and the cache of verified tokens), the backend
+//! (the store) and the revocation.
+//!
+//! Use cases:
+//! - `authenticate`: cookies (`named` if a cookie name has several values), or a `bearer` token;
+//! - `renew` a session, with `reuse` if a superseded token comes, `claims` for the reload hook, and `origin` for the
+//!   hooks about the client's origin;
+//! - `respond`: the cookies and cache headers of a response, with `mint` and `readable`;
+//! - `sign_in`, with `cap` for the maximum number of sessions;
+//! - `change` a session; `wait` until it is revoked or expires;
+//! - for clients without cookies: `exchange` a refresh token, and `introspect`.
+//!
+//! Used by several of them: `verified` (a token whose signature is valid), `status` (what this instance knows of a
+//! session), `confirm` (a generation), `record` (read one, and change one).
 
 mod authenticate;
 mod bearer;
@@ -79,11 +89,11 @@ pub(crate) struct Engine<C> {
     pub(crate) backend: Arc<Backend>,
     pub(crate) revocation: Arc<Revocation>,
     renewals: SingleFlight<RenewalKey, Result<Renewal<C>, SessionError>>,
-    /// It was reported that browsers drop the cookies of a host.
+    /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,
 }
 
-/// Tells the engines of this process apart, also two with one realm's name.
+/// Identifies one engine in this process. Two engines can have the same realm name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EngineId(u64);
 
@@ -111,7 +121,7 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// Reported once, or every sign-in would fill the log.
+    /// Reports it once per engine, since each sign-in may have this cause.
     pub(crate) fn warn_of_plain_http(&self, host: &str) {
         if !self.warned_of_plain_http.swap(true, Ordering::Relaxed) {
             self.config.events.note(EventKind::SecureCookiesOverPlainHttp { host: host.to_owned() });
@@ -147,8 +157,8 @@ impl<C> fmt::Debug for Engine<C> {
     }
 }
 
-/// An engine in use by an application. When the last handle is dropped, the engine forgets its cached tokens,
-/// which keep it alive. It lives on while a session or a request holds one of them.
+/// An engine in use by an application. Cached tokens hold a reference to the engine. Dropping the last handle clears
+/// the cache, so that the engine is freed when no session and no request holds a token.
 pub(crate) struct EngineHandle<C>(Arc<CloseOnDrop<C>>);
 
 struct CloseOnDrop<C>(Arc<Engine<C>>);

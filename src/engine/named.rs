@@ -34,8 +34,8 @@ pub(crate) struct NamedSessions {
     pub(crate) new_key: bool,
 }
 
-/// The headers that remove former cookies, for a request with two values under one name: a former cookie may be
-/// the cause, and such a client can neither sign in nor renew.
+/// `Set-Cookie` headers that delete cookies of former settings. They are sent if a cookie name has two values, because
+/// one of them may be such a cookie.
 #[derive(Debug, Default)]
 pub(crate) struct FormerCookies(Option<Box<[HeaderValue]>>);
 
@@ -67,7 +67,7 @@ impl FormerCookies {
 /// When a token was issued, and its generation.
 type IssuedAs = (Timestamp, u64);
 
-/// What a valid token says.
+/// The session of a valid token, and the token's age.
 struct ValidToken {
     subject: Arc<str>,
     session: SessionId,
@@ -115,7 +115,7 @@ impl<'h> Found<'h> {
     }
 }
 
-/// A session of which a request has valid tokens, among others.
+/// One of several sessions of which a request has valid tokens.
 pub(super) struct Candidate {
     key: SessionKey,
     run: RunId,
@@ -124,10 +124,11 @@ pub(super) struct Candidate {
 }
 
 /// Why no value could be chosen.
-pub(super) enum Unclear<C> {
+pub(super) enum NoChoice<C> {
+    /// The outcome of the request.
     Outcome(AuthOutcome<C>),
-    /// Only the store knows which of these are live.
-    Sessions(Vec<Candidate>),
+    /// The store must be asked which of these sessions are live.
+    AskStore(Vec<Candidate>),
 }
 
 impl<C: Claims> Engine<C> {
@@ -151,7 +152,7 @@ impl<C: Claims> Engine<C> {
         named
     }
 
-    /// The session that an access or a refresh token names, live or not. None for another token.
+    /// The session of an access or a refresh token, live or not. `None` if the token is not valid.
     ///
     /// # Errors
     /// It is a token of a key that this instance does not have.
@@ -171,15 +172,15 @@ impl<C: Claims> Engine<C> {
     /// Chooses among several values under one name: the newest valid one, if all valid values are of one session.
     ///
     /// # Errors
-    /// The outcome of the request, or several sessions that may be live.
+    /// There are valid values of several sessions, or too many values.
     #[cold]
     pub(super) fn choose_values<'h>(
         &self,
         headers: &'h HeaderMap,
         (access, refresh): (CookieValue<'h>, CookieValue<'h>),
         now: Reading,
-    ) -> Result<(CookieValue<'h>, CookieValue<'h>), Unclear<C>> {
-        let refused = Unclear::Outcome(AuthOutcome::Anonymous(Refusal::BadToken));
+    ) -> Result<(CookieValue<'h>, CookieValue<'h>), NoChoice<C>> {
+        let refused = NoChoice::Outcome(AuthOutcome::Anonymous(Refusal::BadToken));
         let all = values(headers, &self.config.cookies, LONGEST_TOKEN);
         if all.too_many || are_too_long(headers) {
             return Err(refused);
@@ -193,9 +194,9 @@ impl<C: Claims> Engine<C> {
         for (token, valid) in access_tokens.chain(refresh_tokens) {
             match valid {
                 Err(InvalidToken::NewKey) => {
-                    return Err(Unclear::Outcome(AuthOutcome::Rejected(RejectionKind::Unavailable)));
+                    return Err(NoChoice::Outcome(AuthOutcome::Rejected(RejectionKind::Unavailable)));
                 }
-                // A session that has ended is no choice.
+                // Ignore sessions that are known to be revoked or expired.
                 Ok(valid) if !self.is_over(&valid, now.wall) => Found::add(&mut found, token, valid),
                 Ok(_) | Err(_) => {}
             }
@@ -207,13 +208,13 @@ impl<C: Claims> Engine<C> {
         match &*found {
             [] => Ok((access, refresh)),
             [one] => Ok((chosen(access, one.access), chosen(refresh, one.refresh))),
-            // The denylist knows of the revocation of a recent one.
+            // If a recent one were revoked, the denylist would have it. So two recent ones are both live.
             several if several.iter().filter(|found| self.is_recent(found, now)).count() > 1 => Err(refused),
-            _ => Err(Unclear::Sessions(found.into_iter().map(|found| self.candidate(found)).collect())),
+            _ => Err(NoChoice::AskStore(found.into_iter().map(|found| self.candidate(found)).collect())),
         }
     }
 
-    /// Whether the denylist would have the revocation of a session.
+    /// Whether a session is so recent that its revocation would be on the denylist.
     fn is_recent(&self, found: &Found<'_>, now: Reading) -> bool {
         let kept_since = now.wall - self.revocation.denylist.keep();
         let newest = found.access.max(found.refresh).map(|((at, _), _)| at);
@@ -226,9 +227,9 @@ impl<C: Claims> Engine<C> {
         Candidate { key: self.key(subject, session), run, access: owned(access), refresh: owned(refresh) }
     }
 
-    /// Serves a request with valid tokens of several sessions, if only one of the sessions is live. The store
-    /// decides: after a sign-in, the other ones are those that it replaced, and their cookies may be out of reach.
-    pub(super) async fn of_live_session(
+    /// Serves a request with valid tokens of several sessions, if only one of the sessions is live by the store. That
+    /// happens after a sign-in, if the browser keeps cookies of a session that the sign-in replaced.
+    pub(super) async fn serve_live_session(
         self: Arc<Self>,
         candidates: Vec<Candidate>,
         renewable: Renewable,
@@ -248,20 +249,20 @@ impl<C: Claims> Engine<C> {
         };
         let access = access.as_deref().map_or(CookieValue::Absent, CookieValue::Value);
         let refresh = refresh.as_deref().map_or(CookieValue::Absent, CookieValue::Value);
-        match self.decide(access, refresh, || renewable, &context) {
+        match self.authenticate_values(access, refresh, || renewable, &context) {
             Authentication::Ready(outcome) => outcome,
             Authentication::AskStore(outcome) => outcome.await,
         }
     }
 
-    /// Whether this instance knows that a token's session has ended.
+    /// Whether this instance knows that a token's session is revoked or expired.
     fn is_over(&self, valid: &ValidToken, now: Timestamp) -> bool {
         valid.limit.is_some_and(|limit| now >= limit)
             || self.revocation.denylist.check(&valid.session, valid.run).is_err()
     }
 }
 
-/// A token of a key that this instance does not have: its session could not be revoked.
+/// The error for a token of a key that this instance does not have: its session could not be revoked.
 pub(crate) fn new_key_error() -> StoreError {
     StoreError::unavailable(InvalidToken::NewKey)
 }

@@ -1,4 +1,4 @@
-//! Where requests come from, by the application's hooks.
+//! The client's origin, by the application's hooks: for example its network. This is not the HTTP header `Origin`.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use super::Engine;
 use crate::{origin::OriginVerdict, request::RequestHead, store::SessionRecord};
 
 impl<C> Engine<C> {
-    /// Where a request comes from, for the record.
+    /// The client's origin of a request, for the session's record.
     pub(crate) fn origin_of(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
         self.config.events.call("origin", || self.config.origins.of(request)).flatten()
     }
 
-    /// The same, if it will be compared.
+    /// The client's origin of a request, if origins are compared.
     pub(crate) fn origin_to_compare(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
         if !self.config.origins.are_compared() {
             return None;
@@ -19,7 +19,8 @@ impl<C> Engine<C> {
         self.origin_of(request)
     }
 
-    /// None if the hook panicked: then it is not known whether the request may be served.
+    /// Compares a client's origin with those in the record. `None` if the hook panicked: then it is unknown whether
+    /// the request may be served.
     pub(super) fn compare_origin(
         &self,
         record: &SessionRecord,

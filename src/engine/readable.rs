@@ -1,4 +1,4 @@
-//! The cookie that scripts can read, with what the application shows them. It is never read here.
+//! A cookie for scripts, with data that the application chooses. This crate never reads it.
 
 use std::{fmt, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
 
 type Show<C> = dyn Fn(&C) -> Result<String, serde_json::Error> + Send + Sync;
 
-/// The application's function for it. Its result is JSON.
+/// The application's function that makes the JSON of the cookie.
 pub(crate) struct Readable<C>(Arc<Show<C>>);
 
 impl<C> Readable<C> {

@@ -38,7 +38,7 @@ impl From<ReadRecord> for Snapshot {
     }
 }
 
-/// The record, if the store has it and it is of the token's run.
+/// The record, if the store has it, and if the store's run ID is the token's.
 pub(super) fn record_of_run_id(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
     if snapshot.run != run {
         return Err(Refusal::OtherRunId);
@@ -80,8 +80,8 @@ impl<C: Claims> Engine<C> {
         Ok(record)
     }
 
-    /// A session that its record says is revoked is so for its access tokens, too, if the feed has not told
-    /// this instance yet.
+    /// Makes an error of `refusal`. If the record says that the session is revoked, adds it to the denylist, in case
+    /// the feed has not delivered that yet.
     pub(super) fn refused_by_record(&self, key: &SessionKey, refusal: Refusal) -> SessionError {
         if refusal == Refusal::Revoked && !self.revocation.denylist.is_revoked(&key.id) {
             self.revocation.note_revoked(key);
@@ -89,7 +89,7 @@ impl<C: Claims> Engine<C> {
         refusal.into()
     }
 
-    /// Whether a session is live by its record, and by this instance's policy.
+    /// Whether a session is live by its record and by this instance's policy.
     pub(super) fn is_live(&self, family: &Family, now: Timestamp) -> bool {
         let timing = self.config.policy.timing();
         family.is_live_within(now, timing.idle_timeout, timing.absolute_timeout)
@@ -100,8 +100,8 @@ impl<C: Claims> Engine<C> {
         refresh.are_of(family, self.config.policy.timing().absolute_timeout)
     }
 
-    /// Revokes a session that is live by its record and not by this instance's policy, so that all instances
-    /// agree.
+    /// Revokes a session that has passed this instance's timeouts, which may be shorter than the record's. So all
+    /// instances refuse it.
     pub(super) async fn revoke_outlived(&self, key: &SessionKey, now: Timestamp) -> SessionError {
         if self.backend.revoke(&Revoke::Session(key.clone()), now).await.is_err() {
             return SessionError::Unavailable;
@@ -112,8 +112,8 @@ impl<C: Claims> Engine<C> {
 
     /// Applies `change` to a session's record, starting from `read` if the record was read before.
     ///
-    /// `change` answers with whether it applies, and may run several times. Answers with the record as it
-    /// then is. All tries together have the deadline of one store call.
+    /// `change` returns whether it applies. It may run several times. Returns the resulting record. All tries together
+    /// have the deadline of one store call.
     pub(super) async fn compare_and_set(
         &self,
         operation: &'static str,
@@ -144,7 +144,7 @@ impl<C: Claims> Engine<C> {
                 }
                 snapshot = answer;
             }
-            Err(StoreError::unavailable("the record changed too often"))
+            Err(StoreError::unavailable("the record was changed by other requests at each of 8 attempts"))
         };
         let before = self.revocation.denylist.run();
         let written = self.backend.ask(operation, write).await?;

@@ -1,4 +1,4 @@
-//! Renewal: one store call that rotates if a rotation is due, and what its answer means.
+//! Renewal: one store call that rotates if a rotation is due, and the decision by the resulting record.
 
 use std::{
     hash::{Hash, Hasher},
@@ -22,21 +22,21 @@ use crate::{
     token::RefreshClaims,
 };
 
-/// Renewals with the same key share one run: the same session by the same *presented* generation. A request
-/// with a copied older token must not share the run of a valid one.
+/// In-flight renewals with the same key are shared: they have the same session and the same *presented* generation. A
+/// request with a copied older token must not share the renewal of a valid one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RenewalKey {
     session: SessionId,
     run: RunId,
     presented: PresentedToken,
-    /// A passive renewal writes nothing, so it must not take the place of another one.
+    /// A passive renewal does not rotate, confirm or extend, so it must not take the place of another one.
     passive: bool,
     /// The client's origin, if the reuse decision depends on it.
     client_origin: Option<Arc<str>>,
 }
 
-/// A valid signature vouches for the session ID, so an attacker cannot choose it, and a few of its random
-/// bits are enough.
+/// The token's signature protects the session ID, so an attacker cannot choose it. A few of its random bits are enough
+/// for a hash.
 impl Hash for RenewalKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let [a, b, c, d, e, f, g, h, ..] = *self.session.as_bytes();
@@ -44,7 +44,7 @@ impl Hash for RenewalKey {
     }
 }
 
-/// A run that other renewals may share did not end well.
+/// Why an in-flight renewal gave no result.
 #[derive(Debug, thiserror::Error)]
 #[error("the renewal panicked, its runtime stopped, or there is no Tokio runtime")]
 struct LostRun;
@@ -104,7 +104,7 @@ impl<C: Claims> Engine<C> {
                 return Err(SessionError::Unavailable);
             };
             let renewal = renewal?;
-            // The claims may have changed between the start of a shared run and this request.
+            // The claims may have changed between the start of a shared renewal and this request. Renew once more.
             let changed = !started && self.status_since_read(&renewal) == SessionStatus::Stale;
             if !changed || std::mem::replace(&mut is_retry, true) {
                 break (renewal, started);
@@ -126,7 +126,7 @@ impl<C: Claims> Engine<C> {
         Ok(renewal)
     }
 
-    /// Judges where a request comes from. Requests that share a renewal are judged one by one.
+    /// Applies `compare_origin`, also to each of the requests that share a renewal.
     pub(super) fn judge_origin(
         &self,
         session: &mut Authenticated<C>,
@@ -148,12 +148,13 @@ impl<C: Claims> Engine<C> {
         }
     }
 
+    /// Renews a session and reports the result.
     async fn renew_and_report(self: Arc<Self>, request: RenewalRequest) -> Result<Renewal<C>, SessionError> {
         let renewal = self.renew_session(&request).await;
         let RenewalRequest { key, passive, .. } = request;
         let events = &self.config.events;
         match &renewal {
-            // A passive renewal changes nothing.
+            // A passive renewal changes nothing, so it is not reported.
             Ok(_) if passive => {}
             Ok(renewal) => events.of(EventKind::Renewed(renewal.how), &key.id, &key.subject.name),
             Err(SessionError::Refused(why)) => {
@@ -166,6 +167,7 @@ impl<C: Claims> Engine<C> {
         renewal
     }
 
+    /// Renews a session and reloads its claims.
     async fn renew_session(self: &Arc<Self>, request: &RenewalRequest) -> Result<Renewal<C>, SessionError> {
         let now = self.now();
         let (mut record, how) = match request.passive {
@@ -174,7 +176,7 @@ impl<C: Claims> Engine<C> {
         };
         let RenewalRequest { key, run, presented, passive, .. } = request;
         let claims = self.reload(key, &mut record).await?;
-        // A passive request does not move the idle deadline, so that may come first.
+        // A passive request does not move the idle deadline, so its token must not outlive that deadline.
         let family = &record.family;
         let limit = if *passive { family.idle_deadline } else { family.absolute_deadline };
         let expires = self.tokens.codec().access_expiry(now, limit);
@@ -183,8 +185,8 @@ impl<C: Claims> Engine<C> {
         Ok(Renewal { session, record, presented: presented.generation, read_at: now, how })
     }
 
-    /// One round trip: the store rotates if a rotation is due, and answers with the record as it then is. What is
-    /// rarely needed is boxed, since the future of every renewal has room for it.
+    /// One round trip: the store rotates if a rotation is due, and returns the resulting record. Rare branches are
+    /// boxed, to keep this future small.
     async fn rotate_in_store(
         self: &Arc<Self>,
         request: &RenewalRequest,
@@ -206,7 +208,7 @@ impl<C: Claims> Engine<C> {
                 Box::pin(self.compare_and_set("cap", key, Some(read.into()), None, cap)).await?,
                 run,
             )?;
-            // It may have to be confirmed again.
+            // The confirmation may have been removed, so the generation may have to be confirmed again.
             self.backend.confirmed.forget(&key.id);
         }
         let how = if advanced {
@@ -220,8 +222,8 @@ impl<C: Claims> Engine<C> {
             match rotation {
                 RefreshDecision::Confirm => Renewed::Confirmed,
                 RefreshDecision::Replay => Renewed::Replayed,
-                // A rotation that was due and did not apply: the store compared by another time. An access token
-                // of the current generation is right in both cases.
+                // `Advance`: a rotation is due by this instance's clock, but the store's clock differs, and it did not
+                // rotate. Reissue, as if no rotation were due.
                 RefreshDecision::Reissue | RefreshDecision::Advance => Renewed::Reissued,
                 RefreshDecision::FastForward => {
                     let record = Box::pin(self.fast_forward(key, run, presented, now)).await?;
@@ -239,8 +241,8 @@ impl<C: Claims> Engine<C> {
         Ok((read.record, how))
     }
 
-    /// The current generation is handed out again to a client that presented its predecessor. The record
-    /// must know before the response leaves: what that client may come back with counts from now on.
+    /// Writes that the current generation is handed out again to a client that presented its predecessor. This is
+    /// written before the response is sent, because the confirmation age counts from it.
     async fn record_handout(
         &self,
         key: &SessionKey,
@@ -252,14 +254,15 @@ impl<C: Claims> Engine<C> {
         let snapshot = self.compare_and_set("offer", key, Some(read.into()), None, handout).await?;
         let offered = snapshot.applied;
         let read = ReadRecord::of(snapshot, run)?;
-        // One time is a lost response, or a client that crashed.
+        // Once is normal: a lost response or a crash. Report repeats.
         if offered && !self.backend.offered.is_new(key.id, read.record.family.generation) {
             self.config.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
         }
         Ok(read)
     }
 
-    /// For a passive request: the same table, but nothing is rotated, and only reuse is written.
+    /// The same decision for a passive request, but it does not rotate, confirm or extend. It can only revoke the
+    /// session.
     async fn renew_passive(
         &self,
         request: &RenewalRequest,
@@ -283,7 +286,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The token is of a rotation that the store does not know: a failover lost that write.
+    /// Writes the generation of the token to the record: the store lost the rotation in a failover.
     async fn fast_forward(
         &self,
         key: &SessionKey,

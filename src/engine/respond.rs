@@ -1,4 +1,4 @@
-//! The response: which cookies and cache headers leave with it. Cookies are chosen when its head leaves.
+//! The response: its cookies and cache headers. Cookies are chosen when the response headers are sent.
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -11,7 +11,7 @@ use crate::{
     time::Reading,
 };
 
-/// What the response to a request with this outcome needs.
+/// What to add to the response.
 pub(crate) enum ResponsePlan<C> {
     Anonymous,
     /// The session was not renewed.
@@ -27,9 +27,9 @@ pub(crate) enum ResponsePlan<C> {
 pub(crate) struct CacheRules {
     /// Whether bearer tokens are accepted, too.
     pub(crate) varies_by_authorization: bool,
-    /// Whether no response with a session is stored.
+    /// Whether all responses to a session have `no-store`.
     pub(crate) no_store: bool,
-    /// The cookies' names. A response that sets one is never stored.
+    /// The names of the cookies. A response that sets one of them always has `no-store`.
     pub(crate) names: Names,
 }
 
@@ -58,8 +58,8 @@ impl<C: Claims> ResponsePlan<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// The cookies for the response to a renewed request, whose head leaves now. `written` tells
-    /// whether the handler wrote the cookie of that name.
+    /// The cookies for the response to a renewed request, whose headers are sent now. `written` returns whether the
+    /// handler wrote the cookie of that name.
     fn cookie_lines(
         &self,
         renewal: &Renewal<C>,
@@ -80,14 +80,14 @@ impl<C: Claims> Engine<C> {
             CookieDecision::WriteRefresh => (false, true),
             CookieDecision::WriteBoth => (true, true),
         };
-        // All or nothing: a new access token must not leave without its refresh token.
+        // All or nothing: a new access token must not be sent without its refresh token.
         let lines = (|| {
             let mut lines = Vec::with_capacity(3);
             // First, for clients that tell cookies apart by name only.
             lines.extend(self.config.cookies.former_removals().map(|(_, line)| line));
             if access {
                 lines.push(self.access_line(&self.access_basis(renewal), Some(&view.claims), now)?.value);
-                // It is for showing only. Without it, the session goes on.
+                // This cookie is optional: an error does not stop the renewal.
                 let readable = self.readable_line(&view.claims, &renewal.record, now);
                 let readable = readable.inspect_err(|error| self.report_unwritten(error, &view.key));
                 lines.extend(
@@ -105,7 +105,7 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// The family as responses of this instance go by it: with its own write window if that is shorter.
+    /// The family with this instance's write window, if that is shorter.
     pub(super) fn with_own_write_window(&self, family: &Family) -> Family {
         Family {
             timing: family.timing.with_write_window_at_most(self.config.policy.timing().write_window),
@@ -113,7 +113,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// What is known of a renewed request when the head of its response leaves.
+    /// What is known of a renewed request when its response headers are sent.
     pub(super) fn response_state(
         &self,
         renewal: &Renewal<C>,
@@ -122,8 +122,8 @@ impl<C: Claims> Engine<C> {
         written: impl Fn(&str) -> bool,
     ) -> ResponseState {
         ResponseState {
-            // However the wall clock was stepped meanwhile. A request that shares what was read for an
-            // earlier one must not answer any later.
+            // Computed with the monotonic clock, so steps of the wall clock do not matter. For a shared renewal the
+            // time of its read counts, so that its cookies are not sent later than those of the first request.
             arrived: (now.wall - now.since(&arrived)).min(renewal.read_at),
             presented: renewal.presented,
             served: renewal.session.view().generation,
@@ -133,7 +133,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// What the access token of a renewal is minted from.
+    /// The data that the access token of a renewal is minted from.
     pub(super) fn access_basis<'a>(&self, renewal: &'a Renewal<C>) -> AccessBasis<'a> {
         let view = renewal.session.view();
         AccessBasis {

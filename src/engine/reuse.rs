@@ -1,4 +1,4 @@
-//! Refresh token reuse: what happens to a session whose superseded refresh token was presented.
+//! Refresh token reuse: revokes a session whose superseded refresh token was presented.
 
 use super::Engine;
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl<C: Claims> Engine<C> {
-    /// A superseded refresh token was presented from `here`. It cannot be told which client is the attacker, so
-    /// the session is revoked for both, unless the application keeps sessions at their recorded origin.
+    /// Handles a superseded refresh token that was presented from `client_origin`. It is unknown which client is the
+    /// attacker, so the session is revoked for both, unless the application keeps sessions at their recorded origin.
     pub(super) async fn reused(
         &self,
         key: &SessionKey,
@@ -37,7 +37,7 @@ impl<C: Claims> Engine<C> {
         }
         let revoke = Revoke::Session(key.clone());
         let revoked = self.backend.revoke(&revoke, now).await;
-        // Reported once, also if the answer of the store was lost.
+        // Report it once, even if the first answer of the store was lost.
         let is_first_report = !matches!(&revoked, Ok(revoked) if revoked.is_empty());
         if is_first_report && self.backend.reused.is_new(key.id, 1) {
             self.config.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);
@@ -50,7 +50,8 @@ impl<C: Claims> Engine<C> {
         Refusal::Reuse.into()
     }
 
-    /// None if nothing was recorded, or nothing is compared.
+    /// Whether the client is at the recorded origin. `None` if no origin was recorded, or if `compare_origin` is not
+    /// set.
     fn is_at_recorded_origin(&self, record: &SessionRecord, client_origin: Option<&str>) -> Option<bool> {
         let recorded =
             record.origin.is_some() || record.reauthentication.as_ref().is_some_and(|it| it.origin.is_some());

@@ -14,7 +14,7 @@ use crate::{
     token::MintError,
 };
 
-/// What a sign-in says beyond the subject and its claims.
+/// The options of a sign-in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SignInOptions {
     pub(crate) methods: Vec<String>,
@@ -35,26 +35,24 @@ pub(super) struct NewSession<C> {
     pub(super) claims: Arc<C>,
 }
 
-/// Why a sign-in failed. No session was opened, and those that it would have replaced go on.
-///
-/// If the store failed while they were being revoked, some of several may be revoked, and the new session
-/// may be in the store. No client has its tokens.
+/// Why a sign-in failed. No client has tokens of the new session. The sessions that it would have replaced stay, except:
+/// if the store fails while they are being revoked, some may be revoked already.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
     /// The claims do not fit into a cookie, cannot be written as JSON, or cannot be read back from it.
     #[error(transparent)]
     Claims(#[from] MintError),
-    /// The subject is empty. That is no user's ID.
+    /// The subject is empty. An empty string is not a user ID.
     #[error("the subject is empty")]
     EmptySubject,
     /// The subject has as many sessions as it may have.
     #[error("the subject has too many sessions")]
     TooManySessions,
-    /// The claims reload hook says that the user may not sign in. The session is revoked again.
+    /// The claims reload hook refused the user. The new session was revoked.
     #[error("the user may not sign in")]
     Refused,
-    /// The lifetimes that the sign-in asked for are not within the policy's, which the error names too.
+    /// The requested timeouts are not within the policy's.
     #[error(transparent)]
     Lifetime(#[from] PolicyError),
     /// The store failed.
@@ -77,7 +75,7 @@ impl From<CreateError> for SignInError {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Opens a session, revokes the ones it replaces, and answers with its ID and its cookies.
+    /// Opens a session, revokes the ones it replaces, and returns its ID and its cookies.
     pub(crate) async fn sign_in(
         &self,
         subject: &str,
@@ -133,14 +131,14 @@ impl<C: Claims> Engine<C> {
             origin: options.origin,
             persistent: options.persistent,
         });
-        let room = self.cap_with_replaced(&key.subject, &replaces).await?;
-        let (run, revoked) = match self.create(&key.subject, &record, room.cap).await? {
+        let raised = self.cap_with_replaced(&key.subject, &replaces).await?;
+        let (run, revoked) = match self.create(&key.subject, &record, raised.cap).await? {
             Some(created) => created,
             None => {
                 self.revocation.restore_run().await?;
                 key.id = SessionId::random()?;
                 Arc::make_mut(&mut record).id = key.id;
-                self.create(&key.subject, &record, room.cap).await?.ok_or_else(went_back)?
+                self.create(&key.subject, &record, raised.cap).await?.ok_or_else(went_back)?
             }
         };
         if !revoked.is_empty() {
@@ -177,7 +175,7 @@ impl<C: Claims> Engine<C> {
                 return Err(error.into());
             }
         };
-        if let Err(error) = self.revoke_replaced(&key, &replaces, &room).await {
+        if let Err(error) = self.revoke_replaced(&key, &replaces, &raised).await {
             self.revoke_new(&key).await;
             return Err(error);
         }
@@ -186,7 +184,7 @@ impl<C: Claims> Engine<C> {
         Ok(minted)
     }
 
-    /// Adds a session to the store. None if it belongs to an older run ID than is known: the store went back.
+    /// Adds a session to the store. `None` if the store named an older run ID than before.
     async fn create(
         &self,
         subject: &Subject,

@@ -1,7 +1,7 @@
-//! The keys, and the access tokens that were verified or minted here, so that each is verified once at most.
+//! The keys, and a cache of the access tokens that were verified or minted here, so that each is verified at most once.
 //!
-//! Tokens are compared in full, under a hash of their signatures that differs from process to process. A
-//! cached token is judged by time and revocation on every request, like any other.
+//! The cache compares tokens in full. Its hash is of a token's signature, with a key that differs from process to
+//! process. The times and the status of a cached token are checked on every request, as for any other token.
 
 use std::{
     fmt,
@@ -48,7 +48,7 @@ type VerifiedTokens<C> = Cache<CachedToken<Box<[u8]>>, Arc<VerifiedToken<C>>>;
 /// The keys and the cache of verified access tokens.
 pub(crate) struct TokenService<C> {
     codec: RwLock<Arc<TokenCodec>>,
-    /// None if it is turned off.
+    /// `None` if the cache is turned off.
     verified: Option<VerifiedTokens<C>>,
     closed: AtomicBool,
 }
@@ -78,7 +78,7 @@ impl<C> TokenService<C> {
         self.codec.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the keys. Tokens of keys that the new ring lacks are invalid from now on.
+    /// Replaces the keys. From now on, tokens of keys that are not in the new ring are invalid.
     pub(crate) fn set_keys(&self, ring: Keyring) {
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
         *codec = Arc::new(codec.with_keys(ring));
@@ -94,18 +94,18 @@ impl<C> TokenService<C> {
         self.verified.as_ref()?.get(&CachedToken(token))
     }
 
-    /// Remembers a token that `codec` verified or minted.
+    /// Puts a token that `codec` verified or minted into the cache.
     pub(super) fn keep(&self, codec: &Arc<TokenCodec>, token: &[u8], verified: Arc<VerifiedToken<C>>) {
         if let Some(cache) = &self.verified {
             cache.insert(CachedToken(token.into()), verified);
         }
-        // The keys were replaced meanwhile, or the sessions were dropped.
+        // The keys were replaced meanwhile, or the last handle was dropped.
         if self.closed.load(Ordering::SeqCst) || !Arc::ptr_eq(codec, &self.codec()) {
             self.clear();
         }
     }
 
-    /// Forgets all tokens, and remembers no other. A remembered token keeps its engine alive, and so itself.
+    /// Clears the cache, and keeps it empty. Cached tokens reference the engine, which owns the cache.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.clear();

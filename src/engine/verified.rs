@@ -19,7 +19,7 @@ use crate::{
     token::{AccessClaims, StepUp},
 };
 
-/// A session as a token, or its record, shows it.
+/// The data of a session, from a token or from the record.
 #[derive(Debug)]
 pub(crate) struct SessionView<C> {
     pub(crate) key: SessionKey,
@@ -38,7 +38,7 @@ pub(crate) struct SessionView<C> {
 }
 
 impl<C> SessionView<C> {
-    /// A session as its record has it. Times are in whole seconds, as the next request will see them.
+    /// The data of a record. Times are in whole seconds, as in the token that the next request will have.
     pub(super) fn of_record(
         key: SessionKey,
         record: &SessionRecord,
@@ -62,7 +62,7 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// The same token's session, as its record had it at `read_at`.
+    /// A copy with the data of a newer record, which was read at `read_at`.
     pub(super) fn updated(&self, record: &SessionRecord, claims: C, read_at: Timestamp) -> Self {
         Self {
             read_at,
@@ -73,7 +73,7 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// The same, but no authentication counts until the next one.
+    /// A copy that requires a re-authentication.
     pub(super) fn requiring_step_up(&self) -> Self {
         Self { methods: Vec::new(), step_up: StepUp::Required, ..self.copy() }
     }
@@ -88,7 +88,7 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// When the user last authenticated; none if that does not count for this request.
+    /// When the user last authenticated. `None` if a re-authentication is required.
     pub(crate) fn authenticated_at(&self) -> Option<Timestamp> {
         match &self.step_up {
             StepUp::None => Some(self.auth_time),
@@ -114,20 +114,20 @@ impl<C> SessionView<C> {
 
 /// A token whose signature is valid. Shared by all requests that carry it.
 ///
-/// It holds the engine, so that a request needs no reference count of its own for that: cores would contend
-/// for it. The cycle by the cache of tokens is broken when the last handle is dropped.
+/// It holds the engine, so that a request does not clone the engine's `Arc` (which would be contention between cores).
+/// The engine holds its cache, which holds tokens. Dropping the last handle clears the cache and so breaks this cycle.
 pub(crate) struct VerifiedToken<C> {
     pub(crate) engine: Arc<Engine<C>>,
-    /// What the token said.
+    /// The data in the token.
     pub(crate) view: SessionView<C>,
-    /// What is known of its session since.
+    /// Newer data of the session, from its record.
     updated_view: Mutex<Option<Arc<SessionView<C>>>>,
     /// The earliest time at which a request with this token confirms its generation.
     pub(super) confirms_from: Timestamp,
     /// Whether it has confirmed its generation, or need not.
     pub(super) confirmed: AtomicBool,
-    /// When its session was last known not to be revoked, by more than the denylist: the token was minted
-    /// here, or the store was asked. By the monotonic clock in milliseconds; 0 for never.
+    /// When its session was last known not to be revoked, because the token was minted here or the store was asked.
+    /// By the monotonic clock, in milliseconds. 0 for never.
     not_revoked_at: AtomicU64,
 }
 
@@ -171,7 +171,7 @@ impl<C> VerifiedToken<C> {
         }
     }
 
-    /// What is known of the token's session since it was issued, if that is anything.
+    /// Newer data of the session than the token's. `None` if there is none.
     pub(super) fn updated_view(&self) -> Option<Arc<SessionView<C>>> {
         self.updated_view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -180,7 +180,7 @@ impl<C> VerifiedToken<C> {
         *self.updated_view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
     }
 
-    /// The session was not revoked at `now`, by the monotonic clock.
+    /// Notes that the session was not revoked at `now`, by the monotonic clock.
     pub(super) fn note_not_revoked(&self, now: Duration) {
         self.not_revoked_at.store(millis(now).max(1), Ordering::Relaxed);
     }
@@ -197,7 +197,7 @@ impl<C> fmt::Debug for VerifiedToken<C> {
     }
 }
 
-/// The session of one request: its token, and what is known of the session since, if that is more.
+/// The session of one request: its token, and newer data of the session, if there is any.
 #[derive(Debug)]
 pub(crate) struct Authenticated<C> {
     pub(crate) token: Arc<VerifiedToken<C>>,

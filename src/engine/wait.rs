@@ -1,18 +1,18 @@
-//! Waits for the end of a session, for connections that outlive a request.
+//! Waits until a session is revoked or expires, for connections that outlive a request.
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use super::{Engine, SessionView, VerifiedToken};
 use crate::{backend::timer, claims::Claims, revocation::SessionError, time::Timestamp};
 
-/// How long until the store is asked again that has no feed, or did not answer.
+/// The poll interval for a store without a feed, and the first retry interval after a failure.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest time until a store that does not answer is asked again.
+/// The longest retry interval, before jitter.
 const MAX_RETRY: Duration = Duration::from_secs(32);
 
 impl<C: Claims> Engine<C> {
-    /// Returns when the session has ended. The feed brings revocations; the store is asked now and then
-    /// whether the session expired.
+    /// Returns when the session is revoked or expired. Revocations come from the feed. Expiry is checked by asking the
+    /// store.
     pub(crate) async fn ended(self: &Arc<Self>, token: &VerifiedToken<C>) {
         self.revocation.start();
         let view = &token.view;
@@ -49,9 +49,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Waits until this instance learns that the session is revoked, and answers with true. Answers with false
-    /// if the store must be asked: after `time`, or when something happened to the subject's sessions since
-    /// `asked`, the last time that it was.
+    /// Returns true as soon as this instance knows that the session is revoked. Returns false if the store must be
+    /// asked: after `time`, or if the subject was marked as stale after `asked`.
     async fn wait_for_revocation(
         &self,
         view: &SessionView<C>,

@@ -84,7 +84,7 @@ impl Feed {
         self.asked_at.store(millis(SystemClock.monotonic()), Ordering::Relaxed);
     }
 
-    /// The feed was read to its end at `now`. Answers with whether a lag was reported before.
+    /// The feed was read to its end at `now`. Returns whether a lag was reported before.
     pub(super) fn was_read(&self, now: Duration) -> bool {
         self.read_at.store(millis(now), Ordering::Relaxed);
         self.current.store(true, Ordering::Release);

@@ -136,7 +136,7 @@ impl Revocation {
         self.wall.is_ahead_elsewhere(time, self.access_ttl, self.now());
     }
 
-    /// Revokes sessions. Answers with how many. Once this returns, no in-flight renewal can restore them.
+    /// Revokes sessions. Returns how many. Once this returns, no in-flight renewal can restore them.
     ///
     /// An error means that the store may not know of it, so they may not be revoked.
     pub(crate) async fn revoke(&self, what: Revoke) -> Result<usize, StoreError> {
@@ -189,7 +189,7 @@ impl Revocation {
         self.denylist.revoke(key, self.monotonic());
     }
 
-    /// Marks tokens as stale: each is renewed at its next use. Answers with the time of the mark.
+    /// Marks tokens as stale: each is renewed at its next use. Returns the time of the mark.
     ///
     /// That is a time after the change. A renewal may have read the record before it.
     pub(crate) async fn mark_stale(&self, scope: &StaleScope) -> Result<Timestamp, StoreError> {

@@ -81,7 +81,7 @@ impl Revocation {
         raised.is_ok()
     }
 
-    /// Revokes every session of every realm of the store. Answers with the new run ID.
+    /// Revokes every session of every realm of the store. Returns the new run ID.
     pub(crate) async fn revoke_everything(&self) -> Result<RunId, StoreError> {
         let mut known = self.denylist.run();
         for _ in 0..TRIES {

@@ -116,7 +116,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Adds a session of `subject`, with this record as it is. Answers with the run it belongs to,
+    /// Adds a session of `subject`, with this record as it is. Returns the run it belongs to,
     /// and with the sessions that `cap` ended for it, atomically.
     ///
     /// The cap counts the sessions that are live when the new one begins.
@@ -165,7 +165,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// Replaces the record of a session whose version is `version` and that is not revoked, by compare-and-set.
     /// `event`, if there is one, is appended to the feed in the same atomic step.
     ///
-    /// A conflict is no error: it changes nothing, and answers with the record and the version as
+    /// A conflict is no error: it changes nothing, and returns the record and the version as
     /// they are, and `applied: false`. A missing or revoked session is a conflict. The caller applies
     /// its change to the record in the answer, and tries again.
     ///
@@ -179,7 +179,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         event: Option<&FeedEvent>,
     ) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 
-    /// Revokes sessions, for good; revoking a revoked one is no error. Answers with those that this
+    /// Revokes sessions, for good; revoking a revoked one is no error. Returns those that this
     /// call revoked: of calls that race to revoke a session, exactly one names it. Whether an expired
     /// session can still be revoked is up to the store.
     ///
@@ -209,7 +209,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<SessionRecord>, StoreError>> + Send;
 
     /// Raises the run ID: it becomes the larger of the store's own and `to`, in one atomic step.
-    /// Answers with what it then is.
+    /// Returns what it then is.
     ///
     /// If it rose, every session of an older run is revoked at once (none is listed or counts any
     /// more), and [`FeedEvent::Run`] is in the feed. A run ID that is not higher changes nothing. A

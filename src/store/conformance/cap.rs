@@ -104,7 +104,7 @@ pub(super) async fn cap_can_revoke_the_oldest_session<S: SessionStore>(w: World<
     }
 }
 
-/// Signs in sixteen times at once, while another task counts. Answers with who got in and who ended.
+/// Signs in sixteen times at once, while another task counts. Returns who got in and who ended.
 async fn storm<S: SessionStore>(w: &World<S>, subject: &Subject, cap: Cap) -> (usize, Vec<SessionId>) {
     let mut racers = JoinSet::new();
     for racer in 0..16 {

@@ -28,7 +28,7 @@ pub(super) async fn feed_returns_the_events_since_a_time<S: SessionStore>(w: Wor
     Reader::since_the_start(&w).find(&w, &events).await;
 }
 
-/// Opens and ends sessions in different ways. Answers with the events that must come of it.
+/// Opens and ends sessions in different ways. Returns the events that must come of it.
 async fn write<S: SessionStore>(w: World<S>, sessions: u64) -> Vec<FeedEvent> {
     let mut expected = Vec::new();
     for round in 0..sessions {

@@ -14,7 +14,7 @@ use crate::store::{Revoke, SessionKey, SessionStore};
 /// How often the race is run, each time with a session of its own.
 const ROUNDS: usize = 25;
 
-/// Uses a session in every way until it is over. Answers with how often something applied.
+/// Uses a session in every way until it is over. Returns how often something applied.
 async fn use_until_ended<S: SessionStore>(w: World<S>, key: SessionKey, ended: Arc<AtomicBool>) -> u64 {
     let (mut generation, mut applied, mut rounds) = (0, 0, 0);
     // A few more rounds after the end, when nothing may apply.

@@ -139,7 +139,7 @@ impl MemoryStore {
         self.0.revoked.fetch_sub(count.revoked, Ordering::Relaxed);
     }
 
-    /// Revokes the sessions of a subject that `matches` names. Answers with those it revoked.
+    /// Revokes the sessions of a subject that `matches` names. Returns those it revoked.
     fn revoke_in(
         &self,
         shard: &mut Shard,

@@ -70,7 +70,7 @@ impl Shard {
         *slot = entries.into_boxed_slice();
     }
 
-    /// Revokes the sessions of a subject that `matches` names. Answers with those it revoked.
+    /// Revokes the sessions of a subject that `matches` names. Returns those it revoked.
     pub(super) fn revoke(&mut self, subject: &Subject, matches: impl Fn(&Entry) -> bool) -> Vec<SessionId> {
         let Some(entries) = self.subjects.get_mut(subject) else { return Vec::new() };
         if !entries.iter().any(&matches) {
@@ -96,7 +96,7 @@ impl Shard {
         self.order.pop_front().is_some_and(|oldest| self.revoked.remove(&oldest).is_some())
     }
 
-    /// Forgets what has expired, if that was not done lately. Answers with how many.
+    /// Forgets what has expired, if that was not done lately. Returns how many.
     pub(super) fn sweep(&mut self, now: Timestamp) -> Count {
         // A clock that was set back must not stop the sweeping.
         if now.since(self.swept) < SWEEP_EVERY && self.swept <= now {
@@ -126,7 +126,7 @@ impl Shard {
         Count { kept, revoked }
     }
 
-    /// Forgets everything. Answers with how much that was.
+    /// Forgets everything. Returns how much that was.
     pub(super) fn clear(&mut self) -> Count {
         let kept = self.subjects.values().map(|entries| entries.len()).sum();
         let count = Count { kept, revoked: self.revoked.len() };

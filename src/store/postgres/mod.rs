@@ -166,7 +166,7 @@ impl PostgresStore {
     }
 
     /// Deletes what expired a minute ago or earlier, by the server's clock as well as by `now`, and
-    /// events of the feed older than a day, a few hundred at a time. Answers with how many sessions.
+    /// events of the feed older than a day, a few hundred at a time. Returns how many sessions.
     ///
     /// Opening and renewing sessions does this now and then; call it for a store in which neither
     /// happens.

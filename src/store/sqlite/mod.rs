@@ -87,7 +87,7 @@ impl SqliteStore {
     }
 
     /// Deletes what expired a minute ago or earlier, and events of the feed older than a day, a few
-    /// hundred at a time. Answers with how many sessions.
+    /// hundred at a time. Returns how many sessions.
     ///
     /// Opening and renewing sessions does this now and then; call it for a store in which neither
     /// happens.

@@ -117,7 +117,7 @@ pub(super) async fn insert(
 }
 
 /// Replaces a record, unless it is revoked or has another version. Versions rise by chance, so that
-/// one is not used twice, also if the file comes back from a backup. Answers with whether it did.
+/// one is not used twice, also if the file comes back from a backup. Returns whether it did.
 pub(super) async fn replace(
     connection: &mut SqliteConnection,
     key: &SessionKey,
