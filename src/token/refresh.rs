@@ -48,25 +48,22 @@ impl RefreshClaims {
     /// The claims of a session's current generation.
     pub(crate) fn of(subject: &Arc<str>, session: SessionId, family: &Family, run: RunId) -> Self {
         let Family { generation, absolute_deadline: limit, .. } = *family;
-        Self { subject: subject.clone(), session, generation, run, began: began(family), limit }
+        Self { subject: subject.clone(), session, generation, run, began: began(family, limit), limit }
     }
 
     /// Whether these are the record's times. All tokens of one session have the same times. But a record whose
-    /// absolute deadline was [capped](Family::cap_ahead) has an earlier one than the tokens of before, which had the
-    /// absolute timeout of the policy, `longest`.
+    /// absolute deadline was [capped](Family::cap_ahead) has an earlier one than the tokens of before. Those name no
+    /// later one than `longest`, the absolute timeout of the policy, allows.
     pub(crate) fn are_of(&self, family: &Family, longest: Duration) -> bool {
-        let secs = |began: Timestamp, limit: Timestamp| (began.as_secs(), limit.as_secs());
-        let uncapped = secs(family.created_at, family.created_at + longest);
-        let of_before = || {
-            family.absolute_deadline < family.created_at + longest && uncapped == secs(self.began, self.limit)
-        };
-        secs(self.began, self.limit) == secs(began(family), family.absolute_deadline) || of_before()
+        let (limit, capped) = (self.limit.as_secs(), family.absolute_deadline.as_secs());
+        let is_of_before = || capped < limit && limit <= (family.created_at + longest).as_secs();
+        self.began.as_secs() == began(family, self.limit).as_secs() && (limit == capped || is_of_before())
     }
 }
 
-/// When a session began, as its tokens say it: not after its absolute deadline, which may be capped.
-fn began(family: &Family) -> Timestamp {
-    family.created_at.min(family.absolute_deadline)
+/// When a session began, as its tokens with this limit say it: not after the limit, which may be capped.
+fn began(family: &Family, limit: Timestamp) -> Timestamp {
+    family.created_at.min(limit)
 }
 
 impl TokenCodec {

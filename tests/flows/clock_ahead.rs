@@ -120,6 +120,30 @@ async fn session_that_a_clock_ahead_opened_ends_at_the_absolute_timeout() {
 }
 
 #[tokio::test]
+async fn session_that_a_clock_ahead_opened_goes_on_when_several_clocks_cap_it() {
+    for by in ERRORS {
+        let world = World::new();
+        step_ahead(&world, by);
+        let mut browser = world.signed_in("ann").await;
+        step_back(&world, by);
+        for hours in [0, 1, 2, 1, 0] {
+            step_back(&world, Duration::from_secs(3600 * hours));
+            // Old and new refresh tokens, of before and after a rotation.
+            for _ in 0..3 {
+                let before = browser.clone();
+                for mut of in [before, browser.clone()] {
+                    let answer = visit(&world, &mut of).await;
+                    assert!(answer.ok(), "{hours} h back, ahead by {by:?}: {}", answer.status());
+                    browser = of;
+                }
+                world.pass(TTL);
+            }
+            step_ahead(&world, Duration::from_secs(3600 * hours));
+        }
+    }
+}
+
+#[tokio::test]
 async fn shorter_absolute_timeout_of_a_deploy_cuts_no_session_that_began_on_time() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
