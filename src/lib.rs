@@ -74,7 +74,10 @@
 //! | `fetch`, htmx, React | nothing: front ends never handle a token. Examples `fetch`, `htmx`, `preact` |
 //! | phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in `oauth` |
 //! | several instances, or sessions that survive a restart | a [store](manual::stores): SQLite, PostgreSQL, Redis or Memcached |
-//! | rate limits by user; gRPC; OpenAPI | the packages `governor`, `tonic` and `openapi` below `examples` |
+//! | passkeys (WebAuthn) | [`Visitor::sign_in`] and [`Session::reauthenticate`] after the check; package `examples/passkeys` |
+//! | Leptos, Dioxus | packages `examples/leptos`, `examples/dioxus` |
+//! | rate limits by user; gRPC; OpenAPI | packages `examples/governor`, `examples/tonic`, `examples/openapi` |
+//! | to use your `PgPool` or Redis client | `PostgresStore::new`, `RedisStore::new`, example `existing_clients` |
 //! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
 //! | hyper or tower without axum | [`Session::of`], [`Sessions::visitor`], example `hyper` |
 //!
