@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_sliding_sessions::{
     BuildError, Keyring, Rejection, Session, SessionId, Sessions, SessionsBuilder, SetCookies, Visitor,
-    store::Overflow,
+    store::Cap,
 };
 
 const TRY: &str = "\
@@ -77,7 +77,7 @@ async fn change_password(session: Session, _new: String) -> Result<String, Rejec
 
 pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
     let sessions = builder
-        .max_sessions(3, Overflow::RevokeOldest) // a fourth sign-in revokes the oldest one
+        .max_sessions(Cap::RevokeOldest(3)) // a fourth sign-in revokes the oldest one
         .origin(|request| {
             let agent = request.headers.get(USER_AGENT)?.to_str().ok()?;
             Some(agent.chars().take(100).collect())

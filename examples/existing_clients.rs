@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `PostgresStore::new` takes the pool, and `RedisStore::new` the client. Depend on the versions of sqlx and redis
-//! that this crate depends on, or take them from `store::sqlx` and `store::redis::client`, as here. TLS is a
+//! that this crate depends on, or take them from `store::sqlx` and `store::redis_client`, as here. TLS is a
 //! feature of theirs.
 
 use std::error::Error;
@@ -23,7 +23,7 @@ use tower_sliding_sessions::{
     BuildError, Keyring, Rejection, Session, Sessions, SessionsBuilder, SetCookies, Visitor,
     store::{
         PostgresStore, RedisStore, StoreError,
-        redis::client::{self as redis, AsyncTypedCommands as _, IntoConnectionInfo as _},
+        redis_client::{self as redis, AsyncTypedCommands as _, IntoConnectionInfo as _},
         sqlx::{self, PgPool, postgres::PgPoolOptions},
     },
 };

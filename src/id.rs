@@ -1,6 +1,6 @@
 //! The identifiers that are drawn at random: of sessions, and of a store's runs.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, io};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -8,19 +8,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::time::Timestamp;
 
-/// The operating system gave no random bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the operating system's random generator failed")]
-pub struct EntropyError;
-
-/// The text is not an identifier of this kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an identifier of this kind")]
-pub struct ParseIdError;
-
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], EntropyError> {
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| EntropyError)?;
+    let failed = |_| io::Error::other("the operating system's random generator failed");
+    getrandom::fill(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 
@@ -36,8 +27,8 @@ impl SessionId {
     /// Draws a new identifier.
     ///
     /// # Errors
-    /// [`EntropyError`] if the operating system has no random bytes to give.
-    pub fn random() -> Result<Self, EntropyError> {
+    /// An error if the operating system has no random bytes to give.
+    pub fn random() -> io::Result<Self> {
         random().map(Self)
     }
 
@@ -59,14 +50,25 @@ impl SessionId {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
+    /// The identifier with this [text](Self::encode); none if it is not one.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        // Canonical only: no padding, no stray bits. A longer text does not fit the buffer.
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(32) => Some(Self(bytes)),
+            _ => None,
+        }
+    }
+
     /// What logs may say of a session: 16 hexadecimal digits of a salted hash, the same on every
     /// instance.
     #[must_use]
-    pub fn tag(&self) -> SessionTag {
+    pub fn tag(&self) -> String {
         let hash = Sha256::new().chain_update(b"tower-sliding-sessions tag v1").chain_update(self.0);
         let mut tag = [0; 8];
         tag.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
-        SessionTag(u64::from_be_bytes(tag))
+        format!("{:016x}", u64::from_be_bytes(tag))
     }
 
     /// A fixed number in 0..=255 for this session, to spread work in time.
@@ -82,19 +84,6 @@ impl fmt::Debug for SessionId {
     }
 }
 
-impl FromStr for SessionId {
-    type Err = ParseIdError;
-
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let mut bytes = [0; 32];
-        // Canonical only: no padding, no stray bits. A longer text does not fit the buffer.
-        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-            Ok(32) => Ok(Self(bytes)),
-            _ => Err(ParseIdError),
-        }
-    }
-}
-
 impl Serialize for SessionId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut text = [0; 43];
@@ -107,17 +96,7 @@ impl Serialize for SessionId {
 
 impl<'de> Deserialize<'de> for SessionId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize_text(deserializer)
-    }
-}
-
-/// What a log may say of a session. See [`SessionId::tag`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionTag(u64);
-
-impl fmt::Display for SessionTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        deserializer.deserialize_str(Text(Self::decode))
     }
 }
 
@@ -136,8 +115,8 @@ impl RunId {
     /// A new run ID at this time, with random low bits.
     ///
     /// # Errors
-    /// [`EntropyError`] if the operating system has no random bytes to give.
-    pub fn draw(now: Timestamp) -> Result<Self, EntropyError> {
+    /// An error if the operating system has no random bytes to give.
+    pub fn draw(now: Timestamp) -> io::Result<Self> {
         random().map(|bytes| Self::at(now, u16::from_be_bytes(bytes)))
     }
 
@@ -146,8 +125,8 @@ impl RunId {
     /// Its low bits are random in any case, so two instances that draw one at once get different ones.
     ///
     /// # Errors
-    /// [`EntropyError`] if the operating system has no random bytes to give.
-    pub fn newer_than(known: Option<Self>, now: Timestamp) -> Result<Self, EntropyError> {
+    /// An error if the operating system has no random bytes to give.
+    pub fn newer_than(known: Option<Self>, now: Timestamp) -> io::Result<Self> {
         let random = u16::from_be_bytes(random()?);
         let above = known.map(|known| Self(known.0.saturating_add(u64::from(random))).next());
         Ok(Self::at(now, random).max(above.unwrap_or(Self(1))))
@@ -172,6 +151,16 @@ impl RunId {
         if number == 0 { None } else { Some(Self(number)) }
     }
 
+    /// The run ID with this text, as its `Display` writes it; none if it is not one.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        let canonical = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 16 || !text.bytes().all(canonical) {
+            return None;
+        }
+        u64::from_str_radix(text, 16).ok().and_then(Self::from_u64)
+    }
+
     /// The number, for a store to keep. Numbers are in the order of their run IDs (as unsigned ones).
     #[must_use]
     pub const fn as_u64(self) -> u64 {
@@ -182,18 +171,6 @@ impl RunId {
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
-    }
-}
-
-impl FromStr for RunId {
-    type Err = ParseIdError;
-
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let canonical = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if text.len() != 16 || !text.bytes().all(canonical) {
-            return Err(ParseIdError);
-        }
-        u64::from_str_radix(text, 16).ok().and_then(Self::from_u64).ok_or(ParseIdError)
     }
 }
 
@@ -211,28 +188,21 @@ impl Serialize for RunId {
 
 impl<'de> Deserialize<'de> for RunId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize_text(deserializer)
+        deserializer.deserialize_str(Text(Self::decode))
     }
 }
 
-fn deserialize_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err = ParseIdError>,
-{
-    struct Text<T>(std::marker::PhantomData<T>);
+/// Reads a text that `decode` understands.
+struct Text<T>(fn(&str) -> Option<T>);
 
-    impl<T: FromStr<Err = ParseIdError>> de::Visitor<'_> for Text<T> {
-        type Value = T;
+impl<T> de::Visitor<'_> for Text<T> {
+    type Value = T;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an identifier")
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-            text.parse().map_err(E::custom)
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an identifier")
     }
 
-    deserializer.deserialize_str(Text(std::marker::PhantomData))
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).ok_or_else(|| E::custom("not an identifier of this kind"))
+    }
 }

@@ -147,22 +147,21 @@ pub use self::cookie_jar::CookieJar;
 pub use self::form_post::repost_form;
 pub use self::{
     claims::{Claims, Reload},
-    cookie::{CookieError, CookieOptions, SameSite},
-    cross_site::OriginError,
+    cookie::{CookieError, CookieOptions},
     engine::{ChangeError, SignInError},
     event::{Event, EventKind, Renewed, Reuse, Severity},
-    id::{EntropyError, ParseIdError, RunId, SessionId, SessionTag},
+    id::{RunId, SessionId},
     middleware::{
-        IntoRejectionResponse, ProblemJson, RedirectToLogin, RedirectToReauthentication, Reject, RejectWith,
-        Rejection, RejectionBody, RejectionKind, Require, RequireFuture, RequireService, ResponseBody,
-        ResponseFuture, SessionLayer, SessionService, safe_next,
+        IntoRejectionResponse, ProblemJson, RedirectToLogin, RedirectToReauthentication, Reject, Rejection,
+        RejectionBody, RejectionKind, Require, ResponseBody, ResponseFuture, SessionLayer, SessionService,
+        safe_next,
     },
     origin::OriginVerdict,
     request::RequestHead,
     session::{Session, SessionInfo, SetCookies, SignIn, SignOutError, Visitor},
     sessions::{BuildError, Sessions, SessionsBuilder},
     time::{Clock, ManualClock, SystemClock, Timestamp},
-    token::{InvalidToken, KeyError, Keyring, MintError, PemProblem},
+    token::{InvalidToken, KeyError, Keyring, MintError},
 };
 /// The crate of the traits that [`Keyring::custom`] takes.
 pub use jsonwebtoken;

@@ -95,15 +95,15 @@ async fn revoke<C: Claims>(
     State(sessions): State<Sessions<C>>,
     Path(sid): Path<String>,
 ) -> Result<Response, Rejection> {
-    match sid.parse::<SessionId>() {
-        Ok(sid) if sid == session.id() => {
+    match SessionId::decode(&sid) {
+        Some(sid) if sid == session.id() => {
             Ok((StatusCode::NO_CONTENT, session.sign_out().await?).into_response())
         }
-        Ok(sid) => {
+        Some(sid) => {
             sessions.revoke(session.subject(), sid).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
-        Err(_) => Ok((StatusCode::BAD_REQUEST, "not a session ID").into_response()),
+        None => Ok((StatusCode::BAD_REQUEST, "not a session ID").into_response()),
     }
 }
 

@@ -76,7 +76,7 @@ async fn sessions_are_kept_by_the_redis_client_of_the_application() {
     let builder = clients.sessions_in_redis(&prefix).expect("a store");
     walk(clients.clone(), builder).await;
     let mut redis = clients.redis.get_multiplexed_async_connection().await.expect("a connection");
-    use tower_sliding_sessions::store::redis::client::AsyncTypedCommands as _;
+    use tower_sliding_sessions::store::redis_client::AsyncTypedCommands as _;
     let keys = redis.keys(format!("{prefix}:*")).await.expect("keys");
     assert!(keys.iter().any(|key| key.ends_with(":feed")), "{keys:?}");
 }

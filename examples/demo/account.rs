@@ -111,17 +111,17 @@ pub(crate) async fn end_one(
     State(sessions): State<Sessions<Profile>>,
     Path(sid): Path<String>,
 ) -> Result<Response, Rejection> {
-    match sid.parse::<SessionId>() {
+    match SessionId::decode(&sid) {
         // The current session is signed out, which removes the cookies.
-        Ok(sid) if sid == session.id() => {
+        Some(sid) if sid == session.id() => {
             Ok((StatusCode::NO_CONTENT, session.sign_out().await?).into_response())
         }
-        Ok(sid) => {
+        Some(sid) => {
             // Only the subject's own sessions: another user's session is not found under this name.
             sessions.revoke(session.subject(), sid).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
-        Err(_) => Ok(problem(StatusCode::BAD_REQUEST, "Not a session")),
+        None => Ok(problem(StatusCode::BAD_REQUEST, "Not a session")),
     }
 }
 

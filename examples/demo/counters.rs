@@ -21,7 +21,7 @@ impl Counters {
         let kind = &event.kind;
         *self.lock().entry((kind.name(), kind.outcome().unwrap_or(""))).or_default() += 1;
         if kind.severity() >= Severity::Info {
-            let session = event.session.map(|tag| format!(" session {tag}")).unwrap_or_default();
+            let session = event.session.as_ref().map(|tag| format!(" session {tag}")).unwrap_or_default();
             eprintln!("{:?} {}{session}: {kind:?}", kind.severity(), kind.name());
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use tower_sliding_sessions::{Keyring, SameSite, Sessions, SessionsBuilder, protocol::Timing};
+use tower_sliding_sessions::{Keyring, Sessions, SessionsBuilder, protocol::Timing};
 
 use super::{Profile, store};
 
@@ -27,7 +27,7 @@ pub(crate) struct Settings {
     rotation_interval: Option<Duration>,
     crash_window: Option<Duration>,
     late_body: Option<Duration>,
-    same_site: SameSite,
+    same_site_strict: bool,
     trusted_origins: Vec<String>,
 }
 
@@ -105,7 +105,7 @@ impl Settings {
             rotation_interval: read(variable, "DEMO_ROTATION_INTERVAL", seconds)?,
             crash_window: read(variable, "DEMO_CRASH_WINDOW", seconds)?,
             late_body: read(variable, "DEMO_LATE_BODY", seconds)?,
-            same_site: read(variable, "DEMO_SAME_SITE", same_site)?.unwrap_or(SameSite::Lax),
+            same_site_strict: read(variable, "DEMO_SAME_SITE", same_site)? == Some("strict"),
             trusted_origins: read(variable, "DEMO_TRUSTED_ORIGINS", origins)?.unwrap_or_default(),
         })
     }
@@ -125,7 +125,7 @@ impl Settings {
         timing.renew_before = self.renew_before;
         let builder = Sessions::builder(self.keys.clone())
             .timing(|_| timing)
-            .cookies(|cookies| cookies.same_site(self.same_site));
+            .cookies(|cookies| if self.same_site_strict { cookies.same_site_strict() } else { cookies });
         let builder = self
             .trusted_origins
             .iter()
@@ -160,10 +160,10 @@ fn preset(text: &str) -> Result<Preset, String> {
     }
 }
 
-fn same_site(text: &str) -> Result<SameSite, String> {
+fn same_site(text: &str) -> Result<&'static str, String> {
     match text {
-        "lax" => Ok(SameSite::Lax),
-        "strict" => Ok(SameSite::Strict),
+        "lax" => Ok("lax"),
+        "strict" => Ok("strict"),
         _ => Err(format!("{text:?} is neither lax nor strict")),
     }
 }

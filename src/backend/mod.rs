@@ -56,7 +56,7 @@ pub(crate) struct Backend {
 impl Backend {
     pub(crate) fn new(store: Arc<dyn DynStore>, deadline: Duration, events: Events) -> Self {
         Self {
-            has_feed: store.capabilities().feed,
+            has_feed: store.has_feed(),
             store,
             events,
             deadline,

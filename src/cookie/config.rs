@@ -21,6 +21,12 @@ pub enum CookieError {
     /// Not a host name.
     #[error("{0:?} cannot be a cookie's domain")]
     BadDomain(String),
+    /// A trusted origin or parent that is not an origin.
+    #[error(
+        "{0:?} is not an origin as browsers send it: http:// or https:// with a lower-case host, or the scheme of a \
+         shell or an extension with its host, a port unless it is the default, and no more"
+    )]
+    BadOrigin(String),
     /// RFC 6265bis, section 4.1.3.2: browsers drop such a cookie.
     #[error("{name:?} needs Secure, the path / and no domain (RFC 6265bis, section 4.1.3.2)")]
     HostPrefix {
@@ -52,17 +58,6 @@ pub enum CookieError {
     /// `Partitioned` without `Secure`: browsers drop such a cookie.
     #[error("Partitioned needs Secure")]
     PartitionedNeedsSecure,
-}
-
-/// Which requests from other sites carry the cookies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SameSite {
-    /// Links that the user follows. The default.
-    #[default]
-    Lax,
-    /// None. A user who follows a link from a mail is not signed in on the page that opens.
-    Strict,
 }
 
 /// A name, path and domain that a cookie had before.

@@ -5,10 +5,7 @@ mod options;
 mod scan;
 mod write;
 
-pub use self::{
-    config::{CookieError, SameSite},
-    options::CookieOptions,
-};
+pub use self::{config::CookieError, options::CookieOptions};
 pub(crate) use self::{
     config::{Cookies, Names},
     scan::{CookieValue, Values, are_too_long, scan, values},

@@ -1,4 +1,4 @@
-use super::config::{Cookies, FormerCookie, SameSite};
+use super::config::{Cookies, FormerCookie};
 
 /// The cookies of a realm: names, attributes, and which other sites may use them. See
 /// [`SessionsBuilder::cookies`](crate::SessionsBuilder::cookies).
@@ -35,12 +35,10 @@ impl CookieOptions {
         self
     }
 
-    /// Which requests from other sites carry the cookies. Default [`SameSite::Lax`].
-    pub fn same_site(mut self, same_site: SameSite) -> Self {
-        self.cookies.same_site = match same_site {
-            SameSite::Lax => cookie::SameSite::Lax,
-            SameSite::Strict => cookie::SameSite::Strict,
-        };
+    /// `SameSite=Strict`: no request from another site carries the cookies. A user who follows a link from a mail is not
+    /// signed in on the page that opens. Default: `SameSite=Lax`, with which links carry them.
+    pub fn same_site_strict(mut self) -> Self {
+        self.cookies.same_site = cookie::SameSite::Strict;
         self
     }
 

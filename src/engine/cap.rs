@@ -7,7 +7,7 @@ use super::{Engine, SignInError};
 use crate::{
     claims::Claims,
     event::EventKind,
-    store::{Cap, Overflow, Revoke, SessionKey, StoreError, Subject},
+    store::{Cap, Revoke, SessionKey, StoreError, Subject},
 };
 
 /// The cap for a new session.
@@ -31,10 +31,9 @@ impl<C: Claims> Engine<C> {
         };
         let live = self.backend.list(subject, self.now()).await?;
         let replaced_count = live.iter().filter(|record| replaces(record.id)).count();
-        Ok(CapForSignIn {
-            cap: Some(Cap { limit: cap.limit.saturating_add(replaced_count), ..cap }),
-            replaced_count,
-        })
+        let limit = cap.limit().saturating_add(replaced_count);
+        let cap = if cap.refuses() { Cap::Refuse(limit) } else { Cap::RevokeOldest(limit) };
+        Ok(CapForSignIn { cap: Some(cap), replaced_count })
     }
 
     /// Revokes the sessions that `new` replaces.
@@ -64,14 +63,14 @@ impl<C: Claims> Engine<C> {
     async fn enforce_cap(&self, cap: Cap, new: &SessionKey) -> Result<(), SignInError> {
         let mut live: Vec<_> = self.backend.list(&new.subject, self.now()).await?;
         live.sort_by_key(|record| (record.family.created_at, *record.id.as_bytes()));
-        match cap.overflow {
-            Overflow::Refuse if live.iter().skip(cap.limit).any(|record| record.id == new.id) => {
+        match cap {
+            Cap::Refuse(limit) if live.iter().skip(limit).any(|record| record.id == new.id) => {
                 self.config.events.of_subject(EventKind::TooManySessions, &new.subject.name);
                 return Err(SignInError::TooManySessions);
             }
-            Overflow::Refuse => {}
-            Overflow::RevokeOldest => {
-                let excess = live.len().saturating_sub(cap.limit);
+            Cap::Refuse(_) => {}
+            Cap::RevokeOldest(limit) => {
+                let excess = live.len().saturating_sub(limit);
                 for record in live.iter().take(excess) {
                     let key = SessionKey { id: record.id, ..new.clone() };
                     self.revocation.revoke(Revoke::Session(key)).await?;
@@ -84,7 +83,7 @@ impl<C: Claims> Engine<C> {
     /// Adds the new session to the denylist if a sign-in on another instance has already revoked it, because of the
     /// cap. Its cookies must not be sent then. The feed may be late, so the store is read.
     pub(super) async fn note_if_revoked(&self, new: &SessionKey) {
-        if self.config.cap.is_none_or(|cap| cap.overflow == Overflow::Refuse) {
+        if self.config.cap.is_none_or(Cap::refuses) {
             return;
         }
         // If the store does not answer, go on: the session was live when it was opened.

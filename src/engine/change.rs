@@ -7,7 +7,7 @@ use crate::{
     claims::Claims,
     event::EventKind,
     id::RunId,
-    store::{FeedEvent, Reauthentication, SessionRecord, Snapshot, StaleScope, StoreError},
+    store::{FeedEvent, Reauthentication, SessionRecord, Snapshot, StoreError},
     time::Timestamp,
     token::{MintError, StepUp},
 };
@@ -88,13 +88,13 @@ impl<C: Claims> Engine<C> {
     /// Marks the session's tokens as stale after a change, so that no in-flight response, on any instance,
     /// restores the old state. Returns the time from which tokens are stale.
     async fn session_is_stale(&self, view: &SessionView<C>) -> Result<Timestamp, StoreError> {
-        self.revocation.mark_stale(&StaleScope::Session(view.key.clone())).await
+        self.revocation.mark_stale(|now| FeedEvent::SessionStale(view.key.clone(), now)).await
     }
 
     /// Marks the access tokens of a subject as stale: each is renewed at its next use.
     pub(crate) async fn mark_stale(&self, subject: &str) -> Result<(), StoreError> {
         let subject = self.subject(subject);
-        self.revocation.mark_stale(&StaleScope::Subject(subject.clone())).await?;
+        self.revocation.mark_stale(|now| FeedEvent::SubjectStale(subject.clone(), now)).await?;
         self.config.events.of_subject(EventKind::MarkedStale, &subject.name);
         Ok(())
     }

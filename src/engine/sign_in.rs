@@ -1,12 +1,12 @@
 //! Sign-in: opens a session.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use super::{CookieLine, Engine, mint::AccessBasis};
 use crate::{
     claims::Claims,
     event::EventKind,
-    id::{EntropyError, RunId, SessionId},
+    id::{RunId, SessionId},
     protocol::{Family, PolicyError},
     revocation::{SessionError, went_back},
     store::{Cap, CreateError, SessionKey, SessionRecord, StoreError, Subject},
@@ -60,7 +60,7 @@ pub enum SignInError {
     Store(#[from] StoreError),
     /// The operating system gave no random bytes.
     #[error(transparent)]
-    Entropy(#[from] EntropyError),
+    Entropy(#[from] io::Error),
 }
 
 impl From<CreateError> for SignInError {

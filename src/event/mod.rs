@@ -10,7 +10,7 @@ pub use self::kind::{EventKind, Renewed, Severity};
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use crate::id::{SessionId, SessionTag};
+use crate::id::SessionId;
 
 /// Something that happened, for operators.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub struct Event {
     /// The realm.
     pub realm: Arc<str>,
     /// The [tag](SessionId::tag) of the session.
-    pub session: Option<SessionTag>,
+    pub session: Option<String>,
     /// The subject, from a valid token or from the application.
     pub subject: Option<Arc<str>>,
     /// Why, if something failed: the error and each of its sources, as `error: source: source`, in at

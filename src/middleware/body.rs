@@ -15,9 +15,8 @@ use pin_project_lite::pin_project;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
-    /// The response body of [`SessionService`](super::SessionService) and of
-    /// [`RequireService`](super::RequireService): the body of the inner service, unchanged, or the
-    /// body of a rejection.
+    /// The response body of a [`SessionService`](super::SessionService): the body of the inner service,
+    /// unchanged, or the body of a rejection.
     ///
     /// It is a [`Body`] if `B` is one whose data can be made from [`Bytes`]. The data of nearly every body is
     /// `Bytes`; map others (`BodyExt::map_frame` of http-body-util) before the layer.

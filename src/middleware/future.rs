@@ -25,8 +25,8 @@ pin_project! {
     {
         #[pin]
         next: Next<S, C, R, B, S::Future>,
-        rules: CacheRules,
-        former: FormerCookies,
+        // None for a `Require`, which adds nothing to the handler's response.
+        finish: Option<(CacheRules, FormerCookies)>,
     }
 }
 
@@ -78,17 +78,19 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
             }
             AuthOutcome::Anonymous(_) if self.optional => (None, ResponsePlan::Anonymous),
             AuthOutcome::Anonymous(refusal) => {
-                return self.reject(&request, RejectionKind::Unauthenticated(refusal));
+                return Next::reject(&self.reject, &request, RejectionKind::Unauthenticated(refusal));
             }
-            AuthOutcome::Rejected(kind) => return self.reject(&request, kind),
+            AuthOutcome::Rejected(kind) => return Next::reject(&self.reject, &request, kind),
         };
         Layered::insert(request.extensions_mut(), self.engine.id, !self.optional, session);
         Next::Handler { future: inner.call(request), respond }
     }
+}
 
-    fn reject<S, B, F>(&self, request: &Request<B>, kind: RejectionKind) -> Next<S, C, R, B, F> {
-        let response = reject::respond(&self.reject, &RequestHead::of(request), Rejection::new(kind));
-        Next::Answer { response: Some(Box::new(response)) }
+impl<S, C, R: Reject, B, F> Next<S, C, R, B, F> {
+    pub(super) fn reject(reject: &R, request: &Request<B>, kind: RejectionKind) -> Self {
+        let response = reject::respond(reject, &RequestHead::of(request), Rejection::new(kind));
+        Self::Answer { response: Some(Box::new(response)) }
     }
 }
 
@@ -96,8 +98,11 @@ impl<S, C, R, B> ResponseFuture<S, C, R, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(next: Next<S, C, R, B, S::Future>, rules: CacheRules, former: FormerCookies) -> Self {
-        Self { next, rules, former }
+    pub(super) fn new(
+        next: Next<S, C, R, B, S::Future>,
+        finish: Option<(CacheRules, FormerCookies)>,
+    ) -> Self {
+        Self { next, finish }
     }
 }
 
@@ -123,7 +128,9 @@ where
                 }
                 NextProj::Handler { future, respond } => {
                     let mut response = ready!(future.poll(cx))?;
-                    respond.finish(response.headers_mut(), *this.rules);
+                    if let Some((rules, _)) = this.finish {
+                        respond.finish(response.headers_mut(), *rules);
+                    }
                     break response.map(ResponseBody::inner);
                 }
                 NextProj::Answer { response } => {
@@ -133,9 +140,11 @@ where
                 }
             }
         };
-        this.former.remove(response.headers_mut());
-        if this.rules.varies_by_authorization {
-            bearer::finish(&mut response);
+        if let Some((rules, former)) = this.finish {
+            former.remove(response.headers_mut());
+            if rules.varies_by_authorization {
+                bearer::finish(&mut response);
+            }
         }
         Poll::Ready(Ok(response))
     }

@@ -4,7 +4,7 @@ use http::Request;
 use http_body::Body;
 use tower_layer::Layer;
 
-use super::{IntoRejectionResponse, ProblemJson, Reject, RejectWith, Rejection, SessionService};
+use super::{IntoRejectionResponse, ProblemJson, Reject, Rejection, SessionService};
 use crate::{
     bearer::Bearer,
     claims::Claims,
@@ -81,12 +81,12 @@ impl<C, R> SessionLayer<C, R> {
     /// # }
     /// ```
     #[must_use]
-    pub fn with_rejection<F, A>(self, reject: F) -> SessionLayer<C, RejectWith<F>>
+    pub fn with_rejection<F, A>(self, reject: F) -> SessionLayer<C, F>
     where
         F: Fn(Rejection, &RequestHead<'_>) -> A + Clone,
         A: IntoRejectionResponse,
     {
-        self.with_reject(RejectWith(reject))
+        self.with_reject(reject)
     }
 
     /// Writes the responses to rejected requests by a type, such as
@@ -141,7 +141,7 @@ impl<C: Claims, R> SessionLayer<C, R> {
 }
 
 impl<S, C, R: Clone> Layer<S> for SessionLayer<C, R> {
-    type Service = SessionService<S, C, R>;
+    type Service = SessionService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
         SessionService { inner, layer: self.clone() }

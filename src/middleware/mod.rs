@@ -15,9 +15,9 @@ pub use self::{
     future::ResponseFuture,
     layer::SessionLayer,
     redirect::{RedirectToLogin, RedirectToReauthentication, safe_next},
-    reject::{ProblemJson, Reject, RejectWith},
+    reject::{ProblemJson, Reject},
     rejection::Rejection,
-    require::{Require, RequireFuture, RequireService},
+    require::Require,
     service::SessionService,
 };
 pub use crate::rejection::RejectionKind;

@@ -25,23 +25,14 @@ impl<R: Reject + ?Sized> Reject for Arc<R> {
     }
 }
 
-/// A closure that writes the responses: see [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection).
-#[derive(Clone, Copy)]
-pub struct RejectWith<F>(pub(super) F);
-
-impl<F, A> Reject for RejectWith<F>
+/// A closure that writes the responses.
+impl<F, A> Reject for F
 where
     F: Fn(Rejection, &RequestHead<'_>) -> A,
     A: IntoRejectionResponse,
 {
     fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
-        (self.0)(rejection, request).into_rejection_response()
-    }
-}
-
-impl<F> std::fmt::Debug for RejectWith<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RejectWith").finish_non_exhaustive()
+        self(rejection, request).into_rejection_response()
     }
 }
 

@@ -1,23 +1,21 @@
 use std::{
     fmt,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use http::{Request, Response};
-use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    IntoRejectionResponse, ProblemJson, Reject, RejectWith, Rejection, RejectionBody, RejectionKind,
-    ResponseBody, reject,
+    IntoRejectionResponse, ProblemJson, Reject, Rejection, RejectionKind, ResponseBody, ResponseFuture,
+    SessionService, future::Next,
 };
 use crate::{
     claims::Claims,
-    engine::EngineId,
+    engine::{EngineId, ResponsePlan},
     protocol::Refusal,
     request::RequestHead,
     session::{Layered, Session},
@@ -119,12 +117,12 @@ impl<C: Claims, R> Require<C, R> {
 
 impl<C, R> Require<C, R> {
     /// As [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection).
-    pub fn with_rejection<F, A>(self, reject: F) -> Require<C, RejectWith<F>>
+    pub fn with_rejection<F, A>(self, reject: F) -> Require<C, F>
     where
         F: Fn(Rejection, &RequestHead<'_>) -> A + Clone,
         A: IntoRejectionResponse,
     {
-        self.with_reject(RejectWith(reject))
+        self.with_reject(reject)
     }
 
     /// As [`SessionLayer::with_reject`](super::SessionLayer::with_reject).
@@ -146,20 +144,14 @@ impl<C, R> fmt::Debug for Require<C, R> {
 }
 
 impl<S, C, R: Clone> Layer<S> for Require<C, R> {
-    type Service = RequireService<S, C, R>;
+    type Service = SessionService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequireService { inner, require: self.clone() }
+        SessionService { inner, layer: self.clone() }
     }
 }
 
-/// The service that [`Require`] makes.
-pub struct RequireService<S, C, R> {
-    inner: S,
-    require: Require<C, R>,
-}
-
-impl<S, C, R, B, ResB> Service<Request<B>> for RequireService<S, C, R>
+impl<S, C, R, B, ResB> Service<Request<B>> for SessionService<S, Require<C, R>>
 where
     S: Service<Request<B>, Response = Response<ResB>>,
     C: Claims,
@@ -167,14 +159,14 @@ where
 {
     type Response = Response<ResponseBody<ResB>>;
     type Error = S::Error;
-    type Future = RequireFuture<S::Future>;
+    type Future = ResponseFuture<S, C, R, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Require { realm, rule, .. } = &self.require;
+        let Require { realm, rule, reject } = &self.layer;
         let verdict = match Layered::<C>::session_of(request.extensions(), *realm) {
             Ok(Some(session)) => rule.as_ref().map_or(Ok(()), |rule| rule(session)),
             Ok(None) => Err(RejectionKind::Unauthenticated(Refusal::NoToken)),
@@ -183,64 +175,10 @@ where
                 Err(RejectionKind::RequireOutsideLayer)
             }
         };
-        match verdict {
-            Ok(()) => RequireFuture { state: RequireState::Calling { future: self.inner.call(request) } },
-            Err(kind) => {
-                let head = RequestHead::of(&request);
-                let response = reject::respond(&self.require.reject, &head, Rejection::new(kind));
-                RequireFuture { state: RequireState::Answered { response: Some(Box::new(response)) } }
-            }
-        }
-    }
-}
-
-impl<S: Clone, C, R: Clone> Clone for RequireService<S, C, R> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), require: self.require.clone() }
-    }
-}
-
-impl<S: fmt::Debug, C, R> fmt::Debug for RequireService<S, C, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireService").field("inner", &self.inner).finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// The response future of [`RequireService`].
-    #[derive(Debug)]
-    pub struct RequireFuture<F> {
-        #[pin]
-        state: RequireState<F>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = RequireProj]
-    enum RequireState<F> {
-        Calling { #[pin] future: F },
-        Answered { response: Option<Box<Response<RejectionBody>>> },
-    }
-}
-
-impl<F, B, E> Future for RequireFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<ResponseBody<B>>, E>;
-
-    #[expect(clippy::expect_used, reason = "see the invariant")]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            RequireProj::Calling { future } => {
-                Poll::Ready(Ok(ready!(future.poll(cx))?.map(ResponseBody::inner)))
-            }
-            // INVARIANT: a future must not be polled after it was ready.
-            RequireProj::Answered { response } => {
-                let response = response.take().expect("polled after it was ready");
-                Poll::Ready(Ok(response.map(ResponseBody::rejection)))
-            }
-        }
+        let next = match verdict {
+            Ok(()) => Next::Handler { future: self.inner.call(request), respond: ResponsePlan::Unchanged },
+            Err(kind) => Next::reject(reject, &request, kind),
+        };
+        ResponseFuture::new(next, None)
     }
 }

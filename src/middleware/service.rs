@@ -13,13 +13,13 @@ use super::{
 };
 use crate::{claims::Claims, engine::Authentication};
 
-/// The service that [`SessionLayer`] makes.
-pub struct SessionService<S, C, R> {
+/// The service that [`SessionLayer`] and [`Require`](super::Require) make.
+pub struct SessionService<S, L> {
     pub(super) inner: S,
-    pub(super) layer: SessionLayer<C, R>,
+    pub(super) layer: L,
 }
 
-impl<S, C, R, B, ResB> Service<Request<B>> for SessionService<S, C, R>
+impl<S, C, R, B, ResB> Service<Request<B>> for SessionService<S, SessionLayer<C, R>>
 where
     S: Service<Request<B>, Response = Response<ResB>> + Clone,
     C: Claims,
@@ -44,11 +44,11 @@ where
                 Next::Ask { outcome, waiting: Some(Box::new(waiting)) }
             }
         };
-        ResponseFuture::new(next, self.layer.rules, former)
+        ResponseFuture::new(next, Some((self.layer.rules, former)))
     }
 }
 
-impl<S: Clone, C, R> SessionService<S, C, R> {
+impl<S: Clone, L> SessionService<S, L> {
     /// The inner service that was polled ready: it must be the one that is called, later.
     fn ready_inner(&mut self) -> S {
         let spare = self.inner.clone();
@@ -56,13 +56,13 @@ impl<S: Clone, C, R> SessionService<S, C, R> {
     }
 }
 
-impl<S: Clone, C, R: Clone> Clone for SessionService<S, C, R> {
+impl<S: Clone, L: Clone> Clone for SessionService<S, L> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), layer: self.layer.clone() }
     }
 }
 
-impl<S: fmt::Debug, C, R> fmt::Debug for SessionService<S, C, R> {
+impl<S: fmt::Debug, L: fmt::Debug> fmt::Debug for SessionService<S, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionService").field("inner", &self.inner).field("layer", &self.layer).finish()
     }

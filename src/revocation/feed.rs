@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    store::FeedPosition,
-    time::{Clock as _, SystemClock, millis},
-};
+use crate::time::{Clock as _, SystemClock, millis};
 
 /// A follower that has not asked the store for this long, beyond the bound, is stuck.
 const STUCK: Duration = Duration::from_secs(5);
@@ -39,7 +36,7 @@ pub(super) struct Feed {
     reported: AtomicBool,
     /// The feed failed, or had a gap: the store may have lost revocations.
     interrupted: AtomicBool,
-    position: Mutex<Option<FeedPosition>>,
+    position: Mutex<Option<String>>,
 }
 
 impl Feed {
@@ -112,11 +109,11 @@ impl Feed {
     }
 
     /// Where to read on, also for a follower that takes the place of another.
-    pub(super) fn position(&self) -> Option<FeedPosition> {
+    pub(super) fn position(&self) -> Option<String> {
         self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_position(&self, position: FeedPosition) {
+    pub(super) fn set_position(&self, position: String) {
         *self.position.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
     }
 }

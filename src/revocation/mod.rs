@@ -27,7 +27,7 @@ use crate::{
     backend::{Backend, BackgroundTask, SingleFlight},
     event::EventKind,
     protocol::{LEEWAY, Policy, Refusal},
-    store::{FeedEvent, Revoke, SessionKey, StaleScope, StoreError, Subject},
+    store::{FeedEvent, Revoke, SessionKey, StoreError, Subject},
     time::{Clock, Reading, Timestamp},
 };
 
@@ -192,15 +192,20 @@ impl Revocation {
     /// Marks tokens as stale: each is renewed at its next use. Returns the time of the mark.
     ///
     /// That is a time after the change. A renewal may have read the record before it.
-    pub(crate) async fn mark_stale(&self, scope: &StaleScope) -> Result<Timestamp, StoreError> {
+    pub(crate) async fn mark_stale(
+        &self,
+        event: impl FnOnce(Timestamp) -> FeedEvent,
+    ) -> Result<Timestamp, StoreError> {
         let now = self.now();
-        self.backend.ask("mark_stale", self.backend.store.mark_stale(scope, now)).await?;
+        let event = event(now);
+        self.backend.ask("mark_stale", self.backend.store.mark_stale(&event)).await?;
         // This instance learns it here, the others by the feed.
-        match scope {
-            StaleScope::Session(key) => self.denylist.session_stale(key, now, self.monotonic()),
-            StaleScope::Subject(subject) => {
-                self.denylist.subject_stale(subject.name.clone(), now, self.monotonic());
+        match event {
+            FeedEvent::SessionStale(key, _) => self.denylist.session_stale(&key, now, self.monotonic()),
+            FeedEvent::SubjectStale(subject, _) => {
+                self.denylist.subject_stale(subject.name, now, self.monotonic());
             }
+            _ => {}
         }
         Ok(now)
     }

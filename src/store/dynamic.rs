@@ -3,8 +3,8 @@
 use std::{fmt, pin::Pin};
 
 use super::{
-    Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord,
-    SessionStore, Snapshot, StaleScope, StoreError, Subject,
+    Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+    Snapshot, StoreError, Subject,
 };
 use crate::{
     id::{RunId, SessionId},
@@ -17,14 +17,14 @@ type BoxFuture<'a, T, E = StoreError> = Pin<Box<dyn Future<Output = Result<T, E>
 macro_rules! dyn_store {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty $(, $error:ty)?;)*) => {
         pub(crate) trait DynStore: fmt::Debug + Send + Sync {
-            fn capabilities(&self) -> Capabilities;
+            fn has_feed(&self) -> bool;
             fn run_id_now(&self) -> Option<RunId>;
             $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, $result $(, $error)?>;)*
         }
 
         impl<S: SessionStore> DynStore for S {
-            fn capabilities(&self) -> Capabilities {
-                SessionStore::capabilities(self)
+            fn has_feed(&self) -> bool {
+                SessionStore::has_feed(self)
             }
             fn run_id_now(&self) -> Option<RunId> {
                 SessionStore::run_id_now(self)
@@ -44,7 +44,7 @@ dyn_store! {
     fn replace(
         key: &'a SessionKey, version: u64, record: &'a SessionRecord, event: Option<&'a FeedEvent>
     ) -> Snapshot;
-    fn mark_stale(scope: &'a StaleScope, at: Timestamp) -> ();
+    fn mark_stale(event: &'a FeedEvent) -> ();
     fn revoke(what: &'a Revoke, at: Timestamp) -> Vec<SessionId>;
     fn list(subject: &'a Subject, now: Timestamp) -> Vec<SessionRecord>;
     fn raise_run_id(to: RunId) -> RunId;

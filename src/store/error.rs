@@ -1,8 +1,6 @@
 //! What can go wrong with a store.
 
-use std::error::Error;
-
-use crate::id::EntropyError;
+use std::{error::Error, io};
 
 /// A store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +52,9 @@ impl StoreError {
     }
 }
 
-impl From<EntropyError> for StoreError {
-    fn from(error: EntropyError) -> Self {
+/// It did not answer.
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
         Self::unavailable(error)
     }
 }

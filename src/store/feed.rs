@@ -41,7 +41,8 @@ impl FeedEvent {
     pub const ONE_BY_ONE: usize = 64;
 
     /// The time that the event itself carries; for those without one, the epoch.
-    pub(crate) const fn time(&self) -> Timestamp {
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
         match self {
             Self::SessionStale(_, at) | Self::SubjectStale(_, at) => *at,
             Self::Revoked(_) | Self::SubjectRevoked { .. } | Self::Run(_) => Timestamp::EPOCH,
@@ -66,17 +67,13 @@ impl FeedEvent {
     }
 }
 
-/// A place in a store's feed, in the store's own terms.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedPosition(pub String);
-
 /// Where to read on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedFrom {
     /// From the first event at or after this time.
     Since(Timestamp),
-    /// From the first event after this place.
-    After(FeedPosition),
+    /// From the first event after the [position](FeedBatch::position) of an earlier batch.
+    After(String),
 }
 
 /// A piece of a store's feed.
@@ -84,8 +81,8 @@ pub enum FeedFrom {
 pub struct FeedBatch {
     /// The events, oldest first. Repeating one does no harm.
     pub events: Vec<FeedEvent>,
-    /// Where to read on.
-    pub position: FeedPosition,
+    /// Where to read on: a place in the feed, in the store's own terms.
+    pub position: String,
     /// The store's run ID.
     pub run: RunId,
     /// Events before this batch were lost: revocations may be missing for one access token lifetime.

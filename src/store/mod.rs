@@ -14,15 +14,13 @@ mod dynamic;
 mod error;
 mod feed;
 #[cfg(feature = "memcached")]
-#[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
-pub mod memcached;
+mod memcached;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod record;
 #[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub mod redis;
+mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -39,9 +37,9 @@ pub(crate) use self::record::Reauthentication;
 pub use self::redis::RedisStore;
 pub use self::{
     error::{CreateError, StoreError},
-    feed::{FeedBatch, FeedEvent, FeedFrom, FeedPosition},
+    feed::{FeedBatch, FeedEvent, FeedFrom},
     memory::MemoryStore,
-    record::{Cap, Overflow, Revoke, SessionKey, SessionRecord, Snapshot, StaleScope, Subject},
+    record::{Cap, Revoke, SessionKey, SessionRecord, Snapshot, Subject},
 };
 
 #[cfg(feature = "postgres")]
@@ -50,6 +48,11 @@ pub use self::postgres::PostgresStore;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use self::sqlite::SqliteStore;
+/// The client of [`RedisStore`], for settings that do not fit into a URL.
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+#[doc(no_inline)]
+pub use ::redis as redis_client;
 /// The client of [`SqliteStore`] and [`PostgresStore`], for pools of your own.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
@@ -62,25 +65,6 @@ use crate::{
     id::{RunId, SessionId},
     time::Timestamp,
 };
-
-/// What a store can do beyond the operations every store has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Capabilities {
-    /// It has a [feed](SessionStore::feed). Without one, every request asks the store, and stale
-    /// marks are kept in the records.
-    pub feed: bool,
-    /// It can [list](SessionStore::list) a subject's sessions, revoke them together, and keep a
-    /// [`Cap`].
-    pub listing: bool,
-}
-
-impl Capabilities {
-    /// Everything.
-    pub const ALL: Self = Self { feed: true, listing: true };
-    /// Neither a feed nor listing.
-    pub const NONE: Self = Self { feed: false, listing: false };
-}
 
 /// A store of session records.
 ///
@@ -99,16 +83,22 @@ impl Capabilities {
 ///   durations to the millisecond.
 /// - The work of an operation depends on the live sessions it is about. Revoked ones of the same
 ///   subject do not add to it.
-/// - What a store cannot do by its [`Capabilities`] it answers with [`StoreError::Unsupported`],
-///   and does none of it.
+/// - What a store cannot do ([`has_feed`](Self::has_feed), [`can_list`](Self::can_list)) it answers with
+///   [`StoreError::Unsupported`], and does none of it.
 /// - Errors mean that nothing is known: the operation may or may not have taken effect.
 ///
 /// The engine gives every call a deadline; a store needs none of its own. Implement the methods as
 /// `async fn`.
 pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
-    /// What this store can do. Default: everything.
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
+    /// Whether it has a [feed](Self::feed). Default: yes. Without one, every request asks the store, and stale marks
+    /// are kept in the records.
+    fn has_feed(&self) -> bool {
+        true
+    }
+
+    /// Whether it can [list](Self::list) a subject's sessions, revoke them together, and keep a [`Cap`]. Default: yes.
+    fn can_list(&self) -> bool {
+        true
     }
 
     /// The run ID, if it can be told without waiting: only for stores in this process.
@@ -192,14 +182,10 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         at: Timestamp,
     ) -> impl Future<Output = Result<Vec<SessionId>, StoreError>> + Send;
 
-    /// Has every access token of the scope that was minted before renewed at its next use. Ends no
-    /// session. A store without a feed keeps the [mark in the record](SessionRecord::mark_stale), and may not
-    /// support the marking of subjects.
-    fn mark_stale(
-        &self,
-        scope: &StaleScope,
-        at: Timestamp,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Has access tokens renewed at their next use: appends a [`FeedEvent::SessionStale`] or a
+    /// [`FeedEvent::SubjectStale`] to the feed. Ends no session. A store without a feed keeps the
+    /// [mark in the record](SessionRecord::mark_stale), and may not support the marking of subjects.
+    fn mark_stale(&self, event: &FeedEvent) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The live sessions of a subject, oldest first.
     fn list(

@@ -287,29 +287,27 @@ pub enum Revoke {
     },
 }
 
-/// Whose access tokens to renew at their next use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StaleScope {
-    /// One session's.
-    Session(SessionKey),
-    /// Those of all sessions of a subject.
-    Subject(Subject),
-}
-
-/// How many live sessions a subject may have.
+/// How many live sessions a subject may have, the new one included, and what happens to one more. The new one always
+/// counts, so zero reads as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cap {
-    /// At most this many, the new one included. It always counts, so zero reads as one.
-    pub limit: usize,
-    /// What happens to one more.
-    pub overflow: Overflow,
-}
-
-/// What happens when a subject with the maximum number of sessions signs in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overflow {
-    /// The new sign-in is refused.
-    Refuse,
+pub enum Cap {
+    /// The sign-in is refused.
+    Refuse(usize),
     /// The oldest sessions are revoked.
-    RevokeOldest,
+    RevokeOldest(usize),
+}
+
+impl Cap {
+    /// At most this many, and at least one.
+    #[must_use]
+    pub fn limit(self) -> usize {
+        let (Self::Refuse(limit) | Self::RevokeOldest(limit)) = self;
+        limit.max(1)
+    }
+
+    /// Whether one more is refused.
+    #[must_use]
+    pub const fn refuses(self) -> bool {
+        matches!(self, Self::Refuse(_))
+    }
 }

@@ -7,7 +7,7 @@ use super::aws_lc_rs as backend;
 #[cfg(not(feature = "aws_lc_rs"))]
 use super::rust_crypto as backend;
 use super::{
-    error::{KeyError, PemProblem},
+    error::KeyError,
     hmac::{self, HmacKey},
     key::{AccessKey, Key},
     pem::{self, Wanted},
@@ -15,7 +15,7 @@ use super::{
 
 pub(super) fn ed25519(text: &str) -> Result<Key, KeyError> {
     let wanted = Wanted::Ed25519;
-    let not_pkcs8 = || wanted.error(PemProblem::NotPkcs8);
+    let not_pkcs8 = || wanted.error(pem::NOT_PKCS8);
     let der = pem::der(text, wanted)?;
     let info = PrivateKeyInfo::from_der(&der).map_err(|_| not_pkcs8())?;
     pem::check_kind(&info, wanted)?;
@@ -26,7 +26,7 @@ pub(super) fn ed25519(text: &str) -> Result<Key, KeyError> {
 
 pub(super) fn es256(text: &str) -> Result<Key, KeyError> {
     let wanted = Wanted::P256;
-    let not_pkcs8 = || wanted.error(PemProblem::NotPkcs8);
+    let not_pkcs8 = || wanted.error(pem::NOT_PKCS8);
     let der = pem::der(text, wanted)?;
     pem::check_kind(&PrivateKeyInfo::from_der(&der).map_err(|_| not_pkcs8())?, wanted)?;
     let (access, scalar) = backend::es256(&der).ok_or_else(not_pkcs8)?;
@@ -36,8 +36,8 @@ pub(super) fn es256(text: &str) -> Result<Key, KeyError> {
 /// The key whose raw 32-byte seed or scalar is `secret`.
 fn key(access: AccessKey, secret: &[u8], wanted: Wanted) -> Result<Key, KeyError> {
     if secret.len() != 32 {
-        return Err(wanted.error(PemProblem::NotPkcs8));
+        return Err(wanted.error(pem::NOT_PKCS8));
     }
     Key::new(hmac::key_id(secret)?, access, HmacKey::for_refresh(secret)?)
-        .map_err(|_| wanted.error(PemProblem::Inconsistent))
+        .map_err(|_| wanted.error(pem::INCONSISTENT))
 }

@@ -1,8 +1,6 @@
 //! Why a key, a token or a claim is refused. No message holds key material or a token.
 
-use std::{error::Error, sync::Arc};
-
-use crate::id::EntropyError;
+use std::{borrow::Cow, error::Error, sync::Arc};
 
 /// Why a token was not accepted. For operators only: the client gets one answer for all of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -104,8 +102,8 @@ pub enum KeyError {
     Pem {
         /// The kind of key that the constructor takes: `Ed25519` or `P-256`.
         wanted: &'static str,
-        /// What is wrong with the text.
-        problem: PemProblem,
+        /// What is wrong with the text, and the command that corrects it.
+        problem: Cow<'static, str>,
     },
     /// A key's name must be 1 to 64 characters of `A-Z a-z 0-9 - _`.
     #[error("{0:?} cannot be a key's name: 1 to 64 characters of A-Z a-z 0-9 - _")]
@@ -121,74 +119,6 @@ pub enum KeyError {
     #[error("the verifier does not match the signer: they must have one algorithm and one key")]
     VerifierMismatch,
     /// The operating system gave no random bytes.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-}
-
-/// What is wrong with the text of a private key, and the command that corrects it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PemProblem {
-    /// The text is empty.
-    #[error("it is empty: look at the variable or the file that it was read from")]
-    Empty,
-    /// The text is the path of a file, not the content of the file.
-    #[error("it is the path of a file: read the file, and pass its content")]
-    Path,
-    /// The base64 of a PEM, as secrets of Kubernetes have it.
-    #[error("it is the base64 of a PEM: decode it with `base64 -d`, and pass the result")]
-    Encoded,
-    /// A JSON Web Key.
-    #[error("it is a JSON Web Key: convert it to PKCS#8 PEM first")]
-    Jwk,
-    /// The text has no line `-----BEGIN …-----`.
-    #[error("it has no line `-----BEGIN PRIVATE KEY-----`")]
-    NotPem,
-    /// The line `-----END …-----` is missing.
-    #[error("its line `-----END PRIVATE KEY-----` is missing: the text was cut, perhaps to its first line")]
-    Cut,
-    /// The text between the lines is not base64.
-    #[error("the text between its `BEGIN` and `END` lines is not base64: it was cut or changed")]
-    NotBase64,
-    /// The base64 does not decode to a PKCS#8 key.
-    #[error("its base64 does not decode to a PKCS#8 key: the text was cut or changed")]
-    NotPkcs8,
-    /// The text holds more than one key or certificate.
-    #[error("it holds {0} keys or certificates: leave the one private key")]
-    Several(usize),
-    /// An elliptic-curve key in SEC1 form (`BEGIN EC PRIVATE KEY`), as `openssl ecparam` writes it.
-    #[error(
-        "it is in SEC1 form (`BEGIN EC PRIVATE KEY`): convert it with \
-         `openssl pkcs8 -topk8 -nocrypt -in key.pem -out pkcs8.pem`"
-    )]
-    Sec1,
-    /// The key is encrypted.
-    #[error("it is encrypted: decrypt it with `openssl pkcs8 -topk8 -nocrypt -in key.pem -out pkcs8.pem`")]
-    Encrypted,
-    /// A public key.
-    #[error("it is a public key, which cannot sign: pass the private key that it belongs to")]
-    Public,
-    /// A certificate, or a request for one.
-    #[error("it is a certificate, which cannot sign: pass the private key that it belongs to")]
-    Certificate,
-    /// A private key in the form of OpenSSH.
-    #[error("it is an OpenSSH key: make a key with `{command}`")]
-    OpenSsh {
-        /// The command that makes a key of the kind that is wanted.
-        command: &'static str,
-    },
-    /// A private key for another algorithm or curve.
-    #[error("it is a key for {found}: {advice}")]
-    OtherKind {
-        /// The kind: `P-384`, `RSA`, or the object identifier of an algorithm that this crate does not know.
-        found: String,
-        /// The constructor that takes such a key, or the command that makes a key that is wanted.
-        advice: &'static str,
-    },
-    /// Another kind of PEM.
-    #[error("it is a PEM of another kind: it must say `-----BEGIN PRIVATE KEY-----`")]
-    OtherPem,
-    /// The key does not verify what it signs.
-    #[error("its parts do not belong together: the text was changed")]
-    Inconsistent,
+    #[error("the operating system's random generator failed")]
+    Entropy,
 }

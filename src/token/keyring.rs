@@ -66,7 +66,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyError::Entropy`] if the operating system returns no random bytes.
     pub fn random() -> Result<Self, KeyError> {
-        Self::hs256(Zeroizing::new(id::random::<32>()?).as_slice())
+        Self::hs256(Zeroizing::new(id::random::<32>().map_err(|_| KeyError::Entropy)?).as_slice())
     }
 
     /// HMAC-SHA256 with a secret of at least 32 random bytes.

@@ -32,6 +32,6 @@ pub(crate) use self::{
     step_up::StepUp,
 };
 pub use self::{
-    error::{InvalidToken, KeyError, MintError, PemProblem},
+    error::{InvalidToken, KeyError, MintError},
     keyring::Keyring,
 };

@@ -1,10 +1,34 @@
 //! Private keys as text: ignores harmless white space, and says what is wrong with any other text.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
 use zeroize::Zeroizing;
 
-use super::error::{KeyError, PemProblem};
+use super::error::KeyError;
+
+const EMPTY: &str = "it is empty: look at the variable or the file that it was read from";
+const PATH: &str = "it is the path of a file: read the file, and pass its content";
+const ENCODED: &str = "it is the base64 of a PEM: decode it with `base64 -d`, and pass the result";
+const JWK: &str = "it is a JSON Web Key: convert it to PKCS#8 PEM first";
+const NOT_PEM: &str = "it has no line `-----BEGIN PRIVATE KEY-----`";
+const CUT: &str =
+    "its line `-----END PRIVATE KEY-----` is missing: the text was cut, perhaps to its first line";
+const NOT_BASE64: &str = "the text between its `BEGIN` and `END` lines is not base64: it was cut or changed";
+pub(super) const NOT_PKCS8: &str = "its base64 does not decode to a PKCS#8 key: the text was cut or changed";
+/// As `openssl ecparam` writes it.
+const SEC1: &str = "it is in SEC1 form (`BEGIN EC PRIVATE KEY`): convert it with \
+     `openssl pkcs8 -topk8 -nocrypt -in key.pem -out pkcs8.pem`";
+const ENCRYPTED: &str =
+    "it is encrypted: decrypt it with `openssl pkcs8 -topk8 -nocrypt -in key.pem -out pkcs8.pem`";
+const PUBLIC: &str = "it is a public key, which cannot sign: pass the private key that it belongs to";
+const CERTIFICATE: &str = "it is a certificate, which cannot sign: pass the private key that it belongs to";
+const OTHER_PEM: &str = "it is a PEM of another kind: it must say `-----BEGIN PRIVATE KEY-----`";
+pub(super) const INCONSISTENT: &str = "its parts do not belong together: the text was changed";
+
+/// What is wrong with a text, and the command that corrects it.
+type Problem = Cow<'static, str>;
 
 /// The kind of private key that a constructor takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +38,12 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    pub(super) const fn error(self, problem: PemProblem) -> KeyError {
+    pub(super) fn error(self, problem: impl Into<Problem>) -> KeyError {
         let wanted = match self {
             Self::Ed25519 => "Ed25519",
             Self::P256 => "P-256",
         };
-        KeyError::Pem { wanted, problem }
+        KeyError::Pem { wanted, problem: problem.into() }
     }
 
     /// The command that makes such a key.
@@ -30,13 +54,9 @@ impl Wanted {
         }
     }
 
-    const fn make_one(self) -> &'static str {
-        match self {
-            Self::Ed25519 => "make one with `openssl genpkey -algorithm ed25519 -out key.pem`",
-            Self::P256 => {
-                "make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem`"
-            }
-        }
+    /// The problem of a key for another algorithm or curve.
+    fn other_kind(self, found: &str) -> Problem {
+        format!("it is a key for {found}: make one with `{}`", self.command()).into()
     }
 }
 
@@ -46,7 +66,7 @@ pub(super) fn der(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, KeyE
     find(text, wanted).map_err(|problem| wanted.error(problem))
 }
 
-fn find(given: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, PemProblem> {
+fn find(given: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let is_around = |c: char| c.is_whitespace() || INVISIBLE.contains(&c) || matches!(c, '"' | '\'');
     let text = Zeroizing::new(plain(given));
     let text = text.trim_matches(is_around);
@@ -55,17 +75,20 @@ fn find(given: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, PemProblem> {
     let labels = || text.split("-----BEGIN ").skip(1).filter_map(|block| Some(block.split_once("-----")?.0));
     // `openssl ecparam -genkey` writes the curve before the key.
     if labels().any(|label| label == "EC PRIVATE KEY") {
-        return Err(if text.contains("ENCRYPTED") { PemProblem::Encrypted } else { PemProblem::Sec1 });
+        return Err(if text.contains("ENCRYPTED") { ENCRYPTED } else { SEC1 }.into());
     }
     match blocks.count() {
         0 => {}
-        more => return Err(PemProblem::Several(more + 1)),
+        more => {
+            let count = more + 1;
+            return Err(format!("it holds {count} keys or certificates: leave the one private key").into());
+        }
     }
-    let (label, rest) = first.split_once("-----").ok_or(PemProblem::Cut)?;
+    let (label, rest) = first.split_once("-----").ok_or(CUT)?;
     by_label(label, text, wanted)?;
-    let (body, _) = rest.split_once("-----END PRIVATE KEY-----").ok_or(PemProblem::Cut)?;
+    let (body, _) = rest.split_once("-----END PRIVATE KEY-----").ok_or(CUT)?;
     let body = Zeroizing::new(body.split_whitespace().collect::<String>());
-    STANDARD.decode(&*body).map(Zeroizing::new).map_err(|_| PemProblem::NotBase64)
+    STANDARD.decode(&*body).map(Zeroizing::new).map_err(|_| NOT_BASE64.into())
 }
 
 /// Byte order marks, and characters that copying from a page brings along.
@@ -88,7 +111,7 @@ fn plain(text: &str) -> String {
 }
 
 /// The problem with a text without a `BEGIN` line.
-fn without_begin(text: &str) -> PemProblem {
+fn without_begin(text: &str) -> Problem {
     let is_path = || {
         let has_an_ending = text.rsplit_once('.').is_some_and(|(_, end)| {
             matches!(&*end.to_ascii_lowercase(), "pem" | "key" | "der" | "p8" | "pk8" | "pub" | "crt" | "txt")
@@ -96,12 +119,12 @@ fn without_begin(text: &str) -> PemProblem {
         text.lines().count() == 1 && (has_an_ending || text.starts_with(['/', '~']) || text.starts_with("./"))
     };
     match text {
-        "" => PemProblem::Empty,
-        _ if text.starts_with('{') => PemProblem::Jwk,
-        _ if is_encoded_pem(text) => PemProblem::Encoded,
-        _ if text.starts_with("ssh-") || text.starts_with("ecdsa-") => PemProblem::Public,
-        _ if is_path() => PemProblem::Path,
-        _ => PemProblem::NotPem,
+        "" => EMPTY.into(),
+        _ if text.starts_with('{') => JWK.into(),
+        _ if is_encoded_pem(text) => ENCODED.into(),
+        _ if text.starts_with("ssh-") || text.starts_with("ecdsa-") => PUBLIC.into(),
+        _ if is_path() => PATH.into(),
+        _ => NOT_PEM.into(),
     }
 }
 
@@ -113,20 +136,21 @@ fn is_encoded_pem(text: &str) -> bool {
     decoded.is_ok_and(|decoded| decoded.windows(11).any(|part| part == b"-----BEGIN "))
 }
 
-fn by_label(label: &str, text: &str, wanted: Wanted) -> Result<(), PemProblem> {
-    let other = |found: &str| PemProblem::OtherKind { found: found.to_owned(), advice: wanted.make_one() };
+fn by_label(label: &str, text: &str, wanted: Wanted) -> Result<(), Problem> {
     Err(match label {
         "PRIVATE KEY" => return Ok(()),
-        "ENCRYPTED PRIVATE KEY" => PemProblem::Encrypted,
-        _ if text.contains("Proc-Type: 4,ENCRYPTED") => PemProblem::Encrypted,
-        "PUBLIC KEY" | "RSA PUBLIC KEY" | "SSH2 PUBLIC KEY" => PemProblem::Public,
+        "ENCRYPTED PRIVATE KEY" => ENCRYPTED.into(),
+        _ if text.contains("Proc-Type: 4,ENCRYPTED") => ENCRYPTED.into(),
+        "PUBLIC KEY" | "RSA PUBLIC KEY" | "SSH2 PUBLIC KEY" => PUBLIC.into(),
         "CERTIFICATE" | "TRUSTED CERTIFICATE" | "X509 CERTIFICATE" | "CERTIFICATE REQUEST" => {
-            PemProblem::Certificate
+            CERTIFICATE.into()
         }
-        "RSA PRIVATE KEY" => other("RSA"),
-        "DSA PRIVATE KEY" => other("DSA"),
-        "OPENSSH PRIVATE KEY" => PemProblem::OpenSsh { command: wanted.command() },
-        _ => PemProblem::OtherPem,
+        "RSA PRIVATE KEY" => wanted.other_kind("RSA"),
+        "DSA PRIVATE KEY" => wanted.other_kind("DSA"),
+        "OPENSSH PRIVATE KEY" => {
+            format!("it is an OpenSSH key: make a key with `{}`", wanted.command()).into()
+        }
+        _ => OTHER_PEM.into(),
     })
 }
 
@@ -153,11 +177,10 @@ pub(super) fn check_kind(info: &PrivateKeyInfo<'_>, wanted: Wanted) -> Result<()
         ),
         other => named(other),
     };
-    let advice = match (wanted, &*found) {
+    Err(wanted.error(match (wanted, &*found) {
         (Wanted::Ed25519, "Ed25519") | (Wanted::P256, "P-256") => return Ok(()),
-        (Wanted::P256, "Ed25519") => "pass it to `Keyring::ed25519_pem`",
-        (Wanted::Ed25519, "P-256") => "pass it to `Keyring::es256_pem`",
-        _ => wanted.make_one(),
-    };
-    Err(wanted.error(PemProblem::OtherKind { found, advice }))
+        (Wanted::P256, "Ed25519") => "it is a key for Ed25519: pass it to `Keyring::ed25519_pem`".into(),
+        (Wanted::Ed25519, "P-256") => "it is a key for P-256: pass it to `Keyring::es256_pem`".into(),
+        _ => wanted.other_kind(&found),
+    }))
 }

@@ -1,7 +1,5 @@
 //! `SameSite`, and the first click on another site.
 
-use tower_sliding_sessions::SameSite;
-
 use crate::{driver::Browser, in_a_browser, site::Site};
 
 /// Follows a link on a page of another site, such as web mail.
@@ -36,7 +34,7 @@ in_a_browser! {
     }
 
     async fn strict_cookies_are_not_sent_at_the_first_click_from_another_site_and_are_at_the_next(browser) {
-        let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.same_site(SameSite::Strict))).await;
+        let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.same_site_strict())).await;
         site.sign_in(&browser).await;
         assert!(browser.cookies().await.iter().all(|cookie| cookie["sameSite"] == "Strict"));
         for (end, then) in [(false, "alice fresh"), (true, "alice renewed")] {
@@ -53,7 +51,7 @@ in_a_browser! {
     }
 
     async fn strict_cookies_are_sent_for_a_typed_url(browser) {
-        let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.same_site(SameSite::Strict))).await;
+        let site = Site::with(|builder, _| builder.cookies(|cookies| cookies.same_site_strict())).await;
         site.sign_in(&browser).await;
         browser.open(&site.elsewhere("/blank")).await;
         browser.open(&site.at("/home")).await;

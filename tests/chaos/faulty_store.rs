@@ -8,8 +8,8 @@ use std::sync::{
 use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
     store::{
-        Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord,
-        SessionStore, Snapshot, StaleScope, StoreError, Subject,
+        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+        Snapshot, StoreError, Subject,
     },
 };
 
@@ -30,8 +30,12 @@ pub(crate) struct FaultyStore<S> {
 }
 
 impl<S: SessionStore> SessionStore for FaultyStore<S> {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+    fn has_feed(&self) -> bool {
+        self.inner.has_feed()
+    }
+
+    fn can_list(&self) -> bool {
+        self.inner.can_list()
     }
 
     fn run_id_now(&self) -> Option<RunId> {
@@ -69,8 +73,8 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
         self.inner.revoke(what, at).await
     }
 
-    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        self.inner.mark_stale(scope, at).await
+    async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
+        self.inner.mark_stale(event).await
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {

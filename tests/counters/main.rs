@@ -9,7 +9,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use tower_sliding_sessions::store::Overflow;
+use tower_sliding_sessions::store::Cap;
 
 use self::{
     recorder::Ledger,
@@ -17,7 +17,7 @@ use self::{
 };
 
 async fn story() {
-    let world = World::tuned(|builder| builder.realm("shop").max_sessions(1, Overflow::Refuse));
+    let world = World::tuned(|builder| builder.realm("shop").max_sessions(Cap::Refuse(1)));
     let mut ann = world.signed_in("ann").await;
     assert!(!Browser::new().submit(&world.one, "/login?name=ann").await.ok());
     let copied = ann.clone();

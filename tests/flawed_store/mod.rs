@@ -14,8 +14,8 @@ use tokio::task::yield_now;
 use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
     store::{
-        Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Overflow, Revoke,
-        SessionKey, SessionRecord, SessionStore, Snapshot, StaleScope, StoreError, Subject,
+        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey, SessionRecord,
+        SessionStore, Snapshot, StoreError, Subject,
     },
 };
 
@@ -166,11 +166,12 @@ fn with_kept(record: &SessionRecord, kept: &SessionRecord, member: &str) -> Sess
 }
 
 impl SessionStore for FlawedStore {
-    fn capabilities(&self) -> Capabilities {
-        match self.flaw {
-            Flaw::Modest | Flaw::SaysItCanDoNothing => Capabilities::NONE,
-            _ => Capabilities::ALL,
-        }
+    fn has_feed(&self) -> bool {
+        !matches!(self.flaw, Flaw::Modest | Flaw::SaysItCanDoNothing)
+    }
+
+    fn can_list(&self) -> bool {
+        self.has_feed()
     }
 
     async fn create(
@@ -186,14 +187,14 @@ impl SessionStore for FlawedStore {
         let live = self.inner.list(subject, record.created_at()).await?;
         match cap {
             Some(_) if self.has(Flaw::CreateIgnoresCap) => cap = None,
-            Some(Cap { limit, overflow: Overflow::Refuse }) if self.has(Flaw::CapIsNotAtomic) => {
+            Some(Cap::Refuse(limit)) if self.has(Flaw::CapIsNotAtomic) => {
                 yield_now().await;
                 if live.len() >= limit {
                     return Err(CreateError::TooMany);
                 }
                 cap = None;
             }
-            Some(Cap { limit: 1, overflow: Overflow::RevokeOldest }) if self.has(Flaw::CreateIsTorn) => {
+            Some(Cap::RevokeOldest(1)) if self.has(Flaw::CreateIsTorn) => {
                 let all = Revoke::Subject { subject: subject.clone(), before: None, except: None };
                 self.inner.revoke(&all, record.created_at()).await?;
                 yield_now().await;
@@ -281,7 +282,7 @@ impl SessionStore for FlawedStore {
             && self.has(Flaw::EventIsNotAtomic)
         {
             // Read before the replacement: a conflict is reported too.
-            self.inner.mark_stale(&StaleScope::Session(key.clone()), *at).await?;
+            self.inner.mark_stale(&FeedEvent::SessionStale(key.clone(), *at)).await?;
         }
         let event = event.filter(|_| !self.has(Flaw::EventIsNotAtomic));
         let mut snapshot = self.inner.replace(&key, version, &record, event).await?;
@@ -320,17 +321,17 @@ impl SessionStore for FlawedStore {
         }
     }
 
-    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        match scope {
-            StaleScope::Session(key) if self.has(Flaw::Modest) => {
+    async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
+        match event {
+            FeedEvent::SessionStale(key, at) if self.has(Flaw::Modest) => {
                 // There is no feed event, so the record has the mark.
                 let snapshot = self.inner.get(key).await?;
                 let Some(mut record) = snapshot.record else { return Ok(()) };
-                record.mark_stale(at);
+                record.mark_stale(*at);
                 self.inner.replace(key, snapshot.version, &record, None).await.map(drop)
             }
-            StaleScope::Subject(_) if self.has(Flaw::Modest) => Err(StoreError::Unsupported("stale marks")),
-            _ => self.inner.mark_stale(scope, at).await,
+            _ if self.has(Flaw::Modest) => Err(StoreError::Unsupported("stale marks")),
+            _ => self.inner.mark_stale(event).await,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tower_sliding_sessions::{
-    Clock as _, EventKind, Session,
+    Clock as _, EventKind, Session, SessionId,
     protocol::Timing,
     store::{SessionKey, Subject},
 };
@@ -182,7 +182,8 @@ async fn gap_of_the_feed_while_the_clock_was_ahead_renews_each_session_once() {
 async fn claims_that_were_looked_up_by_a_clock_ahead_are_looked_up_again_once_they_change() {
     let world = World::new();
     let browser = world.signed_in("ann").await;
-    let sid = browser.clone().visit(&world.one, "/me").await.header("x-sid").unwrap().parse().unwrap();
+    let sid =
+        SessionId::decode(browser.clone().visit(&world.one, "/me").await.header("x-sid").unwrap()).unwrap();
     let key = SessionKey { subject: Subject { realm: "sessions".into(), name: "ann".into() }, id: sid };
     let role = async |session: Session<Profile>| session.claims().role.clone();
     let layer = world.one.sessions.layer().accept_bearer();

@@ -13,9 +13,7 @@ use axum::body::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
-use tower_sliding_sessions::{
-    Require, RequireService, Session, SessionLayer, SessionService, Sessions, Visitor,
-};
+use tower_sliding_sessions::{Require, Session, SessionLayer, SessionService, Sessions, Visitor};
 
 use crate::support::{Browser, Profile, TTL, World, idle, keys};
 
@@ -157,8 +155,8 @@ fn handles_layers_services_and_futures_are_send() {
     is_sync::<SessionLayer<Profile>>();
     is_send::<Require<Profile>>();
     is_sync::<Require<Profile>>();
-    is_send::<SessionService<Picky, Profile, tower_sliding_sessions::ProblemJson>>();
-    is_send::<RequireService<Picky, Profile, tower_sliding_sessions::ProblemJson>>();
+    is_send::<SessionService<Picky, SessionLayer<Profile>>>();
+    is_send::<SessionService<Picky, Require<Profile>>>();
     let world = World::new();
     let mut service = world.one.sessions.layer().layer(Picky::default());
     sends(&service.call(request(&Browser::new())));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::{Router, response::IntoResponse, routing::any};
 use tower_sliding_sessions::{
-    EventKind, RedirectToLogin, Rejection, RejectionKind, SameSite, Session, Severity, Visitor,
+    EventKind, RedirectToLogin, Rejection, RejectionKind, Session, Severity, Visitor,
 };
 
 use crate::support::{ACCESS, Browser, Instance, Profile, REFRESH, Sent, TTL, Trouble, World};
@@ -157,7 +157,7 @@ async fn partitioned_cookies_are_set_and_removed_with_the_attribute() {
     assert!(browser.is_empty());
     let plain = World::new().signed_in("ann").await;
     assert!(plain.value(ACCESS).is_some() && plain.value(REFRESH).is_some());
-    let lax = World::tuned(|builder| builder.cookies(|cookies| cookies.same_site(SameSite::Lax)));
+    let lax = World::new();
     let answer = lax.one.answer(Browser::new().post("/login?name=ann")).await;
     assert!(answer.set_cookies().iter().all(|line| !line.contains("Partitioned")));
 }

@@ -5,7 +5,7 @@ use tower_sliding_sessions::{Clock as _, EventKind, SessionId};
 use crate::support::{Answer, Browser, Gate, Instance, REFRESH, TTL, Trouble, World, claims_of, idle, until};
 
 fn id(browser: &Browser) -> SessionId {
-    claims_of(browser.value(REFRESH).unwrap())["sid"].as_str().unwrap().parse().unwrap()
+    SessionId::decode(claims_of(browser.value(REFRESH).unwrap())["sid"].as_str().unwrap()).unwrap()
 }
 
 async fn is_in(instance: &Instance, browser: &Browser) -> bool {

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Request, header};
 use tower::{Layer as _, ServiceExt as _};
 use tower_sliding_sessions::{
     Keyring, ManualClock, MintError, Rejection, RejectionKind, Session, SessionId, Sessions, Timestamp,
-    store::{MemoryStore, Revoke, SessionKey, StaleScope, StoreError, Subject},
+    store::{FeedEvent, MemoryStore, Revoke, SessionKey, StoreError, Subject},
 };
 
 use crate::{
@@ -52,7 +52,7 @@ impl Secrets {
             self.add(format!("{what}'s {name}"), text);
         }
         let claims: serde_json::Value = serde_json::from_slice(&part(token, 1)).expect("claims");
-        let sid: SessionId = claims["sid"].as_str().expect("a sid").parse().expect("an id");
+        let sid = claims["sid"].as_str().and_then(SessionId::decode).expect("an id");
         self.add_bytes("a session ID", sid.as_bytes());
     }
 
@@ -119,7 +119,7 @@ async fn debug_output_holds_no_secret_no_token_and_no_session_id() {
     let subject = Subject { realm: "sessions".into(), name: "ann".into() };
     let key = SessionKey { subject, id };
     let snapshot = tower_sliding_sessions::store::SessionStore::get(&world.store, &key).await;
-    print!(key, snapshot, Revoke::Session(key.clone()), StaleScope::Session(key.clone()));
+    print!(key, snapshot, Revoke::Session(key.clone()), FeedEvent::Revoked(key.clone()));
     print!(world.store, MemoryStore::new(), world.events.lock().expect("no panic"));
 
     let huge = crate::world::Profile { name: "x".repeat(4000), ..profile };
@@ -133,7 +133,7 @@ async fn debug_output_holds_no_secret_no_token_and_no_session_id() {
     world.store.set_unavailable(true);
     let unavailable = visitor.sign_out().await.expect_err("taken unavailable");
     print!(unavailable, unavailable.to_string(), Rejection::from(unavailable), RejectionKind::MissingLayer);
-    print!(StoreError::Full, "x".parse::<SessionId>(), response);
+    print!(StoreError::Full, SessionId::decode("x"), response);
     assert!(printed.len() > 2000 && printed.contains("SessionId(#"), "{printed}");
     secrets.are_not_in("the debug output", &printed);
 }

@@ -9,7 +9,7 @@ use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey, SessionRecord,
-        SessionStore, Snapshot, StaleScope, StoreError, Subject,
+        SessionStore, Snapshot, StoreError, Subject,
     },
 };
 
@@ -76,7 +76,7 @@ impl SessionStore for Counted {
         fn replace(key: &SessionKey, version: u64, record: &SessionRecord, event: Option<&FeedEvent>)
             -> Result<Snapshot, StoreError>;
         fn revoke(what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError>;
-        fn mark_stale(scope: &StaleScope, at: Timestamp) -> Result<(), StoreError>;
+        fn mark_stale(event: &FeedEvent) -> Result<(), StoreError>;
         fn list(subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError>;
         fn raise_run_id(to: RunId) -> Result<RunId, StoreError>;
     }

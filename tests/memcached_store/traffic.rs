@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use tower_sliding_sessions::store::{MemcachedStore, Revoke, SessionKey, SessionStore as _, StaleScope};
+use tower_sliding_sessions::store::{FeedEvent, MemcachedStore, Revoke, SessionKey, SessionStore as _};
 
 use super::{
     address, now, open, record,
@@ -33,7 +33,7 @@ async fn renewal_is_two_round_trips_and_a_read_one() {
     let created = trips(&counter, store.create(&first.subject, &new, None)).await;
     let read = store.get(&key).await.expect("an answer");
     let record = edited(&read.record.expect("the session exists"), |json| json["persistent"] = json!(true));
-    let stale = StaleScope::Session(key.clone());
+    let stale = FeedEvent::SessionStale(key.clone(), now() + Duration::from_secs(1));
     let expected = [
         (2, "create", created),
         (1, "get", trips(&counter, store.get(&key)).await),
@@ -41,7 +41,7 @@ async fn renewal_is_two_round_trips_and_a_read_one() {
         (1, "replace, a conflict", trips(&counter, store.replace(&key, read.version, &record, None)).await),
         (2, "advance", trips(&counter, store.advance(&key, 0, now())).await),
         (1, "advance, lost", trips(&counter, store.advance(&key, 0, now())).await),
-        (2, "mark_stale", trips(&counter, store.mark_stale(&stale, now() + Duration::from_secs(1))).await),
+        (2, "mark_stale", trips(&counter, store.mark_stale(&stale)).await),
         (2, "revoke", trips(&counter, store.revoke(&Revoke::Session(key.clone()), now())).await),
     ];
     for (expected, what, counted) in expected {

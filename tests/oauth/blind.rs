@@ -11,7 +11,7 @@ use std::{
 
 use tower_sliding_sessions::{
     Reload, Timestamp,
-    store::{MemoryStore, Revoke, SessionKey, SessionStore as _, StaleScope, Subject},
+    store::{FeedEvent, MemoryStore, Revoke, SessionKey, SessionStore as _, Subject},
 };
 
 use crate::support::{Client, Probe, Profile, TTL, Trouble, World, idle, until};
@@ -95,8 +95,8 @@ impl Change {
         let claims = format!(r#"{{"role":"{role}"}}"#);
         world.store.put_claims(&key, &claims, written).await;
         match self {
-            Self::Mark => world.store.mark_stale(&StaleScope::Subject(subject), at).await.unwrap(),
-            Self::Claims => world.store.mark_stale(&StaleScope::Session(key), at).await.unwrap(),
+            Self::Mark => world.store.mark_stale(&FeedEvent::SubjectStale(subject, at)).await.unwrap(),
+            Self::Claims => world.store.mark_stale(&FeedEvent::SessionStale(key, at)).await.unwrap(),
             Self::ClaimsWithoutFeed => {}
         }
     }

@@ -14,8 +14,8 @@ use tokio::{sync::Notify, time::timeout};
 use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
     store::{
-        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, FeedPosition, Overflow, Revoke, SessionKey,
-        SessionRecord, SessionStore, Snapshot, StaleScope, StoreError, Subject,
+        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+        Snapshot, StoreError, Subject,
     },
 };
 
@@ -128,10 +128,10 @@ impl SessionStore for OwnStore {
             return Err(CreateError::Exists);
         }
         let mut revoked = Vec::new();
-        if let Some(Cap { limit, overflow }) = cap {
+        if let Some(cap) = cap {
             let live = tables.live(subject, now)?;
-            let excess = (live.len() + 1).saturating_sub(limit.max(1));
-            if excess > 0 && overflow == Overflow::Refuse {
+            let excess = (live.len() + 1).saturating_sub(cap.limit());
+            if cap.refuses() && excess > 0 {
                 return Err(CreateError::TooMany);
             }
             let oldest: Vec<_> = live.iter().take(excess).map(SessionRecord::id).collect();
@@ -161,10 +161,7 @@ impl SessionStore for OwnStore {
         }
         tables.rows.insert(place(&key.subject, key.id), self.row(record));
         let event = event.cloned();
-        let at = match &event {
-            Some(FeedEvent::SessionStale(_, at)) => *at,
-            _ => Timestamp::EPOCH,
-        };
+        let at = event.as_ref().map_or(Timestamp::EPOCH, FeedEvent::time);
         self.publish(&mut tables, at, event);
         tables.snapshot(key, true)
     }
@@ -185,12 +182,8 @@ impl SessionStore for OwnStore {
         Ok(revoked)
     }
 
-    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        let event = match scope {
-            StaleScope::Session(key) => FeedEvent::SessionStale(key.clone(), at),
-            StaleScope::Subject(subject) => FeedEvent::SubjectStale(subject.clone(), at),
-        };
-        self.publish(&mut self.tables(), at, [event]);
+    async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
+        self.publish(&mut self.tables(), event.time(), [event.clone()]);
         Ok(())
     }
 
@@ -224,7 +217,7 @@ impl OwnStore {
         let tables = self.tables();
         let (start, since) = match from {
             FeedFrom::Since(time) => (0, *time),
-            FeedFrom::After(FeedPosition(position)) => {
+            FeedFrom::After(position) => {
                 let start: usize = position.parse().map_err(StoreError::corrupt)?;
                 (start, Timestamp::EPOCH)
             }
@@ -233,7 +226,7 @@ impl OwnStore {
         // Events without a time of their own are those of all times.
         let wanted = |(at, _): &&(Timestamp, FeedEvent)| *at >= since || *at == Timestamp::EPOCH;
         let events = rest.iter().filter(wanted).map(|(_, event)| event.clone()).collect();
-        let position = FeedPosition(tables.feed.len().to_string());
+        let position = tables.feed.len().to_string();
         Ok(FeedBatch { events, position, run: tables.run, gap: false, more: false })
     }
 }

@@ -1,15 +1,15 @@
 //! The limit on a user's sessions.
 
 use axum::http::StatusCode;
-use tower_sliding_sessions::{EventKind, RejectionKind, store::Overflow};
+use tower_sliding_sessions::{EventKind, RejectionKind, store::Cap};
 
 use crate::{
     near::{id, is_in, problem},
     support::{Browser, IDLE, World, idle},
 };
 
-fn world(limit: usize, overflow: Overflow) -> World {
-    World::tuned(move |builder| builder.max_sessions(limit, overflow))
+fn world(cap: Cap) -> World {
+    World::tuned(move |builder| builder.max_sessions(cap))
 }
 
 async fn live(world: &World) -> usize {
@@ -18,7 +18,7 @@ async fn live(world: &World) -> usize {
 
 #[tokio::test]
 async fn sign_in_above_the_cap_is_refused_and_ends_no_session() {
-    let world = world(2, Overflow::Refuse);
+    let world = world(Cap::Refuse(2));
     let two = world.instance();
     let browsers = [world.signed_in("ann").await, world.signed_in("ann").await];
     let bob = world.signed_in("bob").await;
@@ -41,7 +41,7 @@ async fn sign_in_above_the_cap_is_refused_and_ends_no_session() {
 
 #[tokio::test]
 async fn oldest_session_is_revoked_at_once_to_make_room() {
-    let world = world(2, Overflow::RevokeOldest);
+    let world = world(Cap::RevokeOldest(2));
     let two = world.instance();
     let oldest = world.signed_in("ann").await;
     world.pass(1);
@@ -61,8 +61,8 @@ async fn oldest_session_is_revoked_at_once_to_make_room() {
 
 #[tokio::test]
 async fn session_that_a_sign_in_replaces_does_not_count() {
-    for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
-        let world = world(2, overflow);
+    for cap in [Cap::Refuse(2), Cap::RevokeOldest(2)] {
+        let world = world(cap);
         let mut browser = world.signed_in("ann").await;
         let other = world.signed_in("ann").await;
         let before = id(&browser);
@@ -78,7 +78,7 @@ async fn session_that_a_sign_in_replaces_does_not_count() {
 
 #[tokio::test]
 async fn expired_session_does_not_count() {
-    let world = world(1, Overflow::Refuse);
+    let world = world(Cap::Refuse(1));
     world.signed_in("ann").await;
     world.pass(IDLE);
     let browser = world.signed_in("ann").await;
@@ -87,8 +87,8 @@ async fn expired_session_does_not_count() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_sign_ins_never_exceed_the_cap() {
-    for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
-        let world = world(3, overflow);
+    for cap in [Cap::Refuse(3), Cap::RevokeOldest(3)] {
+        let world = world(cap);
         let two = world.instance();
         for _ in 0..10 {
             let instances = [&world.one, &two];
@@ -111,7 +111,7 @@ async fn concurrent_sign_ins_never_exceed_the_cap() {
                 left += usize::from(is_in(&two, browser).await);
             }
             assert_eq!(left, 3, "sessions that are still valid");
-            assert_eq!(browsers.len(), if overflow == Overflow::Refuse { 3 } else { 20 });
+            assert_eq!(browsers.len(), if cap.refuses() { 3 } else { 20 });
             world.one.sessions.revoke_all("ann").await.unwrap();
         }
     }

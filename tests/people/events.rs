@@ -6,7 +6,7 @@ use std::{
 };
 
 use tower_sliding_sessions::{
-    Event, EventKind, InvalidToken, OriginVerdict, Renewed, Severity, protocol::Refusal, store::Overflow,
+    Event, EventKind, InvalidToken, OriginVerdict, Renewed, Severity, protocol::Refusal, store::Cap,
 };
 
 use crate::{
@@ -45,7 +45,7 @@ async fn each_step_is_reported_by_one_event() {
     let directory = Directory::default();
     let hook = directory.clone();
     let place = placed(OriginVerdict::StepUp);
-    let world = World::tuned(move |builder| place(hook.of(builder)).max_sessions(2, Overflow::Refuse));
+    let world = World::tuned(move |builder| place(hook.of(builder)).max_sessions(Cap::Refuse(2)));
     let (one_, mut events) = (&world.one, EventCursor(0));
 
     let mut ann = Browser::new();

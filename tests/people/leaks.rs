@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::http::header;
-use tower_sliding_sessions::{OriginVerdict, SessionId, store::Overflow};
+use tower_sliding_sessions::{OriginVerdict, SessionId, store::Cap};
 
 #[cfg(feature = "tracing")]
 use crate::scribe;
@@ -48,7 +48,7 @@ impl Story {
             let Some(token) = answer.cookie(name).filter(|value| !value.is_empty()) else { continue };
             self.secrets.insert(token.to_owned());
             self.secrets.extend(token.split('.').map(str::to_owned));
-            let sid: SessionId = claims_of(token)["sid"].as_str().unwrap().parse().unwrap();
+            let sid = SessionId::decode(claims_of(token)["sid"].as_str().unwrap()).unwrap();
             let bytes = sid.as_bytes();
             let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             self.secrets.extend([sid.encode(), hex.to_uppercase(), hex, format!("{bytes:?}")]);
@@ -163,7 +163,7 @@ async fn output_of_many_operations_holds_no_secret() {
     let log = events.clone();
     let world = World::tuned(move |builder| {
         let log = log.clone();
-        place(hook.of(builder)).max_sessions(2, Overflow::Refuse).on_event(move |event| {
+        place(hook.of(builder)).max_sessions(Cap::Refuse(2)).on_event(move |event| {
             let mut log = log.lock().unwrap();
             writeln!(log.0, "{event:?}").unwrap();
             log.1.insert(event.kind.name());

@@ -23,7 +23,7 @@ pub(crate) fn generation(answer: &Answer, name: &str) -> u64 {
 }
 
 pub(crate) fn id(browser: &Browser) -> SessionId {
-    claims_of(browser.value(REFRESH).unwrap())["sid"].as_str().unwrap().parse().unwrap()
+    SessionId::decode(claims_of(browser.value(REFRESH).unwrap())["sid"].as_str().unwrap()).unwrap()
 }
 
 /// The key of a browser's session in the store.

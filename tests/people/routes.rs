@@ -34,7 +34,7 @@ async fn get_sessions_lists_the_users_sessions_and_marks_the_current_one() {
     world.signed_in("bob").await;
     let list = listed(&account, &laptop).await;
     let sids: Vec<SessionId> =
-        list.iter().map(|device| device["sid"].as_str().unwrap().parse().unwrap()).collect();
+        list.iter().map(|device| SessionId::decode(device["sid"].as_str().unwrap()).unwrap()).collect();
     assert_eq!(sids, [id(&phone), id(&laptop)]);
     assert_eq!((&list[0]["current"], &list[1]["current"]), (&Value::from(false), &Value::from(true)));
     assert_eq!(list[0]["created"], began);

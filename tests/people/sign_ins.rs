@@ -7,7 +7,7 @@ use axum::{
 use tower_sliding_sessions::{
     BuildError, EventKind, RejectionKind, Sessions, SignInError,
     oauth::Grant,
-    store::{MemoryStore, Overflow},
+    store::{Cap, MemoryStore},
 };
 
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     support::{Answer, Browser, Gate, Probe, Profile, REFRESH, TTL, Trouble, World, idle, keys},
 };
 
-fn capped(limit: usize, overflow: Overflow) -> World {
-    World::tuned(move |builder| builder.max_sessions(limit, overflow))
+fn capped(cap: Cap) -> World {
+    World::tuned(move |builder| builder.max_sessions(cap))
 }
 
 async fn live(world: &World, subject: &str) -> usize {
@@ -42,7 +42,7 @@ async fn after_a_double_click_the_browser_is_signed_in_in_either_order_of_respon
     for limit in [1, 2] {
         for had_a_session in [false, true] {
             for in_order in [true, false] {
-                let world = capped(limit, Overflow::RevokeOldest);
+                let world = capped(Cap::RevokeOldest(limit));
                 let mut browser = Browser::new();
                 if had_a_session {
                     browser = world.signed_in("ann").await;
@@ -65,7 +65,7 @@ async fn after_a_double_click_the_browser_is_signed_in_in_either_order_of_respon
 #[tokio::test]
 async fn double_click_on_two_instances_leaves_the_browser_signed_in_before_the_feed_is_read() {
     let world = World::around(Probe::new(MemoryStore::new().unwrap()), |builder| {
-        builder.max_sessions(1, Overflow::RevokeOldest)
+        builder.max_sessions(Cap::RevokeOldest(1))
     });
     let two = world.instance();
     world.store.cut_the_feed();
@@ -105,14 +105,9 @@ async fn cookies_of_a_session_revoked_since_its_sign_in_are_not_set() {
 
 #[tokio::test]
 async fn concurrent_sign_ins_that_replace_one_session_keep_to_the_cap() {
-    for (limit, overflow) in [
-        (1, Overflow::RevokeOldest),
-        (2, Overflow::RevokeOldest),
-        (1, Overflow::Refuse),
-        (2, Overflow::Refuse),
-    ] {
-        let world = capped(limit, overflow);
-        for _ in 1..limit {
+    for cap in [Cap::RevokeOldest(1), Cap::RevokeOldest(2), Cap::Refuse(1), Cap::Refuse(2)] {
+        let world = capped(cap);
+        for _ in 1..cap.limit() {
             world.signed_in("ann").await;
         }
         let browser = world.signed_in("ann").await;
@@ -132,8 +127,8 @@ async fn concurrent_sign_ins_that_replace_one_session_keep_to_the_cap() {
             browser.receive(&answer);
             signed_in += usize::from(!browser.is_empty() && is_in(&world.one, &browser).await);
         }
-        assert!(signed_in >= 1, "{overflow:?}");
-        assert_eq!(live(&world, "ann").await, limit, "{overflow:?}");
+        assert!(signed_in >= 1, "{cap:?}");
+        assert_eq!(live(&world, "ann").await, cap.limit(), "{cap:?}");
     }
 }
 
@@ -164,7 +159,7 @@ async fn failed_switch_of_accounts_leaves_the_old_session() {
 
 #[tokio::test]
 async fn switch_to_an_account_at_its_cap_leaves_the_old_session() {
-    let world = capped(1, Overflow::Refuse);
+    let world = capped(Cap::Refuse(1));
     world.signed_in("bob").await;
     let mut browser = world.signed_in("ann").await;
     let answer = browser.submit(&world.one, "/login?name=bob").await;
@@ -201,7 +196,7 @@ async fn sign_in_whose_hook_returns_too_large_claims_is_not_reported_and_leaves_
 
 #[tokio::test]
 async fn replaced_session_evicts_no_other_device() {
-    let world = capped(2, Overflow::RevokeOldest);
+    let world = capped(Cap::RevokeOldest(2));
     let other = world.signed_in("ann").await;
     world.pass(1);
     let mut browser = world.signed_in("ann").await;
@@ -235,8 +230,8 @@ async fn empty_subject_is_refused() {
 
 #[test]
 fn cap_of_zero_sessions_is_refused() {
-    for overflow in [Overflow::RevokeOldest, Overflow::Refuse] {
-        let refused = Sessions::<()>::builder(keys(0)).max_sessions(0, overflow).build().unwrap_err();
+    for cap in [Cap::RevokeOldest(0), Cap::Refuse(0)] {
+        let refused = Sessions::<()>::builder(keys(0)).max_sessions(cap).build().unwrap_err();
         assert_eq!(refused, BuildError::MaxSessions);
         assert!(refused.to_string().contains("at least 1"));
     }

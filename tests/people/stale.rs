@@ -3,7 +3,7 @@
 use tower_sliding_sessions::{
     EventKind, Rejection, RejectionKind,
     protocol::Refusal,
-    store::{MemoryStore, SessionStore as _, StaleScope, StoreError},
+    store::{FeedEvent, MemoryStore, SessionStore as _, StoreError},
 };
 
 use crate::{
@@ -159,8 +159,8 @@ async fn stale_claims_without_a_refresh_token_and_a_late_upload_have_different_r
     let world = World::around(store, |builder| builder);
     let mut browser = world.signed_in("ann").await;
     let two = world.instance();
-    let scope = StaleScope::Session(key(&browser, "ann"));
-    world.store.mark_stale(&scope, world.one.sessions.now()).await.unwrap();
+    let mark = FeedEvent::SessionStale(key(&browser, "ann"), world.one.sessions.now());
+    world.store.mark_stale(&mark).await.unwrap();
     browser.lose(REFRESH);
     let answer = browser.visit(&two, "/me").await;
     assert_eq!(answer.rejection(), Some(RejectionKind::Unauthenticated(Refusal::StaleClaims)));

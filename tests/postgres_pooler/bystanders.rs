@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::{task::JoinSet, time::Instant};
 use tower_sliding_sessions::store::{
-    Cap, CreateError, Overflow, PostgresStore, Revoke, SessionKey, SessionStore as _, StaleScope, StoreError,
+    Cap, CreateError, FeedEvent, PostgresStore, Revoke, SessionKey, SessionStore as _, StoreError,
 };
 
 use crate::{
@@ -67,7 +67,7 @@ async fn use_it(store: PostgresStore, key: SessionKey, until: Instant) -> Counts
         if let Some(list) = counts.note(store.list(&key.subject, now()).await) {
             counts.untrue += u64::from(list.len() != 1);
         }
-        counts.note(store.mark_stale(&StaleScope::Session(key.clone()), now()).await);
+        counts.note(store.mark_stale(&FeedEvent::SessionStale(key.clone(), now())).await);
     }
     counts
 }
@@ -75,7 +75,7 @@ async fn use_it(store: PostgresStore, key: SessionKey, until: Instant) -> Counts
 /// Opens sessions and signs them out, and checks the result on the server without the pooler.
 async fn sign_out(store: PostgresStore, direct: PostgresStore, name: usize, until: Instant) -> Counts {
     let (mut counts, subject) = (Counts::default(), subject(format!("leaver-{name}")));
-    let cap = Some(Cap { limit: 2, overflow: Overflow::RevokeOldest });
+    let cap = Some(Cap::RevokeOldest(2));
     for turn in 0.. {
         if Instant::now() >= until {
             break;

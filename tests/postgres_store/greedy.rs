@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tower_sliding_sessions::store::{
-    Cap, FeedEvent, FeedFrom, Overflow, PostgresStore, Revoke, SessionStore as _,
+    Cap, FeedEvent, FeedFrom, PostgresStore, Revoke, SessionStore as _,
     sqlx::{self, AssertSqlSafe, Connection as _, Executor as _, PgConnection},
 };
 
@@ -32,7 +32,7 @@ async fn work_depends_on_live_sessions_and_not_on_revoked_ones() {
     );
     admin.execute(AssertSqlSafe(script)).await.expect("revoked sessions");
     // Once each before the measurement, so that plans are made and pages are read.
-    let cap = Some(Cap { limit: 2, overflow: Overflow::RevokeOldest });
+    let cap = Some(Cap::RevokeOldest(2));
     let mut worst = [Duration::ZERO; 3];
     for turn in 0..12 {
         let mut took = [Duration::ZERO; 3];

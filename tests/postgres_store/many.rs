@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tower_sliding_sessions::store::{
-    FeedEvent, FeedFrom, FeedPosition, PostgresStore, Revoke, SessionStore as _, StaleScope, StoreError,
-    Subject,
+    FeedEvent, FeedFrom, PostgresStore, Revoke, SessionStore as _, StoreError, Subject,
     sqlx::{self, Executor as _},
 };
 
@@ -14,7 +13,7 @@ use crate::records::edited;
 use crate::server::{DAY, LOWEST, confirm, fresh, now, open, pool, record, schema_url, subject};
 
 /// Reads the feed until it has `event`.
-async fn wait_for(store: &PostgresStore, mut from: FeedFrom, event: &FeedEvent) -> FeedPosition {
+async fn wait_for(store: &PostgresStore, mut from: FeedFrom, event: &FeedEvent) -> String {
     for _ in 0..20 {
         let batch = store.feed(&from).await.expect("the feed is read");
         if batch.events.contains(event) {
@@ -148,7 +147,7 @@ async fn database_that_lost_its_last_events_reports_a_gap() {
     let url = schema_url().await;
     let store = PostgresStore::connect(&url).await.expect("it starts");
     let at = now();
-    store.mark_stale(&StaleScope::Subject(subject("a")), at).await.expect("it is marked");
+    store.mark_stale(&FeedEvent::SubjectStale(subject("a"), at)).await.expect("it is marked");
     let event = FeedEvent::SubjectStale(subject("a"), at);
     let place = wait_for(&store, FeedFrom::Since(at), &event).await;
     // As a lagging replica would have it: the last row differs, under the same number.
@@ -170,8 +169,8 @@ async fn expired_sessions_are_swept_and_old_events_are_pruned() {
     }
     let (kept, expired) = (open(&store, now()).await, open(&store, long_ago).await);
     // An event of a subject, and not of a session: a concurrent sweep may have removed those.
-    let scope = StaleScope::Subject(expired.subject.clone());
-    store.mark_stale(&scope, long_ago).await.expect("it is marked");
+    let mark = FeedEvent::SubjectStale(expired.subject.clone(), long_ago);
+    store.mark_stale(&mark).await.expect("it is marked");
     let batch = loop {
         // The instance's clock is years ahead, and the server's is not. A concurrent sweep, started by a
         // new session, may remove some of the rows.
@@ -189,7 +188,7 @@ async fn expired_sessions_are_swept_and_old_events_are_pruned() {
     assert!(!store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read").gap);
     let idle = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
     assert!(!idle.gap, "no gap for a reader of the pruned events");
-    let start = FeedPosition("0:0".into());
+    let start = "0:0".into();
     assert!(store.feed(&FeedFrom::After(start)).await.expect("the feed is read").gap);
 }
 

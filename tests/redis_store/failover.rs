@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tower_sliding_sessions::store::{
-    FeedBatch, FeedEvent, FeedFrom, FeedPosition, RedisStore, Revoke, SessionStore as _, StoreError,
+    FeedBatch, FeedEvent, FeedFrom, RedisStore, Revoke, SessionStore as _, StoreError,
 };
 
 use super::{causes, end, now, open, proxy::Proxy, server::Server, store_at, subject};
@@ -25,15 +25,15 @@ async fn pair() -> (Server, Server) {
 async fn caught_up(primary: &Server) {
     let () = primary.ask("SET marker 1").await;
     let mut connection = primary.connection().await.expect("a connection");
-    let mut wait = tower_sliding_sessions::store::redis::client::cmd("WAIT");
+    let mut wait = tower_sliding_sessions::store::redis_client::cmd("WAIT");
     let replicas: u64 = wait.arg(1).arg(300).query_async(&mut connection).await.expect("an answer");
     assert!(replicas <= 1);
     sleep(Duration::from_millis(200)).await;
 }
 
-async fn read(store: &RedisStore, from: &FeedPosition) -> FeedBatch {
+async fn read(store: &RedisStore, from: &str) -> FeedBatch {
     for _ in 0..20 {
-        if let Ok(batch) = store.feed(&FeedFrom::After(from.clone())).await {
+        if let Ok(batch) = store.feed(&FeedFrom::After(from.to_owned())).await {
             return batch;
         }
         sleep(Duration::from_millis(50)).await;

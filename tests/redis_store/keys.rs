@@ -4,9 +4,8 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::json;
 use tower_sliding_sessions::store::{
-    Cap, FeedEvent, FeedFrom, Overflow, RedisStore, Revoke, SessionKey, SessionStore as _, StaleScope,
-    Subject, conformance,
-    redis::client::{Client, cmd},
+    Cap, FeedEvent, FeedFrom, RedisStore, Revoke, SessionKey, SessionStore as _, Subject, conformance,
+    redis_client::{Client, cmd},
 };
 
 use super::{
@@ -44,7 +43,7 @@ async fn each_key_expires_when_it_may_and_not_earlier() {
     let prefix = unique();
     let store = store_at(&url()).await.with_prefix(&prefix);
     let key = open(&store, &subject()).await;
-    let cap = Some(Cap { limit: 1, overflow: Overflow::RevokeOldest });
+    let cap = Some(Cap::RevokeOldest(1));
     store.create(&subject(), &record(now()), cap).await.expect("a session");
     store.feed(&FeedFrom::Since(now())).await.expect("the feed");
     for sessions in sessions_of(&prefix).await {
@@ -118,8 +117,8 @@ async fn each_operation_is_one_round_trip() {
         confirm(&store, &first).await;
     }
     store.list(&subject, now()).await.expect("an answer");
-    let scope = StaleScope::Subject(subject.clone());
-    store.mark_stale(&scope, now()).await.expect("an answer");
+    let mark = FeedEvent::SubjectStale(subject.clone(), now());
+    store.mark_stale(&mark).await.expect("an answer");
     end(&store, &first).await;
     store
         .revoke(&Revoke::Subject { subject: subject.clone(), before: None, except: None }, now())
@@ -142,7 +141,7 @@ async fn each_operation_is_one_round_trip() {
         ("advance, lost", trips(&proxy, store.advance(&key, 0, now())).await),
         ("get", trips(&proxy, store.get(&key)).await),
         ("list", trips(&proxy, store.list(&subject, now())).await),
-        ("mark_stale", trips(&proxy, store.mark_stale(&scope, now())).await),
+        ("mark_stale", trips(&proxy, store.mark_stale(&mark)).await),
         ("revoke", trips(&proxy, store.revoke(&Revoke::Session(key.clone()), now())).await),
         ("raise_run_id", trips(&proxy, store.raise_run_id(run)).await),
     ];

@@ -3,8 +3,7 @@
 
 use serde_json::json;
 use tower_sliding_sessions::store::{
-    Cap, FeedEvent, FeedFrom, FeedPosition, Overflow, RedisStore, Revoke, SessionKey, SessionStore as _,
-    StoreError,
+    Cap, FeedEvent, FeedFrom, RedisStore, Revoke, SessionKey, SessionStore as _, StoreError,
 };
 
 use super::{
@@ -38,11 +37,11 @@ fn all_of(key: &SessionKey) -> Revoke {
     Revoke::Subject { subject: key.subject.clone(), before: None, except: None }
 }
 
-async fn place(store: &RedisStore) -> FeedPosition {
+async fn place(store: &RedisStore) -> String {
     store.feed(&FeedFrom::Since(now())).await.expect("the feed").position
 }
 
-async fn events(store: &RedisStore, from: FeedPosition) -> Vec<FeedEvent> {
+async fn events(store: &RedisStore, from: String) -> Vec<FeedEvent> {
     let batch = store.feed(&FeedFrom::After(from)).await.expect("the feed");
     assert!(!batch.gap);
     batch.events
@@ -77,7 +76,7 @@ async fn sign_in_whose_response_is_lost_is_no_duplicate_and_returns_what_it_revo
     let (_server, proxy, store) = start().await;
     let old = open(&store, &subject()).await;
     let here = place(&store).await;
-    for cap in [None, Some(Cap { limit: 2, overflow: Overflow::RevokeOldest })] {
+    for cap in [None, Some(Cap::RevokeOldest(2))] {
         let new = record(now());
         proxy.lose_answers(1);
         let created = store.create(&old.subject, &new, cap).await;

@@ -8,12 +8,12 @@ use std::{
 
 use tokio::task::JoinSet;
 use tower_sliding_sessions::store::{
-    Cap, CreateError, FeedFrom, Overflow, RedisStore, Revoke, SessionKey, SessionStore as _, Subject,
+    Cap, CreateError, FeedFrom, RedisStore, Revoke, SessionKey, SessionStore as _, Subject,
 };
 
 use super::{HOUR, now, open, record, records, server::Server, store_at, subject};
 
-const CAP: Cap = Cap { limit: 5, overflow: Overflow::RevokeOldest };
+const CAP: Cap = Cap::RevokeOldest(5);
 
 fn all_of(subject: &Subject) -> Revoke {
     Revoke::Subject { subject: subject.clone(), before: None, except: None }
@@ -94,7 +94,7 @@ async fn revocation_of_many_sessions_takes_short_scripts_and_two_events() {
     let batch = store.feed(&FeedFrom::After(here)).await.expect("the feed");
     // One event when the first sessions are revoked, and one when all are.
     assert!(!batch.gap && batch.events.len() <= 2, "{} events", batch.events.len());
-    let slow: Vec<Vec<tower_sliding_sessions::store::redis::client::Value>> =
+    let slow: Vec<Vec<tower_sliding_sessions::store::redis_client::Value>> =
         server.ask("SLOWLOG GET 100").await;
     println!("{} commands took longer than 10 ms", slow.len());
 }
@@ -111,8 +111,7 @@ async fn new_cap_on_an_account_with_many_sessions_is_enforced_by_short_scripts()
         opened.push(record.id());
     }
     let here = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
-    let refusing = Cap { overflow: Overflow::Refuse, ..CAP };
-    let refused = store.create(&subject, &record(now()), Some(refusing)).await;
+    let refused = store.create(&subject, &record(now()), Some(Cap::Refuse(5))).await;
     assert!(matches!(refused, Err(CreateError::TooMany)), "{refused:?}");
     let new = record(now() + Duration::from_secs(60));
     let (_, mut revoked) = store.create(&subject, &new, Some(CAP)).await.expect("a session");
@@ -137,9 +136,8 @@ async fn expired_sessions_do_not_count_against_a_cap() {
         let record = records::record(now() - Duration::from_secs(60), Duration::from_secs(60), HOUR);
         store.create(&subject, &record, None).await.expect("a session");
     }
-    for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
-        let cap = Some(Cap { overflow, ..CAP });
-        assert!(store.create(&subject, &record(now()), cap).await.expect("a session").1.is_empty());
+    for cap in [Cap::Refuse(5), CAP] {
+        assert!(store.create(&subject, &record(now()), Some(cap)).await.expect("a session").1.is_empty());
     }
     assert!(store.get(&kept).await.expect("an answer").record.is_some_and(|record| !record.is_revoked()));
 }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use tower_sliding_sessions::store::{
-    FeedEvent, FeedFrom, FeedPosition, RedisStore, SessionKey, SessionStore as _, StoreError,
-    redis::client::Client,
+    FeedEvent, FeedFrom, RedisStore, SessionKey, SessionStore as _, StoreError, redis_client::Client,
 };
 
 use super::{end, now, open, port::free_port, proxy::Proxy, server::Server, store_at, subject};
@@ -30,13 +29,13 @@ async fn recovers(store: &RedisStore, key: &SessionKey) {
     panic!("the store does not recover");
 }
 
-async fn position(store: &RedisStore) -> FeedPosition {
+async fn position(store: &RedisStore) -> String {
     let batch = store.feed(&FeedFrom::Since(now())).await.expect("the feed");
     batch.position
 }
 
 /// Follows the feed until it has this event. Returns whether there was a gap.
-async fn follow(store: &RedisStore, from: FeedPosition, wanted: &FeedEvent) -> bool {
+async fn follow(store: &RedisStore, from: String, wanted: &FeedEvent) -> bool {
     let (mut from, mut gap) = (from, false);
     for _ in 0..100 {
         match timeout(SOON, store.feed(&FeedFrom::After(from.clone()))).await {

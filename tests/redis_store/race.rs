@@ -53,7 +53,7 @@ async fn worker() {
     let mut next = || words.next().expect("a job");
     let store = store_at(&url()).await.with_prefix(next());
     let subject = Subject { realm: "test".into(), name: next().into() };
-    let id: SessionId = next().parse().expect("an id");
+    let id = SessionId::decode(next()).expect("an id");
     for won in rotate(&store, &SessionKey { subject, id }, 200).await {
         println!("\nwon {won}");
     }

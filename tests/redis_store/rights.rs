@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_sliding_sessions::store::{
     FeedFrom, RedisStore, SessionStore as _, StoreError, conformance,
-    redis::client::{Client, Value},
+    redis_client::{Client, Value},
 };
 
 use super::{causes, end, now, open, port::free_port, server::Server, store_at, subject};
@@ -11,7 +11,7 @@ use super::{causes, end, now, open, port::free_port, server::Server, store_at, s
 /// The sufficient rights, from the documentation of the store.
 fn documented_rights() -> String {
     let text = include_str!("../../src/store/redis/mod.rs");
-    let lines = text.lines().map(|line| line.trim_start_matches("//!").trim());
+    let lines = text.lines().map(|line| line.trim_start_matches("///").trim());
     let line = lines.skip_while(|line| !line.starts_with("ACL SETUSER sessions"));
     line.take_while(|line| *line != "```").collect::<Vec<_>>().join(" ")
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tower_sliding_sessions::store::redis::client::{
+use tower_sliding_sessions::store::redis_client::{
     self as redis, Client, Cmd, FromRedisValue, aio::MultiplexedConnection,
 };
 

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tower_sliding_sessions::store::{
-    FeedEvent, FeedFrom, FeedPosition, Revoke, SessionStore as _, SqliteStore, StaleScope, sqlx,
-};
+use tower_sliding_sessions::store::{FeedEvent, FeedFrom, Revoke, SessionStore as _, SqliteStore, sqlx};
 
 use crate::file::{DAY, Folder, LOWEST, confirm, now, open, record, subject, unique};
 
@@ -93,7 +91,7 @@ async fn file_restored_from_a_copy_reports_a_gap() {
     let folder = Folder::new();
     let store = SqliteStore::open(&folder.file()).await.expect("it opens");
     let at = now();
-    store.mark_stale(&StaleScope::Subject(subject("a")), at).await.expect("it is marked");
+    store.mark_stale(&FeedEvent::SubjectStale(subject("a"), at)).await.expect("it is marked");
     let event = FeedEvent::SubjectStale(subject("a"), at);
     let read = store.feed(&FeedFrom::Since(at)).await.expect("the feed is read");
     assert_eq!(read.events, std::slice::from_ref(&event));
@@ -117,8 +115,8 @@ async fn expired_sessions_are_swept_and_old_events_are_pruned() {
     }
     let (kept, expired) = (open(&store, now()).await, open(&store, long_ago).await);
     // An event of a subject, and not of a session: a concurrent sweep may have removed those.
-    let scope = StaleScope::Subject(expired.subject.clone());
-    store.mark_stale(&scope, long_ago).await.expect("it is marked");
+    let mark = FeedEvent::SubjectStale(expired.subject.clone(), long_ago);
+    store.mark_stale(&mark).await.expect("it is marked");
     store.sweep(now()).await.expect("it is swept");
     assert!(store.get(&kept).await.expect("it is read").record.is_some());
     assert!(store.get(&expired).await.expect("it is read").record.is_none());
@@ -129,7 +127,7 @@ async fn expired_sessions_are_swept_and_old_events_are_pruned() {
     assert!(!store.feed(&FeedFrom::Since(now() - DAY)).await.expect("the feed is read").gap);
     let idle = store.feed(&FeedFrom::After(batch.position)).await.expect("the feed is read");
     assert!(!idle.gap, "no gap for a reader of the pruned events");
-    let start = FeedPosition("0:0".into());
+    let start = "0:0".into();
     assert!(store.feed(&FeedFrom::After(start)).await.expect("the feed is read").gap);
 }
 

@@ -5,7 +5,7 @@ use std::{error::Error as _, time::Duration};
 
 use tokio::task::JoinSet;
 use tower_sliding_sessions::store::{
-    Cap, Overflow, Revoke, SessionStore as _, SqliteStore, StoreError,
+    Cap, Revoke, SessionStore as _, SqliteStore, StoreError,
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -129,7 +129,7 @@ async fn pool_of_the_application_works_with_each_journal_mode() {
         let store = SqliteStore::new(pool.connect_with(options).await.expect("it opens"));
         store.migrate().await.expect("it is migrated");
         use_it(&store).await;
-        let cap = Some(Cap { limit: 1, overflow: Overflow::RevokeOldest });
+        let cap = Some(Cap::RevokeOldest(1));
         let subject = subject(unique());
         for _ in 0..3 {
             store.create(&subject, &record(now()), cap).await.expect("it is created");

@@ -9,12 +9,11 @@ use super::Sessions;
 use crate::{
     claims::Claims,
     cookie::{CookieError, CookieOptions, Cookies},
-    cross_site::OriginError,
+    cross_site::{TrustedOrigins, is_origin},
     engine::{Config, EngineHandle},
     event::EventKind,
-    id::EntropyError,
     protocol::{Policy, PolicyError, Timing},
-    store::{DynStore, MemoryStore},
+    store::{Cap, DynStore, MemoryStore},
     token::{Keyring, TokenCodec},
 };
 
@@ -25,12 +24,9 @@ pub enum BuildError {
     /// The durations are not covered by the protocol's proof.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// Browsers would drop the cookies.
+    /// Browsers would drop the cookies, or a trusted origin is not one.
     #[error(transparent)]
     Cookie(#[from] CookieError),
-    /// A trusted origin is not one.
-    #[error(transparent)]
-    Origin(#[from] OriginError),
     /// The realm must have 1 to 64 visible ASCII characters.
     #[error("{0:?} cannot be a realm: 1 to 64 visible ASCII characters")]
     Realm(String),
@@ -38,8 +34,8 @@ pub enum BuildError {
     #[error("max_sessions must be at least 1, but is 0")]
     MaxSessions,
     /// The operating system gave no random bytes.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
+    #[error("the operating system's random generator failed")]
+    Entropy,
 }
 
 /// Builds [`Sessions`]. Made by [`Sessions::builder`].
@@ -109,10 +105,10 @@ impl<C: Claims> SessionsBuilder<C> {
     /// The cookies. The closure gets the current options, at first [`CookieOptions::default`].
     ///
     /// ```
-    /// # use tower_sliding_sessions::{Keyring, SameSite, Sessions};
+    /// # use tower_sliding_sessions::{Keyring, Sessions};
     /// # fn sessions(keys: Keyring) -> Result<Sessions, Box<dyn std::error::Error>> {
     /// let sessions = Sessions::builder(keys)
-    ///     .cookies(|cookies| cookies.names("__Host-a", "__Host-r").same_site(SameSite::Strict))
+    ///     .cookies(|cookies| cookies.names("__Host-a", "__Host-r").same_site_strict())
     ///     .build()?;
     /// # Ok(sessions) }
     /// ```
@@ -135,7 +131,7 @@ impl<C: Claims> SessionsBuilder<C> {
         if !(1..=64).contains(&config.realm.len()) || !config.realm.bytes().all(visible) {
             return Err(BuildError::Realm(config.realm.to_string()));
         }
-        if config.cap.is_some_and(|cap| cap.limit == 0) {
+        if matches!(config.cap, Some(Cap::Refuse(0) | Cap::RevokeOldest(0))) {
             return Err(BuildError::MaxSessions);
         }
         if config.loopback_only {
@@ -146,12 +142,11 @@ impl<C: Claims> SessionsBuilder<C> {
             }
         }
         config.cookies = config.cookies.check()?;
-        for origin in &options.trusted_origins {
-            config.trusted.add(origin)?;
+        let origins = options.trusted_origins.iter().chain(&options.trusted_parents);
+        if let Some(wrong) = origins.into_iter().find(|origin| !is_origin(origin)) {
+            return Err(CookieError::BadOrigin(wrong.clone()).into());
         }
-        for origin in &options.trusted_parents {
-            config.trusted.add_parent(origin)?;
-        }
+        config.trusted = TrustedOrigins::new(options.trusted_origins, options.trusted_parents);
         config.policy = Policy::new(timing)?;
         config.events.realm = config.realm.clone();
         let mut tokens = TokenCodec::new(keys, config.realm.clone(), timing.access_ttl, timing.write_window);
@@ -166,7 +161,7 @@ impl<C: Claims> SessionsBuilder<C> {
         }
         let store = match self.store {
             Some(store) => store,
-            None => Arc::new(MemoryStore::new()?),
+            None => Arc::new(MemoryStore::new().map_err(|_| BuildError::Entropy)?),
         };
         Ok(Sessions::new(EngineHandle::new(config, tokens, store)))
     }

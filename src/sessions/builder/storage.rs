@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::SessionsBuilder;
 use crate::{
     claims::Claims,
-    store::{Cap, Overflow, SessionStore},
+    store::{Cap, SessionStore},
 };
 
 impl<C: Claims> SessionsBuilder<C> {
@@ -54,15 +54,15 @@ impl<C: Claims> SessionsBuilder<C> {
     /// How many live sessions a subject may have, at least one, and what happens at the next sign-in. Default: no limit. The
     /// store counts atomically, so it must be able to list. Sessions that the sign-in replaces do not count.
     ///
-    /// With [`Overflow::Refuse`], a user who lost the cookies (another browser, a private window, a lost phone) cannot sign in
+    /// With [`Cap::Refuse`], a user who lost the cookies (another browser, a private window, a lost phone) cannot sign in
     /// until a session has expired. Offer [`Sessions::revoke_all`](crate::Sessions::revoke_all) after the user has
     /// authenticated.
     ///
-    /// With [`Overflow::RevokeOldest`], the second of two sign-ins at once (a double click) may revoke the session of the
+    /// With [`Cap::RevokeOldest`], the second of two sign-ins at once (a double click) may revoke the session of the
     /// first one. The first response then sets no cookies, so the browser keeps those of the second. If the first response has
     /// already left and arrives last, the user has to sign in again.
-    pub fn max_sessions(mut self, limit: usize, overflow: Overflow) -> Self {
-        self.config.cap = Some(Cap { limit, overflow });
+    pub fn max_sessions(mut self, cap: Cap) -> Self {
+        self.config.cap = Some(cap);
         self
     }
 }

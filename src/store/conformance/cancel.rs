@@ -7,7 +7,7 @@ use super::{
     reader::Reader,
     world::{ABSOLUTE, IDLE, World, assert_ended},
 };
-use crate::store::{Cap, CreateError, FeedEvent, Overflow, Revoke, SessionStore};
+use crate::store::{Cap, CreateError, FeedEvent, Revoke, SessionStore};
 
 /// After how many polls an operation is dropped, at the latest.
 const CUTS: [usize; 6] = [1, 2, 3, 4, 6, 10];
@@ -28,8 +28,8 @@ async fn cut<T>(operation: impl Future<Output = T>, polls: usize) -> Option<T> {
 }
 
 pub(super) async fn dropped_creation_is_atomic<S: SessionStore>(w: World<S>) {
-    let listing = w.store.capabilities().listing;
-    let cap = listing.then_some(Cap { limit: 1, overflow: Overflow::RevokeOldest });
+    let listing = w.store.can_list();
+    let cap = listing.then_some(Cap::RevokeOldest(1));
     let mut reader = Reader::at_the_end(&w).await;
     for polls in CUTS {
         let old = w.open().await;
@@ -90,7 +90,7 @@ pub(super) async fn dropped_change_of_claims_is_atomic<S: SessionStore>(w: World
 
 pub(super) async fn dropped_revocation_is_atomic<S: SessionStore>(w: World<S>) {
     let mut reader = Reader::at_the_end(&w).await;
-    let listing = w.store.capabilities().listing;
+    let listing = w.store.can_list();
     for (turn, polls) in CUTS.into_iter().cycle().take(2 * CUTS.len()).enumerate() {
         let session = w.open().await;
         let what = if listing && turn % 2 == 0 {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     id::{RunId, SessionId},
-    store::{Cap, CreateError, FeedEvent, Overflow, SessionStore, StoreError, Subject},
+    store::{Cap, CreateError, FeedEvent, SessionStore, StoreError, Subject},
     time::Timestamp,
 };
 
@@ -28,11 +28,11 @@ async fn one_more<S: SessionStore>(
 }
 
 /// Whether the store keeps caps. One that cannot list must say so rather than ignore them.
-async fn keeps_caps<S: SessionStore>(w: &World<S>, overflow: Overflow) -> bool {
-    if w.store.capabilities().listing {
+async fn keeps_caps<S: SessionStore>(w: &World<S>, cap: Cap) -> bool {
+    if w.store.can_list() {
         return true;
     }
-    let (_, created) = one_more(w, &w.subject(), w.base, Cap { limit: 1, overflow }).await;
+    let (_, created) = one_more(w, &w.subject(), w.base, cap).await;
     match created {
         Err(CreateError::Store(error @ StoreError::Unsupported(_))) => {
             unsupported(&Err::<(), _>(error), "create with a cap");
@@ -43,10 +43,10 @@ async fn keeps_caps<S: SessionStore>(w: &World<S>, overflow: Overflow) -> bool {
 }
 
 pub(super) async fn cap_can_refuse_a_session<S: SessionStore>(w: World<S>) {
-    if !keeps_caps(&w, Overflow::Refuse).await {
+    if !keeps_caps(&w, Cap::Refuse(1)).await {
         return;
     }
-    let (subject, cap) = (w.subject(), Cap { limit: 2, overflow: Overflow::Refuse });
+    let (subject, cap) = (w.subject(), Cap::Refuse(2));
     let mut opened = Vec::new();
     for secs in 0..2 {
         let (id, created) = one_more(&w, &subject, w.at(secs), cap).await;
@@ -64,13 +64,13 @@ pub(super) async fn cap_can_refuse_a_session<S: SessionStore>(w: World<S>) {
     assert!(one_more(&w, &subject, w.at(4), cap).await.1.is_ok());
     assert!(one_more(&w, &subject, w.at(5), cap).await.1.is_err());
     // The new one always counts, so no limit is lower than one.
-    let (subject, none) = (w.subject(), Cap { limit: 0, ..cap });
+    let (subject, none) = (w.subject(), Cap::Refuse(0));
     assert!(one_more(&w, &subject, w.base, none).await.1.is_ok());
     assert!(one_more(&w, &subject, w.base, none).await.1.is_err());
 }
 
 pub(super) async fn cap_can_revoke_the_oldest_session<S: SessionStore>(w: World<S>) {
-    if !keeps_caps(&w, Overflow::RevokeOldest).await {
+    if !keeps_caps(&w, Cap::RevokeOldest(1)).await {
         return;
     }
     let reader = Reader::at_the_end(&w).await;
@@ -81,7 +81,7 @@ pub(super) async fn cap_can_revoke_the_oldest_session<S: SessionStore>(w: World<
         sessions.push(w.open_for(&subject, w.at(secs)).await);
     }
     sessions.sort_by_key(|session| session.record.family.created_at);
-    let cap = |limit| Cap { limit, overflow: Overflow::RevokeOldest };
+    let cap = |limit| Cap::RevokeOldest(limit);
     let (sixth, created) = one_more(&w, &subject, w.at(5), cap(5)).await;
     let [oldest, .., newest] = sessions.as_slice() else { unreachable!("five") };
     assert_eq!(created.expect("it is opened").1, [oldest.key.id]);
@@ -117,7 +117,7 @@ async fn storm<S: SessionStore>(w: &World<S>, subject: &Subject, cap: Cap) -> (u
                 Err(error) => panic!("{error} ({error:?})"),
             };
             let live = w.listed(&subject, w.at(1)).await.len();
-            assert!(live <= cap.limit, "{live} live sessions, and at most {} may be", cap.limit);
+            assert!(live <= cap.limit(), "{live} live sessions, and at most {} may be", cap.limit());
             answer
         });
     }
@@ -126,12 +126,12 @@ async fn storm<S: SessionStore>(w: &World<S>, subject: &Subject, cap: Cap) -> (u
 }
 
 pub(super) async fn concurrent_sign_ins_never_exceed_a_cap_that_refuses<S: SessionStore>(w: World<S>) {
-    if !keeps_caps(&w, Overflow::Refuse).await {
+    if !keeps_caps(&w, Cap::Refuse(1)).await {
         return;
     }
     for limit in 1..=5 {
         let subject = w.subject();
-        let (admitted, ended) = storm(&w, &subject, Cap { limit, overflow: Overflow::Refuse }).await;
+        let (admitted, ended) = storm(&w, &subject, Cap::Refuse(limit)).await;
         assert_eq!((admitted, ended.len()), (limit, 0));
         assert_eq!(w.listed(&subject, w.at(1)).await.len(), limit);
     }
@@ -140,12 +140,12 @@ pub(super) async fn concurrent_sign_ins_never_exceed_a_cap_that_refuses<S: Sessi
 pub(super) async fn concurrent_sign_ins_never_exceed_a_cap_that_revokes_the_oldest<S: SessionStore>(
     w: World<S>,
 ) {
-    if !keeps_caps(&w, Overflow::RevokeOldest).await {
+    if !keeps_caps(&w, Cap::RevokeOldest(1)).await {
         return;
     }
     for limit in 1..=5 {
         let subject = w.subject();
-        let (admitted, ended) = storm(&w, &subject, Cap { limit, overflow: Overflow::RevokeOldest }).await;
+        let (admitted, ended) = storm(&w, &subject, Cap::RevokeOldest(limit)).await;
         let distinct: HashSet<_> = ended.iter().collect();
         assert_eq!((admitted, ended.len(), distinct.len()), (16, 16 - limit, 16 - limit), "each ended once");
         let live = w.listed(&subject, w.at(1)).await;

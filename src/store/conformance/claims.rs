@@ -4,7 +4,7 @@ use super::{
     reader::Reader,
     world::{World, ok, reauthentication, unique},
 };
-use crate::store::{FeedEvent, SessionRecord, SessionStore, StaleScope, StoreError, Subject};
+use crate::store::{FeedEvent, SessionRecord, SessionStore, StoreError, Subject};
 
 pub(super) async fn reauthentication_is_recorded_and_a_later_one_replaces_it<S: SessionStore>(w: World<S>) {
     let mut session = w.open().await;
@@ -55,14 +55,14 @@ pub(super) async fn stale_marks_revoke_nothing_and_reach_every_reader<S: Session
     let session = w.open().await;
     let odd = Subject { realm: w.realm.clone(), name: format!("☕ {}: {{\"x\"}}\n", unique()).into() };
     let reader = Reader::at_the_end(&w).await;
-    w.mark_stale(&StaleScope::Session(session.key.clone()), w.at(10)).await;
+    w.mark_stale(&FeedEvent::SessionStale(session.key.clone(), w.at(10))).await;
     let record = w.stored(&session.key).await;
     let marked = SessionRecord { stale_since: Some(w.at(10)), ..session.record.clone() };
     if let Some(mut reader) = reader {
         assert!(record == session.record || record == marked, "a mark changes nothing else: {record:?}");
         let mut expected = vec![FeedEvent::SessionStale(session.key.clone(), w.at(10))];
         for subject in [session.key.subject.clone(), odd] {
-            w.mark_stale(&StaleScope::Subject(subject.clone()), w.at(11)).await;
+            w.mark_stale(&FeedEvent::SubjectStale(subject.clone(), w.at(11))).await;
             expected.push(FeedEvent::SubjectStale(subject, w.at(11)));
         }
         reader.find(&w, &expected).await;
@@ -70,7 +70,7 @@ pub(super) async fn stale_marks_revoke_nothing_and_reach_every_reader<S: Session
     } else {
         // No feed tells it, so the record must.
         assert_eq!(record, marked);
-        match w.store.mark_stale(&StaleScope::Subject(session.key.subject.clone()), w.at(11)).await {
+        match w.store.mark_stale(&FeedEvent::SubjectStale(session.key.subject.clone(), w.at(11))).await {
             Err(StoreError::Unsupported(_)) => {}
             answer => {
                 ok(answer);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{ABSOLUTE, IDLE, Opened, World, assert_ended};
-use crate::store::{Cap, CreateError, Overflow, SessionStore};
+use crate::store::{Cap, CreateError, SessionStore};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MILLI: Duration = Duration::from_millis(1);
@@ -32,7 +32,7 @@ pub(super) async fn deadlines_are_exact_to_the_millisecond<S: SessionStore>(w: W
                 assert!(w.advance(key, 0, w.base).await.applied);
             }
             let before = w.stored(key).await;
-            if w.store.capabilities().listing {
+            if w.store.can_list() {
                 assert_eq!(w.listed(&key.subject, deadline - MILLI).await, [key.id]);
                 assert!(w.listed(&key.subject, deadline).await.is_empty(), "expired, yet listed");
             }
@@ -70,7 +70,7 @@ pub(super) async fn nothing_revives_an_expired_session<S: SessionStore>(w: World
             (session.record.family.generation, session.record.family.confirmed_at) = (1, None);
             w.try_everything(&session.key, 1, at).await;
             assert_untouched(&w, &session).await;
-            if w.store.capabilities().listing {
+            if w.store.can_list() {
                 assert!(w.listed(&session.key.subject, at).await.is_empty());
             }
         }
@@ -94,15 +94,15 @@ pub(super) async fn revoked_session_is_kept_until_its_absolute_deadline<S: Sessi
 }
 
 pub(super) async fn expired_sessions_do_not_count_against_a_cap<S: SessionStore>(w: World<S>) {
-    if !w.store.capabilities().listing {
+    if !w.store.can_list() {
         return;
     }
-    for overflow in [Overflow::Refuse, Overflow::RevokeOldest] {
+    for cap in [Cap::Refuse(2), Cap::RevokeOldest(2)] {
         let subject = w.subject();
         w.open_record(&subject, w.record(w.base, MINUTE * 10, ABSOLUTE)).await;
         let live = w.open_record(&subject, w.record(w.base, MINUTE * 20, ABSOLUTE)).await;
         let next = w.record(w.base + MINUTE * 10, IDLE, ABSOLUTE);
-        let created = w.create(&subject, &next, Some(Cap { limit: 2, overflow })).await;
+        let created = w.create(&subject, &next, Some(cap)).await;
         let (_, ended) = created.expect("one of the two has expired");
         assert!(ended.is_empty(), "what has expired is not ended again");
         assert_eq!(w.listed(&subject, next.family.created_at).await, [live.key.id, next.id]);

@@ -8,11 +8,11 @@ use super::{
     reader::{FEED_TIMEOUT, Reader},
     world::{World, unsupported},
 };
-use crate::store::{FeedBatch, FeedEvent, FeedFrom, FeedPosition, Revoke, SessionStore, StoreError};
+use crate::store::{FeedBatch, FeedEvent, FeedFrom, Revoke, SessionStore, StoreError};
 
 pub(super) async fn feed_returns_the_events_since_a_time<S: SessionStore>(w: World<S>) {
     let mut reader = Reader::since_the_start(&w);
-    if !w.store.capabilities().feed {
+    if !w.store.has_feed() {
         return unsupported(&w.store.feed(&reader.from).await, "feed");
     }
     let session = w.open().await;
@@ -38,7 +38,7 @@ async fn write<S: SessionStore>(w: World<S>, sessions: u64) -> Vec<FeedEvent> {
                 w.put_claims(&key, "1", w.at(round)).await;
                 expected.push(FeedEvent::SessionStale(key.clone(), w.at(round)));
             }
-            1 if w.store.capabilities().listing => {
+            1 if w.store.can_list() => {
                 let second = w.open_for(&key.subject, w.base).await.key;
                 let all = Revoke::Subject { subject: key.subject.clone(), before: None, except: None };
                 assert_eq!(w.end(&all, w.at(round)).await.len(), 2);
@@ -145,7 +145,7 @@ pub(super) async fn cancelled_reader_loses_no_event<S: SessionStore>(w: World<S>
 
 /// The store's word on a place that is not one of its own.
 async fn read_from<S: SessionStore>(w: &World<S>, place: String) -> Result<FeedBatch, StoreError> {
-    match timeout(FEED_TIMEOUT, w.store.feed(&FeedFrom::After(FeedPosition(place.clone())))).await {
+    match timeout(FEED_TIMEOUT, w.store.feed(&FeedFrom::After(place.clone()))).await {
         Ok(answer) => answer,
         Err(_) => panic!("the store waits at {place:?}, which is not a place in its feed"),
     }
@@ -153,7 +153,7 @@ async fn read_from<S: SessionStore>(w: &World<S>, place: String) -> Result<FeedB
 
 pub(super) async fn unknown_position_is_an_error_or_a_gap<S: SessionStore>(w: World<S>) {
     let Some(reader) = Reader::at_the_end(&w).await else { return };
-    let FeedPosition(here) = reader.position();
+    let here = reader.position();
     for place in ["no place at all".to_owned(), format!("{here}!"), format!("x{here}")] {
         match read_from(&w, place.clone()).await {
             Ok(batch) => {

@@ -12,7 +12,7 @@ async fn assert_apart<S: SessionStore>(w: &World<S>, sessions: &[Opened]) {
             w.try_everything(&key, 0, w.at(1)).await;
             assert!(!w.revoke(&key, w.at(1)).await, "{:?} ended {one:?}", key.subject);
         }
-        if w.store.capabilities().listing {
+        if w.store.can_list() {
             assert_eq!(w.listed(&one.key.subject, w.at(1)).await, [one.key.id]);
         }
     }
@@ -38,7 +38,7 @@ pub(super) async fn revocation_of_a_subject_spares_the_same_name_in_another_real
     let elsewhere = Subject { realm: unique().into(), name: mine.key.subject.name.clone() };
     let namesake = w.open_for(&elsewhere, w.base).await;
     let everything = Revoke::Subject { subject: mine.key.subject.clone(), before: None, except: None };
-    if !w.store.capabilities().listing {
+    if !w.store.can_list() {
         return unsupported(&w.store.revoke(&everything, w.at(1)).await, "ending a subject's sessions");
     }
     assert_eq!(w.end(&everything, w.at(1)).await, [mine.key.id]);
@@ -96,7 +96,7 @@ pub(super) async fn subject_can_be_any_text<S: SessionStore>(w: World<S>) {
     }
     for session in &sessions {
         w.expect(session).await;
-        if w.store.capabilities().listing {
+        if w.store.can_list() {
             assert_eq!(w.listed(&session.key.subject, w.at(1)).await, [session.key.id], "{session:?}");
         }
     }

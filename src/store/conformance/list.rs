@@ -5,7 +5,7 @@ use crate::store::SessionStore;
 
 pub(super) async fn live_sessions_are_listed_oldest_first<S: SessionStore>(w: World<S>) {
     let subject = w.subject();
-    if !w.store.capabilities().listing {
+    if !w.store.can_list() {
         return unsupported(&w.store.list(&subject, w.base).await, "list");
     }
     assert!(w.listed(&subject, w.base).await.is_empty(), "no session is no error");

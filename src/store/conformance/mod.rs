@@ -35,8 +35,8 @@
 //!   stores turn deadlines into lifetimes, and then count in minutes of their own. Nothing sleeps.
 //!   Sessions of most cases live for weeks; they are not cleaned up afterwards.
 //! - *Tokio*, since cases spawn tasks. A runtime with several threads races harder.
-//! - [`Capabilities`](super::Capabilities): what a store says it cannot do must be answered with
-//!   [`StoreError::Unsupported`](super::StoreError::Unsupported), and what needs it is skipped.
+//! - What a store says that it cannot do ([`has_feed`](SessionStore::has_feed), [`can_list`](SessionStore::can_list))
+//!   must be answered with [`StoreError::Unsupported`](super::StoreError::Unsupported), and what needs it is skipped.
 //! - A history drawn at random: if it finds something, the standard error output names a seed, and
 //!   the environment variable `STORE_CONFORMANCE_SEED` repeats the history of that seed.
 //!
@@ -63,7 +63,7 @@ mod suite;
 mod usage;
 mod world;
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::RwLock;
 
@@ -72,7 +72,7 @@ pub use self::suite::__store_conformance;
 #[doc(inline)]
 pub use self::suite::store_conformance;
 use self::world::World;
-use super::SessionStore;
+use super::{MemoryStore, SessionStore};
 
 /// How long a case may take.
 const CASE_DEADLINE: Duration = Duration::from_secs(120);
@@ -82,50 +82,19 @@ static TURN: RwLock<()> = RwLock::const_new(());
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One case of the suite, for stores of type `S`. [`cases`] has all of them.
-pub struct Case<S> {
+/// One case of the suite, for stores of type `S`.
+struct Case<S> {
+    /// What it says of a store: a sentence with underscores.
     name: &'static str,
+    /// Whether it runs while no other case of this process does.
     alone: bool,
     body: fn(World<S>) -> Running,
 }
 
-impl<S: SessionStore> Case<S> {
-    /// What it says of a store: a sentence with underscores.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Whether it runs while no other case of this process does.
-    #[must_use]
-    pub const fn is_alone(&self) -> bool {
-        self.alone
-    }
-
-    /// Runs it against `store`, once it is its turn.
-    ///
-    /// # Panics
-    /// If the store does not conform, or the case does not end within two minutes.
-    pub async fn run(&self, store: S) {
-        let (_shared, _alone) =
-            if self.alone { (None, Some(TURN.write().await)) } else { (Some(TURN.read().await), None) };
-        let world = World::new(Arc::new(store));
-        if tokio::time::timeout(CASE_DEADLINE, (self.body)(world)).await.is_err() {
-            panic!("{} did not end within {CASE_DEADLINE:?}", self.name);
-        }
-    }
-}
-
-impl<S> fmt::Debug for Case<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Case").field("name", &self.name).field("alone", &self.alone).finish_non_exhaustive()
-    }
-}
-
-/// Every case, in the order in which [`run`] takes them.
+/// The names of the cases, in the order in which [`run`] takes them.
 #[must_use]
-pub fn cases<S: SessionStore>() -> Vec<Case<S>> {
-    suite::cases()
+pub fn cases() -> Vec<&'static str> {
+    suite::cases::<MemoryStore>().iter().map(|case| case.name).collect()
 }
 
 /// Runs every case, one after the other, each against a store that `make` gives.
@@ -134,22 +103,27 @@ pub fn cases<S: SessionStore>() -> Vec<Case<S>> {
 /// After the last case, with the names of those that failed.
 pub async fn run<S: SessionStore>(make: impl AsyncFn() -> S) {
     let mut failed = Vec::new();
-    for case in cases() {
-        let (name, store) = (case.name, make().await);
-        if tokio::spawn(async move { case.run(store).await }).await.is_err() {
+    for name in cases() {
+        let store = make().await;
+        if tokio::spawn(async move { run_case(name, store).await }).await.is_err() {
             failed.push(name);
         }
     }
     assert!(failed.is_empty(), "the store does not conform: {}", failed.join(", "));
 }
 
-/// Runs the case called `name` against a store that `make` gives.
+/// Runs the case called `name` against `store`, once it is its turn.
 ///
 /// # Panics
-/// If the store does not conform, or there is no such case.
-pub async fn run_case<S: SessionStore>(name: &str, make: impl AsyncFn() -> S) {
-    let Some(case) = cases().into_iter().find(|case| case.name == name) else {
+/// If the store does not conform, the case does not end within two minutes, or there is no such case.
+pub async fn run_case<S: SessionStore>(name: &str, store: S) {
+    let Some(case) = suite::cases::<S>().into_iter().find(|case| case.name == name) else {
         panic!("the suite has no case {name}");
     };
-    case.run(make().await).await;
+    let (_shared, _alone) =
+        if case.alone { (None, Some(TURN.write().await)) } else { (Some(TURN.read().await), None) };
+    let world = World::new(Arc::new(store));
+    if tokio::time::timeout(CASE_DEADLINE, (case.body)(world)).await.is_err() {
+        panic!("{name} did not end within {CASE_DEADLINE:?}");
+    }
 }

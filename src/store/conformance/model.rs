@@ -12,8 +12,7 @@ use super::{
 };
 use crate::{
     store::{
-        Cap, CreateError, FeedEvent, Overflow, Revoke, SessionKey, SessionRecord, SessionStore, Snapshot,
-        StaleScope, Subject,
+        Cap, CreateError, FeedEvent, Revoke, SessionKey, SessionRecord, SessionStore, Snapshot, Subject,
     },
     time::Timestamp,
 };
@@ -50,7 +49,7 @@ struct Model<S> {
     now: Timestamp,
     events: Vec<FeedEvent>,
     /// What was marked stale. Whether its record says so is the store's affair, if it has a feed.
-    marked: Vec<StaleScope>,
+    marked: Vec<FeedEvent>,
 }
 
 pub(super) async fn random_history_matches_the_model<S: SessionStore>(w: World<S>) {
@@ -89,10 +88,10 @@ impl<S: SessionStore> Model<S> {
             return self.create().await;
         }
         match roll {
-            10..14 if self.w.store.capabilities().listing => self.list().await,
+            10..14 if self.w.store.can_list() => self.list().await,
             14..16 => self.revoke_one().await,
-            16 if self.w.store.capabilities().listing => self.revoke_subject().await,
-            17 if self.w.store.capabilities().feed => self.mark_stale().await,
+            16 if self.w.store.can_list() => self.revoke_subject().await,
+            17 if self.w.store.has_feed() => self.mark_stale().await,
             _ => self.change(roll).await,
         }
     }
@@ -147,11 +146,11 @@ impl<S: SessionStore> Model<S> {
         let live = self.live(&subject);
         let limit = usize::try_from(1 + self.dice.roll(6)).unwrap_or(1);
         let cap = match self.dice.roll(3) {
-            0 => Some(Cap { limit, overflow: Overflow::Refuse }),
-            1 => Some(Cap { limit, overflow: Overflow::RevokeOldest }),
+            0 => Some(Cap::Refuse(limit)),
+            1 => Some(Cap::RevokeOldest(limit)),
             _ => None,
         };
-        let cap = cap.filter(|_| self.w.store.capabilities().listing);
+        let cap = cap.filter(|_| self.w.store.can_list());
         let taken = self.dice.roll(10) == 0;
         if let Some(old) = live.first().filter(|_| taken && cap.is_none()) {
             record.id = old.id;
@@ -159,8 +158,8 @@ impl<S: SessionStore> Model<S> {
             assert!(matches!(created, Err(CreateError::Exists)), "{created:?}");
             return;
         }
-        let excess = cap.map_or(0, |cap| (live.len() + 1).saturating_sub(cap.limit));
-        let refused = excess > 0 && cap.is_some_and(|cap| cap.overflow == Overflow::Refuse);
+        let excess = cap.map_or(0, |cap| (live.len() + 1).saturating_sub(cap.limit()));
+        let refused = excess > 0 && cap.is_some_and(Cap::refuses);
         match self.w.create(&subject, &record, cap).await {
             Ok((_, mut ended)) => {
                 assert!(!refused, "{cap:?} does not admit one more than {}", live.len());
@@ -221,14 +220,14 @@ impl<S: SessionStore> Model<S> {
     async fn mark_stale(&mut self) {
         let index = self.any_session();
         let key = self.session(index).0.clone();
-        let (scope, event) = if self.dice.roll(2) == 0 {
-            (StaleScope::Session(key.clone()), FeedEvent::SessionStale(key.clone(), self.now))
+        let event = if self.dice.roll(2) == 0 {
+            FeedEvent::SessionStale(key, self.now)
         } else {
-            (StaleScope::Subject(key.subject.clone()), FeedEvent::SubjectStale(key.subject, self.now))
+            FeedEvent::SubjectStale(key.subject, self.now)
         };
-        self.w.mark_stale(&scope, self.now).await;
-        self.events.push(event);
-        self.marked.push(scope);
+        self.w.mark_stale(&event).await;
+        self.events.push(event.clone());
+        self.marked.push(event);
     }
 
     /// One of the operations on a single record, at a time that another instance's clock may say.
@@ -262,7 +261,7 @@ impl<S: SessionStore> Model<S> {
                 let claims = self.dice.roll(u64::MAX).to_string();
                 let snapshot = w.put_claims(&key, &claims, at).await;
                 let live = record.replace_claims(&claims.into(), at);
-                if snapshot.applied && w.store.capabilities().feed {
+                if snapshot.applied && w.store.has_feed() {
                     self.events.push(FeedEvent::SessionStale(key.clone(), at));
                 }
                 (snapshot, live)
@@ -273,8 +272,11 @@ impl<S: SessionStore> Model<S> {
     }
 
     fn assert_same(&self, key: &SessionKey, record: &SessionRecord, expected: &SessionRecord) {
-        let scopes = [StaleScope::Session(key.clone()), StaleScope::Subject(key.subject.clone())];
-        let marked = self.marked.iter().any(|scope| scopes.contains(scope));
+        let marked = self.marked.iter().any(|event| match event {
+            FeedEvent::SessionStale(marked, _) => marked == key,
+            FeedEvent::SubjectStale(subject, _) => *subject == key.subject,
+            _ => false,
+        });
         let stale_since = if marked { record.stale_since } else { expected.stale_since };
         assert_eq!(record, &SessionRecord { stale_since, ..expected.clone() });
     }

@@ -74,7 +74,7 @@ pub(super) async fn nothing_applies_after_the_revocation_of_a_session<S: Session
 }
 
 pub(super) async fn nothing_applies_after_the_revocation_of_a_subject<S: SessionStore>(w: World<S>) {
-    if !w.store.capabilities().listing {
+    if !w.store.can_list() {
         return;
     }
     for round in 0..ROUNDS {
@@ -127,7 +127,7 @@ pub(super) async fn concurrent_writes_to_one_record_lose_nothing<S: SessionStore
 pub(super) async fn revocation_of_a_subject_misses_no_session_while_others_begin<S: SessionStore>(
     w: World<S>,
 ) {
-    if !w.store.capabilities().listing {
+    if !w.store.can_list() {
         return;
     }
     for round in 0..ROUNDS {

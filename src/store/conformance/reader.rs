@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::world::{World, ok};
-use crate::store::{FeedEvent, FeedFrom, FeedPosition, SessionStore};
+use crate::store::{FeedEvent, FeedFrom, SessionStore};
 
 /// How long to wait for an event that must come.
 pub(super) const FEED_TIMEOUT: Duration = Duration::from_secs(15);
@@ -23,13 +23,13 @@ impl Reader {
     }
 
     /// A reader who starts after this place.
-    pub(super) const fn after(position: FeedPosition) -> Self {
+    pub(super) const fn after(position: String) -> Self {
         Self { from: FeedFrom::After(position), seen: Vec::new() }
     }
 
     /// A reader who has read everything there is; none if the store has no feed.
     pub(super) async fn at_the_end<S: SessionStore>(w: &World<S>) -> Option<Self> {
-        if !w.store.capabilities().feed {
+        if !w.store.has_feed() {
             return None;
         }
         let marker = w.open().await.key;
@@ -45,7 +45,7 @@ impl Reader {
     }
 
     /// Where it stands.
-    pub(super) fn position(&self) -> FeedPosition {
+    pub(super) fn position(&self) -> String {
         match &self.from {
             FeedFrom::After(position) => position.clone(),
             FeedFrom::Since(_) => panic!("nothing was read yet"),

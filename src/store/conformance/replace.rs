@@ -116,7 +116,7 @@ pub(super) async fn session_revoked_in_between_is_not_replaced<S: SessionStore>(
     let now = w.get(&session.key).await.version;
     assert_conflict(&w, &session.key, now).await;
     w.try_everything(&session.key, 0, w.at(11)).await;
-    if w.store.capabilities().listing {
+    if w.store.can_list() {
         let session = w.open().await;
         let version = w.get(&session.key).await.version;
         let subject = session.key.subject.clone();

@@ -53,7 +53,7 @@ pub(super) async fn revocation_reaches_the_feed<S: SessionStore>(w: World<S>) {
 }
 
 pub(super) async fn sessions_of_a_subject_are_revoked_together<S: SessionStore>(w: World<S>) {
-    if !w.store.capabilities().listing {
+    if !w.store.can_list() {
         return;
     }
     let reader = Reader::at_the_end(&w).await;
@@ -103,7 +103,7 @@ pub(super) async fn sessions_of_a_subject_are_revoked_together<S: SessionStore>(
 }
 
 pub(super) async fn many_sessions_of_a_subject_are_revoked_in_one_event<S: SessionStore>(w: World<S>) {
-    if !w.store.capabilities().listing {
+    if !w.store.can_list() {
         return;
     }
     let reader = Reader::at_the_end(&w).await;

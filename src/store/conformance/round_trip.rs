@@ -22,7 +22,7 @@ pub(super) async fn every_field_is_stored<S: SessionStore>(w: World<S>) {
     for record in [full, bare] {
         let session = w.open_record(&w.subject(), record).await;
         w.expect(&session).await;
-        if w.store.capabilities().listing {
+        if w.store.can_list() {
             let listed = w.store.list(&session.key.subject, w.at(4)).await.ok();
             assert_eq!(listed, Some(vec![session.record]), "a listed record is the whole record");
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::RunId,
-    store::{Cap, FeedEvent, Overflow, SessionStore},
+    store::{Cap, FeedEvent, SessionStore},
 };
 
 pub(super) async fn run_id_stays_until_it_is_raised<S: SessionStore>(w: World<S>) {
@@ -73,7 +73,7 @@ pub(super) async fn concurrent_raises_end_at_the_highest<S: SessionStore>(w: Wor
 
 pub(super) async fn higher_run_id_ends_every_session<S: SessionStore>(w: World<S>) {
     let reader = Reader::at_the_end(&w).await;
-    let (listing, subject) = (w.store.capabilities().listing, w.subject());
+    let (listing, subject) = (w.store.can_list(), w.subject());
     let old = [w.open_for(&subject, w.base).await, w.open_for(&subject, w.at(1)).await, w.open().await];
     let before = w.run().await;
 
@@ -106,7 +106,7 @@ pub(super) async fn higher_run_id_ends_every_session<S: SessionStore>(w: World<S
 
     // The next run starts afresh: what ended does not count against a cap.
     let record = w.record(w.at(20), IDLE, ABSOLUTE);
-    let cap = listing.then_some(Cap { limit: 1, overflow: Overflow::Refuse });
+    let cap = listing.then_some(Cap::Refuse(1));
     let (of, ended) = w.create(&subject, &record, cap).await.expect("the subject has no session");
     assert_eq!((of, ended.len()), (run, 0));
     if listing {
@@ -145,7 +145,7 @@ pub(super) async fn sign_in_during_a_raise_belongs_to_the_run_id_it_returns<S: S
                 continue;
             }
             assert!(snapshot.record.is_none(), "opened in the run before, and still there");
-            if w.store.capabilities().listing {
+            if w.store.can_list() {
                 let live = w.listed(&session.key.subject, w.at(1)).await;
                 assert!(live.is_empty(), "opened in the run before, and still listed");
             }

@@ -101,7 +101,7 @@ macro_rules! __store_conformance {
         #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
         $($attr)*
         async fn $name() {
-            $crate::store::conformance::run_case(stringify!($name), $make).await;
+            $crate::store::conformance::run_case(stringify!($name), ($make)().await).await;
         }
     };
 }

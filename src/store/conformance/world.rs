@@ -7,7 +7,7 @@ use crate::{
     protocol::{Family, RotationTiming},
     store::{
         Cap, CreateError, FeedEvent, Reauthentication, Revoke, SessionKey, SessionRecord, SessionStore,
-        Snapshot, StaleScope, StoreError, Subject,
+        Snapshot, StoreError, Subject,
     },
     time::{Clock as _, SystemClock, Timestamp},
 };
@@ -179,7 +179,7 @@ impl<S: SessionStore> World<S> {
         event: Option<FeedEvent>,
         change: impl Fn(&mut SessionRecord) -> bool,
     ) -> Snapshot {
-        let event = event.filter(|_| self.store.capabilities().feed);
+        let event = event.filter(|_| self.store.has_feed());
         let mut snapshot = self.get(key).await;
         loop {
             let Some(mut record) = snapshot.record.clone() else { return snapshot };
@@ -247,8 +247,8 @@ impl<S: SessionStore> World<S> {
         ok(self.store.revoke(what, at).await)
     }
 
-    pub(super) async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) {
-        ok(self.store.mark_stale(scope, at).await);
+    pub(super) async fn mark_stale(&self, event: &FeedEvent) {
+        ok(self.store.mark_stale(event).await);
     }
 
     /// The identifiers of a subject's live sessions, in the order in which they are listed.

@@ -1,46 +1,4 @@
-//! Sessions in Memcached (feature `memcached`), shared by all instances, as far as a cache goes.
-//!
-//! ```no_run
-//! # #[cfg(feature = "axum")]
-//! # fn example(keyring: tower_sliding_sessions::Keyring) -> Result<(), Box<dyn std::error::Error>> {
-//! use tower_sliding_sessions::{Sessions, store::MemcachedStore};
-//!
-//! let store = MemcachedStore::new("127.0.0.1:11211");
-//! let sessions = Sessions::<String>::builder(keyring).store(store).build()?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! # What it cannot do
-//! Memcached can neither list what it holds nor tell anyone of changes. So this store has
-//! [neither](Capabilities::NONE) a feed nor listing: every request asks it, and
-//! [`StoreError::Unsupported`] is the answer to listing a subject's sessions, revoking them together,
-//! marking them stale together, and limiting their number. Revoking one session, replacing its claims
-//! and marking it stale work, and count at the next request.
-//!
-//! It forgets, too: a restart loses everything, and when memory runs out, what was not used for
-//! longest goes. What is gone is unknown, and an unknown session is refused: at worst, a user signs in
-//! again. A revoked session that is evicted is unknown as well, never live. Give it memory for all
-//! sessions: an item takes about 600 bytes without claims (measured over 10,000), and Memcached rounds
-//! up.
-//!
-//! # What it keeps
-//! One item for each session, under `tss:2:` and a hash of realm, subject and session, until its idle
-//! deadline (of a revoked one, its absolute deadline) and five minutes, and the run ID under
-//! `tss:2:run`, without an end, since every operation reads it. If it is lost all the same, every
-//! session is revoked, safely. Memcached counts lifetimes up to January 2038; what lasts longer is kept
-//! as long as there is room. (The 2 is the version of this layout. Sessions of an earlier version are
-//! unknown, so their users sign in again.)
-//!
-//! # Round trips
-//! One to read: session and run ID come together. Two to change: read, and compare and set. Each
-//! lost race costs two more. Each write draws a version for the record. If a connection breaks before
-//! the answer comes, the store looks whether the record has that version.
-//!
-//! One server, 1.4.8 or later, without TLS and without authentication: keep it on a private network. A
-//! server that wants a password is a [`StoreError::Configuration`]. The client is this crate's own,
-//! since a snapshot takes two keys with their versions in one round trip, and a caller that stops
-//! waiting must not leave its answer to the next.
+//! The store in Memcached.
 
 mod link;
 
@@ -53,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 use self::link::{Link, Stored, When};
 use super::record::RecordForm;
 use super::{
-    Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord,
-    SessionStore, Snapshot, StaleScope, StoreError, Subject,
+    Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+    Snapshot, StoreError, Subject,
 };
 use crate::{
     id::{RunId, SessionId, random},
@@ -67,10 +25,52 @@ const SLACK: u64 = 300;
 /// How often a race for a record may be lost. Each race has a winner.
 const ATTEMPTS: usize = 256;
 
-/// Keeps sessions in Memcached. See the [module](self) for what to know of it.
+/// Keeps sessions in Memcached (feature `memcached`), shared by all instances, within the limits of a cache.
 ///
 /// Clones share their connections. Stores of one server and one [prefix](Self::with_prefix) share
 /// their sessions, in any process.
+///
+/// ```no_run
+/// # #[cfg(feature = "axum")]
+/// # fn example(keyring: tower_sliding_sessions::Keyring) -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_sliding_sessions::{Sessions, store::MemcachedStore};
+///
+/// let store = MemcachedStore::new("127.0.0.1:11211");
+/// let sessions = Sessions::<String>::builder(keyring).store(store).build()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What it cannot do
+/// Memcached can neither list what it holds nor tell anyone of changes. So this store has
+/// neither a feed nor listing: every request asks it, and
+/// [`StoreError::Unsupported`] is the answer to listing a subject's sessions, revoking them together,
+/// marking them stale together, and limiting their number. Revoking one session, replacing its claims
+/// and marking it stale work, and count at the next request.
+///
+/// It forgets, too: a restart loses everything, and when memory runs out, what was not used for
+/// longest goes. What is gone is unknown, and an unknown session is refused: at worst, a user signs in
+/// again. A revoked session that is evicted is unknown as well, never live. Give it memory for all
+/// sessions: an item takes about 600 bytes without claims (measured over 10,000), and Memcached rounds
+/// up.
+///
+/// # What it keeps
+/// One item for each session, under `tss:2:` and a hash of realm, subject and session, until its idle
+/// deadline (of a revoked one, its absolute deadline) and five minutes, and the run ID under
+/// `tss:2:run`, without an end, since every operation reads it. If it is lost all the same, every
+/// session is revoked, safely. Memcached counts lifetimes up to January 2038; what lasts longer is kept
+/// as long as there is room. (The 2 is the version of this layout. Sessions of an earlier version are
+/// unknown, so their users sign in again.)
+///
+/// # Round trips
+/// One to read: session and run ID come together. Two to change: read, and compare and set. Each
+/// lost race costs two more. Each write draws a version for the record. If a connection breaks before
+/// the answer comes, the store looks whether the record has that version.
+///
+/// One server, 1.4.8 or later, without TLS and without authentication: keep it on a private network. A
+/// server that wants a password is a [`StoreError::Configuration`]. The client is this crate's own,
+/// since a snapshot takes two keys with their versions in one round trip, and a caller that stops
+/// waiting must not leave its answer to the next.
 #[derive(Clone)]
 pub struct MemcachedStore {
     link: Arc<Link>,
@@ -222,8 +222,12 @@ impl MemcachedStore {
 }
 
 impl SessionStore for MemcachedStore {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::NONE
+    fn has_feed(&self) -> bool {
+        false
+    }
+
+    fn can_list(&self) -> bool {
+        false
     }
 
     async fn create(
@@ -278,11 +282,11 @@ impl SessionStore for MemcachedStore {
         Ok(if revoked { vec![key.id] } else { Vec::new() })
     }
 
-    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        let StaleScope::Session(key) = scope else {
+    async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
+        let FeedEvent::SessionStale(key, at) = event else {
             return Err(StoreError::Unsupported("marking a subject's sessions stale together"));
         };
-        self.change(key, |entry| entry.record.mark_stale(at)).await.map(drop)
+        self.change(key, |entry| entry.record.mark_stale(*at)).await.map(drop)
     }
 
     async fn list(&self, _subject: &Subject, _now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
@@ -326,7 +330,7 @@ fn store_error(error: io::Error) -> StoreError {
 }
 
 fn decode_run(text: &[u8]) -> Result<RunId, StoreError> {
-    str::from_utf8(text).map_err(StoreError::corrupt)?.parse().map_err(StoreError::corrupt)
+    str::from_utf8(text).ok().and_then(RunId::decode).ok_or_else(|| StoreError::corrupt("not a run ID"))
 }
 
 /// When a record may go, in seconds since the epoch, of which Memcached counts 2^31. Relative times

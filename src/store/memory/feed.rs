@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    store::{FeedEvent, FeedFrom, FeedPosition, SessionKey, Subject},
+    store::{FeedEvent, FeedFrom, SessionKey, Subject},
     time::Timestamp,
 };
 
@@ -60,7 +60,7 @@ impl Feed {
     }
 
     /// The events from there on; waits for one, a second at most, unless the reader has just come.
-    pub(super) async fn read(&self, from: &FeedFrom) -> (Vec<FeedEvent>, FeedPosition, bool) {
+    pub(super) async fn read(&self, from: &FeedFrom) -> (Vec<FeedEvent>, String, bool) {
         let mut waited = false;
         loop {
             let mut more = pin!(self.more.notified());
@@ -69,7 +69,7 @@ impl Feed {
             let (events, next, gap) = self.log().after(from);
             let waited = std::mem::replace(&mut waited, true);
             if !events.is_empty() || gap || waited || matches!(from, FeedFrom::Since(_)) {
-                return (events, FeedPosition(next.to_string()), gap);
+                return (events, next.to_string(), gap);
             }
             // Late or not, look once more.
             let _late = tokio::time::timeout(HEARTBEAT, more).await;
@@ -141,7 +141,7 @@ impl Log {
                 let events = self.events.values().skip_while(|(at, _)| at < time).map(copy).collect();
                 (events, self.forgotten.is_some_and(|at| at >= *time))
             }
-            FeedFrom::After(FeedPosition(position)) => {
+            FeedFrom::After(position) => {
                 let position = position.parse().ok().filter(|position| *position <= self.next);
                 let gap = position.is_none_or(|position| position < self.first);
                 (

@@ -9,6 +9,7 @@ mod timings;
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -22,11 +23,11 @@ use self::{
     timings::Timings,
 };
 use super::{
-    Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
-    SessionStore, Snapshot, StaleScope, StoreError, Subject,
+    Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+    Snapshot, StoreError, Subject,
 };
 use crate::{
-    id::{EntropyError, RunId, SessionId},
+    id::{RunId, SessionId},
     time::{Clock as _, SystemClock, Timestamp},
 };
 
@@ -64,16 +65,16 @@ impl MemoryStore {
     /// An empty store for at most a million sessions, with a new run ID.
     ///
     /// # Errors
-    /// [`EntropyError`] if the operating system has no random bytes to give.
-    pub fn new() -> Result<Self, EntropyError> {
+    /// An error if the operating system has no random bytes to give.
+    pub fn new() -> io::Result<Self> {
         Self::with_capacity(1_000_000)
     }
 
     /// An empty store for at most `capacity` sessions that are not revoked, with a new run ID.
     ///
     /// # Errors
-    /// [`EntropyError`] if the operating system has no random bytes to give.
-    pub fn with_capacity(capacity: usize) -> Result<Self, EntropyError> {
+    /// An error if the operating system has no random bytes to give.
+    pub fn with_capacity(capacity: usize) -> io::Result<Self> {
         Ok(Self(Arc::new(Inner {
             run: AtomicU64::new(start()?.as_u64()),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -158,7 +159,7 @@ impl MemoryStore {
 
 /// The run ID of a new store: newer than those of earlier stores of this process, also by a clock
 /// that was set back.
-fn start() -> Result<RunId, EntropyError> {
+fn start() -> io::Result<RunId> {
     static LAST: Mutex<Option<RunId>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     let run = RunId::newer_than(*last, SystemClock.now())?;
@@ -193,14 +194,13 @@ impl SessionStore for MemoryStore {
             return Err(CreateError::Exists);
         }
         let mut ended = Vec::new();
-        if let Some(Cap { limit, overflow }) = cap {
+        if let Some(cap) = cap {
             let live = shard.live(subject, now);
-            let excess = (live.len() + 1).saturating_sub(limit.max(1));
-            match overflow {
-                Overflow::Refuse if excess > 0 => return Err(CreateError::TooMany),
-                Overflow::Refuse => {}
-                Overflow::RevokeOldest => ended.extend(live.iter().take(excess).map(|entry| entry.id())),
+            let excess = (live.len() + 1).saturating_sub(cap.limit());
+            if cap.refuses() && excess > 0 {
+                return Err(CreateError::TooMany);
             }
+            ended.extend(live.iter().take(excess).map(|entry| entry.id()));
         }
         // Counted before it is there, so that racing sign-ins cannot exceed the capacity. What it
         // revokes makes room.
@@ -261,12 +261,8 @@ impl SessionStore for MemoryStore {
         Ok(ended)
     }
 
-    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        let event = match scope {
-            StaleScope::Session(key) => FeedEvent::SessionStale(key.clone(), at),
-            StaleScope::Subject(subject) => FeedEvent::SubjectStale(subject.clone(), at),
-        };
-        self.0.feed.publish([event], at);
+    async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
+        self.0.feed.publish([event.clone()], event.time());
         Ok(())
     }
 

@@ -6,11 +6,11 @@ use super::{Names, PostgresStore, snapshot};
 use crate::{
     id::{RunId, SessionId},
     store::{
-        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
-        SessionStore, Snapshot, StaleScope, StoreError, Subject,
+        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+        Snapshot, StoreError, Subject,
         sql::{
             Columns, EventRow, Kind, LIMIT, Table, bind_columns, corrupt, follow, run_from, run_to,
-            session_id, stale, time_to, unavailable, version_to,
+            session_id, time_to, unavailable, version_to,
         },
     },
     time::Timestamp,
@@ -33,8 +33,8 @@ impl SessionStore for PostgresStore {
         cap: Option<Cap>,
     ) -> Result<(RunId, Vec<SessionId>), CreateError> {
         let (now, names) = (record.family.created_at, Names::of(subject)?);
-        let limit = cap.map(|cap| i64::try_from(cap.limit.max(1)).unwrap_or(i64::MAX));
-        let refuse = cap.is_some_and(|cap| cap.overflow == Overflow::Refuse);
+        let limit = cap.map(|cap| i64::try_from(cap.limit()).unwrap_or(i64::MAX));
+        let refuse = cap.is_some_and(Cap::refuses);
         let columns = Columns::of(record)?;
         let create = self.call("create").await?.names(&names);
         let create = create.bind(limit).bind(refuse).bind(names.lock()).bind(Kind::Revoked.number());
@@ -110,9 +110,8 @@ impl SessionStore for PostgresStore {
         }
     }
 
-    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        let event = stale(scope, at);
-        let EventRow { kind, at, subject, id, .. } = EventRow::of(&event, time_to(at));
+    async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
+        let EventRow { kind, at, subject, id, .. } = EventRow::of(event, time_to(event.time()));
         let names = subject.map(Names::of).transpose()?.ok_or_else(|| corrupt("a mark of no subject"))?;
         let call = self.call("mark").await?.bind(kind.number()).bind(at);
         call.names(&names).bind(id).row().await.map(drop)

@@ -14,7 +14,7 @@ use super::{
     scripts::{Call, VIEW},
 };
 use crate::{
-    store::{FeedBatch, FeedFrom, FeedPosition, StoreError},
+    store::{FeedBatch, FeedFrom, StoreError},
     time::millis,
 };
 
@@ -59,8 +59,8 @@ impl Position {
         Some(Self { place: place.parse().ok()?, history: history.to_owned() })
     }
 
-    fn into_feed(self) -> FeedPosition {
-        FeedPosition(format!("{} {}", self.place, self.history))
+    fn into_feed(self) -> String {
+        format!("{} {}", self.place, self.history)
     }
 }
 
@@ -99,7 +99,7 @@ impl Inner {
     ) -> Result<FeedBatch, StoreError> {
         let batch = match from {
             FeedFrom::Since(time) => self.read_since(&mut connection, time.as_millis()).await,
-            FeedFrom::After(FeedPosition(position)) => match Position::parse(position) {
+            FeedFrom::After(position) => match Position::parse(position) {
                 Some(position) => self.read_after(&mut connection, position).await,
                 None => self.read_anew(&mut connection).await,
             },
@@ -242,7 +242,7 @@ mod tests {
     fn a_position_reads_back_and_nothing_else_is_one() {
         let position = Position::parse("12-3 ab").expect("a position");
         assert_eq!((position.place, position.history.as_str()), (Place(12, 3), "ab"));
-        assert_eq!(position.into_feed(), FeedPosition("12-3 ab".into()));
+        assert_eq!(position.into_feed(), "12-3 ab");
         for bad in ["", "12-3", "12 ab", "x12-3 ab", "12-x ab", "no place at all"] {
             assert!(Position::parse(bad).is_none(), "{bad:?}");
         }

@@ -1,97 +1,4 @@
-//! Sessions in Redis or Valkey (feature `redis`), shared by all instances.
-//!
-//! ```no_run
-//! # #[cfg(feature = "axum")]
-//! # async fn example(keyring: tower_sliding_sessions::Keyring) -> Result<(), Box<dyn std::error::Error>> {
-//! use tower_sliding_sessions::{Sessions, store::RedisStore};
-//!
-//! let store = RedisStore::connect("redis://127.0.0.1/").await?;
-//! let sessions = Sessions::<String>::builder(keyring).store(store).build()?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! # The server
-//! Redis 7.0 or later, or any Valkey; one primary, with or without replicas. Set
-//! - `maxmemory-policy noeviction`. An evicted session is lost to its user. Without memory, signing in
-//!   fails with [`StoreError::Full`]; renewals and revocations go on.
-//! - `appendonly yes`, unless everyone may sign in again after a restart. With `appendfsync always`, a
-//!   server that crashes and restarts has everything that it acknowledged. With the usual `everysec`,
-//!   it may lack the last second or two of writes.
-//! - `lazyfree-lazy-expire yes`, if one account may have ten thousands of live sessions (no cap): Redis
-//!   then removes their key in the background when it expires.
-//!
-//! Replication is asynchronous: a replica that is promoted may lack the primary's last writes.
-//! - Lost rotations are repaired by the refresh tokens of the later generation.
-//! - Revocations, and a newer run ID, are written again by each instance that remembers them.
-//! - Sessions that were just opened are lost.
-//! - Readers of the feed are told of a gap whenever another server answers, or the same one after a
-//!   restart (also when a primary gets its first replica), since it may lack what they never heard of.
-//!   For one access token lifetime, every token is renewed before it counts.
-//!
-//! The store talks to one address at a time, and asks for it anew with every connection, so let it
-//! be a name, or a proxy's, that follows the primary. A server that turns out to be a replica, is
-//! loading its data, or has no primary, is left for a new connection within the same call. No session
-//! and no event is ever read from a replica: it refuses every script of this store.
-//!
-//! All keys of a store are in one slot, so it also works on the node of a Redis Cluster that has the
-//! slot. It does not follow redirections to other nodes.
-//!
-//! # Address, user and rights
-//! Special characters of user and password are percent-encoded in the URL: `p%40ss` for `p@ss`.
-//! Connections are encrypted if the application depends on the `redis` crate with one of its TLS
-//! features (the same major version as [`client`]) and the URL begins with `rediss:`.
-//!
-//! These rights are enough (with another [prefix](RedisStore::with_prefix), `~` and that; with a
-//! database other than 0, `+select` too):
-//!
-//! ```text
-//! ACL SETUSER sessions on >PASSWORD resetkeys ~tss:* resetchannels -@all
-//! +ping +info +eval +evalsha +time +exists +get +set +pexpire +pexpireat
-//! +hget +hset +hdel +hlen +hgetall +hscan +hrandfield
-//! +xadd +xread +xrange +xrevrange +xtrim +xinfo|stream
-//! ```
-//!
-//! Without `+info` the store works, and learns of a failover only where the last place in the feed is
-//! gone. A wrong address, user or password, or a right that is missing, is a
-//! [`StoreError::Configuration`], whose source says what is wrong.
-//!
-//! # What it keeps
-//! | key | type | what | lives |
-//! |---|---|---|---|
-//! | `tss:{2}:…` | hash | the live sessions of one subject; `…` is a hash of realm and subject | as long as one of them, and five minutes |
-//! | `tss:{2}:…:sid` | string | a revoked session, without its claims | until its absolute deadline, and five minutes |
-//! | `tss:{2}:…:answer:…` | string | what a call answered that revoked sessions, in case it is repeated | 30 seconds |
-//! | `tss:{2}:feed` | stream | the events of the last day, and at most about 100,000 | two days from the last event |
-//! | `tss:{2}:run` | string | the run ID | ten years from when it was last raised |
-//!
-//! The names of subjects are in the feed only, and so for about a day. (In braces: the version of this
-//! layout. Sessions of an earlier version are unknown, so their users sign in again.)
-//!
-//! What an operation costs depends on the live sessions of its subject, not on the revoked ones.
-//! Signing in reads the live sessions if there are as many as the cap allows. Revoking or listing the
-//! sessions of a subject takes one script for each 50 to 100 of them, so other clients are served in
-//! between.
-//!
-//! A session takes about 540 bytes, all overhead included (a subject with one session, no claims, Redis
-//! 7.0 on 64 bits; measured over 10,000), and claims come on top. Where most are shorter than 512
-//! bytes, `hash-max-listpack-value 512` saves 140 bytes for each session.
-//!
-//! Losing the run ID revokes every session, safely: the next one is another.
-//!
-//! # Round trips
-//! One for each operation: a script changes the record and appends to the feed in one atomic step. Each
-//! call carries a nonce, which becomes the version of what it writes. If a connection breaks before
-//! the answer comes, the call is repeated over another one, and the script recognises it. So a
-//! revocation whose answer was lost still says that it revoked the session. Scripts that the server does
-//! not know, after a restart, are sent once more.
-//!
-//! # Time
-//! Operations go by the application's clock, and only the lifetimes of keys by the server's. The
-//! two may be up to five minutes apart.
-
-#[doc(no_inline)]
-pub use ::redis as client;
+//! The store in Redis or Valkey.
 
 mod entry;
 mod feed;
@@ -126,10 +33,100 @@ use crate::{
 /// How long the run ID stays without sign-ins.
 const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Keeps sessions in Redis or Valkey. See the [module](self) for what to know of it.
+/// Keeps sessions in Redis or Valkey (feature `redis`), shared by all instances.
 ///
 /// Clones share their connection. Stores of one server and one [prefix](Self::with_prefix) share
 /// their sessions, in any process.
+///
+/// ```no_run
+/// # #[cfg(feature = "axum")]
+/// # async fn example(keyring: tower_sliding_sessions::Keyring) -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_sliding_sessions::{Sessions, store::RedisStore};
+///
+/// let store = RedisStore::connect("redis://127.0.0.1/").await?;
+/// let sessions = Sessions::<String>::builder(keyring).store(store).build()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # The server
+/// Redis 7.0 or later, or any Valkey; one primary, with or without replicas. Set
+/// - `maxmemory-policy noeviction`. An evicted session is lost to its user. Without memory, signing in
+///   fails with [`StoreError::Full`]; renewals and revocations go on.
+/// - `appendonly yes`, unless everyone may sign in again after a restart. With `appendfsync always`, a
+///   server that crashes and restarts has everything that it acknowledged. With the usual `everysec`,
+///   it may lack the last second or two of writes.
+/// - `lazyfree-lazy-expire yes`, if one account may have ten thousands of live sessions (no cap): Redis
+///   then removes their key in the background when it expires.
+///
+/// Replication is asynchronous: a replica that is promoted may lack the primary's last writes.
+/// - Lost rotations are repaired by the refresh tokens of the later generation.
+/// - Revocations, and a newer run ID, are written again by each instance that remembers them.
+/// - Sessions that were just opened are lost.
+/// - Readers of the feed are told of a gap whenever another server answers, or the same one after a
+///   restart (also when a primary gets its first replica), since it may lack what they never heard of.
+///   For one access token lifetime, every token is renewed before it counts.
+///
+/// The store talks to one address at a time, and asks for it anew with every connection, so let it
+/// be a name, or a proxy's, that follows the primary. A server that turns out to be a replica, is
+/// loading its data, or has no primary, is left for a new connection within the same call. No session
+/// and no event is ever read from a replica: it refuses every script of this store.
+///
+/// All keys of a store are in one slot, so it also works on the node of a Redis Cluster that has the
+/// slot. It does not follow redirections to other nodes.
+///
+/// # Address, user and rights
+/// Special characters of user and password are percent-encoded in the URL: `p%40ss` for `p@ss`.
+/// Connections are encrypted if the application depends on the `redis` crate with one of its TLS
+/// features (the same major version as [`redis_client`](super::redis_client)) and the URL begins with `rediss:`.
+///
+/// These rights are enough (with another [prefix](Self::with_prefix), `~` and that; with a
+/// database other than 0, `+select` too):
+///
+/// ```text
+/// ACL SETUSER sessions on >PASSWORD resetkeys ~tss:* resetchannels -@all
+/// +ping +info +eval +evalsha +time +exists +get +set +pexpire +pexpireat
+/// +hget +hset +hdel +hlen +hgetall +hscan +hrandfield
+/// +xadd +xread +xrange +xrevrange +xtrim +xinfo|stream
+/// ```
+///
+/// Without `+info` the store works, and learns of a failover only where the last place in the feed is
+/// gone. A wrong address, user or password, or a right that is missing, is a
+/// [`StoreError::Configuration`], whose source says what is wrong.
+///
+/// # What it keeps
+/// | key | type | what | lives |
+/// |---|---|---|---|
+/// | `tss:{2}:…` | hash | the live sessions of one subject; `…` is a hash of realm and subject | as long as one of them, and five minutes |
+/// | `tss:{2}:…:sid` | string | a revoked session, without its claims | until its absolute deadline, and five minutes |
+/// | `tss:{2}:…:answer:…` | string | what a call answered that revoked sessions, in case it is repeated | 30 seconds |
+/// | `tss:{2}:feed` | stream | the events of the last day, and at most about 100,000 | two days from the last event |
+/// | `tss:{2}:run` | string | the run ID | ten years from when it was last raised |
+///
+/// The names of subjects are in the feed only, and so for about a day. (In braces: the version of this
+/// layout. Sessions of an earlier version are unknown, so their users sign in again.)
+///
+/// What an operation costs depends on the live sessions of its subject, not on the revoked ones.
+/// Signing in reads the live sessions if there are as many as the cap allows. Revoking or listing the
+/// sessions of a subject takes one script for each 50 to 100 of them, so other clients are served in
+/// between.
+///
+/// A session takes about 540 bytes, all overhead included (a subject with one session, no claims, Redis
+/// 7.0 on 64 bits; measured over 10,000), and claims come on top. Where most are shorter than 512
+/// bytes, `hash-max-listpack-value 512` saves 140 bytes for each session.
+///
+/// Losing the run ID revokes every session, safely: the next one is another.
+///
+/// # Round trips
+/// One for each operation: a script changes the record and appends to the feed in one atomic step. Each
+/// call carries a nonce, which becomes the version of what it writes. If a connection breaks before
+/// the answer comes, the call is repeated over another one, and the script recognises it. So a
+/// revocation whose answer was lost still says that it revoked the session. Scripts that the server does
+/// not know, after a restart, are sent once more.
+///
+/// # Time
+/// Operations go by the application's clock, and only the lifetimes of keys by the server's. The
+/// two may be up to five minutes apart.
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 
@@ -281,7 +278,7 @@ impl Inner {
     /// The run ID that the server has; a new one if it has none (any more).
     async fn settle_run(&self, run: Option<String>) -> Result<RunId, StoreError> {
         match run {
-            Some(run) => run.parse().map_err(StoreError::corrupt),
+            Some(run) => record::run_id(&run),
             // Of callers that find none at once, the first one decides.
             None => self.set_run(RunId::draw(SystemClock.now())?, String::new()).await,
         }
@@ -294,7 +291,7 @@ impl Inner {
     async fn set_run(&self, to: RunId, event: String) -> Result<RunId, StoreError> {
         let args = [to.to_string(), millis(RUN_KEPT_FOR).to_string(), event];
         let run: String = self.script(&scripts::RAISE_RUN, None, &args).await?;
-        run.parse().map_err(StoreError::corrupt)
+        record::run_id(&run)
     }
 }
 

@@ -73,6 +73,14 @@ pub(super) fn version(version: u64) -> String {
     format!("{version:016x}")
 }
 
+pub(super) fn session_id(text: &str) -> Result<SessionId, StoreError> {
+    SessionId::decode(text).ok_or_else(|| StoreError::corrupt("not a session ID"))
+}
+
+pub(super) fn run_id(text: &str) -> Result<RunId, StoreError> {
+    RunId::decode(text).ok_or_else(|| StoreError::corrupt("not a run ID"))
+}
+
 /// The record without run and version, which the scripts put in front.
 pub(super) fn encode(record: &SessionRecord) -> Result<String, StoreError> {
     let (family, timing) = (&record.family, &record.family.timing);
@@ -133,7 +141,7 @@ fn decode_numbers(line: &str) -> Option<(RunId, u64, Family)> {
     if words.next()? != "2" {
         return None;
     }
-    let run = words.next()?.parse().ok()?;
+    let run = RunId::decode(words.next()?)?;
     let version = u64::from_str_radix(words.next()?, 16).ok()?;
     let mut next = || {
         let word = words.next()?;

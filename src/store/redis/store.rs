@@ -6,8 +6,8 @@ use super::{Inner, RedisStore, entry, record, scripts};
 use crate::{
     id::{RunId, SessionId, random},
     store::{
-        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
-        SessionStore, Snapshot, StaleScope, StoreError, Subject,
+        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+        Snapshot, StoreError, Subject,
     },
     time::Timestamp,
 };
@@ -54,8 +54,8 @@ impl Inner {
             record::time(now)?.to_string(),
             record::encode(record)?,
             record::time(record.family.idle_deadline)?.to_string(),
-            cap.map_or(0, |cap| cap.limit.max(1)).to_string(),
-            u8::from(cap.is_some_and(|cap| cap.overflow == Overflow::RevokeOldest)).to_string(),
+            cap.map_or(0, |cap| cap.limit()).to_string(),
+            u8::from(cap.is_some_and(|cap| !cap.refuses())).to_string(),
         ];
         args.extend([head, tail, CROWD.to_string()]);
         let mut revoked = Vec::new();
@@ -94,8 +94,8 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Vec<SessionId>, CreateError> {
         let mut live = self.list(subject, now).await?;
-        let excess = (live.len() + 1).saturating_sub(cap.limit.max(1));
-        if cap.overflow == Overflow::Refuse && excess > 0 {
+        let excess = (live.len() + 1).saturating_sub(cap.limit());
+        if cap.refuses() && excess > 0 {
             return Err(CreateError::TooMany);
         }
         live.truncate(excess);
@@ -180,7 +180,7 @@ impl Inner {
             let (next, run, texts): Listed = self.session_script(&scripts::LIST, subject, &[cursor]).await?;
             let run = self.settle_run(run).await?;
             for (id, text) in texts {
-                let stored = record::decode(id.parse().map_err(StoreError::corrupt)?, &text)?;
+                let stored = record::decode(record::session_id(&id)?, &text)?;
                 if stored.run == run && stored.record.family.is_live(now) {
                     live.insert(stored.record.id, stored.record);
                 }
@@ -220,7 +220,7 @@ impl Page {
 }
 
 fn ids(words: impl IntoIterator<Item = String>) -> Result<Vec<SessionId>, StoreError> {
-    words.into_iter().map(|id| id.parse().map_err(StoreError::corrupt)).collect()
+    words.into_iter().map(|id| record::session_id(&id)).collect()
 }
 
 /// An error if records could not be read. The others have been revoked.
@@ -292,11 +292,8 @@ impl SessionStore for RedisStore {
         .await
     }
 
-    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
-        let event = entry::encode(&match scope.clone() {
-            StaleScope::Session(key) => FeedEvent::SessionStale(key, at),
-            StaleScope::Subject(subject) => FeedEvent::SubjectStale(subject, at),
-        })?;
+    async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
+        let event = entry::encode(event)?;
         self.finish(|inner| async move { inner.script(&scripts::PUBLISH, None, &[event]).await }).await
     }
 

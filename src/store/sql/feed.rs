@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     id::{RunId, SessionId},
-    store::{FeedBatch, FeedEvent, FeedFrom, FeedPosition, SessionKey, StaleScope, StoreError, Subject},
+    store::{FeedBatch, FeedEvent, FeedFrom, SessionKey, StoreError, Subject},
     time::Timestamp,
 };
 
@@ -95,14 +95,6 @@ impl<'a> EventRow<'a> {
     }
 }
 
-/// The event of a stale mark.
-pub(in crate::store) fn stale(scope: &StaleScope, at: Timestamp) -> FeedEvent {
-    match scope {
-        StaleScope::Session(key) => FeedEvent::SessionStale(key.clone(), at),
-        StaleScope::Subject(subject) => FeedEvent::SubjectStale(subject.clone(), at),
-    }
-}
-
 /// A place in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct Cursor {
@@ -111,8 +103,8 @@ pub(in crate::store) struct Cursor {
 }
 
 impl Cursor {
-    fn position(self) -> FeedPosition {
-        FeedPosition(format!("{}:{}", self.seq, self.mark))
+    fn position(self) -> String {
+        format!("{}:{}", self.seq, self.mark)
     }
 }
 
@@ -266,7 +258,7 @@ where
             let gap = table.head.pruned_at >= since;
             return Ok(table.batch(gap));
         }
-        FeedFrom::After(position) => position.0.parse::<Cursor>().ok(),
+        FeedFrom::After(position) => position.parse::<Cursor>().ok(),
     };
     if let Some(place) = place {
         for looks in 1.. {

@@ -19,7 +19,7 @@ pub(super) use self::{
 pub(super) use self::{
     columns::{Columns, bind_columns, run_from, run_to, session_id, time_to, version_from, version_to},
     error::unavailable,
-    feed::{EventRow, KEPT, LIMIT, Table, follow, stale},
+    feed::{EventRow, KEPT, LIMIT, Table, follow},
     lease::Lease,
 };
 #[cfg(feature = "postgres")]

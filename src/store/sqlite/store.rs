@@ -4,9 +4,9 @@ use super::{SqliteStore, rows};
 use crate::{
     id::{RunId, SessionId},
     store::{
-        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Overflow, Revoke, SessionKey, SessionRecord,
-        SessionStore, Snapshot, StaleScope, StoreError, Subject,
-        sql::{Columns, follow, stale, time_to, unavailable},
+        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
+        Snapshot, StoreError, Subject,
+        sql::{Columns, follow, time_to, unavailable},
     },
     time::Timestamp,
 };
@@ -26,10 +26,10 @@ impl SessionStore for SqliteStore {
         }
         let run = rows::run_id(&mut transaction).await?;
         let mut revoked = Vec::new();
-        if let Some(Cap { limit, overflow }) = cap {
+        if let Some(cap) = cap {
             let live = rows::live(&mut transaction, subject, now).await?;
-            let excess = (live.len() + 1).saturating_sub(limit.max(1));
-            if excess > 0 && overflow == Overflow::Refuse {
+            let excess = (live.len() + 1).saturating_sub(cap.limit());
+            if cap.refuses() && excess > 0 {
                 transaction.rollback().await?;
                 return Err(CreateError::TooMany);
             }
@@ -95,9 +95,9 @@ impl SessionStore for SqliteStore {
         Ok(revoked)
     }
 
-    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
+    async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
         let mut writer = self.0.writer.acquire().await.map_err(unavailable)?;
-        rows::publish(&mut writer, &stale(scope, at), time_to(at)).await
+        rows::publish(&mut writer, event, time_to(event.time())).await
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {

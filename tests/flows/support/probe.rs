@@ -9,8 +9,8 @@ use serde_json::json;
 use tower_sliding_sessions::{
     RunId, SessionId, Timestamp,
     store::{
-        Cap, Capabilities, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey,
-        SessionRecord, SessionStore, Snapshot, StaleScope, StoreError, Subject,
+        Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey, SessionRecord,
+        SessionStore, Snapshot, StoreError, Subject,
     },
 };
 
@@ -232,8 +232,12 @@ fn change(before: &SessionRecord, after: &SessionRecord) -> &'static str {
 }
 
 impl SessionStore for Probe {
-    fn capabilities(&self) -> Capabilities {
-        if self.has_feed { self.inner().capabilities() } else { Capabilities::NONE }
+    fn has_feed(&self) -> bool {
+        self.has_feed
+    }
+
+    fn can_list(&self) -> bool {
+        self.has_feed
     }
 
     fn run_id_now(&self) -> Option<RunId> {
@@ -278,12 +282,12 @@ impl SessionStore for Probe {
         self.pass("revoke", self.inner().revoke(what, at)).await
     }
 
-    async fn mark_stale(&self, scope: &StaleScope, at: Timestamp) -> Result<(), StoreError> {
+    async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
         self.pass("mark_stale", async {
-            match scope {
-                _ if self.has_feed => self.inner().mark_stale(scope, at).await,
-                StaleScope::Session(key) => self.mark_record(key, at).await,
-                StaleScope::Subject(_) => Err(StoreError::Unsupported("marking a subject")),
+            match event {
+                _ if self.has_feed => self.inner().mark_stale(event).await,
+                FeedEvent::SessionStale(key, at) => self.mark_record(key, *at).await,
+                _ => Err(StoreError::Unsupported("marking a subject")),
             }
         })
         .await
