@@ -246,5 +246,5 @@ async fn session_lasts_as_long_as_its_sign_in_requests_and_the_builder_allows() 
 
     let (builder, _clock) = sessions::<()>();
     let refused = builder.timing(|_| Timing::aal2().idle_timeout(5 * MINUTE)).build();
-    assert!(refused.is_err_and(|why| why.to_string().contains("ends sessions that are not idle")));
+    assert!(refused.is_err_and(|why| why.to_string().contains("or sessions in constant use expire")));
 }
