@@ -38,7 +38,7 @@ impl<C: Claims> Engine<C> {
             Err(_) => return refused(Refusal::BadToken),
         };
         let session = self.newest(&token);
-        match self.judge(&session, context.arrived) {
+        match self.decide_bearer(&session, context.arrived) {
             BearerDecision::Accepted => {
                 if !context.passive {
                     self.confirm_once(&token, context.with_body, context.arrived.wall);
@@ -66,7 +66,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Decides about a verified access token without the store.
-    pub(super) fn judge(&self, session: &Authenticated<C>, now: Reading) -> BearerDecision {
+    pub(super) fn decide_bearer(&self, session: &Authenticated<C>, now: Reading) -> BearerDecision {
         let view = session.view();
         let status = self.status_of(view);
         match status {
@@ -98,7 +98,7 @@ impl<C: Claims> Engine<C> {
     ) -> AuthOutcome<C> {
         let looked_up = async {
             let (mut session, record) = self.look_up(&token).await?;
-            self.judge_origin(&mut session, &record, context.origin.as_deref())?;
+            self.check_origin(&mut session, &record, context.origin.as_deref())?;
             Ok(session)
         };
         match looked_up.await {

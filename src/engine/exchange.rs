@@ -1,4 +1,4 @@
-//! Tokens for clients without cookies: the same sessions by the same protocol.
+//! Tokens for clients without cookies. The sessions and the protocol are the same as with cookies.
 
 use std::{sync::Arc, time::Duration};
 

@@ -44,7 +44,7 @@ impl<C: Claims> Engine<C> {
             Err(_) => return Introspection::Inactive,
         };
         let session = self.newest(&token);
-        let looked_up = match self.judge(&session, self.revocation.read_clock()) {
+        let looked_up = match self.decide_bearer(&session, self.revocation.read_clock()) {
             BearerDecision::Accepted => Ok(session),
             BearerDecision::Refused(refusal) => Err(refusal.into()),
             BearerDecision::AskStore => self.look_up(&token).await.map(|(session, _)| session),

@@ -1,8 +1,9 @@
 //! Cookies with several values under one name: which sessions they name.
 //!
-//! Another host of the site can plant cookies if their name or domain allows it. An application that has changed
-//! its cookies leaves the former ones in browsers. Invalid values are ignored, and so are those of sessions that have
-//! ended. If valid values name two live sessions, the request has no session, since the order of cookies means nothing.
+//! Another host of the site can plant cookies if their name or domain allows it. If an application has
+//! changed its cookie settings, browsers may still have its former cookies. Invalid values are ignored, and
+//! so are those of revoked or expired sessions. If valid values name two live sessions, the request has no
+//! session, since the order of cookies means nothing.
 
 use std::sync::Arc;
 

@@ -122,12 +122,12 @@ impl<C: Claims> Engine<C> {
         // It may have been revoked since the record was read.
         self.revocation.denylist.check(&session, run)?;
         let Renewal { session, record, .. } = &mut renewal;
-        self.judge_origin(session, record, context.origin.as_deref())?;
+        self.check_origin(session, record, context.origin.as_deref())?;
         Ok(renewal)
     }
 
-    /// Applies `compare_origin`, also to each of the requests that share a renewal.
-    pub(super) fn judge_origin(
+    /// Calls `compare_origin` and applies its verdict. Called for each of the requests that share a renewal.
+    pub(super) fn check_origin(
         &self,
         session: &mut Authenticated<C>,
         record: &SessionRecord,
@@ -214,16 +214,16 @@ impl<C: Claims> Engine<C> {
         let how = if advanced {
             Renewed::Rotated
         } else {
-            let mut rotation = decide_refresh(presented, &read.record.family, now);
-            if rotation == RefreshDecision::Replay && read.record.family.handout_is_due(now) {
+            let mut decision = decide_refresh(presented, &read.record.family, now);
+            if decision == RefreshDecision::Replay && read.record.family.handout_is_due(now) {
                 read = Box::pin(self.record_handout(key, read, now)).await?;
-                rotation = decide_refresh(presented, &read.record.family, now);
+                decision = decide_refresh(presented, &read.record.family, now);
             }
-            match rotation {
+            match decision {
                 RefreshDecision::Confirm => Renewed::Confirmed,
                 RefreshDecision::Replay => Renewed::Replayed,
-                // `Advance`: a rotation is due by this instance's clock, but the store's clock differs, and it did not
-                // rotate. Reissue, as if no rotation were due.
+                // `Advance`: a rotation is due by this instance's clock, but the store did not rotate, for example
+                // because it compares by its own clock. Reissue, as if no rotation were due.
                 RefreshDecision::Reissue | RefreshDecision::Advance => Renewed::Reissued,
                 RefreshDecision::FastForward => {
                     let record = Box::pin(self.fast_forward(key, run, presented, now)).await?;

@@ -66,10 +66,10 @@ impl<C: Claims> Engine<C> {
         arrived: Reading,
         written: impl Fn(&str) -> bool,
     ) -> Vec<HeaderValue> {
-        let leaves = self.revocation.read_clock();
-        let now = leaves.wall;
+        let sent_at = self.revocation.read_clock();
+        let now = sent_at.wall;
         let view = renewal.session.view();
-        let response = self.response_state(renewal, arrived, leaves, &written);
+        let response = self.response_state(renewal, arrived, sent_at, &written);
         let (access, refresh) = match decide_cookies(
             &self.with_own_write_window(&renewal.record.family).timing,
             &response,

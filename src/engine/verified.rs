@@ -78,6 +78,7 @@ impl<C> SessionView<C> {
         Self { methods: Vec::new(), step_up: StepUp::Required, ..self.copy() }
     }
 
+    /// A clone. The claims are shared, so `C` need not be `Clone`.
     fn copy(&self) -> Self {
         Self {
             key: self.key.clone(),
@@ -97,7 +98,7 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// Whether no authentication counts here, neither its time nor its methods.
+    /// Whether the user must re-authenticate: neither the time nor the methods of an earlier authentication count.
     pub(super) fn requires_step_up(&self) -> bool {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }

@@ -2,12 +2,12 @@
 //!
 //! # Provisional generations
 //!
-//! Rotating a refresh token on each use detects reuse, and almost everywhere it also signs legitimate clients
-//! out: a browser sends ten requests with the same expired token, one of them rotates it, and nine look like
-//! reuse. Here **the successor is provisional until it is confirmed**. Rotating generation `g` to `g+1` does
-//! not invalidate `g`; it stays valid until a request shows that the client has stored `g+1`, and for one
-//! grace period after that. A lost response, a cancelled request, a process or a browser that crashed leaves
-//! an unconfirmed successor behind, and what the client still holds keeps working.
+//! Rotating a refresh token on each use detects reuse. In most implementations it also signs legitimate
+//! clients out: a browser sends ten requests with the same expired token, one of them rotates it, and nine
+//! look like reuse. Here **the successor is provisional until it is confirmed**. Rotating generation `g` to
+//! `g+1` does not invalidate `g`; it stays valid until a request shows that the client has stored `g+1`, and
+//! for one grace period after that. After a lost response, a cancelled request, or a crash of a process or a
+//! browser, the successor stays unconfirmed, and the token that the client still has keeps working.
 //!
 //! A renewal presents a refresh token of generation `k`; the session is at `g`:
 //!

@@ -42,8 +42,8 @@ pub struct Timing {
     /// `rotation_interval + crash_window + grace` (5 min 20 s by default) is reuse, because a second rotation
     /// has happened. Raise `rotation_interval` to 9 min to cover 10 min. [`Policy::new`] does not check this.
     pub late_body: Duration,
-    /// The write window `W`: how long after its arrival a request may still write cookies.
-    /// Default 60 s. A response that leaves later writes none, which is always safe.
+    /// The write window `W`: how long after its arrival a request may still write cookies. Default 60 s. A
+    /// response that is sent later sets no cookies, which is always safe.
     pub write_window: Duration,
     /// The rotation interval `M`: the shortest time from the confirmation of a generation to its
     /// rotation. Default 4 min. Must be longer than `write_window + 2 * grace`.

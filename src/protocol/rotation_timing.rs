@@ -9,8 +9,8 @@ use crate::time::Timestamp;
 
 /// The durations of a [`Timing`] that decide about rotation, as they were when the session began.
 ///
-/// The session's record carries them, so that instances with other settings judge the session in the same
-/// way. They are stored as whole milliseconds.
+/// The session's record has them, so that instances with other settings use the same ones for this session.
+/// They are stored as whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RotationTiming {

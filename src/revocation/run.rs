@@ -100,5 +100,5 @@ impl Revocation {
 }
 
 pub(crate) fn went_back() -> StoreError {
-    StoreError::unavailable("the store names an older run ID than it did, and is being corrected")
+    StoreError::unavailable("the store returned an older run ID than before; it is being corrected")
 }
