@@ -4,8 +4,8 @@
 //! `/reauthenticate`, and repeats its first request:
 //!
 //! ```json
-//! {"type": "https://docs.rs/…#variant.ReauthenticationRequired", "title": "Re-authentication is required", "status": 403}
-//! {"type": "https://docs.rs/…#variant.MethodRequired", "title": "Authentication by another method is required", "status": 403}
+//! {"type": "https://docs.rs/…", "code": "reauthentication_required", "title": "Re-authentication is required", "status": 403}
+//! {"type": "https://docs.rs/…", "code": "method_required", "title": "Authentication by another method is required", "status": 403}
 //! ```
 //!
 //! ```sh

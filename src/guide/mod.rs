@@ -1,5 +1,7 @@
 //! The guide: short pages, one task each. Every sample is compiled by the tests of this crate, and most of them run.
 //!
+//! The samples use axum with its feature `macros` (for `derive(FromRef)`). Where a page needs more, it says so.
+//!
 //! Start with the [quick start](quick_start). The [manual](crate::manual) has what you look up later: defaults, threats,
 //! events, stores and performance.
 //!
@@ -39,6 +41,7 @@ pub mod quick_start {}
 #[doc(alias = "return_to")]
 #[doc(alias = "next parameter")]
 #[doc(alias = "open redirect")]
+#[doc(alias = "redirect after login")]
 #[doc = include_str!("login_form.md")]
 pub mod login_form {}
 
@@ -80,6 +83,9 @@ pub mod roles {}
 #[doc(alias = "sign out everywhere")]
 #[doc(alias = "logout all devices")]
 #[doc(alias = "concurrent sessions")]
+#[doc(alias = "another device")]
+#[doc(alias = "log out everywhere")]
+#[doc(alias = "device list")]
 #[doc = include_str!("devices.md")]
 pub mod devices {}
 
@@ -97,6 +103,7 @@ pub mod password_change {}
 #[doc(alias = "passkey")]
 #[doc(alias = "auth_time")]
 #[doc(alias = "amr")]
+#[doc(alias = "sudo mode")]
 #[doc = include_str!("step_up.md")]
 pub mod step_up {}
 
@@ -114,6 +121,8 @@ pub mod streams {}
 #[doc(alias = "fetch")]
 #[doc(alias = "BFF")]
 #[doc(alias = "front end")]
+#[doc(alias = "local storage")]
+#[doc(alias = "profile")]
 #[doc = include_str!("spa.md")]
 pub mod spa {}
 
@@ -132,6 +141,7 @@ pub mod phones {}
 #[doc(alias = "fake clock")]
 #[doc(alias = "cookie jar")]
 #[doc(alias = "reqwest")]
+#[doc(alias = "manual clock")]
 #[doc = include_str!("testing.md")]
 pub mod testing {}
 
@@ -225,6 +235,14 @@ pub mod troubleshooting {}
 #[doc(alias = "what is in the token")]
 #[doc(alias = "which tokens when")]
 #[doc(alias = "who can verify the token")]
+#[doc(alias = "sliding expiration")]
+#[doc(alias = "payload")]
+#[doc(alias = "re-issue")]
+#[doc(alias = "Google")]
+#[doc(alias = "Facebook")]
+#[doc(alias = "what is in each token")]
+#[doc(alias = "single sign-on")]
+#[doc(alias = "OpenID")]
 #[doc = include_str!("questions.md")]
 pub mod questions {}
 
