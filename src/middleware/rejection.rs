@@ -60,145 +60,50 @@ impl Rejection {
     /// The status it is answered with.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
-        match self.kind {
-            RejectionKind::Unauthenticated(_) | RejectionKind::InvalidBearer(_) => StatusCode::UNAUTHORIZED,
-            RejectionKind::MalformedBearer | RejectionKind::EmptySubject | RejectionKind::Lifetime(_) => {
-                StatusCode::BAD_REQUEST
-            }
-            RejectionKind::CrossSite
-            | RejectionKind::NotLoopback
-            | RejectionKind::Forbidden
-            | RejectionKind::ReauthenticationRequired
-            | RejectionKind::MethodRequired
-            | RejectionKind::TooManySessions => StatusCode::FORBIDDEN,
-            RejectionKind::TooManyCookies => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            RejectionKind::NotNow => StatusCode::TOO_EARLY,
-            RejectionKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            RejectionKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
-            RejectionKind::ClaimsTooLarge
-            | RejectionKind::ClaimsUnreadable
-            | RejectionKind::MissingLayer
-            | RejectionKind::OtherClaims
-            | RejectionKind::AmbiguousLayer
-            | RejectionKind::RequireOutsideLayer
-            | RejectionKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.answer().0
     }
+}
 
-    /// The problem details (RFC 9457). Their `type` is the address of the kind's documentation, and
-    /// `code` its name, for a front end to go by.
-    const fn problem(&self) -> &'static str {
-        macro_rules! problem {
-            ($variant:literal, $code:literal, $status:literal, $title:literal) => {
-                concat!(
-                    r#"{"type":"https://docs.rs/tower-sliding-sessions/latest/tower_sliding_sessions/enum.RejectionKind.html#variant."#,
-                    $variant, r#"","code":""#, $code, r#"","title":""#, $title, r#"","status":"#, $status, "}"
-                )
-            };
+/// Writes `Rejection::answer`: the status, and the problem details (RFC 9457). Their `type` is the address of the
+/// kind's documentation, and `code` its name, for a front end to go by.
+macro_rules! answers {
+    ($($kind:ident $(($ignored:tt))? => $status:ident $number:literal $code:literal $title:literal,)*) => {
+        impl Rejection {
+            const fn answer(&self) -> (StatusCode, &'static str) {
+                match self.kind {
+                    $(RejectionKind::$kind $(($ignored))? => (StatusCode::$status, concat!(
+                        r#"{"type":"https://docs.rs/tower-sliding-sessions/latest/tower_sliding_sessions/enum.RejectionKind.html#variant."#,
+                        stringify!($kind), r#"","code":""#, $code, r#"","title":""#, $title, r#"","status":"#, $number, "}"
+                    )),)*
+                }
+            }
         }
-        match self.kind {
-            RejectionKind::Unauthenticated(_) => {
-                problem!("Unauthenticated", "unauthenticated", 401, "Sign in first")
-            }
-            RejectionKind::InvalidBearer(_) => {
-                problem!("InvalidBearer", "invalid_bearer", 401, "The bearer token is not good, or no longer")
-            }
-            RejectionKind::MalformedBearer => {
-                problem!("MalformedBearer", "malformed_bearer", 400, "The Authorization header is malformed")
-            }
-            RejectionKind::EmptySubject => {
-                problem!("EmptySubject", "empty_subject", 400, "The name is empty")
-            }
-            RejectionKind::Lifetime(_) => {
-                problem!("Lifetime", "lifetime", 400, "A session cannot last that long, or be that short")
-            }
-            RejectionKind::CrossSite => {
-                problem!("CrossSite", "cross_site", 403, "Requests from other sites are not accepted here")
-            }
-            RejectionKind::NotLoopback => {
-                problem!(
-                    "NotLoopback",
-                    "not_loopback",
-                    403,
-                    "Sessions over plain HTTP are for localhost only"
-                )
-            }
-            RejectionKind::Forbidden => problem!("Forbidden", "forbidden", 403, "Not allowed"),
-            RejectionKind::ReauthenticationRequired => {
-                problem!(
-                    "ReauthenticationRequired",
-                    "reauthentication_required",
-                    403,
-                    "Re-authentication is required"
-                )
-            }
-            RejectionKind::MethodRequired => {
-                problem!(
-                    "MethodRequired",
-                    "method_required",
-                    403,
-                    "Authentication by another method is required"
-                )
-            }
-            RejectionKind::TooManySessions => {
-                problem!(
-                    "TooManySessions",
-                    "too_many_sessions",
-                    403,
-                    "Too many sessions: sign out elsewhere first"
-                )
-            }
-            RejectionKind::TooManyCookies => {
-                problem!("TooManyCookies", "too_many_cookies", 431, "Too many cookies have the same name")
-            }
-            RejectionKind::Unavailable => {
-                problem!("Unavailable", "unavailable", 503, "Sessions are not available for the moment")
-            }
-            RejectionKind::NotNow => problem!("NotNow", "not_now", 425, "Not for a prefetch"),
-            RejectionKind::Unsupported => {
-                problem!("Unsupported", "unsupported", 501, "The session store cannot do this")
-            }
-            RejectionKind::ClaimsTooLarge => {
-                problem!("ClaimsTooLarge", "claims_too_large", 500, "The session does not fit into a cookie")
-            }
-            RejectionKind::ClaimsUnreadable => {
-                problem!("ClaimsUnreadable", "claims_unreadable", 500, "The session cannot be written")
-            }
-            RejectionKind::OtherClaims => {
-                problem!(
-                    "OtherClaims",
-                    "other_claims",
-                    500,
-                    "This route asks for another claims type than its session layer has"
-                )
-            }
-            RejectionKind::AmbiguousLayer => {
-                problem!(
-                    "AmbiguousLayer",
-                    "ambiguous_layer",
-                    500,
-                    "This route is within optional layers of several realms: ask Sessions::session_of"
-                )
-            }
-            RejectionKind::RequireOutsideLayer => {
-                problem!(
-                    "RequireOutsideLayer",
-                    "require_outside_layer",
-                    500,
-                    "This rule is not within the layer of its sessions: add .route_layer(sessions.layer()) after it"
-                )
-            }
-            RejectionKind::MissingLayer => {
-                problem!(
-                    "MissingLayer",
-                    "missing_layer",
-                    500,
-                    "This route is not within a session layer: add .route_layer(sessions.layer())"
-                )
-            }
-            RejectionKind::Internal => problem!("Internal", "internal", 500, "Internal error"),
-        }
-    }
+    };
+}
+
+answers! {
+    Unauthenticated(_) => UNAUTHORIZED 401 "unauthenticated" "Sign in first",
+    InvalidBearer(_) => UNAUTHORIZED 401 "invalid_bearer" "The bearer token is not good, or no longer",
+    MalformedBearer => BAD_REQUEST 400 "malformed_bearer" "The Authorization header is malformed",
+    EmptySubject => BAD_REQUEST 400 "empty_subject" "The name is empty",
+    Lifetime(_) => BAD_REQUEST 400 "lifetime" "A session cannot last that long, or be that short",
+    CrossSite => FORBIDDEN 403 "cross_site" "Requests from other sites are not accepted here",
+    NotLoopback => FORBIDDEN 403 "not_loopback" "Sessions over plain HTTP are for localhost only",
+    Forbidden => FORBIDDEN 403 "forbidden" "Not allowed",
+    ReauthenticationRequired => FORBIDDEN 403 "reauthentication_required" "Re-authentication is required",
+    MethodRequired => FORBIDDEN 403 "method_required" "Authentication by another method is required",
+    TooManySessions => FORBIDDEN 403 "too_many_sessions" "Too many sessions: sign out elsewhere first",
+    TooManyCookies => REQUEST_HEADER_FIELDS_TOO_LARGE 431 "too_many_cookies" "Too many cookies have the same name",
+    Unavailable => SERVICE_UNAVAILABLE 503 "unavailable" "Sessions are not available for the moment",
+    NotNow => TOO_EARLY 425 "not_now" "Not for a prefetch",
+    Unsupported => NOT_IMPLEMENTED 501 "unsupported" "The session store cannot do this",
+    ClaimsTooLarge => INTERNAL_SERVER_ERROR 500 "claims_too_large" "The session does not fit into a cookie",
+    ClaimsUnreadable => INTERNAL_SERVER_ERROR 500 "claims_unreadable" "The session cannot be written",
+    OtherClaims => INTERNAL_SERVER_ERROR 500 "other_claims" "This route asks for another claims type than its session layer has",
+    AmbiguousLayer => INTERNAL_SERVER_ERROR 500 "ambiguous_layer" "This route is within optional layers of several realms: ask Sessions::session_of",
+    RequireOutsideLayer => INTERNAL_SERVER_ERROR 500 "require_outside_layer" "This rule is not within the layer of its sessions: add .route_layer(sessions.layer()) after it",
+    MissingLayer => INTERNAL_SERVER_ERROR 500 "missing_layer" "This route is not within a session layer: add .route_layer(sessions.layer())",
+    Internal => INTERNAL_SERVER_ERROR 500 "internal" "Internal error",
 }
 
 impl std::fmt::Display for Rejection {
@@ -286,7 +191,7 @@ impl From<ChangeError> for Rejection {
 impl Rejection {
     /// The response with problem details as its body.
     pub fn into_http<B: From<&'static str>>(self) -> Response<B> {
-        let mut response = Response::new(B::from(self.problem()));
+        let mut response = Response::new(B::from(self.answer().1));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -219,14 +219,14 @@ impl Denylist {
     }
 
     /// Tokens of the session minted until `since` are stale.
-    pub(crate) fn session_stale(&self, key: &SessionKey, since: Timestamp, now: Duration) {
+    fn session_stale(&self, key: &SessionKey, since: Timestamp, now: Duration) {
         self.sessions.update(key.id, now, now.saturating_add(self.keep), |entry| {
             entry.stale_since = entry.stale_since.max(Some(since));
         });
     }
 
     /// Tokens of the subject minted until `since` are stale.
-    pub(crate) fn subject_stale(&self, subject: Arc<str>, since: Timestamp, now: Duration) {
+    fn subject_stale(&self, subject: Arc<str>, since: Timestamp, now: Duration) {
         let waiters = self.waiters_of(&subject);
         self.subjects.update(subject, now, now.saturating_add(self.keep), |entry| {
             entry.stale_since = entry.stale_since.max(Some(since));

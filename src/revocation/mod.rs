@@ -200,13 +200,7 @@ impl Revocation {
         let event = event(now);
         self.backend.ask("mark_stale", self.backend.store.mark_stale(&event)).await?;
         // This instance learns it here, the others by the feed.
-        match event {
-            FeedEvent::SessionStale(key, _) => self.denylist.session_stale(&key, now, self.monotonic()),
-            FeedEvent::SubjectStale(subject, _) => {
-                self.denylist.subject_stale(subject.name, now, self.monotonic());
-            }
-            _ => {}
-        }
+        self.denylist.apply_event(&event, self.read_clock());
         Ok(now)
     }
 

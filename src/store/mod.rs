@@ -212,3 +212,17 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// that the store does not know gets an error or is told of a gap.
     fn feed(&self, from: &FeedFrom) -> impl Future<Output = Result<FeedBatch, StoreError>> + Send;
 }
+
+/// The texts as one word of 43 characters.
+#[cfg(any(feature = "memcached", feature = "redis"))]
+fn hash(parts: &[&[u8]]) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use sha2::{Digest as _, Sha256};
+
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    URL_SAFE_NO_PAD.encode(hash.finalize())
+}

@@ -4,15 +4,12 @@ mod link;
 
 use std::{fmt, io, sync::Arc};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use self::link::{Link, Stored, When};
-use super::record::RecordForm;
 use super::{
     Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
-    Snapshot, StoreError, Subject,
+    Snapshot, StoreError, Subject, hash, record::RecordForm,
 };
 use crate::{
     id::{RunId, SessionId, random},
@@ -309,16 +306,6 @@ impl fmt::Debug for MemcachedStore {
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
     }
-}
-
-/// The texts as one word of 43 characters.
-fn hash(parts: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
 /// What an error of the connection means to the engine.

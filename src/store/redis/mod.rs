@@ -13,18 +13,16 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::{
     Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, aio::MultiplexedConnection, cmd,
     io::tcp::TcpSettings,
 };
-use sha2::{Digest as _, Sha256};
 
 use self::{
     link::{Link, store_error},
     scripts::Lua,
 };
-use super::{FeedEvent, StoreError, Subject};
+use super::{FeedEvent, StoreError, Subject, hash};
 use crate::{
     id::RunId,
     time::{Clock as _, SystemClock, millis},
@@ -217,7 +215,7 @@ async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
 impl Inner {
     fn new(link: Arc<Link>, prefix: &str) -> Self {
         // A tag in the prefix decides the slot, but an empty one is none.
-        let prefix = if prefix.contains("{}") { hash(&[prefix]) } else { prefix.to_owned() };
+        let prefix = if prefix.contains("{}") { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
         let prefix = format!("{prefix}:{{2}}");
         let (run_key, feed_key) = (format!("{prefix}:run"), format!("{prefix}:feed"));
         Self { link, prefix, run_key, feed_key, readers: Mutex::default() }
@@ -250,7 +248,7 @@ impl Inner {
 
     /// Where a subject's live sessions are.
     fn key(&self, subject: &Subject) -> String {
-        format!("{}:{}", self.prefix, hash(&[&subject.realm, &subject.name]))
+        format!("{}:{}", self.prefix, hash(&[subject.realm.as_bytes(), subject.name.as_bytes()]))
     }
 
     /// Runs a script: one round trip.
@@ -293,16 +291,6 @@ impl Inner {
         let run: String = self.script(&scripts::RAISE_RUN, None, &args).await?;
         record::run_id(&run)
     }
-}
-
-/// The texts as one word of 43 characters.
-fn hash(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
 impl fmt::Debug for RedisStore {
