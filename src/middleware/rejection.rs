@@ -62,16 +62,28 @@ impl Rejection {
     pub const fn status(&self) -> StatusCode {
         self.answer().0
     }
+
+    /// The `code` of the problem details, such as `unauthenticated` or `reauthentication_required`, for an error format
+    /// of your own. A code does not change.
+    ///
+    /// ```
+    /// # use tower_sliding_sessions::Rejection;
+    /// assert_eq!(Rejection::forbidden().code(), "forbidden");
+    /// ```
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.answer().1
+    }
 }
 
-/// Writes `Rejection::answer`: the status, and the problem details (RFC 9457). Their `type` is the address of the
+/// Writes `Rejection::answer`: the status, the code, and the problem details (RFC 9457). Their `type` is the address of the
 /// kind's documentation, and `code` its name, for a front end to go by.
 macro_rules! answers {
     ($($kind:ident $(($ignored:tt))? => $status:ident $number:literal $code:literal $title:literal,)*) => {
         impl Rejection {
-            const fn answer(&self) -> (StatusCode, &'static str) {
+            const fn answer(&self) -> (StatusCode, &'static str, &'static str) {
                 match self.kind {
-                    $(RejectionKind::$kind $(($ignored))? => (StatusCode::$status, concat!(
+                    $(RejectionKind::$kind $(($ignored))? => (StatusCode::$status, $code, concat!(
                         r#"{"type":"https://docs.rs/tower-sliding-sessions/latest/tower_sliding_sessions/enum.RejectionKind.html#variant."#,
                         stringify!($kind), r#"","code":""#, $code, r#"","title":""#, $title, r#"","status":"#, $number, "}"
                     )),)*
@@ -191,7 +203,7 @@ impl From<ChangeError> for Rejection {
 impl Rejection {
     /// The response with problem details as its body.
     pub fn into_http<B: From<&'static str>>(self) -> Response<B> {
-        let mut response = Response::new(B::from(self.answer().1));
+        let mut response = Response::new(B::from(self.answer().2));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
