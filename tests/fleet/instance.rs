@@ -19,10 +19,11 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Starts an instance on a free port.
+    /// Starts an instance on a free port, with the crate's own lifetimes where `settings` names none.
     pub(crate) fn start(store: &str, settings: &[(&str, &str)]) -> Self {
         let mut settings: Vec<_> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        settings.push(("DEMO_PRESET".to_owned(), "defaults".to_owned()));
         settings.push(("DEMO_STORE".to_owned(), store.to_owned()));
         settings.push(("DEMO_KEY".to_owned(), KEY.to_owned()));
         let (process, address) = launch(&settings, &format!("127.0.0.1:{}", free_port()));
