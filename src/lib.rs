@@ -73,7 +73,7 @@
 //! | a page that polls and does not keep its session alive | [`SessionLayer::passive`] |
 //! | `fetch`, htmx, React | nothing: front ends never handle a token. Examples `fetch`, `htmx`, `preact` |
 //! | phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in `oauth` |
-//! | several instances, or sessions that survive a restart | a [store](manual::stores): SQLite, PostgreSQL, Redis or Memcached |
+//! | several instances, or sessions that survive a restart of the application | a [store](manual::stores): SQLite, PostgreSQL, Redis or Memcached |
 //! | passkeys (WebAuthn) | [`Visitor::sign_in`] and [`Session::reauthenticate`] after the check; package `examples/passkeys` |
 //! | Leptos, Dioxus | packages `examples/leptos`, `examples/dioxus` |
 //! | rate limits by user; gRPC; OpenAPI | packages `examples/governor`, `examples/tonic`, `examples/openapi` |
@@ -82,8 +82,8 @@
 //! | hyper or tower without axum | [`Session::of`], [`Sessions::visitor`], example `hyper` |
 //!
 //! The guide also has [answers to questions](guide::questions), a [security page](guide::security) by standard, and
-//! [troubleshooting](guide::troubleshooting). The [manual] has the defaults with their reasons, the threats, the stores and
-//! the events.
+//! [troubleshooting](guide::troubleshooting). The [manual] has the defaults with their reasons, the threats, the
+//! stores and the events.
 //!
 //! # Features
 //!
@@ -99,7 +99,7 @@
 //! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
 //! | `memcached` | no | `MemcachedStore`: sessions in Memcached, with the limits of a cache |
 //! | `metrics` | no | every event as a counter of the `metrics` facade: `sliding_sessions_events_total`, by `event`, `outcome` and `realm` |
-//! | `test-util` | no | `Sessions::cookie_of`, which signs a test's request in, and `CookieJar`, the cookies of a browser |
+//! | `test-util` | no | `Sessions::cookie_of`, which makes the cookies of a signed-in user for a test, and `CookieJar`, which keeps cookies as a browser does |
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

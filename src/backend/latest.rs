@@ -15,7 +15,7 @@ impl LatestGenerations {
     }
 
     /// Notes `generation`. Returns whether it is later than the last one.
-    pub(crate) fn is_new(&self, session: SessionId, generation: u64) -> bool {
+    pub(crate) fn note_if_newer(&self, session: SessionId, generation: u64) -> bool {
         let is_new = self.0.get(&session).is_none_or(|latest| latest < generation);
         if is_new {
             self.0.insert(session, generation);

@@ -110,7 +110,10 @@ impl Backend {
     }
 
     /// The same for a run that other requests share, which makes several calls. Its runtime may have stopped.
-    pub(crate) fn in_time_of_run<F: Future>(&self, run: F) -> impl Future<Output = Option<F::Output>> {
+    pub(crate) fn within_renewal_deadline<F: Future>(
+        &self,
+        run: F,
+    ) -> impl Future<Output = Option<F::Output>> {
         self.within(self.deadline.saturating_mul(MAX_CALLS), run)
     }
 

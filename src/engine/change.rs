@@ -40,7 +40,7 @@ impl<C: Claims> Engine<C> {
     ) -> Result<Vec<CookieLine>, ChangeError> {
         let (key, now) = (&view.key, self.now());
         let (json, claims) = self
-            .writable_claims(key, claims, &view.methods, later_methods(view), now)
+            .writable_claims(key, claims, &view.methods, reauthentication_methods(view), now)
             .inspect_err(|error| self.report_unwritten(error, key))?;
         let event = FeedEvent::SessionStale(key.clone(), now);
         let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
@@ -48,7 +48,7 @@ impl<C: Claims> Engine<C> {
         let mut record = changed(snapshot, view.run)?;
         // The JSON as it was written: a store may format it in another way.
         record.claims = json;
-        let now = self.session_is_stale(view).await?;
+        let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
         let basis = AccessBasis {
             generation: presented,
@@ -76,9 +76,9 @@ impl<C: Claims> Engine<C> {
         let record = |record: &mut SessionRecord| record.record_reauthentication(&later);
         let snapshot = self.compare_and_set("record_reauthentication", key, None, None, record).await?;
         let mut record = changed(snapshot, view.run)?;
-        // The claims of this request, which were measured. The hook may have replaced those of the record.
+        // The claims of this request, which fit into a cookie. The hook may have replaced those of the record.
         record.claims = json;
-        let now = self.session_is_stale(view).await?;
+        let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::Reauthenticated, &key.id, &key.subject.name);
         let basis = AccessBasis { generation: presented, ..AccessBasis::of(&record, key, view.run, now) };
         let access = self.access_line(&basis, None, now)?;
@@ -87,7 +87,7 @@ impl<C: Claims> Engine<C> {
 
     /// Marks the session's tokens as stale after a change, so that no in-flight response, on any instance,
     /// restores the old state. Returns the time from which tokens are stale.
-    async fn session_is_stale(&self, view: &SessionView<C>) -> Result<Timestamp, StoreError> {
+    async fn mark_session_stale(&self, view: &SessionView<C>) -> Result<Timestamp, StoreError> {
         self.revocation.mark_stale(|now| FeedEvent::SessionStale(view.key.clone(), now)).await
     }
 
@@ -101,7 +101,7 @@ impl<C: Claims> Engine<C> {
 }
 
 /// The methods of the re-authentication.
-fn later_methods<C>(view: &SessionView<C>) -> &[String] {
+fn reauthentication_methods<C>(view: &SessionView<C>) -> &[String] {
     match &view.step_up {
         StepUp::Done { amr, .. } => amr,
         StepUp::None | StepUp::Required => &[],

@@ -86,11 +86,11 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         claims: &C,
         methods: &[String],
-        later_methods: &[String],
+        reauthentication_methods: &[String],
         now: Timestamp,
     ) -> Result<(Arc<str>, C), MintError> {
         let (json, parsed) = write_short_claims(claims)?;
-        self.measure(key, &json, methods, later_methods, now)?;
+        self.check_fits_cookie(key, &json, methods, reauthentication_methods, now)?;
         self.measure_readable(&parsed)?;
         Ok((json.into(), parsed))
     }

@@ -41,7 +41,7 @@ impl<C: Claims> Engine<C> {
             return;
         }
         let session = token.view.key.id;
-        if !self.backend.confirmed.is_new(session, generation) {
+        if !self.backend.confirmed.note_if_newer(session, generation) {
             return;
         }
         let (engine, token) = (self.clone(), token.clone());
@@ -84,7 +84,7 @@ impl<C: Claims> Engine<C> {
         let (engine, key, generation) = (self.clone(), key.clone(), family.generation);
         if confirm {
             // The new access token need not write the confirmation again.
-            self.backend.confirmed.is_new(key.id, generation);
+            self.backend.confirmed.note_if_newer(key.id, generation);
         }
         let (what, name) = match confirm {
             true => (Write::Confirm(generation), "confirm"),

@@ -50,7 +50,8 @@ impl<C: Claims> Engine<C> {
             BearerDecision::AskStore => self.look_up(&token).await.map(|(session, _)| session),
         };
         match looked_up {
-            // Origin rules do not apply: the client's origin is unknown here. The other values are the token's.
+            // Origin rules do not apply: the client's origin is unknown here. Only the claims come from the record.
+            // All other values come from the token.
             Ok(session) => Introspection::Access { claims: session.view().claims.clone(), token },
             Err(SessionError::Refused(_)) => Introspection::Inactive,
             Err(SessionError::Unavailable) => Introspection::Unavailable,
@@ -62,7 +63,7 @@ impl<C: Claims> Engine<C> {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         self.revocation.denylist.check(&key.id, refresh.run)?;
-        if !self.are_of(refresh, &record.family) {
+        if !self.times_match_record(refresh, &record.family) {
             return Ok(None);
         }
         let presented = PresentedToken { generation: refresh.generation, with_body: false };

@@ -50,12 +50,12 @@ impl<'a> AccessBasis<'a> {
 impl<C: Claims> Engine<C> {
     /// Checks that an access token with these claims fits into a cookie, with the largest generation and with a
     /// re-authentication.
-    pub(super) fn measure(
+    pub(super) fn check_fits_cookie(
         &self,
         key: &SessionKey,
         claims: &str,
         methods: &[String],
-        later_methods: &[String],
+        reauthentication_methods: &[String],
         now: Timestamp,
     ) -> Result<(), MintError> {
         let token = self.tokens.codec().mint_access(&AccessToken {
@@ -68,7 +68,7 @@ impl<C: Claims> Engine<C> {
             limit: now + self.config.policy.timing().absolute_timeout,
             auth_time: now,
             methods,
-            step_up: &StepUp::Done { at: now, amr: later_methods.to_vec() },
+            step_up: &StepUp::Done { at: now, amr: reauthentication_methods.to_vec() },
             claims,
         })?;
         let cookies = &self.config.cookies;

@@ -65,7 +65,8 @@ impl FormerCookies {
     }
 }
 
-/// When a token was issued, and its generation.
+/// Orders the tokens of one session: a time and the generation. The time is `iat` of an access token, and the begin
+/// of the session for a refresh token.
 type IssuedAs = (Timestamp, u64);
 
 /// The session of a valid token, and the token's age.

@@ -13,7 +13,7 @@ use crate::{
     token::{RefreshClaims, StepUp},
 };
 
-/// How often a change is tried. Each conflict means that another change was made.
+/// How many times a change is tried. Each conflict means that another change was made.
 const TRIES: usize = 8;
 
 /// A record as it was read, to be changed later.
@@ -96,8 +96,8 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Whether a refresh token has the times of its record.
-    pub(super) fn are_of(&self, refresh: &RefreshClaims, family: &Family) -> bool {
-        refresh.are_of(family, self.config.policy.timing().absolute_timeout)
+    pub(super) fn times_match_record(&self, refresh: &RefreshClaims, family: &Family) -> bool {
+        refresh.times_match_record(family, self.config.policy.timing().absolute_timeout)
     }
 
     /// Revokes a session that has passed this instance's timeouts, which may be shorter than the record's. So all
@@ -148,7 +148,7 @@ impl<C: Claims> Engine<C> {
         };
         let before = self.revocation.denylist.run();
         let written = self.backend.ask(operation, write).await?;
-        self.revocation.hear_run(before, written.run)?;
+        self.revocation.accept_run_id(before, written.run)?;
         Ok(written)
     }
 }

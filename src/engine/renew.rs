@@ -47,7 +47,7 @@ impl Hash for RenewalKey {
 /// Why an in-flight renewal gave no result.
 #[derive(Debug, thiserror::Error)]
 #[error("the renewal panicked, its runtime stopped, or there is no Tokio runtime")]
-struct LostRun;
+struct LostRenewal;
 
 /// A refresh token to renew a session with. Its signature is valid.
 struct RenewalRequest {
@@ -96,11 +96,12 @@ impl<C: Claims> Engine<C> {
         let mut is_retry = false;
         let (mut renewal, started) = loop {
             let mut shared = pin!(self.renewals.join(shared_key.clone(), start));
-            let Some((renewal, started)) = self.backend.in_time_of_run(shared.as_mut()).await.flatten()
+            let Some((renewal, started)) =
+                self.backend.within_renewal_deadline(shared.as_mut()).await.flatten()
             else {
                 self.renewals.give_up(&shared_key);
                 let event = EventKind::InternalError { operation: "renew" };
-                self.config.events.failed_of(event, &LostRun, &session, &refresh.subject);
+                self.config.events.failed_of(event, &LostRenewal, &session, &refresh.subject);
                 return Err(SessionError::Unavailable);
             };
             let renewal = renewal?;
@@ -115,7 +116,7 @@ impl<C: Claims> Engine<C> {
             renewal.how = Renewed::Replayed;
         }
         // The token is signed, but its times differ from the record's.
-        if !self.are_of(&refresh, &renewal.record.family) {
+        if !self.times_match_record(&refresh, &renewal.record.family) {
             self.config.events.of(EventKind::Refused(Refusal::BadToken), &session, &refresh.subject);
             return Err(Refusal::BadToken.into());
         }
@@ -255,13 +256,13 @@ impl<C: Claims> Engine<C> {
         let offered = snapshot.applied;
         let read = ReadRecord::of(snapshot, run)?;
         // Once is normal: a lost response or a crash. Report repeats.
-        if offered && !self.backend.offered.is_new(key.id, read.record.family.generation) {
+        if offered && !self.backend.offered.note_if_newer(key.id, read.record.family.generation) {
             self.config.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
         }
         Ok(read)
     }
 
-    /// The same decision for a passive request, but it does not rotate, confirm or extend. It can only revoke the
+    /// Like `rotate_in_store`, for a passive request, but it does not rotate, confirm or extend. It can only revoke the
     /// session.
     async fn renew_passive(
         &self,

@@ -83,7 +83,8 @@ impl<C: Claims> Engine<C> {
         // All or nothing: a new access token must not be sent without its refresh token.
         let lines = (|| {
             let mut lines = Vec::with_capacity(3);
-            // First, for clients that tell cookies apart by name only.
+            // Removals of former cookies come first: a client that compares only names would otherwise delete the new
+            // cookie.
             lines.extend(self.config.cookies.former_removals().map(|(_, line)| line));
             if access {
                 lines.push(self.access_line(&self.access_basis(renewal), Some(&view.claims), now)?.value);

@@ -39,7 +39,7 @@ impl<C: Claims> Engine<C> {
         let revoked = self.backend.revoke(&revoke, now).await;
         // Report it once, even if the first answer of the store was lost.
         let is_first_report = !matches!(&revoked, Ok(revoked) if revoked.is_empty());
-        if is_first_report && self.backend.reused.is_new(key.id, 1) {
+        if is_first_report && self.backend.reused.note_if_newer(key.id, 1) {
             self.config.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);
         }
         let Ok(revoked) = revoked else { return SessionError::Unavailable };

@@ -8,7 +8,7 @@ use crate::{
     event::EventKind,
     id::{RunId, SessionId},
     protocol::{Family, PolicyError},
-    revocation::{SessionError, went_back},
+    revocation::{SessionError, older_run_id_error},
     store::{Cap, CreateError, SessionKey, SessionRecord, StoreError, Subject},
     time::Timestamp,
     token::MintError,
@@ -35,8 +35,8 @@ pub(super) struct NewSession<C> {
     pub(super) claims: Arc<C>,
 }
 
-/// Why a sign-in failed. No client has tokens of the new session. The sessions that it would have replaced stay, except:
-/// if the store fails while they are being revoked, some may be revoked already.
+/// Why a sign-in failed. No client has tokens of the new session. The sessions that it would have replaced stay,
+/// except: if the store fails while they are being revoked, some may be revoked already.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
@@ -138,7 +138,7 @@ impl<C: Claims> Engine<C> {
                 self.revocation.restore_run().await?;
                 key.id = SessionId::random()?;
                 Arc::make_mut(&mut record).id = key.id;
-                self.create(&key.subject, &record, raised.cap).await?.ok_or_else(went_back)?
+                self.create(&key.subject, &record, raised.cap).await?.ok_or_else(older_run_id_error)?
             }
         };
         if !revoked.is_empty() {
@@ -147,13 +147,13 @@ impl<C: Claims> Engine<C> {
         for id in revoked {
             self.revocation.note_revoked(&SessionKey { id, ..key.clone() });
         }
-        // The user may have been locked before there was a session to revoke. If the hook does not answer, the
-        // first renewal calls it again.
+        // The application may have locked the user during this sign-in, before there was a session to revoke. If the
+        // hook does not answer, the first renewal calls it again.
         let claims = match self.config.reloader {
             None => claims,
             Some(_) => match self.reload(&key, &mut record).await {
                 Ok(claims) => {
-                    let fits = self.measure(&key, &record.claims, &record.methods, &[], now);
+                    let fits = self.check_fits_cookie(&key, &record.claims, &record.methods, &[], now);
                     if let Err(error) = fits.and_then(|()| self.measure_readable(&claims)) {
                         self.report_unwritten(&error, &key);
                         self.revoke_new(&key).await;
@@ -203,6 +203,6 @@ impl<C: Claims> Engine<C> {
             self.config.events.of_subject(EventKind::TooManySessions, &subject.name);
         }
         let (run, revoked) = created?;
-        Ok(self.revocation.hear_run(before, run).is_ok().then_some((run, revoked)))
+        Ok(self.revocation.accept_run_id(before, run).is_ok().then_some((run, revoked)))
     }
 }

@@ -17,7 +17,7 @@ use quick_cache::{Equivalent, OptionsBuilder, sync::Cache};
 use super::VerifiedToken;
 use crate::token::{Keyring, TokenCodec};
 
-/// How much of a token's end is hashed: part of its signature, which differs from all others.
+/// How many bytes at the end of a token are hashed: part of its signature, which differs from all others.
 const HASHED: usize = 32;
 
 struct CachedToken<T>(T);

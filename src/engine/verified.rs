@@ -113,7 +113,7 @@ impl<C> SessionView<C> {
     }
 }
 
-/// A token whose signature is valid. Shared by all requests that carry it.
+/// A verified access token, or the data for a new one after a renewal. Shared by all requests that carry it.
 ///
 /// It holds the engine, so that a request does not clone the engine's `Arc` (which would be contention between cores).
 /// The engine holds its cache, which holds tokens. Dropping the last handle clears the cache and so breaks this cycle.

@@ -3,7 +3,7 @@
 use super::Policy;
 use crate::{id::SessionId, time::Timestamp};
 
-/// The allowed clock difference between instances. A token whose `iat` or `nbf` is more than this in the
+/// How far in the future the times of an access token may be. A token whose `iat` or `nbf` is more than this in the
 /// future is not used.
 pub(crate) const LEEWAY: std::time::Duration = std::time::Duration::from_secs(5);
 

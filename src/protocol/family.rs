@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// it under a lock, or does the same in SQL or Lua.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Family {
-    /// How often the refresh token was rotated.
+    /// How many times the refresh token was rotated.
     pub generation: u64,
     /// When a request confirmed this generation. `None` while it is provisional.
     pub confirmed_at: Option<Timestamp>,
@@ -80,7 +80,7 @@ impl Family {
     /// there was one.
     ///
     /// The idle deadline is set to `now` plus the idle timeout, and a hand-out to `now`. A confirmation is removed,
-    /// because by a right clock the client may still send an older token. A later request confirms the generation
+    /// because by a right clock the generation may not be old enough. A later request confirms the generation
     /// again. A session that began in the future lives for at most `longest` from now, the absolute timeout of the
     /// policy.
     pub(crate) fn cap_ahead(&mut self, now: Timestamp, longest: Duration) -> bool {
@@ -111,7 +111,7 @@ impl Family {
         *self != before
     }
 
-    /// How long ago the predecessor was superseded, at least. Counted from the confirmation of the current
+    /// A lower bound of the time since the predecessor was superseded. Counted from the confirmation of the current
     /// generation, or else from its last hand-out.
     #[must_use]
     pub fn superseded_for(&self, now: Timestamp) -> Duration {

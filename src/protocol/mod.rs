@@ -9,13 +9,13 @@
 //! for one grace period after that. After a lost response, a cancelled request, or a crash of a process or a
 //! browser, the successor stays unconfirmed, and the token that the client still has keeps working.
 //!
-//! A renewal presents a refresh token of generation `k`; the session is at `g`:
+//! A renewal presents a refresh token of generation `k`; the session is at `g`. The first row that matches counts:
 //!
 //! | the record says | `decide_refresh` answers |
 //! |---|---|
 //! | revoked; past the idle or the absolute timeout | `Refuse` |
 //! | `k = g`, not confirmed, last handed out `W + C + 3·G` ago or more | `Confirm`, then a new access token for `g` |
-//! | `k = g`, not confirmed, handed out later | `Reissue`: a new access token for `g` |
+//! | `k = g`, not confirmed, last handed out less than `W + C + 3·G` ago | `Reissue`: a new access token for `g` |
 //! | `k = g`, confirmed less than `M` ago | `Reissue` |
 //! | `k = g`, confirmed `M` ago or more | `Advance`: rotate, by one compare-and-set to `g+1` |
 //! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | `Replay`: served as `g` |
@@ -40,7 +40,7 @@
 //!   client with `g-1`. The record has the time of the hand-out, which is written before the response is sent.
 //!   It is written at most once per grace period, so the last hand-out may be up to one grace period later than
 //!   the record says. The third `G` covers this. This rule confirms for clients whose access tokens go to other
-//!   services, or live shorter.
+//!   services, or expire before they reach that age.
 //!
 //! A request with a body may arrive `L` late, so for it both times are `L` longer.
 //!
@@ -70,15 +70,16 @@
 //! [`Policy::new`] refuses a rotation interval that is too short for this: it requires `M > W + 2·G`. It does not
 //! check the bound of `L`, which the default settings do not keep. See [`late_body`](Timing::late_body).
 //!
-//! The same holds for clients without cookies, if a confirmation is written within `D`, or never. For cookies,
-//! a confirmation may be written at any time.
+//! The same holds for clients without cookies, if a confirmation that is not written within `D` is not written at
+//! all. For cookies, a confirmation may be written at any time.
 //!
-//! An attacker with a copied token is not served for longer than `G` after the confirmation of the copy's
-//! successor. After that, requests with a body are refused without an alarm for at most `L` more.
+//! A copied refresh token is not accepted for longer than `G` after its successor was confirmed. (An attacker who
+//! used the copy before that has the successor, like the client.) After that, requests with a body are refused
+//! without an alarm for at most `L` more.
 //!
 //! The crate's tests check this by exhaustive search (`tests/proof`). The search runs the functions of this module
-//! in every world up to a size. It finds no counterexample at the bounds, finds one just below each bound, and finds
-//! one if any single rule is broken.
+//! for every sequence of messages, crashes and clock differences up to a bounded size. It finds no counterexample at
+//! the bounds, finds one just below each bound, and finds one if any single rule is broken.
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod access;

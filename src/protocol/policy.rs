@@ -21,9 +21,9 @@ pub struct Timing {
     pub idle_timeout: Duration,
     /// The absolute timeout. Default 24 h.
     pub absolute_timeout: Duration,
-    /// How long before its end an access token is renewed early. Each session subtracts a fixed part of
-    /// up to half, so that renewals do not come together. Default: a fifth of `access_ttl`. Zero turns early
-    /// renewal off.
+    /// How long before its end an access token is renewed early. For each session it is shortened by a
+    /// fixed amount, up to half of it, so that renewals do not come together. Default: a fifth of `access_ttl`. Zero
+    /// turns early renewal off.
     pub renew_before: Option<Duration>,
     /// The grace period `G`. It must be at least as long as a request or a response may be on its way,
     /// plus the difference between the clocks of the instances. Default 45 s.
@@ -34,9 +34,9 @@ pub struct Timing {
     /// one grace period longer. With zero, the first request that carries the successor confirms it, and a
     /// crash shortly after that request looks like refresh token reuse.
     pub crash_window: Duration,
-    /// `L`: how late a request with a body may arrive, since proxies buffer bodies. Default 10 min. After the
-    /// successor was confirmed, the predecessor on such a request is refused without being treated as reuse,
-    /// for `L` and one grace period.
+    /// `L`: how late a request with a body may arrive, since proxies buffer bodies. Default 10 min. For one
+    /// grace period after the successor was confirmed, such a request with the predecessor is served. For `L` after
+    /// that, it is refused without being treated as reuse.
     ///
     /// In a session that is in constant use, a request that is later than
     /// `rotation_interval + crash_window + grace` (5 min 20 s by default) is reuse, because a second rotation
@@ -289,7 +289,7 @@ impl Policy {
         Ok(())
     }
 
-    /// An unchecked policy, for tests outside of the proof.
+    /// An unchecked policy, for tests with settings that the proof does not cover.
     #[cfg(feature = "__search")]
     #[doc(hidden)]
     #[must_use]

@@ -21,9 +21,9 @@ pub enum TokenDecision {
 /// one is repeated **if no rotation can happen before the response arrives**, that is while
 /// `now + G < confirmed_at + M`. A later response could overwrite a newer refresh token.
 ///
-/// If `confirmed_at` is `None`, another instance may have confirmed the generation without having written it. So
-/// `None` is treated as: confirmed one grace period before `read_at`. This needs one more assumption than the proof
-/// of the [module](super): **a confirmation is written within `D`, or never**.
+/// If `confirmed_at` is `None`, another instance may have decided to confirm, and its write is not in the record yet.
+/// So `None` is treated as: confirmed one grace period before `read_at`. This needs one more assumption than the
+/// proof of the [module](super): **a confirmation is written within `D`, or never**.
 #[must_use]
 pub fn decide_tokens(
     response: &ResponseState,

@@ -39,7 +39,7 @@ async fn follow(revocation: Weak<Revocation>) {
         }) else {
             return;
         };
-        // What was known before the store was asked: see `hear_run`.
+        // What was known before the store was asked: see `accept_run_id`.
         let run = revocation.upgrade().and_then(|revocation| revocation.denylist.run());
         let batch = tokio::time::timeout(HEARTBEAT * 2, unwinding(backend.store.feed(&from))).await;
         let Some(revocation) = revocation.upgrade() else { return };

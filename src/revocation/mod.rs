@@ -9,7 +9,7 @@ mod run;
 mod sharded_map;
 mod wall;
 
-pub(crate) use self::{feed::FeedConfig, run::went_back};
+pub(crate) use self::{feed::FeedConfig, run::older_run_id_error};
 
 use std::{
     fmt,

@@ -24,7 +24,7 @@ impl Revocation {
     ) -> Result<Snapshot, SessionError> {
         let before = self.denylist.run();
         let snapshot = self.backend.ask(operation, answer).await?;
-        match self.hear_run(before, snapshot.run) {
+        match self.accept_run_id(before, snapshot.run) {
             // No answer of the store can change that.
             Err(_) if self.denylist.is_older_run(run) => Err(Refusal::OtherRunId.into()),
             Err(error) => Err(error.into()),
@@ -34,10 +34,10 @@ impl Revocation {
 
     /// Takes over the run ID of an answer. `before` is the run ID that was known when the store was asked: an
     /// emergency stop may have been made in between.
-    pub(crate) fn hear_run(&self, before: Option<RunId>, run: RunId) -> Result<(), StoreError> {
+    pub(crate) fn accept_run_id(&self, before: Option<RunId>, run: RunId) -> Result<(), StoreError> {
         if before.is_some_and(|before| run < before) {
             self.restore_run_soon();
-            return Err(went_back());
+            return Err(older_run_id_error());
         }
         // The feed brings the first run ID, together with the revocations: no access token is accepted before
         // those are known.
@@ -52,11 +52,11 @@ impl Revocation {
     /// # Errors
     /// The store did not take it.
     pub(crate) async fn restore_run(&self) -> Result<(), StoreError> {
-        let Some(revocation) = self.me.upgrade() else { return Err(went_back()) };
+        let Some(revocation) = self.me.upgrade() else { return Err(older_run_id_error()) };
         let restored = self.restorations.join((), || revocation.raise_store());
-        match self.backend.in_time_of_run(restored).await.flatten() {
+        match self.backend.within_renewal_deadline(restored).await.flatten() {
             Some((true, _)) => Ok(()),
-            Some((false, _)) | None => Err(went_back()),
+            Some((false, _)) | None => Err(older_run_id_error()),
         }
     }
 
@@ -99,6 +99,6 @@ impl Revocation {
     }
 }
 
-pub(crate) fn went_back() -> StoreError {
+pub(crate) fn older_run_id_error() -> StoreError {
     StoreError::unavailable("the store returned an older run ID than before; it is being corrected")
 }

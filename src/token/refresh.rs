@@ -54,7 +54,7 @@ impl RefreshClaims {
     /// Whether these are the record's times. All tokens of one session have the same times. But a record whose
     /// absolute deadline was [capped](Family::cap_ahead) has an earlier one than the tokens of before. Those name no
     /// later one than `longest`, the absolute timeout of the policy, allows.
-    pub(crate) fn are_of(&self, family: &Family, longest: Duration) -> bool {
+    pub(crate) fn times_match_record(&self, family: &Family, longest: Duration) -> bool {
         let (limit, capped) = (self.limit.as_secs(), family.absolute_deadline.as_secs());
         let is_of_before = || capped < limit && limit <= (family.created_at + longest).as_secs();
         self.began.as_secs() == began(family, self.limit).as_secs() && (limit == capped || is_of_before())
