@@ -8,7 +8,7 @@ use super::{
 use crate::{
     claims::Claims,
     id::SessionId,
-    protocol::{SessionStatus, TokenDecision, decide_tokens},
+    protocol::{Family, SessionStatus, TokenDecision, decide_tokens},
     revocation::SessionError,
     store::StoreError,
     time::{Reading, Timestamp},
@@ -26,6 +26,15 @@ pub(crate) struct Issued {
     pub(crate) expires_in: Duration,
     /// None if the client keeps its refresh token.
     pub(crate) refresh: Option<String>,
+    pub(crate) refresh_expiry: RefreshExpiry,
+}
+
+/// How long a refresh token is valid if it is not used, and how long its session lasts if it is. The first is never
+/// longer. Both are lower bounds: use that is not written yet extends the first.
+#[derive(Clone, Copy)]
+pub(crate) struct RefreshExpiry {
+    pub(crate) unused: Duration,
+    pub(crate) session: Duration,
 }
 
 /// Why a refresh token could not be exchanged.
@@ -140,7 +149,18 @@ impl<C: Claims> Engine<C> {
             access,
             expires_in: expires.since(now),
             refresh: with_refresh.then(refresh).transpose()?,
+            refresh_expiry: self.refresh_expiry(&record.family, now),
         })
+    }
+
+    /// When the refresh token of a session expires, by its record and by this instance's policy.
+    pub(crate) fn refresh_expiry(&self, family: &Family, now: Timestamp) -> RefreshExpiry {
+        let timing = self.config.policy.timing();
+        // The token has whole seconds.
+        let session =
+            Timestamp::from_secs(family.absolute_deadline_within(timing.absolute_timeout).as_secs());
+        let unused = family.idle_deadline_within(timing.idle_timeout).min(session);
+        RefreshExpiry { unused: unused.since(now), session: session.since(now) }
     }
 
     /// Revokes the session of an access or a refresh token, expired or not. Other tokens are ignored.

@@ -55,7 +55,7 @@ pub(crate) use self::{
 pub use self::{change::ChangeError, sign_in::SignInError};
 #[cfg(feature = "oauth")]
 pub(crate) use self::{
-    exchange::{ExchangeError, Issued},
+    exchange::{ExchangeError, Issued, RefreshExpiry},
     introspect::Introspection,
 };
 

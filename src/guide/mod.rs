@@ -131,6 +131,9 @@ pub mod spa {}
 #[doc(alias = "API token")]
 #[doc(alias = "bearer token")]
 #[doc(alias = "refresh endpoint")]
+#[doc(alias = "device code")]
+#[doc(alias = "refresh_token_expires_in")]
+#[doc(alias = "RFC 8628")]
 #[doc = include_str!("phones.md")]
 pub mod phones {}
 

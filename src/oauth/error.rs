@@ -101,8 +101,12 @@ impl From<GrantError> for Refused {
             GrantError::InvalidClient => Self::INVALID_CLIENT,
             GrantError::InvalidGrant => Self::INVALID_GRANT,
             GrantError::Unavailable => Self::UNAVAILABLE,
-            GrantError::Pending => Self::bad("authorization_pending", "the user has not answered yet"),
+            GrantError::AuthorizationPending => {
+                Self::bad("authorization_pending", "the user has not answered yet")
+            }
             GrantError::SlowDown => Self::bad("slow_down", "ask less often"),
+            GrantError::AccessDenied => Self::bad("access_denied", "the user refused"),
+            GrantError::ExpiredToken => Self::bad("expired_token", "the device code has expired"),
         }
     }
 }

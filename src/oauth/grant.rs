@@ -123,13 +123,18 @@ pub enum GrantError {
     /// 400 `invalid_grant`: a wrong password or the like. Use it for every such reason.
     #[error("the grant is not good")]
     InvalidGrant,
-    /// 400 `authorization_pending`: a device asks, and its user has not answered yet (RFC 8628,
-    /// section 3.5).
+    /// 400 `authorization_pending`: a device asks, and its user has not answered yet (RFC 8628, section 3.5).
     #[error("the user has not answered yet")]
-    Pending,
-    /// 400 `slow_down`: a device asks too often (RFC 8628, section 3.5).
+    AuthorizationPending,
+    /// 400 `slow_down`: a device asks too often. It waits 5 s longer from now on (RFC 8628, section 3.5).
     #[error("asked too often")]
     SlowDown,
+    /// 400 `access_denied`: the user of a device refused (RFC 8628, section 3.5).
+    #[error("the user refused")]
+    AccessDenied,
+    /// 400 `expired_token`: the device code has expired, so the device must start again (RFC 8628, section 3.5).
+    #[error("the device code has expired")]
+    ExpiredToken,
     /// 503 `temporarily_unavailable`: the application cannot decide now.
     #[error("the application cannot decide now")]
     Unavailable,

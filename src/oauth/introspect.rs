@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{OAuth, body, error::Refused};
+use super::{OAuth, body, error::Refused, tokens::RefreshExpirySecs};
 use crate::{
     RequestHead,
     claims::Claims,
@@ -42,6 +42,9 @@ struct Body<'a> {
     /// The application's current claims.
     #[serde(skip_serializing_if = "Option::is_none")]
     ext: Option<Box<RawValue>>,
+    /// Of a refresh token.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    refresh_expiry: Option<RefreshExpirySecs>,
 }
 
 impl<C: Claims> OAuth<C> {
@@ -57,7 +60,10 @@ impl<C: Claims> OAuth<C> {
                 ext: to_raw_value(&**claims).ok().filter(|claims| claims.get() != "null"),
                 ..of_access(&token.view, tokens.audience(), tokens.issuer())
             },
-            Introspection::Refresh(claims, record) => of_refresh(claims, record, &self.engine.config.realm),
+            Introspection::Refresh(claims, record) => Body {
+                refresh_expiry: Some(self.engine.refresh_expiry(&record.family, self.engine.now()).into()),
+                ..of_refresh(claims, record, &self.engine.config.realm)
+            },
             Introspection::Inactive => Body::default(),
             Introspection::Unavailable => return Err(Refused::UNAVAILABLE),
         };
@@ -77,7 +83,7 @@ fn of_access<'a, C>(said: &'a SessionView<C>, audience: &'a str, issuer: Option<
         exp: Some(said.expires.as_secs()),
         auth_time: Some(said.auth_time.as_secs()),
         amr: said.methods.iter().map(String::as_str).collect(),
-        ext: None,
+        ..Body::default()
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Grant, body};
 use crate::{
     claims::Claims,
-    engine::{Engine, Issued, SignInError},
+    engine::{Engine, Issued, RefreshExpiry, SignInError},
     id::SessionId,
     sessions::Sessions,
 };
@@ -29,13 +29,38 @@ struct Body {
     expires_in: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
+    /// The name that clients know from other servers.
+    refresh_token_expires_in: u64,
+    #[serde(flatten)]
+    refresh_expiry: RefreshExpirySecs,
+}
+
+/// When a refresh token expires, as draft-ietf-oauth-refresh-token-expiration-03 has it (sections 6.1 and 7), in
+/// seconds.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct RefreshExpirySecs {
+    refresh_token_timeout: u64,
+    authorization_expires_in: u64,
+}
+
+impl From<RefreshExpiry> for RefreshExpirySecs {
+    fn from(RefreshExpiry { unused, session }: RefreshExpiry) -> Self {
+        Self { refresh_token_timeout: unused.as_secs(), authorization_expires_in: session.as_secs() }
+    }
 }
 
 impl TokenResponse {
     pub(super) fn new(issued: Issued) -> Self {
-        let Issued { session, access, expires_in, refresh } = issued;
-        let expires_in = expires_in.as_secs();
-        let body = Body { token_type: "Bearer", access_token: access, expires_in, refresh_token: refresh };
+        let Issued { session, access, expires_in, refresh, refresh_expiry } = issued;
+        let refresh_expiry = RefreshExpirySecs::from(refresh_expiry);
+        let body = Body {
+            token_type: "Bearer",
+            access_token: access,
+            expires_in: expires_in.as_secs(),
+            refresh_token: refresh,
+            refresh_token_expires_in: refresh_expiry.refresh_token_timeout,
+            refresh_expiry,
+        };
         Self { session, body }
     }
 
@@ -69,6 +94,19 @@ impl TokenResponse {
     #[must_use]
     pub fn refresh_token(&self) -> Option<&str> {
         self.body.refresh_token.as_deref()
+    }
+
+    /// How long the refresh token is valid if it is not used, in whole seconds: until the idle timeout or the absolute
+    /// timeout, whichever comes first. Each use extends the idle timeout.
+    #[must_use]
+    pub fn refresh_token_expires_in(&self) -> Duration {
+        Duration::from_secs(self.body.refresh_token_expires_in)
+    }
+
+    /// How long until the absolute timeout of the session, in whole seconds. Use does not extend it.
+    #[must_use]
+    pub fn authorization_expires_in(&self) -> Duration {
+        Duration::from_secs(self.body.refresh_expiry.authorization_expires_in)
     }
 }
 

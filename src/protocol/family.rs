@@ -66,14 +66,24 @@ impl Family {
     /// Whether it is live under its own timeouts and under those of the current policy, which may be shorter.
     #[must_use]
     pub fn is_live_within(&self, now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> bool {
-        let longer = self.idle_timeout.saturating_sub(idle_timeout);
+        self.is_live(now)
+            && now < self.idle_deadline_within(idle_timeout)
+            && now < self.absolute_deadline_within(absolute_timeout)
+    }
+
+    /// The idle deadline under its own idle timeout and under this one, which may be shorter.
+    pub(crate) fn idle_deadline_within(&self, idle_timeout: Duration) -> Timestamp {
         // If the absolute deadline capped the idle deadline, do not shorten it again.
-        let idle = if self.idle_deadline < self.absolute_deadline {
-            self.idle_deadline - longer
+        if self.idle_deadline < self.absolute_deadline {
+            self.idle_deadline - self.idle_timeout.saturating_sub(idle_timeout)
         } else {
             self.idle_deadline
-        };
-        self.is_live(now) && now < idle && now < self.created_at + absolute_timeout
+        }
+    }
+
+    /// The absolute deadline under its own absolute timeout and under this one, which may be shorter.
+    pub(crate) fn absolute_deadline_within(&self, absolute_timeout: Duration) -> Timestamp {
+        self.absolute_deadline.min(self.created_at + absolute_timeout)
     }
 
     /// Caps each time that is too far in the future: an instance with a fast clock has written it. Returns whether

@@ -11,7 +11,11 @@ async fn correct_password_begins_a_session_and_returns_its_tokens() {
     assert_eq!(answer.status, 200);
     assert!(answer.is_not_stored());
     let members: Vec<_> = answer.json.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(members, ["access_token", "expires_in", "refresh_token", "token_type"]);
+    #[rustfmt::skip]
+    assert_eq!(members, [
+        "access_token", "authorization_expires_in", "expires_in", "refresh_token", "refresh_token_expires_in",
+        "refresh_token_timeout", "token_type",
+    ]);
     assert_eq!(answer.json["token_type"], "Bearer");
     assert_eq!(answer.json["expires_in"], 300);
     assert_eq!(world.count(&EventKind::SignedIn), 1);
@@ -38,6 +42,8 @@ async fn answers_of_the_application_have_the_standard_error_codes() {
     assert!(device("").await.is_error(400, "invalid_request"));
     assert!(device("pending").await.is_error(400, "authorization_pending"));
     assert!(device("hasty").await.is_error(400, "slow_down"));
+    assert!(device("refused").await.is_error(400, "access_denied"));
+    assert!(device("late").await.is_error(400, "expired_token"));
     let stranger = device("good").await;
     assert!(stranger.is_error(401, "invalid_client"));
     assert_eq!(stranger.header("www-authenticate"), Some(r#"Basic realm="oauth""#));

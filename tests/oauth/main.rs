@@ -15,6 +15,7 @@ mod blind;
 mod challenge;
 mod elsewhere;
 mod exchange;
+mod expiry;
 mod form;
 mod grant;
 mod introspect;

@@ -47,6 +47,8 @@ def signs_in(seen):
     refused("invalid_grant", lambda: client.fetch_token(TOKEN, username="ann", password="wrong"))
     token = client.fetch_token(TOKEN, username="ann", password="right")
     assert token["token_type"] == "Bearer" and token["refresh_token"], sorted(token)
+    assert token["refresh_token_expires_in"] == 60, token["refresh_token_expires_in"]
+    assert token["authorization_expires_in"] in (599, 600), token["authorization_expires_in"]
     return client
 
 

@@ -159,8 +159,10 @@ fn application(sessions: &Sessions<Profile>) -> Router {
         })
         .grant("urn:example:device", async |request| match request.parameter("device_code") {
             None => Err(GrantError::InvalidRequest),
-            Some("pending") => Err(GrantError::Pending),
+            Some("pending") => Err(GrantError::AuthorizationPending),
             Some("hasty") => Err(GrantError::SlowDown),
+            Some("refused") => Err(GrantError::AccessDenied),
+            Some("late") => Err(GrantError::ExpiredToken),
             Some("long") => Ok(Grant::new("ann", Profile { role: "x".repeat(4000) })),
             Some(_) if request.head().headers.contains_key("x-client") => {
                 Ok(Grant::new("ann", Profile::default()))
