@@ -1,5 +1,7 @@
-//! Ed25519 and ES256 by AWS-LC. A key is parsed once.
+//! Ed25519, ES256 and AES-256-GCM by AWS-LC. A key is parsed once.
 
+#[cfg(feature = "vault")]
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, UnboundKey};
 use aws_lc_rs::{
     encoding::AsBigEndian as _,
     rand::SystemRandom,
@@ -37,4 +39,36 @@ pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>)> {
         move |message, signature| public.verify_sig(message, signature).map_err(|_| Error::new()),
     );
     Some((key, scalar))
+}
+
+/// AES-256-GCM in place; returns the tag. A key and a nonce are used together for one message only.
+#[cfg(feature = "vault")]
+pub(super) fn encrypt(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    associated: &[u8],
+    text: &mut [u8],
+) -> Option<[u8; 16]> {
+    let tag = aes_256_gcm(key)?.seal_in_place_separate_tag(nonce.into(), Aad::from(associated), text).ok()?;
+    tag.as_ref().try_into().ok()
+}
+
+/// The reverse of [`encrypt`]. `None` if any part differs.
+#[cfg(feature = "vault")]
+pub(super) fn decrypt(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    associated: &[u8],
+    text: &[u8],
+    tag: &[u8; 16],
+) -> Option<Zeroizing<Vec<u8>>> {
+    let mut plain = Zeroizing::new(vec![0; text.len()]);
+    let nonce = nonce.into();
+    aes_256_gcm(key)?.open_separate_gather(nonce, Aad::from(associated), text, tag, &mut plain).ok()?;
+    Some(plain)
+}
+
+#[cfg(feature = "vault")]
+fn aes_256_gcm(key: &[u8; 32]) -> Option<LessSafeKey> {
+    UnboundKey::new(&AES_256_GCM, key).ok().map(LessSafeKey::new)
 }

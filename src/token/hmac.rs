@@ -18,6 +18,9 @@ const KEY_ID: &[u8] = b"tower-sliding-sessions kid v1";
 /// The start of the text that a vouching key signs (see [`HmacKey::vouch`]). Tokens have no space, so no
 /// token's signature is a voucher.
 const VOUCH: &[u8] = b"tower-sliding-sessions vouch v1 ";
+/// The start of the text from which the key of a sealed value is made. As above.
+#[cfg(all(feature = "vault", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+const SEAL: &[u8] = b"tower-sliding-sessions seal v1 ";
 /// The length of a voucher in bytes. It is short because an attacker can only guess it online.
 pub(super) const VOUCHER: usize = 9;
 
@@ -47,6 +50,16 @@ impl HmacKey {
     pub(super) fn has_vouched(&self, kid: &str, voucher: &[u8; VOUCHER]) -> bool {
         let mac = self.0.clone().chain_update(VOUCH).chain_update(kid);
         mac.verify_truncated_left(voucher).is_ok()
+    }
+
+    /// The key that seals one value. `salt` is different for each value and has a fixed length, so no two pairs of
+    /// purpose and salt are the same text.
+    ///
+    /// HMAC-SHA256 is the extract-and-expand step of HKDF (RFC 5869) with this key, which is itself derived from the
+    /// secret.
+    #[cfg(all(feature = "vault", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+    pub(super) fn sealing_key(&self, purpose: &str, salt: &[u8; 20]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.sign(&[SEAL, purpose.as_bytes(), b" ", salt].concat()))
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> [u8; 32] {

@@ -20,9 +20,15 @@ mod pem;
 mod refresh;
 #[cfg(all(feature = "rust_crypto", not(feature = "aws_lc_rs")))]
 mod rust_crypto;
+#[cfg(all(feature = "vault", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the parts that seal come next"))]
+mod seal;
 mod secret;
 mod step_up;
 
+#[cfg(all(feature = "vault", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+#[expect(unused_imports, reason = "the parts that seal come next")]
+pub(crate) use self::seal::{Opened, SealError, open, seal};
 pub(crate) use self::{
     access::{AccessClaims, AccessToken},
     codec::TokenCodec,

@@ -1,5 +1,7 @@
-//! Ed25519 and ES256 by RustCrypto. A key is parsed once.
+//! Ed25519, ES256 and AES-256-GCM by RustCrypto. A key is parsed once.
 
+#[cfg(feature = "vault")]
+use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use jsonwebtoken::{
     Algorithm,
@@ -34,4 +36,31 @@ pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>)> {
         move |message, signature| public.verify(message, &Signature::from_slice(signature)?),
     );
     Some((key, scalar))
+}
+
+/// AES-256-GCM in place; returns the tag. A key and a nonce are used together for one message only.
+#[cfg(feature = "vault")]
+pub(super) fn encrypt(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    associated: &[u8],
+    text: &mut [u8],
+) -> Option<[u8; 16]> {
+    let cipher = Aes256Gcm::new(key.into());
+    cipher.encrypt_inout_detached(nonce.into(), associated, text.into()).ok().map(Into::into)
+}
+
+/// The reverse of [`encrypt`]. `None` if any part differs.
+#[cfg(feature = "vault")]
+pub(super) fn decrypt(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    associated: &[u8],
+    text: &[u8],
+    tag: &[u8; 16],
+) -> Option<Zeroizing<Vec<u8>>> {
+    let mut plain = Zeroizing::new(text.to_vec());
+    let cipher = Aes256Gcm::new(key.into());
+    cipher.decrypt_inout_detached(nonce.into(), associated, (&mut **plain).into(), tag.into()).ok()?;
+    Some(plain)
 }
