@@ -94,6 +94,7 @@
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
+//! | `reqwest` | no | `ReqwestClient`: the HTTP client for what this crate asks of other services, by `reqwest` with rustls. An application can bring its own `HttpClient` |
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
 //! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
@@ -118,6 +119,8 @@ mod extract;
 #[cfg(feature = "axum")]
 mod form_post;
 pub mod guide;
+#[cfg(any(feature = "verify", feature = "reqwest"))]
+mod http_client;
 mod id;
 pub mod manual;
 mod middleware;
@@ -145,6 +148,15 @@ pub use self::cookie_jar::CookieJar;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub use self::form_post::repost_form;
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub use self::http_client::ReqwestClient;
+#[cfg(any(feature = "verify", feature = "reqwest"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "verify", feature = "reqwest"))))]
+pub use self::http_client::{HttpClient, HttpClientError, ResponseLimit};
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
+pub use self::token::PublicKey;
 pub use self::{
     claims::{Claims, Reload},
     cookie::{CookieError, CookieOptions},

@@ -1,4 +1,4 @@
-//! Ed25519, ES256 and AES-256-GCM by AWS-LC. A key is parsed once.
+//! Ed25519, ES256 and AES-256-GCM by AWS-LC, and RS256 and PS256 for verification. A key is parsed once.
 
 #[cfg(feature = "vault")]
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, UnboundKey};
@@ -7,13 +7,33 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
-        KeyPair as _, ParsedPublicKey,
+        KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+        VerificationAlgorithm,
     },
 };
 use jsonwebtoken::{Algorithm, signature::Error};
 use zeroize::Zeroizing;
 
-use super::key::AccessKey;
+use super::{
+    key::{self, AccessKey, DynVerifier},
+    public_key::Parts,
+    spki,
+};
+
+/// The verifier of a public key. `None` if its parts make no key.
+pub(super) fn public(algorithm: Algorithm, parts: &Parts) -> Option<DynVerifier> {
+    let (by, key): (&'static dyn VerificationAlgorithm, _) = match (algorithm, parts) {
+        (Algorithm::EdDSA, Parts::Ed25519(point)) => (&ED25519, point.to_vec()),
+        (Algorithm::ES256, Parts::P256 { .. }) => (&ECDSA_P256_SHA256_FIXED, parts.sec1()?),
+        (Algorithm::RS256, Parts::Rsa { n, e }) => (&RSA_PKCS1_2048_8192_SHA256, spki::pkcs1(n, e)?),
+        (Algorithm::PS256, Parts::Rsa { n, e }) => (&RSA_PSS_2048_8192_SHA256, spki::pkcs1(n, e)?),
+        _ => return None,
+    };
+    let key = ParsedPublicKey::new(by, key).ok()?;
+    Some(key::verifier(algorithm, move |message, signature| {
+        key.verify_sig(message, signature).map_err(|_| Error::new())
+    }))
+}
 
 pub(super) fn ed25519(pkcs8: &[u8]) -> Option<AccessKey> {
     let private = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;

@@ -105,6 +105,9 @@ pub enum KeyError {
         /// What is wrong with the text, and the command that corrects it.
         problem: Cow<'static, str>,
     },
+    /// The text or the JWK is not a public key that can verify tokens.
+    #[error("not a public key that can verify tokens: {0}")]
+    PublicKey(Cow<'static, str>),
     /// A key's name must be 1 to 64 characters of `A-Z a-z 0-9 - _`.
     #[error("{0:?} cannot be a key's name: 1 to 64 characters of A-Z a-z 0-9 - _")]
     BadName(String),

@@ -31,11 +31,22 @@ impl Kind {
     }
 }
 
+pub(super) type DynVerifier = Arc<dyn JwtVerifier + Send + Sync>;
+
+/// A verifier made of a function.
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+pub(super) fn verifier(
+    algorithm: Algorithm,
+    verify: impl Fn(&[u8], &[u8]) -> Result<(), Error> + Send + Sync + 'static,
+) -> DynVerifier {
+    Arc::new(FromFn(algorithm, verify))
+}
+
 /// How a key signs and verifies access tokens.
 #[derive(Clone)]
 pub(super) struct AccessKey {
     signer: Arc<dyn JwtSigner + Send + Sync>,
-    verifier: Arc<dyn JwtVerifier + Send + Sync>,
+    verifier: DynVerifier,
 }
 
 impl AccessKey {

@@ -12,11 +12,15 @@ mod codec;
 mod error;
 mod hmac;
 mod json;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod jwk;
 mod jws;
 mod key;
 mod keyring;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod pem;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod public_key;
 mod refresh;
 #[cfg(all(feature = "rust_crypto", not(feature = "aws_lc_rs")))]
 mod rust_crypto;
@@ -24,8 +28,12 @@ mod rust_crypto;
 #[cfg_attr(not(test), expect(dead_code, reason = "the parts that seal come next"))]
 mod seal;
 mod secret;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod spki;
 mod step_up;
 
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+pub use self::public_key::PublicKey;
 #[cfg(all(feature = "vault", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
 #[expect(unused_imports, reason = "the parts that seal come next")]
 pub(crate) use self::seal::{Opened, SealError, open, seal};

@@ -96,7 +96,7 @@ const INVISIBLE: [char; 5] = ['\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\
 
 /// The text without what no PEM has: byte order marks and other invisible characters, and backslashes, which escape line
 /// breaks (also twice, as in JSON within an environment file).
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut escaped = false;
     for character in text.chars().filter(|character| !INVISIBLE.contains(character)) {

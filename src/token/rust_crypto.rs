@@ -1,4 +1,7 @@
-//! Ed25519, ES256 and AES-256-GCM by RustCrypto. A key is parsed once.
+//! Ed25519, ES256 and AES-256-GCM by RustCrypto, and RS256 and PS256 for verification. A key is parsed once.
+//!
+//! The advisory RUSTSEC-2023-0071 of the crate `rsa` is about the time that operations with a private key take. Only
+//! public keys are given to it here.
 
 #[cfg(feature = "vault")]
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
@@ -9,7 +12,45 @@ use jsonwebtoken::{
 };
 use zeroize::Zeroizing;
 
-use super::key::AccessKey;
+use super::{
+    key::{self, AccessKey, DynVerifier},
+    public_key::{LONGEST_RSA_BITS, Parts},
+};
+
+/// The verifier of a public key. `None` if its parts make no key.
+pub(super) fn public(algorithm: Algorithm, parts: &Parts) -> Option<DynVerifier> {
+    let rsa_key = |n: &[u8], e: &[u8]| {
+        let [n, e] = [n, e].map(rsa::BigUint::from_bytes_be);
+        rsa::RsaPublicKey::new_with_max_size(n, e, LONGEST_RSA_BITS).ok()
+    };
+    Some(match (algorithm, parts) {
+        (Algorithm::EdDSA, Parts::Ed25519(point)) => {
+            let key = ed25519_dalek::VerifyingKey::from_bytes(point).ok()?;
+            key::verifier(algorithm, move |message, signature| {
+                key.verify(message, &ed25519_dalek::Signature::from_slice(signature)?)
+            })
+        }
+        (Algorithm::ES256, Parts::P256 { .. }) => {
+            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&parts.sec1()?).ok()?;
+            key::verifier(algorithm, move |message, signature| {
+                key.verify(message, &p256::ecdsa::Signature::from_slice(signature)?)
+            })
+        }
+        (Algorithm::RS256, Parts::Rsa { n, e }) => {
+            let key = rsa::pkcs1v15::VerifyingKey::<rsa::sha2::Sha256>::new(rsa_key(n, e)?);
+            key::verifier(algorithm, move |message, signature| {
+                key.verify(message, &rsa::pkcs1v15::Signature::try_from(signature)?)
+            })
+        }
+        (Algorithm::PS256, Parts::Rsa { n, e }) => {
+            let key = rsa::pss::VerifyingKey::<rsa::sha2::Sha256>::new(rsa_key(n, e)?);
+            key::verifier(algorithm, move |message, signature| {
+                key.verify(message, &rsa::pss::Signature::try_from(signature)?)
+            })
+        }
+        _ => return None,
+    })
+}
 
 pub(super) fn ed25519(pkcs8: &[u8]) -> Option<AccessKey> {
     let private = ed25519_dalek::SigningKey::from_pkcs8_der(pkcs8).ok()?;

@@ -21,6 +21,8 @@ mod keys;
 mod leaks;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod pem;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod public_keys;
 #[cfg(feature = "tracing")]
 mod scribe;
 mod store;

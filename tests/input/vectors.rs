@@ -72,3 +72,54 @@ pub(crate) const X25519: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MC4CAQAwBQYDK2VuBCIEICjZ/hS1US9ZmnKelQkPaPM3WZYQQiMV6+UfGf7KZIxD\n\
 -----END PRIVATE KEY-----\n";
+
+/// Another curve.
+pub(crate) const P384_PUBLIC: &str = "\
+-----BEGIN PUBLIC KEY-----\n\
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE0LYJB05jzN75mxvPFx/1qJaxs7p0eVbT\n\
+dCP2uaIyHan5294FufWHgOcS8sOswGLnpU3CFKAez0FxolwBoF9xcpwdUWYeza4t\n\
+XX47U103z2ZtZjeCzuDruv186IFZzl9D\n\
+-----END PUBLIC KEY-----\n";
+
+/// THROW-AWAY. The public half of an RSA key of 2048 bits.
+pub(crate) const RSA_PUBLIC: &str = "\
+-----BEGIN PUBLIC KEY-----\n\
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAuWW3/LIiASOIIaEUoP0W\n\
+2s4Ok0kqatEenldmJ8Rj9Z9+4j4BVynCwc9/2guqD4WeX0ztUdSp6zyvvctPo7QT\n\
+yVrMbhw8ahDzWzntWEeOyQCkX11vOMHLU4CWUS8zm0Kg3Z3YjB5/SY33An7Kndpg\n\
+17JwfavYpi3dlAVD5gwY/SyOM5fJmZVk+sYMWp9payT6l9EJQxUzAaVQhUXXCZrr\n\
+TBtNomysVb+ZD4mwT+hyDUGLrxsPyblPU90lhZB5tczTAq06fiR47GyI8qQ1yEJP\n\
+qPMO/n5SgaBIFPN90HnCDyUrlwlMi8KBo9bSIBqaEhREs0aRrn/Pv5kP/gEdbKJZ\n\
+wwIDAQAB\n\
+-----END PUBLIC KEY-----\n";
+
+/// THROW-AWAY. Of 1024 bits.
+pub(crate) const RSA_1024_PUBLIC: &str = "\
+-----BEGIN PUBLIC KEY-----\n\
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDEKdu1FkYGL1zDrncWkh8Cb7s1\n\
+a2TnpsPaVLM1PPYAX59eC2wRH6/AvxrBFM9ed79smYW/kP8mHKFrYqHUrdQb2csR\n\
+ShsrYhZLrN13VufpKoauJMDY9PWzvFoLtmDqu7LP5sSFAriUF9aebdScum74KyiP\n\
+vHVEcoCh4+3dA9bBZwIDAQAB\n\
+-----END PUBLIC KEY-----\n";
+
+/// The signature of `message` by the key [`ED25519_V1`], as OpenSSL made it.
+pub(crate) const MESSAGE_ED25519: &str = "\
+frB40G8fSGiP2ZWfPsCfP2706lh0KYejKgVsKVcCTFSswHMGSgxT-IPOTs480Ujqde2W0qrRJaqbn15jO7rNCw";
+
+/// The signature of `message` by the key [`P256`], as OpenSSL made it.
+pub(crate) const MESSAGE_ES256: &str = "\
+YdLBsMf5TXmNW_a5ouypQbkozCUIceb_EWnbxSHGfrjpURKr3fFsg1nRwZRSOyaEdBSjb06mBYUd7czEJ4udAA";
+
+/// The signature of `message` by the key of [`RSA_PUBLIC`], as OpenSSL made it.
+pub(crate) const MESSAGE_RS256: &str = "\
+InKA6VVvQ0ie986Msapg1z5WuCjxeTcCB2dEtxb9tsagh-XTlmLqlOFh-QF2zjdoQVB-JwWs72KLzBJdVU_7Cmj1L8fr-heAWLyb\
+Bvs2DoaZ1_MB0iLwSMSGxgMXhRXFEE_GmyU3CtHPd5fnsUkT7Pg1yzglesEYXDP5OiYvGRLEpK2rcNs9l3_XOi_G1mUM8uD-RiYv\
+WJeNOc9viLFGbE3BwlaGarZZ95zSZbNy5RQccp2FwCCrQx0WkbGmz6s9RUkWCHE92ZcJBYnDe5T80D1xpm0eHGt8gaBtRH5pquju\
+0zDjJwC3T1D8kyaNsbguIToOlwWkpJHRtbPREo29_g";
+
+/// The signature of `message` by the key of [`RSA_PUBLIC`], as OpenSSL made it.
+pub(crate) const MESSAGE_PS256: &str = "\
+IKfoJ4_YZUYoBuRbKAXSAqto8RkFuQT-pBLswvcaVKJDXYRd_b85wsPspB3YKUqY-wfvsY9eLDC-aDHI6xoUMIvG0OI7ra7gBA0T\
+uejcnlMg45nERXAAJLg-x9aJsX7IfGIYJukaV6JJBstYBGmHYAUA_7fGSOXEJLaWZLN6lQYsdxQz1V-opj7dR_lCBLIJme4m409b\
+cPa9h9TtPHvW-MkgZlsb1aJGeE_jfcgs01BGlhq7e97RUJy1n0onDanCwuLAwMBy1-jhXdTR_pWTegqvf307vB75-TzGS4PYFuL0\
+BBTOowGnDA2TlUFRAaZS9h_XYmPoP98usDftgq0DAg";

@@ -1,0 +1,58 @@
+//! The HTTP client that this crate asks other services with: the application's own, or `reqwest`.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+
+#[cfg(feature = "verify")]
+mod erased;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+
+#[cfg(feature = "verify")]
+#[expect(unused_imports, reason = "the first layer that asks another service removes this line")]
+pub(crate) use self::erased::DynHttpClient;
+#[cfg(feature = "reqwest")]
+pub use self::reqwest::ReqwestClient;
+
+/// Sends HTTP requests: by the application's own client, or by `ReqwestClient` (feature `reqwest`).
+///
+/// The crate limits the time of each request, and drops the future when it is over. It refuses a response that is
+/// longer than the [`ResponseLimit`] in the extensions of its request. A client should stop to read there: until then
+/// the response takes memory.
+///
+/// A client must not follow redirects, because each address is one that the operator chose. It must verify
+/// certificates, and should keep no cookies.
+pub trait HttpClient: Send + Sync + 'static {
+    /// Sends a request, and reads the whole response. A response of any status is a success.
+    fn send(
+        &self,
+        request: Request<Vec<u8>>,
+    ) -> impl Future<Output = Result<Response<Vec<u8>>, HttpClientError>> + Send;
+}
+
+/// The most bytes that the body of the response may have. In the extensions of each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseLimit(pub usize);
+
+/// Why there is no response.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpClientError {
+    /// The client failed, as the source says.
+    #[error("the HTTP request failed")]
+    Failed(#[source] Arc<dyn Error + Send + Sync>),
+    /// There was no whole response within this time.
+    #[error("there was no response within {0:?}")]
+    TimedOut(Duration),
+    /// The body of the response is longer than this many bytes.
+    #[error("the response is longer than {0} bytes")]
+    TooLong(usize),
+}
+
+impl HttpClientError {
+    /// An error of the application's client.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Failed(error.into().into())
+    }
+}

@@ -1,0 +1,140 @@
+//! Public keys as JSON Web Keys (RFC 7517, RFC 7518, RFC 8037).
+
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::public_key::{Parts, PublicKey};
+
+/// The longest JWK that is read, in bytes. A public RSA key of 8192 bits takes 1400, a certificate chain more.
+const LONGEST_JWK: usize = 16 * 1024;
+/// The longest set that is read, in bytes.
+const LONGEST_SET: usize = 64 * 1024;
+
+/// The members that matter. Others, such as certificates, are ignored (RFC 7517, section 4). A member that comes twice
+/// is refused.
+#[derive(Deserialize)]
+struct Jwk<'a> {
+    #[serde(borrow)]
+    kty: Cow<'a, str>,
+    #[serde(borrow)]
+    kid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    alg: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "use")]
+    usage: Option<Cow<'a, str>>,
+    key_ops: Option<Vec<String>>,
+    #[serde(borrow)]
+    crv: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    x: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    y: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    n: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    e: Option<Cow<'a, str>>,
+    // Of private and symmetric keys.
+    d: Option<IgnoredAny>,
+    p: Option<IgnoredAny>,
+    q: Option<IgnoredAny>,
+    dp: Option<IgnoredAny>,
+    dq: Option<IgnoredAny>,
+    qi: Option<IgnoredAny>,
+    oth: Option<IgnoredAny>,
+    k: Option<IgnoredAny>,
+}
+
+const OTHER_KIND: &str =
+    "its kind or curve is not supported: it must be `OKP` with `Ed25519`, `EC` with `P-256`, or `RSA`";
+
+/// Reads one public key.
+pub(super) fn read(json: &str) -> Result<PublicKey, &'static str> {
+    if json.len() > LONGEST_JWK {
+        return Err("the JWK is longer than 16384 bytes");
+    }
+    // A derived reader would fill members from an array.
+    if !json.trim_ascii_start().starts_with('{') {
+        return Err("it is not a JSON object");
+    }
+    let jwk: Jwk<'_> = serde_json::from_str(json)
+        .map_err(|_| "a member is missing, has another type or comes twice, or it is not JSON")?;
+    let private = [&jwk.d, &jwk.p, &jwk.q, &jwk.dp, &jwk.dq, &jwk.qi, &jwk.oth];
+    if private.iter().any(|member| member.is_some()) {
+        return Err("it is a private key: pass its public members only");
+    }
+    if jwk.kty == "oct" || jwk.k.is_some() {
+        return Err("it is a symmetric key, which is no public key");
+    }
+    if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
+        return Err("its `use` is not `sig`");
+    }
+    if jwk.key_ops.as_ref().is_some_and(|operations| !operations.iter().any(|one| one == "verify")) {
+        return Err("its `key_ops` do not have `verify`");
+    }
+    let parts = match (&*jwk.kty, jwk.crv.as_deref()) {
+        ("OKP", Some("Ed25519")) => Parts::Ed25519(coordinate(jwk.x.as_deref())?),
+        ("EC", Some("P-256")) => {
+            Parts::P256 { x: coordinate(jwk.x.as_deref())?, y: coordinate(jwk.y.as_deref())? }
+        }
+        ("RSA", _) => Parts::rsa(&number(jwk.n.as_deref())?, &number(jwk.e.as_deref())?),
+        _ => return Err(OTHER_KIND),
+    };
+    let algorithm = match (jwk.alg.as_deref(), &parts) {
+        (None, _) => parts.default_algorithm(),
+        // RFC 8037, and RFC 9864 with its newer name.
+        (Some("EdDSA" | "Ed25519"), Parts::Ed25519(_)) => Algorithm::EdDSA,
+        (Some("ES256"), Parts::P256 { .. }) => Algorithm::ES256,
+        (Some("RS256"), Parts::Rsa { .. }) => Algorithm::RS256,
+        (Some("PS256"), Parts::Rsa { .. }) => Algorithm::PS256,
+        _ => return Err("its `alg` is not supported, or is not for its kind of key"),
+    };
+    PublicKey::new(jwk.kid.as_deref(), algorithm, parts)
+}
+
+fn number(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
+    let text = text.ok_or("one of its numbers is missing")?;
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| "one of its numbers is not base64url")
+}
+
+/// RFC 7518, section 6.2.1.2: as long as the curve says, with leading zeros.
+fn coordinate(text: Option<&str>) -> Result<[u8; 32], &'static str> {
+    number(text)?.try_into().map_err(|_| "a coordinate does not have 32 bytes")
+}
+
+#[derive(Deserialize)]
+struct Set<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
+/// The most keys of a set.
+const MOST_KEYS: usize = 64;
+
+/// Reads the keys of a set that can verify tokens. A key that is not supported, or is incomplete, is ignored (RFC 7517,
+/// section 5), and so is one with the name and the algorithm of an earlier one.
+pub(super) fn read_set(json: &[u8]) -> Result<Vec<PublicKey>, &'static str> {
+    if json.len() > LONGEST_SET {
+        return Err("the set is longer than 65536 bytes");
+    }
+    let json = str::from_utf8(json).map_err(|_| "it is not UTF-8")?;
+    let set: Option<Set<'_>> = match json.trim_ascii_start().starts_with('{') {
+        true => serde_json::from_str(json).ok(),
+        false => None,
+    };
+    let given = set.ok_or("it is not a JSON object with an array `keys`")?.keys;
+    if given.len() > MOST_KEYS {
+        return Err("it has more than 64 keys");
+    }
+    let mut keys: Vec<PublicKey> = Vec::with_capacity(given.len());
+    for key in given.iter().filter_map(|key| read(key.get()).ok()) {
+        let is_same = |other: &PublicKey| other.kid() == key.kid() && other.algorithm() == key.algorithm();
+        if !keys.iter().any(is_same) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}

@@ -1,0 +1,230 @@
+//! Public keys that verify tokens: Ed25519, ES256, RS256 and PS256.
+
+use std::{fmt, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
+use sha2::{Digest as _, Sha256};
+
+#[cfg(feature = "aws_lc_rs")]
+use super::aws_lc_rs as backend;
+#[cfg(not(feature = "aws_lc_rs"))]
+use super::rust_crypto as backend;
+use super::{error::KeyError, jwk, key::DynVerifier, spki};
+
+/// The longest RSA modulus. Verification takes longer with each bit.
+pub(super) const LONGEST_RSA_BITS: usize = 8192;
+/// The shortest RSA modulus (RFC 7518, section 3.3).
+const SHORTEST_RSA_BITS: usize = 2048;
+/// The longest `kid` in bytes. Other issuers choose longer ones than this crate.
+const LONGEST_KID: usize = 256;
+
+/// A public key that verifies tokens: Ed25519 (`EdDSA`), ES256, RS256 or PS256.
+///
+/// It is read from a JWK (RFC 7517) or from PEM, once, and has exactly one algorithm (RFC 8725, section 3.1).
+///
+/// ```
+/// # fn main() -> Result<(), tower_sliding_sessions::KeyError> {
+/// use tower_sliding_sessions::PublicKey;
+///
+/// // The example of RFC 8037.
+/// let key = PublicKey::from_jwk(
+///     r#"{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+/// )?;
+/// assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct PublicKey {
+    kid: Arc<str>,
+    algorithm: Algorithm,
+    parts: Arc<Parts>,
+    verifier: DynVerifier,
+}
+
+/// The numbers of a public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Parts {
+    Ed25519([u8; 32]),
+    P256 {
+        x: [u8; 32],
+        y: [u8; 32],
+    },
+    /// Big-endian, without leading zeros.
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+}
+
+impl Parts {
+    /// An RSA key, whose numbers may have leading zeros.
+    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Self {
+        let trimmed = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
+        Self::Rsa { n: trimmed(n), e: trimmed(e) }
+    }
+
+    /// A P-256 key as an uncompressed point (SEC 1, section 2.3.3).
+    pub(super) fn from_sec1(point: &[u8]) -> Option<Self> {
+        let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
+        Some(Self::P256 { x: x.try_into().ok()?, y: y.try_into().ok()? })
+    }
+
+    /// The inverse of [`from_sec1`](Self::from_sec1).
+    pub(super) fn sec1(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::P256 { x, y } => Some([&[4][..], x, y].concat()),
+            Self::Ed25519(_) | Self::Rsa { .. } => None,
+        }
+    }
+
+    /// The algorithm of a key that names none. RS256 for RSA.
+    pub(super) const fn default_algorithm(&self) -> Algorithm {
+        match self {
+            Self::Ed25519(_) => Algorithm::EdDSA,
+            Self::P256 { .. } => Algorithm::ES256,
+            Self::Rsa { .. } => Algorithm::RS256,
+        }
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let Self::Rsa { n, e } = self else { return Ok(()) };
+        let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+        let unused = n.first().map_or(0, |byte| byte.leading_zeros() as usize);
+        let bits = (n.len() * 8).saturating_sub(unused);
+        if bits < SHORTEST_RSA_BITS {
+            return Err("an RSA key must have at least 2048 bits");
+        }
+        if bits > LONGEST_RSA_BITS {
+            return Err("an RSA key can have at most 8192 bits");
+        }
+        if !is_odd(n) || !is_odd(e) || e.as_slice() == [1] || e.len() > 4 {
+            return Err("an RSA exponent must be an odd number of at most 32 bits, and not 1");
+        }
+        Ok(())
+    }
+
+    /// The members that define the key, in the order of RFC 7638, section 3.2.
+    pub(super) fn members(&self) -> String {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        match self {
+            Self::Ed25519(x) => format!(r#""crv":"Ed25519","kty":"OKP","x":"{}""#, text(x)),
+            Self::P256 { x, y } => format!(r#""crv":"P-256","kty":"EC","x":"{}","y":"{}""#, text(x), text(y)),
+            Self::Rsa { n, e } => format!(r#""e":"{}","kty":"RSA","n":"{}""#, text(e), text(n)),
+        }
+    }
+
+    fn thumbprint(&self) -> String {
+        URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{{{}}}", self.members())))
+    }
+}
+
+impl PublicKey {
+    /// A public key as a JWK (RFC 7517): `OKP` with `Ed25519`, `EC` with `P-256`, or `RSA`.
+    ///
+    /// Without `kid`, the key's name is its thumbprint (RFC 7638). Without `alg`, an RSA key is for RS256.
+    ///
+    /// # Errors
+    /// [`KeyError::PublicKey`] for a private or symmetric key, for another kind or algorithm, if `use` is not `sig`
+    /// or `key_ops` does not have `verify`, and for an RSA key of less than 2048 bits.
+    #[doc(alias = "JWK")]
+    pub fn from_jwk(json: &str) -> Result<Self, KeyError> {
+        jwk::read(json).map_err(|problem| KeyError::PublicKey(problem.into()))
+    }
+
+    /// The keys of a JWK Set (RFC 7517, section 5) that can verify tokens. Other keys are ignored: of other kinds or for
+    /// other uses, incomplete, private, or with the name and the algorithm of an earlier key.
+    ///
+    /// # Errors
+    /// [`KeyError::PublicKey`] if it is not a JWK Set, or has more than 64 keys or 65536 bytes.
+    #[doc(alias = "JWKS")]
+    pub fn from_jwk_set(json: &[u8]) -> Result<Vec<Self>, KeyError> {
+        jwk::read_set(json).map_err(|problem| KeyError::PublicKey(problem.into()))
+    }
+
+    /// A public key in PEM form (`BEGIN PUBLIC KEY`, SPKI): the text, not the path of its file. Its name is its
+    /// thumbprint (RFC 7638). An RSA key is for RS256.
+    ///
+    /// # Errors
+    /// [`KeyError::PublicKey`] says what is wrong with the text.
+    #[doc(alias = "SPKI")]
+    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
+        let parts = spki::read(text).map_err(KeyError::PublicKey)?;
+        let algorithm = parts.default_algorithm();
+        Self::new(None, algorithm, parts).map_err(|problem| KeyError::PublicKey(problem.into()))
+    }
+
+    pub(super) fn new(kid: Option<&str>, algorithm: Algorithm, parts: Parts) -> Result<Self, &'static str> {
+        parts.check()?;
+        let kid: Arc<str> = kid.map_or_else(|| parts.thumbprint().into(), Into::into);
+        if !is_kid(&kid) {
+            return Err("`kid` must be 1 to 256 visible ASCII characters");
+        }
+        let verifier = backend::public(algorithm, &parts).ok_or("its numbers make no key of its kind")?;
+        Ok(Self { kid, algorithm, parts: Arc::new(parts), verifier })
+    }
+
+    /// The same key under the name that the issuer's tokens have in `kid`.
+    ///
+    /// # Errors
+    /// [`KeyError::BadName`] unless it is 1 to 256 visible ASCII characters.
+    pub fn with_kid(self, kid: &str) -> Result<Self, KeyError> {
+        if !is_kid(kid) {
+            return Err(KeyError::BadName(kid.chars().take(LONGEST_KID).collect()));
+        }
+        Ok(Self { kid: kid.into(), ..self })
+    }
+
+    /// The same RSA key for PS256 instead of RS256.
+    ///
+    /// # Errors
+    /// [`KeyError::PublicKey`] if it is not an RSA key.
+    pub fn for_ps256(self) -> Result<Self, KeyError> {
+        let verifier = backend::public(Algorithm::PS256, &self.parts)
+            .ok_or(KeyError::PublicKey("PS256 needs an RSA key".into()))?;
+        Ok(Self { algorithm: Algorithm::PS256, verifier, ..self })
+    }
+
+    /// The key's name: the `kid` of the tokens that it verifies.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The one algorithm whose tokens it verifies.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The thumbprint of the key (RFC 7638, SHA-256, base64url).
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        self.parts.thumbprint()
+    }
+
+    /// The key as a JWK, with `kid`, `alg` and `use`.
+    #[must_use]
+    pub fn to_jwk(&self) -> String {
+        // INVARIANT: a `kid` is visible ASCII, so only these two characters need escaping.
+        let kid = self.kid.replace('\\', "\\\\").replace('"', "\\\"");
+        format!(r#"{{{},"kid":"{kid}","alg":"{:?}","use":"sig"}}"#, self.parts.members(), self.algorithm)
+    }
+
+    /// Whether this key signed `message`.
+    #[must_use]
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verifier.verify(message, &signature.to_vec()).is_ok()
+    }
+}
+
+fn is_kid(kid: &str) -> bool {
+    (1..=LONGEST_KID).contains(&kid.len()) && kid.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kid, algorithm, .. } = self;
+        f.debug_struct("PublicKey").field("kid", kid).field("algorithm", algorithm).finish_non_exhaustive()
+    }
+}
