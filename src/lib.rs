@@ -173,7 +173,7 @@ pub use self::{
     session::{Session, SessionInfo, SetCookies, SignIn, SignOutError, Visitor},
     sessions::{BuildError, Sessions, SessionsBuilder},
     time::{Clock, ManualClock, SystemClock, Timestamp},
-    token::{InvalidToken, KeyError, Keyring, MintError},
+    token::{InvalidToken, KeyError, KeyInfo, KeyStep, Keyring, MintError},
 };
 /// The crate of the traits that [`Keyring::custom`] takes.
 pub use jsonwebtoken;

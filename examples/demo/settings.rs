@@ -184,7 +184,7 @@ fn keys(text: &str) -> Result<Keyring, String> {
         let key = Keyring::hs256(secret).map_err(|error| nth(error.to_string()))?;
         ring = Some(match ring {
             None => key,
-            Some(ring) => ring.and_verify(key).map_err(|error| nth(error.to_string()))?,
+            Some(ring) => ring.publish(key).map_err(|error| nth(error.to_string()))?,
         });
     }
     ring.ok_or_else(|| "no key".to_owned())

@@ -10,6 +10,7 @@
 //! - `respond`: the cookies and cache headers of a response, with `mint` and `readable`;
 //! - `sign_in`, with `cap` for the maximum number of sessions;
 //! - `change` a session; `wait` until it is revoked or expires;
+//! - change the `keys`;
 //! - for clients without cookies: `exchange` a refresh token, and `introspect`.
 //!
 //! Used by several of them: `verified` (a token whose signature is valid), `status` (what this instance knows of a
@@ -26,6 +27,7 @@ mod confirm;
 mod exchange;
 #[cfg(feature = "oauth")]
 mod introspect;
+mod keys;
 mod mint;
 mod named;
 mod origin;

@@ -15,7 +15,7 @@ use std::{
 use quick_cache::{Equivalent, OptionsBuilder, sync::Cache};
 
 use super::VerifiedToken;
-use crate::token::{Keyring, TokenCodec};
+use crate::token::{KeyChange, Keyring, TokenCodec};
 
 /// How many bytes at the end of a token are hashed: part of its signature, which differs from all others.
 const HASHED: usize = 32;
@@ -79,11 +79,13 @@ impl<C> TokenService<C> {
     }
 
     /// Replaces the keys. From now on, tokens of keys that are not in the new ring are invalid.
-    pub(crate) fn set_keys(&self, ring: Keyring) {
+    pub(super) fn set_keys(&self, ring: Keyring) -> KeyChange {
         let mut codec = self.codec.write().unwrap_or_else(PoisonError::into_inner);
-        *codec = Arc::new(codec.with_keys(ring));
+        let (new, change) = codec.with_keys(ring);
+        *codec = Arc::new(new);
         drop(codec);
         self.clear();
+        change
     }
 
     pub(super) fn cache_is_enabled(&self) -> bool {

@@ -108,6 +108,16 @@ pub enum EventKind {
     ClaimsUnreadable,
     /// The signing key failed, or it is for verification only. No token was minted.
     SigningFailed,
+    /// Other keys are in force on this instance.
+    KeysChanged {
+        /// The name and the step of each: `k3 signing, k4 published, k2 retired`.
+        keys: String,
+        /// The names of the keys whose tokens are void from now on.
+        pulled: Vec<String>,
+    },
+    /// A key signs that was not published here before, or not long enough. Other instances, or services that verify by
+    /// the JWKS route, may not have it yet.
+    KeyPromotedEarly,
     /// A hook of the application panicked.
     HookPanicked {
         /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive` or
@@ -206,6 +216,8 @@ impl EventKind {
             Self::CookieTooLarge => "session_cookie_too_large",
             Self::ClaimsUnreadable => "session_claims_unreadable",
             Self::SigningFailed => "session_signing_failed",
+            Self::KeysChanged { .. } => "session_keys_changed",
+            Self::KeyPromotedEarly => "session_key_promoted_early",
             Self::HookPanicked { .. } => "session_hook_panicked",
             Self::NoTimers => "session_no_timers",
             Self::InternalError { .. } => "session_internal_error",
@@ -222,6 +234,7 @@ impl EventKind {
             Self::AccessTokenInvalid(why) | Self::RefreshTokenInvalid(why) => invalid(*why),
             Self::StoreFailed { operation, .. } | Self::InternalError { operation } => operation,
             Self::HookPanicked { hook } => hook,
+            Self::KeysChanged { pulled, .. } if !pulled.is_empty() => "pulled",
             Self::ClockStepped { ahead: true, .. } => "ahead",
             Self::ClockStepped { ahead: false, .. } => "back",
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
@@ -258,6 +271,7 @@ impl EventKind {
             | Self::ClockStepped { .. }
             | Self::InsecurePlainHttp
             | Self::SecureCookiesOverPlainHttp { .. }
+            | Self::KeyPromotedEarly
             // Keys were rolled out in the wrong order.
             | Self::RefreshTokenInvalid(InvalidToken::NewKey)
             // A deploy with other claims, another realm or an empty store may have signed all users out.
@@ -274,6 +288,9 @@ impl EventKind {
             | Self::MarkedStale
             | Self::Reauthenticated
             | Self::FeedRecovered => Severity::Info,
+            // An accident looks the same as the answer to a leak.
+            Self::KeysChanged { pulled, .. } if !pulled.is_empty() => Severity::Warning,
+            Self::KeysChanged { .. } => Severity::Info,
             Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
             Self::Refused(_) => Severity::Info,
             Self::AccessTokenInvalid(_)

@@ -174,10 +174,17 @@ impl<C: Claims> Sessions<C> {
         })
     }
 
-    /// Replaces the keys. Sessions whose tokens the new key ring verifies continue; tokens of other keys are
-    /// invalid.
+    /// The keys in force.
+    #[must_use]
+    pub fn keys(&self) -> Keyring {
+        self.engine.tokens.codec().ring().clone()
+    }
+
+    /// Puts other keys in force, under load. Sessions whose tokens the new key ring verifies continue. A key that is no
+    /// longer in it is [pulled](Keyring::pull): its tokens are void at once. The event is
+    /// [`KeysChanged`](crate::EventKind::KeysChanged).
     pub fn set_keys(&self, keys: Keyring) {
-        self.engine.tokens.set_keys(keys);
+        self.engine.set_keys(keys);
     }
 
     /// The durations of sessions that begin on this instance. See [`Policy`] for sessions that began under other

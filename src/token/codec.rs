@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::keyring::Keyring;
-use crate::time::millis;
+use super::{
+    keyring::{KeyTerm, Keyring},
+    steps::KeyChange,
+};
+use crate::time::{Clock, millis};
 
 /// Mints and verifies the tokens of one realm.
 #[derive(Clone, Debug)]
@@ -44,9 +47,24 @@ impl TokenCodec {
         Self { issuer: Some(issuer), ..self }
     }
 
-    /// The same with other keys. Keys that are not in `ring` are withdrawn.
-    pub(crate) fn with_keys(&self, ring: Keyring) -> Self {
-        Self { ring: ring.after(&self.ring), ..self.clone() }
+    /// The keys in force, by this clock. `longest` is the longest life of a token.
+    pub(crate) fn with_term(self, clock: Arc<dyn Clock>, longest: Duration) -> Self {
+        let (ring, _) = self.ring.clone().in_force(&self.ring, KeyTerm { clock, longest });
+        Self { ring, ..self }
+    }
+
+    /// The same with other keys. Keys that are not in `ring` are pulled.
+    pub(crate) fn with_keys(&self, ring: Keyring) -> (Self, KeyChange) {
+        let (ring, change) = match self.ring.term.clone() {
+            Some(term) => ring.in_force(&self.ring, term),
+            None => (ring, KeyChange::default()),
+        };
+        (Self { ring, ..self.clone() }, change)
+    }
+
+    /// The keys.
+    pub(crate) fn ring(&self) -> &Keyring {
+        &self.ring
     }
 }
 

@@ -114,6 +114,15 @@ pub enum KeyError {
     /// Two different keys have this name.
     #[error("two keys have the name {0:?}")]
     DuplicateName(String),
+    /// The ring has no key of this name.
+    #[error("the ring has no key {0:?}")]
+    UnknownName(String),
+    /// The signing key cannot be retired or pulled.
+    #[error("the key {0:?} still signs: promote another key first")]
+    StillSigns(String),
+    /// A public key cannot be promoted.
+    #[error("the key {0:?} cannot sign: it is a public key")]
+    CannotSign(String),
     /// The signer of [`Keyring::custom`](crate::Keyring::custom) failed, as the text says.
     #[error("the signer could not sign: {0}")]
     SignerFailed(String),

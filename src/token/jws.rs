@@ -12,6 +12,7 @@ use super::{
     key::{Key, Kind},
     keyring::Keyring,
 };
+use crate::time::Timestamp;
 
 /// The longest token that is read, in bytes.
 pub(crate) const LONGEST_TOKEN: usize = 4096;
@@ -63,7 +64,10 @@ pub(super) fn verify<R>(
         return Err(InvalidToken::Malformed);
     };
 
-    let key = find_key(ring, kind, head)?;
+    let key = find_key(ring, kind, head).map_err(|invalid| match invalid {
+        InvalidToken::NewKey if has_expired(ring, payload) => InvalidToken::UnknownKey,
+        other => other,
+    })?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| InvalidToken::Malformed)?;
     if !key.verify(kind, message, &signature) {
         return Err(InvalidToken::Signature);
@@ -78,6 +82,18 @@ pub(super) fn verify<R>(
         &mut long
     };
     read(decode(payload, payload_buffer)?)
+}
+
+/// Whether an unverified token says that it has expired, or does not say when. No instance accepts it.
+#[cold]
+fn has_expired(ring: &Keyring, payload: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Expiry {
+        exp: u64,
+    }
+    let mut buffer = [0; LONGEST_TOKEN / 4 * 3];
+    let expiry = decode(payload, &mut buffer).ok().and_then(object::<Expiry>);
+    expiry.is_none_or(|Expiry { exp }| ring.has_passed(Timestamp::from_secs(exp)))
 }
 
 /// The members of a header. All others are refused, such as `crit`, `b64`, `zip`, `enc`, `cty`, and keys or

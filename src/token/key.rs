@@ -13,6 +13,7 @@ use super::{
     error::{KeyError, MintError},
     hmac::HmacKey,
 };
+use crate::time::Timestamp;
 
 /// The two kinds of token. One is never accepted in place of the other: `typ`, key and claims differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +43,23 @@ pub(super) fn verifier(
     Arc::new(FromFn(algorithm, verify))
 }
 
+/// What a key of a [`Keyring`](crate::Keyring) does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyStep {
+    /// It verifies, and does not sign.
+    Published,
+    /// It signs. One key of a ring does.
+    Signing,
+    /// It verifies until the last of its tokens has expired.
+    Retired,
+}
+
 /// How a key signs and verifies access tokens.
 #[derive(Clone)]
 pub(super) struct AccessKey {
-    signer: Arc<dyn JwtSigner + Send + Sync>,
+    /// None for a public key.
+    signer: Option<Arc<dyn JwtSigner + Send + Sync>>,
     verifier: DynVerifier,
 }
 
@@ -54,7 +68,7 @@ impl AccessKey {
         signer: impl JwtSigner + Send + Sync + 'static,
         verifier: impl JwtVerifier + Send + Sync + 'static,
     ) -> Self {
-        Self { signer: Arc::new(signer), verifier: Arc::new(verifier) }
+        Self { signer: Some(Arc::new(signer)), verifier: Arc::new(verifier) }
     }
 
     pub(super) fn hs256(key: HmacKey) -> Self {
@@ -107,8 +121,12 @@ impl<F: Fn(&[u8], &[u8]) -> Result<(), Error>> JwtVerifier for FromFn<F> {
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) kid: String,
+    pub(super) step: KeyStep,
+    /// Since when. None before the ring is in force.
+    pub(super) since: Option<Timestamp>,
     access: AccessKey,
-    pub(super) refresh: HmacKey,
+    /// None for a public key, which verifies access tokens only.
+    pub(super) refresh: Option<HmacKey>,
     access_header: String,
     refresh_header: String,
 }
@@ -117,16 +135,32 @@ impl Key {
     /// Checks that the signer and the verifier belong together. Otherwise the first sign-in would fail, or
     /// every signature would be accepted.
     pub(super) fn new(kid: String, access: AccessKey, refresh: HmacKey) -> Result<Self, KeyError> {
-        let AccessKey { signer, verifier } = &access;
-        let signature = signer.try_sign(b"a").map_err(|error| KeyError::SignerFailed(error.to_string()))?;
-        if signer.algorithm() != verifier.algorithm()
-            || verifier.verify(b"a", &signature).is_err()
-            || verifier.verify(b"b", &signature).is_ok()
-        {
-            return Err(KeyError::VerifierMismatch);
+        if let AccessKey { signer: Some(signer), verifier } = &access {
+            let signature =
+                signer.try_sign(b"a").map_err(|error| KeyError::SignerFailed(error.to_string()))?;
+            if signer.algorithm() != verifier.algorithm()
+                || verifier.verify(b"a", &signature).is_err()
+                || verifier.verify(b"b", &signature).is_ok()
+            {
+                return Err(KeyError::VerifierMismatch);
+            }
         }
         let (access_header, refresh_header) = (String::new(), String::new());
-        Ok(Self { kid, access, refresh, access_header, refresh_header }.with_vouchers(""))
+        let (step, since, refresh) = (KeyStep::Signing, None, Some(refresh));
+        Ok(Self { kid, step, since, access, refresh, access_header, refresh_header }.with_vouchers(""))
+    }
+
+    /// This key at another step.
+    pub(super) fn at_step(&self, step: KeyStep) -> Self {
+        Self { step, since: None, ..self.clone() }
+    }
+
+    pub(super) fn in_step_since(&self, since: Timestamp) -> Self {
+        Self { since: Some(since), ..self.clone() }
+    }
+
+    pub(super) fn can_sign(&self) -> bool {
+        self.access.signer.is_some() && self.refresh.is_some()
     }
 
     pub(super) fn with_kid(&self, kid: &str) -> Self {
@@ -161,23 +195,24 @@ impl Key {
 
     pub(super) fn algorithm(&self, kind: Kind) -> Algorithm {
         match kind {
-            Kind::Access => self.access.signer.algorithm(),
+            Kind::Access => self.access.verifier.algorithm(),
             Kind::Refresh => Algorithm::HS256,
         }
     }
 
     pub(super) fn sign(&self, kind: Kind, message: &[u8]) -> Result<Vec<u8>, MintError> {
-        match kind {
-            Kind::Access => self.access.signer.try_sign(message),
-            Kind::Refresh => Ok(self.refresh.sign(message).to_vec()),
-        }
-        .map_err(|error| MintError::Signing(Arc::new(error)))
+        let signature = match (kind, &self.access.signer, &self.refresh) {
+            (Kind::Access, Some(signer), _) => signer.try_sign(message),
+            (Kind::Refresh, _, Some(key)) => Ok(key.sign(message).to_vec()),
+            _ => Err(Error::from_source("it is a public key")),
+        };
+        signature.map_err(|error| MintError::Signing(Arc::new(error)))
     }
 
     pub(super) fn verify(&self, kind: Kind, message: &[u8], signature: &Vec<u8>) -> bool {
         match kind {
             Kind::Access => self.access.verifier.verify(message, signature).is_ok(),
-            Kind::Refresh => self.refresh.verify(message, signature),
+            Kind::Refresh => self.refresh.as_ref().is_some_and(|key| key.verify(message, signature)),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The keys of a service: one signs, the others verify until they are retired.
+//! The keys of a service, and their constructors.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::crypto::{JwtSigner, JwtVerifier};
@@ -11,47 +11,73 @@ use super::asymmetric;
 use super::{
     error::KeyError,
     hmac::{self, HmacKey, VOUCHER},
-    key::{AccessKey, Key},
+    key::{AccessKey, Key, KeyStep},
     secret,
 };
-use crate::id;
+use crate::{
+    id,
+    time::{Clock, Timestamp},
+};
 
-/// The keys of a service: the first signs, all verify.
+/// The keys of a service: one signs, the others verify. A value that does not change; cheap to clone.
 ///
-/// To change keys without signing anyone out, put the new one first and keep the old one:
+/// A key goes through four steps. Finish each step on all instances before the next one:
+///
+/// | step | the key |
+/// |---|---|
+/// | [`publish`](Self::publish) | verifies, and does not sign yet |
+/// | [`promote`](Self::promote) | signs. The key that signed before verifies |
+/// | [`retire`](Self::retire) | verifies until the last of its tokens has expired, and is then removed by itself |
+/// | [`pull`](Self::pull) | is void at once. For a leaked key |
 ///
 /// ```
-/// # fn main() -> Result<(), tower_sliding_sessions::KeyError> {
-/// use tower_sliding_sessions::Keyring;
-/// # let new_secret = b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE";
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_sliding_sessions::{Keyring, Sessions};
 /// # let old_secret = b"9bXc1Vd7Zm0Qw4Er6Ty8Ui2Op5As3DfG";
-/// let keys = Keyring::hs256(new_secret)?.and_verify(Keyring::hs256(old_secret)?)?;
+/// # let new_secret = b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE";
+/// let old = Keyring::hs256(old_secret)?.with_kid("2026")?;
+/// let new = Keyring::hs256(new_secret)?.with_kid("2027")?;
+/// let sessions: Sessions = Sessions::builder(old).build()?;
+///
+/// sessions.set_keys(sessions.keys().publish(new)?);
+/// sessions.set_keys(sessions.keys().promote("2027")?);
+/// sessions.set_keys(sessions.keys().retire("2026")?);
 /// # Ok(()) }
 /// ```
 ///
-/// Where several instances share sessions, roll a new key out in three steps. Finish each step on all
-/// instances before the next one:
-///
-/// 1. Let the new key verify: `old.and_verify(new)`.
-/// 2. Let the new key sign: `new.and_verify(old)`.
-/// 3. Retire the old key: `new`. Wait one absolute timeout before this step, because an idle session keeps
-///    its old refresh token until it rotates.
+/// At a start, `Keyring::hs256(new_secret)?.publish(Keyring::hs256(old_secret)?)?` is the ring in which the new key
+/// signs and the old one verifies.
 ///
 /// If a new key signs on one instance before another instance knows it, the other instance cannot verify the
 /// new tokens. It answers 503 with `Retry-After` rather than 401 and changes no cookie, so the session goes on
-/// where the key is known. To make this possible, tokens list vouchers of other keys in their ring (in the
-/// header `vouch`), and both instances must have one of these keys. If no known key vouches for the `kid` of a
-/// token, the answer is 401, because anyone can make such a token.
-///
-/// To revoke every session that a leaked key signed, remove the key at once: with
-/// [`Sessions::set_keys`](crate::Sessions::set_keys), or with [`and_retired`](Self::and_retired) and a
-/// restart.
+/// where the key is known. To make this possible, tokens list vouchers of up to three other keys of their ring (in the
+/// header `vouch`), those that signed last first, and the other instance must have one of these keys. So an instance
+/// may be three promotions behind. If no known key vouches for the `kid` of a token, or the token says that it has
+/// expired, the answer is 401, because anyone can make such a token.
 #[doc(alias = "key rotation")]
 #[derive(Clone)]
 pub struct Keyring {
-    keys: Arc<[Key]>,
-    /// The names of keys that were withdrawn.
-    retired: Arc<[String]>,
+    /// The first one signs, and no other does.
+    pub(super) keys: Arc<[Key]>,
+    pub(super) pulled: Arc<[PulledKey]>,
+    /// None before the ring is in force.
+    pub(super) term: Option<KeyTerm>,
+}
+
+/// The name of a key that was pulled.
+#[derive(Clone)]
+pub(super) struct PulledKey {
+    pub(super) kid: String,
+    /// None before the ring is in force.
+    pub(super) since: Option<Timestamp>,
+}
+
+/// How long a retired key verifies.
+#[derive(Clone)]
+pub(super) struct KeyTerm {
+    pub(super) clock: Arc<dyn Clock>,
+    /// The longest life of a token.
+    pub(super) longest: Duration,
 }
 
 /// The number of keys that vouch for the signing key, at most. Each takes 16 bytes of each token.
@@ -198,75 +224,79 @@ impl Keyring {
     /// of the key.
     ///
     /// # Errors
-    /// [`KeyError::BadName`] unless it is 1 to 64 characters of `A-Z a-z 0-9 - _`.
+    /// [`KeyError::BadName`] unless it is 1 to 64 characters of `A-Z a-z 0-9 - _`, and [`KeyError::DuplicateName`] if
+    /// another key of the ring has it.
     pub fn with_kid(self, kid: &str) -> Result<Self, KeyError> {
+        if self.keys.iter().skip(1).any(|key| key.kid == kid) {
+            return Err(KeyError::DuplicateName(kid.to_owned()));
+        }
         let named = self.signer().with_kid(checked(kid)?);
         let keys = std::iter::once(named).chain(self.keys.iter().skip(1).cloned()).collect();
-        Ok(Self { keys: vouched_for(keys).into(), ..self })
+        Ok(self.with_keys(keys))
     }
 
-    /// Adds the keys of `others` for verification only.
-    ///
-    /// # Errors
-    /// [`KeyError::DuplicateName`] if one of them has the name of a key of this ring.
-    #[expect(clippy::needless_pass_by_value, reason = "a ring is built in one expression")]
-    pub fn and_verify(self, others: Self) -> Result<Self, KeyError> {
-        for other in others.keys() {
-            if self.keys().any(|key| key.kid == other.kid) {
-                return Err(KeyError::DuplicateName(other.kid.clone()));
-            }
-        }
-        let keys = vouched_for(self.keys().chain(others.keys()).cloned().collect()).into();
-        let retired = self.retired.iter().chain(others.retired.iter()).cloned().collect();
-        Ok(Self { keys, retired })
-    }
-
-    /// Names a key that was withdrawn. Its tokens are refused with 401, although a key of this ring may vouch
-    /// for it. This is needed only if the withdrawn key was in one ring with a key that stays, and only until
-    /// the last of its tokens has expired. It has no effect on a key that is in the ring.
-    ///
-    /// # Errors
-    /// [`KeyError::BadName`] unless it is 1 to 64 characters of `A-Z a-z 0-9 - _`.
-    pub fn and_retired(self, kid: &str) -> Result<Self, KeyError> {
-        let retired = self.retired.iter().cloned().chain([checked(kid)?.to_owned()]).collect();
-        Ok(Self { retired, ..self })
-    }
-
-    /// This ring, as the successor of `before`: the keys that are no longer in it are withdrawn.
-    pub(super) fn after(self, before: &Self) -> Self {
-        let is_here = |kid: &String| self.keys().any(|key| key.kid == *kid);
-        let gone = before.keys().map(|key| &key.kid).chain(before.retired.iter());
-        let mut retired: Vec<_> =
-            self.retired.iter().chain(gone).filter(|kid| !is_here(kid)).cloned().collect();
-        retired.sort_unstable();
-        retired.dedup();
-        Self { retired: retired.into(), ..self }
+    /// The signing key's name.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.signer().kid
     }
 
     /// Whether `vouchers` say that the unknown key named `kid` is in one ring with a key of this ring.
     pub(super) fn vouches_for(&self, kid: &str, vouchers: &str) -> bool {
-        if !is_name(kid) || self.retired.iter().any(|retired| retired == kid) {
+        if !is_name(kid) || self.pulled.iter().any(|pulled| pulled.kid == kid) {
             return false;
         }
         let mut decoded = [[0; VOUCHER]; MOST_VOUCHERS];
         let flat = decoded.as_flattened_mut();
         let Ok(length) = URL_SAFE_NO_PAD.decode_slice(vouchers, flat) else { return false };
         let vouchers = decoded.iter().take(length / VOUCHER);
-        vouchers.into_iter().any(|voucher| self.keys().any(|key| key.refresh.has_vouched(kid, voucher)))
+        let has_vouched =
+            |key: &Key, voucher| key.refresh.as_ref().is_some_and(|it| it.has_vouched(kid, voucher));
+        vouchers.into_iter().any(|voucher| self.keys().any(|key| has_vouched(key, voucher)))
     }
 
     fn of(key: Key) -> Self {
-        Self { keys: Arc::new([key]), retired: Arc::default() }
+        Self { keys: Arc::new([key]), pulled: Arc::default(), term: None }
+    }
+
+    /// The same with these keys. The tokens of the first one list vouchers of the others.
+    pub(super) fn with_keys(self, mut keys: Vec<Key>) -> Self {
+        if let [signer, others @ ..] = &mut *keys {
+            let vouching = others.iter().filter_map(|other| other.refresh.as_ref());
+            let vouchers: Vec<_> =
+                vouching.take(MOST_VOUCHERS).map(|other| other.vouch(&signer.kid)).collect();
+            *signer = signer.with_vouchers(&URL_SAFE_NO_PAD.encode(vouchers.as_flattened()));
+        }
+        Self { keys: keys.into(), ..self }
     }
 
     #[expect(clippy::expect_used, reason = "see the invariant")]
     pub(super) fn signer(&self) -> &Key {
-        // INVARIANT: every constructor makes a ring of one key, and keys are only ever added.
+        // INVARIANT: every constructor makes a ring of one key, and no step removes the first one.
         self.keys.first().expect("a ring has a key")
     }
 
+    /// The keys that verify: without the retired ones whose time is over.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.keys.iter()
+        self.keys.iter().filter(|key| !self.is_gone(key))
+    }
+
+    /// When the last token of a retired key has expired. None for a key that is not retired, and before the ring is in
+    /// force.
+    pub(super) fn gone_at(&self, key: &Key) -> Option<Timestamp> {
+        let (KeyStep::Retired, Some(since), Some(term)) = (key.step, key.since, &self.term) else {
+            return None;
+        };
+        Some(since + term.longest)
+    }
+
+    fn is_gone(&self, key: &Key) -> bool {
+        self.gone_at(key).is_some_and(|gone_at| self.has_passed(gone_at))
+    }
+
+    /// Whether it is after `time`. False before the ring is in force.
+    pub(super) fn has_passed(&self, time: Timestamp) -> bool {
+        self.term.as_ref().is_some_and(|term| term.clock.now() >= time)
     }
 }
 
@@ -275,23 +305,13 @@ fn is_name(kid: &str) -> bool {
     (1..=LONGEST_NAME).contains(&kid.len()) && kid.bytes().all(allowed)
 }
 
-fn checked(kid: &str) -> Result<&str, KeyError> {
+pub(super) fn checked(kid: &str) -> Result<&str, KeyError> {
     if is_name(kid) { Ok(kid) } else { Err(KeyError::BadName(kid.to_owned())) }
 }
 
-/// The same keys. The tokens of the first one list vouchers of the others.
-fn vouched_for(mut keys: Vec<Key>) -> Vec<Key> {
-    if let [signer, others @ ..] = &mut *keys {
-        let vouchers = others.iter().take(MOST_VOUCHERS).map(|other| other.refresh.vouch(&signer.kid));
-        let vouchers: Vec<_> = vouchers.collect();
-        *signer = signer.with_vouchers(&URL_SAFE_NO_PAD.encode(vouchers.as_flattened()));
-    }
-    keys
-}
-
-/// Shows the names of the keys only.
+/// Shows the names of the keys and their steps only.
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys().map(|key| &key.kid)).finish()
+        f.debug_map().entries(self.keys().map(|key| (&key.kid, key.step))).finish()
     }
 }

@@ -31,6 +31,7 @@ mod secret;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod spki;
 mod step_up;
+mod steps;
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 pub use self::public_key::PublicKey;
@@ -44,8 +45,11 @@ pub(crate) use self::{
     jws::LONGEST_TOKEN,
     refresh::RefreshClaims,
     step_up::StepUp,
+    steps::{KeyChange, Promotion},
 };
 pub use self::{
     error::{InvalidToken, KeyError, MintError},
+    key::KeyStep,
     keyring::Keyring,
+    steps::KeyInfo,
 };

@@ -151,7 +151,7 @@ async fn rollout_of_a_custom_key_keeps_sessions() {
     let (world, kms) = (World::new(), Kms::new(1));
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
-    world.one.sessions.set_keys(kms.ring("kms").and_verify(keys(0)).unwrap());
+    world.one.sessions.set_keys(kms.ring("kms").publish(keys(0)).unwrap());
     assert!(browser.visit(&world.one, "/me").await.ok());
     world.pass(TTL);
     assert!(browser.visit(&world.one, "/me").await.sets_both());
@@ -159,7 +159,7 @@ async fn rollout_of_a_custom_key_keeps_sessions() {
     let answer = browser.visit(&two, "/me").await;
     assert_eq!(answer.rejection(), Some(RejectionKind::Unavailable), "the key is not known here yet");
     assert!(answer.touches_no_cookie());
-    two.sessions.set_keys(keys(0).and_verify(kms.ring("kms")).unwrap());
+    two.sessions.set_keys(keys(0).publish(kms.ring("kms")).unwrap());
     assert!(browser.visit(&two, "/me").await.ok());
 }
 

@@ -16,7 +16,7 @@ async fn new_key_ends_no_session_while_the_old_one_still_verifies() {
     let world = World::new();
     let mut browser = world.signed_in("ann").await;
     let old = kid(&browser, ACCESS);
-    world.one.sessions.set_keys(keys(1).and_verify(keys(0)).unwrap());
+    world.one.sessions.set_keys(keys(1).publish(keys(0)).unwrap());
     assert_eq!(browser.visit(&world.one, "/me").await.renewed(), None, "the token is still valid");
 
     world.pass(TTL);
@@ -37,8 +37,8 @@ async fn new_key_ends_no_session_while_the_old_one_still_verifies() {
 async fn instance_without_the_new_key_must_verify_it_before_it_signs() {
     let world = World::new();
     let two = world.instance();
-    world.one.sessions.set_keys(keys(0).and_verify(keys(1)).unwrap());
-    two.sessions.set_keys(keys(1).and_verify(keys(0)).unwrap());
+    world.one.sessions.set_keys(keys(0).publish(keys(1)).unwrap());
+    two.sessions.set_keys(keys(1).publish(keys(0)).unwrap());
     let mut browser = world.signed_in("ann").await;
     for turn in 0..6 {
         world.pass(TTL);
@@ -87,13 +87,13 @@ async fn restored_key_makes_its_sessions_valid_again() {
     let mut browser = world.signed_in("ann").await;
     world.one.sessions.set_keys(keys(1));
     assert!(!browser.visit(&world.one, "/me").await.ok());
-    world.one.sessions.set_keys(keys(1).and_verify(keys(0)).unwrap());
+    world.one.sessions.set_keys(keys(1).publish(keys(0)).unwrap());
     assert!(browser.visit(&world.one, "/me").await.ok());
 }
 
 /// A ring that signs with the new key and still verifies the old one.
 fn promoted() -> Keyring {
-    keys(1).and_verify(keys(0)).unwrap()
+    keys(1).publish(keys(0)).unwrap()
 }
 
 /// This instance cannot verify the cookies: 503, and they stay unchanged.
@@ -147,7 +147,7 @@ async fn key_that_no_known_key_vouches_for_is_refused() {
     let world = World::new();
     let two = world.instance();
     // Another application's key, or a foreign one: alone, or with others that are unknown here too.
-    for ring in [keys(1), keys(1).and_verify(keys(2)).unwrap(), Keyring::random().unwrap()] {
+    for ring in [keys(1), keys(1).publish(keys(2)).unwrap(), Keyring::random().unwrap()] {
         world.one.sessions.set_keys(ring);
         let mut browser = world.signed_in("ann").await;
         assert_eq!(browser.visit(&two, "/me").await.status(), 401);
@@ -157,7 +157,7 @@ async fn key_that_no_known_key_vouches_for_is_refused() {
 }
 
 #[tokio::test]
-async fn retired_key_is_refused_although_another_vouches_for_it() {
+async fn pulled_key_is_refused_although_another_vouches_for_it() {
     let world = World::new();
     let (two, three) = (world.instance(), world.instance());
     world.one.sessions.set_keys(promoted());
@@ -167,14 +167,14 @@ async fn retired_key_is_refused_although_another_vouches_for_it() {
     // On the running instance, which had it.
     two.sessions.set_keys(keys(0));
     assert_eq!(browser.visit(&two, "/me").await.status(), 401);
-    // On an instance that never had it, but has its ID listed as retired.
+    // On an instance that never had it, but has its ID listed as pulled.
     is_not_known(&three, &mut browser, "/me").await;
-    three.sessions.set_keys(keys(0).and_retired(&kid(&browser, REFRESH)).unwrap());
+    three.sessions.set_keys(keys(0).pull(&kid(&browser, REFRESH)).unwrap());
     assert_eq!(browser.visit(&three, "/me").await.status(), 401);
     // An instance with the key in its ring verifies by it again.
-    two.sessions.set_keys(keys(0).and_verify(keys(1)).unwrap());
+    two.sessions.set_keys(keys(0).publish(keys(1)).unwrap());
     assert!(browser.visit(&two, "/me").await.ok());
-    assert!(keys(0).and_retired("no name").is_err());
+    assert!(keys(0).pull("no name").is_err());
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn three_steps_of_a_key_rollout_refuse_no_request() {
     let world = World::new();
     let two = world.instance();
     let mut browser = world.signed_in("ann").await;
-    let published = || keys(0).and_verify(keys(1)).unwrap();
+    let published = || keys(0).publish(keys(1)).unwrap();
     for [one, other] in [
         [published(), keys(0)],
         [published(), published()],

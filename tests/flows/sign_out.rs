@@ -82,7 +82,7 @@ async fn session_that_cannot_be_revoked_keeps_the_cookies_and_the_sign_out_fails
 async fn sign_out_with_a_token_of_a_key_not_known_here_yet_is_an_error() {
     let world = World::new();
     let ahead = world.instance();
-    ahead.sessions.set_keys(keys(1).and_verify(keys(0)).unwrap());
+    ahead.sessions.set_keys(keys(1).publish(keys(0)).unwrap());
     let (own, new) = (world.signed_in("ann").await, world.signed_in_to(&ahead, "ann").await);
     let refresh = new.value(REFRESH).unwrap();
     let answer = world.one.answer(own.post("/leave").and("cookie", &format!("{REFRESH}={refresh}"))).await;

@@ -125,7 +125,7 @@ async fn vouchers_by_unknown_keys_have_no_effect() {
     let kid = world.forge.kid.clone();
     // A voucher by a key of this ring for another key than the one that is named.
     let other = Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a valid secret");
-    let both = other.and_verify(Keyring::hs256(SECRET).expect("a valid secret")).expect("two names");
+    let both = other.publish(Keyring::hs256(SECRET).expect("a valid secret")).expect("two names");
     let elsewhere = World::with_keys(both, |builder| builder).await;
     let header = String::from_utf8(crate::forge::part(&elsewhere.legitimate.access, 0)).expect("text");
     let real = header.split(r#""vouch":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("vouchers");

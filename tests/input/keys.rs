@@ -152,10 +152,10 @@ fn key_ids_must_be_plain_and_unique() {
     for good in ["a", "2026-11", "_", &"x".repeat(64)] {
         assert!(ring().with_kid(good).is_ok());
     }
-    assert!(matches!(ring().and_verify(ring()), Err(KeyError::DuplicateName(_))));
+    assert!(matches!(ring().publish(ring()), Err(KeyError::DuplicateName(_))));
     let other = Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a valid secret");
     let other = other.with_kid("k").expect("a name");
-    assert!(ring().with_kid("k").expect("a name").and_verify(other).is_err());
+    assert!(ring().with_kid("k").expect("a name").publish(other).is_err());
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn removed_key_verifies_nothing_and_a_kept_one_still_does() {
     let world = World::new().await;
     let new = || Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a valid secret");
     let old = || Keyring::hs256(SECRET).expect("a valid secret");
-    world.sessions.set_keys(new().and_verify(old()).expect("two names"));
+    world.sessions.set_keys(new().publish(old()).expect("two names"));
     world.still_serves_legitimate_clients().await;
     world.sessions.set_keys(new());
     let (access, refresh) = (world.legitimate.access.as_bytes(), world.legitimate.refresh.as_bytes());

@@ -9,7 +9,7 @@ const OLD: &[u8; 32] = b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE";
 const NEW: &[u8; 32] = b"9bXc1Vd7Zm0Qw4Er6Ty8Ui2Op5As3DfG";
 
 fn promoted() -> Keyring {
-    Keyring::hs256(NEW).unwrap().and_verify(Keyring::hs256(OLD).unwrap()).unwrap()
+    Keyring::hs256(NEW).unwrap().publish(Keyring::hs256(OLD).unwrap()).unwrap()
 }
 
 #[tokio::test]

@@ -156,6 +156,8 @@ impl<C: Claims> SessionsBuilder<C> {
         if let Some(issuer) = self.issuer {
             tokens = tokens.with_issuer(issuer.into());
         }
+        let longest = timing.absolute_timeout.saturating_add(timing.grace);
+        let tokens = tokens.with_term(config.clock.clone(), longest);
         if config.loopback_only {
             config.events.note(EventKind::InsecurePlainHttp);
         }
