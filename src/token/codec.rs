@@ -49,13 +49,13 @@ impl TokenCodec {
 
     /// The keys in force, by this clock. `longest` is the longest life of a token.
     pub(crate) fn with_term(self, clock: Arc<dyn Clock>, longest: Duration) -> Self {
-        let (ring, _) = self.ring.clone().in_force(&self.ring, KeyTerm { clock, longest });
+        let (ring, _) = self.ring.clone().in_force(&self.ring, &KeyTerm { clock, longest });
         Self { ring, ..self }
     }
 
     /// The same with other keys. Keys that are not in `ring` are pulled.
     pub(crate) fn with_keys(&self, ring: Keyring) -> (Self, KeyChange) {
-        let (ring, change) = match self.ring.term.clone() {
+        let (ring, change) = match &self.ring.term {
             Some(term) => ring.in_force(&self.ring, term),
             None => (ring, KeyChange::default()),
         };

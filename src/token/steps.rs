@@ -143,7 +143,7 @@ impl Keyring {
 
     /// This ring in force, as the successor of `before`. The keys that are no longer in it are pulled. A key that stays
     /// at its step keeps the time of it.
-    pub(super) fn in_force(self, before: &Self, term: KeyTerm) -> (Self, KeyChange) {
+    pub(super) fn in_force(self, before: &Self, term: &KeyTerm) -> (Self, KeyChange) {
         let now = term.clock.now();
         let former = |kid: &str| before.keys.iter().find(|key| key.kid == kid);
         let since = |key: &Key| {
