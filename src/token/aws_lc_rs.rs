@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     key::{self, AccessKey, DynVerifier},
-    public_key::Parts,
+    public_parts::Parts,
     spki,
 };
 

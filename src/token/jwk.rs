@@ -7,7 +7,7 @@ use jsonwebtoken::Algorithm;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::public_key::{Parts, PublicKey};
+use super::public_parts::Parts;
 
 /// The longest JWK that is read, in bytes. A public RSA key of 8192 bits takes 1400, a certificate chain more.
 const LONGEST_JWK: usize = 16 * 1024;
@@ -51,8 +51,8 @@ struct Jwk<'a> {
 const OTHER_KIND: &str =
     "its kind or curve is not supported: it must be `OKP` with `Ed25519`, `EC` with `P-256`, or `RSA`";
 
-/// Reads one public key.
-pub(super) fn read(json: &str) -> Result<PublicKey, &'static str> {
+/// Reads one public key: its name, if it has one, its algorithm and its numbers.
+pub(super) fn read(json: &str) -> Result<(Option<Cow<'_, str>>, Algorithm, Parts), &'static str> {
     if json.len() > LONGEST_JWK {
         return Err("the JWK is longer than 16384 bytes");
     }
@@ -92,7 +92,7 @@ pub(super) fn read(json: &str) -> Result<PublicKey, &'static str> {
         (Some("PS256"), Parts::Rsa { .. }) => Algorithm::PS256,
         _ => return Err("its `alg` is not supported, or is not for its kind of key"),
     };
-    PublicKey::new(jwk.kid.as_deref(), algorithm, parts)
+    Ok((jwk.kid, algorithm, parts))
 }
 
 fn number(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
@@ -114,9 +114,8 @@ struct Set<'a> {
 /// The most keys of a set.
 const MOST_KEYS: usize = 64;
 
-/// Reads the keys of a set that can verify tokens. A key that is not supported, or is incomplete, is ignored (RFC 7517,
-/// section 5), and so is one with the name and the algorithm of an earlier one.
-pub(super) fn read_set(json: &[u8]) -> Result<Vec<PublicKey>, &'static str> {
+/// Reads the JWKs of a set, of any kind.
+pub(super) fn read_set(json: &[u8]) -> Result<Vec<&RawValue>, &'static str> {
     if json.len() > LONGEST_SET {
         return Err("the set is longer than 65536 bytes");
     }
@@ -125,16 +124,6 @@ pub(super) fn read_set(json: &[u8]) -> Result<Vec<PublicKey>, &'static str> {
         true => serde_json::from_str(json).ok(),
         false => None,
     };
-    let given = set.ok_or("it is not a JSON object with an array `keys`")?.keys;
-    if given.len() > MOST_KEYS {
-        return Err("it has more than 64 keys");
-    }
-    let mut keys: Vec<PublicKey> = Vec::with_capacity(given.len());
-    for key in given.iter().filter_map(|key| read(key.get()).ok()) {
-        let is_same = |other: &PublicKey| other.kid() == key.kid() && other.algorithm() == key.algorithm();
-        if !keys.iter().any(is_same) {
-            keys.push(key);
-        }
-    }
-    Ok(keys)
+    let keys = set.ok_or("it is not a JSON object with an array `keys`")?.keys;
+    if keys.len() > MOST_KEYS { Err("it has more than 64 keys") } else { Ok(keys) }
 }

@@ -21,6 +21,8 @@ mod keyring;
 mod pem;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod public_key;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod public_parts;
 mod refresh;
 #[cfg(all(feature = "rust_crypto", not(feature = "aws_lc_rs")))]
 mod rust_crypto;

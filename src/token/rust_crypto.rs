@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{
     key::{self, AccessKey, DynVerifier},
-    public_key::{LONGEST_RSA_BITS, Parts},
+    public_parts::{LONGEST_RSA_BITS, Parts},
 };
 
 /// The verifier of a public key. `None` if its parts make no key.

@@ -9,7 +9,7 @@ use pkcs8::{
     spki::SubjectPublicKeyInfoRef,
 };
 
-use super::{pem, public_key::Parts};
+use super::{pem, public_parts::Parts};
 
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
