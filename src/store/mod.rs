@@ -7,6 +7,7 @@
 //! To write a store, implement [`SessionStore`] and run the `conformance` suite (a feature of this crate) against it.
 //! A [`SessionRecord`] is opaque: keep its [serialised form](SessionRecord::to_bytes).
 
+mod attached;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
@@ -26,6 +27,7 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+pub(crate) use self::attached::Attached;
 pub(crate) use self::dynamic::DynStore;
 #[cfg(feature = "memcached")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]

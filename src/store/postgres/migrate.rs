@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// The migrations, oldest first. What has been published is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("migration_1.sql"), include_str!("migration_2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("migration_1.sql"), include_str!("migration_2.sql"), include_str!("migration_3.sql")];
 const FUNCTIONS: &str = include_str!("functions.sql");
 
 /// Held while migrating. A random number.
