@@ -12,7 +12,7 @@ use crate::{
     time::{Clock as _, SystemClock, Timestamp},
 };
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The idle timeout of sessions that are not about expiry.
 pub(super) const IDLE: Duration = DAY.saturating_mul(30);

@@ -86,7 +86,7 @@ pub(in crate::store) fn time_to(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).map_or(FOREVER, |millis| millis.min(FOREVER))
 }
 
-fn time_from(millis: i64) -> Result<Timestamp, StoreError> {
+pub(in crate::store) fn time_from(millis: i64) -> Result<Timestamp, StoreError> {
     u64::try_from(millis).map(Timestamp::from_millis).map_err(|_| corrupt("a time before 1970"))
 }
 
