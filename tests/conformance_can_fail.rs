@@ -3,11 +3,14 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
 
 mod flawed_store;
+#[path = "flawed_store/values.rs"]
+mod flawed_values;
 #[path = "support/records.rs"]
 #[expect(dead_code, reason = "shared with the tests of stores")]
 mod records;
 
 use flawed_store::{Flaw, FlawedStore};
+use flawed_values::{FlawedValues, ValueFlaw};
 use tower_sliding_sessions::store::{MemoryStore, conformance};
 
 fn store(flaw: Flaw) -> FlawedStore {
@@ -113,6 +116,28 @@ flaws! {
     doing_more_than_declared: SaysItCanDoNothing => live_sessions_are_listed_oldest_first,
         feed_returns_the_events_since_a_time, stale_marks_revoke_nothing_and_reach_every_reader,
         revocation_of_a_subject_spares_the_same_name_in_another_realm, cap_can_refuse_a_session;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_flaw_in_the_values_is_found() {
+    let store = |flaw| FlawedValues::new(MemoryStore::new().expect("random bytes"), flaw);
+    for (flaw, name) in [
+        (ValueFlaw::IgnoresVersion, "value_of_another_version_is_a_conflict"),
+        (ValueFlaw::IgnoresVersion, "removed_value_is_missing_and_its_version_never_comes_back"),
+        (ValueFlaw::IsNotAtomic, "one_of_concurrent_writers_of_a_value_wins"),
+        (ValueFlaw::NeverExpires, "expired_value_is_missing_and_can_be_written_again"),
+        (ValueFlaw::ConflictSaysNothing, "value_of_another_version_is_a_conflict"),
+        (ValueFlaw::ConflictSaysNothing, "one_of_concurrent_writers_of_a_value_wins"),
+        (ValueFlaw::CutsBytes, "value_reads_back_as_it_was_written"),
+        (ValueFlaw::RemovesNothing, "removed_value_is_missing_and_its_version_never_comes_back"),
+        (ValueFlaw::ForgetsWithRun, "values_outlive_revocations_and_run_ids"),
+        (ValueFlaw::SaysItKeepsNone, "values_with_other_names_are_isolated"),
+    ] {
+        let with = tokio::spawn(conformance::run_case(name, store(flaw))).await;
+        assert!(with.is_err_and(|error| error.is_panic()), "{name} does not find {flaw:?}");
+        let without = tokio::spawn(conformance::run_case(name, store(ValueFlaw::None))).await;
+        assert!(without.is_ok(), "{name} fails without {flaw:?}");
+    }
 }
 
 /// It has neither a feed nor listing, and declares that.

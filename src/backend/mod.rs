@@ -26,7 +26,10 @@ use self::writes::Writes;
 use crate::{
     event::{EventKind, Events, caught},
     id::SessionId,
-    store::{DynStore, Revoke, SessionKey, SessionRecord, Snapshot, StoreError, Subject},
+    store::{
+        DynStore, Revoke, SessionKey, SessionRecord, Snapshot, StoreError, Subject, Value, ValueKey,
+        ValueSnapshot,
+    },
     time::{Timestamp, millis},
 };
 
@@ -83,6 +86,23 @@ impl Backend {
 
     pub(crate) async fn revoke(&self, what: &Revoke, now: Timestamp) -> Result<Vec<SessionId>, StoreError> {
         self.ask("revoke", self.store.revoke(what, now)).await
+    }
+
+    /// A value that belongs to no session.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the parts that keep values come next"))]
+    pub(crate) async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
+        self.ask("value", self.store.value(key, now)).await
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "the parts that keep values come next"))]
+    pub(crate) async fn replace_value(
+        &self,
+        key: &ValueKey,
+        version: u64,
+        to: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<ValueSnapshot, StoreError> {
+        self.ask("replace_value", self.store.replace_value(key, version, to, now)).await
     }
 
     /// Waits for a store call until the deadline. Reports a failure.

@@ -9,7 +9,7 @@ use crate::{
     id::{RunId, SessionId},
     protocol::{Family, PolicyError},
     revocation::{SessionError, older_run_id_error},
-    store::{Cap, CreateError, SessionKey, SessionRecord, StoreError, Subject},
+    store::{Attached, Cap, CreateError, SessionKey, SessionRecord, StoreError, Subject},
     time::Timestamp,
     token::MintError,
 };
@@ -23,6 +23,8 @@ pub(crate) struct SignInOptions {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) absolute_timeout: Option<Duration>,
     pub(crate) origin: Option<Arc<str>>,
+    /// What is kept with the session.
+    pub(crate) attached: Attached,
 }
 
 /// A session that has just begun.
@@ -130,6 +132,7 @@ impl<C: Claims> Engine<C> {
             reauthentication: None,
             origin: options.origin,
             persistent: options.persistent,
+            attached: options.attached,
         });
         let raised = self.cap_with_replaced(&key.subject, &replaces).await?;
         let (run, revoked) = match self.create(&key.subject, &record, raised.cap).await? {

@@ -4,7 +4,7 @@ use std::{fmt, pin::Pin};
 
 use super::{
     Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
-    Snapshot, StoreError, Subject,
+    Snapshot, StoreError, Subject, Value, ValueKey, ValueSnapshot,
 };
 use crate::{
     id::{RunId, SessionId},
@@ -49,4 +49,6 @@ dyn_store! {
     fn list(subject: &'a Subject, now: Timestamp) -> Vec<SessionRecord>;
     fn raise_run_id(to: RunId) -> RunId;
     fn feed(from: &'a FeedFrom) -> FeedBatch;
+    fn value(key: &'a ValueKey, now: Timestamp) -> ValueSnapshot;
+    fn replace_value(key: &'a ValueKey, version: u64, to: Option<&'a Value>, now: Timestamp) -> ValueSnapshot;
 }

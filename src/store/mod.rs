@@ -7,6 +7,7 @@
 //! To write a store, implement [`SessionStore`] and run the `conformance` suite (a feature of this crate) against it.
 //! A [`SessionRecord`] is opaque: keep its [serialised form](SessionRecord::to_bytes).
 
+mod attached;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
@@ -25,7 +26,9 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod value;
 
+pub(crate) use self::attached::Attached;
 pub(crate) use self::dynamic::DynStore;
 #[cfg(feature = "memcached")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
@@ -40,6 +43,7 @@ pub use self::{
     feed::{FeedBatch, FeedEvent, FeedFrom},
     memory::MemoryStore,
     record::{Cap, Revoke, SessionKey, SessionRecord, Snapshot, Subject},
+    value::{Value, ValueKey, ValueSnapshot},
 };
 
 #[cfg(feature = "postgres")]
@@ -83,8 +87,8 @@ use crate::{
 ///   durations to the millisecond.
 /// - The work of an operation depends on the live sessions it is about. Revoked ones of the same
 ///   subject do not add to it.
-/// - What a store cannot do ([`has_feed`](Self::has_feed), [`can_list`](Self::can_list)) it answers with
-///   [`StoreError::Unsupported`], and does none of it.
+/// - What a store cannot do ([`has_feed`](Self::has_feed), [`can_list`](Self::can_list),
+///   [`keeps_values`](Self::keeps_values)) it answers with [`StoreError::Unsupported`], and does none of it.
 /// - Errors mean that nothing is known: the operation may or may not have taken effect.
 ///
 /// The engine gives every call a deadline; a store needs none of its own. Implement the methods as
@@ -99,6 +103,12 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// Whether it can [list](Self::list) a subject's sessions, revoke them together, and keep a [`Cap`]. Default: yes.
     fn can_list(&self) -> bool {
         true
+    }
+
+    /// Whether it keeps [values](Self::value) that belong to no session. Default: no. Features that need them then
+    /// fail with [`StoreError::Unsupported`].
+    fn keeps_values(&self) -> bool {
+        false
     }
 
     /// The run ID, if it can be told without waiting: only for stores in this process.
@@ -211,6 +221,35 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// after, and carries the time that the operation was given. A reader who comes with a place
     /// that the store does not know gets an error or is told of a gap.
     fn feed(&self, from: &FeedFrom) -> impl Future<Output = Result<FeedBatch, StoreError>> + Send;
+
+    /// A value that belongs to no session. It is missing from its [`Value::keep_until`] on. Revocations and run IDs
+    /// do not touch it.
+    ///
+    /// Default: [`StoreError::Unsupported`].
+    fn value(
+        &self,
+        _key: &ValueKey,
+        _now: Timestamp,
+    ) -> impl Future<Output = Result<ValueSnapshot, StoreError>> + Send {
+        async { Err(StoreError::Unsupported("values that belong to no session")) }
+    }
+
+    /// Writes or removes a value whose version is `version` (zero: that is missing at `now`), by compare-and-set. The
+    /// next version is drawn at random, so that none is used twice for one key, also after the value was removed.
+    ///
+    /// A conflict is no error: it changes nothing, and returns what there is, and `applied: false`. So does a version
+    /// that is not zero where the value is missing.
+    ///
+    /// Default: [`StoreError::Unsupported`].
+    fn replace_value(
+        &self,
+        _key: &ValueKey,
+        _version: u64,
+        _to: Option<&Value>,
+        _now: Timestamp,
+    ) -> impl Future<Output = Result<ValueSnapshot, StoreError>> + Send {
+        async { Err(StoreError::Unsupported("values that belong to no session")) }
+    }
 }
 
 /// The texts as one word of 43 characters.

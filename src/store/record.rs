@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{StoreError, attached::Attached};
 use crate::{
     id::{RunId, SessionId},
     protocol::{Family, LEEWAY},
@@ -57,6 +57,8 @@ pub struct SessionRecord {
     pub(crate) origin: Option<Arc<str>>,
     /// Whether its cookies outlive the browser ("remember me").
     pub(crate) persistent: bool,
+    /// What parts of this crate keep with the session, such as a provider's tokens, sealed.
+    pub(crate) attached: Attached,
 }
 
 impl SessionRecord {
@@ -71,6 +73,7 @@ impl SessionRecord {
             reauthentication: None,
             origin: None,
             persistent: false,
+            attached: Attached::default(),
         }
     }
 
@@ -242,6 +245,8 @@ pub(super) struct RecordForm {
     origin: Option<Arc<str>>,
     #[serde(default)]
     persistent: bool,
+    #[serde(default, skip_serializing_if = "Attached::is_empty")]
+    attached: Attached,
 }
 
 /// A re-authentication, for step-up.

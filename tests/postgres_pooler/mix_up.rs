@@ -35,7 +35,7 @@ async fn arguments_that_reach_another_function_change_nothing() {
     .expect("the server answers");
     let call = async |connection: &mut PgConnection, function: &str| {
         let sql =
-            format!("SELECT * FROM \"{schema}\".sliding_sessions_{function}_v2($1, $2, $3, $4, $5, $6)");
+            format!("SELECT * FROM \"{schema}\".sliding_sessions_{function}_v3($1, $2, $3, $4, $5, $6)");
         sqlx::query(AssertSqlSafe(sql))
             .bind(&tag)
             .bind(key.subject.realm.as_bytes())

@@ -35,8 +35,8 @@
 //!   stores turn deadlines into lifetimes, and then count in minutes of their own. Nothing sleeps.
 //!   Sessions of most cases live for weeks; they are not cleaned up afterwards.
 //! - *Tokio*, since cases spawn tasks. A runtime with several threads races harder.
-//! - What a store says that it cannot do ([`has_feed`](SessionStore::has_feed), [`can_list`](SessionStore::can_list))
-//!   must be answered with [`StoreError::Unsupported`](super::StoreError::Unsupported), and what needs it is skipped.
+//! - What a store says that it cannot do ([`has_feed`](SessionStore::has_feed), [`can_list`](SessionStore::can_list),
+//!   [`keeps_values`](SessionStore::keeps_values)) must be answered with [`StoreError::Unsupported`](super::StoreError::Unsupported), and what needs it is skipped.
 //! - A history drawn at random: if it finds something, the standard error output names a seed, and
 //!   the environment variable `STORE_CONFORMANCE_SEED` repeats the history of that seed.
 //!
@@ -61,6 +61,7 @@ mod round_trip;
 mod run_id;
 mod suite;
 mod usage;
+mod values;
 mod world;
 
 use std::{pin::Pin, sync::Arc, time::Duration};

@@ -6,7 +6,7 @@ use tokio::{sync::Barrier, task::JoinSet};
 
 use super::{
     reader::Reader,
-    world::{ABSOLUTE, IDLE, World, id, reauthentication},
+    world::{ABSOLUTE, IDLE, World, attached, id, reauthentication},
 };
 use crate::{
     store::{FeedEvent, Revoke, SessionKey, SessionRecord, SessionStore, Subject},
@@ -34,6 +34,7 @@ fn changed(record: &SessionRecord, at: Timestamp) -> SessionRecord {
     record.reauthentication = Some(reauthentication("hwk", at));
     record.origin = Some("elsewhere".into());
     record.persistent = !record.persistent;
+    record.attached = attached(&[("other", b"value")]);
     record
 }
 

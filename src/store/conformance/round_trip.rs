@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{ABSOLUTE, IDLE, World, reauthentication};
+use super::world::{ABSOLUTE, IDLE, World, attached, reauthentication};
 use crate::{store::SessionStore, time::Timestamp};
 
 /// New Year 2500, and a few milliseconds.
@@ -16,9 +16,12 @@ pub(super) async fn every_field_is_stored<S: SessionStore>(w: World<S>) {
     full.origin = Some("Firefox on Ünix, \"kitchen\"; 2001:db8::1 {x} \\".into());
     full.stale_since = Some(w.at(2));
     full.persistent = true;
+    let bytes: Vec<u8> = (0..=255).collect();
+    full.attached = attached(&[("all bytes", &bytes), ("none", b""), ("\"a\" ☕", &[0; 4096])]);
     let mut bare = w.record(w.base, IDLE, ABSOLUTE);
     bare.family.confirmed_at = None;
     (bare.claims, bare.methods, bare.origin) = ("null".into(), Vec::new(), None);
+    bare.attached = attached(&[]);
     for record in [full, bare] {
         let session = w.open_record(&w.subject(), record).await;
         w.expect(&session).await;

@@ -3,6 +3,7 @@
 use super::{
     Case, SessionStore, advance::*, cancel::*, cap::*, claims::*, create::*, expiry::*, feed::*,
     isolation::*, list::*, model::*, race::*, replace::*, revoke::*, round_trip::*, run_id::*, usage::*,
+    values::*,
 };
 
 /// Hands the list of cases to one of the rules below.
@@ -66,6 +67,12 @@ macro_rules! __store_conformance {
                 waiting_reader_is_woken
                 cancelled_reader_loses_no_event
                 unknown_position_is_an_error_or_a_gap
+                value_reads_back_as_it_was_written
+                value_of_another_version_is_a_conflict
+                removed_value_is_missing_and_its_version_never_comes_back
+                expired_value_is_missing_and_can_be_written_again
+                values_with_other_names_are_isolated
+                one_of_concurrent_writers_of_a_value_wins
                 dropped_creation_is_atomic
                 dropped_rotation_is_atomic
                 dropped_change_of_claims_is_atomic
@@ -78,6 +85,7 @@ macro_rules! __store_conformance {
                 concurrent_raises_end_at_the_highest
                 sign_in_during_a_raise_belongs_to_the_run_id_it_returns
                 many_sessions_of_a_subject_are_revoked_in_one_event
+                values_outlive_revocations_and_run_ids
                 deadlines_are_exact_to_the_millisecond
                 nothing_revives_an_expired_session
                 revoked_session_is_kept_until_its_absolute_deadline

@@ -6,13 +6,13 @@ use crate::{
     id::{RunId, SessionId},
     protocol::{Family, RotationTiming},
     store::{
-        Cap, CreateError, FeedEvent, Reauthentication, Revoke, SessionKey, SessionRecord, SessionStore,
-        Snapshot, StoreError, Subject,
+        Attached, Cap, CreateError, FeedEvent, Reauthentication, Revoke, SessionKey, SessionRecord,
+        SessionStore, Snapshot, StoreError, Subject,
     },
     time::{Clock as _, SystemClock, Timestamp},
 };
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The idle timeout of sessions that are not about expiry.
 pub(super) const IDLE: Duration = DAY.saturating_mul(30);
@@ -109,6 +109,7 @@ impl<S: SessionStore> World<S> {
             reauthentication: None,
             origin: Some("203.0.113.7".into()),
             persistent: false,
+            attached: attached(&[("test", b"attached")]),
         }
     }
 
@@ -282,6 +283,13 @@ impl<S: SessionStore> World<S> {
     }
 }
 
+/// These values, attached to a session.
+pub(super) fn attached(values: &[(&str, &[u8])]) -> Attached {
+    let mut attached = Attached::default();
+    values.iter().for_each(|(name, value)| attached.set(name, Some(value)));
+    attached
+}
+
 /// A later reauthentication of sign-in.
 pub(super) fn reauthentication(method: &str, at: Timestamp) -> Reauthentication {
     Reauthentication { at, methods: vec![method.into()], origin: Some(format!("{method} at home").into()) }
@@ -294,4 +302,5 @@ pub(super) fn assert_ended(record: &SessionRecord, expected: &SessionRecord) {
     assert!(record.family.revoked, "the session has ended, and stays so");
     assert_eq!(record.id, expected.id);
     assert_eq!(record.family, Family { revoked: true, ..expected.family });
+    assert!(record.attached.is_empty(), "what is attached to a session ends with it");
 }

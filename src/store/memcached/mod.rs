@@ -1,6 +1,7 @@
 //! The store in Memcached.
 
 mod link;
+mod value;
 
 use std::{fmt, io, sync::Arc};
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use self::link::{Link, Stored, When};
 use super::{
     Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
-    Snapshot, StoreError, Subject, hash, record::RecordForm,
+    Snapshot, StoreError, Subject, Value, ValueKey, ValueSnapshot, hash, record::RecordForm,
 };
 use crate::{
     id::{RunId, SessionId, random},
@@ -56,7 +57,7 @@ const ATTEMPTS: usize = 256;
 /// deadline (of a revoked one, its absolute deadline) and five minutes, and the run ID under
 /// `tss:2:run`, without an end, since every operation reads it. If it is lost all the same, every
 /// session is revoked, safely. Memcached counts lifetimes up to January 2038; what lasts longer is kept
-/// as long as there is room. (The 2 is the version of this layout. Sessions of an earlier version are
+/// as long as there is room. Values that belong to no session are under `tss:2:value:` and a hash. (The 2 is the version of this layout. Sessions of an earlier version are
 /// unknown, so their users sign in again.)
 ///
 /// # Round trips
@@ -297,6 +298,24 @@ impl SessionStore for MemcachedStore {
     async fn feed(&self, _from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         Err(StoreError::Unsupported("a feed"))
     }
+
+    fn keeps_values(&self) -> bool {
+        true
+    }
+
+    async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
+        self.read_value(key, now).await
+    }
+
+    async fn replace_value(
+        &self,
+        key: &ValueKey,
+        version: u64,
+        to: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<ValueSnapshot, StoreError> {
+        self.write_value(key, version, to, now).await
+    }
 }
 
 impl fmt::Debug for MemcachedStore {
@@ -324,6 +343,10 @@ fn decode_run(text: &[u8]) -> Result<RunId, StoreError> {
 /// are those below a month, so this is never one in this century.
 fn expires(family: &Family) -> u32 {
     let deadline = if family.revoked { family.absolute_deadline } else { family.idle_deadline };
+    expires_at(deadline)
+}
+
+fn expires_at(deadline: Timestamp) -> u32 {
     let seconds = deadline.as_secs_ceil().saturating_add(SLACK);
     u32::try_from(seconds).ok().filter(|seconds| i32::try_from(*seconds).is_ok()).unwrap_or(0)
 }

@@ -7,7 +7,7 @@ use super::timings::Timings;
 use crate::{
     id::SessionId,
     protocol::{Family, RotationTiming},
-    store::{NO_CLAIMS, Reauthentication, SessionRecord},
+    store::{Attached, NO_CLAIMS, Reauthentication, SessionRecord},
     time::{Timestamp, millis},
 };
 
@@ -42,24 +42,35 @@ struct Rest {
     methods: Vec<String>,
     reauthentication: Option<Reauthentication>,
     origin: Option<Arc<str>>,
+    attached: Attached,
 }
 
 impl Rest {
     fn is_empty(&self) -> bool {
-        let Self { claims, stale_since, methods, reauthentication, origin } = self;
+        let Self { claims, stale_since, methods, reauthentication, origin, attached } = self;
         **claims == **NO_CLAIMS
             && stale_since.is_none()
             && methods.is_empty()
             && reauthentication.is_none()
             && origin.is_none()
+            && attached.is_empty()
     }
 }
 
 impl Entry {
     pub(super) fn of(record: SessionRecord, timing: Arc<RotationTiming>) -> Self {
-        let SessionRecord { id, family, claims, stale_since, methods, reauthentication, origin, persistent } =
-            record;
-        let rest = Rest { claims, stale_since, methods, reauthentication, origin };
+        let SessionRecord {
+            id,
+            family,
+            claims,
+            stale_since,
+            methods,
+            reauthentication,
+            origin,
+            persistent,
+            attached,
+        } = record;
+        let rest = Rest { claims, stale_since, methods, reauthentication, origin, attached };
         Self {
             id,
             generation: family.generation,
@@ -118,12 +129,13 @@ impl Entry {
         let mut record =
             SessionRecord { persistent: self.persistent, ..SessionRecord::new(self.id, self.family()) };
         if let Some(rest) = &self.rest {
-            let Rest { claims, stale_since, methods, reauthentication, origin } = &**rest;
+            let Rest { claims, stale_since, methods, reauthentication, origin, attached } = &**rest;
             record.claims = claims.clone();
             record.stale_since = *stale_since;
             record.methods = methods.clone();
             record.reauthentication = reauthentication.clone();
             record.origin = origin.clone();
+            record.attached = attached.clone();
         }
         record
     }

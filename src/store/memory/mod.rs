@@ -5,6 +5,7 @@ mod entry;
 mod feed;
 mod shard;
 mod timings;
+mod values;
 
 use std::{
     fmt,
@@ -21,10 +22,11 @@ use self::{
     feed::Feed,
     shard::{Count, Shard},
     timings::Timings,
+    values::Values,
 };
 use super::{
     Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
-    Snapshot, StoreError, Subject,
+    Snapshot, StoreError, Subject, Value, ValueKey, ValueSnapshot,
 };
 use crate::{
     id::{RunId, SessionId},
@@ -45,6 +47,8 @@ const SHARDS: usize = 1024;
 /// limit, so that a refresh token of one is reported as revoked. At most as many are remembered as
 /// the capacity says; then those that were revoked first are forgotten, and a token of one is refused
 /// as unknown.
+///
+/// It keeps as many values that belong to no session as the capacity says, beside the sessions.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 
@@ -59,6 +63,7 @@ struct Inner {
     capacity: usize,
     feed: Feed,
     timings: Timings,
+    values: Values,
 }
 
 impl MemoryStore {
@@ -84,6 +89,7 @@ impl MemoryStore {
             capacity,
             feed: Feed::new(),
             timings: Timings::default(),
+            values: Values::new(capacity),
         })))
     }
 
@@ -288,6 +294,24 @@ impl SessionStore for MemoryStore {
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let (events, position, gap) = self.0.feed.read(from).await;
         Ok(FeedBatch { events, position, run: self.run(), gap, more: false })
+    }
+
+    fn keeps_values(&self) -> bool {
+        true
+    }
+
+    async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
+        Ok(self.0.values.get(key, now))
+    }
+
+    async fn replace_value(
+        &self,
+        key: &ValueKey,
+        version: u64,
+        to: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<ValueSnapshot, StoreError> {
+        self.0.values.replace(key, version, to, now)
     }
 }
 

@@ -58,7 +58,7 @@ impl<'a> Builder<'a> {
         if self.unfit {
             return Err(corrupt("a value that PostgreSQL cannot hold"));
         }
-        let mut sql = format!("SELECT * FROM {}.sliding_sessions_{}_v2(", self.schema, self.operation);
+        let mut sql = format!("SELECT * FROM {}.sliding_sessions_{}_v3(", self.schema, self.operation);
         for place in 1..=self.arguments.len() {
             let _infallible = write!(sql, "{}${place}", if place == 1 { "" } else { ", " });
         }

@@ -10,7 +10,7 @@
 
 -- Fails unless `p_call` names this operation of this schema, and unless the server takes writes. A
 -- standby, or a former primary that is read-only, does not know the latest revocations.
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_check_v2(p_call bytea, p_operation text)
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_check_v3(p_call bytea, p_operation text)
 RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF p_call IS DISTINCT FROM decode('00ff', 'hex') || convert_to(p_operation || ' {home}', 'UTF8') THEN
@@ -26,45 +26,45 @@ END
 $$;
 
 -- The run ID, and a session's record if it is of that run: what operations on one session answer with.
-DROP TYPE IF EXISTS {schema}.sliding_sessions_snapshot_v2 CASCADE;
-CREATE TYPE {schema}.sliding_sessions_snapshot_v2 AS (
+DROP TYPE IF EXISTS {schema}.sliding_sessions_snapshot_v3 CASCADE;
+CREATE TYPE {schema}.sliding_sessions_snapshot_v3 AS (
     applied boolean, run bigint, version bigint,
     id bytea, generation bigint, confirmed_at bigint, created_at bigint, offered_at bigint,
     idle_timeout bigint, idle_deadline bigint, absolute_deadline bigint, rotation_interval bigint,
     timing bytea, revoked boolean, claims bytea, stale_since bigint, methods bytea, proof bytea,
-    origin bytea, persistent boolean
+    origin bytea, persistent boolean, attached bytea
 );
 
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_record_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_record_v3(
     p_applied boolean, p_realm bytea, p_subject bytea, p_id bytea
-) RETURNS SETOF {schema}.sliding_sessions_snapshot_v2 LANGUAGE sql STABLE AS $$
+) RETURNS SETOF {schema}.sliding_sessions_snapshot_v3 LANGUAGE sql STABLE AS $$
     SELECT p_applied, meta.run, s.version,
         s.id, s.generation, s.confirmed_at, s.created_at, s.offered_at,
         s.idle_timeout, s.idle_deadline, s.absolute_deadline, s.rotation_interval,
         s.timing, s.revoked, s.claims, s.stale_since, s.methods, s.proof,
-        s.origin, s.persistent
+        s.origin, s.persistent, s.attached
     FROM {schema}.sliding_sessions_meta AS meta
     LEFT JOIN {schema}.sliding_sessions AS s
         ON s.realm = p_realm AND s.subject = p_subject AND s.id = p_id AND s.run = meta.run
 $$;
 
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_get_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_get_v3(
     p_call bytea, p_realm bytea, p_subject bytea, p_id bytea
-) RETURNS SETOF {schema}.sliding_sessions_snapshot_v2 LANGUAGE sql STABLE AS $$
-    SELECT s.* FROM {schema}.sliding_sessions_record_v2(false, p_realm, p_subject, p_id) AS s
-    WHERE {schema}.sliding_sessions_check_v2(p_call, 'get')
+) RETURNS SETOF {schema}.sliding_sessions_snapshot_v3 LANGUAGE sql STABLE AS $$
+    SELECT s.* FROM {schema}.sliding_sessions_record_v3(false, p_realm, p_subject, p_id) AS s
+    WHERE {schema}.sliding_sessions_check_v3(p_call, 'get')
 $$;
 
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_list_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_list_v3(
     p_call bytea, p_realm bytea, p_subject bytea, p_now bigint
-) RETURNS SETOF {schema}.sliding_sessions_snapshot_v2 LANGUAGE sql STABLE AS $$
+) RETURNS SETOF {schema}.sliding_sessions_snapshot_v3 LANGUAGE sql STABLE AS $$
     SELECT false, s.run, s.version,
         s.id, s.generation, s.confirmed_at, s.created_at, s.offered_at,
         s.idle_timeout, s.idle_deadline, s.absolute_deadline, s.rotation_interval,
         s.timing, s.revoked, s.claims, s.stale_since, s.methods, s.proof,
-        s.origin, s.persistent
+        s.origin, s.persistent, s.attached
     FROM {schema}.sliding_sessions AS s
-    WHERE {schema}.sliding_sessions_check_v2(p_call, 'list')
+    WHERE {schema}.sliding_sessions_check_v3(p_call, 'list')
         AND s.realm = p_realm AND s.subject = p_subject AND NOT s.revoked
         AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta)
         AND p_now < s.idle_deadline AND p_now < s.absolute_deadline
@@ -76,7 +76,7 @@ $$;
 -- Readers go by seq, so rows must be committed in its order. The lock ensures that: it is held from
 -- before the number is drawn until the transaction has committed. It is the feed's own, so the
 -- transactions of others do not hold the feed up.
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_publish_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_publish_v3(
     p_kind bigint, p_at bigint, p_realm bytea, p_subject bytea, p_ids bytea[], p_began_before bigint
 ) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -91,12 +91,12 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_mark_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_mark_v3(
     p_call bytea, p_kind bigint, p_at bigint, p_realm bytea, p_subject bytea, p_id bytea
 ) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    PERFORM {schema}.sliding_sessions_check_v2(p_call, 'mark');
-    PERFORM {schema}.sliding_sessions_publish_v2(p_kind, p_at, p_realm, p_subject, ARRAY[p_id], NULL);
+    PERFORM {schema}.sliding_sessions_check_v3(p_call, 'mark');
+    PERFORM {schema}.sliding_sessions_publish_v3(p_kind, p_at, p_realm, p_subject, ARRAY[p_id], NULL);
     RETURN true;
 END
 $$;
@@ -106,11 +106,11 @@ $$;
 -- changing the row, and then judges the row as that left it; what comes after sees at least as much.
 -- So the loser of a race gets the winner's record. If UPDATE finds nothing to do, nothing is written.
 
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_advance_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_advance_v3(
     p_call bytea, p_realm bytea, p_subject bytea, p_id bytea, p_from bigint, p_at bigint
-) RETURNS SETOF {schema}.sliding_sessions_snapshot_v2 LANGUAGE plpgsql VOLATILE AS $$
+) RETURNS SETOF {schema}.sliding_sessions_snapshot_v3 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    PERFORM {schema}.sliding_sessions_check_v2(p_call, 'advance');
+    PERFORM {schema}.sliding_sessions_check_v3(p_call, 'advance');
     UPDATE {schema}.sliding_sessions AS s
     SET generation = s.generation + 1,
         confirmed_at = NULL,
@@ -121,55 +121,57 @@ BEGIN
         AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta)
         AND NOT s.revoked AND p_at < s.idle_deadline AND p_at < s.absolute_deadline
         AND s.generation = p_from AND s.confirmed_at <= p_at - s.rotation_interval;
-    RETURN QUERY SELECT * FROM {schema}.sliding_sessions_record_v2(FOUND, p_realm, p_subject, p_id);
+    RETURN QUERY SELECT * FROM {schema}.sliding_sessions_record_v3(FOUND, p_realm, p_subject, p_id);
 END
 $$;
 
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_replace_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_replace_v3(
     p_call bytea, p_realm bytea, p_subject bytea, p_version bigint, p_kind bigint, p_at bigint,
     p_id bytea, p_generation bigint, p_confirmed_at bigint, p_created_at bigint, p_offered_at bigint,
     p_idle_timeout bigint, p_idle_deadline bigint, p_absolute_deadline bigint,
     p_rotation_interval bigint, p_timing bytea, p_revoked boolean, p_claims bytea,
-    p_stale_since bigint, p_methods bytea, p_proof bytea, p_origin bytea, p_persistent boolean
-) RETURNS SETOF {schema}.sliding_sessions_snapshot_v2 LANGUAGE plpgsql VOLATILE AS $$
+    p_stale_since bigint, p_methods bytea, p_proof bytea, p_origin bytea, p_persistent boolean,
+    p_attached bytea
+) RETURNS SETOF {schema}.sliding_sessions_snapshot_v3 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_applied boolean;
 BEGIN
-    PERFORM {schema}.sliding_sessions_check_v2(p_call, 'replace');
+    PERFORM {schema}.sliding_sessions_check_v3(p_call, 'replace');
     UPDATE {schema}.sliding_sessions AS s
     SET generation = p_generation, confirmed_at = p_confirmed_at, offered_at = p_offered_at,
         idle_timeout = p_idle_timeout, idle_deadline = p_idle_deadline,
         absolute_deadline = p_absolute_deadline, rotation_interval = p_rotation_interval,
         timing = p_timing, claims = p_claims, stale_since = p_stale_since, methods = p_methods,
-        proof = p_proof, origin = p_origin, persistent = p_persistent,
+        proof = p_proof, origin = p_origin, persistent = p_persistent, attached = p_attached,
         version = s.version + 1 + (random() * 1000000)::bigint
     WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = p_id
         AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta)
         AND s.version = p_version AND NOT s.revoked;
     v_applied := FOUND;
     IF v_applied AND p_kind IS NOT NULL THEN
-        PERFORM {schema}.sliding_sessions_publish_v2(p_kind, p_at, p_realm, p_subject, ARRAY[p_id], NULL);
+        PERFORM {schema}.sliding_sessions_publish_v3(p_kind, p_at, p_realm, p_subject, ARRAY[p_id], NULL);
     END IF;
-    RETURN QUERY SELECT * FROM {schema}.sliding_sessions_record_v2(v_applied, p_realm, p_subject, p_id);
+    RETURN QUERY SELECT * FROM {schema}.sliding_sessions_record_v3(v_applied, p_realm, p_subject, p_id);
 END
 $$;
 
 -- Adds a session: o_outcome is 0 if it did, 1 if the ID exists, 2 if there are too many. A cap is
 -- kept under a lock on the subject (p_lock), because sessions that are created at once have no row
 -- in common.
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_create_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_create_v3(
     p_call bytea, p_realm bytea, p_subject bytea, p_limit bigint, p_refuse boolean, p_lock bigint,
     p_kind bigint,
     p_id bytea, p_generation bigint, p_confirmed_at bigint, p_created_at bigint, p_offered_at bigint,
     p_idle_timeout bigint, p_idle_deadline bigint, p_absolute_deadline bigint,
     p_rotation_interval bigint, p_timing bytea, p_revoked boolean, p_claims bytea,
     p_stale_since bigint, p_methods bytea, p_proof bytea, p_origin bytea, p_persistent boolean,
+    p_attached bytea,
     OUT o_outcome bigint, OUT o_run bigint, OUT o_revoked bytea[]
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_excess bigint := 0;
 BEGIN
-    PERFORM {schema}.sliding_sessions_check_v2(p_call, 'create');
+    PERFORM {schema}.sliding_sessions_check_v3(p_call, 'create');
     o_outcome := 0;
     o_revoked := '{}';
     IF p_limit IS NOT NULL THEN
@@ -195,12 +197,12 @@ BEGIN
     INSERT INTO {schema}.sliding_sessions (
         realm, subject, run, version, id, generation, confirmed_at, created_at, offered_at,
         idle_timeout, idle_deadline, absolute_deadline, rotation_interval, timing, revoked, claims,
-        stale_since, methods, proof, origin, persistent
+        stale_since, methods, proof, origin, persistent, attached
     ) VALUES (
         p_realm, p_subject, o_run, (random() * 1000000)::bigint, p_id, p_generation, p_confirmed_at,
         p_created_at, p_offered_at, p_idle_timeout, p_idle_deadline, p_absolute_deadline,
         p_rotation_interval, p_timing, p_revoked, p_claims, p_stale_since, p_methods, p_proof,
-        p_origin, p_persistent
+        p_origin, p_persistent, p_attached
     ) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         o_outcome := 1;
@@ -215,14 +217,14 @@ BEGIN
             ORDER BY s.created_at, s.id LIMIT v_excess
         ), revoked AS (
             UPDATE {schema}.sliding_sessions AS s
-            SET revoked = true, claims = 'null', origin = NULL,
+            SET revoked = true, claims = 'null', origin = NULL, attached = NULL,
                 version = s.version + 1 + (random() * 1000000)::bigint
             FROM oldest
             WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = oldest.id AND NOT s.revoked
             RETURNING s.id
         )
         SELECT COALESCE(array_agg(revoked.id), '{}') INTO o_revoked FROM revoked;
-        PERFORM {schema}.sliding_sessions_publish_v2(
+        PERFORM {schema}.sliding_sessions_publish_v3(
             p_kind, p_created_at, p_realm, p_subject, o_revoked, NULL
         );
     END IF;
@@ -231,38 +233,38 @@ $$;
 
 -- Revokes one session. One that is revoked already writes nothing: its event is in the feed since
 -- the transaction that revoked it.
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_revoke_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_revoke_v3(
     p_call bytea, p_realm bytea, p_subject bytea, p_id bytea, p_at bigint, p_kind bigint
 ) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    PERFORM {schema}.sliding_sessions_check_v2(p_call, 'revoke');
+    PERFORM {schema}.sliding_sessions_check_v3(p_call, 'revoke');
     UPDATE {schema}.sliding_sessions AS s
-    SET revoked = true, claims = 'null', origin = NULL,
+    SET revoked = true, claims = 'null', origin = NULL, attached = NULL,
         version = s.version + 1 + (random() * 1000000)::bigint
     WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = p_id AND NOT s.revoked
         AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta);
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM {schema}.sliding_sessions_publish_v2(p_kind, p_at, p_realm, p_subject, ARRAY[p_id], NULL);
+    PERFORM {schema}.sliding_sessions_publish_v3(p_kind, p_at, p_realm, p_subject, ARRAY[p_id], NULL);
     RETURN true;
 END
 $$;
 
 -- Revokes a subject's sessions, under the lock under which caps are kept, so that two calls do not
 -- wait for each other's rows. More than p_many are one event, of kind p_kind_of_many.
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_revoke_all_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_revoke_all_v3(
     p_call bytea, p_realm bytea, p_subject bytea, p_before bigint, p_except bytea, p_at bigint,
     p_lock bigint, p_kind bigint, p_many bigint, p_kind_of_many bigint, p_began_before bigint
 ) RETURNS bytea[] LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_revoked bytea[];
 BEGIN
-    PERFORM {schema}.sliding_sessions_check_v2(p_call, 'revoke_all');
+    PERFORM {schema}.sliding_sessions_check_v3(p_call, 'revoke_all');
     PERFORM pg_advisory_xact_lock(p_lock);
     WITH revoked AS (
         UPDATE {schema}.sliding_sessions AS s
-        SET revoked = true, claims = 'null', origin = NULL,
+        SET revoked = true, claims = 'null', origin = NULL, attached = NULL,
             version = s.version + 1 + (random() * 1000000)::bigint
         WHERE s.realm = p_realm AND s.subject = p_subject AND NOT s.revoked
             AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta)
@@ -272,11 +274,11 @@ BEGIN
     )
     SELECT COALESCE(array_agg(revoked.id), '{}') INTO v_revoked FROM revoked;
     IF cardinality(v_revoked) > p_many THEN
-        PERFORM {schema}.sliding_sessions_publish_v2(
+        PERFORM {schema}.sliding_sessions_publish_v3(
             p_kind_of_many, p_at, p_realm, p_subject, ARRAY[p_except], p_began_before
         );
     ELSIF cardinality(v_revoked) > 0 THEN
-        PERFORM {schema}.sliding_sessions_publish_v2(
+        PERFORM {schema}.sliding_sessions_publish_v3(
             p_kind, p_at, p_realm, p_subject, v_revoked, NULL
         );
     END IF;
@@ -285,16 +287,16 @@ END
 $$;
 
 -- Raises the run ID to p_run if that is higher, as unsigned numbers: the first bit is turned over.
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_raise_v2(p_call bytea, p_run bigint, p_kind bigint)
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_raise_v3(p_call bytea, p_run bigint, p_kind bigint)
 RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_first_bit CONSTANT bigint := 1::bigint << 63;
 BEGIN
-    PERFORM {schema}.sliding_sessions_check_v2(p_call, 'raise');
+    PERFORM {schema}.sliding_sessions_check_v3(p_call, 'raise');
     UPDATE {schema}.sliding_sessions_meta AS meta SET run = p_run
     WHERE (meta.run # v_first_bit) < (p_run # v_first_bit);
     IF FOUND THEN
-        PERFORM {schema}.sliding_sessions_publish_v2(
+        PERFORM {schema}.sliding_sessions_publish_v3(
             p_kind, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, NULL, NULL,
             ARRAY[int8send(p_run)], NULL
         );
@@ -304,7 +306,7 @@ END
 $$;
 
 -- Reads the feed. One statement, so of one snapshot.
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_look_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_look_v3(
     p_call bytea, p_seq bigint, p_mark bigint, p_since bigint, p_limit bigint
 ) RETURNS TABLE (
     o_run bigint, o_pruned_seq bigint, o_pruned_mark bigint, o_pruned_at bigint, o_known boolean,
@@ -325,19 +327,19 @@ CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_look_v2(
         SELECT * FROM {schema}.sliding_sessions_feed AS e
         WHERE e.seq > p_seq AND e.at >= p_since ORDER BY e.seq LIMIT p_limit
     ) AS f ON TRUE
-    WHERE {schema}.sliding_sessions_check_v2(p_call, 'look')
+    WHERE {schema}.sliding_sessions_check_v3(p_call, 'look')
     ORDER BY f.seq
 $$;
 
 -- Deletes what has expired by the caller's clock and by the server's, so that one instance whose
 -- clock is ahead cannot delete what the others serve. Skips rows that are being changed.
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_sweep_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_sweep_v3(
     p_call bytea, p_before bigint, p_age bigint, p_limit bigint
 ) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_gone bigint;
 BEGIN
-    PERFORM {schema}.sliding_sessions_check_v2(p_call, 'sweep');
+    PERFORM {schema}.sliding_sessions_check_v3(p_call, 'sweep');
     DELETE FROM {schema}.sliding_sessions WHERE ctid = ANY (ARRAY(
         SELECT s.ctid FROM {schema}.sliding_sessions AS s
         WHERE (CASE WHEN s.revoked THEN s.absolute_deadline
@@ -351,13 +353,13 @@ END
 $$;
 
 -- Deletes old events, and notes how far, in one statement.
-CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_prune_v2(
+CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_prune_v3(
     p_call bytea, p_before bigint, p_age bigint, p_limit bigint
 ) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_gone bigint;
 BEGIN
-    PERFORM {schema}.sliding_sessions_check_v2(p_call, 'prune');
+    PERFORM {schema}.sliding_sessions_check_v3(p_call, 'prune');
     WITH gone AS (
         DELETE FROM {schema}.sliding_sessions_feed WHERE seq = ANY (ARRAY(
             SELECT e.seq FROM {schema}.sliding_sessions_feed AS e

@@ -15,8 +15,9 @@ use crate::{
 };
 
 /// The migrations, oldest first. What has been published is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("migration_1.sql"), include_str!("migration_2.sql")];
-const FUNCTIONS: &str = include_str!("functions.sql");
+const MIGRATIONS: [&str; 3] =
+    [include_str!("migration_1.sql"), include_str!("migration_2.sql"), include_str!("migration_3.sql")];
+const FUNCTIONS: [&str; 2] = [include_str!("functions.sql"), include_str!("values.sql")];
 
 /// Held while migrating. A random number.
 const LOCK: i64 = 5_894_071_233_950_017_421;
@@ -25,7 +26,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// What the user lacks, in words. Functions run with the rights of the user who calls them.
 const MISSING_RIGHTS: &str = "SELECT string_agg(t.name || ': ' || r.name, ', ') \
-    FROM (VALUES ('sliding_sessions'), ('sliding_sessions_feed'), ('sliding_sessions_meta')) AS t (name), \
+    FROM (VALUES ('sliding_sessions'), ('sliding_sessions_feed'), ('sliding_sessions_meta'), \
+    ('sliding_sessions_values')) AS t (name), \
     (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS r (name) \
     WHERE NOT (t.name = 'sliding_sessions_meta' AND r.name IN ('INSERT', 'DELETE')) \
     AND NOT has_table_privilege(format('%I.%I', $1, t.name), r.name)";
@@ -71,7 +73,9 @@ async fn apply(mut transaction: Transaction<'_, Postgres>, home: &Home, run: i64
         for migration in MIGRATIONS.iter().skip(state.version) {
             raw_sql(home.sql(migration, run)).execute(&mut *transaction).await?;
         }
-        raw_sql(home.sql(FUNCTIONS, run)).execute(&mut *transaction).await?;
+        for functions in FUNCTIONS {
+            raw_sql(home.sql(functions, run)).execute(&mut *transaction).await?;
+        }
         let noted = format!(
             "INSERT INTO {home}.sliding_sessions_meta (version, run, home) VALUES ($1, $2, $3) \
              ON CONFLICT (one) DO UPDATE SET home = $3, \

@@ -156,7 +156,7 @@ impl PostgresStore {
     /// do so at once. Where everything is there, it only reads.
     ///
     /// An application whose user may not create tables runs this once as another user, and grants its
-    /// own `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the three tables.
+    /// own `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the four tables.
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the user lacks rights; [`StoreError::Unavailable`] if the server cannot

@@ -1,17 +1,18 @@
 //! The operations.
 
-use sqlx::Row as _;
+use sqlx::{Row as _, postgres::PgRow};
 
 use super::{Names, PostgresStore, snapshot};
 use crate::{
     id::{RunId, SessionId},
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
-        Snapshot, StoreError, Subject,
+        Snapshot, StoreError, Subject, Value, ValueKey, ValueSnapshot,
         sql::{
             Columns, EventRow, Kind, LIMIT, Table, bind_columns, corrupt, follow, run_from, run_to,
-            session_id, time_to, unavailable, version_to,
+            session_id, time_from, time_to, unavailable, version_from, version_to,
         },
+        value::draw_version,
     },
     time::Timestamp,
 };
@@ -19,6 +20,13 @@ use crate::{
 /// A generation that tokens may name but no record can be at, which matches nothing.
 fn generation(generation: u64) -> i64 {
     i64::try_from(generation).unwrap_or(-1)
+}
+
+fn value(row: &PgRow, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
+    let version = version_from(row.try_get(1).map_err(unavailable)?)?;
+    let Some(bytes) = row.try_get(2).map_err(unavailable)? else { return Ok(ValueSnapshot::MISSING) };
+    let keep_until = time_from(row.try_get(3).map_err(unavailable)?)?;
+    Ok(ValueSnapshot::found(version, Value { bytes, keep_until }, now))
 }
 
 fn ids(bytes: &[Vec<u8>]) -> Result<Vec<SessionId>, StoreError> {
@@ -135,5 +143,32 @@ impl SessionStore for PostgresStore {
             Table::read(&rows)
         })
         .await
+    }
+
+    fn keeps_values(&self) -> bool {
+        true
+    }
+
+    async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
+        let call = self.call("value").await?.bind(key.as_bytes().to_vec());
+        value(&call.bind(time_to(now)).row().await?, now)
+    }
+
+    async fn replace_value(
+        &self,
+        key: &ValueKey,
+        version: u64,
+        to: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<ValueSnapshot, StoreError> {
+        let next = draw_version()?;
+        let call = self.call("replace_value").await?.bind(key.as_bytes().to_vec());
+        let call = call.bind(version_to(version)).bind(version_to(next));
+        let call =
+            call.bind(to.map(|value| value.bytes.clone())).bind(to.map(|value| time_to(value.keep_until)));
+        let row = call.bind(time_to(now)).row().await?;
+        self.sweep_at_times(now);
+        let applied: bool = row.try_get(0).map_err(unavailable)?;
+        if applied { Ok(ValueSnapshot::written(next, to)) } else { value(&row, now) }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
 pub(super) async fn sweep(store: &PostgresStore, now: Timestamp) -> Result<u64, StoreError> {
     let margin = i64::try_from(SWEEP_MARGIN.as_millis()).unwrap_or(i64::MAX);
     let swept = repeat(store, "sweep", time_to(now - SWEEP_MARGIN), margin).await?;
+    repeat(store, "sweep_values", time_to(now - SWEEP_MARGIN), margin).await?;
     let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
     repeat(store, "prune", time_to(now - KEPT), kept).await?;
     Ok(swept)

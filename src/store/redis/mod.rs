@@ -6,6 +6,7 @@ mod link;
 mod record;
 mod scripts;
 mod store;
+mod value;
 
 use std::{
     fmt, io,
@@ -99,6 +100,7 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// | `tss:{2}:…:sid` | string | a revoked session, without its claims | until its absolute deadline, and five minutes |
 /// | `tss:{2}:…:answer:…` | string | what a call answered that revoked sessions, in case it is repeated | 30 seconds |
 /// | `tss:{2}:feed` | stream | the events of the last day, and at most about 100,000 | two days from the last event |
+/// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | until the end that it was given, and five minutes |
 /// | `tss:{2}:run` | string | the run ID | ten years from when it was last raised |
 ///
 /// The names of subjects are in the feed only, and so for about a day. (In braces: the version of this

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{RunId, SessionId},
     protocol::{Family, RotationTiming},
-    store::{Reauthentication, SessionRecord, StoreError},
+    store::{Attached, Reauthentication, SessionRecord, StoreError},
     time::{Timestamp, millis},
 };
 
@@ -27,6 +27,8 @@ enum Unreadable {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Rest<'a> {
+    #[serde(rename = "a", skip_serializing_if = "Attached::is_empty")]
+    attached: Attached,
     #[serde(rename = "m", skip_serializing_if = "is_empty")]
     methods: Cow<'a, [String]>,
     #[serde(rename = "o", skip_serializing_if = "Option::is_none", borrow)]
@@ -86,6 +88,7 @@ pub(super) fn encode(record: &SessionRecord) -> Result<String, StoreError> {
     let (family, timing) = (&record.family, &record.family.timing);
     let confirmed = family.confirmed_at.map(time).transpose()?;
     let rest = Rest {
+        attached: record.attached.clone(),
         methods: Cow::Borrowed(&record.methods),
         origin: record.origin.as_deref().map(Cow::Borrowed),
         persistent: record.persistent,
@@ -132,6 +135,7 @@ pub(super) fn decode(id: SessionId, text: &[u8]) -> Result<Stored, StoreError> {
         reauthentication: rest.proof.map(Cow::into_owned),
         origin: rest.origin.map(Arc::from),
         persistent: rest.persistent,
+        attached: rest.attached,
     };
     Ok(Stored { run, version, record })
 }
@@ -193,6 +197,11 @@ mod tests {
             }),
             origin: Some("a \"b\"\n\\".into()),
             persistent: true,
+            attached: {
+                let mut attached = Attached::default();
+                attached.set("test", Some(b"\n\0"));
+                attached
+            },
         }
     }
 

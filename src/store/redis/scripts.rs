@@ -61,5 +61,7 @@ scripts! {
     LIST = "#!lua flags=allow-oom\n", ["record.lua", "list.lua"];
     PUBLISH = "#!lua flags=allow-oom\n", ["publish.lua"];
     RAISE_RUN = "#!lua flags=allow-oom\n", ["raise_run.lua"];
+    VALUE = "#!lua flags=allow-oom\n", ["value.lua"];
+    REPLACE_VALUE = "#!lua flags=allow-oom\n", ["replace_value.lua"];
     VIEW = "#!lua flags=allow-oom\n", ["view.lua"];
 }

@@ -7,7 +7,7 @@ use crate::{
     id::{RunId, SessionId, random},
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
-        Snapshot, StoreError, Subject,
+        Snapshot, StoreError, Subject, Value, ValueKey, ValueSnapshot,
     },
     time::Timestamp,
 };
@@ -308,5 +308,25 @@ impl SessionStore for RedisStore {
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         self.0.read_feed(from).await
+    }
+
+    fn keeps_values(&self) -> bool {
+        true
+    }
+
+    async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
+        let key = *key;
+        self.finish(|inner| async move { inner.value(&key, now).await }).await
+    }
+
+    async fn replace_value(
+        &self,
+        key: &ValueKey,
+        version: u64,
+        to: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<ValueSnapshot, StoreError> {
+        let (key, to) = (*key, to.cloned());
+        self.finish(|inner| async move { inner.replace_value(&key, version, to, now).await }).await
     }
 }

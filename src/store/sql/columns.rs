@@ -21,7 +21,7 @@ macro_rules! column_names {
     () => {
         "id, generation, confirmed_at, created_at, offered_at, idle_timeout, idle_deadline, \
          absolute_deadline, rotation_interval, timing, revoked, claims, stale_since, methods, proof, \
-         origin, persistent"
+         origin, persistent, attached"
     };
 }
 /// Binds all of [`Columns`], in the order of the names.
@@ -46,6 +46,7 @@ macro_rules! bind_columns {
             .bind(columns.proof)
             .bind(columns.origin)
             .bind(columns.persistent)
+            .bind(columns.attached)
     }};
 }
 pub(in crate::store) use bind_columns;
@@ -76,6 +77,8 @@ pub(in crate::store) struct Columns {
     pub(in crate::store) proof: Option<Vec<u8>>,
     pub(in crate::store) origin: Option<Vec<u8>>,
     pub(in crate::store) persistent: bool,
+    /// JSON; none for nothing attached.
+    pub(in crate::store) attached: Option<Vec<u8>>,
 }
 
 /// A point in time, as it is kept.
@@ -83,7 +86,7 @@ pub(in crate::store) fn time_to(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).map_or(FOREVER, |millis| millis.min(FOREVER))
 }
 
-fn time_from(millis: i64) -> Result<Timestamp, StoreError> {
+pub(in crate::store) fn time_from(millis: i64) -> Result<Timestamp, StoreError> {
     u64::try_from(millis).map(Timestamp::from_millis).map_err(|_| corrupt("a time before 1970"))
 }
 
@@ -143,7 +146,7 @@ fn text(bytes: Vec<u8>) -> Result<String, StoreError> {
 
 /// What JSON says, with none of it in the error.
 fn parsed<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(json).map_err(|_| corrupt("methods or a re-authentication that are not JSON"))
+    serde_json::from_slice(json).map_err(|_| corrupt("a column that is not the JSON it should be"))
 }
 
 impl Columns {
@@ -168,6 +171,7 @@ impl Columns {
             proof: record.reauthentication.as_ref().map(json).transpose()?,
             origin: record.origin.as_ref().map(|origin| origin.as_bytes().to_vec()),
             persistent: record.persistent,
+            attached: (!record.attached.is_empty()).then(|| json(&record.attached)).transpose()?,
         })
     }
 
@@ -201,6 +205,7 @@ impl Columns {
                 proof: row.try_get(first + 14)?,
                 origin: row.try_get(first + 15)?,
                 persistent: row.try_get(first + 16)?,
+                attached: row.try_get(first + 17)?,
             }))
         };
         read().map_err(unavailable)
@@ -227,6 +232,7 @@ impl Columns {
             reauthentication: self.proof.as_deref().map(parsed).transpose()?,
             origin: self.origin.map(text).transpose()?.map(Into::into),
             persistent: self.persistent,
+            attached: self.attached.as_deref().map(parsed).transpose()?.unwrap_or_default(),
         })
     }
 }

@@ -17,7 +17,9 @@ pub(super) use self::{
     feed::{Cursor, LOOK},
 };
 pub(super) use self::{
-    columns::{Columns, bind_columns, run_from, run_to, session_id, time_to, version_from, version_to},
+    columns::{
+        Columns, bind_columns, run_from, run_to, session_id, time_from, time_to, version_from, version_to,
+    },
     error::unavailable,
     feed::{EventRow, KEPT, LIMIT, Table, follow},
     lease::Lease,

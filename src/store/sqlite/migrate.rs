@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// The migrations, oldest first. What has been published is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("migration_1.sql"), include_str!("migration_2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("migration_1.sql"), include_str!("migration_2.sql"), include_str!("migration_3.sql")];
 
 /// Makes the tables what this version wants. However many do so at once, one does it: each looks
 /// again once it holds the write lock.

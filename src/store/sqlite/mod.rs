@@ -12,6 +12,7 @@ mod open;
 mod rows;
 mod store;
 mod sweep;
+mod values;
 mod write;
 
 use std::{fmt, sync::Arc};

@@ -109,7 +109,7 @@ pub(super) async fn insert(
     const INSERT: &str = concat!(
         "INSERT INTO sliding_sessions (realm, subject, run, dies_at, version, ",
         column_names!(),
-        ") VALUES (?, ?, ?, ?, random() & 0xfffff, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ") VALUES (?, ?, ?, ?, random() & 0xfffff, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     );
     let columns = Columns::of(record)?;
     let insert = on!(INSERT, subject).bind(run_to(run)).bind(dies_at(&columns));
@@ -129,7 +129,7 @@ pub(super) async fn replace(
         "UPDATE sliding_sessions SET version = version + 1 + (random() & 0xfffff), dies_at = ?5, \
          generation = ?6, confirmed_at = ?7, offered_at = ?8, idle_timeout = ?9, idle_deadline = ?10, \
          absolute_deadline = ?11, rotation_interval = ?12, timing = ?13, claims = ?14, \
-         stale_since = ?15, methods = ?16, proof = ?17, origin = ?18, persistent = ?19 \
+         stale_since = ?15, methods = ?16, proof = ?17, origin = ?18, persistent = ?19, attached = ?20 \
          WHERE realm = ?1 AND subject = ?2 AND id = ?3 AND version = ?4 AND NOT revoked \
          AND run = (SELECT run FROM sliding_sessions_meta)",
         &key.subject
@@ -150,7 +150,8 @@ pub(super) async fn replace(
     .bind(columns.methods)
     .bind(columns.proof)
     .bind(columns.origin)
-    .bind(columns.persistent);
+    .bind(columns.persistent)
+    .bind(columns.attached);
     let done = replace.execute(connection).await.map_err(unavailable)?;
     Ok(done.rows_affected() > 0)
 }
@@ -167,7 +168,7 @@ pub(super) async fn revoke(
     let bytes = |id: &SessionId| id.as_bytes().to_vec();
     let revoke = on!(
         "UPDATE sliding_sessions SET revoked = 1, dies_at = absolute_deadline, claims = CAST('null' AS BLOB), \
-         origin = NULL, version = version + 1 + (random() & 0xfffff) \
+         origin = NULL, attached = NULL, version = version + 1 + (random() & 0xfffff) \
          WHERE realm = ?1 AND subject = ?2 AND NOT revoked \
          AND run = (SELECT run FROM sliding_sessions_meta) AND (?3 IS NULL OR id = ?3) \
          AND (?4 IS NULL OR created_at < ?4) AND (?5 IS NULL OR id <> ?5) RETURNING id",

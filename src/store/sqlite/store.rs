@@ -5,7 +5,7 @@ use crate::{
     id::{RunId, SessionId},
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
-        Snapshot, StoreError, Subject,
+        Snapshot, StoreError, Subject, Value, ValueKey, ValueSnapshot,
         sql::{Columns, follow, time_to, unavailable},
     },
     time::Timestamp,
@@ -125,5 +125,25 @@ impl SessionStore for SqliteStore {
             rows::look(&mut reader, after, since).await
         })
         .await
+    }
+
+    fn keeps_values(&self) -> bool {
+        true
+    }
+
+    async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
+        self.read_value(key, now).await
+    }
+
+    async fn replace_value(
+        &self,
+        key: &ValueKey,
+        version: u64,
+        to: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<ValueSnapshot, StoreError> {
+        let written = self.write_value(key, version, to, now).await?;
+        self.sweep_at_times(now);
+        Ok(written)
     }
 }

@@ -30,8 +30,18 @@ pub(super) async fn sweep(pool: &SqlitePool, now: Timestamp) -> Result<u64, Stor
             break;
         }
     }
+    while sweep_values(pool, time_to(now - SWEEP_MARGIN)).await? >= SWEEP_BATCH.unsigned_abs() {}
     while prune(pool, time_to(now - KEPT)).await? >= SWEEP_BATCH.unsigned_abs() {}
     Ok(swept)
+}
+
+async fn sweep_values(pool: &SqlitePool, before: i64) -> Result<u64, StoreError> {
+    let delete = sqlx::query(
+        "DELETE FROM sliding_sessions_values WHERE key IN (SELECT key FROM sliding_sessions_values \
+         WHERE keep_until <= ?1 ORDER BY keep_until LIMIT ?2)",
+    );
+    let deleted = delete.bind(before).bind(SWEEP_BATCH).execute(pool).await.map_err(unavailable)?;
+    Ok(deleted.rows_affected())
 }
 
 /// Deletes old events, and notes how far.
