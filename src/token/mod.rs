@@ -28,6 +28,7 @@ mod rust_crypto;
 #[cfg_attr(not(test), expect(dead_code, reason = "the parts that seal come next"))]
 mod seal;
 mod secret;
+mod service;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod spki;
 mod step_up;
@@ -43,9 +44,11 @@ pub(crate) use self::{
     json::{write_claims, write_short_claims},
     jws::LONGEST_TOKEN,
     refresh::RefreshClaims,
+    service::{ServiceToken, write_service_claims},
     step_up::StepUp,
 };
 pub use self::{
     error::{InvalidToken, KeyError, MintError},
     keyring::Keyring,
+    service::ServiceTokenError,
 };
