@@ -72,6 +72,7 @@
 //! | streams and WebSockets that close on sign-out | [`Session::ended`] |
 //! | a page that polls and does not keep its session alive | [`SessionLayer::passive`] |
 //! | `fetch`, htmx, React | nothing: front ends never handle a token. Examples `fetch`, `htmx`, `preact` |
+//! | to call another service for the user | [`Session::token_for`]: [tokens for other services](guide::service_tokens) |
 //! | phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in `oauth` |
 //! | several instances, or sessions that survive a restart of the application | a [store](manual::stores): SQLite, PostgreSQL, Redis or Memcached |
 //! | passkeys (WebAuthn) | [`Visitor::sign_in`] and [`Session::reauthenticate`] after the check; package `examples/passkeys` |
@@ -170,10 +171,10 @@ pub use self::{
     },
     origin::OriginVerdict,
     request::RequestHead,
-    session::{Session, SessionInfo, SetCookies, SignIn, SignOutError, Visitor},
+    session::{Session, SessionInfo, SetCookies, SignIn, SignOutError, TokenFor, Visitor},
     sessions::{BuildError, Sessions, SessionsBuilder},
     time::{Clock, ManualClock, SystemClock, Timestamp},
-    token::{InvalidToken, KeyError, KeyInfo, KeyStep, Keyring, MintError},
+    token::{InvalidToken, KeyError, KeyInfo, KeyStep, Keyring, MintError, ServiceTokenError},
 };
 /// The crate of the traits that [`Keyring::custom`] takes.
 pub use jsonwebtoken;

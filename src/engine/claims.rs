@@ -96,7 +96,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Reports that no token or cookie was written for a session.
-    pub(super) fn report_unwritten(&self, error: &MintError, key: &SessionKey) {
+    pub(crate) fn report_unwritten(&self, error: &MintError, key: &SessionKey) {
         self.config.events.failed_of(EventKind::unwritten(error), error, &key.id, &key.subject.name);
     }
 }

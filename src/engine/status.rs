@@ -10,7 +10,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// The status of a session, as its record was read for `view`.
-    pub(super) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
+    pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let key = &view.key;
         self.revocation.denylist.status(view.run, &key.id, &key.subject.name, view.read_at)
     }

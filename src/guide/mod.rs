@@ -19,6 +19,7 @@
 //! | serve event streams and WebSockets, and shut down | [streams] |
 //! | write a front end: React, Vue, htmx | [single-page application](spa) |
 //! | serve mobile apps and API clients | [phones] |
+//! | call another service for the user | [tokens for other services](service_tokens) |
 //! | test your application | [testing] |
 //! | run more than one instance | [several instances](several_instances) |
 //! | run behind nginx, a load balancer or a CDN | [proxies] |
@@ -136,6 +137,16 @@ pub mod spa {}
 #[doc(alias = "RFC 8628")]
 #[doc = include_str!("phones.md")]
 pub mod phones {}
+
+#[doc(alias = "RFC 9068")]
+#[doc(alias = "access token for another service")]
+#[doc(alias = "audience")]
+#[doc(alias = "microservices")]
+#[doc(alias = "PyJWT")]
+#[doc(alias = "jose")]
+#[doc(alias = "scope")]
+#[doc = include_str!("service_tokens.md")]
+pub mod service_tokens {}
 
 #[doc(alias = "integration test")]
 #[doc(alias = "unit test")]

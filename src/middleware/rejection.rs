@@ -7,7 +7,7 @@ use crate::{
     rejection::RejectionKind,
     session::{Misplaced, SignOutError},
     store::StoreError,
-    token::MintError,
+    token::{MintError, ServiceTokenError},
 };
 
 /// How long a client should wait before it asks again, in seconds.
@@ -196,6 +196,16 @@ impl From<ChangeError> for Rejection {
             ChangeError::Claims(error) => error.into(),
             ChangeError::Ended => Self::new(RejectionKind::Unauthenticated(Refusal::Revoked)),
             ChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ServiceTokenError> for Rejection {
+    fn from(error: ServiceTokenError) -> Self {
+        match error {
+            ServiceTokenError::Ended => Self::new(RejectionKind::Unauthenticated(Refusal::Revoked)),
+            ServiceTokenError::Mint(error) => error.into(),
+            _ => Self::new(RejectionKind::Internal),
         }
     }
 }

@@ -2,12 +2,14 @@
 
 mod info;
 mod layered;
+mod service_token;
 mod set_cookies;
 mod visitor;
 
 pub(crate) use self::layered::{Layered, Misplaced, know};
 pub use self::{
     info::SessionInfo,
+    service_token::TokenFor,
     set_cookies::SetCookies,
     visitor::{SignIn, SignOutError, Visitor},
 };
@@ -172,6 +174,29 @@ impl<C: Claims> Session<C> {
         let methods = methods.into_iter().map(Into::into).collect();
         let origin = self.origin.clone();
         Ok(self.cookies(self.engine().reauthenticate(self.view(), self.presented, methods, origin).await?))
+    }
+
+    /// Begins a token for another service (RFC 9068): signed by the key of this application, for one audience, valid for
+    /// minutes. Send it as `Authorization: Bearer`.
+    ///
+    /// No application with these keys accepts it as a session, in any realm. It cannot be renewed:
+    /// mint one for each request. A sign-out does not reach it: the service accepts it until it expires, unless it
+    /// follows the revocations.
+    ///
+    /// ```
+    /// # use tower_sliding_sessions::{ServiceTokenError, Session};
+    /// # fn invoices(session: Session) -> Result<(), ServiceTokenError> {
+    /// let token = session.token_for("https://billing.example").scope("invoices:read").mint()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The claims `auth_time` and `amr` tell of the last authentication, as [`authenticated_at`](Self::authenticated_at)
+    /// and [`last_methods`](Self::last_methods) do.
+    #[doc(alias = "RFC 9068")]
+    #[doc(alias = "machine to machine")]
+    #[doc(alias = "token exchange")]
+    pub fn token_for(&self, audience: impl Into<String>) -> TokenFor<'_, C> {
+        TokenFor::new(self, audience.into())
     }
 
     /// Returns when this session has ended: revoked on any instance, expired, or of an older run ID. For streams

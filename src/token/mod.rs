@@ -30,6 +30,7 @@ mod rust_crypto;
 #[cfg_attr(not(test), expect(dead_code, reason = "the parts that seal come next"))]
 mod seal;
 mod secret;
+mod service;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod spki;
 mod step_up;
@@ -46,6 +47,7 @@ pub(crate) use self::{
     json::{write_claims, write_short_claims},
     jws::LONGEST_TOKEN,
     refresh::RefreshClaims,
+    service::{ServiceToken, write_service_claims},
     step_up::StepUp,
     steps::{KeyChange, Promotion},
 };
@@ -53,5 +55,6 @@ pub use self::{
     error::{InvalidToken, KeyError, MintError},
     key::KeyStep,
     keyring::Keyring,
+    service::ServiceTokenError,
     steps::KeyInfo,
 };

@@ -22,3 +22,9 @@ mod introspect;
 mod new_key;
 mod outage;
 mod revoke;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod service_token;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+#[path = "../input/vectors.rs"]
+#[expect(dead_code, reason = "shared with the tests of input")]
+mod vectors;

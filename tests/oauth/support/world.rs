@@ -50,10 +50,18 @@ impl World {
         store: Probe,
         tune: impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile>,
     ) -> Self {
+        Self::with_keys(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").unwrap(), store, tune)
+    }
+
+    pub(crate) fn with_keys(
+        keys: Keyring,
+        store: Probe,
+        tune: impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile>,
+    ) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let events = Arc::<Mutex<Vec<EventKind>>>::default();
         let recorder = events.clone();
-        let builder = Sessions::builder(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").unwrap())
+        let builder = Sessions::builder(keys)
             .store(store.clone())
             .store_deadline(Duration::from_secs(600))
             .clock(clock.clone())
@@ -141,6 +149,7 @@ fn application(sessions: &Sessions<Profile>) -> Router {
         .route("/me", any(me))
         .route("/logout", post(logout))
         .route("/promote", post(promote))
+        .route("/token-for", any(token_for))
         .route_layer(sessions.layer().accept_bearer());
     let optional = Router::new().route("/optional", any(optional));
     let optional = optional.route_layer(sessions.layer().optional().accept_bearer());
@@ -198,6 +207,28 @@ async fn logout(session: Session<Profile>) -> Result<SetCookies, Rejection> {
 async fn promote(session: Session<Profile>) -> Result<(SetCookies, SetCookies), Rejection> {
     let promoted = session.update(&Profile { role: "boss".into() }).await?;
     Ok((promoted, session.reauthenticate(["otp"]).await?))
+}
+
+#[derive(Deserialize)]
+struct TokenFor {
+    audience: String,
+    seconds: Option<u64>,
+    scope: Option<String>,
+}
+
+/// Mints a token for another service.
+async fn token_for(
+    session: Session<Profile>,
+    Query(wanted): Query<TokenFor>,
+) -> Result<Json<serde_json::Value>, Rejection> {
+    let mut token = session.token_for(wanted.audience).claims(&serde_json::json!({ "tenant": 7 }));
+    if let Some(seconds) = wanted.seconds {
+        token = token.lifetime(Duration::from_secs(seconds));
+    }
+    if let Some(scope) = wanted.scope {
+        token = token.scope(scope);
+    }
+    Ok(Json(serde_json::json!({ "token": token.mint()? })))
 }
 
 async fn me(session: Session<Profile>) -> Json<serde_json::Value> {

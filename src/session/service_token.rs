@@ -1,0 +1,132 @@
+//! A token for another service.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::Session;
+use crate::{
+    claims::Claims,
+    event::EventKind,
+    id,
+    protocol::SessionStatus,
+    time::Timestamp,
+    token::{MintError, ServiceToken, ServiceTokenError, write_service_claims},
+};
+
+/// The lifetime, unless the caller chooses another one.
+const LIFETIME: Duration = Duration::from_secs(300);
+
+/// Mints a token for another service. Made by [`Session::token_for`].
+#[must_use = "call `mint`"]
+pub struct TokenFor<'s, C = ()> {
+    session: &'s Session<C>,
+    audience: String,
+    lifetime: Duration,
+    client_id: Option<String>,
+    scope: Option<String>,
+    claims: Result<Option<Box<RawValue>>, MintError>,
+    with_session_id: bool,
+}
+
+impl<'s, C: Claims> TokenFor<'s, C> {
+    pub(super) fn new(session: &'s Session<C>, audience: String) -> Self {
+        Self {
+            session,
+            audience,
+            lifetime: LIFETIME,
+            client_id: None,
+            scope: None,
+            claims: Ok(None),
+            with_session_id: false,
+        }
+    }
+
+    /// How long the token is valid. Default 5 minutes. Never longer than the access token of this request, so never
+    /// longer than the session: see [`Session::expires_in`].
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// `scope`: what the service may do for the user, as scope tokens with single spaces between them. Default: none.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// `client_id`: the name of the caller that the service knows. Default: the [realm](crate::SessionsBuilder::realm).
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// `ext`: claims for the service. Default: none. The claims of the session are not in the token unless they are given
+    /// here, so that the service learns what it needs and no more.
+    pub fn claims(mut self, claims: &impl Serialize) -> Self {
+        self.claims = write_service_claims(claims);
+        self
+    }
+
+    /// Adds `sid`, the session's ID, so that the service can follow the session's revocation. Default: no.
+    pub fn with_session_id(mut self) -> Self {
+        self.with_session_id = true;
+        self
+    }
+
+    /// Mints the token: signs it, and makes no store call.
+    ///
+    /// # Errors
+    /// [`ServiceTokenError`]. An event tells the operator of every error but [`Ended`](ServiceTokenError::Ended).
+    pub fn mint(self) -> Result<String, ServiceTokenError> {
+        let (engine, key) = (self.session.engine(), &self.session.view().key);
+        self.try_mint().inspect_err(|error| match error {
+            ServiceTokenError::Ended => {}
+            ServiceTokenError::Mint(error) => engine.report_unwritten(error, key),
+            _ => {
+                let event = EventKind::InternalError { operation: "token_for" };
+                engine.config.events.failed_of(event, error, &key.id, &key.subject.name);
+            }
+        })
+    }
+
+    fn try_mint(self) -> Result<String, ServiceTokenError> {
+        let Self { session, audience, lifetime, client_id, scope, claims, with_session_id } = self;
+        let (engine, view, now) = (session.engine(), session.view(), session.now());
+        // The request was authenticated with this session, but it may be long ago.
+        let ended = match engine.status_of(view) {
+            SessionStatus::Valid | SessionStatus::Stale => false,
+            SessionStatus::Revoked => true,
+            // The run ID may be newer than the one that this instance knows.
+            SessionStatus::OtherRunId => engine.revocation.denylist.is_older_run(view.run),
+        };
+        if ended || now >= view.expires {
+            return Err(ServiceTokenError::Ended);
+        }
+        let expires = Timestamp::from_secs((now + lifetime).as_secs_ceil()).min(view.expires);
+        let id = id::random::<16>().map_err(|error| MintError::Signing(Arc::new(error)))?;
+        let authenticated_at = session.authenticated_at();
+        engine.tokens.codec().mint_for_service(&ServiceToken {
+            subject: session.subject(),
+            audience: &audience,
+            client_id: client_id.as_deref(),
+            now,
+            expires,
+            id: &URL_SAFE_NO_PAD.encode(id),
+            auth_time: authenticated_at,
+            methods: session.last_methods(),
+            session: with_session_id.then(|| session.id()),
+            scope: scope.as_deref(),
+            claims: claims?.as_deref(),
+        })
+    }
+}
+
+/// Shows the audience only.
+impl<C> fmt::Debug for TokenFor<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenFor").field("audience", &self.audience).finish_non_exhaustive()
+    }
+}
