@@ -108,6 +108,14 @@ pub enum EventKind {
     ClaimsUnreadable,
     /// The signing key failed, or it is for verification only. No token was minted.
     SigningFailed,
+    /// A sign-in or sign-out through an OpenID Connect provider failed.
+    OidcFailed {
+        /// Why: `attempt` (the browser did not begin it, or it was used), `issuer`, `provider` (it sent an error), `code`,
+        /// `token_response`, `id_token`, `nonce`, `auth_time`, `userinfo`, `application` (the hook refused), `sign_in`,
+        /// `discovery`, `request` (no answer), `sign_out`,
+        /// `random` or `seal`.
+        why: &'static str,
+    },
     /// A hook of the application panicked.
     HookPanicked {
         /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive` or
@@ -206,6 +214,7 @@ impl EventKind {
             Self::CookieTooLarge => "session_cookie_too_large",
             Self::ClaimsUnreadable => "session_claims_unreadable",
             Self::SigningFailed => "session_signing_failed",
+            Self::OidcFailed { .. } => "oidc_failed",
             Self::HookPanicked { .. } => "session_hook_panicked",
             Self::NoTimers => "session_no_timers",
             Self::InternalError { .. } => "session_internal_error",
@@ -222,6 +231,7 @@ impl EventKind {
             Self::AccessTokenInvalid(why) | Self::RefreshTokenInvalid(why) => invalid(*why),
             Self::StoreFailed { operation, .. } | Self::InternalError { operation } => operation,
             Self::HookPanicked { hook } => hook,
+            Self::OidcFailed { why } => why,
             Self::ClockStepped { ahead: true, .. } => "ahead",
             Self::ClockStepped { ahead: false, .. } => "back",
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
@@ -276,6 +286,9 @@ impl EventKind {
             | Self::FeedRecovered => Severity::Info,
             Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
             Self::Refused(_) => Severity::Info,
+            // Anyone can cause these.
+            Self::OidcFailed { why: "attempt" | "issuer" | "provider" | "code" } => Severity::Debug,
+            Self::OidcFailed { .. } => Severity::Warning,
             Self::AccessTokenInvalid(_)
             | Self::RefreshTokenInvalid(_)
             | Self::ConflictingCookies

@@ -24,8 +24,8 @@ mod public_key;
 mod refresh;
 #[cfg(all(feature = "rust_crypto", not(feature = "aws_lc_rs")))]
 mod rust_crypto;
-#[cfg(all(feature = "vault", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
-#[cfg_attr(not(test), expect(dead_code, reason = "the parts that seal come next"))]
+#[cfg(all(any(feature = "oidc", feature = "vault"), any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+#[cfg_attr(not(any(test, feature = "oidc")), expect(dead_code, reason = "the parts that seal come next"))]
 mod seal;
 mod secret;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
@@ -34,9 +34,12 @@ mod step_up;
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 pub use self::public_key::PublicKey;
-#[cfg(all(feature = "vault", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
-#[expect(unused_imports, reason = "the parts that seal come next")]
-pub(crate) use self::seal::{Opened, SealError, open, seal};
+#[cfg(all(
+    any(feature = "oidc", feature = "vault"),
+    any(feature = "aws_lc_rs", feature = "rust_crypto")
+))]
+#[cfg_attr(not(feature = "oidc"), expect(unused_imports, reason = "the parts that seal come next"))]
+pub(crate) use self::seal::{open, seal};
 pub(crate) use self::{
     access::{AccessClaims, AccessToken},
     codec::TokenCodec,
