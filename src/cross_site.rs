@@ -193,12 +193,14 @@ pub(crate) fn plain_http_host(uri: &Uri, headers: &HeaderMap) -> Option<String> 
 /// Whether a request is for this very machine.
 pub(crate) fn is_for_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
     let authority = host(uri, headers).and_then(|host| Authority::try_from(host).ok());
-    authority.is_some_and(|authority| {
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let named =
-            host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
-        named || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    })
+    authority.is_some_and(|authority| is_loopback(authority.host()))
+}
+
+/// Whether a host is this very machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let named = host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
+    named || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A header came twice.

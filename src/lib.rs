@@ -73,6 +73,7 @@
 //! | a page that polls and does not keep its session alive | [`SessionLayer::passive`] |
 //! | `fetch`, htmx, React | nothing: front ends never handle a token. Examples `fetch`, `htmx`, `preact` |
 //! | to call another service for the user | [`Session::token_for`]: [tokens for other services](guide::service_tokens) |
+//! | "sign in with …": an OpenID Connect provider, with sign-out at both | the module `oidc`, [guide](guide::single_sign_on), example `single_sign_on` |
 //! | phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in `oauth` |
 //! | several instances, or sessions that survive a restart of the application | a [store](manual::stores): SQLite, PostgreSQL, Redis or Memcached |
 //! | passkeys (WebAuthn) | [`Visitor::sign_in`] and [`Session::reauthenticate`] after the check; package `examples/passkeys` |
@@ -92,6 +93,7 @@
 //! |---|---|---|
 //! | `axum` | yes | the extractors [`Session`] and [`Visitor`], and [`SetCookies`] in responses. Not needed on bare hyper or tower |
 //! | `oauth` | no | the module `oauth`: token, revocation and introspection endpoints for clients without cookies. Turns on `axum` |
+//! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, by the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Bring an `HttpClient`, or turn on `reqwest` |
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
@@ -120,7 +122,7 @@ mod extract;
 #[cfg(feature = "axum")]
 mod form_post;
 pub mod guide;
-#[cfg(any(feature = "verify", feature = "reqwest"))]
+#[cfg(any(feature = "oidc", feature = "reqwest", feature = "verify"))]
 mod http_client;
 mod id;
 pub mod manual;
@@ -128,6 +130,9 @@ mod middleware;
 #[cfg(feature = "oauth")]
 #[cfg_attr(docsrs, doc(cfg(feature = "oauth")))]
 pub mod oauth;
+#[cfg(feature = "oidc")]
+#[cfg_attr(docsrs, doc(cfg(feature = "oidc")))]
+pub mod oidc;
 mod origin;
 #[doc(alias = "refresh token")]
 #[doc(alias = "rotation")]
@@ -152,8 +157,8 @@ pub use self::form_post::repost_form;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 pub use self::http_client::ReqwestClient;
-#[cfg(any(feature = "verify", feature = "reqwest"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "verify", feature = "reqwest"))))]
+#[cfg(any(feature = "oidc", feature = "reqwest", feature = "verify"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "oidc", feature = "reqwest", feature = "verify"))))]
 pub use self::http_client::{HttpClient, HttpClientError, ResponseLimit};
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]

@@ -9,7 +9,7 @@ use crate::{
     id::{RunId, SessionId},
     protocol::{Family, PolicyError},
     revocation::{SessionError, older_run_id_error},
-    store::{Attached, Cap, CreateError, SessionKey, SessionRecord, StoreError, Subject},
+    store::{Attached, Cap, CreateError, Reauthentication, SessionKey, SessionRecord, StoreError, Subject},
     time::Timestamp,
     token::MintError,
 };
@@ -25,6 +25,8 @@ pub(crate) struct SignInOptions {
     pub(crate) origin: Option<Arc<str>>,
     /// What is kept with the session.
     pub(crate) attached: Attached,
+    /// When the user authenticated, if that was before the sign-in. The epoch if it is unknown.
+    pub(crate) authenticated_at: Option<Timestamp>,
 }
 
 /// A session that has just begun.
@@ -115,8 +117,13 @@ impl<C: Claims> Engine<C> {
         let mut key = self.key(subject, id);
         let (idle_timeout, absolute_timeout) =
             self.config.policy.lifetimes(options.idle_timeout, options.absolute_timeout)?;
+        let reauthentication = options.authenticated_at.map(|at| {
+            let (methods, origin) = (options.methods.clone(), options.origin.clone());
+            Reauthentication { at, methods, origin }
+        });
+        let later = reauthentication.as_ref().map(|last| &*last.methods).unwrap_or_default();
         let (json, claims) =
-            self.writable_claims(&key, claims, &options.methods, &[], self.now()).inspect_err(|error| {
+            self.writable_claims(&key, claims, &options.methods, later, self.now()).inspect_err(|error| {
                 self.config.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);
             })?;
         let now = self.now();
@@ -129,7 +136,7 @@ impl<C: Claims> Engine<C> {
             claims: json,
             stale_since: None,
             methods: options.methods,
-            reauthentication: None,
+            reauthentication,
             origin: options.origin,
             persistent: options.persistent,
             attached: options.attached,
@@ -156,7 +163,9 @@ impl<C: Claims> Engine<C> {
             None => claims,
             Some(_) => match self.reload(&key, &mut record).await {
                 Ok(claims) => {
-                    let fits = self.check_fits_cookie(&key, &record.claims, &record.methods, &[], now);
+                    let later =
+                        record.reauthentication.as_ref().map(|last| &*last.methods).unwrap_or_default();
+                    let fits = self.check_fits_cookie(&key, &record.claims, &record.methods, later, now);
                     if let Err(error) = fits.and_then(|()| self.measure_readable(&claims)) {
                         self.report_unwritten(&error, &key);
                         self.revoke_new(&key).await;

@@ -118,6 +118,14 @@ pub enum EventKind {
     /// A key signs that was not published here before, or not long enough. Other instances, or services that verify by
     /// the JWKS route, may not have it yet.
     KeyPromotedEarly,
+    /// A sign-in or sign-out through an OpenID Connect provider failed.
+    OidcFailed {
+        /// Why: `attempt` (the browser did not begin it, or it was used), `issuer`, `provider` (it sent an error), `code`,
+        /// `token_response`, `id_token`, `nonce`, `auth_time`, `userinfo`, `application` (the hook refused), `sign_in`,
+        /// `discovery`, `request` (no answer), `sign_out`,
+        /// `random` or `seal`.
+        why: &'static str,
+    },
     /// A hook of the application panicked.
     HookPanicked {
         /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive` or
@@ -218,6 +226,7 @@ impl EventKind {
             Self::SigningFailed => "session_signing_failed",
             Self::KeysChanged { .. } => "session_keys_changed",
             Self::KeyPromotedEarly => "session_key_promoted_early",
+            Self::OidcFailed { .. } => "oidc_failed",
             Self::HookPanicked { .. } => "session_hook_panicked",
             Self::NoTimers => "session_no_timers",
             Self::InternalError { .. } => "session_internal_error",
@@ -235,6 +244,7 @@ impl EventKind {
             Self::StoreFailed { operation, .. } | Self::InternalError { operation } => operation,
             Self::HookPanicked { hook } => hook,
             Self::KeysChanged { pulled, .. } if !pulled.is_empty() => "pulled",
+            Self::OidcFailed { why } => why,
             Self::ClockStepped { ahead: true, .. } => "ahead",
             Self::ClockStepped { ahead: false, .. } => "back",
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
@@ -293,6 +303,9 @@ impl EventKind {
             Self::KeysChanged { .. } => Severity::Info,
             Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
             Self::Refused(_) => Severity::Info,
+            // Anyone can cause these.
+            Self::OidcFailed { why: "attempt" | "issuer" | "provider" | "code" } => Severity::Debug,
+            Self::OidcFailed { .. } => Severity::Warning,
             Self::AccessTokenInvalid(_)
             | Self::RefreshTokenInvalid(_)
             | Self::ConflictingCookies

@@ -18,6 +18,7 @@
 //! | ask for the password or a second factor again | [step-up](step_up) |
 //! | serve event streams and WebSockets, and shut down | [streams] |
 //! | write a front end: React, Vue, htmx | [single-page application](spa) |
+//! | sign in through Google, Keycloak or Entra ID (OpenID Connect) | [single sign-on](single_sign_on) |
 //! | serve mobile apps and API clients | [phones] |
 //! | call another service for the user | [tokens for other services](service_tokens) |
 //! | test your application | [testing] |
@@ -107,6 +108,17 @@ pub mod password_change {}
 #[doc(alias = "sudo mode")]
 #[doc = include_str!("step_up.md")]
 pub mod step_up {}
+
+#[doc(alias = "OpenID Connect")]
+#[doc(alias = "OIDC")]
+#[doc(alias = "SSO")]
+#[doc(alias = "social login")]
+#[doc(alias = "sign in with Google")]
+#[doc(alias = "Keycloak")]
+#[doc(alias = "single logout")]
+#[doc(alias = "back-channel logout")]
+#[doc = include_str!("single_sign_on.md")]
+pub mod single_sign_on {}
 
 #[doc(alias = "SSE")]
 #[doc(alias = "server-sent events")]

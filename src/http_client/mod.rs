@@ -4,13 +4,16 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 
-#[cfg(feature = "verify")]
+#[cfg(any(feature = "oidc", feature = "verify"))]
 mod erased;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
-#[cfg(feature = "verify")]
-#[expect(unused_imports, reason = "the first layer that asks another service removes this line")]
+#[cfg(any(feature = "oidc", feature = "verify"))]
+#[cfg_attr(
+    not(feature = "oidc"),
+    expect(unused_imports, reason = "the verify-only layer removes this line")
+)]
 pub(crate) use self::erased::DynHttpClient;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestClient;

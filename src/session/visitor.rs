@@ -9,7 +9,7 @@ use crate::{
     engine::{self, Engine, NamedSessions, SignInError, SignInOptions},
     rejection::RejectionKind,
     request::RequestHead,
-    store::StoreError,
+    store::{SessionKey, StoreError},
 };
 
 /// The sender of a request, signed in or not: signs in and out. In axum it is an extractor, which needs no
@@ -61,6 +61,12 @@ impl<C: Claims> Visitor<C> {
     pub fn sign_in<K: Borrow<C>>(&self, subject: impl ToString, claims: K) -> SignIn<'_, C, K> {
         let options = SignInOptions { origin: self.origin.clone(), ..Default::default() };
         SignIn { visitor: self, subject: subject.to_string(), claims, options }
+    }
+
+    /// The sessions whose tokens are in the cookies of the request.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn named(&self) -> &[SessionKey] {
+        &self.named.sessions
     }
 
     /// Signs out: revokes every session whose token is in the cookies of the request, and removes the cookies,
@@ -141,6 +147,15 @@ impl<C, K> SignIn<'_, C, K> {
     /// How the user authenticated (`amr` of RFC 8176), such as `["pwd", "otp"]`. Default: none.
     pub fn by<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.options.methods = methods.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+#[cfg(feature = "oidc")]
+impl<C, K> SignIn<'_, C, K> {
+    /// Changes options that other parts of this crate set.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut SignInOptions)) -> Self {
+        change(&mut self.options);
         self
     }
 }

@@ -39,6 +39,12 @@ impl TokenCodec {
         self.issuer.as_deref()
     }
 
+    /// The keys.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn keys(&self) -> &Keyring {
+        &self.ring
+    }
+
     pub(crate) fn with_audience(self, audience: Arc<str>) -> Self {
         Self { audience, ..self }
     }

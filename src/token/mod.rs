@@ -26,8 +26,8 @@ mod public_parts;
 mod refresh;
 #[cfg(all(feature = "rust_crypto", not(feature = "aws_lc_rs")))]
 mod rust_crypto;
-#[cfg(all(feature = "vault", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
-#[cfg_attr(not(test), expect(dead_code, reason = "the parts that seal come next"))]
+#[cfg(all(any(feature = "oidc", feature = "vault"), any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+#[cfg_attr(not(any(test, feature = "oidc")), expect(dead_code, reason = "the parts that seal come next"))]
 mod seal;
 mod secret;
 mod service;
@@ -38,9 +38,12 @@ mod steps;
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 pub use self::public_key::PublicKey;
-#[cfg(all(feature = "vault", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
-#[expect(unused_imports, reason = "the parts that seal come next")]
-pub(crate) use self::seal::{Opened, SealError, open, seal};
+#[cfg(all(
+    any(feature = "oidc", feature = "vault"),
+    any(feature = "aws_lc_rs", feature = "rust_crypto")
+))]
+#[cfg_attr(not(feature = "oidc"), expect(unused_imports, reason = "the parts that seal come next"))]
+pub(crate) use self::seal::{open, seal};
 pub(crate) use self::{
     access::{AccessClaims, AccessToken},
     codec::TokenCodec,

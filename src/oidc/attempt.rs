@@ -1,0 +1,162 @@
+//! Sign-ins and sign-outs that are under way, each in one sealed cookie of the browser.
+//!
+//! The provider sends the browser back with a `state`. It must be that of a cookie, so an attacker cannot make a browser
+//! finish a sign-in that the attacker began. The name of a cookie has the first characters of its `state`, so tabs do not
+//! disturb each other.
+
+use std::{io, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderValue, header};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id,
+    protocol::LEEWAY,
+    time::Timestamp,
+    token::{Keyring, open, seal},
+};
+
+/// How long the user has at the provider.
+const LIFETIME: Duration = Duration::from_secs(10 * 60);
+/// The most attempts that a browser keeps. A new one removes the oldest.
+const MOST: usize = 5;
+/// The most cookies of attempts that a new attempt looks at: what it removes must fit into a response.
+const MOST_READ: usize = 20;
+/// The longest return path. A cookie must fit into the request with all others.
+const LONGEST_NEXT: usize = 1024;
+/// The characters of `state` in a cookie's name.
+const IN_NAME: usize = 8;
+const PURPOSE: &str = "oidc attempt";
+
+/// What a browser began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    SignIn,
+    SignOut,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Attempt {
+    kind: Kind,
+    /// `state`: 192 random bits.
+    pub(super) state: String,
+    pub(super) nonce: String,
+    /// The PKCE code verifier.
+    pub(super) verifier: String,
+    /// Where the user goes afterwards: a path that was checked.
+    pub(super) next: String,
+    /// Whether the user has to authenticate again.
+    #[serde(default)]
+    pub(super) reauthenticates: bool,
+    pub(super) began: Timestamp,
+}
+
+/// How the cookies of one provider's attempts are called and sealed.
+#[derive(Clone, Debug)]
+pub(super) struct Attempts {
+    prefix: &'static str,
+    attributes: &'static str,
+    /// Binds the cookies to the realm, the provider and the client.
+    context: Vec<u8>,
+}
+
+impl Attempts {
+    pub(super) fn new(secure: bool, context: &[&str]) -> Self {
+        let (prefix, attributes) = match secure {
+            true => ("__Host-oidc-", "; HttpOnly; SameSite=Lax; Secure; Path=/"),
+            false => ("oidc-", "; HttpOnly; SameSite=Lax; Path=/"),
+        };
+        // No part has a line break.
+        Self { prefix, attributes, context: context.join("\n").into_bytes() }
+    }
+
+    /// Begins an attempt. A path that is too long is replaced by `/`.
+    pub(super) fn begin(
+        kind: Kind,
+        next: &str,
+        reauthenticates: bool,
+        now: Timestamp,
+    ) -> io::Result<Attempt> {
+        let random = || -> io::Result<_> { Ok(URL_SAFE_NO_PAD.encode(id::random::<24>()?)) };
+        let next = if next.len() > LONGEST_NEXT { "/" } else { next };
+        // 43 characters, as RFC 7636 asks for.
+        let verifier = URL_SAFE_NO_PAD.encode(id::random::<32>()?);
+        let (state, nonce, next) = (random()?, random()?, next.to_owned());
+        Ok(Attempt { kind, state, nonce, verifier, next, reauthenticates, began: now })
+    }
+
+    /// The `Set-Cookie` header of a new attempt, and those that remove the cookies that it replaces.
+    pub(super) fn cookies(
+        &self,
+        ring: &Keyring,
+        attempt: &Attempt,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Option<Vec<HeaderValue>> {
+        let name = self.name(&attempt.state)?;
+        let text = serde_json::to_vec(attempt).ok()?;
+        let sealed = seal(ring, PURPOSE, &self.associated(&name), &text).ok()?;
+        let value = URL_SAFE_NO_PAD.encode(sealed);
+        let line = format!("{name}={value}{}; Max-Age={}", self.attributes, LIFETIME.as_secs());
+        let mut lines = vec![HeaderValue::try_from(line).ok()?];
+        let mut others: Vec<_> = self
+            .all(request)
+            .take(MOST_READ)
+            .map(|(name, value)| (self.read(ring, name, value, now).map(|other| other.began), name))
+            .collect();
+        // The newest first. Those that cannot be read are the oldest.
+        others.sort_by(|one, other| other.cmp(one));
+        let is_kept = |index: usize, began: Option<Timestamp>| index < MOST - 1 && began.is_some();
+        let removed = others.iter().enumerate().filter(|(index, (began, _))| !is_kept(*index, *began));
+        lines.extend(removed.filter_map(|(_, (_, name))| self.removal(name)));
+        Some(lines)
+    }
+
+    /// The attempt of this browser with this `state`, and the header that removes its cookie.
+    pub(super) fn take(
+        &self,
+        ring: &Keyring,
+        kind: Kind,
+        state: &str,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Option<(Attempt, HeaderValue)> {
+        let name = self.name(state)?;
+        let (_, value) = self.all(request).find(|(other, _)| *other == name)?;
+        let attempt = self.read(ring, &name, value, now)?;
+        (attempt.state == state && attempt.kind == kind).then_some((attempt, self.removal(&name)?))
+    }
+
+    fn name(&self, state: &str) -> Option<String> {
+        let start = state.get(..IN_NAME)?;
+        let is_name = start.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        is_name.then(|| format!("{}{start}", self.prefix))
+    }
+
+    fn associated(&self, name: &str) -> Vec<u8> {
+        [name.as_bytes(), b"\n", &self.context].concat()
+    }
+
+    fn removal(&self, name: &str) -> Option<HeaderValue> {
+        HeaderValue::try_from(format!("{name}={}; Max-Age=0", self.attributes)).ok()
+    }
+
+    /// The cookies of attempts in a request, not read yet.
+    fn all<'h>(&self, request: &'h HeaderMap) -> impl Iterator<Item = (&'h str, &'h str)> {
+        let (prefix, length) = (self.prefix, self.prefix.len() + IN_NAME);
+        let lines = request.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+        lines
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim_matches(' ').split_once('='))
+            .filter(move |(name, _)| name.starts_with(prefix) && name.len() == length)
+    }
+
+    fn read(&self, ring: &Keyring, name: &str, value: &str, now: Timestamp) -> Option<Attempt> {
+        let sealed = URL_SAFE_NO_PAD.decode(value).ok()?;
+        let opened = open(ring, PURPOSE, &self.associated(name), &sealed)?;
+        let attempt: Attempt = serde_json::from_slice(&opened.plaintext).ok()?;
+        let is_current = attempt.began <= now + LEEWAY && now.since(attempt.began) <= LIFETIME;
+        is_current.then_some(attempt)
+    }
+}

@@ -1,0 +1,101 @@
+//! Sign-in and sign-out through an OpenID Connect provider: "sign in with Google", Keycloak, Entra ID, Okta, Auth0.
+//!
+//! [`Oidc::routes`] has the routes; the [guide](crate::guide::single_sign_on) shows how to use them. In the words of the
+//! standards, the application is a relying party.
+//!
+//! | standard | what of it |
+//! |---|---|
+//! | OpenID Connect Core 1.0 | code flow, confidential and public clients |
+//! | RFC 7636 (PKCE) | S256, always |
+//! | OpenID Connect Discovery 1.0 | the provider's addresses and keys: fetched at the first use and once an hour; while the provider does not answer, the known ones are used for 24 hours. An unknown key is looked for once a minute at most |
+//! | RFC 9207 | the parameter `iss` |
+//! | RP-Initiated Logout 1.0 | sign-out here ends the provider's session |
+
+mod attempt;
+mod build;
+mod identity;
+mod problem;
+mod provider;
+mod provider_session;
+mod sign_in;
+mod sign_out;
+mod verify;
+
+use std::{fmt, pin::Pin, sync::Arc};
+
+use axum::{
+    Router,
+    response::Response,
+    routing::{get, post},
+};
+
+use openidconnect::AccessToken;
+use serde_json::{Map, Value};
+
+use self::{attempt::Attempts, build::Settings, provider::ProviderCache};
+pub use self::{
+    build::{OidcBuildError, OidcBuilder},
+    identity::{Identity, User},
+    problem::Problem,
+};
+use crate::{claims::Claims, sessions::Sessions};
+
+type SigningIn<C> = Pin<Box<dyn Future<Output = Result<User<C>, Response>> + Send>>;
+
+/// Sign-in and sign-out through one provider. Cheap to clone. See the [module](self).
+#[doc(alias = "OpenID Connect")]
+#[doc(alias = "single sign-on")]
+#[doc(alias = "relying party")]
+pub struct Oidc<C = ()> {
+    inner: Arc<Inner<C>>,
+}
+
+struct Inner<C> {
+    sessions: Sessions<C>,
+    provider: ProviderCache,
+    attempts: Attempts,
+    settings: Settings,
+    /// Where browsers reach the routes, without a slash at the end.
+    address: String,
+    /// The path of `address`.
+    prefix: String,
+    sign_in: Box<dyn Fn(Identity) -> SigningIn<C> + Send + Sync>,
+}
+
+impl<C: Claims> Oidc<C> {
+    /// Asks the provider about a user, with an access token of theirs. For the
+    /// [claims reload hook](crate::SessionsBuilder::reload_claims).
+    ///
+    /// # Errors
+    /// [`Problem::AccessDenied`] if the provider refuses the access token, as for a user who was locked. Others mean that
+    /// nothing is known.
+    pub async fn userinfo(&self, access_token: &str, subject: &str) -> Result<Map<String, Value>, Problem> {
+        let provider = self.inner.provider.get().await.map_err(|_| Problem::ProviderUnavailable)?;
+        let token = AccessToken::new(access_token.to_owned());
+        let answer = self.inner.userinfo_of(&provider, token, subject.to_owned()).await;
+        answer.map_err(|failure| failure.problem)
+    }
+
+    /// The routes. Merge them into the application's router, outside of its session layers.
+    pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let at = |path: &str| format!("{}{path}", self.inner.prefix);
+        Router::new()
+            .route(&at("/sign-in"), get(sign_in::start::<C>))
+            .route(&at("/sign-in/callback"), get(sign_in::callback::<C>))
+            .route(&at("/sign-out"), post(sign_out::sign_out::<C>))
+            .route(&at("/signed-out"), get(sign_out::signed_out::<C>))
+            .with_state(self.inner.clone())
+    }
+}
+
+impl<C> Clone for Oidc<C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<C> fmt::Debug for Oidc<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oidc").field("address", &self.inner.address).finish_non_exhaustive()
+    }
+}

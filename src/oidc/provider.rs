@@ -1,0 +1,262 @@
+//! What is known of the provider: its addresses and keys, by discovery, in a cache.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use http::{Request, Response, Uri};
+use openidconnect::{
+    AdditionalProviderMetadata, AuthType, ClientId, ClientSecret, EndpointMaybeSet, EndpointNotSet,
+    EndpointSet, IssuerUrl, JsonWebKeySet, ProviderMetadata, RedirectUrl,
+    core::{
+        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod, CoreGrantType,
+        CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
+        CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::build::is_trustworthy;
+use crate::{
+    http_client::{DynHttpClient, HttpClientError},
+    time::Clock,
+};
+
+/// The most bytes of a response of the provider.
+const LONGEST: usize = 256 * 1024;
+/// How long one request to the provider takes at most.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How long the addresses and the keys are used before they are asked for again.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+/// How long they are used while the provider does not answer.
+const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The least time between two fetches that an unknown key causes.
+const FLOOR: Duration = Duration::from_secs(60);
+/// The least time between two fetches after one that failed.
+const RETRY_FLOOR: Duration = Duration::from_secs(2);
+
+/// The parts of discovery that `openidconnect` does not know.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Extra {
+    #[serde(default)]
+    end_session_endpoint: Option<String>,
+    /// RFC 9207.
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
+}
+
+impl AdditionalProviderMetadata for Extra {}
+
+type Metadata = ProviderMetadata<
+    Extra,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
+
+type Client = CoreClient<
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+/// The provider, as discovery describes it.
+pub(super) struct Provider {
+    pub(super) client: Client,
+    pub(super) keys: JsonWebKeySet<CoreJsonWebKey>,
+    /// The algorithms of its tokens: those that it names, without HMAC and `none`.
+    pub(super) algorithms: Vec<CoreJwsSigningAlgorithm>,
+    /// RP-initiated logout.
+    pub(super) end_session: Option<String>,
+    /// Whether its responses have `iss` (RFC 9207).
+    pub(super) sends_issuer: bool,
+    /// Whether it knows the parameter `claims`.
+    pub(super) takes_claims: bool,
+}
+
+/// Why the provider is not known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProviderError {
+    /// The text has no token.
+    #[error("discovery failed: {0}")]
+    Discovery(String),
+    #[error("the provider names an address without HTTPS: {0}")]
+    Insecure(String),
+    #[error("the provider signs with no algorithm that is accepted: asymmetric ones only")]
+    Algorithms,
+    #[error("the last request failed a moment ago")]
+    Recently,
+}
+
+/// The client of one provider.
+pub(super) struct Registration {
+    pub(super) issuer: IssuerUrl,
+    pub(super) client_id: ClientId,
+    pub(super) client_secret: Option<ClientSecret>,
+    pub(super) redirect: RedirectUrl,
+}
+
+/// The cache of one provider.
+pub(super) struct ProviderCache {
+    pub(super) registration: Registration,
+    http: DynHttpClient,
+    clock: Arc<dyn Clock>,
+    state: RwLock<State>,
+    /// One fetch at a time.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    provider: Option<Arc<Provider>>,
+    /// By the monotonic clock.
+    fetched: Duration,
+    tried: Option<Duration>,
+    failed: bool,
+}
+
+type Sent = Pin<Box<dyn Future<Output = Result<Response<Vec<u8>>, HttpClientError>> + Send>>;
+
+impl ProviderCache {
+    pub(super) fn new(registration: Registration, http: DynHttpClient, clock: Arc<dyn Clock>) -> Self {
+        Self { registration, http, clock, state: RwLock::default(), fetching: tokio::sync::Mutex::default() }
+    }
+
+    /// Sends a request, as the functions of `openidconnect` ask for.
+    pub(super) fn http(&self) -> impl Fn(Request<Vec<u8>>) -> Sent + Send + Sync + use<> {
+        let http = self.http.clone();
+        move |request| {
+            let http = http.clone();
+            Box::pin(async move { http.send(request, LONGEST, DEADLINE).await })
+        }
+    }
+
+    /// The provider. Asks it at first, and later once an hour.
+    pub(super) async fn get(&self) -> Result<Arc<Provider>, ProviderError> {
+        let now = self.clock.monotonic();
+        let known = self.known(now);
+        if let Some((provider, age)) = &known
+            && *age < FRESH
+        {
+            return Ok(provider.clone());
+        }
+        let Some((provider, _)) = known else {
+            // All wait for the first answer.
+            let _turn = self.fetching.lock().await;
+            return match self.known(self.clock.monotonic()) {
+                Some((provider, _)) => Ok(provider),
+                None => self.fetch(RETRY_FLOOR).await,
+            };
+        };
+        match self.fetching.try_lock() {
+            Ok(_turn) => Ok(self.fetch(FLOOR).await.unwrap_or(provider)),
+            Err(_) => Ok(provider),
+        }
+    }
+
+    /// The provider with other keys than `than`, whose keys did not have the one that was asked for. None if it was asked
+    /// a moment ago: a stranger can name unknown keys as often as they like.
+    pub(super) async fn newer(&self, than: &Arc<Provider>) -> Option<Arc<Provider>> {
+        let _turn = self.fetching.lock().await;
+        let (current, _) = self.known(self.clock.monotonic())?;
+        match Arc::ptr_eq(&current, than) {
+            true => self.fetch(FLOOR).await.ok(),
+            false => Some(current),
+        }
+    }
+
+    /// What is known, and how old it is.
+    fn known(&self, now: Duration) -> Option<(Arc<Provider>, Duration)> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let age = now.saturating_sub(state.fetched);
+        state.provider.clone().filter(|_| age < STALE).map(|provider| (provider, age))
+    }
+
+    /// Asks the provider, unless it was asked less than `floor` ago. The caller holds the lock.
+    async fn fetch(&self, floor: Duration) -> Result<Arc<Provider>, ProviderError> {
+        let now = self.clock.monotonic();
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let floor = if state.failed { RETRY_FLOOR } else { floor };
+        if state.tried.is_some_and(|tried| now < tried.saturating_add(floor)) {
+            return Err(ProviderError::Recently);
+        }
+        let fetched = self.discover().await.map(Arc::new);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        (state.tried, state.failed) = (Some(now), fetched.is_err());
+        if let Ok(provider) = &fetched {
+            (state.provider, state.fetched) = (Some(provider.clone()), now);
+        }
+        fetched
+    }
+
+    async fn discover(&self) -> Result<Provider, ProviderError> {
+        let Registration { issuer, client_id, client_secret, redirect } = &self.registration;
+        let metadata = Metadata::discover_async(issuer.clone(), &self.http())
+            .await
+            .map_err(|error| ProviderError::Discovery(crate::event::cause(&error).to_string()))?;
+        let end_session = metadata.additional_metadata().end_session_endpoint.clone();
+        let addresses = [
+            Some(metadata.authorization_endpoint().as_str()),
+            Some(metadata.jwks_uri().as_str()),
+            metadata.token_endpoint().map(|address| address.as_str()),
+            metadata.userinfo_endpoint().map(|address| address.as_str()),
+            end_session.as_deref(),
+        ];
+        let is_good = |address: &str| address.parse().is_ok_and(|uri: Uri| is_trustworthy(&uri));
+        if let Some(bad) = addresses.into_iter().flatten().find(|address| !is_good(address)) {
+            return Err(ProviderError::Insecure(bad.to_owned()));
+        }
+        let algorithms: Vec<_> = metadata
+            .id_token_signing_alg_values_supported()
+            .iter()
+            .filter(|algorithm| is_asymmetric(algorithm))
+            .cloned()
+            .collect();
+        if algorithms.is_empty() {
+            return Err(ProviderError::Algorithms);
+        }
+        let methods = metadata.token_endpoint_auth_methods_supported();
+        // Basic is the default (OpenID Connect Discovery, section 3).
+        let takes_basic =
+            methods.is_none_or(|methods| methods.contains(&CoreClientAuthMethod::ClientSecretBasic));
+        let (keys, sends_issuer, takes_claims) = (
+            metadata.jwks().clone(),
+            metadata.additional_metadata().authorization_response_iss_parameter_supported,
+            metadata.claims_parameter_supported() == Some(true),
+        );
+        let client = Client::from_provider_metadata(metadata, client_id.clone(), client_secret.clone())
+            .set_redirect_uri(redirect.clone())
+            .set_auth_type(if takes_basic { AuthType::BasicAuth } else { AuthType::RequestBody });
+        Ok(Provider { client, keys, algorithms, end_session, sends_issuer, takes_claims })
+    }
+}
+
+/// Whether only the provider can sign with it. An HMAC key is the client's secret, which this application has, too.
+fn is_asymmetric(algorithm: &CoreJwsSigningAlgorithm) -> bool {
+    use CoreJwsSigningAlgorithm as Alg;
+    matches!(
+        algorithm,
+        Alg::RsaSsaPkcs1V15Sha256
+            | Alg::RsaSsaPkcs1V15Sha384
+            | Alg::RsaSsaPkcs1V15Sha512
+            | Alg::RsaSsaPssSha256
+            | Alg::RsaSsaPssSha384
+            | Alg::RsaSsaPssSha512
+            | Alg::EcdsaP256Sha256
+            | Alg::EcdsaP384Sha384
+            | Alg::EdDsa
+    )
+}
