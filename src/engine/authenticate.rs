@@ -42,7 +42,7 @@ pub(crate) enum AuthOutcome<C> {
     /// Authenticated. The response sets the cookies of the renewal, if there was one.
     Session {
         session: Authenticated<C>,
-        /// The generation of the token that the request presented.
+        /// The generation of the refresh token that renewed the session, or else of the access token.
         presented: u64,
         /// Boxed, so that a request without a renewal has less to move.
         renewal: Option<Box<Renewal<C>>>,
@@ -264,8 +264,8 @@ impl<C: Claims> Engine<C> {
             && now < token.view.expires + time
     }
 
-    /// Asks the store whether the session of the access token is revoked, since this instance cannot know. If it is,
-    /// renews by the refresh token.
+    /// Asks the store whether the access token can be used, since this instance cannot know. If not, the refresh token
+    /// decides: the claims may be stale, or the refresh token may be of another session.
     async fn check_or_renew(
         self: Arc<Self>,
         token: Arc<VerifiedToken<C>>,
@@ -280,7 +280,6 @@ impl<C: Claims> Engine<C> {
                 token.into()
             }
             (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
-            // Use the refresh token instead. It may belong to another session.
             (Err(SessionError::Refused(_)), Some(refresh)) => {
                 self.renew_with_fallback(refresh, None, context).await
             }
@@ -293,7 +292,7 @@ impl<C: Claims> Engine<C> {
         let (view, asked_at) = (&token.view, self.revocation.monotonic());
         let record = self.read_live(&view.key, view.run, self.now()).await?;
         self.revocation.denylist.check(&view.key.id, view.run)?;
-        // Only a store without a feed sets `stale_since` in the record.
+        // With a feed, `mark_stale` does not set `stale_since`. A change of the session's claims sets it in any case.
         let changed = record.stale_since.is_some_and(|since| view.issued.as_secs() <= since.as_secs());
         if changed || self.status(token) == SessionStatus::Stale {
             return Err(Refusal::StaleClaims.into());
@@ -350,7 +349,7 @@ impl<C: Claims> Engine<C> {
         Ok(verified)
     }
 
-    /// Verifies the refresh cookie. Reports why it is refused.
+    /// Verifies the refresh cookie. Reports an invalid or expired token, but not a missing one.
     fn read_refresh(&self, cookie: CookieValue<'_>, now: Timestamp) -> Result<RefreshClaims, SessionError> {
         match cookie {
             CookieValue::Absent => Err(Refusal::NoToken.into()),

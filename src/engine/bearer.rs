@@ -118,7 +118,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Reads the session of an access token from the store. If its claims have changed, returns the current ones,
-    /// since the client cannot get another token here. They are kept until they change again.
+    /// since the client cannot get another token here. The cached token keeps them, unless origins are compared.
     pub(super) async fn look_up(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
@@ -132,7 +132,7 @@ impl<C: Claims> Engine<C> {
         if changed || self.status_of(session.view()) == SessionStatus::Stale {
             let claims = self.reload(key, &mut record).await?;
             let later = Arc::new(token.view.updated(&record, claims, now));
-            // Do not keep the result if it depends on this request's origin.
+            // If origins are compared, the result depends on this request's origin.
             if !self.config.origins.are_compared() {
                 token.set_updated_view(later.clone());
             }

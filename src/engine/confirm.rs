@@ -21,8 +21,8 @@ pub(super) fn latest_issue_time(issued: Timestamp) -> Timestamp {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Confirms the generation of an access token that a request carries, if the token is old enough. Asks the
-    /// store at most once for a generation.
+    /// Confirms the generation of an access token that a request carries, if the token is old enough. Writes
+    /// once for each generation, unless the write fails or is too early by the record's settings.
     ///
     /// This instance's settings decide whether to ask the store. The record's settings decide the result.
     pub(super) fn confirm_once(

@@ -15,7 +15,7 @@ use crate::{
     token::{LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
-/// If reading the body took at least this long, the session's grace period is checked.
+/// If reading the body took at least this long, its duration is compared with the session's grace period.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The tokens for a client.
@@ -29,8 +29,8 @@ pub(crate) struct Issued {
     pub(crate) refresh_expiry: RefreshExpiry,
 }
 
-/// How long a refresh token is valid if it is not used, and how long its session lasts if it is. The first is never
-/// longer. Both are lower bounds: use that is not written yet extends the first.
+/// How long a refresh token is valid if it is not used (`unused`), and how long its session lasts if it is. `unused` is
+/// the shorter one. If a use is not written yet, the real value of `unused` is larger.
 #[derive(Clone, Copy)]
 pub(crate) struct RefreshExpiry {
     pub(crate) unused: Duration,
@@ -46,9 +46,9 @@ pub(crate) enum ExchangeError {
     /// The session is revoked or expired, or the token is invalid.
     #[error("the session is revoked or expired, or the refresh token is invalid")]
     Refused,
-    /// The claims are too large for a token.
-    #[error("the claims are too large for a token")]
-    TooLarge,
+    /// No token was minted: the claims are too large, or the key failed.
+    #[error("no token was minted")]
+    NotMinted,
 }
 
 impl From<SessionError> for ExchangeError {
@@ -124,7 +124,7 @@ impl<C: Claims> Engine<C> {
             };
         self.issue(&self.access_basis(&renewal), Some(&view.claims), both, now).map_err(|error| {
             self.report_unwritten(&error, &view.key);
-            ExchangeError::TooLarge
+            ExchangeError::NotMinted
         })
     }
 

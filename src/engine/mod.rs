@@ -1,7 +1,7 @@
 //! Serves the requests of one realm. It reads the data for the decisions in `protocol`, and performs them.
 //!
-//! Four parts own what requests share: `config`, `tokens` (the keys and the cache of verified tokens), the backend
-//! (the store) and the revocation.
+//! Five parts own what requests share: `config`, `tokens` (the keys and the cache of verified tokens), the backend
+//! (the store), the revocation, and the in-flight renewals.
 //!
 //! Use cases:
 //! - `authenticate`: cookies (`named` if a cookie name has several values), or a `bearer` token;
@@ -121,7 +121,7 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// Reports it once per engine, since each sign-in may have this cause.
+    /// Reports `SecureCookiesOverPlainHttp`, once per engine: otherwise each sign-in over plain HTTP would.
     pub(crate) fn warn_of_plain_http(&self, host: &str) {
         if !self.warned_of_plain_http.swap(true, Ordering::Relaxed) {
             self.config.events.note(EventKind::SecureCookiesOverPlainHttp { host: host.to_owned() });

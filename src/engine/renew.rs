@@ -49,7 +49,7 @@ impl Hash for RenewalKey {
 #[error("the renewal panicked, its runtime stopped, or there is no Tokio runtime")]
 struct LostRenewal;
 
-/// A refresh token to renew a session with. Its signature is valid.
+/// What a renewal needs to know of its request, whose refresh token has a valid signature.
 struct RenewalRequest {
     key: SessionKey,
     run: RunId,
@@ -77,8 +77,8 @@ impl<C> Clone for Renewal<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Renews the session of a refresh token. Parallel calls share one store call and one call of the claims
-    /// reload hook.
+    /// Renews the session of a refresh token. Parallel calls with the same [`RenewalKey`] share one store call and one
+    /// call of the claims reload hook.
     pub(super) async fn renew_shared(
         self: &Arc<Self>,
         refresh: RefreshClaims,

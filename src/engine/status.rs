@@ -9,7 +9,7 @@ impl<C: Claims> Engine<C> {
         self.status_of(&token.view)
     }
 
-    /// The status of a session, as its record was read for `view`.
+    /// The status of a session now. Its claims are stale if they changed after `view.read_at`.
     pub(super) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let key = &view.key;
         self.revocation.denylist.status(view.run, &key.id, &key.subject.name, view.read_at)

@@ -38,7 +38,8 @@ pub(crate) struct SessionView<C> {
 }
 
 impl<C> SessionView<C> {
-    /// The data of a record. Times are in whole seconds, as in the token that the next request will have.
+    /// The data of a record. `auth_time` and `step_up` are in whole seconds, as in the token that the next request will
+    /// have.
     pub(super) fn of_record(
         key: SessionKey,
         record: &SessionRecord,
@@ -98,7 +99,7 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// Whether the user must re-authenticate: neither the time nor the methods of an earlier authentication count.
+    /// Whether the client's origin requires a re-authentication: no method of an earlier one counts.
     pub(super) fn requires_step_up(&self) -> bool {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }

@@ -328,11 +328,15 @@ const fn invalid(why: InvalidToken) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    /// The string literals of the function `name` in this file.
-    fn names() -> Vec<&'static str> {
+    /// The variants in the function `name` in this file, and their names.
+    fn names() -> Vec<(&'static str, &'static str)> {
         let (_, from) = include_str!("kind.rs").split_once("fn name(&self)").expect("the function");
         let (body, _) = from.split_once("fn outcome(&self)").expect("the next one");
-        body.split('"').skip(1).step_by(2).collect()
+        let arms = body.split("Self::").skip(1).map(|arm| {
+            let variant = arm.split(|c: char| !c.is_alphanumeric()).next().expect("a variant");
+            (variant, arm.split('"').nth(1).expect("a name"))
+        });
+        arms.collect()
     }
 
     #[test]
@@ -340,10 +344,10 @@ mod tests {
         let page = include_str!("../manual/events.md");
         let levels = ["debug", "info", "warning", "error", "critical"];
         assert!(names().len() > 25);
-        for name in names() {
-            let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-            let line = line.unwrap_or_else(|| panic!("add {name} to src/manual/events.md"));
-            let level = line.split('|').nth(2).map(str::trim).unwrap_or_default();
+        for (variant, name) in names() {
+            let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` | `{variant}` |")));
+            let line = line.unwrap_or_else(|| panic!("add {name}, {variant} to src/manual/events.md"));
+            let level = line.split('|').nth(3).map(str::trim).unwrap_or_default();
             assert!(levels.contains(&level), "{line}");
         }
     }

@@ -89,7 +89,7 @@ impl From<ExchangeError> for Refused {
         match error {
             ExchangeError::Unavailable => Self::UNAVAILABLE,
             ExchangeError::Refused => Self::INVALID_GRANT,
-            ExchangeError::TooLarge => Self::INTERNAL,
+            ExchangeError::NotMinted => Self::INTERNAL,
         }
     }
 }

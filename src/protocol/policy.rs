@@ -131,7 +131,7 @@ impl Timing {
     }
 }
 
-/// Why a [`Timing`] is refused, with the numbers.
+/// Why a [`Timing`], or the timeouts of a sign-in, are refused, with the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -289,7 +289,7 @@ impl Policy {
         Ok(())
     }
 
-    /// An unchecked policy, for tests with settings that the proof does not cover.
+    /// An unchecked policy, for tests with settings that the search does not cover.
     #[cfg(feature = "__search")]
     #[doc(hidden)]
     #[must_use]

@@ -3,10 +3,10 @@
 use super::Family;
 use crate::time::Timestamp;
 
-/// The refresh token that a request presented.
+/// A request that presents a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PresentedToken {
-    /// The generation of its refresh token.
+    /// The generation of the token.
     pub generation: u64,
     /// Whether the request has a body. Proxies that buffer bodies deliver such requests minutes late, so
     /// a late predecessor with a body is refused first, and treated as reuse only later.
@@ -21,8 +21,7 @@ pub enum RefreshDecision {
     Confirm,
     /// Too early to confirm or to rotate: mint an access token for the current generation.
     Reissue,
-    /// A rotation is due. The engine has already asked the store to rotate, so after that this means that
-    /// the store did not.
+    /// A rotation is due. The engine asks the store to rotate before it decides, so here the store did not rotate.
     Advance,
     /// The predecessor of a generation that is unconfirmed, or was confirmed at most one grace period
     /// ago. Served as the current generation, after the [hand-out is recorded](Family::record_handout).
@@ -41,7 +40,7 @@ pub enum RefreshDecision {
 pub enum Refusal {
     /// There is no refresh token.
     NoToken,
-    /// The refresh token is invalid, or the cookies have tokens of two sessions.
+    /// The refresh or bearer token is invalid, or the cookies have tokens of two sessions.
     BadToken,
     /// Past the idle or the absolute timeout; for a bearer token, past its own lifetime.
     Expired,
@@ -51,7 +50,7 @@ pub enum Refusal {
     OtherRunId,
     /// The session was revoked.
     Revoked,
-    /// Refresh token reuse: the session was revoked.
+    /// Refresh token reuse. The session was revoked, unless the application keeps such sessions.
     Reuse,
     /// The predecessor of the current refresh token came with a request body, which may be late. The
     /// session is not revoked.

@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The durations are not covered by the protocol's proof.
+    /// The protocol's search does not cover the durations.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// Browsers would drop the cookies, or a trusted origin is not one.
