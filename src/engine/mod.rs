@@ -4,10 +4,10 @@
 //! (the store), the revocation, and the in-flight renewals.
 //!
 //! Use cases:
-//! - `authenticate`: cookies (`named` if a cookie name has several values), or a `bearer` token;
+//! - `authenticate`: cookies (`conflicting_cookies` if a cookie name has several values), or a `bearer` token;
 //! - `renew` a session, with `reuse` if a superseded token comes, `claims` for the reload hook, and `origin` for the
 //!   hooks about the client's origin;
-//! - `respond`: the cookies and cache headers of a response, with `mint` and `readable`;
+//! - `respond`: the cookies and cache headers of a response, with `mint` and `readable_cookie`;
 //! - `sign_in`, with `cap` for the maximum number of sessions;
 //! - `change` a session; `wait` until it is revoked or expires;
 //! - for clients without cookies: `exchange` a refresh token, and `introspect`.
@@ -22,14 +22,14 @@ mod change;
 mod claims;
 mod config;
 mod confirm;
+mod conflicting_cookies;
 #[cfg(feature = "oauth")]
 mod exchange;
 #[cfg(feature = "oauth")]
 mod introspect;
 mod mint;
-mod named;
 mod origin;
-mod readable;
+mod readable_cookie;
 mod record;
 mod renew;
 mod respond;
@@ -41,11 +41,11 @@ mod verified;
 mod wait;
 
 pub(crate) use self::{
-    authenticate::{AuthOutcome, Authentication, Credential, RequestContext},
+    authenticate::{AuthOutcome, AuthStep, Credential, RequestContext},
     config::Config,
+    conflicting_cookies::{FormerCookies, NamedSessions, new_key_error},
     mint::CookieLine,
-    named::{FormerCookies, NamedSessions, new_key_error},
-    readable::Readable,
+    readable_cookie::ReadableCookie,
     renew::Renewal,
     respond::{CacheRules, ResponsePlan},
     sign_in::SignInOptions,
@@ -112,7 +112,7 @@ impl<C: Claims> Engine<C> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             id: EngineId::next(),
-            tokens: TokenService::new(codec, config.verified_tokens),
+            tokens: TokenService::new(codec, config.token_cache_capacity),
             backend,
             revocation,
             renewals: SingleFlight::default(),

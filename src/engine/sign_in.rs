@@ -52,9 +52,9 @@ pub enum SignInError {
     /// The claims reload hook refused the user. The new session was revoked.
     #[error("the user may not sign in")]
     Refused,
-    /// The requested timeouts are not within the policy's.
+    /// The policy does not allow the requested timeouts.
     #[error(transparent)]
-    Lifetime(#[from] PolicyError),
+    Timeouts(#[from] PolicyError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -112,7 +112,7 @@ impl<C: Claims> Engine<C> {
         })?;
         let mut key = self.key(subject, id);
         let (idle_timeout, absolute_timeout) =
-            self.config.policy.lifetimes(options.idle_timeout, options.absolute_timeout)?;
+            self.config.policy.session_timeouts(options.idle_timeout, options.absolute_timeout)?;
         let (json, claims) =
             self.writable_claims(&key, claims, &options.methods, &[], self.now()).inspect_err(|error| {
                 self.config.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);

@@ -22,7 +22,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Whether the denylist may have forgotten that the session of a token was revoked.
-    pub(super) fn may_be_forgotten(&self, token: &VerifiedToken<C>, now: Reading) -> bool {
+    pub(super) fn revocation_may_be_forgotten(&self, token: &VerifiedToken<C>, now: Reading) -> bool {
         self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
     }
 }

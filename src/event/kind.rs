@@ -16,9 +16,9 @@ pub enum EventKind {
     SignedIn,
     /// A session was renewed, in this way.
     Renewed(Renewed),
-    /// A session was not renewed.
+    /// A session was not served.
     Refused(Refusal),
-    /// An access token was invalid. The refresh token decides.
+    /// An access token was invalid. With cookies, the refresh token decides.
     AccessTokenInvalid(InvalidToken),
     /// A refresh token was invalid.
     RefreshTokenInvalid(InvalidToken),
@@ -134,9 +134,9 @@ pub enum Renewed {
     Reissued,
     /// The same, and the current generation was confirmed.
     Confirmed,
-    /// The predecessor was presented and served as the current one.
-    Replayed,
-    /// The store was behind the token, and has caught up.
+    /// The request presented the predecessor, and was served with the current refresh token.
+    PredecessorServed,
+    /// The store had lost a rotation: the record got the generation of the token.
     FastForwarded,
 }
 
@@ -289,7 +289,7 @@ const fn renewed(how: Renewed) -> &'static str {
         Renewed::Rotated => "rotated",
         Renewed::Reissued => "reissued",
         Renewed::Confirmed => "confirmed",
-        Renewed::Replayed => "replayed",
+        Renewed::PredecessorServed => "predecessor_served",
         Renewed::FastForwarded => "fast_forwarded",
     }
 }

@@ -19,8 +19,8 @@
 //! | `k = g`, not confirmed, last handed out `W + C + 3·G` ago or more | `Confirm`, then a new access token for `g` |
 //! | `k = g`, not confirmed, last handed out less than `W + C + 3·G` ago | `Reissue`: a new access token for `g` |
 //! | `k = g`, confirmed less than `M` ago | `Reissue` |
-//! | `k = g`, confirmed `M` ago or more | `Advance`: rotate, by one compare-and-set to `g+1` |
-//! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | `Replay`: served as `g` |
+//! | `k = g`, confirmed `M` ago or more | `Rotate`: rotate, by one compare-and-set to `g+1` |
+//! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | `ServePredecessor`: served as `g` |
 //! | `k = g-1` on a request with a body, `g` confirmed at most `G + L` ago | `Refuse`; the session is not revoked |
 //! | any other `k < g` | `Reuse`: a copy was used, the session is revoked |
 //! | `k > g` | `FastForward`: the store lost a write |

@@ -77,7 +77,7 @@ impl<C: Claims> Visitor<C> {
             outcome = outcome.and(self.engine.revocation.revoke_by_token(session).await.map(drop));
         }
         outcome?;
-        if self.named.new_key {
+        if self.named.has_token_of_new_key {
             return Err(engine::new_key_error().into());
         }
         if self.named.too_many {

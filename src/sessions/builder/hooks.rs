@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::SessionsBuilder;
 use crate::{
     claims::{Claims, Reload, Reloader},
-    engine::Readable,
+    engine::ReadableCookie,
     event::Event,
     origin::OriginVerdict,
     request::RequestHead,
@@ -85,7 +85,7 @@ impl<C: Claims> SessionsBuilder<C> {
         mut self,
         describe: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.config.origins.describe = Some(Arc::new(describe));
+        self.config.client_origins.describe = Some(Arc::new(describe));
         self
     }
 
@@ -99,7 +99,7 @@ impl<C: Claims> SessionsBuilder<C> {
         mut self,
         compare: impl Fn(&str, Option<&str>) -> OriginVerdict + Send + Sync + 'static,
     ) -> Self {
-        self.config.origins.compare = Some(Arc::new(compare));
+        self.config.client_origins.compare = Some(Arc::new(compare));
         self
     }
 
@@ -114,7 +114,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// An attacker who has the refresh token, and appears to come from the same origin, is not detected. Record something that
     /// an attacker elsewhere does not have, such as the network. A user agent can be copied.
     pub fn keep_session_on_reuse_at_recorded_origin(mut self) -> Self {
-        self.config.origins.keep_on_reuse = true;
+        self.config.client_origins.keep_on_reuse = true;
         self
     }
 
@@ -136,7 +136,7 @@ impl<C: Claims> SessionsBuilder<C> {
         show: impl Fn(&C) -> T + Send + Sync + 'static,
     ) -> Self {
         self.config.cookies.readable = Some(name.into().into());
-        self.config.readable = Some(Readable::new(show));
+        self.config.readable_cookie = Some(ReadableCookie::new(show));
         self
     }
 }

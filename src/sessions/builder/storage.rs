@@ -47,7 +47,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// How many access tokens are cached that were verified or minted here, at about 1 KB each. Default 8192; zero turns the
     /// cache off. A cached token is judged by time and revocation like any other, without cryptography.
     pub fn verified_cache(mut self, tokens: usize) -> Self {
-        self.config.verified_tokens = tokens;
+        self.config.token_cache_capacity = tokens;
         self
     }
 
