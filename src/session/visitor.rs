@@ -54,7 +54,8 @@ impl<C: Claims> Visitor<C> {
     /// ```
     ///
     /// # Errors
-    /// [`SignInError`]: no session was opened, and the sessions of the request's cookies stay.
+    /// [`SignInError`]: no session was opened. The sessions of the request's cookies stay, unless it failed while it
+    /// revoked them.
     #[doc(alias = "login")]
     #[doc(alias = "session fixation")]
     #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]

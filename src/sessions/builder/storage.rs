@@ -30,8 +30,7 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// How long the store's feed may be silent before this instance reports that it lags. Default
-    /// 5 s.
+    /// How long this instance may be unable to read the store's feed before it reports that the feed lags. Default 5 s.
     pub fn feed_lag_bound(mut self, bound: Duration) -> Self {
         self.config.feed.lag_bound = bound;
         self
