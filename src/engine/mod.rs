@@ -55,7 +55,7 @@ pub(crate) use self::{
 pub use self::{change::ChangeError, sign_in::SignInError};
 #[cfg(feature = "oauth")]
 pub(crate) use self::{
-    exchange::{ExchangeError, Issued, RefreshExpiry},
+    exchange::{ExchangeError, IssuedTokens, RefreshExpiry},
     introspect::Introspection,
 };
 
