@@ -51,7 +51,7 @@
 //!
 //! Each renewal rotates the refresh token if a rotation is due. A new refresh token is *provisional* until a request
 //! shows that the client has kept it, so parallel requests, lost responses and crashed browsers do not look like
-//! refresh token reuse. [`protocol`] has the rules and what is proven about them.
+//! refresh token reuse. [`protocol`] has the rules, and what an exhaustive search shows about them.
 //!
 //! # What you want, and what to use
 //!

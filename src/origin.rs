@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{request::RequestHead, store::SessionRecord};
 
-/// What to do with a session that is used from another origin than the recorded one. It is judged at renewals, and when a
-/// bearer token with stale claims is looked up. A copied access token stays valid until it expires.
+/// What to do with a session that is used from another origin than the recorded one. It is judged at renewals, and when
+/// the store is asked about a bearer token. A copied access token stays valid until it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OriginVerdict {
     /// Nothing.

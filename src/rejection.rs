@@ -14,8 +14,8 @@ pub enum RejectionKind {
     MalformedBearer,
     /// 400: a sign-in for an empty subject.
     EmptySubject,
-    /// 400: a sign-in asked for longer timeouts than the policy has.
-    Lifetime(PolicyError),
+    /// 400: a sign-in asked for timeouts that the policy does not allow.
+    Timeouts(PolicyError),
     /// 403: a cross-site request with an unsafe method (CSRF).
     CrossSite,
     /// 403: cookies without `Secure` are for localhost only, and the host is another one.

@@ -182,7 +182,7 @@ fn word(renewed: Option<Renewed>) -> &'static str {
         None => "fresh",
         Some(Renewed::Rotated) => "rotated",
         Some(Renewed::Confirmed) => "confirmed",
-        Some(Renewed::Replayed) => "replayed",
+        Some(Renewed::PredecessorServed) => "replayed",
         Some(_) => "reissued",
     }
 }

@@ -51,7 +51,7 @@ pub(crate) struct Backend {
     /// Generations whose confirmation was written, or is being written.
     pub(crate) confirmed: LatestGenerations,
     /// Generations that were handed out again after a grace period.
-    pub(crate) offered: LatestGenerations,
+    pub(crate) handed_out: LatestGenerations,
     /// Sessions whose refresh token reuse was reported.
     pub(crate) reused: LatestGenerations,
 }
@@ -67,7 +67,7 @@ impl Backend {
             lacks_timers: AtomicBool::new(false),
             early_renewal_paused_until: AtomicU64::new(0),
             confirmed: LatestGenerations::new(),
-            offered: LatestGenerations::new(),
+            handed_out: LatestGenerations::new(),
             reused: LatestGenerations::new(),
         }
     }

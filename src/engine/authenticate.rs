@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, named::NoChoice};
+use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, conflicting_cookies::NoChoice};
 use crate::{
     bearer::Bearer,
     claims::Claims,
@@ -42,7 +42,7 @@ pub(crate) enum AuthOutcome<C> {
     /// Authenticated. The response sets the cookies of the renewal, if there was one.
     Session {
         session: Authenticated<C>,
-        /// The generation of the token that the request presented.
+        /// The generation of the refresh token that renewed the session, or else of the access token.
         presented: u64,
         /// Boxed, so that a request without a renewal has less to move.
         renewal: Option<Box<Renewal<C>>>,
@@ -61,13 +61,13 @@ impl<C> From<Arc<VerifiedToken<C>>> for AuthOutcome<C> {
 }
 
 /// The outcome, or a future of it.
-pub(crate) enum Authentication<C> {
+pub(crate) enum AuthStep<C> {
     Ready(AuthOutcome<C>),
     /// The store must be asked.
     AskStore(Pin<Box<dyn Future<Output = AuthOutcome<C>> + Send>>),
 }
 
-impl<C> Authentication<C> {
+impl<C> AuthStep<C> {
     pub(super) fn ask_store(outcome: impl Future<Output = AuthOutcome<C>> + Send + 'static) -> Self {
         Self::AskStore(Box::pin(outcome))
     }
@@ -90,18 +90,18 @@ impl<C: Claims> Engine<C> {
         bearer: Bearer<'_>,
         context: &RequestContext,
         former: &mut FormerCookies,
-    ) -> Authentication<C> {
+    ) -> AuthStep<C> {
         self.revocation.start();
         if let Err(rejected) = self.check_loopback(head) {
-            return Authentication::rejected(rejected);
+            return AuthStep::rejected(rejected);
         }
         match bearer {
-            Bearer::Malformed => Authentication::rejected(RejectionKind::MalformedBearer),
+            Bearer::Malformed => AuthStep::rejected(RejectionKind::MalformedBearer),
             // No browser adds a bearer token by itself, so no check against cross-site requests is needed.
             Bearer::Token(token) => self.authenticate_bearer(token, context),
             Bearer::Absent => match self.check_cross_site(head) {
                 Ok(()) => self.authenticate_cookies(head, context, former),
-                Err(rejected) => Authentication::rejected(rejected),
+                Err(rejected) => AuthStep::rejected(rejected),
             },
         }
     }
@@ -117,7 +117,7 @@ impl<C: Claims> Engine<C> {
     /// Rejects an unsafe request that does not come from this site or a trusted one (cross-site request forgery).
     pub(crate) fn check_cross_site(&self, head: &RequestHead<'_>) -> Result<(), RejectionKind> {
         let RequestHead { method, uri, headers, .. } = *head;
-        if cross_site::is_allowed(method, uri, headers, &self.config.trusted) {
+        if cross_site::is_allowed(method, uri, headers, &self.config.trusted_origins) {
             return Ok(());
         }
         let why = cross_site::describe(method, uri, headers);
@@ -130,17 +130,17 @@ impl<C: Claims> Engine<C> {
         head: &RequestHead<'_>,
         context: &RequestContext,
         former: &mut FormerCookies,
-    ) -> Authentication<C> {
-        let renewable = || cross_site::renewable(head.method, head.headers, &self.config.trusted);
+    ) -> AuthStep<C> {
+        let renewable = || cross_site::renewable(head.method, head.headers, &self.config.trusted_origins);
         let (mut access, mut refresh) = scan(head.headers, &self.config.cookies);
         if access == CookieValue::Conflict || refresh == CookieValue::Conflict {
             self.config.events.note(EventKind::ConflictingCookies);
             *former = FormerCookies::of(&self.config.cookies);
             match self.choose_values(head.headers, (access, refresh), context.arrived) {
                 Ok(chosen) => (access, refresh) = chosen,
-                Err(NoChoice::Outcome(outcome)) => return Authentication::Ready(outcome),
+                Err(NoChoice::Outcome(outcome)) => return AuthStep::Ready(outcome),
                 Err(NoChoice::AskStore(found)) => {
-                    return Authentication::ask_store(self.clone().serve_live_session(
+                    return AuthStep::ask_store(self.clone().serve_live_session(
                         found,
                         renewable(),
                         context.clone(),
@@ -159,7 +159,7 @@ impl<C: Claims> Engine<C> {
         refresh: CookieValue<'_>,
         renewable: impl Fn() -> Renewable,
         context: &RequestContext,
-    ) -> Authentication<C> {
+    ) -> AuthStep<C> {
         let RequestContext { arrived, with_body, passive, .. } = *context;
         let token = match access {
             CookieValue::Value(token) => self.verify(token).ok(),
@@ -167,7 +167,7 @@ impl<C: Claims> Engine<C> {
         };
         // The denylist may be incomplete, so the store must be asked.
         let must_ask_store = !self.revocation.knows_revocations(arrived)
-            || token.as_deref().is_some_and(|token| self.may_be_forgotten(token, arrived));
+            || token.as_deref().is_some_and(|token| self.revocation_may_be_forgotten(token, arrived));
         let known_status = token.as_deref().filter(|_| !must_ask_store).map(|token| self.status(token));
         let status = known_status.unwrap_or(SessionStatus::Valid);
         let times = token.as_deref().map(|token| token.view.times());
@@ -179,16 +179,16 @@ impl<C: Claims> Engine<C> {
         if must_ask_store {
             let refresh = self.read_refresh(refresh, arrived.wall).ok();
             let refresh = refresh.filter(|_| renewable() == Renewable::Yes);
-            return Authentication::ask_store(self.clone().check_or_renew(token, refresh, context.clone()));
+            return AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()));
         }
         // A passive request does not count as use, so it confirms nothing and renews nothing early.
         if passive {
-            return Authentication::served(token);
+            return AuthStep::served(token);
         }
         self.confirm_once(&token, with_body, arrived.wall);
         match decision {
             AccessDecision::AcceptOrRenew => self.renew_early(token, refresh, renewable(), context),
-            _ => Authentication::served(token),
+            _ => AuthStep::served(token),
         }
     }
 
@@ -201,22 +201,22 @@ impl<C: Claims> Engine<C> {
         token: Option<Arc<VerifiedToken<C>>>,
         known_status: Option<SessionStatus>,
         context: &RequestContext,
-    ) -> Authentication<C> {
+    ) -> AuthStep<C> {
         let now = context.arrived.wall;
         let refresh = match self.read_refresh(refresh, now) {
             Ok(refresh) => refresh,
-            Err(SessionError::Unavailable) => return Authentication::rejected(RejectionKind::Unavailable),
+            Err(SessionError::Unavailable) => return AuthStep::rejected(RejectionKind::Unavailable),
             Err(SessionError::Refused(refusal)) => {
-                return Authentication::Ready(AuthOutcome::Anonymous(refusal));
+                return AuthStep::Ready(AuthOutcome::Anonymous(refusal));
             }
         };
         match renewable {
             Renewable::Yes => {}
-            Renewable::NotYet => return Authentication::rejected(RejectionKind::NotNow),
+            Renewable::NotYet => return AuthStep::rejected(RejectionKind::NotNow),
             Renewable::CrossSite => {
                 let event = EventKind::Refused(Refusal::CrossSite);
                 self.config.events.of(event, &refresh.session, &refresh.subject);
-                return Authentication::Ready(AuthOutcome::Anonymous(Refusal::CrossSite));
+                return AuthStep::Ready(AuthOutcome::Anonymous(Refusal::CrossSite));
             }
         }
         let token = token.filter(|token| token.view.key.id == refresh.session);
@@ -227,7 +227,7 @@ impl<C: Claims> Engine<C> {
             self.confirm_once(token, context.with_body, now);
         }
         let fallback = token.filter(|token| self.may_ride_through(token, known_status, now));
-        Authentication::ask_store(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
+        AuthStep::ask_store(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
     }
 
     /// Renews before the access token expires. If that is not possible now, `token` serves the request.
@@ -237,16 +237,16 @@ impl<C: Claims> Engine<C> {
         refresh: CookieValue<'_>,
         renewable: Renewable,
         context: &RequestContext,
-    ) -> Authentication<C> {
+    ) -> AuthStep<C> {
         let now = context.arrived;
         if self.backend.early_renewal_is_paused(now.monotonic) || renewable != Renewable::Yes {
-            return Authentication::served(token);
+            return AuthStep::served(token);
         }
         match self.read_refresh(refresh, now.wall) {
-            Ok(refresh) if refresh.session == token.view.key.id => Authentication::ask_store(
-                self.clone().renew_with_fallback(refresh, Some(token), context.clone()),
-            ),
-            _ => Authentication::served(token),
+            Ok(refresh) if refresh.session == token.view.key.id => {
+                AuthStep::ask_store(self.clone().renew_with_fallback(refresh, Some(token), context.clone()))
+            }
+            _ => AuthStep::served(token),
         }
     }
 
@@ -264,8 +264,8 @@ impl<C: Claims> Engine<C> {
             && now < token.view.expires + time
     }
 
-    /// Asks the store whether the session of the access token is revoked, since this instance cannot know. If it is,
-    /// renews by the refresh token.
+    /// Asks the store whether the access token can be used, since this instance cannot know. If not, the refresh token
+    /// decides: the claims may be stale, or the refresh token may be of another session.
     async fn check_or_renew(
         self: Arc<Self>,
         token: Arc<VerifiedToken<C>>,
@@ -280,7 +280,6 @@ impl<C: Claims> Engine<C> {
                 token.into()
             }
             (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
-            // Use the refresh token instead. It may belong to another session.
             (Err(SessionError::Refused(_)), Some(refresh)) => {
                 self.renew_with_fallback(refresh, None, context).await
             }
@@ -293,7 +292,7 @@ impl<C: Claims> Engine<C> {
         let (view, asked_at) = (&token.view, self.revocation.monotonic());
         let record = self.read_live(&view.key, view.run, self.now()).await?;
         self.revocation.denylist.check(&view.key.id, view.run)?;
-        // Only a store without a feed sets `stale_since` in the record.
+        // With a feed, `mark_stale` does not set `stale_since`. A change of the session's claims sets it in any case.
         let changed = record.stale_since.is_some_and(|since| view.issued.as_secs() <= since.as_secs());
         if changed || self.status(token) == SessionStatus::Stale {
             return Err(Refusal::StaleClaims.into());
@@ -350,7 +349,7 @@ impl<C: Claims> Engine<C> {
         Ok(verified)
     }
 
-    /// Verifies the refresh cookie. Reports why it is refused.
+    /// Verifies the refresh cookie. Reports an invalid or expired token, but not a missing one.
     fn read_refresh(&self, cookie: CookieValue<'_>, now: Timestamp) -> Result<RefreshClaims, SessionError> {
         match cookie {
             CookieValue::Absent => Err(Refusal::NoToken.into()),

@@ -1,9 +1,9 @@
-//! Authentication by a bearer token (RFC 6750): an access token without a refresh token, so nothing is
+//! AuthStep by a bearer token (RFC 6750): an access token without a refresh token, so nothing is
 //! renewed.
 
 use std::sync::Arc;
 
-use super::{AuthOutcome, Authenticated, Authentication, Engine, RequestContext, SessionView, VerifiedToken};
+use super::{AuthOutcome, AuthStep, Authenticated, Engine, RequestContext, SessionView, VerifiedToken};
 use crate::{
     claims::Claims,
     event::EventKind,
@@ -28,12 +28,12 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         token: &[u8],
         context: &RequestContext,
-    ) -> Authentication<C> {
-        let refused = |refusal| Authentication::rejected(RejectionKind::InvalidBearer(refusal));
+    ) -> AuthStep<C> {
+        let refused = |refusal| AuthStep::rejected(RejectionKind::InvalidBearer(refusal));
         let token = match self.verify(token) {
             Ok(token) => token,
             // Another instance has the key. With 401, the client would ask for a new token.
-            Err(InvalidToken::NewKey) => return Authentication::rejected(RejectionKind::Unavailable),
+            Err(InvalidToken::NewKey) => return AuthStep::rejected(RejectionKind::Unavailable),
             Err(InvalidToken::Unreadable) => return refused(Refusal::UnreadableClaims),
             Err(_) => return refused(Refusal::BadToken),
         };
@@ -44,10 +44,10 @@ impl<C: Claims> Engine<C> {
                     self.confirm_once(&token, context.with_body, context.arrived.wall);
                 }
                 let presented = token.view.generation;
-                Authentication::Ready(AuthOutcome::Session { session, presented, renewal: None })
+                AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None })
             }
             BearerDecision::AskStore => {
-                Authentication::ask_store(self.clone().look_up_or_refuse(token, context.clone()))
+                AuthStep::ask_store(self.clone().look_up_or_refuse(token, context.clone()))
             }
             BearerDecision::Refused(refusal) => {
                 // Do not report expired tokens.
@@ -85,7 +85,7 @@ impl<C: Claims> Engine<C> {
                 let known = status == SessionStatus::Valid
                     && !is_ahead(view, now.wall)
                     && self.revocation.knows_revocations(now)
-                    && !self.may_be_forgotten(&session.token, now);
+                    && !self.revocation_may_be_forgotten(&session.token, now);
                 if known { BearerDecision::Accepted } else { BearerDecision::AskStore }
             }
         }
@@ -97,7 +97,7 @@ impl<C: Claims> Engine<C> {
         context: RequestContext,
     ) -> AuthOutcome<C> {
         let looked_up = async {
-            let (mut session, record) = self.look_up(&token).await?;
+            let (mut session, record) = self.look_up_session(&token).await?;
             self.check_origin(&mut session, &record, context.origin.as_deref())?;
             Ok(session)
         };
@@ -118,8 +118,8 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Reads the session of an access token from the store. If its claims have changed, returns the current ones,
-    /// since the client cannot get another token here. They are kept until they change again.
-    pub(super) async fn look_up(
+    /// since the client cannot get another token here. The cached token keeps them, unless origins are compared.
+    pub(super) async fn look_up_session(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
     ) -> Result<(Authenticated<C>, Arc<SessionRecord>), SessionError> {
@@ -132,8 +132,8 @@ impl<C: Claims> Engine<C> {
         if changed || self.status_of(session.view()) == SessionStatus::Stale {
             let claims = self.reload(key, &mut record).await?;
             let later = Arc::new(token.view.updated(&record, claims, now));
-            // Do not keep the result if it depends on this request's origin.
-            if !self.config.origins.are_compared() {
+            // If origins are compared, the result depends on this request's origin.
+            if !self.config.client_origins.are_compared() {
                 token.set_updated_view(later.clone());
             }
             session.updated_view = Some(later);

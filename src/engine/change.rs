@@ -76,7 +76,7 @@ impl<C: Claims> Engine<C> {
         let record = |record: &mut SessionRecord| record.record_reauthentication(&later);
         let snapshot = self.compare_and_set("record_reauthentication", key, None, None, record).await?;
         let mut record = changed(snapshot, view.run)?;
-        // The claims of this request, which fit into a cookie. The hook may have replaced those of the record.
+        // Mint the claims of this request, which fit into a cookie. If the hook returned them, the record has others.
         record.claims = json;
         let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::Reauthenticated, &key.id, &key.subject.name);
@@ -86,7 +86,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Marks the session's tokens as stale after a change, so that no in-flight response, on any instance,
-    /// restores the old state. Returns the time from which tokens are stale.
+    /// restores the old state. Returns the time of the mark: tokens that were issued until then are stale.
     async fn mark_session_stale(&self, view: &SessionView<C>) -> Result<Timestamp, StoreError> {
         self.revocation.mark_stale(|now| FeedEvent::SessionStale(view.key.clone(), now)).await
     }

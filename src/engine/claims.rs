@@ -17,7 +17,8 @@ use crate::{
 type ReloadError = Box<dyn Error + Send + Sync>;
 
 impl<C: Claims> Engine<C> {
-    /// Returns the current claims of a session, and stores them in `record`. Without a hook they are the record's.
+    /// Returns the current claims of a session, and puts them into `record`, not into the store. Without a hook they are
+    /// the record's.
     ///
     /// # Errors
     /// The hook failed or revoked the session, or the claims cannot be read.

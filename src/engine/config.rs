@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Readable;
+use super::ReadableCookie;
 use crate::{
     claims::Reloader,
     cookie::Cookies,
@@ -20,18 +20,18 @@ pub(crate) struct Config<C> {
     pub(crate) policy: Policy,
     pub(crate) realm: Arc<str>,
     pub(crate) cookies: Cookies,
-    pub(crate) trusted: TrustedOrigins,
+    pub(crate) trusted_origins: TrustedOrigins,
     /// Cookies are sent unencrypted, so requests for other hosts than localhost are refused.
     pub(crate) loopback_only: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Events,
-    pub(crate) origins: Origins,
+    pub(crate) client_origins: Origins,
     pub(crate) reloader: Option<Reloader<C>>,
-    pub(crate) readable: Option<Readable<C>>,
+    pub(crate) readable_cookie: Option<ReadableCookie<C>>,
     /// How many sessions a subject may have.
     pub(crate) cap: Option<Cap>,
     /// How many access tokens are remembered.
-    pub(crate) verified_tokens: usize,
+    pub(crate) token_cache_capacity: usize,
     /// How long a store call may take.
     pub(crate) store_deadline: Duration,
     /// How long an expired access token is accepted during an outage of the store.
@@ -46,15 +46,15 @@ impl<C> Default for Config<C> {
             policy: Policy::default(),
             realm: realm.clone(),
             cookies: Cookies::default(),
-            trusted: TrustedOrigins::default(),
+            trusted_origins: TrustedOrigins::default(),
             loopback_only: false,
             clock: Arc::new(SystemClock),
             events: Events { realm, hook: None, log_subjects: false },
-            origins: Origins::default(),
+            client_origins: Origins::default(),
             reloader: None,
-            readable: None,
+            readable_cookie: None,
             cap: None,
-            verified_tokens: 8192,
+            token_cache_capacity: 8192,
             store_deadline: Duration::from_millis(500),
             ride_through: Duration::ZERO,
             feed: FeedConfig { lag_bound: Duration::from_secs(5), ask_store_when_lagging: false },

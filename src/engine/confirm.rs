@@ -21,8 +21,8 @@ pub(super) fn latest_issue_time(issued: Timestamp) -> Timestamp {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Confirms the generation of an access token that a request carries, if the token is old enough. Asks the
-    /// store at most once for a generation.
+    /// Confirms the generation of an access token that a request carries, if the token is old enough. Writes
+    /// once for each generation, unless the write fails or is too early by the record's settings.
     ///
     /// This instance's settings decide whether to ask the store. The record's settings decide the result.
     pub(super) fn confirm_once(
@@ -32,11 +32,13 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) {
         let generation = token.view.generation;
-        if generation == 0 || now < token.confirms_from || token.confirmed.load(Ordering::Relaxed) {
+        if generation == 0 || now < token.confirms_from || token.needs_no_confirmation.load(Ordering::Relaxed)
+        {
             return;
         }
         let (timing, issued) = (self.config.policy.rotation_timing(), latest_issue_time(token.view.issued));
-        if !timing.confirms_by_access(issued, with_body, now) || token.confirmed.swap(true, Ordering::Relaxed)
+        if !timing.confirms_by_access(issued, with_body, now)
+            || token.needs_no_confirmation.swap(true, Ordering::Relaxed)
         {
             return;
         }
@@ -60,7 +62,7 @@ impl<C: Claims> Engine<C> {
                 }
                 Err(_) => {
                     engine.backend.confirmed.forget(&session);
-                    token.confirmed.store(false, Ordering::Relaxed);
+                    token.needs_no_confirmation.store(false, Ordering::Relaxed);
                 }
             }
         });

@@ -15,11 +15,11 @@ use crate::{
     token::{LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
-/// If reading the body took at least this long, the session's grace period is checked.
+/// If reading the body took at least this long, its duration is compared with the session's grace period.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The tokens for a client.
-pub(crate) struct Issued {
+pub(crate) struct IssuedTokens {
     pub(crate) session: SessionId,
     pub(crate) access: String,
     /// How long the access token is valid.
@@ -29,12 +29,12 @@ pub(crate) struct Issued {
     pub(crate) refresh_expiry: RefreshExpiry,
 }
 
-/// How long a refresh token is valid if it is not used, and how long its session lasts if it is. The first is never
-/// longer. Both are lower bounds: use that is not written yet extends the first.
+/// How long a refresh token is valid if it is not used, and how long its session lasts if it is. The first is at most the
+/// second. If a use is not written yet, the real value of the first is larger.
 #[derive(Clone, Copy)]
 pub(crate) struct RefreshExpiry {
-    pub(crate) unused: Duration,
-    pub(crate) session: Duration,
+    pub(crate) expires_in_unused: Duration,
+    pub(crate) session_expires_in: Duration,
 }
 
 /// Why a refresh token could not be exchanged.
@@ -46,9 +46,9 @@ pub(crate) enum ExchangeError {
     /// The session is revoked or expired, or the token is invalid.
     #[error("the session is revoked or expired, or the refresh token is invalid")]
     Refused,
-    /// The claims are too large for a token.
-    #[error("the claims are too large for a token")]
-    TooLarge,
+    /// No token was minted: the claims are too large, or the key failed.
+    #[error("no token was minted")]
+    NotMinted,
 }
 
 impl From<SessionError> for ExchangeError {
@@ -67,7 +67,7 @@ impl<C: Claims> Engine<C> {
         subject: &str,
         claims: &C,
         options: SignInOptions,
-    ) -> Result<Issued, SignInError> {
+    ) -> Result<IssuedTokens, SignInError> {
         let mint = |new: &NewSession<C>| {
             let NewSession { key, record, run, now, .. } = new;
             self.issue(&AccessBasis::of(record, key, *run, *now), None, true, *now)
@@ -81,7 +81,7 @@ impl<C: Claims> Engine<C> {
         token: &[u8],
         arrived: Reading,
         origin: Option<Arc<str>>,
-    ) -> Result<Issued, ExchangeError> {
+    ) -> Result<IssuedTokens, ExchangeError> {
         let now = self.revocation.read_clock();
         let refresh = self.verify_refresh(token, now.wall)?;
         let slow_by = now.since(&arrived);
@@ -124,7 +124,7 @@ impl<C: Claims> Engine<C> {
             };
         self.issue(&self.access_basis(&renewal), Some(&view.claims), both, now).map_err(|error| {
             self.report_unwritten(&error, &view.key);
-            ExchangeError::TooLarge
+            ExchangeError::NotMinted
         })
     }
 
@@ -134,7 +134,7 @@ impl<C: Claims> Engine<C> {
         parsed: Option<&Arc<C>>,
         with_refresh: bool,
         now: Timestamp,
-    ) -> Result<Issued, MintError> {
+    ) -> Result<IssuedTokens, MintError> {
         let AccessBasis { record, key, run, .. } = *basis;
         let access = self.mint_and_cache(basis, parsed, now)?;
         if access.len() > LONGEST_TOKEN {
@@ -144,7 +144,7 @@ impl<C: Claims> Engine<C> {
         let expires = tokens.access_expiry(now, record.family.absolute_deadline);
         let refresh =
             || tokens.mint_refresh(&RefreshClaims::of(&key.subject.name, key.id, &record.family, run));
-        Ok(Issued {
+        Ok(IssuedTokens {
             session: key.id,
             access,
             expires_in: expires.since(now),
@@ -160,7 +160,7 @@ impl<C: Claims> Engine<C> {
         let session =
             Timestamp::from_secs(family.absolute_deadline_within(timing.absolute_timeout).as_secs());
         let unused = family.idle_deadline_within(timing.idle_timeout).min(session);
-        RefreshExpiry { unused: unused.since(now), session: session.since(now) }
+        RefreshExpiry { expires_in_unused: unused.since(now), session_expires_in: session.since(now) }
     }
 
     /// Revokes the session of an access or a refresh token, expired or not. Other tokens are ignored.

@@ -29,7 +29,7 @@ impl<C: Claims> Engine<C> {
         self.revocation.start();
         match self.tokens.codec().verify_refresh(token) {
             Ok(refresh) => {
-                return match self.look_at(&refresh).await {
+                return match self.record_if_accepted(&refresh).await {
                     Ok(Some(record)) => Introspection::Refresh(refresh, Box::new(record)),
                     Ok(None) | Err(SessionError::Refused(_)) => Introspection::Inactive,
                     Err(SessionError::Unavailable) => Introspection::Unavailable,
@@ -47,7 +47,7 @@ impl<C: Claims> Engine<C> {
         let looked_up = match self.decide_bearer(&session, self.revocation.read_clock()) {
             BearerDecision::Accepted => Ok(session),
             BearerDecision::Refused(refusal) => Err(refusal.into()),
-            BearerDecision::AskStore => self.look_up(&token).await.map(|(session, _)| session),
+            BearerDecision::AskStore => self.look_up_session(&token).await.map(|(session, _)| session),
         };
         match looked_up {
             // Origin rules do not apply: the client's origin is unknown here. Only the claims come from the record.
@@ -59,7 +59,10 @@ impl<C: Claims> Engine<C> {
     }
 
     /// The record of a session, if `refresh` would be accepted.
-    async fn look_at(&self, refresh: &RefreshClaims) -> Result<Option<SessionRecord>, SessionError> {
+    async fn record_if_accepted(
+        &self,
+        refresh: &RefreshClaims,
+    ) -> Result<Option<SessionRecord>, SessionError> {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         self.revocation.denylist.check(&key.id, refresh.run)?;
@@ -71,8 +74,8 @@ impl<C: Claims> Engine<C> {
             RefreshDecision::Reuse | RefreshDecision::Refuse(_) => None,
             RefreshDecision::Confirm
             | RefreshDecision::Reissue
-            | RefreshDecision::Advance
-            | RefreshDecision::Replay
+            | RefreshDecision::Rotate
+            | RefreshDecision::ServePredecessor
             | RefreshDecision::FastForward => Some(record),
         })
     }

@@ -89,8 +89,7 @@ impl<C: Claims> Engine<C> {
         self.line(self.config.cookies.access.clone(), &token, basis.record, now)
     }
 
-    /// Mints the access token of a session. If `parsed` is given, which are the record's claims, the token is put into
-    /// the cache.
+    /// Mints the access token of a session. Given the record's claims as `parsed`, it puts the token into the cache.
     pub(super) fn mint_and_cache(
         &self,
         basis: &AccessBasis<'_>,
@@ -135,7 +134,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The refresh cookie of a session's current generation: the same from every instance.
+    /// The refresh cookie of a session's current generation. Its token is the same from every instance with these keys.
     pub(super) fn refresh_line(
         &self,
         record: &SessionRecord,

@@ -1,13 +1,13 @@
 //! Serves the requests of one realm. It reads the data for the decisions in `protocol`, and performs them.
 //!
-//! Four parts own what requests share: `config`, `tokens` (the keys and the cache of verified tokens), the backend
-//! (the store) and the revocation.
+//! Five parts own what requests share: `config`, `tokens` (the keys and the cache of verified tokens), the backend
+//! (the store), the revocation, and the in-flight renewals.
 //!
 //! Use cases:
-//! - `authenticate`: cookies (`named` if a cookie name has several values), or a `bearer` token;
+//! - `authenticate`: cookies (`conflicting_cookies` if a cookie name has several values), or a `bearer` token;
 //! - `renew` a session, with `reuse` if a superseded token comes, `claims` for the reload hook, and `origin` for the
 //!   hooks about the client's origin;
-//! - `respond`: the cookies and cache headers of a response, with `mint` and `readable`;
+//! - `respond`: the cookies and cache headers of a response, with `mint` and `readable_cookie`;
 //! - `sign_in`, with `cap` for the maximum number of sessions;
 //! - `change` a session; `wait` until it is revoked or expires;
 //! - change the `keys`;
@@ -23,15 +23,15 @@ mod change;
 mod claims;
 mod config;
 mod confirm;
+mod conflicting_cookies;
 #[cfg(feature = "oauth")]
 mod exchange;
 #[cfg(feature = "oauth")]
 mod introspect;
 mod keys;
 mod mint;
-mod named;
 mod origin;
-mod readable;
+mod readable_cookie;
 mod record;
 mod renew;
 mod respond;
@@ -43,11 +43,11 @@ mod verified;
 mod wait;
 
 pub(crate) use self::{
-    authenticate::{AuthOutcome, Authentication, Credential, RequestContext},
+    authenticate::{AuthOutcome, AuthStep, Credential, RequestContext},
     config::Config,
+    conflicting_cookies::{FormerCookies, NamedSessions, new_key_error},
     mint::CookieLine,
-    named::{FormerCookies, NamedSessions, new_key_error},
-    readable::Readable,
+    readable_cookie::ReadableCookie,
     renew::Renewal,
     respond::{CacheRules, ResponsePlan},
     sign_in::SignInOptions,
@@ -57,7 +57,7 @@ pub(crate) use self::{
 pub use self::{change::ChangeError, sign_in::SignInError};
 #[cfg(feature = "oauth")]
 pub(crate) use self::{
-    exchange::{ExchangeError, Issued, RefreshExpiry},
+    exchange::{ExchangeError, IssuedTokens, RefreshExpiry},
     introspect::Introspection,
 };
 
@@ -114,7 +114,7 @@ impl<C: Claims> Engine<C> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             id: EngineId::next(),
-            tokens: TokenService::new(codec, config.verified_tokens),
+            tokens: TokenService::new(codec, config.token_cache_capacity),
             backend,
             revocation,
             renewals: SingleFlight::default(),
@@ -123,7 +123,7 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// Reports it once per engine, since each sign-in may have this cause.
+    /// Reports `SecureCookiesOverPlainHttp`, once per engine: otherwise each sign-in over plain HTTP would.
     pub(crate) fn warn_of_plain_http(&self, host: &str) {
         if !self.warned_of_plain_http.swap(true, Ordering::Relaxed) {
             self.config.events.note(EventKind::SecureCookiesOverPlainHttp { host: host.to_owned() });

@@ -8,12 +8,12 @@ use crate::{origin::OriginVerdict, request::RequestHead, store::SessionRecord};
 impl<C> Engine<C> {
     /// The client's origin of a request, for the session's record.
     pub(crate) fn origin_of(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
-        self.config.events.call("origin", || self.config.origins.of(request)).flatten()
+        self.config.events.call("origin", || self.config.client_origins.of(request)).flatten()
     }
 
     /// The client's origin of a request, if origins are compared.
     pub(crate) fn origin_to_compare(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
-        if !self.config.origins.are_compared() {
+        if !self.config.client_origins.are_compared() {
             return None;
         }
         self.origin_of(request)
@@ -26,6 +26,6 @@ impl<C> Engine<C> {
         record: &SessionRecord,
         client_origin: Option<&str>,
     ) -> Option<OriginVerdict> {
-        self.config.events.call("compare_origin", || self.config.origins.judge(record, client_origin))
+        self.config.events.call("compare_origin", || self.config.client_origins.judge(record, client_origin))
     }
 }

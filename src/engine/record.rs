@@ -27,7 +27,7 @@ pub(super) struct ReadRecord {
 impl ReadRecord {
     pub(super) fn of(snapshot: Snapshot, run: RunId) -> Result<Self, Refusal> {
         let version = snapshot.version;
-        Ok(Self { run, version, record: Arc::new(record_of_run_id(snapshot, run)?) })
+        Ok(Self { run, version, record: Arc::new(record_if_run_id_matches(snapshot, run)?) })
     }
 }
 
@@ -39,7 +39,7 @@ impl From<ReadRecord> for Snapshot {
 }
 
 /// The record, if the store has it, and if the store's run ID is the token's.
-pub(super) fn record_of_run_id(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
+pub(super) fn record_if_run_id_matches(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
     if snapshot.run != run {
         return Err(Refusal::OtherRunId);
     }
@@ -60,7 +60,7 @@ impl<C: Claims> Engine<C> {
     /// Reads the record of a session.
     pub(super) async fn read(&self, key: &SessionKey, run: RunId) -> Result<SessionRecord, SessionError> {
         let snapshot = self.revocation.ask_about("get", run, self.backend.store.get(key)).await?;
-        Ok(record_of_run_id(snapshot, run)?)
+        Ok(record_if_run_id_matches(snapshot, run)?)
     }
 
     /// Reads the record of a session that must be live.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Authenticated, Engine, RequestContext, SessionView, VerifiedToken,
-    record::{ReadRecord, record_of_run_id},
+    record::{ReadRecord, record_if_run_id_matches},
 };
 use crate::{
     claims::Claims,
@@ -49,7 +49,7 @@ impl Hash for RenewalKey {
 #[error("the renewal panicked, its runtime stopped, or there is no Tokio runtime")]
 struct LostRenewal;
 
-/// A refresh token to renew a session with. Its signature is valid.
+/// What a renewal needs to know of its request, whose refresh token has a valid signature.
 struct RenewalRequest {
     key: SessionKey,
     run: RunId,
@@ -77,8 +77,8 @@ impl<C> Clone for Renewal<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Renews the session of a refresh token. Parallel calls share one store call and one call of the claims
-    /// reload hook.
+    /// Renews the session of a refresh token. Parallel calls with the same [`RenewalKey`] share one store call and one
+    /// call of the claims reload hook.
     pub(super) async fn renew_shared(
         self: &Arc<Self>,
         refresh: RefreshClaims,
@@ -86,7 +86,7 @@ impl<C: Claims> Engine<C> {
     ) -> Result<Renewal<C>, SessionError> {
         let presented = PresentedToken { generation: refresh.generation, with_body: context.with_body };
         let (session, run, passive) = (refresh.session, refresh.run, context.passive);
-        let client_origin = context.origin.clone().filter(|_| self.config.origins.keep_on_reuse);
+        let client_origin = context.origin.clone().filter(|_| self.config.client_origins.keep_on_reuse);
         let shared_key = RenewalKey { session, run, presented, passive, client_origin };
         let start = || {
             let key = self.key(refresh.subject.clone(), session);
@@ -113,7 +113,7 @@ impl<C: Claims> Engine<C> {
         };
         // This request joined another one's rotation, so it presented the predecessor.
         if !started && renewal.how == Renewed::Rotated {
-            renewal.how = Renewed::Replayed;
+            renewal.how = Renewed::PredecessorServed;
         }
         // The token is signed, but its times differ from the record's.
         if !self.times_match_record(&refresh, &renewal.record.family) {
@@ -172,7 +172,7 @@ impl<C: Claims> Engine<C> {
     async fn renew_session(self: &Arc<Self>, request: &RenewalRequest) -> Result<Renewal<C>, SessionError> {
         let now = self.now();
         let (mut record, how) = match request.passive {
-            false => self.rotate_in_store(request, now).await?,
+            false => self.renew_active(request, now).await?,
             true => Box::pin(self.renew_passive(request, now)).await?,
         };
         let RenewalRequest { key, run, presented, passive, .. } = request;
@@ -186,9 +186,9 @@ impl<C: Claims> Engine<C> {
         Ok(Renewal { session, record, presented: presented.generation, read_at: now, how })
     }
 
-    /// One round trip: the store rotates if a rotation is due, and returns the resulting record. Rare branches are
-    /// boxed, to keep this future small.
-    async fn rotate_in_store(
+    /// For a request that counts as use. One round trip: the store rotates if a rotation is due, and returns the
+    /// resulting record. Rare branches are boxed, to keep this future small.
+    async fn renew_active(
         self: &Arc<Self>,
         request: &RenewalRequest,
         now: Timestamp,
@@ -196,7 +196,7 @@ impl<C: Claims> Engine<C> {
         let &RenewalRequest { ref key, run, presented, ref client_origin, .. } = request;
         let advance = self.backend.store.advance(key, presented.generation, now);
         let snapshot = self.revocation.ask_about("advance", run, advance).await?;
-        let advanced = snapshot.applied;
+        let rotated = snapshot.applied;
         let mut read = ReadRecord::of(snapshot, run)?;
         self.revocation.note_time(read.record.family.offered_at.max(read.record.family.last_seen()));
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
@@ -204,28 +204,29 @@ impl<C: Claims> Engine<C> {
         }
         let longest = self.config.policy.timing().absolute_timeout;
         if read.record.is_ahead(now, longest) {
-            let cap = |record: &mut SessionRecord| record.cap_ahead(now, longest);
+            let correct = |record: &mut SessionRecord| record.cap_ahead(now, longest);
             read = ReadRecord::of(
-                Box::pin(self.compare_and_set("cap", key, Some(read.into()), None, cap)).await?,
+                Box::pin(self.compare_and_set("correct_times", key, Some(read.into()), None, correct))
+                    .await?,
                 run,
             )?;
             // The confirmation may have been removed, so the generation may have to be confirmed again.
             self.backend.confirmed.forget(&key.id);
         }
-        let how = if advanced {
+        let how = if rotated {
             Renewed::Rotated
         } else {
             let mut decision = decide_refresh(presented, &read.record.family, now);
-            if decision == RefreshDecision::Replay && read.record.family.handout_is_due(now) {
+            if decision == RefreshDecision::ServePredecessor && read.record.family.handout_is_due(now) {
                 read = Box::pin(self.record_handout(key, read, now)).await?;
                 decision = decide_refresh(presented, &read.record.family, now);
             }
             match decision {
                 RefreshDecision::Confirm => Renewed::Confirmed,
-                RefreshDecision::Replay => Renewed::Replayed,
-                // `Advance`: a rotation is due by this instance's clock, but the store did not rotate, for example
+                RefreshDecision::ServePredecessor => Renewed::PredecessorServed,
+                // `Rotate`: a rotation is due by this instance's clock, but the store did not rotate, for example
                 // because it compares by its own clock. Reissue, as if no rotation were due.
-                RefreshDecision::Reissue | RefreshDecision::Advance => Renewed::Reissued,
+                RefreshDecision::Reissue | RefreshDecision::Rotate => Renewed::Reissued,
                 RefreshDecision::FastForward => {
                     let record = Box::pin(self.fast_forward(key, run, presented, now)).await?;
                     return Ok((record, Renewed::FastForwarded));
@@ -252,18 +253,17 @@ impl<C: Claims> Engine<C> {
     ) -> Result<ReadRecord, SessionError> {
         let run = read.run;
         let handout = |record: &mut SessionRecord| record.family.record_handout(now);
-        let snapshot = self.compare_and_set("offer", key, Some(read.into()), None, handout).await?;
-        let offered = snapshot.applied;
+        let snapshot = self.compare_and_set("record_handout", key, Some(read.into()), None, handout).await?;
+        let written = snapshot.applied;
         let read = ReadRecord::of(snapshot, run)?;
         // Once is normal: a lost response or a crash. Report repeats.
-        if offered && !self.backend.offered.note_if_newer(key.id, read.record.family.generation) {
+        if written && !self.backend.handed_out.note_if_newer(key.id, read.record.family.generation) {
             self.config.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
         }
         Ok(read)
     }
 
-    /// Like `rotate_in_store`, for a passive request, but it does not rotate, confirm or extend. It can only revoke the
-    /// session.
+    /// For a passive request: does not rotate, confirm or extend. It can only revoke the session.
     async fn renew_passive(
         &self,
         request: &RenewalRequest,
@@ -281,8 +281,8 @@ impl<C: Claims> Engine<C> {
             RefreshDecision::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
             RefreshDecision::Confirm
             | RefreshDecision::Reissue
-            | RefreshDecision::Advance
-            | RefreshDecision::Replay
+            | RefreshDecision::Rotate
+            | RefreshDecision::ServePredecessor
             | RefreshDecision::FastForward => Ok((record, Renewed::Reissued)),
         }
     }
@@ -296,8 +296,10 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<Arc<SessionRecord>, SessionError> {
         let catch_up = |record: &mut SessionRecord| record.family.fast_forward(presented.generation, now);
-        let record =
-            record_of_run_id(self.compare_and_set("fast_forward", key, None, None, catch_up).await?, run)?;
+        let record = record_if_run_id_matches(
+            self.compare_and_set("fast_forward", key, None, None, catch_up).await?,
+            run,
+        )?;
         if record.family.revoked {
             return Err(self.refused_by_record(key, Refusal::Revoked));
         }

@@ -28,7 +28,7 @@ impl<C: Claims> Engine<C> {
             superseded_for: family.superseded_for(now),
             from_recorded_origin: self.is_at_recorded_origin(record, client_origin),
         };
-        if self.config.origins.keep_on_reuse
+        if self.config.client_origins.keep_on_reuse
             && reuse.generations == 1
             && reuse.from_recorded_origin == Some(true)
         {
@@ -55,7 +55,7 @@ impl<C: Claims> Engine<C> {
     fn is_at_recorded_origin(&self, record: &SessionRecord, client_origin: Option<&str>) -> Option<bool> {
         let recorded =
             record.origin.is_some() || record.reauthentication.as_ref().is_some_and(|it| it.origin.is_some());
-        if !recorded || !self.config.origins.are_compared() {
+        if !recorded || !self.config.client_origins.are_compared() {
             return None;
         }
         self.compare_origin(record, client_origin).map(|verdict| verdict == OriginVerdict::Ignore)

@@ -56,9 +56,9 @@ pub enum SignInError {
     /// The claims reload hook refused the user. The new session was revoked.
     #[error("the user may not sign in")]
     Refused,
-    /// The requested timeouts are not within the policy's.
+    /// The policy does not allow the requested timeouts.
     #[error(transparent)]
-    Lifetime(#[from] PolicyError),
+    Timeouts(#[from] PolicyError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -116,7 +116,7 @@ impl<C: Claims> Engine<C> {
         })?;
         let mut key = self.key(subject, id);
         let (idle_timeout, absolute_timeout) =
-            self.config.policy.lifetimes(options.idle_timeout, options.absolute_timeout)?;
+            self.config.policy.session_timeouts(options.idle_timeout, options.absolute_timeout)?;
         let reauthentication = options.authenticated_at.map(|at| {
             let (methods, origin) = (options.methods.clone(), options.origin.clone());
             Reauthentication { at, methods, origin }

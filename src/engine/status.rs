@@ -9,7 +9,7 @@ impl<C: Claims> Engine<C> {
         self.status_of(&token.view)
     }
 
-    /// The status of a session, as its record was read for `view`.
+    /// The status of a session now. Its claims are stale if they changed after `view.read_at`.
     pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let key = &view.key;
         self.revocation.denylist.status(view.run, &key.id, &key.subject.name, view.read_at)
@@ -22,7 +22,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Whether the denylist may have forgotten that the session of a token was revoked.
-    pub(super) fn may_be_forgotten(&self, token: &VerifiedToken<C>, now: Reading) -> bool {
+    pub(super) fn revocation_may_be_forgotten(&self, token: &VerifiedToken<C>, now: Reading) -> bool {
         self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
     }
 }

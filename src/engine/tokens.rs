@@ -1,4 +1,4 @@
-//! The keys, and a cache of the access tokens that were verified or minted here, so that each is verified at most once.
+//! The keys, and a cache of the access tokens that were verified or minted here. A cached token is not verified again.
 //!
 //! The cache compares tokens in full. Its hash is of a token's signature, with a key that differs from process to
 //! process. The times and the status of a cached token are checked on every request, as for any other token.

@@ -38,7 +38,8 @@ pub(crate) struct SessionView<C> {
 }
 
 impl<C> SessionView<C> {
-    /// The data of a record. Times are in whole seconds, as in the token that the next request will have.
+    /// The data of a record. `auth_time` and `step_up` are in whole seconds, as in the token that the next request will
+    /// have.
     pub(super) fn of_record(
         key: SessionKey,
         record: &SessionRecord,
@@ -98,7 +99,7 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// Whether the user must re-authenticate: neither the time nor the methods of an earlier authentication count.
+    /// Whether the client's origin requires a re-authentication: no method of an earlier one counts.
     pub(super) fn requires_step_up(&self) -> bool {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }
@@ -126,7 +127,7 @@ pub(crate) struct VerifiedToken<C> {
     /// The earliest time at which a request with this token confirms its generation.
     pub(super) confirms_from: Timestamp,
     /// Whether it has confirmed its generation, or need not.
-    pub(super) confirmed: AtomicBool,
+    pub(super) needs_no_confirmation: AtomicBool,
     /// When its session was last known not to be revoked, because the token was minted here or the store was asked.
     /// By the monotonic clock, in milliseconds. 0 for never.
     not_revoked_at: AtomicU64,
@@ -161,13 +162,13 @@ impl<C> VerifiedToken<C> {
         Self::from_view(engine, view, true)
     }
 
-    fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, confirmed: bool) -> Self {
+    fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, needs_no_confirmation: bool) -> Self {
         Self {
             engine,
             view,
             updated_view: Mutex::default(),
             confirms_from: Timestamp::EPOCH,
-            confirmed: AtomicBool::new(confirmed),
+            needs_no_confirmation: AtomicBool::new(needs_no_confirmation),
             not_revoked_at: AtomicU64::new(0),
         }
     }

@@ -19,12 +19,12 @@ impl<C: Claims> Engine<C> {
         let mut retry = POLL_INTERVAL;
         // The session does not expire before the access token.
         let mut wait_for = if self.backend.has_feed { view.expires.since(self.now()) } else { POLL_INTERVAL };
-        let mut asked = None;
+        let mut seen_mark = None;
         loop {
-            if self.wait_for_revocation(view, wait_for, asked).await {
+            if self.wait_for_revocation(view, wait_for, seen_mark).await {
                 return;
             }
-            asked = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
+            seen_mark = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
             let answer = self.read(&view.key, view.run).await;
             wait_for = match answer {
                 Ok(record) if self.is_live(&record.family, self.now()) => {
@@ -39,7 +39,7 @@ impl<C: Claims> Engine<C> {
                     expires_in.min(again)
                 }
                 Ok(_) | Err(SessionError::Refused(_)) => return,
-                // Not all waiting connections must ask a failing store at once.
+                // The jitter keeps waiting connections from asking a failing store all at once.
                 Err(SessionError::Unavailable) => {
                     let jitter = POLL_INTERVAL * u32::from(view.key.id.jitter()) / 256;
                     let longer = (retry * 2).min(MAX_RETRY);
@@ -50,12 +50,12 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Returns true as soon as this instance knows that the session is revoked. Returns false if the store must be
-    /// asked: after `time`, or if the subject was marked as stale after `asked`.
+    /// asked: after `time`, or if the subject was marked as stale after `seen_mark`.
     async fn wait_for_revocation(
         &self,
         view: &SessionView<C>,
         time: Duration,
-        asked: Option<Timestamp>,
+        seen_mark: Option<Timestamp>,
     ) -> bool {
         let (id, subject) = (&view.key.id, &view.key.subject.name);
         // Without timers, only revocations are noticed.
@@ -67,7 +67,7 @@ impl<C: Claims> Engine<C> {
             if self.revocation.denylist.check(id, view.run).is_err() {
                 return true;
             }
-            if self.revocation.denylist.subject_stale_until(subject) > asked {
+            if self.revocation.denylist.subject_stale_until(subject) > seen_mark {
                 return false;
             }
             let is_time = poll_fn(|cx| match changed.as_mut().poll(cx) {

@@ -16,9 +16,9 @@ pub enum EventKind {
     SignedIn,
     /// A session was renewed, in this way.
     Renewed(Renewed),
-    /// A session was not renewed.
+    /// A session was not served.
     Refused(Refusal),
-    /// An access token was invalid. The refresh token decides.
+    /// An access token was invalid. With cookies, the refresh token decides.
     AccessTokenInvalid(InvalidToken),
     /// A refresh token was invalid.
     RefreshTokenInvalid(InvalidToken),
@@ -152,9 +152,9 @@ pub enum Renewed {
     Reissued,
     /// The same, and the current generation was confirmed.
     Confirmed,
-    /// The predecessor was presented and served as the current one.
-    Replayed,
-    /// The store was behind the token, and has caught up.
+    /// The request presented the predecessor, and was served with the current refresh token.
+    PredecessorServed,
+    /// The store had lost a rotation: the record got the generation of the token.
     FastForwarded,
 }
 
@@ -319,7 +319,7 @@ const fn renewed(how: Renewed) -> &'static str {
         Renewed::Rotated => "rotated",
         Renewed::Reissued => "reissued",
         Renewed::Confirmed => "confirmed",
-        Renewed::Replayed => "replayed",
+        Renewed::PredecessorServed => "predecessor_served",
         Renewed::FastForwarded => "fast_forwarded",
     }
 }
@@ -358,11 +358,15 @@ const fn invalid(why: InvalidToken) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    /// The string literals of the function `name` in this file.
-    fn names() -> Vec<&'static str> {
+    /// The variants in the function `name` in this file, and their names.
+    fn names() -> Vec<(&'static str, &'static str)> {
         let (_, from) = include_str!("kind.rs").split_once("fn name(&self)").expect("the function");
         let (body, _) = from.split_once("fn outcome(&self)").expect("the next one");
-        body.split('"').skip(1).step_by(2).collect()
+        let arms = body.split("Self::").skip(1).map(|arm| {
+            let variant = arm.split(|c: char| !c.is_alphanumeric()).next().expect("a variant");
+            (variant, arm.split('"').nth(1).expect("a name"))
+        });
+        arms.collect()
     }
 
     #[test]
@@ -370,10 +374,10 @@ mod tests {
         let page = include_str!("../manual/events.md");
         let levels = ["debug", "info", "warning", "error", "critical"];
         assert!(names().len() > 25);
-        for name in names() {
-            let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-            let line = line.unwrap_or_else(|| panic!("add {name} to src/manual/events.md"));
-            let level = line.split('|').nth(2).map(str::trim).unwrap_or_default();
+        for (variant, name) in names() {
+            let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` | `{variant}` |")));
+            let line = line.unwrap_or_else(|| panic!("add {name}, {variant} to src/manual/events.md"));
+            let level = line.split('|').nth(3).map(str::trim).unwrap_or_default();
             assert!(levels.contains(&level), "{line}");
         }
     }

@@ -1,4 +1,4 @@
-//! One typed event for each decision, for operators.
+//! Typed events for operators: what was decided, and what failed.
 
 mod cause;
 mod kind;

@@ -141,7 +141,7 @@ where
             }
         };
         if let Some((rules, former)) = this.finish {
-            former.remove(response.headers_mut());
+            former.add_removals(response.headers_mut());
             if rules.varies_by_authorization {
                 bearer::finish(&mut response);
             }

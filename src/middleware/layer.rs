@@ -8,7 +8,7 @@ use super::{IntoRejectionResponse, ProblemJson, Reject, Rejection, SessionServic
 use crate::{
     bearer::Bearer,
     claims::Claims,
-    engine::{Authentication, CacheRules, Credential, EngineHandle, FormerCookies, RequestContext},
+    engine::{AuthStep, CacheRules, Credential, EngineHandle, FormerCookies, RequestContext},
     request::RequestHead,
 };
 
@@ -114,7 +114,7 @@ impl<C: Claims, R> SessionLayer<C, R> {
     pub(super) fn authenticate<B: Body>(
         &self,
         request: &Request<B>,
-    ) -> (Authentication<C>, RequestContext, FormerCookies) {
+    ) -> (AuthStep<C>, RequestContext, FormerCookies) {
         let (engine, head) = (&self.engine, RequestHead::of(request));
         let bearer = match self.rules.varies_by_authorization {
             true => Bearer::of(head.headers),

@@ -98,7 +98,7 @@ answers! {
     InvalidBearer(_) => UNAUTHORIZED 401 "invalid_bearer" "The bearer token is not good, or no longer",
     MalformedBearer => BAD_REQUEST 400 "malformed_bearer" "The Authorization header is malformed",
     EmptySubject => BAD_REQUEST 400 "empty_subject" "The name is empty",
-    Lifetime(_) => BAD_REQUEST 400 "lifetime" "A session cannot last that long, or be that short",
+    Timeouts(_) => BAD_REQUEST 400 "timeouts" "A session cannot last that long, or be that short",
     CrossSite => FORBIDDEN 403 "cross_site" "Requests from other sites are not accepted here",
     NotLoopback => FORBIDDEN 403 "not_loopback" "Sessions over plain HTTP are for localhost only",
     Forbidden => FORBIDDEN 403 "forbidden" "Not allowed",
@@ -175,7 +175,7 @@ impl From<SignInError> for Rejection {
             SignInError::Refused => Self::new(RejectionKind::Forbidden),
             SignInError::Store(error) => error.into(),
             SignInError::EmptySubject => Self::new(RejectionKind::EmptySubject),
-            SignInError::Lifetime(why) => Self::new(RejectionKind::Lifetime(why)),
+            SignInError::Timeouts(why) => Self::new(RejectionKind::Timeouts(why)),
             SignInError::Entropy(_) => Self::new(RejectionKind::Internal),
         }
     }

@@ -11,7 +11,7 @@ use super::{
     Reject, ResponseBody, ResponseFuture, SessionLayer,
     future::{Next, Waiting},
 };
-use crate::{claims::Claims, engine::Authentication};
+use crate::{claims::Claims, engine::AuthStep};
 
 /// The service that [`SessionLayer`] and [`Require`](super::Require) make.
 pub struct SessionService<S, L> {
@@ -37,8 +37,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (decision, context, former) = self.layer.authenticate(&request);
         let next = match decision {
-            Authentication::Ready(outcome) => self.layer.proceed(outcome, request, context, &mut self.inner),
-            Authentication::AskStore(outcome) => {
+            AuthStep::Ready(outcome) => self.layer.proceed(outcome, request, context, &mut self.inner),
+            AuthStep::AskStore(outcome) => {
                 let waiting =
                     Waiting { request, context, inner: self.ready_inner(), layer: self.layer.clone() };
                 Next::Ask { outcome, waiting: Some(Box::new(waiting)) }

@@ -89,7 +89,7 @@ impl From<ExchangeError> for Refused {
         match error {
             ExchangeError::Unavailable => Self::UNAVAILABLE,
             ExchangeError::Refused => Self::INVALID_GRANT,
-            ExchangeError::TooLarge => Self::INTERNAL,
+            ExchangeError::NotMinted => Self::INTERNAL,
         }
     }
 }
@@ -118,7 +118,7 @@ impl From<SignInError> for Refused {
             SignInError::TooManySessions => Self::bad("invalid_grant", "there are too many sessions"),
             SignInError::Store(error) => error.into(),
             SignInError::EmptySubject => Self::bad("invalid_grant", "the subject is empty"),
-            SignInError::Lifetime(_) => Self::invalid_request("the session cannot have such a lifetime"),
+            SignInError::Timeouts(_) => Self::invalid_request("the session cannot have such timeouts"),
             _ => Self::INTERNAL,
         }
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Grant, body};
 use crate::{
     claims::Claims,
-    engine::{Engine, Issued, RefreshExpiry, SignInError},
+    engine::{Engine, IssuedTokens, RefreshExpiry, SignInError},
     id::SessionId,
     sessions::Sessions,
 };
@@ -44,14 +44,17 @@ pub(super) struct RefreshExpirySecs {
 }
 
 impl From<RefreshExpiry> for RefreshExpirySecs {
-    fn from(RefreshExpiry { unused, session }: RefreshExpiry) -> Self {
-        Self { refresh_token_timeout: unused.as_secs(), authorization_expires_in: session.as_secs() }
+    fn from(RefreshExpiry { expires_in_unused, session_expires_in }: RefreshExpiry) -> Self {
+        Self {
+            refresh_token_timeout: expires_in_unused.as_secs(),
+            authorization_expires_in: session_expires_in.as_secs(),
+        }
     }
 }
 
 impl TokenResponse {
-    pub(super) fn new(issued: Issued) -> Self {
-        let Issued { session, access, expires_in, refresh, refresh_expiry } = issued;
+    pub(super) fn new(issued: IssuedTokens) -> Self {
+        let IssuedTokens { session, access, expires_in, refresh, refresh_expiry } = issued;
         let refresh_expiry = RefreshExpirySecs::from(refresh_expiry);
         let body = Body {
             token_type: "Bearer",

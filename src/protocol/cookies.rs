@@ -6,7 +6,8 @@ use crate::time::Timestamp;
 /// What is known of a renewed request when its response headers are sent.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseState {
-    /// The earlier of: the arrival of the request, and the time at which its record was read.
+    /// When the request arrived, or when its record was read if that was earlier: a shared renewal may have read it
+    /// for another request. The write window counts from this time.
     pub arrived: Timestamp,
     /// The generation of the refresh token that the request presented.
     pub presented: u64,
@@ -20,7 +21,7 @@ pub struct ResponseState {
     pub refresh_written: bool,
 }
 
-/// The cookies that the layer adds to a response. It never removes one; only signing out does.
+/// The cookies that the layer adds to a response. This never removes a cookie of the session; only a sign-out does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieDecision {
     /// No cookie. This is always safe: the client keeps its tokens, and the successor stays unconfirmed.
@@ -66,7 +67,7 @@ mod tests {
 
     const ARRIVED: Timestamp = Timestamp::from_secs(1000);
 
-    fn settled(change: impl FnOnce(&mut ResponseState), after: u64) -> CookieDecision {
+    fn decision_for(change: impl FnOnce(&mut ResponseState), after: u64) -> CookieDecision {
         let mut response = ResponseState {
             arrived: ARRIVED,
             presented: 4,
@@ -81,29 +82,29 @@ mod tests {
 
     #[test]
     fn the_refresh_token_is_written_only_when_it_is_newer_than_the_presented_one() {
-        assert_eq!(settled(|_| (), 0), CookieDecision::WriteBoth);
-        assert_eq!(settled(|d| d.served = 4, 0), CookieDecision::WriteAccess);
+        assert_eq!(decision_for(|_| (), 0), CookieDecision::WriteBoth);
+        assert_eq!(decision_for(|d| d.served = 4, 0), CookieDecision::WriteAccess);
     }
 
     #[test]
     fn nothing_is_written_after_the_write_window() {
-        assert_eq!(settled(|_| (), 60), CookieDecision::WriteBoth);
-        assert_eq!(settled(|_| (), 61), CookieDecision::LeaveAlone);
+        assert_eq!(decision_for(|_| (), 60), CookieDecision::WriteBoth);
+        assert_eq!(decision_for(|_| (), 61), CookieDecision::LeaveAlone);
     }
 
     #[test]
     fn cookies_of_the_handler_are_not_overwritten() {
-        assert_eq!(settled(|d| d.refresh_written = true, 0), CookieDecision::LeaveAlone);
-        assert_eq!(settled(|d| d.access_written = true, 0), CookieDecision::WriteRefresh);
-        assert_eq!(settled(|d| (d.access_written, d.served) = (true, 4), 0), CookieDecision::LeaveAlone);
+        assert_eq!(decision_for(|d| d.refresh_written = true, 0), CookieDecision::LeaveAlone);
+        assert_eq!(decision_for(|d| d.access_written = true, 0), CookieDecision::WriteRefresh);
+        assert_eq!(decision_for(|d| (d.access_written, d.served) = (true, 4), 0), CookieDecision::LeaveAlone);
     }
 
     #[test]
     fn revoked_session_gets_no_cookies() {
         for status in [SessionStatus::Revoked, SessionStatus::OtherRunId] {
-            assert_eq!(settled(|d| d.status = status, 0), CookieDecision::LeaveAlone);
+            assert_eq!(decision_for(|d| d.status = status, 0), CookieDecision::LeaveAlone);
             assert_eq!(
-                settled(|d| (d.status, d.access_written) = (status, true), 0),
+                decision_for(|d| (d.status, d.access_written) = (status, true), 0),
                 CookieDecision::LeaveAlone
             );
         }
@@ -112,7 +113,10 @@ mod tests {
     #[test]
     fn stale_claims_are_not_sent_but_a_refresh_token_beside_new_claims_is() {
         let stale = |written, served| {
-            settled(|d| (d.status, d.access_written, d.served) = (SessionStatus::Stale, written, served), 0)
+            decision_for(
+                |d| (d.status, d.access_written, d.served) = (SessionStatus::Stale, written, served),
+                0,
+            )
         };
         assert_eq!(stale(false, 5), CookieDecision::LeaveAlone);
         assert_eq!(stale(true, 5), CookieDecision::WriteRefresh);

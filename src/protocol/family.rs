@@ -9,10 +9,10 @@ use crate::time::Timestamp;
 
 /// A session's token family: which generation its refresh token is at, and how long it lives.
 ///
-/// The methods that change it apply only while the session is [live](Self::is_live). They return whether they
-/// changed something. None of them revives a revoked or expired session. The engine calls them, and a store replaces
-/// the changed record by compare-and-set. Only [`advance`](Self::advance) is an operation of stores: a store calls
-/// it under a lock, or does the same in SQL or Lua.
+/// The methods that change it return whether they changed something. Except for [`revoke`](Self::revoke), they apply
+/// only while the session is [live](Self::is_live), so none of them revives a revoked or expired session. The engine
+/// calls them, and a store replaces the changed record by compare-and-set. Only [`advance`](Self::advance) and `revoke`
+/// are operations of stores: a store calls them under a lock, or does the same in SQL or Lua.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Family {
     /// How many times the refresh token was rotated.
@@ -108,7 +108,7 @@ impl Family {
         }
         cap(&mut self.idle_deadline, now + self.idle_timeout);
         self.idle_deadline = self.idle_deadline.min(self.absolute_deadline);
-        // The proof covers clocks that differ by less than a grace period.
+        // The search covers clocks that differ by less than a grace period.
         let latest = now + self.timing.grace.max(LEEWAY);
         if self.offered_at > latest {
             self.offered_at = now;
@@ -240,7 +240,7 @@ mod tests {
         assert!(!family.advance(1, at(20)), "it was not confirmed");
         assert!(!family.confirm(0, at(21)), "that is not the current generation");
         assert!(family.confirm(1, at(21)));
-        assert!(!family.confirm(1, at(22)), "the first sight counts");
+        assert!(!family.confirm(1, at(22)), "only the first confirmation counts");
         assert_eq!(family.confirmed_at, Some(at(21)));
     }
 

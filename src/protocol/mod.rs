@@ -9,7 +9,9 @@
 //! for one grace period after that. After a lost response, a cancelled request, or a crash of a process or a
 //! browser, the successor stays unconfirmed, and the token that the client still has keeps working.
 //!
-//! A renewal presents a refresh token of generation `k`; the session is at `g`. The first row that matches counts:
+//! A renewal presents a refresh token of generation `k`; the session is at `g`. `G` is the grace period, `W` the write
+//! window, `C` the crash window, `M` the rotation interval, and `L` how late a body may be: see [`Timing`]. The first row
+//! that matches counts:
 //!
 //! | the record says | `decide_refresh` answers |
 //! |---|---|
@@ -17,9 +19,9 @@
 //! | `k = g`, not confirmed, last handed out `W + C + 3·G` ago or more | `Confirm`, then a new access token for `g` |
 //! | `k = g`, not confirmed, last handed out less than `W + C + 3·G` ago | `Reissue`: a new access token for `g` |
 //! | `k = g`, confirmed less than `M` ago | `Reissue` |
-//! | `k = g`, confirmed `M` ago or more | `Advance`: rotate, by one compare-and-set to `g+1` |
-//! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | `Replay`: served as `g` |
-//! | `k = g-1` on a request with a body, `g` confirmed at most `G + L` ago | `Refuse`, without an alarm |
+//! | `k = g`, confirmed `M` ago or more | `Rotate`: rotate, by one compare-and-set to `g+1` |
+//! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | `ServePredecessor`: served as `g` |
+//! | `k = g-1` on a request with a body, `g` confirmed at most `G + L` ago | `Refuse`; the session is not revoked |
 //! | any other `k < g` | `Reuse`: a copy was used, the session is revoked |
 //! | `k > g` | `FastForward`: the store lost a write |
 //!
@@ -36,20 +38,20 @@
 //! - **By access token**: a request carries a validly signed access token of `g` that was issued at least
 //!   `W + C + 2·G` ago. It may have expired. (Its `iat` is the time at which the record was read. The response
 //!   with the token was sent within `W` after that.)
-//! - **By refresh token**: a request presents `g` at least `W + C + 3·G` after `g` was last handed out to a
-//!   client with `g-1`. The record has the time of the hand-out, which is written before the response is sent.
-//!   It is written at most once per grace period, so the last hand-out may be up to one grace period later than
-//!   the record says. The third `G` covers this. This rule confirms for clients whose access tokens go to other
-//!   services, or expire before they reach that age.
+//! - **By refresh token**: a request presents `g` at least `W + C + 3·G` after the hand-out time in the record: when
+//!   `g` was handed out to a client with `g-1`. It is written before the response is sent, but at most once per grace
+//!   period. So the last hand-out may be up to one grace period later, which the third `G` covers. This rule confirms
+//!   for clients whose access tokens go to other services, or expire before they reach that age.
 //!
 //! A request with a body may arrive `L` late, so for it both times are `L` longer.
 //!
-//! `C` is the [crash window](Timing::crash_window). With `C > 0`, a copied predecessor stays usable until the
+//! With `C > 0`, a copied predecessor stays usable until the
 //! confirmation, and one grace period longer. With `C = 0`, the first request that carries a generation confirms it.
 //!
-//! # What is proven
+//! # What the search shows
 //!
-//! The proof assumes:
+//! The crate's tests search exhaustively for a sequence that breaks the following rules (`tests/search`). The search
+//! assumes:
 //!
 //! - A request or a response is on its way for at most `D`. A request counts from the time at which the browser
 //!   attached its cookies. A request with a body may be late by `L` instead, where `L < M + C + D` (with `C = 0`:
@@ -70,16 +72,16 @@
 //! [`Policy::new`] refuses a rotation interval that is too short for this: it requires `M > W + 2·G`. It does not
 //! check the bound of `L`, which the default settings do not keep. See [`late_body`](Timing::late_body).
 //!
-//! The same holds for clients without cookies, if a confirmation that is not written within `D` is not written at
-//! all. For cookies, a confirmation may be written at any time.
+//! For clients without cookies, the same holds under one more assumption: a confirmation is written within `D`, or
+//! never. For cookies, it may be written at any time.
 //!
 //! A copied refresh token is not accepted for longer than `G` after its successor was confirmed. (An attacker who
 //! used the copy before that has the successor, like the client.) After that, requests with a body are refused
-//! without an alarm for at most `L` more.
+//! for at most `L` more, and then they are reuse.
 //!
-//! The crate's tests check this by exhaustive search (`tests/proof`). The search runs the functions of this module
-//! for every sequence of messages, crashes and clock differences up to a bounded size. It finds no counterexample at
-//! the bounds, finds one just below each bound, and finds one if any single rule is broken.
+//! The search runs the functions of this module for every sequence of messages, crashes and clock differences up to a
+//! maximum size. It finds no counterexample for the shortest `M` that each inequality allows. It finds one for the
+//! next shorter `M`, and one if any single rule is broken.
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod access;

@@ -131,7 +131,7 @@ impl Timing {
     }
 }
 
-/// Why a [`Timing`] is refused, with the numbers.
+/// Why a [`Timing`], or the timeouts of a sign-in, are refused, with the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -242,7 +242,7 @@ impl Policy {
             return Err(PolicyError::RotationIntervalTooShort { rotation_interval, write_window, grace });
         }
         let policy = Self(timing);
-        policy.check_lifetimes(idle_timeout, absolute_timeout)?;
+        policy.check_timeouts(idle_timeout, absolute_timeout)?;
         let renew_before = policy.renew_before();
         if millis(renew_before) >= millis(access_ttl) {
             return Err(PolicyError::RenewBeforeTooLong { renew_before, access_ttl });
@@ -254,7 +254,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`PolicyError`] if one is longer than the policy's, or is too short for the other settings.
-    pub(crate) fn lifetimes(
+    pub(crate) fn session_timeouts(
         &self,
         idle: Option<Duration>,
         absolute: Option<Duration>,
@@ -268,11 +268,11 @@ impl Policy {
         }
         let absolute = absolute.unwrap_or(absolute_timeout);
         let idle = idle.unwrap_or(idle_timeout.min(absolute));
-        self.check_lifetimes(idle, absolute)?;
+        self.check_timeouts(idle, absolute)?;
         Ok((idle, absolute))
     }
 
-    fn check_lifetimes(&self, idle_timeout: Duration, absolute_timeout: Duration) -> Result<(), PolicyError> {
+    fn check_timeouts(&self, idle_timeout: Duration, absolute_timeout: Duration) -> Result<(), PolicyError> {
         let Timing { access_ttl, rotation_interval, write_window, .. } = self.0;
         let in_use = [access_ttl, rotation_interval, write_window].map(millis);
         if millis(idle_timeout) < in_use.into_iter().fold(0, u64::saturating_add) {
@@ -289,7 +289,7 @@ impl Policy {
         Ok(())
     }
 
-    /// An unchecked policy, for tests with settings that the proof does not cover.
+    /// An unchecked policy, for tests with settings that the search does not cover.
     #[cfg(feature = "__search")]
     #[doc(hidden)]
     #[must_use]

@@ -3,10 +3,10 @@
 use super::Family;
 use crate::time::Timestamp;
 
-/// The refresh token that a request presented.
+/// A request that presents a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PresentedToken {
-    /// The generation of its refresh token.
+    /// The generation of the token.
     pub generation: u64,
     /// Whether the request has a body. Proxies that buffer bodies deliver such requests minutes late, so
     /// a late predecessor with a body is refused first, and treated as reuse only later.
@@ -21,12 +21,11 @@ pub enum RefreshDecision {
     Confirm,
     /// Too early to confirm or to rotate: mint an access token for the current generation.
     Reissue,
-    /// A rotation is due. The engine has already asked the store to rotate, so after that this means that
-    /// the store did not.
-    Advance,
+    /// A rotation is due. The engine asks the store to rotate before it decides, so here the store did not rotate.
+    Rotate,
     /// The predecessor of a generation that is unconfirmed, or was confirmed at most one grace period
     /// ago. Served as the current generation, after the [hand-out is recorded](Family::record_handout).
-    Replay,
+    ServePredecessor,
     /// The token is ahead of the store, which lost a write: catch up with it.
     FastForward,
     /// Refresh token reuse: revoke the session.
@@ -41,7 +40,7 @@ pub enum RefreshDecision {
 pub enum Refusal {
     /// There is no refresh token.
     NoToken,
-    /// The refresh token is invalid, or the cookies have tokens of two sessions.
+    /// The refresh or bearer token is invalid, or the cookies have tokens of two sessions.
     BadToken,
     /// Past the idle or the absolute timeout; for a bearer token, past its own lifetime.
     Expired,
@@ -51,7 +50,7 @@ pub enum Refusal {
     OtherRunId,
     /// The session was revoked.
     Revoked,
-    /// Refresh token reuse: the session was revoked.
+    /// Refresh token reuse. The session was revoked, unless the application keeps such sessions.
     Reuse,
     /// The predecessor of the current refresh token came with a request body, which may be late. The
     /// session is not revoked.
@@ -90,10 +89,10 @@ pub fn decide_refresh(presented: PresentedToken, family: &Family, now: Timestamp
         (Some(0), None) if timing.confirms_by_refresh(family.offered_at, with_body, now) => {
             RefreshDecision::Confirm
         }
-        (Some(0), Some(age)) if age >= timing.rotation_interval => RefreshDecision::Advance,
+        (Some(0), Some(age)) if age >= timing.rotation_interval => RefreshDecision::Rotate,
         (Some(0), _) => RefreshDecision::Reissue,
-        (Some(1), None) => RefreshDecision::Replay,
-        (Some(1), Some(age)) if age <= timing.grace => RefreshDecision::Replay,
+        (Some(1), None) => RefreshDecision::ServePredecessor,
+        (Some(1), Some(age)) if age <= timing.grace => RefreshDecision::ServePredecessor,
         (Some(1), Some(age)) if with_body && age - timing.grace <= timing.late_body => {
             RefreshDecision::Refuse(Refusal::LateBody)
         }
@@ -133,9 +132,9 @@ mod tests {
         assert_eq!(table(3, 3, None), RefreshDecision::Reissue);
         assert_eq!(table(3, 3, Some(0)), RefreshDecision::Reissue);
         assert_eq!(table(3, 3, Some(239)), RefreshDecision::Reissue);
-        assert_eq!(table(3, 3, Some(240)), RefreshDecision::Advance);
-        assert_eq!(table(2, 3, None), RefreshDecision::Replay);
-        assert_eq!(table(2, 3, Some(45)), RefreshDecision::Replay);
+        assert_eq!(table(3, 3, Some(240)), RefreshDecision::Rotate);
+        assert_eq!(table(2, 3, None), RefreshDecision::ServePredecessor);
+        assert_eq!(table(2, 3, Some(45)), RefreshDecision::ServePredecessor);
         assert_eq!(table(2, 3, Some(46)), RefreshDecision::Reuse);
         assert_eq!(table(1, 3, None), RefreshDecision::Reuse);
         assert_eq!(table(4, 3, Some(9)), RefreshDecision::FastForward);
@@ -173,7 +172,7 @@ mod tests {
             let presented = PresentedToken { generation: presented, with_body: true };
             decide_refresh(presented, &family(5, 0, confirmed), NOW)
         };
-        assert_eq!(late(4, Some(45)), RefreshDecision::Replay);
+        assert_eq!(late(4, Some(45)), RefreshDecision::ServePredecessor);
         assert_eq!(late(4, Some(46)), RefreshDecision::Refuse(Refusal::LateBody));
         assert_eq!(late(4, Some(645)), RefreshDecision::Refuse(Refusal::LateBody));
         assert_eq!(late(4, Some(646)), RefreshDecision::Reuse);
@@ -187,12 +186,12 @@ mod tests {
         family.timing.grace = secs(100);
         assert_eq!(
             decide_refresh(PresentedToken { generation: 2, with_body: false }, &family, NOW),
-            RefreshDecision::Replay
+            RefreshDecision::ServePredecessor
         );
         family.timing.rotation_interval = secs(100);
         assert_eq!(
             decide_refresh(PresentedToken { generation: 3, with_body: false }, &family, NOW),
-            RefreshDecision::Advance
+            RefreshDecision::Rotate
         );
     }
 

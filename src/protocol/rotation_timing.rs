@@ -51,11 +51,11 @@ impl RotationTiming {
         self.crash_window.is_zero()
     }
 
-    /// The age of tokens at which a request with them confirms their generation, `W + C + 2·G`. A client that
-    /// sends tokens this old will not send older ones.
+    /// How old a token must be so that a request with it confirms the token's generation: `W + C + 2·G`. A client
+    /// that sends a token of this age no longer sends tokens of an earlier generation.
     ///
-    /// The response with the tokens is sent within `W` and arrives within `D`. From then on the client has
-    /// them, except after a crash, when it may have tokens that it held less than `C` ago. A request that it
+    /// The response with the token is sent within `W` and arrives within `D`. From then on the client has
+    /// it, except after a crash, when it may have tokens that it held less than `C` ago. A request that it
     /// sent before the crash arrives within `D`. The two `D` and the clock difference are at most two grace
     /// periods.
     ///

@@ -3,13 +3,14 @@
 use super::{CookieDecision, Family, ResponseState, decide_cookies};
 use crate::time::Timestamp;
 
-/// The tokens of a response to a client without cookies. Such a client uses the tokens of every response.
+/// The tokens of a response to a client without cookies. Such a client stores the tokens of each response, so
+/// the last response to arrive wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenDecision {
     /// None: the write window is over, or the session was revoked meanwhile. The client asks again.
     Nothing,
-    /// An access token. The client keeps the refresh token that it presented, since another response may have a newer
-    /// one. (RFC 6749, section 6, lets a response have no refresh token.)
+    /// Only an access token: the presented refresh token could overwrite a newer one of another response. (RFC 6749,
+    /// section 6, lets a response have no refresh token.)
     AccessOnly,
     /// An access token and a refresh token.
     Both,
@@ -19,11 +20,11 @@ pub enum TokenDecision {
 ///
 /// It is [`decide_cookies`] with one difference: clients expect a refresh token in every response. So the presented
 /// one is repeated **if no rotation can happen before the response arrives**, that is while
-/// `now + G < confirmed_at + M`. A later response could overwrite a newer refresh token.
+/// `now + G < confirmed_at + M`.
 ///
 /// If `confirmed_at` is `None`, another instance may have decided to confirm, and its write is not in the record yet.
 /// So `None` is treated as: confirmed one grace period before `read_at`. This needs one more assumption than the
-/// proof of the [module](super): **a confirmation is written within `D`, or never**.
+/// search of the [module](super): **a confirmation is written within `D`, or never**.
 #[must_use]
 pub fn decide_tokens(
     response: &ResponseState,

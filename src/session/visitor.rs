@@ -54,7 +54,8 @@ impl<C: Claims> Visitor<C> {
     /// ```
     ///
     /// # Errors
-    /// [`SignInError`]: no session was opened, and the sessions of the request's cookies stay.
+    /// [`SignInError`]: no session was opened. The sessions of the request's cookies stay, unless it failed while it
+    /// revoked them.
     #[doc(alias = "login")]
     #[doc(alias = "session fixation")]
     #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]
@@ -83,7 +84,7 @@ impl<C: Claims> Visitor<C> {
             outcome = outcome.and(self.engine.revocation.revoke_by_token(session).await.map(drop));
         }
         outcome?;
-        if self.named.new_key {
+        if self.named.has_token_of_new_key {
             return Err(engine::new_key_error().into());
         }
         if self.named.too_many {

@@ -52,7 +52,7 @@ fn every_event_is_counted_by_name_outcome_and_realm() {
         ("session_created", "", 1),
         ("excess_sessions_exceeded", "", 1),
         ("session_renewed", "rotated", 1),
-        ("session_renewed", "replayed", 3),
+        ("session_renewed", "predecessor_served", 3),
         // After the update, which makes the next request renew, and after the re-authentication.
         ("session_renewed", "reissued", 2),
         ("session_claims_updated", "", 1),

@@ -175,7 +175,7 @@ async fn short_access_tokens_confirm_and_rotate() {
 }
 
 #[tokio::test]
-async fn replayed_successor_is_written_once_per_grace_period_before_a_response_leaves() {
+async fn successor_handed_out_again_is_written_once_per_grace_period_before_a_response_leaves() {
     let world = world();
     let (_, before) = rotated(&world).await;
     world.pass(GRACE + 1);
@@ -183,7 +183,7 @@ async fn replayed_successor_is_written_once_per_grace_period_before_a_response_l
     for task in tasks {
         assert!(task.await.unwrap().sets_both());
     }
-    assert_eq!(world.store.calls("offer"), 1);
+    assert_eq!(world.store.calls("record_handout"), 1);
     // From then on, a refresh token confirms it.
     let mut browser = before.clone();
     assert!(visit(&world, &mut browser).await.sets_both());
@@ -196,12 +196,12 @@ async fn replayed_successor_is_written_once_per_grace_period_before_a_response_l
 }
 
 #[tokio::test]
-async fn successor_is_not_replayed_while_the_store_cannot_record_it() {
+async fn successor_is_not_handed_out_again_while_the_store_cannot_record_it() {
     for trouble in [Trouble::Fail, Trouble::FailAfter] {
         let world = world();
         let (_, mut before) = rotated(&world).await;
         world.pass(GRACE + 1);
-        world.store.trouble("offer", trouble);
+        world.store.trouble("record_handout", trouble);
         let answer = visit(&world, &mut before).await;
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(answer.touches_no_cookie());
@@ -211,7 +211,7 @@ async fn successor_is_not_replayed_while_the_store_cannot_record_it() {
 }
 
 #[tokio::test]
-async fn successor_replayed_repeatedly_is_reported() {
+async fn successor_handed_out_repeatedly_is_reported() {
     let world = world();
     let (_, before) = rotated(&world).await;
     for _ in 0..3 {
@@ -345,7 +345,7 @@ async fn instances_with_other_rotation_settings_decide_alike() {
     }
     // By its own settings, the second instance would have confirmed, and detected reuse.
     let answer = before.visit(&hasty, "/me").await;
-    assert_eq!(answer.renewed(), Some("Replayed"));
+    assert_eq!(answer.renewed(), Some("PredecessorServed"));
     assert_eq!(alarms(&world), 0);
     // It does not rotate earlier either.
     assert_eq!(world.store.rotations(), 1);

@@ -14,7 +14,7 @@ async fn lost_response_costs_no_session() {
         assert!(lost.sets_both());
         world.pass(TTL);
         let again = browser.visit(&world.one, "/me").await;
-        assert_eq!(again.renewed(), Some("Replayed"));
+        assert_eq!(again.renewed(), Some("PredecessorServed"));
         assert_eq!(again.cookie(REFRESH), lost.cookie(REFRESH), "the successor of the lost response");
         assert!(browser.visit(&world.one, "/me").await.ok());
         idle().await;
@@ -56,7 +56,7 @@ async fn request_cancelled_during_a_rotation_loses_nothing() {
 
         world.store.recover();
         let again = browser.visit(&world.one, "/me").await;
-        assert_eq!(again.renewed(), Some("Replayed"));
+        assert_eq!(again.renewed(), Some("PredecessorServed"));
         assert!(again.sets_both());
     }
 }
@@ -90,7 +90,7 @@ async fn rotation_whose_store_response_was_lost_is_continued_by_the_next_request
     assert_eq!(world.store.rotations(), 1, "the store rotated, but its response was lost");
 
     world.store.recover();
-    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Replayed"));
+    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("PredecessorServed"));
 }
 
 #[tokio::test]

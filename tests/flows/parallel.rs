@@ -99,7 +99,7 @@ async fn request_after_the_single_flight_ended_is_served_as_its_generation() {
     world.pass(TTL);
     let first = world.one.answer(browser.get("/me")).await;
     let second = world.one.answer(browser.get("/me")).await;
-    assert_eq!((first.renewed(), second.renewed()), (Some("Rotated"), Some("Replayed")));
+    assert_eq!((first.renewed(), second.renewed()), (Some("Rotated"), Some("PredecessorServed")));
     assert_eq!(first.cookie(REFRESH), second.cookie(REFRESH), "never a second successor");
     assert_eq!(second.header("x-generation"), Some("1"));
 }

@@ -82,7 +82,7 @@ async fn handler_panic_fails_only_its_own_request() {
     assert_eq!(world.store.rotations(), 1);
 
     let answer = browser.visit(&world.one, "/me").await;
-    assert_eq!(answer.renewed(), Some("Replayed"));
+    assert_eq!(answer.renewed(), Some("PredecessorServed"));
     assert!(answer.sets_both());
     assert!(browser.visit(&world.one, "/me").await.ok());
 }

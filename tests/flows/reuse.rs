@@ -49,7 +49,7 @@ async fn predecessor_is_served_for_one_grace_period_after_the_confirmation_and_i
         assert_eq!(answer.ok(), served, "{late} s after the confirmation");
         assert_eq!(world.count(&EventKind::ReuseDetected), usize::from(!served));
         if served {
-            assert_eq!(answer.renewed(), Some("Replayed"));
+            assert_eq!(answer.renewed(), Some("PredecessorServed"));
             assert_eq!(before.value(REFRESH), browser.value(REFRESH), "the same successor");
         }
     }

@@ -28,7 +28,7 @@ async fn handler_slower_than_the_write_window_sets_no_cookie_and_costs_no_sessio
     assert!(answer.ok() && answer.touches_no_cookie());
     browser.receive(&answer);
     assert_eq!(browser, before);
-    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("Replayed"));
+    assert_eq!(browser.visit(&world.one, "/me").await.renewed(), Some("PredecessorServed"));
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ async fn tell(story: &mut Story) {
     let first = story.sign_in().await;
     assert_eq!(story.get(&first).await.status, StatusCode::OK);
 
-    // Renewals: early, rotated, replayed, confirmed.
+    // Renewals: early, rotated, by the predecessor, confirmed.
     story.after(275);
     let answer = story.get(&first).await;
     let second = renewed(&answer, &first);

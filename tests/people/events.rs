@@ -59,7 +59,7 @@ async fn each_step_is_reported_by_one_event() {
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
     assert_eq!(events.since(&world).await, one("session_renewed", "rotated"));
     assert!(visit_from(&mut copied.clone(), "home", one_, "/me").await.ok());
-    assert_eq!(events.since(&world).await, one("session_renewed", "replayed"));
+    assert_eq!(events.since(&world).await, one("session_renewed", "predecessor_served"));
     ann.lose(ACCESS);
     assert!(visit_from(&mut ann, "home", one_, "/me").await.ok());
     assert_eq!(events.since(&world).await, one("session_renewed", "confirmed"));

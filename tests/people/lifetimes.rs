@@ -100,7 +100,7 @@ async fn timeout_outside_the_policy_is_an_error_with_its_numbers_and_no_sign_in(
             sign_in = sign_in.absolute_timeout(absolute);
         }
         let error = sign_in.await.unwrap_err();
-        let SignInError::Lifetime(policy) = &error else { panic!("{error:?}") };
+        let SignInError::Timeouts(policy) = &error else { panic!("{error:?}") };
         let longer = ask_idle > Some(idle) || ask_absolute > Some(absolute);
         assert_eq!(matches!(policy, PolicyError::LongerThanPolicy { .. }), longer);
         for number in numbers {
@@ -113,7 +113,7 @@ async fn timeout_outside_the_policy_is_an_error_with_its_numbers_and_no_sign_in(
     let before = browser.clone();
     let answer = browser.submit(&world.one, &format!("/login?name=ann&idle={}", IDLE + 1)).await;
     assert_eq!(answer.status(), 400);
-    let Some(RejectionKind::Lifetime(why)) = answer.rejection() else { panic!("{answer:?}") };
+    let Some(RejectionKind::Timeouts(why)) = answer.rejection() else { panic!("{answer:?}") };
     assert!(why.to_string().contains("7200s") && why.to_string().contains("7201s"), "{why}");
     assert_eq!(browser, before);
     assert!(is_in(&world.one, &browser).await, "no session was replaced");

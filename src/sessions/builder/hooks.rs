@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::SessionsBuilder;
 use crate::{
     claims::{Claims, Reload, Reloader},
-    engine::Readable,
+    engine::ReadableCookie,
     event::Event,
     origin::OriginVerdict,
     request::RequestHead,
@@ -42,10 +42,11 @@ impl<C: Claims> SessionsBuilder<C> {
     /// after a sign-in, and for a bearer token with stale claims. Default: the claims of the session's record are used.
     ///
     /// The hook gets the subject and the claims of the record, or none if those cannot be read. It has as much time as a
-    /// [store call](Self::store_deadline). After an error or a panic, the renewal gets 503, and the same cookies work later.
-    /// The same holds for claims that cannot be written as JSON or read back. The events
-    /// [`ReloadFailed`](crate::EventKind::ReloadFailed) and [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have
-    /// the error. Parallel renewals of a session share one call. See also [`Sessions::mark_stale`].
+    /// [store call](Self::store_deadline). After an error or a panic, the session is not renewed, and the same cookies
+    /// work later: the request gets 503, unless its access token serves it. The same holds for claims that cannot be written
+    /// as JSON or read back. The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
+    /// [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have the error. On one instance, parallel renewals of the
+    /// same kind (with or without a body) share one call. See also [`Sessions::mark_stale`].
     ///
     /// ```
     /// # use std::{io, sync::Arc};
@@ -85,7 +86,7 @@ impl<C: Claims> SessionsBuilder<C> {
         mut self,
         describe: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.config.origins.describe = Some(Arc::new(describe));
+        self.config.client_origins.describe = Some(Arc::new(describe));
         self
     }
 
@@ -99,7 +100,7 @@ impl<C: Claims> SessionsBuilder<C> {
         mut self,
         compare: impl Fn(&str, Option<&str>) -> OriginVerdict + Send + Sync + 'static,
     ) -> Self {
-        self.config.origins.compare = Some(Arc::new(compare));
+        self.config.client_origins.compare = Some(Arc::new(compare));
         self
     }
 
@@ -114,7 +115,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// An attacker who has the refresh token, and appears to come from the same origin, is not detected. Record something that
     /// an attacker elsewhere does not have, such as the network. A user agent can be copied.
     pub fn keep_session_on_reuse_at_recorded_origin(mut self) -> Self {
-        self.config.origins.keep_on_reuse = true;
+        self.config.client_origins.keep_on_reuse = true;
         self
     }
 
@@ -136,7 +137,7 @@ impl<C: Claims> SessionsBuilder<C> {
         show: impl Fn(&C) -> T + Send + Sync + 'static,
     ) -> Self {
         self.config.cookies.readable = Some(name.into().into());
-        self.config.readable = Some(Readable::new(show));
+        self.config.readable_cookie = Some(ReadableCookie::new(show));
         self
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The durations are not covered by the protocol's proof.
+    /// The protocol's search does not cover the durations.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// Browsers would drop the cookies, or a trusted origin is not one.
@@ -146,7 +146,7 @@ impl<C: Claims> SessionsBuilder<C> {
         if let Some(wrong) = origins.into_iter().find(|origin| !is_origin(origin)) {
             return Err(CookieError::BadOrigin(wrong.clone()).into());
         }
-        config.trusted = TrustedOrigins::new(options.trusted_origins, options.trusted_parents);
+        config.trusted_origins = TrustedOrigins::new(options.trusted_origins, options.trusted_parents);
         config.policy = Policy::new(timing)?;
         config.events.realm = config.realm.clone();
         let mut tokens = TokenCodec::new(keys, config.realm.clone(), timing.access_ttl, timing.write_window);

@@ -30,8 +30,7 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// How long the store's feed may be silent before this instance reports that it lags. Default
-    /// 5 s.
+    /// How long this instance may be unable to read the store's feed before it reports that the feed lags. Default 5 s.
     pub fn feed_lag_bound(mut self, bound: Duration) -> Self {
         self.config.feed.lag_bound = bound;
         self
@@ -47,7 +46,7 @@ impl<C: Claims> SessionsBuilder<C> {
     /// How many access tokens are cached that were verified or minted here, at about 1 KB each. Default 8192; zero turns the
     /// cache off. A cached token is judged by time and revocation like any other, without cryptography.
     pub fn verified_cache(mut self, tokens: usize) -> Self {
-        self.config.verified_tokens = tokens;
+        self.config.token_cache_capacity = tokens;
         self
     }
 

@@ -61,7 +61,7 @@ const OPERATIONS: [&str; 13] = [
     "advance",
     "get",
     "confirm",
-    "offer",
+    "record_handout",
     "touch",
     "fast_forward",
     "record_reauthentication",
@@ -225,7 +225,7 @@ fn change(before: &SessionRecord, after: &SessionRecord) -> &'static str {
     } else if differs("/family/confirmed_at") {
         "confirm"
     } else if differs("/family/offered_at") {
-        "offer"
+        "record_handout"
     } else {
         "touch"
     }

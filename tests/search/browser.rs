@@ -224,7 +224,7 @@ impl Run<'_> {
         self.served_at = self.now;
         match rotation {
             RefreshDecision::Confirm => self.note(presented, here),
-            RefreshDecision::Advance => self.noted.push(None),
+            RefreshDecision::Rotate => self.noted.push(None),
             _ => {}
         }
         if self.record.family.touch_is_due(here, rules.timing().rotation_interval) {

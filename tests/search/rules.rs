@@ -108,7 +108,7 @@ impl Rules {
         let mut family = self.as_judged(record, generation);
         if family.advance(presented.generation, now) {
             *record = Record { family, rotated_at: now };
-            return RefreshDecision::Advance;
+            return RefreshDecision::Rotate;
         }
         let lag = family.generation.saturating_sub(generation);
         let confirmed = record.family.confirmed_at.is_some();
@@ -121,8 +121,10 @@ impl Rules {
             _ => presented,
         };
         let rotation = match (self.broken, decide_refresh(judged, &family, as_if)) {
-            (Some(Broken::NoGrace), RefreshDecision::Replay) if confirmed => RefreshDecision::Reuse,
-            (Some(Broken::PredecessorForever), RefreshDecision::Reuse) if lag == 1 => RefreshDecision::Replay,
+            (Some(Broken::NoGrace), RefreshDecision::ServePredecessor) if confirmed => RefreshDecision::Reuse,
+            (Some(Broken::PredecessorForever), RefreshDecision::Reuse) if lag == 1 => {
+                RefreshDecision::ServePredecessor
+            }
             (Some(Broken::RefreshConfirmsAtOnce), RefreshDecision::Reissue) if !confirmed => {
                 RefreshDecision::Confirm
             }
@@ -136,14 +138,14 @@ impl Rules {
         };
         assert_ne!(
             rotation,
-            RefreshDecision::Advance,
+            RefreshDecision::Rotate,
             "the compare-and-set did not apply, so it must not be due"
         );
         match rotation {
             RefreshDecision::Reuse => {
                 record.family.revoke();
             }
-            RefreshDecision::Replay if self.broken != Some(Broken::OfferNotRenewed) => {
+            RefreshDecision::ServePredecessor if self.broken != Some(Broken::OfferNotRenewed) => {
                 record.family.record_handout(now);
             }
             _ => {}

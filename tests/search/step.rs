@@ -286,7 +286,7 @@ impl Model {
                 false
             }
             RefreshDecision::Reissue => false,
-            RefreshDecision::Advance | RefreshDecision::Replay => true,
+            RefreshDecision::Rotate | RefreshDecision::ServePredecessor => true,
             RefreshDecision::FastForward | RefreshDecision::Reuse | RefreshDecision::Refuse(_) => {
                 return (rotation, None);
             }

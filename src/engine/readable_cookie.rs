@@ -18,9 +18,9 @@ use crate::{
 type Show<C> = dyn Fn(&C) -> Result<String, serde_json::Error> + Send + Sync;
 
 /// The application's function that makes the JSON of the cookie.
-pub(crate) struct Readable<C>(Arc<Show<C>>);
+pub(crate) struct ReadableCookie<C>(Arc<Show<C>>);
 
-impl<C> Readable<C> {
+impl<C> ReadableCookie<C> {
     pub(crate) fn new<T: Serialize>(show: impl Fn(&C) -> T + Send + Sync + 'static) -> Self {
         Self(Arc::new(move |claims| serde_json::to_string(&show(claims))))
     }
@@ -29,7 +29,8 @@ impl<C> Readable<C> {
 impl<C: Claims> Engine<C> {
     /// Checks that the readable cookie for these claims is not too large.
     pub(super) fn measure_readable(&self, claims: &C) -> Result<(), MintError> {
-        let (Some(Readable(show)), Some(name)) = (&self.config.readable, &self.config.cookies.readable)
+        let (Some(ReadableCookie(show)), Some(name)) =
+            (&self.config.readable_cookie, &self.config.cookies.readable)
         else {
             return Ok(());
         };
@@ -48,7 +49,8 @@ impl<C: Claims> Engine<C> {
         record: &SessionRecord,
         now: Timestamp,
     ) -> Result<Option<CookieLine>, MintError> {
-        let (Some(Readable(show)), Some(name)) = (&self.config.readable, &self.config.cookies.readable)
+        let (Some(ReadableCookie(show)), Some(name)) =
+            (&self.config.readable_cookie, &self.config.cookies.readable)
         else {
             return Ok(None);
         };
@@ -80,9 +82,9 @@ fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-impl<C> fmt::Debug for Readable<C> {
+impl<C> fmt::Debug for ReadableCookie<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Readable")
+        f.write_str("ReadableCookie")
     }
 }
 

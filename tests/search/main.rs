@@ -1,4 +1,4 @@
-//! The proof that legitimate clients stay signed in and attackers are detected.
+//! The search for a sequence of messages that signs a legitimate client out, or does not detect an attacker.
 //!
 //! The protocol's own functions run through every state that a browser, a network that delays, reorders
 //! and loses messages, slow handlers, and an attacker can reach within small bounds. To show that the
@@ -7,7 +7,7 @@
 //! Random browsers cover what the small worlds bound or leave out: they run in real time, with the
 //! durations used in production, and with a dozen messages in flight.
 //!
-//! `cargo test --test proof -- --nocapture` prints the number of worlds, and how each broken rule fails.
+//! `cargo test --test search -- --nocapture` prints the number of worlds, and how each broken rule fails.
 //!
 //! | letter | meaning |
 //! |---|---|
@@ -23,7 +23,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a failed step must stop the proof"
+    reason = "a failed step must stop the search"
 )]
 
 mod attacker;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header};
 use serde::de::IgnoredAny;
 
-use super::{AuthOutcome, Authentication, Engine, RequestContext};
+use super::{AuthOutcome, AuthStep, Engine, RequestContext};
 use crate::{
     cache,
     claims::Claims,
@@ -31,8 +31,8 @@ pub(crate) struct NamedSessions {
     pub(crate) sessions: Vec<SessionKey>,
     /// Whether there were more values than are read. They may name other sessions.
     pub(crate) too_many: bool,
-    /// Whether there was a token of a [new key](InvalidToken::NewKey). It may name another session.
-    pub(crate) new_key: bool,
+    /// Whether there was a token of a [new key](InvalidToken::NewKey). Its session is unknown.
+    pub(crate) has_token_of_new_key: bool,
 }
 
 /// `Set-Cookie` headers that delete cookies of former settings. They are sent if a cookie name has two values, because
@@ -48,7 +48,7 @@ impl FormerCookies {
 
     /// Adds the headers to a response that lacks them.
     #[inline]
-    pub(crate) fn remove(&self, headers: &mut HeaderMap) {
+    pub(crate) fn add_removals(&self, headers: &mut HeaderMap) {
         if let Some(lines) = &self.0 {
             Self::add(lines, headers);
         }
@@ -67,16 +67,16 @@ impl FormerCookies {
 
 /// Orders the tokens of one session: a time and the generation. The time is `iat` of an access token, and the begin
 /// of the session for a refresh token.
-type IssuedAs = (Timestamp, u64);
+type Recency = (Timestamp, u64);
 
-/// The session of a valid token, and the token's age.
+/// The session of a valid token, and how recent the token is.
 struct ValidToken {
     subject: Arc<str>,
     session: SessionId,
     run: RunId,
-    issued: IssuedAs,
-    /// The absolute timeout of its session. Access tokens do not have it.
-    limit: Option<Timestamp>,
+    recency: Recency,
+    /// The absolute deadline of its session. Access tokens do not have it.
+    absolute_deadline: Option<Timestamp>,
 }
 
 impl ValidToken {
@@ -84,35 +84,35 @@ impl ValidToken {
         // A token with claims that the application cannot read names a session, too.
         let claims = tokens.verify_access::<IgnoredAny>(token)?;
         let AccessClaims { subject, session, run, issued, generation, .. } = claims;
-        Ok(Self { subject, session, run, issued: (issued, generation), limit: None })
+        Ok(Self { subject, session, run, recency: (issued, generation), absolute_deadline: None })
     }
 
     fn by_refresh(tokens: &TokenCodec, token: &[u8]) -> Result<Self, InvalidToken> {
         let RefreshClaims { subject, session, run, began, generation, limit } =
             tokens.verify_refresh(token)?;
-        Ok(Self { subject, session, run, issued: (began, generation), limit: Some(limit) })
+        Ok(Self { subject, session, run, recency: (began, generation), absolute_deadline: Some(limit) })
     }
 }
 
 /// The newest tokens of one session in a request.
-struct Found<'h> {
+struct SessionTokens<'h> {
     subject: Arc<str>,
     session: SessionId,
     run: RunId,
-    access: Option<(IssuedAs, &'h [u8])>,
-    refresh: Option<(IssuedAs, &'h [u8])>,
+    access: Option<(Recency, &'h [u8])>,
+    refresh: Option<(Recency, &'h [u8])>,
 }
 
-impl<'h> Found<'h> {
+impl<'h> SessionTokens<'h> {
     fn add(all: &mut Vec<Self>, token: &'h [u8], valid: ValidToken) {
-        let ValidToken { subject, session, run, issued, limit } = valid;
+        let ValidToken { subject, session, run, recency, absolute_deadline } = valid;
         let index = all.iter().position(|found| found.session == session).unwrap_or_else(|| {
             all.push(Self { subject, session, run, access: None, refresh: None });
             all.len() - 1
         });
         if let Some(Self { access, refresh, .. }) = all.get_mut(index) {
-            let newest = if limit.is_some() { refresh } else { access };
-            *newest = (*newest).max(Some((issued, token)));
+            let newest = if absolute_deadline.is_some() { refresh } else { access };
+            *newest = (*newest).max(Some((recency, token)));
         }
     }
 }
@@ -148,7 +148,7 @@ impl<C: Claims> Engine<C> {
                         named.sessions.push(self.key(subject, session));
                     }
                 }
-                Err(invalid) => named.new_key |= invalid == InvalidToken::NewKey,
+                Err(invalid) => named.has_token_of_new_key |= invalid == InvalidToken::NewKey,
             }
         }
         named
@@ -192,14 +192,16 @@ impl<C: Claims> Engine<C> {
             all.access.into_iter().map(|token| (token, ValidToken::by_access(&tokens, token)));
         let refresh_tokens =
             all.refresh.into_iter().map(|token| (token, ValidToken::by_refresh(&tokens, token)));
-        let mut found: Vec<Found<'h>> = Vec::new();
+        let mut found: Vec<SessionTokens<'h>> = Vec::new();
         for (token, valid) in access_tokens.chain(refresh_tokens) {
             match valid {
                 Err(InvalidToken::NewKey) => {
                     return Err(NoChoice::Outcome(AuthOutcome::Rejected(RejectionKind::Unavailable)));
                 }
                 // Ignore sessions that are known to be revoked or expired.
-                Ok(valid) if !self.is_over(&valid, now.wall) => Found::add(&mut found, token, valid),
+                Ok(valid) if !self.is_revoked_or_expired(&valid, now.wall) => {
+                    SessionTokens::add(&mut found, token, valid)
+                }
                 Ok(_) | Err(_) => {}
             }
         }
@@ -217,15 +219,15 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Whether a session is so recent that its revocation would be on the denylist.
-    fn is_recent(&self, found: &Found<'_>, now: Reading) -> bool {
+    fn is_recent(&self, found: &SessionTokens<'_>, now: Reading) -> bool {
         let kept_since = now.wall - self.revocation.denylist.keep();
         let newest = found.access.max(found.refresh).map(|((at, _), _)| at);
         newest.is_some_and(|at| at > kept_since) && self.revocation.knows_revocations(now)
     }
 
-    fn candidate(&self, found: Found<'_>) -> Candidate {
-        let Found { subject, session, run, access, refresh } = found;
-        let owned = |newest: Option<(IssuedAs, &[u8])>| newest.map(|(_, token)| token.into());
+    fn candidate(&self, found: SessionTokens<'_>) -> Candidate {
+        let SessionTokens { subject, session, run, access, refresh } = found;
+        let owned = |newest: Option<(Recency, &[u8])>| newest.map(|(_, token)| token.into());
         Candidate { key: self.key(subject, session), run, access: owned(access), refresh: owned(refresh) }
     }
 
@@ -252,14 +254,14 @@ impl<C: Claims> Engine<C> {
         let access = access.as_deref().map_or(CookieValue::Absent, CookieValue::Value);
         let refresh = refresh.as_deref().map_or(CookieValue::Absent, CookieValue::Value);
         match self.authenticate_values(access, refresh, || renewable, &context) {
-            Authentication::Ready(outcome) => outcome,
-            Authentication::AskStore(outcome) => outcome.await,
+            AuthStep::Ready(outcome) => outcome,
+            AuthStep::AskStore(outcome) => outcome.await,
         }
     }
 
     /// Whether this instance knows that a token's session is revoked or expired.
-    fn is_over(&self, valid: &ValidToken, now: Timestamp) -> bool {
-        valid.limit.is_some_and(|limit| now >= limit)
+    fn is_revoked_or_expired(&self, valid: &ValidToken, now: Timestamp) -> bool {
+        valid.absolute_deadline.is_some_and(|deadline| now >= deadline)
             || self.revocation.denylist.check(&valid.session, valid.run).is_err()
     }
 }

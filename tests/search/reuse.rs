@@ -45,12 +45,12 @@ fn dropped_state_makes_no_difference_to_an_attacker() {
 fn predecessor_that_stays_valid_hides_an_attacker() {
     let broken = with_an_attacker(1, 1, 0).breaking(Broken::PredecessorForever);
     holds(&Model { attacker: false, ..broken });
-    assert_eq!(fails(&broken), Failure::CopyServed(RefreshDecision::Replay));
+    assert_eq!(fails(&broken), Failure::CopyServed(RefreshDecision::ServePredecessor));
 }
 
 #[test]
 fn grace_that_restarts_with_every_use_hides_an_attacker() {
     let broken = with_an_attacker(1, 1, 0).breaking(Broken::GraceRestarts);
     holds(&Model { attacker: false, ..broken });
-    assert_eq!(fails(&broken), Failure::CopyServed(RefreshDecision::Replay));
+    assert_eq!(fails(&broken), Failure::CopyServed(RefreshDecision::ServePredecessor));
 }

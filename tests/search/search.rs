@@ -136,7 +136,7 @@ impl Display for Counterexample {
                 Some(rotation) => writeln!(f, " -> {rotation:?}")?,
                 None => writeln!(f)?,
             }
-            if taken.rotation == Some(RefreshDecision::Advance) {
+            if taken.rotation == Some(RefreshDecision::Rotate) {
                 generation += 1;
             }
         }
