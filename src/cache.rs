@@ -27,11 +27,23 @@ fn outranks_cache_control(name: &HeaderName) -> bool {
 
 /// For any other response to a session: private, unless the handler sets `Cache-Control`.
 pub(crate) fn keep_private(headers: &mut HeaderMap, no_store: bool) {
-    headers.entry(header::CACHE_CONTROL).or_insert_with(|| match no_store {
-        true => const { HeaderValue::from_static("no-store") },
-        false => const { HeaderValue::from_static("private, no-cache") },
-    });
-    vary_by_cookie(headers);
+    // Most responses have few headers. One pass over them is faster than two look-ups.
+    let (mut has_rule, mut has_vary) = (false, false);
+    for name in headers.keys() {
+        has_rule |= name == header::CACHE_CONTROL;
+        has_vary |= name == header::VARY;
+    }
+    if !has_rule {
+        let rule = match no_store {
+            true => const { HeaderValue::from_static("no-store") },
+            false => const { HeaderValue::from_static("private, no-cache") },
+        };
+        headers.append(header::CACHE_CONTROL, rule);
+    }
+    match has_vary {
+        true => vary_by_cookie(headers),
+        false => _ = headers.append(header::VARY, const { HeaderValue::from_static("cookie") }),
+    }
 }
 
 /// For any response that depends on whether there is a session. Adds to the handler's `Vary`.
@@ -79,7 +91,7 @@ pub(crate) fn sets_cookie(headers: &HeaderMap, name: &str) -> bool {
 /// Whether a response sets, or removes, any of these cookies.
 pub(crate) fn sets_any(headers: &HeaderMap, names: &[String]) -> bool {
     // Most responses set no cookie at all.
-    headers.contains_key(header::SET_COOKIE) && names.iter().any(|name| sets_cookie(headers, name))
+    headers.keys().any(|name| name == header::SET_COOKIE) && names.iter().any(|name| sets_cookie(headers, name))
 }
 
 #[cfg(test)]

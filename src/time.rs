@@ -6,7 +6,10 @@
 use std::{
     fmt,
     ops::{Add, Sub},
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -130,6 +133,12 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn monotonic(&self) -> Duration {
         SystemClock.monotonic()
     }
+
+    /// The time by both clocks, for each request. Default: [`now`](Self::now) and [`monotonic`](Self::monotonic),
+    /// one after the other.
+    fn both(&self) -> (Timestamp, Duration) {
+        (self.now(), self.monotonic())
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
@@ -140,9 +149,13 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn monotonic(&self) -> Duration {
         (**self).monotonic()
     }
+
+    fn both(&self) -> (Timestamp, Duration) {
+        (**self).both()
+    }
 }
 
-/// Both readings of a clock, taken one after the other.
+/// Both readings of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) wall: Timestamp,
@@ -151,7 +164,8 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn of(clock: &dyn Clock) -> Self {
-        Self { wall: clock.now(), monotonic: clock.monotonic() }
+        let (wall, monotonic) = clock.both();
+        Self { wall, monotonic }
     }
 
     /// How long ago `earlier` was. Steps of the wall clock do not matter.
@@ -161,6 +175,9 @@ impl Reading {
 }
 
 /// The system's clock; the default. A time before 1970 reads as the epoch.
+///
+/// [`both`](Clock::both) reads the monotonic clock, and the wall clock four times a second at most. In between it
+/// adds what has passed. So it notices a step of the wall clock up to a quarter of a second later.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -175,7 +192,27 @@ impl Clock for SystemClock {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         START.elapsed()
     }
+
+    fn both(&self) -> (Timestamp, Duration) {
+        /// What the wall clock showed when the monotonic clock began, in milliseconds.
+        static WALL_AT_START: AtomicU64 = AtomicU64::new(0);
+        /// When that was measured, by the monotonic clock in milliseconds, plus one. Zero for never.
+        static MEASURED_AT: AtomicU64 = AtomicU64::new(0);
+
+        let monotonic = self.monotonic();
+        let (passed, measured_at) = (millis(monotonic), MEASURED_AT.load(Ordering::Acquire));
+        if measured_at == 0 || passed.saturating_sub(measured_at) >= WALL_CLOCK_INTERVAL {
+            let wall = self.now();
+            WALL_AT_START.store(wall.0.wrapping_sub(passed), Ordering::Relaxed);
+            MEASURED_AT.store(passed.saturating_add(1), Ordering::Release);
+            return (wall, monotonic);
+        }
+        (Timestamp(WALL_AT_START.load(Ordering::Relaxed).wrapping_add(passed)), monotonic)
+    }
 }
+
+/// How long [`SystemClock::both`] computes with one reading of the wall clock, in milliseconds.
+const WALL_CLOCK_INTERVAL: u64 = 250;
 
 /// A clock that stands still until it is moved, for tests.
 ///
