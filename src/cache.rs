@@ -91,7 +91,8 @@ pub(crate) fn sets_cookie(headers: &HeaderMap, name: &str) -> bool {
 /// Whether a response sets, or removes, any of these cookies.
 pub(crate) fn sets_any(headers: &HeaderMap, names: &[String]) -> bool {
     // Most responses set no cookie at all.
-    headers.keys().any(|name| name == header::SET_COOKIE) && names.iter().any(|name| sets_cookie(headers, name))
+    headers.keys().any(|name| name == header::SET_COOKIE)
+        && names.iter().any(|name| sets_cookie(headers, name))
 }
 
 #[cfg(test)]
