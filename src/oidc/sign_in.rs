@@ -242,7 +242,7 @@ impl<C: Claims> Inner<C> {
             let problem = match error {
                 SignInError::Store(_) => Problem::Unavailable,
                 SignInError::TooManySessions | SignInError::Refused => Problem::Refused,
-                SignInError::Lifetime(_) => Problem::InvalidResponse,
+                SignInError::Timeouts(_) => Problem::InvalidResponse,
                 _ => Problem::Internal,
             };
             Failure { problem, why: "sign_in", cause: Some(error.to_string()) }
