@@ -89,12 +89,12 @@ impl Backend {
     }
 
     /// A value that belongs to no session.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the parts that keep values come next"))]
+    #[expect(dead_code, reason = "the parts that keep values come next")]
     pub(crate) async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
         self.ask("value", self.store.value(key, now)).await
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the parts that keep values come next"))]
+    #[expect(dead_code, reason = "the parts that keep values come next")]
     pub(crate) async fn replace_value(
         &self,
         key: &ValueKey,

@@ -172,7 +172,7 @@ async fn attempt_outlives_a_change_of_keys() {
     let started = site.start(&mut jar, "").await;
     let old = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
     let new = Keyring::hs256(b"9bXc1Vd7Zm0Qw4Er6Ty8Ui2Op5As3DfG").expect("a key");
-    site.sessions.set_keys(new.and_verify(old).expect("two keys"));
+    site.sessions.set_keys(new.publish(old).expect("two keys"));
     assert_eq!(site.answer(&mut jar, &started, json!({})).await.status(), StatusCode::SEE_OTHER);
 }
 
