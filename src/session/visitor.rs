@@ -9,7 +9,7 @@ use crate::{
     engine::{self, Engine, NamedSessions, SignInError, SignInOptions},
     rejection::RejectionKind,
     request::RequestHead,
-    store::{SessionKey, StoreError},
+    store::StoreError,
 };
 
 /// The sender of a request, signed in or not: signs in and out. In axum it is an extractor, which needs no
@@ -66,7 +66,7 @@ impl<C: Claims> Visitor<C> {
 
     /// The sessions whose tokens are in the cookies of the request.
     #[cfg(feature = "oidc")]
-    pub(crate) fn named(&self) -> &[SessionKey] {
+    pub(crate) fn named(&self) -> &[crate::store::SessionKey] {
         &self.named.sessions
     }
 
