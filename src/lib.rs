@@ -97,6 +97,7 @@
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
+//! | `verify` | no | `Verifier`: a layer for [services that only verify](guide::verifying_services), with public keys and neither a secret nor a store. Needs `aws_lc_rs` or `rust_crypto` |
 //! | `reqwest` | no | `ReqwestClient`: the HTTP client for what this crate asks of other services, by `reqwest` with rustls. An application can bring its own `HttpClient` |
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
@@ -106,6 +107,10 @@
 //! | `test-util` | no | `Sessions::cookie_of`, which makes the cookies of a signed-in user for a test, and `CookieJar`, which keeps cookies as a browser does |
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    all(feature = "verify", not(any(feature = "aws_lc_rs", feature = "rust_crypto"))),
+    expect(dead_code, unused_imports, reason = "the layer that only verifies needs one of the two")
+)]
 
 mod backend;
 mod bearer;
@@ -147,6 +152,8 @@ mod sessions;
 pub mod store;
 mod time;
 mod token;
+#[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+mod verify;
 
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
@@ -163,6 +170,9 @@ pub use self::http_client::{HttpClient, HttpClientError, ResponseLimit};
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
 pub use self::token::PublicKey;
+#[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+#[cfg_attr(docsrs, doc(cfg(feature = "verify")))]
+pub use self::verify::{Verified, Verifier, VerifierBuilder};
 pub use self::{
     claims::{Claims, Reload},
     cookie::{CookieError, CookieOptions},

@@ -92,6 +92,10 @@ impl<C: Claims> Engine<C> {
         former: &mut FormerCookies,
     ) -> AuthStep<C> {
         self.revocation.start();
+        #[cfg(feature = "verify")]
+        if let Some(authentication) = self.authenticate_only(head, bearer, context) {
+            return authentication;
+        }
         if let Err(rejected) = self.check_loopback(head) {
             return AuthStep::rejected(rejected);
         }

@@ -34,6 +34,8 @@ impl<C: Claims> Engine<C> {
             Ok(token) => token,
             // Another instance has the key. With 401, the client would ask for a new token.
             Err(InvalidToken::NewKey) => return AuthStep::rejected(RejectionKind::Unavailable),
+            #[cfg(feature = "verify")]
+            Err(InvalidToken::UnknownKey) => return self.authenticate_unknown_key(token, context),
             Err(InvalidToken::Unreadable) => return refused(Refusal::UnreadableClaims),
             Err(_) => return refused(Refusal::BadToken),
         };
@@ -70,6 +72,11 @@ impl<C: Claims> Engine<C> {
         let view = session.view();
         let status = self.status_of(view);
         match status {
+            // No session has newer claims for another service.
+            #[cfg(feature = "verify")]
+            SessionStatus::Stale if view.service.is_some() => {
+                return BearerDecision::Refused(Refusal::StaleClaims);
+            }
             SessionStatus::Valid | SessionStatus::Stale => {}
             SessionStatus::Revoked => return BearerDecision::Refused(Refusal::Revoked),
             SessionStatus::OtherRunId if self.revocation.denylist.is_older_run(view.run) => {
@@ -125,11 +132,21 @@ impl<C: Claims> Engine<C> {
     ) -> Result<(Authenticated<C>, Arc<SessionRecord>), SessionError> {
         let (mut session, key, run) = (self.newest(token), &token.view.key, token.view.run);
         let (now, asked_at) = (self.now(), self.revocation.monotonic());
+        // The store has no record of a token that names no session.
+        #[cfg(feature = "verify")]
+        if session.view().service.as_ref().is_some_and(|service| !service.has_session) {
+            return Err(SessionError::Unavailable);
+        }
         let mut record = Arc::new(self.read_live(key, run, now).await?);
         let read_at = session.view().read_at;
         let changed = record.stale_since.is_some_and(|since| read_at.as_secs() <= since.as_secs())
             || is_ahead(session.view(), now);
-        if changed || self.status_of(session.view()) == SessionStatus::Stale {
+        let changed = changed || self.status_of(session.view()) == SessionStatus::Stale;
+        #[cfg(feature = "verify")]
+        if changed && session.view().service.is_some() {
+            return Err(Refusal::StaleClaims.into());
+        }
+        if changed {
             let claims = self.reload(key, &mut record).await?;
             let later = Arc::new(token.view.updated(&record, claims, now));
             // If origins are compared, the result depends on this request's origin.

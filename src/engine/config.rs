@@ -10,7 +10,7 @@ use crate::{
     event::Events,
     origin::Origins,
     protocol::Policy,
-    revocation::FeedConfig,
+    revocation::{FeedConfig, StoreAccess},
     store::Cap,
     time::{Clock, SystemClock},
 };
@@ -37,6 +37,9 @@ pub(crate) struct Config<C> {
     /// How long an expired access token is accepted during an outage of the store.
     pub(crate) ride_through: Duration,
     pub(crate) feed: FeedConfig,
+    /// In a layer that only verifies.
+    #[cfg(feature = "verify")]
+    pub(crate) verify_only: Option<super::VerifyOnly>,
 }
 
 impl<C> Default for Config<C> {
@@ -57,7 +60,13 @@ impl<C> Default for Config<C> {
             token_cache_capacity: 8192,
             store_deadline: Duration::from_millis(500),
             ride_through: Duration::ZERO,
-            feed: FeedConfig { lag_bound: Duration::from_secs(5), ask_store_when_lagging: false },
+            feed: FeedConfig {
+                lag_bound: Duration::from_secs(5),
+                ask_store_when_lagging: false,
+                access: StoreAccess::Full,
+            },
+            #[cfg(feature = "verify")]
+            verify_only: None,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - `sign_in`, with `cap` for the maximum number of sessions;
 //! - `change` a session; `wait` until it is revoked or expires;
 //! - change the `keys`;
+//! - `verify_only`: for layers that hold public keys only;
 //! - for clients without cookies: `exchange` a refresh token, and `introspect`.
 //!
 //! Used by several of them: `verified` (a token whose signature is valid), `status` (what this instance knows of a
@@ -40,8 +41,12 @@ mod sign_in;
 mod status;
 mod tokens;
 mod verified;
+#[cfg(feature = "verify")]
+mod verify_only;
 mod wait;
 
+#[cfg(feature = "verify")]
+pub(crate) use self::verify_only::{KeySource, UnknownKey, VerifyOnly};
 pub(crate) use self::{
     authenticate::{AuthOutcome, AuthStep, Credential, RequestContext},
     config::Config,
@@ -121,6 +126,14 @@ impl<C: Claims> Engine<C> {
             warned_of_plain_http: AtomicBool::new(false),
             config,
         })
+    }
+
+    /// Whether this is an engine of a layer that only verifies.
+    pub(crate) fn only_verifies(&self) -> bool {
+        #[cfg(feature = "verify")]
+        return self.config.verify_only.is_some();
+        #[cfg(not(feature = "verify"))]
+        false
     }
 
     /// Reports `SecureCookiesOverPlainHttp`, once per engine: otherwise each sign-in over plain HTTP would.

@@ -11,8 +11,14 @@ impl<C: Claims> Engine<C> {
 
     /// The status of a session now. Its claims are stale if they changed after `view.read_at`.
     pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
-        let key = &view.key;
-        self.revocation.denylist.status(view.run, &key.id, &key.subject.name, view.read_at)
+        let (key, run) = (&view.key, view.run);
+        #[cfg(feature = "verify")]
+        let run = if view.service.as_ref().is_some_and(|service| !service.has_session) {
+            self.revocation.denylist.run_in_force(run)
+        } else {
+            run
+        };
+        self.revocation.denylist.status(run, &key.id, &key.subject.name, view.read_at)
     }
 
     /// The status of a renewed session. Counts what this instance learned since the record was read.

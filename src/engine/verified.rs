@@ -35,6 +35,9 @@ pub(crate) struct SessionView<C> {
     /// All methods, of the sign-in and of the re-authentication.
     pub(crate) methods: Vec<String>,
     pub(crate) claims: Arc<C>,
+    /// Of a token for another service.
+    #[cfg(feature = "verify")]
+    pub(crate) service: Option<Arc<crate::token::ServiceDetails>>,
 }
 
 impl<C> SessionView<C> {
@@ -60,6 +63,8 @@ impl<C> SessionView<C> {
             step_up: step_up_of(record).in_whole_seconds(),
             methods: record.all_methods().map(str::to_owned).collect(),
             claims: Arc::new(claims),
+            #[cfg(feature = "verify")]
+            service: None,
         }
     }
 
@@ -86,6 +91,8 @@ impl<C> SessionView<C> {
             methods: self.methods.clone(),
             step_up: self.step_up.clone(),
             claims: self.claims.clone(),
+            #[cfg(feature = "verify")]
+            service: self.service.clone(),
             ..*self
         }
     }
@@ -153,6 +160,8 @@ impl<C> VerifiedToken<C> {
             step_up: token.step_up,
             methods: token.methods,
             claims: token.claims,
+            #[cfg(feature = "verify")]
+            service: token.service.map(Into::into),
         };
         Self { confirms_from, ..Self::from_view(engine, view, false) }
     }

@@ -93,6 +93,10 @@ pub enum EventKind {
         /// By how much.
         by: Duration,
     },
+    /// The issuer's public keys could not be fetched. Known keys are used until they are too old.
+    KeyFetchFailed,
+    /// The issuer's public keys could not be fetched for too long: all tokens get 503 until they are fetched again.
+    KeysTooOld,
     /// The builder was told to send cookies without `Secure`.
     InsecurePlainHttp,
     /// A user signed in on a page that was loaded over plain HTTP from another machine. The browser drops `Secure`
@@ -219,6 +223,8 @@ impl EventKind {
             Self::FeedLagging => "session_feed_lagging",
             Self::FeedRecovered => "session_feed_recovered",
             Self::ClockStepped { .. } => "session_clock_stepped",
+            Self::KeyFetchFailed => "session_key_fetch_failed",
+            Self::KeysTooOld => "session_keys_too_old",
             Self::InsecurePlainHttp => "session_insecure_plain_http",
             Self::SecureCookiesOverPlainHttp { .. } => "session_secure_cookies_over_plain_http",
             Self::CookieTooLarge => "session_cookie_too_large",
@@ -282,6 +288,8 @@ impl EventKind {
             | Self::InsecurePlainHttp
             | Self::SecureCookiesOverPlainHttp { .. }
             | Self::KeyPromotedEarly
+            | Self::KeyFetchFailed
+            | Self::KeysTooOld
             // Keys were rolled out in the wrong order.
             | Self::RefreshTokenInvalid(InvalidToken::NewKey)
             // A deploy with other claims, another realm or an empty store may have signed all users out.

@@ -21,6 +21,7 @@
 //! | sign in through Google, Keycloak or Entra ID (OpenID Connect) | [single sign-on](single_sign_on) |
 //! | serve mobile apps and API clients | [phones] |
 //! | call another service for the user | [tokens for other services](service_tokens) |
+//! | verify tokens in a service that holds no secret | [services that only verify](verifying_services) |
 //! | test your application | [testing] |
 //! | run more than one instance | [several instances](several_instances) |
 //! | run behind nginx, a load balancer or a CDN | [proxies] |
@@ -159,6 +160,13 @@ pub mod phones {}
 #[doc(alias = "scope")]
 #[doc = include_str!("service_tokens.md")]
 pub mod service_tokens {}
+
+#[doc(alias = "resource server")]
+#[doc(alias = "JWKS")]
+#[doc(alias = "public key")]
+#[doc(alias = "microservices")]
+#[doc = include_str!("verifying_services.md")]
+pub mod verifying_services {}
 
 #[doc(alias = "integration test")]
 #[doc(alias = "unit test")]

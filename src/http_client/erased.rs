@@ -1,8 +1,4 @@
 //! A client of any type, with limits.
-#![cfg_attr(
-    not(feature = "oidc"),
-    expect(dead_code, reason = "the first layer that asks another service removes this line")
-)]
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 

@@ -10,10 +10,6 @@ mod erased;
 mod reqwest;
 
 #[cfg(any(feature = "oidc", feature = "verify"))]
-#[cfg_attr(
-    not(feature = "oidc"),
-    expect(unused_imports, reason = "the verify-only layer removes this line")
-)]
 pub(crate) use self::erased::DynHttpClient;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestClient;

@@ -12,6 +12,11 @@ pub(super) fn finish<B>(response: &mut Response<B>) {
     let challenge = match kind {
         Some(RejectionKind::InvalidBearer(_)) => r#"Bearer error="invalid_token""#,
         Some(RejectionKind::MalformedBearer) => r#"Bearer error="invalid_request""#,
+        // RFC 6750, section 3.1, and RFC 9470, section 3. The status stays 403, as for a request with cookies.
+        Some(RejectionKind::Forbidden) => r#"Bearer error="insufficient_scope""#,
+        Some(RejectionKind::ReauthenticationRequired | RejectionKind::MethodRequired) => {
+            r#"Bearer error="insufficient_user_authentication""#
+        }
         // No error code for a request without credentials.
         Some(RejectionKind::Unauthenticated(_)) if response.status() == StatusCode::UNAUTHORIZED => "Bearer",
         _ => return,

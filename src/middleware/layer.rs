@@ -124,7 +124,7 @@ impl<C: Claims, R> SessionLayer<C, R> {
             credential: if bearer == Bearer::Absent { Credential::Cookies } else { Credential::Bearer },
             arrived: engine.revocation.read_clock(),
             with_body: !request.body().is_end_stream(),
-            passive: self.is_passive(&head),
+            passive: engine.only_verifies() || self.is_passive(&head),
             origin: engine.origin_to_compare(&head),
         };
         let mut former = FormerCookies::default();

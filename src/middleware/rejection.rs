@@ -129,7 +129,7 @@ impl std::error::Error for Rejection {}
 impl From<Misplaced> for Rejection {
     fn from(why: Misplaced) -> Self {
         Self::new(match why {
-            Misplaced::NoLayer | Misplaced::OtherRealm => RejectionKind::MissingLayer,
+            Misplaced::NoLayer | Misplaced::OtherRealm | Misplaced::VerifyOnly => RejectionKind::MissingLayer,
             Misplaced::OtherClaims(_) => RejectionKind::OtherClaims,
             Misplaced::Ambiguous => RejectionKind::AmbiguousLayer,
         })

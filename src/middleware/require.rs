@@ -101,6 +101,15 @@ impl<C: Claims, R> Require<C, R> {
         self.and(RejectionKind::ReauthenticationRequired, move |session| session.authenticated_within(age))
     }
 
+    /// Admits requests whose token has this scope (RFC 6749, section 3.3). Others get 403, and so do access tokens of
+    /// sessions, which have no scope. For [`Verifier`](crate::Verifier).
+    #[cfg(feature = "verify")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "verify")))]
+    pub fn scope(self, scope: impl Into<String>) -> Self {
+        let scope = scope.into();
+        self.and(RejectionKind::Forbidden, move |session| session.has_scope(&scope))
+    }
+
     fn and(
         self,
         otherwise: RejectionKind,

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::Revocation;
+use super::{Revocation, StoreAccess};
 use crate::{
     backend::timer,
     id::{self, SessionId},
@@ -53,6 +53,9 @@ impl Unasserted {
 impl Revocation {
     /// Writes all revocations that this instance knows again, in the background.
     pub(super) fn assert_revocations(self: &Arc<Self>) {
+        if self.access != StoreAccess::Full {
+            return;
+        }
         let sessions = self.denylist.revoked().into_iter();
         let many = self.denylist.revoked_subjects().into_iter();
         let mut unasserted = self.unasserted.lock();

@@ -30,6 +30,8 @@ const MAX_REVOCATIONS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Denylist {
     realm: Arc<str>,
+    /// There is no store that has a run ID: tokens of any run ID are accepted.
+    any_run: bool,
     /// How long an entry can matter.
     keep: Duration,
     /// How far the clocks of instances may be apart, and how long a renewal may take.
@@ -59,10 +61,17 @@ pub(super) struct Entry {
 }
 
 impl Denylist {
-    pub(crate) fn new(realm: Arc<str>, keep: Duration, slack: Duration, run: Option<RunId>) -> Self {
+    pub(crate) fn new(
+        realm: Arc<str>,
+        keep: Duration,
+        slack: Duration,
+        run: Option<RunId>,
+        any_run: bool,
+    ) -> Self {
         let run = AtomicU64::new(run.map_or(0, RunId::as_u64));
         Self {
             realm,
+            any_run,
             keep,
             slack,
             run,
@@ -83,7 +92,7 @@ impl Denylist {
         subject: &str,
         issued: Timestamp,
     ) -> SessionStatus {
-        if self.run.load(Ordering::Acquire) != run.as_u64() {
+        if self.run.load(Ordering::Acquire) != run.as_u64() && !self.any_run {
             return SessionStatus::OtherRunId;
         }
         let suspect = Timestamp::from_millis(self.suspect.load(Ordering::Relaxed));
@@ -171,6 +180,13 @@ impl Denylist {
     /// Whether a newer run ID is known: then all sessions of this one are invalid.
     pub(crate) fn is_older_run(&self, run: RunId) -> bool {
         self.run().is_some_and(|current| run < current)
+    }
+
+    /// The run ID to judge a token by that has none, and was minted when `newest` was the newest possible one. If the
+    /// known run ID is newer, or none is known, that is `newest`.
+    #[cfg(feature = "verify")]
+    pub(crate) fn run_in_force(&self, newest: RunId) -> RunId {
+        self.run().filter(|run| *run <= newest).unwrap_or(newest)
     }
 
     /// `now` is a reading of the monotonic clock.
@@ -305,7 +321,11 @@ mod tests {
 
     fn list() -> (Denylist, RunId, SessionId) {
         let run = RunId::from_u64(7).expect("not zero");
-        (Denylist::new("r".into(), KEEP, Duration::ZERO, Some(run)), run, SessionId::from_bytes([1; 32]))
+        (
+            Denylist::new("r".into(), KEEP, Duration::ZERO, Some(run), false),
+            run,
+            SessionId::from_bytes([1; 32]),
+        )
     }
 
     #[test]
@@ -337,7 +357,7 @@ mod tests {
         let (list, run, session) = list();
         let other = RunId::from_u64(8).expect("not zero");
         assert_eq!(list.status(other, &session, "ann", at(1)), SessionStatus::OtherRunId);
-        let unknown = Denylist::new("r".into(), KEEP, Duration::ZERO, None);
+        let unknown = Denylist::new("r".into(), KEEP, Duration::ZERO, None, false);
         assert_eq!(unknown.status(run, &session, "ann", at(1)), SessionStatus::OtherRunId);
     }
 

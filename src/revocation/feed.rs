@@ -20,6 +20,18 @@ pub(crate) struct FeedConfig {
     pub(crate) lag_bound: Duration,
     /// Whether each request asks the store while the feed lags.
     pub(crate) ask_store_when_lagging: bool,
+    pub(crate) access: StoreAccess,
+}
+
+/// What this instance may do with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreAccess {
+    Full,
+    /// It follows the feed and reads records. Instances of the issuer write lost revocations again.
+    #[cfg_attr(not(feature = "verify"), expect(dead_code, reason = "for layers that only verify"))]
+    ReadOnly,
+    /// There is no store. Tokens are accepted until they expire.
+    None,
 }
 
 /// How far this instance has read the feed. All times are monotonic.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::Revocation;
+use super::{Revocation, StoreAccess};
 use crate::{
     backend::{timer, unwinding},
     event::EventKind,
@@ -94,7 +94,8 @@ impl Revocation {
     pub(crate) fn knows_revocations(&self, now: Reading) -> bool {
         // Without timers, the feed is not followed.
         if !self.backend.has_feed || self.backend.lacks_timers() {
-            return false;
+            // Without a store, tokens are accepted until they expire.
+            return self.access == StoreAccess::None;
         }
         if self.feed.lags(now.monotonic) {
             self.report_lag_of_stuck_follower(now.monotonic);

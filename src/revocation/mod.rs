@@ -9,7 +9,10 @@ mod run;
 mod sharded_map;
 mod wall;
 
-pub(crate) use self::{feed::FeedConfig, run::older_run_id_error};
+pub(crate) use self::{
+    feed::{FeedConfig, StoreAccess},
+    run::older_run_id_error,
+};
 
 use std::{
     fmt,
@@ -57,6 +60,7 @@ pub(crate) struct Revocation {
     me: Weak<Self>,
     backend: Arc<Backend>,
     clock: Arc<dyn Clock>,
+    access: StoreAccess,
     access_ttl: Duration,
     pub(crate) denylist: Denylist,
     wall: WallClock,
@@ -87,8 +91,9 @@ impl Revocation {
             me: me.clone(),
             backend,
             clock,
+            access: feed.access,
             access_ttl: timing.access_ttl,
-            denylist: Denylist::new(realm, keep, timing.grace, run),
+            denylist: Denylist::new(realm, keep, timing.grace, run, feed.access == StoreAccess::None),
             wall: WallClock::new(now),
             feed: Feed::new(feed, now.monotonic),
             follower: BackgroundTask::default(),
@@ -127,7 +132,9 @@ impl Revocation {
         let is_vouched = |at: Duration| {
             at > self.denylist.complete_since() && now.monotonic < at.saturating_add(self.denylist.keep())
         };
-        self.wall.is_doubtful(issued) && !vouched_at.is_some_and(is_vouched)
+        self.wall.is_doubtful(issued)
+            && self.access != StoreAccess::None
+            && !vouched_at.is_some_and(is_vouched)
     }
 
     /// An instance's clock showed this time. If it is in the future, access tokens of that time become

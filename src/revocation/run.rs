@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Revocation, SessionError};
+use super::{Revocation, SessionError, StoreAccess};
 use crate::{
     event::EventKind,
     id::RunId,
@@ -62,6 +62,9 @@ impl Revocation {
 
     /// The same in the background. If it fails, the next answer with an older run ID tries again.
     pub(crate) fn restore_run_soon(&self) {
+        if self.access != StoreAccess::Full {
+            return;
+        }
         let (Some(revocation), Ok(runtime)) = (self.me.upgrade(), tokio::runtime::Handle::try_current())
         else {
             return;

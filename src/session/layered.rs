@@ -34,6 +34,8 @@ pub(crate) enum Misplaced {
     OtherClaims(&'static str),
     /// Several optional layers with one claims type are around the handler, and none that is required.
     Ambiguous,
+    /// The layer around the handler only verifies: it has no session that can be changed.
+    VerifyOnly,
 }
 
 impl<C: Claims> Layered<C> {
@@ -58,6 +60,14 @@ impl<C: Claims> Layered<C> {
     /// The session for a handler that names no realm: of the only realm, or of the innermost layer that is
     /// required.
     pub(crate) fn session(extensions: &Extensions) -> Result<Option<&Session<C>>, Misplaced> {
+        match Self::readable(extensions)? {
+            Some(session) if session.engine().only_verifies() => Err(Misplaced::VerifyOnly),
+            found => Ok(found),
+        }
+    }
+
+    /// The same, also of a layer that only verifies, to be read only.
+    pub(crate) fn readable(extensions: &Extensions) -> Result<Option<&Session<C>>, Misplaced> {
         let innermost = extensions.get::<Self>().ok_or_else(|| misplaced(extensions))?;
         if innermost.outer.is_none() {
             return Ok(innermost.session.as_ref());
@@ -110,6 +120,9 @@ impl fmt::Display for Misplaced {
             Self::OtherClaims(found) => {
                 write!(f, "the session layer around this route has sessions with the claims type `{found}`")
             }
+            Self::VerifyOnly => f.write_str(
+                "the layer around this route only verifies: take a `Verified` in place of a `Session`",
+            ),
             Self::Ambiguous => f.write_str(
                 "optional session layers of several realms with this claims type are around this route: give \
                  each realm a claims type of its own, or ask `Sessions::session_of`",

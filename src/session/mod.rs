@@ -234,6 +234,18 @@ impl<C: Claims> Session<C> {
         Ok(self.cookies(self.engine().removal_lines()))
     }
 
+    /// What only a token for another service has.
+    #[cfg(feature = "verify")]
+    pub(crate) fn service(&self) -> Option<&crate::token::ServiceDetails> {
+        self.view().service.as_deref()
+    }
+
+    #[cfg(feature = "verify")]
+    pub(crate) fn has_scope(&self, scope: &str) -> bool {
+        let scopes = self.service().and_then(|service| service.scope.as_deref());
+        scopes.is_some_and(|scopes| scopes.split(' ').any(|one| one == scope))
+    }
+
     fn now(&self) -> Timestamp {
         self.engine().now()
     }

@@ -70,7 +70,8 @@ impl<'s, C: Claims> TokenFor<'s, C> {
         self
     }
 
-    /// Adds `sid`, the session's ID, so that the service can follow the session's revocation. Default: no.
+    /// Adds `sid`, the session's ID, and `run`, its run ID, so that the service can follow the session's revocation.
+    /// Default: no.
     pub fn with_session_id(mut self) -> Self {
         self.with_session_id = true;
         self
@@ -117,7 +118,7 @@ impl<'s, C: Claims> TokenFor<'s, C> {
             id: &URL_SAFE_NO_PAD.encode(id),
             auth_time: authenticated_at,
             methods: session.last_methods(),
-            session: with_session_id.then(|| session.id()),
+            session: with_session_id.then_some((view.key.id, view.run)),
             scope: scope.as_deref(),
             claims: claims?.as_deref(),
         })

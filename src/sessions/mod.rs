@@ -3,6 +3,8 @@
 mod builder;
 
 pub use self::builder::{BuildError, SessionsBuilder};
+#[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+pub(crate) use self::builder::{check_realm, set_cookies};
 
 use std::fmt;
 

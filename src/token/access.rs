@@ -52,6 +52,21 @@ pub(crate) struct AccessClaims<C> {
     pub(crate) methods: Vec<String>,
     pub(crate) step_up: StepUp,
     pub(crate) claims: Arc<C>,
+    /// Of a token for another service, which has no generation and no run ID.
+    #[cfg(feature = "verify")]
+    pub(crate) service: Option<Box<ServiceDetails>>,
+}
+
+/// What only a token for another service has.
+#[cfg(feature = "verify")]
+#[derive(Debug)]
+pub(crate) struct ServiceDetails {
+    /// Whether the token has a `sid`.
+    pub(crate) has_session: bool,
+    /// `jti`.
+    pub(crate) id: Box<str>,
+    pub(crate) client_id: Box<str>,
+    pub(crate) scope: Option<Box<str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -150,6 +165,8 @@ impl TokenCodec {
             methods: token.methods.to_vec(),
             step_up: token.step_up.in_whole_seconds(),
             claims,
+            #[cfg(feature = "verify")]
+            service: None,
         })
     }
 
@@ -160,7 +177,20 @@ impl TokenCodec {
         jws::verify(&self.ring, Kind::Access, token, |payload| self.read_access(payload))
     }
 
+    /// Whether there is a key of the name that an access token has in its header.
+    #[cfg(feature = "verify")]
+    pub(crate) fn knows_key_of(&self, token: &[u8]) -> bool {
+        let read = jws::verify(&self.ring, Kind::Access, token, |_| Ok(()));
+        read != Err(InvalidToken::UnknownKey)
+    }
+
     fn read_access<C: DeserializeOwned>(&self, payload: &[u8]) -> Result<AccessClaims<C>, InvalidToken> {
+        #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+        match self.read_service(payload) {
+            Some(read) => return read,
+            None if !self.sessions => return Err(InvalidToken::Claims),
+            None => {}
+        }
         let wire: Wire<'_> = jws::claims(payload)?;
         if *wire.aud != *self.audience
             || *wire.realm.unwrap_or(wire.aud) != *self.realm
@@ -175,11 +205,10 @@ impl TokenCodec {
         if !could_be_ours(&wire.sub, wire.iat, wire.exp) {
             return Err(InvalidToken::Claims);
         }
-        let ext = wire.ext.map_or("null", RawValue::get);
-        if ext.starts_with(['{', '[']) && !json::members_are_unique(ext) {
-            return Err(InvalidToken::Claims);
-        }
         Ok(AccessClaims {
+            claims: read_claims(wire.ext.map_or("null", RawValue::get))?,
+            #[cfg(feature = "verify")]
+            service: None,
             subject: wire.sub.into(),
             session: wire.sid,
             generation: wire.r#gen,
@@ -190,14 +219,21 @@ impl TokenCodec {
             auth_time: Timestamp::from_secs(wire.auth_time),
             methods: wire.amr.into_owned(),
             step_up: wire.step_up.into_owned(),
-            claims: serde_json::from_str(ext).map(Arc::new).map_err(|_| InvalidToken::Unreadable)?,
         })
     }
 
     /// The most seconds from `iat` to `exp`. Both are whole seconds, and `exp` is rounded up.
-    fn longest_access_secs(&self) -> u64 {
+    pub(super) fn longest_access_secs(&self) -> u64 {
         self.longest_access.div_ceil(1000).saturating_add(1)
     }
+}
+
+/// Reads the application's claims.
+pub(super) fn read_claims<C: DeserializeOwned>(ext: &str) -> Result<Arc<C>, InvalidToken> {
+    if ext.starts_with(['{', '[']) && !json::members_are_unique(ext) {
+        return Err(InvalidToken::Claims);
+    }
+    serde_json::from_str(ext).map(Arc::new).map_err(|_| InvalidToken::Unreadable)
 }
 
 #[cfg(test)]

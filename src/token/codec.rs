@@ -18,13 +18,30 @@ pub(crate) struct TokenCodec {
     pub(super) access_ttl: Duration,
     /// From `iat` to `exp`, at most, in milliseconds.
     pub(super) longest_access: u64,
+    /// `aud` of tokens for this service, in a layer that only verifies.
+    #[cfg(feature = "verify")]
+    pub(super) service: Option<Arc<str>>,
+    /// Whether access tokens of sessions are accepted.
+    #[cfg(feature = "verify")]
+    pub(super) sessions: bool,
 }
 
 impl TokenCodec {
     /// A token is sent at most `write_window` after its session was read.
     pub(crate) fn new(ring: Keyring, realm: Arc<str>, access_ttl: Duration, write_window: Duration) -> Self {
         let longest_access = millis(access_ttl).saturating_add(millis(write_window));
-        Self { ring, audience: realm.clone(), realm, issuer: None, access_ttl, longest_access }
+        Self {
+            ring,
+            audience: realm.clone(),
+            realm,
+            issuer: None,
+            access_ttl,
+            longest_access,
+            #[cfg(feature = "verify")]
+            service: None,
+            #[cfg(feature = "verify")]
+            sessions: true,
+        }
     }
 
     /// `aud` of access tokens.

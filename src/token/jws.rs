@@ -19,7 +19,10 @@ pub(crate) const LONGEST_TOKEN: usize = 4096;
 
 /// Signs `claims` with the ring's first key.
 pub(super) fn mint(ring: &Keyring, kind: Kind, claims: &impl Serialize) -> Result<String, MintError> {
-    let key = ring.signer();
+    // A ring of public keys may be empty.
+    let Some(key) = ring.keys.first() else {
+        return Err(MintError::Signing(Arc::new(jsonwebtoken::signature::Error::new())));
+    };
     let mut json = Vec::with_capacity(512);
     serde_json::to_writer(&mut json, claims).map_err(|error| MintError::NotJson(Arc::new(error)))?;
     let mut token = Vec::with_capacity(key.header(kind).len() + encoded(json.len()) + encoded(64) + 1);

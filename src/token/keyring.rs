@@ -57,7 +57,7 @@ use crate::{
 #[doc(alias = "key rotation")]
 #[derive(Clone)]
 pub struct Keyring {
-    /// The first one signs, and no other does.
+    /// The first one signs, and no other does. In a ring of public keys none signs, and there may be none.
     pub(super) keys: Arc<[Key]>,
     pub(super) pulled: Arc<[PulledKey]>,
     /// None before the ring is in force.
@@ -272,7 +272,8 @@ impl Keyring {
 
     #[expect(clippy::expect_used, reason = "see the invariant")]
     pub(super) fn signer(&self) -> &Key {
-        // INVARIANT: every constructor makes a ring of one key, and no step removes the first one.
+        // INVARIANT: every public constructor makes a ring of one key, and no step removes the first one. A ring of
+        // public keys stays within the layer that only verifies, which asks for no signer.
         self.keys.first().expect("a ring has a key")
     }
 
@@ -300,7 +301,7 @@ impl Keyring {
     }
 }
 
-fn is_name(kid: &str) -> bool {
+pub(super) fn is_name(kid: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     (1..=LONGEST_NAME).contains(&kid.len()) && kid.bytes().all(allowed)
 }

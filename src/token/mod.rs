@@ -35,7 +35,11 @@ mod service;
 mod spki;
 mod step_up;
 mod steps;
+#[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+mod verify_only;
 
+#[cfg(feature = "verify")]
+pub(crate) use self::access::ServiceDetails;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 pub use self::public_key::PublicKey;
 #[cfg(all(

@@ -140,6 +140,11 @@ impl PublicKey {
         format!(r#"{{{},"kid":"{kid}","alg":"{:?}","use":"sig"}}"#, self.parts.members(), self.algorithm)
     }
 
+    #[cfg(feature = "verify")]
+    pub(super) fn verifier(&self) -> DynVerifier {
+        self.verifier.clone()
+    }
+
     /// Whether this key signed `message`.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {

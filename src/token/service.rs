@@ -16,7 +16,10 @@ use super::{
     jws::{self, LONGEST_TOKEN},
     key::Kind,
 };
-use crate::{id::SessionId, time::Timestamp};
+use crate::{
+    id::{RunId, SessionId},
+    time::Timestamp,
+};
 
 /// The members of such a token, as they are written and read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +47,9 @@ pub(crate) struct ServiceClaims<'a> {
     /// The session, so that the service can follow its revocation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sid: Option<SessionId>,
+    /// The run ID of the session, together with `sid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<RunId>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<Cow<'a, str>>,
     /// The claims that the application chose, in the member that the access tokens of sessions have, too.
@@ -63,7 +69,7 @@ pub(crate) struct ServiceToken<'a> {
     pub(crate) id: &'a str,
     pub(crate) auth_time: Option<Timestamp>,
     pub(crate) methods: &'a [String],
-    pub(crate) session: Option<SessionId>,
+    pub(crate) session: Option<(SessionId, RunId)>,
     pub(crate) scope: Option<&'a str>,
     pub(crate) claims: Option<&'a RawValue>,
 }
@@ -131,7 +137,8 @@ impl TokenCodec {
                 jti: token.id.into(),
                 auth_time: token.auth_time.map(|at| at.as_secs()),
                 amr: Cow::Borrowed(token.methods),
-                sid: token.session,
+                sid: token.session.map(|(id, _)| id),
+                run: token.session.map(|(_, run)| run),
                 scope: token.scope.map(Cow::Borrowed),
                 ext: token.claims,
             },

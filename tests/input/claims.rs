@@ -28,7 +28,12 @@ async fn refused(world: &World, kind: Kind, payload: impl AsRef<[u8]>) {
 
 async fn accepted(world: &World, payload: impl AsRef<[u8]>) -> bool {
     let token = world.forge.token(Kind::Access, world.forge.header(Kind::Access), payload);
-    world.get_with(Some(token.as_bytes()), None).await.status == StatusCode::OK
+    let is_accepted = world.get_with(Some(token.as_bytes()), None).await.status == StatusCode::OK;
+    #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+    if let Some(twin) = &world.twin {
+        assert_eq!(twin.accepts(&world.forge, token.as_bytes()).await, is_accepted);
+    }
+    is_accepted
 }
 
 #[tokio::test]
@@ -89,7 +94,10 @@ async fn claim_of_another_json_type_is_refused() {
 #[tokio::test]
 async fn audience_and_issuer_must_match_exactly() {
     let keys = || Keyring::hs256(SECRET).expect("a valid secret");
-    let world = World::with_keys(keys(), |builder| builder.issuer("https://id.example")).await;
+    #[cfg_attr(not(feature = "verify"), expect(unused_mut, reason = "there is no twin to add"))]
+    let mut world = World::with_keys(keys(), |builder| builder.issuer("https://id.example")).await;
+    #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+    world.add_twin(|twin| twin.issuer("https://id.example")).await;
     for (name, ours) in [("aud", "sessions"), ("iss", "https://id.example")] {
         let with = |value: &str| world.forge.payload_with(Kind::Access, name, value);
         assert!(accepted(&world, with(&format!("\"{ours}\""))).await);

@@ -160,7 +160,8 @@ fn key_ids_must_be_plain_and_unique() {
 
 #[tokio::test]
 async fn removed_key_verifies_nothing_and_a_kept_one_still_does() {
-    let world = World::new().await;
+    let keys = Keyring::hs256(SECRET).expect("a valid secret");
+    let world = World::with_keys(keys, |builder| builder).await;
     let new = || Keyring::hs256(b"another-secret-of-32-bytes-7Xq2L").expect("a valid secret");
     let old = || Keyring::hs256(SECRET).expect("a valid secret");
     world.sessions.set_keys(new().publish(old()).expect("two names"));

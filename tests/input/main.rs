@@ -26,6 +26,8 @@ mod public_keys;
 #[cfg(feature = "tracing")]
 mod scribe;
 mod store;
+#[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+mod twin;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod vectors;
 mod world;

@@ -62,11 +62,36 @@ pub(crate) struct World {
     /// The response to the legitimate cookies.
     pub(crate) welcome: Answer,
     pub(crate) forge: Forge,
+    /// A service that only verifies, where the settings are the defaults.
+    #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+    pub(crate) twin: Option<crate::twin::Twin>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with_keys(Keyring::hs256(SECRET).expect("a valid secret"), |builder| builder).await
+        #[cfg_attr(
+            not(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto"))),
+            expect(unused_mut, reason = "there is no twin to add")
+        )]
+        let mut world =
+            Self::with_keys(Keyring::hs256(SECRET).expect("a valid secret"), |builder| builder).await;
+        #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+        world.add_twin(|builder| builder).await;
+        world
+    }
+
+    /// From now on, a service that only verifies must refuse and accept the same access tokens.
+    #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+    pub(crate) async fn add_twin(
+        &mut self,
+        configure: impl FnOnce(crate::twin::Builder) -> crate::twin::Builder,
+    ) {
+        let twin = crate::twin::Twin::new(&self.store, &self.clock, configure);
+        // It has read the feed.
+        while !twin.accepts(&self.forge, self.legitimate.access.as_bytes()).await {
+            tokio::task::yield_now().await;
+        }
+        self.twin = Some(twin);
     }
 
     pub(crate) async fn with_keys(keys: Keyring, configure: impl FnOnce(Builder) -> Builder) -> Self {
@@ -87,7 +112,19 @@ impl World {
         let cookies = format!("{ACCESS}={}; {REFRESH}={}", legitimate.access, legitimate.refresh);
         let welcome = send(&app, Method::GET, "/me", &[cookies.as_bytes()]).await;
         assert_eq!(welcome.status, StatusCode::OK);
-        Self { app, sessions, store, clock, events, legitimate, anonymous, welcome, forge }
+        Self {
+            app,
+            sessions,
+            store,
+            clock,
+            events,
+            legitimate,
+            anonymous,
+            welcome,
+            forge,
+            #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+            twin: None,
+        }
     }
 
     /// The response of `GET /me` to these `Cookie` lines.
@@ -112,6 +149,10 @@ impl World {
         assert!(!answer.headers.contains_key(header::SET_COOKIE), "{what}");
         assert_eq!(self.store.calls(), calls, "{what}: the store was asked");
         assert_eq!(self.store.sessions(), sessions, "{what}: a session began");
+        #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+        if let (Some(twin), Some(access)) = (&self.twin, access) {
+            twin.refuses(what, &self.forge, access).await;
+        }
     }
 
     /// Refused as an access cookie, as a refresh cookie, and as both.

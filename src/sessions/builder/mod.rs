@@ -33,6 +33,15 @@ pub enum BuildError {
     /// [`max_sessions`](SessionsBuilder::max_sessions) is zero: no user could sign in.
     #[error("max_sessions must be at least 1, but is 0")]
     MaxSessions,
+    /// A [`Verifier`](crate::Verifier) accepts no tokens: name its audience, or accept the access tokens of sessions.
+    #[error("no tokens are accepted: call `audience`, `accept_session_tokens`, or both")]
+    NothingAccepted,
+    /// A [`Verifier`](crate::Verifier) with an audience needs the issuer of its tokens (RFC 9068, section 4).
+    #[error("tokens for an audience are accepted of a named issuer only: call `issuer`")]
+    NoIssuer,
+    /// The address of the public keys must be `https`, or `http` on this machine.
+    #[error("{0:?} cannot be the address of public keys: it must be an absolute https address")]
+    KeyAddress(String),
     /// The operating system gave no random bytes.
     #[error("the operating system's random generator failed")]
     Entropy,
@@ -123,30 +132,11 @@ impl<C: Claims> SessionsBuilder<C> {
     /// [`BuildError`] names what is wrong.
     pub fn build(self) -> Result<Sessions<C>, BuildError> {
         let Self { keys, timing, cookies: options, mut config, .. } = self;
-        let readable = config.cookies.readable.take();
-        config.cookies = options.cookies;
-        config.cookies.readable = readable;
-        config.loopback_only = options.plain_http;
-        let visible = |b: u8| b.is_ascii_graphic();
-        if !(1..=64).contains(&config.realm.len()) || !config.realm.bytes().all(visible) {
-            return Err(BuildError::Realm(config.realm.to_string()));
-        }
+        check_realm(&config.realm)?;
         if matches!(config.cap, Some(Cap::Refuse(0) | Cap::RevokeOldest(0))) {
             return Err(BuildError::MaxSessions);
         }
-        if config.loopback_only {
-            let default = Cookies::default();
-            config.cookies.secure = false;
-            if (&config.cookies.access, &config.cookies.refresh) == (&default.access, &default.refresh) {
-                (config.cookies.access, config.cookies.refresh) = ("access".into(), "refresh".into());
-            }
-        }
-        config.cookies = config.cookies.check()?;
-        let origins = options.trusted_origins.iter().chain(&options.trusted_parents);
-        if let Some(wrong) = origins.into_iter().find(|origin| !is_origin(origin)) {
-            return Err(CookieError::BadOrigin(wrong.clone()).into());
-        }
-        config.trusted_origins = TrustedOrigins::new(options.trusted_origins, options.trusted_parents);
+        set_cookies(&mut config, options)?;
         config.policy = Policy::new(timing)?;
         config.events.realm = config.realm.clone();
         let mut tokens = TokenCodec::new(keys, config.realm.clone(), timing.access_ttl, timing.write_window);
@@ -167,6 +157,33 @@ impl<C: Claims> SessionsBuilder<C> {
         };
         Ok(Sessions::new(EngineHandle::new(config, tokens, store)))
     }
+}
+
+pub(crate) fn check_realm(realm: &str) -> Result<(), BuildError> {
+    let is_good = (1..=64).contains(&realm.len()) && realm.bytes().all(|b| b.is_ascii_graphic());
+    if is_good { Ok(()) } else { Err(BuildError::Realm(realm.to_owned())) }
+}
+
+/// Checks the cookies, and who may send them.
+pub(crate) fn set_cookies<C>(config: &mut Config<C>, options: CookieOptions) -> Result<(), BuildError> {
+    let readable = config.cookies.readable.take();
+    config.cookies = options.cookies;
+    config.cookies.readable = readable;
+    config.loopback_only = options.plain_http;
+    if config.loopback_only {
+        let default = Cookies::default();
+        config.cookies.secure = false;
+        if (&config.cookies.access, &config.cookies.refresh) == (&default.access, &default.refresh) {
+            (config.cookies.access, config.cookies.refresh) = ("access".into(), "refresh".into());
+        }
+    }
+    config.cookies = std::mem::take(&mut config.cookies).check()?;
+    let origins = options.trusted_origins.iter().chain(&options.trusted_parents);
+    if let Some(wrong) = origins.into_iter().find(|origin| !is_origin(origin)) {
+        return Err(CookieError::BadOrigin(wrong.clone()).into());
+    }
+    config.trusted_origins = TrustedOrigins::new(options.trusted_origins, options.trusted_parents);
+    Ok(())
 }
 
 impl<C> fmt::Debug for SessionsBuilder<C> {

@@ -1,0 +1,141 @@
+//! A layer that only verifies: it renews nothing, sets no cookies, and its keys may come from the issuer's address.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use super::{AuthOutcome, AuthStep, Engine, RequestContext};
+use crate::{
+    bearer::Bearer,
+    claims::Claims,
+    cookie::{CookieValue, scan},
+    event::EventKind,
+    protocol::Refusal,
+    rejection::RejectionKind,
+    request::RequestHead,
+};
+
+/// The settings of a layer that only verifies.
+#[derive(Debug)]
+pub(crate) struct VerifyOnly {
+    /// Whether the access cookie is accepted.
+    pub(crate) cookies: bool,
+    /// Where the keys come from, if they are not fixed.
+    pub(crate) source: Option<Arc<dyn KeySource>>,
+}
+
+/// Where public keys come from.
+pub(crate) trait KeySource: fmt::Debug + Send + Sync {
+    /// Starts to fetch the keys in the background, if that is due. `now` is a reading of the monotonic clock.
+    fn refresh_if_due(&self, now: Duration);
+
+    /// What to do about a key that is not known.
+    fn find_unknown(&self, now: Duration) -> UnknownKey;
+}
+
+/// What to do about a token whose key is not known.
+pub(crate) enum UnknownKey {
+    /// The issuer does not have the key.
+    Refuse,
+    /// It is not known whether the issuer has the key.
+    Unavailable,
+    /// A fetch is running. Verify the token again after it.
+    Wait(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl<C: Claims> Engine<C> {
+    /// Authenticates a request in a layer that only verifies. `None` in other layers.
+    pub(super) fn authenticate_only(
+        self: &Arc<Self>,
+        head: &RequestHead<'_>,
+        bearer: Bearer<'_>,
+        context: &RequestContext,
+    ) -> Option<AuthStep<C>> {
+        let VerifyOnly { cookies, source } = self.config.verify_only.as_ref()?;
+        if let Some(source) = source {
+            source.refresh_if_due(context.arrived.monotonic);
+        }
+        Some(match bearer {
+            Bearer::Malformed => AuthStep::rejected(RejectionKind::MalformedBearer),
+            Bearer::Token(token) => self.authenticate_bearer(token, context),
+            Bearer::Absent if *cookies => self.authenticate_access_cookie(head, context),
+            Bearer::Absent => AuthStep::Ready(AuthOutcome::Anonymous(Refusal::NoToken)),
+        })
+    }
+
+    /// The access cookie is judged as a bearer token is, except for the kind of the rejection.
+    fn authenticate_access_cookie(
+        self: &Arc<Self>,
+        head: &RequestHead<'_>,
+        context: &RequestContext,
+    ) -> AuthStep<C> {
+        if let Err(rejected) = self.check_loopback(head).and_then(|()| self.check_cross_site(head)) {
+            return AuthStep::rejected(rejected);
+        }
+        let (mut access, _) = scan(head.headers, &self.config.cookies);
+        if access == CookieValue::Conflict {
+            self.config.events.note(EventKind::ConflictingCookies);
+            if let Ok((chosen, _)) =
+                self.choose_values(head.headers, (access, CookieValue::Absent), context.arrived)
+            {
+                access = chosen;
+            }
+        }
+        let CookieValue::Value(token) = access else {
+            let refusal = if access == CookieValue::Absent { Refusal::NoToken } else { Refusal::BadToken };
+            return AuthStep::Ready(AuthOutcome::Anonymous(refusal));
+        };
+        match self.authenticate_bearer(token, context) {
+            AuthStep::Ready(outcome) => AuthStep::Ready(as_cookie(outcome)),
+            AuthStep::AskStore(outcome) => AuthStep::ask_store(async move { as_cookie(outcome.await) }),
+        }
+    }
+
+    /// Judges a token whose key is not known, after a fetch of the keys, if one is allowed.
+    pub(super) fn authenticate_unknown_key(
+        self: &Arc<Self>,
+        token: &[u8],
+        context: &RequestContext,
+    ) -> AuthStep<C> {
+        let refused = RejectionKind::InvalidBearer(Refusal::BadToken);
+        let Some(source) = self.config.verify_only.as_ref().and_then(|only| only.source.clone()) else {
+            return AuthStep::rejected(refused);
+        };
+        match source.find_unknown(context.arrived.monotonic) {
+            UnknownKey::Refuse => AuthStep::rejected(refused),
+            UnknownKey::Unavailable => AuthStep::rejected(RejectionKind::Unavailable),
+            UnknownKey::Wait(fetched) => {
+                let (engine, token, context): (_, Box<[u8]>, _) =
+                    (self.clone(), token.into(), context.clone());
+                AuthStep::ask_store(async move {
+                    fetched.await;
+                    engine.authenticate_after_fetch(&token, &context, &*source).await
+                })
+            }
+        }
+    }
+
+    async fn authenticate_after_fetch(
+        self: &Arc<Self>,
+        token: &[u8],
+        context: &RequestContext,
+        source: &dyn KeySource,
+    ) -> AuthOutcome<C> {
+        if self.tokens.codec().knows_key_of(token) {
+            return match self.authenticate_bearer(token, context) {
+                AuthStep::Ready(outcome) => outcome,
+                AuthStep::AskStore(outcome) => outcome.await,
+            };
+        }
+        AuthOutcome::Rejected(match source.find_unknown(self.revocation.monotonic()) {
+            UnknownKey::Refuse => RejectionKind::InvalidBearer(Refusal::BadToken),
+            UnknownKey::Unavailable | UnknownKey::Wait(_) => RejectionKind::Unavailable,
+        })
+    }
+}
+
+/// A request without a bearer token has no session, rather than a bad one.
+fn as_cookie<C>(outcome: AuthOutcome<C>) -> AuthOutcome<C> {
+    match outcome {
+        AuthOutcome::Rejected(RejectionKind::InvalidBearer(refusal)) => AuthOutcome::Anonymous(refusal),
+        other => other,
+    }
+}

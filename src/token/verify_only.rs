@@ -1,0 +1,95 @@
+//! What a service that holds public keys only accepts: the access tokens of sessions, and the tokens that
+//! `Session::token_for` minted for it.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{
+    access::{AccessClaims, ServiceDetails, read_claims},
+    codec::{TokenCodec, could_be_ours},
+    error::InvalidToken,
+    jws,
+    key::Key,
+    keyring::{Keyring, is_name},
+    public_key::PublicKey,
+    service::ServiceClaims,
+    step_up::StepUp,
+};
+use crate::{
+    id::{RunId, SessionId},
+    time::Timestamp,
+};
+
+impl Keyring {
+    /// A ring of public keys, which may be empty. Keys whose names no issuer of this crate uses are left out.
+    pub(crate) fn of_public(keys: &[PublicKey]) -> Self {
+        let keys = keys.iter().filter(|key| is_name(key.kid()));
+        let keys = keys.map(|key| Key::public(key.kid(), key.verifier())).collect();
+        Self { keys, pulled: Arc::default(), term: None }
+    }
+}
+
+impl TokenCodec {
+    /// Accepts tokens for `audience`, too.
+    pub(crate) fn with_service(self, audience: Arc<str>) -> Self {
+        Self { service: Some(audience), ..self }
+    }
+
+    /// Accepts no access tokens of sessions.
+    pub(crate) fn without_sessions(self) -> Self {
+        Self { sessions: false, ..self }
+    }
+
+    /// Reads a token that was minted for this service. `None` if this is no service, or the token is not of this kind.
+    pub(super) fn read_service<C: DeserializeOwned>(
+        &self,
+        payload: &[u8],
+    ) -> Option<Result<AccessClaims<C>, InvalidToken>> {
+        let audience = self.service.as_deref()?;
+        let claims: ServiceClaims<'_> = jws::claims(payload).ok()?;
+        Some(self.check_service(claims, audience))
+    }
+
+    fn check_service<C: DeserializeOwned>(
+        &self,
+        wire: ServiceClaims<'_>,
+        audience: &str,
+    ) -> Result<AccessClaims<C>, InvalidToken> {
+        if *wire.aud != *audience || self.issuer.as_deref() != Some(&*wire.iss) {
+            return Err(InvalidToken::Audience);
+        }
+        if wire.exp.saturating_sub(wire.iat) > self.longest_access_secs()
+            || !could_be_ours(&wire.sub, wire.iat, wire.exp)
+            || wire.jti.is_empty()
+            || wire.client_id.is_empty()
+            || wire.sid.is_some() != wire.run.is_some()
+        {
+            return Err(InvalidToken::Claims);
+        }
+        let issued = Timestamp::from_secs(wire.iat);
+        Ok(AccessClaims {
+            claims: read_claims(wire.ext.map_or("null", RawValue::get))?,
+            subject: wire.sub.into(),
+            // Without `sid`, no event of the feed names this ID.
+            session: wire.sid.unwrap_or(SessionId::from_bytes([0; 32])),
+            generation: 0,
+            // Without `run`, all run IDs of its time and before it are accepted.
+            run: wire.run.unwrap_or(RunId::at(issued, 0)),
+            issued,
+            not_before: None,
+            expires: Timestamp::from_secs(wire.exp),
+            auth_time: Timestamp::from_secs(wire.auth_time.unwrap_or_default()),
+            // Without `auth_time`, no authentication counts for this service.
+            step_up: if wire.auth_time.is_some() { StepUp::None } else { StepUp::Required },
+            methods: wire.amr.into_owned(),
+            service: Some(Box::new(ServiceDetails {
+                has_session: wire.sid.is_some(),
+                id: wire.jti.into(),
+                client_id: wire.client_id.into(),
+                scope: wire.scope.map(Into::into),
+            })),
+        })
+    }
+}
