@@ -10,10 +10,14 @@
 //! | OpenID Connect Discovery 1.0 | the provider's addresses and keys: fetched at the first use and once an hour; while the provider does not answer, the known ones are used for 24 hours. An unknown key is looked for once a minute at most |
 //! | RFC 9207 | the parameter `iss` |
 //! | RP-Initiated Logout 1.0 | sign-out here ends the provider's session |
+//! | Back-Channel Logout 1.0 | the end of the provider's session ends those here |
 
 mod attempt;
+mod backchannel;
 mod build;
 mod identity;
+mod index;
+mod logout_token;
 mod problem;
 mod provider;
 mod provider_session;
@@ -84,6 +88,7 @@ impl<C: Claims> Oidc<C> {
             .route(&at("/sign-in/callback"), get(sign_in::callback::<C>))
             .route(&at("/sign-out"), post(sign_out::sign_out::<C>))
             .route(&at("/signed-out"), get(sign_out::signed_out::<C>))
+            .route(&at("/backchannel-logout"), post(backchannel::logout::<C>))
             .with_state(self.inner.clone())
     }
 }

@@ -21,11 +21,11 @@ use crate::{event, http_client::HttpClientError, time::Timestamp};
 use std::sync::Arc;
 
 /// How far the provider's clock may differ.
-const SKEW: Duration = Duration::from_secs(60);
+pub(super) const SKEW: Duration = Duration::from_secs(60);
 /// The most methods that are taken over into a session, and their longest.
 const MOST_METHODS: (usize, usize) = (8, 32);
 /// The longest `sub` and `sid`. OpenID Connect allows 255 characters for `sub`.
-const LONGEST_NAME: usize = 1024;
+pub(super) const LONGEST_NAME: usize = 1024;
 
 /// Why a step failed: what the user sees, a word for the event, and its cause.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ impl From<HttpClientError> for Failure {
 pub(super) struct Verified {
     pub(super) identity: Identity,
     pub(super) id_token: String,
+    /// `iat` of the ID token, by the provider's clock.
+    pub(super) issued: Timestamp,
     /// By `session_expiry` and `max_age`.
     pub(super) ends: Option<Timestamp>,
 }
@@ -135,7 +137,8 @@ impl<C> Inner<C> {
             refresh_token: tokens.refresh_token().map(|token| token.secret().clone()),
             expires_in: tokens.expires_in(),
         };
-        Ok(Verified { identity, id_token: text, ends })
+        let issued = Timestamp::from(SystemTime::from(claims.issue_time()));
+        Ok(Verified { identity, id_token: text, issued, ends })
     }
 
     /// Verifies an ID token (OpenID Connect Core, section 3.1.3.7). An unknown key has the provider asked for its keys
@@ -272,6 +275,6 @@ fn payload(token: &str) -> Option<Map<String, Value>> {
 }
 
 /// Whether it can name a user or a session.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= LONGEST_NAME
 }

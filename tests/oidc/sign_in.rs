@@ -151,6 +151,17 @@ async fn application_refuses_a_user_with_its_own_answer() {
 }
 
 #[tokio::test]
+async fn panic_of_the_application_is_a_page_and_an_event() {
+    let site = Site::new();
+    let mut jar = CookieJar::default();
+    let started = site.start(&mut jar, "").await;
+    let response = site.answer(&mut jar, &started, json!({ "sub": "panics" })).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(site.outcomes("session_hook_panicked"), ["oidc"]);
+    assert_eq!(jar.names().count(), 0);
+}
+
+#[tokio::test]
 async fn strict_cookies_reach_the_page_after_the_sign_in() {
     let site = Site::with(|sessions| sessions.cookies(|cookies| cookies.same_site_strict()), |oidc| oidc);
     let mut jar = CookieJar::default();

@@ -4,10 +4,11 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, to_bytes},
     extract::{Request, State},
     http::header,
@@ -20,7 +21,7 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tower_sliding_sessions::{
     HttpClient as _, Keyring, RedirectToLogin, ReqwestClient, Session, Sessions,
     oidc::{Identity, Oidc, Problem, User},
@@ -34,6 +35,14 @@ pub(crate) struct Log {
     pub(crate) requests: Mutex<Vec<String>>,
     /// Names and outcomes of events.
     pub(crate) events: Mutex<Vec<String>>,
+    /// When the logout request came, and when the stream ended.
+    pub(crate) times: Mutex<Vec<(&'static str, Instant)>>,
+}
+
+impl Log {
+    fn note(&self, what: &'static str) {
+        self.times.lock().expect("no panic").push((what, Instant::now()));
+    }
 }
 
 pub(crate) struct Site {
@@ -106,6 +115,13 @@ impl Site {
         requests.iter().filter(|line| line.starts_with(start)).cloned().collect()
     }
 
+    /// From the logout request on one instance to the end of the stream on the other.
+    pub(crate) fn took(&self) -> Duration {
+        let times = self.log.times.lock().expect("no panic");
+        let at = |what| times.iter().find(|(noted, _)| *noted == what).expect("noted").1;
+        at("ended").duration_since(at("logout"))
+    }
+
     pub(crate) fn has_event(&self, event: &str) -> bool {
         self.log.events.lock().expect("no panic").iter().any(|seen| seen == event)
     }
@@ -142,12 +158,16 @@ fn app(store: &MemoryStore, log: &Arc<Log>, issuer: &str, client: &Value, addres
         .merge(pages)
         .merge(oidc.routes())
         .layer(from_fn_with_state(log.clone(), note))
+        .layer(Extension(log.clone()))
         .with_state(sessions)
 }
 
 /// Writes requests down. Those of browsers have no body that matters.
 async fn note(State(log): State<Arc<Log>>, request: Request, next: Next) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
+    if request.uri().path() == "/auth/backchannel-logout" {
+        log.note("logout");
+    }
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 100_000).await.expect("a short body");
     let line = if body.is_empty() { line } else { format!("{line} {}", String::from_utf8_lossy(&body)) };
@@ -167,10 +187,14 @@ async fn account(session: Session<String>) -> Html<String> {
 }
 
 /// One event at the start, and one when the session has ended.
-async fn live(session: Session<String>) -> impl IntoResponse {
+async fn live(session: Session<String>, Extension(log): Extension<Arc<Log>>) -> impl IntoResponse {
     type Step = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
     let first: Result<Event, Infallible> = Ok(Event::default().data("open"));
-    let ended: Step = Some(Box::pin(session.ended()));
+    let ended = session.ended();
+    let ended: Step = Some(Box::pin(async move {
+        ended.await;
+        log.note("ended");
+    }));
     Sse::new(stream::unfold((Some(first), ended), |(first, ended)| async move {
         match (first, ended) {
             (Some(first), ended) => Some((first, (None, ended))),
