@@ -39,7 +39,7 @@ use serde_json::{Map, Value};
 use self::{attempt::Attempts, build::Settings, provider::ProviderCache};
 pub use self::{
     build::{OidcBuildError, OidcBuilder},
-    identity::{Identity, User},
+    identity::{Identity, Tokens, User},
     problem::Problem,
 };
 use crate::{claims::Claims, sessions::Sessions};
@@ -67,6 +67,17 @@ struct Inner<C> {
 }
 
 impl<C: Claims> Oidc<C> {
+    /// New tokens for a refresh token of the provider's. Keep those of the answer: many providers issue another refresh
+    /// token each time, and accept each once. So exchange it on one instance at a time.
+    ///
+    /// # Errors
+    /// [`Problem::AccessDenied`] if the provider refuses the refresh token (`invalid_grant`), as for a user who was locked.
+    /// Others mean that nothing is known.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, Problem> {
+        let provider = self.inner.provider.get().await.map_err(|_| Problem::ProviderUnavailable)?;
+        self.inner.refreshed(&provider, refresh_token.to_owned()).await
+    }
+
     /// Asks the provider about a user, with an access token of theirs. For the
     /// [claims reload hook](crate::SessionsBuilder::reload_claims).
     ///

@@ -5,15 +5,16 @@ use std::time::{Duration, SystemTime};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use openidconnect::{
     AccessToken, AccessTokenHash, AdditionalClaims, AuthorizationCode, ClaimsVerificationError,
-    IdTokenVerifier, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, RequestTokenError,
-    SignatureVerificationError, SubjectIdentifier, TokenResponse as _, UserInfoClaims, UserInfoError,
-    core::{CoreGenderClaim, CoreIdToken, CoreIdTokenClaims, CoreIdTokenVerifier},
+    IdTokenVerifier, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, RefreshToken, RequestTokenError,
+    SignatureVerificationError, StandardErrorResponse, SubjectIdentifier, TokenResponse as _, UserInfoClaims,
+    UserInfoError,
+    core::{CoreErrorResponseType, CoreGenderClaim, CoreIdToken, CoreIdTokenClaims, CoreIdTokenVerifier},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Identity, Inner, Problem,
+    Identity, Inner, Problem, Tokens,
     attempt::Attempt,
     provider::{Provider, ProviderError},
 };
@@ -96,13 +97,7 @@ impl<C> Inner<C> {
         let request = request.map_err(|error| unusable(error.to_string()))?;
         let verifier = PkceCodeVerifier::new(attempt.verifier.clone());
         let answer = request.set_pkce_verifier(verifier).request_async(&http).await;
-        let tokens = answer.map_err(|error| match error {
-            RequestTokenError::Request(error) => error.into(),
-            RequestTokenError::ServerResponse(error) => Failure::invalid("code", error.to_string()),
-            // The parser would quote a token.
-            RequestTokenError::Parse(..) => unusable("the token response cannot be read".to_owned()),
-            RequestTokenError::Other(error) => unusable(error),
-        })?;
+        let tokens = answer.map_err(token_failure)?;
         let id_token = tokens.id_token().ok_or_else(|| unusable("it has no ID token".to_owned()))?;
         let claims = self.verify_id_token(provider, id_token, attempt, tokens.access_token(), now).await?;
         let text = id_token.to_string();
@@ -133,9 +128,7 @@ impl<C> Inner<C> {
             context: claims.auth_context_ref().map(|context| context.to_string()),
             claims: all,
             userinfo,
-            access_token: tokens.access_token().secret().clone(),
-            refresh_token: tokens.refresh_token().map(|token| token.secret().clone()),
-            expires_in: tokens.expires_in(),
+            tokens: Tokens::of(&tokens),
         };
         let issued = Timestamp::from(SystemTime::from(claims.issue_time()));
         Ok(Verified { identity, id_token: text, issued, ends })
@@ -240,6 +233,26 @@ impl<C> Inner<C> {
         }
     }
 
+    /// Exchanges a refresh token.
+    pub(super) async fn refreshed(
+        &self,
+        provider: &Provider,
+        refresh_token: String,
+    ) -> Result<Tokens, Problem> {
+        let http = self.provider.http();
+        let token = RefreshToken::new(refresh_token);
+        let request = provider.client.exchange_refresh_token(&token).map_err(|_| Problem::InvalidResponse)?;
+        match request.request_async(&http).await {
+            Ok(answer) => Ok(Tokens::of(&answer)),
+            Err(RequestTokenError::ServerResponse(error))
+                if *error.error() == CoreErrorResponseType::InvalidGrant =>
+            {
+                Err(Problem::AccessDenied)
+            }
+            Err(error) => Err(token_failure(error).problem),
+        }
+    }
+
     /// Asks the userinfo endpoint. The answer must be about `subject`.
     pub(super) async fn userinfo_of(
         &self,
@@ -265,6 +278,18 @@ impl<C> Inner<C> {
             Ok(Value::Object(claims)) => Ok(claims),
             _ => Err(Failure::invalid("userinfo", "the answer cannot be read")),
         }
+    }
+}
+
+type TokenError = RequestTokenError<HttpClientError, StandardErrorResponse<CoreErrorResponseType>>;
+
+fn token_failure(error: TokenError) -> Failure {
+    match error {
+        RequestTokenError::Request(error) => error.into(),
+        RequestTokenError::ServerResponse(error) => Failure::invalid("code", error.to_string()),
+        // The parser would quote a token.
+        RequestTokenError::Parse(..) => Failure::invalid("token_response", "it cannot be read"),
+        RequestTokenError::Other(error) => Failure::invalid("token_response", error),
     }
 }
 

@@ -199,3 +199,14 @@ async fn userinfo_for_the_reload_hook_tells_a_refused_token_from_an_outage() {
     site.provider.state().is_down = true;
     assert_eq!(ask().await, Err(Problem::ProviderUnavailable));
 }
+
+#[tokio::test]
+async fn refresh_token_is_exchanged_or_refused() {
+    let site = Site::new();
+    let tokens = site.oidc.refresh("good").await.expect("new tokens");
+    assert_eq!((&*tokens.access_token, tokens.refresh_token.as_deref()), ("next", Some("better")));
+    assert!(!format!("{tokens:?}").contains("better"));
+    assert_eq!(site.oidc.refresh("old").await, Err(Problem::AccessDenied));
+    site.provider.state().is_down = true;
+    assert_eq!(site.oidc.refresh("good").await, Err(Problem::ProviderUnavailable));
+}

@@ -187,6 +187,19 @@ async fn replayed_state_and_replayed_and_forged_logout_tokens_are_refused_with_a
     assert_eq!(status(&browser, "/account").await, 200);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn user_who_is_locked_at_the_provider_is_refused_at_the_next_renewal() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    sign_in(&browser, &site.at("/account"), "dave").await;
+    site.sessions.mark_stale("dave").await.expect("marked");
+    assert_eq!(status(&browser, "/account").await, 200, "the provider was asked");
+    let (locked, _) = send("POST", &format!("{}/test/lock/dave", site.issuer), FORM, String::new()).await;
+    assert_eq!(locked, 204);
+    site.sessions.mark_stale("dave").await.expect("marked");
+    assert_eq!(status(&browser, "/account").await, 401);
+    assert!(site.has_event("session_revoked_by_application/"));
+}
+
 /// The same with another signature.
 fn forged(body: &str) -> String {
     let (signed, signature) = body.rsplit_once('.').expect("a token");
