@@ -4,7 +4,7 @@
 //! cargo run --example demo
 //! ```
 //!
-//! There is no password: it is a demo. See `settings.rs` for the environment variables.
+//! There is no password: it is a demo. See `settings.rs` and `provider.rs` for the environment variables.
 
 mod account;
 mod admin;
@@ -13,6 +13,7 @@ mod attacker;
 mod counters;
 mod live;
 pub(crate) mod page;
+mod provider;
 pub(crate) mod settings;
 mod store;
 mod users;
@@ -154,6 +155,6 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         timing.access_ttl, timing.rotation_interval
     );
     let page = page::render(app.sessions.policy());
-    axum::serve(listener, router(&app, page)).await?;
+    axum::serve(listener, router(&app, page).merge(provider::routes(&app)?)).await?;
     Ok(())
 }

@@ -89,12 +89,12 @@ impl Backend {
     }
 
     /// A value that belongs to no session.
-    #[expect(dead_code, reason = "the parts that keep values come next")]
+    #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "the parts that keep values come next"))]
     pub(crate) async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
         self.ask("value", self.store.value(key, now)).await
     }
 
-    #[expect(dead_code, reason = "the parts that keep values come next")]
+    #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "the parts that keep values come next"))]
     pub(crate) async fn replace_value(
         &self,
         key: &ValueKey,

@@ -126,14 +126,25 @@ pub enum EventKind {
     OidcFailed {
         /// Why: `attempt` (the browser did not begin it, or it was used), `issuer`, `provider` (it sent an error), `code`,
         /// `token_response`, `id_token`, `nonce`, `auth_time`, `userinfo`, `application` (the hook refused), `sign_in`,
-        /// `discovery`, `request` (no answer), `sign_out`,
+        /// `index` (the store), `logged_out` (at the provider, meanwhile), `discovery`, `request` (no answer), `sign_out`,
         /// `random` or `seal`.
+        why: &'static str,
+    },
+    /// An OpenID Connect provider said that a session there is over, and sessions here were revoked.
+    LoggedOutByProvider {
+        /// How many.
+        sessions: usize,
+    },
+    /// A logout token was refused.
+    LogoutTokenRefused {
+        /// Why: `malformed`, `algorithm`, `type`, `unknown_key`, `signature`, `claims`, `issuer`, `audience`, `time`,
+        /// `event`, `nonce` or `replayed`. From `claims` on, the provider has signed it.
         why: &'static str,
     },
     /// A hook of the application panicked.
     HookPanicked {
-        /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive` or
-        /// `readable_cookie`.
+        /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive`,
+        /// `readable_cookie` or `oidc` (its sign-in hook).
         hook: &'static str,
     },
     /// The Tokio runtime has no timers (`Builder::enable_time`). The feed is not followed, so each request asks the
@@ -160,23 +171,6 @@ pub enum Renewed {
     PredecessorServed,
     /// The store had lost a rotation: the record got the generation of the token.
     FastForwarded,
-}
-
-/// How much an event matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Severity {
-    /// Anyone can cause it, without a session.
-    Debug,
-    /// Normal operation.
-    Info,
-    /// An operator should know.
-    Warning,
-    /// A fault of the application, its configuration or its data: it does not go away without a
-    /// change. Requests are answered with 500, or sessions cannot be renewed.
-    Error,
-    /// Refresh token reuse.
-    Critical,
 }
 
 impl EventKind {
@@ -233,6 +227,8 @@ impl EventKind {
             Self::KeysChanged { .. } => "session_keys_changed",
             Self::KeyPromotedEarly => "session_key_promoted_early",
             Self::OidcFailed { .. } => "oidc_failed",
+            Self::LoggedOutByProvider { .. } => "oidc_logged_out_by_provider",
+            Self::LogoutTokenRefused { .. } => "oidc_logout_token_refused",
             Self::HookPanicked { .. } => "session_hook_panicked",
             Self::NoTimers => "session_no_timers",
             Self::InternalError { .. } => "session_internal_error",
@@ -250,7 +246,7 @@ impl EventKind {
             Self::StoreFailed { operation, .. } | Self::InternalError { operation } => operation,
             Self::HookPanicked { hook } => hook,
             Self::KeysChanged { pulled, .. } if !pulled.is_empty() => "pulled",
-            Self::OidcFailed { why } => why,
+            Self::OidcFailed { why } | Self::LogoutTokenRefused { why } => why,
             Self::ClockStepped { ahead: true, .. } => "ahead",
             Self::ClockStepped { ahead: false, .. } => "back",
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
@@ -259,66 +255,6 @@ impl EventKind {
             Self::OriginChanged(OriginVerdict::Refuse) => "refuse",
             _ => return None,
         })
-    }
-
-    /// How much it matters. An event that anyone can cause without a session is [`Severity::Debug`].
-    #[must_use]
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::ReuseDetected => Severity::Critical,
-            Self::StoreFailed { why: "configuration" | "corrupt" | "unsupported", .. }
-            | Self::CookieTooLarge
-            | Self::ClaimsUnreadable
-            | Self::SigningFailed
-            | Self::HookPanicked { .. }
-            | Self::NoTimers
-            | Self::InternalError { .. } => Severity::Error,
-            Self::LostWriteRepaired
-            | Self::RunIdRestored
-            | Self::ReuseTolerated
-            | Self::SuccessorUnconfirmed
-            | Self::Refused(Refusal::LateBody)
-            | Self::TooManySessions
-            | Self::ReloadFailed
-            | Self::OriginChanged(_)
-            | Self::StoreFailed { .. }
-            | Self::FeedGap
-            | Self::FeedLagging
-            | Self::ClockStepped { .. }
-            | Self::InsecurePlainHttp
-            | Self::SecureCookiesOverPlainHttp { .. }
-            | Self::KeyPromotedEarly
-            | Self::KeyFetchFailed
-            | Self::KeysTooOld
-            // Keys were rolled out in the wrong order.
-            | Self::RefreshTokenInvalid(InvalidToken::NewKey)
-            // A deploy with other claims, another realm or an empty store may have signed all users out.
-            // Each of these has a good signature.
-            | Self::AccessTokenInvalid(InvalidToken::Unreadable)
-            | Self::RefreshTokenInvalid(InvalidToken::Audience)
-            | Self::Refused(Refusal::UnreadableClaims | Refusal::OtherRunId) => Severity::Warning,
-            Self::SignedIn
-            | Self::Renewed(_)
-            | Self::Revoked { .. }
-            | Self::EverythingRevoked
-            | Self::RevokedByApplication { .. }
-            | Self::ClaimsUpdated
-            | Self::MarkedStale
-            | Self::Reauthenticated
-            | Self::FeedRecovered => Severity::Info,
-            // An accident looks the same as the answer to a leak.
-            Self::KeysChanged { pulled, .. } if !pulled.is_empty() => Severity::Warning,
-            Self::KeysChanged { .. } => Severity::Info,
-            Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
-            Self::Refused(_) => Severity::Info,
-            // Anyone can cause these.
-            Self::OidcFailed { why: "attempt" | "issuer" | "provider" | "code" } => Severity::Debug,
-            Self::OidcFailed { .. } => Severity::Warning,
-            Self::AccessTokenInvalid(_)
-            | Self::RefreshTokenInvalid(_)
-            | Self::ConflictingCookies
-            | Self::CrossSiteRefused => Severity::Debug,
-        }
     }
 }
 

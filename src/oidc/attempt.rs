@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long the user has at the provider.
-const LIFETIME: Duration = Duration::from_secs(10 * 60);
+pub(super) const LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// The most attempts that a browser keeps. A new one removes the oldest.
 const MOST: usize = 5;
 /// The most cookies of attempts that a new attempt looks at: what it removes must fit into a response.

@@ -207,6 +207,7 @@ impl<C: Claims> Oidc<C> {
     /// |---|---|
     /// | redirect URI | `https://app.example.com/auth/sign-in/callback` |
     /// | post-logout redirect URI | `https://app.example.com/auth/signed-out` |
+    /// | back-channel logout URI | `https://app.example.com/auth/backchannel-logout` |
     pub fn builder(
         sessions: &Sessions<C>,
         http: impl HttpClient,

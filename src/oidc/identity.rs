@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use openidconnect::{OAuth2TokenResponse as _, core::CoreTokenResponse};
 use serde_json::{Map, Value};
 
 use crate::time::Timestamp;
@@ -28,12 +29,37 @@ pub struct Identity {
     pub claims: Map<String, Value>,
     /// The claims of the userinfo endpoint, if [`userinfo`](super::OidcBuilder::userinfo) asks for them.
     pub userinfo: Option<Map<String, Value>>,
-    /// The provider's access token. A secret.
+    /// The provider's tokens for this user.
+    pub tokens: Tokens,
+}
+
+/// Tokens of the provider, for requests to its services. They are secrets.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tokens {
+    /// The access token.
     pub access_token: String,
-    /// The provider's refresh token, if it issued one. A secret.
+    /// The refresh token, if the provider issued one: for most providers, if the scope `offline_access` was asked for.
     pub refresh_token: Option<String>,
     /// How long the access token is valid.
     pub expires_in: Option<Duration>,
+}
+
+impl Tokens {
+    pub(super) fn of(answer: &CoreTokenResponse) -> Self {
+        Self {
+            access_token: answer.access_token().secret().clone(),
+            refresh_token: answer.refresh_token().map(|token| token.secret().clone()),
+            expires_in: answer.expires_in(),
+        }
+    }
+}
+
+/// Without the tokens.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
 }
 
 impl Identity {

@@ -10,10 +10,14 @@
 //! | OpenID Connect Discovery 1.0 | the provider's addresses and keys: fetched at the first use and once an hour; while the provider does not answer, the known ones are used for 24 hours. An unknown key is looked for once a minute at most |
 //! | RFC 9207 | the parameter `iss` |
 //! | RP-Initiated Logout 1.0 | sign-out here ends the provider's session |
+//! | Back-Channel Logout 1.0 | the end of the provider's session ends those here |
 
 mod attempt;
+mod backchannel;
 mod build;
 mod identity;
+mod index;
+mod logout_token;
 mod problem;
 mod provider;
 mod provider_session;
@@ -35,7 +39,7 @@ use serde_json::{Map, Value};
 use self::{attempt::Attempts, build::Settings, provider::ProviderCache};
 pub use self::{
     build::{OidcBuildError, OidcBuilder},
-    identity::{Identity, User},
+    identity::{Identity, Tokens, User},
     problem::Problem,
 };
 use crate::{claims::Claims, sessions::Sessions};
@@ -63,6 +67,17 @@ struct Inner<C> {
 }
 
 impl<C: Claims> Oidc<C> {
+    /// New tokens for a refresh token of the provider's. Keep those of the answer: many providers issue another refresh
+    /// token each time, and accept each once. So exchange it on one instance at a time.
+    ///
+    /// # Errors
+    /// [`Problem::AccessDenied`] if the provider refuses the refresh token (`invalid_grant`), as for a user who was locked.
+    /// Others mean that nothing is known.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, Problem> {
+        let provider = self.inner.provider.get().await.map_err(|_| Problem::ProviderUnavailable)?;
+        self.inner.refreshed(&provider, refresh_token.to_owned()).await
+    }
+
     /// Asks the provider about a user, with an access token of theirs. For the
     /// [claims reload hook](crate::SessionsBuilder::reload_claims).
     ///
@@ -84,6 +99,7 @@ impl<C: Claims> Oidc<C> {
             .route(&at("/sign-in/callback"), get(sign_in::callback::<C>))
             .route(&at("/sign-out"), post(sign_out::sign_out::<C>))
             .route(&at("/signed-out"), get(sign_out::signed_out::<C>))
+            .route(&at("/backchannel-logout"), post(backchannel::logout::<C>))
             .with_state(self.inner.clone())
     }
 }

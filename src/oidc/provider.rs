@@ -27,7 +27,7 @@ use crate::{
 /// The most bytes of a response of the provider.
 const LONGEST: usize = 256 * 1024;
 /// How long one request to the provider takes at most.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the addresses and the keys are used before they are asked for again.
 const FRESH: Duration = Duration::from_secs(60 * 60);
 /// How long they are used while the provider does not answer.
@@ -215,7 +215,14 @@ impl ProviderCache {
             metadata.userinfo_endpoint().map(|address| address.as_str()),
             end_session.as_deref(),
         ];
-        let is_good = |address: &str| address.parse().is_ok_and(|uri: Uri| is_trustworthy(&uri));
+        // `http` and loopback addresses only for a provider that is there itself.
+        let is_local = issuer.url().scheme() == "http";
+        let is_good = |address: &str| {
+            address.parse().is_ok_and(|uri: Uri| match is_local {
+                true => is_trustworthy(&uri),
+                false => uri.scheme_str() == Some("https"),
+            })
+        };
         if let Some(bad) = addresses.into_iter().flatten().find(|address| !is_good(address)) {
             return Err(ProviderError::Insecure(bad.to_owned()));
         }

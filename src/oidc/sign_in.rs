@@ -1,6 +1,6 @@
 //! Sign-in: the redirect to the provider, and the callback.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, future::poll_fn, sync::Arc, task::Poll};
 
 use axum::{
     extract::State,
@@ -13,7 +13,7 @@ use openidconnect::{
 };
 
 use super::{
-    Inner, Problem, User,
+    Identity, Inner, Problem, User,
     attempt::{Attempt, Attempts, Kind},
     problem::{escape, finish, html, redirect},
     provider::Provider,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     claims::Claims,
     engine::SignInError,
-    event::EventKind,
+    event::{EventKind, HookPanic, caught},
     middleware::{Rejection, safe_next},
     request::RequestHead,
     session::Visitor,
@@ -210,7 +210,7 @@ impl<C: Claims> Inner<C> {
         verified: Verified,
         now: Timestamp,
     ) -> Result<Response, Refusal> {
-        let Verified { identity, id_token, ends } = verified;
+        let Verified { identity, id_token, issued, ends } = verified;
         let engine = &self.sessions.engine;
         let (methods, auth_time) = (identity.methods.clone(), identity.auth_time);
         let at_provider = ProviderSession::new(
@@ -220,7 +220,8 @@ impl<C: Claims> Inner<C> {
             identity.session.clone(),
             &id_token,
         );
-        let User { subject, claims, remember_me } = (self.sign_in)(identity).await.map_err(|response| {
+        let answer = self.ask_application(identity).await?;
+        let User { subject, claims, remember_me } = answer.map_err(|response| {
             let kind = EventKind::OidcFailed { why: "application" };
             engine.config.events.note(kind);
             Refusal::Response(response)
@@ -247,9 +248,35 @@ impl<C: Claims> Inner<C> {
             };
             Failure { problem, why: "sign_in", cause: Some(error.to_string()) }
         })?;
+        // INVARIANT: cookies of a sign-in name its session.
+        let Some(session) = cookies.session_id() else {
+            return Err(Failure::new(Problem::Internal, "sign_in").into());
+        };
+        let key = engine.key(subject, session);
+        let ends = engine.now() + ceiling.unwrap_or(longest);
+        if let Err(failure) = self.add_to_index(&at_provider, &key, issued, ends).await {
+            // Otherwise the provider could not end it. If this fails, too, no browser has its cookies.
+            let _reported = engine.revocation.revoke_by_token(&key).await;
+            return Err(failure.into());
+        }
         let mut response = self.landing(&attempt.next);
         cookies.apply(response.headers_mut());
         Ok(response)
+    }
+
+    /// Calls the hook of the application. A panic of it ends this sign-in only.
+    async fn ask_application(&self, identity: Identity) -> Result<Result<User<C>, Response>, Failure> {
+        let panicked = |panic: HookPanic| {
+            let events = &self.sessions.engine.config.events;
+            events.failed(EventKind::HookPanicked { hook: "oidc" }, &panic);
+            Failure::new(Problem::Internal, "application")
+        };
+        let mut answer = caught(|| (self.sign_in)(identity)).map_err(panicked)?;
+        poll_fn(|cx| match caught(|| answer.as_mut().poll(cx)) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panicked(panic))),
+        })
+        .await
     }
 
     /// Leads to the page after the sign-in.

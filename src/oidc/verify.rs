@@ -5,15 +5,16 @@ use std::time::{Duration, SystemTime};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use openidconnect::{
     AccessToken, AccessTokenHash, AdditionalClaims, AuthorizationCode, ClaimsVerificationError,
-    IdTokenVerifier, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, RequestTokenError,
-    SignatureVerificationError, SubjectIdentifier, TokenResponse as _, UserInfoClaims, UserInfoError,
-    core::{CoreGenderClaim, CoreIdToken, CoreIdTokenClaims, CoreIdTokenVerifier},
+    IdTokenVerifier, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, RefreshToken, RequestTokenError,
+    SignatureVerificationError, StandardErrorResponse, SubjectIdentifier, TokenResponse as _, UserInfoClaims,
+    UserInfoError,
+    core::{CoreErrorResponseType, CoreGenderClaim, CoreIdToken, CoreIdTokenClaims, CoreIdTokenVerifier},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Identity, Inner, Problem,
+    Identity, Inner, Problem, Tokens,
     attempt::Attempt,
     provider::{Provider, ProviderError},
 };
@@ -21,11 +22,11 @@ use crate::{event, http_client::HttpClientError, time::Timestamp};
 use std::sync::Arc;
 
 /// How far the provider's clock may differ.
-const SKEW: Duration = Duration::from_secs(60);
+pub(super) const SKEW: Duration = Duration::from_secs(60);
 /// The most methods that are taken over into a session, and their longest.
 const MOST_METHODS: (usize, usize) = (8, 32);
 /// The longest `sub` and `sid`. OpenID Connect allows 255 characters for `sub`.
-const LONGEST_NAME: usize = 1024;
+pub(super) const LONGEST_NAME: usize = 1024;
 
 /// Why a step failed: what the user sees, a word for the event, and its cause.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ impl From<HttpClientError> for Failure {
 pub(super) struct Verified {
     pub(super) identity: Identity,
     pub(super) id_token: String,
+    /// `iat` of the ID token, by the provider's clock.
+    pub(super) issued: Timestamp,
     /// By `session_expiry` and `max_age`.
     pub(super) ends: Option<Timestamp>,
 }
@@ -94,13 +97,7 @@ impl<C> Inner<C> {
         let request = request.map_err(|error| unusable(error.to_string()))?;
         let verifier = PkceCodeVerifier::new(attempt.verifier.clone());
         let answer = request.set_pkce_verifier(verifier).request_async(&http).await;
-        let tokens = answer.map_err(|error| match error {
-            RequestTokenError::Request(error) => error.into(),
-            RequestTokenError::ServerResponse(error) => Failure::invalid("code", error.to_string()),
-            // The parser would quote a token.
-            RequestTokenError::Parse(..) => unusable("the token response cannot be read".to_owned()),
-            RequestTokenError::Other(error) => unusable(error),
-        })?;
+        let tokens = answer.map_err(token_failure)?;
         let id_token = tokens.id_token().ok_or_else(|| unusable("it has no ID token".to_owned()))?;
         let claims = self.verify_id_token(provider, id_token, attempt, tokens.access_token(), now).await?;
         let text = id_token.to_string();
@@ -131,11 +128,10 @@ impl<C> Inner<C> {
             context: claims.auth_context_ref().map(|context| context.to_string()),
             claims: all,
             userinfo,
-            access_token: tokens.access_token().secret().clone(),
-            refresh_token: tokens.refresh_token().map(|token| token.secret().clone()),
-            expires_in: tokens.expires_in(),
+            tokens: Tokens::of(&tokens),
         };
-        Ok(Verified { identity, id_token: text, ends })
+        let issued = Timestamp::from(SystemTime::from(claims.issue_time()));
+        Ok(Verified { identity, id_token: text, issued, ends })
     }
 
     /// Verifies an ID token (OpenID Connect Core, section 3.1.3.7). An unknown key has the provider asked for its keys
@@ -237,6 +233,26 @@ impl<C> Inner<C> {
         }
     }
 
+    /// Exchanges a refresh token.
+    pub(super) async fn refreshed(
+        &self,
+        provider: &Provider,
+        refresh_token: String,
+    ) -> Result<Tokens, Problem> {
+        let http = self.provider.http();
+        let token = RefreshToken::new(refresh_token);
+        let request = provider.client.exchange_refresh_token(&token).map_err(|_| Problem::InvalidResponse)?;
+        match request.request_async(&http).await {
+            Ok(answer) => Ok(Tokens::of(&answer)),
+            Err(RequestTokenError::ServerResponse(error))
+                if *error.error() == CoreErrorResponseType::InvalidGrant =>
+            {
+                Err(Problem::AccessDenied)
+            }
+            Err(error) => Err(token_failure(error).problem),
+        }
+    }
+
     /// Asks the userinfo endpoint. The answer must be about `subject`.
     pub(super) async fn userinfo_of(
         &self,
@@ -265,6 +281,18 @@ impl<C> Inner<C> {
     }
 }
 
+type TokenError = RequestTokenError<HttpClientError, StandardErrorResponse<CoreErrorResponseType>>;
+
+fn token_failure(error: TokenError) -> Failure {
+    match error {
+        RequestTokenError::Request(error) => error.into(),
+        RequestTokenError::ServerResponse(error) => Failure::invalid("code", error.to_string()),
+        // The parser would quote a token.
+        RequestTokenError::Parse(..) => Failure::invalid("token_response", "it cannot be read"),
+        RequestTokenError::Other(error) => Failure::invalid("token_response", error),
+    }
+}
+
 /// The claims of a token whose signature was verified.
 fn payload(token: &str) -> Option<Map<String, Value>> {
     let payload = token.split('.').nth(1)?;
@@ -272,6 +300,6 @@ fn payload(token: &str) -> Option<Map<String, Value>> {
 }
 
 /// Whether it can name a user or a session.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= LONGEST_NAME
 }

@@ -18,6 +18,8 @@ macro_rules! dyn_store {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty $(, $error:ty)?;)*) => {
         pub(crate) trait DynStore: fmt::Debug + Send + Sync {
             fn has_feed(&self) -> bool;
+            #[cfg(feature = "oidc")]
+            fn keeps_values(&self) -> bool;
             fn run_id_now(&self) -> Option<RunId>;
             $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, $result $(, $error)?>;)*
         }
@@ -25,6 +27,10 @@ macro_rules! dyn_store {
         impl<S: SessionStore> DynStore for S {
             fn has_feed(&self) -> bool {
                 SessionStore::has_feed(self)
+            }
+            #[cfg(feature = "oidc")]
+            fn keeps_values(&self) -> bool {
+                SessionStore::keeps_values(self)
             }
             fn run_id_now(&self) -> Option<RunId> {
                 SessionStore::run_id_now(self)

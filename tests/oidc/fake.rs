@@ -140,6 +140,12 @@ fn token(state: &State, body: &[u8]) -> (u16, Value) {
         return (400, json!({ "error": error, "error_description": "<script>evil()</script>" }));
     }
     let body = String::from_utf8(body.to_vec()).expect("UTF-8");
+    if body.contains("grant_type=refresh_token&refresh_token=good") {
+        return (200, json!({ "access_token": "next", "token_type": "Bearer", "refresh_token": "better" }));
+    }
+    if body.contains("grant_type=refresh_token") {
+        return (400, json!({ "error": "invalid_grant" }));
+    }
     let verifier = body.split('&').find_map(|pair| pair.strip_prefix("code_verifier=")).expect("PKCE");
     if URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != state.challenge {
         return (400, json!({ "error": "invalid_grant" }));

@@ -178,7 +178,7 @@ async fn hundred_attempts_leave_five_cookies_and_the_last_one_succeeds() {
     }
     let started = last.expect("a hundred");
     assert_eq!(site.answer(&mut jar, &started, json!({})).await.status(), StatusCode::SEE_OTHER);
-    // Cookies of another key, and of anonymous, are removed, too: a few at a time.
+    // Cookies of other keys, and no attempts at all, are removed, too: a few at a time.
     let planted: Vec<_> = (0..100).map(|number| format!("__Host-oidc-{number:08}=x")).collect();
     let mut jar = CookieJar::from(planted.join("; ").parse::<header::HeaderValue>().expect("a header"));
     for left in [81, 62, 43] {

@@ -6,6 +6,9 @@
 mod fake;
 mod hostile;
 mod keys;
+mod logout;
+mod outage;
 mod sign_in;
 mod sign_out;
 mod site;
+mod store;

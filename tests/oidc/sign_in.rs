@@ -151,6 +151,17 @@ async fn application_refuses_a_user_with_its_own_answer() {
 }
 
 #[tokio::test]
+async fn panic_of_the_application_is_a_page_and_an_event() {
+    let site = Site::new();
+    let mut jar = CookieJar::default();
+    let started = site.start(&mut jar, "").await;
+    let response = site.answer(&mut jar, &started, json!({ "sub": "panics" })).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(site.outcomes("session_hook_panicked"), ["oidc"]);
+    assert_eq!(jar.names().count(), 0);
+}
+
+#[tokio::test]
 async fn strict_cookies_reach_the_page_after_the_sign_in() {
     let site = Site::with(|sessions| sessions.cookies(|cookies| cookies.same_site_strict()), |oidc| oidc);
     let mut jar = CookieJar::default();
@@ -187,4 +198,15 @@ async fn userinfo_for_the_reload_hook_tells_a_refused_token_from_an_outage() {
     assert_eq!(ask().await, Err(Problem::AccessDenied));
     site.provider.state().is_down = true;
     assert_eq!(ask().await, Err(Problem::ProviderUnavailable));
+}
+
+#[tokio::test]
+async fn refresh_token_is_exchanged_or_refused() {
+    let site = Site::new();
+    let tokens = site.oidc.refresh("good").await.expect("new tokens");
+    assert_eq!((&*tokens.access_token, tokens.refresh_token.as_deref()), ("next", Some("better")));
+    assert!(!format!("{tokens:?}").contains("better"));
+    assert_eq!(site.oidc.refresh("old").await, Err(Problem::AccessDenied));
+    site.provider.state().is_down = true;
+    assert_eq!(site.oidc.refresh("good").await, Err(Problem::ProviderUnavailable));
 }

@@ -46,9 +46,19 @@ async fn me(session: Session<String>, State(_): State<Sessions<String>>) -> Stri
         .to_string()
 }
 
+/// A response whose body ends with the session.
+async fn stream(session: Session<String>) -> Body {
+    let ended = session.ended();
+    Body::from_stream(futures_util::stream::once(async move {
+        ended.await;
+        Ok::<_, std::convert::Infallible>("ended")
+    }))
+}
+
 async fn admit(identity: Identity) -> Result<User<String>, Problem> {
     match &*identity.subject {
         "locked" => Err(Problem::Refused),
+        "panics" => panic!("as the test asks for"),
         name => {
             assert_eq!(identity.issuer, ISSUER);
             Ok(User::new(format!("user-{name}"), identity.text("name").unwrap_or("none").to_owned()))
@@ -86,6 +96,7 @@ impl Site {
         let oidc = oidc(builder.client_secret("a secret")).build(admit).expect("a good configuration");
         let router = Router::new()
             .route("/me", get(me))
+            .route("/stream", get(stream))
             .route_layer(sessions.layer())
             .merge(oidc.routes())
             .with_state(sessions.clone());
@@ -121,6 +132,11 @@ impl Site {
             StatusCode::OK => Ok(serde_json::from_str(&text(response).await).expect("JSON")),
             status => Err(status),
         }
+    }
+
+    /// Opens a stream, and returns a future that ends with it.
+    pub(crate) async fn stream(&self, jar: &mut CookieJar) -> impl Future<Output = String> + use<> {
+        text(self.get(jar, "/stream").await)
     }
 
     /// Begins a sign-in.

@@ -19,7 +19,14 @@ mod pictures;
 mod site;
 mod step_up;
 
-use self::{driver::Browser, site::Site};
+use std::time::Duration;
+
+use self::{
+    driver::Browser,
+    site::{Site, send},
+};
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The provider's page that asks for a name and a password.
 const ASKS: &str = "document.querySelector('input[name=login]')";
@@ -81,6 +88,37 @@ async fn sign_out_here_ends_the_providers_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sign_out_at_the_provider_ends_the_session_on_another_instance_within_a_second() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    sign_in(&browser, &site.at("/account"), "alice").await;
+    browser
+        .run(
+            "window.seen = []; const stream = new EventSource('/stream');
+             stream.onmessage = () => window.seen.push('open');
+             stream.addEventListener('ended', () => { window.seen.push('ended'); stream.close(); });",
+        )
+        .await;
+    browser.until("window.seen.includes('open')").await;
+    let here = browser.tab().await;
+    browser.new_tab().await;
+    browser.open(&format!("{}/session/end", site.issuer)).await;
+    browser.click("#yes").await;
+    // The provider has called the second instance before it answers.
+    browser.until("document.title == 'Signed out at the provider'").await;
+    browser.switch_to(&here).await;
+    browser.until("window.seen.includes('ended')").await;
+    let took = site.took();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    // A redirect to the sign-in.
+    assert_eq!(status(&browser, "/account").await, 401);
+    browser.reload().await;
+    browser.until(ASKS).await;
+    assert_eq!(site.requests("POST /auth/backchannel-logout").len(), 1);
+    assert!(site.has_event("oidc_logged_out_by_provider/"));
+    println!("sign-out at the provider ended the stream on another instance after {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_tabs_that_sign_in_at_once_both_succeed() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     browser.open(&site.at("/account?tab=1")).await;
@@ -100,7 +138,25 @@ async fn two_tabs_that_sign_in_at_once_both_succeed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replayed_state_is_refused_with_an_event() {
+async fn two_browsers_of_one_user_sign_out_one_by_one() {
+    let site = Site::start().await;
+    let browsers = [Browser::start().await, Browser::start().await];
+    for browser in &browsers {
+        sign_in(browser, &site.at("/account"), "alice").await;
+    }
+    let [one, two] = &browsers;
+    one.open(&format!("{}/session/end", site.issuer)).await;
+    one.click("#yes").await;
+    one.until("document.title == 'Signed out at the provider'").await;
+    assert_eq!(status(two, "/account").await, 200);
+    one.open(&site.at("/account")).await;
+    one.until(ASKS).await;
+    two.reload().await;
+    assert!(two.text().await.contains("alice"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replayed_state_and_replayed_and_forged_logout_tokens_are_refused_with_an_event() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     sign_in(&browser, &site.at("/account"), "alice").await;
     let callback = site.requests("GET /auth/sign-in/callback").pop().expect("a callback");
@@ -113,4 +169,40 @@ async fn replayed_state_is_refused_with_an_event() {
     let other = Browser::start().await;
     other.open(&site.at(callback.trim_start_matches("GET "))).await;
     assert!(other.text().await.contains("oidc_unknown_attempt"));
+    browser.open(&format!("{}/session/end", site.issuer)).await;
+    browser.click("#yes").await;
+    browser.until("document.title == 'Signed out at the provider'").await;
+    let request = site.requests("POST /auth/backchannel-logout").pop().expect("a logout request");
+    let body = request.trim_start_matches("POST /auth/backchannel-logout ").to_owned();
+    // Sign in again. A copy of the token does not end the new session.
+    sign_in(&browser, &site.at("/account"), "alice").await;
+    for (body, event) in [
+        (body.clone(), "oidc_logout_token_refused/replayed"),
+        (forged(&body), "oidc_logout_token_refused/signature"),
+    ] {
+        let (status, answer) = send("POST", &site.other("/auth/backchannel-logout"), FORM, body).await;
+        assert_eq!((status, &answer["error"]), (400, &"invalid_request".into()));
+        assert!(site.has_event(event), "{event}");
+    }
+    assert_eq!(status(&browser, "/account").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn user_who_is_locked_at_the_provider_is_refused_at_the_next_renewal() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    sign_in(&browser, &site.at("/account"), "dave").await;
+    site.sessions.mark_stale("dave").await.expect("marked");
+    assert_eq!(status(&browser, "/account").await, 200, "the provider was asked");
+    let (locked, _) = send("POST", &format!("{}/test/lock/dave", site.issuer), FORM, String::new()).await;
+    assert_eq!(locked, 204);
+    site.sessions.mark_stale("dave").await.expect("marked");
+    assert_eq!(status(&browser, "/account").await, 401);
+    assert!(site.has_event("session_revoked_by_application/"));
+}
+
+/// The same with another signature.
+fn forged(body: &str) -> String {
+    let (signed, signature) = body.rsplit_once('.').expect("a token");
+    let first = if signature.starts_with('A') { 'B' } else { 'A' };
+    format!("{signed}.{first}{}", &signature[1..])
 }

@@ -1,13 +1,15 @@
 //! Two instances of an application with one store, as a client of the real provider.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, to_bytes},
     extract::{Request, State},
     http::header,
@@ -20,9 +22,9 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tower_sliding_sessions::{
-    HttpClient as _, Keyring, RedirectToLogin, ReqwestClient, Session, Sessions,
+    HttpClient as _, Keyring, RedirectToLogin, Reload, ReqwestClient, Session, Sessions,
     oidc::{Identity, Oidc, Problem, User},
     store::MemoryStore,
 };
@@ -34,12 +36,24 @@ pub(crate) struct Log {
     pub(crate) requests: Mutex<Vec<String>>,
     /// Names and outcomes of events.
     pub(crate) events: Mutex<Vec<String>>,
+    /// When the logout request came, and when the stream ended.
+    /// Access tokens of the provider, by subject.
+    tokens: Mutex<HashMap<String, String>>,
+    pub(crate) times: Mutex<Vec<(&'static str, Instant)>>,
+}
+
+impl Log {
+    fn note(&self, what: &'static str) {
+        self.times.lock().expect("no panic").push((what, Instant::now()));
+    }
 }
 
 pub(crate) struct Site {
     ports: [u16; 2],
     pub(crate) issuer: String,
     pub(crate) log: Arc<Log>,
+    /// Of the first instance.
+    pub(crate) sessions: Sessions<String>,
     servers: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -58,9 +72,25 @@ pub(crate) async fn send(method: &str, uri: &str, kind: &str, body: String) -> (
     (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap_or_default())
 }
 
-async fn admit(identity: Identity) -> Result<User<String>, Problem> {
-    let email = identity.verified_email().ok_or(Problem::Refused)?;
-    Ok(User::new(&identity.subject, email.to_owned()))
+async fn admit(identity: Identity, log: Arc<Log>) -> Result<User<String>, Problem> {
+    let email = identity.verified_email().ok_or(Problem::Refused)?.to_owned();
+    log.tokens.lock().expect("no panic").insert(identity.subject.clone(), identity.tokens.access_token);
+    Ok(User::new(&identity.subject, email))
+}
+
+/// The reload hook: asks the provider whether the user is still good.
+async fn ask(
+    name: Arc<str>,
+    oidc: Arc<OnceLock<Oidc<String>>>,
+    log: Arc<Log>,
+) -> Result<Reload<String>, &'static str> {
+    let token = log.tokens.lock().expect("no panic").get(&*name).cloned();
+    let (Some(token), Some(oidc)) = (token, oidc.get()) else { return Ok(Reload::Keep) };
+    match oidc.userinfo(&token, &name).await {
+        Ok(_) => Ok(Reload::Keep),
+        Err(Problem::AccessDenied) => Ok(Reload::revoke("locked at the provider")),
+        Err(problem) => Err(problem.code()),
+    }
 }
 
 impl Site {
@@ -83,12 +113,13 @@ impl Site {
             send("POST", &format!("{issuer}/reg"), "application/json", client.to_string()).await;
         assert_eq!(status, 201, "{client}");
         let (store, log) = (MemoryStore::new().expect("random bytes"), Arc::<Log>::default());
-        let servers = listeners.into_iter().enumerate().map(|(index, listener)| {
-            let app = app(&store, &log, &issuer, &client, at(index, "/auth"));
-            tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") })
-        });
-        let servers = servers.collect();
-        Self { ports, issuer, log, servers }
+        let (mut servers, mut all) = (Vec::new(), Vec::new());
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let (app, sessions) = app(&store, &log, &issuer, &client, at(index, "/auth"));
+            all.push(sessions);
+            servers.push(tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") }));
+        }
+        Self { ports, issuer, log, sessions: all.swap_remove(0), servers }
     }
 
     /// A URL of the first instance.
@@ -106,6 +137,13 @@ impl Site {
         requests.iter().filter(|line| line.starts_with(start)).cloned().collect()
     }
 
+    /// From the logout request on one instance to the end of the stream on the other.
+    pub(crate) fn took(&self) -> Duration {
+        let times = self.log.times.lock().expect("no panic");
+        let at = |what| times.iter().find(|(noted, _)| *noted == what).expect("noted").1;
+        at("ended").duration_since(at("logout"))
+    }
+
     pub(crate) fn has_event(&self, event: &str) -> bool {
         self.log.events.lock().expect("no panic").iter().any(|seen| seen == event)
     }
@@ -117,13 +155,22 @@ impl Drop for Site {
     }
 }
 
-fn app(store: &MemoryStore, log: &Arc<Log>, issuer: &str, client: &Value, address: String) -> Router {
-    let kept = log.clone();
+fn app(
+    store: &MemoryStore,
+    log: &Arc<Log>,
+    issuer: &str,
+    client: &Value,
+    address: String,
+) -> (Router, Sessions<String>) {
+    let (kept, hooks, reloads) = (log.clone(), log.clone(), log.clone());
+    let provider = Arc::<OnceLock<Oidc<String>>>::default();
+    let asked = provider.clone();
     let keys = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
     let builder = Sessions::<String>::builder(keys).store(store.clone()).on_event(move |event| {
         let name = format!("{}/{}", event.kind.name(), event.kind.outcome().unwrap_or_default());
         kept.events.lock().expect("no panic").push(name);
     });
+    let builder = builder.reload_claims(move |name, _| ask(name, asked.clone(), reloads.clone()));
     let sessions = builder.build().expect("valid settings");
     let text = |name: &str| client[name].as_str().expect("a text").to_owned();
     let http = ReqwestClient::new().expect("a client");
@@ -131,23 +178,29 @@ fn app(store: &MemoryStore, log: &Arc<Log>, issuer: &str, client: &Value, addres
         .client_secret(text("client_secret"))
         .scopes(["email"])
         .userinfo(true)
-        .build(admit)
+        .build(move |identity| admit(identity, hooks.clone()))
         .expect("valid settings");
+    assert!(provider.set(oidc.clone()).is_ok());
     let pages = Router::new()
         .route("/account", get(account))
         .route("/stream", get(live))
         .route_layer(sessions.layer().with_reject(RedirectToLogin::new("/auth/sign-in")));
-    Router::new()
+    let router = Router::new()
         .route("/", get(|| async { page("home", "<a id=in href=/account>account</a>") }))
         .merge(pages)
         .merge(oidc.routes())
         .layer(from_fn_with_state(log.clone(), note))
-        .with_state(sessions)
+        .layer(Extension(log.clone()))
+        .with_state(sessions.clone());
+    (router, sessions)
 }
 
 /// Writes requests down. Those of browsers have no body that matters.
 async fn note(State(log): State<Arc<Log>>, request: Request, next: Next) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
+    if request.uri().path() == "/auth/backchannel-logout" {
+        log.note("logout");
+    }
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 100_000).await.expect("a short body");
     let line = if body.is_empty() { line } else { format!("{line} {}", String::from_utf8_lossy(&body)) };
@@ -167,10 +220,14 @@ async fn account(session: Session<String>) -> Html<String> {
 }
 
 /// One event at the start, and one when the session has ended.
-async fn live(session: Session<String>) -> impl IntoResponse {
+async fn live(session: Session<String>, Extension(log): Extension<Arc<Log>>) -> impl IntoResponse {
     type Step = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
     let first: Result<Event, Infallible> = Ok(Event::default().data("open"));
-    let ended: Step = Some(Box::pin(session.ended()));
+    let ended = session.ended();
+    let ended: Step = Some(Box::pin(async move {
+        ended.await;
+        log.note("ended");
+    }));
     Sse::new(stream::unfold((Some(first), ended), |(first, ended)| async move {
         match (first, ended) {
             (Some(first), ended) => Some((first, (None, ended))),

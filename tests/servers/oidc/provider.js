@@ -9,7 +9,6 @@ const issuer = `http://127.0.0.1:${port}`;
 const seconds = (name, fallback) => Number(process.env[name] ?? fallback);
 const example = process.env.OIDC_EXAMPLE ?? "http://localhost:3000";
 
-// Names of these accounts have a meaning for the tests.
 const locked = new Set();
 
 const page = (title, body) => `<!doctype html><meta charset=utf-8><title>${title}</title><h1>${title}</h1>${body}`;
@@ -26,7 +25,7 @@ const provider = new Provider(issuer, {
     }],
     clientDefaults: { grant_types: ["authorization_code", "refresh_token"], response_types: ["code"] },
     scopes: ["openid", "email", "profile", "offline_access"],
-    claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name", "session_expiry"] },
+    claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"] },
     conformIdTokenClaims: false,
     cookies: { keys: ["a key of the tests"] },
     pkce: { required: () => true },
@@ -67,8 +66,6 @@ const provider = new Provider(issuer, {
             name: sub[0].toUpperCase() + sub.slice(1),
             email: `${sub}@example.com`,
             email_verified: true,
-            // The end of the session, by OpenID Connect Enterprise Extensions.
-            ...sub === "brief" && { session_expiry: Math.floor(Date.now() / 1000) + 120 },
         }),
     }),
     // The provider's own protection refuses loopback addresses, which tests listen on.

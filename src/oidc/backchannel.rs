@@ -1,0 +1,141 @@
+//! Back-channel logout: the provider says that a user's session there is over (OpenID Connect Back-Channel Logout 1.0).
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::{
+    Inner,
+    logout_token::{self, LogoutToken, Refused},
+    provider::ProviderError,
+};
+use crate::{claims::Claims, event::EventKind, store::StoreError};
+
+/// The longest request.
+const LONGEST: usize = 16 * 1024;
+
+/// Why a logout request did not succeed.
+pub(super) enum Failed {
+    Refused(Refused),
+    Provider(ProviderError),
+    Store(StoreError),
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// `POST /backchannel-logout`: revokes the sessions that a logout token names.
+pub(super) async fn logout<C: Claims>(State(oidc): State<Arc<Inner<C>>>, request: Request) -> Response {
+    let events = &oidc.sessions.engine.config.events;
+    let ended = match token_of(request).await {
+        Some(token) => oidc.log_out(&token).await,
+        None => Err(Refused::Malformed.into()),
+    };
+    match ended {
+        Ok(sessions) => {
+            events.note(EventKind::LoggedOutByProvider { sessions });
+            answer(StatusCode::OK, "")
+        }
+        Err(Failed::Refused(refused)) => {
+            events.note(EventKind::LogoutTokenRefused { why: refused.word() });
+            answer(
+                StatusCode::BAD_REQUEST,
+                r#"{"error":"invalid_request","error_description":"the logout token is not accepted"}"#,
+            )
+        }
+        // The provider may send the same token again. 501 says that it will not help.
+        Err(Failed::Store(StoreError::Unsupported(_))) => answer(
+            StatusCode::NOT_IMPLEMENTED,
+            r#"{"error":"server_error","error_description":"the session store cannot do this"}"#,
+        ),
+        Err(Failed::Store(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
+        Err(Failed::Provider(error)) => {
+            events.failed(EventKind::OidcFailed { why: "discovery" }, &error);
+            answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)
+        }
+    }
+}
+
+const UNAVAILABLE: &str =
+    r#"{"error":"temporarily_unavailable","error_description":"send the same logout token again"}"#;
+
+fn answer(status: StatusCode, json: &'static str) -> Response {
+    let mut response = Response::new(Body::from(json));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !json.is_empty() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    }
+    response
+}
+
+/// The logout token of a form that has exactly one.
+async fn token_of(request: Request) -> Option<String> {
+    if !is_form(request.headers()) {
+        return None;
+    }
+    let body = to_bytes(request.into_body(), LONGEST).await.ok()?;
+    let mut tokens = form_urlencoded::parse(&body).filter(|(name, _)| name == "logout_token");
+    let (_, token) = tokens.next()?;
+    tokens.next().is_none().then(|| token.into_owned())
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let essence = kind.split(|b| *b == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+impl<C: Claims> Inner<C> {
+    /// Verifies a logout token, and revokes the sessions that it names. Answers with how many.
+    async fn log_out(&self, token: &str) -> Result<usize, Failed> {
+        let token = self.verify_logout_token(token).await?;
+        if self.was_used(&token).await? {
+            return Err(Refused::Replayed.into());
+        }
+        let mut revoked = 0;
+        for key in self.end_sessions_of(&token).await? {
+            revoked += self.sessions.engine.revocation.revoke_by_token(&key).await?;
+        }
+        // Last, so that the provider can send the token again if the store failed. Of two requests with one token, the
+        // second finds nothing to revoke.
+        match self.note_use(&token).await? {
+            true => Ok(revoked),
+            false => Err(Refused::Replayed.into()),
+        }
+    }
+
+    async fn verify_logout_token(&self, token: &str) -> Result<LogoutToken, Failed> {
+        let provider = self.provider.get().await.map_err(Failed::Provider)?;
+        let registration = &self.provider.registration;
+        let now = self.sessions.engine.now();
+        let verify = |provider| {
+            logout_token::verify(token, provider, &registration.issuer, &registration.client_id, now)
+        };
+        match verify(&provider) {
+            Err(Refused::UnknownKey) => match self.provider.newer(&provider).await {
+                Some(newer) => Ok(verify(&newer)?),
+                None => Err(Refused::UnknownKey.into()),
+            },
+            verified => Ok(verified?),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Which sessions here belong to a provider's session or user, for back-channel logout: side values of the store, under
+//! hashed keys.
+//!
+//! A sign-in adds its session to the value of `(iss, sid)` and to that of `(iss, sub)`. A logout marks a value with the time
+//! of its token before it revokes the sessions in it. A sign-in that finds a mark which is not older than its ID token was
+//! overtaken by the logout, so its session is revoked. Both change a value by compare-and-set, so one of them sees the
+//! other.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Inner, Problem,
+    attempt::LIFETIME,
+    logout_token::{LONGEST_AGE, LogoutToken},
+    provider_session::ProviderSession,
+    verify::{Failure, SKEW},
+};
+use crate::{
+    claims::Claims,
+    id::SessionId,
+    store::{SessionKey, StoreError, Value, ValueKey},
+    time::Timestamp,
+};
+
+/// How many sessions a value names. One more sign-in removes those that are over, and revokes the oldest if all are live.
+const MOST: usize = 100;
+/// How often a change is tried. Each conflict means that another change was made.
+const TRIES: usize = 8;
+/// How long a mark counts: longer than a sign-in that began before it.
+const MARK: Duration = Duration::from_secs(60 * 60);
+
+const _: () = assert!(MARK.as_secs() > LIFETIME.as_secs() + LONGEST_AGE.as_secs() + SKEW.as_secs());
+
+/// A side value.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Sessions {
+    /// `iat` of the latest logout token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended: Option<Timestamp>,
+    /// The same for sessions whose ID token had no `sid`. A logout token with a `sid` is about them, too, since they may
+    /// belong to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended_without_sid: Option<Timestamp>,
+    #[serde(default)]
+    sessions: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    subject: String,
+    id: SessionId,
+    /// Its absolute timeout.
+    ends: Timestamp,
+    has_sid: bool,
+}
+
+/// What a value is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of<'a> {
+    Sid(&'a str),
+    Sub(&'a str),
+}
+
+impl<C: Claims> Inner<C> {
+    fn value_key(&self, kind: &'static str, name: &str) -> ValueKey {
+        let registration = &self.provider.registration;
+        let names = [&**registration.issuer, &**registration.client_id, name];
+        ValueKey::new(&self.sessions.engine.config.realm, kind, &names)
+    }
+
+    fn key_of(&self, of: Of<'_>) -> ValueKey {
+        match of {
+            Of::Sid(sid) => self.value_key("oidc sid", sid),
+            Of::Sub(sub) => self.value_key("oidc sub", sub),
+        }
+    }
+
+    /// Adds a new session, so that a logout token finds it. Nothing to do with a store that keeps no values.
+    pub(super) async fn add_to_index(
+        &self,
+        at_provider: &ProviderSession,
+        key: &SessionKey,
+        issued: Timestamp,
+        ends: Timestamp,
+    ) -> Result<(), Failure> {
+        if !self.sessions.engine.backend.store.keeps_values() {
+            return Ok(());
+        }
+        let has_sid = at_provider.sid.is_some();
+        let entry = Entry { subject: key.subject.name.to_string(), id: key.id, ends, has_sid };
+        for of in at_provider.sid.as_deref().map(Of::Sid).into_iter().chain([Of::Sub(&at_provider.sub)]) {
+            let is_over = self.add(of, &entry, issued).await.map_err(|error| Failure {
+                problem: Problem::Unavailable,
+                why: "index",
+                cause: Some(error.to_string()),
+            })?;
+            if is_over {
+                return Err(Failure::new(Problem::UnknownAttempt, "logged_out"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a session to one value. Answers whether a logout has overtaken it.
+    async fn add(&self, of: Of<'_>, entry: &Entry, issued: Timestamp) -> Result<bool, StoreError> {
+        let now = self.sessions.engine.now();
+        let key = self.key_of(of);
+        for _ in 0..TRIES {
+            let (version, mut value) = self.read_index(&key).await?;
+            let mark = match entry.has_sid {
+                true => value.ended,
+                false => value.ended.max(value.ended_without_sid),
+            };
+            if mark.is_some_and(|ended| issued <= ended) {
+                return Ok(true);
+            }
+            value.sessions.retain(|other| other.ends > now && other.id != entry.id);
+            let overflow = self.make_room(&mut value.sessions, now).await?;
+            value.sessions.push(entry.clone());
+            if self.write_index(&key, version, &value, now).await? {
+                for oldest in overflow {
+                    self.sessions.engine.revocation.revoke_by_token(&oldest).await?;
+                }
+                return Ok(false);
+            }
+        }
+        Err(conflicts())
+    }
+
+    /// Removes sessions that are over if there is no room for one more, and then the oldest. Answers with the latter.
+    async fn make_room(
+        &self,
+        sessions: &mut Vec<Entry>,
+        now: Timestamp,
+    ) -> Result<Vec<SessionKey>, StoreError> {
+        if sessions.len() < MOST {
+            return Ok(Vec::new());
+        }
+        let engine = &self.sessions.engine;
+        let mut live = Vec::new();
+        for entry in sessions.drain(..) {
+            let key = engine.key(&*entry.subject, entry.id);
+            if engine.backend.get(&key).await?.record.is_some_and(|record| record.is_live(now)) {
+                live.push(entry);
+            }
+        }
+        let removed = live.len().saturating_sub(MOST - 1);
+        let oldest = live.drain(..removed).map(|entry| engine.key(&*entry.subject, entry.id)).collect();
+        *sessions = live;
+        Ok(oldest)
+    }
+
+    /// Marks what a logout token is about, and answers with its sessions.
+    pub(super) async fn end_sessions_of(&self, token: &LogoutToken) -> Result<Vec<SessionKey>, StoreError> {
+        let mut found = Vec::new();
+        if let Some(sid) = &token.session {
+            let value =
+                self.mark(Of::Sid(sid), |value| value.ended = value.ended.max(Some(token.issued))).await?;
+            found.extend(value.sessions);
+        }
+        if let Some(sub) = &token.subject {
+            let by_sid = token.session.is_some();
+            let value = self
+                .mark(Of::Sub(sub), |value| {
+                    let mark = if by_sid { &mut value.ended_without_sid } else { &mut value.ended };
+                    *mark = (*mark).max(Some(token.issued));
+                })
+                .await?;
+            found.extend(value.sessions.into_iter().filter(|entry| !by_sid || !entry.has_sid));
+        }
+        let now = self.sessions.engine.now();
+        found.retain(|entry| entry.ends > now);
+        Ok(found.iter().map(|entry| self.sessions.engine.key(&*entry.subject, entry.id)).collect())
+    }
+
+    async fn mark(&self, of: Of<'_>, change: impl Fn(&mut Sessions)) -> Result<Sessions, StoreError> {
+        let now = self.sessions.engine.now();
+        let key = self.key_of(of);
+        for _ in 0..TRIES {
+            let (version, mut value) = self.read_index(&key).await?;
+            value.sessions.retain(|entry| entry.ends > now);
+            change(&mut value);
+            if self.write_index(&key, version, &value, now).await? {
+                return Ok(value);
+            }
+        }
+        Err(conflicts())
+    }
+
+    async fn read_index(&self, key: &ValueKey) -> Result<(u64, Sessions), StoreError> {
+        let (version, bytes) = self.read_value(key).await?;
+        let value = bytes.map_or(Ok(Sessions::default()), |bytes| serde_json::from_slice(&bytes));
+        // The error of the parser would quote names of users.
+        Ok((version, value.map_err(|_| StoreError::corrupt("not an index of sessions"))?))
+    }
+
+    async fn write_index(
+        &self,
+        key: &ValueKey,
+        version: u64,
+        value: &Sessions,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let until = value.sessions.iter().map(|entry| entry.ends).max().unwrap_or(now).max(now + MARK);
+        let bytes =
+            serde_json::to_vec(value).map_err(|_| StoreError::corrupt("an index cannot be written"))?;
+        self.write_value(key, version, bytes, until).await
+    }
+
+    /// Whether a logout token was used before.
+    pub(super) async fn was_used(&self, token: &LogoutToken) -> Result<bool, StoreError> {
+        Ok(self.read_value(&self.value_key("oidc jti", &token.id)).await?.1.is_some())
+    }
+
+    /// Notes that a logout token was used. Answers with false if it was used before.
+    pub(super) async fn note_use(&self, token: &LogoutToken) -> Result<bool, StoreError> {
+        let key = self.value_key("oidc jti", &token.id);
+        let (version, used) = self.read_value(&key).await?;
+        // After that, its age has it refused.
+        let until = token.issued + LONGEST_AGE + SKEW + SKEW;
+        Ok(used.is_none() && self.write_value(&key, version, b"1".to_vec(), until).await?)
+    }
+}
+
+impl<C: Claims> Inner<C> {
+    async fn read_value(&self, key: &ValueKey) -> Result<(u64, Option<Vec<u8>>), StoreError> {
+        let engine = &self.sessions.engine;
+        let found = engine.backend.value(key, engine.now()).await?;
+        Ok((found.version, found.value.map(|value| value.bytes)))
+    }
+
+    /// By compare-and-set. Answers whether it was written.
+    async fn write_value(
+        &self,
+        key: &ValueKey,
+        version: u64,
+        bytes: Vec<u8>,
+        keep_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let engine = &self.sessions.engine;
+        let value = Value { bytes, keep_until };
+        Ok(engine.backend.replace_value(key, version, Some(&value), engine.now()).await?.applied)
+    }
+}
+
+fn conflicts() -> StoreError {
+    StoreError::unavailable("the index of sessions was changed by other requests at each of 8 attempts")
+}

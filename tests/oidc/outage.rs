@@ -1,0 +1,114 @@
+//! Several instances with one store, and a store that fails.
+
+use std::sync::Arc;
+
+use axum::http::{Method, StatusCode};
+use serde_json::json;
+use tower_sliding_sessions::{CookieJar, ManualClock, Timestamp};
+
+use crate::{
+    fake::Fake,
+    logout::{post, token},
+    site::{NOW, Site, location},
+    store::Store,
+};
+
+fn site(store: &Store) -> Site {
+    let store = store.clone();
+    Site::with(|sessions| sessions.store(store), |oidc| oidc)
+}
+
+#[tokio::test]
+async fn outage_of_the_store_leaves_the_logout_token_good() {
+    let store = Store::new();
+    let site = site(&store);
+    let mut jar = CookieJar::default();
+    site.sign_in(&mut jar, json!({})).await;
+    let good = token(&json!({}));
+    for operation in ["value", "replace_value", "revoke"] {
+        store.fail(Some(operation));
+        let response = post(&site, &good).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{operation}");
+        assert!(response.headers().contains_key("retry-after"));
+    }
+    store.fail(None);
+    assert_eq!(post(&site, &good).await.status(), StatusCode::OK);
+    assert_eq!(site.me(&mut jar).await, Err(StatusCode::UNAUTHORIZED));
+    assert_eq!(post(&site, &good).await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn sign_in_that_no_logout_would_find_fails() {
+    let store = Store::new();
+    let site = site(&store);
+    let mut jar = CookieJar::default();
+    let started = site.start(&mut jar, "").await;
+    store.fail(Some("replace_value"));
+    let response = site.answer(&mut jar, &started, json!({})).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(site.outcomes("oidc_failed"), ["index"]);
+    assert_eq!(jar.names().count(), 0);
+    assert!(site.sessions.list("user-alice").await.expect("a list").is_empty());
+}
+
+#[tokio::test]
+async fn sign_out_during_an_outage_keeps_the_session() {
+    let store = Store::new();
+    let site = site(&store);
+    let mut jar = CookieJar::default();
+    site.sign_in(&mut jar, json!({})).await;
+    for operation in ["get", "revoke"] {
+        store.fail(Some(operation));
+        let response = site.send(&mut jar, Method::POST, "/auth/sign-out", &[], "").await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{operation}");
+    }
+    store.fail(None);
+    assert!(site.me(&mut jar).await.is_ok(), "so the user can try again");
+    let response = site.send(&mut jar, Method::POST, "/auth/sign-out", &[], "").await;
+    assert!(location(&response).starts_with("https://provider.example/end?"));
+}
+
+#[tokio::test]
+async fn store_without_values_signs_in_and_answers_501_to_logout_tokens() {
+    let site = site(&Store::new().without_values());
+    let mut jar = CookieJar::default();
+    site.sign_in(&mut jar, json!({})).await;
+    assert_eq!(post(&site, &token(&json!({}))).await.status(), StatusCode::NOT_IMPLEMENTED);
+    assert!(site.me(&mut jar).await.is_ok());
+    // A stranger does not reach the store.
+    assert_eq!(post(&site, "a.b.c").await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn logout_on_one_instance_ends_sessions_and_streams_of_another() {
+    let store = Store::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW)));
+    let provider = Fake::new();
+    let [here, there] = [(); 2].map(|()| {
+        let store = store.clone();
+        Site::instance(provider.clone(), clock.clone(), |sessions| sessions.store(store), |oidc| oidc)
+    });
+    let mut jar = CookieJar::default();
+    // One instance sends the browser to the provider, and the other one gets it back.
+    let started = here.start(&mut jar, "").await;
+    assert_eq!(there.answer(&mut jar, &started, json!({})).await.status(), StatusCode::SEE_OTHER);
+    let me = here.me(&mut jar).await.expect("signed in");
+    assert_eq!(me["sub"], "user-alice");
+    let stream = here.stream(&mut jar).await;
+    assert_eq!(post(&there, &token(&json!({}))).await.status(), StatusCode::OK);
+    tokio::time::timeout(std::time::Duration::from_secs(10), stream).await.expect("the stream ends");
+    assert_eq!(here.me(&mut jar).await, Err(StatusCode::UNAUTHORIZED));
+}
+
+#[tokio::test]
+async fn hundred_copies_of_a_logout_token_at_once_count_once() {
+    let site = site(&Store::new());
+    let mut jar = CookieJar::default();
+    site.sign_in(&mut jar, json!({})).await;
+    let good = token(&json!({}));
+    let posts = (0..100).map(|_| post(&site, &good));
+    let answers = futures_util::future::join_all(posts).await;
+    let count = |status| answers.iter().filter(|answer| answer.status() == status).count();
+    assert_eq!((count(StatusCode::OK), count(StatusCode::BAD_REQUEST)), (1, 99));
+    assert_eq!(site.me(&mut jar).await, Err(StatusCode::UNAUTHORIZED));
+}
