@@ -72,6 +72,7 @@
 //! | streams and WebSockets that close on sign-out | [`Session::ended`] |
 //! | a page that polls and does not keep its session alive | [`SessionLayer::passive`] |
 //! | `fetch`, htmx, React | nothing: front ends never handle a token. Examples `fetch`, `htmx`, `preact` |
+//! | services that verify without the secret | `Verifier`: [services that only verify](guide::verifying_services) |
 //! | to call another service for the user | [`Session::token_for`]: [tokens for other services](guide::service_tokens) |
 //! | "sign in with …": an OpenID Connect provider, with sign-out at both | the module `oidc`, [guide](guide::single_sign_on), example `single_sign_on` |
 //! | phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in `oauth` |

@@ -93,8 +93,8 @@ impl<C: Claims> Engine<C> {
     ) -> AuthStep<C> {
         self.revocation.start();
         #[cfg(feature = "verify")]
-        if let Some(authentication) = self.authenticate_only(head, bearer, context) {
-            return authentication;
+        if let Some(only) = &self.config.verify_only {
+            return self.authenticate_only(only, head, bearer, context);
         }
         if let Err(rejected) = self.check_loopback(head) {
             return AuthStep::rejected(rejected);

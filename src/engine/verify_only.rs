@@ -42,23 +42,23 @@ pub(crate) enum UnknownKey {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Authenticates a request in a layer that only verifies. `None` in other layers.
+    /// Authenticates a request in a layer that only verifies.
     pub(super) fn authenticate_only(
         self: &Arc<Self>,
+        only: &VerifyOnly,
         head: &RequestHead<'_>,
         bearer: Bearer<'_>,
         context: &RequestContext,
-    ) -> Option<AuthStep<C>> {
-        let VerifyOnly { cookies, source } = self.config.verify_only.as_ref()?;
-        if let Some(source) = source {
+    ) -> AuthStep<C> {
+        if let Some(source) = &only.source {
             source.refresh_if_due(context.arrived.monotonic);
         }
-        Some(match bearer {
+        match bearer {
             Bearer::Malformed => AuthStep::rejected(RejectionKind::MalformedBearer),
             Bearer::Token(token) => self.authenticate_bearer(token, context),
-            Bearer::Absent if *cookies => self.authenticate_access_cookie(head, context),
+            Bearer::Absent if only.cookies => self.authenticate_access_cookie(head, context),
             Bearer::Absent => AuthStep::Ready(AuthOutcome::Anonymous(Refusal::NoToken)),
-        })
+        }
     }
 
     /// The access cookie is judged as a bearer token is, except for the kind of the rejection.

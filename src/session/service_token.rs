@@ -96,6 +96,10 @@ impl<'s, C: Claims> TokenFor<'s, C> {
     fn try_mint(self) -> Result<String, ServiceTokenError> {
         let Self { session, audience, lifetime, client_id, scope, claims, with_session_id } = self;
         let (engine, view, now) = (session.engine(), session.view(), session.now());
+        if engine.only_verifies() {
+            let error = jsonwebtoken::signature::Error::from_source("this service only verifies");
+            return Err(MintError::Signing(Arc::new(error)).into());
+        }
         // The request was authenticated with this session, but it may be long ago.
         let ended = match engine.status_of(view) {
             SessionStatus::Valid | SessionStatus::Stale => false,

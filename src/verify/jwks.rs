@@ -123,6 +123,15 @@ impl Jwks {
         }
     }
 
+    /// Other keys were put in force: the next fetch replaces them, also by the keys of the last one.
+    pub(super) fn forget(&self) {
+        let mut state = self.lock();
+        state.etag = None;
+        if let Some((known, _)) = &mut state.keys {
+            known.clear();
+        }
+    }
+
     /// The running fetch, or a new one if one is allowed.
     fn begin(self: &Arc<Self>, now: Duration, state: &mut State) -> Option<watch::Receiver<()>> {
         if let Some(running) = state.running.clone().filter(|running| running.has_changed().is_ok()) {
@@ -217,7 +226,7 @@ impl Jwks {
 
     fn too_old_at(&self, state: &State) -> Option<Duration> {
         let (_, fetched) = state.keys.as_ref()?;
-        Some(fetched.saturating_add(self.ages.refresh).saturating_add(self.ages.stale))
+        Some(fetched.saturating_add(self.ages.refresh.max(FLOOR)).saturating_add(self.ages.stale))
     }
 
     fn set_due(&self, state: &State) {

@@ -102,6 +102,9 @@ impl<C: Claims> Verifier<C> {
     /// Replaces the keys. Tokens of other keys are invalid at once. Keys that were
     /// [fetched](Self::from_jwks) are replaced at the next fetch.
     pub fn set_keys(&self, keys: impl IntoIterator<Item = PublicKey>) {
+        if let Some(jwks) = &self.jwks {
+            jwks.forget();
+        }
         self.engine.set_keys(Keyring::of_public(&keys.into_iter().collect::<Vec<_>>()));
     }
 

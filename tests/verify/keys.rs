@@ -109,6 +109,19 @@ async fn pulled_key_is_refused_after_the_next_fetch_or_at_once_if_told() {
 }
 
 #[tokio::test]
+async fn keys_that_were_set_are_used_until_the_next_fetch() {
+    let issuer = Issuer::new();
+    let tokens = issuer.sign_in().await;
+    let client = Script::new([Reply::keys(&[public()])]);
+    let service = Service::at(&issuer, &client, |builder| builder);
+    assert_eq!(service.status(&tokens.access).await, 200);
+    service.verifier.set_keys([other()]);
+    assert_eq!((service.status(&tokens.access).await, client.fetches()), (401, 1));
+    issuer.pass(10);
+    assert_eq!((service.status(&tokens.access).await, client.fetches()), (200, 2), "the issuer still has it");
+}
+
+#[tokio::test]
 async fn max_age_of_the_response_counts_within_bounds() {
     let issuer = Issuer::new();
     for (cache, extra, fresh_for) in [
