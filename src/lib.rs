@@ -81,6 +81,7 @@
 //! | Leptos, Dioxus | packages `examples/leptos`, `examples/dioxus` |
 //! | rate limits by user; gRPC; OpenAPI | packages `examples/governor`, `examples/tonic`, `examples/openapi` |
 //! | to use your `PgPool` or Redis client | `PostgresStore::new`, `RedisStore::new`, example `existing_clients` |
+//! | to hide what the cookies carry | `CookieOptions::encrypted`: [encrypted cookies](guide::encrypted_cookies) |
 //! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
 //! | hyper or tower without axum | [`Session::of`], [`Sessions::visitor`], example `hyper` |
 //!

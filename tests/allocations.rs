@@ -90,10 +90,13 @@ async fn signed_in(sessions: &Sessions<Profile>, profile: &Profile) -> String {
     format!("theme=dark; {}; consent=all; locale=en-GB", ours.join("; "))
 }
 
-async fn within_bounds(what: &str, keys: Keyring) {
+async fn within_bounds(what: &str, keys: Keyring, encrypted: bool) {
     let store = Counted::new();
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
     let builder = Sessions::builder(keys).store(store.clone()).clock(clock);
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+    let builder = if encrypted { builder.cookies(|cookies| cookies.encrypted()) } else { builder };
+    assert!(!encrypted || cfg!(any(feature = "aws_lc_rs", feature = "rust_crypto")));
     let sessions = builder.build().expect("valid settings");
     let profile = Profile { roles: vec!["reader".to_owned(), "writer".to_owned()] };
     let cookies: Vec<_> = [signed_in(&sessions, &profile).await, signed_in(&sessions, &profile).await].into();
@@ -129,12 +132,19 @@ async fn within_bounds(what: &str, keys: Keyring) {
 #[tokio::test]
 async fn request_with_a_valid_access_token_allocates_little_and_makes_no_store_call() {
     let secret = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
-    within_bounds("HS256", Keyring::hs256(secret).expect("a valid secret")).await;
+    within_bounds("HS256", Keyring::hs256(secret).expect("a valid secret"), false).await;
+}
+
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+#[tokio::test]
+async fn request_with_a_valid_encrypted_cookie_allocates_little_and_makes_no_store_call() {
+    let secret = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
+    within_bounds("HS256, encrypted", Keyring::hs256(secret).expect("a valid secret"), true).await;
 }
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[tokio::test]
 async fn request_with_an_asymmetric_key_allocates_little_and_makes_no_store_call() {
-    within_bounds("Ed25519", Keyring::ed25519_pem(vectors::ED25519_V1).expect("a key")).await;
-    within_bounds("ES256", Keyring::es256_pem(vectors::P256).expect("a key")).await;
+    within_bounds("Ed25519", Keyring::ed25519_pem(vectors::ED25519_V1).expect("a key"), false).await;
+    within_bounds("ES256", Keyring::es256_pem(vectors::P256).expect("a key"), false).await;
 }

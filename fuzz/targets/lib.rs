@@ -5,7 +5,7 @@ use std::{cell::RefCell, convert::Infallible, pin::pin};
 use axum::{Router, body::Body, routing::get};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use tower_service::Service as _;
-use tower_sliding_sessions::{CookieJar, Keyring, Session, Sessions, oauth::OAuth};
+use tower_sliding_sessions::{CookieJar, CookieOptions, Keyring, Session, Sessions, oauth::OAuth};
 
 /// The application, and what a legitimate client of it holds.
 pub struct World {
@@ -18,10 +18,11 @@ pub struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(encrypted: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let keys = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
-        let sessions: Sessions = Sessions::builder(keys).build().expect("the defaults");
+        let cookies = |options: CookieOptions| if encrypted { options.encrypted() } else { options };
+        let sessions: Sessions = Sessions::builder(keys).cookies(cookies).build().expect("the defaults");
         let jar = runtime.block_on(sessions.cookie_of("ann", ())).expect("a sign-in");
         let cookies = CookieJar::from(jar).header().expect("cookies").to_str().expect("ASCII").to_owned();
         let access =
@@ -64,6 +65,12 @@ impl World {
 
 /// Calls `test` with the world of this process.
 pub fn with<T>(test: impl FnOnce(&mut World) -> T) -> T {
-    thread_local!(static WORLD: RefCell<World> = RefCell::new(World::new()));
+    thread_local!(static WORLD: RefCell<World> = RefCell::new(World::new(false)));
+    WORLD.with_borrow_mut(test)
+}
+
+/// The same, with encrypted cookies.
+pub fn with_encrypted<T>(test: impl FnOnce(&mut World) -> T) -> T {
+    thread_local!(static WORLD: RefCell<World> = RefCell::new(World::new(true)));
     WORLD.with_borrow_mut(test)
 }

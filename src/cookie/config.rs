@@ -83,6 +83,9 @@ pub(crate) struct Cookies {
     pub(crate) secure: bool,
     pub(crate) same_site: cookie::SameSite,
     pub(crate) partitioned: bool,
+    /// Whether the tokens in them are encrypted.
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+    pub(crate) encrypted: bool,
     pub(crate) former: Vec<FormerCookie>,
     /// What follows the value of the access and the refresh cookie, once all else is settled.
     pub(super) attributes: OnceLock<String>,
@@ -99,6 +102,8 @@ impl Default for Cookies {
             secure: true,
             same_site: cookie::SameSite::Lax,
             partitioned: false,
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+            encrypted: false,
             former: Vec::new(),
             attributes: OnceLock::new(),
         }

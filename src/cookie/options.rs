@@ -63,6 +63,27 @@ impl CookieOptions {
         self
     }
 
+    /// Encrypts what the cookies carry, so that the user, extensions and logs of proxies cannot read it: each token within
+    /// a JWE (RFC 7516, `dir` and `A256GCM`), with keys derived from those of the key ring. Default: off. The tokens are
+    /// signed, so nothing can be changed without it, either. A [readable cookie] is not encrypted.
+    ///
+    /// Instances accept encrypted and plain cookies, with and without this option, so it can be turned on and off while
+    /// users are signed in. An access cookie changes at its next renewal, a refresh cookie at its next rotation; that of
+    /// an idle session stays as it is until then.
+    ///
+    /// A cookie grows by a third and by about 150 bytes. Services that verify tokens by a public key cannot read it. See
+    /// the [guide](crate::guide::encrypted_cookies).
+    ///
+    /// [readable cookie]: crate::SessionsBuilder::readable_cookie
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
+    #[doc(alias = "JWE")]
+    #[doc(alias = "privacy")]
+    pub fn encrypted(mut self) -> Self {
+        self.cookies.encrypted = true;
+        self
+    }
+
     /// A former cookie to remove, after a change of names, paths or domains. It is removed at sign-in, at renewal,
     /// at sign-out, and when a request has two values for one name. A browser removes a cookie only if the path and
     /// the domain are those that it was set with.

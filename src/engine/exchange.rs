@@ -136,7 +136,7 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<IssuedTokens, MintError> {
         let AccessBasis { record, key, run, .. } = *basis;
-        let access = self.mint_and_cache(basis, parsed, now)?;
+        let access = self.mint_and_cache(basis, parsed, now, Credential::Bearer)?;
         if access.len() > LONGEST_TOKEN {
             return Err(MintError::TooLong { length: access.len(), limit: LONGEST_TOKEN });
         }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::{Engine, VerifiedToken, record::step_up_of};
+use super::{Credential, Engine, VerifiedToken, record::step_up_of};
 use crate::{
     claims::Claims,
     cookie::LONGEST_VALUE,
@@ -58,7 +58,8 @@ impl<C: Claims> Engine<C> {
         reauthentication_methods: &[String],
         now: Timestamp,
     ) -> Result<(), MintError> {
-        let token = self.tokens.codec().mint_access(&AccessToken {
+        let codec = self.tokens.codec();
+        let token = codec.mint_access(&AccessToken {
             subject: &key.subject.name,
             session: key.id,
             generation: u64::MAX,
@@ -71,6 +72,7 @@ impl<C: Claims> Engine<C> {
             step_up: &StepUp::Done { at: now, amr: reauthentication_methods.to_vec() },
             claims,
         })?;
+        let token = self.access_cookie(&codec, token)?;
         let cookies = &self.config.cookies;
         cookies
             .set(&cookies.access, &token, None)
@@ -85,16 +87,39 @@ impl<C: Claims> Engine<C> {
         parsed: Option<&Arc<C>>,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
-        let token = self.mint_and_cache(basis, parsed, now)?;
+        let token = self.mint_and_cache(basis, parsed, now, Credential::Cookies)?;
         self.line(self.config.cookies.access.clone(), &token, basis.record, now)
     }
 
-    /// Mints the access token of a session. Given the record's claims as `parsed`, it puts the token into the cache.
+    /// What the access cookie carries: the token, encrypted if the application wants that.
+    fn access_cookie(&self, codec: &TokenCodec, token: String) -> Result<String, MintError> {
+        #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+        if self.config.cookies.encrypted {
+            return codec.encrypt_access(&token);
+        }
+        let _ = codec;
+        Ok(token)
+    }
+
+    /// What the refresh cookie carries.
+    fn refresh_cookie(&self, claims: &RefreshClaims) -> Result<String, MintError> {
+        let codec = self.tokens.codec();
+        let token = codec.mint_refresh(claims)?;
+        #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+        if self.config.cookies.encrypted {
+            return codec.encrypt_refresh(&token, claims.limit);
+        }
+        Ok(token)
+    }
+
+    /// Mints the access token of a session, as this credential carries it. If `parsed` is given, which are the record's
+    /// claims, the token is put into the cache.
     pub(super) fn mint_and_cache(
         &self,
         basis: &AccessBasis<'_>,
         parsed: Option<&Arc<C>>,
         now: Timestamp,
+        credential: Credential,
     ) -> Result<String, MintError> {
         let AccessBasis { record, key, run, generation, requires_step_up, read_at } = *basis;
         let (methods, step_up): (Vec<String>, _) = match requires_step_up {
@@ -116,6 +141,10 @@ impl<C: Claims> Engine<C> {
         };
         let codec = self.tokens.codec();
         let minted = codec.mint_access(&token)?;
+        let minted = match credential {
+            Credential::Cookies => self.access_cookie(&codec, minted)?,
+            Credential::Bearer => minted,
+        };
         if let Some(parsed) = parsed {
             self.cache_minted(&codec, &token, parsed, &minted);
         }
@@ -143,7 +172,7 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
         let claims = RefreshClaims::of(&key.subject.name, key.id, &record.family, run);
-        let token = self.tokens.codec().mint_refresh(&claims)?;
+        let token = self.refresh_cookie(&claims)?;
         self.line(self.config.cookies.refresh.clone(), &token, record, now)
     }
 

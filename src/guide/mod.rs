@@ -25,6 +25,7 @@
 //! | test your application | [testing] |
 //! | run more than one instance | [several instances](several_instances) |
 //! | run behind nginx, a load balancer or a CDN | [proxies] |
+//! | hide what the cookies carry | [encrypted cookies](encrypted_cookies) |
 //! | change the signing key | [key rotation](key_rotation) |
 //! | restore the store from a backup | [restored backup](restored_backup) |
 //! | end all sessions, or withdraw a leaked key | [emergency] |
@@ -197,6 +198,14 @@ pub mod several_instances {}
 #[doc(alias = "X-Forwarded-Proto")]
 #[doc = include_str!("proxies.md")]
 pub mod proxies {}
+
+#[doc(alias = "JWE")]
+#[doc(alias = "RFC 7516")]
+#[doc(alias = "encrypt cookies")]
+#[doc(alias = "encrypted JWT")]
+#[doc(alias = "privacy")]
+#[doc = include_str!("encrypted_cookies.md")]
+pub mod encrypted_cookies {}
 
 #[doc(alias = "rotate keys")]
 #[doc(alias = "kid")]

@@ -2,13 +2,18 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+use super::jwe::verify;
+#[cfg(not(any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+use super::jws::verify;
 use super::{
     codec::{TokenCodec, could_be_ours},
     error::{InvalidToken, MintError},
-    json, jws,
+    json::{self, not_null},
+    jws,
     key::Kind,
     step_up::StepUp,
 };
@@ -102,11 +107,6 @@ fn is_none(step_up: &Cow<'_, StepUp>) -> bool {
     step_up.is_none()
 }
 
-/// A claim can be missing, but it cannot be `null`.
-fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(claim: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(claim).map(Some)
-}
-
 impl TokenCodec {
     /// When an access token expires that is minted `now`: rounded up to a second, and never after the
     /// session's `limit`.
@@ -174,7 +174,7 @@ impl TokenCodec {
         &self,
         token: &[u8],
     ) -> Result<AccessClaims<C>, InvalidToken> {
-        jws::verify(&self.ring, Kind::Access, token, |payload| self.read_access(payload))
+        verify(&self.ring, Kind::Access, token, |payload| self.read_access(payload))
     }
 
     /// Whether there is a key of the name that an access token has in its header.

@@ -1,6 +1,5 @@
 //! Ed25519, ES256 and AES-256-GCM by AWS-LC, and RS256 and PS256 for verification. A key is parsed once.
 
-#[cfg(any(feature = "oidc", feature = "vault"))]
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, UnboundKey};
 use aws_lc_rs::{
     encoding::AsBigEndian as _,
@@ -62,7 +61,6 @@ pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>)> {
 }
 
 /// AES-256-GCM in place; returns the tag. A key and a nonce are used together for one message only.
-#[cfg(any(feature = "oidc", feature = "vault"))]
 pub(super) fn encrypt(
     key: &[u8; 32],
     nonce: &[u8; 12],
@@ -74,7 +72,6 @@ pub(super) fn encrypt(
 }
 
 /// The reverse of [`encrypt`]. `None` if any part differs.
-#[cfg(any(feature = "oidc", feature = "vault"))]
 pub(super) fn decrypt(
     key: &[u8; 32],
     nonce: &[u8; 12],
@@ -88,7 +85,6 @@ pub(super) fn decrypt(
     Some(plain)
 }
 
-#[cfg(any(feature = "oidc", feature = "vault"))]
 fn aes_256_gcm(key: &[u8; 32]) -> Option<LessSafeKey> {
     UnboundKey::new(&AES_256_GCM, key).ok().map(LessSafeKey::new)
 }

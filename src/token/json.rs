@@ -48,6 +48,13 @@ fn read_back<C: DeserializeOwned>(json: String) -> Result<(String, C), MintError
     Ok((json, claims))
 }
 
+/// A claim can be missing, but it cannot be `null`.
+pub(super) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    claim: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(claim).map(Some)
+}
+
 /// Whether no object in `json`, at any depth, names a member twice, in any spelling.
 pub(super) fn members_are_unique(json: &str) -> bool {
     serde_json::from_str::<Unique>(json).is_ok()

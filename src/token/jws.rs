@@ -151,8 +151,17 @@ fn find_key<'r>(ring: &'r Keyring, kind: Kind, head: &[u8]) -> Result<&'r Key, I
     Ok(key)
 }
 
+/// The vouchers in the tokens that `key` signs.
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+pub(super) fn vouchers(key: &Key) -> String {
+    let mut buffer = [0; 384];
+    let head = key.header(Kind::Refresh).trim_end_matches('.').as_bytes();
+    let header = decode(head, &mut buffer).ok().and_then(object::<Header<'_>>);
+    header.map(|header| header.vouch.into_owned()).unwrap_or_default()
+}
+
 /// Canonical base64url only: no padding, no stray bits, no other characters.
-fn decode<'b>(text: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8], InvalidToken> {
+pub(super) fn decode<'b>(text: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8], InvalidToken> {
     let len = URL_SAFE_NO_PAD.decode_slice(text, buffer).map_err(|_| InvalidToken::Malformed)?;
     buffer.get(..len).ok_or(InvalidToken::Malformed)
 }
@@ -164,7 +173,7 @@ pub(super) fn claims<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Invali
 
 /// Reads a JSON object. An array is refused, because derived readers would fill members from it by
 /// position. UTF-8 is checked once for the whole, which is faster than for each text.
-fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let json = str::from_utf8(json).ok()?;
     if json.trim_ascii_start().starts_with('{') { serde_json::from_str(json).ok() } else { None }
 }

@@ -13,6 +13,8 @@ mod error;
 mod hmac;
 mod json;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod jwe;
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod jwk;
 mod jws;
 mod key;

@@ -4,6 +4,10 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+use super::jwe::verify;
+#[cfg(not(any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+use super::jws::verify;
 use super::{
     codec::{TokenCodec, could_be_ours},
     error::{InvalidToken, MintError},
@@ -81,7 +85,7 @@ impl TokenCodec {
     }
 
     pub(crate) fn verify_refresh(&self, token: &[u8]) -> Result<RefreshClaims, InvalidToken> {
-        jws::verify(&self.ring, Kind::Refresh, token, |payload| self.read_refresh(payload))
+        verify(&self.ring, Kind::Refresh, token, |payload| self.read_refresh(payload))
     }
 
     fn read_refresh(&self, payload: &[u8]) -> Result<RefreshClaims, InvalidToken> {

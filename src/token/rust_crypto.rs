@@ -3,7 +3,6 @@
 //! The advisory RUSTSEC-2023-0071 of the crate `rsa` is about the time that operations with a private key take. Only
 //! public keys are given to it here.
 
-#[cfg(any(feature = "oidc", feature = "vault"))]
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use jsonwebtoken::{
@@ -80,7 +79,6 @@ pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>)> {
 }
 
 /// AES-256-GCM in place; returns the tag. A key and a nonce are used together for one message only.
-#[cfg(any(feature = "oidc", feature = "vault"))]
 pub(super) fn encrypt(
     key: &[u8; 32],
     nonce: &[u8; 12],
@@ -92,7 +90,6 @@ pub(super) fn encrypt(
 }
 
 /// The reverse of [`encrypt`]. `None` if any part differs.
-#[cfg(any(feature = "oidc", feature = "vault"))]
 pub(super) fn decrypt(
     key: &[u8; 32],
     nonce: &[u8; 12],

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::{
     codec::TokenCodec,
     error::MintError,
-    json,
+    json::{self, not_null},
     jws::{self, LONGEST_TOKEN},
     key::Kind,
 };
@@ -39,18 +39,18 @@ pub(crate) struct ServiceClaims<'a> {
     #[serde(borrow)]
     pub(crate) jti: Cow<'a, str>,
     /// When the user last authenticated. `None` if that does not count for this request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub(crate) auth_time: Option<u64>,
     /// How the user authenticated at `auth_time`.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) amr: Cow<'a, [String]>,
     /// The session, so that the service can follow its revocation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub(crate) sid: Option<SessionId>,
     /// The run ID of the session, together with `sid`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<RunId>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<Cow<'a, str>>,
     /// The claims that the application chose, in the member that the access tokens of sessions have, too.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]

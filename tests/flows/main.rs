@@ -25,6 +25,8 @@ mod crash;
 mod cross_site;
 mod custom_keys;
 mod edges;
+#[cfg(all(feature = "oauth", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+mod encrypted;
 mod feed;
 mod follower;
 mod form_post;

@@ -14,6 +14,8 @@ mod cookies;
 mod debug;
 mod elsewhere;
 mod encoding;
+#[cfg(feature = "rust_crypto")]
+mod encrypted;
 mod forge;
 mod fuzz;
 mod headers;
