@@ -91,7 +91,7 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
         former: &mut FormerCookies,
     ) -> AuthStep<C> {
-        self.revocation.start();
+        self.start_followers();
         if let Err(rejected) = self.check_loopback(head) {
             return AuthStep::rejected(rejected);
         }

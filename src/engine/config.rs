@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::ReadableCookie;
+use super::{KeyFollower, ReadableCookie};
 use crate::{
     claims::Reloader,
     cookie::Cookies,
@@ -37,6 +37,8 @@ pub(crate) struct Config<C> {
     /// How long an expired access token is accepted during an outage of the store.
     pub(crate) ride_through: Duration,
     pub(crate) feed: FeedConfig,
+    /// Follows a key file.
+    pub(crate) key_follower: Option<KeyFollower>,
 }
 
 impl<C> Default for Config<C> {
@@ -57,6 +59,7 @@ impl<C> Default for Config<C> {
             token_cache_capacity: 8192,
             store_deadline: Duration::from_millis(500),
             ride_through: Duration::ZERO,
+            key_follower: None,
             feed: FeedConfig { lag_bound: Duration::from_secs(5), ask_store_when_lagging: false },
         }
     }

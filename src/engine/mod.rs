@@ -46,6 +46,7 @@ pub(crate) use self::{
     authenticate::{AuthOutcome, AuthStep, Credential, RequestContext},
     config::Config,
     conflicting_cookies::{FormerCookies, NamedSessions, new_key_error},
+    keys::KeyFollower,
     mint::CookieLine,
     readable_cookie::ReadableCookie,
     renew::Renewal,
@@ -54,6 +55,8 @@ pub(crate) use self::{
     tokens::TokenService,
     verified::{Authenticated, SessionView, VerifiedToken},
 };
+#[cfg(feature = "jwks")]
+pub(crate) use self::keys::JWKS_MAX_AGE;
 pub use self::{change::ChangeError, sign_in::SignInError};
 #[cfg(feature = "oauth")]
 pub(crate) use self::{
@@ -91,6 +94,9 @@ pub(crate) struct Engine<C> {
     pub(crate) backend: Arc<Backend>,
     pub(crate) revocation: Arc<Revocation>,
     renewals: SingleFlight<RenewalKey, Result<Renewal<C>, SessionError>>,
+    /// Whether services may verify by the JWKS route.
+    #[cfg(feature = "jwks")]
+    pub(crate) serves_jwks: AtomicBool,
     /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,
 }
@@ -118,6 +124,8 @@ impl<C: Claims> Engine<C> {
             backend,
             revocation,
             renewals: SingleFlight::default(),
+            #[cfg(feature = "jwks")]
+            serves_jwks: AtomicBool::new(false),
             warned_of_plain_http: AtomicBool::new(false),
             config,
         })
@@ -144,6 +152,9 @@ impl<C: Claims> Engine<C> {
 
     pub(crate) async fn shut_down(&self) {
         self.revocation.shut_down();
+        if let Some(follower) = &self.config.key_follower {
+            follower.shut_down();
+        }
         self.backend.finish_writes().await;
     }
 }

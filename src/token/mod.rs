@@ -4,6 +4,7 @@
 //! in another state, not an error.
 
 mod access;
+mod access_key;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod asymmetric;
 #[cfg(feature = "aws_lc_rs")]
@@ -16,7 +17,9 @@ mod json;
 mod jwk;
 mod jws;
 mod key;
+mod key_set;
 mod keyring;
+mod name;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod pem;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
@@ -48,6 +51,7 @@ pub(crate) use self::{
     access::{AccessClaims, AccessToken},
     codec::TokenCodec,
     json::{write_claims, write_short_claims},
+    key_set::LONGEST_KEY_SET,
     jws::LONGEST_TOKEN,
     refresh::RefreshClaims,
     service::{ServiceToken, write_service_claims},

@@ -8,7 +8,7 @@ use jsonwebtoken::Algorithm;
 use super::aws_lc_rs as backend;
 #[cfg(not(feature = "aws_lc_rs"))]
 use super::rust_crypto as backend;
-use super::{error::KeyError, jwk, key::DynVerifier, public_parts::Parts, spki};
+use super::{access_key::DynVerifier, error::KeyError, jwk, public_parts::Parts, spki};
 
 /// The longest `kid` in bytes. Other issuers choose longer ones than this crate.
 const LONGEST_KID: usize = 256;
@@ -138,6 +138,10 @@ impl PublicKey {
         // INVARIANT: a `kid` is visible ASCII, so only these two characters need escaping.
         let kid = self.kid.replace('\\', "\\\\").replace('"', "\\\"");
         format!(r#"{{{},"kid":"{kid}","alg":"{:?}","use":"sig"}}"#, self.parts.members(), self.algorithm)
+    }
+
+    pub(super) fn verifier(&self) -> DynVerifier {
+        self.verifier.clone()
     }
 
     /// Whether this key signed `message`.

@@ -14,7 +14,7 @@ mod world;
 
 pub(crate) use self::{
     answer::{Answer, claims_of},
-    app::Profile,
+    app::{Profile, router},
     browser::{Browser, Sent},
     gate::Gate,
     probe::{Probe, Trouble},
