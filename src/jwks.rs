@@ -93,8 +93,10 @@ async fn jwks<C: Claims>(State(sessions): State<Sessions<C>>, headers: HeaderMap
 fn respond(content_type: &'static str, body: String, request: &HeaderMap) -> Response {
     let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&body));
     let etag = format!("\"{hash}\"");
-    let caching =
-        [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, format!("public, max-age={}", JWKS_MAX_AGE.as_secs()))];
+    let caching = [
+        (header::ETAG, etag.clone()),
+        (header::CACHE_CONTROL, format!("public, max-age={}", JWKS_MAX_AGE.as_secs())),
+    ];
     if has(request, &etag) {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
     }

@@ -119,7 +119,8 @@ impl WatchedFile {
                 keys.map(Ok)
             }
             Err(error) => {
-                let fault = format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string));
+                let fault =
+                    format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string));
                 let is_news = self.fault.as_ref() != Some(&fault);
                 self.fault = Some(fault);
                 is_news.then_some(Err(error))

@@ -59,20 +59,20 @@ impl<C: Claims> Engine<C> {
         let KeyChange { pulled, promotion } = self.tokens.set_keys(ring);
         let ring = self.tokens.codec().ring().clone();
         let events = &self.config.events;
-        if promotion.is_some_and(|promotion| self.is_early(promotion, &ring)) {
+        if promotion.is_some_and(|promotion| self.is_early(promotion)) {
             events.note(EventKind::KeyPromotedEarly);
         }
         events.note(EventKind::KeysChanged { keys: in_words(&ring), pulled });
     }
 
     /// Whether another instance, or a service that verifies by the JWKS route, may not have the signing key.
-    fn is_early(&self, promotion: Promotion, ring: &Keyring) -> bool {
+    fn is_early(&self, promotion: Promotion) -> bool {
         match promotion {
             Promotion::Unpublished => true,
             #[cfg(feature = "jwks")]
             Promotion::PublishedAt(time) => {
                 let is_served = self.serves_jwks.load(std::sync::atomic::Ordering::Relaxed);
-                is_served && ring.signer_is_public() && self.now() < time + JWKS_MAX_AGE
+                is_served && self.tokens.codec().ring().signer_is_public() && self.now() < time + JWKS_MAX_AGE
             }
             #[cfg(not(feature = "jwks"))]
             Promotion::PublishedAt(_) => false,

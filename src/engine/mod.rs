@@ -42,6 +42,8 @@ mod tokens;
 mod verified;
 mod wait;
 
+#[cfg(feature = "jwks")]
+pub(crate) use self::keys::JWKS_MAX_AGE;
 pub(crate) use self::{
     authenticate::{AuthOutcome, AuthStep, Credential, RequestContext},
     config::Config,
@@ -55,8 +57,6 @@ pub(crate) use self::{
     tokens::TokenService,
     verified::{Authenticated, SessionView, VerifiedToken},
 };
-#[cfg(feature = "jwks")]
-pub(crate) use self::keys::JWKS_MAX_AGE;
 pub use self::{change::ChangeError, sign_in::SignInError};
 #[cfg(feature = "oauth")]
 pub(crate) use self::{

@@ -114,12 +114,12 @@ impl Key {
     }
 
     /// The public key as a JWK, with this key's name.
-    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+    #[cfg(all(feature = "jwks", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
     pub(super) fn jwk(&self) -> Option<String> {
         Some(self.public.clone()?.with_kid(&self.kid).ok()?.to_jwk())
     }
 
-    #[cfg(not(any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+    #[cfg(all(feature = "jwks", not(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     #[expect(clippy::unused_self, reason = "there are secrets only")]
     pub(super) fn jwk(&self) -> Option<String> {
         None
@@ -127,7 +127,8 @@ impl Key {
 
     /// What two keys have in common that are one key under two names.
     pub(super) fn identity(&self) -> impl Iterator<Item = Vec<u8>> {
-        let of_secret = self.refresh.as_ref().map(|key| key.sign(b"tower-sliding-sessions identity ").to_vec());
+        let of_secret =
+            self.refresh.as_ref().map(|key| key.sign(b"tower-sliding-sessions identity ").to_vec());
         #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
         let of_public = self.public.as_ref().map(|key| key.thumbprint().into_bytes());
         #[cfg(not(any(feature = "aws_lc_rs", feature = "rust_crypto")))]

@@ -11,7 +11,7 @@ use serde_json::{error::Category, value::RawValue};
 use zeroize::Zeroizing;
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-use super::{asymmetric, jwk, public_key::PublicKey};
+use super::{asymmetric, public_key::PublicKey};
 use super::{
     error::KeyError,
     key::{Key, KeyStep},
@@ -44,6 +44,7 @@ struct Jwk {
     key_ops: Option<Vec<String>>,
     crv: Option<String>,
     x: Option<String>,
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     y: Option<String>,
     #[serde(default, deserialize_with = "hidden")]
     d: Option<Zeroizing<String>>,
@@ -261,7 +262,7 @@ fn private(jwk: &Jwk) -> Result<Key, Problem> {
 
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 fn public(json: &str) -> Result<Key, Problem> {
-    Key::public(jwk::read(json)?).map_err(in_words)
+    Key::public(PublicKey::read_jwk(json)?).map_err(in_words)
 }
 
 #[cfg(not(any(feature = "aws_lc_rs", feature = "rust_crypto")))]

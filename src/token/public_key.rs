@@ -66,7 +66,7 @@ impl PublicKey {
         Ok(keys)
     }
 
-    fn read_jwk(json: &str) -> Result<Self, &'static str> {
+    pub(super) fn read_jwk(json: &str) -> Result<Self, &'static str> {
         let (kid, algorithm, parts) = jwk::read(json)?;
         Self::new(kid.as_deref(), algorithm, parts)
     }
@@ -83,7 +83,7 @@ impl PublicKey {
         Self::new(None, algorithm, parts).map_err(|problem| KeyError::PublicKey(problem.into()))
     }
 
-    fn new(kid: Option<&str>, algorithm: Algorithm, parts: Parts) -> Result<Self, &'static str> {
+    pub(super) fn new(kid: Option<&str>, algorithm: Algorithm, parts: Parts) -> Result<Self, &'static str> {
         parts.check()?;
         let kid: Arc<str> = kid.map_or_else(|| parts.thumbprint().into(), Into::into);
         if !is_kid(&kid) {

@@ -69,11 +69,10 @@ async fn custom_key_goes_through_the_steps() {
     let (sessions, two) = (world.one.sessions.clone(), world.instance());
     let old = keys(0).kid().to_owned();
     let mut browser = world.signed_in("ann").await;
-    let steps: [&dyn Fn(Keyring) -> Keyring; 3] = [
-        &|ring| ring.publish(Kms::new().ring()).unwrap(),
-        &|ring| ring.promote("kms").unwrap(),
-        &|ring| ring.retire(&old).unwrap(),
-    ];
+    let steps: [&dyn Fn(Keyring) -> Keyring; 3] =
+        [&|ring| ring.publish(Kms::new().ring()).unwrap(), &|ring| ring.promote("kms").unwrap(), &|ring| {
+            ring.retire(&old).unwrap()
+        }];
     for step in steps {
         for instance in [&world.one, &two] {
             instance.sessions.set_keys(step(instance.sessions.keys()));

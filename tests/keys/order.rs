@@ -52,11 +52,10 @@ async fn every_pair_of_neighbouring_steps_serves_every_session() {
     let mut browser = world.signed_in("ann").await;
     for nth in 1..=4 {
         let (kid, former) = (format!("k{nth}"), format!("k{}", nth - 1));
-        let steps: [&dyn Fn(Keyring) -> Keyring; 3] = [
-            &|ring| ring.publish(named(nth)).unwrap(),
-            &|ring| ring.promote(&kid).unwrap(),
-            &|ring| ring.retire(&former).unwrap(),
-        ];
+        let steps: [&dyn Fn(Keyring) -> Keyring; 3] =
+            [&|ring| ring.publish(named(nth)).unwrap(), &|ring| ring.promote(&kid).unwrap(), &|ring| {
+                ring.retire(&former).unwrap()
+            }];
         for step in steps {
             for changed in all {
                 changed.sessions.set_keys(step(changed.sessions.keys()));

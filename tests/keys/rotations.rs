@@ -91,11 +91,10 @@ async fn twenty_rotations_under_load_sign_no_user_out_and_fail_no_request() {
     let crowd = Crowd::start(&world, &instances).await;
     for nth in 1..=20 {
         let (kid, former) = (format!("k{nth}"), format!("k{}", nth - 1));
-        let steps: [&dyn Fn(Keyring) -> Keyring; 3] = [
-            &|ring| ring.publish(named(nth)).unwrap(),
-            &|ring| ring.promote(&kid).unwrap(),
-            &|ring| ring.retire(&former).unwrap(),
-        ];
+        let steps: [&dyn Fn(Keyring) -> Keyring; 3] =
+            [&|ring| ring.publish(named(nth)).unwrap(), &|ring| ring.promote(&kid).unwrap(), &|ring| {
+                ring.retire(&former).unwrap()
+            }];
         for step in steps {
             for instance in &instances {
                 instance.sessions.set_keys(step(instance.sessions.keys()));
@@ -114,7 +113,8 @@ async fn twenty_rotations_under_load_sign_no_user_out_and_fail_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn rotations_by_a_key_file_under_load_sign_no_user_out_and_fail_no_request() {
-    let content = |nth: u8| set(&[oct(nth + 1, "published"), oct(nth, "signing"), oct(nth.max(1) - 1, "retired")]);
+    let content =
+        |nth: u8| set(&[oct(nth + 1, "published"), oct(nth, "signing"), oct(nth.max(1) - 1, "retired")]);
     let world = World::new();
     let folder = Folder::with(&set(&[oct(1, "published"), oct(0, "signing")]));
     let instances: Vec<_> = (0..3).map(|_| following(&world, &folder.path()).0).collect();

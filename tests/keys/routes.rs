@@ -60,7 +60,9 @@ async fn public_keys_that_verify_are_shown_and_nothing_else() {
     assert_eq!(header(response.headers(), "content-type"), "application/jwk-set+json");
     assert_eq!(header(response.headers(), "cache-control"), "public, max-age=300");
     let shown = text(response).await;
-    for hidden in [ed25519()["d"].as_str().unwrap(), p256()["d"].as_str().unwrap(), &secret(0), "\"d\"", "\"k\""] {
+    for hidden in
+        [ed25519()["d"].as_str().unwrap(), p256()["d"].as_str().unwrap(), &secret(0), "\"d\"", "\"k\""]
+    {
         assert!(!shown.contains(hidden), "{shown}");
     }
     assert_eq!(

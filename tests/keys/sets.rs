@@ -55,7 +55,8 @@ fn private_key_has_the_same_name_as_pem_and_as_jwk() {
 fn mistakes() -> Vec<(String, &'static str)> {
     let signing = |jwk: Value| with(jwk, &json!({"step": "signing"}));
     let one = |jwk: Value, members: Value| set(&[with(jwk, &members)]);
-    let public_pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n";
+    let public_pem =
+        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n";
     let encoded = |bytes: &[u8]| {
         use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         URL_SAFE_NO_PAD.encode(bytes)
@@ -87,7 +88,10 @@ fn mistakes() -> Vec<(String, &'static str)> {
         // Names.
         (one(oct(0, "signing"), json!({"kid": "a b"})), "name"),
         (one(oct(0, "signing"), json!({"kid": "x".repeat(65)})), "name"),
-        (set(&[oct(0, "signing"), with(oct(1, "published"), &json!({"kid": "k0"}))]), "key 2: it has the name"),
+        (
+            set(&[oct(0, "signing"), with(oct(1, "published"), &json!({"kid": "k0"}))]),
+            "key 2: it has the name",
+        ),
         (set(&[oct(0, "signing"), with(oct(1, "pulled"), &json!({"kid": "k0"}))]), "key 2: it has the name"),
         // One key under two names: pulling one would leave the other.
         (set(&[oct(0, "signing"), with(oct(0, "published"), &json!({"kid": "k9"}))]), "numbers of key 1"),

@@ -14,7 +14,7 @@ mod world;
 
 pub(crate) use self::{
     answer::{Answer, claims_of},
-    app::{Profile, router},
+    app::Profile,
     browser::{Browser, Sent},
     gate::Gate,
     probe::{Probe, Trouble},
