@@ -95,6 +95,7 @@
 //! |---|---|---|
 //! | `axum` | yes | the extractors [`Session`] and [`Visitor`], and [`SetCookies`] in responses. Not needed on bare hyper or tower |
 //! | `oauth` | no | the module `oauth`: token, revocation and introspection endpoints for clients without cookies. Turns on `axum` |
+//! | `jwks` | no | `Sessions::jwks_routes`: the public keys and their address, for services that verify access tokens. Turns on `axum` |
 //! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, by the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Bring an `HttpClient`, or turn on `reqwest` |
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
@@ -132,6 +133,9 @@ pub mod guide;
 #[cfg(any(feature = "oidc", feature = "reqwest", feature = "verify"))]
 mod http_client;
 mod id;
+#[cfg(feature = "jwks")]
+mod jwks;
+mod key_file;
 pub mod manual;
 mod middleware;
 #[cfg(feature = "oauth")]
@@ -181,6 +185,7 @@ pub use self::{
     engine::{ChangeError, SignInError},
     event::{Event, EventKind, Renewed, Reuse, Severity},
     id::{RunId, SessionId},
+    key_file::{KeyFile, KeyFileError, KeySource},
     middleware::{
         IntoRejectionResponse, ProblemJson, RedirectToLogin, RedirectToReauthentication, Reject, Rejection,
         RejectionBody, RejectionKind, Require, ResponseBody, ResponseFuture, SessionLayer, SessionService,

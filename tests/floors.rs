@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 15] = [
         "token",
     ],
     &["store"],
-    &["claims", "origin"],
+    &["claims", "key_file", "origin"],
     &["event"],
     &["backend"],
     &["revocation"],
@@ -32,7 +32,7 @@ const FLOORS: [&[&str]; 15] = [
     &["session"],
     &["middleware"],
     &["sessions"],
-    &["extract", "form_post", "oauth", "oidc", "verify"],
+    &["extract", "form_post", "jwks", "oauth", "oidc", "verify"],
     &["routes"],
 ];
 

@@ -116,6 +116,7 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .route("/login", post(account::login))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(counters::show))
+        .merge(app.sessions.jwks_routes())
         .merge(signed_in)
         .merge(optional)
         .merge(api::router(app));

@@ -91,7 +91,7 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
         former: &mut FormerCookies,
     ) -> AuthStep<C> {
-        self.revocation.start();
+        self.start_followers();
         #[cfg(feature = "verify")]
         if let Some(only) = &self.config.verify_only {
             return self.authenticate_only(only, head, bearer, context);

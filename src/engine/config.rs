@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::ReadableCookie;
+use super::{KeyFollower, ReadableCookie};
 use crate::{
     claims::Reloader,
     cookie::Cookies,
@@ -40,6 +40,8 @@ pub(crate) struct Config<C> {
     /// In a layer that only verifies.
     #[cfg(feature = "verify")]
     pub(crate) verify_only: Option<super::VerifyOnly>,
+    /// Follows a key file.
+    pub(crate) key_follower: Option<KeyFollower>,
 }
 
 impl<C> Default for Config<C> {
@@ -67,6 +69,7 @@ impl<C> Default for Config<C> {
             },
             #[cfg(feature = "verify")]
             verify_only: None,
+            key_follower: None,
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Introspection<C> {
 
 impl<C: Claims> Engine<C> {
     pub(crate) async fn introspect(self: &Arc<Self>, token: &[u8]) -> Introspection<C> {
-        self.revocation.start();
+        self.start_followers();
         match self.tokens.codec().verify_refresh(token) {
             Ok(refresh) => {
                 return match self.record_if_accepted(&refresh).await {

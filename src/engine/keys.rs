@@ -1,21 +1,110 @@
-//! Puts a key ring in force, and reports what changed.
+//! Puts a key ring in force, reports what changed, and follows a key file.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use super::Engine;
 use crate::{
+    backend::{BackgroundTask, timer},
+    claims::Claims,
     event::EventKind,
+    key_file::WatchedFile,
     token::{KeyChange, KeyStep, Keyring, Promotion},
 };
 
-impl<C> Engine<C> {
+/// How often a key file is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a service may use the JWK Set without asking for it again. So a key must be published this long before it
+/// signs.
+#[cfg(feature = "jwks")]
+pub(crate) const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
+
+/// Follows a key file in the background.
+pub(crate) struct KeyFollower {
+    task: BackgroundTask,
+    file: Arc<Mutex<WatchedFile>>,
+}
+
+impl KeyFollower {
+    pub(crate) fn new(file: WatchedFile) -> Self {
+        Self { task: BackgroundTask::default(), file: Arc::new(Mutex::new(file)) }
+    }
+
+    pub(super) fn shut_down(&self) {
+        self.task.shut_down();
+    }
+}
+
+impl fmt::Debug for KeyFollower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyFollower").finish_non_exhaustive()
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Starts to follow the store's feed, and the key file if there is one. Each request calls this, as a runtime may
+    /// have stopped.
+    pub(crate) fn start_followers(&self) {
+        self.revocation.start();
+        if let Some(follower) = &self.config.key_follower {
+            follower.task.start(|| follow(self.me.clone(), follower.file.clone()));
+        }
+    }
+
     /// Replaces the keys, and reports it.
     pub(crate) fn set_keys(&self, ring: Keyring) {
         let KeyChange { pulled, promotion } = self.tokens.set_keys(ring);
+        let ring = self.tokens.codec().ring().clone();
         let events = &self.config.events;
-        if let Some(Promotion::Unpublished) = promotion {
+        if promotion.is_some_and(|promotion| self.is_early(promotion)) {
             events.note(EventKind::KeyPromotedEarly);
         }
-        let keys = in_words(self.tokens.codec().ring());
-        events.note(EventKind::KeysChanged { keys, pulled });
+        events.note(EventKind::KeysChanged { keys: in_words(&ring), pulled });
+    }
+
+    /// Whether another instance, or a service that verifies by the JWKS route, may not have the signing key.
+    fn is_early(&self, promotion: Promotion) -> bool {
+        match promotion {
+            Promotion::Unpublished => true,
+            #[cfg(feature = "jwks")]
+            Promotion::PublishedAt(time) => {
+                let is_served = self.serves_jwks.load(std::sync::atomic::Ordering::Relaxed);
+                is_served && self.tokens.codec().ring().signer_is_public() && self.now() < time + JWKS_MAX_AGE
+            }
+            #[cfg(not(feature = "jwks"))]
+            Promotion::PublishedAt(_) => false,
+        }
+    }
+}
+
+/// Runs until the sessions are dropped.
+async fn follow<C: Claims>(engine: Weak<Engine<C>>, file: Arc<Mutex<WatchedFile>>) {
+    if timer(Duration::ZERO).is_none() {
+        if let Some(engine) = engine.upgrade() {
+            engine.backend.report_no_timers();
+        }
+        // Until this runtime ends: another one may have timers.
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        let file = file.clone();
+        let reading = move || file.lock().unwrap_or_else(PoisonError::into_inner).read_again();
+        let news = tokio::task::spawn_blocking(reading).await;
+        let Some(engine) = engine.upgrade() else { return };
+        if let Some(follower) = &engine.config.key_follower {
+            follower.task.works();
+        }
+        match news {
+            Ok(None) => {}
+            Ok(Some(Ok(ring))) => engine.set_keys(ring),
+            Ok(Some(Err(error))) => engine.config.events.failed(EventKind::KeyFileFailed, &error),
+            // The runtime stops.
+            Err(_) => return,
+        }
     }
 }
 

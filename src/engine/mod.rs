@@ -47,10 +47,13 @@ mod wait;
 
 #[cfg(feature = "verify")]
 pub(crate) use self::verify_only::{KeySource, UnknownKey, VerifyOnly};
+#[cfg(feature = "jwks")]
+pub(crate) use self::keys::JWKS_MAX_AGE;
 pub(crate) use self::{
     authenticate::{AuthOutcome, AuthStep, Credential, RequestContext},
     config::Config,
     conflicting_cookies::{FormerCookies, NamedSessions, new_key_error},
+    keys::KeyFollower,
     mint::CookieLine,
     readable_cookie::ReadableCookie,
     renew::Renewal,
@@ -96,6 +99,9 @@ pub(crate) struct Engine<C> {
     pub(crate) backend: Arc<Backend>,
     pub(crate) revocation: Arc<Revocation>,
     renewals: SingleFlight<RenewalKey, Result<Renewal<C>, SessionError>>,
+    /// Whether services may verify by the JWKS route.
+    #[cfg(feature = "jwks")]
+    pub(crate) serves_jwks: AtomicBool,
     /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,
 }
@@ -123,6 +129,8 @@ impl<C: Claims> Engine<C> {
             backend,
             revocation,
             renewals: SingleFlight::default(),
+            #[cfg(feature = "jwks")]
+            serves_jwks: AtomicBool::new(false),
             warned_of_plain_http: AtomicBool::new(false),
             config,
         })
@@ -157,6 +165,9 @@ impl<C: Claims> Engine<C> {
 
     pub(crate) async fn shut_down(&self) {
         self.revocation.shut_down();
+        if let Some(follower) = &self.config.key_follower {
+            follower.shut_down();
+        }
         self.backend.finish_writes().await;
     }
 }

@@ -14,7 +14,7 @@ impl<C: Claims> Engine<C> {
     /// Returns when the session is revoked or expired. Revocations come from the feed. Expiry is checked by asking the
     /// store.
     pub(crate) async fn ended(self: &Arc<Self>, token: &VerifiedToken<C>) {
-        self.revocation.start();
+        self.start_followers();
         let view = &token.view;
         let mut retry = POLL_INTERVAL;
         // The session does not expire before the access token.

@@ -119,6 +119,8 @@ pub enum EventKind {
         /// The names of the keys whose tokens are void from now on.
         pulled: Vec<String>,
     },
+    /// The key file cannot be used. The keys in force stay. Reported once per mistake; the cause says which.
+    KeyFileFailed,
     /// A key signs that was not published here before, or not long enough. Other instances, or services that verify by
     /// the JWKS route, may not have it yet.
     KeyPromotedEarly,
@@ -225,6 +227,7 @@ impl EventKind {
             Self::ClaimsUnreadable => "session_claims_unreadable",
             Self::SigningFailed => "session_signing_failed",
             Self::KeysChanged { .. } => "session_keys_changed",
+            Self::KeyFileFailed => "session_key_file_failed",
             Self::KeyPromotedEarly => "session_key_promoted_early",
             Self::OidcFailed { .. } => "oidc_failed",
             Self::LoggedOutByProvider { .. } => "oidc_logged_out_by_provider",

@@ -47,6 +47,7 @@ impl EventKind {
             | Self::ClockStepped { .. }
             | Self::InsecurePlainHttp
             | Self::SecureCookiesOverPlainHttp { .. }
+            | Self::KeyFileFailed
             | Self::KeyPromotedEarly
             | Self::KeyFetchFailed
             | Self::KeysTooOld

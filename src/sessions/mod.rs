@@ -18,6 +18,7 @@ use crate::{
     claims::Claims,
     engine::EngineHandle,
     id::{RunId, SessionId},
+    key_file::KeySource,
     middleware::{Rejection, Require, SessionLayer},
     protocol::Policy,
     request::RequestHead,
@@ -34,9 +35,9 @@ pub struct Sessions<C = ()> {
 }
 
 impl<C: Claims> Sessions<C> {
-    /// Starts building. Everything but the keys has a safe default.
-    pub fn builder(keys: Keyring) -> SessionsBuilder<C> {
-        SessionsBuilder::new(keys)
+    /// Starts building, with a [`Keyring`] or a [`KeyFile`](crate::KeyFile). Everything but the keys has a safe default.
+    pub fn builder(keys: impl Into<KeySource>) -> SessionsBuilder<C> {
+        SessionsBuilder::new(keys.into())
     }
 
     pub(crate) fn new(engine: EngineHandle<C>) -> Self {
@@ -47,7 +48,7 @@ impl<C: Claims> Sessions<C> {
     #[must_use]
     pub fn layer(&self) -> SessionLayer<C> {
         // Access tokens are accepted without the store once the revocations are known.
-        self.engine.revocation.start();
+        self.engine.start_followers();
         know::<C>();
         SessionLayer::new(self.engine.clone())
     }
@@ -184,7 +185,8 @@ impl<C: Claims> Sessions<C> {
 
     /// Puts other keys in force, under load. Sessions whose tokens the new key ring verifies continue. A key that is no
     /// longer in it is [pulled](Keyring::pull): its tokens are void at once. The event is
-    /// [`KeysChanged`](crate::EventKind::KeysChanged).
+    /// [`KeysChanged`](crate::EventKind::KeysChanged). Where a [`KeyFile`](crate::KeyFile) is followed, these keys are in
+    /// force until the file changes.
     pub fn set_keys(&self, keys: Keyring) {
         self.engine.set_keys(keys);
     }

@@ -14,7 +14,7 @@ use jsonwebtoken::{Algorithm, signature::Error};
 use zeroize::Zeroizing;
 
 use super::{
-    key::{self, AccessKey, DynVerifier},
+    access_key::{self, AccessKey, DynVerifier},
     public_parts::Parts,
     spki,
 };
@@ -29,25 +29,29 @@ pub(super) fn public(algorithm: Algorithm, parts: &Parts) -> Option<DynVerifier>
         _ => return None,
     };
     let key = ParsedPublicKey::new(by, key).ok()?;
-    Some(key::verifier(algorithm, move |message, signature| {
+    Some(access_key::verifier(algorithm, move |message, signature| {
         key.verify_sig(message, signature).map_err(|_| Error::new())
     }))
 }
 
-pub(super) fn ed25519(pkcs8: &[u8]) -> Option<AccessKey> {
+/// The key, and its public numbers.
+pub(super) fn ed25519(pkcs8: &[u8]) -> Option<(AccessKey, Parts)> {
     let private = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
     let public = ParsedPublicKey::new(&ED25519, private.public_key()).ok()?;
-    Some(AccessKey::from_fns(
+    let parts = Parts::Ed25519(private.public_key().as_ref().try_into().ok()?);
+    let key = AccessKey::from_fns(
         Algorithm::EdDSA,
         move |message| Ok(private.try_sign(message).map_err(Error::from_source)?.as_ref().to_vec()),
         move |message, signature| public.verify_sig(message, signature).map_err(|_| Error::new()),
-    ))
+    );
+    Some((key, parts))
 }
 
-/// The key, and its private scalar.
-pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>)> {
+/// The key, its private scalar, and its public numbers.
+pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>, Parts)> {
     let private = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
     let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, private.public_key()).ok()?;
+    let parts = Parts::from_sec1(private.public_key().as_ref())?;
     let scalar = Zeroizing::new(private.private_key().as_be_bytes().ok()?.as_ref().to_vec());
     let key = AccessKey::from_fns(
         Algorithm::ES256,
@@ -57,7 +61,7 @@ pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>)> {
         },
         move |message, signature| public.verify_sig(message, signature).map_err(|_| Error::new()),
     );
-    Some((key, scalar))
+    Some((key, scalar, parts))
 }
 
 /// AES-256-GCM in place; returns the tag. A key and a nonce are used together for one message only.

@@ -51,7 +51,7 @@ impl TokenCodec {
     }
 
     /// `iss` of access tokens.
-    #[cfg(feature = "oauth")]
+    #[cfg(any(feature = "jwks", feature = "oauth"))]
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }

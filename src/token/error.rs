@@ -108,6 +108,9 @@ pub enum KeyError {
     /// The text or the JWK is not a public key that can verify tokens.
     #[error("not a public key that can verify tokens: {0}")]
     PublicKey(Cow<'static, str>),
+    /// The text is not a JWK Set with a key ring. The mistake is named by the place of the key in the set.
+    #[error("not a key ring as a JWK Set: {0}")]
+    KeySet(Cow<'static, str>),
     /// A key's name must be 1 to 64 characters of `A-Z a-z 0-9 - _`.
     #[error("{0:?} cannot be a key's name: 1 to 64 characters of A-Z a-z 0-9 - _")]
     BadName(String),

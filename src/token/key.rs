@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{
-    Algorithm,
-    crypto::{JwtSigner, JwtVerifier},
-    signature::{Error, Signer, Verifier},
-};
+use jsonwebtoken::{Algorithm, signature::Error};
 
 use super::{
+    access_key::AccessKey,
     error::{KeyError, MintError},
     hmac::HmacKey,
 };
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+use super::{name::checked, public_key::PublicKey};
 use crate::time::Timestamp;
 
 /// The two kinds of token. One is never accepted in place of the other: `typ`, key and claims differ.
@@ -32,17 +31,6 @@ impl Kind {
     }
 }
 
-pub(super) type DynVerifier = Arc<dyn JwtVerifier + Send + Sync>;
-
-/// A verifier made of a function.
-#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
-pub(super) fn verifier(
-    algorithm: Algorithm,
-    verify: impl Fn(&[u8], &[u8]) -> Result<(), Error> + Send + Sync + 'static,
-) -> DynVerifier {
-    Arc::new(FromFn(algorithm, verify))
-}
-
 /// What a key of a [`Keyring`](crate::Keyring) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -55,69 +43,6 @@ pub enum KeyStep {
     Retired,
 }
 
-/// How a key signs and verifies access tokens.
-#[derive(Clone)]
-pub(super) struct AccessKey {
-    /// None for a public key.
-    signer: Option<Arc<dyn JwtSigner + Send + Sync>>,
-    verifier: DynVerifier,
-}
-
-impl AccessKey {
-    pub(super) fn new(
-        signer: impl JwtSigner + Send + Sync + 'static,
-        verifier: impl JwtVerifier + Send + Sync + 'static,
-    ) -> Self {
-        Self { signer: Some(Arc::new(signer)), verifier: Arc::new(verifier) }
-    }
-
-    pub(super) fn hs256(key: HmacKey) -> Self {
-        let verifier = key.clone();
-        Self::from_fns(
-            Algorithm::HS256,
-            move |message| Ok(key.sign(message).to_vec()),
-            move |message, signature| {
-                verifier.verify(message, signature).then_some(()).ok_or_else(Error::new)
-            },
-        )
-    }
-
-    pub(super) fn from_fns(
-        algorithm: Algorithm,
-        sign: impl Fn(&[u8]) -> Result<Vec<u8>, Error> + Send + Sync + 'static,
-        verify: impl Fn(&[u8], &[u8]) -> Result<(), Error> + Send + Sync + 'static,
-    ) -> Self {
-        Self::new(FromFn(algorithm, sign), FromFn(algorithm, verify))
-    }
-}
-
-/// A signer or a verifier made of a function.
-struct FromFn<F>(Algorithm, F);
-
-impl<F: Fn(&[u8]) -> Result<Vec<u8>, Error>> Signer<Vec<u8>> for FromFn<F> {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.1(message)
-    }
-}
-
-impl<F: Fn(&[u8], &[u8]) -> Result<(), Error>> Verifier<Vec<u8>> for FromFn<F> {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
-        self.1(message, signature)
-    }
-}
-
-impl<F: Fn(&[u8]) -> Result<Vec<u8>, Error>> JwtSigner for FromFn<F> {
-    fn algorithm(&self) -> Algorithm {
-        self.0
-    }
-}
-
-impl<F: Fn(&[u8], &[u8]) -> Result<(), Error>> JwtVerifier for FromFn<F> {
-    fn algorithm(&self) -> Algorithm {
-        self.0
-    }
-}
-
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) kid: String,
@@ -127,6 +52,9 @@ pub(super) struct Key {
     access: AccessKey,
     /// None for a public key, which verifies access tokens only.
     pub(super) refresh: Option<HmacKey>,
+    /// None for a secret, and for a signer of the application that names none.
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+    public: Option<PublicKey>,
     access_header: String,
     refresh_header: String,
 }
@@ -147,7 +75,65 @@ impl Key {
         }
         let (access_header, refresh_header) = (String::new(), String::new());
         let (step, since, refresh) = (KeyStep::Signing, None, Some(refresh));
-        Ok(Self { kid, step, since, access, refresh, access_header, refresh_header }.with_vouchers(""))
+        let key = Self {
+            kid,
+            step,
+            since,
+            access,
+            refresh,
+            #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+            public: None,
+            access_header,
+            refresh_header,
+        };
+        Ok(key.with_vouchers(""))
+    }
+
+    /// A public key. It verifies access tokens only.
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+    pub(super) fn public(public: PublicKey) -> Result<Self, KeyError> {
+        let key = Self {
+            kid: checked(public.kid())?.to_owned(),
+            step: KeyStep::Published,
+            since: None,
+            access: AccessKey { signer: None, verifier: public.verifier() },
+            refresh: None,
+            public: Some(public),
+            access_header: String::new(),
+            refresh_header: String::new(),
+        };
+        Ok(key.with_vouchers(""))
+    }
+
+    /// This key with its public key. None if that does not verify what this key signs.
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+    pub(super) fn with_public(self, public: PublicKey) -> Option<Self> {
+        let signature = self.access.signer.as_ref()?.try_sign(b"a").ok()?;
+        let is_same = public.algorithm() == self.algorithm(Kind::Access) && public.verify(b"a", &signature);
+        is_same.then_some(Self { public: Some(public), ..self })
+    }
+
+    /// The public key as a JWK, with this key's name.
+    #[cfg(all(feature = "jwks", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+    pub(super) fn jwk(&self) -> Option<String> {
+        Some(self.public.clone()?.with_kid(&self.kid).ok()?.to_jwk())
+    }
+
+    #[cfg(all(feature = "jwks", not(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
+    #[expect(clippy::unused_self, reason = "there are secrets only")]
+    pub(super) fn jwk(&self) -> Option<String> {
+        None
+    }
+
+    /// What two keys have in common that are one key under two names.
+    pub(super) fn identity(&self) -> impl Iterator<Item = Vec<u8>> {
+        let of_secret =
+            self.refresh.as_ref().map(|key| key.sign(b"tower-sliding-sessions identity ").to_vec());
+        #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+        let of_public = self.public.as_ref().map(|key| key.thumbprint().into_bytes());
+        #[cfg(not(any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+        let of_public = None;
+        of_secret.into_iter().chain(of_public)
     }
 
     /// A public key: it verifies access tokens, and can sign nothing.
@@ -164,8 +150,8 @@ impl Key {
         Self { step, since: None, ..self.clone() }
     }
 
-    pub(super) fn in_step_since(&self, since: Timestamp) -> Self {
-        Self { since: Some(since), ..self.clone() }
+    pub(super) fn in_step_since(&self, since: Option<Timestamp>) -> Self {
+        Self { since, ..self.clone() }
     }
 
     pub(super) fn can_sign(&self) -> bool {

@@ -9,9 +9,11 @@ use zeroize::Zeroizing;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 use super::asymmetric;
 use super::{
+    access_key::AccessKey,
     error::KeyError,
     hmac::{self, HmacKey, VOUCHER},
-    key::{AccessKey, Key, KeyStep},
+    key::{Key, KeyStep},
+    name::{checked, is_name},
     secret,
 };
 use crate::{
@@ -82,8 +84,6 @@ pub(super) struct KeyTerm {
 
 /// The number of keys that vouch for the signing key, at most. Each takes 16 bytes of each token.
 const MOST_VOUCHERS: usize = 3;
-/// The longest name of a key.
-const LONGEST_NAME: usize = 64;
 
 impl Keyring {
     /// A new random key. All sessions end with the process. Use it to try things out, or for a single
@@ -255,7 +255,7 @@ impl Keyring {
         vouchers.into_iter().any(|voucher| self.keys().any(|key| has_vouched(key, voucher)))
     }
 
-    fn of(key: Key) -> Self {
+    pub(super) fn of(key: Key) -> Self {
         Self { keys: Arc::new([key]), pulled: Arc::default(), term: None }
     }
 
@@ -299,15 +299,6 @@ impl Keyring {
     pub(super) fn has_passed(&self, time: Timestamp) -> bool {
         self.term.as_ref().is_some_and(|term| term.clock.now() >= time)
     }
-}
-
-pub(super) fn is_name(kid: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (1..=LONGEST_NAME).contains(&kid.len()) && kid.bytes().all(allowed)
-}
-
-pub(super) fn checked(kid: &str) -> Result<&str, KeyError> {
-    if is_name(kid) { Ok(kid) } else { Err(KeyError::BadName(kid.to_owned())) }
 }
 
 /// Shows the names of the keys and their steps only.

@@ -4,6 +4,7 @@
 //! in another state, not an error.
 
 mod access;
+mod access_key;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod asymmetric;
 #[cfg(feature = "aws_lc_rs")]
@@ -18,7 +19,9 @@ mod jwe;
 mod jwk;
 mod jws;
 mod key;
+mod key_set;
 mod keyring;
+mod name;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod pem;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
@@ -55,6 +58,7 @@ pub(crate) use self::{
     codec::TokenCodec,
     json::{write_claims, write_short_claims},
     jws::LONGEST_TOKEN,
+    key_set::LONGEST_KEY_SET,
     refresh::RefreshClaims,
     service::{ServiceToken, write_service_claims},
     step_up::StepUp,

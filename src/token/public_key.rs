@@ -8,7 +8,7 @@ use jsonwebtoken::Algorithm;
 use super::aws_lc_rs as backend;
 #[cfg(not(feature = "aws_lc_rs"))]
 use super::rust_crypto as backend;
-use super::{error::KeyError, jwk, key::DynVerifier, public_parts::Parts, spki};
+use super::{access_key::DynVerifier, error::KeyError, jwk, public_parts::Parts, spki};
 
 /// The longest `kid` in bytes. Other issuers choose longer ones than this crate.
 const LONGEST_KID: usize = 256;
@@ -66,7 +66,7 @@ impl PublicKey {
         Ok(keys)
     }
 
-    fn read_jwk(json: &str) -> Result<Self, &'static str> {
+    pub(super) fn read_jwk(json: &str) -> Result<Self, &'static str> {
         let (kid, algorithm, parts) = jwk::read(json)?;
         Self::new(kid.as_deref(), algorithm, parts)
     }
@@ -83,7 +83,7 @@ impl PublicKey {
         Self::new(None, algorithm, parts).map_err(|problem| KeyError::PublicKey(problem.into()))
     }
 
-    fn new(kid: Option<&str>, algorithm: Algorithm, parts: Parts) -> Result<Self, &'static str> {
+    pub(super) fn new(kid: Option<&str>, algorithm: Algorithm, parts: Parts) -> Result<Self, &'static str> {
         parts.check()?;
         let kid: Arc<str> = kid.map_or_else(|| parts.thumbprint().into(), Into::into);
         if !is_kid(&kid) {
@@ -140,7 +140,6 @@ impl PublicKey {
         format!(r#"{{{},"kid":"{kid}","alg":"{:?}","use":"sig"}}"#, self.parts.members(), self.algorithm)
     }
 
-    #[cfg(feature = "verify")]
     pub(super) fn verifier(&self) -> DynVerifier {
         self.verifier.clone()
     }

@@ -12,7 +12,7 @@ use jsonwebtoken::{
 use zeroize::Zeroizing;
 
 use super::{
-    key::{self, AccessKey, DynVerifier},
+    access_key::{self, AccessKey, DynVerifier},
     public_parts::{LONGEST_RSA_BITS, Parts},
 };
 
@@ -25,25 +25,25 @@ pub(super) fn public(algorithm: Algorithm, parts: &Parts) -> Option<DynVerifier>
     Some(match (algorithm, parts) {
         (Algorithm::EdDSA, Parts::Ed25519(point)) => {
             let key = ed25519_dalek::VerifyingKey::from_bytes(point).ok()?;
-            key::verifier(algorithm, move |message, signature| {
+            access_key::verifier(algorithm, move |message, signature| {
                 key.verify(message, &ed25519_dalek::Signature::from_slice(signature)?)
             })
         }
         (Algorithm::ES256, Parts::P256 { .. }) => {
             let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&parts.sec1()?).ok()?;
-            key::verifier(algorithm, move |message, signature| {
+            access_key::verifier(algorithm, move |message, signature| {
                 key.verify(message, &p256::ecdsa::Signature::from_slice(signature)?)
             })
         }
         (Algorithm::RS256, Parts::Rsa { n, e }) => {
             let key = rsa::pkcs1v15::VerifyingKey::<rsa::sha2::Sha256>::new(rsa_key(n, e)?);
-            key::verifier(algorithm, move |message, signature| {
+            access_key::verifier(algorithm, move |message, signature| {
                 key.verify(message, &rsa::pkcs1v15::Signature::try_from(signature)?)
             })
         }
         (Algorithm::PS256, Parts::Rsa { n, e }) => {
             let key = rsa::pss::VerifyingKey::<rsa::sha2::Sha256>::new(rsa_key(n, e)?);
-            key::verifier(algorithm, move |message, signature| {
+            access_key::verifier(algorithm, move |message, signature| {
                 key.verify(message, &rsa::pss::Signature::try_from(signature)?)
             })
         }
@@ -51,22 +51,26 @@ pub(super) fn public(algorithm: Algorithm, parts: &Parts) -> Option<DynVerifier>
     })
 }
 
-pub(super) fn ed25519(pkcs8: &[u8]) -> Option<AccessKey> {
+/// The key, and its public numbers.
+pub(super) fn ed25519(pkcs8: &[u8]) -> Option<(AccessKey, Parts)> {
     let private = ed25519_dalek::SigningKey::from_pkcs8_der(pkcs8).ok()?;
     let public = private.verifying_key();
-    Some(AccessKey::from_fns(
+    let parts = Parts::Ed25519(public.to_bytes());
+    let key = AccessKey::from_fns(
         Algorithm::EdDSA,
         move |message| Ok(private.try_sign(message)?.to_vec()),
         move |message, signature| public.verify(message, &ed25519_dalek::Signature::from_slice(signature)?),
-    ))
+    );
+    Some((key, parts))
 }
 
-/// The key, and its private scalar.
-pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>)> {
+/// The key, its private scalar, and its public numbers.
+pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>, Parts)> {
     use p256::ecdsa::{Signature, SigningKey};
 
     let private = SigningKey::from_pkcs8_der(pkcs8).ok()?;
     let (public, scalar) = (*private.verifying_key(), Zeroizing::new(private.to_bytes().to_vec()));
+    let parts = Parts::from_sec1(public.to_encoded_point(false).as_bytes())?;
     let key = AccessKey::from_fns(
         Algorithm::ES256,
         move |message| {
@@ -75,7 +79,7 @@ pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>)> {
         },
         move |message, signature| public.verify(message, &Signature::from_slice(signature)?),
     );
-    Some((key, scalar))
+    Some((key, scalar, parts))
 }
 
 /// AES-256-GCM in place; returns the tag. A key and a nonce are used together for one message only.

@@ -7,7 +7,8 @@ use jsonwebtoken::Algorithm;
 use super::{
     error::KeyError,
     key::{Key, KeyStep, Kind},
-    keyring::{KeyTerm, Keyring, PulledKey, checked},
+    keyring::{KeyTerm, Keyring, PulledKey},
+    name::checked,
 };
 use crate::time::Timestamp;
 
@@ -152,7 +153,7 @@ impl Keyring {
             key.since.or(stays.and_then(|former| former.since)).unwrap_or(now).min(now)
         };
         let in_force = Self { term: Some(term.clone()), ..self };
-        let keys: Vec<_> = in_force.keys.iter().map(|key| key.in_step_since(since(key))).collect();
+        let keys: Vec<_> = in_force.keys.iter().map(|key| key.in_step_since(Some(since(key)))).collect();
         let is_here = |kid: &str| keys.iter().any(|key| key.kid == kid);
         let gone = before.keys().filter(|key| !is_here(&key.kid));
         let mut pulled: Vec<PulledKey> = Vec::new();

@@ -10,8 +10,9 @@ use crate::{
     claims::Claims,
     cookie::{CookieError, CookieOptions, Cookies},
     cross_site::{TrustedOrigins, is_origin},
-    engine::{Config, EngineHandle},
+    engine::{Config, EngineHandle, KeyFollower},
     event::EventKind,
+    key_file::KeySource,
     protocol::{Policy, PolicyError, Timing},
     store::{Cap, DynStore, MemoryStore},
     token::{Keyring, TokenCodec},
@@ -60,7 +61,16 @@ pub struct SessionsBuilder<C = ()> {
 }
 
 impl<C: Claims> SessionsBuilder<C> {
-    pub(crate) fn new(keys: Keyring) -> Self {
+    pub(crate) fn new(keys: KeySource) -> Self {
+        let mut config = Config::default();
+        let keys = match keys {
+            KeySource::Keyring(keys) => keys,
+            KeySource::File(file) => {
+                let keys = file.keys().clone();
+                config.key_follower = Some(KeyFollower::new(file.watched()));
+                keys
+            }
+        };
         Self {
             keys,
             timing: Timing::default(),
@@ -68,7 +78,7 @@ impl<C: Claims> SessionsBuilder<C> {
             issuer: None,
             cookies: CookieOptions::default(),
             store: None,
-            config: Config::default(),
+            config,
         }
     }
 

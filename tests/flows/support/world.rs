@@ -127,7 +127,11 @@ impl Instance {
             .store_deadline(Duration::from_secs(600))
             .clock(clock.clone())
             .on_event(move |event| recorder.lock().unwrap().push(event.kind.clone()));
-        let sessions = tune(builder).build().unwrap();
+        Self::of(tune(builder).build().unwrap())
+    }
+
+    /// The application around these sessions.
+    pub(crate) fn of(sessions: Sessions<Profile>) -> Self {
         let gate = Gate::closed();
         Self { app: app::router(&sessions, &gate), sessions, gate }
     }
