@@ -2,11 +2,15 @@
 
 mod cause;
 mod kind;
+mod outcome;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod sinks;
 
 pub(crate) use self::cause::{HookPanic, caught, cause};
-pub use self::kind::{EventKind, Renewed, Severity};
+pub use self::{
+    kind::{EventKind, Severity},
+    outcome::Renewed,
+};
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
