@@ -82,6 +82,7 @@
 //! | rate limits by user; gRPC; OpenAPI | packages `examples/governor`, `examples/tonic`, `examples/openapi` |
 //! | to use your `PgPool` or Redis client | `PostgresStore::new`, `RedisStore::new`, example `existing_clients` |
 //! | to hide what the cookies carry | `CookieOptions::encrypted`: [encrypted cookies](guide::encrypted_cookies) |
+//! | the tokens that a provider gave to a user (Google, GitHub, Facebook) | the module `vault`, [guide](guide::provider_tokens) |
 //! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
 //! | hyper or tower without axum | [`Session::of`], [`Sessions::visitor`], example `hyper` |
 //!
@@ -97,6 +98,7 @@
 //! | `oauth` | no | the module `oauth`: token, revocation and introspection endpoints for clients without cookies. Turns on `axum` |
 //! | `jwks` | no | `Sessions::jwks_routes`: the public keys and their address, for services that verify access tokens. Turns on `axum` |
 //! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, by the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Bring an `HttpClient`, or turn on `reqwest` |
+//! | `vault` | no | the module `vault`: a provider's own tokens (Google, GitHub, Facebook), sealed in the store and renewed by one request. Turns on `rust_crypto` |
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
@@ -130,7 +132,7 @@ mod extract;
 #[cfg(feature = "axum")]
 mod form_post;
 pub mod guide;
-#[cfg(any(feature = "oidc", feature = "reqwest", feature = "verify"))]
+#[cfg(any(feature = "oidc", feature = "reqwest", feature = "vault", feature = "verify"))]
 mod http_client;
 mod id;
 #[cfg(feature = "jwks")]
@@ -158,6 +160,9 @@ mod sessions;
 pub mod store;
 mod time;
 mod token;
+#[cfg(feature = "vault")]
+#[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
+pub mod vault;
 #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
 mod verify;
 
@@ -170,8 +175,11 @@ pub use self::form_post::repost_form;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 pub use self::http_client::ReqwestClient;
-#[cfg(any(feature = "oidc", feature = "reqwest", feature = "verify"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "oidc", feature = "reqwest", feature = "verify"))))]
+#[cfg(any(feature = "oidc", feature = "reqwest", feature = "vault", feature = "verify"))]
+#[cfg_attr(
+    docsrs,
+    doc(cfg(any(feature = "oidc", feature = "reqwest", feature = "vault", feature = "verify")))
+)]
 pub use self::http_client::{HttpClient, HttpClientError, ResponseLimit};
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]

@@ -23,13 +23,12 @@ use std::{
 };
 
 use self::writes::Writes;
+#[cfg(feature = "vault")]
+use crate::store::{Value, ValueKey, ValueSnapshot};
 use crate::{
     event::{EventKind, Events, caught},
     id::SessionId,
-    store::{
-        DynStore, Revoke, SessionKey, SessionRecord, Snapshot, StoreError, Subject, Value, ValueKey,
-        ValueSnapshot,
-    },
+    store::{DynStore, Revoke, SessionKey, SessionRecord, Snapshot, StoreError, Subject},
     time::{Timestamp, millis},
 };
 
@@ -89,12 +88,12 @@ impl Backend {
     }
 
     /// A value that belongs to no session.
-    #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "the parts that keep values come next"))]
+    #[cfg(any(feature = "oidc", feature = "vault"))]
     pub(crate) async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
         self.ask("value", self.store.value(key, now)).await
     }
 
-    #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "the parts that keep values come next"))]
+    #[cfg(any(feature = "oidc", feature = "vault"))]
     pub(crate) async fn replace_value(
         &self,
         key: &ValueKey,
@@ -175,6 +174,12 @@ impl Backend {
         F: Future<Output = ()> + Send + 'static,
     {
         self.writes.spawn((session, what), write);
+    }
+
+    /// As long as the guard is held, a shutdown waits. Each call has another number.
+    #[cfg(feature = "vault")]
+    pub(crate) fn hold(&self, number: u64) -> writes::Entry {
+        self.writes.hold(number)
     }
 
     /// Waits until no background write runs.

@@ -16,6 +16,9 @@ pub(crate) enum Write {
     Confirm(u64),
     /// A later idle deadline.
     Touch,
+    /// A provider's answer, which is on its way. Each has a number.
+    #[cfg(feature = "vault")]
+    Answer(u64),
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +52,14 @@ impl Writes {
         });
     }
 
+    /// As long as the guard is held, [`finish`](Self::finish) waits.
+    #[cfg(feature = "vault")]
+    pub(super) fn hold(&self, number: u64) -> Entry {
+        let what = (SessionId::from_bytes([0; 32]), Write::Answer(number));
+        self.0.lock().insert(what);
+        Entry { running: self.0.clone(), what }
+    }
+
     pub(super) async fn finish(&self) {
         loop {
             let mut done = std::pin::pin!(self.0.done.notified());
@@ -62,7 +73,7 @@ impl Writes {
 }
 
 /// A running write. Dropped when it has ended, also by a panic.
-struct Entry {
+pub(crate) struct Entry {
     running: Arc<Running>,
     what: (SessionId, Write),
 }

@@ -45,6 +45,8 @@ mod verified;
 mod verify_only;
 mod wait;
 
+#[cfg(feature = "vault")]
+pub(crate) use self::sign_in::AttachToNew;
 #[cfg(feature = "verify")]
 pub(crate) use self::verify_only::{KeySource, UnknownKey, VerifyOnly};
 #[cfg(feature = "jwks")]

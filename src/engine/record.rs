@@ -114,7 +114,7 @@ impl<C: Claims> Engine<C> {
     ///
     /// `change` returns whether it applies. It may run several times. Returns the resulting record. All tries together
     /// have the deadline of one store call.
-    pub(super) async fn compare_and_set(
+    pub(crate) async fn compare_and_set(
         &self,
         operation: &'static str,
         key: &SessionKey,

@@ -25,8 +25,26 @@ pub(crate) struct SignInOptions {
     pub(crate) origin: Option<Arc<str>>,
     /// What is kept with the session.
     pub(crate) attached: Attached,
+    /// What is kept with the session, and depends on its ID.
+    #[cfg(feature = "vault")]
+    pub(crate) attach: Vec<AttachToNew>,
     /// When the user authenticated, if that was before the sign-in. The epoch if it is unknown.
     pub(crate) authenticated_at: Option<Timestamp>,
+}
+
+/// Attaches a value to a session that begins.
+#[cfg(feature = "vault")]
+#[derive(Clone)]
+pub(crate) struct AttachToNew(pub(crate) Arc<Attach>);
+
+#[cfg(feature = "vault")]
+type Attach = dyn Fn(&SessionKey, &mut Attached) -> io::Result<()> + Send + Sync;
+
+#[cfg(feature = "vault")]
+impl std::fmt::Debug for AttachToNew {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AttachToNew")
+    }
 }
 
 /// A session that has just begun.
@@ -141,6 +159,10 @@ impl<C: Claims> Engine<C> {
             persistent: options.persistent,
             attached: options.attached,
         });
+        #[cfg(feature = "vault")]
+        for AttachToNew(attach) in &options.attach {
+            attach(&key, &mut Arc::make_mut(&mut record).attached)?;
+        }
         let raised = self.cap_with_replaced(&key.subject, &replaces).await?;
         let (run, revoked) = match self.create(&key.subject, &record, raised.cap).await? {
             Some(created) => created,
@@ -148,6 +170,10 @@ impl<C: Claims> Engine<C> {
                 self.revocation.restore_run().await?;
                 key.id = SessionId::random()?;
                 Arc::make_mut(&mut record).id = key.id;
+                #[cfg(feature = "vault")]
+                for AttachToNew(attach) in &options.attach {
+                    attach(&key, &mut Arc::make_mut(&mut record).attached)?;
+                }
                 self.create(&key.subject, &record, raised.cap).await?.ok_or_else(older_run_id_error)?
             }
         };

@@ -1,7 +1,8 @@
 //! The kinds of events, and their names.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use super::outcome::{Renewed, invalid, refusal, renewed};
 use crate::{
     origin::OriginVerdict,
     protocol::Refusal,
@@ -143,10 +144,25 @@ pub enum EventKind {
         /// `event`, `nonce` or `replayed`. From `claims` on, the provider has signed it.
         why: &'static str,
     },
+    /// A provider's access token was renewed.
+    UpstreamRenewed {
+        /// Which provider.
+        provider: Arc<str>,
+    },
+    /// A provider's access token was not renewed. The cause says more.
+    UpstreamFailed {
+        /// Which provider.
+        provider: Arc<str>,
+        /// Why: `unavailable` (the tokens stay), `refused` (the user must sign in there again), `interrupted` (the
+        /// same, after an instance died or lost the store between the provider's answer and its own write),
+        /// `unwritten` (there are new tokens, and the store did not take them), `unreadable` (sealed with a key that is
+        /// not in the ring, or moved in the database).
+        why: &'static str,
+    },
     /// A hook of the application panicked.
     HookPanicked {
-        /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive`,
-        /// `readable_cookie` or `oidc` (its sign-in hook).
+        /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive`, `readable_cookie`, `oidc` (its
+        /// sign-in hook) or `renew` (of a vault).
         hook: &'static str,
     },
     /// The Tokio runtime has no timers (`Builder::enable_time`). The feed is not followed, so each request asks the
@@ -159,20 +175,6 @@ pub enum EventKind {
     },
 }
 
-/// How a session was renewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Renewed {
-    /// The refresh token was rotated.
-    Rotated,
-    /// A new access token for the current refresh token.
-    Reissued,
-    /// The same, and the current generation was confirmed.
-    Confirmed,
-    /// The request presented the predecessor, and was served with the current refresh token.
-    PredecessorServed,
-    /// The store had lost a rotation: the record got the generation of the token.
-    FastForwarded,
 }
 
 impl EventKind {
@@ -232,6 +234,8 @@ impl EventKind {
             Self::OidcFailed { .. } => "oidc_failed",
             Self::LoggedOutByProvider { .. } => "oidc_logged_out_by_provider",
             Self::LogoutTokenRefused { .. } => "oidc_logout_token_refused",
+            Self::UpstreamRenewed { .. } => "upstream_token_renewed",
+            Self::UpstreamFailed { .. } => "upstream_token_failed",
             Self::HookPanicked { .. } => "session_hook_panicked",
             Self::NoTimers => "session_no_timers",
             Self::InternalError { .. } => "session_internal_error",
@@ -249,7 +253,7 @@ impl EventKind {
             Self::StoreFailed { operation, .. } | Self::InternalError { operation } => operation,
             Self::HookPanicked { hook } => hook,
             Self::KeysChanged { pulled, .. } if !pulled.is_empty() => "pulled",
-            Self::OidcFailed { why } | Self::LogoutTokenRefused { why } => why,
+            Self::OidcFailed { why } | Self::LogoutTokenRefused { why } | Self::UpstreamFailed { why, .. } => why,
             Self::ClockStepped { ahead: true, .. } => "ahead",
             Self::ClockStepped { ahead: false, .. } => "back",
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",
@@ -258,48 +262,6 @@ impl EventKind {
             Self::OriginChanged(OriginVerdict::Refuse) => "refuse",
             _ => return None,
         })
-    }
-}
-
-const fn renewed(how: Renewed) -> &'static str {
-    match how {
-        Renewed::Rotated => "rotated",
-        Renewed::Reissued => "reissued",
-        Renewed::Confirmed => "confirmed",
-        Renewed::PredecessorServed => "predecessor_served",
-        Renewed::FastForwarded => "fast_forwarded",
-    }
-}
-
-const fn refusal(why: Refusal) -> &'static str {
-    match why {
-        Refusal::NoToken => "no_token",
-        Refusal::BadToken => "bad_token",
-        Refusal::Expired => "expired",
-        Refusal::Unknown => "unknown",
-        Refusal::OtherRunId => "other_run_id",
-        Refusal::Revoked => "revoked",
-        Refusal::Reuse => "reuse",
-        Refusal::LateBody => "late_body",
-        Refusal::StaleClaims => "stale_claims",
-        Refusal::UnreadableClaims => "unreadable_claims",
-        Refusal::CrossSite => "cross_site",
-        Refusal::RevokedByApplication => "revoked_by_application",
-        Refusal::OriginRefused => "origin_refused",
-    }
-}
-
-const fn invalid(why: InvalidToken) -> &'static str {
-    match why {
-        InvalidToken::TooLong => "too_long",
-        InvalidToken::Malformed => "malformed",
-        InvalidToken::Header => "header",
-        InvalidToken::UnknownKey => "unknown_key",
-        InvalidToken::NewKey => "new_key",
-        InvalidToken::Signature => "signature",
-        InvalidToken::Claims => "claims",
-        InvalidToken::Unreadable => "unreadable",
-        InvalidToken::Audience => "audience",
     }
 }
 

@@ -2,13 +2,15 @@
 
 mod cause;
 mod kind;
+mod outcome;
 mod severity;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod sinks;
 
 pub(crate) use self::cause::{HookPanic, caught, cause};
 pub use self::{
-    kind::{EventKind, Renewed},
+    kind::EventKind,
+    outcome::Renewed,
     severity::Severity,
 };
 

@@ -66,6 +66,7 @@ impl EventKind {
             | Self::ClaimsUpdated
             | Self::MarkedStale
             | Self::Reauthenticated
+            | Self::UpstreamRenewed { .. }
             | Self::LoggedOutByProvider { .. }
             | Self::FeedRecovered => Severity::Info,
             // An accident looks the same as the answer to a leak.
@@ -78,7 +79,7 @@ impl EventKind {
             Self::LogoutTokenRefused {
                 why: "malformed" | "algorithm" | "type" | "unknown_key" | "signature",
             } => Severity::Debug,
-            Self::OidcFailed { .. } | Self::LogoutTokenRefused { .. } => Severity::Warning,
+            Self::OidcFailed { .. } | Self::LogoutTokenRefused { .. } | Self::UpstreamFailed { .. } => Severity::Warning,
             Self::AccessTokenInvalid(_)
             | Self::RefreshTokenInvalid(_)
             | Self::ConflictingCookies

@@ -19,6 +19,7 @@
 //! | serve event streams and WebSockets, and shut down | [streams] |
 //! | write a front end: React, Vue, htmx | [single-page application](spa) |
 //! | sign in through Google, Keycloak or Entra ID (OpenID Connect) | [single sign-on](single_sign_on) |
+//! | keep the tokens that Google, GitHub or Facebook gave to a user | [provider tokens](provider_tokens) |
 //! | serve mobile apps and API clients | [phones] |
 //! | call another service for the user | [tokens for other services](service_tokens) |
 //! | verify tokens in a service that holds no secret | [services that only verify](verifying_services) |
@@ -121,6 +122,15 @@ pub mod step_up {}
 #[doc(alias = "back-channel logout")]
 #[doc = include_str!("single_sign_on.md")]
 pub mod single_sign_on {}
+
+#[doc(alias = "upstream token")]
+#[doc(alias = "GitHub")]
+#[doc(alias = "Facebook")]
+#[doc(alias = "long-lived token")]
+#[doc(alias = "token vault")]
+#[doc(alias = "encrypted tokens")]
+#[doc = include_str!("provider_tokens.md")]
+pub mod provider_tokens {}
 
 #[doc(alias = "SSE")]
 #[doc(alias = "server-sent events")]

@@ -4,12 +4,12 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 
-#[cfg(any(feature = "oidc", feature = "verify"))]
+#[cfg(any(feature = "oidc", feature = "vault", feature = "verify"))]
 mod erased;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
-#[cfg(any(feature = "oidc", feature = "verify"))]
+#[cfg(any(feature = "oidc", feature = "vault", feature = "verify"))]
 pub(crate) use self::erased::DynHttpClient;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestClient;

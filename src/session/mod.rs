@@ -250,6 +250,11 @@ impl<C: Claims> Session<C> {
         self.engine().now()
     }
 
+    #[cfg(feature = "vault")]
+    pub(crate) fn key(&self) -> &SessionKey {
+        &self.view().key
+    }
+
     fn view(&self) -> &SessionView<C> {
         self.session.view()
     }

@@ -152,7 +152,7 @@ impl<C, K> SignIn<'_, C, K> {
     }
 }
 
-#[cfg(feature = "oidc")]
+#[cfg(any(feature = "oidc", feature = "vault"))]
 impl<C, K> SignIn<'_, C, K> {
     /// Changes options that other parts of this crate set.
     pub(crate) fn with(mut self, change: impl FnOnce(&mut SignInOptions)) -> Self {

@@ -14,14 +14,19 @@ impl Attached {
         self.0.is_empty()
     }
 
-    #[cfg(feature = "oidc")]
+    #[cfg(any(feature = "oidc", feature = "vault"))]
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<[u8]>> {
         self.0.get(name)
     }
 
     /// Attaches a value in the place of the one with the same name; none removes it.
     #[cfg_attr(
-        not(any(feature = "conformance", feature = "oidc", all(test, feature = "redis"))),
+        not(any(
+            feature = "conformance",
+            feature = "oidc",
+            feature = "vault",
+            all(test, feature = "redis")
+        )),
         expect(dead_code, reason = "the parts that attach come next")
     )]
     pub(crate) fn set(&mut self, name: &str, value: Option<&[u8]>) {

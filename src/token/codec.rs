@@ -57,7 +57,7 @@ impl TokenCodec {
     }
 
     /// The keys.
-    #[cfg(feature = "oidc")]
+    #[cfg(any(feature = "oidc", feature = "vault"))]
     pub(crate) fn keys(&self) -> &Keyring {
         &self.ring
     }

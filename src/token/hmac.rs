@@ -19,7 +19,7 @@ const KEY_ID: &[u8] = b"tower-sliding-sessions kid v1";
 /// token's signature is a voucher.
 const VOUCH: &[u8] = b"tower-sliding-sessions vouch v1 ";
 /// The start of the text from which the key of a sealed value is made. As above.
-#[cfg(all(any(feature = "oidc", feature = "vault"), any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+#[cfg(any(feature = "oidc", feature = "vault"))]
 const SEAL: &[u8] = b"tower-sliding-sessions seal v1 ";
 /// The length of a voucher in bytes. It is short because an attacker can only guess it online.
 pub(super) const VOUCHER: usize = 9;
@@ -57,10 +57,7 @@ impl HmacKey {
     ///
     /// HMAC-SHA256 is the extract-and-expand step of HKDF (RFC 5869) with this key, which is itself derived from the
     /// secret.
-    #[cfg(all(
-        any(feature = "oidc", feature = "vault"),
-        any(feature = "aws_lc_rs", feature = "rust_crypto")
-    ))]
+    #[cfg(any(feature = "oidc", feature = "vault"))]
     pub(super) fn sealing_key(&self, purpose: &str, salt: &[u8; 20]) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.sign(&[SEAL, purpose.as_bytes(), b" ", salt].concat()))
     }

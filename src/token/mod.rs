@@ -31,8 +31,7 @@ mod public_parts;
 mod refresh;
 #[cfg(all(feature = "rust_crypto", not(feature = "aws_lc_rs")))]
 mod rust_crypto;
-#[cfg(all(any(feature = "oidc", feature = "vault"), any(feature = "aws_lc_rs", feature = "rust_crypto")))]
-#[cfg_attr(not(any(test, feature = "oidc")), expect(dead_code, reason = "the parts that seal come next"))]
+#[cfg(any(feature = "oidc", feature = "vault"))]
 mod seal;
 mod secret;
 mod service;
@@ -47,11 +46,7 @@ mod verify_only;
 pub(crate) use self::access::ServiceDetails;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 pub use self::public_key::PublicKey;
-#[cfg(all(
-    any(feature = "oidc", feature = "vault"),
-    any(feature = "aws_lc_rs", feature = "rust_crypto")
-))]
-#[cfg_attr(not(feature = "oidc"), expect(unused_imports, reason = "the parts that seal come next"))]
+#[cfg(any(feature = "oidc", feature = "vault"))]
 pub(crate) use self::seal::{open, seal};
 pub(crate) use self::{
     access::{AccessClaims, AccessToken},

@@ -15,6 +15,10 @@ mod live;
 #[path = "../../examples/polling.rs"]
 #[expect(dead_code, reason = "its `main` is not run here")]
 mod polling;
+#[cfg(feature = "vault")]
+#[path = "../../examples/provider_tokens.rs"]
+#[expect(dead_code, reason = "its `main` is not run here")]
+mod provider_tokens;
 #[path = "../../examples/roles.rs"]
 #[expect(dead_code, reason = "its `main` is not run here")]
 mod roles;
@@ -247,4 +251,22 @@ async fn session_lasts_as_long_as_its_sign_in_requests_and_the_builder_allows() 
     let (builder, _clock) = sessions::<()>();
     let refused = builder.timing(|_| Timing::aal2().idle_timeout(5 * MINUTE)).build();
     assert!(refused.is_err_and(|why| why.to_string().contains("or sessions in constant use expire")));
+}
+
+#[cfg(feature = "vault")]
+#[tokio::test]
+async fn provider_tokens_are_renewed_and_end_with_the_session() {
+    let (builder, clock) = sessions();
+    let upstream = provider_tokens::Upstream::new(clock.clone());
+    let app = provider_tokens::app(builder, upstream.clone()).expect("a valid policy");
+    let mut ann = Browser::signed_in(&app, "desk", "ann").await;
+    let mut copy = ann.copied_by("desk");
+    for number in [0, 1, 1, 2] {
+        let seen = text(ann.send("GET", "/repositories", "", &[]).await).await;
+        assert_eq!(seen, format!("The repositories, as access-{number} sees them.\n"));
+        clock.advance(Duration::from_secs(if number == 1 { 8 } else { 11 }));
+    }
+    assert_eq!(upstream.answers.load(std::sync::atomic::Ordering::SeqCst), 3);
+    assert_eq!(ann.post("/logout", "").await, StatusCode::OK);
+    assert_eq!(copy.get("/repositories").await, StatusCode::UNAUTHORIZED);
 }
