@@ -45,12 +45,12 @@ mod verified;
 mod verify_only;
 mod wait;
 
+#[cfg(feature = "jwks")]
+pub(crate) use self::keys::JWKS_MAX_AGE;
 #[cfg(feature = "vault")]
 pub(crate) use self::sign_in::AttachToNew;
 #[cfg(feature = "verify")]
 pub(crate) use self::verify_only::{KeySource, UnknownKey, VerifyOnly};
-#[cfg(feature = "jwks")]
-pub(crate) use self::keys::JWKS_MAX_AGE;
 pub(crate) use self::{
     authenticate::{AuthOutcome, AuthStep, Credential, RequestContext},
     config::Config,

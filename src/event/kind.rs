@@ -175,8 +175,6 @@ pub enum EventKind {
     },
 }
 
-}
-
 impl EventKind {
     /// No token or cookie was written, because of `error`.
     pub(crate) const fn unwritten(error: &MintError) -> Self {
@@ -253,7 +251,9 @@ impl EventKind {
             Self::StoreFailed { operation, .. } | Self::InternalError { operation } => operation,
             Self::HookPanicked { hook } => hook,
             Self::KeysChanged { pulled, .. } if !pulled.is_empty() => "pulled",
-            Self::OidcFailed { why } | Self::LogoutTokenRefused { why } | Self::UpstreamFailed { why, .. } => why,
+            Self::OidcFailed { why }
+            | Self::LogoutTokenRefused { why }
+            | Self::UpstreamFailed { why, .. } => why,
             Self::ClockStepped { ahead: true, .. } => "ahead",
             Self::ClockStepped { ahead: false, .. } => "back",
             Self::OriginChanged(OriginVerdict::Ignore) => "ignore",

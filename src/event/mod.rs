@@ -8,11 +8,7 @@ mod severity;
 mod sinks;
 
 pub(crate) use self::cause::{HookPanic, caught, cause};
-pub use self::{
-    kind::EventKind,
-    outcome::Renewed,
-    severity::Severity,
-};
+pub use self::{kind::EventKind, outcome::Renewed, severity::Severity};
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 

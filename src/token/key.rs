@@ -136,15 +136,6 @@ impl Key {
         of_secret.into_iter().chain(of_public)
     }
 
-    /// A public key: it verifies access tokens, and can sign nothing.
-    #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
-    pub(super) fn public(kid: &str, verifier: DynVerifier) -> Self {
-        let (access_header, refresh_header) = (String::new(), String::new());
-        let access = AccessKey { signer: None, verifier };
-        let (kid, step, since, refresh) = (kid.to_owned(), KeyStep::Published, None, None);
-        Self { kid, step, since, access, refresh, access_header, refresh_header }.with_vouchers("")
-    }
-
     /// This key at another step.
     pub(super) fn at_step(&self, step: KeyStep) -> Self {
         Self { step, since: None, ..self.clone() }

@@ -13,7 +13,6 @@ use super::{
     jws,
     key::Key,
     keyring::Keyring,
-    name::is_name,
     public_key::PublicKey,
     service::ServiceClaims,
     step_up::StepUp,
@@ -26,8 +25,7 @@ use crate::{
 impl Keyring {
     /// A ring of public keys, which may be empty. Keys whose names no issuer of this crate uses are left out.
     pub(crate) fn of_public(keys: &[PublicKey]) -> Self {
-        let keys = keys.iter().filter(|key| is_name(key.kid()));
-        let keys = keys.map(|key| Key::public(key.kid(), key.verifier())).collect();
+        let keys = keys.iter().filter_map(|key| Key::public(key.clone()).ok()).collect();
         Self { keys, pulled: Arc::default(), term: None }
     }
 }
