@@ -67,7 +67,7 @@ async fn sessions_are_kept_by_the_pool_of_the_application() {
         "SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename LIKE 'sliding_sessions%'";
     let tables: i64 =
         sqlx::query_scalar(tables).bind(schema).fetch_one(&clients.pool).await.expect("an answer");
-    assert_eq!(tables, 3);
+    assert_eq!(tables, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
