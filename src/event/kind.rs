@@ -129,8 +129,8 @@ pub enum EventKind {
     OidcFailed {
         /// Why: `attempt` (the browser did not begin it, or it was used), `issuer`, `provider` (it sent an error), `code`,
         /// `token_response`, `id_token`, `nonce`, `auth_time`, `userinfo`, `application` (the hook refused), `sign_in`,
-        /// `index` (the store), `logged_out` (at the provider, meanwhile), `discovery`, `request` (no answer), `sign_out`,
-        /// `random` or `seal`.
+        /// `index` (the store), `logged_out` (at the provider, meanwhile), `discovery`, `unavailable` (discovery failed a
+        /// moment ago), `request` (no answer), `sign_out`, `random` or `seal`.
         why: &'static str,
     },
     /// An OpenID Connect provider said that a session there is over, and sessions here were revoked.

@@ -75,7 +75,7 @@ impl EventKind {
             Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
             Self::Refused(_) => Severity::Info,
             // Anyone can cause these.
-            Self::OidcFailed { why: "attempt" | "issuer" | "provider" | "code" } => Severity::Debug,
+            Self::OidcFailed { why: "attempt" | "issuer" | "provider" | "code" | "unavailable" } => Severity::Debug,
             Self::LogoutTokenRefused {
                 why: "malformed" | "algorithm" | "type" | "unknown_key" | "signature",
             } => Severity::Debug,

@@ -9,6 +9,7 @@ use std::{io, time::Duration};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     id,
@@ -22,7 +23,7 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// The most attempts that a browser keeps. A new one removes the oldest.
 const MOST: usize = 5;
 /// The most cookies of attempts that a new attempt looks at: what it removes must fit into a response.
-const MOST_READ: usize = 20;
+const MOST_READ: usize = 12;
 /// The longest return path. A cookie must fit into the request with all others.
 const LONGEST_NEXT: usize = 1024;
 /// The characters of `state` in a cookie's name.
@@ -55,7 +56,7 @@ pub(super) struct Attempt {
 /// How the cookies of one provider's attempts are called and sealed.
 #[derive(Clone, Debug)]
 pub(super) struct Attempts {
-    prefix: &'static str,
+    prefix: String,
     attributes: &'static str,
     /// Binds the cookies to the realm, the provider and the client.
     context: Vec<u8>,
@@ -64,11 +65,15 @@ pub(super) struct Attempts {
 impl Attempts {
     pub(super) fn new(secure: bool, context: &[&str]) -> Self {
         let (prefix, attributes) = match secure {
-            true => ("__Host-oidc-", "; HttpOnly; SameSite=Lax; Secure; Path=/"),
-            false => ("oidc-", "; HttpOnly; SameSite=Lax; Path=/"),
+            true => ("__Host-oidc", "; HttpOnly; SameSite=Lax; Secure; Path=/"),
+            false => ("oidc", "; HttpOnly; SameSite=Lax; Path=/"),
         };
         // No part has a line break.
-        Self { prefix, attributes, context: context.join("\n").into_bytes() }
+        let context = context.join("\n").into_bytes();
+        // Applications on one host, and several providers of one application, must not remove each other's cookies.
+        let [a, b, c, ..] = <[u8; 32]>::from(Sha256::digest(&context));
+        let prefix = format!("{prefix}-{}-", URL_SAFE_NO_PAD.encode([a, b, c]));
+        Self { prefix, attributes, context }
     }
 
     /// Begins an attempt. A path that is too long is replaced by `/`.
@@ -143,8 +148,8 @@ impl Attempts {
     }
 
     /// The cookies of attempts in a request, not read yet.
-    fn all<'h>(&self, request: &'h HeaderMap) -> impl Iterator<Item = (&'h str, &'h str)> {
-        let (prefix, length) = (self.prefix, self.prefix.len() + IN_NAME);
+    fn all<'h>(&'h self, request: &'h HeaderMap) -> impl Iterator<Item = (&'h str, &'h str)> {
+        let (prefix, length) = (&*self.prefix, self.prefix.len() + IN_NAME);
         let lines = request.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
         lines
             .flat_map(|line| line.split(';'))

@@ -64,7 +64,7 @@ pub(super) async fn logout<C: Claims>(State(oidc): State<Arc<Inner<C>>>, request
         ),
         Err(Failed::Store(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
         Err(Failed::Provider(error)) => {
-            events.failed(EventKind::OidcFailed { why: "discovery" }, &error);
+            events.failed(EventKind::OidcFailed { why: error.word() }, &error);
             answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)
         }
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use openidconnect::{
     AdditionalProviderMetadata, AuthType, ClientId, ClientSecret, EndpointMaybeSet, EndpointNotSet,
     EndpointSet, IssuerUrl, JsonWebKeySet, ProviderMetadata, RedirectUrl,
@@ -101,6 +101,17 @@ pub(super) enum ProviderError {
     Recently,
 }
 
+impl ProviderError {
+    /// The word for the event. Requests cause the first kind as often as they come, and the others only if the provider was
+    /// asked.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Recently => "unavailable",
+            Self::Discovery(_) | Self::Insecure(_) | Self::Algorithms => "discovery",
+        }
+    }
+}
+
 /// The client of one provider.
 pub(super) struct Registration {
     pub(super) issuer: IssuerUrl,
@@ -140,7 +151,16 @@ impl ProviderCache {
         let http = self.http.clone();
         move |request| {
             let http = http.clone();
-            Box::pin(async move { http.send(request, LONGEST, DEADLINE).await })
+            Box::pin(async move {
+                let response = http.send(request, LONGEST, DEADLINE).await?;
+                match response.status() {
+                    // No answer of the provider, but of a proxy in front of it.
+                    status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                        Err(HttpClientError::new(format!("the provider answers with {status}")))
+                    }
+                    _ => Ok(response),
+                }
+            })
         }
     }
 

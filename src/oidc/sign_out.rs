@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     claims::Claims,
+    event::EventKind,
     middleware::Rejection,
     rejection::RejectionKind,
     request::RequestHead,
@@ -91,7 +92,10 @@ impl<C: Claims> Inner<C> {
         // The session here is revoked in any case.
         let end = match self.provider.get().await {
             Ok(provider) => provider.end_session.clone(),
-            Err(_) => None,
+            Err(error) => {
+                engine.config.events.failed(EventKind::OidcFailed { why: error.word() }, &error);
+                None
+            }
         };
         let Some(end) = end else { return Ok((cookies, Vec::new(), here())) };
         let codec = engine.tokens.codec();

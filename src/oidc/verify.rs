@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::HeaderValue;
 use openidconnect::{
     AccessToken, AccessTokenHash, AdditionalClaims, AuthorizationCode, ClaimsVerificationError,
     IdTokenVerifier, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, RefreshToken, RequestTokenError,
@@ -52,7 +53,7 @@ impl From<ProviderError> for Failure {
             ProviderError::Discovery(_) | ProviderError::Recently => Problem::ProviderUnavailable,
             ProviderError::Insecure(_) | ProviderError::Algorithms => Problem::InvalidResponse,
         };
-        Self { problem, why: "discovery", cause: Some(error.to_string()) }
+        Self { problem, why: error.word(), cause: Some(error.to_string()) }
     }
 }
 
@@ -260,6 +261,10 @@ impl<C> Inner<C> {
         access_token: AccessToken,
         subject: String,
     ) -> Result<Map<String, Value>, Failure> {
+        // The library would panic.
+        if HeaderValue::from_str(access_token.secret()).is_err() {
+            return Err(Failure::invalid("userinfo", "the access token is not text for a header"));
+        }
         let http = self.provider.http();
         let request = provider.client.user_info(access_token, Some(SubjectIdentifier::new(subject)));
         let request = request.map_err(|error| Failure::invalid("userinfo", error.to_string()))?;

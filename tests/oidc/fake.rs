@@ -35,6 +35,9 @@ fn bytes(hex: &str) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) is_down: bool,
+    /// A proxy answers in its place, with this status.
+    pub(crate) proxy: Option<u16>,
+    pub(crate) access_token: &'static str,
     /// The `kid`s that it publishes.
     pub(crate) published: Vec<&'static str>,
     /// Of the token endpoint's next answer.
@@ -57,6 +60,8 @@ impl Fake {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             is_down: false,
+            proxy: None,
+            access_token: "an-access-token",
             published: vec!["one"],
             id_token: String::new(),
             challenge: String::new(),
@@ -83,6 +88,10 @@ impl HttpClient for Fake {
         state.requests.push(request.uri().path().to_owned());
         if state.is_down {
             return Err(HttpClientError::new("connection refused"));
+        }
+        if let Some(status) = state.proxy {
+            let response = Response::builder().status(status).header("content-type", "text/html");
+            return Ok(response.body(b"<h1>Bad gateway</h1>".to_vec()).expect("a response"));
         }
         let (status, body) = match request.uri().path() {
             "/.well-known/openid-configuration" => (200, discovery(&state.discovery)),
@@ -151,7 +160,7 @@ fn token(state: &State, body: &[u8]) -> (u16, Value) {
         return (400, json!({ "error": "invalid_grant" }));
     }
     let answer = json!({
-        "access_token": "an-access-token", "token_type": "Bearer", "expires_in": 60, "id_token": state.id_token,
+        "access_token": state.access_token, "token_type": "Bearer", "expires_in": 60, "id_token": state.id_token,
     });
     (200, answer)
 }

@@ -10,7 +10,7 @@ use tower_sliding_sessions::CookieJar;
 
 use crate::{
     fake::{CLIENT, header, merge, sign, sign_as},
-    site::{NOW, Site, Started, location, text},
+    site::{NOW, Site, Started, attempt_cookie, location, text},
 };
 
 /// Checks that a sign-in was refused, and why.
@@ -111,11 +111,9 @@ async fn cookie_of_an_attempt_is_bound_to_its_name_and_to_this_client() {
     let (one, two) = (site.start(&mut jar, "").await, site.start(&mut jar, "").await);
     let cookies = jar.header().expect("two");
     let cookies = cookies.to_str().expect("ASCII");
-    let value = |started: &Started| {
-        let name = format!("__Host-oidc-{}=", &started.state[..8]);
-        cookies.split("; ").find_map(|pair| pair.strip_prefix(&name)).expect("a cookie").to_owned()
-    };
-    let planted = format!("__Host-oidc-{}={}", &one.state[..8], value(&two));
+    let (name, _) = attempt_cookie(cookies, &one.state);
+    let (_, value) = attempt_cookie(cookies, &two.state);
+    let planted = format!("{name}={value}");
     let response = site
         .send(
             &mut CookieJar::default(),
@@ -179,13 +177,29 @@ async fn hundred_attempts_leave_five_cookies_and_the_last_one_succeeds() {
     let started = last.expect("a hundred");
     assert_eq!(site.answer(&mut jar, &started, json!({})).await.status(), StatusCode::SEE_OTHER);
     // Cookies of other keys, and no attempts at all, are removed, too: a few at a time.
-    let planted: Vec<_> = (0..100).map(|number| format!("__Host-oidc-{number:08}=x")).collect();
+    let mut jar = CookieJar::default();
+    site.start(&mut jar, "").await;
+    let prefix = jar.names().next().expect("a cookie").to_owned();
+    let prefix = &prefix[..prefix.len() - 8];
+    let planted: Vec<_> = (0..100).map(|number| format!("{prefix}{number:08}=x")).collect();
     let mut jar = CookieJar::from(planted.join("; ").parse::<header::HeaderValue>().expect("a header"));
-    for left in [81, 62, 43] {
+    for left in [89, 78, 67] {
         site.start(&mut jar, "").await;
         assert!(jar.names().count() <= left, "{} cookies", jar.names().count());
     }
     let started = site.start(&mut jar, "").await;
+    assert_eq!(site.answer(&mut jar, &started, json!({})).await.status(), StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn applications_on_one_host_keep_their_cookies_apart() {
+    let (site, other) = (Site::new(), Site::with(|sessions| sessions.realm("other"), |oidc| oidc));
+    let mut jar = CookieJar::default();
+    let started = site.start(&mut jar, "").await;
+    for _ in 0..10 {
+        other.clock.advance(Duration::from_millis(1));
+        other.start(&mut jar, "").await;
+    }
     assert_eq!(site.answer(&mut jar, &started, json!({})).await.status(), StatusCode::SEE_OTHER);
 }
 
@@ -267,5 +281,21 @@ async fn provider_that_is_down_is_a_page_with_503() {
     site.provider.state().is_down = true;
     let response = site.answer(&mut jar, &started, json!({})).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(site.outcomes("oidc_failed"), ["discovery", "request"]);
+    assert_eq!(site.outcomes("oidc_failed"), ["unavailable", "request"]);
+    // A proxy in front of it.
+    site.provider.state().is_down = false;
+    let started = site.start(&mut jar, "").await;
+    site.provider.state().proxy = Some(502);
+    let response = site.answer(&mut jar, &started, json!({})).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn access_token_that_is_no_text_for_a_header_is_refused() {
+    let site = Site::with(|sessions| sessions, |oidc| oidc.userinfo(true));
+    site.provider.state().access_token = "two\nlines";
+    let mut jar = CookieJar::default();
+    let started = site.start(&mut jar, "").await;
+    assert_eq!(site.answer(&mut jar, &started, json!({})).await.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(site.outcomes("oidc_failed"), ["userinfo"]);
 }

@@ -212,6 +212,14 @@ impl Started {
     }
 }
 
+/// The name and the value of the cookie of an attempt, in a `Cookie` or `Set-Cookie` header.
+pub(crate) fn attempt_cookie(header: &str, state: &str) -> (String, String) {
+    let pairs = header.split("; ").filter_map(|pair| pair.split_once('='));
+    let mut found = pairs.filter(|(name, _)| name.starts_with("__Host-oidc-") && name.ends_with(&state[..8]));
+    let (name, value) = found.next().expect("a cookie");
+    (name.to_owned(), value.to_owned())
+}
+
 pub(crate) fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     pairs.filter(|(found, _)| *found == name).map(|(_, value)| value.to_owned()).next()

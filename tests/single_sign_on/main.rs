@@ -188,6 +188,15 @@ async fn replayed_state_and_replayed_and_forged_logout_tokens_are_refused_with_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strict_cookies_reach_the_page_after_the_sign_in() {
+    let site = Site::with(|cookies| cookies.same_site_strict()).await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &site.at("/account?a=1&b=2"), "alice").await;
+    assert_eq!(browser.url().await, site.at("/account?a=1&b=2"));
+    assert_eq!(site.requests("GET /auth/sign-in?").len(), 1, "one sign-in was enough");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn user_who_is_locked_at_the_provider_is_refused_at_the_next_renewal() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     sign_in(&browser, &site.at("/account"), "dave").await;

@@ -24,7 +24,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::Instant};
 use tower_sliding_sessions::{
-    HttpClient as _, Keyring, RedirectToLogin, Reload, ReqwestClient, Session, Sessions,
+    CookieOptions, HttpClient as _, Keyring, RedirectToLogin, Reload, ReqwestClient, Session, Sessions,
     oidc::{Identity, Oidc, Problem, User},
     store::MemoryStore,
 };
@@ -96,6 +96,10 @@ async fn ask(
 impl Site {
     /// Starts the instances, and registers them. The provider sends its logout requests to the second one.
     pub(crate) async fn start() -> Self {
+        Self::with(|cookies| cookies).await
+    }
+
+    pub(crate) async fn with(options: fn(CookieOptions) -> CookieOptions) -> Self {
         let issuer = issuer();
         let mut listeners = Vec::new();
         for _ in 0..2 {
@@ -115,7 +119,7 @@ impl Site {
         let (store, log) = (MemoryStore::new().expect("random bytes"), Arc::<Log>::default());
         let (mut servers, mut all) = (Vec::new(), Vec::new());
         for (index, listener) in listeners.into_iter().enumerate() {
-            let (app, sessions) = app(&store, &log, &issuer, &client, at(index, "/auth"));
+            let (app, sessions) = app(&store, &log, &issuer, &client, at(index, "/auth"), options);
             all.push(sessions);
             servers.push(tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") }));
         }
@@ -161,6 +165,7 @@ fn app(
     issuer: &str,
     client: &Value,
     address: String,
+    options: fn(CookieOptions) -> CookieOptions,
 ) -> (Router, Sessions<String>) {
     let (kept, hooks, reloads) = (log.clone(), log.clone(), log.clone());
     let provider = Arc::<OnceLock<Oidc<String>>>::default();
@@ -170,7 +175,8 @@ fn app(
         let name = format!("{}/{}", event.kind.name(), event.kind.outcome().unwrap_or_default());
         kept.events.lock().expect("no panic").push(name);
     });
-    let builder = builder.reload_claims(move |name, _| ask(name, asked.clone(), reloads.clone()));
+    let builder =
+        builder.cookies(options).reload_claims(move |name, _| ask(name, asked.clone(), reloads.clone()));
     let sessions = builder.build().expect("valid settings");
     let text = |name: &str| client[name].as_str().expect("a text").to_owned();
     let http = ReqwestClient::new().expect("a client");
