@@ -2,8 +2,8 @@
 //! issuer's public keys, and neither a secret nor a store.
 //!
 //! ```sh
-//! cargo run --example resource_server --features rust_crypto,verify,reqwest -- issuer 127.0.0.1:3000
-//! cargo run --example resource_server --features rust_crypto,verify,reqwest -- billing 127.0.0.1:3001 http://127.0.0.1:3000
+//! cargo run --example resource_server --features rust_crypto,jwks,verify,reqwest -- issuer 127.0.0.1:3000
+//! cargo run --example resource_server --features rust_crypto,jwks,verify,reqwest -- billing 127.0.0.1:3001 http://127.0.0.1:3000
 //!
 //! curl -s -c jar -X POST 127.0.0.1:3000/login/ann
 //! token=$(curl -s -b jar 127.0.0.1:3000/billing-token)
@@ -15,26 +15,22 @@ use std::error::Error;
 use axum::{
     Json, Router,
     extract::Path,
-    http::{StatusCode, header},
+    http::StatusCode,
     routing::{get, post},
 };
 use serde_json::{Value, json};
 use tower_sliding_sessions::{
-    CookieOptions, Keyring, PublicKey, Rejection, ReqwestClient, Session, Sessions, SetCookies, Verified,
-    Verifier, Visitor,
+    CookieOptions, Keyring, Rejection, ReqwestClient, Session, Sessions, SetCookies, Verified, Verifier,
+    Visitor,
 };
 
 const ISSUER: &str = "https://shop.example";
 const BILLING: &str = "https://billing.example";
 
-/// Throw-away keys, as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` print them. Make your own, and keep
-/// the private one outside of the source.
+/// A throw-away key, as `openssl genpkey -algorithm ed25519` prints one. Make your own, and keep it outside of the source.
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIK4d+GTWGg+12ZWmHDCUMVupXGcIAMYyp3D5Oa7R17dZ
 -----END PRIVATE KEY-----";
-const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
-MCowBQYDK2VwAyEA35XAMNdi4Trkjiddgc6pvg6ws2UUiBXtPxE8Biyka7g=
------END PUBLIC KEY-----";
 
 async fn login(visitor: Visitor, Path(name): Path<String>) -> Result<SetCookies, Rejection> {
     // Check a password here.
@@ -48,20 +44,17 @@ async fn billing_token(session: Session) -> Result<String, Rejection> {
 
 /// Has the secret.
 fn issuer() -> Result<Router, Box<dyn Error>> {
-    let sessions: Sessions = Sessions::builder(Keyring::ed25519_pem(PRIVATE_KEY)?.with_kid("2026")?)
+    let sessions: Sessions = Sessions::builder(Keyring::ed25519_pem(PRIVATE_KEY)?)
         .issuer(ISSUER)
         .realm("shop")
         // Without TLS, on this machine only.
         .cookies(CookieOptions::insecure_plain_http)
         .build()?;
-    let key = PublicKey::from_pem(PUBLIC_KEY)?.with_kid("2026")?;
-    let keys = format!(r#"{{"keys":[{}]}}"#, key.to_jwk());
-    let headers = [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "max-age=60")];
     Ok(Router::new()
         .route("/billing-token", get(billing_token))
         .route_layer(sessions.layer())
         .route("/login/{name}", post(login))
-        .route("/.well-known/jwks.json", get(async move || (headers, keys)))
+        .merge(sessions.jwks_routes())
         .with_state(sessions))
 }
 

@@ -148,3 +148,41 @@ async fn request_with_an_asymmetric_key_allocates_little_and_makes_no_store_call
     within_bounds("Ed25519", Keyring::ed25519_pem(vectors::ED25519_V1).expect("a key"), false).await;
     within_bounds("ES256", Keyring::es256_pem(vectors::P256).expect("a key"), false).await;
 }
+
+#[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+#[tokio::test]
+async fn warm_request_of_a_service_that_only_verifies_allocates_no_more_than_at_the_issuer() {
+    use tower_sliding_sessions::{PublicKey, Verified, Verifier};
+
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
+    let keys = Keyring::ed25519_pem(vectors::ED25519_V1).expect("a key").with_kid("k").expect("a name");
+    let store = Counted::new();
+    let sessions =
+        Sessions::builder(keys).store(store.clone()).clock(clock.clone()).build().expect("settings");
+    let cookies = signed_in(&sessions, &Profile { roles: vec!["reader".to_owned()] }).await;
+    let public = PublicKey::from_pem(vectors::ED25519_PUBLIC).expect("a key").with_kid("k").expect("a name");
+    let verifier: Verifier<Profile> = Verifier::with_keys([public])
+        .accept_cookie(|cookies| cookies)
+        .follow(store.clone())
+        .clock(clock)
+        .build()
+        .expect("valid settings");
+    let issuer = Router::new()
+        .route("/me", get(async |session: Session<Profile>| assert_eq!(session.subject(), SUBJECT)))
+        .layer(sessions.layer().accept_bearer());
+    let service = Router::new()
+        .route("/me", get(async |token: Verified<Profile>| assert_eq!(token.subject(), SUBJECT)))
+        .layer(verifier.layer());
+    // The followers read the feed.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    for router in [&issuer, &service] {
+        allocations(router, &cookies);
+    }
+    let calls = store.calls();
+    let (at_issuer, at_service) = (allocations(&issuer, &cookies), allocations(&service, &cookies));
+    println!("warm at the issuer {at_issuer}, at a service that only verifies {at_service}");
+    assert!(at_service <= at_issuer, "{at_service}, {at_issuer}");
+    assert_eq!(store.calls(), calls, "the store was asked");
+}

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::{AuthOutcome, AuthStep, Engine, RequestContext};
+use super::{AuthOutcome, AuthStep, Engine, RequestContext, SessionView};
 use crate::{
     bearer::Bearer,
     claims::Claims,
@@ -11,6 +11,7 @@ use crate::{
     protocol::Refusal,
     rejection::RejectionKind,
     request::RequestHead,
+    revocation::SessionError,
 };
 
 /// The settings of a layer that only verifies.
@@ -129,6 +130,41 @@ impl<C: Claims> Engine<C> {
             UnknownKey::Refuse => RejectionKind::InvalidBearer(Refusal::BadToken),
             UnknownKey::Unavailable | UnknownKey::Wait(_) => RejectionKind::Unavailable,
         })
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Returns when an access token has expired, or its session is known to be revoked.
+    pub(crate) async fn token_ended(self: &Arc<Self>, view: &SessionView<C>) {
+        /// How long to wait before the store is asked again that did not answer.
+        const RETRY: Duration = Duration::from_secs(1);
+        self.revocation.start();
+        let (mut asked, mut must_ask) = (None, false);
+        loop {
+            let left = view.expires.since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            let time = if must_ask { left.min(RETRY) } else { left };
+            if self.wait_for_revocation(view, time, asked).await {
+                return;
+            }
+            // Something happened to all sessions of the subject, and only the store knows to which.
+            let stale_until = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
+            let is_stale = stale_until > asked;
+            if is_stale && view.service.is_some() {
+                return;
+            }
+            must_ask |= is_stale;
+            asked = stale_until;
+            if must_ask {
+                must_ask = match self.read_live(&view.key, view.run, self.now()).await {
+                    Ok(_) => false,
+                    Err(SessionError::Unavailable) => true,
+                    Err(SessionError::Refused(_)) => return,
+                };
+            }
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl<C: Claims> Engine<C> {
 
     /// Returns true as soon as this instance knows that the session is revoked. Returns false if the store must be
     /// asked: after `time`, or if the subject was marked as stale after `seen_mark`.
-    async fn wait_for_revocation(
+    pub(super) async fn wait_for_revocation(
         &self,
         view: &SessionView<C>,
         time: Duration,

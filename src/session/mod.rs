@@ -234,6 +234,13 @@ impl<C: Claims> Session<C> {
         Ok(self.cookies(self.engine().removal_lines()))
     }
 
+    /// Returns when the access token has expired, or the session is known to be revoked.
+    #[cfg(feature = "verify")]
+    pub(crate) fn token_ended(&self) -> impl Future<Output = ()> + Send + use<C> {
+        let token = self.session.token.clone();
+        async move { token.engine.token_ended(&token.view).await }
+    }
+
     /// What only a token for another service has.
     #[cfg(feature = "verify")]
     pub(crate) fn service(&self) -> Option<&crate::token::ServiceDetails> {

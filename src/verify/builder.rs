@@ -118,7 +118,8 @@ impl<C: Claims> VerifierBuilder<C> {
     /// [`accept_session_tokens`](Self::accept_session_tokens). The closure gets [`CookieOptions::default`]: set the names as
     /// at the issuer. Default: no cookie is read.
     ///
-    /// The service renews nothing. When the access token has expired, the answer is 401, and the next request to the issuer
+    /// An issuer whose cookies are encrypted has none that a service can read. The service renews nothing. When the access
+    /// token has expired, the answer is 401, and the next request to the issuer
     /// renews the session. Requests with unsafe methods must come from this site, or from a trusted origin.
     pub fn accept_cookie(mut self, change: impl FnOnce(CookieOptions) -> CookieOptions) -> Self {
         self.cookies = Some(change(self.cookies.unwrap_or_default()));

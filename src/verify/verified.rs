@@ -101,6 +101,12 @@ impl<C: Claims> Verified<C> {
         self.0.methods()
     }
 
+    /// Returns when the token has expired, or, where the feed [is followed](crate::VerifierBuilder::follow), when its
+    /// session is revoked. For streams and WebSockets. Must be polled within a Tokio runtime.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<C> {
+        self.0.token_ended()
+    }
+
     /// How long the token is still valid.
     #[must_use]
     pub fn expires_in(&self) -> Duration {

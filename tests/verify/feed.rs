@@ -9,14 +9,14 @@ use std::{
 };
 
 use tower_sliding_sessions::{
-    EventKind, RunId, SessionId, Timestamp,
+    EventKind, RunId, SessionId, Timestamp, Verified,
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, MemoryStore, Revoke, SessionKey, SessionRecord,
         SessionStore, Snapshot, StoreError, Subject,
     },
 };
 
-use crate::support::{Issuer, Service, settle};
+use crate::support::{Issuer, Profile, Service, settle};
 
 /// A memory store that can be made unavailable, and counts its writes.
 #[derive(Clone, Debug)]
@@ -258,4 +258,52 @@ async fn without_a_store_a_revoked_session_is_accepted_until_its_token_expires()
     issuer.pass(1);
     assert_eq!(service.status(&tokens.access).await, 401);
     assert_eq!(service.reported(), [] as [EventKind; 0]);
+}
+
+/// What a handler of the service gets for this token.
+async fn verified(
+    issuer: &Issuer,
+    tune: impl FnOnce(crate::support::Builder) -> crate::support::Builder,
+    token: &str,
+) -> Verified<Profile> {
+    let (send, receive) = std::sync::mpsc::channel();
+    let handler =
+        axum::routing::get(async move |token: Verified<Profile>| send.send(token).expect("it waits"));
+    let service =
+        Service::new(issuer, tune).routed(|app, _, layer| app.route("/me", handler).route_layer(layer));
+    while service.status(token).await != 200 {
+        settle().await;
+    }
+    receive.recv().expect("a token")
+}
+
+#[tokio::test]
+async fn stream_ends_with_the_session_where_the_feed_is_followed() {
+    let issuer = Issuer::new();
+    let tokens = issuer.sign_in().await;
+    let billing = issuer.billing(&tokens, "sid=true").await;
+    let follow = |builder: crate::support::Builder| builder.follow(issuer.store.clone());
+    let streams =
+        [verified(&issuer, follow, &tokens.access).await, verified(&issuer, follow, &billing).await];
+    let ended = futures_util::future::join_all(streams.iter().map(Verified::ended));
+    let mut ended = std::pin::pin!(ended);
+    issuer.sign_in().await;
+    assert!(tokio::time::timeout(Duration::from_millis(50), ended.as_mut()).await.is_err());
+    issuer.sessions.revoke("ann", Issuer::session_of(&tokens.access)).await.expect("an answer");
+    assert!(tokio::time::timeout(Duration::from_secs(1), ended).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_ends_with_the_token_where_there_is_no_store() {
+    let issuer = Issuer::new();
+    let tokens = issuer.sign_in().await;
+    let stream = verified(&issuer, |builder| builder, &tokens.access).await;
+    let ended = tokio::spawn(stream.ended());
+    issuer.sessions.revoke_everything().await.expect("an answer");
+    tokio::time::sleep(Duration::from_secs(299)).await;
+    issuer.pass(299);
+    assert!(!ended.is_finished());
+    issuer.pass(1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(ended.is_finished());
 }
