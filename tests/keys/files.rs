@@ -51,6 +51,8 @@ pub(crate) fn following(world: &World, path: &Path) -> (Instance, Events) {
     let sessions: Sessions<Profile> = Sessions::builder(KeyFile::open(path).unwrap())
         .store(world.store.clone())
         .clock(world.clock.clone())
+        // The machine may be busy with other tests.
+        .store_deadline(Duration::from_secs(600))
         .timing(|timing| timing.renew_before(Duration::ZERO).crash_window(Duration::ZERO))
         .on_event(move |event| recorder.lock().unwrap().push(event.clone()))
         .build()
