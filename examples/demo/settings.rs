@@ -9,7 +9,9 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use tower_sliding_sessions::{Keyring, Sessions, SessionsBuilder, protocol::Timing};
+use tower_sliding_sessions::{
+    KeyFile, KeyFileError, KeySource, Keyring, Sessions, SessionsBuilder, protocol::Timing,
+};
 
 use super::{Profile, store};
 
@@ -17,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) addr: SocketAddr,
     store: String,
     keys: Keyring,
+    key_file: Option<String>,
     preset: Preset,
     access_ttl: Option<Duration>,
     idle: Option<Duration>,
@@ -72,7 +75,7 @@ impl fmt::Display for SettingError {
 impl Error for SettingError {}
 
 impl Settings {
-    /// Reads `DEMO_ADDR`, `DEMO_KEY`, `DEMO_STORE`, `DEMO_PRESET` (`quick` or `defaults`), `DEMO_ACCESS_TTL`, `DEMO_IDLE`,
+    /// Reads `DEMO_ADDR`, `DEMO_KEY`, `DEMO_KEY_FILE` (a JWK Set, in place of `DEMO_KEY`), `DEMO_STORE`, `DEMO_PRESET` (`quick` or `defaults`), `DEMO_ACCESS_TTL`, `DEMO_IDLE`,
     /// `DEMO_ABSOLUTE`, `DEMO_RENEW_BEFORE`, `DEMO_GRACE`, `DEMO_WRITE_WINDOW`,
     /// `DEMO_ROTATION_INTERVAL`, `DEMO_CRASH_WINDOW`, `DEMO_LATE_BODY` (seconds, decimals allowed),
     /// `DEMO_SAME_SITE` and `DEMO_TRUSTED_ORIGINS`.
@@ -95,6 +98,7 @@ impl Settings {
                 None => Keyring::random()
                     .map_err(|error| SettingError { name: "DEMO_KEY", problem: error.to_string() })?,
             },
+            key_file: read(variable, "DEMO_KEY_FILE", |text| Ok(text.to_owned()))?,
             preset: read(variable, "DEMO_PRESET", preset)?.unwrap_or(Preset::Quick),
             access_ttl: read(variable, "DEMO_ACCESS_TTL", seconds)?,
             idle: read(variable, "DEMO_IDLE", seconds)?,
@@ -123,7 +127,11 @@ impl Settings {
         set(&mut timing.crash_window, self.crash_window);
         set(&mut timing.late_body, self.late_body);
         timing.renew_before = self.renew_before;
-        let builder = Sessions::builder(self.keys.clone())
+        let keys = match &self.key_file {
+            Some(path) => key_file(path)?,
+            None => self.keys.clone().into(),
+        };
+        let builder = Sessions::builder(keys)
             .timing(|_| timing)
             .cookies(|cookies| if self.same_site_strict { cookies.same_site_strict() } else { cookies });
         let builder = self
@@ -132,6 +140,16 @@ impl Settings {
             .fold(builder, |builder, origin| builder.cookies(|cookies| cookies.trusted_origin(origin)));
         store::choose(builder, &self.store).await
     }
+}
+
+/// The keys of a file, which is followed.
+fn key_file(path: &str) -> Result<KeySource, SettingError> {
+    let problem = |error: KeyFileError| match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    let opened = KeyFile::open(path);
+    opened.map(Into::into).map_err(|error| SettingError { name: "DEMO_KEY_FILE", problem: problem(error) })
 }
 
 /// A setting, if it is set.

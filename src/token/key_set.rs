@@ -124,6 +124,24 @@ impl Keyring {
         self.signer().jwk().is_some()
     }
 
+    /// Publishes a public key, such as one whose private half is gone. It verifies access tokens only, and cannot be
+    /// [promoted](Self::promote). RS256 and PS256 keys can be used in this way.
+    ///
+    /// # Errors
+    /// [`KeyError::DuplicateName`] if a key of the ring has its name, and [`KeyError::BadName`] unless the name is 1 to 64
+    /// characters of `A-Z a-z 0-9 - _`.
+    #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
+    pub fn publish_public(self, key: PublicKey) -> Result<Self, KeyError> {
+        let key = Key::public(key)?;
+        if self.keys().any(|other| other.kid == key.kid) {
+            return Err(KeyError::DuplicateName(key.kid));
+        }
+        let pulled = self.pulled.iter().filter(|pulled| pulled.kid != key.kid).cloned().collect();
+        let keys = self.keys().cloned().chain([key]).collect();
+        Ok(Self { pulled, ..self }.with_keys(keys))
+    }
+
     /// Names the public key of the signing key, for one of [`custom`](Self::custom). The routes of the feature `jwks`
     /// then show it.
     ///

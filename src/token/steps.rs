@@ -1,7 +1,5 @@
 //! The four steps of a key: publish, promote, retire, pull.
 
-use std::sync::Arc;
-
 use jsonwebtoken::Algorithm;
 
 use super::{
@@ -152,9 +150,10 @@ impl Keyring {
             // A file may name a time in the future, or in another unit.
             key.since.or(stays.and_then(|former| former.since)).unwrap_or(now).min(now)
         };
-        let in_force = Self { term: Some(term.clone()), ..self };
-        let keys: Vec<_> = in_force.keys.iter().map(|key| key.in_step_since(Some(since(key)))).collect();
-        let is_here = |kid: &str| keys.iter().any(|key| key.kid == kid);
+        let keys = self.keys.iter().map(|key| key.in_step_since(Some(since(key)))).collect();
+        let in_force = Self { keys, term: Some(term.clone()), ..self };
+        // Not one that is retired since long ago: it is as good as pulled.
+        let is_here = |kid: &str| in_force.keys().any(|key| key.kid == kid);
         let gone = before.keys().filter(|key| !is_here(&key.kid));
         let mut pulled: Vec<PulledKey> = Vec::new();
         let names = in_force.pulled.iter().chain(before.pulled.iter()).cloned();
@@ -168,9 +167,8 @@ impl Keyring {
         let was_pulled = |kid: &str| before.pulled.iter().any(|pulled| pulled.kid == kid);
         let news = pulled.iter().map(|pulled| &pulled.kid).filter(|kid| !was_pulled(kid));
         let change = KeyChange { pulled: news.cloned().collect(), promotion: promotion(&in_force, before) };
-        let in_force = Self { keys: keys.into(), pulled: Arc::from(pulled), ..in_force };
-        let live: Vec<_> = in_force.keys().cloned().collect();
-        (in_force.with_keys(live), change)
+        let live = in_force.keys().cloned().collect();
+        (Self { pulled: pulled.into(), ..in_force }.with_keys(live), change)
     }
 }
 

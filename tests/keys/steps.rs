@@ -1,6 +1,9 @@
 //! The four steps of a key in code.
 
-use tower_sliding_sessions::{EventKind, InvalidToken, KeyError, KeyStep, Keyring, Severity, Timestamp};
+use tower_sliding_sessions::{
+    EventKind, InvalidToken, KeyError, KeyStep, Keyring, PublicKey, Severity, Timestamp,
+    jsonwebtoken::Algorithm,
+};
 
 use crate::{
     samples::{ED25519_KID, ed25519, oct, ring, rsa, with},
@@ -140,6 +143,37 @@ async fn change_of_keys_is_an_event_and_a_pulled_key_is_a_warning() {
             (alone(), Vec::new(), Severity::Info, None),
         ]
     );
+}
+
+#[tokio::test]
+async fn key_that_is_retired_with_a_time_long_ago_is_as_good_as_pulled_and_reported_as_such() {
+    let world = World::new();
+    let sessions = &world.one.sessions;
+    sessions.set_keys(ring(&[oct(0, "signing"), oct(1, "published")]));
+    let browser = world.signed_in("ann").await;
+    let wrong = with(oct(0, "retired"), &serde_json::json!({"since": 1}));
+    sessions.set_keys(ring(&[oct(1, "signing"), wrong.clone()]));
+    assert_eq!(world.one.answer(browser.get("/me")).await.status(), 401);
+    let reported = EventKind::KeysChanged { keys: "k1 signing".to_owned(), pulled: vec!["k0".to_owned()] };
+    assert_eq!(world.count(&reported), 1);
+    // Milliseconds in place of seconds: a time in the future counts as now.
+    let wrong = with(wrong, &serde_json::json!({"since": 1_800_000_000_000_u64}));
+    sessions.set_keys(ring(&[oct(1, "signing"), wrong]));
+    assert!(browser.clone().visit(&world.one, "/me").await.ok());
+    world.pass(ABSOLUTE + GRACE);
+    assert_eq!(steps(&sessions.keys()), [is("k1", KeyStep::Signing)]);
+}
+
+#[test]
+fn public_key_in_code_has_a_name_of_its_own_and_cannot_be_promoted() {
+    let public = || PublicKey::from_jwk(&rsa().to_string()).unwrap();
+    let ring = named(0).publish_public(public()).unwrap();
+    assert_eq!(ring.list()[1].algorithm, Algorithm::RS256);
+    let kid = public().kid().to_owned();
+    assert_eq!(ring.clone().promote(&kid).unwrap_err(), KeyError::CannotSign(kid.clone()));
+    assert_eq!(ring.publish_public(public()).unwrap_err(), KeyError::DuplicateName(kid));
+    let odd = public().with_kid("https://id.example/1").unwrap();
+    assert!(matches!(named(0).publish_public(odd).unwrap_err(), KeyError::BadName(_)));
 }
 
 #[tokio::test]
