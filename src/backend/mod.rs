@@ -23,7 +23,7 @@ use std::{
 };
 
 use self::writes::Writes;
-#[cfg(feature = "vault")]
+#[cfg(any(feature = "oidc", feature = "vault"))]
 use crate::store::{Value, ValueKey, ValueSnapshot};
 use crate::{
     event::{EventKind, Events, caught},

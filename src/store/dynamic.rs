@@ -16,7 +16,7 @@ type BoxFuture<'a, T, E = StoreError> = Pin<Box<dyn Future<Output = Result<T, E>
 /// Declares the object-safe twin of each operation, and forwards it.
 macro_rules! dyn_store {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty $(, $error:ty)?;)*) => {
-        #[cfg_attr(not(feature = "vault"), expect(dead_code, reason = "only some features keep values"))]
+        #[cfg_attr(not(any(feature = "oidc", feature = "vault")), expect(dead_code, reason = "only some features keep values"))]
         pub(crate) trait DynStore: fmt::Debug + Send + Sync {
             fn has_feed(&self) -> bool;
             #[cfg(feature = "oidc")]
