@@ -23,6 +23,9 @@
 //! - A provider that rotates them refuses it, and may revoke all tokens of the user, as it must take this for reuse of a
 //!   refresh token. Calls get [`VaultError::SignInAgain`] with [`Lost::Interrupted`], and the event says `interrupted`.
 //!
+//! A store that loses its last writes in a failover, or that is restored from a backup, has the old refresh token again,
+//! which is the same to the provider.
+//!
 //! No scheme on this side can do better: the new refresh token existed in the dead instance only. A refresh token is in
 //! one request at a time, and never in a second one while a lease is held.
 //!

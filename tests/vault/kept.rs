@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
-use tower_sliding_sessions::vault::{Lost, Provider, TokenSet, Vault, VaultError};
+use tower_sliding_sessions::{
+    Clock as _,
+    store::{
+        SqliteStore,
+        sqlx::{self, AssertSqlSafe, Connection as _, PgConnection, SqlitePool},
+    },
+    vault::{Lost, Provider, TokenSet, Vault, VaultError},
+};
 
 use crate::{
     provider::{Mode, Upstream},
-    site::{DAY, Site},
+    site::{self, DAY, Site},
 };
 
 #[tokio::test]
@@ -120,4 +127,35 @@ async fn renewal_of_a_session_that_ends_meanwhile_brings_nothing_back() {
     let _cookies = session.sign_out().await.expect("signed out");
     let used = used.await.expect("no panic");
     assert!(matches!(used, Err(VaultError::Ended)), "{used:?}");
+}
+
+#[tokio::test]
+async fn tokens_of_subjects_are_deleted_after_their_age() {
+    let (provider, clock) = (Provider::new("facebook").with_subject(DAY), site::clock());
+    let now = clock.now();
+    clock.set(now - 2 * DAY);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sessions.db");
+    let sqlite = SqliteStore::open(path.to_str().expect("UTF-8")).await.expect("it opens");
+    let (postgres, url, schema) = site::postgres_store().await;
+    let mut admin = PgConnection::connect(&url).await.expect("the server answers");
+    let file = SqlitePool::connect(&format!("sqlite://{}", path.display())).await.expect("it opens");
+    let tokens = TokenSet::new("a long-lived token");
+    for (at, name) in [(now - 2 * DAY, "old"), (now, "new")] {
+        clock.set(at);
+        for site in [
+            Site::new(sqlite.clone(), &clock, provider.clone()),
+            Site::patient(postgres.clone(), &clock, provider.clone(), Duration::from_secs(60)),
+        ] {
+            site.vault.keep_for_subject(name, "facebook", &tokens).await.expect("kept");
+        }
+    }
+    sqlite.sweep(now).await.expect("swept");
+    postgres.sweep(now).await.expect("swept");
+    let count = "SELECT COUNT(*) FROM sliding_sessions_values";
+    let left: i64 = sqlx::query_scalar(count).fetch_one(&file).await.expect("a number");
+    assert_eq!(left, 1);
+    let count = AssertSqlSafe(format!("SELECT COUNT(*) FROM {schema}.sliding_sessions_values"));
+    let left: i64 = sqlx::query_scalar(count).fetch_one(&mut admin).await.expect("a number");
+    assert_eq!(left, 1);
 }

@@ -13,7 +13,9 @@ use axum::{
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_sliding_sessions::{
     Event, EventKind, Keyring, ManualClock, Session, Sessions, Timestamp,
-    store::{MemoryStore, PostgresStore, RedisStore, SessionStore, SqliteStore},
+    store::{
+        MemoryStore, PostgresStore, RedisStore, SessionStore, SqliteStore, sqlx::postgres::PgPoolOptions,
+    },
     vault::{Provider, Vault},
 };
 
@@ -44,7 +46,12 @@ impl Site {
     }
 
     /// With this deadline for the store.
-    fn patient<S: SessionStore>(store: S, clock: &Time, provider: Provider, deadline: Duration) -> Self {
+    pub(crate) fn patient<S: SessionStore>(
+        store: S,
+        clock: &Time,
+        provider: Provider,
+        deadline: Duration,
+    ) -> Self {
         let events = Arc::<Mutex<Vec<Event>>>::default();
         let noted = events.clone();
         let sessions = Sessions::<()>::builder(keys(SECRET))
@@ -146,21 +153,27 @@ pub(crate) async fn redis(provider: Provider, clock: &Time) -> ([Site; 3], Strin
     ([connect().await, connect().await, connect().await], prefix)
 }
 
-/// Three instances over one store in PostgreSQL.
-pub(crate) async fn postgres(provider: Provider, clock: &Time) -> [Site; 3] {
-    use tower_sliding_sessions::store::sqlx::{
-        AssertSqlSafe, Connection as _, Executor as _, PgConnection, postgres::PgPoolOptions,
-    };
+/// A store in a new schema of PostgreSQL, the URL of the server, and the name of the schema.
+pub(crate) async fn postgres_store() -> (PostgresStore, String, String) {
+    use tower_sliding_sessions::store::sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
     let (url, schema) = (env("TEST_POSTGRES_URL"), format!("t{}", unique()));
     let mut admin = PgConnection::connect(&url).await.expect("the server answers");
     admin.execute(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).await.expect("a new schema");
-    let connect = async || {
-        // Without optimisation, connections take so long that a hundred calls at once can be too late for one.
-        let pool = PgPoolOptions::new().acquire_timeout(A_MINUTE).connect(&url);
-        let pool = pool.await.expect("the server answers");
-        let store = PostgresStore::new(pool).with_schema(&schema).expect("a name");
-        store.migrate().await.expect("it is migrated");
-        Site::patient(store, clock, provider.clone(), A_MINUTE)
-    };
-    [connect().await, connect().await, connect().await]
+    (open_schema(&url, &schema).await, url, schema)
+}
+
+async fn open_schema(url: &str, schema: &str) -> PostgresStore {
+    // Without optimisation, connections take so long that a hundred calls at once can be too late for one.
+    let pool = PgPoolOptions::new().acquire_timeout(A_MINUTE).connect(url);
+    let store = PostgresStore::new(pool.await.expect("the server answers"));
+    let store = store.with_schema(schema).expect("a name");
+    store.migrate().await.expect("it is migrated");
+    store
+}
+
+/// Three instances over one store in PostgreSQL.
+pub(crate) async fn postgres(provider: Provider, clock: &Time) -> [Site; 3] {
+    let (one, url, schema) = postgres_store().await;
+    let site = |store| Site::patient(store, clock, provider.clone(), A_MINUTE);
+    [site(one), site(open_schema(&url, &schema).await), site(open_schema(&url, &schema).await)]
 }
