@@ -73,6 +73,7 @@
 //! | a page that polls and does not keep its session alive | [`SessionLayer::passive`] |
 //! | `fetch`, htmx, React | nothing: front ends never handle a token. Examples `fetch`, `htmx`, `preact` |
 //! | services that verify without the secret | `Verifier`: [services that only verify](guide::verifying_services) |
+//! | to let an identity provider sign users out, by CAEP or global token revocation | the feature `signals` |
 //! | to call another service for the user | [`Session::token_for`]: [tokens for other services](guide::service_tokens) |
 //! | "sign in with …": an OpenID Connect provider, with sign-out at both | the module `oidc`, [guide](guide::single_sign_on), example `single_sign_on` |
 //! | phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in `oauth` |
@@ -99,6 +100,7 @@
 //! | `jwks` | no | `Sessions::jwks_routes`: the public keys and their address, for services that verify access tokens. Turns on `axum` |
 //! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, by the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Bring an `HttpClient`, or turn on `reqwest` |
 //! | `vault` | no | the module `vault`: a provider's own tokens (Google, GitHub, Facebook), sealed in the store and renewed by one request. Turns on `rust_crypto` |
+//! | `signals` | no | the module `signals`: global token revocation, and security events (CAEP). Turns on `axum` |
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
@@ -157,6 +159,9 @@ mod revocation;
 mod routes;
 mod session;
 mod sessions;
+#[cfg(feature = "signals")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
+pub mod signals;
 pub mod store;
 mod time;
 mod token;

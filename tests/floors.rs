@@ -32,7 +32,7 @@ const FLOORS: [&[&str]; 15] = [
     &["session"],
     &["middleware"],
     &["sessions"],
-    &["extract", "form_post", "jwks", "oauth", "oidc", "vault", "verify"],
+    &["extract", "form_post", "jwks", "oauth", "oidc", "signals", "vault", "verify"],
     &["routes"],
 ];
 

@@ -29,6 +29,7 @@
 //! | hide what the cookies carry | [encrypted cookies](encrypted_cookies) |
 //! | change the signing key | [key rotation](key_rotation) |
 //! | restore the store from a backup | [restored backup](restored_backup) |
+//! | let an identity provider or an incident tool sign users out | [outside signals](outside_signals) |
 //! | end all sessions, or withdraw a leaked key | [emergency] |
 //! | find out why a request was refused | [troubleshooting] |
 //! | compare with plain sessions, understand the tokens | [questions] |
@@ -228,6 +229,16 @@ pub mod key_rotation {}
 #[doc(alias = "backup")]
 #[doc = include_str!("restored_backup.md")]
 pub mod restored_backup {}
+
+#[doc(alias = "CAEP")]
+#[doc(alias = "RISC")]
+#[doc(alias = "shared signals")]
+#[doc(alias = "security event token")]
+#[doc(alias = "global token revocation")]
+#[doc(alias = "universal logout")]
+#[doc(alias = "RFC 8935")]
+#[doc = include_str!("outside_signals.md")]
+pub mod outside_signals {}
 
 #[doc(alias = "kill switch")]
 #[doc(alias = "incident response")]

@@ -8,6 +8,8 @@
     reason = "a failed step must stop the test"
 )]
 
+#[cfg(all(feature = "signals", any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+mod signals;
 mod support;
 
 mod bearer;
