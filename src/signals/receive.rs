@@ -145,8 +145,9 @@ impl<C: Claims> Signals<C> {
         let subject = claims.sub_id.or_else(|| event.get("subject").cloned()).and_then(SubjectId::of);
         let subject = subject.ok_or(("invalid_request", "`sub_id` is not a subject identifier"))?;
         let happened = event.get("event_timestamp").and_then(Value::as_u64).map(Timestamp::from_secs);
-        // The whole second counts. No event ends sessions that begin after it was received.
-        let before = happened.unwrap_or(issued) + Duration::from_secs(1);
+        // An event is not told before it happened. Otherwise one that names a time in the future, or milliseconds, would
+        // end later sessions each time it comes. The whole second counts.
+        let before = happened.unwrap_or(issued).min(issued) + Duration::from_secs(1);
         Ok(Some((subject, before.min(now))))
     }
 

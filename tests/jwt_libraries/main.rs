@@ -24,7 +24,8 @@ use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
 use tower_sliding_sessions::{
-    Clock as _, Keyring, ManualClock, PublicKey, Rejection, Session, Sessions, SystemClock,
+    Clock as _, Keyring, ManualClock, PublicKey, Rejection, Session, Sessions, SystemClock, Verified,
+    Verifier,
 };
 
 use crate::vectors::{ED25519_PUBLIC, ED25519_V1, P256, P256_PUBLIC};
@@ -48,6 +49,7 @@ impl Issuer {
             Ok::<_, Rejection>(token.with_session_id().mint()?)
         };
         let app = Router::new().route("/token", get(handler)).route_layer(sessions.layer());
+        let app = app.merge(sessions.jwks_routes());
         Self { sessions, app }
     }
 
@@ -63,6 +65,15 @@ impl Issuer {
         assert_eq!(answer.status(), 200);
         let body = answer.into_body().collect().await.expect("a body").to_bytes();
         String::from_utf8(body.to_vec()).expect("a token")
+    }
+
+    /// The public keys, as the application serves them.
+    async fn keys(&self) -> Vec<Value> {
+        let request = Request::get("/.well-known/jwks.json").body(Body::empty()).expect("a request");
+        let answer = self.app.clone().oneshot(request).await.expect("infallible");
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        let set: Value = serde_json::from_slice(&body).expect("JSON");
+        set["keys"].as_array().expect("keys").clone()
     }
 
     /// The access token of a session, which is for this application only.
@@ -106,9 +117,10 @@ async fn both_ways(program: Command, libraries: &[&str]) {
         let token = issuer.token_for(BILLING).await;
         let header = header_of(&token);
         assert_eq!(header["alg"], *algorithm);
-        let kid = header["kid"].as_str().expect("a kid");
-        let key = PublicKey::from_pem(public).expect("a key").with_kid(kid).expect("a name");
-        keys.push(serde_json::from_str::<Value>(&key.to_jwk()).expect("JSON"));
+        let served = issuer.keys().await;
+        let key = PublicKey::from_pem(public).expect("a key");
+        assert_eq!((&served[0]["kid"], &header["kid"]), (&json!(key.kid()), &json!(key.kid())));
+        keys.extend(served);
         bad.insert(
             format!("{algorithm} audience"),
             issuer.token_for("https://elsewhere.example").await.into(),
@@ -144,23 +156,30 @@ async fn both_ways(program: Command, libraries: &[&str]) {
             assert_eq!(is_refused, &json!(true), "{library} accepted {name}");
         }
     }
-    accepts_theirs(&answer["minted"]);
+    accepts_theirs(&answer["minted"]).await;
 }
 
-/// Their tokens are verified by the keys of their set.
-fn accepts_theirs(minted: &Value) {
+/// A service that holds the public keys of their set accepts their good tokens, and refuses the others.
+async fn accepts_theirs(minted: &Value) {
     let keys = PublicKey::from_jwk_set(minted["jwks"].to_string().as_bytes()).expect("a set");
-    let is_signed = |token: &str| {
-        let header = header_of(token);
-        let (message, signature) = token.rsplit_once('.').expect("a signature");
-        let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
-        keys.iter()
-            .filter(|key| header["kid"] == key.kid() && header["alg"] == format!("{:?}", key.algorithm()))
-            .any(|key| key.verify(message.as_bytes(), &signature))
+    assert_eq!(keys.len(), 4);
+    let verifier: Verifier =
+        Verifier::with_keys(keys).issuer(BILLING).audience(ISSUER).build().expect("settings");
+    let app: Router = Router::new()
+        .route("/", get(async |token: Verified| token.subject().to_owned()))
+        .route_layer(verifier.layer());
+    let answer = async |token: &Value| {
+        let bearer = format!("Bearer {}", token.as_str().expect("a token"));
+        let request = Request::get("/").header("authorization", bearer).body(Body::empty());
+        app.clone().oneshot(request.expect("a request")).await.expect("infallible").status()
     };
     for algorithm in ["EdDSA", "ES256", "RS256", "PS256"] {
-        let token = minted["good"][algorithm].as_str().expect("a token");
-        assert!(is_signed(token), "{algorithm}");
+        assert_eq!(answer(&minted["good"][algorithm]).await, 200, "{algorithm}");
+    }
+    let bad = minted["bad"].as_object().expect("an object");
+    assert!(bad.len() >= 5);
+    for (name, token) in bad {
+        assert_eq!(answer(token).await, 401, "{name}");
     }
 }
 

@@ -170,8 +170,13 @@ fn is_refused(answer: &Answer, code: &str) -> bool {
 
 #[tokio::test]
 async fn session_revoked_ends_the_sessions_that_began_before_it_also_when_it_comes_twice() {
+    let at = |time: u64| json!({ REVOKED: { "event_timestamp": time } });
     for claims in [
         Event::new(),
+        // In milliseconds, as some transmitters write it, and in the future.
+        Event::new().with("events", at((NOW + 10) * 1000)),
+        Event::new().with("events", at(NOW + 3600)),
+        Event::new().with("events", json!({ REVOKED: {} })),
         Event::new().with("aud", json!(["https://elsewhere.example", US])),
         Event::new()
             .with("sub_id", json!({ "format": "complex", "user": { "format": "email", "email": "ann" } })),
