@@ -86,6 +86,7 @@ fn issuer(issuer: &str) -> Option<Issuer> {
 }
 
 async fn jwks<C: Claims>(State(sessions): State<Sessions<C>>, headers: HeaderMap) -> Response {
+    sessions.engine.follow_key_file();
     respond("application/jwk-set+json", sessions.keys().jwk_set(), &headers)
 }
 

@@ -69,7 +69,7 @@ pub struct KeyFile {
 }
 
 /// Identifies what a file holds.
-type Content = [u8; 32];
+pub(crate) type Content = [u8; 32];
 
 impl KeyFile {
     /// Reads the file.
@@ -111,8 +111,9 @@ pub(crate) struct WatchedFile {
 }
 
 impl WatchedFile {
-    /// Reads the file again. None if it holds the ring in force, or the same fault as before.
-    pub(crate) fn read_again(&mut self) -> Option<Result<Keyring, KeyFileError>> {
+    /// Reads the file again. None if it holds the ring in force, or the same fault as before. The caller puts the ring in
+    /// force, and says so by [`is_in_force`](Self::is_in_force).
+    pub(crate) fn read_again(&mut self) -> Option<Result<(Keyring, Content), KeyFileError>> {
         match self.changed() {
             Ok(keys) => {
                 self.fault = None;
@@ -128,15 +129,18 @@ impl WatchedFile {
         }
     }
 
-    fn changed(&mut self) -> Result<Option<Keyring>, KeyFileError> {
+    /// The ring of this content is in force.
+    pub(crate) const fn is_in_force(&mut self, content: Content) {
+        self.content = content;
+    }
+
+    fn changed(&self) -> Result<Option<(Keyring, Content)>, KeyFileError> {
         let text = read(&self.path)?;
         let content: Content = Sha256::digest(&*text).into();
         if content == self.content {
             return Ok(None);
         }
-        let keys = parse(&self.path, &text)?;
-        self.content = content;
-        Ok(Some(keys))
+        Ok(Some((parse(&self.path, &text)?, content)))
     }
 }
 

@@ -164,6 +164,7 @@ mod sessions;
 pub mod signals;
 pub mod store;
 mod time;
+mod timer;
 mod token;
 #[cfg(feature = "vault")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vault")))]

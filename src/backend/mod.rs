@@ -3,12 +3,13 @@
 mod latest;
 mod single_flight;
 mod task;
-mod timer;
 mod writes;
 
 pub(crate) use self::{
-    latest::LatestGenerations, single_flight::SingleFlight, task::BackgroundTask, timer::timer, writes::Write,
+    latest::LatestGenerations, single_flight::SingleFlight, task::BackgroundTask, writes::Write,
 };
+
+pub(crate) use crate::timer::timer;
 
 use std::{
     fmt,

@@ -136,6 +136,7 @@ pub(super) enum NoChoice<C> {
 impl<C: Claims> Engine<C> {
     /// Every session that a valid token of either cookie names, expired or not.
     pub(crate) fn named_sessions(&self, headers: &HeaderMap) -> NamedSessions {
+        self.follow_key_file();
         let Values { access, refresh, too_many } = values(headers, &self.config.cookies, LONGEST_TOKEN);
         let tokens = self.tokens.codec();
         let mut named = NamedSessions { too_many, ..NamedSessions::default() };
@@ -160,6 +161,7 @@ impl<C: Claims> Engine<C> {
     /// It is a token of a key that this instance does not have.
     #[cfg(feature = "oauth")]
     pub(super) fn session_of(&self, token: &[u8]) -> Result<Option<SessionKey>, StoreError> {
+        self.follow_key_file();
         let tokens = self.tokens.codec();
         for valid in [ValidToken::by_refresh(&tokens, token), ValidToken::by_access(&tokens, token)] {
             match valid {

@@ -82,6 +82,7 @@ impl<C: Claims> Engine<C> {
         arrived: Reading,
         origin: Option<Arc<str>>,
     ) -> Result<IssuedTokens, ExchangeError> {
+        self.start_followers();
         let now = self.revocation.read_clock();
         let refresh = self.verify_refresh(token, now.wall)?;
         let slow_by = now.since(&arrived);

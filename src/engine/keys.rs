@@ -17,6 +17,8 @@ use crate::{
 
 /// How often a key file is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// A key file on a network may not answer. After this time that is reported.
+const LONGEST_READING: Duration = Duration::from_secs(10);
 /// How long a service may use the JWK Set without asking for it again. So a key must be published this long before it
 /// signs.
 #[cfg(feature = "jwks")]
@@ -49,6 +51,11 @@ impl<C: Claims> Engine<C> {
     /// have stopped.
     pub(crate) fn start_followers(&self) {
         self.revocation.start();
+        self.follow_key_file();
+    }
+
+    /// Starts to follow the key file, if there is one: where keys are used without a session layer, too.
+    pub(crate) fn follow_key_file(&self) {
         if let Some(follower) = &self.config.key_follower {
             follower.task.start(|| follow(self.me.clone(), follower.file.clone()));
         }
@@ -91,16 +98,33 @@ async fn follow<C: Claims>(engine: Weak<Engine<C>>, file: Arc<Mutex<WatchedFile>
     }
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
-        let file = file.clone();
-        let reading = move || file.lock().unwrap_or_else(PoisonError::into_inner).read_again();
-        let news = tokio::task::spawn_blocking(reading).await;
+        let reading = {
+            let file = file.clone();
+            move || file.lock().unwrap_or_else(PoisonError::into_inner).read_again()
+        };
+        let mut reading = tokio::task::spawn_blocking(reading);
+        let news = match tokio::time::timeout(LONGEST_READING, &mut reading).await {
+            Ok(news) => news,
+            Err(_) => {
+                let Some(engine) = engine.upgrade() else { return };
+                let slow = format!("it was not read within {} s", LONGEST_READING.as_secs());
+                let slow = std::io::Error::new(std::io::ErrorKind::TimedOut, slow);
+                engine.config.events.failed(EventKind::KeyFileFailed, &slow);
+                drop(engine);
+                reading.await
+            }
+        };
         let Some(engine) = engine.upgrade() else { return };
         if let Some(follower) = &engine.config.key_follower {
             follower.task.works();
         }
         match news {
             Ok(None) => {}
-            Ok(Some(Ok(ring))) => engine.set_keys(ring),
+            Ok(Some(Ok((ring, content)))) => {
+                engine.set_keys(ring);
+                // Only now: if this runtime stops before, the next one reads the same content as news.
+                file.lock().unwrap_or_else(PoisonError::into_inner).is_in_force(content);
+            }
             Ok(Some(Err(error))) => engine.config.events.failed(EventKind::KeyFileFailed, &error),
             // The runtime stops.
             Err(_) => return,

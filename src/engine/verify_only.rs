@@ -101,6 +101,10 @@ impl<C: Claims> Engine<C> {
             return AuthStep::rejected(refused);
         };
         match source.find_unknown(context.arrived.monotonic) {
+            // A fetch ended just now.
+            UnknownKey::Refuse if self.tokens.codec().knows_key_of(token) => {
+                self.authenticate_bearer(token, context)
+            }
             UnknownKey::Refuse => AuthStep::rejected(refused),
             UnknownKey::Unavailable => AuthStep::rejected(RejectionKind::Unavailable),
             UnknownKey::Wait(fetched) => {

@@ -1,5 +1,7 @@
 //! The four steps of a key: publish, promote, retire, pull.
 
+use std::collections::BTreeSet;
+
 use jsonwebtoken::Algorithm;
 
 use super::{
@@ -108,18 +110,26 @@ impl Keyring {
     /// it. A session goes on if its client has tokens of another key. See
     /// [emergency](crate::guide::emergency#a-leaked-key).
     ///
+    /// If the ring has the same key under another name, that one is pulled, too.
+    ///
     /// The name may be one that the ring does not have: name a pulled key at a restart, as long as its tokens live.
     ///
     /// # Errors
     /// [`KeyError::StillSigns`] if it is the signing key: promote another one before, or start with a new ring.
     /// [`KeyError::BadName`] unless `kid` is 1 to 64 characters of `A-Z a-z 0-9 - _`.
     pub fn pull(self, kid: &str) -> Result<Self, KeyError> {
-        if self.kid() == checked(kid)? {
+        let kid = checked(kid)?;
+        let found = self.keys().find(|key| key.kid == kid);
+        let identity: Vec<_> = found.map(|key| key.identity().collect()).unwrap_or_default();
+        let is_pulled = |key: &Key| key.kid == kid || key.identity().any(|one| identity.contains(&one));
+        if is_pulled(self.signer()) {
             return Err(KeyError::StillSigns(kid.to_owned()));
         }
-        let keys = self.keys().filter(|key| key.kid != kid).cloned().collect();
-        let others = self.pulled.iter().filter(|pulled| pulled.kid != kid).cloned();
-        let pulled = others.chain([PulledKey { kid: kid.to_owned(), since: None }]).collect();
+        let (gone, keys): (Vec<_>, Vec<_>) = self.keys().cloned().partition(is_pulled);
+        let names: BTreeSet<_> = gone.into_iter().map(|key| key.kid).chain([kid.to_owned()]).collect();
+        let others = self.pulled.iter().filter(|pulled| !names.contains(&pulled.kid)).cloned();
+        let pulled =
+            others.chain(names.iter().map(|kid| PulledKey { kid: kid.clone(), since: None })).collect();
         Ok(Self { pulled, ..self }.with_keys(keys))
     }
 

@@ -133,7 +133,8 @@ impl<C: Claims> VerifierBuilder<C> {
     /// The store is only read: its feed, and a session's record where the feed does not suffice. If the feed lags, each
     /// request asks the store; if that does not answer, the request gets 503. Revoked sessions are known of the access tokens
     /// of sessions and of tokens [with a session ID](crate::TokenFor::with_session_id). Other tokens are refused if their
-    /// subject is revoked or marked as stale as a whole.
+    /// subject is [marked as stale](crate::Sessions::mark_stale), after an emergency stop, and if very many sessions of their
+    /// subject are revoked at once.
     pub fn follow(mut self, store: impl SessionStore) -> Self {
         self.store = Some(Arc::new(store));
         self

@@ -18,6 +18,7 @@ use http::{Request, Response, StatusCode, Uri, header};
 use tokio::sync::watch;
 
 use crate::{
+    backend::timer,
     engine::{KeySource, UnknownKey},
     event::{EventKind, Events},
     http_client::{DynHttpClient, HttpClientError},
@@ -67,6 +68,8 @@ pub(super) struct Jwks {
     events: Events,
     ages: KeyAges,
     apply: OnceLock<Box<Apply>>,
+    /// The number of the newest keys that were put in force: an older decision must not take their place.
+    applied: Mutex<u64>,
     /// When there is something to do, by the monotonic clock in milliseconds.
     due: AtomicU64,
     state: Mutex<State>,
@@ -82,6 +85,12 @@ struct State {
     began: Option<Duration>,
     failures: u32,
     etag: Option<http::HeaderValue>,
+    /// Whether the application set the keys in force: they are as good as fetched ones, and do not become too old.
+    pinned: bool,
+    /// Counts the changes of `keys`, so that they are put in force in their order.
+    change: u64,
+    /// Counts [`Jwks::forget`]: the result of a fetch that began before is dropped.
+    epoch: u64,
     /// Closed when the fetch ends, however it ends.
     running: Option<watch::Receiver<()>>,
 }
@@ -101,6 +110,7 @@ impl Jwks {
             events,
             ages,
             apply: OnceLock::new(),
+            applied: Mutex::default(),
             due: AtomicU64::new(0),
             state: Mutex::default(),
         })
@@ -126,9 +136,21 @@ impl Jwks {
     /// Other keys were put in force: the next fetch replaces them, also by the keys of the last one.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
-        state.etag = None;
-        if let Some((known, _)) = &mut state.keys {
-            known.clear();
+        (state.keys, state.etag) = (None, None);
+        state.pinned = true;
+        state.change += 1;
+        state.epoch += 1;
+        self.set_due(&state);
+    }
+
+    /// Puts keys in force, unless a later change was.
+    fn put_in_force(&self, keys: &[PublicKey], change: u64) {
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        if change > *applied
+            && let Some(apply) = self.apply.get()
+        {
+            *applied = change;
+            apply(keys);
         }
     }
 
@@ -144,10 +166,10 @@ impl Jwks {
         let (running, receiver) = watch::channel(());
         state.began = Some(now);
         state.running = Some(receiver.clone());
-        let (jwks, etag) = (self.clone(), state.etag.clone());
+        let (jwks, etag, epoch) = (self.clone(), state.etag.clone(), state.epoch);
         runtime.spawn(async move {
             let fetched = jwks.fetch(etag).await;
-            jwks.take_over(fetched);
+            jwks.take_over(fetched, epoch);
             drop(running);
         });
         Some(receiver)
@@ -167,7 +189,7 @@ impl Jwks {
 
     /// Puts the fetched keys in force, or reports why there are none. The state is not locked while the application's
     /// hook runs.
-    fn take_over(&self, fetched: Result<Response<Vec<u8>>, FetchError>) {
+    fn take_over(&self, fetched: Result<Response<Vec<u8>>, FetchError>, epoch: u64) {
         let now = self.clock.monotonic();
         let read = fetched.and_then(|response| self.read(&response).map(|keys| (keys, response)));
         match read {
@@ -182,20 +204,25 @@ impl Jwks {
             }
             Ok((keys, response)) => {
                 let mut state = self.lock();
-                let known = state.keys.take().map(|(known, _)| known).unwrap_or_default();
+                if state.epoch != epoch {
+                    return;
+                }
+                let known = state.keys.take().map(|(known, _)| known);
                 let jwks = match &keys {
                     Some(keys) => keys.iter().map(PublicKey::to_jwk).collect(),
-                    None => known.clone(),
+                    None => known.clone().unwrap_or_default(),
                 };
-                let changed = jwks != known;
+                let changed = known.as_ref() != Some(&jwks);
+                state.change += u64::from(changed);
+                let change = state.change;
                 state.keys = Some((jwks, now));
-                state.failures = 0;
+                (state.failures, state.pinned) = (0, false);
                 state.fresh_until = now.saturating_add(self.max_age(&response));
                 state.etag = response.headers().get(header::ETAG).cloned().or(state.etag.take());
                 self.set_due(&state);
                 drop(state);
-                if let (true, Some(keys), Some(apply)) = (changed, keys, self.apply.get()) {
-                    apply(&keys);
+                if let (true, Some(keys)) = (changed, keys) {
+                    self.put_in_force(&keys, change);
                 }
             }
         }
@@ -240,7 +267,9 @@ impl Jwks {
         let too_old = self.too_old_at(&state).is_some_and(|at| now >= at);
         if too_old {
             (state.keys, state.etag) = (None, None);
+            state.change += 1;
         }
+        let change = state.change;
         if now >= state.fresh_until {
             let _in_background = self.begin(now, &mut state);
             // The fetch that runs sets the next time.
@@ -249,9 +278,7 @@ impl Jwks {
         self.set_due(&state);
         drop(state);
         if too_old {
-            if let Some(apply) = self.apply.get() {
-                apply(&[]);
-            }
+            self.put_in_force(&[], change);
             self.events.note(EventKind::KeysTooOld);
         }
     }
@@ -259,7 +286,10 @@ impl Jwks {
 
 /// Waits until a fetch ends, also if its runtime is not driven any more.
 async fn ended(mut running: watch::Receiver<()>) {
-    let _however = tokio::time::timeout(TIME + TIME, running.changed()).await;
+    let _however = match timer(Duration::ZERO) {
+        Some(_) => tokio::time::timeout(TIME + TIME, running.changed()).await.unwrap_or(Ok(())),
+        None => running.changed().await,
+    };
 }
 
 /// The source of an engine's keys.
@@ -280,7 +310,7 @@ impl KeySource for Source {
                 let wait: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(ended(running));
                 UnknownKey::Wait(wait)
             }
-            None if state.keys.is_some() && state.failures == 0 => UnknownKey::Refuse,
+            None if (state.keys.is_some() || state.pinned) && state.failures == 0 => UnknownKey::Refuse,
             None => UnknownKey::Unavailable,
         }
     }

@@ -251,3 +251,20 @@ async fn file_is_no_longer_read_after_a_shutdown() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(faults(&events).is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn file_is_followed_where_there_is_no_session_layer() {
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt as _;
+
+    let folder = Folder::with(&set(&[oct(0, "signing")]));
+    let sessions: Sessions<Profile> =
+        Sessions::builder(KeyFile::open(folder.path()).unwrap()).build().unwrap();
+    let ask = async || {
+        let request = Request::get("/.well-known/jwks.json").body(Body::empty()).unwrap();
+        sessions.jwks_routes().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(ask().await, 200);
+    folder.write(&set(&[oct(1, "signing")]));
+    in_time("the other key", async || sessions.keys().kid() == "k1").await;
+}

@@ -41,6 +41,15 @@ fn steps_are_published_signing_retired_and_pulled() {
 }
 
 #[test]
+fn key_under_two_names_is_pulled_under_both() {
+    let ring = named(1).publish(keys(0)).unwrap().publish(named(0)).unwrap();
+    assert_eq!(steps(&ring.pull("k0").unwrap()), [is("k1", KeyStep::Signing)]);
+    let signs = keys(0).with_kid("new").unwrap().publish(keys(0)).unwrap();
+    let old = keys(0).kid().to_owned();
+    assert_eq!(signs.pull(&old).unwrap_err(), KeyError::StillSigns(old));
+}
+
+#[test]
 fn impossible_steps_are_refused() {
     let ring = named(0).publish(named(1)).unwrap();
     let unknown = KeyError::UnknownName("k9".to_owned());

@@ -225,3 +225,18 @@ async fn keys_of_other_kinds_in_the_set_are_ignored() {
     let service = Service::at(&issuer, &Script::new([Reply::body(set)]), |builder| builder);
     assert_eq!(service.status(&tokens.access).await, 200);
 }
+
+#[tokio::test]
+async fn keys_that_were_set_during_an_outage_do_not_become_too_old() {
+    let issuer = Issuer::new();
+    let client = Script::new([Reply::keys(&[other()]), Reply::Fails]);
+    let service = Service::at(&issuer, &client, |builder| builder);
+    assert_eq!(service.status(&issuer.sign_in().await.access).await, 401);
+    service.verifier.set_keys([public()]);
+    for _ in 0..9 {
+        issuer.pass(600);
+        assert_eq!(service.status(&issuer.sign_in().await.access).await, 200);
+        settle().await;
+    }
+    assert!(!service.reported().contains(&EventKind::KeysTooOld));
+}
