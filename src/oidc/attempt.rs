@@ -24,8 +24,9 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(10 * 60);
 const MOST: usize = 5;
 /// The most cookies of attempts that a new attempt looks at: what it removes must fit into a response.
 const MOST_READ: usize = 12;
-/// The longest return path. A cookie must fit into the request with all others.
-const LONGEST_NEXT: usize = 1024;
+/// The longest cookie of an attempt, with its name. A request has five of them with all other cookies, and servers accept
+/// 8 KB of headers.
+const LONGEST: usize = 900;
 /// The characters of `state` in a cookie's name.
 const IN_NAME: usize = 8;
 const PURPOSE: &str = "oidc attempt";
@@ -37,7 +38,7 @@ pub(super) enum Kind {
     SignOut,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Attempt {
     kind: Kind,
     /// `state`: 192 random bits.
@@ -76,7 +77,7 @@ impl Attempts {
         Self { prefix, attributes, context }
     }
 
-    /// Begins an attempt. A path that is too long is replaced by `/`.
+    /// Begins an attempt.
     pub(super) fn begin(
         kind: Kind,
         next: &str,
@@ -84,14 +85,14 @@ impl Attempts {
         now: Timestamp,
     ) -> io::Result<Attempt> {
         let random = || -> io::Result<_> { Ok(URL_SAFE_NO_PAD.encode(id::random::<24>()?)) };
-        let next = if next.len() > LONGEST_NEXT { "/" } else { next };
         // 43 characters, as RFC 7636 asks for.
         let verifier = URL_SAFE_NO_PAD.encode(id::random::<32>()?);
         let (state, nonce, next) = (random()?, random()?, next.to_owned());
         Ok(Attempt { kind, state, nonce, verifier, next, reauthenticates, began: now })
     }
 
-    /// The `Set-Cookie` header of a new attempt, and those that remove the cookies that it replaces.
+    /// The `Set-Cookie` header of a new attempt, and those that remove the cookies that it replaces. A path that makes the
+    /// cookie too long is replaced by `/`.
     pub(super) fn cookies(
         &self,
         ring: &Keyring,
@@ -100,9 +101,15 @@ impl Attempts {
         now: Timestamp,
     ) -> Option<Vec<HeaderValue>> {
         let name = self.name(&attempt.state)?;
-        let text = serde_json::to_vec(attempt).ok()?;
-        let sealed = seal(ring, PURPOSE, &self.associated(&name), &text).ok()?;
-        let value = URL_SAFE_NO_PAD.encode(sealed);
+        let sealed = |attempt: &Attempt| {
+            let text = serde_json::to_vec(attempt).ok()?;
+            let sealed = seal(ring, PURPOSE, &self.associated(&name), &text).ok()?;
+            Some(URL_SAFE_NO_PAD.encode(sealed))
+        };
+        let mut value = sealed(attempt)?;
+        if name.len() + 1 + value.len() > LONGEST {
+            value = sealed(&Attempt { next: "/".to_owned(), ..attempt.clone() })?;
+        }
         let line = format!("{name}={value}{}; Max-Age={}", self.attributes, LIFETIME.as_secs());
         let mut lines = vec![HeaderValue::try_from(line).ok()?];
         let mut others: Vec<_> = self

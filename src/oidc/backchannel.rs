@@ -22,6 +22,8 @@ const LONGEST: usize = 16 * 1024;
 /// Why a logout request did not succeed.
 pub(super) enum Failed {
     Refused(Refused),
+    /// Its key is not known, and the provider could not be asked for newer ones: it was asked a moment ago.
+    UnknownKey,
     Provider(ProviderError),
     Store(StoreError),
 }
@@ -42,14 +44,23 @@ impl From<StoreError> for Failed {
 pub(super) async fn logout<C: Claims>(State(oidc): State<Arc<Inner<C>>>, request: Request) -> Response {
     let events = &oidc.sessions.engine.config.events;
     let ended = match token_of(request).await {
-        Some(token) => oidc.log_out(&token).await,
+        Some(token) => {
+            // In a task, so that it goes on if the provider does not wait for the answer.
+            let task = oidc.clone();
+            let ended = tokio::spawn(async move {
+                let ended = task.log_out(&token).await;
+                if let Ok(sessions) = &ended {
+                    let kind = EventKind::LoggedOutByProvider { sessions: *sessions };
+                    task.sessions.engine.config.events.note(kind);
+                }
+                ended
+            });
+            ended.await.unwrap_or_else(|panic| Err(StoreError::unavailable(panic).into()))
+        }
         None => Err(Refused::Malformed.into()),
     };
     match ended {
-        Ok(sessions) => {
-            events.note(EventKind::LoggedOutByProvider { sessions });
-            answer(StatusCode::OK, "")
-        }
+        Ok(_) => answer(StatusCode::OK, ""),
         Err(Failed::Refused(refused)) => {
             events.note(EventKind::LogoutTokenRefused { why: refused.word() });
             answer(
@@ -63,6 +74,11 @@ pub(super) async fn logout<C: Claims>(State(oidc): State<Arc<Inner<C>>>, request
             r#"{"error":"server_error","error_description":"the session store cannot do this"}"#,
         ),
         Err(Failed::Store(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
+        // The same token may be accepted later. After 400, the provider would not send it again.
+        Err(Failed::UnknownKey) => {
+            events.note(EventKind::LogoutTokenRefused { why: Refused::UnknownKey.word() });
+            answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)
+        }
         Err(Failed::Provider(error)) => {
             events.failed(EventKind::OidcFailed { why: error.word() }, &error);
             answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)
@@ -111,9 +127,16 @@ impl<C: Claims> Inner<C> {
         if self.was_used(&token).await? {
             return Err(Refused::Replayed.into());
         }
-        let mut revoked = 0;
+        let (mut revoked, mut failed) = (0, None);
         for key in self.end_sessions_of(&token).await? {
-            revoked += self.sessions.engine.revocation.revoke_by_token(&key).await?;
+            // One that fails does not keep the others.
+            match self.sessions.engine.revocation.revoke_by_token(&key).await {
+                Ok(count) => revoked += count,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
         }
         // Last, so that the provider can send the token again if the store failed. Of two requests with one token, the
         // second finds nothing to revoke.
@@ -132,8 +155,9 @@ impl<C: Claims> Inner<C> {
         };
         match verify(&provider) {
             Err(Refused::UnknownKey) => match self.provider.newer(&provider).await {
-                Some(newer) => Ok(verify(&newer)?),
-                None => Err(Refused::UnknownKey.into()),
+                Ok(newer) => Ok(verify(&newer)?),
+                Err(ProviderError::Recently) => Err(Failed::UnknownKey),
+                Err(error) => Err(Failed::Provider(error)),
             },
             verified => Ok(verified?),
         }

@@ -37,6 +37,11 @@ pub enum OidcBuildError {
     /// A path that is not one on this site.
     #[error("{0:?} is not a path on this site")]
     Path(String),
+    /// `max_age` is shorter than a session can be.
+    #[error(
+        "a max_age of {0:?} is shorter than access_ttl + rotation_interval + write_window, so no session could end in time"
+    )]
+    MaxAge(Duration),
 }
 
 /// Whether an address protects what is sent to it: HTTPS, or this machine.
@@ -110,7 +115,9 @@ impl<C: Claims> OidcBuilder<C> {
     }
 
     /// How long ago the user may have authenticated at the provider (`max_age`). The provider asks again if it was
-    /// earlier. A session then ends when that time is over. Default: no limit.
+    /// earlier. A session then ends when that time is over. If too little of it is left for a session, the sign-in goes
+    /// back to the provider and asks for the password again. At least `access_ttl + rotation_interval + write_window`,
+    /// which is 10 minutes by default; an hour or more spares users the second question. Default: no limit.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.settings.max_age = Some(age);
         self
@@ -175,6 +182,13 @@ impl<C: Claims> OidcBuilder<C> {
             return Err(OidcBuildError::Path(settings.signed_out));
         }
         let engine = &sessions.engine;
+        let policy = &engine.config.policy;
+        let longest = policy.timing().absolute_timeout;
+        if let Some(age) = settings.max_age
+            && policy.session_timeouts(None, Some(age.min(longest))).is_err()
+        {
+            return Err(OidcBuildError::MaxAge(age));
+        }
         let attempts = Attempts::new(
             engine.config.cookies.secure,
             &[&engine.config.realm, &issuer, &client_id, &address],
@@ -185,7 +199,7 @@ impl<C: Claims> OidcBuilder<C> {
             client_secret: client_secret.map(ClientSecret::new),
             redirect,
         };
-        let provider = ProviderCache::new(registration, http, engine.config.clock.clone());
+        let provider = Arc::new(ProviderCache::new(registration, http, engine.config.clock.clone()));
         let sign_in = move |identity| -> super::SigningIn<C> {
             let user = sign_in(identity);
             Box::pin(async move { user.await.map_err(IntoResponse::into_response) })

@@ -3,8 +3,8 @@
 //!
 //! A sign-in adds its session to the value of `(iss, sid)` and to that of `(iss, sub)`. A logout marks a value with the time
 //! of its token before it revokes the sessions in it. A sign-in that finds a mark which is not older than its ID token was
-//! overtaken by the logout, so its session is revoked. Both change a value by compare-and-set, so one of them sees the
-//! other.
+//! overtaken by the logout, so its session is revoked. With `(iss, sid)`, any mark counts: the provider's session does not
+//! begin again. Both change a value by compare-and-set, so one of them sees the other.
 
 use std::time::Duration;
 
@@ -54,6 +54,9 @@ struct Entry {
     /// Its absolute timeout.
     ends: Timestamp,
     has_sid: bool,
+    /// `iat` of its ID token. Entries of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issued: Option<Timestamp>,
 }
 
 /// What a value is about.
@@ -89,7 +92,8 @@ impl<C: Claims> Inner<C> {
             return Ok(());
         }
         let has_sid = at_provider.sid.is_some();
-        let entry = Entry { subject: key.subject.name.to_string(), id: key.id, ends, has_sid };
+        let entry =
+            Entry { subject: key.subject.name.to_string(), id: key.id, ends, has_sid, issued: Some(issued) };
         for of in at_provider.sid.as_deref().map(Of::Sid).into_iter().chain([Of::Sub(&at_provider.sub)]) {
             let is_over = self.add(of, &entry, issued).await.map_err(|error| Failure {
                 problem: Problem::Unavailable,
@@ -113,16 +117,16 @@ impl<C: Claims> Inner<C> {
                 true => value.ended,
                 false => value.ended.max(value.ended_without_sid),
             };
-            if mark.is_some_and(|ended| issued <= ended) {
+            if mark.is_some_and(|ended| matches!(of, Of::Sid(_)) || issued <= ended) {
                 return Ok(true);
             }
             value.sessions.retain(|other| other.ends > now && other.id != entry.id);
-            let overflow = self.make_room(&mut value.sessions, now).await?;
+            // Before they are no longer in the index: a logout token would not find those that are live.
+            for oldest in self.make_room(&mut value.sessions, now).await? {
+                self.sessions.engine.revocation.revoke_by_token(&oldest).await?;
+            }
             value.sessions.push(entry.clone());
             if self.write_index(&key, version, &value, now).await? {
-                for oldest in overflow {
-                    self.sessions.engine.revocation.revoke_by_token(&oldest).await?;
-                }
                 return Ok(false);
             }
         }
@@ -168,7 +172,10 @@ impl<C: Claims> Inner<C> {
                     *mark = (*mark).max(Some(token.issued));
                 })
                 .await?;
-            found.extend(value.sessions.into_iter().filter(|entry| !by_sid || !entry.has_sid));
+            // The user may have signed in at the provider again since then. A `sid` does not begin again.
+            let is_earlier = |entry: &Entry| entry.issued.is_none_or(|issued| issued <= token.issued);
+            let is_meant = |entry: &Entry| is_earlier(entry) && (!by_sid || !entry.has_sid);
+            found.extend(value.sessions.into_iter().filter(is_meant));
         }
         let now = self.sessions.engine.now();
         found.retain(|entry| entry.ends > now);

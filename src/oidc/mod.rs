@@ -56,7 +56,7 @@ pub struct Oidc<C = ()> {
 
 struct Inner<C> {
     sessions: Sessions<C>,
-    provider: ProviderCache,
+    provider: Arc<ProviderCache>,
     attempts: Attempts,
     settings: Settings,
     /// Where browsers reach the routes, without a slash at the end.

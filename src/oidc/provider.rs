@@ -165,7 +165,7 @@ impl ProviderCache {
     }
 
     /// The provider. Asks it at first, and later once an hour.
-    pub(super) async fn get(&self) -> Result<Arc<Provider>, ProviderError> {
+    pub(super) async fn get(self: &Arc<Self>) -> Result<Arc<Provider>, ProviderError> {
         let now = self.clock.monotonic();
         let known = self.known(now);
         if let Some((provider, age)) = &known
@@ -187,14 +187,19 @@ impl ProviderCache {
         }
     }
 
-    /// The provider with other keys than `than`, whose keys did not have the one that was asked for. None if it was asked
-    /// a moment ago: a stranger can name unknown keys as often as they like.
-    pub(super) async fn newer(&self, than: &Arc<Provider>) -> Option<Arc<Provider>> {
+    /// The provider as fetched after `than`, whose keys did not have the one that was asked for.
+    ///
+    /// # Errors
+    /// [`ProviderError::Recently`] if it was asked a moment ago, since a stranger can name unknown keys as often as they
+    /// like. With any error, the key may exist.
+    pub(super) async fn newer(
+        self: &Arc<Self>,
+        than: &Arc<Provider>,
+    ) -> Result<Arc<Provider>, ProviderError> {
         let _turn = self.fetching.lock().await;
-        let (current, _) = self.known(self.clock.monotonic())?;
-        match Arc::ptr_eq(&current, than) {
-            true => self.fetch(FLOOR).await.ok(),
-            false => Some(current),
+        match self.known(self.clock.monotonic()) {
+            Some((current, _)) if !Arc::ptr_eq(&current, than) => Ok(current),
+            _ => self.fetch(FLOOR).await,
         }
     }
 
@@ -206,20 +211,30 @@ impl ProviderCache {
     }
 
     /// Asks the provider, unless it was asked less than `floor` ago. The caller holds the lock.
-    async fn fetch(&self, floor: Duration) -> Result<Arc<Provider>, ProviderError> {
+    async fn fetch(self: &Arc<Self>, floor: Duration) -> Result<Arc<Provider>, ProviderError> {
         let now = self.clock.monotonic();
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let floor = if state.failed { RETRY_FLOOR } else { floor };
-        if state.tried.is_some_and(|tried| now < tried.saturating_add(floor)) {
-            return Err(ProviderError::Recently);
+        {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let floor = if state.failed { RETRY_FLOOR } else { floor };
+            if state.tried.is_some_and(|tried| now < tried.saturating_add(floor)) {
+                return Err(ProviderError::Recently);
+            }
+            // Before the request: the caller's future may be dropped during it.
+            state.tried = Some(now);
         }
-        let fetched = self.discover().await.map(Arc::new);
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        (state.tried, state.failed) = (Some(now), fetched.is_err());
-        if let Ok(provider) = &fetched {
-            (state.provider, state.fetched) = (Some(provider.clone()), now);
-        }
-        fetched
+        // In a task, so that a client that hangs up does not keep the answer from the others.
+        let cache = self.clone();
+        let fetching = tokio::spawn(async move {
+            let fetched = cache.discover().await.map(Arc::new);
+            let mut state = cache.state.write().unwrap_or_else(PoisonError::into_inner);
+            // Again after the answer: those who waited for a provider that hangs do not each wait for it in turn.
+            (state.tried, state.failed) = (Some(cache.clock.monotonic()), fetched.is_err());
+            if let Ok(provider) = &fetched {
+                (state.provider, state.fetched) = (Some(provider.clone()), now);
+            }
+            fetched
+        });
+        fetching.await.unwrap_or_else(|panic| Err(ProviderError::Discovery(panic.to_string())))
     }
 
     async fn discover(&self) -> Result<Provider, ProviderError> {

@@ -18,7 +18,7 @@ use super::{
     problem::{escape, finish, html, redirect},
     provider::Provider,
     provider_session::{self, ProviderSession},
-    verify::{Failure, Verified},
+    verify::{Ends, Failure, Verified},
 };
 use crate::{
     claims::Claims,
@@ -78,9 +78,13 @@ pub(super) async fn callback<C: Claims>(State(oidc): State<Arc<Inner<C>>>, parts
     let mut response = match oidc.finish(&visitor, &attempt, &mut query, now).await {
         Ok(response) => response,
         Err(Refusal::Failure(failure)) => oidc.failed(failure, &attempt.next, &head),
+        Err(Refusal::TooOld) => match oidc.to_provider(&head, &attempt.next, true).await {
+            Ok(response) => response,
+            Err(failure) => oidc.failed(failure, &attempt.next, &head),
+        },
         Err(Refusal::Response(mut response)) => {
             finish(&mut response);
-            response
+            *response
         }
     };
     // It is used once, with any outcome.
@@ -97,7 +101,9 @@ struct Cause(String);
 enum Refusal {
     Failure(Failure),
     /// The application's answer.
-    Response(Response),
+    Response(Box<Response>),
+    /// The user authenticated so long ago that `max_age` leaves no time for a session, and has to authenticate again.
+    TooOld,
 }
 
 impl From<Failure> for Refusal {
@@ -200,7 +206,7 @@ impl<C: Claims> Inner<C> {
             return Err(Failure::invalid("code", "the answer has no code").into());
         };
         let verified = self.exchange(&provider, attempt, code, now).await?;
-        self.open_session(visitor, attempt, verified, now).await
+        self.open_session(visitor, attempt, verified).await
     }
 
     async fn open_session(
@@ -208,10 +214,10 @@ impl<C: Claims> Inner<C> {
         visitor: &Visitor<C>,
         attempt: &Attempt,
         verified: Verified,
-        now: Timestamp,
     ) -> Result<Response, Refusal> {
         let Verified { identity, id_token, issued, ends } = verified;
         let engine = &self.sessions.engine;
+        self.check_time_left(attempt, ends, engine.now())?;
         let (methods, auth_time) = (identity.methods.clone(), identity.auth_time);
         let at_provider = ProviderSession::new(
             engine.tokens.codec().keys(),
@@ -224,9 +230,13 @@ impl<C: Claims> Inner<C> {
         let User { subject, claims, remember_me } = answer.map_err(|response| {
             let kind = EventKind::OidcFailed { why: "application" };
             engine.config.events.note(kind);
-            Refusal::Response(response)
+            Refusal::Response(Box::new(response))
         })?;
+        // The application may have taken long.
+        let now = engine.now();
+        self.check_time_left(attempt, ends, now)?;
         let longest = engine.config.policy.timing().absolute_timeout;
+        let ends = ends.first();
         let ceiling = ends.map(|ends| ends.since(now)).filter(|ceiling| *ceiling < longest);
         let signed_in = visitor
             .sign_in(&subject, claims)
@@ -262,6 +272,25 @@ impl<C: Claims> Inner<C> {
         let mut response = self.landing(&attempt.next);
         cookies.apply(response.headers_mut());
         Ok(response)
+    }
+
+    /// Checks that a session has time enough before it must end: the policy asks for some.
+    fn check_time_left(&self, attempt: &Attempt, ends: Ends, now: Timestamp) -> Result<(), Refusal> {
+        let policy = &self.sessions.engine.config.policy;
+        let longest = policy.timing().absolute_timeout;
+        let is_too_soon = |end: Option<Timestamp>| {
+            end.is_some_and(|end| policy.session_timeouts(None, Some(end.since(now).min(longest))).is_err())
+        };
+        if is_too_soon(ends.by_provider) {
+            let cause = Some("session_expiry is too soon for a session".to_owned());
+            return Err(Failure { problem: Problem::AccessDenied, why: "auth_time", cause }.into());
+        }
+        match is_too_soon(ends.by_age) {
+            false => Ok(()),
+            // Once: it would have no end with a provider that ignores it.
+            true if !attempt.reauthenticates => Err(Refusal::TooOld),
+            true => Err(Failure::invalid("auth_time", "max_age leaves no time for a session").into()),
+        }
     }
 
     /// Calls the hook of the application. A panic of it ends this sign-in only.

@@ -70,8 +70,22 @@ pub(super) struct Verified {
     pub(super) id_token: String,
     /// `iat` of the ID token, by the provider's clock.
     pub(super) issued: Timestamp,
-    /// By `session_expiry` and `max_age`.
-    pub(super) ends: Option<Timestamp>,
+    pub(super) ends: Ends,
+}
+
+/// When a session must end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    /// By `max_age`. Another authentication puts it off.
+    pub(super) by_age: Option<Timestamp>,
+    /// By `session_expiry`.
+    pub(super) by_provider: Option<Timestamp>,
+}
+
+impl Ends {
+    pub(super) fn first(self) -> Option<Timestamp> {
+        self.by_age.into_iter().chain(self.by_provider).min()
+    }
 }
 
 /// The claims that `openidconnect` does not know.
@@ -151,7 +165,7 @@ impl<C> Inner<C> {
         let mut claims = id_token.claims(&verifier, &nonce);
         if let Err(ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey)) =
             claims
-            && let Some(newer) = self.provider.newer(&provider).await
+            && let Ok(newer) = self.provider.newer(&provider).await
         {
             provider = newer;
             verifier = self.id_token_verifier(&provider, now);
@@ -206,7 +220,7 @@ impl<C> Inner<C> {
         auth_time: Option<Timestamp>,
         attempt: &Attempt,
         now: Timestamp,
-    ) -> Result<Option<Timestamp>, Failure> {
+    ) -> Result<Ends, Failure> {
         let invalid = |cause: &str| Failure::invalid("auth_time", cause);
         if auth_time.is_some_and(|time| time > now + SKEW) {
             return Err(invalid("auth_time is in the future"));
@@ -227,11 +241,7 @@ impl<C> Inner<C> {
                 Some(Timestamp::from_secs(secs))
             }
         };
-        let ends = by_age.into_iter().chain(by_provider).min();
-        match ends.is_some_and(|ends| ends <= now) {
-            true => Err(invalid("the session of the provider is over")),
-            false => Ok(ends),
-        }
+        Ok(Ends { by_age, by_provider })
     }
 
     /// Exchanges a refresh token.

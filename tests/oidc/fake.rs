@@ -35,6 +35,8 @@ fn bytes(hex: &str) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) is_down: bool,
+    /// It does not answer, and does not hang up either.
+    pub(crate) hangs: bool,
     /// A proxy answers in its place, with this status.
     pub(crate) proxy: Option<u16>,
     pub(crate) access_token: &'static str,
@@ -60,6 +62,7 @@ impl Fake {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             is_down: false,
+            hangs: false,
             proxy: None,
             access_token: "an-access-token",
             published: vec!["one"],
@@ -84,8 +87,15 @@ impl Fake {
 impl HttpClient for Fake {
     async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, HttpClientError> {
         assert!(request.uri().to_string().starts_with(ISSUER));
-        let mut state = self.state();
-        state.requests.push(request.uri().path().to_owned());
+        let hangs = {
+            let mut state = self.state();
+            state.requests.push(request.uri().path().to_owned());
+            state.hangs
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        let state = self.state();
         if state.is_down {
             return Err(HttpClientError::new("connection refused"));
         }

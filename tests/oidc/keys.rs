@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tower_sliding_sessions::{
     CookieJar, Keyring, Sessions,
@@ -96,4 +97,53 @@ fn unsafe_settings_are_refused() {
         assert!(matches!(build(issuer, "c", bad), Some(OidcBuildError::Address(_))), "{bad}");
     }
     assert_eq!(build(issuer, "", address), Some(OidcBuildError::ClientId));
+    for (secs, is_good) in [(0, false), (599, false), (600, true), (1_000_000_000, true)] {
+        let age = Duration::from_secs(secs);
+        let builder = Oidc::builder(&sessions, Fake::new(), issuer, "c", address).max_age(age);
+        let built = builder.build(|_: Identity| async { Err::<User<Value>, _>(Problem::Refused) });
+        assert_eq!(built.err(), (!is_good).then_some(OidcBuildError::MaxAge(age)));
+    }
+}
+
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+
+#[tokio::test(start_paused = true)]
+async fn client_that_hangs_up_bypasses_no_floor() {
+    let site = Site::new();
+    site.provider.state().hangs = true;
+    let mut jar = CookieJar::default();
+    for number in 0..10 {
+        let request = site.get(&mut jar, "/auth/sign-in");
+        let hung_up = tokio::time::timeout(Duration::from_millis(1), request).await.is_err();
+        assert_eq!(hung_up, number == 0, "the others get 503 at once");
+    }
+    assert_eq!(site.provider.count(DISCOVERY), 1);
+    site.provider.state().hangs = false;
+    site.clock.advance(Duration::from_secs(2));
+    assert_eq!(site.get(&mut jar, "/auth/sign-in").await.status(), StatusCode::SEE_OTHER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_of_a_provider_that_hangs_do_not_queue() {
+    let site = Site::new();
+    site.provider.state().hangs = true;
+    let requests =
+        (0..10).map(|_| async { site.get(&mut CookieJar::default(), "/auth/sign-in").await.status() });
+    let time_passes = async {
+        tokio::time::sleep(Duration::from_millis(4900)).await;
+        site.clock.advance(Duration::from_secs(5));
+    };
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(requests), time_passes);
+    assert_eq!(answers, [StatusCode::SERVICE_UNAVAILABLE; 10]);
+    assert_eq!(site.provider.count(DISCOVERY), 1);
+}
+
+#[tokio::test]
+async fn answer_for_a_client_that_hung_up_serves_the_others() {
+    let site = Site::new();
+    assert!(site.get(&mut CookieJar::default(), "/auth/sign-in").now_or_never().is_none());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(site.provider.count("/jwks"), 1);
+    site.provider.state().is_down = true;
+    site.start(&mut CookieJar::default(), "").await;
 }

@@ -1,8 +1,9 @@
 //! Several instances with one store, and a store that fails.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::{Method, StatusCode};
+use futures_util::FutureExt as _;
 use serde_json::json;
 use tower_sliding_sessions::{CookieJar, ManualClock, Timestamp};
 
@@ -96,7 +97,7 @@ async fn logout_on_one_instance_ends_sessions_and_streams_of_another() {
     assert_eq!(me["sub"], "user-alice");
     let stream = here.stream(&mut jar).await;
     assert_eq!(post(&there, &token(&json!({}))).await.status(), StatusCode::OK);
-    tokio::time::timeout(std::time::Duration::from_secs(10), stream).await.expect("the stream ends");
+    tokio::time::timeout(Duration::from_secs(10), stream).await.expect("the stream ends");
     assert_eq!(here.me(&mut jar).await, Err(StatusCode::UNAUTHORIZED));
 }
 
@@ -111,4 +112,59 @@ async fn hundred_copies_of_a_logout_token_at_once_count_once() {
     let count = |status| answers.iter().filter(|answer| answer.status() == status).count();
     assert_eq!((count(StatusCode::OK), count(StatusCode::BAD_REQUEST)), (1, 99));
     assert_eq!(site.me(&mut jar).await, Err(StatusCode::UNAUTHORIZED));
+}
+
+#[tokio::test]
+async fn revocation_that_fails_does_not_keep_the_others() {
+    let store = Store::new();
+    let site = site(&store);
+    let mut jars = [(); 3].map(|()| CookieJar::default());
+    for jar in &mut jars {
+        site.sign_in(jar, json!({})).await;
+    }
+    let good = token(&json!({}));
+    store.fail(Some("one revoke"));
+    assert_eq!(post(&site, &good).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let mut live = 0;
+    for jar in &mut jars {
+        live += usize::from(site.me(jar).await.is_ok());
+    }
+    assert_eq!(live, 1);
+    assert_eq!(post(&site, &good).await.status(), StatusCode::OK, "it was not used");
+    for jar in &mut jars {
+        assert_eq!(site.me(jar).await, Err(StatusCode::UNAUTHORIZED));
+    }
+}
+
+#[tokio::test]
+async fn logout_goes_on_when_the_provider_hangs_up() {
+    let site = site(&Store::new());
+    let mut jar = CookieJar::default();
+    site.sign_in(&mut jar, json!({})).await;
+    let good = token(&json!({}));
+    assert!(post(&site, &good).now_or_never().is_none(), "it was dropped too late");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(site.me(&mut jar).await, Err(StatusCode::UNAUTHORIZED));
+    assert_eq!(site.outcomes("oidc_logged_out_by_provider"), [""]);
+}
+
+#[tokio::test]
+async fn oldest_session_stays_in_the_index_until_it_is_revoked() {
+    let store = Store::new();
+    let site = site(&store);
+    let mut jars: Vec<_> = (0..101).map(|_| CookieJar::default()).collect();
+    let (last, others) = jars.split_last_mut().expect("101");
+    for jar in &mut *others {
+        site.sign_in(jar, json!({})).await;
+    }
+    let started = site.start(last, "").await;
+    store.fail(Some("revoke"));
+    let response = site.answer(last, &started, json!({})).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    store.fail(None);
+    assert!(site.me(&mut others[0]).await.is_ok());
+    assert_eq!(post(&site, &token(&json!({}))).await.status(), StatusCode::OK);
+    for jar in others {
+        assert_eq!(site.me(jar).await, Err(StatusCode::UNAUTHORIZED));
+    }
 }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 use tower_sliding_sessions::{CookieJar, Keyring, oidc::Problem};
 
-use crate::site::{NOW, Site, attempt_cookie, location, parameter, text};
+use crate::site::{NOW, Site, Started, attempt_cookie, location, parameter, text};
 
 #[tokio::test]
 async fn sign_in_leads_to_the_provider_and_back_to_the_page_that_was_asked_for() {
@@ -118,7 +118,36 @@ async fn session_ends_when_the_providers_ends() {
     let mut jar = CookieJar::default();
     let started = site.start(&mut jar, "").await;
     let response = site.answer(&mut jar, &started, json!({ "session_expiry": NOW })).await;
-    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    let started = site.start(&mut jar, "").await;
+    let response = site.answer(&mut jar, &started, json!({ "session_expiry": NOW + 599 })).await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN, "too short for a session");
+}
+
+#[tokio::test]
+async fn authentication_that_leaves_no_time_for_a_session_is_asked_for_again_once() {
+    let site = Site::with(|sessions| sessions, |oidc| oidc.max_age(Duration::from_secs(3600)));
+    for age in [3001, 3700] {
+        let mut jar = CookieJar::default();
+        let too_old = json!({ "auth_time": NOW - age });
+        for (claims, status) in
+            [(json!({ "auth_time": NOW }), StatusCode::SEE_OTHER), (too_old.clone(), StatusCode::BAD_GATEWAY)]
+        {
+            let started = site.start(&mut jar, "?next=%2Freports").await;
+            let response = site.answer(&mut jar, &started, too_old.clone()).await;
+            assert_eq!(response.status(), StatusCode::SEE_OTHER);
+            let again = Started::of(location(&response));
+            assert_eq!(parameter(&again.uri, "prompt").as_deref(), Some("login"));
+            assert_eq!(jar.names().count(), 1, "one attempt");
+            let response = site.answer(&mut jar, &again, claims).await;
+            assert_eq!(response.status(), status);
+            if status == StatusCode::SEE_OTHER {
+                assert_eq!(location(&response), "/reports");
+                assert!(site.me(&mut jar).await.is_ok());
+                jar = CookieJar::default();
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -185,7 +185,7 @@ pub(crate) struct Started {
 }
 
 impl Started {
-    fn of(location: &str) -> Self {
+    pub(crate) fn of(location: &str) -> Self {
         let uri: Uri = location.parse().expect("a URI");
         let (state, nonce) = (parameter(&uri, "state"), parameter(&uri, "nonce"));
         assert_eq!(parameter(&uri, "code_challenge_method").as_deref(), Some("S256"));

@@ -28,7 +28,7 @@ impl Store {
         Self { inner: MemoryStore::new().expect("random bytes"), failing: Arc::default(), keeps_values }
     }
 
-    /// From now on, this operation fails, or none.
+    /// From now on, this operation fails, or none. `one revoke` fails once.
     pub(crate) fn fail(&self, operation: Option<&'static str>) {
         *self.failing.lock().expect("no panic") = operation;
     }
@@ -39,7 +39,12 @@ impl Store {
     }
 
     fn check(&self, operation: &str) -> Result<(), StoreError> {
-        match *self.failing.lock().expect("no panic") {
+        let mut failing = self.failing.lock().expect("no panic");
+        match *failing {
+            Some("one revoke") if operation == "revoke" => {
+                *failing = None;
+                Err(StoreError::unavailable("as the test asks for"))
+            }
             Some(failing) if failing == operation => Err(StoreError::unavailable("as the test asks for")),
             _ => Ok(()),
         }
