@@ -74,7 +74,9 @@ async fn each_key_expires_when_it_may_and_not_earlier() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn scripts_use_one_slot_in_a_cluster() {
     // One node that has all slots still refuses a script with keys of two slots.
-    let server = Server::start(&["--cluster-enabled", "yes"]).await;
+    // By default, the cluster's own port is 10,000 higher, where an outgoing connection may have it.
+    let cluster_port = crate::port::free_port().to_string();
+    let server = Server::start(&["--cluster-enabled", "yes", "--cluster-port", &cluster_port]).await;
     let () = server.ask("CLUSTER ADDSLOTSRANGE 0 16383").await;
     while !server.ask::<String>("CLUSTER INFO").await.contains("cluster_state:ok") {
         tokio::time::sleep(Duration::from_millis(50)).await;
