@@ -192,9 +192,13 @@ impl Jwks {
     fn take_over(&self, fetched: Result<Response<Vec<u8>>, FetchError>, epoch: u64) {
         let now = self.clock.monotonic();
         let read = fetched.and_then(|response| self.read(&response).map(|keys| (keys, response)));
+        let mut state = self.lock();
+        // The application set other keys meanwhile.
+        if state.epoch != epoch {
+            return;
+        }
         match read {
             Err(error) => {
-                let mut state = self.lock();
                 state.failures = state.failures.saturating_add(1);
                 let pauses = 2_u32.saturating_pow(state.failures - 1).min(MOST_PAUSES);
                 state.fresh_until = now.saturating_add(FLOOR.saturating_mul(pauses));
@@ -203,10 +207,6 @@ impl Jwks {
                 self.events.failed(EventKind::KeyFetchFailed, &error);
             }
             Ok((keys, response)) => {
-                let mut state = self.lock();
-                if state.epoch != epoch {
-                    return;
-                }
                 let known = state.keys.take().map(|(known, _)| known);
                 let jwks = match &keys {
                     Some(keys) => keys.iter().map(PublicKey::to_jwk).collect(),
