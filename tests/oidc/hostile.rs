@@ -203,7 +203,8 @@ async fn hundred_attempts_leave_five_cookies_and_the_last_one_succeeds() {
     let prefix = &prefix[..prefix.len() - 8];
     let planted: Vec<_> = (0..100).map(|number| format!("{prefix}{number:08}=x")).collect();
     let mut jar = CookieJar::from(planted.join("; ").parse::<header::HeaderValue>().expect("a header"));
-    for left in [89, 78, 67] {
+    // Twelve are looked at, and the new attempts among them stay. Where they stand in the header is chance.
+    for left in [89, 79, 70] {
         site.start(&mut jar, "").await;
         assert!(jar.names().count() <= left, "{} cookies", jar.names().count());
     }
