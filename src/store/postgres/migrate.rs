@@ -195,7 +195,9 @@ impl State {
         let what = match self.version {
             0 => format!("the schema {schema} has no tables {tables}"),
             version if version < wanted => {
-                format!("the tables {schema}.{tables} are of version {version}, and version {wanted} is needed")
+                format!(
+                    "the tables {schema}.{tables} are of version {version}, and version {wanted} is needed"
+                )
             }
             _ => format!("the functions of {schema}.{tables} were made for another schema"),
         };

@@ -173,7 +173,9 @@ impl PostgresStore {
             return Err(StoreError::configuration("the address of PostgreSQL begins with postgres://"));
         }
         let hosts = Hosts::parse(url)?;
-        let Some(first) = hosts.first() else { return Err(StoreError::configuration("an address without a host")) };
+        let Some(first) = hosts.first() else {
+            return Err(StoreError::configuration("an address without a host"));
+        };
         Ok(Self(Arc::new(Inner::new(pool::lazy(first), Arc::new(hosts), Prefix::default(), OnceCell::new()))))
     }
 
