@@ -16,6 +16,7 @@ mod lost_timeline;
 #[path = "../support/records.rs"]
 #[expect(dead_code, reason = "shared with the tests of stores")]
 mod records;
+mod restored;
 
 use std::{
     sync::atomic::Ordering,
