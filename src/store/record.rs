@@ -120,20 +120,20 @@ impl SessionRecord {
         if self.is_revoked() { self.family.absolute_deadline } else { self.expires_at() }
     }
 
-    /// Rotates, as [`SessionStore::advance`](super::SessionStore::advance) says. Answers whether it applies.
+    /// Rotates, as [`SessionStore::advance`](super::SessionStore::advance) says. Returns whether it applies.
     pub fn advance(&mut self, from: u64, at: Timestamp) -> bool {
         self.family.advance(from, at)
     }
 
-    /// Revokes it, and forgets what a revoked session does not need. Answers whether it was not revoked before.
+    /// Revokes it, and deletes what a revoked session does not need. Returns false if it was revoked before.
     pub fn revoke(&mut self) -> bool {
         let (id, family, persistent) = (self.id, self.family, self.persistent);
         *self = Self { persistent, ..Self::new(id, family) };
         self.family.revoke()
     }
 
-    /// Marks the access tokens stale that were minted until `at`, for a store without a feed. Answers whether
-    /// that changes the record.
+    /// Makes the access tokens stale that were minted until `at`, for a store without a feed. Returns whether that
+    /// changes the record.
     pub fn mark_stale(&mut self, at: Timestamp) -> bool {
         let applies = self.is_live(at) && self.stale_since < Some(at);
         if applies {

@@ -337,8 +337,8 @@ fn decode_run(text: &[u8]) -> Result<RunId, StoreError> {
     str::from_utf8(text).ok().and_then(RunId::decode).ok_or_else(|| StoreError::corrupt("not a run ID"))
 }
 
-/// When a record may go, in seconds since the epoch, of which Memcached counts 2^31. Relative times
-/// are those below a month, so this is never one in this century.
+/// When Memcached may drop a record, in seconds since the epoch, below 2^31. Memcached takes values below a month as relative
+/// times, and no time of this century is below that.
 fn expires(family: &Family) -> u32 {
     let deadline = if family.revoked { family.absolute_deadline } else { family.idle_deadline };
     expires_at(deadline)
