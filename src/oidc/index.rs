@@ -107,7 +107,7 @@ impl<C: Claims> Inner<C> {
         Ok(())
     }
 
-    /// Adds a session to one value. Answers whether a logout has overtaken it.
+    /// Adds a session to one value. Returns whether a logout came first.
     async fn add(&self, of: Of<'_>, entry: &Entry, issued: Timestamp) -> Result<bool, StoreError> {
         let now = self.sessions.engine.now();
         let key = self.key_of(of);
