@@ -156,7 +156,7 @@ pub(super) async fn replace(
 }
 
 /// Revokes a subject's sessions that are not revoked yet: `only` one of them, or all that began before
-/// a time, except one. Deletes their claims, origins and attached values.
+/// a time, except one. The denylist needs no more of them than the ID and the deadline.
 pub(super) async fn revoke(
     connection: &mut SqliteConnection,
     subject: &Subject,
