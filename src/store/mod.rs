@@ -168,8 +168,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// A conflict is no error: it changes nothing, and returns the current record and version, and `applied: false`. A
     /// missing or revoked session is a conflict. The caller applies its change to the returned record, and tries again.
     ///
-    /// `record` has the same ID and the same time of its beginning as the stored record, and is not revoked. Everything else
-    /// may differ. `event` is a [`FeedEvent::SessionStale`] of this session; a store without a feed gets none.
+    /// `record` has the same ID and the same start time as the stored record, and is not revoked. Everything else may differ.
+    /// `event` is a [`FeedEvent::SessionStale`] of this session; a store without a feed gets none.
     fn replace(
         &self,
         key: &SessionKey,

@@ -46,7 +46,7 @@ const SHARDS: usize = 1024;
 /// token of one is reported as revoked. The capacity is also the maximum number of remembered ones: after that, the sessions
 /// that were revoked first are forgotten, and their tokens are refused as unknown.
 ///
-/// In addition to the sessions, it keeps at most as many values that belong to no session as the capacity.
+/// Values that belong to no session have a capacity of the same size.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 

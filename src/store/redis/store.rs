@@ -59,7 +59,7 @@ impl Inner {
         ];
         args.extend([head, tail, CROWD.to_string()]);
         let mut revoked = Vec::new();
-        // The retries: a subject with many more sessions than its cap, and a lost run ID, are rare.
+        // Retried if the subject has many more sessions than its cap, or if the run ID is lost. Both are rare.
         for _ in 0..8 {
             let answer: Vec<String> = self.session_script(&scripts::CREATE, subject, &args).await?;
             match (answer.first().map(String::as_str), cap) {
