@@ -71,7 +71,7 @@ impl<C: Claims> Sessions<C> {
     /// The sender of `request`, for sign-in and sign-out. In axum, [`Visitor`] is an extractor.
     ///
     /// # Errors
-    /// A [`Rejection`] (403) for a cross-site request with an unsafe method, and if cookies without `Secure` were
+    /// A [`Rejection`] (403) for a request from another origin with an unsafe method, and if cookies without `Secure` were
     /// chosen and the host is not localhost.
     pub fn visitor<B>(&self, request: &Request<B>) -> Result<Visitor<C>, Rejection> {
         Ok(Visitor::new((*self.engine).clone(), &RequestHead::of(request))?)

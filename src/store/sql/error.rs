@@ -1,4 +1,4 @@
-//! Errors of sqlx, told as errors of a store.
+//! The store errors for errors of sqlx.
 
 use std::fmt;
 
