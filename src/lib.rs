@@ -1,5 +1,5 @@
 //! Sliding sessions for [tower] and [axum]: put one layer around a router. A signed-in user stays signed in while
-//! the application is used, until the idle timeout, the absolute timeout, or a revocation.
+//! using the application. A session ends at the idle timeout, at the absolute timeout, or when it is revoked.
 //!
 //! New here? The [quick start](guide::quick_start) is a whole application, and the [guide] has a page for each task.
 //!
@@ -104,13 +104,13 @@
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
-//! | `verify` | no | `Verifier`: a layer for [services that only verify](guide::verifying_services), with public keys and neither a secret nor a store. Needs `aws_lc_rs` or `rust_crypto` |
+//! | `verify` | no | `Verifier`: a layer for [services that only verify](guide::verifying_services), with public keys. They need neither the secret nor a store. Needs `aws_lc_rs` or `rust_crypto` |
 //! | `reqwest` | no | `ReqwestClient`: the HTTP client for what this crate asks of other services, by `reqwest` with rustls. An application can bring its own `HttpClient` |
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
 //! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
 //! | `memcached` | no | `MemcachedStore`: sessions in Memcached, with the limits of a cache |
-//! | `metrics` | no | every event as a counter of the `metrics` facade: `sliding_sessions_events_total`, by `event`, `outcome` and `realm` |
+//! | `metrics` | no | counts every event with the `metrics` facade: the counter `sliding_sessions_events_total`, with the labels `event`, `outcome` and `realm` |
 //! | `test-util` | no | `Sessions::cookie_of`, which makes the cookies of a signed-in user for a test, and `CookieJar`, which keeps cookies as a browser does |
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]

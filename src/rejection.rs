@@ -16,7 +16,7 @@ pub enum RejectionKind {
     EmptySubject,
     /// 400: a sign-in asked for timeouts that the policy does not allow.
     Timeouts(PolicyError),
-    /// 403: a cross-site request with an unsafe method (CSRF).
+    /// 403: a request from another origin with an unsafe method (CSRF).
     CrossSite,
     /// 403: cookies without `Secure` are for localhost only, and the host is another one.
     NotLoopback,

@@ -118,7 +118,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Rejects an unsafe request that does not come from this site or a trusted one (cross-site request forgery).
+    /// Rejects an unsafe request that comes neither from this origin nor from a trusted one (cross-site request forgery).
     pub(crate) fn check_cross_site(&self, head: &RequestHead<'_>) -> Result<(), RejectionKind> {
         let RequestHead { method, uri, headers, .. } = *head;
         if cross_site::is_allowed(method, uri, headers, &self.config.trusted_origins) {

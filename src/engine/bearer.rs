@@ -1,4 +1,4 @@
-//! AuthStep by a bearer token (RFC 6750): an access token without a refresh token, so nothing is
+//! Authentication by a bearer token (RFC 6750): an access token without a refresh token, so nothing is
 //! renewed.
 
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl<C: Claims> Engine<C> {
         let view = session.view();
         let status = self.status_of(view);
         match status {
-            // No session has newer claims for another service.
+            // The store has no newer claims of a token for another service.
             #[cfg(feature = "verify")]
             SessionStatus::Stale if view.service.is_some() => {
                 return BearerDecision::Refused(Refusal::StaleClaims);

@@ -37,7 +37,7 @@ pub(crate) struct Config<C> {
     /// How long an expired access token is accepted during an outage of the store.
     pub(crate) ride_through: Duration,
     pub(crate) feed: FeedConfig,
-    /// In a layer that only verifies.
+    /// The settings of a layer that only verifies. `None` for any other layer.
     #[cfg(feature = "verify")]
     pub(crate) verify_only: Option<super::VerifyOnly>,
     /// Follows a key file.

@@ -29,11 +29,12 @@ pub(crate) struct IssuedTokens {
     pub(crate) refresh_expiry: RefreshExpiry,
 }
 
-/// How long a refresh token is valid if it is not used, and how long its session lasts if it is. The first is at most the
-/// second. If a use is not written yet, the real value of the first is larger.
+/// How long a refresh token stays valid.
 #[derive(Clone, Copy)]
 pub(crate) struct RefreshExpiry {
+    /// Without further use: until the idle timeout. The real value is larger if the last use is not written yet.
     pub(crate) expires_in_unused: Duration,
+    /// With constant use: until the absolute timeout. Never shorter than `expires_in_unused`.
     pub(crate) session_expires_in: Duration,
 }
 

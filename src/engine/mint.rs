@@ -112,8 +112,8 @@ impl<C: Claims> Engine<C> {
         Ok(token)
     }
 
-    /// Mints the access token of a session, as this credential carries it. If `parsed` is given, which are the record's
-    /// claims, the token is put into the cache.
+    /// Mints the access token of a session, as this credential carries it. `parsed` are the record's claims as their type.
+    /// If they are given, the token is put into the cache.
     pub(super) fn mint_and_cache(
         &self,
         basis: &AccessBasis<'_>,

@@ -1,4 +1,4 @@
-//! Serves the requests of one realm. It reads the data for the decisions in `protocol`, and performs them.
+//! Serves the requests of one realm. It reads the data for the decisions of `protocol`, and carries these decisions out.
 //!
 //! Five parts own what requests share: `config`, `tokens` (the keys and the cache of verified tokens), the backend
 //! (the store), the revocation, and the in-flight renewals.

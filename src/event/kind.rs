@@ -68,7 +68,7 @@ pub enum EventKind {
     OriginChanged(OriginVerdict),
     /// Two different values had the name of one of the cookies.
     ConflictingCookies,
-    /// A cross-site request with an unsafe method was refused. The cause has its method, host and origin.
+    /// A request from another origin with an unsafe method was refused. The cause has its method, host and origin.
     CrossSiteRefused,
     /// The store failed this operation, or took too long.
     StoreFailed {
@@ -89,7 +89,7 @@ pub enum EventKind {
     /// The wall clock was stepped by more than 5 s. Access tokens that were issued at a time that it
     /// showed before are checked with the store once.
     ClockStepped {
-        /// Ahead, or else back.
+        /// Whether it was stepped ahead. Otherwise it was stepped back.
         ahead: bool,
         /// By how much.
         by: Duration,
@@ -240,8 +240,8 @@ impl EventKind {
         }
     }
 
-    /// The name's finer part, as stable as it is: how a session was renewed, why it was refused, which
-    /// operation failed. None where the name says it all.
+    /// The detail of the name, as stable as the name: how a session was renewed, why it was refused, or which operation
+    /// failed. None for kinds without such a detail.
     #[must_use]
     pub const fn outcome(&self) -> Option<&'static str> {
         Some(match self {

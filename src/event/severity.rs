@@ -7,14 +7,14 @@ use crate::{protocol::Refusal, token::InvalidToken};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Anyone can cause it, without a session.
+    /// Clients can cause it at will, in most cases without a session.
     Debug,
     /// Normal operation.
     Info,
     /// An operator should know.
     Warning,
-    /// A fault of the application, its configuration or its data: it does not go away without a
-    /// change. Requests are answered with 500, or sessions cannot be renewed.
+    /// A fault of the application, its configuration or its data, which stays until it is fixed. Requests get 500, or
+    /// sessions are not renewed.
     Error,
     /// Refresh token reuse.
     Critical,

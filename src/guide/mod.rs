@@ -14,7 +14,7 @@
 //! | have stricter rules for some routes | [route groups](route_groups) |
 //! | change roles, lock users | [roles] |
 //! | show "your devices", sign out everywhere | [devices] |
-//! | end other sessions after a password change | [password change](password_change) |
+//! | revoke other sessions after a password change | [password change](password_change) |
 //! | ask for the password or a second factor again | [step-up](step_up) |
 //! | serve event streams and WebSockets, and shut down | [streams] |
 //! | write a front end: React, Vue, htmx | [single-page application](spa) |
@@ -30,7 +30,7 @@
 //! | change the signing key | [key rotation](key_rotation) |
 //! | restore the store from a backup | [restored backup](restored_backup) |
 //! | let an identity provider or an incident tool sign users out | [outside signals](outside_signals) |
-//! | end all sessions, or withdraw a leaked key | [emergency] |
+//! | revoke all sessions, or withdraw a leaked key | [emergency] |
 //! | find out why a request was refused | [troubleshooting] |
 //! | compare with plain sessions, understand the tokens | [questions] |
 //! | check it against OWASP ASVS, RFC 9700, NIST SP 800-63B | [security] |

@@ -77,7 +77,7 @@ impl Rejection {
 }
 
 /// Writes `Rejection::answer`: the status, the code, and the problem details (RFC 9457). Their `type` is the address of the
-/// kind's documentation, and `code` its name, for a front end to go by.
+/// kind's documentation. `code` is its name, by which a front end decides.
 macro_rules! answers {
     ($($kind:ident $(($ignored:tt))? => $status:ident $number:literal $code:literal $title:literal,)*) => {
         impl Rejection {

@@ -38,10 +38,11 @@
 //! - **By access token**: a request carries a validly signed access token of `g` that was issued at least
 //!   `W + C + 2·G` ago. It may have expired. (Its `iat` is the time at which the record was read. The response
 //!   with the token was sent within `W` after that.)
-//! - **By refresh token**: a request presents `g` at least `W + C + 3·G` after the hand-out time in the record: when
-//!   `g` was handed out to a client with `g-1`. It is written before the response is sent, but at most once per grace
-//!   period. So the last hand-out may be up to one grace period later, which the third `G` covers. This rule confirms
-//!   for clients whose access tokens go to other services, or expire before they reach that age.
+//! - **By refresh token**: a request presents `g` at least `W + C + 3·G` after the hand-out time in the record. The
+//!   hand-out time says when `g` was given to a client that presented `g-1`. It is written before the response is sent,
+//!   but at most once per grace period. So the last hand-out may be up to one grace period later, which the third `G`
+//!   covers. This rule confirms for clients whose access tokens go to other services, or expire before they reach that
+//!   age.
 //!
 //! A request with a body may arrive `L` late, so for it both times are `L` longer.
 //!

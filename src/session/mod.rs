@@ -156,7 +156,7 @@ impl<C: Claims> Session<C> {
     /// A client with a bearer token keeps its token, and is served with the new claims.
     ///
     /// # Errors
-    /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store failed.
+    /// [`ChangeError`] if the claims do not fit, if the session is revoked or expired, or if the store failed.
     pub async fn update(&self, claims: &C) -> Result<SetCookies, ChangeError> {
         Ok(self.cookies(self.engine().update(self.view(), self.presented, claims).await?))
     }

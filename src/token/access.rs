@@ -177,7 +177,7 @@ impl TokenCodec {
         verify(&self.ring, Kind::Access, token, |payload| self.read_access(payload))
     }
 
-    /// Whether there is a key of the name that an access token has in its header.
+    /// Whether the ring has the key that the header of an access token names (`kid`).
     #[cfg(feature = "verify")]
     pub(crate) fn knows_key_of(&self, token: &[u8]) -> bool {
         let read = jws::verify(&self.ring, Kind::Access, token, |_| Ok(()));

@@ -18,7 +18,8 @@ const KEY_ID: &[u8] = b"tower-sliding-sessions kid v1";
 /// The start of the text that a vouching key signs (see [`HmacKey::vouch`]). Tokens have no space, so no
 /// token's signature is a voucher.
 const VOUCH: &[u8] = b"tower-sliding-sessions vouch v1 ";
-/// The start of the text from which the key of a sealed value is made. As above.
+/// The start of the text from which the key of a sealed value is made. It has a space, too, so no token's signature is
+/// such a key.
 #[cfg(any(feature = "oidc", feature = "vault"))]
 const SEAL: &[u8] = b"tower-sliding-sessions seal v1 ";
 /// The length of a voucher in bytes. It is short because an attacker can only guess it online.

@@ -55,9 +55,9 @@ impl RefreshClaims {
         Self { subject: subject.clone(), session, generation, run, began: began(family, limit), limit }
     }
 
-    /// Whether these are the record's times. All tokens of one session have the same times. But a record whose
-    /// absolute deadline was [capped](Family::cap_ahead) has an earlier one than the tokens of before. Those name no
-    /// later one than `longest`, the absolute timeout of the policy, allows.
+    /// Whether these are the record's times. All tokens of one session have the same times. There is one exception: if the
+    /// absolute deadline of the record was [capped](Family::cap_ahead), older tokens have a later one. It is accepted if it
+    /// is at most `longest` after the session began. `longest` is the absolute timeout of the policy.
     pub(crate) fn times_match_record(&self, family: &Family, longest: Duration) -> bool {
         let (limit, capped) = (self.limit.as_secs(), family.absolute_deadline.as_secs());
         let is_of_before = || capped < limit && limit <= (family.created_at + longest).as_secs();
@@ -65,7 +65,7 @@ impl RefreshClaims {
     }
 }
 
-/// When a session began, as its tokens with this limit say it: not after the limit, which may be capped.
+/// When a session began, as its tokens with this limit have it: never after the limit, which may be capped.
 fn began(family: &Family, limit: Timestamp) -> Timestamp {
     family.created_at.min(limit)
 }

@@ -22,10 +22,10 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The protocol's search does not cover the durations.
+    /// The durations are refused: the error names the inequality that does not hold.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// Browsers would drop the cookies, or a trusted origin is not one.
+    /// Browsers would drop the cookies, or a trusted origin is not an origin.
     #[error(transparent)]
     Cookie(#[from] CookieError),
     /// The realm must have 1 to 64 visible ASCII characters.

@@ -46,8 +46,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Where a reader stands, and in which of the server's histories: a server that was promoted, or
-/// restarted, goes by another one, and may lack the last writes.
+/// The position of a reader, and the server's replication ID: a server that was promoted or restarted has another one, and
+/// may lack the last writes.
 struct Position {
     place: Place,
     history: String,
@@ -64,13 +64,13 @@ impl Position {
     }
 }
 
-/// What one round trip tells of the stream.
+/// What one round trip reads of the stream.
 struct View {
     /// The entries that were asked for.
     entries: Vec<(Place, Said)>,
-    /// The first entry that there is.
+    /// The first entry in the stream.
     first: Place,
-    /// The last one that there ever was.
+    /// The last entry that was ever added.
     last: Place,
     /// Whether older entries were cut off.
     trimmed: bool,
@@ -115,8 +115,8 @@ impl Inner {
     ) -> Result<FeedBatch, StoreError> {
         let mut start = format!("{}-0", time.saturating_sub(millis(SKEW)));
         let (mut entries, mut gap, mut end) = (Vec::new(), false, None);
-        // All of it at once, up to what was the end at first: the reader may rely on having heard
-        // everything until now.
+        // Read everything up to the entry that was the last one at the start: the reader relies on having all events until
+        // now.
         loop {
             let view = self.view(connection, None, &start).await?;
             gap |= view.trimmed && view.first.0 > time;
@@ -149,7 +149,7 @@ impl Inner {
         self.batch(view.entries, position, view.run, gap, more).await
     }
 
-    /// For a reader who is nowhere: from here on.
+    /// For a reader without a position: starts at the current end.
     async fn read_anew(&self, connection: &mut MultiplexedConnection) -> Result<FeedBatch, StoreError> {
         let view = self.view(connection, None, "+").await?;
         let position = Position { place: view.last, history: view.history };
@@ -205,7 +205,7 @@ impl Inner {
 async fn look(connection: &mut MultiplexedConnection, pipeline: &Pipeline) -> Result<View, RedisError> {
     let mut answers: Vec<RedisResult<Value>> = pipeline.query_async(connection).await?;
     let mut last = || answers.pop().unwrap_or(Ok(Value::Nil));
-    // A user without the right to ask learns of a failover only where the last place is gone.
+    // Without the right to this command, a failover is noticed only if the new server lacks the last place.
     let replication = last().and_then(|value| Ok(String::from_redis_value(value)?)).unwrap_or_default();
     let history = replication.lines().find_map(|line| line.strip_prefix("master_replid:"));
     let entries = last();

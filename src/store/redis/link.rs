@@ -41,8 +41,8 @@ enum Remedy {
     SendWhole,
     /// The connection broke, and the manager makes another. The command may have been carried out.
     Repeat,
-    /// This connection leads to a server that does not serve (now): another may lead elsewhere. The
-    /// command was not carried out.
+    /// The server of this connection refuses commands for now. A new connection may reach another server. The command was
+    /// not carried out.
     ReconnectAndRepeat,
     /// This connection does not work, and there is no time to try another.
     Reconnect,
@@ -169,19 +169,19 @@ fn remedy(error: &RedisError) -> Remedy {
             Remedy::ReconnectAndRepeat
         }
         ErrorKind::Extension | ErrorKind::UnexpectedReturnType => Remedy::None,
-        // It could not even say hello: the manager would remember the failed attempt.
+        // The connection failed at its handshake. The manager would keep the failed attempt.
         _ => Remedy::Reconnect,
     }
 }
 
-/// What an error of the client means to the engine.
+/// The store error for an error of the client.
 pub(super) fn store_error(error: RedisError) -> StoreError {
     match error.kind() {
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => {
             StoreError::configuration(error)
         }
         ErrorKind::Server(ServerErrorKind::NoPerm) => StoreError::configuration(error),
-        // What Redis 7.0 and later ones say of a command inside a script that the user has no right to.
+        // The message of Redis 7.0 and later if the user has no right to a command inside a script.
         ErrorKind::Server(ServerErrorKind::ResponseError)
             if error.detail().is_some_and(|detail| {
                 detail.contains("user executing the script can't") || detail.contains("ACL failure in script")

@@ -52,7 +52,7 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Redis 7.0 or later, or any Valkey; one primary, with or without replicas. Set
 /// - `maxmemory-policy noeviction`. An evicted session is lost to its user. Without memory, signing in
 ///   fails with [`StoreError::Full`]; renewals and revocations go on.
-/// - `appendonly yes`, unless everyone may sign in again after a restart. With `appendfsync always`, a
+/// - `appendonly yes`. Without it, all users must sign in again after a restart. With `appendfsync always`, a
 ///   server that crashes and restarts has everything that it acknowledged. With the usual `everysec`,
 ///   it may lack the last second or two of writes.
 /// - `lazyfree-lazy-expire yes`, if one account may have ten thousands of live sessions (no cap): Redis
@@ -62,9 +62,9 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// - Lost rotations are repaired by the refresh tokens of the later generation.
 /// - Revocations, and a newer run ID, are written again by each instance that remembers them.
 /// - Sessions that were just opened are lost.
-/// - Readers of the feed are told of a gap whenever another server answers, or the same one after a
-///   restart (also when a primary gets its first replica), since it may lack what they never heard of.
-///   For one access token lifetime, every token is renewed before it counts.
+/// - If another server answers, or the same one after a restart (also when a primary gets its first replica), the feed
+///   reports a gap, since events may be missing. For one access token lifetime, every token that was issued before is
+///   renewed at its next use.
 ///
 /// The store talks to one address at a time, and asks for it anew with every connection, so let it
 /// be a name, or a proxy's, that follows the primary. A server that turns out to be a replica, is
@@ -89,9 +89,8 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// +xadd +xread +xrange +xrevrange +xtrim +xinfo|stream
 /// ```
 ///
-/// Without `+info` the store works, and learns of a failover only where the last place in the feed is
-/// gone. A wrong address, user or password, or a right that is missing, is a
-/// [`StoreError::Configuration`], whose source says what is wrong.
+/// Without `+info` the store works, but it notices a failover only if the new server lacks the last event that was read. A
+/// wrong address, user or password, or a missing right, is a [`StoreError::Configuration`], whose source says what is wrong.
 ///
 /// # What it keeps
 /// | key | type | what | lives |
@@ -100,10 +99,10 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// | `tss:{2}:…:sid` | string | a revoked session, without its claims | until its absolute deadline, and five minutes |
 /// | `tss:{2}:…:answer:…` | string | what a call answered that revoked sessions, in case it is repeated | 30 seconds |
 /// | `tss:{2}:feed` | stream | the events of the last day, and at most about 100,000 | two days from the last event |
-/// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | until the end that it was given, and five minutes |
+/// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | until its expiry, and five minutes |
 /// | `tss:{2}:run` | string | the run ID | ten years from when it was last raised |
 ///
-/// The names of subjects are in the feed only, and so for about a day. (In braces: the version of this
+/// Only the feed has the names of subjects, so they stay for about a day. (The number in braces is the version of this
 /// layout. Sessions of an earlier version are unknown, so their users sign in again.)
 ///
 /// What an operation costs depends on the live sessions of its subject, not on the revoked ones.
@@ -115,7 +114,7 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// 7.0 on 64 bits; measured over 10,000), and claims come on top. Where most are shorter than 512
 /// bytes, `hash-max-listpack-value 512` saves 140 bytes for each session.
 ///
-/// Losing the run ID revokes every session, safely: the next one is another.
+/// If the run ID is lost, a new one is drawn, so all sessions are invalid.
 ///
 /// # Round trips
 /// One for each operation: a script changes the record and appends to the feed in one atomic step. Each
@@ -146,7 +145,7 @@ impl RedisStore {
     /// characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
+    /// [`StoreError::Configuration`] if the URL is invalid, its host is unknown, or the server refuses
     /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
     /// second or two, or is a replica. The error's source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
@@ -175,7 +174,7 @@ impl RedisStore {
         Self(Arc::new(Inner::new(self.0.link.clone(), prefix)))
     }
 
-    /// Has `work` done to its end, even if the caller stops waiting for it.
+    /// Completes `work`, even if the caller stops waiting for it.
     async fn finish<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, StoreError>
     where
         T: Send + 'static,
