@@ -6,6 +6,7 @@
 mod figures;
 mod greedy;
 mod many;
+mod scale;
 mod server;
 mod settings;
 mod upgrade;

@@ -28,7 +28,8 @@ const POLL: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 20;
 
 /// Reads the feed: one statement, so of one snapshot. Its arguments are the place, the earliest time
-/// and how many rows; [`Table::read`] reads its answer.
+/// and how many rows; [`Table::read`] reads its answer. Where a reader begins that names a time is said in
+/// PostgreSQL's `functions.sql`.
 #[cfg(feature = "sqlite")]
 pub(in crate::store) const LOOK: &str = "\
     SELECT meta.run, meta.pruned_seq, meta.pruned_mark, meta.pruned_at, \
@@ -37,7 +38,12 @@ pub(in crate::store) const LOOK: &str = "\
     FROM sliding_sessions_meta AS meta \
     LEFT JOIN (SELECT seq, mark FROM sliding_sessions_feed ORDER BY seq DESC LIMIT 1) AS last ON TRUE \
     LEFT JOIN (\
-        SELECT * FROM sliding_sessions_feed WHERE seq > $1 AND at >= $3 ORDER BY seq LIMIT $4\
+        SELECT * FROM sliding_sessions_feed WHERE seq > MAX($1, IFNULL((\
+            SELECT MIN(seq) FROM (\
+                SELECT seq FROM sliding_sessions_feed WHERE $3 > 3600000 AND at < $3 - 3600000 \
+                ORDER BY at DESC LIMIT 1000\
+            ) HAVING COUNT(*) = 1000\
+        ), 0)) AND at >= $3 ORDER BY seq LIMIT $4\
     ) AS f ON TRUE \
     ORDER BY f.seq";
 

@@ -1,6 +1,6 @@
 //! The statements of the SQLite store.
 
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     id::{RunId, SessionId},
@@ -155,26 +155,45 @@ pub(super) async fn replace(
     Ok(done.rows_affected() > 0)
 }
 
-/// Revokes a subject's sessions that are not revoked yet: `only` one of them, or all that began before
-/// a time, except one. The denylist needs no more of them than the ID and the deadline.
-pub(super) async fn revoke(
+/// How a session is revoked. The denylist needs no more of it than the ID and the deadline.
+macro_rules! revoke_where {
+    ($condition:literal) => {
+        concat!(
+            "UPDATE sliding_sessions SET revoked = 1, dies_at = absolute_deadline, \
+             claims = CAST('null' AS BLOB), origin = NULL, attached = NULL, \
+             version = version + 1 + (random() & 0xfffff) \
+             WHERE realm = ?1 AND subject = ?2 AND NOT revoked \
+             AND run = (SELECT run FROM sliding_sessions_meta) AND ",
+            $condition,
+            " RETURNING id"
+        )
+    };
+}
+
+/// Revokes a session, unless it is revoked.
+pub(super) async fn revoke_one(
     connection: &mut SqliteConnection,
     subject: &Subject,
-    only: Option<&SessionId>,
+    id: &SessionId,
+) -> Result<Vec<SessionId>, StoreError> {
+    let revoke = on!(revoke_where!("id = ?3"), subject).bind(id.as_bytes().as_slice());
+    ids(&revoke.fetch_all(connection).await.map_err(unavailable)?)
+}
+
+/// Revokes a subject's sessions that are not revoked yet and began before a time, except one.
+pub(super) async fn revoke_all(
+    connection: &mut SqliteConnection,
+    subject: &Subject,
     before: Option<Timestamp>,
     except: Option<&SessionId>,
 ) -> Result<Vec<SessionId>, StoreError> {
-    let bytes = |id: &SessionId| id.as_bytes().to_vec();
-    let revoke = on!(
-        "UPDATE sliding_sessions SET revoked = 1, dies_at = absolute_deadline, claims = CAST('null' AS BLOB), \
-         origin = NULL, attached = NULL, version = version + 1 + (random() & 0xfffff) \
-         WHERE realm = ?1 AND subject = ?2 AND NOT revoked \
-         AND run = (SELECT run FROM sliding_sessions_meta) AND (?3 IS NULL OR id = ?3) \
-         AND (?4 IS NULL OR created_at < ?4) AND (?5 IS NULL OR id <> ?5) RETURNING id",
-        subject
-    );
-    let revoke = revoke.bind(only.map(bytes)).bind(before.map(time_to)).bind(except.map(bytes));
-    let rows = revoke.fetch_all(connection).await.map_err(unavailable)?;
+    let revoke = on!(revoke_where!("(?3 IS NULL OR created_at < ?3) AND (?4 IS NULL OR id <> ?4)"), subject)
+        .bind(before.map(time_to))
+        .bind(except.map(|id| id.as_bytes().to_vec()));
+    ids(&revoke.fetch_all(connection).await.map_err(unavailable)?)
+}
+
+fn ids(rows: &[SqliteRow]) -> Result<Vec<SessionId>, StoreError> {
     rows.iter().map(|row| session_id(&row.try_get::<Vec<u8>, _>(0).map_err(unavailable)?)).collect()
 }
 
