@@ -7,6 +7,9 @@
 mod proxy;
 mod slow;
 mod switch_over;
+mod synchronous;
+#[cfg(feature = "__tls")]
+mod tls;
 
 #[path = "../support/records.rs"]
 #[expect(dead_code, reason = "shared with the tests of other stores")]
@@ -65,7 +68,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for what in ["thaw", "start"] {
+            for what in ["thaw", "start", "plain"] {
                 let _done = Command::new(given("TEST_POSTGRES_CTL")).arg(what).status();
             }
         }

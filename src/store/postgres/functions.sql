@@ -237,8 +237,12 @@ BEGIN
 END
 $$;
 
--- Revokes one session. One that is revoked already writes nothing: its event is in the feed since
--- the transaction that revoked it.
+-- The next three acknowledge a revocation. If another call has done the work already, its commit may not have reached
+-- the synchronous replicas: a call whose connection was ended while it waited for them leaves its writes visible. So
+-- they lock a row that it wrote. That is written to the log, so this commit waits for the replicas, and for all that was
+-- logged before.
+
+-- Revokes one session. One that is revoked already gets no second event: the transaction that revoked it has added one.
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_revoke_v3(
     p_call bytea, p_realm bytea, p_subject bytea, p_id bytea, p_at bigint, p_kind bigint
 ) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
@@ -251,6 +255,8 @@ BEGIN
         AND CASE WHEN s.revoked THEN false ELSE true END
         AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta);
     IF NOT FOUND THEN
+        PERFORM 1 FROM {schema}.sliding_sessions AS s
+        WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = p_id AND s.revoked FOR UPDATE;
         RETURN false;
     END IF;
     PERFORM {schema}.sliding_sessions_publish_v3(p_kind, p_at, p_realm, p_subject, ARRAY[p_id], NULL);
@@ -288,6 +294,9 @@ BEGIN
         PERFORM {schema}.sliding_sessions_publish_v3(
             p_kind, p_at, p_realm, p_subject, v_revoked, NULL
         );
+    ELSE
+        PERFORM 1 FROM {schema}.sliding_sessions AS s
+        WHERE s.realm = p_realm AND s.subject = p_subject AND s.revoked LIMIT 1 FOR UPDATE;
     END IF;
     RETURN v_revoked;
 END
@@ -307,6 +316,8 @@ BEGIN
             p_kind, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, NULL, NULL,
             ARRAY[int8send(p_run)], NULL
         );
+    ELSE
+        PERFORM 1 FROM {schema}.sliding_sessions_meta AS meta FOR UPDATE;
     END IF;
     RETURN (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta);
 END

@@ -5,6 +5,7 @@
 
 mod call;
 mod home;
+mod hosts;
 mod migrate;
 mod pool;
 mod run;
@@ -13,18 +14,18 @@ mod sweep;
 
 use std::{
     fmt,
-    str::FromStr as _,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use sha2::{Digest as _, Sha256};
-use sqlx::{
-    Connection as _, PgConnection, PgPool, Row as _,
-    postgres::{PgConnectOptions, PgRow},
-};
+use sqlx::{Connection as _, PgConnection, PgPool, Row as _, postgres::PgRow};
 use tokio::sync::OnceCell;
 
-use self::{call::Builder, home::Home};
+use self::{
+    call::Builder,
+    home::{Home, Prefix},
+    hosts::Hosts,
+};
 use super::{
     Snapshot, StoreError, Subject,
     sql::{Columns, LastSweep, Lease, run_from, starting, unavailable, version_from},
@@ -62,9 +63,41 @@ const LONGEST: usize = 2048;
 /// refuses.
 ///
 /// # The schema
-/// Table and function names all begin with `sliding_sessions`. The connection's `search_path` is asked
-/// once which schema has them; from then on every statement names it. For TLS, enable one of
-/// [`sqlx`](super::sqlx)'s `tls-…` features.
+/// Table and function names all begin with `sliding_sessions`, or with a [prefix](Self::with_prefix) and that.
+/// The connection's `search_path` is asked once which schema has them; from then on every statement names it.
+///
+/// The application's user needs no right to create tables if an administrator has migrated. It needs `USAGE` on
+/// the schema, and `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the four tables:
+///
+/// ```no_run
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use tower_sliding_sessions::store::PostgresStore;
+/// let store = PostgresStore::lazy("postgres://app@db.internal/shop")?.with_schema("auth")?;
+/// // `my-app print-migration`: what an administrator runs.
+/// if let Some(sql) = store.pending_migration().await? {
+///     println!("{sql}");
+/// }
+/// // At start: an error says which tables or rights are missing.
+/// store.check().await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Several servers
+/// The address may name all servers of a cluster: `postgres://user:password@db1,db2:5433,db3/database`. The store uses
+/// the primary. When calls fail, it asks all servers which one is the primary now. If several say so, it takes the one
+/// that was promoted last. A `target_session_attrs` in the address changes nothing. An address that always leads to the
+/// primary, such as HAProxy's, works too.
+///
+/// # TLS
+/// The address says what to check (`?sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`). This crate turns on none of
+/// sqlx's TLS features, so the application chooses one, in its own `Cargo.toml`:
+///
+/// ```toml
+/// sqlx = { version = "0.9", default-features = false, features = ["tls-rustls-aws-lc-rs"] }
+/// ```
+///
+/// Without one, `sslmode=require` and stricter modes fail at start, and the default (`prefer`) connects without TLS.
+/// `tls-rustls-ring` and `tls-native-tls` are the other choices.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] for every failure of the server or of the connection to it, until it works
@@ -77,6 +110,8 @@ pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
+    hosts: Arc<Hosts>,
+    prefix: Prefix,
     home: OnceCell<Home>,
     /// Whether calls use named statements: until one meets a pooler that mixes them up.
     by_name: AtomicBool,
@@ -84,8 +119,8 @@ struct Inner {
 }
 
 impl Inner {
-    fn new(pool: PgPool, home: OnceCell<Home>) -> Self {
-        Self { pool, home, by_name: AtomicBool::new(true), swept: LastSweep::default() }
+    fn new(pool: PgPool, hosts: Arc<Hosts>, prefix: Prefix, home: OnceCell<Home>) -> Self {
+        Self { pool, hosts, prefix, home, by_name: AtomicBool::new(true), swept: LastSweep::default() }
     }
 
     /// The schema, which is found at the first use.
@@ -93,10 +128,10 @@ impl Inner {
         let find = async || {
             let mut transaction =
                 connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(starting)?;
-            let found = Home::find(&mut transaction).await.map_err(starting)?;
+            let found = Home::find(&mut transaction, &self.prefix).await.map_err(starting)?;
             transaction.commit().await.map_err(unavailable)?;
             let nowhere = || StoreError::configuration("the search_path names no schema that exists");
-            Home::new(&found.ok_or_else(nowhere)?)
+            Home::new(&found.ok_or_else(nowhere)?, &self.prefix)
         };
         self.home.get_or_try_init(find).await.cloned()
     }
@@ -107,10 +142,13 @@ impl PostgresStore {
     /// and [migrates](Self::migrate) the database.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the URL, the user, the password or the database is wrong, or if the
-    /// user lacks rights. [`StoreError::Unavailable`] if the server cannot be reached within 2 seconds.
+    /// [`StoreError::Configuration`] if the URL, the host, the certificate, the user, the password or the database
+    /// is wrong, or if the user lacks rights. [`StoreError::Unavailable`] if the server cannot be reached within 2
+    /// seconds.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Self::open(url, OnceCell::new()).await
+        let store = Self::lazy(url)?;
+        store.migrate().await?;
+        Ok(store)
     }
 
     /// Connects as [`connect`](Self::connect) does, and keeps everything in this schema, which exists.
@@ -118,18 +156,25 @@ impl PostgresStore {
     /// # Errors
     /// Those of [`connect`](Self::connect). [`StoreError::Configuration`] if there is no such schema.
     pub async fn connect_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
-        Self::open(url, OnceCell::new_with(Some(Home::new(schema)?))).await
+        let store = Self::lazy(url)?.with_schema(schema)?;
+        store.migrate().await?;
+        Ok(store)
     }
 
-    async fn open(url: &str, home: OnceCell<Home>) -> Result<Self, StoreError> {
+    /// A store for this address that connects when it is used. [Migrate](Self::migrate) it before use, or
+    /// [check](Self::check) it if an administrator migrates.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] if the URL is not valid.
+    pub fn lazy(url: &str) -> Result<Self, StoreError> {
         if !["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(StoreError::configuration("the address of PostgreSQL begins with postgres://"));
         }
-        // Poolers refuse the setting that sqlx makes for numbers that are not used here.
-        let options = PgConnectOptions::from_str(url).map_err(starting)?.extra_float_digits(None);
-        let store = Self(Arc::new(Inner::new(pool::lazy(options), home)));
-        store.migrate().await?;
-        Ok(store)
+        let hosts = Hosts::parse(url)?;
+        let Some(first) = hosts.first() else {
+            return Err(StoreError::configuration("an address without a host"));
+        };
+        Ok(Self(Arc::new(Inner::new(pool::lazy(first), Arc::new(hosts), Prefix::default(), OnceCell::new()))))
     }
 
     /// A store that uses a pool of the application's. [Migrate](Self::migrate) it before use.
@@ -137,7 +182,7 @@ impl PostgresStore {
     /// Unless the pool has `test_before_acquire(false)`, every operation costs a second round trip.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self(Arc::new(Inner::new(pool, OnceCell::new())))
+        Self(Arc::new(Inner::new(pool, Arc::default(), Prefix::default(), OnceCell::new())))
     }
 
     /// Keeps everything in this schema, which exists. Default: where the connection's `search_path`
@@ -146,21 +191,52 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Configuration`] for a name with quotes, backslashes, `$`, braces or control characters.
     pub fn with_schema(self, schema: &str) -> Result<Self, StoreError> {
-        let home = OnceCell::new_with(Some(Home::new(schema)?));
-        Ok(Self(Arc::new(Inner::new(self.0.pool.clone(), home))))
+        let (pool, hosts, prefix) = (self.0.pool.clone(), self.0.hosts.clone(), self.0.prefix.clone());
+        let home = OnceCell::new_with(Some(Home::new(schema, &prefix)?));
+        Ok(Self(Arc::new(Inner::new(pool, hosts, prefix, home))))
+    }
+
+    /// Begins the names of all tables and functions with this, so that several stores can share a schema. Default:
+    /// no prefix. Set it before the store is used.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] for a prefix that is longer than 24 characters, has others than `a-z`, `0-9` and
+    /// `_`, or begins with a digit.
+    pub fn with_prefix(self, prefix: &str) -> Result<Self, StoreError> {
+        let prefix = Prefix::new(prefix)?;
+        let home = match self.0.home.get() {
+            Some(home) => OnceCell::new_with(Some(Home::new(home.name(), &prefix)?)),
+            None => OnceCell::new(),
+        };
+        Ok(Self(Arc::new(Inner::new(self.0.pool.clone(), self.0.hosts.clone(), prefix, home))))
     }
 
     /// Creates or updates the tables and functions, if that is needed. Any number of instances may
     /// do so at once. Where everything is there, it only reads.
-    ///
-    /// An application whose user may not create tables runs this once as another user, and grants its
-    /// own `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the four tables.
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the user lacks rights; [`StoreError::Unavailable`] if the server cannot
     /// be reached.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         migrate::migrate(&self.0).await
+    }
+
+    /// The SQL that [`migrate`](Self::migrate) would run, for an administrator to run. None if there is nothing to do.
+    /// It names the schema, and runs in one transaction. The user of this store needs no right to create tables.
+    ///
+    /// # Errors
+    /// Those of [`migrate`](Self::migrate).
+    pub async fn pending_migration(&self) -> Result<Option<String>, StoreError> {
+        migrate::pending(&self.0).await
+    }
+
+    /// Checks that the tables and functions are there and of this version, and that the user has the rights on
+    /// them. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`], with what is missing; [`StoreError::Unavailable`] if the server cannot be reached.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        migrate::check(&self.0).await
     }
 
     /// Deletes what expired a minute ago or earlier, by the server's clock as well as by `now`, and

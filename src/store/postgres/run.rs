@@ -55,6 +55,9 @@ pub(super) async fn rows(inner: &Arc<Inner>, call: Call) -> Result<Vec<PgRow>, S
             Ok(lease) => on(&inner, lease, &call).await,
             Err(error) => Err(error),
         };
+        if ran.is_err() {
+            inner.hosts.look_soon(&inner.pool);
+        }
         let _caller_is_gone = answer.send(ran);
     });
     waiting.await.unwrap_or_else(|_| Err(StoreError::unavailable("the runtime was shut down")))

@@ -1,6 +1,8 @@
 //! The store errors for errors of sqlx.
 
 use std::fmt;
+#[cfg(feature = "postgres")]
+use std::io;
 
 use crate::store::StoreError;
 
@@ -59,10 +61,18 @@ pub(in crate::store) fn keeps_connection(code: &str) -> bool {
 }
 
 #[cfg(feature = "postgres")]
+const fn is_of_files(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    matches!(kind, InvalidData | IsADirectory | NotADirectory | NotFound | PermissionDenied)
+}
+
+#[cfg(feature = "postgres")]
 /// The error of opening a store. What only the operator can mend is a matter of configuration.
 pub(in crate::store) fn starting(error: sqlx::Error) -> StoreError {
     let code = match &error {
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => return StoreError::configuration(error),
+        // rustls refuses a certificate with the first; a file of certificates cannot be read with the others.
+        sqlx::Error::Io(io) if is_of_files(io.kind()) => return StoreError::configuration(error),
         sqlx::Error::Database(database) => database.code().unwrap_or_default().into_owned(),
         _ => return unavailable(error),
     };
