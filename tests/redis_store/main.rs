@@ -2,6 +2,7 @@
 //! `tests/run` starts. Tests that stop servers start their own.
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
+mod cluster;
 mod failover;
 mod figures;
 mod keys;
@@ -11,7 +12,9 @@ mod outage;
 mod proxy;
 mod race;
 mod rights;
+mod sentinel;
 mod server;
+mod traffic;
 
 #[path = "../support/freeze.rs"]
 mod freeze;

@@ -83,8 +83,8 @@ impl Inner {
     /// it led to may be no primary any more.
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let idle = self.readers().pop();
-        if let Some(connection) = idle {
-            match self.read_over(connection, from).await {
+        if let Some(reader) = idle.filter(|(turn, _)| self.link.is_current(*turn)) {
+            match self.read_over(reader, from).await {
                 Err(error) if another_may_serve(&error) => {}
                 answer => return answer,
             }
@@ -94,18 +94,27 @@ impl Inner {
 
     async fn read_over(
         &self,
-        mut connection: MultiplexedConnection,
+        (turn, mut connection): (u64, MultiplexedConnection),
         from: &FeedFrom,
     ) -> Result<FeedBatch, StoreError> {
-        let batch = match from {
-            FeedFrom::Since(time) => self.read_since(&mut connection, time.as_millis()).await,
-            FeedFrom::After(position) => match Position::parse(position) {
-                Some(position) => self.read_after(&mut connection, position).await,
-                None => self.read_anew(&mut connection).await,
-            },
-        }?;
-        self.readers().push(connection);
+        let batch = self.read_from(&mut connection, from).await;
+        let batch = batch.inspect_err(|error| self.link.failed(turn, error))?;
+        self.readers().push((turn, connection));
         Ok(batch)
+    }
+
+    async fn read_from(
+        &self,
+        connection: &mut MultiplexedConnection,
+        from: &FeedFrom,
+    ) -> Result<FeedBatch, StoreError> {
+        match from {
+            FeedFrom::Since(time) => self.read_since(connection, time.as_millis()).await,
+            FeedFrom::After(position) => match Position::parse(position) {
+                Some(position) => self.read_after(connection, position).await,
+                None => self.read_anew(connection).await,
+            },
+        }
     }
 
     async fn read_since(

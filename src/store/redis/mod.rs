@@ -2,6 +2,7 @@
 
 mod entry;
 mod feed;
+mod home;
 mod link;
 mod record;
 mod scripts;
@@ -15,11 +16,12 @@ use std::{
 };
 
 use redis::{
-    Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, aio::MultiplexedConnection, cmd,
-    io::tcp::TcpSettings,
+    Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, aio::MultiplexedConnection,
+    cmd, io::tcp::TcpSettings,
 };
 
 use self::{
+    home::{Home, Nodes, slot},
     link::{Link, store_error},
     scripts::Lua,
 };
@@ -29,6 +31,8 @@ use crate::{
     time::{Clock as _, SystemClock, millis},
 };
 
+/// The version of the layout, which is also what decides the slot of the keys.
+const LAYOUT: &str = "2";
 /// How long the run ID stays without sign-ins.
 const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
@@ -137,7 +141,7 @@ struct Inner {
     run_key: String,
     feed_key: String,
     /// Connections for the next read of the feed.
-    readers: Mutex<Vec<MultiplexedConnection>>,
+    readers: Mutex<Vec<(u64, MultiplexedConnection)>>,
 }
 
 impl RedisStore {
@@ -149,12 +153,71 @@ impl RedisStore {
     /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
     /// second or two, or is a replica. The error's source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let address = url.into_connection_info().map_err(StoreError::configuration)?;
+        let address = parse(url)?;
         find(address.addr()).await?;
-        let address = address.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let store = Self::new(Client::open(address).map_err(StoreError::configuration)?);
-        store.0.greet().await?;
-        Ok(store)
+        Self::new(Client::open(address).map_err(StoreError::configuration)?).greeted().await
+    }
+
+    /// A store at the primary that Redis Sentinel knows by a name, once it has answered. `sentinels` are the addresses
+    /// of the Sentinels, like `redis://10.0.0.1:26379`. `primary` is the name, like `mymaster`, or a URL with
+    /// the name in the place of the host: `redis://user:password@mymaster/0`.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_sliding_sessions::store::RedisStore;
+    ///
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
+    /// let store = RedisStore::sentinel(sentinels, "mymaster").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The Sentinels are asked for each new connection to the primary. What most of them say counts.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the Sentinels do not know the name.
+    #[doc(alias = "failover")]
+    pub async fn sentinel(
+        sentinels: impl IntoIterator<Item = impl IntoConnectionInfo>,
+        primary: &str,
+    ) -> Result<Self, StoreError> {
+        let sentinels = parse_all(sentinels).await?;
+        let url = if primary.contains("://") { primary.to_owned() } else { format!("redis://{primary}") };
+        let server = parse(url.as_str())?;
+        let name = match server.addr() {
+            ConnectionAddr::Tcp(name, _) | ConnectionAddr::TcpTls { host: name, .. } => name.clone(),
+            _ => return Err(StoreError::configuration(NoName)),
+        };
+        let link = Link::new(Home::Sentinel { sentinels, name, server });
+        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
+    }
+
+    /// A store in a Redis Cluster, once it has answered. `nodes` are addresses of some of its nodes. User and password of
+    /// the first one are used for all nodes.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_sliding_sessions::store::RedisStore;
+    ///
+    /// let store = RedisStore::cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the servers are no cluster.
+    #[doc(alias = "Redis Cluster")]
+    pub async fn cluster(
+        nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
+    ) -> Result<Self, StoreError> {
+        let nodes = Arc::new(Nodes::new(parse_all(nodes).await?));
+        let link = Link::new(Home::Cluster { nodes, slot: slot(LAYOUT) });
+        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
+    }
+
+    async fn greeted(self) -> Result<Self, StoreError> {
+        self.0.greet().await?;
+        Ok(self)
     }
 
     /// A store that connects by this client when it is first needed. For settings that do not fit
@@ -164,7 +227,7 @@ impl RedisStore {
     /// need one that no other caller waits on. Have the client set `TCP_NODELAY`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self(Arc::new(Inner::new(Link::new(client), "tss")))
+        Self(Arc::new(Inner::new(Link::new(Home::Fixed(client)), "tss")))
     }
 
     /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
@@ -201,6 +264,36 @@ struct TooOld {
     version: String,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("no address was given")]
+struct NoAddress;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the primary is not given by a name")]
+struct NoName;
+
+fn parse(url: impl IntoConnectionInfo) -> Result<ConnectionInfo, StoreError> {
+    let address = url.into_connection_info().map_err(StoreError::configuration)?;
+    // Such as `rediss` without TLS.
+    Client::open(address.clone()).map_err(StoreError::configuration)?;
+    Ok(address.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
+
+/// Parses addresses of which one at least must be known.
+async fn parse_all(
+    urls: impl IntoIterator<Item = impl IntoConnectionInfo>,
+) -> Result<Vec<ConnectionInfo>, StoreError> {
+    let parsed: Vec<_> = urls.into_iter().map(parse).collect::<Result<_, _>>()?;
+    let mut unknown = StoreError::configuration(NoAddress);
+    for address in &parsed {
+        match find(address.addr()).await {
+            Ok(()) => return Ok(parsed),
+            Err(error) => unknown = error,
+        }
+    }
+    Err(unknown)
+}
+
 /// Checks that there is a host of this name.
 async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
     let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
@@ -216,13 +309,14 @@ async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
 impl Inner {
     fn new(link: Arc<Link>, prefix: &str) -> Self {
         // A tag in the prefix decides the slot, but an empty one is none.
-        let prefix = if prefix.contains("{}") { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
-        let prefix = format!("{prefix}:{{2}}");
+        let is_tagged = prefix.contains("{}") || link.home().is_cluster() && prefix.contains('{');
+        let prefix = if is_tagged { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
+        let prefix = format!("{prefix}:{{{LAYOUT}}}");
         let (run_key, feed_key) = (format!("{prefix}:run"), format!("{prefix}:feed"));
         Self { link, prefix, run_key, feed_key, readers: Mutex::default() }
     }
 
-    fn readers(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
+    fn readers(&self) -> MutexGuard<'_, Vec<(u64, MultiplexedConnection)>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
