@@ -173,10 +173,9 @@ impl<C: Claims> Engine<C> {
             return Err(invalid("key"));
         }
         let public = PublicKey::from_jwk(&binding.jwk).ok().filter(|public| proof.is_signed_by(public));
-        let proven = public.is_some().then_some(binding.state().key).unwrap_or_default();
         let (state, timing) = (binding.state(), record.family.timing);
         let decision = match public {
-            Some(_) => decide_binding(Some(&state), Some(&proven), &timing, self.now()),
+            Some(_) => decide_binding(Some(&state), Some(&state.key), &timing, self.now()),
             None => BindingDecision::OtherKey,
         };
         if decision == BindingDecision::OtherKey {

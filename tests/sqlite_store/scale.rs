@@ -121,7 +121,10 @@ impl World {
         let end = store.feed(&FeedFrom::Since(at)).await.expect("the feed is read").position;
         let crowd = self.keys_of(&self.crowd).await;
         let turn = AtomicU64::new(0);
-        let next = || &crowd[usize::try_from(turn.fetch_add(1, Ordering::Relaxed)).expect("a number")];
+        let next = || {
+            let turn = usize::try_from(turn.fetch_add(1, Ordering::Relaxed)).expect("a number");
+            crowd.get(turn).expect("enough sessions")
+        };
         let renew = async |key: &SessionKey| {
             assert!(store.advance(key, 0, at).await.expect("it answers").applied);
         };
@@ -140,10 +143,7 @@ impl World {
             ("listing", self.count(async || drop(self.keys_of(&one.subject).await)).await),
             ("renewal of one of many", self.count(async || renew(next()).await).await),
             ("revocation of one of many", self.count(async || revoke(next()).await).await),
-            (
-                "sweep",
-                self.count(async || assert_eq!(store.sweep(at).await.expect("it is swept"), 0)).await,
-            ),
+            ("sweep", self.count(async || assert_eq!(store.sweep(at).await.expect("it is swept"), 0)).await),
             (
                 "first read of the feed",
                 self.count(async || {
