@@ -124,7 +124,7 @@ async fn use_sessions(user: usize, instances: Vec<Instance>, seen: Arc<Seen>) {
         let signed_in = now();
         let mut refused = false;
         // Some sessions live for long.
-        let visits = VISITS * if user % 2 == 0 { 1 } else { 100 };
+        let visits = VISITS * if user.is_multiple_of(2) { 1 } else { 100 };
         for _ in 0..visits {
             match next().visit(&mut jar).await {
                 StatusCode::OK => count(&seen.tally.served),

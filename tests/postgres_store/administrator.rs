@@ -76,7 +76,7 @@ async fn older_tables_are_named_at_start_and_the_printed_sql_updates_them() {
     misconfigured(store.check().await, "are of version 1, and version 4 is needed");
     let script = store.pending_migration().await.expect("it is read").expect("there is something to do");
     assert!(
-        !script.contains("CREATE TABLE \"{name}\".sliding_sessions ("),
+        !script.contains(&format!("CREATE TABLE \"{name}\".sliding_sessions (")),
         "the first migration was applied"
     );
     raw_sql(AssertSqlSafe(script)).execute(&mut admin).await.expect("it runs");
