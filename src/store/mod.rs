@@ -221,6 +221,14 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// [`gap`](FeedBatch::gap).
     fn feed(&self, from: &FeedFrom) -> impl Future<Output = Result<FeedBatch, StoreError>> + Send;
 
+    /// Checks how the store is set up, once it has answered. An error is reported as a
+    /// [`StoreFailed`](crate::EventKind::StoreFailed) of the operation `check`, and changes nothing else.
+    ///
+    /// Default: nothing to check.
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
+
     /// A value that belongs to no session. It is missing from its [`Value::keep_until`] on. Revocations and run IDs
     /// do not touch it.
     ///

@@ -5,20 +5,37 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tower_sliding_sessions::store::{RedisStore, StoreError, conformance};
+use tower_sliding_sessions::store::{
+    FeedEvent, FeedFrom, RedisStore, Revoke, SessionStore as _, StoreError, conformance,
+};
 
-use super::{causes, port::free_port, sentinel::until, server::Server, traffic::Traffic};
+use super::{
+    causes, end, now, open, port::free_port, sentinel::until, server::Server, subject, traffic::Traffic,
+};
 
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Server>,
 }
 
 impl Cluster {
-    /// Six nodes. The first three have the slots.
+    /// Six nodes: three primaries, each with a replica.
     pub(crate) async fn start() -> Self {
-        let mut servers = Vec::new();
-        let mut bus_ports = Vec::new();
-        for _ in 0..6 {
+        let cluster = Self::start_nodes(6).await;
+        for index in 0..3 {
+            let id: String = cluster.servers[index].ask("CLUSTER MYID").await;
+            let replica = &cluster.servers[index + 3];
+            // It has to know that the other one is a primary.
+            let command = format!("CLUSTER REPLICATE {id}");
+            until("a replica", async || replica.try_ask::<()>(&command).await.is_ok()).await;
+        }
+        cluster.complete().await;
+        cluster
+    }
+
+    /// Nodes that know each other. The first half of them has the slots.
+    async fn start_nodes(nodes: u16) -> Self {
+        let (mut servers, mut bus_ports) = (Vec::new(), Vec::new());
+        for _ in 0..nodes {
             // By default, a node's second port is 10,000 higher, where an outgoing connection may have it.
             let bus_port = free_port().to_string();
             let options = ["--cluster-enabled", "yes", "--cluster-port", &bus_port];
@@ -26,31 +43,25 @@ impl Cluster {
             servers.push(Server::start(&options).await);
             bus_ports.push(bus_port);
         }
-        for (index, slots) in ["0 5460", "5461 10922", "10923 16383"].iter().enumerate() {
-            let () = servers[index].ask(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)).await;
-            let () = servers[index].ask(&format!("CLUSTER ADDSLOTSRANGE {slots}")).await;
+        let primaries = nodes / 2;
+        let bound = |index: u16| u32::from(index) * 16_384 / u32::from(primaries);
+        for (index, server) in (0..primaries).zip(&servers) {
+            let () = server.ask(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)).await;
+            let (first, last) = (bound(index), bound(index + 1) - 1);
+            let () = server.ask(&format!("CLUSTER ADDSLOTSRANGE {first} {last}")).await;
         }
         for (server, bus_port) in servers.iter().zip(&bus_ports).skip(1) {
             let () = servers[0].ask(&format!("CLUSTER MEET 127.0.0.1 {} {bus_port}", server.port)).await;
         }
-        let cluster = Self { servers };
-        for server in &cluster.servers {
+        let known = format!("cluster_known_nodes:{nodes}");
+        for server in &servers {
             until("the nodes know each other", async || {
-                server.ask::<String>("CLUSTER INFO").await.contains("cluster_known_nodes:6")
+                let state: String = server.ask("CLUSTER INFO").await;
+                state.contains(&known) && state.contains("cluster_state:ok")
             })
             .await;
         }
-        for index in 0..3 {
-            let id: String = cluster.servers[index].ask("CLUSTER MYID").await;
-            let replica = &cluster.servers[index + 3];
-            // It has to know that the other one is a primary.
-            until("a replica", async || {
-                replica.try_ask::<()>(&format!("CLUSTER REPLICATE {id}")).await.is_ok()
-            })
-            .await;
-        }
-        cluster.complete().await;
-        cluster
+        Self { servers }
     }
 
     pub(crate) fn seeds(&self) -> Vec<String> {
@@ -181,6 +192,30 @@ async fn failovers_and_a_moved_slot_sign_no_user_out_and_bring_no_revoked_sessio
     assert!(outcome.gaps >= 3 * failovers as u64, "only {} gaps", outcome.gaps);
     let at_most = Duration::from_secs(10);
     assert!(outcome.longest_outage < at_most, "an outage of {:?}", outcome.longest_outage);
+}
+
+#[tokio::test]
+async fn revocation_while_its_slot_moves_is_done_whole_or_not_at_all() {
+    let cluster = Cluster::start_nodes(2).await;
+    let [from, to] = &cluster.servers[..] else { panic!("two nodes") };
+    let store = cluster.store().await;
+    let key = open(&store, &subject()).await;
+    let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
+    let (from_id, to_id) = (from.ask::<String>("CLUSTER MYID").await, to.ask::<String>("CLUSTER MYID").await);
+    let () = to.ask(&format!("CLUSTER SETSLOT {SLOT} IMPORTING {from_id}")).await;
+    let () = from.ask(&format!("CLUSTER SETSLOT {SLOT} MIGRATING {to_id}")).await;
+    let revoked = store.revoke(&Revoke::Session(key.clone()), now()).await;
+    assert!(matches!(revoked, Err(StoreError::Unavailable(_))), "{revoked:?}");
+    let live = store.get(&key).await.expect("an answer").record.expect("the session exists");
+    assert!(!live.is_revoked(), "half of a revocation");
+    assert!(store.advance(&key, 0, now()).await.expect("an answer").applied, "renewals go on");
+    // The move is given up.
+    for server in [from, to] {
+        let () = server.ask(&format!("CLUSTER SETSLOT {SLOT} STABLE")).await;
+    }
+    end(&store, &key).await;
+    let batch = store.feed(&FeedFrom::After(start)).await.expect("the feed");
+    assert_eq!((batch.events, batch.gap), (vec![FeedEvent::Revoked(key)], false));
 }
 
 #[tokio::test]

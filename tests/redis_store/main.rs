@@ -5,8 +5,10 @@
 mod cluster;
 mod failover;
 mod figures;
+mod instance;
 mod keys;
 mod lost_answers;
+mod lost_data;
 mod neighbours;
 mod outage;
 mod proxy;

@@ -2,7 +2,6 @@
 #![expect(clippy::disallowed_methods, reason = "the test measures real time")]
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,82 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::Path,
-    http::{HeaderMap, Request, StatusCode, header},
-    routing::{get, post},
-};
+use axum::http::StatusCode;
 use tokio::{task::JoinSet, time::sleep};
-use tower::ServiceExt as _;
-use tower_sliding_sessions::{EventKind, Keyring, Session, Sessions, Visitor, store::RedisStore};
+use tower_sliding_sessions::store::RedisStore;
+
+use super::instance::{Instance, Jar};
 
 /// How long an instance may serve a revoked session: the feed's lag.
 const BOUND: Duration = Duration::from_secs(5);
 const USERS: usize = 24;
-
-#[derive(Clone, Default)]
-struct Jar(BTreeMap<String, String>);
-
-impl Jar {
-    fn take(&mut self, headers: &HeaderMap) {
-        for line in headers.get_all(header::SET_COOKIE) {
-            let pair = line.to_str().expect("text").split(';').next().and_then(|pair| pair.split_once('='));
-            let (name, value) = pair.expect("a cookie");
-            self.0.insert(name.to_owned(), value.to_owned());
-        }
-    }
-}
-
-/// One process of the application.
-#[derive(Clone)]
-struct Instance {
-    app: Router,
-    gaps: Arc<AtomicU64>,
-}
-
-impl Instance {
-    fn start(store: RedisStore) -> Self {
-        let keys = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
-        let gaps: Arc<AtomicU64> = Arc::default();
-        let count = Arc::clone(&gaps);
-        let seconds = Duration::from_secs;
-        let sessions: Sessions = Sessions::builder(keys)
-            .store(store)
-            .timing(|timing| {
-                let timing = timing.access_ttl(seconds(1)).renew_before(Duration::ZERO).grace(seconds(2));
-                timing.write_window(seconds(1)).rotation_interval(seconds(6)).idle_timeout(seconds(600))
-            })
-            .on_event(move |event| {
-                if event.kind == EventKind::FeedGap {
-                    count.fetch_add(1, Ordering::SeqCst);
-                }
-            })
-            .build()
-            .expect("valid settings");
-        let app = Router::new()
-            .route("/me", get(async |session: Session| session.subject().to_owned()))
-            .route_layer(sessions.layer())
-            .route(
-                "/login/{name}",
-                post(async |visitor: Visitor, Path(name): Path<String>| visitor.sign_in(name, ()).await),
-            )
-            .route("/logout", post(async |visitor: Visitor| visitor.sign_out().await))
-            .with_state(sessions.clone());
-        Self { app, gaps }
-    }
-
-    async fn send(&self, method: &str, path: &str, jar: &mut Jar) -> StatusCode {
-        let cookies = jar.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
-        let request = Request::builder().method(method).uri(path).header(header::HOST, "app.example");
-        let request = request.header(header::COOKIE, cookies.join("; "));
-        let response = self.app.clone().oneshot(request.body(Body::empty()).expect("a request")).await;
-        let response = response.expect("an answer");
-        jar.take(response.headers());
-        response.status()
-    }
-}
 
 struct Shared {
     instances: Vec<Instance>,
@@ -185,7 +117,12 @@ impl Traffic {
         let outcome = Outcome {
             longest_outage: self.shared.served.lock().expect("no panic").1,
             revoked: revoked.len(),
-            gaps: self.shared.instances.iter().map(|instance| instance.gaps.load(Ordering::SeqCst)).sum(),
+            gaps: self
+                .shared
+                .instances
+                .iter()
+                .map(|instance| instance.count("session_feed_gap") as u64)
+                .sum(),
         };
         println!(
             "{} requests, {} of them got 503, {} sessions revoked, {} gaps, longest outage {} ms",

@@ -148,13 +148,19 @@ impl Inner {
         position: Position,
     ) -> Result<FeedBatch, StoreError> {
         let Position { place, history } = position;
-        let view = self.view(connection, Some(place), &format!("({place}")).await?;
+        // From the entry on that was read last: a feed without it is another one.
+        let mut view = self.view(connection, Some(place), &place.to_string()).await?;
+        let more = view.entries.len() == PAGE;
+        let is_known = view.entries.first().is_some_and(|(first, _)| *first == place);
+        if is_known {
+            view.entries.remove(0);
+        }
         let cut_off = place < view.first && (view.trimmed || place != Place::default());
-        let lost = place > view.last;
+        let lost = place > view.last || !is_known && view.first != Place::default() && place >= view.first;
         let gap = cut_off || lost || history != view.history;
-        let here = if lost { view.last } else { place };
+        let here = if place > view.last { view.last } else { place };
         let place = view.entries.last().map_or(here, |(place, _)| *place);
-        let (position, more) = (Position { place, history: view.history }, view.entries.len() == PAGE);
+        let position = Position { place, history: view.history };
         self.batch(view.entries, position, view.run, gap, more).await
     }
 

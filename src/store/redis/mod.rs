@@ -265,6 +265,12 @@ struct TooOld {
 }
 
 #[derive(Debug, thiserror::Error)]
+#[error("maxmemory-policy is {policy}: the server may remove valid sessions; set it to noeviction")]
+struct MayEvict {
+    policy: String,
+}
+
+#[derive(Debug, thiserror::Error)]
 #[error("no address was given")]
 struct NoAddress;
 
@@ -306,6 +312,12 @@ async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
     }
 }
 
+/// A value in the answer to `INFO`.
+fn info<'a>(text: &'a str, name: &str) -> &'a str {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default().trim()
+}
+
 impl Inner {
     fn new(link: Arc<Link>, prefix: &str) -> Self {
         // A tag in the prefix decides the slot, but an empty one is none.
@@ -329,16 +341,30 @@ impl Inner {
             Err(StoreError::Configuration(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        let version = value("redis_version:");
+        let version = info(&text, "redis_version");
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_some_and(|major| major < 7) {
             return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
         }
-        if value("role:") == "slave" {
+        if info(&text, "role") == "slave" {
             return Err(StoreError::unavailable(IsReplica));
         }
         Ok(())
+    }
+
+    /// Learns whether the server keeps what it is given.
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut question = cmd("INFO");
+        question.arg("memory");
+        match self.link.query::<String>(&question).await.map_err(store_error) {
+            Ok(text) => match info(&text, "maxmemory_policy") {
+                "noeviction" | "" => Ok(()),
+                policy => Err(StoreError::configuration(MayEvict { policy: policy.to_owned() })),
+            },
+            // It has no right to ask.
+            Err(StoreError::Configuration(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Where a subject's live sessions are.

@@ -310,6 +310,10 @@ impl SessionStore for RedisStore {
         self.0.read_feed(from).await
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        self.0.check().await
+    }
+
     fn keeps_values(&self) -> bool {
         true
     }

@@ -65,10 +65,11 @@ end
 
 -- Revokes a live session.
 local function revoke(sid, r, nonce)
-    redis.call('HDEL', LIVE, sid)
     r.version = nonce
     r.rest = string.match(r.rest, '^[^\n]*')
+    -- First: in a cluster, a new key is refused while the slot moves, and that ends the script.
     redis.call('SET', revoked_key(sid), write(r), 'PXAT', num(r.absolute + SLACK))
+    redis.call('HDEL', LIVE, sid)
 end
 
 -- The record of a session as text, revoked or not.
