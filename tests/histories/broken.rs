@@ -37,7 +37,7 @@ fn shared<S: SessionStore + Clone>(store: S) -> Open {
 
 /// The rules that were broken, and the report about them.
 async fn broken_rules(open: Open, faults: Vec<Planned>) -> (BTreeSet<Rule>, String) {
-    let plan = Plan { seed: 14, time: Duration::from_secs(45), clients: 6, can_list: true, faults };
+    let plan = Plan { seed: 14, time: Duration::from_secs(60), clients: 8, can_list: true, faults };
     let links = (0..INSTANCES).map(|_| None).collect();
     let history = World::run(plan, simulated(), open, links, NoServer).await;
     let violations = check(&history, &simulated());

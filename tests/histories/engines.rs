@@ -1,17 +1,17 @@
-//! The real engines, each with its own throw-away server, and how they are broken.
+//! The real engines, Redis excepted, each with its own throw-away server, and how they are broken.
 
 use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU16},
     time::Duration,
 };
 
 use tokio::sync::watch;
 use tower_sliding_sessions::store::{
-    MemcachedStore, PostgresStore, RedisStore, SqliteStore,
+    MemcachedStore, PostgresStore, SqliteStore,
     sqlx::{Connection as _, Executor as _, SqliteConnection},
 };
 
@@ -21,7 +21,7 @@ use crate::{
     history::Fault,
     instance::{INSTANCES, Open, build},
     link::{Mode, proxy},
-    memcached_server, redis_server, servers,
+    memcached_server, servers,
 };
 
 /// What a world needs of an engine.
@@ -32,17 +32,17 @@ pub(crate) struct Engine<F> {
 }
 
 /// A proxy for each instance.
-async fn proxies(port: u16) -> (Vec<Option<watch::Sender<Mode>>>, Vec<SocketAddr>) {
+pub(crate) async fn proxies(to: &Arc<AtomicU16>) -> (Vec<Option<watch::Sender<Mode>>>, Vec<SocketAddr>) {
     let (mut links, mut addresses) = (Vec::new(), Vec::new());
     for _ in 0..INSTANCES {
         let link = watch::Sender::new(Mode::Open);
-        addresses.push(proxy(([127, 0, 0, 1], port).into(), link.subscribe()).await);
+        addresses.push(proxy(to.clone(), link.subscribe()).await);
         links.push(Some(link));
     }
     (links, addresses)
 }
 
-fn with_disk(mut faults: Vec<Fault>, disk: Option<&Disk>) -> Vec<Fault> {
+pub(crate) fn with_disk(mut faults: Vec<Fault>, disk: Option<&Disk>) -> Vec<Fault> {
     match disk {
         Some(_) => faults.push(Fault::DiskFull),
         None => println!("no full disk: this machine refuses to mount one"),
@@ -50,54 +50,13 @@ fn with_disk(mut faults: Vec<Fault>, disk: Option<&Disk>) -> Vec<Fault> {
     faults
 }
 
-pub(crate) struct Redis {
-    server: redis_server::Server,
-    disk: Option<Disk>,
-}
-
-pub(crate) async fn redis() -> Engine<Redis> {
-    let folder = tempfile::tempdir().expect("a folder").keep();
-    let disk = Disk::mount(&folder, 64);
-    let dir = folder.to_string_lossy().into_owned();
-    // What was acknowledged survives a kill, but not a power cut: the file is written before the answer is sent.
-    let server = redis_server::Server::start(&["--appendonly", "yes", "--dir", &dir]).await;
-    let (links, addresses) = proxies(server.port).await;
-    let open: Open = Arc::new(move |place, setup| {
-        let url = format!("redis://{}/", addresses[place]);
-        Box::pin(async move { Ok(build(RedisStore::connect(&url).await?, setup)) })
-    });
-    Engine { open, links, server: Redis { server, disk } }
-}
-
-impl Faulty for Redis {
-    fn faults(&self) -> Vec<Fault> {
-        with_disk(vec![Fault::ServerKilled, Fault::ServerPaused], self.disk.as_ref())
-    }
-
-    async fn begin(&mut self, fault: Fault) {
-        match (fault, &self.disk) {
-            (Fault::ServerKilled, _) => self.server.kill(),
-            (Fault::DiskFull, Some(disk)) => disk.fill(),
-            _ => self.server.freeze(),
-        }
-    }
-
-    async fn end(&mut self, fault: Fault) {
-        match (fault, &self.disk) {
-            (Fault::ServerKilled, _) => self.server.restart().await,
-            (Fault::DiskFull, Some(disk)) => disk.free(),
-            _ => self.server.thaw(),
-        }
-    }
-}
-
 /// A kill loses all sessions.
 pub(crate) struct Memcached(memcached_server::Server);
 
 pub(crate) async fn memcached() -> Engine<Memcached> {
     let server = memcached_server::Server::start(&[]).await;
-    let port = server.address().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let (links, addresses) = proxies(port).await;
+    let address: SocketAddr = server.address().parse().expect("an address");
+    let (links, addresses) = proxies(&Arc::new(address.port().into())).await;
     let open: Open = Arc::new(move |place, setup| {
         let store = MemcachedStore::new(&addresses[place].to_string());
         Box::pin(async move { Ok(build(store, setup)) })
@@ -128,7 +87,7 @@ pub(crate) async fn postgres() -> Engine<Postgres> {
     let folder = tempfile::tempdir().expect("a folder");
     let disk = Disk::mount(folder.path(), 300);
     let server = servers::Postgres::start_in(folder);
-    let (links, addresses) = proxies(server.port).await;
+    let (links, addresses) = proxies(&Arc::new(server.port.into())).await;
     let open: Open = Arc::new(move |place, setup| {
         let url = format!("postgres://postgres@{}/postgres", addresses[place]);
         Box::pin(async move { Ok(build(PostgresStore::connect(&url).await?, setup)) })

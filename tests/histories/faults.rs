@@ -62,6 +62,7 @@ pub(crate) fn schedule(seed: u64, time: Duration, of_server: &[Fault]) -> Vec<Pl
                 Fault::Restart => Duration::from_millis(chance.below(800) as u64),
                 Fault::Follower => Duration::ZERO,
                 Fault::ClockLeap => Duration::from_secs(2),
+                Fault::StaleFailover => Duration::from_millis(chance.below(1500) as u64),
                 _ => {
                     let longest = if chance.below(3) == 0 { 5000 } else { 1500 };
                     Duration::from_millis(300 + chance.below(longest) as u64)
@@ -84,7 +85,8 @@ pub(crate) fn schedule(seed: u64, time: Duration, of_server: &[Fault]) -> Vec<Pl
 /// Injects the faults at their times. Afterwards there are none.
 pub(crate) async fn inject<F: Faulty>(world: &World, planned: &[Planned], server: &mut F) {
     let of_server = |fault: Fault| {
-        matches!(fault, Fault::ServerKilled | Fault::ServerPaused | Fault::DiskFull | Fault::DataLost)
+        use Fault::{DataLost, DiskFull, ServerKilled, ServerPaused, StaleFailover};
+        matches!(fault, ServerKilled | ServerPaused | DiskFull | DataLost | StaleFailover)
     };
     let is_of_process = |fault: Fault| {
         matches!(fault, Fault::ClockStep | Fault::Follower | Fault::Restart | Fault::ClockLeap)

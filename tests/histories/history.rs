@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -130,6 +133,8 @@ pub(crate) enum Fault {
     DiskFull,
     /// The store's server was started again without its data.
     DataLost,
+    /// A replica that had stopped following was promoted: what was written meanwhile is lost.
+    StaleFailover,
 }
 
 impl Fault {
@@ -142,16 +147,18 @@ impl Fault {
 /// The sequence of all operations, ordered by when they were recorded.
 pub(crate) struct History {
     began: Instant,
+    readings: AtomicU64,
     ops: Mutex<Vec<Op>>,
 }
 
 impl History {
     pub(crate) fn begin() -> Self {
-        Self { began: Instant::now(), ops: Mutex::default() }
+        Self { began: Instant::now(), readings: AtomicU64::new(0), ops: Mutex::default() }
     }
 
+    /// Each reading is later than the ones before, also where time is simulated.
     pub(crate) fn now(&self) -> Time {
-        self.began.elapsed()
+        self.began.elapsed() + Duration::from_nanos(self.readings.fetch_add(1, Ordering::SeqCst))
     }
 
     pub(crate) fn add(&self, process: Process, invoked: Time, what: What) {

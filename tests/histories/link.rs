@@ -3,7 +3,14 @@
 //! For servers it is a TCP proxy, which needs no rights: network namespaces are refused in most containers. A store in
 //! this process, or in a file, has the same faults in [`recording`](crate::recording).
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -29,24 +36,25 @@ enum Direction {
     FromServer,
 }
 
-/// Starts a proxy. Returns the address that the instance connects to.
-pub(crate) async fn proxy(to: SocketAddr, mode: watch::Receiver<Mode>) -> SocketAddr {
+/// Starts a proxy to a port of this machine, which may change. Returns the address that the instance connects to.
+pub(crate) async fn proxy(to: Arc<AtomicU16>, mode: watch::Receiver<Mode>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(relay(client, to, mode.clone()));
+            tokio::spawn(relay(client, to.clone(), mode.clone()));
         }
     });
     address
 }
 
-async fn relay(client: TcpStream, to: SocketAddr, mut mode: watch::Receiver<Mode>) {
+async fn relay(client: TcpStream, to: Arc<AtomicU16>, mut mode: watch::Receiver<Mode>) {
     let forwards = |mode: &Mode| !matches!(mode, Mode::Silent);
     if *mode.borrow() == Mode::Cut || mode.wait_for(forwards).await.is_err() {
         return;
     }
-    let Ok(server) = TcpStream::connect(to).await else { return };
+    let port = to.load(Ordering::SeqCst);
+    let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     let ((client_in, client_out), (server_in, server_out)) = (client.into_split(), server.into_split());
     let mut cut = mode.clone();
     tokio::select! {

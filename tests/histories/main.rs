@@ -38,8 +38,8 @@ mod recording;
 #[path = "../support/records.rs"]
 #[expect(dead_code, reason = "shared with the tests of stores")]
 mod records;
+mod redis_engine;
 #[path = "../redis_store/server.rs"]
-#[expect(dead_code, reason = "shared with the tests of the store")]
 mod redis_server;
 #[path = "../fleet/servers.rs"]
 #[expect(dead_code, reason = "shared with the tests of a fleet")]
@@ -149,7 +149,7 @@ mod engines_keep_their_promises {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn redis() {
-        run("redis", assumptions(), engines::redis().await, true, seconds()).await;
+        run("redis", assumptions(), redis_engine::redis().await, true, seconds()).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -176,8 +176,7 @@ impl World {
             Duration::from_millis(chance.below(longest) as u64)
         };
         let (there, back) = (delay(), delay());
-        let handler = if chance.below(30) == 0 { 1500 } else { 0 };
-        Trip { place: chance.below(INSTANCES), there, back, handler }
+        Trip { place: chance.below(INSTANCES), there, back, handler: 0 }
     }
 
     /// One client: signs in again whenever it has no session.
@@ -203,7 +202,7 @@ impl World {
             stored.push_back((now, self.jar(client).clone()));
             // A margin: the client is back a moment later.
             stored.retain(|(at, _)| *at + Duration::from_millis(700) > now);
-            let pause =
+            let mut pause =
                 if chance.below(12) == 0 { 2500 + chance.below(3000) } else { 20 + chance.below(300) };
             let mut status = Some(200);
             match chance.below(100) {
@@ -215,11 +214,17 @@ impl World {
                 8..12 => {
                     let (_, old) = chance.pick(stored.make_contiguous());
                     *self.jar(client) = old.clone();
+                    // It may stay away for a while.
+                    pause += chance.below(2) * chance.below(4000);
                 }
-                12..18 => {
+                12..16 => {
                     // The response is lost.
                     let (world, jar, trip) = (self.clone(), self.jar(client).clone(), self.trip(chance));
                     tokio::spawn(async move { world.request(From::Client, &jar, trip).await.is_some() });
+                }
+                16..18 => {
+                    let trip = Trip { handler: 900 + chance.below(5000) as u64, ..self.trip(chance) };
+                    tokio::spawn(self.clone().slow_visit(client, trip));
                 }
                 18..20 if copy.is_none() => {
                     let jar = only(&self.jar(client), REFRESH);
@@ -259,6 +264,18 @@ impl World {
         let (status, keep) = self.request(From::Client, &jar, trip).await?;
         keep(&mut self.jar(client));
         Some(status)
+    }
+
+    /// A request whose response comes late, while the client goes on.
+    async fn slow_visit(self: Arc<Self>, client: usize, trip: Trip) {
+        let jar = self.jar(client).clone();
+        let session = |jar: &CookieJar| Cookies::of(jar).token().map(|token| token.session);
+        if let Some((_, keep)) = self.request(From::Client, &jar, trip).await {
+            let mut now = self.jar(client);
+            if session(&now) == session(&jar) {
+                keep(&mut now);
+            }
+        }
     }
 
     /// Requests at the same time. Their cookies are kept in the order in which the responses arrive.

@@ -84,7 +84,7 @@ impl SessionStore for BrokenStore {
         let rotated = read.record.clone().filter(|record| record.clone().advance(from, at));
         match (self.how, rotated) {
             (Break::MakesTwoSuccessors, Some(_)) => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(400)).await;
                 let snapshot = self.inner.advance(key, from, at).await?;
                 Ok(self.shown(Snapshot { applied: true, ..snapshot }))
             }

@@ -1,6 +1,6 @@
 //! Rules about revoked sessions.
 
-use super::{Assumptions, Facts, Rule, Violation};
+use super::{Assumptions, Facts, LONGEST_FAILOVER, Rule, Violation, WRITTEN_AGAIN};
 use crate::history::{Fault, From};
 
 pub(super) fn check(facts: &Facts<'_>, assumptions: &Assumptions) -> Vec<Violation> {
@@ -18,9 +18,12 @@ fn served(facts: &Facts<'_>, assumptions: &Assumptions) -> Vec<Violation> {
         for (revoked, since) in facts.acknowledged(request.carried) {
             let (from, to) = (since.saturating_sub(assumptions.recovery), request.arrived);
             let is_outage = || facts.had_fault(Some(op.process), Fault::is_outage, from, to);
+            let may_be_lost = || facts.had_fault(None, |it| it == Fault::StaleFailover, from, since);
             let bound = if revoked.process == op.process {
                 // The instance that acknowledged it knows it.
                 std::time::Duration::ZERO
+            } else if may_be_lost() {
+                LONGEST_FAILOVER + WRITTEN_AGAIN + assumptions.bound_of_outage(op.process)
             } else if is_outage() {
                 assumptions.lag.max(assumptions.bound_of_outage(op.process))
             } else {

@@ -57,7 +57,7 @@ fn spoiled(
     to: Time,
 ) -> bool {
     let before = |times: &HashMap<SessionId, Time>| times.get(&session).is_some_and(|at| *at <= to);
-    let breaks = |fault| matches!(fault, Fault::ClockLeap | Fault::DataLost);
+    let breaks = |fault| matches!(fault, Fault::ClockLeap | Fault::DataLost | Fault::StaleFailover);
     before(&facts.copied) || before(late) || facts.had_fault(None, breaks, from, to)
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tower_sliding_sessions::{RunId, SessionId};
 
 use super::{
-    Facts, Rule, SHARED, Violation,
+    Facts, Rule, SHARED, Violation, WRITTEN_AGAIN,
     facts::{Call, Covers},
 };
 use crate::history::{Fault, Process, Time, Token, What};
@@ -13,7 +13,7 @@ use crate::history::{Fault, Process, Time, Token, What};
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for (session, calls) in &facts.calls {
-        found.extend(two_successors(calls));
+        found.extend(two_successors(facts, calls));
         found.extend(lost_rotations(facts, calls));
         found.extend(lost_revocations(facts, *session, calls));
     }
@@ -21,13 +21,14 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     found
 }
 
-fn two_successors(calls: &[Call]) -> Vec<Violation> {
-    let mut rotated: HashMap<u64, usize> = HashMap::new();
+fn two_successors(facts: &Facts<'_>, calls: &[Call]) -> Vec<Violation> {
+    let mut rotated: HashMap<u64, &Call> = HashMap::new();
     let mut found = Vec::new();
     for call in calls.iter().filter(|call| call.call == "advance" && call.answer.applied) {
         let Some(record) = call.answer.record else { continue };
-        if let Some(other) = rotated.insert(record.generation, call.op) {
-            found.push(Violation { rule: Rule::OneSuccessorPerGeneration, ops: vec![other, call.op] });
+        let earlier = rotated.insert(record.generation, call);
+        if let Some(other) = earlier.filter(|other| !lost_data(facts, other.invoked, call.done)) {
+            found.push(Violation { rule: Rule::OneSuccessorPerGeneration, ops: vec![other.op, call.op] });
         }
     }
     found
@@ -59,7 +60,14 @@ fn lost_rotations(facts: &Facts<'_>, calls: &[Call]) -> Vec<Violation> {
 
 /// What a server answered that then lost its data does not count.
 fn lost_data(facts: &Facts<'_>, from: Time, to: Time) -> bool {
+    facts.had_fault(None, |fault| matches!(fault, Fault::DataLost | Fault::StaleFailover), from, to)
+}
+
+/// The same, for revocations and run IDs: after a failover, instances write what they know again.
+fn lost_revocation(facts: &Facts<'_>, from: Time, to: Time) -> bool {
+    let again = to.saturating_sub(WRITTEN_AGAIN).max(from);
     facts.had_fault(None, |fault| fault == Fault::DataLost, from, to)
+        || facts.had_fault(None, |fault| fault == Fault::StaleFailover, again, to)
 }
 
 fn lost_revocations(facts: &Facts<'_>, session: SessionId, calls: &[Call]) -> Vec<Violation> {
@@ -78,7 +86,7 @@ fn lost_revocations(facts: &Facts<'_>, session: SessionId, calls: &[Call]) -> Ve
                 Covers::OlderThan(Some(run)) if call.answer.run < run => Rule::AcknowledgedRunIdIsKept,
                 _ => return None,
             };
-            (!lost_data(facts, since, call.done)).then_some((rule, revoked.op))
+            (!lost_revocation(facts, since, call.done)).then_some((rule, revoked.op))
         });
         if let Some((rule, op)) = broken {
             found.push(Violation { rule, ops: vec![op, call.op] });

@@ -168,6 +168,19 @@ fn store_forgets_what_it_acknowledged() {
 }
 
 #[test]
+fn failover_that_loses_a_revocation_is_repaired() {
+    let stale = fault(usize::MAX, 900, 2500, Fault::StaleFailover);
+    let after = |op| after_sign_in([stale.clone(), sign_out(0, 1000, true), op]);
+    let read = |time| call(1, time, "get", ANN.session, answer(ANN));
+    assert_eq!(after(read(10_000)), []);
+    assert_eq!(after(read(11_000)), [Rule::AcknowledgedRevocationIsReadBack]);
+    assert_eq!(after(visit(1, 14_000, ANN, 200)), []);
+    assert_eq!(after(visit(1, 15_000, ANN, 200)), [Rule::RevokedSessionIsNotServed]);
+    assert_eq!(after(visit(0, 1100, ANN, 200)), [Rule::RevokedSessionIsNotServed], "it knows it");
+    assert_eq!(after_sign_in([stale, visit(1, 3000, ANN, 401)]), [], "its sign-in may be lost");
+}
+
+#[test]
 fn two_rotations_from_one_generation_apply() {
     let rotated = |process, time| {
         call(process, time, "advance", ANN.session, Answer { applied: true, ..answer(token(1, 1)) })
