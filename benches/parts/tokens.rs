@@ -68,9 +68,9 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
         now,
         limit: now + Duration::from_secs(86_400),
         auth_time: now,
-
         methods: &[],
         step_up: &StepUp::None,
+        device: None,
         claims,
     };
     tokens.mint_access(&token).expect("a token")

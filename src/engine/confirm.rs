@@ -69,7 +69,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Writes what a renewal changed besides a rotation: a confirmation by its refresh token, or the idle deadline.
-    /// If the idle deadline is lost, the next renewal writes it.
+    /// If the write of the idle deadline fails, the next renewal writes it.
     pub(super) fn write_confirmation_or_use(
         self: &Arc<Self>,
         key: &SessionKey,

@@ -140,7 +140,7 @@ impl<C: Claims> Engine<C> {
 impl<C: Claims> Engine<C> {
     /// Returns when an access token has expired, or its session is known to be revoked.
     pub(crate) async fn token_ended(self: &Arc<Self>, view: &SessionView<C>) {
-        /// How long to wait before the store is asked again that did not answer.
+        /// If the store does not answer, it is asked again after this time.
         const RETRY: Duration = Duration::from_secs(1);
         self.revocation.start();
         let (mut asked, mut must_ask) = (None, false);
@@ -172,7 +172,7 @@ impl<C: Claims> Engine<C> {
     }
 }
 
-/// A request without a bearer token has no session, rather than a bad one.
+/// The outcome for the access cookie. An invalid cookie is ignored, so the request is anonymous.
 fn as_cookie<C>(outcome: AuthOutcome<C>) -> AuthOutcome<C> {
     match outcome {
         AuthOutcome::Rejected(RejectionKind::InvalidBearer(refusal)) => AuthOutcome::Anonymous(refusal),

@@ -32,6 +32,7 @@ async fn follow(revocation: Weak<Revocation>) {
         // Until this runtime ends: another one may have timers.
         return std::future::pending().await;
     }
+    let mut is_checked = false;
     loop {
         let Some((backend, from)) = revocation.upgrade().map(|revocation| {
             revocation.feed.asks();
@@ -54,6 +55,9 @@ async fn follow(revocation: Weak<Revocation>) {
                 drop(revocation);
                 if more {
                     tokio::task::yield_now().await;
+                } else if !is_checked {
+                    let checked = backend.ask("check", backend.store.check()).await;
+                    is_checked = !matches!(checked, Err(StoreError::Unavailable(_)));
                 }
             }
             Err(error) => {

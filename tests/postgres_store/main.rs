@@ -7,6 +7,7 @@ mod administrator;
 mod figures;
 mod greedy;
 mod many;
+mod scale;
 mod server;
 mod settings;
 mod upgrade;

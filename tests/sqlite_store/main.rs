@@ -8,6 +8,7 @@ mod file;
 mod greedy;
 mod many;
 mod process;
+mod scale;
 mod settings;
 mod trouble;
 

@@ -1,5 +1,4 @@
-//! As much of Memcached's text protocol as sessions need, over connections that are used by one
-//! caller at a time.
+//! The part of Memcached's text protocol that sessions need. One caller at a time uses a connection.
 
 use std::{
     collections::HashMap,
@@ -26,17 +25,17 @@ pub(super) struct Link {
     idle: Mutex<Vec<BufReader<TcpStream>>>,
 }
 
-/// A value, and the number that tells whether it was written since.
+/// A value, and its version in Memcached, which each write changes.
 pub(super) struct Item {
     pub(super) value: Vec<u8>,
     pub(super) version: u64,
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
     Yes,
-    /// Something else is there, or nothing any more.
+    /// The item has another version, or is missing.
     No,
     /// There is no room.
     Full,
@@ -45,9 +44,9 @@ pub(super) enum Stored {
 /// When to write.
 #[derive(Clone, Copy)]
 pub(super) enum When {
-    /// If there is nothing.
+    /// If there is no item.
     New,
-    /// If this is what there is.
+    /// If the item has this version.
     Version(u64),
 }
 
@@ -64,10 +63,10 @@ impl Link {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks that the address is one.
+    /// Checks that the address is valid and its host is known.
     ///
     /// # Errors
-    /// An error that says what is wrong with it.
+    /// An error that says what is wrong with the address.
     pub(super) async fn find(&self) -> io::Result<()> {
         let found = timeout(TIMEOUT, lookup_host(&*self.address)).await?;
         found.map(drop).map_err(|source| {
@@ -76,7 +75,7 @@ impl Link {
         })
     }
 
-    /// What is under these keys, in one round trip.
+    /// Reads the items under these keys, in one round trip.
     pub(super) async fn get(&self, keys: &[&str]) -> io::Result<HashMap<String, Item>> {
         let request = format!("gets {}\r\n", keys.join(" "));
         // Reading once more does no harm, and the server may just have been restarted.
@@ -114,8 +113,8 @@ impl Link {
         Ok(BufReader::new(stream))
     }
 
-    /// Sends a request and reads its answer. A connection with an unread answer is not
-    /// used again, and after one that failed the others are suspect.
+    /// Sends a request and reads its answer. A connection with an unread answer is not used again. If a connection fails,
+    /// the idle ones are closed, too.
     async fn exchange<T>(
         &self,
         mut connection: BufReader<TcpStream>,
@@ -137,7 +136,7 @@ impl Link {
     }
 }
 
-/// Closes the idle connections, unless the server turns out to be well.
+/// Closes the idle connections, unless the server answers.
 struct Suspects<'a>(Option<&'a Link>);
 
 impl Suspects<'_> {

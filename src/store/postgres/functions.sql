@@ -101,6 +101,9 @@ BEGIN
 END
 $$;
 
+-- Statements about one session say `CASE WHEN s.revoked …` and not `NOT s.revoked`. Otherwise the planner may take the
+-- index of live sessions, which has no ID, and read all sessions of the subject.
+
 -- The next two change a record and answer with it as it then is. Within a VOLATILE function, each
 -- statement sees what was committed before that statement. UPDATE waits for a transaction that is
 -- changing the row, and then judges the row as that left it; what comes after sees at least as much.
@@ -119,7 +122,7 @@ BEGIN
         version = s.version + 1 + (random() * 1000000)::bigint
     WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = p_id
         AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta)
-        AND NOT s.revoked AND p_at < s.idle_deadline AND p_at < s.absolute_deadline
+        AND CASE WHEN s.revoked THEN false ELSE p_at < s.idle_deadline AND p_at < s.absolute_deadline END
         AND s.generation = p_from AND s.confirmed_at <= p_at - s.rotation_interval;
     RETURN QUERY SELECT * FROM {schema}.sliding_sessions_record_v3(FOUND, p_realm, p_subject, p_id);
 END
@@ -146,7 +149,7 @@ BEGIN
         version = s.version + 1 + (random() * 1000000)::bigint
     WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = p_id
         AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta)
-        AND s.version = p_version AND NOT s.revoked;
+        AND CASE WHEN s.revoked THEN false ELSE s.version = p_version END;
     v_applied := FOUND;
     IF v_applied AND p_kind IS NOT NULL THEN
         PERFORM {schema}.sliding_sessions_publish_v3(p_kind, p_at, p_realm, p_subject, ARRAY[p_id], NULL);
@@ -170,6 +173,7 @@ CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_create_v3(
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_excess bigint := 0;
+    v_id bytea;
 BEGIN
     PERFORM {schema}.sliding_sessions_check_v3(p_call, 'create');
     o_outcome := 0;
@@ -209,21 +213,23 @@ BEGIN
         RETURN;
     END IF;
     IF v_excess > 0 THEN
-        WITH oldest AS (
+        -- One by one, by the primary key. A join with the oldest would read the revoked ones as well.
+        FOR v_id IN
             SELECT s.id FROM {schema}.sliding_sessions AS s
             WHERE s.realm = p_realm AND s.subject = p_subject AND s.run = o_run AND s.id <> p_id
                 AND NOT s.revoked
                 AND p_created_at < s.idle_deadline AND p_created_at < s.absolute_deadline
             ORDER BY s.created_at, s.id LIMIT v_excess
-        ), revoked AS (
+        LOOP
             UPDATE {schema}.sliding_sessions AS s
             SET revoked = true, claims = 'null', origin = NULL, attached = NULL,
                 version = s.version + 1 + (random() * 1000000)::bigint
-            FROM oldest
-            WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = oldest.id AND NOT s.revoked
-            RETURNING s.id
-        )
-        SELECT COALESCE(array_agg(revoked.id), '{}') INTO o_revoked FROM revoked;
+            WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = v_id
+                AND CASE WHEN s.revoked THEN false ELSE true END;
+            IF FOUND THEN
+                o_revoked := o_revoked || v_id;
+            END IF;
+        END LOOP;
         PERFORM {schema}.sliding_sessions_publish_v3(
             p_kind, p_created_at, p_realm, p_subject, o_revoked, NULL
         );
@@ -245,7 +251,8 @@ BEGIN
     UPDATE {schema}.sliding_sessions AS s
     SET revoked = true, claims = 'null', origin = NULL, attached = NULL,
         version = s.version + 1 + (random() * 1000000)::bigint
-    WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = p_id AND NOT s.revoked
+    WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = p_id
+        AND CASE WHEN s.revoked THEN false ELSE true END
         AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta);
     IF NOT FOUND THEN
         PERFORM 1 FROM {schema}.sliding_sessions AS s
@@ -317,6 +324,10 @@ END
 $$;
 
 -- Reads the feed. One statement, so of one snapshot.
+--
+-- A reader that names a time begins after the first of the thousand last events that are older than that by an hour, if
+-- there are so many. Otherwise it would pass by all events of the day. A few events of a wrong clock do not
+-- hide others: of the thousand, the one that was written first counts.
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_look_v3(
     p_call bytea, p_seq bigint, p_mark bigint, p_since bigint, p_limit bigint
 ) RETURNS TABLE (
@@ -336,7 +347,14 @@ CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_look_v3(
     ) AS last ON TRUE
     LEFT JOIN (
         SELECT * FROM {schema}.sliding_sessions_feed AS e
-        WHERE e.seq > p_seq AND e.at >= p_since ORDER BY e.seq LIMIT p_limit
+        WHERE e.seq > GREATEST(p_seq, CASE WHEN p_since > 3600000 THEN (
+                SELECT min(old.seq) FROM (
+                    SELECT o.seq FROM {schema}.sliding_sessions_feed AS o
+                    WHERE o.at < p_since - 3600000 ORDER BY o.at DESC LIMIT 1000
+                ) AS old HAVING count(*) = 1000
+            ) END)
+            AND e.at >= p_since
+        ORDER BY e.seq LIMIT p_limit
     ) AS f ON TRUE
     WHERE {schema}.sliding_sessions_check_v3(p_call, 'look')
     ORDER BY f.seq
@@ -344,18 +362,24 @@ $$;
 
 -- Deletes what has expired by the caller's clock and by the server's, so that one instance whose
 -- clock is ahead cannot delete what the others serve. Skips rows that are being changed.
+--
+-- The server's clock is read once, before the statement: no index serves a condition that calls a
+-- volatile function. The order makes the index the cheapest plan also where little has expired.
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_sweep_v3(
     p_call bytea, p_before bigint, p_age bigint, p_limit bigint
 ) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_gone bigint;
+    v_before CONSTANT bigint :=
+        LEAST(p_before, (extract(epoch FROM clock_timestamp()) * 1000)::bigint - p_age);
 BEGIN
     PERFORM {schema}.sliding_sessions_check_v3(p_call, 'sweep');
     DELETE FROM {schema}.sliding_sessions WHERE ctid = ANY (ARRAY(
         SELECT s.ctid FROM {schema}.sliding_sessions AS s
         WHERE (CASE WHEN s.revoked THEN s.absolute_deadline
+            ELSE LEAST(s.idle_deadline, s.absolute_deadline) END) <= v_before
+        ORDER BY (CASE WHEN s.revoked THEN s.absolute_deadline
             ELSE LEAST(s.idle_deadline, s.absolute_deadline) END)
-            <= LEAST(p_before, (extract(epoch FROM clock_timestamp()) * 1000)::bigint - p_age)
         LIMIT p_limit FOR UPDATE SKIP LOCKED
     ));
     GET DIAGNOSTICS v_gone = ROW_COUNT;
@@ -369,12 +393,14 @@ CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_prune_v3(
 ) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_gone bigint;
+    v_before CONSTANT bigint :=
+        LEAST(p_before, (extract(epoch FROM clock_timestamp()) * 1000)::bigint - p_age);
 BEGIN
     PERFORM {schema}.sliding_sessions_check_v3(p_call, 'prune');
     WITH gone AS (
         DELETE FROM {schema}.sliding_sessions_feed WHERE seq = ANY (ARRAY(
             SELECT e.seq FROM {schema}.sliding_sessions_feed AS e
-            WHERE e.at < LEAST(p_before, (extract(epoch FROM clock_timestamp()) * 1000)::bigint - p_age)
+            WHERE e.at < v_before
             ORDER BY e.at, e.seq LIMIT p_limit FOR UPDATE SKIP LOCKED
         )) RETURNING seq, mark, at
     ), last AS (

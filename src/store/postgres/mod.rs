@@ -1,8 +1,7 @@
 //! Sessions in PostgreSQL.
 //!
-//! Every operation is a call of one function that the migration brings along, and so one transaction.
-//! Why each function is right however many race is said where it is defined, in `functions.sql`. How
-//! a call is made, also through a pooler, is said in `run`.
+//! Every operation is a call of one function that the migration creates, and so one transaction. `functions.sql` explains why
+//! each function is correct when several calls race. `run` explains how a call is made, also through a pooler.
 
 mod call;
 mod home;
@@ -41,22 +40,21 @@ const LONGEST: usize = 2048;
 /// They survive restarts: only [raising the run ID](super::SessionStore::raise_run_id) revokes them
 /// all. What was acknowledged is as durable as the server's `synchronous_commit` and its replicas
 /// make it. Clones share their connections. Every operation is one round trip, after a connection's
-/// first use of it; a connection that lay idle for more than a second is tried before.
+/// first use of it. A connection that was idle for more than a second is tested first.
 ///
 /// A live session of a 36-byte subject without claims takes about 580 bytes on the server's disk,
 /// and more between two vacuums. Expired sessions are deleted in the background as others are opened
 /// and renewed. A revoked one is kept until its absolute deadline.
 ///
-/// The feed is polled every 50 ms, and its events are kept for a day. They are written one
-/// transaction at a time, so that no reader can miss one: the server revokes no more sessions a second
-/// than it can flush commits one by one. Renewals know no such limit, and transactions of others
-/// do not hold the feed up, however long they run.
+/// The feed is polled every 50 ms, and its events are kept for a day. One transaction at a time writes events, so that no
+/// reader can miss one. So the number of revocations a second is limited by the number of commits that the server can flush
+/// one after the other. Renewals have no such limit. Long transactions of other programs do not delay the feed.
 ///
 /// # Poolers
-/// A pooler such as PgBouncer may stand between, in transaction mode too. The first call that meets
-/// another's prepared statement fails without an effect and is made again. From then on, this store
-/// runs each call in a transaction and without prepared statements: four round trips instead of one.
-/// `?statement-cache-capacity=0` in the URL has it do so from the start. A pooler that knows prepared
+/// A pooler such as PgBouncer can be used, also in transaction mode. The first call that meets the prepared statement of
+/// another client fails without an effect, and is made again. From then on, this store runs each call in a transaction and
+/// without prepared statements: four round trips instead of one. With `?statement-cache-capacity=0` in the URL, it does so
+/// from the start. A pooler that knows prepared
 /// statements (PgBouncer 1.21 or later with `max_prepared_statements`) keeps the one round trip.
 ///
 /// Most poolers refuse or ignore `?options=-csearch_path=…`. Name the schema instead:

@@ -49,11 +49,13 @@ CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_sweep_values_v3(
 ) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_gone bigint;
+    v_before CONSTANT bigint :=
+        LEAST(p_before, (extract(epoch FROM clock_timestamp()) * 1000)::bigint - p_age);
 BEGIN
     PERFORM {schema}.sliding_sessions_check_v3(p_call, 'sweep_values');
     DELETE FROM {schema}.sliding_sessions_values WHERE ctid = ANY (ARRAY(
         SELECT v.ctid FROM {schema}.sliding_sessions_values AS v
-        WHERE v.keep_until <= LEAST(p_before, (extract(epoch FROM clock_timestamp()) * 1000)::bigint - p_age)
+        WHERE v.keep_until <= v_before ORDER BY v.keep_until
         LIMIT p_limit FOR UPDATE SKIP LOCKED
     ));
     GET DIAGNOSTICS v_gone = ROW_COUNT;

@@ -2,6 +2,7 @@
 
 mod entry;
 mod feed;
+mod home;
 mod link;
 mod record;
 mod scripts;
@@ -15,11 +16,12 @@ use std::{
 };
 
 use redis::{
-    Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, aio::MultiplexedConnection, cmd,
-    io::tcp::TcpSettings,
+    Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, aio::MultiplexedConnection,
+    cmd, io::tcp::TcpSettings,
 };
 
 use self::{
+    home::{Home, Nodes, slot},
     link::{Link, store_error},
     scripts::Lua,
 };
@@ -29,6 +31,8 @@ use crate::{
     time::{Clock as _, SystemClock, millis},
 };
 
+/// The version of the layout, which is also what decides the slot of the keys.
+const LAYOUT: &str = "2";
 /// How long the run ID stays without sign-ins.
 const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
@@ -52,7 +56,7 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Redis 7.0 or later, or any Valkey; one primary, with or without replicas. Set
 /// - `maxmemory-policy noeviction`. An evicted session is lost to its user. Without memory, signing in
 ///   fails with [`StoreError::Full`]; renewals and revocations go on.
-/// - `appendonly yes`, unless everyone may sign in again after a restart. With `appendfsync always`, a
+/// - `appendonly yes`. Without it, all users must sign in again after a restart. With `appendfsync always`, a
 ///   server that crashes and restarts has everything that it acknowledged. With the usual `everysec`,
 ///   it may lack the last second or two of writes.
 /// - `lazyfree-lazy-expire yes`, if one account may have ten thousands of live sessions (no cap): Redis
@@ -62,9 +66,9 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// - Lost rotations are repaired by the refresh tokens of the later generation.
 /// - Revocations, and a newer run ID, are written again by each instance that remembers them.
 /// - Sessions that were just opened are lost.
-/// - Readers of the feed are told of a gap whenever another server answers, or the same one after a
-///   restart (also when a primary gets its first replica), since it may lack what they never heard of.
-///   For one access token lifetime, every token is renewed before it counts.
+/// - If another server answers, or the same one after a restart (also when a primary gets its first replica), the feed
+///   reports a gap, since events may be missing. For one access token lifetime, every token that was issued before is
+///   renewed at its next use.
 ///
 /// The store talks to one address at a time, and asks for it anew with every connection, so let it
 /// be a name, or a proxy's, that follows the primary. A server that turns out to be a replica, is
@@ -89,9 +93,8 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// +xadd +xread +xrange +xrevrange +xtrim +xinfo|stream
 /// ```
 ///
-/// Without `+info` the store works, and learns of a failover only where the last place in the feed is
-/// gone. A wrong address, user or password, or a right that is missing, is a
-/// [`StoreError::Configuration`], whose source says what is wrong.
+/// Without `+info` the store works, but it notices a failover only if the new server lacks the last event that was read. A
+/// wrong address, user or password, or a missing right, is a [`StoreError::Configuration`], whose source says what is wrong.
 ///
 /// # What it keeps
 /// | key | type | what | lives |
@@ -100,10 +103,10 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// | `tss:{2}:…:sid` | string | a revoked session, without its claims | until its absolute deadline, and five minutes |
 /// | `tss:{2}:…:answer:…` | string | what a call answered that revoked sessions, in case it is repeated | 30 seconds |
 /// | `tss:{2}:feed` | stream | the events of the last day, and at most about 100,000 | two days from the last event |
-/// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | until the end that it was given, and five minutes |
+/// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | until its expiry, and five minutes |
 /// | `tss:{2}:run` | string | the run ID | ten years from when it was last raised |
 ///
-/// The names of subjects are in the feed only, and so for about a day. (In braces: the version of this
+/// Only the feed has the names of subjects, so they stay for about a day. (The number in braces is the version of this
 /// layout. Sessions of an earlier version are unknown, so their users sign in again.)
 ///
 /// What an operation costs depends on the live sessions of its subject, not on the revoked ones.
@@ -115,7 +118,7 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// 7.0 on 64 bits; measured over 10,000), and claims come on top. Where most are shorter than 512
 /// bytes, `hash-max-listpack-value 512` saves 140 bytes for each session.
 ///
-/// Losing the run ID revokes every session, safely: the next one is another.
+/// If the run ID is lost, a new one is drawn, so all sessions are invalid.
 ///
 /// # Round trips
 /// One for each operation: a script changes the record and appends to the feed in one atomic step. Each
@@ -138,7 +141,7 @@ struct Inner {
     run_key: String,
     feed_key: String,
     /// Connections for the next read of the feed.
-    readers: Mutex<Vec<MultiplexedConnection>>,
+    readers: Mutex<Vec<(u64, MultiplexedConnection)>>,
 }
 
 impl RedisStore {
@@ -146,16 +149,75 @@ impl RedisStore {
     /// characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
+    /// [`StoreError::Configuration`] if the URL is invalid, its host is unknown, or the server refuses
     /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
     /// second or two, or is a replica. The error's source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let address = url.into_connection_info().map_err(StoreError::configuration)?;
+        let address = parse(url)?;
         find(address.addr()).await?;
-        let address = address.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let store = Self::new(Client::open(address).map_err(StoreError::configuration)?);
-        store.0.greet().await?;
-        Ok(store)
+        Self::new(Client::open(address).map_err(StoreError::configuration)?).greeted().await
+    }
+
+    /// A store at the primary that Redis Sentinel knows by a name, once it has answered. `sentinels` are the addresses
+    /// of the Sentinels, like `redis://10.0.0.1:26379`. `primary` is the name, like `mymaster`, or a URL with
+    /// the name in the place of the host: `redis://user:password@mymaster/0`.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_sliding_sessions::store::RedisStore;
+    ///
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
+    /// let store = RedisStore::sentinel(sentinels, "mymaster").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The Sentinels are asked for each new connection to the primary. What most of them say counts.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the Sentinels do not know the name.
+    #[doc(alias = "failover")]
+    pub async fn sentinel(
+        sentinels: impl IntoIterator<Item = impl IntoConnectionInfo>,
+        primary: &str,
+    ) -> Result<Self, StoreError> {
+        let sentinels = parse_all(sentinels).await?;
+        let url = if primary.contains("://") { primary.to_owned() } else { format!("redis://{primary}") };
+        let server = parse(url.as_str())?;
+        let name = match server.addr() {
+            ConnectionAddr::Tcp(name, _) | ConnectionAddr::TcpTls { host: name, .. } => name.clone(),
+            _ => return Err(StoreError::configuration(NoName)),
+        };
+        let link = Link::new(Home::Sentinel { sentinels, name, server });
+        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
+    }
+
+    /// A store in a Redis Cluster, once it has answered. `nodes` are addresses of some of its nodes. User and password of
+    /// the first one are used for all nodes.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_sliding_sessions::store::RedisStore;
+    ///
+    /// let store = RedisStore::cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the servers are no cluster.
+    #[doc(alias = "Redis Cluster")]
+    pub async fn cluster(
+        nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
+    ) -> Result<Self, StoreError> {
+        let nodes = Arc::new(Nodes::new(parse_all(nodes).await?));
+        let link = Link::new(Home::Cluster { nodes, slot: slot(LAYOUT) });
+        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
+    }
+
+    async fn greeted(self) -> Result<Self, StoreError> {
+        self.0.greet().await?;
+        Ok(self)
     }
 
     /// A store that connects by this client when it is first needed. For settings that do not fit
@@ -165,7 +227,7 @@ impl RedisStore {
     /// need one that no other caller waits on. Have the client set `TCP_NODELAY`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self(Arc::new(Inner::new(Link::new(client), "tss")))
+        Self(Arc::new(Inner::new(Link::new(Home::Fixed(client)), "tss")))
     }
 
     /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
@@ -175,7 +237,7 @@ impl RedisStore {
         Self(Arc::new(Inner::new(self.0.link.clone(), prefix)))
     }
 
-    /// Has `work` done to its end, even if the caller stops waiting for it.
+    /// Completes `work`, even if the caller stops waiting for it.
     async fn finish<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -202,6 +264,42 @@ struct TooOld {
     version: String,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("maxmemory-policy is {policy}: the server may remove valid sessions; set it to noeviction")]
+struct MayEvict {
+    policy: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no address was given")]
+struct NoAddress;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the primary is not given by a name")]
+struct NoName;
+
+fn parse(url: impl IntoConnectionInfo) -> Result<ConnectionInfo, StoreError> {
+    let address = url.into_connection_info().map_err(StoreError::configuration)?;
+    // Such as `rediss` without TLS.
+    Client::open(address.clone()).map_err(StoreError::configuration)?;
+    Ok(address.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
+
+/// Parses addresses of which one at least must be known.
+async fn parse_all(
+    urls: impl IntoIterator<Item = impl IntoConnectionInfo>,
+) -> Result<Vec<ConnectionInfo>, StoreError> {
+    let parsed: Vec<_> = urls.into_iter().map(parse).collect::<Result<_, _>>()?;
+    let mut unknown = StoreError::configuration(NoAddress);
+    for address in &parsed {
+        match find(address.addr()).await {
+            Ok(()) => return Ok(parsed),
+            Err(error) => unknown = error,
+        }
+    }
+    Err(unknown)
+}
+
 /// Checks that there is a host of this name.
 async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
     let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
@@ -214,16 +312,23 @@ async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
     }
 }
 
+/// A value in the answer to `INFO`.
+fn info<'a>(text: &'a str, name: &str) -> &'a str {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default().trim()
+}
+
 impl Inner {
     fn new(link: Arc<Link>, prefix: &str) -> Self {
         // A tag in the prefix decides the slot, but an empty one is none.
-        let prefix = if prefix.contains("{}") { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
-        let prefix = format!("{prefix}:{{2}}");
+        let is_tagged = prefix.contains("{}") || link.home().is_cluster() && prefix.contains('{');
+        let prefix = if is_tagged { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
+        let prefix = format!("{prefix}:{{{LAYOUT}}}");
         let (run_key, feed_key) = (format!("{prefix}:run"), format!("{prefix}:feed"));
         Self { link, prefix, run_key, feed_key, readers: Mutex::default() }
     }
 
-    fn readers(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
+    fn readers(&self) -> MutexGuard<'_, Vec<(u64, MultiplexedConnection)>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -236,16 +341,30 @@ impl Inner {
             Err(StoreError::Configuration(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        let version = value("redis_version:");
+        let version = info(&text, "redis_version");
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_some_and(|major| major < 7) {
             return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
         }
-        if value("role:") == "slave" {
+        if info(&text, "role") == "slave" {
             return Err(StoreError::unavailable(IsReplica));
         }
         Ok(())
+    }
+
+    /// Learns whether the server keeps what it is given.
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut question = cmd("INFO");
+        question.arg("memory");
+        match self.link.query::<String>(&question).await.map_err(store_error) {
+            Ok(text) => match info(&text, "maxmemory_policy") {
+                "noeviction" | "" => Ok(()),
+                policy => Err(StoreError::configuration(MayEvict { policy: policy.to_owned() })),
+            },
+            // It has no right to ask.
+            Err(StoreError::Configuration(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Where a subject's live sessions are.

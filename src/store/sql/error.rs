@@ -1,4 +1,4 @@
-//! Errors of sqlx, told as errors of a store.
+//! The store errors for errors of sqlx.
 
 use std::fmt;
 #[cfg(feature = "postgres")]
@@ -6,7 +6,7 @@ use std::io;
 
 use crate::store::StoreError;
 
-/// What a database said of a failure: its code and its message, and none of the details that may
+/// A failure as the database reports it: its code and its message, without the details, which may
 /// quote a row.
 #[derive(Debug)]
 pub(in crate::store) struct DatabaseFailure {
@@ -47,14 +47,13 @@ pub(in crate::store) fn unavailable(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// The error of a value that is not one of ours.
+/// The error for a value that this crate cannot have written.
 pub(in crate::store) fn corrupt(what: &'static str) -> StoreError {
     StoreError::corrupt(what)
 }
 
-/// Whether a connection on which a statement failed with this SQLSTATE can be used again. Not if only
-/// another connection, perhaps to another server, can do better: the server is read-only now, is
-/// shutting down or starting, or what it prepared is out of date.
+/// Whether a connection on which a statement failed with this SQLSTATE can be used again. It is closed if only another
+/// connection can help: the server is read-only now, is shutting down or starting, or has outdated prepared statements.
 #[cfg(feature = "postgres")]
 pub(in crate::store) fn keeps_connection(code: &str) -> bool {
     const CLASSES: [&str; 6] = ["08", "0A", "25", "26", "58", "XX"];

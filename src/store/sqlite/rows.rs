@@ -1,6 +1,6 @@
 //! The statements of the SQLite store.
 
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     id::{RunId, SessionId},
@@ -14,7 +14,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// `query` with a subject as its first two arguments.
+/// A query whose first two arguments are a subject.
 macro_rules! on {
     ($sql:expr, $subject:expr) => {{
         let subject: &Subject = $subject;
@@ -22,7 +22,7 @@ macro_rules! on {
     }};
 }
 
-/// Where a session can be deleted: as the memory store sweeps.
+/// When a session can be deleted, as in the memory store.
 const fn dies_at(columns: &Columns) -> i64 {
     if columns.revoked || columns.absolute_deadline < columns.idle_deadline {
         columns.absolute_deadline
@@ -41,8 +41,7 @@ pub(super) async fn set_run_id(connection: &mut SqliteConnection, run: RunId) ->
     set.execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// The run ID, and a session's record with its version if it is of that run. One statement, so of one
-/// snapshot.
+/// Reads the run ID, and a session's record with its version if the session has that run ID. One statement, so one snapshot.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
     key: &SessionKey,
@@ -116,8 +115,8 @@ pub(super) async fn insert(
     bind_columns!(insert, columns).execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// Replaces a record, unless it is revoked or has another version. Versions rise by chance, so that
-/// one is not used twice, also if the file comes back from a backup. Returns whether it did.
+/// Replaces a record, unless it is revoked or has another version. Versions rise by random steps, so that none is used
+/// twice, also after the file was restored from a backup. Returns whether the record was replaced.
 pub(super) async fn replace(
     connection: &mut SqliteConnection,
     key: &SessionKey,
@@ -156,26 +155,45 @@ pub(super) async fn replace(
     Ok(done.rows_affected() > 0)
 }
 
-/// Revokes a subject's sessions that are not revoked yet: `only` one of them, or all that began before
-/// a time, except one. The denylist needs no more of them than the ID and the deadline.
-pub(super) async fn revoke(
+/// How a session is revoked. The denylist needs no more of it than the ID and the deadline.
+macro_rules! revoke_where {
+    ($condition:literal) => {
+        concat!(
+            "UPDATE sliding_sessions SET revoked = 1, dies_at = absolute_deadline, \
+             claims = CAST('null' AS BLOB), origin = NULL, attached = NULL, \
+             version = version + 1 + (random() & 0xfffff) \
+             WHERE realm = ?1 AND subject = ?2 AND NOT revoked \
+             AND run = (SELECT run FROM sliding_sessions_meta) AND ",
+            $condition,
+            " RETURNING id"
+        )
+    };
+}
+
+/// Revokes a session, unless it is revoked.
+pub(super) async fn revoke_one(
     connection: &mut SqliteConnection,
     subject: &Subject,
-    only: Option<&SessionId>,
+    id: &SessionId,
+) -> Result<Vec<SessionId>, StoreError> {
+    let revoke = on!(revoke_where!("id = ?3"), subject).bind(id.as_bytes().as_slice());
+    ids(&revoke.fetch_all(connection).await.map_err(unavailable)?)
+}
+
+/// Revokes a subject's sessions that are not revoked yet and began before a time, except one.
+pub(super) async fn revoke_all(
+    connection: &mut SqliteConnection,
+    subject: &Subject,
     before: Option<Timestamp>,
     except: Option<&SessionId>,
 ) -> Result<Vec<SessionId>, StoreError> {
-    let bytes = |id: &SessionId| id.as_bytes().to_vec();
-    let revoke = on!(
-        "UPDATE sliding_sessions SET revoked = 1, dies_at = absolute_deadline, claims = CAST('null' AS BLOB), \
-         origin = NULL, attached = NULL, version = version + 1 + (random() & 0xfffff) \
-         WHERE realm = ?1 AND subject = ?2 AND NOT revoked \
-         AND run = (SELECT run FROM sliding_sessions_meta) AND (?3 IS NULL OR id = ?3) \
-         AND (?4 IS NULL OR created_at < ?4) AND (?5 IS NULL OR id <> ?5) RETURNING id",
-        subject
-    );
-    let revoke = revoke.bind(only.map(bytes)).bind(before.map(time_to)).bind(except.map(bytes));
-    let rows = revoke.fetch_all(connection).await.map_err(unavailable)?;
+    let revoke = on!(revoke_where!("(?3 IS NULL OR created_at < ?3) AND (?4 IS NULL OR id <> ?4)"), subject)
+        .bind(before.map(time_to))
+        .bind(except.map(|id| id.as_bytes().to_vec()));
+    ids(&revoke.fetch_all(connection).await.map_err(unavailable)?)
+}
+
+fn ids(rows: &[SqliteRow]) -> Result<Vec<SessionId>, StoreError> {
     rows.iter().map(|row| session_id(&row.try_get::<Vec<u8>, _>(0).map_err(unavailable)?)).collect()
 }
 

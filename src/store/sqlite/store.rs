@@ -34,7 +34,7 @@ impl SessionStore for SqliteStore {
                 return Err(CreateError::TooMany);
             }
             for oldest in live.iter().take(excess) {
-                revoked.extend(rows::revoke(&mut transaction, subject, Some(&oldest.id), None, None).await?);
+                revoked.extend(rows::revoke_one(&mut transaction, subject, &oldest.id).await?);
                 let event = FeedEvent::Revoked(SessionKey { subject: subject.clone(), id: oldest.id });
                 rows::publish(&mut transaction, &event, time_to(now)).await?;
             }
@@ -77,11 +77,9 @@ impl SessionStore for SqliteStore {
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
         let mut transaction = self.begin().await?;
         let revoked = match what {
-            Revoke::Session(key) => {
-                rows::revoke(&mut transaction, &key.subject, Some(&key.id), None, None).await?
-            }
+            Revoke::Session(key) => rows::revoke_one(&mut transaction, &key.subject, &key.id).await?,
             Revoke::Subject { subject, before, except } => {
-                rows::revoke(&mut transaction, subject, None, *before, except.as_ref()).await?
+                rows::revoke_all(&mut transaction, subject, *before, except.as_ref()).await?
             }
         };
         if revoked.is_empty() {

@@ -1,0 +1,88 @@
+//! Redis with a replica.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU16, Ordering},
+};
+
+use tower_sliding_sessions::store::RedisStore;
+
+use crate::{
+    disk::Disk,
+    engines::{Engine, proxies, with_disk},
+    faults::Faulty,
+    history::Fault,
+    instance::{Open, build},
+    redis_server::Server,
+};
+
+pub(crate) struct Redis {
+    primary: Server,
+    replica: Server,
+    /// The primary's disk. The other one is never full.
+    disk: Option<Disk>,
+    is_on_disk: bool,
+    /// Where the instances connect to.
+    port: Arc<AtomicU16>,
+}
+
+pub(crate) async fn redis() -> Engine<Redis> {
+    let folder = tempfile::tempdir().expect("a folder").keep();
+    let disk = Disk::mount(&folder, 64);
+    let dir = folder.to_string_lossy().into_owned();
+    // What was acknowledged survives a kill, but not a power cut: the file is written before the answer is sent.
+    let primary = Server::start(&["--appendonly", "yes", "--dir", &dir]).await;
+    let replica = Server::start(&["--appendonly", "yes"]).await;
+    follow(&replica, &primary).await;
+    let port = Arc::new(AtomicU16::new(primary.port));
+    let (links, addresses) = proxies(&port).await;
+    let open: Open = Arc::new(move |place, setup| {
+        let url = format!("redis://{}/", addresses[place]);
+        Box::pin(async move { Ok(build(RedisStore::connect(&url).await?, setup)) })
+    });
+    Engine { open, links, server: Redis { primary, replica, disk, is_on_disk: true, port } }
+}
+
+async fn follow(replica: &Server, primary: &Server) {
+    let _ok: String = replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).await;
+}
+
+impl Redis {
+    /// Promotes the replica. The former primary follows it.
+    async fn fail_over(&mut self) {
+        self.primary.kill();
+        self.port.store(self.replica.port, Ordering::SeqCst);
+        std::mem::swap(&mut self.primary, &mut self.replica);
+        self.is_on_disk = !self.is_on_disk;
+        self.replica.restart().await;
+        follow(&self.replica, &self.primary).await;
+    }
+}
+
+impl Faulty for Redis {
+    fn faults(&self) -> Vec<Fault> {
+        let faults = vec![Fault::ServerKilled, Fault::ServerPaused, Fault::StaleFailover];
+        with_disk(faults, self.disk.as_ref())
+    }
+
+    async fn begin(&mut self, fault: Fault) {
+        match (fault, &self.disk) {
+            (Fault::ServerKilled, _) => self.primary.kill(),
+            // It no longer follows, and still accepts no client.
+            (Fault::StaleFailover, _) => {
+                let _ok: String = self.replica.ask("REPLICAOF NO ONE").await;
+            }
+            (Fault::DiskFull, Some(disk)) if self.is_on_disk => disk.fill(),
+            _ => self.primary.freeze(),
+        }
+    }
+
+    async fn end(&mut self, fault: Fault) {
+        match (fault, &self.disk) {
+            (Fault::ServerKilled, _) => self.primary.restart().await,
+            (Fault::StaleFailover, _) => self.fail_over().await,
+            (Fault::DiskFull, Some(disk)) if self.is_on_disk => disk.free(),
+            _ => self.primary.thaw(),
+        }
+    }
+}
