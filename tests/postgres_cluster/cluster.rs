@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Crash,
     /// The same, and Patroni is killed with it. Its lease must run out.
     Die,
+    /// Its node stands still, with its Patroni. It is thawed when there is a new primary.
+    Freeze,
     /// Patroni makes another node the primary, and the former one a replica.
     SwitchOver,
 }
@@ -34,6 +36,7 @@ impl Fault {
         match self {
             Self::Crash => "crash",
             Self::Die => "die",
+            Self::Freeze => "freeze",
             Self::SwitchOver => "switchover",
         }
     }
@@ -84,9 +87,11 @@ impl Cluster {
         let port = primary_port().await;
         let took = began.elapsed();
         println!("{fault:?} of {node}: a new connection writes after {took:?}, on the port {port}");
-        if fault == Fault::Die {
-            let node = ["n1", "n2", "n3"].into_iter().find(|name| *name == node).expect("a node");
-            self.does(&["revive", node]).await;
+        let node = ["n1", "n2", "n3"].into_iter().find(|name| *name == node).expect("a node");
+        match fault {
+            Fault::Die => drop(self.does(&["revive", node]).await),
+            Fault::Freeze => drop(self.does(&["thaw", node]).await),
+            Fault::Crash | Fault::SwitchOver => {}
         }
         took
     }

@@ -46,7 +46,7 @@ const ASSERTION: Duration = Duration::from_secs(8);
 
 fn faults(first: Fault) -> Vec<Fault> {
     let count = std::env::var("PATRONI_FAULTS").map_or(1, |text| text.parse().expect("a number"));
-    let all = [Fault::Crash, Fault::SwitchOver, Fault::Die].into_iter().cycle();
+    let all = [Fault::Crash, Fault::SwitchOver, Fault::Die, Fault::Freeze].into_iter().cycle();
     all.skip_while(|fault| *fault != first).take(count).collect()
 }
 

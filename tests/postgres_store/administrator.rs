@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 use tower_sliding_sessions::store::{
     FeedEvent, FeedFrom, PostgresStore, Revoke, SessionStore as _, StoreError,
     sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, raw_sql},
@@ -120,6 +121,42 @@ async fn stores_with_different_prefixes_share_a_schema_and_nothing_else() {
     for odd in ["Shop", "1st_", "a-b", "a\"b", "ä", &"a".repeat(25)] {
         let error = PostgresStore::lazy(&url()).expect("a URL").with_prefix(odd).expect_err("it is none");
         assert!(matches!(error, StoreError::Configuration(_)) && error.source().is_some(), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn missing_functions_are_made_again_and_missing_tables_are_named() {
+    let name = schema().await;
+    let store = PostgresStore::connect_in_schema(&url(), &name).await.expect("it starts");
+    let mut admin = admin().await;
+    // As after a backup of the tables alone.
+    let drop = format!(
+        "DROP FUNCTION {name}.sliding_sessions_value_v3; DROP FUNCTION {name}.sliding_sessions_get_v3"
+    );
+    admin.execute(AssertSqlSafe(drop)).await.expect("they are dropped");
+    misconfigured(store.check().await, "functions of");
+    store.migrate().await.expect("they are made again");
+    store.check().await.expect("nothing is missing");
+    use_it(&store).await;
+    let drop = format!("DROP TABLE {name}.sliding_sessions_values");
+    admin.execute(AssertSqlSafe(drop)).await.expect("it is dropped");
+    misconfigured(store.check().await, "sliding_sessions_values\" does not exist");
+    misconfigured(store.migrate().await, "sliding_sessions_values\" does not exist");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn server_that_is_not_postgresql_is_a_configuration_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let _gone = client.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    // Without the question for TLS, sqlx takes the answer for the beginning of a long message.
+    for mode in ["prefer", "require"] {
+        let url = format!("postgres://u:secret@127.0.0.1:{port}/db?sslmode={mode}");
+        misconfigured(PostgresStore::connect(&url).await, "");
     }
 }
 

@@ -25,6 +25,12 @@ const MIGRATIONS: [&str; 4] = [
 ];
 const FUNCTIONS: [&str; 2] = [include_str!("functions.sql"), include_str!("values.sql")];
 
+/// The names of all functions, for these tables.
+fn function_names(home: &Home) -> Vec<String> {
+    let defined = FUNCTIONS.iter().flat_map(|sql| sql.split(" FUNCTION {schema}.").skip(1));
+    defined.filter_map(|rest| rest.split('(').next()).map(|name| home.sql(name, 0)).collect()
+}
+
 /// Held while migrating. A random number.
 const LOCK: i64 = 5_894_071_233_950_017_421;
 
@@ -163,6 +169,8 @@ struct State {
     version: usize,
     /// The schema that the functions were made for. A schema can be renamed, or restored as another.
     functions_of: Option<String>,
+    /// How many of this version's functions are there. A backup of the tables alone has none.
+    functions: usize,
 }
 
 /// The tables or the functions are not as this version needs them.
@@ -187,7 +195,9 @@ impl std::error::Error for NotMigrated {
 
 impl State {
     fn is_current(&self, home: &Home) -> bool {
-        self.version >= MIGRATIONS.len() && self.functions_of.as_deref() == Some(home.name())
+        self.version >= MIGRATIONS.len()
+            && self.functions_of.as_deref() == Some(home.name())
+            && self.functions == function_names(home).len()
     }
 
     fn missing(&self, home: &Home) -> NotMigrated {
@@ -199,7 +209,7 @@ impl State {
                     "the tables {schema}.{tables} are of version {version}, and version {wanted} is needed"
                 )
             }
-            _ => format!("the functions of {schema}.{tables} were made for another schema"),
+            _ => format!("functions of {schema}.{tables} are missing, or were made for another schema"),
         };
         NotMigrated { what, source: None }
     }
@@ -229,12 +239,23 @@ impl State {
         .persistent(false)
         .fetch_optional(&mut *connection)
         .await?;
-        let Some(has_home) = there else { return Ok(Self { version: 0, functions_of: None }) };
+        let Some(has_home) = there else { return Ok(Self { version: 0, functions_of: None, functions: 0 }) };
         let column = if has_home > 0 { "home" } else { "NULL::text" };
         let sql = format!("SELECT version, {column} FROM {}.{}_meta", home.quoted(), home.tables());
         let row: Option<(i64, Option<String>)> =
-            sqlx::query_as(AssertSqlSafe(sql)).persistent(false).fetch_optional(connection).await?;
+            sqlx::query_as(AssertSqlSafe(sql)).persistent(false).fetch_optional(&mut *connection).await?;
         let (version, functions_of) = row.unwrap_or_default();
-        Ok(Self { version: usize::try_from(version).unwrap_or_default(), functions_of })
+        let functions: i64 = sqlx::query_scalar(
+            "SELECT count(DISTINCT p.proname) FROM pg_catalog.pg_proc AS p \
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
+             WHERE n.nspname = $1 AND p.proname = ANY ($2)",
+        )
+        .bind(home.name())
+        .bind(function_names(home))
+        .persistent(false)
+        .fetch_one(connection)
+        .await?;
+        let number = |number| usize::try_from(number).unwrap_or_default();
+        Ok(Self { version: number(version), functions_of, functions: number(functions) })
     }
 }

@@ -126,7 +126,11 @@ impl Inner {
                 connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(starting)?;
             let found = Home::find(&mut transaction, &self.prefix).await.map_err(starting)?;
             transaction.commit().await.map_err(unavailable)?;
-            let nowhere = || StoreError::configuration("the search_path names no schema that exists");
+            let nowhere = || {
+                StoreError::configuration(
+                    "the search_path names no schema that exists and that the user may use",
+                )
+            };
             Home::new(&found.ok_or_else(nowhere)?, &self.prefix)
         };
         self.home.get_or_try_init(find).await.cloned()

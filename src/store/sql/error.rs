@@ -70,14 +70,17 @@ const fn is_of_files(kind: io::ErrorKind) -> bool {
 /// The error of opening a store. What only the operator can mend is a matter of configuration.
 pub(in crate::store) fn starting(error: sqlx::Error) -> StoreError {
     let code = match &error {
-        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => return StoreError::configuration(error),
+        // What answers with something else is not PostgreSQL, or wants to authenticate in a way that sqlx does not know.
+        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+            return StoreError::configuration(error);
+        }
         // rustls refuses a certificate with the first; a file of certificates cannot be read with the others.
         sqlx::Error::Io(io) if is_of_files(io.kind()) => return StoreError::configuration(error),
         sqlx::Error::Database(database) => database.code().unwrap_or_default().into_owned(),
         _ => return unavailable(error),
     };
-    // A wrong password or user, no such database or schema, and rights that are missing.
-    let is_config = code.starts_with("28") || matches!(&*code, "3D000" | "3F000" | "42501");
+    // A wrong password or user, no such database or schema, and what is missing: rights, tables, functions.
+    let is_config = ["28", "3D", "3F", "42"].iter().any(|class| code.starts_with(class)) && code != "42P05";
     match unavailable(error) {
         StoreError::Unavailable(source) if is_config => StoreError::Configuration(source),
         error => error,
