@@ -34,7 +34,7 @@ pub enum DeviceBoundError {
     /// A path that is not one on this site, or has characters with a meaning in routes.
     #[error("{0:?} is not a path on this site without a query and without any of {{ }} * : %")]
     Path(String),
-    /// Browsers would sign more often than they do.
+    /// Browsers would have to sign more often than their limit allows.
     #[error(
         "access_ttl is {0:?}, but must be at least 4 min: a browser proves its key once for each access token, up to two \
          minutes before the cookie ends, and at most 6 times in 9 minutes"
@@ -74,8 +74,8 @@ impl DeviceBound {
     /// request gets 401, as [`Refusal::DeviceNotBound`](crate::protocol::Refusal::DeviceNotBound). Default: sessions of
     /// browsers that cannot bind them are renewed as without this feature.
     ///
-    /// A browser proves its key for the first time after about an access token's lifetime. Give it three, such as 15
-    /// minutes. Sessions that were opened at a token endpoint cannot be bound, so they are not renewed after this time,
+    /// A browser proves its key for the first time after about one access token lifetime. Give it three of these lifetimes,
+    /// such as 15 minutes. Sessions that were opened at a token endpoint cannot be bound, so they are not renewed after this time,
     /// either.
     pub fn required_within(mut self, time: Duration) -> Self {
         self.required_within = Some(time);

@@ -37,8 +37,8 @@ impl<C> VerifiedToken<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Whether a bound session's access token is good for a request, with what the store knows: it has not expired, and it
-    /// cannot be renewed here. The claims may have changed.
+    /// Whether the access token of a bound session can serve a request after a look-up in the store: it has not expired, and
+    /// this request cannot renew it. The claims may have changed.
     pub(super) fn needs_look_up(
         &self,
         token: &VerifiedToken<C>,
@@ -86,7 +86,7 @@ impl<C: Claims> Engine<C> {
         Err(refused)
     }
 
-    /// Refuses a renewal without a proof of the device's key, by the record. That revokes the session for no
+    /// Refuses a renewal without a proof of the device's key, by the record. It does not revoke the session, for any
     /// generation: a copy of its cookies must not sign the user out.
     ///
     /// A token from before the binding was confirmed may have rotated the session in this store call. The client that has
