@@ -110,6 +110,7 @@
 //! | `reqwest` | no | `ReqwestClient`: the HTTP client for what this crate asks of other services, by `reqwest` with rustls. An application can bring its own `HttpClient` |
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
+//! | `postgres_tls` | no | the same with TLS to the server, by rustls with AWS-LC |
 //! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
 //! | `memcached` | no | `MemcachedStore`: sessions in Memcached, with the limits of a cache |
 //! | `metrics` | no | counts every event with the `metrics` facade: the counter `sliding_sessions_events_total`, with the labels `event`, `outcome` and `realm` |

@@ -31,8 +31,12 @@ pub(super) struct Hosts {
 
 /// No server of the address is the primary.
 #[derive(Debug, thiserror::Error)]
-#[error("none of the {0} servers is a primary that takes writes")]
-struct NoPrimary(usize);
+#[error("none of the {servers} servers is a primary that takes writes")]
+struct NoPrimary {
+    servers: usize,
+    /// Why one of them did not answer.
+    source: Option<StoreError>,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the host {host:?} is unknown")]
@@ -97,11 +101,12 @@ impl Hosts {
         match (found, failed) {
             (Some((_, options)), _) => Ok(options),
             (None, Some(error @ StoreError::Configuration(_))) => Err(error),
-            (None, _) => Err(StoreError::unavailable(NoPrimary(self.all.len()))),
+            (None, source) => Err(StoreError::unavailable(NoPrimary { servers: self.all.len(), source })),
         }
     }
 
-    /// If no connection could be made because a host does not exist, that is the error.
+    /// Why no connection could be made at start: perhaps a host does not exist. The pool tries again where a server
+    /// refuses connections, and in the end only says that it took too long.
     pub(super) async fn explain(&self, error: StoreError) -> StoreError {
         let StoreError::Unavailable(_) = &error else { return error };
         for options in self.all.iter().filter(|options| options.get_socket().is_none()) {
@@ -111,7 +116,11 @@ impl Hosts {
                 return StoreError::configuration(UnknownHost { host: host.to_owned(), source });
             }
         }
-        error
+        let [only] = &*self.all else { return error };
+        match timeout(ASKED_FOR, timeline(only)).await {
+            Ok(Err(error)) => starting(error),
+            Ok(Ok(_)) | Err(_) => error,
+        }
     }
 
     /// Points the pool to the primary, in the background. If it is looked for already, that suffices.

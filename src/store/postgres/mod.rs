@@ -89,15 +89,11 @@ const LONGEST: usize = 2048;
 /// primary, such as HAProxy's, works too.
 ///
 /// # TLS
-/// The address says what to check (`?sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`). This crate turns on none of
-/// sqlx's TLS features, so the application chooses one, in its own `Cargo.toml`:
-///
-/// ```toml
-/// sqlx = { version = "0.9", default-features = false, features = ["tls-rustls-aws-lc-rs"] }
-/// ```
-///
-/// Without one, `sslmode=require` and stricter modes fail at start, and the default (`prefer`) connects without TLS.
-/// `tls-rustls-ring` and `tls-native-tls` are the other choices.
+/// The address says what to check (`?sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`). Enable the feature
+/// `postgres_tls` of this crate: rustls with AWS-LC, and with the authorities of Mozilla besides those in `sslrootcert`. Or turn
+/// on another TLS feature of sqlx in the application's own `Cargo.toml`, such as `tls-native-tls` or
+/// `tls-rustls-ring-native-roots`, which use the authorities of the system. Without any, `sslmode=require` and stricter modes
+/// fail at start, and the default (`prefer`) connects without TLS.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] for every failure of the server or of the connection to it, until it works
