@@ -16,6 +16,7 @@ mod race;
 mod rights;
 mod sentinel;
 mod server;
+mod tls;
 mod traffic;
 
 #[path = "../support/freeze.rs"]

@@ -14,7 +14,7 @@ use redis::{
 use tokio::task::JoinSet;
 
 /// How long to wait for a Sentinel, or for a node that is asked about the others.
-const NODE_TIMEOUT: Duration = Duration::from_millis(500);
+const NODE_TIMEOUT: Duration = Duration::from_millis(800);
 /// How many nodes of a cluster are asked at once.
 const ASKED: usize = 12;
 

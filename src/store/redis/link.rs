@@ -280,6 +280,15 @@ fn remedy(error: &RedisError) -> Remedy {
     }
 }
 
+/// Whether the two sides do not accept each other's certificates, or one of them does not speak TLS.
+fn is_refused_by_tls(error: &RedisError) -> bool {
+    let source = std::error::Error::source(error);
+    // As the client keeps it.
+    let source = source.and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
+    let error = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
+}
+
 /// The store error for an error of the client.
 pub(super) fn store_error(error: RedisError) -> StoreError {
     match error.kind() {
@@ -287,6 +296,7 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
             StoreError::configuration(error)
         }
         ErrorKind::Server(ServerErrorKind::NoPerm) => StoreError::configuration(error),
+        ErrorKind::Io if is_refused_by_tls(&error) => StoreError::configuration(error),
         // The message of Redis 7.0 and later if the user has no right to a command inside a script.
         ErrorKind::Server(ServerErrorKind::ResponseError)
             if error.detail().is_some_and(|detail| {
