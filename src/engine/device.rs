@@ -50,7 +50,7 @@ pub(crate) enum DeviceAnswer<C> {
     Over,
     /// The registration is refused. The browser keeps what it has.
     Refused,
-    /// Nothing is known. The browser comes again.
+    /// Nothing could be decided, for example because the store did not answer. The browser tries again later.
     Unavailable,
     /// The request is for another host than this machine.
     NotLoopback,

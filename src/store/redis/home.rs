@@ -190,7 +190,7 @@ async fn ask_sentinel(sentinel: ConnectionInfo, name: String) -> RedisResult<Ans
     Ok(Answer { primary, nodes: Vec::new() })
 }
 
-/// A server that does not know a question is of another kind.
+/// A server that rejects this command is not of the kind that was configured, so the error says that.
 fn explain(error: RedisError, detail: &str, meaning: &'static str) -> RedisError {
     if error.detail().is_some_and(|text| text.contains(detail)) {
         return RedisError::from((ErrorKind::InvalidClientConfig, meaning));
