@@ -11,6 +11,7 @@ mod outage;
 mod proxy;
 mod race;
 mod rights;
+mod scale;
 mod server;
 
 #[path = "../support/freeze.rs"]

@@ -140,10 +140,7 @@ impl World {
             ("listing", self.count(async || drop(self.keys_of(&one.subject).await)).await),
             ("renewal of one of many", self.count(async || renew(next()).await).await),
             ("revocation of one of many", self.count(async || revoke(next()).await).await),
-            (
-                "sweep",
-                self.count(async || assert_eq!(store.sweep(at).await.expect("it is swept"), 0)).await,
-            ),
+            ("sweep", self.count(async || assert_eq!(store.sweep(at).await.expect("it is swept"), 0)).await),
             (
                 "first read of the feed",
                 self.count(async || {

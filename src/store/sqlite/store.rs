@@ -77,9 +77,7 @@ impl SessionStore for SqliteStore {
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
         let mut transaction = self.begin().await?;
         let revoked = match what {
-            Revoke::Session(key) => {
-                rows::revoke_one(&mut transaction, &key.subject, &key.id).await?
-            }
+            Revoke::Session(key) => rows::revoke_one(&mut transaction, &key.subject, &key.id).await?,
             Revoke::Subject { subject, before, except } => {
                 rows::revoke_all(&mut transaction, subject, *before, except.as_ref()).await?
             }
