@@ -85,6 +85,8 @@
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod access;
+#[cfg(feature = "__search")]
+mod binding;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod cookies;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
@@ -108,6 +110,20 @@ pub use self::{
 // The decisions. They are public only for the exhaustive search, which drives the functions that production runs.
 #[cfg(all(feature = "oauth", not(feature = "__search")))]
 pub(crate) use self::tokens::{TokenDecision, decide_tokens};
+#[cfg(feature = "__search")]
+#[doc(hidden)]
+pub use self::{
+    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
+    binding::{
+        Binding, KeyThumbprint, ProofDecision, RegistrationDecision, RegistrationLimits, decide_proof,
+        decide_registration,
+    },
+    cookies::{CookieDecision, ResponseState, decide_cookies},
+    family::Family,
+    refresh::{PresentedToken, RefreshDecision, decide_refresh},
+    rotation_timing::RotationTiming,
+    tokens::{TokenDecision, decide_tokens},
+};
 #[cfg(not(feature = "__search"))]
 pub(crate) use self::{
     access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
@@ -115,14 +131,4 @@ pub(crate) use self::{
     family::Family,
     refresh::{PresentedToken, RefreshDecision, decide_refresh},
     rotation_timing::RotationTiming,
-};
-#[cfg(feature = "__search")]
-#[doc(hidden)]
-pub use self::{
-    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
-    cookies::{CookieDecision, ResponseState, decide_cookies},
-    family::Family,
-    refresh::{PresentedToken, RefreshDecision, decide_refresh},
-    rotation_timing::RotationTiming,
-    tokens::{TokenDecision, decide_tokens},
 };
