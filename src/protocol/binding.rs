@@ -85,9 +85,11 @@ pub enum ProofDecision {
     Renew,
     /// There is no valid proof: answer with a challenge.
     Challenge,
-    /// The session is not bound to that key, and the refresh token alone renews it: tell the client to forget the
-    /// binding.
-    NotBound,
+    /// No key is confirmed, and this one is not the provisional one: renew, as the refresh token alone does.
+    ///
+    /// Do not tell the client to forget its binding. It may have registered the provisional key in the meantime, and
+    /// would forget that one.
+    RenewUnbound,
 }
 
 /// Judges a refresh. `proven` is the key whose proof is valid, if there is one. The refresh token that comes with it is
@@ -99,11 +101,11 @@ pub fn decide_proof(
     timing: &RotationTiming,
     now: Timestamp,
 ) -> ProofDecision {
-    let Some(binding) = binding else { return ProofDecision::NotBound };
+    let Some(binding) = binding else { return ProofDecision::RenewUnbound };
     match proven {
         None => ProofDecision::Challenge,
         Some(key) if *key != binding.key && binding.confirmed => ProofDecision::Challenge,
-        Some(key) if *key != binding.key => ProofDecision::NotBound,
+        Some(key) if *key != binding.key => ProofDecision::RenewUnbound,
         Some(_) if !binding.confirmed && binding.confirms_by_proof(timing, now) => ProofDecision::Confirm,
         Some(_) => ProofDecision::Renew,
     }
@@ -239,10 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn client_whose_key_is_not_in_the_record_is_told_to_forget_it() {
-        assert_eq!(proved(Some(KEY), None), ProofDecision::NotBound);
-        assert_eq!(proved(None, None), ProofDecision::NotBound);
-        assert_eq!(proved(Some(OTHER), Some(bound(1000, false))), ProofDecision::NotBound);
+    fn client_whose_key_is_not_in_the_record_is_served_until_another_one_is_confirmed() {
+        assert_eq!(proved(Some(KEY), None), ProofDecision::RenewUnbound);
+        assert_eq!(proved(None, None), ProofDecision::RenewUnbound);
+        assert_eq!(proved(Some(OTHER), Some(bound(1000, false))), ProofDecision::RenewUnbound);
     }
 
     #[test]
