@@ -82,6 +82,7 @@
 //! | Leptos, Dioxus | packages `examples/leptos`, `examples/dioxus` |
 //! | rate limits by user; gRPC; OpenAPI | packages `examples/governor`, `examples/tonic`, `examples/openapi` |
 //! | to use your `PgPool` or Redis client | `PostgresStore::new`, `RedisStore::new`, example `existing_clients` |
+//! | copied cookies that renew nothing, in browsers that can bind a session to their device | `SessionsBuilder::device_bound`: [device-bound sessions](guide::device_bound) |
 //! | to hide what the cookies carry | `CookieOptions::encrypted`: [encrypted cookies](guide::encrypted_cookies) |
 //! | the tokens that a provider gave to a user (Google, GitHub, Facebook) | the module `vault`, [guide](guide::provider_tokens) |
 //! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
@@ -100,6 +101,7 @@
 //! | `jwks` | no | `Sessions::jwks_routes`: the public keys and their address, for services that verify access tokens. Turns on `axum` |
 //! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, by the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Bring an `HttpClient`, or turn on `reqwest` |
 //! | `vault` | no | the module `vault`: a provider's own tokens (Google, GitHub, Facebook), sealed in the store and renewed by one request. Turns on `rust_crypto` |
+//! | `device-bound` | no | `DeviceBound`: sessions that are bound to the browser's device (Device Bound Session Credentials). Turns on `axum` and `rust_crypto` |
 //! | `signals` | no | the module `signals`: global token revocation, and security events (CAEP). Turns on `axum` |
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
@@ -127,6 +129,9 @@ mod cookie;
 #[cfg(feature = "test-util")]
 mod cookie_jar;
 mod cross_site;
+mod device_binding;
+#[cfg(feature = "device-bound")]
+mod device_bound;
 mod engine;
 mod event;
 #[cfg(feature = "axum")]
@@ -175,6 +180,9 @@ mod verify;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub use self::cookie_jar::CookieJar;
+#[cfg(feature = "device-bound")]
+#[cfg_attr(docsrs, doc(cfg(feature = "device-bound")))]
+pub use self::device_binding::{DeviceBound, DeviceBoundError};
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub use self::form_post::repost_form;

@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 15] = [
         "token",
     ],
     &["store"],
-    &["claims", "key_file", "origin"],
+    &["claims", "device_binding", "key_file", "origin"],
     &["event"],
     &["backend"],
     &["revocation"],
@@ -32,7 +32,7 @@ const FLOORS: [&[&str]; 15] = [
     &["session"],
     &["middleware"],
     &["sessions"],
-    &["extract", "form_post", "jwks", "oauth", "oidc", "signals", "vault", "verify"],
+    &["device_bound", "extract", "form_post", "jwks", "oauth", "oidc", "signals", "vault", "verify"],
     &["routes"],
 ];
 

@@ -1,6 +1,6 @@
 //! Authenticates a request by its cookies or its bearer token. Both give an [`AuthOutcome`].
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc};
 
 use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, conflicting_cookies::NoChoice};
 use crate::{
@@ -33,6 +33,8 @@ pub(crate) struct RequestContext {
     pub(crate) with_body: bool,
     /// Whether it does not count as use of its session.
     pub(crate) passive: bool,
+    /// Whether it has proven the key of the device that its session is bound to.
+    pub(crate) proven: bool,
     /// The client's origin, if origins are compared. (Not the HTTP header `Origin`.)
     pub(crate) origin: Option<Arc<str>>,
 }
@@ -178,6 +180,11 @@ impl<C: Claims> Engine<C> {
         let decision = decide_access(&self.config.policy, times.as_ref(), status, arrived.wall);
         let token = match (decision, token) {
             (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) => token,
+            (_, Some(token)) if self.needs_look_up(&token, known_status, arrived.wall) => {
+                let refresh = self.read_refresh(refresh, arrived.wall).ok();
+                let refresh = refresh.filter(|_| renewable() == Renewable::Yes);
+                return AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()));
+            }
             (_, token) => return self.renew_by_cookie(refresh, renewable(), token, known_status, context),
         };
         if must_ask_store {
@@ -243,7 +250,9 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
     ) -> AuthStep<C> {
         let now = context.arrived;
-        if self.backend.early_renewal_is_paused(now.monotonic) || renewable != Renewable::Yes {
+        // A bound session is renewed by the browser's proof.
+        let is_bound = token.view.device.is_some();
+        if is_bound || self.backend.early_renewal_is_paused(now.monotonic) || renewable != Renewable::Yes {
             return AuthStep::served(token);
         }
         match self.read_refresh(refresh, now.wall) {
@@ -254,20 +263,6 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Whether an expired access token may be used during an outage of the store: see `ride_through`.
-    fn may_ride_through(
-        &self,
-        token: &VerifiedToken<C>,
-        known_status: Option<SessionStatus>,
-        now: Timestamp,
-    ) -> bool {
-        let time = self.config.ride_through;
-        time > Duration::ZERO
-            && known_status == Some(SessionStatus::Valid)
-            && token.view.issued <= now
-            && now < token.view.expires + time
-    }
-
     /// Asks the store whether the access token can be used, since this instance cannot know. If not, the refresh token
     /// decides: the claims may be stale, or the refresh token may be of another session.
     async fn check_or_renew(
@@ -276,12 +271,16 @@ impl<C: Claims> Engine<C> {
         refresh: Option<RefreshClaims>,
         context: RequestContext,
     ) -> AuthOutcome<C> {
-        match (self.check_with_store(&token).await, refresh) {
-            (Ok(()), _) => {
+        let checked = match token.is_bound() {
+            false => self.check_with_store(&token).await.map(|()| token.clone().into()),
+            true => self.look_up_compared(&token, &context).await,
+        };
+        match (checked, refresh) {
+            (Ok(session), _) => {
                 if !context.passive {
                     self.confirm_once(&token, context.with_body, self.now());
                 }
-                token.into()
+                AuthOutcome::Session { session, presented: token.view.generation, renewal: None }
             }
             (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
             (Err(SessionError::Refused(_)), Some(refresh)) => {
@@ -329,6 +328,9 @@ impl<C: Claims> Engine<C> {
                 token.into()
             }
             (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
+            (Err(SessionError::Refused(Refusal::DeviceProofRequired)), _) if self.takes_proofs() => {
+                AuthOutcome::Rejected(RejectionKind::DeviceProofRequired)
+            }
             (Err(SessionError::Refused(refusal)), _) => AuthOutcome::Anonymous(refusal),
         }
     }
@@ -354,7 +356,11 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Verifies the refresh cookie. Reports an invalid or expired token, but not a missing one.
-    fn read_refresh(&self, cookie: CookieValue<'_>, now: Timestamp) -> Result<RefreshClaims, SessionError> {
+    pub(super) fn read_refresh(
+        &self,
+        cookie: CookieValue<'_>,
+        now: Timestamp,
+    ) -> Result<RefreshClaims, SessionError> {
         match cookie {
             CookieValue::Absent => Err(Refusal::NoToken.into()),
             CookieValue::Conflict => Err(Refusal::BadToken.into()),

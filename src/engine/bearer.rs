@@ -103,12 +103,7 @@ impl<C: Claims> Engine<C> {
         token: Arc<VerifiedToken<C>>,
         context: RequestContext,
     ) -> AuthOutcome<C> {
-        let looked_up = async {
-            let (mut session, record) = self.look_up_session(&token).await?;
-            self.check_origin(&mut session, &record, context.origin.as_deref())?;
-            Ok(session)
-        };
-        match looked_up.await {
+        match self.look_up_compared(&token, &context).await {
             Ok(session) => {
                 if !context.passive {
                     self.confirm_once(&token, context.with_body, self.now());
@@ -122,6 +117,17 @@ impl<C: Claims> Engine<C> {
                 AuthOutcome::Rejected(RejectionKind::InvalidBearer(refusal))
             }
         }
+    }
+
+    /// Reads the session of an access token from the store, and compares the client's origin.
+    pub(super) async fn look_up_compared(
+        self: &Arc<Self>,
+        token: &Arc<VerifiedToken<C>>,
+        context: &RequestContext,
+    ) -> Result<Authenticated<C>, SessionError> {
+        let (mut session, record) = self.look_up_session(token).await?;
+        self.check_origin(&mut session, &record, context.origin.as_deref())?;
+        Ok(session)
     }
 
     /// Reads the session of an access token from the store. If its claims have changed, returns the current ones,

@@ -40,6 +40,9 @@ pub(crate) struct Config<C> {
     /// In a layer that only verifies.
     #[cfg(feature = "verify")]
     pub(crate) verify_only: Option<super::VerifyOnly>,
+    /// Whether, and how, sessions are bound to devices.
+    #[cfg(feature = "device-bound")]
+    pub(crate) device_bound: Option<crate::device_binding::DeviceBound>,
     /// Follows a key file.
     pub(crate) key_follower: Option<KeyFollower>,
 }
@@ -69,6 +72,8 @@ impl<C> Default for Config<C> {
             },
             #[cfg(feature = "verify")]
             verify_only: None,
+            #[cfg(feature = "device-bound")]
+            device_bound: None,
             key_follower: None,
         }
     }

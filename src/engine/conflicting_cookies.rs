@@ -88,7 +88,7 @@ impl ValidToken {
     }
 
     fn by_refresh(tokens: &TokenCodec, token: &[u8]) -> Result<Self, InvalidToken> {
-        let RefreshClaims { subject, session, run, began, generation, limit } =
+        let RefreshClaims { subject, session, run, began, generation, limit, .. } =
             tokens.verify_refresh(token)?;
         Ok(Self { subject, session, run, recency: (began, generation), absolute_deadline: Some(limit) })
     }

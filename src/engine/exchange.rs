@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Credential, Engine, RequestContext, SignInError, SignInOptions, mint::AccessBasis, sign_in::NewSession,
+    Credential, Engine, RequestContext, SignInError, SignInOptions, bound::device_of, mint::AccessBasis,
+    sign_in::NewSession,
 };
 use crate::{
     claims::Claims,
@@ -100,6 +101,7 @@ impl<C: Claims> Engine<C> {
             arrived,
             with_body: false,
             passive: false,
+            proven: false,
             origin,
         };
         let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
@@ -143,8 +145,15 @@ impl<C: Claims> Engine<C> {
         }
         let tokens = self.tokens.codec();
         let expires = tokens.access_expiry(now, record.family.absolute_deadline);
-        let refresh =
-            || tokens.mint_refresh(&RefreshClaims::of(&key.subject.name, key.id, &record.family, run));
+        let refresh = || {
+            tokens.mint_refresh(&RefreshClaims::of(
+                &key.subject.name,
+                key.id,
+                &record.family,
+                run,
+                device_of(record),
+            ))
+        };
         Ok(IssuedTokens {
             session: key.id,
             access,

@@ -9,6 +9,7 @@
 //!   hooks about the client's origin;
 //! - `respond`: the cookies and cache headers of a response, with `mint` and `readable_cookie`;
 //! - `sign_in`, with `cap` for the maximum number of sessions;
+//! - `device`: bind a session to a device, and renew it with a proof; `bound`: what a bound session needs elsewhere;
 //! - `change` a session; `wait` until it is revoked or expires;
 //! - change the `keys`;
 //! - `verify_only`: for layers that hold public keys only;
@@ -19,12 +20,15 @@
 
 mod authenticate;
 mod bearer;
+mod bound;
 mod cap;
 mod change;
 mod claims;
 mod config;
 mod confirm;
 mod conflicting_cookies;
+#[cfg(feature = "device-bound")]
+mod device;
 #[cfg(feature = "oauth")]
 mod exchange;
 #[cfg(feature = "oauth")]
@@ -45,6 +49,10 @@ mod verified;
 mod verify_only;
 mod wait;
 
+#[cfg(feature = "device-bound")]
+pub(crate) use self::bound::REGISTRATION;
+#[cfg(feature = "device-bound")]
+pub(crate) use self::device::{DeviceAnswer, DeviceRequest};
 #[cfg(feature = "jwks")]
 pub(crate) use self::keys::JWKS_MAX_AGE;
 #[cfg(feature = "vault")]

@@ -1,7 +1,13 @@
 //! What this instance knows of a session without asking the store.
 
+use std::time::Duration;
+
 use super::{Engine, Renewal, SessionView, VerifiedToken};
-use crate::{claims::Claims, protocol::SessionStatus, time::Reading};
+use crate::{
+    claims::Claims,
+    protocol::SessionStatus,
+    time::{Reading, Timestamp},
+};
 
 impl<C: Claims> Engine<C> {
     /// The status of the session of an access token.
@@ -30,5 +36,21 @@ impl<C: Claims> Engine<C> {
     /// Whether the denylist may have forgotten that the session of a token was revoked.
     pub(super) fn revocation_may_be_forgotten(&self, token: &VerifiedToken<C>, now: Reading) -> bool {
         self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
+    }
+
+    /// Whether an expired access token may be used during an outage of the store: see `ride_through`. That of a bound
+    /// session may not.
+    pub(super) fn may_ride_through(
+        &self,
+        token: &VerifiedToken<C>,
+        known_status: Option<SessionStatus>,
+        now: Timestamp,
+    ) -> bool {
+        let time = self.config.ride_through;
+        time > Duration::ZERO
+            && !token.is_bound()
+            && known_status == Some(SessionStatus::Valid)
+            && token.view.issued <= now
+            && now < token.view.expires + time
     }
 }

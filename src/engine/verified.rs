@@ -10,13 +10,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Engine, confirm::latest_issue_time, record::step_up_of};
+use super::{Engine, bound::device_of, confirm::latest_issue_time, record::step_up_of};
 use crate::{
     id::RunId,
     protocol::AccessTokenTimes,
     store::{SessionKey, SessionRecord, Subject},
     time::{Timestamp, millis},
-    token::{AccessClaims, StepUp},
+    token::{AccessClaims, DeviceKey, StepUp},
 };
 
 /// The data of a session, from a token or from the record.
@@ -34,6 +34,8 @@ pub(crate) struct SessionView<C> {
     pub(crate) step_up: StepUp,
     /// All methods, of the sign-in and of the re-authentication.
     pub(crate) methods: Vec<String>,
+    /// The device key to which the session is bound.
+    pub(crate) device: Option<DeviceKey>,
     pub(crate) claims: Arc<C>,
     /// Of a token for another service.
     #[cfg(feature = "verify")]
@@ -62,6 +64,7 @@ impl<C> SessionView<C> {
             auth_time: Timestamp::from_secs(record.family.created_at.as_secs()),
             step_up: step_up_of(record).in_whole_seconds(),
             methods: record.all_methods().map(str::to_owned).collect(),
+            device: device_of(record),
             claims: Arc::new(claims),
             #[cfg(feature = "verify")]
             service: None,
@@ -74,6 +77,7 @@ impl<C> SessionView<C> {
             read_at,
             step_up: step_up_of(record).in_whole_seconds(),
             methods: record.all_methods().map(str::to_owned).collect(),
+            device: device_of(record),
             claims: Arc::new(claims),
             ..self.copy()
         }
@@ -159,6 +163,7 @@ impl<C> VerifiedToken<C> {
             auth_time: token.auth_time,
             step_up: token.step_up,
             methods: token.methods,
+            device: token.device,
             claims: token.claims,
             #[cfg(feature = "verify")]
             service: token.service.map(Into::into),

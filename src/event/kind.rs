@@ -159,6 +159,22 @@ pub enum EventKind {
         /// not in the ring, or moved in the database).
         why: &'static str,
     },
+    /// A browser registered a key of its device for a session. The binding is provisional until a later proof.
+    DeviceRegistered,
+    /// A session is bound to a device from now on: no renewal without a proof of the device's key.
+    DeviceConfirmed,
+    /// A renewal of a bound session had no proof of the device's key, so it was refused, and the session stays. A client
+    /// with copied cookies looks like this; so does a browser whose refresh failed. Reported once a minute for each
+    /// session, on each instance.
+    #[doc(alias = "token theft")]
+    DeviceProofMissing,
+    /// A proof of a device's key was refused.
+    DeviceProofInvalid {
+        /// Why: `malformed`, `type`, `algorithm`, `key`, `challenge` (expired, or of another session), `signature` (at the
+        /// registration), `other_key` (of a session that is bound to another key, or to none) or `bound` (a registration
+        /// for a session that is bound already). The last two need a valid refresh token.
+        why: &'static str,
+    },
     /// A hook of the application panicked.
     HookPanicked {
         /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive`, `readable_cookie`, `oidc` (its
@@ -234,6 +250,10 @@ impl EventKind {
             Self::LogoutTokenRefused { .. } => "oidc_logout_token_refused",
             Self::UpstreamRenewed { .. } => "upstream_token_renewed",
             Self::UpstreamFailed { .. } => "upstream_token_failed",
+            Self::DeviceRegistered => "device_registered",
+            Self::DeviceConfirmed => "device_confirmed",
+            Self::DeviceProofMissing => "device_proof_missing",
+            Self::DeviceProofInvalid { .. } => "device_proof_invalid",
             Self::HookPanicked { .. } => "session_hook_panicked",
             Self::NoTimers => "session_no_timers",
             Self::InternalError { .. } => "session_internal_error",
@@ -253,6 +273,7 @@ impl EventKind {
             Self::KeysChanged { pulled, .. } if !pulled.is_empty() => "pulled",
             Self::OidcFailed { why }
             | Self::LogoutTokenRefused { why }
+            | Self::DeviceProofInvalid { why }
             | Self::UpstreamFailed { why, .. } => why,
             Self::ClockStepped { ahead: true, .. } => "ahead",
             Self::ClockStepped { ahead: false, .. } => "back",

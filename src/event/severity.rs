@@ -68,11 +68,19 @@ impl EventKind {
             | Self::Reauthenticated
             | Self::UpstreamRenewed { .. }
             | Self::LoggedOutByProvider { .. }
+            | Self::DeviceRegistered
+            | Self::DeviceConfirmed
             | Self::FeedRecovered => Severity::Info,
             // An accident looks the same as the answer to a leak.
             Self::KeysChanged { pulled, .. } if !pulled.is_empty() => Severity::Warning,
             Self::KeysChanged { .. } => Severity::Info,
-            Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
+            // `DeviceProofMissing` says the same, at most once a minute.
+            Self::Refused(
+                Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite | Refusal::DeviceProofRequired,
+            ) => Severity::Debug,
+            Self::DeviceProofMissing => Severity::Warning,
+            Self::DeviceProofInvalid { why: "other_key" | "bound" } => Severity::Info,
+            Self::DeviceProofInvalid { .. } => Severity::Debug,
             Self::Refused(_) => Severity::Info,
             // Anyone can cause these.
             Self::OidcFailed { why: "attempt" | "issuer" | "provider" | "code" | "unavailable" } => Severity::Debug,

@@ -26,6 +26,7 @@
 //! | test your application | [testing] |
 //! | run more than one instance | [several instances](several_instances) |
 //! | run behind nginx, a load balancer or a CDN | [proxies] |
+//! | make copied cookies useless | [device-bound sessions](device_bound) |
 //! | hide what the cookies carry | [encrypted cookies](encrypted_cookies) |
 //! | change the signing key | [key rotation](key_rotation) |
 //! | restore the store from a backup | [restored backup](restored_backup) |
@@ -132,6 +133,14 @@ pub mod single_sign_on {}
 #[doc(alias = "encrypted tokens")]
 #[doc = include_str!("provider_tokens.md")]
 pub mod provider_tokens {}
+
+#[doc(alias = "DBSC")]
+#[doc(alias = "Device Bound Session Credentials")]
+#[doc(alias = "copied cookies")]
+#[doc(alias = "infostealer")]
+#[doc(alias = "TPM")]
+#[doc = include_str!("device_bound.md")]
+pub mod device_bound {}
 
 #[doc(alias = "SSE")]
 #[doc(alias = "server-sent events")]

@@ -125,6 +125,7 @@ impl<C: Claims, R> SessionLayer<C, R> {
             arrived: engine.revocation.read_clock(),
             with_body: !request.body().is_end_stream(),
             passive: engine.only_verifies() || self.is_passive(&head),
+            proven: false,
             origin: engine.origin_to_compare(&head),
         };
         let mut former = FormerCookies::default();

@@ -1,255 +1,241 @@
-//! Decides about the device key of a session: its registration, its proofs, and renewals without a proof.
+//! Decides about the binding of a session to a key of the client's device.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Family, RotationTiming};
+use super::RotationTiming;
 use crate::time::Timestamp;
 
-/// The RFC 7638 thumbprint (SHA-256) of a device's public key.
-pub type KeyThumbprint = [u8; 32];
+/// The SHA-256 thumbprint of a public key (RFC 7638).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Thumbprint(pub [u8; 32]);
 
-/// The device key of a session, in its record.
-///
-/// It is provisional until a proof [confirms](ProofDecision::Confirm) it. A provisional key changes nothing: the
-/// refresh token alone still renews the session. After the confirmation, only a renewal with a proof is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+impl fmt::Display for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl Serialize for Thumbprint {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Thumbprint {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        let mut bytes = [0; 32];
+        match URL_SAFE_NO_PAD.decode_slice(&*text, &mut bytes) {
+            Ok(32) => Ok(Self(bytes)),
+            _ => Err(de::Error::custom("not 32 bytes in base64url")),
+        }
+    }
+}
+
+/// What a session's record knows of its device key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Binding {
-    /// Its thumbprint.
-    pub key: KeyThumbprint,
-    /// When the key was last registered: a client that got no response registers the same key again.
+    /// The latest key that the client registered.
+    pub key: Thumbprint,
+    /// When it was registered.
     pub registered_at: Timestamp,
-    /// Whether a proof confirmed it. Never becomes false again.
+    /// Whether a proof of this key came late enough after that. Never becomes false again.
     pub confirmed: bool,
 }
 
-/// Until when a session may be bound.
-#[derive(Clone, Copy, Debug)]
+/// When a session may be bound to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegistrationLimits {
     /// When the user signed in, or last re-authenticated.
     pub authenticated_at: Timestamp,
-    /// For how long after that a session may be bound.
+    /// For how long after that. An attacker who copies the cookies later cannot bind the session to another device.
     pub window: Duration,
-    /// The access token's lifetime: an active client proves its key at least that often.
+    /// The lifetime of an access token: a client in use proves its key at least that often.
     pub access_ttl: Duration,
 }
 
-/// What to do with a registration, whose proof is valid for the key that it has.
+/// What to do with a registration, whose proof is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationDecision {
-    /// Write the key to the record, as provisional and registered now. It is the first one, or the same one again,
-    /// or no client has confirmed the earlier one for so long that its registration must have failed.
+    /// Bind the session to this key, provisionally. It is the first key, or the same one again, or the client did not
+    /// confirm an earlier key for so long that it does not have that one.
     Register,
-    /// The session was revoked or has expired.
-    RefuseSession,
-    /// Another key is registered, whose client may still confirm it.
-    RefuseOtherKey,
-    /// A key is confirmed, and is never replaced.
-    RefuseConfirmed,
-    /// The sign-in is too long ago. An attacker who copies the cookies later must not bind the session to another
-    /// device.
+    /// The session is bound to a confirmed key, or to one that its client may still confirm. That key stays.
+    Refuse,
+    /// It is too long after the sign-in.
     RefuseLate,
 }
 
-/// Judges the registration of `key`.
+/// Decides about a registration of `key`. `timing` is from the session's record.
+///
+/// The first key stays until its client must have confirmed it. If a later one took its place at once, an attacker with
+/// copied cookies could replace the key of the client as long as it is provisional.
 #[must_use]
 pub fn decide_registration(
-    key: &KeyThumbprint,
+    key: &Thumbprint,
     binding: Option<&Binding>,
-    family: &Family,
     limits: &RegistrationLimits,
-    now: Timestamp,
-) -> RegistrationDecision {
-    if !family.is_live(now) {
-        return RegistrationDecision::RefuseSession;
-    }
-    match binding {
-        Some(Binding { confirmed: true, .. }) => RegistrationDecision::RefuseConfirmed,
-        _ if now.since(limits.authenticated_at) > limits.window => RegistrationDecision::RefuseLate,
-        Some(binding)
-            if binding.key != *key && now < binding.replaceable_at(&family.timing, limits.access_ttl) =>
-        {
-            RegistrationDecision::RefuseOtherKey
-        }
-        _ => RegistrationDecision::Register,
-    }
-}
-
-/// What to do with a request for the refresh of a bound session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProofDecision {
-    /// The proof confirms the key. Write that, then renew.
-    Confirm,
-    /// Renew.
-    Renew,
-    /// There is no valid proof: answer with a challenge.
-    Challenge,
-    /// No key is confirmed, and this one is not the provisional one: renew, as the refresh token alone does.
-    ///
-    /// Do not tell the client to forget its binding. It may have registered the provisional key in the meantime, and
-    /// would forget that one.
-    RenewUnbound,
-}
-
-/// Judges a refresh. `proven` is the key whose proof is valid, if there is one. The refresh token that comes with it is
-/// judged after that, as always.
-#[must_use]
-pub fn decide_proof(
-    proven: Option<&KeyThumbprint>,
-    binding: Option<&Binding>,
     timing: &RotationTiming,
     now: Timestamp,
-) -> ProofDecision {
-    let Some(binding) = binding else { return ProofDecision::RenewUnbound };
-    match proven {
-        None => ProofDecision::Challenge,
-        Some(key) if *key != binding.key && binding.confirmed => ProofDecision::Challenge,
-        Some(key) if *key != binding.key => ProofDecision::RenewUnbound,
-        Some(_) if !binding.confirmed && binding.confirms_by_proof(timing, now) => ProofDecision::Confirm,
-        Some(_) => ProofDecision::Renew,
+) -> RegistrationDecision {
+    match binding {
+        Some(binding) if binding.confirmed => RegistrationDecision::Refuse,
+        _ if now.since(limits.authenticated_at) > limits.window => RegistrationDecision::RefuseLate,
+        Some(binding) if binding.key != *key && !is_abandoned(binding, limits, timing, now) => {
+            RegistrationDecision::Refuse
+        }
+        Some(_) | None => RegistrationDecision::Register,
     }
 }
 
-impl Binding {
-    /// A provisional key.
-    #[must_use]
-    pub const fn provisional(key: KeyThumbprint, now: Timestamp) -> Self {
-        Self { key, registered_at: now, confirmed: false }
-    }
+/// What to do with a renewal, before the refresh token decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingDecision {
+    /// The refresh token decides.
+    Proceed,
+    /// Write that the binding is confirmed. Then the refresh token decides.
+    Confirm,
+    /// Refuse it: the session is bound, and there is no proof. The session is not revoked.
+    ProofRequired,
+    /// Refuse it with a challenge: the session is bound, and the proof is of another key. Do not tell the client to forget
+    /// its key: meanwhile it may have the confirmed one.
+    OtherKey,
+}
 
-    /// Whether a renewal needs a proof. Without one, a refresh token of the session is refused whatever its generation:
-    /// it is not judged as reuse, or an attacker could revoke the session with a copy.
-    #[must_use]
-    pub const fn demands_proof(&self) -> bool {
-        self.confirmed
+/// Decides about a renewal with a proof of the key `proof`, or without a proof. `timing` is from the session's record.
+///
+/// A proof confirms the binding if it comes at least `W + C + 2·G` after the registration. Then the client has the key,
+/// has it after a crash, and no answer to an earlier registration is on its way. An access token that was minted for the
+/// binding would show less: the client can have the cookie without the key, if it lost the rest of the answer.
+#[must_use]
+pub fn decide_binding(
+    binding: Option<&Binding>,
+    proof: Option<&Thumbprint>,
+    timing: &RotationTiming,
+    now: Timestamp,
+) -> BindingDecision {
+    match (binding, proof) {
+        (None, None) => BindingDecision::Proceed,
+        (Some(binding), None) if binding.confirmed => BindingDecision::ProofRequired,
+        (Some(_), None) => BindingDecision::Proceed,
+        (Some(binding), Some(key)) if binding.key == *key => {
+            match !binding.confirmed && is_settled(binding, timing, now) {
+                true => BindingDecision::Confirm,
+                false => BindingDecision::Proceed,
+            }
+        }
+        (Some(binding), Some(_)) if binding.confirmed => BindingDecision::OtherKey,
+        // The refresh token alone is good. The client must not be told to forget its key: meanwhile it may have the
+        // provisional one, and would forget that.
+        (_, Some(_)) => BindingDecision::Proceed,
     }
+}
 
-    /// Whether a proof at this time confirms the key: `W + C + 2·G` after the registration, or without a crash window
-    /// the first one.
-    ///
-    /// Only a proof does. An access token of the registration does not show that the client has the key: a browser
-    /// stores the cookies of a response whose body it never gets, and the body is what starts the binding. After that
-    /// time, a client that crashes comes back with the key, for the same reasons as in
-    /// [`RotationTiming::confirmation_age`].
-    #[must_use]
-    pub fn confirms_by_proof(&self, timing: &RotationTiming, now: Timestamp) -> bool {
-        timing.confirms_at_once() || now >= self.registered_at + timing.confirmation_age(false)
-    }
+/// Whether a response to a renewed request offers a registration, since one would be accepted.
+#[must_use]
+pub fn offers_registration(
+    binding: Option<&Binding>,
+    limits: &RegistrationLimits,
+    timing: &RotationTiming,
+    now: Timestamp,
+) -> bool {
+    // A new key.
+    let key = Thumbprint::default();
+    decide_registration(&key, binding, limits, timing, now) == RegistrationDecision::Register
+}
 
-    /// When another key may take the place of this provisional one. A client that has this key, and is in use, has
-    /// confirmed it by then.
-    ///
-    /// Two tabs may register one key each. If the second one took the place of the first, the responses could reach the
-    /// browser in the other order: it would keep a key that is not in the record.
-    #[must_use]
-    pub fn replaceable_at(&self, timing: &RotationTiming, access_ttl: Duration) -> Timestamp {
-        self.registered_at + timing.confirmation_age(false) + access_ttl
-    }
+/// Whether a client that has this key, and is in use, would have confirmed it. Its first proof may come just before the
+/// key is settled, and the next one an access lifetime later.
+fn is_abandoned(
+    binding: &Binding,
+    limits: &RegistrationLimits,
+    timing: &RotationTiming,
+    now: Timestamp,
+) -> bool {
+    is_settled(binding, timing, now - limits.access_ttl)
+}
+
+/// Whether the answer to the registration has arrived or is lost, and a client that has the key keeps it after a crash.
+fn is_settled(binding: &Binding, timing: &RotationTiming, now: Timestamp) -> bool {
+    now >= binding.registered_at + timing.confirmation_age(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_secs(1_000_000);
-    const KEY: KeyThumbprint = [1; 32];
-    const OTHER: KeyThumbprint = [2; 32];
+    const KEY: Thumbprint = Thumbprint([1; 32]);
+    const OTHER: Thumbprint = Thumbprint([2; 32]);
 
-    const fn secs(secs: u64) -> Duration {
-        Duration::from_secs(secs)
+    fn decided(confirmed: bool, proof: Option<Thumbprint>, age: u64) -> BindingDecision {
+        let at = Timestamp::from_secs;
+        let binding = Binding { key: KEY, registered_at: at(1000), confirmed };
+        decide_binding(Some(&binding), proof.as_ref(), &RotationTiming::default(), at(1000 + age))
     }
 
-    fn bound(ago: u64, confirmed: bool) -> Binding {
-        Binding { confirmed, ..Binding::provisional(KEY, NOW - secs(ago)) }
+    #[test]
+    fn a_proof_confirms_the_binding_once_it_is_old_enough() {
+        // 60 + 35 + 2 * 45 s.
+        assert_eq!(decided(false, Some(KEY), 184), BindingDecision::Proceed);
+        assert_eq!(decided(false, Some(KEY), 185), BindingDecision::Confirm);
+        assert_eq!(decided(true, Some(KEY), 0), BindingDecision::Proceed);
     }
 
-    /// The defaults: W 60 s, C 35 s, G 45 s. The user signed in 100 s ago.
-    fn registered(
-        key: KeyThumbprint,
-        binding: Option<Binding>,
-        change: impl FnOnce(&mut Family, &mut RegistrationLimits),
-    ) -> RegistrationDecision {
-        let mut family = Family::begin(NOW - secs(100), secs(7200), secs(86400));
-        let mut limits = RegistrationLimits {
-            authenticated_at: NOW - secs(100),
+    #[test]
+    fn a_renewal_without_a_proof_is_refused_once_the_binding_is_confirmed() {
+        assert_eq!(decided(false, None, 9999), BindingDecision::Proceed);
+        assert_eq!(decided(true, None, 0), BindingDecision::ProofRequired);
+        let timing = RotationTiming::default();
+        assert_eq!(decide_binding(None, None, &timing, Timestamp::EPOCH), BindingDecision::Proceed);
+    }
+
+    #[test]
+    fn a_proof_of_another_key_is_refused_once_the_binding_is_confirmed() {
+        assert_eq!(decided(true, Some(OTHER), 9999), BindingDecision::OtherKey);
+        assert_eq!(decided(false, Some(OTHER), 9999), BindingDecision::Proceed);
+        let timing = RotationTiming::default();
+        assert_eq!(decide_binding(None, Some(&KEY), &timing, Timestamp::EPOCH), BindingDecision::Proceed);
+    }
+
+    fn registered(key: Thumbprint, binding: Option<Binding>, signed_in: u64) -> RegistrationDecision {
+        let secs = Duration::from_secs;
+        let now = Timestamp::from_secs(1_000_000);
+        let limits = RegistrationLimits {
+            authenticated_at: now - secs(signed_in),
             window: secs(900),
             access_ttl: secs(300),
         };
-        change(&mut family, &mut limits);
-        decide_registration(&key, binding.as_ref(), &family, &limits, NOW)
+        decide_registration(&key, binding.as_ref(), &limits, &RotationTiming::default(), now)
+    }
+
+    fn registered_ago(age: u64, confirmed: bool) -> Option<Binding> {
+        Some(Binding { key: KEY, registered_at: Timestamp::from_secs(1_000_000 - age), confirmed })
     }
 
     #[test]
-    fn first_key_and_the_same_key_again_are_registered() {
-        assert_eq!(registered(KEY, None, |_, _| ()), RegistrationDecision::Register);
-        assert_eq!(registered(KEY, Some(bound(1, false)), |_, _| ()), RegistrationDecision::Register);
-    }
-
-    #[test]
-    fn another_key_is_refused_until_the_first_one_must_have_failed() {
-        let other = |ago| registered(OTHER, Some(bound(ago, false)), |_, _| ());
-        assert_eq!(other(0), RegistrationDecision::RefuseOtherKey);
+    fn the_first_key_stays_until_its_client_must_have_confirmed_it() {
+        assert_eq!(registered(KEY, None, 0), RegistrationDecision::Register);
         // 60 + 35 + 2 * 45 s, and the access token's lifetime.
-        assert_eq!(other(484), RegistrationDecision::RefuseOtherKey);
-        assert_eq!(other(485), RegistrationDecision::Register);
+        assert_eq!(registered(OTHER, registered_ago(484, false), 0), RegistrationDecision::Refuse);
+        assert_eq!(registered(OTHER, registered_ago(485, false), 0), RegistrationDecision::Register);
+        assert_eq!(registered(KEY, registered_ago(0, false), 0), RegistrationDecision::Register);
     }
 
     #[test]
-    fn confirmed_key_is_never_replaced() {
+    fn a_confirmed_key_is_never_replaced() {
         for key in [KEY, OTHER] {
-            let late = registered(key, Some(bound(10_000, true)), |_, _| ());
-            assert_eq!(late, RegistrationDecision::RefuseConfirmed);
+            assert_eq!(registered(key, registered_ago(9999, true), 0), RegistrationDecision::Refuse);
         }
     }
 
     #[test]
-    fn session_is_bound_only_within_the_window_after_a_sign_in() {
-        let ago = |ago| registered(KEY, None, |_, limits| limits.authenticated_at = NOW - secs(ago));
-        assert_eq!(ago(900), RegistrationDecision::Register);
-        assert_eq!(ago(901), RegistrationDecision::RefuseLate);
-    }
-
-    #[test]
-    fn revoked_or_expired_session_is_not_bound() {
-        let revoked = registered(KEY, None, |family, _| family.revoked = true);
-        assert_eq!(revoked, RegistrationDecision::RefuseSession);
-        let expired = registered(KEY, None, |family, _| family.idle_deadline = NOW);
-        assert_eq!(expired, RegistrationDecision::RefuseSession);
-    }
-
-    fn proved(proven: Option<KeyThumbprint>, binding: Option<Binding>) -> ProofDecision {
-        decide_proof(proven.as_ref(), binding.as_ref(), &RotationTiming::default(), NOW)
-    }
-
-    #[test]
-    fn proof_confirms_the_key_once_it_was_registered_long_enough_ago() {
-        assert_eq!(proved(Some(KEY), Some(bound(184, false))), ProofDecision::Renew);
-        assert_eq!(proved(Some(KEY), Some(bound(185, false))), ProofDecision::Confirm);
-        assert_eq!(proved(Some(KEY), Some(bound(185, true))), ProofDecision::Renew);
-        let timing = RotationTiming { crash_window: Duration::ZERO, ..RotationTiming::default() };
-        let first = decide_proof(Some(&KEY), Some(&bound(0, false)), &timing, NOW);
-        assert_eq!(first, ProofDecision::Confirm);
-    }
-
-    #[test]
-    fn refresh_without_a_valid_proof_is_challenged() {
-        for confirmed in [false, true] {
-            assert_eq!(proved(None, Some(bound(1000, confirmed))), ProofDecision::Challenge);
+    fn a_session_is_bound_within_a_time_after_the_sign_in() {
+        for binding in [None, registered_ago(600, false)] {
+            assert_eq!(registered(KEY, binding, 900), RegistrationDecision::Register);
+            assert_eq!(registered(KEY, binding, 901), RegistrationDecision::RefuseLate);
         }
-        assert_eq!(proved(Some(OTHER), Some(bound(1000, true))), ProofDecision::Challenge);
-    }
-
-    #[test]
-    fn client_whose_key_is_not_in_the_record_is_served_until_another_one_is_confirmed() {
-        assert_eq!(proved(Some(KEY), None), ProofDecision::RenewUnbound);
-        assert_eq!(proved(None, None), ProofDecision::RenewUnbound);
-        assert_eq!(proved(Some(OTHER), Some(bound(1000, false))), ProofDecision::RenewUnbound);
-    }
-
-    #[test]
-    fn only_a_confirmed_key_demands_a_proof() {
-        assert!(!bound(10_000, false).demands_proof());
-        assert!(bound(0, true).demands_proof());
     }
 }

@@ -48,6 +48,22 @@
 //! With `C > 0`, a copied predecessor stays usable until the
 //! confirmation, and one grace period longer. With `C = 0`, the first request that carries a generation confirms it.
 //!
+//! # Device-bound sessions
+//!
+//! A session may be bound to a key of the client's device. A registration makes the binding, and it is provisional:
+//! the refresh token alone renews the session. A proof of the key that comes at least `W + C + 2·G`
+//! after its registration confirms the binding, also if `C` is zero. From then on:
+//!
+//! - A renewal without a proof is refused, of any generation. It revokes nothing and confirms nothing. (A refresh
+//!   token that is older than the confirmation may rotate the session once. The client that has the key is then served
+//!   as one with a predecessor.)
+//! - No other key is registered.
+//! - Without a proof, no access token is minted that expires later than the presented one.
+//!
+//! At that age no answer to a registration is on its way, so the client has the key that was confirmed, and a client that
+//! crashes still has it. An access token that was minted for the binding does not confirm it: a client can have the
+//! cookie of an answer and not the key, if the rest of the answer was lost, or if two registrations crossed.
+//!
 //! # What the search shows
 //!
 //! The crate's tests search exhaustively for a sequence that breaks the following rules (`tests/search`). The search
@@ -85,7 +101,7 @@
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod access;
-#[cfg(feature = "__search")]
+#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod binding;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod cookies;
@@ -110,25 +126,29 @@ pub use self::{
 // The decisions. They are public only for the exhaustive search, which drives the functions that production runs.
 #[cfg(all(feature = "oauth", not(feature = "__search")))]
 pub(crate) use self::tokens::{TokenDecision, decide_tokens};
+#[cfg(not(feature = "__search"))]
+pub(crate) use self::{
+    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
+    binding::{
+        Binding, BindingDecision, RegistrationDecision, RegistrationLimits, Thumbprint, decide_binding,
+        decide_registration, offers_registration,
+    },
+    cookies::{CookieDecision, ResponseState, decide_cookies},
+    family::Family,
+    refresh::{PresentedToken, RefreshDecision, decide_refresh},
+    rotation_timing::RotationTiming,
+};
 #[cfg(feature = "__search")]
 #[doc(hidden)]
 pub use self::{
     access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
     binding::{
-        Binding, KeyThumbprint, ProofDecision, RegistrationDecision, RegistrationLimits, decide_proof,
-        decide_registration,
+        Binding, BindingDecision, RegistrationDecision, RegistrationLimits, Thumbprint, decide_binding,
+        decide_registration, offers_registration,
     },
     cookies::{CookieDecision, ResponseState, decide_cookies},
     family::Family,
     refresh::{PresentedToken, RefreshDecision, decide_refresh},
     rotation_timing::RotationTiming,
     tokens::{TokenDecision, decide_tokens},
-};
-#[cfg(not(feature = "__search"))]
-pub(crate) use self::{
-    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
-    cookies::{CookieDecision, ResponseState, decide_cookies},
-    family::Family,
-    refresh::{PresentedToken, RefreshDecision, decide_refresh},
-    rotation_timing::RotationTiming,
 };

@@ -67,6 +67,10 @@ pub enum Refusal {
     /// The session is used from another origin, and
     /// [`compare_origin`](crate::SessionsBuilder::compare_origin) refused the request.
     OriginRefused,
+    /// The session is bound to a device, and the request had no proof of the device's key. The session is not revoked.
+    DeviceProofRequired,
+    /// The session is not bound to a device, and has to be by now: `DeviceBound::required_within`.
+    DeviceNotBound,
 }
 
 /// Judges a refresh token by the session's record: the table of the [module](super).

@@ -3,7 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use tower_sliding_sessions::protocol::{
-    Binding, ProofDecision, RegistrationDecision, RegistrationLimits, decide_proof, decide_registration,
+    Binding, BindingDecision, RegistrationDecision, RegistrationLimits, RotationTiming, decide_binding,
+    decide_registration,
 };
 
 use super::world::{Device, Key, Registered};
@@ -40,7 +41,7 @@ pub(super) enum BrokenBinding {
     NoWindow,
     /// The response to a registration is sent however long it took.
     LateRegistration,
-    /// A browser that proves a key which is not in the record is told to forget it.
+    /// A browser that proves a key which is not in the record is told to forget its key.
     UnknownKeyForgotten,
 }
 
@@ -52,6 +53,8 @@ pub(super) enum Copies {
     Always,
     /// At any time after the confirmation of the browser's key.
     Bound,
+    /// At any time after the registration of the browser's key, which the browser confirms as soon as it can.
+    Registered,
     /// At any time after the registration window, if no key is registered then.
     Unbound,
 }
@@ -63,8 +66,10 @@ pub(super) struct DeviceModel {
     pub(super) copies: Copies,
     /// How long after the sign-in a session can be bound. None for any time.
     pub(super) window: Option<Age>,
-    /// Whether the browser can bind sessions.
-    pub(super) capable: bool,
+    /// How many keys the browser has at a time, in transit or stored. None if it cannot bind sessions.
+    pub(super) keys: u8,
+    /// Whether the user may sign out.
+    pub(super) signs_out: bool,
     pub(super) broken: Option<BrokenBinding>,
 }
 
@@ -73,7 +78,7 @@ const ACCESS_TTL: Age = 1;
 
 impl DeviceModel {
     pub(super) fn new(base: Model) -> Self {
-        Self { base, copies: Copies::Never, window: None, capable: true, broken: None }
+        Self { base, copies: Copies::Never, window: None, keys: 2, signs_out: false, broken: None }
     }
 
     pub(super) fn with_attacker(self, copies: Copies) -> Self {
@@ -90,8 +95,18 @@ impl DeviceModel {
 
     /// `W + C + 2·G`.
     fn confirmation_age(&self) -> Age {
-        let timing = tower_sliding_sessions::protocol::RotationTiming::from(self.base.rules.timing());
+        let timing = RotationTiming::from(self.base.rules.timing());
         Age::try_from(timing.confirmation_age(false).as_millis()).expect("a small world")
+    }
+
+    /// Whether the browser proves its key as soon as that confirms it.
+    fn is_in_use(&self) -> bool {
+        self.copies == Copies::Registered
+    }
+
+    /// Whether the browser has let the time pass in which it can confirm its key.
+    pub(super) fn is_neglected(&self, record: Registered) -> bool {
+        self.is_in_use() && !record.confirmed && record.age >= self.confirmation_age() + ACCESS_TTL
     }
 
     /// The age of a registration at which everything is due, even by the slowest clock.
@@ -118,15 +133,15 @@ impl DeviceModel {
         };
         let family = world.rotation.record(&self.base).family;
         let now = self.base.at(clock);
-        let thumbprint = key.thumbprint();
-        let decision = decide_registration(&thumbprint, binding.as_ref(), &family, &limits, now);
-        let decision = match (decision, self.broken) {
-            (RegistrationDecision::RefuseConfirmed, Some(BrokenBinding::ConfirmedKeyReplaced))
-            | (RegistrationDecision::RefuseOtherKey, Some(BrokenBinding::ProvisionalKeyReplaced)) => {
-                RegistrationDecision::Register
-            }
-            (decision, _) => decision,
+        if !family.is_live(now) {
+            return RegistrationDecision::Refuse;
+        }
+        let judged = match (binding, self.broken) {
+            (Some(Binding { confirmed: true, .. }), Some(BrokenBinding::ConfirmedKeyReplaced))
+            | (Some(Binding { confirmed: false, .. }), Some(BrokenBinding::ProvisionalKeyReplaced)) => None,
+            (binding, _) => binding,
         };
+        let decision = decide_registration(&key.thumbprint(), judged.as_ref(), &limits, &family.timing, now);
         if decision == RegistrationDecision::Register {
             let repeated = world.record.filter(|record| record.key == key);
             let age = match repeated {
@@ -139,21 +154,32 @@ impl DeviceModel {
         decision
     }
 
-    /// A refresh with a proof. Writes the confirmation.
-    pub(super) fn prove(&self, world: &mut Device, key: Key, clock: Age) -> ProofDecision {
+    /// A renewal with a proof of `key`, or without one. Writes the confirmation.
+    pub(super) fn judge(&self, world: &mut Device, key: Option<Key>, clock: Age) -> BindingDecision {
         let binding = world.binding(self);
         let timing = world.rotation.record(&self.base).family.timing;
         let early = match self.broken {
             Some(BrokenBinding::ConfirmedEarly) => 1,
-            Some(BrokenBinding::ConfirmedByFirstProof) => 2 * self.old(),
+            Some(BrokenBinding::ConfirmedByFirstProof) => self.old(),
             _ => 0,
         };
         let now = self.base.at(clock + early);
-        let decision = decide_proof(Some(&key.thumbprint()), binding.as_ref(), &timing, now);
-        if decision == ProofDecision::Confirm {
+        let proof = key.map(Key::thumbprint);
+        let decision = match (self.broken, decide_binding(binding.as_ref(), proof.as_ref(), &timing, now)) {
+            (Some(BrokenBinding::ProofNotDemanded), BindingDecision::ProofRequired) => {
+                BindingDecision::Proceed
+            }
+            (_, decision) => decision,
+        };
+        let other = key.is_some_and(|key| world.record.is_none_or(|record| record.key != key));
+        if decision == BindingDecision::Confirm {
             self.confirm(world);
         }
-        decision
+        if other && self.breaks(BrokenBinding::UnknownKeyForgotten) {
+            BindingDecision::OtherKey
+        } else {
+            decision
+        }
     }
 
     fn confirm(&self, world: &mut Device) {
@@ -163,30 +189,27 @@ impl DeviceModel {
     /// The broken rule that an access token of the registration confirms the key.
     pub(super) fn confirm_by_token(&self, world: &mut Device) {
         let timing = world.rotation.record(&self.base).family.timing;
-        let due = |binding: Binding| binding.confirms_by_proof(&timing, self.base.at(0));
-        let named = world.record.is_some_and(|record| world.token == Some(record.key));
-        if named && world.binding(self).is_some_and(due) {
+        let proof = world.token.map(Key::thumbprint);
+        let decision = decide_binding(world.binding(self).as_ref(), proof.as_ref(), &timing, self.base.at(0));
+        if decision == BindingDecision::Confirm {
             self.confirm(world);
         }
-    }
-
-    /// Whether a refresh token without a proof is refused.
-    pub(super) fn demands_proof(&self, world: &Device) -> bool {
-        let demanded = world.binding(self).is_some_and(|binding| binding.demands_proof());
-        demanded && !self.breaks(BrokenBinding::ProofNotDemanded)
     }
 }
 
 impl Display for DeviceModel {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "a device key, {}", self.base)?;
+        if self.signs_out {
+            write!(f, ", a sign-out")?;
+        }
         if let Some(window) = self.window {
             write!(f, ", bound within {window}")?;
         }
         if self.base.attacker {
             write!(f, ", copies {:?}", self.copies)?;
         }
-        if !self.capable {
+        if self.keys == 0 {
             write!(f, ", a browser that cannot bind")?;
         }
         self.broken.map_or(Ok(()), |broken| write!(f, ", {broken:?}"))

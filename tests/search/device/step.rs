@@ -1,6 +1,8 @@
 //! The steps from one world with a device key to the next.
 
-use tower_sliding_sessions::protocol::{ProofDecision, RefreshDecision, RegistrationDecision};
+use tower_sliding_sessions::protocol::{
+    BindingDecision, PresentedToken, RefreshDecision, RegistrationDecision,
+};
 
 use super::{
     model::{BrokenBinding, Copies, DeviceModel},
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     step::{Failure, Note, Step, Taken},
-    world::{Access, Age, Kind, Message},
+    world::{Access, Age, CURRENT, Kind, Lag, Message},
 };
 
 /// A possible next event.
@@ -107,14 +109,14 @@ impl DeviceModel {
             steps.push(DeviceStep::Rotation(Step::Crash));
         }
         let letters = world.letters().count();
-        if room && letters < ROOM && self.capable {
-            steps.extend(world.new_key().map(|key| DeviceStep::Register { key }));
+        if room && letters < ROOM {
+            steps.extend(world.new_key(self.keys).map(|key| DeviceStep::Register { key }));
             steps.extend(world.browser.map(|key| DeviceStep::Refresh { key }));
         }
         for letter in world.letters() {
             self.steps_of_letter(world, letter, room && letters < ROOM, steps);
         }
-        if !world.signed_out {
+        if self.signs_out && !world.signed_out {
             steps.push(DeviceStep::SignOut);
         }
         if world.rotation.attacker.has_copied() {
@@ -169,6 +171,9 @@ impl DeviceModel {
             Copies::Never => false,
             Copies::Always => true,
             Copies::Bound => matches!(world.confirmed(), Some(Key::Own(_))),
+            Copies::Registered => {
+                world.browser.is_some() && world.record.map(|record| record.key) == world.browser
+            }
             Copies::Unbound => world.signed_in == self.late() && world.record.is_none(),
         }
     }
@@ -242,7 +247,7 @@ impl DeviceModel {
                 }
             }
             DeviceStep::AttackerProves { clock } => {
-                self.prove(&mut next, Key::Attacker, clock);
+                self.judge(&mut next, Some(Key::Attacker), clock);
             }
             DeviceStep::UseToken => self.confirm_by_token(&mut next),
         }
@@ -253,35 +258,32 @@ impl DeviceModel {
 
     /// A step of the rotation. None if it is not possible; the inner None if the rotation is not asked.
     fn rotation_step(&self, next: &mut Device, step: Step) -> Option<Option<Taken>> {
-        let bound = self.demands_proof(next);
+        let refused = |next: &mut Device, clock| {
+            // The attacker has a proof of its own key.
+            let proof = next.confirmed().filter(|key| *key == Key::Attacker);
+            let proof = proof.filter(|_| matches!(step, Step::Strike { .. }));
+            self.judge(next, proof, clock) == BindingDecision::ProofRequired
+        };
         match step {
             Step::Tick => {
                 *next = next.tick(self)?;
                 return Some(None);
             }
-            Step::Arrive { message, .. } if bound && message.kind == Kind::Renewal => {
+            Step::Arrive { message, clock, .. } if message.kind == Kind::Renewal && refused(next, clock) => {
                 next.rotation.messages.remove(message);
-                if self.breaks(BrokenBinding::ReuseWithoutProof) {
-                    self.revoke_on_reuse(next, step);
-                }
+                self.refuse(next, message.lag, clock);
+                return Some(None);
+            }
+            Step::Strike { refresh, clock } if refused(next, clock) => {
+                self.refuse(next, refresh, clock);
+                return Some(None);
+            }
+            Step::Arrive { message, .. } if message.kind == Kind::Use && self.confirms_nothing(next) => {
+                next.rotation.messages.remove(message);
                 next.rotation.simplify(&self.base);
                 return Some(None);
             }
-            Step::Strike { .. } if bound && next.confirmed() != Some(Key::Attacker) => {
-                if self.breaks(BrokenBinding::ReuseWithoutProof) {
-                    self.revoke_on_reuse(next, step);
-                }
-                return Some(None);
-            }
-            Step::Arrive { .. } | Step::StealthyUse { .. }
-                if bound && !self.breaks(BrokenBinding::AccessConfirmsGeneration) =>
-            {
-                if let Step::Arrive { message, .. } = step {
-                    next.rotation.messages.remove(message);
-                }
-                next.rotation.simplify(&self.base);
-                return Some(None);
-            }
+            Step::StealthyUse { .. } if self.confirms_nothing(next) => return None,
             Step::Crash => {
                 next.browser = next.disk?.key;
                 next.token = None;
@@ -296,6 +298,29 @@ impl DeviceModel {
         self.rotate(next, step).map(Some)
     }
 
+    /// An access token confirms no generation of a bound session.
+    fn confirms_nothing(&self, world: &Device) -> bool {
+        world.confirmed().is_some() && !self.breaks(BrokenBinding::AccessConfirmsGeneration)
+    }
+
+    /// A refresh token without a proof is refused. It may rotate the session, since the store does that before it is
+    /// judged; no response has the new token.
+    fn refuse(&self, next: &mut Device, lag: Lag, clock: Age) {
+        let mut record = next.rotation.record(&self.base);
+        let presented = PresentedToken { generation: CURRENT - u64::from(lag), with_body: false };
+        match self.base.rules.renew(&mut record, presented, self.base.at(clock)) {
+            RefreshDecision::Rotate => {
+                next.rotation.remember(&self.base, &record);
+                next.fall_behind();
+            }
+            RefreshDecision::Reuse if self.breaks(BrokenBinding::ReuseWithoutProof) => {
+                next.rotation.revoked = true;
+            }
+            _ => {}
+        }
+        next.rotation.simplify(&self.base);
+    }
+
     fn rotate(&self, next: &mut Device, step: Step) -> Option<Taken> {
         let taken = self.base.take(&next.rotation, step)?;
         next.rotation = taken.world;
@@ -305,27 +330,13 @@ impl DeviceModel {
         Some(taken)
     }
 
-    /// The broken rule that a refresh token without a proof is judged as reuse.
-    fn revoke_on_reuse(&self, next: &mut Device, step: Step) {
-        let judged = match step {
-            Step::Arrive { message, .. } => {
-                let mut world = next.rotation;
-                world.messages.add(message);
-                self.base.take(&world, step)
-            }
-            _ => self.base.take(&next.rotation, step),
-        };
-        next.rotation.revoked |= judged.is_some_and(|taken| taken.rotation == Some(RefreshDecision::Reuse));
-    }
-
     /// A refresh with a proof arrives.
     fn refresh(&self, next: &mut Device, letter: Letter, clock: Age, note: Note) -> Option<Option<Taken>> {
-        match self.prove(next, letter.key, clock) {
-            ProofDecision::Confirm | ProofDecision::Renew => {}
-            ProofDecision::Challenge => return Some(None),
-            ProofDecision::RenewUnbound if !self.breaks(BrokenBinding::UnknownKeyForgotten) => {}
-            ProofDecision::RenewUnbound => {
-                if !letter.orphan {
+        match self.judge(next, Some(letter.key), clock) {
+            BindingDecision::Confirm | BindingDecision::Proceed => {}
+            BindingDecision::ProofRequired => return Some(None),
+            BindingDecision::OtherKey => {
+                if self.breaks(BrokenBinding::UnknownKeyForgotten) && !letter.orphan {
                     next.add(Letter::new(LetterKind::Forget, letter.key, letter.lag));
                 }
                 return Some(None);

@@ -1,7 +1,7 @@
 //! A small world with a device key: the world of the rotation, the key in the record and in the browser, and the messages
 //! about it.
 
-use tower_sliding_sessions::protocol::Binding;
+use tower_sliding_sessions::protocol::{Binding, Thumbprint};
 
 use super::model::DeviceModel;
 use crate::world::{Age, Lag, World, behind};
@@ -14,10 +14,10 @@ pub(super) enum Key {
 }
 
 impl Key {
-    pub(super) const fn thumbprint(self) -> [u8; 32] {
+    pub(super) const fn thumbprint(self) -> Thumbprint {
         match self {
-            Self::Own(number) => [number; 32],
-            Self::Attacker => [u8::MAX; 32],
+            Self::Own(number) => Thumbprint([number; 32]),
+            Self::Attacker => Thumbprint([u8::MAX; 32]),
         }
     }
 }
@@ -134,8 +134,9 @@ impl Device {
     /// The record's key, as the crate's type.
     pub(super) fn binding(&self, model: &DeviceModel) -> Option<Binding> {
         self.record.map(|Registered { key, age, confirmed }| Binding {
+            key: key.thumbprint(),
+            registered_at: model.base.ago(age),
             confirmed,
-            ..Binding::provisional(key.thumbprint(), model.base.ago(age))
         })
     }
 
@@ -144,7 +145,7 @@ impl Device {
     }
 
     /// A key that the browser has not made yet, or that makes no difference any more.
-    pub(super) fn new_key(&self) -> Option<Key> {
+    pub(super) fn new_key(&self, keys: u8) -> Option<Key> {
         let used = |key| {
             self.record.is_some_and(|record| record.key == key)
                 || self.browser == Some(key)
@@ -152,7 +153,7 @@ impl Device {
                 || self.disk.is_some_and(|disk| disk.key == Some(key))
                 || self.letters().any(|letter| letter.key == key)
         };
-        (0..3).map(Key::Own).find(|key| !used(*key))
+        (0..keys).map(Key::Own).find(|key| !used(*key))
     }
 
     /// After a rotation, the letters are of an older generation.
@@ -184,6 +185,9 @@ impl Device {
         self.disk = self.disk.map(|disk| SavedKey { age: disk.age + 1, ..disk });
         let old = model.old();
         self.record = self.record.map(|record| Registered { age: (record.age + 1).min(old), ..record });
+        if self.record.is_some_and(|record| model.is_neglected(record)) {
+            return None;
+        }
         self.signed_in = if model.minds_sign_in() { (self.signed_in + 1).min(model.late()) } else { 0 };
         self.change(|letter| {
             let most = if letter.kind == LetterKind::Registering { base.too_late() } else { base.delay };

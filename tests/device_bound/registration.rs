@@ -1,0 +1,60 @@
+//! Registration, and the confirmation of a binding.
+
+use http::StatusCode;
+use tower_sliding_sessions::EventKind;
+
+use super::{
+    browser::{ACCESS, Browser, REFRESH, offer_of},
+    world::World,
+};
+
+#[tokio::test]
+async fn browser_registers_at_sign_in_and_refreshes_when_the_bound_cookie_is_gone() {
+    let world = World::new();
+    let mut browser = Browser::signed_in(&world).await;
+    assert!(browser.bound.is_some());
+    let answer = browser.get(&world, "/me").await;
+    assert_eq!((answer.status, answer.header("x-bound")), (StatusCode::OK, Some("false")));
+    for _ in 0..5 {
+        world.pass(271);
+        assert!(
+            browser.value(ACCESS, world.now()).is_none() && browser.value(REFRESH, world.now()).is_some()
+        );
+        assert!(browser.get(&world, "/me").await.ok());
+        let answer = browser.get(&world, "/me").await;
+        assert_eq!((answer.status, answer.header("x-bound")), (StatusCode::OK, Some("true")));
+    }
+    assert_eq!(browser.signatures, 6);
+    assert_eq!(world.count(|kind| *kind == EventKind::DeviceRegistered), 1);
+    assert_eq!(world.count(|kind| *kind == EventKind::DeviceConfirmed), 1);
+    assert!(world.count(|kind| matches!(kind, EventKind::Renewed(_))) >= 6);
+}
+
+#[tokio::test]
+async fn browser_without_support_is_renewed_as_before() {
+    let world = World::new();
+    let mut browser = Browser::without_device();
+    assert!(offer_of(&browser.post(&world, "/login").await).is_some());
+    for _ in 0..5 {
+        world.pass(301);
+        let answer = browser.get(&world, "/me").await;
+        assert!(answer.ok() && offer_of(&answer).is_some());
+        assert!(browser.value(ACCESS, world.now()).is_some());
+    }
+}
+
+#[tokio::test]
+async fn confirmed_binding_is_not_renewed_without_a_proof() {
+    let world = World::new();
+    let mut browser = Browser::confirmed(&world).await;
+    let mut copy = browser.copied_jar();
+    world.pass(301);
+    for _ in 0..3 {
+        let answer = copy.get(&world, "/me").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.body.contains("device_proof_required"), "{}", answer.body);
+        assert!(answer.set_cookies().is_empty());
+    }
+    assert!(browser.get(&world, "/me").await.ok());
+    assert_eq!(world.count(|kind| *kind == EventKind::DeviceProofMissing), 1);
+}
