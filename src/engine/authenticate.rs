@@ -181,9 +181,7 @@ impl<C: Claims> Engine<C> {
         let token = match (decision, token) {
             (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) => token,
             (_, Some(token)) if self.needs_look_up(&token, known_status, arrived.wall) => {
-                let refresh = self.read_refresh(refresh, arrived.wall).ok();
-                let refresh = refresh.filter(|_| renewable() == Renewable::Yes);
-                return AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()));
+                return self.look_up_bound(token, refresh, renewable(), context);
             }
             (_, token) => return self.renew_by_cookie(refresh, renewable(), token, known_status, context),
         };
@@ -265,7 +263,7 @@ impl<C: Claims> Engine<C> {
 
     /// Asks the store whether the access token can be used, since this instance cannot know. If not, the refresh token
     /// decides: the claims may be stale, or the refresh token may be of another session.
-    async fn check_or_renew(
+    pub(super) async fn check_or_renew(
         self: Arc<Self>,
         token: Arc<VerifiedToken<C>>,
         refresh: Option<RefreshClaims>,

@@ -1,11 +1,15 @@
 //! Sessions that are bound to a device: what their renewals, their access cookies and other responses need.
 
+use std::sync::Arc;
+
 #[cfg(feature = "device-bound")]
 use http::{HeaderName, HeaderValue};
 
-use super::{Engine, VerifiedToken};
+use super::{AuthOutcome, AuthStep, Engine, RequestContext, VerifiedToken, bearer::BearerDecision};
 use crate::{
     claims::Claims,
+    cookie::CookieValue,
+    cross_site::Renewable,
     device_binding::DeviceBinding,
     event::EventKind,
     id::SessionId,
@@ -45,6 +49,24 @@ impl<C: Claims> Engine<C> {
             && token.view.issued <= now + crate::protocol::LEEWAY
             && now < token.view.expires
             && status != Some(SessionStatus::Revoked)
+    }
+
+    /// Serves a request with an access token that [needs a look-up](Self::needs_look_up).
+    pub(super) fn look_up_bound(
+        self: &Arc<Self>,
+        token: Arc<VerifiedToken<C>>,
+        refresh: CookieValue<'_>,
+        renewable: Renewable,
+        context: &RequestContext,
+    ) -> AuthStep<C> {
+        let session = self.newest(&token);
+        if let BearerDecision::Accepted = self.decide_bearer(&session, context.arrived) {
+            let presented = token.view.generation;
+            return AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None });
+        }
+        let refresh = self.read_refresh(refresh, context.arrived.wall).ok();
+        let refresh = refresh.filter(|_| renewable == Renewable::Yes);
+        AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
     }
 
     /// Refuses a refresh token of a bound session without a proof. The token says that it is bound, so the store is not
