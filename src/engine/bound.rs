@@ -140,8 +140,23 @@ impl<C: Claims> Engine<C> {
     #[cfg(feature = "device-bound")]
     pub(super) fn offers_registration(&self, record: &SessionRecord) -> bool {
         let binding = DeviceBinding::of(record).map(|binding| binding.state());
-        self.takes_proofs()
-            && crate::protocol::offers_registration(binding.as_ref(), &record.family.timing, self.now())
+        self.registration_limits(record).is_some_and(|limits| {
+            let timing = &record.family.timing;
+            crate::protocol::offers_registration(binding.as_ref(), &limits, timing, self.now())
+        })
+    }
+
+    /// When the session of this record may be bound. `None` without the setting.
+    #[cfg(feature = "device-bound")]
+    pub(super) fn registration_limits(
+        &self,
+        record: &SessionRecord,
+    ) -> Option<crate::protocol::RegistrationLimits> {
+        Some(crate::protocol::RegistrationLimits {
+            authenticated_at: record.authenticated_at(),
+            window: self.config.device_bound.as_ref()?.within(),
+            access_ttl: self.config.policy.timing().access_ttl,
+        })
     }
 
     /// The header that offers a registration to the browser. `None` without the setting.
