@@ -6,6 +6,9 @@ use crate::cookie::Cookies;
 /// last two minutes, so a busy browser signs every 96 s: less often than 6 times in 9 minutes, which is its limit.
 const SHORTEST_ACCESS: Duration = Duration::from_secs(4 * 60);
 
+/// How long after its sign-in a session may be bound. A browser whose registration failed tries again after 8 minutes.
+const BINDING_WINDOW: Duration = Duration::from_secs(15 * 60);
+
 /// Settings of device-bound sessions, for [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound). See the
 /// [guide](crate::guide::device_bound).
 ///
@@ -24,6 +27,7 @@ pub struct DeviceBound {
     path: String,
     excluded: Vec<String>,
     required_within: Option<Duration>,
+    binding_window: Duration,
     short_lifetimes: bool,
 }
 
@@ -60,7 +64,13 @@ impl DeviceBound {
     /// Binds sessions where the browser can. `path` is where browsers reach the
     /// [routes](crate::Sessions::device_bound_routes), such as `/auth/device`.
     pub fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), excluded: Vec::new(), required_within: None, short_lifetimes: false }
+        Self {
+            path: path.into(),
+            excluded: Vec::new(),
+            required_within: None,
+            binding_window: BINDING_WINDOW,
+            short_lifetimes: false,
+        }
     }
 
     /// Requests to this path, and below it, need no access cookie, so the browser sends them without a refresh. For static
@@ -82,6 +92,15 @@ impl DeviceBound {
         self
     }
 
+    /// How long after its sign-in or re-authentication a session may be bound. Default: 15 minutes.
+    ///
+    /// An attacker who copies the cookies of an unbound session after this time cannot bind it to another device. Before
+    /// that, the first key stays: see the [guide](crate::guide::device_bound).
+    pub fn binding_window(mut self, time: Duration) -> Self {
+        self.binding_window = time;
+        self
+    }
+
     /// Accepts an access lifetime that is too short for browsers' limits. For tests.
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
@@ -96,6 +115,10 @@ impl DeviceBound {
 
     pub(crate) fn excluded(&self) -> &[String] {
         &self.excluded
+    }
+
+    pub(crate) const fn within(&self) -> Duration {
+        self.binding_window
     }
 
     pub(crate) const fn is_required_within(&self) -> Option<Duration> {

@@ -69,9 +69,9 @@ impl<C: Claims> Engine<C> {
         AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
     }
 
-    /// Refuses a refresh token of a bound session without a proof. The token says that it is bound, so the store is not
-    /// asked.
-    pub(super) fn check_bound_token(
+    /// Refuses a refresh token of a bound session without a proof. The token says that it is bound, so it rotates nothing.
+    /// The store says whether the session is over: otherwise the client would come again with a proof for ever.
+    pub(super) async fn check_bound_token(
         &self,
         refresh: &RefreshClaims,
         proven: bool,
@@ -79,10 +79,14 @@ impl<C: Claims> Engine<C> {
         if proven || refresh.device.is_none() {
             return Ok(());
         }
-        self.revocation.denylist.check(&refresh.session, refresh.run)?;
         let key = self.key(refresh.subject.clone(), refresh.session);
-        let refused = self.refuse_unproven(&key, self.now());
-        self.config.events.of(EventKind::Refused(Refusal::DeviceProofRequired), &key.id, &key.subject.name);
+        let refused = match Box::pin(self.read_live(&key, refresh.run, self.now())).await {
+            Ok(_) => self.refuse_unproven(&key, self.now()),
+            Err(error) => error,
+        };
+        if let SessionError::Refused(why) = refused {
+            self.config.events.of(EventKind::Refused(why), &key.id, &key.subject.name);
+        }
         Err(refused)
     }
 
@@ -136,8 +140,23 @@ impl<C: Claims> Engine<C> {
     #[cfg(feature = "device-bound")]
     pub(super) fn offers_registration(&self, record: &SessionRecord) -> bool {
         let binding = DeviceBinding::of(record).map(|binding| binding.state());
-        self.takes_proofs()
-            && crate::protocol::offers_registration(binding.as_ref(), &record.family.timing, self.now())
+        self.registration_limits(record).is_some_and(|limits| {
+            let timing = &record.family.timing;
+            crate::protocol::offers_registration(binding.as_ref(), &limits, timing, self.now())
+        })
+    }
+
+    /// When the session of this record may be bound. `None` without the setting.
+    #[cfg(feature = "device-bound")]
+    pub(super) fn registration_limits(
+        &self,
+        record: &SessionRecord,
+    ) -> Option<crate::protocol::RegistrationLimits> {
+        Some(crate::protocol::RegistrationLimits {
+            authenticated_at: record.authenticated_at(),
+            window: self.config.device_bound.as_ref()?.within(),
+            access_ttl: self.config.policy.timing().access_ttl,
+        })
     }
 
     /// The header that offers a registration to the browser. `None` without the setting.

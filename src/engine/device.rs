@@ -17,7 +17,8 @@ use crate::{
     event::EventKind,
     id::SessionId,
     protocol::{
-        BindingDecision, Refusal, RegistrationDecision, SessionStatus, decide_binding, decide_registration,
+        BindingDecision, Refusal, RegistrationDecision, SessionStatus, Thumbprint, decide_binding,
+        decide_registration,
     },
     rejection::RejectionKind,
     request::RequestHead,
@@ -114,8 +115,10 @@ impl<C: Claims> Engine<C> {
         let binding = DeviceBinding::new(jwk, thumbprint, now);
         let bind = |record: &mut SessionRecord| {
             let current = DeviceBinding::of(record).map(|binding| binding.state());
-            let applies = record.is_live(now)
-                && decide_registration(current.as_ref()) == RegistrationDecision::Register;
+            let decision = self.registration_limits(record).map(|limits| {
+                decide_registration(&thumbprint, current.as_ref(), &limits, &record.family.timing, now)
+            });
+            let applies = record.is_live(now) && decision == Some(RegistrationDecision::Register);
             if applies {
                 binding.attach(record);
             }
@@ -156,7 +159,10 @@ impl<C: Claims> Engine<C> {
         // Before the browser is asked for a proof: browsers sign a few times in some minutes only, so an outage must not
         // take a signature.
         let record = self.read_live(&key, refresh.run, self.now()).await?;
-        let Some(binding) = DeviceBinding::of(&record) else { return Err(DeviceAnswer::Forget(name)) };
+        let Some(binding) = DeviceBinding::of(&record) else {
+            // The refresh token alone is good.
+            return self.renew_device(request, refresh, name, false).await;
+        };
         let challenge = || {
             let challenge = self.tokens.codec().challenge(Purpose::Refresh, &key.id, self.now());
             challenge.map_or(DeviceAnswer::Unavailable, |it| DeviceAnswer::Challenge(it, name.clone()))
@@ -172,23 +178,32 @@ impl<C: Claims> Engine<C> {
         if proof.key.is_some() {
             return Err(invalid("key"));
         }
-        let public = PublicKey::from_jwk(&binding.jwk).ok().filter(|public| proof.is_signed_by(public));
         let (state, timing) = (binding.state(), record.family.timing);
-        let decision = match public {
-            Some(_) => decide_binding(Some(&state), Some(&state.key), &timing, self.now()),
-            None => BindingDecision::OtherKey,
-        };
+        let is_proven = PublicKey::from_jwk(&binding.jwk).is_ok_and(|public| proof.is_signed_by(&public));
+        // Another key has another thumbprint.
+        let proven = if is_proven { state.key } else { Thumbprint([0; 32]) };
+        let decision = decide_binding(Some(&state), Some(&proven), &timing, self.now());
         if decision == BindingDecision::OtherKey {
-            let _challenge = invalid("other_key");
-            return Err(DeviceAnswer::Forget(name));
+            return Err(invalid("other_key"));
         }
-        if !self.is_challenge(&proof, Purpose::Refresh, &key.id) {
+        if is_proven && !self.is_challenge(&proof, Purpose::Refresh, &key.id) {
             return Err(invalid("challenge"));
         }
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
-        let context = self.device_context(request, true);
+        self.renew_device(request, refresh, name, is_proven).await
+    }
+
+    /// Renews the session, whose key was proven or is not needed yet.
+    async fn renew_device(
+        self: &Arc<Self>,
+        request: &DeviceRequest<'_>,
+        refresh: RefreshClaims,
+        name: String,
+        proven: bool,
+    ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
+        let context = self.device_context(request, proven);
         let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
         if self.status_since_read(&renewal) == SessionStatus::Stale {
             // The claims changed meanwhile. Renew once more.

@@ -14,6 +14,7 @@ mod outage;
 mod proxy;
 mod race;
 mod rights;
+mod scale;
 mod sentinel;
 mod server;
 mod tls;
