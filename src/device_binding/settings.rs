@@ -95,7 +95,8 @@ impl DeviceBound {
     /// How long after its sign-in or re-authentication a session may be bound. Default: 15 minutes.
     ///
     /// An attacker who copies the cookies of an unbound session after this time cannot bind it to another device. Before
-    /// that, the first key stays: see the [guide](crate::guide::device_bound).
+    /// that, the key that the browser registered is not replaced while the browser may still prove it: see the
+    /// [guide](crate::guide::device_bound).
     pub fn binding_window(mut self, time: Duration) -> Self {
         self.binding_window = time;
         self

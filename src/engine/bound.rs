@@ -70,7 +70,8 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Refuses a refresh token of a bound session without a proof. The token says that it is bound, so it rotates nothing.
-    /// The store says whether the session is over: otherwise the client would come again with a proof for ever.
+    /// The store says whether the session is revoked or expired: the client of such a session must not be asked for proofs
+    /// again and again.
     pub(super) async fn check_bound_token(
         &self,
         refresh: &RefreshClaims,

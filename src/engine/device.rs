@@ -39,11 +39,11 @@ pub(crate) struct DeviceRequest<'r> {
     pub(crate) arrived: Reading,
 }
 
-/// The answer to the browser. The text is the name that the session has in the browser.
+/// The answer to the browser. Each `String` is the name that the session has in the browser, except for the challenge.
 pub(crate) enum DeviceAnswer<C> {
     /// Cookies, and the instructions for the browser.
     Bound(String, ResponsePlan<C>),
-    /// The browser has to prove the key: the challenge.
+    /// The browser has to prove the key: the challenge, and the name.
     Challenge(String, String),
     /// The browser has a key that is not this session's. It forgets the key.
     Forget(String),
@@ -151,16 +151,16 @@ impl<C: Claims> Engine<C> {
         let headers = request.head.headers;
         let refresh = self.presented(request)?;
         let (key, name) = (self.key(refresh.subject.clone(), refresh.session), identifier(&refresh.session));
-        // Another session of this browser, such as that of the user before. Its cookies are gone.
+        // The browser asks for another of its sessions, such as that of a previous user, whose cookies are gone.
         if let Some(asked) = only(headers, &SESSION).filter(|asked| *asked != name.as_bytes()) {
             return Err(DeviceAnswer::Forget(String::from_utf8_lossy(asked).chars().take(64).collect()));
         }
         self.revocation.denylist.check(&key.id, refresh.run).map_err(SessionError::from)?;
-        // Before the browser is asked for a proof: browsers sign a few times in some minutes only, so an outage must not
-        // take a signature.
+        // The store is read before the browser is asked for a proof: browsers limit how often they sign, so an outage must
+        // not use up a signature.
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         let Some(binding) = DeviceBinding::of(&record) else {
-            // The refresh token alone is good.
+            // The session has no key, so the refresh token is enough.
             return self.renew_device(request, refresh, name, false).await;
         };
         let challenge = || {
@@ -180,7 +180,7 @@ impl<C: Claims> Engine<C> {
         }
         let (state, timing) = (binding.state(), record.family.timing);
         let is_proven = PublicKey::from_jwk(&binding.jwk).is_ok_and(|public| proof.is_signed_by(&public));
-        // Another key has another thumbprint.
+        // Zeros stand for any other key.
         let proven = if is_proven { state.key } else { Thumbprint([0; 32]) };
         let decision = decide_binding(Some(&state), Some(&proven), &timing, self.now());
         if decision == BindingDecision::OtherKey {

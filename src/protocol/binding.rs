@@ -51,7 +51,8 @@ pub struct Binding {
 pub struct RegistrationLimits {
     /// When the user signed in, or last re-authenticated.
     pub authenticated_at: Timestamp,
-    /// For how long after that. An attacker who copies the cookies later cannot bind the session to another device.
+    /// For how long after that the session may be bound. An attacker who copies the cookies later cannot bind it to another
+    /// device.
     pub window: Duration,
     /// The lifetime of an access token: a client in use proves its key at least that often.
     pub access_ttl: Duration,
@@ -60,19 +61,19 @@ pub struct RegistrationLimits {
 /// What to do with a registration, whose proof is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationDecision {
-    /// Bind the session to this key, provisionally. It is the first key, or the same one again, or the client did not
-    /// confirm an earlier key for so long that it does not have that one.
+    /// Bind the session to this key, provisionally. The session has no key yet, or it has this one, or a client that has
+    /// the earlier key would have confirmed it by now.
     Register,
-    /// The session is bound to a confirmed key, or to one that its client may still confirm. That key stays.
+    /// The session keeps its key: it is confirmed, or the client may still confirm it.
     Refuse,
-    /// It is too long after the sign-in.
+    /// The time after the sign-in in which the session may be bound is over.
     RefuseLate,
 }
 
 /// Decides about a registration of `key`. `timing` is from the session's record.
 ///
-/// The first key stays until its client must have confirmed it. If a later one took its place at once, an attacker with
-/// copied cookies could replace the key of the client as long as it is provisional.
+/// A provisional key is replaced only when a client that has it would have confirmed it. Otherwise an attacker with
+/// copied cookies could replace the client's key before it is confirmed.
 #[must_use]
 pub fn decide_registration(
     key: &Thumbprint,
@@ -101,15 +102,15 @@ pub enum BindingDecision {
     /// Refuse it: the session is bound, and there is no proof. The session is not revoked.
     ProofRequired,
     /// Refuse it with a challenge: the session is bound, and the proof is of another key. Do not tell the client to forget
-    /// its key: meanwhile it may have the confirmed one.
+    /// its key: since it sent this proof, it may have received the confirmed one.
     OtherKey,
 }
 
 /// Decides about a renewal with a proof of the key `proof`, or without a proof. `timing` is from the session's record.
 ///
-/// A proof confirms the binding if it comes at least `W + C + 2·G` after the registration. Then the client has the key,
-/// has it after a crash, and no answer to an earlier registration is on its way. An access token that was minted for the
-/// binding would show less: the client can have the cookie without the key, if it lost the rest of the answer.
+/// A proof confirms the binding if it comes at least `W + C + 2·G` after the registration. By then the client has the
+/// key and keeps it after a crash, and no response to an earlier registration is in transit. An access token that was
+/// minted for the binding would show less: a client that lost the rest of the response has the cookie without the key.
 #[must_use]
 pub fn decide_binding(
     binding: Option<&Binding>,
@@ -128,8 +129,8 @@ pub fn decide_binding(
             }
         }
         (Some(binding), Some(_)) if binding.confirmed => BindingDecision::OtherKey,
-        // The refresh token alone is good. The client must not be told to forget its key: meanwhile it may have the
-        // provisional one, and would forget that.
+        // The refresh token is enough. The client must not be told to forget its key: since it sent this proof, it may
+        // have received the provisional key, and would forget that one.
         (_, Some(_)) => BindingDecision::Proceed,
     }
 }
@@ -142,7 +143,7 @@ pub fn offers_registration(
     timing: &RotationTiming,
     now: Timestamp,
 ) -> bool {
-    // A new key.
+    // Stands for a key that the session does not have.
     let key = Thumbprint::default();
     decide_registration(&key, binding, limits, timing, now) == RegistrationDecision::Register
 }

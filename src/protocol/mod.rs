@@ -51,9 +51,10 @@
 //!
 //! # Device-bound sessions
 //!
-//! A session may be bound to a key of the client's device. A registration makes the binding, and it is provisional:
-//! the refresh token alone renews the session. A proof of the key that comes at least `W + C + 2·G`
-//! after its registration confirms the binding, also if `C` is zero. From then on:
+//! A session may be bound to a key of the client's device. A registration makes the binding, if it comes early enough
+//! after the sign-in or a re-authentication. The binding is provisional: the refresh token alone renews the session.
+//! Another key can replace this one only when a client that has it would have confirmed it. A proof of the key that
+//! comes at least `W + C + 2·G` after its registration confirms the binding, also if `C` is zero. From then on:
 //!
 //! - A renewal without a proof is refused, of any generation. It revokes nothing and confirms nothing. (A refresh
 //!   token that is older than the confirmation may rotate the session once. The client that has the key is then served
