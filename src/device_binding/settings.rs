@@ -6,6 +6,9 @@ use crate::cookie::Cookies;
 /// last two minutes, so a busy browser signs every 96 s: less often than 6 times in 9 minutes, which is its limit.
 const SHORTEST_ACCESS: Duration = Duration::from_secs(4 * 60);
 
+/// How long after its sign-in a session may be bound. A browser whose registration failed tries again after 8 minutes.
+const BINDING_WINDOW: Duration = Duration::from_secs(15 * 60);
+
 /// Settings of device-bound sessions, for [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound). See the
 /// [guide](crate::guide::device_bound).
 ///
@@ -24,6 +27,7 @@ pub struct DeviceBound {
     path: String,
     excluded: Vec<String>,
     required_within: Option<Duration>,
+    binding_window: Duration,
     short_lifetimes: bool,
 }
 
@@ -34,7 +38,7 @@ pub enum DeviceBoundError {
     /// A path that is not one on this site, or has characters with a meaning in routes.
     #[error("{0:?} is not a path on this site without a query and without any of {{ }} * : %")]
     Path(String),
-    /// Browsers would sign more often than they do.
+    /// Browsers would have to sign more often than their limit allows.
     #[error(
         "access_ttl is {0:?}, but must be at least 4 min: a browser proves its key once for each access token, up to two \
          minutes before the cookie ends, and at most 6 times in 9 minutes"
@@ -60,7 +64,13 @@ impl DeviceBound {
     /// Binds sessions where the browser can. `path` is where browsers reach the
     /// [routes](crate::Sessions::device_bound_routes), such as `/auth/device`.
     pub fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), excluded: Vec::new(), required_within: None, short_lifetimes: false }
+        Self {
+            path: path.into(),
+            excluded: Vec::new(),
+            required_within: None,
+            binding_window: BINDING_WINDOW,
+            short_lifetimes: false,
+        }
     }
 
     /// Requests to this path, and below it, need no access cookie, so the browser sends them without a refresh. For static
@@ -74,11 +84,21 @@ impl DeviceBound {
     /// request gets 401, as [`Refusal::DeviceNotBound`](crate::protocol::Refusal::DeviceNotBound). Default: sessions of
     /// browsers that cannot bind them are renewed as without this feature.
     ///
-    /// A browser proves its key for the first time after about an access token's lifetime. Give it three, such as 15
-    /// minutes. Sessions that were opened at a token endpoint cannot be bound, so they are not renewed after this time,
+    /// A browser proves its key for the first time after about one access token lifetime. Give it three of these lifetimes,
+    /// such as 15 minutes. Sessions that were opened at a token endpoint cannot be bound, so they are not renewed after this time,
     /// either.
     pub fn required_within(mut self, time: Duration) -> Self {
         self.required_within = Some(time);
+        self
+    }
+
+    /// How long after its sign-in or re-authentication a session may be bound. Default: 15 minutes.
+    ///
+    /// An attacker who copies the cookies of an unbound session after this time cannot bind it to another device. Before
+    /// that, the key that the browser registered is not replaced while the browser may still prove it: see the
+    /// [guide](crate::guide::device_bound).
+    pub fn binding_window(mut self, time: Duration) -> Self {
+        self.binding_window = time;
         self
     }
 
@@ -96,6 +116,10 @@ impl DeviceBound {
 
     pub(crate) fn excluded(&self) -> &[String] {
         &self.excluded
+    }
+
+    pub(crate) const fn within(&self) -> Duration {
+        self.binding_window
     }
 
     pub(crate) const fn is_required_within(&self) -> Option<Duration> {

@@ -37,8 +37,8 @@ impl<C> VerifiedToken<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Whether a bound session's access token is good for a request, with what the store knows: it has not expired, and it
-    /// cannot be renewed here. The claims may have changed.
+    /// Whether the access token of a bound session can serve a request after a look-up in the store: it has not expired, and
+    /// this request cannot renew it. The claims may have changed.
     pub(super) fn needs_look_up(
         &self,
         token: &VerifiedToken<C>,
@@ -69,9 +69,10 @@ impl<C: Claims> Engine<C> {
         AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
     }
 
-    /// Refuses a refresh token of a bound session without a proof. The token says that it is bound, so the store is not
-    /// asked.
-    pub(super) fn check_bound_token(
+    /// Refuses a refresh token of a bound session without a proof. The token says that it is bound, so it rotates nothing.
+    /// The store says whether the session is revoked or expired: the client of such a session must not be asked for proofs
+    /// again and again.
+    pub(super) async fn check_bound_token(
         &self,
         refresh: &RefreshClaims,
         proven: bool,
@@ -79,14 +80,18 @@ impl<C: Claims> Engine<C> {
         if proven || refresh.device.is_none() {
             return Ok(());
         }
-        self.revocation.denylist.check(&refresh.session, refresh.run)?;
         let key = self.key(refresh.subject.clone(), refresh.session);
-        let refused = self.refuse_unproven(&key, self.now());
-        self.config.events.of(EventKind::Refused(Refusal::DeviceProofRequired), &key.id, &key.subject.name);
+        let refused = match Box::pin(self.read_live(&key, refresh.run, self.now())).await {
+            Ok(_) => self.refuse_unproven(&key, self.now()),
+            Err(error) => error,
+        };
+        if let SessionError::Refused(why) = refused {
+            self.config.events.of(EventKind::Refused(why), &key.id, &key.subject.name);
+        }
         Err(refused)
     }
 
-    /// Refuses a renewal without a proof of the device's key, by the record. That revokes the session for no
+    /// Refuses a renewal without a proof of the device's key, by the record. It does not revoke the session, for any
     /// generation: a copy of its cookies must not sign the user out.
     ///
     /// A token from before the binding was confirmed may have rotated the session in this store call. The client that has
@@ -136,8 +141,23 @@ impl<C: Claims> Engine<C> {
     #[cfg(feature = "device-bound")]
     pub(super) fn offers_registration(&self, record: &SessionRecord) -> bool {
         let binding = DeviceBinding::of(record).map(|binding| binding.state());
-        self.takes_proofs()
-            && crate::protocol::offers_registration(binding.as_ref(), &record.family.timing, self.now())
+        self.registration_limits(record).is_some_and(|limits| {
+            let timing = &record.family.timing;
+            crate::protocol::offers_registration(binding.as_ref(), &limits, timing, self.now())
+        })
+    }
+
+    /// When the session of this record may be bound. `None` without the setting.
+    #[cfg(feature = "device-bound")]
+    pub(super) fn registration_limits(
+        &self,
+        record: &SessionRecord,
+    ) -> Option<crate::protocol::RegistrationLimits> {
+        Some(crate::protocol::RegistrationLimits {
+            authenticated_at: record.authenticated_at(),
+            window: self.config.device_bound.as_ref()?.within(),
+            access_ttl: self.config.policy.timing().access_ttl,
+        })
     }
 
     /// The header that offers a registration to the browser. `None` without the setting.

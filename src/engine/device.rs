@@ -17,7 +17,8 @@ use crate::{
     event::EventKind,
     id::SessionId,
     protocol::{
-        BindingDecision, Refusal, RegistrationDecision, SessionStatus, decide_binding, decide_registration,
+        BindingDecision, Refusal, RegistrationDecision, SessionStatus, Thumbprint, decide_binding,
+        decide_registration,
     },
     rejection::RejectionKind,
     request::RequestHead,
@@ -38,11 +39,11 @@ pub(crate) struct DeviceRequest<'r> {
     pub(crate) arrived: Reading,
 }
 
-/// The answer to the browser. The text is the name that the session has in the browser.
+/// The answer to the browser. Each `String` is the name that the session has in the browser, except for the challenge.
 pub(crate) enum DeviceAnswer<C> {
     /// Cookies, and the instructions for the browser.
     Bound(String, ResponsePlan<C>),
-    /// The browser has to prove the key: the challenge.
+    /// The browser has to prove the key: the challenge, and the name.
     Challenge(String, String),
     /// The browser has a key that is not this session's. It forgets the key.
     Forget(String),
@@ -50,7 +51,7 @@ pub(crate) enum DeviceAnswer<C> {
     Over,
     /// The registration is refused. The browser keeps what it has.
     Refused,
-    /// Nothing is known. The browser comes again.
+    /// Nothing could be decided, for example because the store did not answer. The browser tries again later.
     Unavailable,
     /// The request is for another host than this machine.
     NotLoopback,
@@ -114,8 +115,10 @@ impl<C: Claims> Engine<C> {
         let binding = DeviceBinding::new(jwk, thumbprint, now);
         let bind = |record: &mut SessionRecord| {
             let current = DeviceBinding::of(record).map(|binding| binding.state());
-            let applies = record.is_live(now)
-                && decide_registration(current.as_ref()) == RegistrationDecision::Register;
+            let decision = self.registration_limits(record).map(|limits| {
+                decide_registration(&thumbprint, current.as_ref(), &limits, &record.family.timing, now)
+            });
+            let applies = record.is_live(now) && decision == Some(RegistrationDecision::Register);
             if applies {
                 binding.attach(record);
             }
@@ -148,15 +151,18 @@ impl<C: Claims> Engine<C> {
         let headers = request.head.headers;
         let refresh = self.presented(request)?;
         let (key, name) = (self.key(refresh.subject.clone(), refresh.session), identifier(&refresh.session));
-        // Another session of this browser, such as that of the user before. Its cookies are gone.
+        // The browser asks for another of its sessions, such as that of a previous user, whose cookies are gone.
         if let Some(asked) = only(headers, &SESSION).filter(|asked| *asked != name.as_bytes()) {
             return Err(DeviceAnswer::Forget(String::from_utf8_lossy(asked).chars().take(64).collect()));
         }
         self.revocation.denylist.check(&key.id, refresh.run).map_err(SessionError::from)?;
-        // Before the browser is asked for a proof: browsers sign a few times in some minutes only, so an outage must not
-        // take a signature.
+        // The store is read before the browser is asked for a proof: browsers limit how often they sign, so an outage must
+        // not use up a signature.
         let record = self.read_live(&key, refresh.run, self.now()).await?;
-        let Some(binding) = DeviceBinding::of(&record) else { return Err(DeviceAnswer::Forget(name)) };
+        let Some(binding) = DeviceBinding::of(&record) else {
+            // The session has no key, so the refresh token is enough.
+            return self.renew_device(request, refresh, name, false).await;
+        };
         let challenge = || {
             let challenge = self.tokens.codec().challenge(Purpose::Refresh, &key.id, self.now());
             challenge.map_or(DeviceAnswer::Unavailable, |it| DeviceAnswer::Challenge(it, name.clone()))
@@ -172,23 +178,32 @@ impl<C: Claims> Engine<C> {
         if proof.key.is_some() {
             return Err(invalid("key"));
         }
-        let public = PublicKey::from_jwk(&binding.jwk).ok().filter(|public| proof.is_signed_by(public));
         let (state, timing) = (binding.state(), record.family.timing);
-        let decision = match public {
-            Some(_) => decide_binding(Some(&state), Some(&state.key), &timing, self.now()),
-            None => BindingDecision::OtherKey,
-        };
+        let is_proven = PublicKey::from_jwk(&binding.jwk).is_ok_and(|public| proof.is_signed_by(&public));
+        // Zeros stand for any other key.
+        let proven = if is_proven { state.key } else { Thumbprint([0; 32]) };
+        let decision = decide_binding(Some(&state), Some(&proven), &timing, self.now());
         if decision == BindingDecision::OtherKey {
-            let _challenge = invalid("other_key");
-            return Err(DeviceAnswer::Forget(name));
+            return Err(invalid("other_key"));
         }
-        if !self.is_challenge(&proof, Purpose::Refresh, &key.id) {
+        if is_proven && !self.is_challenge(&proof, Purpose::Refresh, &key.id) {
             return Err(invalid("challenge"));
         }
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
-        let context = self.device_context(request, true);
+        self.renew_device(request, refresh, name, is_proven).await
+    }
+
+    /// Renews the session, whose key was proven or is not needed yet.
+    async fn renew_device(
+        self: &Arc<Self>,
+        request: &DeviceRequest<'_>,
+        refresh: RefreshClaims,
+        name: String,
+        proven: bool,
+    ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
+        let context = self.device_context(request, proven);
         let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
         if self.status_since_read(&renewal) == SessionStatus::Stale {
             // The claims changed meanwhile. Renew once more.

@@ -171,8 +171,8 @@ pub enum EventKind {
     /// A proof of a device's key was refused.
     DeviceProofInvalid {
         /// Why: `malformed`, `type`, `algorithm`, `key`, `challenge` (expired, or of another session), `signature` (at the
-        /// registration), `other_key` (of a session that is bound to another key, or to none) or `bound` (a registration
-        /// for a session that is bound already). The last two need a valid refresh token.
+        /// registration), `other_key` (the session is bound to another key) or `bound` (a registration for a session that
+        /// has a key already, or too long after its sign-in). The last two need a valid refresh token.
         why: &'static str,
     },
     /// A hook of the application panicked.

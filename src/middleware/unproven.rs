@@ -21,8 +21,8 @@ pub(super) enum Unproven {
     Anonymous,
 }
 
-/// A browser that has a key refreshes before it visits a page, or says why not. Of other requests too little is known, so
-/// they are asked to come again.
+/// A browser that has a key refreshes before it visits a page, or says why not. Too little is known about other requests, so
+/// they are asked to try again.
 ///
 /// An access cookie that has become invalid keeps the browser from a refresh, so it is removed.
 pub(super) fn judge(cookies: &Cookies, request: &RequestHead<'_>) -> Unproven {

@@ -1,6 +1,6 @@
 //! Decides about the binding of a session to a key of the client's device.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -46,20 +46,48 @@ pub struct Binding {
     pub confirmed: bool,
 }
 
+/// When a session may be bound to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegistrationLimits {
+    /// When the user signed in, or last re-authenticated.
+    pub authenticated_at: Timestamp,
+    /// For how long after that the session may be bound. An attacker who copies the cookies later cannot bind it to another
+    /// device.
+    pub window: Duration,
+    /// The lifetime of an access token: a client in use proves its key at least that often.
+    pub access_ttl: Duration,
+}
+
 /// What to do with a registration, whose proof is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationDecision {
-    /// Bind the session to this key, provisionally. An earlier provisional key is forgotten.
+    /// Bind the session to this key, provisionally. The session has no key yet, or it has this one, or a client that has
+    /// the earlier key would have confirmed it by now.
     Register,
-    /// The session is bound to a confirmed key, which stays.
+    /// The session keeps its key: it is confirmed, or the client may still confirm it.
     Refuse,
+    /// The time after the sign-in in which the session may be bound is over.
+    RefuseLate,
 }
 
-/// Decides about a registration.
+/// Decides about a registration of `key`. `timing` is from the session's record.
+///
+/// A provisional key is replaced only when a client that has it would have confirmed it. Otherwise an attacker with
+/// copied cookies could replace the client's key before it is confirmed.
 #[must_use]
-pub const fn decide_registration(binding: Option<&Binding>) -> RegistrationDecision {
+pub fn decide_registration(
+    key: &Thumbprint,
+    binding: Option<&Binding>,
+    limits: &RegistrationLimits,
+    timing: &RotationTiming,
+    now: Timestamp,
+) -> RegistrationDecision {
     match binding {
-        Some(Binding { confirmed: true, .. }) => RegistrationDecision::Refuse,
+        Some(binding) if binding.confirmed => RegistrationDecision::Refuse,
+        _ if now.since(limits.authenticated_at) > limits.window => RegistrationDecision::RefuseLate,
+        Some(binding) if binding.key != *key && !is_abandoned(binding, limits, timing, now) => {
+            RegistrationDecision::Refuse
+        }
         Some(_) | None => RegistrationDecision::Register,
     }
 }
@@ -73,15 +101,16 @@ pub enum BindingDecision {
     Confirm,
     /// Refuse it: the session is bound, and there is no proof. The session is not revoked.
     ProofRequired,
-    /// Refuse it: the proof is of a key that the session is not bound to. The client forgets its key.
+    /// Refuse it with a challenge: the session is bound, and the proof is of another key. Do not tell the client to forget
+    /// its key: since it sent this proof, it may have received the confirmed one.
     OtherKey,
 }
 
 /// Decides about a renewal with a proof of the key `proof`, or without a proof. `timing` is from the session's record.
 ///
-/// A proof confirms the binding if it comes at least `W + C + 2·G` after the registration. Then the client has the key,
-/// has it after a crash, and no answer to an earlier registration is on its way. An access token that was minted for the
-/// binding would show less: the client can have the cookie without the key, if it lost the rest of the answer.
+/// A proof confirms the binding if it comes at least `W + C + 2·G` after the registration. By then the client has the
+/// key and keeps it after a crash, and no response to an earlier registration is in transit. An access token that was
+/// minted for the binding would show less: a client that lost the rest of the response has the cookie without the key.
 #[must_use]
 pub fn decide_binding(
     binding: Option<&Binding>,
@@ -99,15 +128,35 @@ pub fn decide_binding(
                 false => BindingDecision::Proceed,
             }
         }
-        (_, Some(_)) => BindingDecision::OtherKey,
+        (Some(binding), Some(_)) if binding.confirmed => BindingDecision::OtherKey,
+        // The refresh token is enough. The client must not be told to forget its key: since it sent this proof, it may
+        // have received the provisional key, and would forget that one.
+        (_, Some(_)) => BindingDecision::Proceed,
     }
 }
 
-/// Whether a response to a renewed request offers a registration: no key is registered, or the client evidently did not
-/// keep it, since it renewed without a proof long after it was registered.
+/// Whether a response to a renewed request offers a registration, since one would be accepted.
 #[must_use]
-pub fn offers_registration(binding: Option<&Binding>, timing: &RotationTiming, now: Timestamp) -> bool {
-    binding.is_none_or(|binding| !binding.confirmed && is_settled(binding, timing, now))
+pub fn offers_registration(
+    binding: Option<&Binding>,
+    limits: &RegistrationLimits,
+    timing: &RotationTiming,
+    now: Timestamp,
+) -> bool {
+    // Stands for a key that the session does not have.
+    let key = Thumbprint::default();
+    decide_registration(&key, binding, limits, timing, now) == RegistrationDecision::Register
+}
+
+/// Whether a client that has this key, and is in use, would have confirmed it. Its first proof may come just before the
+/// key is settled, and the next one an access lifetime later.
+fn is_abandoned(
+    binding: &Binding,
+    limits: &RegistrationLimits,
+    timing: &RotationTiming,
+    now: Timestamp,
+) -> bool {
+    is_settled(binding, timing, now - limits.access_ttl)
 }
 
 /// Whether the answer to the registration has arrived or is lost, and a client that has the key keeps it after a crash.
@@ -145,20 +194,49 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_of_another_key_is_refused() {
-        for confirmed in [false, true] {
-            assert_eq!(decided(confirmed, Some(OTHER), 9999), BindingDecision::OtherKey);
-        }
+    fn a_proof_of_another_key_is_refused_once_the_binding_is_confirmed() {
+        assert_eq!(decided(true, Some(OTHER), 9999), BindingDecision::OtherKey);
+        assert_eq!(decided(false, Some(OTHER), 9999), BindingDecision::Proceed);
         let timing = RotationTiming::default();
-        assert_eq!(decide_binding(None, Some(&KEY), &timing, Timestamp::EPOCH), BindingDecision::OtherKey);
+        assert_eq!(decide_binding(None, Some(&KEY), &timing, Timestamp::EPOCH), BindingDecision::Proceed);
+    }
+
+    fn registered(key: Thumbprint, binding: Option<Binding>, signed_in: u64) -> RegistrationDecision {
+        let secs = Duration::from_secs;
+        let now = Timestamp::from_secs(1_000_000);
+        let limits = RegistrationLimits {
+            authenticated_at: now - secs(signed_in),
+            window: secs(900),
+            access_ttl: secs(300),
+        };
+        decide_registration(&key, binding.as_ref(), &limits, &RotationTiming::default(), now)
+    }
+
+    fn registered_ago(age: u64, confirmed: bool) -> Option<Binding> {
+        Some(Binding { key: KEY, registered_at: Timestamp::from_secs(1_000_000 - age), confirmed })
     }
 
     #[test]
-    fn a_new_key_replaces_a_provisional_one_only() {
-        let binding = Binding { key: KEY, registered_at: Timestamp::EPOCH, confirmed: false };
-        assert_eq!(decide_registration(None), RegistrationDecision::Register);
-        assert_eq!(decide_registration(Some(&binding)), RegistrationDecision::Register);
-        let confirmed = Binding { confirmed: true, ..binding };
-        assert_eq!(decide_registration(Some(&confirmed)), RegistrationDecision::Refuse);
+    fn the_first_key_stays_until_its_client_must_have_confirmed_it() {
+        assert_eq!(registered(KEY, None, 0), RegistrationDecision::Register);
+        // 60 + 35 + 2 * 45 s, and the access token's lifetime.
+        assert_eq!(registered(OTHER, registered_ago(484, false), 0), RegistrationDecision::Refuse);
+        assert_eq!(registered(OTHER, registered_ago(485, false), 0), RegistrationDecision::Register);
+        assert_eq!(registered(KEY, registered_ago(0, false), 0), RegistrationDecision::Register);
+    }
+
+    #[test]
+    fn a_confirmed_key_is_never_replaced() {
+        for key in [KEY, OTHER] {
+            assert_eq!(registered(key, registered_ago(9999, true), 0), RegistrationDecision::Refuse);
+        }
+    }
+
+    #[test]
+    fn a_session_is_bound_within_a_time_after_the_sign_in() {
+        for binding in [None, registered_ago(600, false)] {
+            assert_eq!(registered(KEY, binding, 900), RegistrationDecision::Register);
+            assert_eq!(registered(KEY, binding, 901), RegistrationDecision::RefuseLate);
+        }
     }
 }

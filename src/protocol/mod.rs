@@ -51,9 +51,10 @@
 //!
 //! # Device-bound sessions
 //!
-//! A session may be bound to a key of the client's device. A registration makes the binding, and it is provisional:
-//! the refresh token alone renews the session. The latest key counts. A proof of it that comes at least `W + C + 2·G`
-//! after its registration confirms the binding, also if `C` is zero. From then on:
+//! A session may be bound to a key of the client's device. A registration makes the binding, if it comes early enough
+//! after the sign-in or a re-authentication. The binding is provisional: the refresh token alone renews the session.
+//! Another key can replace this one only when a client that has it would have confirmed it. A proof of the key that
+//! comes at least `W + C + 2·G` after its registration confirms the binding, also if `C` is zero. From then on:
 //!
 //! - A renewal without a proof is refused, of any generation. It revokes nothing and confirms nothing. (A refresh
 //!   token that is older than the confirmation may rotate the session once. The client that has the key is then served
@@ -131,8 +132,8 @@ pub(crate) use self::tokens::{TokenDecision, decide_tokens};
 pub(crate) use self::{
     access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
     binding::{
-        Binding, BindingDecision, RegistrationDecision, Thumbprint, decide_binding, decide_registration,
-        offers_registration,
+        Binding, BindingDecision, RegistrationDecision, RegistrationLimits, Thumbprint, decide_binding,
+        decide_registration, offers_registration,
     },
     cookies::{CookieDecision, ResponseState, decide_cookies},
     family::Family,
@@ -144,8 +145,8 @@ pub(crate) use self::{
 pub use self::{
     access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
     binding::{
-        Binding, BindingDecision, RegistrationDecision, Thumbprint, decide_binding, decide_registration,
-        offers_registration,
+        Binding, BindingDecision, RegistrationDecision, RegistrationLimits, Thumbprint, decide_binding,
+        decide_registration, offers_registration,
     },
     cookies::{CookieDecision, ResponseState, decide_cookies},
     family::Family,

@@ -29,6 +29,7 @@ use self::{
 use crate::{
     backend::{Backend, BackgroundTask, SingleFlight},
     event::EventKind,
+    id::SessionId,
     protocol::{LEEWAY, Policy, Refusal},
     store::{FeedEvent, Revoke, SessionKey, StoreError, Subject},
     time::{Clock, Reading, Timestamp},
@@ -153,6 +154,9 @@ impl Revocation {
         for event in FeedEvent::of_revocation(&what, &revoked, now) {
             self.denylist.apply_event(&event, self.read_clock());
         }
+        if let Some(event) = ask_again(&what, &revoked, now) {
+            self.denylist.apply_event(&event, self.read_clock());
+        }
         let kind = EventKind::Revoked { sessions: revoked.len() };
         match &what {
             // A session that was revoked before, or does not exist, is no event.
@@ -177,7 +181,7 @@ impl Revocation {
         &self,
         subject: Subject,
         time: Timestamp,
-        except: Option<crate::id::SessionId>,
+        except: Option<SessionId>,
     ) -> Result<usize, StoreError> {
         let what = Revoke::Subject { subject: subject.clone(), before: Some(time), except };
         let mut revoked = self.revoke(what).await?;
@@ -215,6 +219,18 @@ impl Revocation {
     pub(crate) fn shut_down(&self) {
         self.follower.shut_down();
         self.assertion.shut_down();
+    }
+}
+
+/// What another instance had revoked is not among what this call revoked, and the feed may not have brought it yet. So
+/// this instance asks the store about each session that was meant. `LEEWAY` is for clocks that are ahead.
+fn ask_again(what: &Revoke, revoked: &[SessionId], now: Timestamp) -> Option<FeedEvent> {
+    match what {
+        Revoke::Session(key) if revoked.is_empty() => {
+            Some(FeedEvent::SessionStale(key.clone(), now + LEEWAY))
+        }
+        Revoke::Session(_) => None,
+        Revoke::Subject { subject, .. } => Some(FeedEvent::SubjectStale(subject.clone(), now + LEEWAY)),
     }
 }
 

@@ -183,7 +183,7 @@ impl SessionRecord {
     }
 
     /// When the user last authenticated. The epoch if that is unknown: see [`cap_ahead`](Self::cap_ahead).
-    fn authenticated_at(&self) -> Timestamp {
+    pub(crate) fn authenticated_at(&self) -> Timestamp {
         self.reauthentication.as_ref().map_or(self.family.created_at, |later| later.at)
     }
 

@@ -25,7 +25,7 @@ pub(crate) enum Purpose {
 }
 
 impl TokenCodec {
-    /// A challenge for a session. It needs no memory: it has the time, and a signature by the key ring.
+    /// A challenge for a session. No instance stores it: it has its time, and a signature by the key ring.
     pub(crate) fn challenge(&self, purpose: Purpose, session: &SessionId, now: Timestamp) -> Option<String> {
         let time = now.as_millis().to_be_bytes();
         let key = self.ring.signer().refresh.as_ref()?;

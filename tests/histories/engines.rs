@@ -4,7 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::{Arc, atomic::AtomicU16},
     time::Duration,
 };
@@ -111,7 +111,7 @@ impl Postgres {
     /// Returns when the signal has taken effect.
     async fn signal(&self, signal: &str, has_effect: impl Fn(&str) -> bool) {
         let processes = self.processes();
-        let _gone = Command::new("kill").arg(signal).args(&processes).status();
+        let _gone = Command::new("kill").arg(signal).args(&processes).stderr(Stdio::null()).status();
         for process in processes {
             for _ in 0..200 {
                 let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();

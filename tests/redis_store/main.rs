@@ -14,8 +14,10 @@ mod outage;
 mod proxy;
 mod race;
 mod rights;
+mod scale;
 mod sentinel;
 mod server;
+mod tls;
 mod traffic;
 
 #[path = "../support/freeze.rs"]

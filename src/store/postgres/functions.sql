@@ -25,7 +25,7 @@ BEGIN
 END
 $$;
 
--- The run ID, and a session's record if it is of that run: what operations on one session answer with.
+-- What operations on one session return: the run ID, and the session's record if it has that run ID.
 DROP TYPE IF EXISTS {schema}.sliding_sessions_snapshot_v3 CASCADE;
 CREATE TYPE {schema}.sliding_sessions_snapshot_v3 AS (
     applied boolean, run bigint, version bigint,
@@ -73,7 +73,7 @@ $$;
 
 -- Adds events to the feed: the last thing that a transaction does.
 --
--- Readers go by seq, so rows must be committed in its order. The lock ensures that: it is held from
+-- Readers read in the order of seq, so rows must be committed in this order. The lock ensures that: it is held from
 -- before the number is drawn until the transaction has committed. It is the feed's own, so the
 -- transactions of others do not hold the feed up.
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_publish_v3(
@@ -106,7 +106,7 @@ $$;
 
 -- The next two change a record and answer with it as it then is. Within a VOLATILE function, each
 -- statement sees what was committed before that statement. UPDATE waits for a transaction that is
--- changing the row, and then judges the row as that left it; what comes after sees at least as much.
+-- changing the row, and then checks the row as that transaction left it. Later statements see at least as much.
 -- So the loser of a race gets the winner's record. If UPDATE finds nothing to do, nothing is written.
 
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_advance_v3(
@@ -302,7 +302,7 @@ BEGIN
 END
 $$;
 
--- Raises the run ID to p_run if that is higher, as unsigned numbers: the first bit is turned over.
+-- Raises the run ID to p_run if that is higher. They compare as unsigned numbers, so the first bit is inverted.
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_raise_v3(p_call bytea, p_run bigint, p_kind bigint)
 RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

@@ -43,7 +43,7 @@ impl Prefix {
 
 impl Home {
     /// # Errors
-    /// [`StoreError::Configuration`] for a name that would need escapes: no schema is called so by accident.
+    /// [`StoreError::Configuration`] for a name that would need escapes.
     pub(super) fn new(name: &str, prefix: &Prefix) -> Result<Self, StoreError> {
         let plain = |c: char| !c.is_control() && !matches!(c, '"' | '\'' | '\\' | '$' | '{' | '}');
         if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
@@ -66,8 +66,8 @@ impl Home {
         connection: &mut PgConnection,
         prefix: &Prefix,
     ) -> Result<Option<String>, sqlx::Error> {
-        // Not by to_regclass: that goes by what the server remembers for the connection, and waiting
-        // for a lock of ours does not make it look again. A query sees what was committed before it.
+        // Do not use to_regclass: it may use data that the server cached for the connection before another migration
+        // committed. A query sees everything that was committed before it.
         sqlx::query_scalar(
             "SELECT COALESCE((SELECT n.nspname FROM pg_catalog.pg_class AS c \
              JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \

@@ -48,8 +48,8 @@ const MISSING_RIGHTS: &str = "SELECT string_agg(missing.what, ', ') FROM (\
     WHERE n.nspname = $1 AND starts_with(p.proname, $2 || '_') AND p.proname LIKE '%v3' \
     AND NOT has_function_privilege(p.oid, 'EXECUTE')) AS missing";
 
-/// Makes the tables and functions what this version wants. However many do so at once, one does it:
-/// each looks again once it holds the lock.
+/// Brings the tables and functions to this version. If several instances call this at once, only one of them
+/// changes anything: each reads the state again once it holds the lock.
 pub(super) async fn migrate(inner: &Inner) -> Result<(), StoreError> {
     let run = run_to(RunId::newer_than(None, SystemClock.now())?);
     let mut lease = first_lease(inner).await?;

@@ -14,7 +14,7 @@ use redis::{
 use tokio::task::JoinSet;
 
 /// How long to wait for a Sentinel, or for a node that is asked about the others.
-const NODE_TIMEOUT: Duration = Duration::from_millis(500);
+const NODE_TIMEOUT: Duration = Duration::from_millis(800);
 /// How many nodes of a cluster are asked at once.
 const ASKED: usize = 12;
 
@@ -190,7 +190,7 @@ async fn ask_sentinel(sentinel: ConnectionInfo, name: String) -> RedisResult<Ans
     Ok(Answer { primary, nodes: Vec::new() })
 }
 
-/// A server that does not know a question is of another kind.
+/// A server that rejects this command is not of the kind that was configured, so the error says that.
 fn explain(error: RedisError, detail: &str, meaning: &'static str) -> RedisError {
     if error.detail().is_some_and(|text| text.contains(detail)) {
         return RedisError::from((ErrorKind::InvalidClientConfig, meaning));

@@ -27,9 +27,9 @@ const PAUSE: Duration = Duration::from_millis(25);
 
 /// One multiplexed connection to the primary, made when it is first needed.
 ///
-/// The manager makes a new connection when the one it has breaks. It does not when the server just
-/// stops answering (a machine that is gone, a firewall that forgot), or answers as one that is not
-/// the primary any more; so then the manager itself is replaced, and the primary is looked for again.
+/// The manager makes a new connection when its connection breaks, but not when the server merely stops
+/// answering (the machine is gone, or a firewall dropped the connection), nor when it answers that it is
+/// no longer the primary. In these cases this type replaces the manager and looks for the primary again.
 pub(super) struct Link {
     home: Home,
     turn: Mutex<Turn>,
@@ -280,6 +280,15 @@ fn remedy(error: &RedisError) -> Remedy {
     }
 }
 
+/// Whether the two sides do not accept each other's certificates, or one of them does not speak TLS.
+fn is_refused_by_tls(error: &RedisError) -> bool {
+    let source = std::error::Error::source(error);
+    // The client wraps the `io::Error` in an `Arc`.
+    let source = source.and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
+    let error = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
+}
+
 /// The store error for an error of the client.
 pub(super) fn store_error(error: RedisError) -> StoreError {
     match error.kind() {
@@ -287,6 +296,7 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
             StoreError::configuration(error)
         }
         ErrorKind::Server(ServerErrorKind::NoPerm) => StoreError::configuration(error),
+        ErrorKind::Io if is_refused_by_tls(&error) => StoreError::configuration(error),
         // The message of Redis 7.0 and later if the user has no right to a command inside a script.
         ErrorKind::Server(ServerErrorKind::ResponseError)
             if error.detail().is_some_and(|detail| {

@@ -154,8 +154,17 @@ impl RedisStore {
     /// second or two, or is a replica. The error's source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let address = parse(url)?;
-        find(address.addr()).await?;
-        Self::new(Client::open(address).map_err(StoreError::configuration)?).greeted().await
+        Self::connect_client(Client::open(address).map_err(StoreError::configuration)?).await
+    }
+
+    /// The same with a client of your own, for settings that do not fit into a URL, such as the certificate of a private
+    /// authority: `Client::build_with_tls` makes it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_client(client: Client) -> Result<Self, StoreError> {
+        find(client.get_connection_info().addr()).await?;
+        Self::new(client).greeted().await
     }
 
     /// A store at the primary that Redis Sentinel knows by a name, once it has answered. `sentinels` are the addresses
@@ -227,6 +236,7 @@ impl RedisStore {
     /// need one that no other caller waits on. Have the client set `TCP_NODELAY`.
     #[must_use]
     pub fn new(client: Client) -> Self {
+        choose_tls_backend();
         Self(Arc::new(Inner::new(Link::new(Home::Fixed(client)), "tss")))
     }
 
@@ -278,7 +288,17 @@ struct NoAddress;
 #[error("the primary is not given by a name")]
 struct NoName;
 
+/// rustls panics if the application compiled two backends in and chose none.
+fn choose_tls_backend() {
+    #[cfg(feature = "redis_tls")]
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Another thread may have been faster.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    }
+}
+
 fn parse(url: impl IntoConnectionInfo) -> Result<ConnectionInfo, StoreError> {
+    choose_tls_backend();
     let address = url.into_connection_info().map_err(StoreError::configuration)?;
     // Such as `rediss` without TLS.
     Client::open(address.clone()).map_err(StoreError::configuration)?;

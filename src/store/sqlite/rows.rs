@@ -155,7 +155,7 @@ pub(super) async fn replace(
     Ok(done.rows_affected() > 0)
 }
 
-/// How a session is revoked. The denylist needs no more of it than the ID and the deadline.
+/// How a session is revoked. Deletes its claims, its origin and its attached values.
 macro_rules! revoke_where {
     ($condition:literal) => {
         concat!(

@@ -1,0 +1,55 @@
+//! What many instances ask of their store: real followers of the feed in virtual time, with a store that answers by the
+//! timing rules of the real ones and counts. `benches/scale` has the same for a thousand instances.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
+
+#[path = "../benches/scale/fleet.rs"]
+#[expect(dead_code, reason = "it also prints a report")]
+mod fleet;
+
+use fleet::{Fleet, Kind, in_virtual_time};
+
+const INSTANCES: usize = 20;
+
+/// The reads of the feed of one instance in the second after the first.
+fn reads_of_one(kind: Kind, revocations: u64) -> u64 {
+    let mut reads = 0;
+    in_virtual_time(async {
+        let fleet = Fleet::start(kind, INSTANCES, 0).await;
+        fleet.second(revocations).await;
+        let second = fleet.second(revocations).await;
+        let expected = revocations * INSTANCES as u64;
+        assert!(second.delivered.abs_diff(expected) <= expected / 5, "{second:?}");
+        reads = second.feed / INSTANCES as u64;
+        fleet.stop().await;
+    });
+    reads
+}
+
+#[test]
+fn instance_reads_a_silent_polled_feed_twenty_times_a_second_and_a_notified_one_once() {
+    assert!((18..=22).contains(&reads_of_one(Kind::Polled, 0)));
+    assert!(reads_of_one(Kind::Notified, 0) <= 2);
+}
+
+#[test]
+fn reads_of_a_busy_feed_do_not_depend_on_the_number_of_revocations() {
+    for revocations in [100, 1000] {
+        for kind in [Kind::Polled, Kind::Notified] {
+            let reads = reads_of_one(kind, revocations);
+            assert!(
+                reads <= 41,
+                "{reads} reads of one instance at {revocations} revocations a second, {kind:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn after_an_outage_each_instance_reads_each_revocation_once() {
+    in_virtual_time(async {
+        let fleet = Fleet::start(Kind::Notified, INSTANCES, 200).await;
+        let seconds = fleet.outage().await;
+        assert_eq!(seconds.iter().sum::<u64>(), 200 * INSTANCES as u64, "{seconds:?}");
+        fleet.stop().await;
+    });
+}
