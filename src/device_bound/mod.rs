@@ -13,7 +13,7 @@ use crate::{
     cache,
     claims::Claims,
     device_binding::DeviceBound,
-    engine::{CacheRules, DeviceAnswer, DeviceRequest, Engine, REGISTRATION},
+    engine::{CacheRules, DeviceAnswer, DeviceRequest, Engine},
     middleware::{Rejection, RejectionKind},
     request::RequestHead,
     sessions::Sessions,
@@ -75,7 +75,6 @@ fn respond<C: Claims>(engine: &Engine<C>, answer: DeviceAnswer<C>) -> Response {
             let names = engine.config.cookies.names();
             let rules = CacheRules { varies_by_authorization: false, no_store: true, names };
             plan.finish(response.headers_mut(), rules);
-            response.headers_mut().remove(REGISTRATION);
             match cache::sets_cookie(response.headers(), &engine.config.cookies.access) {
                 true => response,
                 // It is too late for cookies, or the claims changed.

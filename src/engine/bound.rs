@@ -69,9 +69,9 @@ impl<C: Claims> Engine<C> {
         AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
     }
 
-    /// Refuses a refresh token of a bound session without a proof. The token says that it is bound, so the store is not
-    /// asked.
-    pub(super) fn check_bound_token(
+    /// Refuses a refresh token of a bound session without a proof. The token says that it is bound, so it rotates nothing.
+    /// The store says whether the session is over: otherwise the client would come again with a proof for ever.
+    pub(super) async fn check_bound_token(
         &self,
         refresh: &RefreshClaims,
         proven: bool,
@@ -79,10 +79,14 @@ impl<C: Claims> Engine<C> {
         if proven || refresh.device.is_none() {
             return Ok(());
         }
-        self.revocation.denylist.check(&refresh.session, refresh.run)?;
         let key = self.key(refresh.subject.clone(), refresh.session);
-        let refused = self.refuse_unproven(&key, self.now());
-        self.config.events.of(EventKind::Refused(Refusal::DeviceProofRequired), &key.id, &key.subject.name);
+        let refused = match Box::pin(self.read_live(&key, refresh.run, self.now())).await {
+            Ok(_) => self.refuse_unproven(&key, self.now()),
+            Err(error) => error,
+        };
+        if let SessionError::Refused(why) = refused {
+            self.config.events.of(EventKind::Refused(why), &key.id, &key.subject.name);
+        }
         Err(refused)
     }
 

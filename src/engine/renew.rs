@@ -87,7 +87,7 @@ impl<C: Claims> Engine<C> {
         refresh: RefreshClaims,
         context: &RequestContext,
     ) -> Result<Renewal<C>, SessionError> {
-        self.check_bound_token(&refresh, context.proven)?;
+        self.check_bound_token(&refresh, context.proven).await?;
         let presented = PresentedToken { generation: refresh.generation, with_body: context.with_body };
         let (session, run, passive, proven) = (refresh.session, refresh.run, context.passive, context.proven);
         let client_origin = context.origin.clone().filter(|_| self.config.client_origins.keep_on_reuse);

@@ -246,6 +246,12 @@ impl Browser {
         cookie.map(|cookie| &*cookie.value)
     }
 
+    /// Sets a cookie that ends with the browser.
+    pub(crate) fn plant(&mut self, name: &str, value: &str) {
+        let cookie = self.jar.get_mut(name).expect("a cookie");
+        (cookie.value, cookie.expires) = (value.to_owned(), None);
+    }
+
     /// The cookies, for a client that has no key.
     pub(crate) fn copied_jar(&self) -> Self {
         Self { jar: self.jar.clone(), ..Self::default() }

@@ -4,7 +4,16 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
+mod answers;
 mod browser;
+mod copied;
+mod edges;
+#[path = "../support/failing_store.rs"]
+#[expect(dead_code, reason = "shared with the tests of other features")]
+mod failing_store;
 mod key;
+mod proofs;
 mod registration;
+mod settings;
+mod tokens;
 mod world;

@@ -15,15 +15,17 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use tower::ServiceExt as _;
 use tower_sliding_sessions::{
     Clock as _, DeviceBound, EventKind, Keyring, ManualClock, Rejection, Session, Sessions, SessionsBuilder,
-    SetCookies, Timestamp, Visitor, oauth::OAuth, store::MemoryStore,
+    SetCookies, Timestamp, Visitor, oauth::OAuth,
 };
+
+use super::failing_store::FailingStore;
 
 pub(crate) type Claims = String;
 type Builder = SessionsBuilder<Claims>;
 
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) store: MemoryStore,
+    pub(crate) store: FailingStore,
     pub(crate) one: Instance,
     pub(crate) events: Arc<Mutex<Vec<EventKind>>>,
 }
@@ -54,7 +56,7 @@ impl World {
 
     pub(crate) fn tuned(tune: impl Fn(Builder) -> Builder) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
-        let store = MemoryStore::new().expect("random bytes");
+        let store = FailingStore::new();
         let events = Arc::default();
         let one = Instance::start(&clock, &store, &events, tune);
         Self { clock, store, one, events }
@@ -81,7 +83,7 @@ impl World {
 impl Instance {
     fn start(
         clock: &Arc<ManualClock>,
-        store: &MemoryStore,
+        store: &FailingStore,
         events: &Arc<Mutex<Vec<EventKind>>>,
         tune: impl Fn(Builder) -> Builder,
     ) -> Self {
@@ -100,6 +102,10 @@ impl Instance {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.expect("a body");
         let body = String::from_utf8(body.to_vec()).expect("a text");
+        // For writes in the background.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
         Answer { status: parts.status, headers: parts.headers, body }
     }
 }
