@@ -7,6 +7,10 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
 mod copied;
+#[path = "../browser/demo.rs"]
+#[expect(dead_code, reason = "shared with the tests in an ordinary browser")]
+mod demo;
+mod demo_page;
 #[path = "../browser/driver.rs"]
 #[expect(dead_code, reason = "shared with the tests in an ordinary browser")]
 mod driver;

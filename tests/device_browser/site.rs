@@ -166,6 +166,7 @@ async fn serve(
 ) -> tokio::task::JoinHandle<()> {
     let seconds = Duration::from_secs;
     let events = switches.clone();
+    // A busy machine is no outage.
     let builder = Sessions::builder(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"))
         .timing(|timing| {
             timing
@@ -177,6 +178,7 @@ async fn serve(
                 .late_body(seconds(1))
                 .rotation_interval(seconds(4))
         })
+        .store_deadline(seconds(5))
         .device_bound(DeviceBound::new("/auth/device").exclude_path("/static").short_lifetimes_for_tests())
         .on_event(move |event| events.events.lock().expect("no panic").push(event.kind.clone()));
     let sessions = match database {
