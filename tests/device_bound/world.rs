@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use tower::ServiceExt as _;
 use tower_sliding_sessions::{
     Clock as _, DeviceBound, EventKind, Keyring, ManualClock, Rejection, Session, Sessions, SessionsBuilder,
-    SetCookies, Timestamp, Visitor, oauth::OAuth,
+    SetCookies, SystemClock, Timestamp, Visitor, oauth::OAuth, store::SessionStore,
 };
 
 use super::failing_store::FailingStore;
@@ -58,13 +58,26 @@ impl World {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let store = FailingStore::new();
         let events = Arc::default();
-        let one = Instance::start(&clock, &store, &events, tune);
+        let one = Instance::start(&clock, store.clone(), &events, tune);
         Self { clock, store, one, events }
+    }
+
+    /// The same over another store, which may look at the time, too.
+    pub(crate) fn over(store: impl SessionStore, tune: impl Fn(Builder) -> Builder) -> Self {
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let events = Arc::default();
+        let one = Instance::start(&clock, store, &events, tune);
+        Self { clock, store: FailingStore::new(), one, events }
+    }
+
+    /// One more instance, over this store.
+    pub(crate) fn beside(&self, store: impl SessionStore, tune: impl Fn(Builder) -> Builder) -> Instance {
+        Instance::start(&self.clock, store, &self.events, tune)
     }
 
     /// One more instance.
     pub(crate) fn instance(&self, tune: impl Fn(Builder) -> Builder) -> Instance {
-        Instance::start(&self.clock, &self.store, &self.events, tune)
+        self.beside(self.store.clone(), tune)
     }
 
     pub(crate) fn pass(&self, seconds: u64) {
@@ -83,14 +96,14 @@ impl World {
 impl Instance {
     fn start(
         clock: &Arc<ManualClock>,
-        store: &FailingStore,
+        store: impl SessionStore,
         events: &Arc<Mutex<Vec<EventKind>>>,
         tune: impl Fn(Builder) -> Builder,
     ) -> Self {
         let recorder = events.clone();
         let keys = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a good secret");
         let builder = Sessions::builder(keys)
-            .store(store.clone())
+            .store(store)
             .clock(clock.clone())
             .on_event(move |event| recorder.lock().expect("no panic").push(event.kind.clone()));
         let sessions = tune(builder).build().expect("valid settings");
