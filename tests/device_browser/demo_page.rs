@@ -9,14 +9,17 @@ use crate::{Profile, demo::Demo};
 async fn page_shows_the_binding_and_why_a_copy_of_the_cookies_is_refused() {
     let demo = Demo::start();
     let browser = Profile::new().open().await;
+    let metrics = json!({"width": 1200, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+    browser.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     demo.sign_in(&browser).await;
     // The page sends no request of its own.
     browser.run("window.asking = setInterval(() => run('/me', { quiet: true }), 500)").await;
     browser.until("document.querySelector('#bound:not([hidden])')").await;
     browser.run("clearInterval(asking)").await;
-    browser.click("#steal").await;
+    // The message at the bottom may cover the buttons.
+    browser.run("document.querySelector('#steal').click()").await;
     browser.until("document.querySelector('#use-copy:not([hidden])')").await;
-    browser.click("#use-copy").await;
+    browser.run("document.querySelector('#use-copy').click()").await;
     browser
         .until(
             "document.querySelector('#said').innerText.includes('bound to this device, and the copy cannot')",

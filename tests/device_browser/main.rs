@@ -8,7 +8,6 @@
 
 mod copied;
 #[path = "../browser/demo.rs"]
-#[expect(dead_code, reason = "shared with the tests in an ordinary browser")]
 mod demo;
 mod demo_page;
 #[path = "../browser/driver.rs"]
