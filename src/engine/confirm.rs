@@ -10,6 +10,7 @@ use super::{Engine, VerifiedToken, record::ReadRecord};
 use crate::{
     backend::Write,
     claims::Claims,
+    device_binding::DeviceBinding,
     event::Renewed,
     store::{SessionKey, SessionRecord},
     time::Timestamp,
@@ -32,7 +33,10 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) {
         let generation = token.view.generation;
-        if generation == 0 || now < token.confirms_from || token.needs_no_confirmation.load(Ordering::Relaxed)
+        if generation == 0
+            || now < token.confirms_from
+            || token.needs_no_confirmation.load(Ordering::Relaxed)
+            || token.is_bound()
         {
             return;
         }
@@ -48,8 +52,10 @@ impl<C: Claims> Engine<C> {
         }
         let (engine, token) = (self.clone(), token.clone());
         self.backend.write_behind(session, Write::Confirm(generation), async move {
+            // In a bound session, a copied token would confirm what a browser that crashed no longer has.
             let confirm = |record: &mut SessionRecord| {
-                record.family.timing.confirms_by_access(issued, with_body, now)
+                DeviceBinding::of(record).is_none_or(|binding| !binding.state().confirmed)
+                    && record.family.timing.confirms_by_access(issued, with_body, now)
                     && record.family.confirm(generation, now)
             };
             match engine.compare_and_set("confirm", &token.view.key, None, None, confirm).await {

@@ -59,7 +59,7 @@
 //! - A renewal without a proof is refused, of any generation. It revokes nothing and confirms nothing. (A refresh
 //!   token that is older than the confirmation may rotate the session once. The client that has the key is then served
 //!   as one with a predecessor.)
-//! - No other key is registered.
+//! - No other key is registered. (Before that, the first key stays until a client in use must have confirmed it.)
 //! - Without a proof, no access token is minted that expires later than the presented one.
 //!
 //! At that age no answer to a registration is on its way, so the client has the key that was confirmed, and a client that
@@ -96,6 +96,14 @@
 //! A copied refresh token is not accepted for longer than `G` after its successor was confirmed. (An attacker who
 //! used the copy before that has the successor, like the client.) After that, requests with a body are refused
 //! for at most `L` more, and then they are reuse.
+//!
+//! For device-bound sessions, a client may register any number of keys in parallel, an answer may lose its body only, and
+//! a crash may set back the key, the tokens or both by less than `C`. Then the client always has the key that was
+//! confirmed, and it is never signed out before its timeouts. After the confirmation, nothing that is copied renews
+//! the session or revokes it. **Before the confirmation, a copy is as good as the original**: an attacker can register a key,
+//! and if that one is confirmed, the client has to sign in again, which revokes the session. An attacker cannot do this with
+//! what was copied later than the [binding window](crate::DeviceBound::binding_window), and not to a client that has
+//! registered its key and proves it once in each access lifetime.
 //!
 //! The search runs the functions of this module for every sequence of messages, crashes and clock differences up to a
 //! maximum size. It finds no counterexample for the shortest `M` that each inequality allows. It finds one for the

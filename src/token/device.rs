@@ -12,6 +12,9 @@ use crate::{id::SessionId, protocol::Thumbprint, time::Timestamp};
 
 /// How long a challenge is valid. A key in a TPM takes up to some seconds to sign.
 const LIFETIME: Duration = Duration::from_secs(120);
+/// Challenges of the same period are the same. Chromium signs 6 times in 9 minutes and then stops, but it uses the
+/// signature of a challenge that it has signed already.
+const PERIOD_MS: u64 = 60_000;
 /// The longest proof. One of an RSA key of 4096 bits takes 2200 bytes.
 const LONGEST_PROOF: usize = 4096;
 /// `typ` of a proof.
@@ -25,9 +28,10 @@ pub(crate) enum Purpose {
 }
 
 impl TokenCodec {
-    /// A challenge for a session. No instance stores it: it has its time, and a signature by the key ring.
+    /// A challenge for a session. No instance stores it: it has the start of its [period](PERIOD_MS), and a
+    /// signature by the key ring.
     pub(crate) fn challenge(&self, purpose: Purpose, session: &SessionId, now: Timestamp) -> Option<String> {
-        let time = now.as_millis().to_be_bytes();
+        let time = (now.as_millis() - now.as_millis() % PERIOD_MS).to_be_bytes();
         let key = self.ring.signer().refresh.as_ref()?;
         let signature = key.challenge(&content(purpose, session, time));
         Some(URL_SAFE_NO_PAD.encode([&time[..], &signature].concat()))
