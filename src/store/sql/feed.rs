@@ -21,7 +21,7 @@ use crate::{
 /// How long rows of the feed are kept. A reader who falls behind further is told of the gap.
 pub(in crate::store) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many rows make one batch at most.
-pub(in crate::store) const LIMIT: i64 = 1000;
+pub(in crate::store) const LIMIT: i64 = 5000;
 /// How often the table is looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// After how many looks in vain a reader learns that there is nothing: a second's worth.
