@@ -186,7 +186,7 @@ pub(crate) struct Rates {
 
 impl Fleet {
     /// Instances that have read the feed, in which there are so many events.
-    pub(crate) async fn start(kind: Kind, instances: usize, published: u64) -> Self {
+    pub(crate) async fn start(kind: Kind, instances: usize, published: u64, pause: Duration) -> Self {
         let inner = Arc::new(Inner {
             kind,
             published: published.into(),
@@ -199,7 +199,11 @@ impl Fleet {
         let mut fleet = Self { inner, instances: Vec::new() };
         for number in 0..instances {
             let store = Model(fleet.inner.clone());
-            let builder = Sessions::builder(keys.clone()).realm("fleet").store(store).verified_cache(0);
+            let builder = Sessions::builder(keys.clone())
+                .realm("fleet")
+                .store(store)
+                .verified_cache(0)
+                .feed_pause(pause);
             let sessions = builder.clock(VirtualClock(started)).build().expect("valid settings");
             // Each request starts the follower, if it does not run.
             let layer = tower::Layer::layer(&sessions.layer().optional(), tower::service_fn(nothing));
@@ -283,19 +287,29 @@ pub(crate) fn in_virtual_time(work: impl Future<Output = ()>) {
 /// Reads of the feed, and what a short outage leads to.
 pub(crate) fn report() {
     println!(
-        "| feed | instances | sign-outs a second | reads a second | of one instance | events delivered a second |"
+        "| feed | pause | instances | sign-outs a second | reads a second | of one instance | events delivered |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     for kind in [Kind::Polled, Kind::Notified] {
-        for (instances, revocations) in
-            [(10, 0), (10, 100), (100, 100), (1000, 0), (1000, 10), (1000, 100), (1000, 1000)]
-        {
+        for (pause, instances, revocations) in [
+            (50, 10, 0),
+            (50, 10, 100),
+            (50, 100, 100),
+            (50, 1000, 0),
+            (50, 1000, 10),
+            (50, 1000, 100),
+            (50, 1000, 1000),
+            (500, 1000, 1000),
+            (0, 1000, 1000),
+        ] {
             in_virtual_time(async {
-                let fleet = Fleet::start(kind, instances, 0).await;
+                let fleet = Fleet::start(kind, instances, 0, Duration::from_millis(pause)).await;
                 fleet.second(revocations).await;
                 let Rates { feed, delivered, .. } = fleet.second(revocations).await;
                 let each = feed / instances as u64;
-                println!("| {kind:?} | {instances} | {revocations} | {feed} | {each} | {delivered} |");
+                println!(
+                    "| {kind:?} | {pause} ms | {instances} | {revocations} | {feed} | {each} | {delivered} |"
+                );
                 fleet.stop().await;
             });
         }
@@ -306,7 +320,7 @@ pub(crate) fn report() {
     println!("|---|---|---|---|");
     for (instances, entries) in [(10, 1000), (100, 1000), (1000, 1000)] {
         in_virtual_time(async {
-            let fleet = Fleet::start(Kind::Notified, instances, entries).await;
+            let fleet = Fleet::start(Kind::Notified, instances, entries, Duration::from_millis(50)).await;
             let seconds = fleet.outage().await;
             let (first, all): (Vec<_>, u64) = (seconds.iter().take(6).collect(), seconds.iter().sum());
             println!("| {instances} | {entries} | {first:?} | {all} in {} s |", seconds.len());

@@ -10,7 +10,7 @@ use crate::{
     event::Events,
     origin::Origins,
     protocol::Policy,
-    revocation::{FeedConfig, StoreAccess},
+    revocation::{FEED_PAUSE, FeedConfig, StoreAccess},
     store::Cap,
     time::{Clock, SystemClock},
 };
@@ -67,6 +67,7 @@ impl<C> Default for Config<C> {
             ride_through: Duration::ZERO,
             feed: FeedConfig {
                 lag_bound: Duration::from_secs(5),
+                pause: FEED_PAUSE,
                 ask_store_when_lagging: false,
                 access: StoreAccess::Full,
             },

@@ -12,12 +12,17 @@ use crate::time::{Clock as _, SystemClock, millis};
 
 /// A follower that has not asked the store for this long, beyond the bound, is stuck.
 const STUCK: Duration = Duration::from_secs(5);
+/// The default pause. Without one, each instance would read each revocation separately: a thousand a second by a thousand
+/// instances would be a million reads.
+pub(crate) const FEED_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a lagging feed is handled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FeedConfig {
     /// How long the feed may be silent before this instance reports that it lags.
     pub(crate) lag_bound: Duration,
+    /// How long to wait after events before a store outside of this process is asked again.
+    pub(crate) pause: Duration,
     /// Whether each request asks the store while the feed lags.
     pub(crate) ask_store_when_lagging: bool,
     pub(crate) access: StoreAccess,
@@ -68,6 +73,11 @@ impl Feed {
     /// Whether the denylist has all revocations, within the lag bound.
     pub(super) fn is_current(&self, now: Duration) -> bool {
         self.current.load(Ordering::Acquire) && !(self.config.ask_store_when_lagging && self.lags(now))
+    }
+
+    /// How long to wait after events. A longer pause would be taken for a lag.
+    pub(super) fn pause(&self) -> Duration {
+        self.config.pause.min(self.config.lag_bound / 2)
     }
 
     pub(super) fn lags(&self, now: Duration) -> bool {

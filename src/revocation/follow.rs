@@ -15,9 +15,6 @@ use crate::{
 
 /// How long to wait before asking a store again that failed.
 const RETRY: Duration = Duration::from_millis(250);
-/// How long to wait after events before asking a store outside of this process again. Otherwise each revocation would be
-/// read by each instance separately: a thousand a second by a thousand instances would be a million reads.
-const REST: Duration = Duration::from_millis(50);
 /// A store answers at least this often, also if there is no event.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Events carry the time of the instance that wrote them. A first read begins this much earlier, since
@@ -50,20 +47,22 @@ async fn follow(revocation: Weak<Revocation>) {
         match batch.unwrap_or_else(|late| Err(StoreError::unavailable(late))) {
             Ok(batch) => {
                 let (more, is_behind) = (batch.more, run.is_some_and(|run| batch.run < run));
-                let rests = !more && !batch.events.is_empty() && backend.store.run_id_now().is_none();
+                let pauses = !more && !batch.events.is_empty() && backend.store.run_id_now().is_none();
+                let pause = pauses.then(|| revocation.feed.pause());
                 revocation.take_over(batch);
                 if is_behind {
                     // The store has lost an emergency stop. If this fails, the next batch tries again.
                     revocation.restore_run_soon();
                 }
                 drop(revocation);
-                if rests {
-                    tokio::time::sleep(REST).await;
-                } else if more {
-                    tokio::task::yield_now().await;
-                } else if !is_checked {
-                    let checked = backend.ask("check", backend.store.check()).await;
-                    is_checked = !matches!(checked, Err(StoreError::Unavailable(_)));
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None if more => tokio::task::yield_now().await,
+                    None if !is_checked => {
+                        let checked = backend.ask("check", backend.store.check()).await;
+                        is_checked = !matches!(checked, Err(StoreError::Unavailable(_)));
+                    }
+                    None => {}
                 }
             }
             Err(error) => {

@@ -10,7 +10,7 @@ mod sharded_map;
 mod wall;
 
 pub(crate) use self::{
-    feed::{FeedConfig, StoreAccess},
+    feed::{FEED_PAUSE, FeedConfig, StoreAccess},
     run::older_run_id_error,
 };
 

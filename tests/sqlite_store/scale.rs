@@ -176,7 +176,7 @@ async fn steps_that_an_operation_takes_do_not_depend_on_the_number_of_sessions_a
     println!("steps: {many:?}");
     for ((name, few), (_, many)) in few.iter().zip(&many) {
         // The events of the test itself are in the feed.
-        let at_most = if name.contains("feed") { 150_000 } else { 1000 };
-        assert!(*few <= at_most && *many <= at_most, "{name}: {few} steps with few, {many} with many");
+        let at_most = if name.contains("feed") { few + few / 5 + 50 } else { 1000 };
+        assert!(*few <= at_most && *many <= at_most, "{name}: {few} steps of few, {many} of many");
     }
 }

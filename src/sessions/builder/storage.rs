@@ -36,6 +36,14 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
+    /// How long this instance waits after it has read revocations before it reads the feed again. Default 50 ms, and never more
+    /// than half of the [lag bound](Self::feed_lag_bound). A longer pause spares the store of [very many
+    /// instances](crate::manual::scaling), and revocations arrive later by as much.
+    pub fn feed_pause(mut self, pause: Duration) -> Self {
+        self.config.feed.pause = pause;
+        self
+    }
+
     /// Whether each request asks the store while the feed lags. Default: no; the access token of a revoked session may then
     /// be accepted until it expires.
     pub fn ask_store_when_lagging(mut self, yes: bool) -> Self {

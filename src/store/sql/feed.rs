@@ -21,7 +21,7 @@ use crate::{
 /// How long rows of the feed are kept. A reader that falls further behind gets a batch with a gap.
 pub(in crate::store) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many rows make one batch at most.
-pub(in crate::store) const LIMIT: i64 = 1000;
+pub(in crate::store) const LIMIT: i64 = 5000;
 /// How often the table is looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// After this many polls without a row (one second), a reader gets an empty batch.
