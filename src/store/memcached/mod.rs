@@ -65,8 +65,13 @@ const ATTEMPTS: usize = 256;
 /// lost race costs two more. Each write draws a version for the record. If a connection breaks before
 /// the answer comes, the store looks whether the record has that version.
 ///
-/// One server, 1.4.8 or later, without TLS and without authentication: keep it on a private network. A
-/// server that wants a password is a [`StoreError::Configuration`]. The client is this crate's own,
+/// # Network
+/// One server, 1.4.8 or later. With a user and a password (`memcached -Y`, 1.5.15 or later), the address is
+/// `user:password@host:port`, where special characters are percent-encoded: `p%40ss` for `p@ss`. A missing or wrong
+/// password is a [`StoreError::Configuration`]. SASL is not supported, because it needs the binary protocol.
+///
+/// TLS is not supported: the sessions, and the password, are readable on the wire. Keep the server on this machine, or go
+/// through a tunnel (`stunnel`, WireGuard, or a proxy next to the application). The client is this crate's own,
 /// since a snapshot takes two keys with their versions in one round trip, and a caller that stops
 /// waiting must not leave its answer to the next.
 #[derive(Clone)]
@@ -90,7 +95,8 @@ fn draw_version() -> Result<u64, StoreError> {
 }
 
 impl MemcachedStore {
-    /// A store at this address, like `127.0.0.1:11211`. It connects when it is first needed.
+    /// A store at this address, like `127.0.0.1:11211` or `user:password@127.0.0.1:11211`. It connects when it is first
+    /// needed.
     #[must_use]
     pub fn new(address: &str) -> Self {
         Self { link: Arc::new(Link::new(address)), prefix: "tss".into() }
@@ -99,8 +105,8 @@ impl MemcachedStore {
     /// The same, once the server has answered.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the address is none, its host is unknown, or the server wants
-    /// a user and a password; [`StoreError::Unavailable`] if the server does not answer within a second
+    /// [`StoreError::Configuration`] if the address is none, its host is unknown, or the server does not accept the user
+    /// and the password, or their absence; [`StoreError::Unavailable`] if the server does not answer within a second
     /// or two. The error's source says what is wrong.
     pub async fn connect(address: &str) -> Result<Self, StoreError> {
         let store = Self::new(address);

@@ -20,6 +20,8 @@ use crate::{
 
 /// How long a reader waits for an event, and then learns that there is none.
 const HEARTBEAT: Duration = Duration::from_millis(900);
+/// How long a reader that found events waits before it reads on, so that events that come fast are read together.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// How long the feed is silent, at most. Far less than the time that it keeps events for.
@@ -44,6 +46,14 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.0, self.1)
     }
+}
+
+/// A connection for reading.
+pub(super) struct Reader {
+    turn: u64,
+    connection: MultiplexedConnection,
+    /// The last read found events.
+    found: bool,
 }
 
 /// Where a reader stands, and in which of the server's histories: a server that was promoted, or
@@ -83,23 +93,24 @@ impl Inner {
     /// it led to may be no primary any more.
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let idle = self.readers().pop();
-        if let Some(reader) = idle.filter(|(turn, _)| self.link.is_current(*turn)) {
+        if let Some(reader) = idle.filter(|reader| self.link.is_current(reader.turn)) {
+            if reader.found {
+                tokio::time::sleep(PAUSE).await;
+            }
             match self.read_over(reader, from).await {
                 Err(error) if another_may_serve(&error) => {}
                 answer => return answer,
             }
         }
-        self.read_over(self.link.connect().await.map_err(store_error)?, from).await
+        let (turn, connection) = self.link.connect().await.map_err(store_error)?;
+        self.read_over(Reader { turn, connection, found: false }, from).await
     }
 
-    async fn read_over(
-        &self,
-        (turn, mut connection): (u64, MultiplexedConnection),
-        from: &FeedFrom,
-    ) -> Result<FeedBatch, StoreError> {
-        let batch = self.read_from(&mut connection, from).await;
-        let batch = batch.inspect_err(|error| self.link.failed(turn, error))?;
-        self.readers().push((turn, connection));
+    async fn read_over(&self, mut reader: Reader, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+        let batch = self.read_from(&mut reader.connection, from).await;
+        let batch = batch.inspect_err(|error| self.link.failed(reader.turn, error))?;
+        reader.found = !batch.events.is_empty() && !batch.more;
+        self.readers().push(reader);
         Ok(batch)
     }
 
