@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use percent_encoding::percent_decode_str;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpStream, lookup_host},
@@ -22,6 +23,8 @@ const LONGEST: u64 = 2 * 1024 * 1024;
 
 pub(super) struct Link {
     address: Box<str>,
+    /// What a new connection sends first: a write whose value is the user and the password.
+    login: Option<Box<[u8]>>,
     idle: Mutex<Vec<BufReader<TcpStream>>>,
 }
 
@@ -51,8 +54,18 @@ pub(super) enum When {
 }
 
 impl Link {
+    /// `address` may begin with `user:password@`, both percent-encoded.
     pub(super) fn new(address: &str) -> Self {
-        Self { address: address.into(), idle: Mutex::default() }
+        let (user_info, address) = address.rsplit_once('@').map_or((None, address), |(u, a)| (Some(u), a));
+        let login = user_info.map(|user_info| {
+            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+            let mut value: Vec<u8> = percent_decode_str(user).collect();
+            value.push(b' ');
+            value.extend(percent_decode_str(password));
+            let length = value.len();
+            [format!("set login 0 0 {length}\r\n").as_bytes(), &value, b"\r\n"].concat().into()
+        });
+        Self { address: address.into(), login, idle: Mutex::default() }
     }
 
     pub(super) fn address(&self) -> &str {
@@ -110,7 +123,18 @@ impl Link {
     async fn connect(&self) -> io::Result<BufReader<TcpStream>> {
         let stream = timeout(TIMEOUT, TcpStream::connect(&*self.address)).await??;
         stream.set_nodelay(true)?;
-        Ok(BufReader::new(stream))
+        let mut connection = BufReader::new(stream);
+        if let Some(login) = &self.login {
+            timeout(TIMEOUT, async {
+                connection.get_mut().write_all(login).await?;
+                match read_line(&mut connection).await?.as_str() {
+                    "STORED" => Ok(()),
+                    line => Err(unexpected(line)),
+                }
+            })
+            .await??;
+        }
+        Ok(connection)
     }
 
     /// Sends a request and reads its answer. A connection with an unread answer is not used again. If a connection fails,
@@ -172,6 +196,9 @@ struct WrongAddress {
 fn unexpected(line: &str) -> io::Error {
     if line == "CLIENT_ERROR unauthenticated" {
         return io::Error::new(ErrorKind::PermissionDenied, "Memcached wants a user and a password");
+    }
+    if line.starts_with("CLIENT_ERROR") && line.contains("authentication") {
+        return io::Error::new(ErrorKind::PermissionDenied, "Memcached refuses the user or the password");
     }
     io::Error::new(ErrorKind::InvalidData, format!("Memcached answers {line:?}"))
 }

@@ -64,10 +64,15 @@ const ATTEMPTS: usize = 256;
 /// conflict costs two more. Each write draws a version for the record. If a connection breaks before the answer comes, the
 /// store checks whether the record has that version.
 ///
-/// # The server
-/// One server, 1.4.8 or later, without TLS and without authentication: keep it on a private network. If the server requires
-/// a password, the error is [`StoreError::Configuration`]. The client is part of this crate, for two reasons: a read takes
-/// two keys with their versions in one round trip, and if a caller stops waiting, the next one must not get its answer.
+/// # Network
+/// One server, 1.4.8 or later. With a user and a password (`memcached -Y`, 1.5.15 or later), the address is
+/// `user:password@host:port`, where special characters are percent-encoded: `p%40ss` for `p@ss`. A missing or wrong
+/// password is a [`StoreError::Configuration`]. SASL is not supported, because it needs the binary protocol.
+///
+/// TLS is not supported: the sessions and the password are readable on the wire. Keep the server on this machine, or use a
+/// tunnel (`stunnel`, WireGuard, or a proxy next to the application). The client is part of this crate, for two reasons: a
+/// read takes two keys with their versions in one round trip, and if a caller stops waiting, the next one must not get its
+/// answer.
 #[derive(Clone)]
 pub struct MemcachedStore {
     link: Arc<Link>,
@@ -89,7 +94,8 @@ fn draw_version() -> Result<u64, StoreError> {
 }
 
 impl MemcachedStore {
-    /// A store at this address, like `127.0.0.1:11211`. It connects when it is first needed.
+    /// A store at this address, like `127.0.0.1:11211` or `user:password@127.0.0.1:11211`. It connects when it is first
+    /// needed.
     #[must_use]
     pub fn new(address: &str) -> Self {
         Self { link: Arc::new(Link::new(address)), prefix: "tss".into() }
@@ -98,9 +104,9 @@ impl MemcachedStore {
     /// The same, once the server has answered.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the address is invalid, its host is unknown, or the server requires a user and a
-    /// password; [`StoreError::Unavailable`] if the server does not answer within a second or two. The error's source says
-    /// what is wrong.
+    /// [`StoreError::Configuration`] if the address is invalid, its host is unknown, or the server refuses the user and the
+    /// password, or requires them; [`StoreError::Unavailable`] if the server does not answer within a second or two. The
+    /// error's source says what is wrong.
     pub async fn connect(address: &str) -> Result<Self, StoreError> {
         let store = Self::new(address);
         store.link.find().await.map_err(|error| match error.kind() {

@@ -46,6 +46,12 @@ impl fmt::Display for Place {
     }
 }
 
+/// A connection for reading.
+pub(super) struct Reader {
+    turn: u64,
+    connection: MultiplexedConnection,
+}
+
 /// The position of a reader, and the server's replication ID: a server that was promoted or restarted has another one, and
 /// may lack the last writes.
 struct Position {
@@ -83,23 +89,20 @@ impl Inner {
     /// it led to may be no primary any more.
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let idle = self.readers().pop();
-        if let Some(reader) = idle.filter(|(turn, _)| self.link.is_current(*turn)) {
+        if let Some(reader) = idle.filter(|reader| self.link.is_current(reader.turn)) {
             match self.read_over(reader, from).await {
                 Err(error) if another_may_serve(&error) => {}
                 answer => return answer,
             }
         }
-        self.read_over(self.link.connect().await.map_err(store_error)?, from).await
+        let (turn, connection) = self.link.connect().await.map_err(store_error)?;
+        self.read_over(Reader { turn, connection }, from).await
     }
 
-    async fn read_over(
-        &self,
-        (turn, mut connection): (u64, MultiplexedConnection),
-        from: &FeedFrom,
-    ) -> Result<FeedBatch, StoreError> {
-        let batch = self.read_from(&mut connection, from).await;
-        let batch = batch.inspect_err(|error| self.link.failed(turn, error))?;
-        self.readers().push((turn, connection));
+    async fn read_over(&self, mut reader: Reader, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+        let batch = self.read_from(&mut reader.connection, from).await;
+        let batch = batch.inspect_err(|error| self.link.failed(reader.turn, error))?;
+        self.readers().push(reader);
         Ok(batch)
     }
 

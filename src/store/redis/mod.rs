@@ -1,5 +1,6 @@
 //! The store in Redis or Valkey.
 
+mod connect;
 mod entry;
 mod feed;
 mod home;
@@ -10,18 +11,17 @@ mod store;
 mod value;
 
 use std::{
-    fmt, io,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use redis::{
-    Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, aio::MultiplexedConnection,
-    cmd, io::tcp::TcpSettings,
-};
+use redis::{Client, FromRedisValue};
 
 use self::{
-    home::{Home, Nodes, slot},
+    connect::choose_tls_backend,
+    feed::Reader,
+    home::Home,
     link::{Link, store_error},
     scripts::Lua,
 };
@@ -53,9 +53,10 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// ```
 ///
 /// # The server
-/// Redis 7.0 or later, or any Valkey; one primary, with or without replicas. Set
+/// Redis 7.0 or later, or any Valkey; one primary, with or without replicas, Sentinels or a cluster. Set
 /// - `maxmemory-policy noeviction`. An evicted session is lost to its user. Without memory, signing in
-///   fails with [`StoreError::Full`]; renewals and revocations go on.
+///   fails with [`StoreError::Full`]; renewals and revocations go on. Another policy is reported once at start, as
+///   [`StoreFailed`](crate::EventKind::StoreFailed) of the operation `check`.
 /// - `appendonly yes`. Without it, all users must sign in again after a restart. With `appendfsync always`, a
 ///   server that crashes and restarts has everything that it acknowledged. With the usual `everysec`,
 ///   it may lack the last second or two of writes.
@@ -70,18 +71,35 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 ///   reports a gap, since events may be missing. For one access token lifetime, every token that was issued before is
 ///   renewed at its next use.
 ///
-/// The store talks to one address at a time, and asks for it anew with every connection, so let it
-/// be a name, or a proxy's, that follows the primary. A server that turns out to be a replica, is
-/// loading its data, or has no primary, is left for a new connection within the same call. No session
-/// and no event is ever read from a replica: it refuses every script of this store.
+/// `min-replicas-to-write 1` with `min-replicas-max-lag 1` limits the loss: a primary that has lost its replicas
+/// refuses all calls after a second, and the store is unavailable. It makes no single write safe.
 ///
-/// All keys of a store are in one slot, so it also works on the node of a Redis Cluster that has the
-/// slot. It does not follow redirections to other nodes.
+/// # Failover
+/// Each of these finds the new primary within the call that fails, or the next one:
+/// - [`sentinel`](Self::sentinel) asks the Sentinels, and [`cluster`](Self::cluster) the nodes of the cluster.
+/// - [`connect`](Self::connect) goes to one address, and asks for it anew with every connection. Let it be a name, or a
+///   proxy's, that follows the primary.
+///
+/// A server that turns out to be a replica, is loading its data, or has no primary, is left for a new connection within
+/// the same call. No session and no event is ever read from a replica: it refuses every script of this store.
+///
+/// # Redis Cluster
+/// All keys of a store are in one slot, because a script writes records and feed in one step. So one primary serves the
+/// whole store. A second [prefix](Self::with_prefix) has nothing in common with the first one, and is in the same slot.
+/// The [manual](crate::manual::stores) says what one primary serves.
+///
+/// While the slot moves to another node, renewals go on until the keys are split between both nodes. Then calls fail as
+/// unavailable until the move is complete. Sign-ins and revocations fail from its beginning; what failed changed nothing.
+/// Move the slot when few users are active.
 ///
 /// # Address, user and rights
 /// Special characters of user and password are percent-encoded in the URL: `p%40ss` for `p@ss`.
-/// Connections are encrypted if the application depends on the `redis` crate with one of its TLS
-/// features (the same major version as [`redis_client`](super::redis_client)) and the URL begins with `rediss:`.
+///
+/// Connections are encrypted with the feature `redis_tls` and a URL that begins with `rediss:`. The system's authorities are
+/// trusted; `SSL_CERT_FILE` names a file with others. Certificates of a private authority, and a client certificate, are
+/// settings of a client: see [`connect_client`](Self::connect_client). [`cluster`](Self::cluster) takes the
+/// `ConnectionInfo` of such a client in the place of a URL; for Sentinels, use `SSL_CERT_FILE`. A Sentinel or a node names
+/// others by the address that it knows, so certificates need that address, or the servers announce host names.
 ///
 /// These rights are enough (with another [prefix](Self::with_prefix), `~` and that; with a
 /// database other than 0, `+select` too):
@@ -92,6 +110,8 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// +hget +hset +hdel +hlen +hgetall +hscan +hrandfield
 /// +xadd +xread +xrange +xrevrange +xtrim +xinfo|stream
 /// ```
+///
+/// In a cluster, add `+cluster|slots +asking`. A user of Sentinels needs `+sentinel|get-master-addr-by-name` there.
 ///
 /// Without `+info` the store works, but it notices a failover only if the new server lacks the last event that was read. A
 /// wrong address, user or password, or a missing right, is a [`StoreError::Configuration`], whose source says what is wrong.
@@ -141,94 +161,10 @@ struct Inner {
     run_key: String,
     feed_key: String,
     /// Connections for the next read of the feed.
-    readers: Mutex<Vec<(u64, MultiplexedConnection)>>,
+    readers: Mutex<Vec<Reader>>,
 }
 
 impl RedisStore {
-    /// A store at this URL, like `redis://user:password@host:6379/0`, once it has answered. Special
-    /// characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
-    ///
-    /// # Errors
-    /// [`StoreError::Configuration`] if the URL is invalid, its host is unknown, or the server refuses
-    /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
-    /// second or two, or is a replica. The error's source says what is wrong.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let address = parse(url)?;
-        Self::connect_client(Client::open(address).map_err(StoreError::configuration)?).await
-    }
-
-    /// The same with a client of your own, for settings that do not fit into a URL, such as the certificate of a private
-    /// authority: `Client::build_with_tls` makes it.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect).
-    pub async fn connect_client(client: Client) -> Result<Self, StoreError> {
-        find(client.get_connection_info().addr()).await?;
-        Self::new(client).greeted().await
-    }
-
-    /// A store at the primary that Redis Sentinel knows by a name, once it has answered. `sentinels` are the addresses
-    /// of the Sentinels, like `redis://10.0.0.1:26379`. `primary` is the name, like `mymaster`, or a URL with
-    /// the name in the place of the host: `redis://user:password@mymaster/0`.
-    ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use tower_sliding_sessions::store::RedisStore;
-    ///
-    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
-    /// let store = RedisStore::sentinel(sentinels, "mymaster").await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// The Sentinels are asked for each new connection to the primary. What most of them say counts.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the Sentinels do not know the name.
-    #[doc(alias = "failover")]
-    pub async fn sentinel(
-        sentinels: impl IntoIterator<Item = impl IntoConnectionInfo>,
-        primary: &str,
-    ) -> Result<Self, StoreError> {
-        let sentinels = parse_all(sentinels).await?;
-        let url = if primary.contains("://") { primary.to_owned() } else { format!("redis://{primary}") };
-        let server = parse(url.as_str())?;
-        let name = match server.addr() {
-            ConnectionAddr::Tcp(name, _) | ConnectionAddr::TcpTls { host: name, .. } => name.clone(),
-            _ => return Err(StoreError::configuration(NoName)),
-        };
-        let link = Link::new(Home::Sentinel { sentinels, name, server });
-        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
-    }
-
-    /// A store in a Redis Cluster, once it has answered. `nodes` are addresses of some of its nodes. User and password of
-    /// the first one are used for all nodes.
-    ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use tower_sliding_sessions::store::RedisStore;
-    ///
-    /// let store = RedisStore::cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"]).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the servers are no cluster.
-    #[doc(alias = "Redis Cluster")]
-    pub async fn cluster(
-        nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
-    ) -> Result<Self, StoreError> {
-        let nodes = Arc::new(Nodes::new(parse_all(nodes).await?));
-        let link = Link::new(Home::Cluster { nodes, slot: slot(LAYOUT) });
-        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
-    }
-
-    async fn greeted(self) -> Result<Self, StoreError> {
-        self.0.greet().await?;
-        Ok(self)
-    }
-
     /// A store that connects by this client when it is first needed. For settings that do not fit
     /// into a URL.
     ///
@@ -258,85 +194,8 @@ impl RedisStore {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the host {host:?} is unknown")]
-struct UnknownHost {
-    host: String,
-    source: io::Error,
-}
-
-#[derive(Debug, thiserror::Error)]
 #[error("the server is a replica")]
 struct IsReplica;
-
-#[derive(Debug, thiserror::Error)]
-#[error("the server is Redis {version}, and this store needs 7.0 or later")]
-struct TooOld {
-    version: String,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("maxmemory-policy is {policy}: the server may remove valid sessions; set it to noeviction")]
-struct MayEvict {
-    policy: String,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("no address was given")]
-struct NoAddress;
-
-#[derive(Debug, thiserror::Error)]
-#[error("the primary is not given by a name")]
-struct NoName;
-
-/// rustls panics if the application compiled two backends in and chose none.
-fn choose_tls_backend() {
-    #[cfg(feature = "redis_tls")]
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster.
-        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    }
-}
-
-fn parse(url: impl IntoConnectionInfo) -> Result<ConnectionInfo, StoreError> {
-    choose_tls_backend();
-    let address = url.into_connection_info().map_err(StoreError::configuration)?;
-    // Such as `rediss` without TLS.
-    Client::open(address.clone()).map_err(StoreError::configuration)?;
-    Ok(address.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
-}
-
-/// Parses addresses of which one at least must be known.
-async fn parse_all(
-    urls: impl IntoIterator<Item = impl IntoConnectionInfo>,
-) -> Result<Vec<ConnectionInfo>, StoreError> {
-    let parsed: Vec<_> = urls.into_iter().map(parse).collect::<Result<_, _>>()?;
-    let mut unknown = StoreError::configuration(NoAddress);
-    for address in &parsed {
-        match find(address.addr()).await {
-            Ok(()) => return Ok(parsed),
-            Err(error) => unknown = error,
-        }
-    }
-    Err(unknown)
-}
-
-/// Checks that there is a host of this name.
-async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
-    let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
-        return Ok(());
-    };
-    let found = tokio::time::timeout(link::TIMEOUT, tokio::net::lookup_host((host.as_str(), *port))).await;
-    match found.map_err(StoreError::unavailable)? {
-        Ok(_) => Ok(()),
-        Err(source) => Err(StoreError::configuration(UnknownHost { host: host.clone(), source })),
-    }
-}
-
-/// A value in the answer to `INFO`.
-fn info<'a>(text: &'a str, name: &str) -> &'a str {
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or_default().trim()
-}
 
 impl Inner {
     fn new(link: Arc<Link>, prefix: &str) -> Self {
@@ -348,43 +207,8 @@ impl Inner {
         Self { link, prefix, run_key, feed_key, readers: Mutex::default() }
     }
 
-    fn readers(&self) -> MutexGuard<'_, Vec<(u64, MultiplexedConnection)>> {
+    fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Learns whether the server lets this user in, and is a primary.
-    async fn greet(&self) -> Result<(), StoreError> {
-        let () = self.link.query(&cmd("PING")).await.map_err(store_error)?;
-        let text = match self.link.query::<String>(&cmd("INFO")).await.map_err(store_error) {
-            Ok(text) => text,
-            // It has no right to ask.
-            Err(StoreError::Configuration(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let version = info(&text, "redis_version");
-        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if major.is_some_and(|major| major < 7) {
-            return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
-        }
-        if info(&text, "role") == "slave" {
-            return Err(StoreError::unavailable(IsReplica));
-        }
-        Ok(())
-    }
-
-    /// Learns whether the server keeps what it is given.
-    async fn check(&self) -> Result<(), StoreError> {
-        let mut question = cmd("INFO");
-        question.arg("memory");
-        match self.link.query::<String>(&question).await.map_err(store_error) {
-            Ok(text) => match info(&text, "maxmemory_policy") {
-                "noeviction" | "" => Ok(()),
-                policy => Err(StoreError::configuration(MayEvict { policy: policy.to_owned() })),
-            },
-            // It has no right to ask.
-            Err(StoreError::Configuration(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Where a subject's live sessions are.
