@@ -1,8 +1,11 @@
 //! Redis with a replica.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU16, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
 };
 
 use tower_sliding_sessions::store::RedisStore;
@@ -47,6 +50,17 @@ async fn follow(replica: &Server, primary: &Server) {
     let _ok: String = replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).await;
 }
 
+/// Returns when the replica has all data, or after some seconds: a primary that fails at the same time has none to give.
+async fn is_in_step(replica: &Server) {
+    for _ in 0..100 {
+        let info: String = replica.ask("INFO replication").await;
+        if info.contains("master_link_status:up") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 impl Redis {
     /// Promotes the replica. The former primary follows it.
     async fn fail_over(&mut self) {
@@ -70,6 +84,7 @@ impl Faulty for Redis {
             (Fault::ServerKilled, _) => self.primary.kill(),
             // It no longer follows, and still accepts no client.
             (Fault::StaleFailover, _) => {
+                is_in_step(&self.replica).await;
                 let _ok: String = self.replica.ask("REPLICAOF NO ONE").await;
             }
             (Fault::DiskFull, Some(disk)) if self.is_on_disk => disk.fill(),

@@ -15,7 +15,7 @@ fn served(facts: &Facts<'_>, assumptions: &Assumptions) -> Vec<Violation> {
         if !request.answered.is_some_and(|(_, status)| status == 200) {
             continue;
         }
-        for (revoked, since) in facts.acknowledged(request.carried) {
+        for (revoked, since) in facts.acknowledged(request.carried.session, request.carried.run) {
             let (from, to) = (since.saturating_sub(assumptions.recovery), request.arrived);
             let is_outage = || facts.had_fault(Some(op.process), Fault::is_outage, from, to);
             let may_be_lost = || facts.had_fault(None, |it| it == Fault::StaleFailover, from, since);
