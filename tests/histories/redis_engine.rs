@@ -33,9 +33,11 @@ pub(crate) async fn redis() -> Engine<Redis> {
     let folder = tempfile::tempdir().expect("a folder").keep();
     let disk = Disk::mount(&folder, 64);
     let dir = folder.to_string_lossy().into_owned();
-    // What was acknowledged survives a kill, but not a power cut: the file is written before the answer is sent.
-    let primary = Server::start(&["--appendonly", "yes", "--dir", &dir]).await;
-    let replica = Server::start(&["--appendonly", "yes"]).await;
+    // With `everysec`, Redis may answer before the write has reached the operating system, and a kill loses it. A history
+    // of 30 minutes found that.
+    let durable = ["--appendonly", "yes", "--appendfsync", "always"];
+    let primary = Server::start(&[&durable[..], &["--dir", &dir]].concat()).await;
+    let replica = Server::start(&durable).await;
     follow(&replica, &primary).await;
     let port = Arc::new(AtomicU16::new(primary.port));
     let (links, addresses) = proxies(&port).await;
@@ -96,7 +98,12 @@ impl Faulty for Redis {
         match (fault, &self.disk) {
             (Fault::ServerKilled, _) => self.primary.restart().await,
             (Fault::StaleFailover, _) => self.fail_over().await,
-            (Fault::DiskFull, Some(disk)) if self.is_on_disk => disk.free(),
+            (Fault::DiskFull, Some(disk)) if self.is_on_disk => {
+                disk.free();
+                // It ends when it cannot write.
+                self.primary.kill();
+                self.primary.restart().await;
+            }
             _ => self.primary.thaw(),
         }
     }

@@ -7,7 +7,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use tower_sliding_sessions::protocol::Timing;
 
@@ -131,6 +131,9 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 5;
         writeln!(f, "{} violations; repeat with {}", self.violations.len(), self.how_to_repeat)?;
+        let mut counts = BTreeMap::<_, usize>::new();
+        self.violations.iter().for_each(|violation| *counts.entry(violation.rule).or_default() += 1);
+        writeln!(f, "{counts:?}")?;
         for Violation { rule, ops } in self.violations.iter().take(SHOWN) {
             writeln!(f, "{rule:?}:")?;
             for op in ops.iter().filter_map(|op| self.history.get(*op)) {
