@@ -103,10 +103,8 @@ pub(crate) fn check(history: &[Op], assumptions: &Assumptions) -> Vec<Violation>
     let mut found = revoked::check(&facts, assumptions);
     found.extend(stored::check(&facts));
     found.extend(signed_in::check(&facts, assumptions));
-    found.extend(history.iter().enumerate().filter_map(|(at, op)| {
-        matches!(op.what, What::Recovered(false))
-            .then(|| Violation { rule: Rule::InstancesRecover, ops: vec![at] })
-    }));
+    let unrecovered = history.iter().enumerate().filter(|(_, op)| matches!(op.what, What::Recovered(false)));
+    found.extend(unrecovered.map(|(at, _)| Violation { rule: Rule::InstancesRecover, ops: vec![at] }));
     for violation in &mut found {
         violation.ops.sort_unstable();
         violation.ops.dedup();
