@@ -1,8 +1,11 @@
 //! Redis with a replica.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU16, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
 };
 
 use tower_sliding_sessions::store::RedisStore;
@@ -30,9 +33,11 @@ pub(crate) async fn redis() -> Engine<Redis> {
     let folder = tempfile::tempdir().expect("a folder").keep();
     let disk = Disk::mount(&folder, 64);
     let dir = folder.to_string_lossy().into_owned();
-    // What was acknowledged survives a kill, but not a power cut: the file is written before the answer is sent.
-    let primary = Server::start(&["--appendonly", "yes", "--dir", &dir]).await;
-    let replica = Server::start(&["--appendonly", "yes"]).await;
+    // With `everysec`, Redis may answer before the write has reached the operating system, and a kill loses it. A history
+    // of 30 minutes found that.
+    let durable = ["--appendonly", "yes", "--appendfsync", "always"];
+    let primary = Server::start(&[&durable[..], &["--dir", &dir]].concat()).await;
+    let replica = Server::start(&durable).await;
     follow(&replica, &primary).await;
     let port = Arc::new(AtomicU16::new(primary.port));
     let (links, addresses) = proxies(&port).await;
@@ -45,6 +50,17 @@ pub(crate) async fn redis() -> Engine<Redis> {
 
 async fn follow(replica: &Server, primary: &Server) {
     let _ok: String = replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).await;
+}
+
+/// Returns when the replica has all data, or after some seconds: a primary that fails at the same time has none to give.
+async fn is_in_step(replica: &Server) {
+    for _ in 0..100 {
+        let info: String = replica.ask("INFO replication").await;
+        if info.contains("master_link_status:up") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 impl Redis {
@@ -70,6 +86,7 @@ impl Faulty for Redis {
             (Fault::ServerKilled, _) => self.primary.kill(),
             // It no longer follows, and still accepts no client.
             (Fault::StaleFailover, _) => {
+                is_in_step(&self.replica).await;
                 let _ok: String = self.replica.ask("REPLICAOF NO ONE").await;
             }
             (Fault::DiskFull, Some(disk)) if self.is_on_disk => disk.fill(),
@@ -81,7 +98,12 @@ impl Faulty for Redis {
         match (fault, &self.disk) {
             (Fault::ServerKilled, _) => self.primary.restart().await,
             (Fault::StaleFailover, _) => self.fail_over().await,
-            (Fault::DiskFull, Some(disk)) if self.is_on_disk => disk.free(),
+            (Fault::DiskFull, Some(disk)) if self.is_on_disk => {
+                disk.free();
+                // It ends when it cannot write.
+                self.primary.kill();
+                self.primary.restart().await;
+            }
             _ => self.primary.thaw(),
         }
     }

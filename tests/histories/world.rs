@@ -190,7 +190,7 @@ impl World {
 
     /// The others keep their sessions until an emergency stop, so that those see many rotations.
     const fn signs_out(client: usize) -> bool {
-        client % 2 == 0
+        client.is_multiple_of(2)
     }
 
     /// Until the session is refused, signed out, or the history is over.

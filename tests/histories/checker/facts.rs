@@ -52,7 +52,11 @@ pub(super) struct Call {
 pub(super) struct Facts<'h> {
     pub(super) history: &'h [Op],
     pub(super) sign_ins: HashMap<SessionId, SignIn>,
-    pub(super) revoked: Vec<Revoked>,
+    revoked: Vec<Revoked>,
+    /// The places in `revoked`.
+    of_sessions: HashMap<SessionId, Vec<usize>>,
+    of_users: HashMap<usize, Vec<usize>>,
+    stops: Vec<usize>,
     /// Ordered by their invocation.
     pub(super) calls: HashMap<SessionId, Vec<Call>>,
     /// When copies were used.
@@ -66,6 +70,9 @@ impl<'h> Facts<'h> {
             history,
             sign_ins: HashMap::new(),
             revoked: Vec::new(),
+            of_sessions: HashMap::new(),
+            of_users: HashMap::new(),
+            stops: Vec::new(),
             calls: HashMap::new(),
             copied: HashMap::new(),
             faults: Vec::new(),
@@ -111,6 +118,12 @@ impl<'h> Facts<'h> {
 
     fn note_revoked(&mut self, op: usize, recorded: &Op, what: Covers, acknowledged: bool) {
         let Op { process, invoked, done, .. } = *recorded;
+        match what {
+            Covers::Session(session) => self.of_sessions.entry(session).or_default(),
+            Covers::User(user) => self.of_users.entry(user).or_default(),
+            Covers::OlderThan(_) => &mut self.stops,
+        }
+        .push(self.revoked.len());
         let acknowledged = done.filter(|_| acknowledged);
         let until = acknowledged.unwrap_or(invoked + LATE_EFFECT);
         self.revoked.push(Revoked { op, process, what, invoked, acknowledged, until });
@@ -124,14 +137,30 @@ impl<'h> Facts<'h> {
         })
     }
 
-    /// The acknowledged revocations of a session. Its sign-in was over when they were asked for.
-    pub(super) fn acknowledged(&self, token: Token) -> impl Iterator<Item = (&Revoked, Time)> {
-        let sign_in = self.sign_ins.get(&token.session).copied();
-        self.revoked.iter().filter_map(move |revoked| {
+    /// The revocations of the session, of its user, and the emergency stops.
+    fn concerning(&self, session: SessionId) -> impl Iterator<Item = &Revoked> {
+        let user = self.sign_ins.get(&session).and_then(|it| self.of_users.get(&it.user));
+        let places = [self.of_sessions.get(&session), user, Some(&self.stops)];
+        places.into_iter().flatten().flatten().filter_map(|place| self.revoked.get(*place))
+    }
+
+    /// The emergency stops.
+    pub(super) fn stops(&self) -> impl Iterator<Item = &Revoked> {
+        self.stops.iter().filter_map(|place| self.revoked.get(*place))
+    }
+
+    /// The acknowledged revocations of a session of this run ID. Its sign-in was over when they were asked for.
+    pub(super) fn acknowledged(
+        &self,
+        session: SessionId,
+        run_id: RunId,
+    ) -> impl Iterator<Item = (&Revoked, Time)> {
+        let sign_in = self.sign_ins.get(&session).copied();
+        self.concerning(session).filter_map(move |revoked| {
             let covered = match revoked.what {
-                Covers::Session(session) => session == token.session,
-                Covers::User(user) => sign_in.is_some_and(|it| it.user == user && it.done < revoked.invoked),
-                Covers::OlderThan(run) => run.is_some_and(|run| token.run < run),
+                Covers::Session(_) => true,
+                Covers::User(_) => sign_in.is_some_and(|it| it.done < revoked.invoked),
+                Covers::OlderThan(run) => run.is_some_and(|run| run_id < run),
             };
             Some((revoked, revoked.acknowledged.filter(|_| covered)?))
         })
@@ -140,13 +169,8 @@ impl<'h> Facts<'h> {
     /// Whether a revocation may have revoked the session by `time`.
     pub(super) fn may_be_revoked(&self, token: Token, time: Time) -> bool {
         let sign_in = self.sign_ins.get(&token.session).copied();
-        self.revoked.iter().filter(|revoked| revoked.invoked <= time).any(|revoked| {
-            let began_before = sign_in.is_none_or(|it| it.invoked <= revoked.until);
-            match revoked.what {
-                Covers::Session(session) => session == token.session,
-                Covers::User(user) => sign_in.is_none_or(|it| it.user == user) && began_before,
-                Covers::OlderThan(_) => began_before,
-            }
+        self.concerning(token.session).filter(|revoked| revoked.invoked <= time).any(|revoked| {
+            matches!(revoked.what, Covers::Session(_)) || sign_in.is_none_or(|it| it.invoked <= revoked.until)
         })
     }
 

@@ -7,7 +7,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use tower_sliding_sessions::protocol::Timing;
 
@@ -103,10 +103,8 @@ pub(crate) fn check(history: &[Op], assumptions: &Assumptions) -> Vec<Violation>
     let mut found = revoked::check(&facts, assumptions);
     found.extend(stored::check(&facts));
     found.extend(signed_in::check(&facts, assumptions));
-    found.extend(history.iter().enumerate().filter_map(|(at, op)| {
-        matches!(op.what, What::Recovered(false))
-            .then(|| Violation { rule: Rule::InstancesRecover, ops: vec![at] })
-    }));
+    let unrecovered = history.iter().enumerate().filter(|(_, op)| matches!(op.what, What::Recovered(false)));
+    found.extend(unrecovered.map(|(at, _)| Violation { rule: Rule::InstancesRecover, ops: vec![at] }));
     for violation in &mut found {
         violation.ops.sort_unstable();
         violation.ops.dedup();
@@ -131,6 +129,9 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 5;
         writeln!(f, "{} violations; repeat with {}", self.violations.len(), self.how_to_repeat)?;
+        let mut counts = BTreeMap::<_, usize>::new();
+        self.violations.iter().for_each(|violation| *counts.entry(violation.rule).or_default() += 1);
+        writeln!(f, "{counts:?}")?;
         for Violation { rule, ops } in self.violations.iter().take(SHOWN) {
             writeln!(f, "{rule:?}:")?;
             for op in ops.iter().filter_map(|op| self.history.get(*op)) {

@@ -12,10 +12,10 @@ pub(super) fn check(facts: &Facts<'_>, assumptions: &Assumptions) -> Vec<Violati
 fn served(facts: &Facts<'_>, assumptions: &Assumptions) -> Vec<Violation> {
     let mut found = Vec::new();
     for (at, op, request) in facts.requests() {
-        if !request.answered.is_some_and(|(_, status)| status == 200) {
+        if request.answered.is_none_or(|(_, status)| status != 200) {
             continue;
         }
-        for (revoked, since) in facts.acknowledged(request.carried) {
+        for (revoked, since) in facts.acknowledged(request.carried.session, request.carried.run) {
             let (from, to) = (since.saturating_sub(assumptions.recovery), request.arrived);
             let is_outage = || facts.had_fault(Some(op.process), Fault::is_outage, from, to);
             let may_be_lost = || facts.had_fault(None, |it| it == Fault::StaleFailover, from, since);
@@ -45,7 +45,7 @@ fn served(facts: &Facts<'_>, assumptions: &Assumptions) -> Vec<Violation> {
 fn superseded(facts: &Facts<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for (at, _, request) in facts.requests().filter(|(.., request)| request.from == From::Copy) {
-        if !request.answered.is_some_and(|(_, status)| status == 200) {
+        if request.answered.is_none_or(|(_, status)| status != 200) {
             continue;
         }
         let calls = facts.calls.get(&request.carried.session).into_iter().flatten();

@@ -72,21 +72,16 @@ fn lost_revocation(facts: &Facts<'_>, from: Time, to: Time) -> bool {
 
 fn lost_revocations(facts: &Facts<'_>, session: SessionId, calls: &[Call]) -> Vec<Violation> {
     let mut found = Vec::new();
-    let sign_in = facts.sign_ins.get(&session);
     for call in calls {
         let is_live = call.answer.record.is_some_and(|record| !record.revoked) && call.call != "create";
-        let broken = facts.revoked.iter().find_map(|revoked| {
-            let is_of = |user| sign_in.is_some_and(|it| it.user == user && it.done < revoked.invoked);
-            let since = revoked.acknowledged.filter(|since| *since < call.invoked)?;
+        let broken = facts.acknowledged(session, call.answer.run).find_map(|(revoked, since)| {
             let rule = match revoked.what {
-                Covers::Session(other) if other == session && is_live => {
-                    Rule::AcknowledgedRevocationIsReadBack
-                }
-                Covers::User(user) if is_live && is_of(user) => Rule::AcknowledgedRevocationIsReadBack,
-                Covers::OlderThan(Some(run)) if call.answer.run < run => Rule::AcknowledgedRunIdIsKept,
+                Covers::OlderThan(_) => Rule::AcknowledgedRunIdIsKept,
+                _ if is_live => Rule::AcknowledgedRevocationIsReadBack,
                 _ => return None,
             };
-            (!lost_revocation(facts, since, call.done)).then_some((rule, revoked.op))
+            let is_broken = since < call.invoked && !lost_revocation(facts, since, call.done);
+            is_broken.then_some((rule, revoked.op))
         });
         if let Some((rule, op)) = broken {
             found.push(Violation { rule, ops: vec![op, call.op] });
@@ -133,7 +128,7 @@ type Known = HashMap<Process, Vec<(Time, RunId, usize)>>;
 
 fn known_runs(facts: &Facts<'_>) -> Known {
     let mut known = Known::new();
-    let stops = facts.revoked.iter().filter_map(|revoked| match revoked.what {
+    let stops = facts.stops().filter_map(|revoked| match revoked.what {
         Covers::OlderThan(Some(run)) => Some((revoked.process, revoked.acknowledged?, run, revoked.op)),
         _ => None,
     });
