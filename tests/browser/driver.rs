@@ -98,15 +98,11 @@ impl Browser {
         }
     }
 
-    async fn command(&self, method: &str, path: &str, body: Value) -> Value {
+    /// A command of this session. `DELETE` without a path closes the browser, as a user does.
+    pub(crate) async fn command(&self, method: &str, path: &str, body: Value) -> Value {
         let full = format!("/session/{}{path}", self.session);
         let answer = self.send(method, &full, &body).await;
         answer.unwrap_or_else(|error| panic!("{method} {path} {body}: {error}"))
-    }
-
-    /// Closes the browser as a user does, so that it writes its profile.
-    pub(crate) async fn quit(self) {
-        self.command("DELETE", "", json!({})).await;
     }
 
     /// Navigates as by a typed URL, and waits until the page is loaded.
