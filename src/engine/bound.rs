@@ -12,7 +12,6 @@ use crate::{
     cross_site::Renewable,
     device_binding::DeviceBinding,
     event::EventKind,
-    id::SessionId,
     protocol::{BindingDecision, Refusal, SessionStatus, decide_binding},
     revocation::SessionError,
     store::{SessionKey, SessionRecord},
@@ -161,7 +160,7 @@ impl<C: Claims> Engine<C> {
 
     /// The header that offers a registration to the browser. `None` without the setting.
     #[cfg(feature = "device-bound")]
-    pub(crate) fn registration_offer(&self, session: &SessionId) -> Option<HeaderValue> {
+    pub(crate) fn registration_offer(&self, session: &crate::id::SessionId) -> Option<HeaderValue> {
         let settings = self.config.device_bound.as_ref()?;
         let codec = self.tokens.codec();
         let challenge = codec.challenge(crate::token::Purpose::Registration, session, self.now())?;

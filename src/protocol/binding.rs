@@ -1,6 +1,8 @@
 //! Decides about the binding of a session to a key of the client's device.
 
-use std::{fmt, time::Duration};
+use std::fmt;
+#[cfg(any(feature = "device-bound", feature = "__search"))]
+use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -46,6 +48,7 @@ pub struct Binding {
     pub confirmed: bool,
 }
 
+#[cfg(any(feature = "device-bound", feature = "__search"))]
 /// When a session may be bound to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegistrationLimits {
@@ -57,6 +60,7 @@ pub struct RegistrationLimits {
     pub access_ttl: Duration,
 }
 
+#[cfg(any(feature = "device-bound", feature = "__search"))]
 /// What to do with a registration, whose proof is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationDecision {
@@ -69,6 +73,7 @@ pub enum RegistrationDecision {
     RefuseLate,
 }
 
+#[cfg(any(feature = "device-bound", feature = "__search"))]
 /// Decides about a registration of `key`. `timing` is from the session's record.
 ///
 /// The first key stays until its client must have confirmed it. If a later one took its place at once, an attacker with
@@ -134,6 +139,7 @@ pub fn decide_binding(
     }
 }
 
+#[cfg(any(feature = "device-bound", feature = "__search"))]
 /// Whether a response to a renewed request offers a registration, since one would be accepted.
 #[must_use]
 pub fn offers_registration(
@@ -147,6 +153,7 @@ pub fn offers_registration(
     decide_registration(&key, binding, limits, timing, now) == RegistrationDecision::Register
 }
 
+#[cfg(any(feature = "device-bound", feature = "__search"))]
 /// Whether a client that has this key, and is in use, would have confirmed it. Its first proof may come just before the
 /// key is settled, and the next one an access lifetime later.
 fn is_abandoned(
@@ -163,7 +170,7 @@ fn is_settled(binding: &Binding, timing: &RotationTiming, now: Timestamp) -> boo
     now >= binding.registered_at + timing.confirmation_age(false)
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "device-bound", feature = "__search")))]
 mod tests {
     use super::*;
 

@@ -132,20 +132,12 @@ pub use self::{
 };
 
 // The decisions. They are public only for the exhaustive search, which drives the functions that production runs.
+#[cfg(all(feature = "device-bound", not(feature = "__search")))]
+pub(crate) use self::binding::{
+    RegistrationDecision, RegistrationLimits, decide_registration, offers_registration,
+};
 #[cfg(all(feature = "oauth", not(feature = "__search")))]
 pub(crate) use self::tokens::{TokenDecision, decide_tokens};
-#[cfg(not(feature = "__search"))]
-pub(crate) use self::{
-    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
-    binding::{
-        Binding, BindingDecision, RegistrationDecision, RegistrationLimits, Thumbprint, decide_binding,
-        decide_registration, offers_registration,
-    },
-    cookies::{CookieDecision, ResponseState, decide_cookies},
-    family::Family,
-    refresh::{PresentedToken, RefreshDecision, decide_refresh},
-    rotation_timing::RotationTiming,
-};
 #[cfg(feature = "__search")]
 #[doc(hidden)]
 pub use self::{
@@ -159,4 +151,13 @@ pub use self::{
     refresh::{PresentedToken, RefreshDecision, decide_refresh},
     rotation_timing::RotationTiming,
     tokens::{TokenDecision, decide_tokens},
+};
+#[cfg(not(feature = "__search"))]
+pub(crate) use self::{
+    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
+    binding::{Binding, BindingDecision, Thumbprint, decide_binding},
+    cookies::{CookieDecision, ResponseState, decide_cookies},
+    family::Family,
+    refresh::{PresentedToken, RefreshDecision, decide_refresh},
+    rotation_timing::RotationTiming,
 };

@@ -1,4 +1,4 @@
-//! Answers to requests of bound sessions that come without a proof, and to everybody during an outage.
+//! Answers to requests of bound sessions that come without a proof, and to all requests during an outage.
 
 use http::{Method, StatusCode};
 use tower_sliding_sessions::{EventKind, RedirectToLogin};

@@ -130,7 +130,7 @@ async fn superseded_copy_without_a_proof_revokes_nothing_and_with_a_proof_it_is_
     let mut copy = old.copied_jar();
     assert_eq!(copy.get(&world, "/me").await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(owner.get(&world, "/me").await.ok());
-    // The key is the device's: somebody restored the browser from a backup, on the same device.
+    // The browser was restored from a backup, on the same device.
     let mut restored = old;
     restored.get(&world, "/me").await;
     assert_eq!(world.count(|kind| *kind == EventKind::ReuseDetected), 1);

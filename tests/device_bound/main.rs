@@ -16,4 +16,5 @@ mod proofs;
 mod registration;
 mod settings;
 mod tokens;
+#[expect(dead_code, reason = "shared with the tests over servers")]
 mod world;
