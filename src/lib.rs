@@ -108,7 +108,8 @@
 //! | `reqwest` | no | `ReqwestClient`: the HTTP client for what this crate asks of other services, by `reqwest` with rustls. An application can bring its own `HttpClient` |
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
-//! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
+//! | `redis` | no | `RedisStore`: sessions in Redis or Valkey, with Sentinel and Cluster |
+//! | `redis_tls` | no | the same over TLS (`rediss://`), by rustls with AWS-LC |
 //! | `memcached` | no | `MemcachedStore`: sessions in Memcached, with the limits of a cache |
 //! | `metrics` | no | every event as a counter of the `metrics` facade: `sliding_sessions_events_total`, by `event`, `outcome` and `realm` |
 //! | `test-util` | no | `Sessions::cookie_of`, which makes the cookies of a signed-in user for a test, and `CookieJar`, which keeps cookies as a browser does |

@@ -191,9 +191,9 @@ async fn wrong_name_user_or_password_is_a_configuration_error() {
     assert!(refused(&asker, "others").await.contains("others"));
     for (sentinel, server) in [
         (&at("asker:wrong"), server.as_str()),
-        (&at("nobody:s%40cret"), &server),
+        (&at("unknown:s%40cret"), &server),
         (&asker, &format!("redis://sessions:wrong@{NAME}/")),
-        (&asker, &format!("redis://nobody:secret@{NAME}/")),
+        (&asker, &format!("redis://unknown:secret@{NAME}/")),
     ] {
         let causes = refused(sentinel, server).await;
         assert!(causes.to_lowercase().contains("auth") || causes.contains("WRONGPASS"), "{causes}");

@@ -10,7 +10,7 @@ use redis::{
 use super::{
     Inner, IsReplica,
     entry::{self, Said},
-    link::{another_may_serve, is_no_script, store_error},
+    link::{Reader, another_may_serve, is_no_script, store_error},
     scripts::{Call, VIEW},
 };
 use crate::{
@@ -20,8 +20,10 @@ use crate::{
 
 /// How long a reader waits for an event, and then learns that there is none.
 const HEARTBEAT: Duration = Duration::from_millis(900);
-/// How long a reader that found events waits before it reads on, so that events that come fast are read together.
+/// How long a reader that found events waits before it reads on, so that events that come fast are read together: at
+/// first, and at most, if each read finds some.
 const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// How long the feed is silent, at most. Far less than the time that it keeps events for.
@@ -46,14 +48,6 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.0, self.1)
     }
-}
-
-/// A connection for reading.
-pub(super) struct Reader {
-    turn: u64,
-    connection: MultiplexedConnection,
-    /// The last read found events.
-    found: bool,
 }
 
 /// Where a reader stands, and in which of the server's histories: a server that was promoted, or
@@ -93,36 +87,41 @@ impl Inner {
     /// it led to may be no primary any more.
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let idle = self.readers().pop();
-        if let Some(reader) = idle.filter(|reader| self.link.is_current(reader.turn)) {
-            if reader.found {
-                tokio::time::sleep(PAUSE).await;
+        if let Some(reader) = idle.filter(|reader| self.link.is_current(reader)) {
+            if !reader.pause.is_zero() {
+                tokio::time::sleep(reader.pause).await;
             }
             match self.read_over(reader, from).await {
                 Err(error) if another_may_serve(&error) => {}
                 answer => return answer,
             }
         }
-        let (turn, connection) = self.link.connect().await.map_err(store_error)?;
-        self.read_over(Reader { turn, connection, found: false }, from).await
+        self.read_over(self.link.connect().await.map_err(store_error)?, from).await
     }
 
     async fn read_over(&self, mut reader: Reader, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
-        let batch = self.read_from(&mut reader.connection, from).await;
-        let batch = batch.inspect_err(|error| self.link.failed(reader.turn, error))?;
-        reader.found = !batch.events.is_empty() && !batch.more;
+        let batch = self.read_from(&mut reader, from).await;
+        let batch = batch.inspect_err(|error| self.link.failed(&reader, error))?;
+        reader.pause = match (batch.events.is_empty(), batch.more) {
+            (true, _) => Duration::ZERO,
+            (false, true) => reader.pause,
+            (false, false) => (reader.pause * 2).clamp(PAUSE, LONGEST_PAUSE),
+        };
         self.readers().push(reader);
         Ok(batch)
     }
 
     async fn read_from(
         &self,
-        connection: &mut MultiplexedConnection,
+        Reader { connection, pause, .. }: &mut Reader,
         from: &FeedFrom,
     ) -> Result<FeedBatch, StoreError> {
         match from {
             FeedFrom::Since(time) => self.read_since(connection, time.as_millis()).await,
             FeedFrom::After(position) => match Position::parse(position) {
-                Some(position) => self.read_after(connection, position).await,
+                Some(position) => {
+                    self.read_after(connection, position, HEARTBEAT.saturating_sub(*pause)).await
+                }
                 None => self.read_anew(connection).await,
             },
         }
@@ -157,10 +156,11 @@ impl Inner {
         &self,
         connection: &mut MultiplexedConnection,
         position: Position,
+        wait: Duration,
     ) -> Result<FeedBatch, StoreError> {
         let Position { place, history } = position;
         // From the entry on that was read last: a feed without it is another one.
-        let mut view = self.view(connection, Some(place), &place.to_string()).await?;
+        let mut view = self.view(connection, Some((place, wait)), &place.to_string()).await?;
         let more = view.entries.len() == PAGE;
         let is_known = view.entries.first().is_some_and(|(first, _)| *first == place);
         if is_known {
@@ -200,7 +200,7 @@ impl Inner {
     async fn view(
         &self,
         connection: &mut MultiplexedConnection,
-        wait_after: Option<Place>,
+        wait_after: Option<(Place, Duration)>,
         start: &str,
     ) -> Result<View, StoreError> {
         match look(connection, &self.looking(wait_after, start, Call::ByHash)).await {
@@ -212,10 +212,10 @@ impl Inner {
         .map_err(store_error)
     }
 
-    fn looking(&self, wait_after: Option<Place>, start: &str, call: Call) -> Pipeline {
+    fn looking(&self, wait_after: Option<(Place, Duration)>, start: &str, call: Call) -> Pipeline {
         let mut pipeline = pipe();
-        if let Some(place) = wait_after {
-            let wait = pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(HEARTBEAT));
+        if let Some((place, longest)) = wait_after {
+            let wait = pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(longest));
             wait.arg("STREAMS").arg(&self.feed_key).arg(place.to_string());
         }
         // In this order: nothing that came after `last` was known is missed.
