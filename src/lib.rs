@@ -111,7 +111,8 @@
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres_tls` | no | the same with TLS to the server, by rustls with AWS-LC |
-//! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
+//! | `redis` | no | `RedisStore`: sessions in Redis or Valkey, with Sentinel and Cluster |
+//! | `redis_tls` | no | the same with TLS to the server (`rediss://`), by rustls with AWS-LC |
 //! | `memcached` | no | `MemcachedStore`: sessions in Memcached, with the limits of a cache |
 //! | `metrics` | no | counts every event with the `metrics` facade: the counter `sliding_sessions_events_total`, with the labels `event`, `outcome` and `realm` |
 //! | `test-util` | no | `Sessions::cookie_of`, which makes the cookies of a signed-in user for a test, and `CookieJar`, which keeps cookies as a browser does |

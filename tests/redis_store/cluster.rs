@@ -99,12 +99,12 @@ impl Cluster {
         let asked = self.servers.iter().find(|server| server.is_running()).expect("one of them");
         let nodes: String = asked.ask("CLUSTER NODES").await;
         let nodes: Vec<Vec<&str>> = nodes.lines().map(|line| line.split(' ').collect()).collect();
-        let has_slot = |range: &&str| {
+        let has_slot = |range: &str| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
             let bound = |text: &str| text.parse().unwrap_or(u16::MAX);
             (bound(first)..=bound(last)).contains(&slot)
         };
-        let primary = nodes.iter().find(|node| node.iter().skip(8).any(|range| has_slot(&range)));
+        let primary = nodes.iter().find(|node| node.iter().skip(8).any(|range| has_slot(range)));
         let primary = primary.expect("an owner");
         let replica = nodes.iter().find(|node| node[3] == primary[0]).unwrap_or(primary);
         let index = |node: &[&str]| {

@@ -29,11 +29,13 @@ impl Jar {
     }
 }
 
+/// The name and the outcome of an event.
+type Noted = (&'static str, Option<&'static str>);
+
 #[derive(Clone)]
 pub(crate) struct Instance {
     app: Router,
-    /// The names and outcomes of events.
-    events: Arc<Mutex<Vec<(&'static str, Option<&'static str>)>>>,
+    events: Arc<Mutex<Vec<Noted>>>,
 }
 
 impl Instance {

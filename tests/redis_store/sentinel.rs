@@ -117,6 +117,7 @@ async fn failovers_sign_no_user_out_and_bring_no_revoked_session_back() {
     let mut traffic = Traffic::start(async || setup.store().await, 40 + 40 * failovers).await;
     sleep(Duration::from_secs(1)).await;
     for failover in 0..failovers {
+        setup.complete().await;
         if failover % 2 == 0 {
             setup.fail_over_by_command().await;
             traffic.recovered().await;
@@ -127,7 +128,6 @@ async fn failovers_sign_no_user_out_and_bring_no_revoked_session_back() {
             // It comes back with nothing, and gets everything from the new primary.
             setup.server(old).restart().await;
         }
-        setup.complete().await;
     }
     traffic.recovered().await;
     let outcome = traffic.finish(async || setup.store().await).await;

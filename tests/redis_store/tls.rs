@@ -56,8 +56,19 @@ fn client(folder: &Path, url: &str, authority: &str, with_certificate: bool) -> 
     Client::build_with_tls(url, certificates).expect("a client")
 }
 
+/// Connects. A handshake may take longer than the store waits, on a machine with much other work.
+async fn connect(client: Client) -> Result<RedisStore, StoreError> {
+    for _ in 0..20 {
+        match RedisStore::connect_client(client.clone()).await {
+            Err(StoreError::Unavailable(error)) if error.to_string().contains("timed out") => {}
+            answer => return answer,
+        }
+    }
+    panic!("the server never answers in time");
+}
+
 async fn refused(client: Client) -> String {
-    match RedisStore::connect_client(client).await {
+    match connect(client).await {
         Err(error @ StoreError::Configuration(_)) => causes(&error),
         other => panic!("{other:?} is not a configuration error"),
     }
@@ -76,13 +87,12 @@ async fn certificate_that_does_not_fit_is_a_configuration_error_with_its_cause()
     let (server, port) = start(folder, &["--tls-auth-clients", "no"]).await;
     let () = server.ask("CONFIG SET requirepass p@ss/w").await;
     let url = format!("rediss://:p%40ss%2Fw@localhost:{port}/");
-    works(&RedisStore::connect_client(client(folder, &url, "ca", false)).await.expect("a store")).await;
+    works(&connect(client(folder, &url, "ca", false)).await.expect("a store")).await;
 
     let unknown_issuer = refused(client(folder, &url, "other", false)).await;
     assert!(unknown_issuer.contains("UnknownIssuer"), "{unknown_issuer}");
-    let unknown_issuer =
-        RedisStore::connect(&url).await.expect_err("the system does not know this authority");
-    assert!(matches!(unknown_issuer, StoreError::Configuration(_)), "{unknown_issuer:?}");
+    let system = refused(Client::open(url.as_str()).expect("a client")).await;
+    assert!(system.contains("UnknownIssuer"), "the system does not know this authority: {system}");
     let other_name = refused(client(folder, &url.replace("localhost", "127.0.0.1"), "ca", false)).await;
     assert!(other_name.to_lowercase().contains("not valid for name"), "{other_name}");
     let wrong = refused(client(folder, &url.replace("p%40ss", "wrong"), "ca", false)).await;
@@ -99,7 +109,7 @@ async fn client_certificate_is_sent_and_a_missing_one_is_a_configuration_error()
     let folder = folder.path();
     let (_server, port) = start(folder, &["--tls-auth-clients", "yes"]).await;
     let url = format!("rediss://localhost:{port}/");
-    works(&RedisStore::connect_client(client(folder, &url, "ca", true)).await.expect("a store")).await;
+    works(&connect(client(folder, &url, "ca", true)).await.expect("a store")).await;
     let missing = refused(client(folder, &url, "ca", false)).await;
     assert!(missing.contains("CertificateRequired"), "{missing}");
 }

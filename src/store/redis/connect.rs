@@ -38,17 +38,7 @@ struct NoAddress;
 #[error("the primary is not given by a name")]
 struct NoName;
 
-/// rustls panics if the application compiled two backends in and chose none.
-pub(super) fn choose_tls_backend() {
-    #[cfg(feature = "redis_tls")]
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster.
-        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    }
-}
-
 fn parse(url: impl IntoConnectionInfo) -> Result<ConnectionInfo, StoreError> {
-    choose_tls_backend();
     let address = url.into_connection_info().map_err(StoreError::configuration)?;
     // Such as `rediss` without TLS.
     Client::open(address.clone()).map_err(StoreError::configuration)?;

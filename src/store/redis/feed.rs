@@ -10,7 +10,7 @@ use redis::{
 use super::{
     Inner, IsReplica,
     entry::{self, Said},
-    link::{another_may_serve, is_no_script, store_error},
+    link::{Reader, another_may_serve, is_no_script, store_error},
     scripts::{Call, VIEW},
 };
 use crate::{
@@ -44,12 +44,6 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.0, self.1)
     }
-}
-
-/// A connection for reading.
-pub(super) struct Reader {
-    turn: u64,
-    connection: MultiplexedConnection,
 }
 
 /// The position of a reader, and the server's replication ID: a server that was promoted or restarted has another one, and
@@ -89,19 +83,18 @@ impl Inner {
     /// it led to may be no primary any more.
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let idle = self.readers().pop();
-        if let Some(reader) = idle.filter(|reader| self.link.is_current(reader.turn)) {
+        if let Some(reader) = idle.filter(|reader| self.link.is_current(reader)) {
             match self.read_over(reader, from).await {
                 Err(error) if another_may_serve(&error) => {}
                 answer => return answer,
             }
         }
-        let (turn, connection) = self.link.connect().await.map_err(store_error)?;
-        self.read_over(Reader { turn, connection }, from).await
+        self.read_over(self.link.connect().await.map_err(store_error)?, from).await
     }
 
     async fn read_over(&self, mut reader: Reader, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let batch = self.read_from(&mut reader.connection, from).await;
-        let batch = batch.inspect_err(|error| self.link.failed(reader.turn, error))?;
+        let batch = batch.inspect_err(|error| self.link.failed(&reader, error))?;
         self.readers().push(reader);
         Ok(batch)
     }
@@ -138,10 +131,11 @@ impl Inner {
         &self,
         connection: &mut MultiplexedConnection,
         position: Position,
+        wait: Duration,
     ) -> Result<FeedBatch, StoreError> {
         let Position { place, history } = position;
         // From the entry on that was read last: a feed without it is another one.
-        let mut view = self.view(connection, Some(place), &place.to_string()).await?;
+        let mut view = self.view(connection, Some((place, wait)), &place.to_string()).await?;
         let more = view.entries.len() == PAGE;
         let is_known = view.entries.first().is_some_and(|(first, _)| *first == place);
         if is_known {
@@ -181,7 +175,7 @@ impl Inner {
     async fn view(
         &self,
         connection: &mut MultiplexedConnection,
-        wait_after: Option<Place>,
+        wait_after: Option<(Place, Duration)>,
         start: &str,
     ) -> Result<View, StoreError> {
         match look(connection, &self.looking(wait_after, start, Call::ByHash)).await {
@@ -193,10 +187,10 @@ impl Inner {
         .map_err(store_error)
     }
 
-    fn looking(&self, wait_after: Option<Place>, start: &str, call: Call) -> Pipeline {
+    fn looking(&self, wait_after: Option<(Place, Duration)>, start: &str, call: Call) -> Pipeline {
         let mut pipeline = pipe();
-        if let Some(place) = wait_after {
-            let wait = pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(HEARTBEAT));
+        if let Some((place, longest)) = wait_after {
+            let wait = pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(longest));
             wait.arg("STREAMS").arg(&self.feed_key).arg(place.to_string());
         }
         // In this order: nothing that came after `last` was known is missed.

@@ -14,7 +14,7 @@ use redis::{
 use tokio::task::JoinSet;
 
 /// How long to wait for a Sentinel, or for a node that is asked about the others.
-const NODE_TIMEOUT: Duration = Duration::from_millis(800);
+const ASK_TIMEOUT: Duration = Duration::from_millis(800);
 /// How many nodes of a cluster are asked at once.
 const ASKED: usize = 12;
 
@@ -143,7 +143,7 @@ where
 {
     let (all, mut asking) = (nodes.len(), JoinSet::new());
     for node in nodes {
-        asking.spawn(tokio::time::timeout(NODE_TIMEOUT, ask(node)));
+        asking.spawn(tokio::time::timeout(ASK_TIMEOUT, ask(node)));
     }
     let mut answers: Vec<(Answer, usize)> = Vec::new();
     let mut failure = None;
@@ -176,8 +176,8 @@ where
 
 async fn connect(node: ConnectionInfo) -> RedisResult<redis::aio::MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(NODE_TIMEOUT))
-        .set_response_timeout(Some(NODE_TIMEOUT));
+        .set_connection_timeout(Some(ASK_TIMEOUT))
+        .set_response_timeout(Some(ASK_TIMEOUT));
     Client::open(node)?.get_multiplexed_async_connection_with_config(&config).await
 }
 

@@ -51,6 +51,12 @@ struct Connection {
     manager: ConnectionManager,
 }
 
+/// A connection for commands that wait: a reader of the feed has one.
+pub(super) struct Reader {
+    turn: u64,
+    pub(super) connection: MultiplexedConnection,
+}
+
 /// What to do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remedy {
@@ -72,6 +78,7 @@ enum Remedy {
 
 impl Link {
     pub(super) fn new(home: Home) -> Arc<Self> {
+        choose_tls_backend();
         Arc::new(Self { home, turn: Mutex::default(), importing: Mutex::default() })
     }
 
@@ -196,23 +203,31 @@ impl Link {
         self.importing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection for commands that wait, and the turn that it belongs to.
-    pub(super) async fn connect(&self) -> RedisResult<(u64, MultiplexedConnection)> {
+    pub(super) async fn connect(&self) -> RedisResult<Reader> {
         let (turn, Connection { client, .. }) = self.connection().await?;
         let connection = connect(&client).await.inspect_err(|error| self.leave_after(turn, error))?;
-        Ok((turn, connection))
+        Ok(Reader { turn, connection })
     }
 
-    /// Whether a connection of this turn leads to what is now taken for the primary.
-    pub(super) fn is_current(&self, turn: u64) -> bool {
-        self.home.is_fixed() || self.turn().number == turn
+    /// Whether a reader's connection leads to what is now taken for the primary.
+    pub(super) fn is_current(&self, reader: &Reader) -> bool {
+        self.home.is_fixed() || self.turn().number == reader.turn
     }
 
-    /// A command over a connection of [`connect`](Self::connect) failed.
-    pub(super) fn failed(&self, turn: u64, error: &StoreError) {
+    /// A reader's connection failed.
+    pub(super) fn failed(&self, reader: &Reader, error: &StoreError) {
         if let Some(error) = redis_error(error) {
-            self.leave_after(turn, error);
+            self.leave_after(reader.turn, error);
         }
+    }
+}
+
+/// rustls panics if the application compiled two backends in and chose none.
+fn choose_tls_backend() {
+    #[cfg(feature = "redis_tls")]
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Another thread may have been faster.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     }
 }
 

@@ -19,10 +19,8 @@ use std::{
 use redis::{Client, FromRedisValue};
 
 use self::{
-    connect::choose_tls_backend,
-    feed::Reader,
     home::Home,
-    link::{Link, store_error},
+    link::{Link, Reader, store_error},
     scripts::Lua,
 };
 use super::{FeedEvent, StoreError, Subject, hash};
@@ -172,7 +170,6 @@ impl RedisStore {
     /// need one that no other caller waits on. Have the client set `TCP_NODELAY`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        choose_tls_backend();
         Self(Arc::new(Inner::new(Link::new(Home::Fixed(client)), "tss")))
     }
 
