@@ -164,6 +164,28 @@ impl World {
     }
 }
 
+/// What the planner expects a page of the feed to cost. Above `jit_above_cost` (100,000), PostgreSQL compiles the statement,
+/// which takes far longer than to run it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn page_of_a_long_feed_is_too_cheap_to_be_compiled() {
+    let world = World::new().await;
+    world.grow(10_000, 10_000 + 100_000).await;
+    let name: String = sqlx::query_scalar(
+        "SELECT proname::text FROM pg_proc WHERE proname LIKE 'sliding_sessions_look%' \
+         AND pronamespace = $1::text::regnamespace",
+    )
+    .bind(&world.schema)
+    .fetch_one(&world.pool)
+    .await
+    .expect("the function");
+    let sql =
+        format!("EXPLAIN SELECT * FROM {}.{name}(NULL, 1, 1, -9000000000000000000, 5000)", world.schema);
+    let plan: String =
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&world.pool).await.expect("it is planned");
+    let cost = plan.split_once("..").and_then(|(_, rest)| rest.split_once('.')).expect("a cost").0;
+    assert!(cost.parse::<u64>().expect("a number") < 50_000, "{plan}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_an_operation_reads_do_not_depend_on_the_number_of_sessions_and_events() {
     let world = World::new().await;

@@ -328,6 +328,9 @@ $$;
 -- A reader that names a time begins after the first of the thousand last events that are older than that by an hour, if
 -- there are so many. Otherwise it would pass by all events of the day. A few events of a wrong clock do not
 -- hide others: of the thousand, the one that was written first counts.
+--
+-- LIMIT 1 tells the planner that there is one row. It would guess 800, as for any small table that was never analyzed, and
+-- so find the whole so costly that it compiles it (JIT), which takes 100 ms for each page.
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_look_v3(
     p_call bytea, p_seq bigint, p_mark bigint, p_since bigint, p_limit bigint
 ) RETURNS TABLE (
@@ -341,7 +344,7 @@ CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_look_v3(
             WHERE place.seq = p_seq AND place.mark = p_mark
         ),
         last.seq, last.mark, f.seq, f.mark, f.kind, f.at, f.realm, f.subject, f.id, f.began_before
-    FROM {schema}.sliding_sessions_meta AS meta
+    FROM (SELECT * FROM {schema}.sliding_sessions_meta LIMIT 1) AS meta
     LEFT JOIN (
         SELECT e.seq, e.mark FROM {schema}.sliding_sessions_feed AS e ORDER BY e.seq DESC LIMIT 1
     ) AS last ON TRUE
