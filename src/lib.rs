@@ -149,6 +149,7 @@ pub mod oauth;
 #[cfg_attr(docsrs, doc(cfg(feature = "oidc")))]
 pub mod oidc;
 mod origin;
+mod per_thread;
 #[doc(alias = "refresh token")]
 #[doc(alias = "rotation")]
 pub mod protocol;
