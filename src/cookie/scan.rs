@@ -39,12 +39,15 @@ impl<'a> CookieValue<'a> {
     }
 }
 
-/// Reads the access and the refresh cookie of a request, in one pass over all its `Cookie` lines.
+/// Reads the access and the refresh cookie of a request, in one pass over `lines`: all its `Cookie` headers.
 /// HTTP/2 may split the header into several (RFC 9113, section 8.2.3).
-pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (CookieValue<'a>, CookieValue<'a>) {
+pub(crate) fn scan<'a>(
+    lines: impl Iterator<Item = &'a HeaderValue>,
+    cookies: &Cookies,
+) -> (CookieValue<'a>, CookieValue<'a>) {
     let (mut access, mut refresh) = (CookieValue::Absent, CookieValue::Absent);
     let mut budget = LONGEST;
-    for line in headers.get_all(header::COOKIE) {
+    for line in lines {
         let Some(rest) = budget.checked_sub(line.len()) else {
             return (CookieValue::Conflict, CookieValue::Conflict);
         };
@@ -159,7 +162,7 @@ mod tests {
             CookieValue::Value(value) => String::from_utf8_lossy(value).into_owned(),
             CookieValue::Conflict => "conflict".to_owned(),
         };
-        let (access, refresh) = scan(&headers, &Cookies::default());
+        let (access, refresh) = scan(headers.get_all(header::COOKIE).iter(), &Cookies::default());
         (show(access), show(refresh))
     }
 

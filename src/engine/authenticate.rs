@@ -2,6 +2,8 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use http::{HeaderValue, header, header::GetAll};
+
 use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, conflicting_cookies::NoChoice};
 use crate::{
     bearer::Bearer,
@@ -136,7 +138,13 @@ impl<C: Claims> Engine<C> {
         former: &mut FormerCookies,
     ) -> AuthStep<C> {
         let renewable = || cross_site::renewable(head.method, head.headers, &self.config.trusted_origins);
-        let (mut access, mut refresh) = scan(head.headers, &self.config.cookies);
+        let lines = head.headers.get_all(header::COOKIE);
+        let only_line = only_line(&lines);
+        if let Some(token) = only_line.and_then(|line| self.tokens.recent(Credential::Cookies, line)) {
+            let refresh = || scan(lines.iter(), &self.config.cookies).1;
+            return self.authenticate_token(Some(token), refresh, renewable, context);
+        }
+        let (mut access, mut refresh) = scan(lines.iter(), &self.config.cookies);
         if access == CookieValue::Conflict || refresh == CookieValue::Conflict {
             self.config.events.note(EventKind::ConflictingCookies);
             *former = FormerCookies::of(&self.config.cookies);
@@ -151,12 +159,16 @@ impl<C: Claims> Engine<C> {
                     ));
                 }
             }
+            return self.authenticate_values(access, refresh, renewable, context);
         }
-        self.authenticate_values(access, refresh, renewable, context)
+        let token = self.verify_cookie(access);
+        if let (Some(line), CookieValue::Value(access), Some(_)) = (only_line, access, &token) {
+            self.tokens.note_recent(Credential::Cookies, line, access);
+        }
+        self.authenticate_token(token, || refresh, renewable, context)
     }
 
     /// Authenticates by at most one value of each cookie.
-    #[inline]
     pub(super) fn authenticate_values(
         self: &Arc<Self>,
         access: CookieValue<'_>,
@@ -164,11 +176,26 @@ impl<C: Claims> Engine<C> {
         renewable: impl Fn() -> Renewable,
         context: &RequestContext,
     ) -> AuthStep<C> {
-        let RequestContext { arrived, with_body, passive, .. } = *context;
-        let token = match access {
+        self.authenticate_token(self.verify_cookie(access), || refresh, renewable, context)
+    }
+
+    fn verify_cookie(self: &Arc<Self>, access: CookieValue<'_>) -> Option<Arc<VerifiedToken<C>>> {
+        match access {
             CookieValue::Value(token) => self.verify(token).ok(),
             CookieValue::Absent | CookieValue::Conflict => None,
-        };
+        }
+    }
+
+    /// Authenticates by an access token whose signature is valid, if there is one, or else by the refresh cookie.
+    #[inline]
+    fn authenticate_token<'r>(
+        self: &Arc<Self>,
+        token: Option<Arc<VerifiedToken<C>>>,
+        refresh: impl Fn() -> CookieValue<'r>,
+        renewable: impl Fn() -> Renewable,
+        context: &RequestContext,
+    ) -> AuthStep<C> {
+        let RequestContext { arrived, with_body, passive, .. } = *context;
         // The denylist may be incomplete, so the store must be asked.
         let must_ask_store = !self.revocation.knows_revocations(arrived)
             || token.as_deref().is_some_and(|token| self.revocation_may_be_forgotten(token, arrived));
@@ -178,10 +205,10 @@ impl<C: Claims> Engine<C> {
         let decision = decide_access(&self.config.policy, times.as_ref(), status, arrived.wall);
         let token = match (decision, token) {
             (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) => token,
-            (_, token) => return self.renew_by_cookie(refresh, renewable(), token, known_status, context),
+            (_, token) => return self.renew_by_cookie(refresh(), renewable(), token, known_status, context),
         };
         if must_ask_store {
-            let refresh = self.read_refresh(refresh, arrived.wall).ok();
+            let refresh = self.read_refresh(refresh(), arrived.wall).ok();
             let refresh = refresh.filter(|_| renewable() == Renewable::Yes);
             return AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()));
         }
@@ -191,7 +218,7 @@ impl<C: Claims> Engine<C> {
         }
         self.confirm_once(&token, with_body, arrived.wall);
         match decision {
-            AccessDecision::AcceptOrRenew => self.renew_early(token, refresh, renewable(), context),
+            AccessDecision::AcceptOrRenew => self.renew_early(token, refresh(), renewable(), context),
             _ => AuthStep::served(token),
         }
     }
@@ -378,4 +405,11 @@ impl<C: Claims> Engine<C> {
         }
         Ok(refresh)
     }
+}
+
+/// The `Cookie` header, if there is one of it.
+fn only_line<'r>(lines: &GetAll<'r, HeaderValue>) -> Option<&'r [u8]> {
+    let mut lines = lines.iter();
+    let line = lines.next()?;
+    lines.next().is_none().then(|| line.as_bytes())
 }

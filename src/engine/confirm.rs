@@ -32,13 +32,15 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) {
         let generation = token.view.generation;
-        if generation == 0 || now < token.confirms_from || token.needs_no_confirmation.load(Ordering::Relaxed)
+        if generation == 0
+            || now < token.confirms_from
+            || token.needs_no_confirmation().load(Ordering::Relaxed)
         {
             return;
         }
         let (timing, issued) = (self.config.policy.rotation_timing(), latest_issue_time(token.view.issued));
         if !timing.confirms_by_access(issued, with_body, now)
-            || token.needs_no_confirmation.swap(true, Ordering::Relaxed)
+            || token.needs_no_confirmation().swap(true, Ordering::Relaxed)
         {
             return;
         }
@@ -62,7 +64,7 @@ impl<C: Claims> Engine<C> {
                 }
                 Err(_) => {
                     engine.backend.confirmed.forget(&session);
-                    token.needs_no_confirmation.store(false, Ordering::Relaxed);
+                    token.needs_no_confirmation().store(false, Ordering::Relaxed);
                 }
             }
         });

@@ -33,6 +33,7 @@ mod keys;
 mod mint;
 mod origin;
 mod readable_cookie;
+mod recent;
 mod record;
 mod renew;
 mod respond;

@@ -129,12 +129,18 @@ pub(crate) struct VerifiedToken<C> {
     pub(crate) engine: Arc<Engine<C>>,
     /// The data in the token.
     pub(crate) view: SessionView<C>,
-    /// Newer data of the session, from its record.
-    updated_view: Mutex<Option<Arc<SessionView<C>>>>,
     /// The earliest time at which a request with this token confirms its generation.
     pub(super) confirms_from: Timestamp,
+    /// What was learned since it was verified. Shared by its [copies](Self::copy).
+    learned: Arc<Learned<C>>,
+}
+
+struct Learned<C> {
+    /// Newer data of the session, from its record.
+    updated_view: Mutex<Option<Arc<SessionView<C>>>>,
+    has_updated_view: AtomicBool,
     /// Whether it has confirmed its generation, or need not.
-    pub(super) needs_no_confirmation: AtomicBool,
+    needs_no_confirmation: AtomicBool,
     /// When its session was last known not to be revoked, because the token was minted here or the store was asked.
     /// By the monotonic clock, in milliseconds. 0 for never.
     not_revoked_at: AtomicU64,
@@ -172,33 +178,53 @@ impl<C> VerifiedToken<C> {
     }
 
     fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, needs_no_confirmation: bool) -> Self {
-        Self {
-            engine,
-            view,
+        let learned = Learned {
             updated_view: Mutex::default(),
-            confirms_from: Timestamp::EPOCH,
+            has_updated_view: AtomicBool::new(false),
             needs_no_confirmation: AtomicBool::new(needs_no_confirmation),
             not_revoked_at: AtomicU64::new(0),
+        };
+        Self { engine, view, confirms_from: Timestamp::EPOCH, learned: Arc::new(learned) }
+    }
+
+    /// The same token, for one thread: reference counts of the copy are on a cache line of its own.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            view: self.view.copy(),
+            confirms_from: self.confirms_from,
+            learned: self.learned.clone(),
         }
+    }
+
+    /// Whether it has confirmed its generation, or need not.
+    pub(super) fn needs_no_confirmation(&self) -> &AtomicBool {
+        &self.learned.needs_no_confirmation
     }
 
     /// Newer data of the session than the token's. `None` if there is none.
     pub(super) fn updated_view(&self) -> Option<Arc<SessionView<C>>> {
-        self.updated_view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        if !self.learned.has_updated_view.load(Ordering::Acquire) {
+            return None;
+        }
+        self.learned.updated_view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_updated_view(&self, view: Arc<SessionView<C>>) {
-        *self.updated_view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
+        *self.learned.updated_view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
+        self.learned.has_updated_view.store(true, Ordering::Release);
     }
 
     /// Notes that the session was not revoked at `now`, by the monotonic clock.
     pub(super) fn note_not_revoked(&self, now: Duration) {
-        self.not_revoked_at.store(millis(now).max(1), Ordering::Relaxed);
+        self.learned.not_revoked_at.store(millis(now).max(1), Ordering::Relaxed);
     }
 
     /// When [`note_not_revoked`](Self::note_not_revoked) was last called.
     pub(super) fn not_revoked_at(&self) -> Option<Duration> {
-        Some(self.not_revoked_at.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Duration::from_millis)
+        Some(self.learned.not_revoked_at.load(Ordering::Relaxed))
+            .filter(|at| *at > 0)
+            .map(Duration::from_millis)
     }
 }
 
