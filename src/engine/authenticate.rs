@@ -2,13 +2,13 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use http::{HeaderValue, header, header::GetAll};
+use http::header;
 
 use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, conflicting_cookies::NoChoice};
 use crate::{
     bearer::Bearer,
     claims::Claims,
-    cookie::{CookieValue, scan},
+    cookie::{CookieValue, only_line, scan},
     cross_site::{self, Renewable},
     event::EventKind,
     protocol::{AccessDecision, Refusal, SessionStatus, decide_access},
@@ -16,7 +16,7 @@ use crate::{
     request::RequestHead,
     revocation::SessionError,
     time::{Reading, Timestamp},
-    token::{InvalidToken, LONGEST_TOKEN, RefreshClaims},
+    token::RefreshClaims,
 };
 
 /// What carries the tokens of a request.
@@ -360,26 +360,6 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Returns a verified access token from the cache, or verifies it and puts it into the cache.
-    pub(super) fn verify(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
-        // Reject long tokens before the cache hashes them.
-        if token.len() > LONGEST_TOKEN {
-            self.config.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
-            return Err(InvalidToken::TooLong);
-        }
-        if let Some(verified) = self.tokens.get(token) {
-            return Ok(verified);
-        }
-        let codec = self.tokens.codec();
-        let claims = codec
-            .verify_access(token)
-            .inspect_err(|invalid| self.config.events.note(EventKind::AccessTokenInvalid(*invalid)))?;
-        let verified = Arc::new(VerifiedToken::new(self.clone(), claims));
-        self.revocation.note_time(verified.view.issued);
-        self.tokens.keep(&codec, token, verified.clone());
-        Ok(verified)
-    }
-
     /// Verifies the refresh cookie. Reports an invalid or expired token, but not a missing one.
     fn read_refresh(&self, cookie: CookieValue<'_>, now: Timestamp) -> Result<RefreshClaims, SessionError> {
         match cookie {
@@ -388,28 +368,4 @@ impl<C: Claims> Engine<C> {
             CookieValue::Value(token) => self.verify_refresh(token, now),
         }
     }
-
-    /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
-    pub(super) fn verify_refresh(&self, token: &[u8], now: Timestamp) -> Result<RefreshClaims, SessionError> {
-        let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
-            self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
-            match invalid {
-                // Another instance has the key.
-                InvalidToken::NewKey => SessionError::Unavailable,
-                _ => Refusal::BadToken.into(),
-            }
-        })?;
-        if now >= refresh.limit {
-            self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
-            return Err(Refusal::Expired.into());
-        }
-        Ok(refresh)
-    }
-}
-
-/// The `Cookie` header, if there is one of it.
-fn only_line<'r>(lines: &GetAll<'r, HeaderValue>) -> Option<&'r [u8]> {
-    let mut lines = lines.iter();
-    let line = lines.next()?;
-    lines.next().is_none().then(|| line.as_bytes())
 }

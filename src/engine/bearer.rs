@@ -80,7 +80,10 @@ impl<C: Claims> Engine<C> {
     /// Decides about a verified access token without the store.
     pub(super) fn decide_bearer(&self, session: &Authenticated<C>, now: Reading) -> BearerDecision {
         let view = session.view();
-        let status = self.status_of(view);
+        let status = match &session.updated_view {
+            None => self.status(&session.token),
+            Some(view) => self.status_of(view),
+        };
         match status {
             // No session has newer claims for another service.
             #[cfg(feature = "verify")]
