@@ -18,11 +18,11 @@ use http::{Request, Response, StatusCode, Uri, header};
 use tokio::sync::watch;
 
 use crate::{
-    backend::timer,
     engine::{KeySource, UnknownKey},
     event::{EventKind, Events},
     http_client::{DynHttpClient, HttpClientError},
     time::{Clock, millis},
+    timer::within,
     token::{KeyError, PublicKey},
 };
 
@@ -286,10 +286,7 @@ impl Jwks {
 
 /// Waits until a fetch ends, also if its runtime is not driven any more.
 async fn ended(mut running: watch::Receiver<()>) {
-    let _however = match timer(Duration::ZERO) {
-        Some(_) => tokio::time::timeout(TIME + TIME, running.changed()).await.unwrap_or(Ok(())),
-        None => running.changed().await,
-    };
+    let _however = within(TIME + TIME, running.changed()).await;
 }
 
 /// The source of an engine's keys.
