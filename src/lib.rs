@@ -156,6 +156,7 @@ pub mod oauth;
 #[cfg_attr(docsrs, doc(cfg(feature = "oidc")))]
 pub mod oidc;
 mod origin;
+mod per_thread;
 #[doc(alias = "refresh token")]
 #[doc(alias = "rotation")]
 pub mod protocol;

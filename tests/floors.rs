@@ -9,7 +9,7 @@ use std::{
 
 /// Lower floors first. A module imports only from floors below its own.
 const FLOORS: [&[&str]; 15] = [
-    &["time", "timer"],
+    &["per_thread", "time", "timer"],
     &["id"],
     &["protocol"],
     &[

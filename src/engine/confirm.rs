@@ -35,14 +35,14 @@ impl<C: Claims> Engine<C> {
         let generation = token.view.generation;
         if generation == 0
             || now < token.confirms_from
-            || token.needs_no_confirmation.load(Ordering::Relaxed)
+            || token.needs_no_confirmation().load(Ordering::Relaxed)
             || token.is_bound()
         {
             return;
         }
         let (timing, issued) = (self.config.policy.rotation_timing(), latest_issue_time(token.view.issued));
         if !timing.confirms_by_access(issued, with_body, now)
-            || token.needs_no_confirmation.swap(true, Ordering::Relaxed)
+            || token.needs_no_confirmation().swap(true, Ordering::Relaxed)
         {
             return;
         }
@@ -68,7 +68,7 @@ impl<C: Claims> Engine<C> {
                 }
                 Err(_) => {
                     engine.backend.confirmed.forget(&session);
-                    token.needs_no_confirmation.store(false, Ordering::Relaxed);
+                    token.needs_no_confirmation().store(false, Ordering::Relaxed);
                 }
             }
         });

@@ -37,6 +37,7 @@ mod keys;
 mod mint;
 mod origin;
 mod readable_cookie;
+mod recent;
 mod record;
 mod renew;
 mod respond;
@@ -94,6 +95,7 @@ use crate::{
     claims::Claims,
     event::EventKind,
     id::SessionId,
+    per_thread::PerThreadArc,
     revocation::{Revocation, SessionError},
     store::{DynStore, SessionKey, Subject},
     time::Timestamp,
@@ -195,7 +197,7 @@ impl<C> fmt::Debug for Engine<C> {
 
 /// An engine in use by an application. Cached tokens hold a reference to the engine. Dropping the last handle clears
 /// the cache, so that the engine is freed when no session and no request holds a token.
-pub(crate) struct EngineHandle<C>(Arc<CloseOnDrop<C>>);
+pub(crate) struct EngineHandle<C>(PerThreadArc<Arc<CloseOnDrop<C>>>);
 
 struct CloseOnDrop<C>(Arc<Engine<C>>);
 
@@ -207,7 +209,7 @@ impl<C> Drop for CloseOnDrop<C> {
 
 impl<C: Claims> EngineHandle<C> {
     pub(crate) fn new(config: Config<C>, codec: TokenCodec, store: Arc<dyn DynStore>) -> Self {
-        Self(Arc::new(CloseOnDrop(Engine::new(config, codec, store))))
+        Self(PerThreadArc::new(Arc::new(CloseOnDrop(Engine::new(config, codec, store)))))
     }
 }
 
@@ -222,6 +224,13 @@ impl<C> Deref for EngineHandle<C> {
 impl<C> Clone for EngineHandle<C> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
+    }
+}
+
+impl<C> EngineHandle<C> {
+    /// A clone whose references are counted on a cache line of this thread.
+    pub(crate) fn for_this_thread(&self) -> Self {
+        Self(self.0.for_this_thread())
     }
 }
 

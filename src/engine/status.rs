@@ -12,7 +12,15 @@ use crate::{
 impl<C: Claims> Engine<C> {
     /// The status of the session of an access token.
     pub(super) fn status(&self, token: &VerifiedToken<C>) -> SessionStatus {
-        self.status_of(&token.view)
+        let changes = self.revocation.denylist.changes();
+        if token.was_valid_at(changes) {
+            return SessionStatus::Valid;
+        }
+        let status = self.status_of(&token.view);
+        if status == SessionStatus::Valid {
+            token.note_valid_at(changes);
+        }
+        status
     }
 
     /// The status of a session now. Its claims are stale if they changed after `view.read_at`.

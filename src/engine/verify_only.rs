@@ -3,6 +3,8 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use super::{AuthOutcome, AuthStep, Engine, RequestContext, SessionView};
+use http::header;
+
 use crate::{
     bearer::Bearer,
     claims::Claims,
@@ -71,7 +73,7 @@ impl<C: Claims> Engine<C> {
         if let Err(rejected) = self.check_loopback(head).and_then(|()| self.check_cross_site(head)) {
             return AuthStep::rejected(rejected);
         }
-        let (mut access, _) = scan(head.headers, &self.config.cookies);
+        let (mut access, _) = scan(head.headers.get_all(header::COOKIE).iter(), &self.config.cookies);
         if access == CookieValue::Conflict {
             self.config.events.note(EventKind::ConflictingCookies);
             if let Ok((chosen, _)) =

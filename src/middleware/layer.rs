@@ -151,12 +151,18 @@ impl<S, C, R: Clone> Layer<S> for SessionLayer<C, R> {
 
 impl<C, R: Clone> Clone for SessionLayer<C, R> {
     fn clone(&self) -> Self {
-        Self {
-            engine: self.engine.clone(),
-            passive: self.passive.clone(),
-            reject: self.reject.clone(),
-            ..*self
-        }
+        self.with_engine(self.engine.clone())
+    }
+}
+
+impl<C, R: Clone> SessionLayer<C, R> {
+    /// A clone for one request.
+    pub(super) fn for_this_thread(&self) -> Self {
+        self.with_engine(self.engine.for_this_thread())
+    }
+
+    fn with_engine(&self, engine: EngineHandle<C>) -> Self {
+        Self { engine, passive: self.passive.clone(), reject: self.reject.clone(), ..*self }
     }
 }
 

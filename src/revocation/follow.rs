@@ -150,6 +150,7 @@ impl Revocation {
         let reading = self.read_clock();
         let now = reading.monotonic;
         self.denylist.apply(&batch, reading);
+        self.denylist.sweep_next(now);
         self.feed.set_position(batch.position);
         self.follower.works();
         // Before the end of the feed, revocations may be missing.

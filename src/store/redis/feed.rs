@@ -131,11 +131,10 @@ impl Inner {
         &self,
         connection: &mut MultiplexedConnection,
         position: Position,
-        wait: Duration,
     ) -> Result<FeedBatch, StoreError> {
         let Position { place, history } = position;
         // From the entry on that was read last: a feed without it is another one.
-        let mut view = self.view(connection, Some((place, wait)), &place.to_string()).await?;
+        let mut view = self.view(connection, Some((place, HEARTBEAT)), &place.to_string()).await?;
         let more = view.entries.len() == PAGE;
         let is_known = view.entries.first().is_some_and(|(first, _)| *first == place);
         if is_known {
