@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
 
 use super::{Credential, Engine, RequestContext, ResponsePlan, record::record_if_run_id_matches};
@@ -240,7 +240,8 @@ impl<C: Claims> Engine<C> {
         if let Err(RejectionKind::NotLoopback) = self.check_loopback(&request.head) {
             return Err(DeviceAnswer::NotLoopback);
         }
-        let (access, refresh) = scan(request.head.headers, &self.config.cookies);
+        let (access, refresh) =
+            scan(request.head.headers.get_all(header::COOKIE).iter(), &self.config.cookies);
         let refresh = match refresh {
             CookieValue::Conflict => {
                 let chosen = self.choose_values(request.head.headers, (access, refresh), request.arrived);

@@ -1,7 +1,7 @@
 //! Requests of a session that is bound to a device, which came without the access cookie that a proof of the device's key
 //! gives.
 
-use http::HeaderValue;
+use http::{HeaderValue, header};
 
 use super::RejectionBody;
 use crate::{
@@ -26,7 +26,7 @@ pub(super) enum Unproven {
 ///
 /// An access cookie that has become invalid keeps the browser from a refresh, so it is removed.
 pub(super) fn judge(cookies: &Cookies, request: &RequestHead<'_>) -> Unproven {
-    if scan(request.headers, cookies).0 != CookieValue::Absent {
+    if scan(request.headers.get_all(header::COOKIE).iter(), cookies).0 != CookieValue::Absent {
         return Unproven::Again { removal: cookies.access_removal() };
     }
     if request.is_page_visit() && !request.headers.contains_key(SKIPPED) {
