@@ -9,6 +9,7 @@ mod browser;
 #[expect(dead_code, reason = "as above")]
 mod failing_store;
 #[path = "device_bound/key.rs"]
+#[expect(dead_code, reason = "as above")]
 mod key;
 #[path = "device_bound/world.rs"]
 #[expect(dead_code, reason = "as above")]

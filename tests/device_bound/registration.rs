@@ -1,10 +1,11 @@
 //! Registration, and the confirmation of a binding.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tower_sliding_sessions::EventKind;
 
 use super::{
     browser::{ACCESS, Browser, REFRESH, offer_of},
+    key::DeviceKey,
     world::World,
 };
 
@@ -28,6 +29,23 @@ async fn browser_registers_at_sign_in_and_refreshes_when_the_bound_cookie_is_gon
     assert_eq!(world.count(|kind| *kind == EventKind::DeviceRegistered), 1);
     assert_eq!(world.count(|kind| *kind == EventKind::DeviceConfirmed), 1);
     assert!(world.count(|kind| matches!(kind, EventKind::Renewed(_))) >= 6);
+}
+
+#[tokio::test]
+async fn key_for_rs256_is_bound_and_proven() {
+    let world = World::new();
+    let mut browser = Browser::new();
+    browser.has_device = false;
+    let (path, challenge) = offer_of(&browser.post(&world, "/login").await).expect("an offer");
+    let key = DeviceKey::rsa();
+    let proof = key.register(&challenge);
+    let request = browser.request(Method::POST, &path, world.now(), &[("secure-session-response", &proof)]);
+    browser.accept(&world, key, &world.one.answer(request).await);
+    for _ in 0..2 {
+        world.pass(280);
+        assert!(browser.get(&world, "/me").await.ok());
+    }
+    assert_eq!(browser.get(&world, "/me").await.header("x-bound"), Some("true"));
 }
 
 #[tokio::test]
