@@ -223,7 +223,9 @@ impl World {
                     tokio::spawn(async move { world.request(From::Client, &jar, trip).await.is_some() });
                 }
                 16..18 => {
-                    let trip = Trip { handler: 900 + chance.below(5000) as u64, ..self.trip(chance) };
+                    // Some last longer than two rotations.
+                    let longest = if chance.below(3) == 0 { 20_000 } else { 2000 };
+                    let trip = Trip { handler: 900 + chance.below(longest) as u64, ..self.trip(chance) };
                     tokio::spawn(self.clone().slow_visit(client, trip));
                 }
                 18..20 if copy.is_none() => {
