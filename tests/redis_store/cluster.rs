@@ -164,6 +164,12 @@ async fn suite_passes_in_a_cluster() {
     let cluster = Cluster::start().await;
     let store = cluster.store().await;
     conformance::run(async || store.clone().with_prefix(&super::unique())).await;
+    // Braces in a key decide its slot.
+    for prefix in ["{app}", "a}b{c", "{}", ""] {
+        let store = store.clone().with_prefix(prefix);
+        let key = open(&store, &subject()).await;
+        assert!(store.get(&key).await.expect("an answer").record.is_some(), "{prefix}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
