@@ -1,6 +1,6 @@
 //! What many instances ask of their store: real followers of the feed in virtual time, with a store that answers by the
 //! timing rules of the real ones and counts. `benches/scale` has the same for a thousand instances.
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
+#![expect(clippy::expect_used, reason = "a failed test is a panic")]
 
 #[path = "../benches/scale/fleet.rs"]
 #[expect(dead_code, reason = "it also prints a report")]
