@@ -1,4 +1,4 @@
-//! The manual: what you look up. Defaults, threats, deployment, events, stores, performance. For tasks, with samples, see the
+//! The manual: what you look up. Defaults, threats, deployment, events, stores, scaling, performance. For tasks, with samples, see the
 //! [guide](crate::guide).
 
 #[doc = include_str!("defaults.md")]
@@ -15,6 +15,9 @@ pub mod events {}
 
 #[doc = include_str!("stores.md")]
 pub mod stores {}
+
+#[doc = include_str!("scaling.md")]
+pub mod scaling {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}

@@ -115,7 +115,8 @@ impl World {
         let end = store.feed(&FeedFrom::Since(at)).await.expect("the feed is read").position;
         let crowd = self.keys_of(&self.crowd).await;
         let turn = std::sync::atomic::AtomicUsize::new(0);
-        let next = || &crowd[turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed)];
+        let next =
+            || crowd.get(turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).expect("enough of them");
         let renew = async |key: &SessionKey| {
             let read = store.get(key).await.expect("it is read");
             let record = read.record.expect("it is there");

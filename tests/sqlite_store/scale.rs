@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -120,11 +120,8 @@ impl World {
         let (at, one) = (*at, open(store, *at).await);
         let end = store.feed(&FeedFrom::Since(at)).await.expect("the feed is read").position;
         let crowd = self.keys_of(&self.crowd).await;
-        let turn = AtomicU64::new(0);
-        let next = || {
-            let turn = usize::try_from(turn.fetch_add(1, Ordering::Relaxed)).expect("a number");
-            crowd.get(turn).expect("enough sessions")
-        };
+        let turn = AtomicUsize::new(0);
+        let next = || crowd.get(turn.fetch_add(1, Ordering::Relaxed)).expect("enough of them");
         let renew = async |key: &SessionKey| {
             assert!(store.advance(key, 0, at).await.expect("it answers").applied);
         };
