@@ -115,6 +115,11 @@ impl Denylist {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.len() + self.subjects.len() == 0
+    }
+
     /// Forgets entries that can no longer matter, in one part of the denylist. The feed's follower calls it every
     /// second, so that entries go although none are added.
     pub(crate) fn sweep_next(&self, now: Duration) {

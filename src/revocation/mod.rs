@@ -223,3 +223,30 @@ impl fmt::Debug for Revocation {
         f.debug_struct("Revocation").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event::Events, id::SessionId, store::MemoryStore, time::ManualClock};
+
+    #[tokio::test(start_paused = true)]
+    async fn denylist_is_empty_again_when_its_last_entry_has_ended_although_nothing_else_happens() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
+        let events = Events { realm: "r".into(), hook: None, log_subjects: false };
+        let store = Arc::new(MemoryStore::new().expect("random bytes"));
+        let backend = Arc::new(Backend::new(store, Duration::from_millis(500), events));
+        let (lag_bound, access) = (Duration::from_secs(5), StoreAccess::Full);
+        let feed = FeedConfig { lag_bound, ask_store_when_lagging: false, access };
+        let revocation = Revocation::new(backend, clock.clone(), &Policy::default(), Duration::ZERO, feed);
+        revocation.start();
+        let subject = Subject { realm: "r".into(), name: "ann".into() };
+        revocation.note_revoked(&SessionKey { subject, id: SessionId::from_bytes([1; 32]) });
+        let minutes = async |count: u32| tokio::time::sleep(Duration::from_secs(60) * count).await;
+        minutes(5).await;
+        assert_eq!(revocation.denylist.revoked().len(), 1);
+        clock.advance(revocation.denylist.keep());
+        minutes(5).await;
+        assert_eq!(revocation.denylist.revoked().len(), 0);
+        assert!(revocation.denylist.is_empty());
+    }
+}
