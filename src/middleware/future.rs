@@ -56,11 +56,6 @@ pub(super) struct Waiting<S, C, R, B> {
 
 impl<C: Claims, R: Reject> SessionLayer<C, R> {
     /// Calls the inner service with the request, or rejects it.
-    #[expect(
-        clippy::inline_always,
-        reason = "the request and the future are large, and are moved less often"
-    )]
-    #[inline(always)]
     pub(super) fn proceed<S, B>(
         &self,
         outcome: AuthOutcome<C>,
