@@ -100,6 +100,7 @@ impl<C> TokenService<C> {
 
     /// The access token of a whole `Cookie` header or bearer token that this thread saw lately.
     pub(super) fn recent(&self, credential: Credential, text: &[u8]) -> Option<Arc<VerifiedToken<C>>> {
+        self.verified.as_ref()?;
         self.recent.get(credential, text)
     }
 
