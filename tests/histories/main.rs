@@ -40,6 +40,7 @@ mod recording;
 mod records;
 mod redis_engine;
 #[path = "../redis_store/server.rs"]
+#[expect(dead_code, reason = "shared with the tests of Redis")]
 mod redis_server;
 #[path = "../fleet/servers.rs"]
 #[expect(dead_code, reason = "shared with the tests of a fleet")]
