@@ -21,28 +21,36 @@ pub(super) enum Unproven {
     Anonymous,
 }
 
-/// A browser that has a key refreshes before it visits a page, or says why not. Too little is known about other requests, so
-/// they are asked to try again.
+/// A browser that has a key refreshes before it visits a page, or says why not. It does neither for a link on another
+/// site, but it does for the page that this one loads again. Too little is known about other requests, so they are asked to
+/// try again.
 ///
 /// An access cookie that has become invalid keeps the browser from a refresh, so it is removed.
 pub(super) fn judge(cookies: &Cookies, request: &RequestHead<'_>) -> Unproven {
     if scan(request.headers.get_all(header::COOKIE).iter(), cookies).0 != CookieValue::Absent {
         return Unproven::Again { removal: cookies.access_removal() };
     }
-    if request.is_page_visit() && !request.headers.contains_key(SKIPPED) {
+    if request.is_page_visit() && !request.headers.contains_key(SKIPPED) && !comes_from_elsewhere(request) {
         return Unproven::Anonymous;
     }
     Unproven::Again { removal: None }
+}
+
+/// Whether another site, or another origin of this site, led to the page.
+fn comes_from_elsewhere(request: &RequestHead<'_>) -> bool {
+    request.headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 /// How many seconds until the page is loaded again.
 pub(super) fn retry_after(request: &RequestHead<'_>) -> HeaderValue {
     // Chromium signs 6 times in 9 minutes.
     let is_quota = |value: &HeaderValue| value.as_bytes().starts_with(b"quota_exceeded");
-    match request.headers.get(SKIPPED).is_some_and(is_quota) {
-        true => HeaderValue::from_static("30"),
-        false => HeaderValue::from_static("1"),
-    }
+    let seconds = match request.headers.get(SKIPPED) {
+        None if comes_from_elsewhere(request) => "0",
+        Some(reason) if is_quota(reason) => "30",
+        _ => "1",
+    };
+    HeaderValue::from_static(seconds)
 }
 
 /// The page that a browser loads again after a moment.

@@ -14,6 +14,7 @@ mod demo_page;
 #[path = "../browser/driver.rs"]
 #[expect(dead_code, reason = "shared with the tests in an ordinary browser")]
 mod driver;
+mod elsewhere;
 mod life;
 mod lost;
 mod outage;
