@@ -252,7 +252,7 @@ mod tests {
         let store = Arc::new(MemoryStore::new().expect("random bytes"));
         let backend = Arc::new(Backend::new(store, Duration::from_millis(500), events));
         let (lag_bound, access) = (Duration::from_secs(5), StoreAccess::Full);
-        let feed = FeedConfig { lag_bound, ask_store_when_lagging: false, access };
+        let feed = FeedConfig { lag_bound, pause: FEED_PAUSE, ask_store_when_lagging: false, access };
         let revocation = Revocation::new(backend, clock.clone(), &Policy::default(), Duration::ZERO, feed);
         revocation.start();
         let subject = Subject { realm: "r".into(), name: "ann".into() };

@@ -22,7 +22,7 @@ const NOW: u64 = 1_800_000_000;
 
 fn world_of(tune: impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile>) -> World {
     let keys = Keyring::ed25519_pem(ED25519_V1).unwrap();
-    World::with_keys(keys, Probe::new(MemoryStore::new().unwrap()), tune)
+    World::with_keys(&keys, Probe::new(MemoryStore::new().unwrap()), tune)
 }
 
 fn world() -> World {
@@ -83,7 +83,7 @@ async fn another_service_verifies_the_token_by_the_public_key() {
     ];
     for (keys, public, algorithm) in keys {
         let store = Probe::new(MemoryStore::new().unwrap());
-        let world = World::with_keys(keys, store, |builder| builder.issuer(ISSUER).realm("shop"));
+        let world = World::with_keys(&keys, store, |builder| builder.issuer(ISSUER).realm("shop"));
         let client = world.signed_in("ann").await;
         world.pass(10);
         let calls = world.store.all_calls();
@@ -163,9 +163,9 @@ async fn no_realm_and_no_endpoint_accepts_the_token() {
     // The same keys, issuer and store, and the token's audience: only the claims differ from a session's.
     let tune = |builder: SessionsBuilder<Profile>| builder.issuer(ISSUER).realm("billing").audience(BILLING);
     let keys = Keyring::ed25519_pem(ED25519_V1).unwrap();
-    let billing = World::with_keys(keys.clone(), world.store.clone(), tune);
+    let billing = World::with_keys(&keys.clone(), world.store.clone(), tune);
     let tune = |builder: SessionsBuilder<Profile>| builder.issuer(ISSUER).realm(BILLING);
-    let realm = World::with_keys(keys, world.store.clone(), tune);
+    let realm = World::with_keys(&keys, world.store.clone(), tune);
     let without = billing_token(&world, &client).await;
     for (token, world) in
         [&with_sid, &without].into_iter().flat_map(|t| [&world, &billing, &realm].map(|w| (t, w)))

@@ -60,11 +60,11 @@ impl World {
         store: Probe,
         tune: impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile>,
     ) -> Self {
-        Self::with_keys(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").unwrap(), store, tune)
+        Self::with_keys(&Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").unwrap(), store, tune)
     }
 
     pub(crate) fn with_keys(
-        keys: Keyring,
+        keys: &Keyring,
         store: Probe,
         tune: impl Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile>,
     ) -> Self {
