@@ -60,6 +60,25 @@ async fn page_visit_after_a_failed_refresh_gets_a_page_that_loads_again() {
     }
 }
 
+/// Browsers do not refresh for such a visit, and do not say so.
+#[tokio::test]
+async fn page_visit_by_a_link_on_another_site_gets_a_page_that_loads_again_once() {
+    let world = World::new();
+    let mut browser = without_refresh(&world).await;
+    for (site, status, refresh) in [
+        ("cross-site", StatusCode::SERVICE_UNAVAILABLE, Some("0")),
+        ("same-site", StatusCode::SERVICE_UNAVAILABLE, Some("0")),
+        // The same page, loaded again.
+        ("same-origin", StatusCode::UNAUTHORIZED, None),
+        ("none", StatusCode::UNAUTHORIZED, None),
+    ] {
+        let headers = [PAGE[0], PAGE[1], ("sec-fetch-site", site)];
+        let answer = answer(&world, &mut browser, "/me", &headers).await;
+        assert_eq!((answer.status, answer.header("refresh")), (status, refresh), "{site}");
+        assert!(answer.set_cookies().is_empty());
+    }
+}
+
 #[tokio::test]
 async fn page_visit_of_a_browser_without_a_key_is_anonymous_and_keeps_its_cookies() {
     let world = World::new();

@@ -5,7 +5,7 @@
 //! `DEVICE_OUTAGE` is the length of the outages in seconds.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
-#![expect(clippy::disallowed_methods, reason = "a browser has real time")]
+#![expect(clippy::disallowed_methods, reason = "a browser has the system's clock")]
 
 mod copied;
 #[path = "../browser/demo.rs"]

@@ -58,18 +58,18 @@ pub(crate) fn large<T, const N: usize>(more: [T; N]) -> Vec<T> {
 pub(crate) struct Reached<S, T> {
     pub(crate) world: S,
     /// The step that led here.
-    pub(crate) from: Option<StepFrom<T>>,
+    pub(crate) from: Option<(usize, T)>,
 }
 
-/// The index of a state, and what was done in it.
-type StepFrom<T> = (usize, T);
+/// The reached states, and the step that failed with the index of its state.
+pub(crate) type Explored<S, T> = (Vec<Reached<S, T>>, Option<(usize, T)>);
 
 /// Visits all states, breadth first, until a step fails. `next` lists the possible steps from a state, with the states
-/// they lead to, and whether they fail. The second result is the step that failed, and the index of its state.
+/// they lead to, and whether they fail.
 pub(crate) fn explore<S: Copy + Eq + Hash, T: Copy>(
     start: S,
     mut next: impl FnMut(&S, &mut Vec<(T, S, bool)>),
-) -> (Vec<Reached<S, T>>, Option<StepFrom<T>>) {
+) -> Explored<S, T> {
     let mut known: HashSet<S, BuildHasherDefault<Mixer>> = HashSet::from_iter([start]);
     let mut reached = vec![Reached { world: start, from: None }];
     let mut taken = Vec::new();
