@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 
 use super::{Revocation, StoreAccess};
 use crate::{
@@ -38,11 +38,15 @@ enum Revoked {
 
 /// The revocations that may have to be written again. They stay here until the store has answered.
 #[derive(Debug, Default)]
-pub(super) struct Unasserted(Mutex<BTreeSet<Revoked>>);
+pub(super) struct Unasserted {
+    revoked: Mutex<BTreeSet<Revoked>>,
+    /// Wakes the task that waits after an error: the feed was read again.
+    store_is_back: Arc<Notify>,
+}
 
 impl Unasserted {
     fn lock(&self) -> MutexGuard<'_, BTreeSet<Revoked>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_batch(&self) -> Vec<Revoked> {
@@ -62,6 +66,7 @@ impl Revocation {
         unasserted.extend(sessions.map(|(subject, id)| Revoked::Session(subject, id)));
         unasserted.extend(many.map(|(subject, before, except)| Revoked::Many(subject, before, except)));
         drop(unasserted);
+        self.unasserted.store_is_back.notify_waiters();
         self.go_on_asserting();
     }
 
@@ -134,8 +139,14 @@ async fn assert_all(revocation: Weak<Revocation>) {
             }
             tokio::time::sleep(PAUSE).await;
         } else {
-            tokio::time::sleep(retry).await;
-            retry = (retry * 2).min(LONGEST_RETRY);
+            let Some(store_is_back) = revocation.upgrade().map(|it| it.unasserted.store_is_back.clone())
+            else {
+                return;
+            };
+            retry = match tokio::time::timeout(retry, store_is_back.notified()).await {
+                Ok(()) => RETRY,
+                Err(_) => (retry * 2).min(LONGEST_RETRY),
+            };
         }
     }
 }

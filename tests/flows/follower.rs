@@ -153,3 +153,30 @@ async fn feed_that_panics_is_reported_as_lagging_and_followed_again_once_it_work
     assert_eq!(two.answer(browser.get("/me")).await.status(), 401);
     assert_eq!(world.count(&EventKind::FeedRecovered), 2);
 }
+
+/// An earlier outage has made the intervals between its tries long.
+#[tokio::test(start_paused = true)]
+async fn lost_revocation_is_written_again_within_seconds_after_the_feed_is_back() {
+    let backup = MemoryStore::new().unwrap();
+    let world = World::new();
+    backup.raise_run_id(world.store.run()).await.unwrap();
+    world.signed_in("ann").await;
+    let [info] = &world.one.sessions.list("ann").await.unwrap()[..] else { panic!("one") };
+    let subject = Subject { realm: "sessions".into(), name: "ann".into() };
+    let key = tower_sliding_sessions::store::SessionKey { subject, id: info.id };
+    backup.create(&key.subject, &world.store.record(&key).await, None).await.unwrap();
+    assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 1);
+    for fails in [true, false] {
+        world.store.cut_the_feed();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        world.store.recover();
+        if fails {
+            world.store.trouble("get", Trouble::Fail);
+            tokio::time::sleep(Duration::from_secs(40)).await;
+        } else {
+            world.store.become_that_of(backup.clone());
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(world.one.sessions.list("ann").await.unwrap().is_empty());
+}

@@ -95,9 +95,10 @@ pub(crate) fn assumptions() -> Assumptions {
     }
 }
 
-/// In simulated time, nothing is late.
+/// In simulated time, nothing is late. A read of the feed that a silent link has swallowed ends after two seconds, and
+/// the next one begins a quarter of a second later.
 pub(crate) fn simulated() -> Assumptions {
-    Assumptions { lag: millis(100), recovery: millis(1500), ..assumptions() }
+    Assumptions { lag: millis(100), recovery: millis(2400), ..assumptions() }
 }
 
 async fn run<F: Faulty>(

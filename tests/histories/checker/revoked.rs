@@ -1,6 +1,6 @@
 //! Rules about revoked sessions.
 
-use super::{Assumptions, Facts, LONGEST_FAILOVER, Rule, Violation, WRITTEN_AGAIN};
+use super::{Assumptions, Facts, Rule, Violation, WRITTEN_AGAIN};
 use crate::history::{Fault, From};
 
 pub(super) fn check(facts: &Facts<'_>, assumptions: &Assumptions) -> Vec<Violation> {
@@ -23,7 +23,13 @@ fn served(facts: &Facts<'_>, assumptions: &Assumptions) -> Vec<Violation> {
                 // The instance that acknowledged it knows it.
                 std::time::Duration::ZERO
             } else if may_be_lost() {
-                LONGEST_FAILOVER + WRITTEN_AGAIN + assumptions.bound_of_outage(op.process)
+                // Each outage delays that it is written again.
+                let again = WRITTEN_AGAIN + assumptions.bound_of_outage(op.process);
+                let from = request.arrived.saturating_sub(again);
+                if facts.had_fault(None, Fault::is_outage, from, request.arrived) {
+                    continue;
+                }
+                assumptions.lag
             } else if is_outage() {
                 assumptions.lag.max(assumptions.bound_of_outage(op.process))
             } else {

@@ -63,11 +63,11 @@ fn lost_data(facts: &Facts<'_>, from: Time, to: Time) -> bool {
     facts.had_fault(None, |fault| matches!(fault, Fault::DataLost | Fault::StaleFailover), from, to)
 }
 
-/// The same, for revocations and run IDs: after a failover, instances write what they know again.
+/// The same, for revocations and run IDs: after a failover, instances write what they know again. Each outage delays that.
 fn lost_revocation(facts: &Facts<'_>, from: Time, to: Time) -> bool {
-    let again = to.saturating_sub(WRITTEN_AGAIN).max(from);
     facts.had_fault(None, |fault| fault == Fault::DataLost, from, to)
-        || facts.had_fault(None, |fault| fault == Fault::StaleFailover, again, to)
+        || facts.had_fault(None, |fault| fault == Fault::StaleFailover, from, to)
+            && facts.had_fault(None, Fault::is_outage, to.saturating_sub(WRITTEN_AGAIN), to)
 }
 
 fn lost_revocations(facts: &Facts<'_>, session: SessionId, calls: &[Call]) -> Vec<Violation> {

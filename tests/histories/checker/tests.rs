@@ -174,8 +174,8 @@ fn failover_that_loses_a_revocation_is_repaired() {
     let read = |time| call(1, time, "get", ANN.session, answer(ANN));
     assert_eq!(after(read(10_000)), []);
     assert_eq!(after(read(11_000)), [Rule::AcknowledgedRevocationIsReadBack]);
-    assert_eq!(after(visit(1, 14_000, ANN, 200)), []);
-    assert_eq!(after(visit(1, 15_000, ANN, 200)), [Rule::RevokedSessionIsNotServed]);
+    assert_eq!(after(visit(1, 12_500, ANN, 200)), []);
+    assert_eq!(after(visit(1, 12_700, ANN, 200)), [Rule::RevokedSessionIsNotServed]);
     assert_eq!(after(visit(0, 1100, ANN, 200)), [Rule::RevokedSessionIsNotServed], "it knows it");
     assert_eq!(after_sign_in([stale, visit(1, 3000, ANN, 401)]), [], "its sign-in may be lost");
 }
