@@ -24,8 +24,11 @@ use tower::Service;
 use tower_sliding_sessions::{Keyring, Session, Sessions};
 
 const SECRET: &[u8] = b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo";
-const ROUNDS: usize = 101;
-const REQUESTS: u32 = 5_000;
+const ROUNDS: usize = 501;
+/// Few, so that another process interrupts few rounds.
+const FEW: u32 = 500;
+/// More, where a round starts threads.
+const MORE: u32 = 5_000;
 
 type Profile = Vec<String>;
 
@@ -61,9 +64,9 @@ impl App {
     }
 
     /// The seconds of a round.
-    fn round(&mut self) -> f64 {
+    fn round(&mut self, requests: u32) -> f64 {
         let start = Instant::now();
-        (0..REQUESTS).for_each(|_| self.serve());
+        (0..requests).for_each(|_| self.serve());
         start.elapsed().as_secs_f64()
     }
 }
@@ -149,7 +152,7 @@ fn together(apps: &mut [App]) -> f64 {
     let rounds = thread::scope(|scope| {
         let round = |app: &mut App| {
             barrier.wait();
-            app.round()
+            app.round(MORE)
         };
         let threads: Vec<_> = apps.iter_mut().map(|app| scope.spawn(move || round(app))).collect();
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
@@ -171,8 +174,8 @@ fn main() {
     let mut ann = warm(&runtime, &empty, "ann");
     let bob = warm(&runtime, &empty, "bob");
     let (mut insert, mut bare) = (insert_only(ann.cookies.clone()), bare(ann.cookies.clone()));
-    println!("insert-only layer / bare axum: {:.3}", ratio(|| insert.round(), || bare.round()));
-    println!("warm request / insert-only layer: {:.3}", ratio(|| ann.round(), || insert.round()));
+    println!("insert-only layer / bare axum: {:.3}", ratio(|| insert.round(FEW), || bare.round(FEW)));
+    println!("warm request / insert-only layer: {:.3}", ratio(|| ann.round(FEW), || insert.round(FEW)));
     speedup("bare axum", &bare, &bare);
     speedup("insert-only layer", &insert, &insert);
     speedup("one session for both", &ann, &ann);
@@ -189,5 +192,5 @@ fn main() {
         }
     });
     let mut revoked = warm(&runtime, &full, "ann");
-    println!("a million revocations / none: {:.3}", ratio(|| revoked.round(), || ann.round()));
+    println!("a million revocations / none: {:.3}", ratio(|| revoked.round(FEW), || ann.round(FEW)));
 }
