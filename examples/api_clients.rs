@@ -28,7 +28,7 @@ struct Profile {
     roles: Vec<String>,
 }
 
-/// Checks passwords. A real application asks a database, and delays its answer to wrong ones.
+/// Checks passwords. A real application asks a database, and delays its answer to a wrong password.
 struct Users;
 
 impl Users {

@@ -33,7 +33,7 @@ curl -i -c jar -d ann 127.0.0.1:3000/login
 curl -b jar 127.0.0.1:3000/  # start it again with SESSIONS=redis, and sign in again
 curl -i -b jar -c jar -d '' 127.0.0.1:3000/logout";
 
-/// What the application has anyway.
+/// The clients that the application already has.
 #[derive(Clone)]
 pub(crate) struct Clients {
     pub(crate) pool: PgPool,

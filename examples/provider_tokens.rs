@@ -1,7 +1,7 @@
 //! Where do I keep the tokens that GitHub, Google or Facebook gave to my user?
 //!
 //! In a vault: sealed, with the session, and never in a cookie. An access token that is about to expire is renewed by
-//! one request to the provider, however many calls and instances need it. Sign-out ends the tokens, too.
+//! one request to the provider, however many calls and instances need it. A sign-out deletes the tokens from the vault.
 //!
 //! ```sh
 //! cargo run --example provider_tokens --features vault

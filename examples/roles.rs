@@ -1,7 +1,7 @@
 //! An admin changed a user's roles, or locked the user. When does that apply on their devices?
 //!
 //! At their next request, on every instance. The `reload_claims` hook reads the user table at each
-//! renewal, and `mark_stale` makes every device of a user renew at its next request. No session ends.
+//! renewal, and `mark_stale` makes every device of a user renew at its next request. No session is revoked.
 //! Without `mark_stale` the change applies when the access token expires: after 5 min, by default.
 //!
 //! ```sh

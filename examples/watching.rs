@@ -11,7 +11,7 @@
 //! | warning | `session_store_failed`, `session_feed_lagging`, `session_reload_failed` | alert on the rate: renewals fail, or revocations come late |
 //! | warning | `malicious_csrf`, `session_conflicting_cookies`, `excess_sessions_exceeded` | watch the trend |
 //! | info | `session_created`, `session_renewed`, `authn_token_revoked` | keep: it is the audit trail |
-//! | debug | `access_token_invalid`, `session_refused` | nothing: anyone can cause it |
+//! | debug | `access_token_invalid`, `refresh_token_invalid` | nothing: anyone can cause it |
 //!
 //! ```sh
 //! cargo run --example watching
@@ -85,8 +85,8 @@ pub(crate) fn app(builder: SessionsBuilder<()>, alerts: mpsc::Sender<Event>) -> 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().init();
-    // Short, so that you need not wait long for the reuse. Without a crash window, the first request that
-    // carries a refresh token's successor confirms it.
+    // Short, so that you need not wait long for the reuse. Without a crash window, a successor is confirmed by the first
+    // request that carries it.
     let secs = Duration::from_secs;
     let timing = Timing::default()
         .access_ttl(secs(10))

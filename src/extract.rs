@@ -40,10 +40,10 @@ impl<C: Claims, S: Sync> OptionalFromRequestParts<S> for Session<C> {
     }
 }
 
-/// The sender of a request, within a layer or not. An unsafe request from another site: 403.
+/// The sender of a request, inside a layer or not. An unsafe request from another origin gets 403.
 ///
-/// Within the layers of other realms only, with the same claims type, it is an error (500): a
-/// [`Session`] of the same handler would be one of another realm.
+/// If the route is only inside layers of other realms with the same claims type, it is an error (500): a [`Session`] of the
+/// same handler would be one of another realm.
 impl<C: Claims, S: Sync> FromRequestParts<S> for Visitor<C>
 where
     Sessions<C>: FromRef<S>,

@@ -1,5 +1,5 @@
 //! Sliding sessions for [tower] and [axum]: put one layer around a router. A signed-in user stays signed in while
-//! the application is used, until the idle timeout, the absolute timeout, or a revocation.
+//! using the application. A session ends at the idle timeout, at the absolute timeout, or when it is revoked.
 //!
 //! New here? The [quick start](guide::quick_start) is a whole application, and the [guide] has a page for each task.
 //!
@@ -82,6 +82,7 @@
 //! | Leptos, Dioxus | packages `examples/leptos`, `examples/dioxus` |
 //! | rate limits by user; gRPC; OpenAPI | packages `examples/governor`, `examples/tonic`, `examples/openapi` |
 //! | to use your `PgPool` or Redis client | `PostgresStore::new`, `RedisStore::new`, example `existing_clients` |
+//! | copied cookies that renew nothing, in browsers that can bind a session to their device | `SessionsBuilder::device_bound`: [device-bound sessions](guide::device_bound) |
 //! | to hide what the cookies carry | `CookieOptions::encrypted`: [encrypted cookies](guide::encrypted_cookies) |
 //! | the tokens that a provider gave to a user (Google, GitHub, Facebook) | the module `vault`, [guide](guide::provider_tokens) |
 //! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
@@ -100,17 +101,20 @@
 //! | `jwks` | no | `Sessions::jwks_routes`: the public keys and their address, for services that verify access tokens. Turns on `axum` |
 //! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, by the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Bring an `HttpClient`, or turn on `reqwest` |
 //! | `vault` | no | the module `vault`: a provider's own tokens (Google, GitHub, Facebook), sealed in the store and renewed by one request. Turns on `rust_crypto` |
+//! | `device-bound` | no | `DeviceBound`: sessions that are bound to the browser's device (Device Bound Session Credentials). Turns on `axum` and `rust_crypto` |
 //! | `signals` | no | the module `signals`: global token revocation, and security events (CAEP). Turns on `axum` |
 //! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
-//! | `verify` | no | `Verifier`: a layer for [services that only verify](guide::verifying_services), with public keys and neither a secret nor a store. Needs `aws_lc_rs` or `rust_crypto` |
+//! | `verify` | no | `Verifier`: a layer for [services that only verify](guide::verifying_services), with public keys. They need neither the secret nor a store. Needs `aws_lc_rs` or `rust_crypto` |
 //! | `reqwest` | no | `ReqwestClient`: the HTTP client for what this crate asks of other services, by `reqwest` with rustls. An application can bring its own `HttpClient` |
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
-//! | `redis` | no | `RedisStore`: sessions in Redis or Valkey |
+//! | `postgres_tls` | no | the same with TLS to the server, by rustls with AWS-LC |
+//! | `redis` | no | `RedisStore`: sessions in Redis or Valkey, with Sentinel and Cluster |
+//! | `redis_tls` | no | the same with TLS to the server (`rediss://`), by rustls with AWS-LC |
 //! | `memcached` | no | `MemcachedStore`: sessions in Memcached, with the limits of a cache |
-//! | `metrics` | no | every event as a counter of the `metrics` facade: `sliding_sessions_events_total`, by `event`, `outcome` and `realm` |
+//! | `metrics` | no | counts every event with the `metrics` facade: the counter `sliding_sessions_events_total`, with the labels `event`, `outcome` and `realm` |
 //! | `test-util` | no | `Sessions::cookie_of`, which makes the cookies of a signed-in user for a test, and `CookieJar`, which keeps cookies as a browser does |
 //! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -127,6 +131,9 @@ mod cookie;
 #[cfg(feature = "test-util")]
 mod cookie_jar;
 mod cross_site;
+mod device_binding;
+#[cfg(feature = "device-bound")]
+mod device_bound;
 mod engine;
 mod event;
 #[cfg(feature = "axum")]
@@ -149,6 +156,7 @@ pub mod oauth;
 #[cfg_attr(docsrs, doc(cfg(feature = "oidc")))]
 pub mod oidc;
 mod origin;
+mod per_thread;
 #[doc(alias = "refresh token")]
 #[doc(alias = "rotation")]
 pub mod protocol;
@@ -175,6 +183,9 @@ mod verify;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub use self::cookie_jar::CookieJar;
+#[cfg(feature = "device-bound")]
+#[cfg_attr(docsrs, doc(cfg(feature = "device-bound")))]
+pub use self::device_binding::{DeviceBound, DeviceBoundError};
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub use self::form_post::repost_form;

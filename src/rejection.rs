@@ -16,7 +16,7 @@ pub enum RejectionKind {
     EmptySubject,
     /// 400: a sign-in asked for timeouts that the policy does not allow.
     Timeouts(PolicyError),
-    /// 403: a cross-site request with an unsafe method (CSRF).
+    /// 403: a request from another origin with an unsafe method (CSRF).
     CrossSite,
     /// 403: cookies without `Secure` are for localhost only, and the host is another one.
     NotLoopback,
@@ -35,6 +35,13 @@ pub enum RejectionKind {
     /// A `GET` that accepts `text/event-stream` gets 200 with an event stream that ends at once. An `EventSource`
     /// then reconnects after 3 s; after another status it would not.
     Unavailable,
+    /// 503: the session is bound to a device, and the request came without the access cookie that the browser gets for a
+    /// proof of the device's key. The browser proves it and sends the request again.
+    ///
+    /// It is 503, since browsers take most other statuses of 4xx for the end of the session. A page visit gets a page that
+    /// is loaded again after a moment. A `GET` that accepts `text/event-stream` is answered as at
+    /// [`Unavailable`](Self::Unavailable).
+    DeviceProofRequired,
     /// 425: a prefetch, or the script of a service worker, would have needed a renewal.
     ///
     /// Browsers discard a prefetch whose status is not 2xx, and ask again when the user visits the page. Load

@@ -38,7 +38,7 @@ impl<C: Claims> Sessions<C> {
     /// | route | does | answers |
     /// |---|---|---|
     /// | `GET /sessions` | lists the user's sessions, oldest first | `[{"sid", "created", "last_seen", "expires", "from", "current"}]`, times in seconds since 1970 |
-    /// | `DELETE /sessions/{sid}` | revokes one of them | 204, also if it had ended; 400 for something that is no session ID |
+    /// | `DELETE /sessions/{sid}` | revokes one of them | 204, also if it was revoked or expired before; 400 for something that is no session ID |
     /// | `POST /sessions/revoke-others` | revokes all but the session of this request | 204 |
     /// | `POST /sessions/revoke-all` | revokes all of them | 204, removes the cookies |
     /// | `POST /sign-out` | revokes the session of this request; works with expired and with no tokens | 204, removes the cookies |

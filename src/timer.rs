@@ -13,3 +13,12 @@ pub(crate) fn timer(time: Duration) -> Option<Sleep> {
     // Tokio panics where timers are disabled, and there is no other way to ask.
     catch_unwind(|| sleep(time)).ok()
 }
+
+/// Waits for `answer`, at most for this time. Without timers, there is no deadline. `None` at the deadline.
+#[cfg(any(feature = "oidc", feature = "vault", feature = "verify"))]
+pub(crate) async fn within<F: Future>(time: Duration, answer: F) -> Option<F::Output> {
+    match timer(Duration::ZERO) {
+        Some(_) => tokio::time::timeout(time, answer).await.ok(),
+        None => Some(answer.await),
+    }
+}

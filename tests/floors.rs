@@ -9,7 +9,7 @@ use std::{
 
 /// Lower floors first. A module imports only from floors below its own.
 const FLOORS: [&[&str]; 15] = [
-    &["time", "timer"],
+    &["per_thread", "time", "timer"],
     &["id"],
     &["protocol"],
     &[
@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 15] = [
         "token",
     ],
     &["store"],
-    &["claims", "key_file", "origin"],
+    &["claims", "device_binding", "key_file", "origin"],
     &["event"],
     &["backend"],
     &["revocation"],
@@ -32,7 +32,7 @@ const FLOORS: [&[&str]; 15] = [
     &["session"],
     &["middleware"],
     &["sessions"],
-    &["extract", "form_post", "jwks", "oauth", "oidc", "signals", "vault", "verify"],
+    &["device_bound", "extract", "form_post", "jwks", "oauth", "oidc", "signals", "vault", "verify"],
     &["routes"],
 ];
 

@@ -30,7 +30,7 @@ pub(crate) enum Home {
     Memory,
     Sqlite(SqlitePool, String),
     Postgres(PgPool, String),
-    Redis(Client, String),
+    Redis(Box<Client>, String),
     Memcached(String),
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn postgres() -> Place<PostgresStore> {
 pub(crate) async fn redis(number: usize) -> Place<RedisStore> {
     let url = format!("{}{number}", process::variable("TEST_REDIS_URL"));
     let store = RedisStore::connect(&url).await.expect("the server answers").with_prefix("scale");
-    Place::new(store, Home::Redis(Client::open(url.as_str()).expect("a URL"), url))
+    Place::new(store, Home::Redis(Box::new(Client::open(url.as_str()).expect("a URL")), url))
 }
 
 pub(crate) async fn memcached() -> Place<MemcachedStore> {

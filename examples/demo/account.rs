@@ -161,6 +161,7 @@ fn describe(session: &Session<Profile>, roles: &[String]) -> Value {
         "auth_time": session.auth_time().as_secs(),
         "expires_in": session.expires_in().as_secs(),
         "renewed": session.renewed().is_some(),
+        "bound": session.is_device_bound(),
         "generation": session.generation(),
         "outcome": word(session.renewed()),
     })

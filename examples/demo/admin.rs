@@ -32,7 +32,7 @@ pub(crate) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
 }
 
-/// Sets a user's roles. They apply on every device at its next request, and no session ends.
+/// Sets a user's roles. They apply on every device at its next request, and no session is revoked.
 pub(crate) async fn roles(
     State(sessions): State<Sessions<Profile>>,
     State(users): State<Users>,

@@ -83,5 +83,7 @@ async fn use_copy(demo: Router, loot: Loot, attacker: String) -> Response {
     let body = to_bytes(answer.into_body(), 64 * 1024).await.unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let (outcome, generation) = (body.get("outcome"), body.get("generation"));
-    Json(json!({"status": status, "outcome": outcome, "generation": generation})).into_response()
+    let reason = body.get("code");
+    Json(json!({"status": status, "outcome": outcome, "generation": generation, "reason": reason}))
+        .into_response()
 }

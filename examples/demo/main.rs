@@ -11,6 +11,7 @@ mod admin;
 mod api;
 mod attacker;
 mod counters;
+pub(crate) mod device;
 mod live;
 pub(crate) mod page;
 mod provider;
@@ -117,6 +118,7 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(counters::show))
         .merge(app.sessions.jwks_routes())
+        .merge(device::routes(app))
         .merge(signed_in)
         .merge(optional)
         .merge(api::router(app));

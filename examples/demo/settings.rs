@@ -13,7 +13,7 @@ use tower_sliding_sessions::{
     KeyFile, KeyFileError, KeySource, Keyring, Sessions, SessionsBuilder, protocol::Timing,
 };
 
-use super::{Profile, store};
+use super::{Profile, device, store};
 
 pub(crate) struct Settings {
     pub(crate) addr: SocketAddr,
@@ -138,7 +138,7 @@ impl Settings {
             .trusted_origins
             .iter()
             .fold(builder, |builder, origin| builder.cookies(|cookies| cookies.trusted_origin(origin)));
-        store::choose(builder, &self.store).await
+        store::choose(device::bind(builder, timing.access_ttl), &self.store).await
     }
 }
 

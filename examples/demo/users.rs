@@ -43,7 +43,7 @@ impl Users {
         self.change(name, |user| user.locked = true);
     }
 
-    /// The claims hook: ends the sessions of a locked user, and replaces the roles if an admin set them.
+    /// The claims hook: revokes the sessions of a locked user, and replaces the roles if an admin set them.
     /// Otherwise a session keeps its own.
     pub(crate) async fn reload(
         self,

@@ -54,6 +54,8 @@ pub(crate) struct Backend {
     pub(crate) handed_out: LatestGenerations,
     /// Sessions whose refresh token reuse was reported.
     pub(crate) reused: LatestGenerations,
+    /// Sessions whose renewal without a proof of the device's key was reported, and in which minute.
+    pub(crate) unproven: LatestGenerations,
 }
 
 impl Backend {
@@ -69,6 +71,7 @@ impl Backend {
             confirmed: LatestGenerations::new(),
             handed_out: LatestGenerations::new(),
             reused: LatestGenerations::new(),
+            unproven: LatestGenerations::new(),
         }
     }
 

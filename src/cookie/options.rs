@@ -64,8 +64,8 @@ impl CookieOptions {
     }
 
     /// Encrypts what the cookies carry, so that the user, extensions and logs of proxies cannot read it: each token within
-    /// a JWE (RFC 7516, `dir` and `A256GCM`), with keys derived from those of the key ring. Default: off. The tokens are
-    /// signed, so nothing can be changed without it, either. A [readable cookie] is not encrypted.
+    /// a JWE (RFC 7516, `dir` and `A256GCM`), with keys derived from those of the key ring. Default: off. (Without it, the
+    /// tokens can be read but not changed, since they are signed.) A [readable cookie] is not encrypted.
     ///
     /// Instances accept encrypted and plain cookies, with and without this option, so it can be turned on and off while
     /// users are signed in. An access cookie changes at its next renewal, a refresh cookie at its next rotation; that of

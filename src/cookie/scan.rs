@@ -6,7 +6,10 @@
 //! decodes percent signs in names (`__%48ost-access`). Cookie jars keep the last of two values, and drop
 //! the whole header if any cookie in it has a byte outside visible ASCII.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{self, GetAll},
+};
 use memchr::{memchr, memchr_iter};
 
 use super::config::Cookies;
@@ -39,12 +42,22 @@ impl<'a> CookieValue<'a> {
     }
 }
 
-/// Reads the access and the refresh cookie of a request, in one pass over all its `Cookie` lines.
+/// The `Cookie` header, if there is exactly one.
+pub(crate) fn only_line<'a>(lines: &GetAll<'a, HeaderValue>) -> Option<&'a [u8]> {
+    let mut lines = lines.iter();
+    let line = lines.next()?;
+    lines.next().is_none().then(|| line.as_bytes())
+}
+
+/// Reads the access and the refresh cookie of a request, in one pass over `lines`: all its `Cookie` headers.
 /// HTTP/2 may split the header into several (RFC 9113, section 8.2.3).
-pub(crate) fn scan<'a>(headers: &'a HeaderMap, cookies: &Cookies) -> (CookieValue<'a>, CookieValue<'a>) {
+pub(crate) fn scan<'a>(
+    lines: impl Iterator<Item = &'a HeaderValue>,
+    cookies: &Cookies,
+) -> (CookieValue<'a>, CookieValue<'a>) {
     let (mut access, mut refresh) = (CookieValue::Absent, CookieValue::Absent);
     let mut budget = LONGEST;
-    for line in headers.get_all(header::COOKIE) {
+    for line in lines {
         let Some(rest) = budget.checked_sub(line.len()) else {
             return (CookieValue::Conflict, CookieValue::Conflict);
         };
@@ -159,7 +172,7 @@ mod tests {
             CookieValue::Value(value) => String::from_utf8_lossy(value).into_owned(),
             CookieValue::Conflict => "conflict".to_owned(),
         };
-        let (access, refresh) = scan(&headers, &Cookies::default());
+        let (access, refresh) = scan(headers.get_all(header::COOKIE).iter(), &Cookies::default());
         (show(access), show(refresh))
     }
 

@@ -31,6 +31,18 @@ impl Cookies {
         HeaderValue::try_from(line).ok()
     }
 
+    /// The attributes of the access cookie, as browsers compare them: without `Max-Age`.
+    #[cfg(feature = "device-bound")]
+    pub(crate) fn access_attributes(&self) -> String {
+        self.attributes_of(&self.access).trim_start_matches("; ").to_owned()
+    }
+
+    /// The line that removes the access cookie.
+    pub(crate) fn access_removal(&self) -> Option<HeaderValue> {
+        let line = self.removal(&self.access, &self.path, self.domain.as_deref(), self.partitioned);
+        line.map(|(_, line)| line)
+    }
+
     /// The attributes of the cookie `name`, as text after its value.
     fn attributes_of(&self, name: &str) -> String {
         let mut line = self.base(name, "", &self.path, self.domain.as_deref()).to_string();

@@ -1,12 +1,14 @@
 //! Authenticates a request by its cookies or its bearer token. Both give an [`AuthOutcome`].
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc};
+
+use http::header;
 
 use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, conflicting_cookies::NoChoice};
 use crate::{
     bearer::Bearer,
     claims::Claims,
-    cookie::{CookieValue, scan},
+    cookie::{CookieValue, only_line, scan},
     cross_site::{self, Renewable},
     event::EventKind,
     protocol::{AccessDecision, Refusal, SessionStatus, decide_access},
@@ -14,7 +16,7 @@ use crate::{
     request::RequestHead,
     revocation::SessionError,
     time::{Reading, Timestamp},
-    token::{InvalidToken, LONGEST_TOKEN, RefreshClaims},
+    token::RefreshClaims,
 };
 
 /// What carries the tokens of a request.
@@ -33,6 +35,8 @@ pub(crate) struct RequestContext {
     pub(crate) with_body: bool,
     /// Whether it does not count as use of its session.
     pub(crate) passive: bool,
+    /// Whether it has proven the key of the device that its session is bound to.
+    pub(crate) proven: bool,
     /// The client's origin, if origins are compared. (Not the HTTP header `Origin`.)
     pub(crate) origin: Option<Arc<str>>,
 }
@@ -118,7 +122,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Rejects an unsafe request that does not come from this site or a trusted one (cross-site request forgery).
+    /// Rejects an unsafe request that comes neither from this origin nor from a trusted one (cross-site request forgery).
     pub(crate) fn check_cross_site(&self, head: &RequestHead<'_>) -> Result<(), RejectionKind> {
         let RequestHead { method, uri, headers, .. } = *head;
         if cross_site::is_allowed(method, uri, headers, &self.config.trusted_origins) {
@@ -136,7 +140,13 @@ impl<C: Claims> Engine<C> {
         former: &mut FormerCookies,
     ) -> AuthStep<C> {
         let renewable = || cross_site::renewable(head.method, head.headers, &self.config.trusted_origins);
-        let (mut access, mut refresh) = scan(head.headers, &self.config.cookies);
+        let lines = head.headers.get_all(header::COOKIE);
+        let only_line = only_line(&lines);
+        if let Some(token) = only_line.and_then(|line| self.tokens.recent(Credential::Cookies, line)) {
+            let refresh = || scan(lines.iter(), &self.config.cookies).1;
+            return self.authenticate_token(Some(token), refresh, renewable, context);
+        }
+        let (mut access, mut refresh) = scan(lines.iter(), &self.config.cookies);
         if access == CookieValue::Conflict || refresh == CookieValue::Conflict {
             self.config.events.note(EventKind::ConflictingCookies);
             *former = FormerCookies::of(&self.config.cookies);
@@ -151,12 +161,16 @@ impl<C: Claims> Engine<C> {
                     ));
                 }
             }
+            return self.authenticate_values(access, refresh, renewable, context);
         }
-        self.authenticate_values(access, refresh, renewable, context)
+        let token = self.verify_cookie(access);
+        if let (Some(line), CookieValue::Value(access), Some(_)) = (only_line, access, &token) {
+            self.tokens.note_recent(Credential::Cookies, line, access);
+        }
+        self.authenticate_token(token, || refresh, renewable, context)
     }
 
     /// Authenticates by at most one value of each cookie.
-    #[inline]
     pub(super) fn authenticate_values(
         self: &Arc<Self>,
         access: CookieValue<'_>,
@@ -164,11 +178,26 @@ impl<C: Claims> Engine<C> {
         renewable: impl Fn() -> Renewable,
         context: &RequestContext,
     ) -> AuthStep<C> {
-        let RequestContext { arrived, with_body, passive, .. } = *context;
-        let token = match access {
+        self.authenticate_token(self.verify_cookie(access), || refresh, renewable, context)
+    }
+
+    fn verify_cookie(self: &Arc<Self>, access: CookieValue<'_>) -> Option<Arc<VerifiedToken<C>>> {
+        match access {
             CookieValue::Value(token) => self.verify(token).ok(),
             CookieValue::Absent | CookieValue::Conflict => None,
-        };
+        }
+    }
+
+    /// Authenticates by an access token whose signature is valid, if there is one, or else by the refresh cookie.
+    #[inline]
+    fn authenticate_token<'r>(
+        self: &Arc<Self>,
+        token: Option<Arc<VerifiedToken<C>>>,
+        refresh: impl Fn() -> CookieValue<'r>,
+        renewable: impl Fn() -> Renewable,
+        context: &RequestContext,
+    ) -> AuthStep<C> {
+        let RequestContext { arrived, with_body, passive, .. } = *context;
         // The denylist may be incomplete, so the store must be asked.
         let must_ask_store = !self.revocation.knows_revocations(arrived)
             || token.as_deref().is_some_and(|token| self.revocation_may_be_forgotten(token, arrived));
@@ -178,10 +207,13 @@ impl<C: Claims> Engine<C> {
         let decision = decide_access(&self.config.policy, times.as_ref(), status, arrived.wall);
         let token = match (decision, token) {
             (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) => token,
-            (_, token) => return self.renew_by_cookie(refresh, renewable(), token, known_status, context),
+            (_, Some(token)) if self.needs_look_up(&token, known_status, arrived.wall) => {
+                return self.look_up_bound(token, refresh(), renewable(), context);
+            }
+            (_, token) => return self.renew_by_cookie(refresh(), renewable(), token, known_status, context),
         };
         if must_ask_store {
-            let refresh = self.read_refresh(refresh, arrived.wall).ok();
+            let refresh = self.read_refresh(refresh(), arrived.wall).ok();
             let refresh = refresh.filter(|_| renewable() == Renewable::Yes);
             return AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()));
         }
@@ -191,7 +223,7 @@ impl<C: Claims> Engine<C> {
         }
         self.confirm_once(&token, with_body, arrived.wall);
         match decision {
-            AccessDecision::AcceptOrRenew => self.renew_early(token, refresh, renewable(), context),
+            AccessDecision::AcceptOrRenew => self.renew_early(token, refresh(), renewable(), context),
             _ => AuthStep::served(token),
         }
     }
@@ -243,7 +275,9 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
     ) -> AuthStep<C> {
         let now = context.arrived;
-        if self.backend.early_renewal_is_paused(now.monotonic) || renewable != Renewable::Yes {
+        // A bound session is renewed by the browser's proof.
+        let is_bound = token.view.device.is_some();
+        if is_bound || self.backend.early_renewal_is_paused(now.monotonic) || renewable != Renewable::Yes {
             return AuthStep::served(token);
         }
         match self.read_refresh(refresh, now.wall) {
@@ -254,34 +288,24 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Whether an expired access token may be used during an outage of the store: see `ride_through`.
-    fn may_ride_through(
-        &self,
-        token: &VerifiedToken<C>,
-        known_status: Option<SessionStatus>,
-        now: Timestamp,
-    ) -> bool {
-        let time = self.config.ride_through;
-        time > Duration::ZERO
-            && known_status == Some(SessionStatus::Valid)
-            && token.view.issued <= now
-            && now < token.view.expires + time
-    }
-
     /// Asks the store whether the access token can be used, since this instance cannot know. If not, the refresh token
     /// decides: the claims may be stale, or the refresh token may be of another session.
-    async fn check_or_renew(
+    pub(super) async fn check_or_renew(
         self: Arc<Self>,
         token: Arc<VerifiedToken<C>>,
         refresh: Option<RefreshClaims>,
         context: RequestContext,
     ) -> AuthOutcome<C> {
-        match (self.check_with_store(&token).await, refresh) {
-            (Ok(()), _) => {
+        let checked = match token.is_bound() {
+            false => self.check_with_store(&token).await.map(|()| token.clone().into()),
+            true => self.look_up_compared(&token, &context).await,
+        };
+        match (checked, refresh) {
+            (Ok(session), _) => {
                 if !context.passive {
                     self.confirm_once(&token, context.with_body, self.now());
                 }
-                token.into()
+                AuthOutcome::Session { session, presented: token.view.generation, renewal: None }
             }
             (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
             (Err(SessionError::Refused(_)), Some(refresh)) => {
@@ -329,53 +353,23 @@ impl<C: Claims> Engine<C> {
                 token.into()
             }
             (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
+            (Err(SessionError::Refused(Refusal::DeviceProofRequired)), _) if self.takes_proofs() => {
+                AuthOutcome::Rejected(RejectionKind::DeviceProofRequired)
+            }
             (Err(SessionError::Refused(refusal)), _) => AuthOutcome::Anonymous(refusal),
         }
     }
 
-    /// Returns a verified access token from the cache, or verifies it and puts it into the cache.
-    pub(super) fn verify(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
-        // Reject long tokens before the cache hashes them.
-        if token.len() > LONGEST_TOKEN {
-            self.config.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
-            return Err(InvalidToken::TooLong);
-        }
-        if let Some(verified) = self.tokens.get(token) {
-            return Ok(verified);
-        }
-        let codec = self.tokens.codec();
-        let claims = codec
-            .verify_access(token)
-            .inspect_err(|invalid| self.config.events.note(EventKind::AccessTokenInvalid(*invalid)))?;
-        let verified = Arc::new(VerifiedToken::new(self.clone(), claims));
-        self.revocation.note_time(verified.view.issued);
-        self.tokens.keep(&codec, token, verified.clone());
-        Ok(verified)
-    }
-
     /// Verifies the refresh cookie. Reports an invalid or expired token, but not a missing one.
-    fn read_refresh(&self, cookie: CookieValue<'_>, now: Timestamp) -> Result<RefreshClaims, SessionError> {
+    pub(super) fn read_refresh(
+        &self,
+        cookie: CookieValue<'_>,
+        now: Timestamp,
+    ) -> Result<RefreshClaims, SessionError> {
         match cookie {
             CookieValue::Absent => Err(Refusal::NoToken.into()),
             CookieValue::Conflict => Err(Refusal::BadToken.into()),
             CookieValue::Value(token) => self.verify_refresh(token, now),
         }
-    }
-
-    /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
-    pub(super) fn verify_refresh(&self, token: &[u8], now: Timestamp) -> Result<RefreshClaims, SessionError> {
-        let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
-            self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
-            match invalid {
-                // Another instance has the key.
-                InvalidToken::NewKey => SessionError::Unavailable,
-                _ => Refusal::BadToken.into(),
-            }
-        })?;
-        if now >= refresh.limit {
-            self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
-            return Err(Refusal::Expired.into());
-        }
-        Ok(refresh)
     }
 }

@@ -1,9 +1,11 @@
-//! AuthStep by a bearer token (RFC 6750): an access token without a refresh token, so nothing is
+//! Authentication by a bearer token (RFC 6750): an access token without a refresh token, so nothing is
 //! renewed.
 
 use std::sync::Arc;
 
-use super::{AuthOutcome, AuthStep, Authenticated, Engine, RequestContext, SessionView, VerifiedToken};
+use super::{
+    AuthOutcome, AuthStep, Authenticated, Credential, Engine, RequestContext, SessionView, VerifiedToken,
+};
 use crate::{
     claims::Claims,
     event::EventKind,
@@ -30,7 +32,7 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
     ) -> AuthStep<C> {
         let refused = |refusal| AuthStep::rejected(RejectionKind::InvalidBearer(refusal));
-        let token = match self.verify(token) {
+        let token = match self.verify_recent(token) {
             Ok(token) => token,
             // Another instance has the key. With 401, the client would ask for a new token.
             Err(InvalidToken::NewKey) => return AuthStep::rejected(RejectionKind::Unavailable),
@@ -62,6 +64,14 @@ impl<C: Claims> Engine<C> {
         }
     }
 
+    /// As [`verify`](Self::verify), with this thread's own copy if it sees the token again and again.
+    fn verify_recent(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
+        if let Some(verified) = self.tokens.recent(Credential::Bearer, token) {
+            return Ok(verified);
+        }
+        self.verify(token).inspect(|_| self.tokens.note_recent(Credential::Bearer, token, token))
+    }
+
     /// The session of a token, with the newest data that this instance has.
     pub(super) fn newest(&self, token: &Arc<VerifiedToken<C>>) -> Authenticated<C> {
         Authenticated { token: token.clone(), updated_view: token.updated_view() }
@@ -70,9 +80,12 @@ impl<C: Claims> Engine<C> {
     /// Decides about a verified access token without the store.
     pub(super) fn decide_bearer(&self, session: &Authenticated<C>, now: Reading) -> BearerDecision {
         let view = session.view();
-        let status = self.status_of(view);
+        let status = match &session.updated_view {
+            None => self.status(&session.token),
+            Some(view) => self.status_of(view),
+        };
         match status {
-            // No session has newer claims for another service.
+            // The store has no newer claims of a token for another service.
             #[cfg(feature = "verify")]
             SessionStatus::Stale if view.service.is_some() => {
                 return BearerDecision::Refused(Refusal::StaleClaims);
@@ -103,12 +116,7 @@ impl<C: Claims> Engine<C> {
         token: Arc<VerifiedToken<C>>,
         context: RequestContext,
     ) -> AuthOutcome<C> {
-        let looked_up = async {
-            let (mut session, record) = self.look_up_session(&token).await?;
-            self.check_origin(&mut session, &record, context.origin.as_deref())?;
-            Ok(session)
-        };
-        match looked_up.await {
+        match self.look_up_compared(&token, &context).await {
             Ok(session) => {
                 if !context.passive {
                     self.confirm_once(&token, context.with_body, self.now());
@@ -122,6 +130,17 @@ impl<C: Claims> Engine<C> {
                 AuthOutcome::Rejected(RejectionKind::InvalidBearer(refusal))
             }
         }
+    }
+
+    /// Reads the session of an access token from the store, and compares the client's origin.
+    pub(super) async fn look_up_compared(
+        self: &Arc<Self>,
+        token: &Arc<VerifiedToken<C>>,
+        context: &RequestContext,
+    ) -> Result<Authenticated<C>, SessionError> {
+        let (mut session, record) = self.look_up_session(token).await?;
+        self.check_origin(&mut session, &record, context.origin.as_deref())?;
+        Ok(session)
     }
 
     /// Reads the session of an access token from the store. If its claims have changed, returns the current ones,

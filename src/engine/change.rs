@@ -55,7 +55,7 @@ impl<C: Claims> Engine<C> {
             requires_step_up: view.requires_step_up(),
             ..AccessBasis::of(&record, key, view.run, now)
         };
-        let access = self.access_line(&basis, None, now)?;
+        let access = self.access_line(&basis.without_proof(view), None, now)?;
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 
@@ -81,7 +81,7 @@ impl<C: Claims> Engine<C> {
         let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::Reauthenticated, &key.id, &key.subject.name);
         let basis = AccessBasis { generation: presented, ..AccessBasis::of(&record, key, view.run, now) };
-        let access = self.access_line(&basis, None, now)?;
+        let access = self.access_line(&basis.without_proof(view), None, now)?;
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 

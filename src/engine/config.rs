@@ -37,9 +37,12 @@ pub(crate) struct Config<C> {
     /// How long an expired access token is accepted during an outage of the store.
     pub(crate) ride_through: Duration,
     pub(crate) feed: FeedConfig,
-    /// In a layer that only verifies.
+    /// The settings of a layer that only verifies. `None` for any other layer.
     #[cfg(feature = "verify")]
     pub(crate) verify_only: Option<super::VerifyOnly>,
+    /// Whether, and how, sessions are bound to devices.
+    #[cfg(feature = "device-bound")]
+    pub(crate) device_bound: Option<crate::device_binding::DeviceBound>,
     /// Follows a key file.
     pub(crate) key_follower: Option<KeyFollower>,
 }
@@ -70,6 +73,8 @@ impl<C> Default for Config<C> {
             },
             #[cfg(feature = "verify")]
             verify_only: None,
+            #[cfg(feature = "device-bound")]
+            device_bound: None,
             key_follower: None,
         }
     }

@@ -10,6 +10,7 @@ use super::{Engine, VerifiedToken, record::ReadRecord};
 use crate::{
     backend::Write,
     claims::Claims,
+    device_binding::DeviceBinding,
     event::Renewed,
     store::{SessionKey, SessionRecord},
     time::Timestamp,
@@ -32,13 +33,16 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) {
         let generation = token.view.generation;
-        if generation == 0 || now < token.confirms_from || token.needs_no_confirmation.load(Ordering::Relaxed)
+        if generation == 0
+            || now < token.confirms_from
+            || token.needs_no_confirmation().load(Ordering::Relaxed)
+            || token.is_bound()
         {
             return;
         }
         let (timing, issued) = (self.config.policy.rotation_timing(), latest_issue_time(token.view.issued));
         if !timing.confirms_by_access(issued, with_body, now)
-            || token.needs_no_confirmation.swap(true, Ordering::Relaxed)
+            || token.needs_no_confirmation().swap(true, Ordering::Relaxed)
         {
             return;
         }
@@ -48,8 +52,10 @@ impl<C: Claims> Engine<C> {
         }
         let (engine, token) = (self.clone(), token.clone());
         self.backend.write_behind(session, Write::Confirm(generation), async move {
+            // In a bound session, a copied token would confirm what a browser that crashed no longer has.
             let confirm = |record: &mut SessionRecord| {
-                record.family.timing.confirms_by_access(issued, with_body, now)
+                DeviceBinding::of(record).is_none_or(|binding| !binding.state().confirmed)
+                    && record.family.timing.confirms_by_access(issued, with_body, now)
                     && record.family.confirm(generation, now)
             };
             match engine.compare_and_set("confirm", &token.view.key, None, None, confirm).await {
@@ -62,14 +68,14 @@ impl<C: Claims> Engine<C> {
                 }
                 Err(_) => {
                     engine.backend.confirmed.forget(&session);
-                    token.needs_no_confirmation.store(false, Ordering::Relaxed);
+                    token.needs_no_confirmation().store(false, Ordering::Relaxed);
                 }
             }
         });
     }
 
     /// Writes what a renewal changed besides a rotation: a confirmation by its refresh token, or the idle deadline.
-    /// If the idle deadline is lost, the next renewal writes it.
+    /// If the write of the idle deadline fails, the next renewal writes it.
     pub(super) fn write_confirmation_or_use(
         self: &Arc<Self>,
         key: &SessionKey,

@@ -1,4 +1,4 @@
-//! Cookies with several values under one name: which sessions they name.
+//! Several cookies with one name: finds the sessions of their tokens, and chooses one.
 //!
 //! Another host of the site can plant cookies if their name or domain allows it. If an application has
 //! changed its cookie settings, browsers may still have its former cookies. Invalid values are ignored, and
@@ -65,8 +65,8 @@ impl FormerCookies {
     }
 }
 
-/// Orders the tokens of one session: a time and the generation. The time is `iat` of an access token, and the begin
-/// of the session for a refresh token.
+/// Orders the tokens of one session: a time and the generation. The time is `iat`: for an access token, when its record
+/// was read; for a refresh token, when the session began.
 type Recency = (Timestamp, u64);
 
 /// The session of a valid token, and how recent the token is.
@@ -88,7 +88,7 @@ impl ValidToken {
     }
 
     fn by_refresh(tokens: &TokenCodec, token: &[u8]) -> Result<Self, InvalidToken> {
-        let RefreshClaims { subject, session, run, began, generation, limit } =
+        let RefreshClaims { subject, session, run, began, generation, limit, .. } =
             tokens.verify_refresh(token)?;
         Ok(Self { subject, session, run, recency: (began, generation), absolute_deadline: Some(limit) })
     }
@@ -220,7 +220,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Whether a session is so recent that its revocation would be on the denylist.
+    /// Whether the newest token of a session is so recent that the denylist still has any revocation since then.
     fn is_recent(&self, found: &SessionTokens<'_>, now: Reading) -> bool {
         let kept_since = now.wall - self.revocation.denylist.keep();
         let newest = found.access.max(found.refresh).map(|((at, _), _)| at);

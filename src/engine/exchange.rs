@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Credential, Engine, RequestContext, SignInError, SignInOptions, mint::AccessBasis, sign_in::NewSession,
+    Credential, Engine, RequestContext, SignInError, SignInOptions, bound::device_of, mint::AccessBasis,
+    sign_in::NewSession,
 };
 use crate::{
     claims::Claims,
@@ -29,11 +30,12 @@ pub(crate) struct IssuedTokens {
     pub(crate) refresh_expiry: RefreshExpiry,
 }
 
-/// How long a refresh token is valid if it is not used, and how long its session lasts if it is. The first is at most the
-/// second. If a use is not written yet, the real value of the first is larger.
+/// How long a refresh token stays valid.
 #[derive(Clone, Copy)]
 pub(crate) struct RefreshExpiry {
+    /// Without further use: until the idle timeout. The real value is larger if the last use is not written yet.
     pub(crate) expires_in_unused: Duration,
+    /// With constant use: until the absolute timeout. Never shorter than `expires_in_unused`.
     pub(crate) session_expires_in: Duration,
 }
 
@@ -100,6 +102,7 @@ impl<C: Claims> Engine<C> {
             arrived,
             with_body: false,
             passive: false,
+            proven: false,
             origin,
         };
         let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
@@ -143,8 +146,15 @@ impl<C: Claims> Engine<C> {
         }
         let tokens = self.tokens.codec();
         let expires = tokens.access_expiry(now, record.family.absolute_deadline);
-        let refresh =
-            || tokens.mint_refresh(&RefreshClaims::of(&key.subject.name, key.id, &record.family, run));
+        let refresh = || {
+            tokens.mint_refresh(&RefreshClaims::of(
+                &key.subject.name,
+                key.id,
+                &record.family,
+                run,
+                device_of(record),
+            ))
+        };
         Ok(IssuedTokens {
             session: key.id,
             access,

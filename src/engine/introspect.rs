@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Engine, VerifiedToken, bearer::BearerDecision};
+use super::{Engine, VerifiedToken, bearer::BearerDecision, bound::device_of};
 use crate::{
     claims::Claims,
     protocol::{PresentedToken, RefreshDecision, decide_refresh},
@@ -66,7 +66,9 @@ impl<C: Claims> Engine<C> {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         self.revocation.denylist.check(&key.id, refresh.run)?;
-        if !self.times_match_record(refresh, &record.family) {
+        // Such a refresh token needs a proof of a device's key.
+        let is_bound = device_of(&record).is_some_and(|device| device.is_confirmed());
+        if is_bound || !self.times_match_record(refresh, &record.family) {
             return Ok(None);
         }
         let presented = PresentedToken { generation: refresh.generation, with_body: false };

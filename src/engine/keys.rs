@@ -54,7 +54,7 @@ impl<C: Claims> Engine<C> {
         self.follow_key_file();
     }
 
-    /// Starts to follow the key file, if there is one: where keys are used without a session layer, too.
+    /// Starts to follow the key file, if there is one. Code that uses keys outside of a session layer calls this, too.
     pub(crate) fn follow_key_file(&self) {
         if let Some(follower) = &self.config.key_follower {
             follower.task.start(|| follow(self.me.clone(), follower.file.clone()));
@@ -122,7 +122,7 @@ async fn follow<C: Claims>(engine: Weak<Engine<C>>, file: Arc<Mutex<WatchedFile>
             Ok(None) => {}
             Ok(Some(Ok((ring, content)))) => {
                 engine.set_keys(ring);
-                // Only now: if this runtime stops before, the next one reads the same content as news.
+                // After `set_keys`: if this runtime stops in between, the next runtime reads the same content again.
                 file.lock().unwrap_or_else(PoisonError::into_inner).is_in_force(content);
             }
             Ok(Some(Err(error))) => engine.config.events.failed(EventKind::KeyFileFailed, &error),

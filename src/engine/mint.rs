@@ -4,14 +4,15 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::{Credential, Engine, VerifiedToken, record::step_up_of};
+use super::{Credential, Engine, SessionView, VerifiedToken, bound::device_of, record::step_up_of};
 use crate::{
     claims::Claims,
     cookie::LONGEST_VALUE,
+    device_binding::cookie_lifetime,
     id::RunId,
     store::{SessionKey, SessionRecord},
     time::Timestamp,
-    token::{AccessToken, MintError, RefreshClaims, StepUp, TokenCodec},
+    token::{AccessToken, DeviceKey, MintError, RefreshClaims, StepUp, TokenCodec},
 };
 
 /// A `Set-Cookie` header, and the cookie's name.
@@ -38,12 +39,20 @@ pub(super) struct AccessBasis<'a> {
     pub(super) requires_step_up: bool,
     /// When the record was read. Used as `iat`. A later `iat` could make old claims look new.
     pub(super) read_at: Timestamp,
+    /// No token expires later. `None` for the session's absolute timeout.
+    pub(super) limit: Option<Timestamp>,
 }
 
 impl<'a> AccessBasis<'a> {
     pub(super) fn of(record: &'a SessionRecord, key: &'a SessionKey, run: RunId, read_at: Timestamp) -> Self {
         let generation = record.family.generation;
-        Self { record, key, run, generation, requires_step_up: false, read_at }
+        Self { record, key, run, generation, requires_step_up: false, read_at, limit: None }
+    }
+
+    /// Without a proof of the device's key, a bound session gets no token that lives longer than that of `view`.
+    pub(super) fn without_proof<C>(self, view: &SessionView<C>) -> Self {
+        let is_bound = device_of(self.record).is_some_and(|device| device.is_confirmed());
+        Self { limit: is_bound.then_some(view.expires), ..self }
     }
 }
 
@@ -70,6 +79,7 @@ impl<C: Claims> Engine<C> {
             auth_time: now,
             methods,
             step_up: &StepUp::Done { at: now, amr: reauthentication_methods.to_vec() },
+            device: self.takes_proofs().then_some(DeviceKey::LONGEST),
             claims,
         })?;
         let token = self.access_cookie(&codec, token)?;
@@ -88,7 +98,15 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
         let token = self.mint_and_cache(basis, parsed, now, Credential::Cookies)?;
-        self.line(self.config.cookies.access.clone(), &token, basis.record, now)
+        let name = self.config.cookies.access.clone();
+        if device_of(basis.record).is_none() {
+            return self.line(name, &token, basis.record, now);
+        }
+        // The browser proves the device's key when the cookie is gone.
+        let limit = basis.limit.unwrap_or(basis.record.family.absolute_deadline);
+        let left = self.tokens.codec().access_expiry(now, limit).since(now);
+        let age = cookie_lifetime(left, self.config.policy.timing().access_ttl);
+        self.line_with_age(name, &token, Some(age))
     }
 
     /// What the access cookie carries: the token, encrypted if the application wants that.
@@ -112,8 +130,8 @@ impl<C: Claims> Engine<C> {
         Ok(token)
     }
 
-    /// Mints the access token of a session, as this credential carries it. If `parsed` is given, which are the record's
-    /// claims, the token is put into the cache.
+    /// Mints the access token of a session, as this credential carries it. `parsed` are the record's claims as their type.
+    /// If they are given, the token is put into the cache.
     pub(super) fn mint_and_cache(
         &self,
         basis: &AccessBasis<'_>,
@@ -121,7 +139,7 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
         credential: Credential,
     ) -> Result<String, MintError> {
-        let AccessBasis { record, key, run, generation, requires_step_up, read_at } = *basis;
+        let AccessBasis { record, key, run, generation, requires_step_up, read_at, limit } = *basis;
         let (methods, step_up): (Vec<String>, _) = match requires_step_up {
             true => (Vec::new(), StepUp::Required),
             false => (record.all_methods().map(str::to_owned).collect(), step_up_of(record)),
@@ -133,10 +151,11 @@ impl<C: Claims> Engine<C> {
             run,
             issued: read_at.min(now),
             now,
-            limit: record.family.absolute_deadline,
+            limit: limit.unwrap_or(record.family.absolute_deadline),
             auth_time: record.family.created_at,
             methods: &methods,
             step_up: &step_up,
+            device: device_of(record),
             claims: &record.claims,
         };
         let codec = self.tokens.codec();
@@ -171,7 +190,7 @@ impl<C: Claims> Engine<C> {
         run: RunId,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
-        let claims = RefreshClaims::of(&key.subject.name, key.id, &record.family, run);
+        let claims = RefreshClaims::of(&key.subject.name, key.id, &record.family, run, device_of(record));
         let token = self.refresh_cookie(&claims)?;
         self.line(self.config.cookies.refresh.clone(), &token, record, now)
     }
@@ -184,7 +203,16 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
         let left = || record.family.absolute_deadline.since(now).max(Duration::from_secs(1));
-        let line = self.config.cookies.set(&name, value, record.persistent.then(left));
+        self.line_with_age(name, value, record.persistent.then(left))
+    }
+
+    fn line_with_age(
+        &self,
+        name: Cow<'static, str>,
+        value: &str,
+        age: Option<Duration>,
+    ) -> Result<CookieLine, MintError> {
+        let line = self.config.cookies.set(&name, value, age);
         Ok(CookieLine {
             name,
             value: line.ok_or(MintError::TooLong { length: value.len(), limit: LONGEST_VALUE })?,

@@ -1,4 +1,4 @@
-//! Serves the requests of one realm. It reads the data for the decisions in `protocol`, and performs them.
+//! Serves the requests of one realm. It reads the data for the decisions of `protocol`, and carries these decisions out.
 //!
 //! Five parts own what requests share: `config`, `tokens` (the keys and the cache of verified tokens), the backend
 //! (the store), the revocation, and the in-flight renewals.
@@ -9,6 +9,7 @@
 //!   hooks about the client's origin;
 //! - `respond`: the cookies and cache headers of a response, with `mint` and `readable_cookie`;
 //! - `sign_in`, with `cap` for the maximum number of sessions;
+//! - `device`: bind a session to a device, and renew it with a proof; `bound`: what a bound session needs elsewhere;
 //! - `change` a session; `wait` until it is revoked or expires;
 //! - change the `keys`;
 //! - `verify_only`: for layers that hold public keys only;
@@ -19,12 +20,15 @@
 
 mod authenticate;
 mod bearer;
+mod bound;
 mod cap;
 mod change;
 mod claims;
 mod config;
 mod confirm;
 mod conflicting_cookies;
+#[cfg(feature = "device-bound")]
+mod device;
 #[cfg(feature = "oauth")]
 mod exchange;
 #[cfg(feature = "oauth")]
@@ -33,6 +37,7 @@ mod keys;
 mod mint;
 mod origin;
 mod readable_cookie;
+mod recent;
 mod record;
 mod renew;
 mod respond;
@@ -45,6 +50,10 @@ mod verified;
 mod verify_only;
 mod wait;
 
+#[cfg(feature = "device-bound")]
+pub(crate) use self::bound::REGISTRATION;
+#[cfg(feature = "device-bound")]
+pub(crate) use self::device::{DeviceAnswer, DeviceRequest};
 #[cfg(feature = "jwks")]
 pub(crate) use self::keys::JWKS_MAX_AGE;
 #[cfg(feature = "vault")]
@@ -86,6 +95,7 @@ use crate::{
     claims::Claims,
     event::EventKind,
     id::SessionId,
+    per_thread::PerThreadArc,
     revocation::{Revocation, SessionError},
     store::{DynStore, SessionKey, Subject},
     time::Timestamp,
@@ -187,7 +197,7 @@ impl<C> fmt::Debug for Engine<C> {
 
 /// An engine in use by an application. Cached tokens hold a reference to the engine. Dropping the last handle clears
 /// the cache, so that the engine is freed when no session and no request holds a token.
-pub(crate) struct EngineHandle<C>(Arc<CloseOnDrop<C>>);
+pub(crate) struct EngineHandle<C>(PerThreadArc<Arc<CloseOnDrop<C>>>);
 
 struct CloseOnDrop<C>(Arc<Engine<C>>);
 
@@ -199,7 +209,7 @@ impl<C> Drop for CloseOnDrop<C> {
 
 impl<C: Claims> EngineHandle<C> {
     pub(crate) fn new(config: Config<C>, codec: TokenCodec, store: Arc<dyn DynStore>) -> Self {
-        Self(Arc::new(CloseOnDrop(Engine::new(config, codec, store))))
+        Self(PerThreadArc::new(Arc::new(CloseOnDrop(Engine::new(config, codec, store)))))
     }
 }
 
@@ -214,6 +224,13 @@ impl<C> Deref for EngineHandle<C> {
 impl<C> Clone for EngineHandle<C> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
+    }
+}
+
+impl<C> EngineHandle<C> {
+    /// A clone whose references are counted on a cache line of this thread.
+    pub(crate) fn for_this_thread(&self) -> Self {
+        Self(self.0.for_this_thread())
     }
 }
 

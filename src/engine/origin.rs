@@ -6,12 +6,12 @@ use super::Engine;
 use crate::{origin::OriginVerdict, request::RequestHead, store::SessionRecord};
 
 impl<C> Engine<C> {
-    /// The client's origin of a request, for the session's record.
+    /// The origin of the client that sent a request, for the session's record.
     pub(crate) fn origin_of(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
         self.config.events.call("origin", || self.config.client_origins.of(request)).flatten()
     }
 
-    /// The client's origin of a request, if origins are compared.
+    /// The origin of the client that sent a request, if origins are compared.
     pub(crate) fn origin_to_compare(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
         if !self.config.client_origins.are_compared() {
             return None;

@@ -31,6 +31,8 @@ pub(super) struct RenewalKey {
     presented: PresentedToken,
     /// A passive renewal does not rotate, confirm or extend, so it must not take the place of another one.
     passive: bool,
+    /// One without a proof of the device's key must not share the renewal of one with a proof.
+    proven: bool,
     /// The client's origin, if the reuse decision depends on it.
     client_origin: Option<Arc<str>>,
 }
@@ -55,6 +57,7 @@ struct RenewalRequest {
     run: RunId,
     presented: PresentedToken,
     passive: bool,
+    proven: bool,
     client_origin: Option<Arc<str>>,
 }
 
@@ -84,14 +87,16 @@ impl<C: Claims> Engine<C> {
         refresh: RefreshClaims,
         context: &RequestContext,
     ) -> Result<Renewal<C>, SessionError> {
+        self.check_bound_token(&refresh, context.proven).await?;
         let presented = PresentedToken { generation: refresh.generation, with_body: context.with_body };
-        let (session, run, passive) = (refresh.session, refresh.run, context.passive);
+        let (session, run, passive, proven) = (refresh.session, refresh.run, context.passive, context.proven);
         let client_origin = context.origin.clone().filter(|_| self.config.client_origins.keep_on_reuse);
-        let shared_key = RenewalKey { session, run, presented, passive, client_origin };
+        let shared_key = RenewalKey { session, run, presented, passive, proven, client_origin };
         let start = || {
             let key = self.key(refresh.subject.clone(), session);
             let client_origin = context.origin.clone();
-            self.clone().renew_and_report(RenewalRequest { key, run, presented, passive, client_origin })
+            let request = RenewalRequest { key, run, presented, passive, proven, client_origin };
+            self.clone().renew_and_report(request)
         };
         let mut is_retry = false;
         let (mut renewal, started) = loop {
@@ -193,7 +198,7 @@ impl<C: Claims> Engine<C> {
         request: &RenewalRequest,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
-        let &RenewalRequest { ref key, run, presented, ref client_origin, .. } = request;
+        let &RenewalRequest { ref key, run, presented, proven, ref client_origin, .. } = request;
         let advance = self.backend.store.advance(key, presented.generation, now);
         let snapshot = self.revocation.ask_about("advance", run, advance).await?;
         let rotated = snapshot.applied;
@@ -202,6 +207,7 @@ impl<C: Claims> Engine<C> {
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
             return Err(Box::pin(self.revoke_outlived(key, now)).await);
         }
+        self.check_device(key, &read.record, proven, now)?;
         let longest = self.config.policy.timing().absolute_timeout;
         if read.record.is_ahead(now, longest) {
             let correct = |record: &mut SessionRecord| record.cap_ahead(now, longest);
@@ -269,11 +275,12 @@ impl<C: Claims> Engine<C> {
         request: &RenewalRequest,
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
-        let &RenewalRequest { ref key, run, presented, ref client_origin, .. } = request;
+        let &RenewalRequest { ref key, run, presented, proven, ref client_origin, .. } = request;
         let record = Arc::new(self.read(key, run).await?);
         if record.family.is_live(now) && !self.is_live(&record.family, now) {
             return Err(self.revoke_outlived(key, now).await);
         }
+        self.check_device(key, &record, proven, now)?;
         match decide_refresh(presented, &record.family, now) {
             RefreshDecision::Reuse => {
                 Err(self.reused(key, &record, presented.generation, client_origin.as_deref(), now).await)

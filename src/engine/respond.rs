@@ -45,6 +45,11 @@ impl<C: Claims> ResponsePlan<C> {
             Self::Renewed { renewal, arrived } => {
                 let engine = &renewal.session.token.engine;
                 let lines = engine.cookie_lines(renewal, *arrived, |name| cache::sets_cookie(headers, name));
+                #[cfg(feature = "device-bound")]
+                if !lines.is_empty() && engine.offers_registration(&renewal.record) {
+                    let offer = engine.registration_offer(&renewal.session.view().key.id);
+                    headers.extend(offer.map(|offer| (super::bound::REGISTRATION, offer)));
+                }
                 if lines.is_empty() && !cache::sets_any(headers, names) {
                     return cache::keep_private(headers, no_store);
                 }
@@ -144,6 +149,7 @@ impl<C: Claims> Engine<C> {
             generation: view.generation,
             requires_step_up: view.requires_step_up(),
             read_at: renewal.read_at,
+            limit: None,
         }
     }
 }

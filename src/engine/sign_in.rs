@@ -57,8 +57,8 @@ pub(super) struct NewSession<C> {
     pub(super) claims: Arc<C>,
 }
 
-/// Why a sign-in failed. No client has tokens of the new session. The sessions that it would have replaced stay,
-/// except: if the store fails while they are being revoked, some may be revoked already.
+/// Why a sign-in failed. No client has tokens of the new session. The sessions that it would have replaced stay. But if
+/// the store fails while these sessions are being revoked, some of them may be revoked already.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {

@@ -1,12 +1,26 @@
 //! What this instance knows of a session without asking the store.
 
+use std::time::Duration;
+
 use super::{Engine, Renewal, SessionView, VerifiedToken};
-use crate::{claims::Claims, protocol::SessionStatus, time::Reading};
+use crate::{
+    claims::Claims,
+    protocol::SessionStatus,
+    time::{Reading, Timestamp},
+};
 
 impl<C: Claims> Engine<C> {
     /// The status of the session of an access token.
     pub(super) fn status(&self, token: &VerifiedToken<C>) -> SessionStatus {
-        self.status_of(&token.view)
+        let changes = self.revocation.denylist.changes();
+        if token.was_valid_at(changes) {
+            return SessionStatus::Valid;
+        }
+        let status = self.status_of(&token.view);
+        if status == SessionStatus::Valid {
+            token.note_valid_at(changes);
+        }
+        status
     }
 
     /// The status of a session now. Its claims are stale if they changed after `view.read_at`.
@@ -30,5 +44,21 @@ impl<C: Claims> Engine<C> {
     /// Whether the denylist may have forgotten that the session of a token was revoked.
     pub(super) fn revocation_may_be_forgotten(&self, token: &VerifiedToken<C>, now: Reading) -> bool {
         self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
+    }
+
+    /// Whether an expired access token may be used during an outage of the store: see `ride_through`. That of a bound
+    /// session may not.
+    pub(super) fn may_ride_through(
+        &self,
+        token: &VerifiedToken<C>,
+        known_status: Option<SessionStatus>,
+        now: Timestamp,
+    ) -> bool {
+        let time = self.config.ride_through;
+        time > Duration::ZERO
+            && !token.is_bound()
+            && known_status == Some(SessionStatus::Valid)
+            && token.view.issued <= now
+            && now < token.view.expires + time
     }
 }

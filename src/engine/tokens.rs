@@ -14,7 +14,7 @@ use std::{
 
 use quick_cache::{Equivalent, OptionsBuilder, sync::Cache};
 
-use super::VerifiedToken;
+use super::{Credential, VerifiedToken, recent::RecentTokens};
 use crate::token::{KeyChange, Keyring, TokenCodec};
 
 /// How many bytes at the end of a token are hashed: part of its signature, which differs from all others.
@@ -50,6 +50,7 @@ pub(crate) struct TokenService<C> {
     codec: RwLock<Arc<TokenCodec>>,
     /// `None` if the cache is turned off.
     verified: Option<VerifiedTokens<C>>,
+    recent: RecentTokens<C>,
     closed: AtomicBool,
 }
 
@@ -70,6 +71,7 @@ impl<C> TokenService<C> {
         Self {
             codec: RwLock::new(Arc::new(codec)),
             verified: options.ok().filter(|_| capacity > 0).map(cache),
+            recent: RecentTokens::new(),
             closed: AtomicBool::new(false),
         }
     }
@@ -96,6 +98,18 @@ impl<C> TokenService<C> {
         self.verified.as_ref()?.get(&CachedToken(token))
     }
 
+    /// The access token of a whole `Cookie` header or bearer token that this thread saw lately.
+    pub(super) fn recent(&self, credential: Credential, text: &[u8]) -> Option<Arc<VerifiedToken<C>>> {
+        self.recent.get(credential, text)
+    }
+
+    /// The only access token of `text` is `token`, and it is valid.
+    pub(super) fn note_recent(&self, credential: Credential, text: &[u8], token: &[u8]) {
+        if self.verified.is_some() {
+            self.recent.note(credential, text, || self.get(token));
+        }
+    }
+
     /// Puts a token that `codec` verified or minted into the cache.
     pub(super) fn keep(&self, codec: &Arc<TokenCodec>, token: &[u8], verified: Arc<VerifiedToken<C>>) {
         if let Some(cache) = &self.verified {
@@ -117,6 +131,7 @@ impl<C> TokenService<C> {
         if let Some(cache) = &self.verified {
             cache.clear();
         }
+        self.recent.clear();
     }
 }
 

@@ -10,13 +10,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Engine, confirm::latest_issue_time, record::step_up_of};
+use super::{Engine, bound::device_of, confirm::latest_issue_time, record::step_up_of};
 use crate::{
+    claims::Claims,
+    event::EventKind,
     id::RunId,
-    protocol::AccessTokenTimes,
+    protocol::{AccessTokenTimes, Refusal},
+    revocation::SessionError,
     store::{SessionKey, SessionRecord, Subject},
     time::{Timestamp, millis},
-    token::{AccessClaims, StepUp},
+    token::{AccessClaims, DeviceKey, InvalidToken, LONGEST_TOKEN, RefreshClaims, StepUp},
 };
 
 /// The data of a session, from a token or from the record.
@@ -34,6 +37,8 @@ pub(crate) struct SessionView<C> {
     pub(crate) step_up: StepUp,
     /// All methods, of the sign-in and of the re-authentication.
     pub(crate) methods: Vec<String>,
+    /// The device key to which the session is bound.
+    pub(crate) device: Option<DeviceKey>,
     pub(crate) claims: Arc<C>,
     /// Of a token for another service.
     #[cfg(feature = "verify")]
@@ -62,6 +67,7 @@ impl<C> SessionView<C> {
             auth_time: Timestamp::from_secs(record.family.created_at.as_secs()),
             step_up: step_up_of(record).in_whole_seconds(),
             methods: record.all_methods().map(str::to_owned).collect(),
+            device: device_of(record),
             claims: Arc::new(claims),
             #[cfg(feature = "verify")]
             service: None,
@@ -74,6 +80,7 @@ impl<C> SessionView<C> {
             read_at,
             step_up: step_up_of(record).in_whole_seconds(),
             methods: record.all_methods().map(str::to_owned).collect(),
+            device: device_of(record),
             claims: Arc::new(claims),
             ..self.copy()
         }
@@ -129,12 +136,20 @@ pub(crate) struct VerifiedToken<C> {
     pub(crate) engine: Arc<Engine<C>>,
     /// The data in the token.
     pub(crate) view: SessionView<C>,
-    /// Newer data of the session, from its record.
-    updated_view: Mutex<Option<Arc<SessionView<C>>>>,
     /// The earliest time at which a request with this token confirms its generation.
     pub(super) confirms_from: Timestamp,
+    /// What was learned since it was verified. Shared by its [copies](Self::copy).
+    learned: Arc<Learned<C>>,
+    /// The state of the denylist by which the session was last found valid: its number of changes. 0 for never.
+    valid_at: AtomicU64,
+}
+
+struct Learned<C> {
+    /// Newer data of the session, from its record.
+    updated_view: Mutex<Option<Arc<SessionView<C>>>>,
+    has_updated_view: AtomicBool,
     /// Whether it has confirmed its generation, or need not.
-    pub(super) needs_no_confirmation: AtomicBool,
+    needs_no_confirmation: AtomicBool,
     /// When its session was last known not to be revoked, because the token was minted here or the store was asked.
     /// By the monotonic clock, in milliseconds. 0 for never.
     not_revoked_at: AtomicU64,
@@ -159,6 +174,7 @@ impl<C> VerifiedToken<C> {
             auth_time: token.auth_time,
             step_up: token.step_up,
             methods: token.methods,
+            device: token.device,
             claims: token.claims,
             #[cfg(feature = "verify")]
             service: token.service.map(Into::into),
@@ -172,33 +188,69 @@ impl<C> VerifiedToken<C> {
     }
 
     fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, needs_no_confirmation: bool) -> Self {
+        let learned = Learned {
+            updated_view: Mutex::default(),
+            has_updated_view: AtomicBool::new(false),
+            needs_no_confirmation: AtomicBool::new(needs_no_confirmation),
+            not_revoked_at: AtomicU64::new(0),
+        };
         Self {
             engine,
             view,
-            updated_view: Mutex::default(),
             confirms_from: Timestamp::EPOCH,
-            needs_no_confirmation: AtomicBool::new(needs_no_confirmation),
-            not_revoked_at: AtomicU64::new(0),
+            learned: Arc::new(learned),
+            valid_at: AtomicU64::new(0),
         }
+    }
+
+    /// The same token, for one thread: reference counts of the copy are on a cache line of its own.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            view: self.view.copy(),
+            confirms_from: self.confirms_from,
+            learned: self.learned.clone(),
+            valid_at: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it has confirmed its generation, or need not.
+    pub(super) fn needs_no_confirmation(&self) -> &AtomicBool {
+        &self.learned.needs_no_confirmation
     }
 
     /// Newer data of the session than the token's. `None` if there is none.
     pub(super) fn updated_view(&self) -> Option<Arc<SessionView<C>>> {
-        self.updated_view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        if !self.learned.has_updated_view.load(Ordering::Acquire) {
+            return None;
+        }
+        self.learned.updated_view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_updated_view(&self, view: Arc<SessionView<C>>) {
-        *self.updated_view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
+        *self.learned.updated_view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
+        self.learned.has_updated_view.store(true, Ordering::Release);
+    }
+
+    /// Whether the session was found valid by the denylist as it is after so many changes.
+    pub(super) fn was_valid_at(&self, changes: u64) -> bool {
+        self.valid_at.load(Ordering::Relaxed) == changes
+    }
+
+    pub(super) fn note_valid_at(&self, changes: u64) {
+        self.valid_at.store(changes, Ordering::Relaxed);
     }
 
     /// Notes that the session was not revoked at `now`, by the monotonic clock.
     pub(super) fn note_not_revoked(&self, now: Duration) {
-        self.not_revoked_at.store(millis(now).max(1), Ordering::Relaxed);
+        self.learned.not_revoked_at.store(millis(now).max(1), Ordering::Relaxed);
     }
 
     /// When [`note_not_revoked`](Self::note_not_revoked) was last called.
     pub(super) fn not_revoked_at(&self) -> Option<Duration> {
-        Some(self.not_revoked_at.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Duration::from_millis)
+        Some(self.learned.not_revoked_at.load(Ordering::Relaxed))
+            .filter(|at| *at > 0)
+            .map(Duration::from_millis)
     }
 }
 
@@ -230,5 +282,44 @@ impl<C> From<Arc<VerifiedToken<C>>> for Authenticated<C> {
 impl<C> Clone for Authenticated<C> {
     fn clone(&self) -> Self {
         Self { token: self.token.clone(), updated_view: self.updated_view.clone() }
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Returns a verified access token from the cache, or verifies it and puts it into the cache.
+    pub(super) fn verify(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
+        // Reject long tokens before the cache hashes them.
+        if token.len() > LONGEST_TOKEN {
+            self.config.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
+            return Err(InvalidToken::TooLong);
+        }
+        if let Some(verified) = self.tokens.get(token) {
+            return Ok(verified);
+        }
+        let codec = self.tokens.codec();
+        let claims = codec
+            .verify_access(token)
+            .inspect_err(|invalid| self.config.events.note(EventKind::AccessTokenInvalid(*invalid)))?;
+        let verified = Arc::new(VerifiedToken::new(self.clone(), claims));
+        self.revocation.note_time(verified.view.issued);
+        self.tokens.keep(&codec, token, verified.clone());
+        Ok(verified)
+    }
+
+    /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
+    pub(super) fn verify_refresh(&self, token: &[u8], now: Timestamp) -> Result<RefreshClaims, SessionError> {
+        let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
+            self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
+            match invalid {
+                // Another instance has the key.
+                InvalidToken::NewKey => SessionError::Unavailable,
+                _ => Refusal::BadToken.into(),
+            }
+        })?;
+        if now >= refresh.limit {
+            self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
+            return Err(Refusal::Expired.into());
+        }
+        Ok(refresh)
     }
 }

@@ -3,6 +3,8 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use super::{AuthOutcome, AuthStep, Engine, RequestContext, SessionView};
+use http::header;
+
 use crate::{
     bearer::Bearer,
     claims::Claims,
@@ -71,7 +73,7 @@ impl<C: Claims> Engine<C> {
         if let Err(rejected) = self.check_loopback(head).and_then(|()| self.check_cross_site(head)) {
             return AuthStep::rejected(rejected);
         }
-        let (mut access, _) = scan(head.headers, &self.config.cookies);
+        let (mut access, _) = scan(head.headers.get_all(header::COOKIE).iter(), &self.config.cookies);
         if access == CookieValue::Conflict {
             self.config.events.note(EventKind::ConflictingCookies);
             if let Ok((chosen, _)) =
@@ -140,7 +142,7 @@ impl<C: Claims> Engine<C> {
 impl<C: Claims> Engine<C> {
     /// Returns when an access token has expired, or its session is known to be revoked.
     pub(crate) async fn token_ended(self: &Arc<Self>, view: &SessionView<C>) {
-        /// How long to wait before the store is asked again that did not answer.
+        /// If the store does not answer, it is asked again after this time.
         const RETRY: Duration = Duration::from_secs(1);
         self.revocation.start();
         let (mut asked, mut must_ask) = (None, false);
@@ -172,7 +174,7 @@ impl<C: Claims> Engine<C> {
     }
 }
 
-/// A request without a bearer token has no session, rather than a bad one.
+/// The outcome for the access cookie. An invalid cookie is ignored, so the request is anonymous.
 fn as_cookie<C>(outcome: AuthOutcome<C>) -> AuthOutcome<C> {
     match outcome {
         AuthOutcome::Rejected(RejectionKind::InvalidBearer(refusal)) => AuthOutcome::Anonymous(refusal),

@@ -78,7 +78,7 @@ impl HookPanic {
     }
 }
 
-/// Calls a hook of the application, whose panic ends nothing but the call.
+/// Calls a hook of the application, and catches its panic.
 pub(crate) fn caught<R>(hook: impl FnOnce() -> R) -> Result<R, HookPanic> {
     catch_unwind(AssertUnwindSafe(hook)).map_err(|payload| HookPanic::new(&*payload))
 }

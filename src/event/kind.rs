@@ -68,7 +68,7 @@ pub enum EventKind {
     OriginChanged(OriginVerdict),
     /// Two different values had the name of one of the cookies.
     ConflictingCookies,
-    /// A cross-site request with an unsafe method was refused. The cause has its method, host and origin.
+    /// A request from another origin with an unsafe method was refused. The cause has its method, host and origin.
     CrossSiteRefused,
     /// The store failed this operation, or took too long.
     StoreFailed {
@@ -89,7 +89,7 @@ pub enum EventKind {
     /// The wall clock was stepped by more than 5 s. Access tokens that were issued at a time that it
     /// showed before are checked with the store once.
     ClockStepped {
-        /// Ahead, or else back.
+        /// Whether it was stepped ahead. Otherwise it was stepped back.
         ahead: bool,
         /// By how much.
         by: Duration,
@@ -157,6 +157,22 @@ pub enum EventKind {
         /// same, after an instance died or lost the store between the provider's answer and its own write),
         /// `unwritten` (there are new tokens, and the store did not take them), `unreadable` (sealed with a key that is
         /// not in the ring, or moved in the database).
+        why: &'static str,
+    },
+    /// A browser registered a key of its device for a session. The binding is provisional until a later proof.
+    DeviceRegistered,
+    /// A session is bound to a device from now on: no renewal without a proof of the device's key.
+    DeviceConfirmed,
+    /// A renewal of a bound session had no proof of the device's key, so it was refused, and the session stays. A client
+    /// with copied cookies looks like this; so does a browser whose refresh failed. Reported once a minute for each
+    /// session, on each instance.
+    #[doc(alias = "token theft")]
+    DeviceProofMissing,
+    /// A proof of a device's key was refused.
+    DeviceProofInvalid {
+        /// Why: `malformed`, `type`, `algorithm`, `key`, `challenge` (expired, or of another session), `signature` (at the
+        /// registration), `other_key` (the session is bound to another key) or `bound` (a registration for a session that
+        /// has a key already, or too long after its sign-in). The last two need a valid refresh token.
         why: &'static str,
     },
     /// A hook of the application panicked.
@@ -234,14 +250,18 @@ impl EventKind {
             Self::LogoutTokenRefused { .. } => "oidc_logout_token_refused",
             Self::UpstreamRenewed { .. } => "upstream_token_renewed",
             Self::UpstreamFailed { .. } => "upstream_token_failed",
+            Self::DeviceRegistered => "device_registered",
+            Self::DeviceConfirmed => "device_confirmed",
+            Self::DeviceProofMissing => "device_proof_missing",
+            Self::DeviceProofInvalid { .. } => "device_proof_invalid",
             Self::HookPanicked { .. } => "session_hook_panicked",
             Self::NoTimers => "session_no_timers",
             Self::InternalError { .. } => "session_internal_error",
         }
     }
 
-    /// The name's finer part, as stable as it is: how a session was renewed, why it was refused, which
-    /// operation failed. None where the name says it all.
+    /// The detail of the name, as stable as the name: how a session was renewed, why it was refused, or which operation
+    /// failed. None for kinds without such a detail.
     #[must_use]
     pub const fn outcome(&self) -> Option<&'static str> {
         Some(match self {
@@ -253,6 +273,7 @@ impl EventKind {
             Self::KeysChanged { pulled, .. } if !pulled.is_empty() => "pulled",
             Self::OidcFailed { why }
             | Self::LogoutTokenRefused { why }
+            | Self::DeviceProofInvalid { why }
             | Self::UpstreamFailed { why, .. } => why,
             Self::ClockStepped { ahead: true, .. } => "ahead",
             Self::ClockStepped { ahead: false, .. } => "back",

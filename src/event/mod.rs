@@ -38,10 +38,10 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reuse {
-    /// How many generations it was behind. One: a client that was restored from a backup looks the same.
+    /// How many generations it was behind. If it is 1, the client may also have been restored from a backup.
     pub generations: u64,
-    /// For how long its session had not needed it, at least: since the current generation was confirmed,
-    /// or else was last handed out.
+    /// How long ago it was superseded, at least: since the current generation was confirmed or, if it was not confirmed, was
+    /// last handed out.
     pub superseded_for: Duration,
     /// Whether it was presented where the session was opened, or where its subject last re-authenticated,
     /// by [`compare_origin`](crate::SessionsBuilder::compare_origin). None if nothing was recorded, or

@@ -43,6 +43,8 @@ pub(super) const fn refusal(why: Refusal) -> &'static str {
         Refusal::CrossSite => "cross_site",
         Refusal::RevokedByApplication => "revoked_by_application",
         Refusal::OriginRefused => "origin_refused",
+        Refusal::DeviceProofRequired => "device_proof_required",
+        Refusal::DeviceNotBound => "device_not_bound",
     }
 }
 

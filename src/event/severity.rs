@@ -7,14 +7,14 @@ use crate::{protocol::Refusal, token::InvalidToken};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Anyone can cause it, without a session.
+    /// Clients can cause it at will, in most cases without a session.
     Debug,
     /// Normal operation.
     Info,
     /// An operator should know.
     Warning,
-    /// A fault of the application, its configuration or its data: it does not go away without a
-    /// change. Requests are answered with 500, or sessions cannot be renewed.
+    /// A fault of the application, its configuration or its data, which stays until it is fixed. Requests get 500, or
+    /// sessions are not renewed.
     Error,
     /// Refresh token reuse.
     Critical,
@@ -68,11 +68,19 @@ impl EventKind {
             | Self::Reauthenticated
             | Self::UpstreamRenewed { .. }
             | Self::LoggedOutByProvider { .. }
+            | Self::DeviceRegistered
+            | Self::DeviceConfirmed
             | Self::FeedRecovered => Severity::Info,
             // An accident looks the same as the answer to a leak.
             Self::KeysChanged { pulled, .. } if !pulled.is_empty() => Severity::Warning,
             Self::KeysChanged { .. } => Severity::Info,
-            Self::Refused(Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite) => Severity::Debug,
+            // `DeviceProofMissing` says the same, at most once a minute.
+            Self::Refused(
+                Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite | Refusal::DeviceProofRequired,
+            ) => Severity::Debug,
+            Self::DeviceProofMissing => Severity::Warning,
+            Self::DeviceProofInvalid { why: "other_key" | "bound" } => Severity::Info,
+            Self::DeviceProofInvalid { .. } => Severity::Debug,
             Self::Refused(_) => Severity::Info,
             // Anyone can cause these.
             Self::OidcFailed { why: "attempt" | "issuer" | "provider" | "code" | "unavailable" } => Severity::Debug,

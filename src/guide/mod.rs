@@ -14,7 +14,7 @@
 //! | have stricter rules for some routes | [route groups](route_groups) |
 //! | change roles, lock users | [roles] |
 //! | show "your devices", sign out everywhere | [devices] |
-//! | end other sessions after a password change | [password change](password_change) |
+//! | revoke other sessions after a password change | [password change](password_change) |
 //! | ask for the password or a second factor again | [step-up](step_up) |
 //! | serve event streams and WebSockets, and shut down | [streams] |
 //! | write a front end: React, Vue, htmx | [single-page application](spa) |
@@ -26,11 +26,12 @@
 //! | test your application | [testing] |
 //! | run more than one instance | [several instances](several_instances) |
 //! | run behind nginx, a load balancer or a CDN | [proxies] |
+//! | make copied cookies useless | [device-bound sessions](device_bound) |
 //! | hide what the cookies carry | [encrypted cookies](encrypted_cookies) |
 //! | change the signing key | [key rotation](key_rotation) |
 //! | restore the store from a backup | [restored backup](restored_backup) |
 //! | let an identity provider or an incident tool sign users out | [outside signals](outside_signals) |
-//! | end all sessions, or withdraw a leaked key | [emergency] |
+//! | revoke all sessions, or withdraw a leaked key | [emergency] |
 //! | find out why a request was refused | [troubleshooting] |
 //! | compare with plain sessions, understand the tokens | [questions] |
 //! | check it against OWASP ASVS, RFC 9700, NIST SP 800-63B | [security] |
@@ -132,6 +133,14 @@ pub mod single_sign_on {}
 #[doc(alias = "encrypted tokens")]
 #[doc = include_str!("provider_tokens.md")]
 pub mod provider_tokens {}
+
+#[doc(alias = "DBSC")]
+#[doc(alias = "Device Bound Session Credentials")]
+#[doc(alias = "copied cookies")]
+#[doc(alias = "infostealer")]
+#[doc(alias = "TPM")]
+#[doc = include_str!("device_bound.md")]
+pub mod device_bound {}
 
 #[doc(alias = "SSE")]
 #[doc(alias = "server-sent events")]

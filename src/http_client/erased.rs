@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use http::{Request, Response};
 
 use super::{HttpClient, HttpClientError, ResponseLimit};
-use crate::timer::timer;
+use crate::timer::within;
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 type Sent = Result<Response<Vec<u8>>, HttpClientError>;
@@ -32,15 +32,9 @@ impl DynHttpClient {
     /// Sends a request, within `time`. The response has at most `limit` bytes.
     pub(crate) async fn send(&self, mut request: Request<Vec<u8>>, limit: usize, time: Duration) -> Sent {
         request.extensions_mut().insert(ResponseLimit(limit));
-        let sent = self.0.send_boxed(request);
         // Without timers, the client's own deadline is all there is.
-        let response = match timer(Duration::ZERO) {
-            Some(_) => {
-                let sent = tokio::time::timeout(time, sent).await;
-                sent.map_err(|_| HttpClientError::TimedOut(time))??
-            }
-            None => sent.await?,
-        };
+        let sent = within(time, self.0.send_boxed(request)).await;
+        let response = sent.ok_or(HttpClientError::TimedOut(time))??;
         if response.body().len() > limit { Err(HttpClientError::TooLong(limit)) } else { Ok(response) }
     }
 }

@@ -4,14 +4,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, reject};
+use super::{
+    Reject, Rejection, RejectionBody, RejectionKind, ResponseBody, SessionLayer, bearer, reject,
+    unproven::{self, Unproven},
+};
 use crate::{
     claims::Claims,
     engine::{AuthOutcome, CacheRules, FormerCookies, RequestContext, ResponsePlan},
+    protocol::Refusal,
     request::RequestHead,
     session::{Layered, Session},
 };
@@ -56,6 +60,11 @@ pub(super) struct Waiting<S, C, R, B> {
 
 impl<C: Claims, R: Reject> SessionLayer<C, R> {
     /// Calls the inner service with the request, or rejects it.
+    #[expect(
+        clippy::inline_always,
+        reason = "the request and the future are large, and are moved less often"
+    )]
+    #[inline(always)]
     pub(super) fn proceed<S, B>(
         &self,
         outcome: AuthOutcome<C>,
@@ -80,6 +89,21 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
             AuthOutcome::Anonymous(refusal) => {
                 return Next::reject(&self.reject, &request, RejectionKind::Unauthenticated(refusal));
             }
+            AuthOutcome::Rejected(RejectionKind::DeviceProofRequired) => {
+                let cookies = &self.engine.config.cookies;
+                match (unproven::judge(cookies, &RequestHead::of(&request)), self.optional) {
+                    (Unproven::Again { removal }, _) => {
+                        let rejected =
+                            Next::reject(&self.reject, &request, RejectionKind::DeviceProofRequired);
+                        return rejected.removing(removal);
+                    }
+                    (Unproven::Anonymous, true) => (None, ResponsePlan::Anonymous),
+                    (Unproven::Anonymous, false) => {
+                        let kind = RejectionKind::Unauthenticated(Refusal::DeviceProofRequired);
+                        return Next::reject(&self.reject, &request, kind);
+                    }
+                }
+            }
             AuthOutcome::Rejected(kind) => return Next::reject(&self.reject, &request, kind),
         };
         Layered::insert(request.extensions_mut(), self.engine.id, !self.optional, session);
@@ -91,6 +115,14 @@ impl<S, C, R: Reject, B, F> Next<S, C, R, B, F> {
     pub(super) fn reject(reject: &R, request: &Request<B>, kind: RejectionKind) -> Self {
         let response = reject::respond(reject, &RequestHead::of(request), Rejection::new(kind));
         Self::Answer { response: Some(Box::new(response)) }
+    }
+
+    /// The same with a line that removes a cookie.
+    fn removing(mut self, removal: Option<HeaderValue>) -> Self {
+        if let (Self::Answer { response: Some(response) }, Some(removal)) = (&mut self, removal) {
+            response.headers_mut().append(header::SET_COOKIE, removal);
+        }
+        self
     }
 }
 

@@ -59,8 +59,8 @@ impl<C, R> SessionLayer<C, R> {
         Self { rules: CacheRules { varies_by_authorization: true, ..self.rules }, ..self }
     }
 
-    /// Sends `Cache-Control: no-store` instead of `private, no-cache` where a handler sets no `Cache-Control`. The
-    /// browser's back button then shows no page of a session that has ended, and always sends a request.
+    /// Sends `Cache-Control: no-store` instead of `private, no-cache` where a handler sets no `Cache-Control`. For such
+    /// pages, the browser's back button always sends a request. So after a sign-out it shows no page of the session.
     #[must_use]
     pub fn no_store(self) -> Self {
         Self { rules: CacheRules { no_store: true, ..self.rules }, ..self }
@@ -125,6 +125,7 @@ impl<C: Claims, R> SessionLayer<C, R> {
             arrived: engine.revocation.read_clock(),
             with_body: !request.body().is_end_stream(),
             passive: engine.only_verifies() || self.is_passive(&head),
+            proven: false,
             origin: engine.origin_to_compare(&head),
         };
         let mut former = FormerCookies::default();
@@ -150,12 +151,18 @@ impl<S, C, R: Clone> Layer<S> for SessionLayer<C, R> {
 
 impl<C, R: Clone> Clone for SessionLayer<C, R> {
     fn clone(&self) -> Self {
-        Self {
-            engine: self.engine.clone(),
-            passive: self.passive.clone(),
-            reject: self.reject.clone(),
-            ..*self
-        }
+        self.with_engine(self.engine.clone())
+    }
+}
+
+impl<C, R: Clone> SessionLayer<C, R> {
+    /// A clone for one request.
+    pub(super) fn for_this_thread(&self) -> Self {
+        self.with_engine(self.engine.for_this_thread())
+    }
+
+    fn with_engine(&self, engine: EngineHandle<C>) -> Self {
+        Self { engine, passive: self.passive.clone(), reject: self.reject.clone(), ..*self }
     }
 }
 

@@ -9,6 +9,7 @@ mod reject;
 mod rejection;
 mod require;
 mod service;
+mod unproven;
 
 pub use self::{
     body::{IntoRejectionResponse, RejectionBody, ResponseBody},

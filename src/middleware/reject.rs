@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, Response, header};
 
-use super::{IntoRejectionResponse, Rejection, RejectionBody, RejectionKind, rejection::finish};
+use super::{IntoRejectionResponse, Rejection, RejectionBody, RejectionKind, rejection::finish, unproven};
 use crate::request::RequestHead;
 
 /// Writes the response to a request that a layer rejects: [`ProblemJson`], [`RedirectToLogin`], or a
@@ -53,7 +53,10 @@ pub(super) fn respond(
     rejection: Rejection,
 ) -> Response<RejectionBody> {
     let response = match rejection.kind() {
-        RejectionKind::Unavailable if wants_event_stream(request) => reconnect(),
+        RejectionKind::Unavailable | RejectionKind::DeviceProofRequired if wants_event_stream(request) => {
+            reconnect()
+        }
+        RejectionKind::DeviceProofRequired if request.is_page_visit() => load_again(rejection, request),
         _ => reject.reject(rejection, request),
     };
     finish(rejection, response)
@@ -67,6 +70,21 @@ fn wants_event_stream(request: &RequestHead<'_>) -> bool {
         kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
     };
     request.method == Method::GET && types.any(is_stream)
+}
+
+/// A page that is loaded again.
+fn load_again(rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
+    let mut response = Response::new(unproven::page());
+    *response.status_mut() = rejection.status();
+    let (headers, seconds) = (response.headers_mut(), unproven::retry_after(request));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
+    headers.insert(header::REFRESH, seconds.clone());
+    headers.insert(header::RETRY_AFTER, seconds);
+    response
 }
 
 /// An event stream that ends at once, and says when to connect again (HTML, section 9.2).

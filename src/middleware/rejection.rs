@@ -77,7 +77,7 @@ impl Rejection {
 }
 
 /// Writes `Rejection::answer`: the status, the code, and the problem details (RFC 9457). Their `type` is the address of the
-/// kind's documentation, and `code` its name, for a front end to go by.
+/// kind's documentation. `code` is its name, by which a front end decides.
 macro_rules! answers {
     ($($kind:ident $(($ignored:tt))? => $status:ident $number:literal $code:literal $title:literal,)*) => {
         impl Rejection {
@@ -107,6 +107,7 @@ answers! {
     TooManySessions => FORBIDDEN 403 "too_many_sessions" "Too many sessions: sign out elsewhere first",
     TooManyCookies => REQUEST_HEADER_FIELDS_TOO_LARGE 431 "too_many_cookies" "Too many cookies have the same name",
     Unavailable => SERVICE_UNAVAILABLE 503 "unavailable" "Sessions are not available for the moment",
+    DeviceProofRequired => SERVICE_UNAVAILABLE 503 "device_proof_required" "The device has to prove its key: try again",
     NotNow => TOO_EARLY 425 "not_now" "Not for a prefetch",
     Unsupported => NOT_IMPLEMENTED 501 "unsupported" "The session store cannot do this",
     ClaimsTooLarge => INTERNAL_SERVER_ERROR 500 "claims_too_large" "The session does not fit into a cookie",

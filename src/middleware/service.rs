@@ -8,7 +8,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Reject, ResponseBody, ResponseFuture, SessionLayer,
+    Reject, Require, ResponseBody, ResponseFuture, SessionLayer,
     future::{Next, Waiting},
 };
 use crate::{claims::Claims, engine::AuthStep};
@@ -39,8 +39,8 @@ where
         let next = match decision {
             AuthStep::Ready(outcome) => self.layer.proceed(outcome, request, context, &mut self.inner),
             AuthStep::AskStore(outcome) => {
-                let waiting =
-                    Waiting { request, context, inner: self.ready_inner(), layer: self.layer.clone() };
+                let layer = self.layer.for_this_thread();
+                let waiting = Waiting { request, context, inner: self.ready_inner(), layer };
                 Next::Ask { outcome, waiting: Some(Box::new(waiting)) }
             }
         };
@@ -56,7 +56,14 @@ impl<S: Clone, L> SessionService<S, L> {
     }
 }
 
-impl<S: Clone, L: Clone> Clone for SessionService<S, L> {
+/// axum clones the service for each request.
+impl<S: Clone, C, R: Clone> Clone for SessionService<S, SessionLayer<C, R>> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.for_this_thread() }
+    }
+}
+
+impl<S: Clone, C, R: Clone> Clone for SessionService<S, Require<C, R>> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), layer: self.layer.clone() }
     }

@@ -160,7 +160,7 @@ impl<C: Claims> OAuth<C> {
         }
     }
 
-    /// RFC 7009. An invalid token, and one of a session that has ended, get the same answer.
+    /// RFC 7009. An invalid token, and one of a revoked or expired session, get the same answer.
     async fn revoke(&self, request: Request) -> Result<Response, Refused> {
         let (_, form) = self.read(request).await?;
         self.engine.revoke_token(form.require("token")?.as_bytes()).await?;

@@ -18,7 +18,7 @@ use crate::{
     token::{Keyring, open, seal},
 };
 
-/// How long the user has at the provider.
+/// How long the user may take at the provider.
 pub(super) const LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// The most attempts that a browser keeps. A new one removes the oldest.
 const MOST: usize = 5;
@@ -54,7 +54,7 @@ pub(super) struct Attempt {
     pub(super) began: Timestamp,
 }
 
-/// How the cookies of one provider's attempts are called and sealed.
+/// Names and seals the cookies of one provider's attempts.
 #[derive(Clone, Debug)]
 pub(super) struct Attempts {
     prefix: String,

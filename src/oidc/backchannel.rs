@@ -121,7 +121,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 impl<C: Claims> Inner<C> {
-    /// Verifies a logout token, and revokes the sessions that it names. Answers with how many.
+    /// Verifies a logout token, and revokes the sessions that it names. Returns how many.
     async fn log_out(&self, token: &str) -> Result<usize, Failed> {
         let token = self.verify_logout_token(token).await?;
         if self.was_used(&token).await? {

@@ -114,10 +114,11 @@ impl<C: Claims> OidcBuilder<C> {
         self
     }
 
-    /// How long ago the user may have authenticated at the provider (`max_age`). The provider asks again if it was
-    /// earlier. A session then ends when that time is over. If too little of it is left for a session, the sign-in goes
-    /// back to the provider and asks for the password again. At least `access_ttl + rotation_interval + write_window`,
-    /// which is 10 minutes by default; an hour or more spares users the second question. Default: no limit.
+    /// How long ago the user may have authenticated at the provider (`max_age`). If it was earlier, the provider asks
+    /// again. A session ends at the latest when this time has passed since the authentication. If too little time is left
+    /// for a session, the sign-in goes back to the provider and asks for the password again. The minimum is
+    /// `access_ttl + rotation_interval + write_window`, which is 10 minutes by default. With an hour or more, users are
+    /// rarely asked twice. Default: no limit.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.settings.max_age = Some(age);
         self

@@ -1,10 +1,10 @@
-//! Which sessions here belong to a provider's session or user, for back-channel logout: side values of the store, under
-//! hashed keys.
+//! An index for back-channel logout: the sessions here that belong to a provider's session or user. It is kept in values of
+//! the store, under hashed keys.
 //!
-//! A sign-in adds its session to the value of `(iss, sid)` and to that of `(iss, sub)`. A logout marks a value with the time
-//! of its token before it revokes the sessions in it. A sign-in that finds a mark which is not older than its ID token was
-//! overtaken by the logout, so its session is revoked. With `(iss, sid)`, any mark counts: the provider's session does not
-//! begin again. Both change a value by compare-and-set, so one of them sees the other.
+//! A sign-in adds its session to the value of `(iss, sid)` and to that of `(iss, sub)`. A logout first writes the time of
+//! its token into the value, and then revokes the sessions in it. If a sign-in finds such a time, and it is not before its ID
+//! token, the logout came first, so the sign-in's session is revoked. In the value of `(iss, sid)`, any such time counts,
+//! since a provider's session does not begin again. Both change a value by compare-and-set, so one of them sees the other.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::{
 const MOST: usize = 100;
 /// How often a change is tried. Each conflict means that another change was made.
 const TRIES: usize = 8;
-/// How long a mark counts: longer than a sign-in that began before it.
+/// How long the time of a logout is kept: longer than a sign-in that began before it can take.
 const MARK: Duration = Duration::from_secs(60 * 60);
 
 const _: () = assert!(MARK.as_secs() > LIFETIME.as_secs() + LONGEST_AGE.as_secs() + SKEW.as_secs());
@@ -80,7 +80,7 @@ impl<C: Claims> Inner<C> {
         }
     }
 
-    /// Adds a new session, so that a logout token finds it. Nothing to do with a store that keeps no values.
+    /// Adds a new session, so that a logout token finds it. Does nothing if the store keeps no values.
     pub(super) async fn add_to_index(
         &self,
         at_provider: &ProviderSession,
@@ -107,7 +107,7 @@ impl<C: Claims> Inner<C> {
         Ok(())
     }
 
-    /// Adds a session to one value. Answers whether a logout has overtaken it.
+    /// Adds a session to one value. Returns whether a logout came first.
     async fn add(&self, of: Of<'_>, entry: &Entry, issued: Timestamp) -> Result<bool, StoreError> {
         let now = self.sessions.engine.now();
         let key = self.key_of(of);
@@ -121,7 +121,7 @@ impl<C: Claims> Inner<C> {
                 return Ok(true);
             }
             value.sessions.retain(|other| other.ends > now && other.id != entry.id);
-            // Before they are no longer in the index: a logout token would not find those that are live.
+            // Revoke them before they leave the index: after that, a logout token would not find them.
             for oldest in self.make_room(&mut value.sessions, now).await? {
                 self.sessions.engine.revocation.revoke_by_token(&oldest).await?;
             }
@@ -133,7 +133,8 @@ impl<C: Claims> Inner<C> {
         Err(conflicts())
     }
 
-    /// Removes sessions that are over if there is no room for one more, and then the oldest. Answers with the latter.
+    /// If there is no room for one more session, removes those that are over, and then the oldest ones. Returns the oldest
+    /// ones, which are live.
     async fn make_room(
         &self,
         sessions: &mut Vec<Entry>,
@@ -156,7 +157,7 @@ impl<C: Claims> Inner<C> {
         Ok(oldest)
     }
 
-    /// Marks what a logout token is about, and answers with its sessions.
+    /// Writes the time of a logout token into the values that it is about, and returns their sessions.
     pub(super) async fn end_sessions_of(&self, token: &LogoutToken) -> Result<Vec<SessionKey>, StoreError> {
         let mut found = Vec::new();
         if let Some(sid) = &token.session {
@@ -221,11 +222,11 @@ impl<C: Claims> Inner<C> {
         Ok(self.read_value(&self.value_key("oidc jti", &token.id)).await?.1.is_some())
     }
 
-    /// Notes that a logout token was used. Answers with false if it was used before.
+    /// Notes that a logout token was used. Returns false if it was used before.
     pub(super) async fn note_use(&self, token: &LogoutToken) -> Result<bool, StoreError> {
         let key = self.value_key("oidc jti", &token.id);
         let (version, used) = self.read_value(&key).await?;
-        // After that, its age has it refused.
+        // After that, the token is refused because of its age.
         let until = token.issued + LONGEST_AGE + SKEW + SKEW;
         Ok(used.is_none() && self.write_value(&key, version, b"1".to_vec(), until).await?)
     }
@@ -238,7 +239,7 @@ impl<C: Claims> Inner<C> {
         Ok((found.version, found.value.map(|value| value.bytes)))
     }
 
-    /// By compare-and-set. Answers whether it was written.
+    /// By compare-and-set. Returns whether it was written.
     async fn write_value(
         &self,
         key: &ValueKey,

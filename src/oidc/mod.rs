@@ -3,11 +3,11 @@
 //! [`Oidc::routes`] has the routes; the [guide](crate::guide::single_sign_on) shows how to use them. In the words of the
 //! standards, the application is a relying party.
 //!
-//! | standard | what of it |
+//! | standard | supported |
 //! |---|---|
 //! | OpenID Connect Core 1.0 | code flow, confidential and public clients |
 //! | RFC 7636 (PKCE) | S256, always |
-//! | OpenID Connect Discovery 1.0 | the provider's addresses and keys: fetched at the first use and once an hour; while the provider does not answer, the known ones are used for 24 hours. An unknown key is looked for once a minute at most |
+//! | OpenID Connect Discovery 1.0 | the provider's addresses and keys: fetched at the first use and once an hour; while the provider does not answer, the known ones are used for 24 hours. An unknown key causes a fetch at most once a minute, or once in 2 s after a fetch that failed |
 //! | RFC 9207 | the parameter `iss` |
 //! | RP-Initiated Logout 1.0 | sign-out here ends the provider's session |
 //! | Back-Channel Logout 1.0 | the end of the provider's session ends those here |
@@ -67,12 +67,12 @@ struct Inner<C> {
 }
 
 impl<C: Claims> Oidc<C> {
-    /// New tokens for a refresh token of the provider's. Keep those of the answer: many providers issue another refresh
-    /// token each time, and accept each once. So exchange it on one instance at a time.
+    /// Exchanges a refresh token of the provider for new tokens. Keep the tokens that this returns: many providers issue a
+    /// new refresh token each time, and accept each one once. So exchange it on one instance at a time.
     ///
     /// # Errors
-    /// [`Problem::AccessDenied`] if the provider refuses the refresh token (`invalid_grant`), as for a user who was locked.
-    /// Others mean that nothing is known.
+    /// [`Problem::AccessDenied`] if the provider refuses the refresh token (`invalid_grant`), for example because the user
+    /// was locked. After any other error, the refresh token may still be valid.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, Problem> {
         let provider = self.inner.provider.get().await.map_err(|_| Problem::ProviderUnavailable)?;
         self.inner.refreshed(&provider, refresh_token.to_owned()).await
@@ -82,8 +82,8 @@ impl<C: Claims> Oidc<C> {
     /// [claims reload hook](crate::SessionsBuilder::reload_claims).
     ///
     /// # Errors
-    /// [`Problem::AccessDenied`] if the provider refuses the access token, as for a user who was locked. Others mean that
-    /// nothing is known.
+    /// [`Problem::AccessDenied`] if the provider refuses the access token, for example because the user was locked. After
+    /// any other error, the access token may still be valid.
     pub async fn userinfo(&self, access_token: &str, subject: &str) -> Result<Map<String, Value>, Problem> {
         let provider = self.inner.provider.get().await.map_err(|_| Problem::ProviderUnavailable)?;
         let token = AccessToken::new(access_token.to_owned());

@@ -132,7 +132,7 @@ impl IntoResponse for Problem {
 const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem;\
                      color:#1b1f24;background:#fff}small{color:#5b6470}";
 
-/// A page of ours. `body` is HTML.
+/// A page of this module. `body` is HTML.
 pub(super) fn html(title: &str, body: &str) -> Response {
     let page = format!(
         "<!doctype html><html lang=en><meta charset=utf-8>\
@@ -161,7 +161,7 @@ pub(super) fn redirect(to: &str) -> Response {
     response
 }
 
-/// Neither caches nor other sites may have the addresses and the answers of these routes.
+/// Keeps the response out of caches, and its address out of the `Referer` of other requests.
 pub(super) fn finish(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const FRESH: Duration = Duration::from_secs(60 * 60);
 /// How long they are used while the provider does not answer.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The least time between two fetches that an unknown key causes.
+/// The least time between two fetches that an unknown key causes, if the first one succeeded.
 const FLOOR: Duration = Duration::from_secs(60);
 /// The least time between two fetches after one that failed.
 const RETRY_FLOOR: Duration = Duration::from_secs(2);
@@ -102,8 +102,7 @@ pub(super) enum ProviderError {
 }
 
 impl ProviderError {
-    /// The word for the event. Requests cause the first kind as often as they come, and the others only if the provider was
-    /// asked.
+    /// The word for the event. Each request can cause `Recently`. The others come only from a request to the provider.
     pub(super) const fn word(&self) -> &'static str {
         match self {
             Self::Recently => "unavailable",
@@ -154,7 +153,7 @@ impl ProviderCache {
             Box::pin(async move {
                 let response = http.send(request, LONGEST, DEADLINE).await?;
                 match response.status() {
-                    // No answer of the provider, but of a proxy in front of it.
+                    // This comes from a proxy, or from a provider that failed. It is no answer.
                     status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                         Err(HttpClientError::new(format!("the provider answers with {status}")))
                     }
@@ -190,8 +189,8 @@ impl ProviderCache {
     /// The provider as fetched after `than`, whose keys did not have the one that was asked for.
     ///
     /// # Errors
-    /// [`ProviderError::Recently`] if it was asked a moment ago, since a stranger can name unknown keys as often as they
-    /// like. With any error, the key may exist.
+    /// [`ProviderError::Recently`] if the provider was asked a moment ago: an anonymous client can send any number of unknown
+    /// keys. After any error, the key may exist.
     pub(super) async fn newer(
         self: &Arc<Self>,
         than: &Arc<Provider>,

@@ -265,7 +265,7 @@ impl<C: Claims> Inner<C> {
         let key = engine.key(subject, session);
         let ends = engine.now() + ceiling.unwrap_or(longest);
         if let Err(failure) = self.add_to_index(&at_provider, &key, issued, ends).await {
-            // Otherwise the provider could not end it. If this fails, too, no browser has its cookies.
+            // Otherwise the provider could not sign it out. If this fails, too, no browser has its cookies.
             let _reported = engine.revocation.revoke_by_token(&key).await;
             return Err(failure.into());
         }
@@ -274,7 +274,7 @@ impl<C: Claims> Inner<C> {
         Ok(response)
     }
 
-    /// Checks that a session has time enough before it must end: the policy asks for some.
+    /// Checks that the time until the session must end is enough for the policy, which has a minimum.
     fn check_time_left(&self, attempt: &Attempt, ends: Ends, now: Timestamp) -> Result<(), Refusal> {
         let policy = &self.sessions.engine.config.policy;
         let longest = policy.timing().absolute_timeout;
@@ -287,7 +287,7 @@ impl<C: Claims> Inner<C> {
         }
         match is_too_soon(ends.by_age) {
             false => Ok(()),
-            // Once: it would have no end with a provider that ignores it.
+            // Only once: if the provider ignores `max_age`, this would never stop.
             true if !attempt.reauthenticates => Err(Refusal::TooOld),
             true => Err(Failure::invalid("auth_time", "max_age leaves no time for a session").into()),
         }
@@ -313,8 +313,8 @@ impl<C: Claims> Inner<C> {
         if self.sessions.engine.config.cookies.same_site != cookie::SameSite::Strict {
             return redirect(next);
         }
-        // The provider's site began this navigation, so a redirect of it would not carry `SameSite=Strict` cookies. A
-        // page of ours begins another one.
+        // The provider's site began this navigation, so a redirect would not carry `SameSite=Strict` cookies. This page
+        // begins a new navigation.
         let next = escape(next);
         let link = format!(
             "<meta http-equiv=refresh content=\"0;url={next}\"><p><a href=\"{next}\">Continue</a></p>"

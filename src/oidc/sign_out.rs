@@ -66,7 +66,7 @@ pub(super) async fn signed_out<C: Claims>(State(oidc): State<Arc<Inner<C>>>, par
 }
 
 impl<C: Claims> Inner<C> {
-    /// Revokes the sessions of a request. Answers with the cookies of the response, and where the browser goes.
+    /// Revokes the sessions of a request. Returns the cookies of the response, and where the browser goes.
     async fn end(
         &self,
         visitor: &Visitor<C>,

@@ -76,7 +76,7 @@ pub(super) struct Verified {
 /// When a session must end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
-    /// By `max_age`. Another authentication puts it off.
+    /// By `max_age`. Another authentication makes it later.
     pub(super) by_age: Option<Timestamp>,
     /// By `session_expiry`.
     pub(super) by_provider: Option<Timestamp>,
@@ -149,7 +149,7 @@ impl<C> Inner<C> {
         Ok(Verified { identity, id_token: text, issued, ends })
     }
 
-    /// Verifies an ID token (OpenID Connect Core, section 3.1.3.7). An unknown key has the provider asked for its keys
+    /// Verifies an ID token (OpenID Connect Core, section 3.1.3.7). If its key is unknown, the provider's keys are fetched
     /// again.
     async fn verify_id_token<'t>(
         &self,

@@ -21,7 +21,7 @@ pub struct ResponseState {
     pub refresh_written: bool,
 }
 
-/// The cookies that the layer adds to a response. This never removes a cookie of the session; only a sign-out does.
+/// The cookies that the layer adds to a response. The layer never removes a cookie of the session; only a sign-out does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieDecision {
     /// No cookie. This is always safe: the client keeps its tokens, and the successor stays unconfirmed.

@@ -38,15 +38,33 @@
 //! - **By access token**: a request carries a validly signed access token of `g` that was issued at least
 //!   `W + C + 2·G` ago. It may have expired. (Its `iat` is the time at which the record was read. The response
 //!   with the token was sent within `W` after that.)
-//! - **By refresh token**: a request presents `g` at least `W + C + 3·G` after the hand-out time in the record: when
-//!   `g` was handed out to a client with `g-1`. It is written before the response is sent, but at most once per grace
-//!   period. So the last hand-out may be up to one grace period later, which the third `G` covers. This rule confirms
-//!   for clients whose access tokens go to other services, or expire before they reach that age.
+//! - **By refresh token**: a request presents `g` at least `W + C + 3·G` after the hand-out time in the record. The
+//!   hand-out time says when `g` was given to a client that presented `g-1`. It is written before the response is sent,
+//!   but at most once per grace period. So the last hand-out may be up to one grace period later, which the third `G`
+//!   covers. This rule confirms for clients whose access tokens go to other services, or expire before they reach that
+//!   age.
 //!
 //! A request with a body may arrive `L` late, so for it both times are `L` longer.
 //!
 //! With `C > 0`, a copied predecessor stays usable until the
 //! confirmation, and one grace period longer. With `C = 0`, the first request that carries a generation confirms it.
+//!
+//! # Device-bound sessions
+//!
+//! A session may be bound to a key of the client's device. A registration makes the binding, if it comes early enough
+//! after the sign-in or a re-authentication. The binding is provisional: the refresh token alone renews the session.
+//! Another key can replace this one only when a client that has it would have confirmed it. A proof of the key that
+//! comes at least `W + C + 2·G` after its registration confirms the binding, also if `C` is zero. From then on:
+//!
+//! - A renewal without a proof is refused, of any generation. It revokes nothing and confirms nothing. (A refresh
+//!   token that is older than the confirmation may rotate the session once. The client that has the key is then served
+//!   as one with a predecessor.)
+//! - No other key is registered. (Before that, the first key stays until a client in use must have confirmed it.)
+//! - Without a proof, no access token is minted that expires later than the presented one.
+//!
+//! At that age no answer to a registration is on its way, so the client has the key that was confirmed, and a client that
+//! crashes still has it. An access token that was minted for the binding does not confirm it: a client can have the
+//! cookie of an answer and not the key, if the rest of the answer was lost, or if two registrations crossed.
 //!
 //! # What the search shows
 //!
@@ -79,12 +97,22 @@
 //! used the copy before that has the successor, like the client.) After that, requests with a body are refused
 //! for at most `L` more, and then they are reuse.
 //!
+//! For device-bound sessions, a client may register any number of keys in parallel, an answer may lose its body only, and
+//! a crash may set back the key, the tokens or both by less than `C`. Then the client always has the key that was
+//! confirmed, and it is never signed out before its timeouts. After the confirmation, nothing that is copied renews
+//! the session or revokes it. **Before the confirmation, a copy is as good as the original**: an attacker can register a key,
+//! and if that one is confirmed, the client has to sign in again, which revokes the session. An attacker cannot do this with
+//! what was copied later than the [binding window](crate::DeviceBound::binding_window), and not to a client that has
+//! registered its key and proves it once in each access lifetime.
+//!
 //! The search runs the functions of this module for every sequence of messages, crashes and clock differences up to a
 //! maximum size. It finds no counterexample for the shortest `M` that each inequality allows. It finds one for the
 //! next shorter `M`, and one if any single rule is broken.
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod access;
+#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
+mod binding;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod cookies;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
@@ -106,23 +134,32 @@ pub use self::{
 };
 
 // The decisions. They are public only for the exhaustive search, which drives the functions that production runs.
+#[cfg(all(feature = "device-bound", not(feature = "__search")))]
+pub(crate) use self::binding::{
+    RegistrationDecision, RegistrationLimits, decide_registration, offers_registration,
+};
 #[cfg(all(feature = "oauth", not(feature = "__search")))]
 pub(crate) use self::tokens::{TokenDecision, decide_tokens};
-#[cfg(not(feature = "__search"))]
-pub(crate) use self::{
-    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
-    cookies::{CookieDecision, ResponseState, decide_cookies},
-    family::Family,
-    refresh::{PresentedToken, RefreshDecision, decide_refresh},
-    rotation_timing::RotationTiming,
-};
 #[cfg(feature = "__search")]
 #[doc(hidden)]
 pub use self::{
     access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
+    binding::{
+        Binding, BindingDecision, RegistrationDecision, RegistrationLimits, Thumbprint, decide_binding,
+        decide_registration, offers_registration,
+    },
     cookies::{CookieDecision, ResponseState, decide_cookies},
     family::Family,
     refresh::{PresentedToken, RefreshDecision, decide_refresh},
     rotation_timing::RotationTiming,
     tokens::{TokenDecision, decide_tokens},
+};
+#[cfg(not(feature = "__search"))]
+pub(crate) use self::{
+    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
+    binding::{Binding, BindingDecision, Thumbprint, decide_binding},
+    cookies::{CookieDecision, ResponseState, decide_cookies},
+    family::Family,
+    refresh::{PresentedToken, RefreshDecision, decide_refresh},
+    rotation_timing::RotationTiming,
 };

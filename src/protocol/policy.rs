@@ -21,9 +21,9 @@ pub struct Timing {
     pub idle_timeout: Duration,
     /// The absolute timeout. Default 24 h.
     pub absolute_timeout: Duration,
-    /// How long before its end an access token is renewed early. For each session it is shortened by a
-    /// fixed amount, up to half of it, so that renewals do not come together. Default: a fifth of `access_ttl`. Zero
-    /// turns early renewal off.
+    /// How long before its expiry an access token is renewed early. Each session shortens it by an amount of its own,
+    /// up to half of it, so that sessions do not all renew at the same time. Default: a fifth of `access_ttl`. Zero turns
+    /// early renewal off.
     pub renew_before: Option<Duration>,
     /// The grace period `G`. It must be at least as long as a request or a response may be on its way,
     /// plus the difference between the clocks of the instances. Default 45 s.
@@ -200,7 +200,7 @@ pub enum PolicyError {
          renew_before, or raise access_ttl"
     )]
     RenewBeforeTooLong {
-        /// How long before its end a token is renewed.
+        /// How long before its expiry a token is renewed.
         renew_before: Duration,
         /// The access token's lifetime.
         access_ttl: Duration,
@@ -316,7 +316,7 @@ impl Policy {
         RotationTiming::from(&self.0)
     }
 
-    /// How long before its end an access token is renewed early, before jitter.
+    /// How long before its expiry an access token is renewed early, without the jitter.
     #[must_use]
     pub fn renew_before(&self) -> Duration {
         self.0.renew_before.unwrap_or(self.0.access_ttl / 5)

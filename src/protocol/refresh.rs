@@ -21,7 +21,8 @@ pub enum RefreshDecision {
     Confirm,
     /// Too early to confirm or to rotate: mint an access token for the current generation.
     Reissue,
-    /// A rotation is due. The engine asks the store to rotate before it decides, so here the store did not rotate.
+    /// A rotation is due by this instance's clock, but the store did not rotate: the engine asks the store to rotate
+    /// before it decides.
     Rotate,
     /// The predecessor of a generation that is unconfirmed, or was confirmed at most one grace period
     /// ago. Served as the current generation, after the [hand-out is recorded](Family::record_handout).
@@ -67,6 +68,10 @@ pub enum Refusal {
     /// The session is used from another origin, and
     /// [`compare_origin`](crate::SessionsBuilder::compare_origin) refused the request.
     OriginRefused,
+    /// The session is bound to a device, and the request had no proof of the device's key. The session is not revoked.
+    DeviceProofRequired,
+    /// The session is not bound to a device, and has to be by now: `DeviceBound::required_within`.
+    DeviceNotBound,
 }
 
 /// Judges a refresh token by the session's record: the table of the [module](super).

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn unconfirmed_refresh_token_counts_as_confirmed_one_grace_period_before_the_record_was_read() {
-        // 240 - 45 - 45 = 150 s after it was read, that is.
+        // The last time is 240 - 45 - 45 = 150 s after the record was read.
         let read_ago = |ago| answer(&response(5), None, ARRIVED - secs(ago), ARRIVED);
         assert_eq!(read_ago(149), TokenDecision::Both);
         assert_eq!(read_ago(150), TokenDecision::AccessOnly);

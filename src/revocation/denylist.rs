@@ -2,8 +2,8 @@
 //! run ID.
 //!
 //! The store's feed fills it. An entry is kept only while it can matter: no access token outlives its
-//! lifetime, and no request writes cookies after its write window. While the denylist is empty, a request
-//! only reads a counter.
+//! lifetime, and no request writes cookies after its write window. A token that was found valid is only searched
+//! again after the next change of the denylist.
 
 use std::{
     sync::{
@@ -42,6 +42,8 @@ pub(crate) struct Denylist {
     suspect: AtomicU64,
     /// Since when the denylist is complete, by the monotonic clock in milliseconds.
     complete_since: AtomicU64,
+    /// How many changes were made, and one more. Counted after each change is complete.
+    changes: AtomicU64,
     sessions: ShardedMap<SessionId>,
     subjects: ShardedMap<Arc<str>>,
     /// Wakes the tasks that wait for the end of a session, in parts by subject.
@@ -77,6 +79,7 @@ impl Denylist {
             run,
             suspect: AtomicU64::new(0),
             complete_since: AtomicU64::new(0),
+            changes: AtomicU64::new(1),
             sessions: ShardedMap::new(),
             subjects: ShardedMap::new(),
             waiters: (0..SHARDS).map(|_| Notify::new()).collect(),
@@ -102,6 +105,28 @@ impl Denylist {
         self.found(session, subject, |since| issued.as_secs() <= since.as_secs())
     }
 
+    /// A number that is never zero, and differs after each change. While it stays the same, so does each
+    /// [`status`](Self::status): read it first.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn changed_now(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.len() + self.subjects.len() == 0
+    }
+
+    /// Forgets entries that can no longer matter, in one part of the denylist. The feed's follower calls it every
+    /// second, so that entries go although none are added.
+    pub(crate) fn sweep_next(&self, now: Duration) {
+        self.sessions.sweep_next(now);
+        self.subjects.sweep_next(now);
+    }
+
     /// How long an entry can matter.
     pub(crate) fn keep(&self) -> Duration {
         self.keep
@@ -111,6 +136,7 @@ impl Denylist {
     pub(crate) fn suspect_until(&self, now: Reading) {
         self.suspect.fetch_max(now.wall.as_millis(), Ordering::Relaxed);
         self.complete_since.fetch_max(millis(now.monotonic), Ordering::Relaxed);
+        self.changed_now();
     }
 
     /// The wall clock was stepped to `now`. Tokens that are issued from now on are neither suspect nor stale,
@@ -120,6 +146,7 @@ impl Denylist {
         let cap = |entry: &mut Entry| entry.stale_since = entry.stale_since.map(|since| since.min(now));
         self.sessions.for_each_mut(cap);
         self.subjects.for_each_mut(cap);
+        self.changed_now();
     }
 
     /// Since when the denylist is complete, by the monotonic clock.
@@ -194,6 +221,7 @@ impl Denylist {
         self.sessions.update(key.id, now, now.saturating_add(self.keep), |entry| {
             entry.revoked = Some(key.subject.name.clone());
         });
+        self.changed_now();
         self.waiters_of(&key.subject.name).notify_waiters();
     }
 
@@ -239,6 +267,7 @@ impl Denylist {
         self.sessions.update(key.id, now, now.saturating_add(self.keep), |entry| {
             entry.stale_since = entry.stale_since.max(Some(since));
         });
+        self.changed_now();
     }
 
     /// Tokens of the subject minted until `since` are stale.
@@ -247,6 +276,7 @@ impl Denylist {
         self.subjects.update(subject, now, now.saturating_add(self.keep), |entry| {
             entry.stale_since = entry.stale_since.max(Some(since));
         });
+        self.changed_now();
         waiters.notify_waiters();
     }
 
@@ -269,6 +299,7 @@ impl Denylist {
     /// Takes over a run ID of the store, if it is higher than the known one.
     pub(crate) fn set_run(&self, run: RunId) {
         if self.run.fetch_max(run.as_u64(), Ordering::AcqRel) < run.as_u64() {
+            self.changed_now();
             self.waiters.iter().for_each(Notify::notify_waiters);
         }
     }
@@ -306,76 +337,5 @@ impl Denylist {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEEP: Duration = Duration::from_secs(300);
-
-    fn at(secs: u64) -> Timestamp {
-        Timestamp::from_secs(secs)
-    }
-
-    fn key(id: SessionId) -> SessionKey {
-        SessionKey { subject: crate::store::Subject { realm: "r".into(), name: "ann".into() }, id }
-    }
-
-    fn list() -> (Denylist, RunId, SessionId) {
-        let run = RunId::from_u64(7).expect("not zero");
-        (
-            Denylist::new("r".into(), KEEP, Duration::ZERO, Some(run), false),
-            run,
-            SessionId::from_bytes([1; 32]),
-        )
-    }
-
-    #[test]
-    fn a_revoked_session_is_known_at_once_and_another_is_not() {
-        let (list, run, session) = list();
-        assert_eq!(list.status(run, &session, "ann", at(100)), SessionStatus::Valid);
-        list.revoke(&key(session), KEEP);
-        assert_eq!(list.status(run, &session, "ann", at(100)), SessionStatus::Revoked);
-        let other = SessionId::from_bytes([2; 32]);
-        assert_eq!(list.status(run, &other, "ann", at(100)), SessionStatus::Valid);
-    }
-
-    #[test]
-    fn a_stale_subject_spares_tokens_that_are_issued_later() {
-        let (list, run, session) = list();
-        list.subject_stale("ann".into(), at(100), KEEP);
-        assert_eq!(list.status(run, &session, "ann", at(99)), SessionStatus::Stale);
-        assert_eq!(
-            list.status(run, &session, "ann", at(100)),
-            SessionStatus::Stale,
-            "the same second errs on this side"
-        );
-        assert_eq!(list.status(run, &session, "ann", at(101)), SessionStatus::Valid);
-        assert_eq!(list.status(run, &session, "bob", at(99)), SessionStatus::Valid);
-    }
-
-    #[test]
-    fn an_unknown_run_makes_every_token_unusable() {
-        let (list, run, session) = list();
-        let other = RunId::from_u64(8).expect("not zero");
-        assert_eq!(list.status(other, &session, "ann", at(1)), SessionStatus::OtherRunId);
-        let unknown = Denylist::new("r".into(), KEEP, Duration::ZERO, None, false);
-        assert_eq!(unknown.status(run, &session, "ann", at(1)), SessionStatus::OtherRunId);
-    }
-
-    #[test]
-    fn entries_go_when_they_can_no_longer_matter() {
-        let (list, ..) = list();
-        let id = |n: u64| {
-            let mut bytes = [0; 32];
-            bytes[..8].copy_from_slice(&n.to_be_bytes());
-            SessionId::from_bytes(bytes)
-        };
-        for n in 0..10_000 {
-            list.revoke(&key(id(n)), Duration::ZERO);
-        }
-        assert_eq!(list.sessions.len(), 10_000);
-        for n in 10_000..20_000 {
-            list.revoke(&key(id(n)), KEEP + Duration::from_secs(1));
-        }
-        assert_eq!(list.sessions.len(), 10_000);
-    }
-}
+#[path = "denylist_tests.rs"]
+mod tests;

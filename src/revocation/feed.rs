@@ -75,9 +75,11 @@ impl Feed {
         self.current.load(Ordering::Acquire) && !(self.config.ask_store_when_lagging && self.lags(now))
     }
 
-    /// How long to wait after events. A longer pause would be taken for a lag.
-    pub(super) fn pause(&self) -> Duration {
-        self.config.pause.min(self.config.lag_bound / 2)
+    /// How long to wait after events. `last` is the pause before they were read: if each read finds some, the pause doubles, up
+    /// to eight times the first. A pause of the lag bound would be taken for a lag.
+    pub(super) fn pause_after(&self, last: Duration) -> Duration {
+        let first = self.config.pause;
+        (last * 2).clamp(first, first * 8).min(self.config.lag_bound / 2)
     }
 
     pub(super) fn lags(&self, now: Duration) -> bool {

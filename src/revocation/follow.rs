@@ -32,6 +32,8 @@ async fn follow(revocation: Weak<Revocation>) {
         // Until this runtime ends: another one may have timers.
         return std::future::pending().await;
     }
+    let mut is_checked = false;
+    let mut pause = Duration::ZERO;
     loop {
         let Some((backend, from)) = revocation.upgrade().map(|revocation| {
             revocation.feed.asks();
@@ -46,18 +48,24 @@ async fn follow(revocation: Weak<Revocation>) {
         match batch.unwrap_or_else(|late| Err(StoreError::unavailable(late))) {
             Ok(batch) => {
                 let (more, is_behind) = (batch.more, run.is_some_and(|run| batch.run < run));
-                let pauses = !more && !batch.events.is_empty() && backend.store.run_id_now().is_none();
-                let pause = pauses.then(|| revocation.feed.pause());
+                pause = match batch.events.is_empty() || backend.store.run_id_now().is_some() {
+                    true => Duration::ZERO,
+                    false if more => pause,
+                    false => revocation.feed.pause_after(pause),
+                };
                 revocation.take_over(batch);
                 if is_behind {
                     // The store has lost an emergency stop. If this fails, the next batch tries again.
                     revocation.restore_run_soon();
                 }
                 drop(revocation);
-                match pause {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None if more => tokio::task::yield_now().await,
-                    None => {}
+                if more {
+                    tokio::task::yield_now().await;
+                } else if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                } else if !is_checked {
+                    let checked = backend.ask("check", backend.store.check()).await;
+                    is_checked = !matches!(checked, Err(StoreError::Unavailable(_)));
                 }
             }
             Err(error) => {
@@ -142,6 +150,7 @@ impl Revocation {
         let reading = self.read_clock();
         let now = reading.monotonic;
         self.denylist.apply(&batch, reading);
+        self.denylist.sweep_next(now);
         self.feed.set_position(batch.position);
         self.follower.works();
         // Before the end of the feed, revocations may be missing.

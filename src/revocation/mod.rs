@@ -29,6 +29,7 @@ use self::{
 use crate::{
     backend::{Backend, BackgroundTask, SingleFlight},
     event::EventKind,
+    id::SessionId,
     protocol::{LEEWAY, Policy, Refusal},
     store::{FeedEvent, Revoke, SessionKey, StoreError, Subject},
     time::{Clock, Reading, Timestamp},
@@ -153,6 +154,9 @@ impl Revocation {
         for event in FeedEvent::of_revocation(&what, &revoked, now) {
             self.denylist.apply_event(&event, self.read_clock());
         }
+        if let Some(event) = ask_again(&what, &revoked, now) {
+            self.denylist.apply_event(&event, self.read_clock());
+        }
         let kind = EventKind::Revoked { sessions: revoked.len() };
         match &what {
             // A session that was revoked before, or does not exist, is no event.
@@ -177,7 +181,7 @@ impl Revocation {
         &self,
         subject: Subject,
         time: Timestamp,
-        except: Option<crate::id::SessionId>,
+        except: Option<SessionId>,
     ) -> Result<usize, StoreError> {
         let what = Revoke::Subject { subject: subject.clone(), before: Some(time), except };
         let mut revoked = self.revoke(what).await?;
@@ -218,8 +222,47 @@ impl Revocation {
     }
 }
 
+/// What another instance had revoked is not among what this call revoked, and the feed may not have brought it yet. So
+/// this instance asks the store about each session that was meant. `LEEWAY` is for clocks that are ahead.
+fn ask_again(what: &Revoke, revoked: &[SessionId], now: Timestamp) -> Option<FeedEvent> {
+    match what {
+        Revoke::Session(key) if revoked.is_empty() => {
+            Some(FeedEvent::SessionStale(key.clone(), now + LEEWAY))
+        }
+        Revoke::Session(_) => None,
+        Revoke::Subject { subject, .. } => Some(FeedEvent::SubjectStale(subject.clone(), now + LEEWAY)),
+    }
+}
+
 impl fmt::Debug for Revocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Revocation").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event::Events, id::SessionId, store::MemoryStore, time::ManualClock};
+
+    #[tokio::test(start_paused = true)]
+    async fn denylist_is_empty_again_when_its_last_entry_has_ended_although_nothing_else_happens() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
+        let events = Events { realm: "r".into(), hook: None, log_subjects: false };
+        let store = Arc::new(MemoryStore::new().expect("random bytes"));
+        let backend = Arc::new(Backend::new(store, Duration::from_millis(500), events));
+        let (lag_bound, access) = (Duration::from_secs(5), StoreAccess::Full);
+        let feed = FeedConfig { lag_bound, ask_store_when_lagging: false, access };
+        let revocation = Revocation::new(backend, clock.clone(), &Policy::default(), Duration::ZERO, feed);
+        revocation.start();
+        let subject = Subject { realm: "r".into(), name: "ann".into() };
+        revocation.note_revoked(&SessionKey { subject, id: SessionId::from_bytes([1; 32]) });
+        let minutes = async |count: u32| tokio::time::sleep(Duration::from_secs(60) * count).await;
+        minutes(5).await;
+        assert_eq!(revocation.denylist.revoked().len(), 1);
+        clock.advance(revocation.denylist.keep());
+        minutes(5).await;
+        assert_eq!(revocation.denylist.revoked().len(), 0);
+        assert!(revocation.denylist.is_empty());
     }
 }

@@ -17,6 +17,8 @@ pub(super) const SHARDS: usize = 64;
 #[derive(Debug)]
 pub(super) struct ShardedMap<K> {
     len: AtomicUsize,
+    /// How often a shard was swept by itself.
+    sweeps: AtomicUsize,
     shards: Box<[RwLock<Shard<K>>]>,
     hasher: RandomState,
 }
@@ -27,11 +29,22 @@ struct Shard<K> {
     sweep_at: Duration,
 }
 
+impl<K> Shard<K> {
+    fn sweep(&mut self, now: Duration) {
+        self.entries.retain(|_, entry| now < entry.until);
+        if self.entries.is_empty() {
+            // The memory of a long list.
+            self.entries = HashMap::new();
+        }
+    }
+}
+
 impl<K: Eq + Hash> ShardedMap<K> {
     pub(super) fn new() -> Self {
         let shard = || RwLock::new(Shard { entries: HashMap::new(), sweep_at: Duration::ZERO });
         Self {
             len: AtomicUsize::new(0),
+            sweeps: AtomicUsize::new(0),
             shards: (0..SHARDS).map(|_| shard()).collect(),
             hasher: RandomState::new(),
         }
@@ -77,17 +90,31 @@ impl<K: Eq + Hash> ShardedMap<K> {
     }
 
     pub(super) fn update(&self, key: K, now: Duration, until: Duration, change: impl FnOnce(&mut Entry)) {
-        let mut shard = self.shard(&key).write().unwrap_or_else(PoisonError::into_inner);
-        let before = shard.entries.len();
-        if now >= shard.sweep_at {
-            shard.entries.retain(|_, entry| now < entry.until);
-            shard.sweep_at = until;
+        self.write(self.shard(&key), |shard| {
+            if now >= shard.sweep_at {
+                shard.sweep(now);
+                shard.sweep_at = until;
+            }
+            let entry = shard.entries.entry(key).or_default();
+            entry.until = entry.until.max(until);
+            change(entry);
+        });
+    }
+
+    /// Removes the entries of one shard that have ended. Each call takes the next shard.
+    pub(super) fn sweep_next(&self, now: Duration) {
+        if self.len.load(Ordering::Relaxed) > 0
+            && let Some(shard) = self.shards.get(self.sweeps.fetch_add(1, Ordering::Relaxed) % SHARDS)
+        {
+            self.write(shard, |shard| shard.sweep(now));
         }
-        let entry = shard.entries.entry(key).or_default();
-        entry.until = entry.until.max(until);
-        change(entry);
-        let after = shard.entries.len();
+    }
+
+    fn write(&self, shard: &RwLock<Shard<K>>, change: impl FnOnce(&mut Shard<K>)) {
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let before = shard.entries.len();
+        change(&mut shard);
         // Wraps where the shard shrank, and so subtracts.
-        self.len.fetch_add(after.wrapping_sub(before), Ordering::Release);
+        self.len.fetch_add(shard.entries.len().wrapping_sub(before), Ordering::Release);
     }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::{
+    device_binding::DeviceBinding,
     id::SessionId,
     store::SessionRecord,
     time::{Timestamp, millis},
@@ -19,6 +20,8 @@ pub struct SessionInfo {
     pub last_seen: Timestamp,
     /// Its absolute timeout.
     pub expires_at: Timestamp,
+    /// Whether it is bound to a device: see [`Session::is_device_bound`](crate::Session::is_device_bound).
+    pub device_bound: bool,
     /// Where it was opened from, by the [hook](crate::SessionsBuilder::origin).
     pub origin: Option<String>,
 }
@@ -33,6 +36,7 @@ impl SessionInfo {
             created_at: family.created_at,
             last_seen: family.created_at + Duration::from_millis(rounded),
             expires_at: family.absolute_deadline,
+            device_bound: DeviceBinding::of(record).is_some_and(|binding| binding.state().confirmed),
             origin: record.origin.as_deref().map(str::to_owned),
         }
     }

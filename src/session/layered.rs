@@ -47,7 +47,9 @@ impl<C: Claims> Layered<C> {
         session: Option<Session<C>>,
     ) {
         let outer = extensions.insert(Self { realm, required, session, outer: None });
-        if let (Some(outer), Some(own)) = (outer, extensions.get_mut::<Self>()) {
+        if let Some(outer) = outer
+            && let Some(own) = extensions.get_mut::<Self>()
+        {
             if outer.realm == realm {
                 own.required |= outer.required;
                 own.outer = outer.outer;

@@ -136,6 +136,17 @@ impl<C: Claims> Session<C> {
         self.view().expires.since(self.now())
     }
 
+    /// Whether the session is bound to a device: its cookies renew nothing without a proof of a key that stays on the
+    /// device. False until the browser has proven it once, some minutes after the sign-in. Also known to services that
+    /// only verify, and for bearer tokens.
+    ///
+    /// It is known of the session, not of the request: until its access token expires, a copy of it works elsewhere.
+    #[doc(alias = "DBSC")]
+    #[must_use]
+    pub fn is_device_bound(&self) -> bool {
+        self.view().device.is_some_and(|device| device.is_confirmed())
+    }
+
     /// How this request renewed the session, if it did.
     #[must_use]
     pub fn renewed(&self) -> Option<Renewed> {
@@ -156,7 +167,7 @@ impl<C: Claims> Session<C> {
     /// A client with a bearer token keeps its token, and is served with the new claims.
     ///
     /// # Errors
-    /// [`ChangeError`] if the claims do not fit, if the session has ended, or if the store failed.
+    /// [`ChangeError`] if the claims do not fit, if the session is revoked or expired, or if the store failed.
     pub async fn update(&self, claims: &C) -> Result<SetCookies, ChangeError> {
         Ok(self.cookies(self.engine().update(self.view(), self.presented, claims).await?))
     }

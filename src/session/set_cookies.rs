@@ -28,6 +28,9 @@ pub struct SetCookies {
     lines: Vec<CookieLine>,
     session: Option<Opened>,
     clear_cache: bool,
+    /// Offers to bind the session to the browser's device.
+    #[cfg(feature = "device-bound")]
+    offer: Option<HeaderValue>,
 }
 
 /// A session that began.
@@ -50,7 +53,13 @@ impl<C: Claims> Denylist for Engine<C> {
 
 impl SetCookies {
     pub(crate) fn new(lines: Vec<CookieLine>) -> Self {
-        Self { lines, session: None, clear_cache: false }
+        Self {
+            lines,
+            session: None,
+            clear_cache: false,
+            #[cfg(feature = "device-bound")]
+            offer: None,
+        }
     }
 
     pub(crate) fn of_session<C: Claims>(
@@ -58,7 +67,12 @@ impl SetCookies {
         lines: Vec<CookieLine>,
         engine: Arc<Engine<C>>,
     ) -> Self {
-        Self { lines, session: Some(Opened { id, denylist: engine }), clear_cache: false }
+        Self {
+            #[cfg(feature = "device-bound")]
+            offer: engine.registration_offer(&id),
+            session: Some(Opened { id, denylist: engine }),
+            ..Self::new(lines)
+        }
     }
 
     /// The session that began, if this is a sign-in.
@@ -82,6 +96,12 @@ impl SetCookies {
     pub fn apply(mut self, headers: &mut HeaderMap) {
         if self.session.take().is_some_and(|opened| opened.denylist.has(&opened.id)) {
             self.lines.clear();
+            #[cfg(feature = "device-bound")]
+            drop(self.offer.take());
+        }
+        #[cfg(feature = "device-bound")]
+        if let Some(offer) = self.offer {
+            headers.insert(crate::engine::REGISTRATION, offer);
         }
         let ours =
             |line: &HeaderValue| self.lines.iter().any(|own| own.name.as_bytes() == cache::cookie_name(line));

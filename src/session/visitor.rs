@@ -15,7 +15,7 @@ use crate::{
 /// The sender of a request, signed in or not: signs in and out. In axum it is an extractor, which needs no
 /// layer; elsewhere see [`Sessions::visitor`](crate::Sessions::visitor).
 ///
-/// A cross-site request with an unsafe method is rejected, so that no other site can sign a user in or out.
+/// A request from another origin with an unsafe method is rejected, so that no other site can sign a user in or out.
 #[doc(alias = "login csrf")]
 pub struct Visitor<C = ()> {
     engine: Arc<Engine<C>>,
@@ -138,8 +138,8 @@ impl<C, K> SignIn<'_, C, K> {
         self
     }
 
-    /// The absolute timeout of this session. Default and maximum: that of the
-    /// [`Policy`](crate::protocol::Policy). A longer idle timeout is cut to it.
+    /// The absolute timeout of this session. Default and maximum: that of the [`Policy`](crate::protocol::Policy). If the
+    /// policy's idle timeout is longer, it is cut to this one. A longer [`idle_timeout`](Self::idle_timeout) is an error.
     pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
         self.options.absolute_timeout = Some(timeout);
         self

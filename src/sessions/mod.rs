@@ -71,7 +71,7 @@ impl<C: Claims> Sessions<C> {
     /// The sender of `request`, for sign-in and sign-out. In axum, [`Visitor`] is an extractor.
     ///
     /// # Errors
-    /// A [`Rejection`] (403) for a cross-site request with an unsafe method, and if cookies without `Secure` were
+    /// A [`Rejection`] (403) for a request from another origin with an unsafe method, and if cookies without `Secure` were
     /// chosen and the host is not localhost.
     pub fn visitor<B>(&self, request: &Request<B>) -> Result<Visitor<C>, Rejection> {
         Ok(Visitor::new((*self.engine).clone(), &RequestHead::of(request))?)
@@ -88,8 +88,8 @@ impl<C: Claims> Sessions<C> {
         Ok(records.iter().map(|record| SessionInfo::of(record, interval)).collect())
     }
 
-    /// Revokes one session of `subject`, on all instances. Answers with false if it had ended, or is not a session
-    /// of the subject.
+    /// Revokes one session of `subject`, on all instances. Returns false if it was revoked or expired before, or is not
+    /// a session of the subject.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed.
@@ -101,7 +101,7 @@ impl<C: Claims> Sessions<C> {
         Ok(self.engine.revocation.revoke(Revoke::Session(key)).await? > 0)
     }
 
-    /// Revokes all sessions of `subject`. Answers with how many.
+    /// Revokes all sessions of `subject`. Returns how many.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed, or cannot do it.
@@ -110,7 +110,7 @@ impl<C: Claims> Sessions<C> {
         self.engine.revocation.revoke(Revoke::Subject { subject, before: None, except: None }).await
     }
 
-    /// Revokes all sessions of `subject` except `session`: "sign out everywhere else". Answers with how many.
+    /// Revokes all sessions of `subject` except `session`: "sign out everywhere else". Returns how many.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed, or cannot do it.
@@ -124,7 +124,7 @@ impl<C: Claims> Sessions<C> {
     }
 
     /// Revokes the sessions of `subject` that began before `time`, except `except`. After a password change, give
-    /// the time of the change and the session that it was made in. Answers with how many.
+    /// the time of the change and the session that it was made in. Returns how many.
     ///
     /// It includes sessions that began more than 5 s in the future, by a clock that was ahead.
     ///
@@ -160,8 +160,7 @@ impl<C: Claims> Sessions<C> {
         self.engine.revocation.revoke_everything().await
     }
 
-    /// Signs `subject` in without a request. Answers with the `Cookie` header for later requests. For tests of
-    /// applications.
+    /// Signs `subject` in without a request. Returns the `Cookie` header for later requests. For tests of applications.
     ///
     /// # Errors
     /// [`SignInError`], as at any sign-in.

@@ -5,7 +5,7 @@
 //! | `/global-token-revocation` | a JSON body with `sub_id` (RFC 9493) | draft-parecki-oauth-global-token-revocation |
 //! | `/security-events` | a Security Event Token (RFC 8417) with `session-revoked` of CAEP 1.0 | push delivery (RFC 8935). Needs `aws_lc_rs` or `rust_crypto` |
 //!
-//! Both revoke sessions of one subject, on every instance. The application says who that is:
+//! Both revoke sessions of one subject, on every instance. The application finds the subject:
 //!
 //! ```no_run
 //! use axum::Router;
@@ -74,8 +74,9 @@ pub struct Signals<C = ()> {
 }
 
 impl<C: Claims> Signals<C> {
-    /// Endpoints for these sessions. `resolve` answers with the subject of [`sign_in`](crate::Visitor::sign_in) whom an
-    /// identifier means, and with none if there is no such user. After an error the caller is asked to try again.
+    /// Endpoints for these sessions. `resolve` returns the subject that an identifier stands for, as it was given to
+    /// [`sign_in`](crate::Visitor::sign_in), or none if there is no such user. After an error the caller is asked to try
+    /// again.
     pub fn new<F, E>(sessions: &Sessions<C>, resolve: impl Fn(SubjectId) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Option<String>, E>> + Send + 'static,
@@ -111,8 +112,8 @@ impl<C: Claims> Signals<C> {
     /// Adds `POST /security-events`, which accepts events of this transmitter. Call it once for each.
     ///
     /// An event `session-revoked` revokes the sessions of its subject that began before it. So an event that comes twice,
-    /// late, or from an attacker who has kept it, does not end a session that began since. Other events are accepted and
-    /// ignored. So are events about unknown subjects.
+    /// late, or from an attacker who has kept it, does not revoke a session that began since. Other events are accepted
+    /// and ignored. So are events about unknown subjects.
     ///
     /// The answer is 202; 400 with one of the codes of RFC 8935, section 2.4; 503 during an outage.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
@@ -141,8 +142,8 @@ impl<C: Claims> Signals<C> {
         router
     }
 
-    /// Revokes the sessions of the subject that is meant, all or those that began before a time. False if there is no such
-    /// user.
+    /// Revokes the sessions of the subject that the identifier stands for: all, or those that began before a time. Returns
+    /// false if there is no such user.
     async fn revoke(&self, subject: SubjectId, before: Option<Timestamp>) -> Result<bool, StoreError> {
         let found = (self.resolve)(subject).await.map_err(|error| {
             let event = EventKind::InternalError { operation: "signals" };

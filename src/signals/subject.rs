@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// Whom a caller means, in one of the formats of RFC 9493 or another one. Its `Debug` shows the format only.
+/// Identifies a subject, in one of the formats of RFC 9493 or another one. Its `Debug` shows the format only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SubjectId(Map<String, Value>);
 

@@ -14,7 +14,6 @@ impl Attached {
         self.0.is_empty()
     }
 
-    #[cfg(any(feature = "oidc", feature = "vault"))]
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<[u8]>> {
         self.0.get(name)
     }
@@ -23,6 +22,7 @@ impl Attached {
     #[cfg_attr(
         not(any(
             feature = "conformance",
+            feature = "device-bound",
             feature = "oidc",
             feature = "vault",
             all(test, feature = "redis")

@@ -56,6 +56,7 @@ dyn_store! {
     fn list(subject: &'a Subject, now: Timestamp) -> Vec<SessionRecord>;
     fn raise_run_id(to: RunId) -> RunId;
     fn feed(from: &'a FeedFrom) -> FeedBatch;
+    fn check() -> ();
     fn value(key: &'a ValueKey, now: Timestamp) -> ValueSnapshot;
     fn replace_value(key: &'a ValueKey, version: u64, to: Option<&'a Value>, now: Timestamp) -> ValueSnapshot;
 }

@@ -9,11 +9,11 @@ pub enum StoreError {
     /// It did not answer, or not in time. Never a reason to refuse a session.
     #[error("the session store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// It is not set up as it must be: an address that is none, a host that does not exist, a wrong
-    /// password, a missing right. The source says which. Asking again does not help.
+    /// It is not set up correctly: an invalid address, an unknown host, a wrong password, or a missing right. The source says
+    /// which. A retry does not help.
     #[error("the session store is not configured correctly")]
     Configuration(#[source] Box<dyn Error + Send + Sync>),
-    /// It holds no more sessions.
+    /// It has no room for another session.
     #[error("the session store is full")]
     Full,
     /// It cannot do this at all.
@@ -30,7 +30,7 @@ impl StoreError {
         Self::Unavailable(source.into())
     }
 
-    /// The store is not set up as it must be, because of `source`.
+    /// The store is not set up correctly, because of `source`.
     pub fn configuration(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Configuration(source.into())
     }

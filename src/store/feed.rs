@@ -20,24 +20,25 @@ pub enum FeedEvent {
     ///
     /// An instance asks the store about every session that this may mean.
     SubjectRevoked {
-        /// Whose.
+        /// The subject.
         subject: Subject,
-        /// Before when they began.
+        /// The sessions that began before this time were revoked.
         before: Timestamp,
-        /// The session that was spared.
+        /// A session that was not revoked.
         except: Option<SessionId>,
     },
-    /// One session's access tokens minted until this are to be renewed.
+    /// The access tokens of one session that were minted until this time are stale: they must be renewed.
     SessionStale(SessionKey, Timestamp),
-    /// A subject's access tokens minted until this are to be renewed. A store may put it in the
-    /// place of many events of one subject: a renewal asks the store.
+    /// The access tokens of a subject that were minted until this time are stale: they must be renewed. A store may use it in
+    /// place of many events of one subject, since a renewal asks the store.
     SubjectStale(Subject, Timestamp),
     /// There is a newer run ID. All sessions of an older run ID are invalid.
     Run(RunId),
 }
 
 impl FeedEvent {
-    /// The revocation of at most so many sessions of a subject is in the feed session by session.
+    /// If a call revokes at most this many sessions of a subject, the feed has one event for each. Otherwise it has one event
+    /// for all.
     pub const ONE_BY_ONE: usize = 64;
 
     /// The time that the event itself carries; for those without one, the epoch.

@@ -1,8 +1,8 @@
-//! Where sessions are kept: a handful of atomic operations and a feed of revocations.
+//! Session stores: about ten atomic operations, and a feed of revocations.
 //!
-//! A store compares and writes; it holds no rules. Every change of a record but one is a
-//! [`replace`](SessionStore::replace): the caller reads, computes, and the store compares a version.
-//! The one exception is the [rotation](SessionStore::advance), which a store can do in one round trip.
+//! A store compares and writes; it holds no rules. Almost every change of a record is a
+//! [`replace`](SessionStore::replace): the caller reads and computes, and the store compares a version. The exceptions are
+//! the [rotation](SessionStore::advance), which a store can do in one round trip, and [`revoke`](SessionStore::revoke).
 //!
 //! To write a store, implement [`SessionStore`] and run the `conformance` suite (a feature of this crate) against it.
 //! A [`SessionRecord`] is opaque: keep its [serialised form](SessionRecord::to_bytes).
@@ -73,23 +73,23 @@ use crate::{
 /// A store of session records.
 ///
 /// # Contract
-/// - Every operation is atomic, and takes effect even if its caller stops waiting, or not at all.
+/// - Every operation is atomic: it takes effect completely or not at all, also if its caller stops waiting.
 /// - No operation revives a revoked, expired or missing session.
-/// - Sessions belong to the run in which they were created. One of an older run is missing: it is
-///   not answered with, changed, listed, or counted against a cap.
+/// - A session belongs to the run ID under which it was created. A session of an older run ID is missing: it is
+///   not returned, changed, listed, or counted against a cap.
 /// - Every write of a record changes its version. A version is opaque to the caller, and is never
 ///   used twice for one session.
-/// - A revoked session's id and family are remembered until its absolute limit, so that it is told
-///   from one that never was. A store may forget the oldest of very many. An expired session may be
+/// - The ID and the token family of a revoked session are remembered until its absolute timeout, so that it differs from
+///   a session that never existed. If there are very many, a store may forget the oldest ones. An expired session may be
 ///   forgotten.
 /// - A missing session is no error: there is no record, nothing is applied.
 /// - Records, texts of any kind among them, come back exactly as they were given; times and
 ///   durations to the millisecond.
 /// - The work of an operation depends on the live sessions it is about. Revoked ones of the same
 ///   subject do not add to it.
-/// - What a store cannot do ([`has_feed`](Self::has_feed), [`can_list`](Self::can_list),
-///   [`keeps_values`](Self::keeps_values)) it answers with [`StoreError::Unsupported`], and does none of it.
-/// - Errors mean that nothing is known: the operation may or may not have taken effect.
+/// - If a store cannot do something ([`has_feed`](Self::has_feed), [`can_list`](Self::can_list),
+///   [`keeps_values`](Self::keeps_values)), it returns [`StoreError::Unsupported`], and changes nothing.
+/// - After any other error, the operation may or may not have taken effect.
 ///
 /// The engine gives every call a deadline; a store needs none of its own. Implement the methods as
 /// `async fn`.
@@ -111,18 +111,18 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// The run ID, if it can be told without waiting: only for stores in this process.
+    /// The run ID, if it is known without waiting: only for stores in this process.
     fn run_id_now(&self) -> Option<RunId> {
         None
     }
 
-    /// Adds a session of `subject`, with this record as it is. Returns the run it belongs to,
-    /// and with the sessions that `cap` ended for it, atomically.
+    /// Adds a session of `subject`, with this record as it is. In the same atomic step, it revokes older sessions if `cap`
+    /// says so. Returns the run ID of the new session, and the sessions that it revoked.
     ///
     /// The cap counts the sessions that are live when the new one begins.
     ///
     /// # Errors
-    /// [`CreateError::Exists`] if there is, or was, a session with this id;
+    /// [`CreateError::Exists`] if there is, or was, a session with this ID;
     /// [`CreateError::TooMany`] if `cap` says to refuse.
     fn create(
         &self,
@@ -134,7 +134,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// Rotates the refresh token: [`SessionRecord::advance`], in one atomic step.
     ///
     /// It applies if the session is live at `at`, is at the generation `from`, and a rotation is due by the timing
-    /// in its own record. Then the version is new. Winner and loser get the record as it then is.
+    /// in its own record. Then the version is new. Of parallel calls, one applies, and all get the resulting record.
     ///
     /// Default: reads the record, and [replaces](Self::replace) it by compare-and-set. That takes two round trips
     /// or more; a store that can do it in one should.
@@ -165,11 +165,10 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// Replaces the record of a session whose version is `version` and that is not revoked, by compare-and-set.
     /// `event`, if there is one, is appended to the feed in the same atomic step.
     ///
-    /// A conflict is no error: it changes nothing, and returns the record and the version as
-    /// they are, and `applied: false`. A missing or revoked session is a conflict. The caller applies
-    /// its change to the record in the answer, and tries again.
+    /// A conflict is no error: it changes nothing, and returns the current record and version, and `applied: false`. A
+    /// missing or revoked session is a conflict. The caller applies its change to the returned record, and tries again.
     ///
-    /// `record` differs from what the store holds in anything but its ID, when it began, and whether it is revoked.
+    /// `record` has the same ID and the same start time as the stored record, and is not revoked. Everything else may differ.
     /// `event` is a [`FeedEvent::SessionStale`] of this session; a store without a feed gets none.
     fn replace(
         &self,
@@ -183,18 +182,18 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// call revoked: of calls that race to revoke a session, exactly one names it. Whether an expired
     /// session can still be revoked is up to the store.
     ///
-    /// The feed has the [`FeedEvent::of_revocation`] of what this call revoked: a
-    /// [`FeedEvent::Revoked`] each, or one [`FeedEvent::SubjectRevoked`] in their place where there
-    /// are many. A call that revoked none needs no event.
+    /// The events of [`FeedEvent::of_revocation`] are appended to the feed: a [`FeedEvent::Revoked`] for each session that
+    /// this call revoked or, if they are many, one [`FeedEvent::SubjectRevoked`] instead. A call that revoked none needs no
+    /// event.
     fn revoke(
         &self,
         what: &Revoke,
         at: Timestamp,
     ) -> impl Future<Output = Result<Vec<SessionId>, StoreError>> + Send;
 
-    /// Has access tokens renewed at their next use: appends a [`FeedEvent::SessionStale`] or a
-    /// [`FeedEvent::SubjectStale`] to the feed. Ends no session. A store without a feed keeps the
-    /// [mark in the record](SessionRecord::mark_stale), and may not support the marking of subjects.
+    /// Makes access tokens stale, so that they are renewed at their next use: appends a [`FeedEvent::SessionStale`] or a
+    /// [`FeedEvent::SubjectStale`] to the feed. Revokes no session. A store without a feed writes the
+    /// [time into the record](SessionRecord::mark_stale), and need not support this for subjects.
     fn mark_stale(&self, event: &FeedEvent) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The live sessions of a subject, oldest first.
@@ -205,22 +204,30 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<SessionRecord>, StoreError>> + Send;
 
     /// Raises the run ID: it becomes the larger of the store's own and `to`, in one atomic step.
-    /// Returns what it then is.
+    /// Returns the resulting run ID.
     ///
-    /// If it rose, every session of an older run is revoked at once (none is listed or counts any
+    /// If it rose, every session of an older run ID is revoked at once (none is listed or counts any
     /// more), and [`FeedEvent::Run`] is in the feed. A run ID that is not higher changes nothing. A
-    /// store that has none takes `to`. A session that is opened meanwhile belongs to one run or the
-    /// other, and [`create`](Self::create) says to which.
+    /// store that has none takes `to`. A session that is opened at the same time belongs to the old or to the new run ID.
+    /// [`create`](Self::create) returns which one.
     fn raise_run_id(&self, to: RunId) -> impl Future<Output = Result<RunId, StoreError>> + Send;
 
-    /// The revocations and stale marks since `from`. Waits until there is one, or for a second at
-    /// most and answers with none, which tells the caller that it does not lag. The caller asks
-    /// again from where the batch ends. Stopping to wait loses nothing.
+    /// The events since `from`. Waits until there is one, but at most for a second. Then it returns an empty batch, so that
+    /// the caller knows that it does not lag. The caller asks again from where the batch ends. If the caller stops waiting,
+    /// no event is lost.
     ///
-    /// An event is in the feed by the time the operation that caused it has returned, or soon
-    /// after, and carries the time that the operation was given. A reader who comes with a place
-    /// that the store does not know gets an error or is told of a gap.
+    /// An event is in the feed when the operation that caused it returns, or soon after. It has the time that was passed to
+    /// the operation. If the store does not know the position in `from`, it returns an error, or a batch with
+    /// [`gap`](FeedBatch::gap).
     fn feed(&self, from: &FeedFrom) -> impl Future<Output = Result<FeedBatch, StoreError>> + Send;
+
+    /// Checks how the store is set up, once it has answered. An error is reported as a
+    /// [`StoreFailed`](crate::EventKind::StoreFailed) of the operation `check`, and changes nothing else.
+    ///
+    /// Default: nothing to check.
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 
     /// A value that belongs to no session. It is missing from its [`Value::keep_until`] on. Revocations and run IDs
     /// do not touch it.
@@ -234,11 +241,11 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         async { Err(StoreError::Unsupported("values that belong to no session")) }
     }
 
-    /// Writes or removes a value whose version is `version` (zero: that is missing at `now`), by compare-and-set. The
-    /// next version is drawn at random, so that none is used twice for one key, also after the value was removed.
+    /// Writes or removes a value whose version is `version`, by compare-and-set. Zero means that the value must be missing at
+    /// `now`. The next version is drawn at random, so that none is used twice for one key, also after the value was removed.
     ///
-    /// A conflict is no error: it changes nothing, and returns what there is, and `applied: false`. So does a version
-    /// that is not zero where the value is missing.
+    /// A conflict is no error: it changes nothing, and returns the current value, and `applied: false`. If the value is
+    /// missing and the version is not zero, that is a conflict.
     ///
     /// Default: [`StoreError::Unsupported`].
     fn replace_value(

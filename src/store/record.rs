@@ -26,7 +26,7 @@ pub struct Subject {
     pub name: Arc<str>,
 }
 
-/// Names a session to a store: the subject too, so that all a subject has can live in one place.
+/// Identifies a session in a store. It includes the subject, so that a store can keep all sessions of a subject together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey {
     /// Whose it is.
@@ -42,7 +42,7 @@ pub struct SessionKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
     pub(crate) id: SessionId,
-    /// Where its refresh token stands, and how long it lives.
+    /// The state of its token family, and its deadlines.
     pub(crate) family: Family,
     /// The claims to mint from, as JSON; `null` for none.
     pub(crate) claims: Arc<str>,
@@ -120,20 +120,20 @@ impl SessionRecord {
         if self.is_revoked() { self.family.absolute_deadline } else { self.expires_at() }
     }
 
-    /// Rotates, as [`SessionStore::advance`](super::SessionStore::advance) says. Answers whether it applies.
+    /// Rotates, as [`SessionStore::advance`](super::SessionStore::advance) says. Returns whether it applies.
     pub fn advance(&mut self, from: u64, at: Timestamp) -> bool {
         self.family.advance(from, at)
     }
 
-    /// Revokes it, and forgets what a revoked session does not need. Answers whether it was not revoked before.
+    /// Revokes it, and deletes what a revoked session does not need. Returns false if it was revoked before.
     pub fn revoke(&mut self) -> bool {
         let (id, family, persistent) = (self.id, self.family, self.persistent);
         *self = Self { persistent, ..Self::new(id, family) };
         self.family.revoke()
     }
 
-    /// Marks the access tokens stale that were minted until `at`, for a store without a feed. Answers whether
-    /// that changes the record.
+    /// Makes the access tokens stale that were minted until `at`, for a store without a feed. Returns whether that
+    /// changes the record.
     pub fn mark_stale(&mut self, at: Timestamp) -> bool {
         let applies = self.is_live(at) && self.stale_since < Some(at);
         if applies {
@@ -162,8 +162,8 @@ impl SessionRecord {
         if format == FORMAT { Ok(record) } else { Err(unreadable()) }
     }
 
-    /// Replaces the claims (JSON), if the session is live, and marks the older ones stale; never back
-    /// in time.
+    /// Replaces the claims (JSON) and makes older access tokens stale, if the session is live. The time in the record never
+    /// goes back.
     pub(crate) fn replace_claims(&mut self, claims: &Arc<str>, at: Timestamp) -> bool {
         let applies = self.family.is_live(at);
         if applies {
@@ -183,7 +183,7 @@ impl SessionRecord {
     }
 
     /// When the user last authenticated. The epoch if that is unknown: see [`cap_ahead`](Self::cap_ahead).
-    fn authenticated_at(&self) -> Timestamp {
+    pub(crate) fn authenticated_at(&self) -> Timestamp {
         self.reauthentication.as_ref().map_or(self.family.created_at, |later| later.at)
     }
 
@@ -194,9 +194,8 @@ impl SessionRecord {
             || (family.is_live(now) && self.stale_since.max(Some(self.authenticated_at())) > Some(latest))
     }
 
-    /// Caps each time that is later than any clock that is right can have set it, as
-    /// [`Family::cap_ahead`] does. When the user authenticated is then not known, so it does not count: the
-    /// re-authentication has the epoch as its time.
+    /// Caps each time that only a clock that was ahead can have written, as [`Family::cap_ahead`] does. If the time of an
+    /// authentication was wrong, it is not known, so it does not count: the re-authentication gets the epoch as its time.
     pub(crate) fn cap_ahead(&mut self, now: Timestamp, longest: Duration) -> bool {
         let applies = self.is_ahead(now, longest);
         if applies {
@@ -279,21 +278,21 @@ pub struct Snapshot {
 /// Which sessions to revoke. A new run ID revokes all of them.
 #[derive(Clone, Debug)]
 pub enum Revoke {
-    /// One.
+    /// One session.
     Session(SessionKey),
-    /// Those of a subject.
+    /// Sessions of a subject.
     Subject {
-        /// Whose.
+        /// The subject.
         subject: Subject,
-        /// Only those that began before this, and not at this time; all, if none.
+        /// Only the sessions that began before this time (not those that began at this time). None for all sessions.
         before: Option<Timestamp>,
-        /// But not this one.
+        /// A session that is not revoked.
         except: Option<SessionId>,
     },
 }
 
-/// How many live sessions a subject may have, the new one included, and what happens to one more. The new one always
-/// counts, so zero reads as one.
+/// How many live sessions a subject may have, including the new one, and what happens if there are more. The new one always
+/// counts, so zero means one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cap {
     /// The sign-in is refused.

@@ -1,4 +1,4 @@
-//! Values that belong to no session: a few named byte strings, each with an end.
+//! Values that belong to no session: named byte strings, each with an expiry.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::time::Timestamp;
 
-/// Names a value: a hash of what the value is, and of the realm and the names it is about. So no name of a subject is
-/// among the keys of a store.
+/// The key of a value: a hash of the kind of value, the realm, and the names that it is about. So the keys of a store show no
+/// name of a subject.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueKey([u8; 32]);
 

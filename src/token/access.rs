@@ -10,6 +10,7 @@ use super::jwe::verify;
 #[cfg(not(any(feature = "aws_lc_rs", feature = "rust_crypto")))]
 use super::jws::verify;
 use super::{
+    cnf::DeviceKey,
     codec::{TokenCodec, could_be_ours},
     error::{InvalidToken, MintError},
     json::{self, not_null},
@@ -39,6 +40,8 @@ pub(crate) struct AccessToken<'a> {
     /// All methods, of the sign-in and of the re-authentication.
     pub(crate) methods: &'a [String],
     pub(crate) step_up: &'a StepUp,
+    /// The device key to which the session is bound.
+    pub(crate) device: Option<DeviceKey>,
     /// The application's claims as JSON.
     pub(crate) claims: &'a str,
 }
@@ -56,6 +59,7 @@ pub(crate) struct AccessClaims<C> {
     pub(crate) auth_time: Timestamp,
     pub(crate) methods: Vec<String>,
     pub(crate) step_up: StepUp,
+    pub(crate) device: Option<DeviceKey>,
     pub(crate) claims: Arc<C>,
     /// Of a token for another service, which has no generation and no run ID.
     #[cfg(feature = "verify")]
@@ -98,6 +102,8 @@ struct Wire<'a> {
     amr: Cow<'a, [String]>,
     #[serde(default, skip_serializing_if = "is_none")]
     step_up: Cow<'a, StepUp>,
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    cnf: Option<DeviceKey>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     ext: Option<&'a RawValue>,
 }
@@ -137,6 +143,7 @@ impl TokenCodec {
             auth_time: token.auth_time.as_secs(),
             amr: Cow::Borrowed(token.methods),
             step_up: Cow::Borrowed(token.step_up),
+            cnf: token.device,
             ext,
         };
         jws::mint(&self.ring, Kind::Access, &wire)
@@ -164,6 +171,7 @@ impl TokenCodec {
             auth_time: in_seconds(token.auth_time),
             methods: token.methods.to_vec(),
             step_up: token.step_up.in_whole_seconds(),
+            device: token.device,
             claims,
             #[cfg(feature = "verify")]
             service: None,
@@ -177,7 +185,7 @@ impl TokenCodec {
         verify(&self.ring, Kind::Access, token, |payload| self.read_access(payload))
     }
 
-    /// Whether there is a key of the name that an access token has in its header.
+    /// Whether the ring has the key that the header of an access token names (`kid`).
     #[cfg(feature = "verify")]
     pub(crate) fn knows_key_of(&self, token: &[u8]) -> bool {
         let read = jws::verify(&self.ring, Kind::Access, token, |_| Ok(()));
@@ -219,6 +227,7 @@ impl TokenCodec {
             auth_time: Timestamp::from_secs(wire.auth_time),
             methods: wire.amr.into_owned(),
             step_up: wire.step_up.into_owned(),
+            device: wire.cnf,
         })
     }
 
@@ -274,6 +283,7 @@ mod tests {
                 auth_time: now,
                 methods: &[],
                 step_up: &StepUp::None,
+                device: None,
                 claims,
             })
         };
@@ -297,6 +307,7 @@ mod tests {
             auth_time: Timestamp::from_millis(1_799_992_699_001),
             methods: &[],
             step_up: &StepUp::None,
+            device: None,
             claims: r#"{"roles":["a","b"]}"#,
         };
         let methods = ["pwd".to_owned(), "otp".to_owned()];
@@ -304,9 +315,10 @@ mod tests {
         let reauthenticated = AccessToken { methods: &methods, step_up: &done, claims: "null", ..plain };
         let required = AccessToken { step_up: &StepUp::Required, ..plain };
         let cut = AccessToken { limit: at(61_500), ..plain };
+        let bound = AccessToken { device: Some(DeviceKey::LONGEST), ..plain };
         let elsewhere = tokens().with_audience("api".into()).with_issuer("https://shop.example".into());
         for tokens in [tokens(), elsewhere] {
-            for token in [plain, reauthenticated, required, cut] {
+            for token in [plain, reauthenticated, required, cut, bound] {
                 let (remembered, verified) = both(&tokens, &token);
                 assert!(verified.starts_with("Some"), "{verified}");
                 assert_eq!(remembered, verified);

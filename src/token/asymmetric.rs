@@ -48,14 +48,14 @@ const P256: &[u8] = &[
 /// From the scalar to the public point.
 const P256_POINT: &[u8] = &[0xa1, 0x44, 3, 0x42, 0, 4];
 
-/// The key with this seed. None if the public number is not of it.
+/// The key with this seed. None if `x` is not its public key.
 pub(super) fn ed25519_of(seed: &[u8; 32], x: &[u8; 32]) -> Option<Key> {
     let der = Zeroizing::new([ED25519, seed].concat());
     let (access, parts) = backend::ed25519(&der)?;
     if parts == Parts::Ed25519(*x) { key(access, seed, parts) } else { None }
 }
 
-/// The key with this scalar. None if the public numbers are not of it.
+/// The key with this scalar. None if `x` and `y` are not its public key.
 pub(super) fn es256_of(scalar: &[u8; 32], x: &[u8; 32], y: &[u8; 32]) -> Option<Key> {
     let der = Zeroizing::new([P256, scalar, P256_POINT, x, y].concat());
     let (access, _, parts) = backend::es256(&der)?;

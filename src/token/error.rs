@@ -9,10 +9,11 @@ pub enum InvalidToken {
     /// Longer than 4096 bytes.
     #[error("too long")]
     TooLong,
-    /// Not three parts of canonical base64url.
+    /// Not three parts of canonical base64url. (An encrypted cookie has five.)
     #[error("malformed")]
     Malformed,
-    /// The header has other members than `alg`, `kid` and `typ`, or another `typ` or `alg`.
+    /// The header has other members than `alg`, `kid`, `typ` and `vouch`, or another `typ` or `alg`. (The header of an
+    /// encrypted cookie has its own members.)
     #[error("unacceptable header")]
     Header,
     /// No key of the ring has this `kid`.
@@ -44,7 +45,7 @@ pub enum MintError {
     /// The claims are too large. Browsers drop larger cookies, and servers refuse larger headers.
     #[error("a token or cookie would have {length} bytes or more, but the limit is {limit}")]
     TooLong {
-        /// The length in bytes, or less.
+        /// The length in bytes, at least.
         length: usize,
         /// The limit in bytes: 3072 for a cookie, 4096 for a token.
         limit: usize,

@@ -18,9 +18,13 @@ const KEY_ID: &[u8] = b"tower-sliding-sessions kid v1";
 /// The start of the text that a vouching key signs (see [`HmacKey::vouch`]). Tokens have no space, so no
 /// token's signature is a voucher.
 const VOUCH: &[u8] = b"tower-sliding-sessions vouch v1 ";
-/// The start of the text from which the key of a sealed value is made. As above.
+/// The start of the text from which the key of a sealed value is made. It has a space, too, so no token's signature is
+/// such a key.
 #[cfg(any(feature = "oidc", feature = "vault"))]
 const SEAL: &[u8] = b"tower-sliding-sessions seal v1 ";
+/// The start of the text that a challenge for a device signs. As above.
+#[cfg(feature = "device-bound")]
+const CHALLENGE: &[u8] = b"tower-sliding-sessions challenge v1 ";
 /// The length of a voucher in bytes. It is short because an attacker can only guess it online.
 pub(super) const VOUCHER: usize = 9;
 
@@ -60,6 +64,18 @@ impl HmacKey {
     #[cfg(any(feature = "oidc", feature = "vault"))]
     pub(super) fn sealing_key(&self, purpose: &str, salt: &[u8; 20]) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.sign(&[SEAL, purpose.as_bytes(), b" ", salt].concat()))
+    }
+
+    /// The signature of a challenge.
+    #[cfg(feature = "device-bound")]
+    pub(super) fn challenge(&self, content: &[u8]) -> [u8; 32] {
+        self.sign(&[CHALLENGE, content].concat())
+    }
+
+    /// Whether this key signed a challenge. In constant time.
+    #[cfg(feature = "device-bound")]
+    pub(super) fn has_challenged(&self, content: &[u8], signature: &[u8]) -> bool {
+        self.verify(&[CHALLENGE, content].concat(), signature)
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> [u8; 32] {

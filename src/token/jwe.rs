@@ -43,13 +43,14 @@ struct Header<'a> {
     enc: Cow<'a, str>,
     #[serde(borrow)]
     kid: Cow<'a, str>,
-    /// The type of the token within.
+    /// The type of the encrypted token.
     #[serde(borrow)]
     cty: Cow<'a, str>,
-    /// As in a signed token. Only in a refresh cookie, which decides whether a session goes on.
+    /// As in the header of a signed token. Only a refresh cookie has it: an access cookie of an unknown key is ignored, and
+    /// the refresh cookie decides.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     vouch: Cow<'a, str>,
-    /// The end of the day on which the token expires, so that an unknown key is not waited for longer.
+    /// The end of the day on which the token expires. After that, an unknown key gets 401 instead of 503.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     exp: Option<u64>,
 }

@@ -49,8 +49,8 @@ fn encode(bytes: &[u8], text: &mut Vec<u8>) {
     text.truncate(start + written.unwrap_or_default());
 }
 
-/// Verifies `token` and passes its payload to `read`. Nothing of the payload is used before the signature
-/// is verified (RFC 8725, section 3.3).
+/// Verifies `token` and passes its payload to `read`. No claim is trusted before the signature is verified (RFC 8725,
+/// section 3.3). Only for a token of a new key, the unverified `exp` decides between two errors.
 pub(super) fn verify<R>(
     ring: &Keyring,
     kind: Kind,

@@ -125,7 +125,7 @@ impl Key {
         None
     }
 
-    /// What two keys have in common that are one key under two names.
+    /// Values that identify the key without its name. If two keys share one, they are the same key under two names.
     pub(super) fn identity(&self) -> impl Iterator<Item = Vec<u8>> {
         let of_secret =
             self.refresh.as_ref().map(|key| key.sign(b"tower-sliding-sessions identity ").to_vec());

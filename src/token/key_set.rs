@@ -59,13 +59,13 @@ fn hidden<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Zeroizing<String>
     String::deserialize(text).map(|text| Some(Zeroizing::new(text)))
 }
 
-/// A key of the set. `None` in place of the step: the set does not say.
+/// A key of the set. Its step is `None` if the set does not name one.
 struct Entry {
     kid: String,
     step: Option<KeyStep>,
     pulled: bool,
     since: Option<Timestamp>,
-    /// None for the name of a pulled key alone.
+    /// None for a pulled key of which the set has only the name.
     key: Option<Key>,
 }
 
@@ -86,8 +86,8 @@ impl Keyring {
     ///
     /// Two members of each key are this crate's own:
     ///
-    /// - `step`: `"published"` (the default), `"signing"`, `"retired"` or `"pulled"`. One key must be `"signing"`; the
-    ///   only key of a set is it by default. A pulled key needs no other member than `kid`.
+    /// - `step`: `"published"` (the default), `"signing"`, `"retired"` or `"pulled"`. One key must be `"signing"`. If a set
+    ///   has only one key, `"signing"` is the default. A pulled key needs no other member than `kid`.
     /// - `since`: when the step began, in seconds since 1970. It matters for a retired key. Default: when an instance
     ///   first has the key at this step, which a restart repeats.
     ///

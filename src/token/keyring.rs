@@ -47,8 +47,8 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
-/// At a start, `Keyring::hs256(new_secret)?.publish(Keyring::hs256(old_secret)?)?` is the ring in which the new key
-/// signs and the old one verifies.
+/// To start with a ring in which a new key signs and an old one verifies, use
+/// `Keyring::hs256(new_secret)?.publish(Keyring::hs256(old_secret)?)?`.
 ///
 /// If a new key signs on one instance before another instance knows it, the other instance cannot verify the
 /// new tokens. It answers 503 with `Retry-After` rather than 401 and changes no cookie, so the session goes on
@@ -86,8 +86,8 @@ pub(super) struct KeyTerm {
 const MOST_VOUCHERS: usize = 3;
 
 impl Keyring {
-    /// A new random key. All sessions end with the process. Use it to try things out, or for a single
-    /// instance with the embedded store, whose sessions end with the process too.
+    /// A new random key. After a restart of the process, all sessions are invalid. Use it to try things out, or for a
+    /// single instance with the memory store, which loses its sessions at a restart anyway.
     ///
     /// # Errors
     /// [`KeyError::Entropy`] if the operating system returns no random bytes.
@@ -98,7 +98,8 @@ impl Keyring {
     /// HMAC-SHA256 with a secret of at least 32 random bytes.
     ///
     /// # Errors
-    /// [`KeyError`] if the secret is short, weak, a key file, or text that ends in a line break.
+    /// [`KeyError`] if the secret is short, weak, a key file, or text that ends in a line break or has white space or quotes
+    /// around it.
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
         secret::check(secret)?;

@@ -9,7 +9,10 @@ mod access_key;
 mod asymmetric;
 #[cfg(feature = "aws_lc_rs")]
 mod aws_lc_rs;
+mod cnf;
 mod codec;
+#[cfg(feature = "device-bound")]
+mod device;
 mod error;
 mod hmac;
 mod json;
@@ -44,12 +47,15 @@ mod verify_only;
 
 #[cfg(feature = "verify")]
 pub(crate) use self::access::ServiceDetails;
+#[cfg(feature = "device-bound")]
+pub(crate) use self::device::{DeviceProof, Purpose};
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 pub use self::public_key::PublicKey;
 #[cfg(any(feature = "oidc", feature = "vault"))]
 pub(crate) use self::seal::{open, seal};
 pub(crate) use self::{
     access::{AccessClaims, AccessToken},
+    cnf::DeviceKey,
     codec::TokenCodec,
     json::{write_claims, write_short_claims},
     jws::LONGEST_TOKEN,

@@ -9,8 +9,10 @@ use super::jwe::verify;
 #[cfg(not(any(feature = "aws_lc_rs", feature = "rust_crypto")))]
 use super::jws::verify;
 use super::{
+    cnf::DeviceKey,
     codec::{TokenCodec, could_be_ours},
     error::{InvalidToken, MintError},
+    json::not_null,
     jws,
     key::Kind,
 };
@@ -32,6 +34,8 @@ pub(crate) struct RefreshClaims {
     pub(crate) began: Timestamp,
     /// The session's absolute timeout, rounded down.
     pub(crate) limit: Timestamp,
+    /// The device key, if the binding was confirmed when the token was minted. Then it renews nothing without a proof.
+    pub(crate) device: Option<DeviceKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,18 +50,35 @@ struct Wire<'a> {
     run: RunId,
     iat: u64,
     exp: u64,
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    cnf: Option<DeviceKey>,
 }
 
 impl RefreshClaims {
     /// The claims of a session's current generation.
-    pub(crate) fn of(subject: &Arc<str>, session: SessionId, family: &Family, run: RunId) -> Self {
+    pub(crate) fn of(
+        subject: &Arc<str>,
+        session: SessionId,
+        family: &Family,
+        run: RunId,
+        device: Option<DeviceKey>,
+    ) -> Self {
         let Family { generation, absolute_deadline: limit, .. } = *family;
-        Self { subject: subject.clone(), session, generation, run, began: began(family, limit), limit }
+        let device = device.filter(DeviceKey::is_confirmed);
+        Self {
+            subject: subject.clone(),
+            session,
+            generation,
+            run,
+            began: began(family, limit),
+            limit,
+            device,
+        }
     }
 
-    /// Whether these are the record's times. All tokens of one session have the same times. But a record whose
-    /// absolute deadline was [capped](Family::cap_ahead) has an earlier one than the tokens of before. Those name no
-    /// later one than `longest`, the absolute timeout of the policy, allows.
+    /// Whether these are the record's times. All tokens of one session have the same times. There is one exception: if the
+    /// absolute deadline of the record was [capped](Family::cap_ahead), older tokens have a later one. It is accepted if it
+    /// is at most `longest` after the session began. `longest` is the absolute timeout of the policy.
     pub(crate) fn times_match_record(&self, family: &Family, longest: Duration) -> bool {
         let (limit, capped) = (self.limit.as_secs(), family.absolute_deadline.as_secs());
         let is_of_before = || capped < limit && limit <= (family.created_at + longest).as_secs();
@@ -65,7 +86,7 @@ impl RefreshClaims {
     }
 }
 
-/// When a session began, as its tokens with this limit say it: not after the limit, which may be capped.
+/// When a session began, as its tokens with this limit have it: never after the limit, which may be capped.
 fn began(family: &Family, limit: Timestamp) -> Timestamp {
     family.created_at.min(limit)
 }
@@ -80,6 +101,7 @@ impl TokenCodec {
             run: claims.run,
             iat: claims.began.as_secs(),
             exp: claims.limit.as_secs(),
+            cnf: claims.device,
         };
         jws::mint(&self.ring, Kind::Refresh, &wire)
     }
@@ -103,6 +125,7 @@ impl TokenCodec {
             run: wire.run,
             began: Timestamp::from_secs(wire.iat),
             limit: Timestamp::from_secs(wire.exp),
+            device: wire.cnf,
         })
     }
 }

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::error::KeyError;
 
 /// Refuses a secret that is shorter than the hash (RFC 7518, section 3.2), a key file (RFC 8725, section
-/// 2.1), text with a line break at its end, an example from a tutorial, or a pattern.
+/// 2.1), text with a line break at its end or with white space or quotes around it, an example from a tutorial, or a pattern.
 pub(super) fn check(secret: &[u8]) -> Result<(), KeyError> {
     if secret.len() < 32 {
         return Err(KeyError::TooShort(secret.len()));
@@ -37,14 +37,14 @@ fn ends_in_line_break(text: &str) -> bool {
     text.ends_with(['\n', '\r']) || text.ends_with("\\n")
 }
 
-/// Whether text that is no part of a secret begins or ends it.
+/// Whether the text has white space, invisible characters or quotes around it.
 fn is_surrounded(text: &str) -> bool {
     let is_outside = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}');
     let has_quotes = |quote| text.starts_with(quote) && text.ends_with(quote);
     text.starts_with(is_outside) || text.ends_with(is_outside) || has_quotes('"') || has_quotes('\'')
 }
 
-/// Few different bytes, bytes that count up, or an end that repeats the beginning.
+/// Whether the secret has few different bytes, counts up, or repeats its start at its end.
 fn is_pattern(secret: &[u8]) -> bool {
     /// This many bytes of a random secret do not repeat by chance.
     const LONG: usize = 8;
@@ -60,7 +60,7 @@ fn is_pattern(secret: &[u8]) -> bool {
     distinct < 8 || counts || (1..=secret.len().saturating_sub(LONG)).any(repeats)
 }
 
-/// Words of which examples of secrets consist. A word that contains another one comes first.
+/// Words that examples of secrets are made of. A word that contains another one comes first.
 #[rustfmt::skip]
 const WORDS: [&str; 74] = [
     "correcthorsebatterystaple", "insecure", "changeit", "changeme", "replaceme", "replacethis", "keyboardcat",
@@ -73,10 +73,10 @@ const WORDS: [&str; 74] = [
     "bits", "that", "which", "with", "jwt", "key",
 ];
 
-/// Whether hardly anything is left of the secret without the words of examples. This finds an example,
-/// a repeated example and a padded example.
+/// Whether too few characters of the secret are left after the words of examples are removed. This finds an example, a
+/// repeated example and a padded example.
 fn is_example(secret: &[u8]) -> bool {
-    /// An attacker guesses this few characters.
+    /// An attacker can guess fewer characters than this.
     const FEW: usize = 8;
     let Ok(text) = str::from_utf8(secret) else { return false };
     let letters = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase);

@@ -83,6 +83,7 @@ impl TokenCodec {
             // Without `auth_time`, no authentication counts for this service.
             step_up: if wire.auth_time.is_some() { StepUp::None } else { StepUp::Required },
             methods: wire.amr.into_owned(),
+            device: None,
             service: Some(Box::new(ServiceDetails {
                 has_session: wire.sid.is_some(),
                 id: wire.jti.into(),

@@ -83,10 +83,10 @@ pub(super) struct Kept {
     /// Which answer of the provider they are. Drawn at random for each.
     #[serde(rename = "n")]
     pub(super) answer: u64,
-    /// A lease has ended without a result since these tokens came.
+    /// Whether a lease has expired without a result since these tokens came.
     #[serde(rename = "u", default)]
     pub(super) interrupted: bool,
-    /// The end by age, of tokens that belong to a subject.
+    /// When the tokens of a subject are forgotten because of their age.
     #[serde(rename = "k", default)]
     pub(super) keep_until: Timestamp,
 }

@@ -26,14 +26,14 @@
 //! A store that loses its last writes in a failover, or that is restored from a backup, has the old refresh token again,
 //! which is the same to the provider.
 //!
-//! No scheme on this side can do better: the new refresh token existed in the dead instance only. A refresh token is in
-//! one request at a time, and never in a second one while a lease is held.
+//! This cannot be avoided here: only the dead instance had the new refresh token. A refresh token is in one request at a
+//! time, and never in a second one while a lease is held.
 //!
 //! # Keys
 //! A value that an older key of the ring sealed is sealed again with the signing key when it is next used. A value that
 //! is not used keeps its key.
 //!
-//! - Tokens kept with sessions end with them, within one absolute timeout. A [retired](crate::Keyring::retire) key
+//! - Tokens kept with sessions are deleted with them, within one absolute timeout. A [retired](crate::Keyring::retire) key
 //!   verifies that long, so nothing is lost.
 //! - Tokens kept with subjects may be older. Retire a key no earlier than the age of [`Provider::with_subject`] after
 //!   another one was promoted, or use the tokens of each subject once before that in a job that calls
@@ -43,7 +43,7 @@
 //!   together with the database, the provider's tokens did, too: revoke them there.
 //!
 //! # What the seal does not do
-//! Someone who can write to the database can put back an older sealed value of the same owner, or delete one.
+//! An attacker who can write to the database can put back an older sealed value of the same owner, or delete one.
 
 mod endpoint;
 mod error;
@@ -263,7 +263,7 @@ impl<C: Claims> Vault<C> {
         };
         if kept.is_fresh(engine.now(), provider.margin) && !is_rejected(&kept.tokens) {
             if !slot.by_signing_key {
-                // It is in order if another call changed it, or if the store failed: the next use tries again.
+                // No error if another call changed it, or if the store failed: the next use tries again.
                 let _reported =
                     slot::write(engine, &owner, &provider.name, Some(&slot.seen), Some(kept)).await;
             }

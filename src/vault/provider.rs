@@ -19,8 +19,8 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A provider of this name, such as `github`. Its tokens are kept with the session that they are given to: they
-    /// end with it, whichever way it ends. They are not renewed.
+    /// A provider of this name, such as `github`. By default, its tokens are kept with the session that they are given to,
+    /// until that session is revoked or expires. By default, they are not renewed.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl Provider {
     }
 
     /// Renews access tokens by this function. It gets the tokens as they are kept, and asks the provider: with the
-    /// refresh token, or with the access token where a provider has it so (Facebook).
+    /// refresh token, or with the access token if the provider requires that (Facebook).
     ///
     /// [`RefreshError::Refused`] says that the tokens are void. Return it for `invalid_grant` only, and
     /// [`RefreshError::failed`] for everything else. See [`TokenEndpoint`](super::TokenEndpoint) for providers that
@@ -56,14 +56,14 @@ impl Provider {
         Self { renew: Some(Arc::new(move |tokens| Box::pin(renew(tokens)))), ..self }
     }
 
-    /// How long before its end an access token is renewed. Default: 60 seconds. At most half of its lifetime counts.
+    /// How long before its expiry an access token is renewed. Default: 60 seconds. At most half of its lifetime counts.
     #[must_use]
     pub fn margin(self, margin: Duration) -> Self {
         Self { margin, ..self }
     }
 
-    /// How long a renewal may take. Default: 10 seconds; at most 5 minutes count. If an instance dies while it renews, others wait for this
-    /// time, two deadlines of the store and 5 seconds before they ask the provider.
+    /// How long a renewal may take. Default: 10 seconds; at most 5 minutes count. If an instance dies while it renews, the
+    /// others wait for this time, two deadlines of the store and 5 seconds before they ask the provider.
     #[must_use]
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: deadline.min(Duration::from_secs(300)), ..self }

@@ -27,7 +27,7 @@ use crate::{
 const SKEW: Duration = Duration::from_secs(5);
 /// How long the provider is not asked after it failed.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The longest lease. A later end was set by a clock that was ahead, and does not count.
+/// The longest lease. If a lease lasts longer, a clock that was ahead set it, and it is ignored.
 const LONGEST_LEASE: Duration = Duration::from_secs(10 * 60);
 /// A token that is rejected sooner after it came is not renewed: another one would be rejected, too.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -101,7 +101,7 @@ impl<C: Claims> Renewal<C> {
                     let state = State::Leased { until: now + self.lease() };
                     let leased = Kept { state, interrupted, ..kept.clone() };
                     if let Some(seen) = self.write(Some(&slot.seen), &leased).await? {
-                        // A shutdown waits for the answer: it may have the only refresh token that is good.
+                        // A shutdown waits for the answer: it may have the only valid refresh token.
                         let _held = self.engine.backend.hold(draw()?);
                         return self.ask(&renew, leased, seen).await;
                     }
@@ -119,7 +119,7 @@ impl<C: Claims> Renewal<C> {
                     Ok(Some(other)) => return self.unless_expired(&other, VaultError::Missing),
                     Ok(None) => self.report_renewed(),
                     Err(error @ (VaultError::Ended | VaultError::Missing)) => return Err(error),
-                    // The access token is good. The next renewal has the old refresh token.
+                    // The access token is valid. The next renewal has the old refresh token.
                     Err(error) => drop(self.report("unwritten", &error, &renewed.tokens)),
                 }
                 Ok(renewed.tokens.to_use())

@@ -62,7 +62,7 @@ impl Response {
 }
 
 impl TokenSet {
-    /// An access token of the type `Bearer` that has no end.
+    /// An access token of the type `Bearer` that does not expire.
     #[must_use]
     pub fn new(access_token: impl Into<String>) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl TokenSet {
         self.refresh_token.as_ref().map(Secret::expose)
     }
 
-    /// From when on the access token is invalid. None if it has no end, or the provider does not say.
+    /// When the access token expires. None if it does not expire, or if the provider does not say when.
     #[must_use]
     pub fn expiry(&self) -> Option<Timestamp> {
         self.expires_at

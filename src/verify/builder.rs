@@ -118,9 +118,9 @@ impl<C: Claims> VerifierBuilder<C> {
     /// [`accept_session_tokens`](Self::accept_session_tokens). The closure gets [`CookieOptions::default`]: set the names as
     /// at the issuer. Default: no cookie is read.
     ///
-    /// An issuer whose cookies are encrypted has none that a service can read. The service renews nothing. When the access
-    /// token has expired, the answer is 401, and the next request to the issuer
-    /// renews the session. Requests with unsafe methods must come from this site, or from a trusted origin.
+    /// A service cannot read the [encrypted](CookieOptions::encrypted) cookies of an issuer. The service renews nothing.
+    /// When the access token has expired, the answer is 401, and the next request to the issuer renews the session.
+    /// Requests with unsafe methods must come from this origin, or from a trusted one.
     pub fn accept_cookie(mut self, change: impl FnOnce(CookieOptions) -> CookieOptions) -> Self {
         self.cookies = Some(change(self.cookies.unwrap_or_default()));
         self.sessions = true;

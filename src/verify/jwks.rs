@@ -18,15 +18,15 @@ use http::{Request, Response, StatusCode, Uri, header};
 use tokio::sync::watch;
 
 use crate::{
-    backend::timer,
     engine::{KeySource, UnknownKey},
     event::{EventKind, Events},
     http_client::{DynHttpClient, HttpClientError},
     time::{Clock, millis},
+    timer::within,
     token::{KeyError, PublicKey},
 };
 
-/// The shortest time between the begins of two fetches.
+/// The shortest time from the start of one fetch to the start of the next.
 pub(super) const FLOOR: Duration = Duration::from_secs(10);
 /// How long a fetch may take.
 const TIME: Duration = Duration::from_secs(5);
@@ -133,7 +133,7 @@ impl Jwks {
         }
     }
 
-    /// Other keys were put in force: the next fetch replaces them, also by the keys of the last one.
+    /// Other keys were put in force. The next fetch replaces them, even if it returns the same keys as the last fetch.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
         (state.keys, state.etag) = (None, None);
@@ -233,7 +233,7 @@ impl Jwks {
         if response.status() == StatusCode::OK {
             return Ok(Some(PublicKey::from_jwk_set(response.body())?));
         }
-        // A 304 answers an `If-None-Match`, so it needs keys that it is about.
+        // A 304 says that the keys have not changed, so there must be keys.
         match self.lock().keys {
             Some(_) => Ok(None),
             None => Err(FetchError::Status(response.status())),
@@ -286,10 +286,7 @@ impl Jwks {
 
 /// Waits until a fetch ends, also if its runtime is not driven any more.
 async fn ended(mut running: watch::Receiver<()>) {
-    let _however = match timer(Duration::ZERO) {
-        Some(_) => tokio::time::timeout(TIME + TIME, running.changed()).await.unwrap_or(Ok(())),
-        None => running.changed().await,
-    };
+    let _however = within(TIME + TIME, running.changed()).await;
 }
 
 /// The source of an engine's keys.

@@ -1,4 +1,4 @@
-//! Services that only verify: public keys, no secret, and no store, or the issuer's store to be read only.
+//! Services that only verify: they hold public keys and no secret. They need no store, but can follow the issuer's.
 
 mod builder;
 #[cfg(feature = "axum")]
@@ -24,7 +24,8 @@ use crate::{
     token::{Keyring, PublicKey},
 };
 
-/// Verifies the access tokens of an issuer, in a service that holds no secret and no store. Cheap to clone.
+/// Verifies the access tokens of an issuer, in a service that holds public keys only. It needs no store, but can
+/// [follow](VerifierBuilder::follow) the issuer's. Cheap to clone.
 ///
 /// It accepts the tokens that [`Session::token_for`](crate::Session::token_for) minted for this service's
 /// [audience](VerifierBuilder::audience), the [access tokens of

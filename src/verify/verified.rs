@@ -11,11 +11,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// The verified access token of a request, to be read only: what a service that holds no secret and no store knows. In
-/// axum it is an extractor; elsewhere see [`Verified::of`].
+/// The verified access token of a request, for a service that only verifies. It cannot change the session. In axum it is
+/// an extractor; elsewhere see [`Verified::of`].
 ///
-/// It is there within the layer of a [`Verifier`](crate::Verifier), and within a [`SessionLayer`](crate::SessionLayer),
-/// so a handler can serve in both. Cheap to clone.
+/// It works inside the layer of a [`Verifier`](crate::Verifier) and inside a [`SessionLayer`](crate::SessionLayer), so a
+/// handler can be used in both. Cheap to clone.
 pub struct Verified<C = ()>(Session<C>);
 
 impl<C: Claims> Verified<C> {
@@ -58,7 +58,7 @@ impl<C: Claims> Verified<C> {
         self.0.service().is_none_or(|service| service.has_session).then(|| self.0.id())
     }
 
-    /// The scopes (`scope`, RFC 9068) of a token for this service. None of a session's access token.
+    /// The scopes (`scope`, RFC 9068) of a token for this service. A session's access token has none.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let scope = self.0.service().and_then(|service| service.scope.as_deref());
         scope.into_iter().flat_map(|scope| scope.split(' '))

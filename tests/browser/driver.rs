@@ -1,10 +1,12 @@
 //! Chromium, by the WebDriver commands that these tests need.
 
 use std::{
+    ffi::OsString,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,12 +14,19 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Jar};
 
-/// A browser with an empty profile. Both are removed on drop.
+/// A browser. It is killed on drop, and its profile removed, unless another browser uses that.
 pub(crate) struct Browser {
     program: Child,
     client: Client,
     session: String,
-    _profile: tempfile::TempDir,
+    _profile: Arc<tempfile::TempDir>,
+}
+
+/// The programs of a browser.
+pub(crate) struct Programs {
+    pub(crate) driver: OsString,
+    /// The driver's own choice if there is none.
+    pub(crate) browser: Option<OsString>,
 }
 
 impl Browser {
@@ -29,8 +38,17 @@ impl Browser {
         let chromedriver = std::env::var_os("TEST_CHROMEDRIVER").unwrap_or_else(|| {
             panic!("TEST_CHROMEDRIVER is not set: run this by tests/servers/chromium, which sets it")
         });
-        let profile = tempfile::tempdir().expect("a folder");
-        let mut program = Command::new(chromedriver)
+        let profile = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::launch(&Programs { driver: chromedriver, browser: None }, &profile, flags).await
+    }
+
+    /// Starts one with this profile, which no other one uses now.
+    pub(crate) async fn launch(
+        programs: &Programs,
+        profile: &Arc<tempfile::TempDir>,
+        flags: &[&str],
+    ) -> Self {
+        let mut program = Command::new(&programs.driver)
             .arg("--port=0")
             .env("HOME", profile.path())
             // A process group of its own, so that the browser can be killed with it.
@@ -41,7 +59,7 @@ impl Browser {
             .expect("chromedriver");
         let address = listening(&mut program);
         let mut browser =
-            Self { program, client: Client::to(address), session: String::new(), _profile: profile };
+            Self { program, client: Client::to(address), session: String::new(), _profile: profile.clone() };
         let mut arguments: Vec<String> = [
             "--headless",
             "--no-sandbox",
@@ -59,7 +77,10 @@ impl Browser {
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         // Debian's Chromium blocks third-party cookies, which would hide the effect of `SameSite=None`.
         let preferences = json!({"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": false}});
-        let options = json!({"args": arguments, "prefs": preferences});
+        let mut options = json!({"args": arguments, "prefs": preferences});
+        if let Some(browser) = &programs.browser {
+            options["binary"] = browser.to_str().expect("a path").into();
+        }
         let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
         let session = browser.send("POST", "/session", &wanted).await.expect("a session");
         browser.session = session["sessionId"].as_str().expect("its id").to_owned();
@@ -77,7 +98,8 @@ impl Browser {
         }
     }
 
-    async fn command(&self, method: &str, path: &str, body: Value) -> Value {
+    /// A command of this session. `DELETE` without a path closes the browser, as a user does.
+    pub(crate) async fn command(&self, method: &str, path: &str, body: Value) -> Value {
         let full = format!("/session/{}{path}", self.session);
         let answer = self.send(method, &full, &body).await;
         answer.unwrap_or_else(|error| panic!("{method} {path} {body}: {error}"))

@@ -42,6 +42,7 @@ impl World {
         let builder = Sessions::builder(Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key"))
             .timing(|_| timing)
             .clock(clock.clone());
+        let builder = demo::device::bind(builder, timing.access_ttl);
         let app = demo::App::new(builder).expect("a valid policy");
         let page = demo::page::render(app.sessions.policy());
         Self { client: Client::new(demo::router(&app, page)), clock }

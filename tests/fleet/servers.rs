@@ -87,16 +87,20 @@ impl Drop for Redis {
 
 pub(crate) struct Postgres {
     programs: PathBuf,
-    folder: tempfile::TempDir,
-    port: u16,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) port: u16,
 }
 
 impl Postgres {
     pub(crate) async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().expect("a folder"))
+    }
+
+    pub(crate) fn start_in(folder: tempfile::TempDir) -> Self {
         let versions =
             std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL, which `tests/run` installs");
         let newest = versions.filter_map(|entry| Some(entry.ok()?.path())).max().expect("a version");
-        let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
+        let port = free_port();
         let postgres = Self { programs: newest.join("bin"), folder, port };
         // PostgreSQL refuses to run as root.
         Command::new("chmod").arg("777").arg(postgres.folder.path()).status().expect("chmod");
@@ -105,14 +109,24 @@ impl Postgres {
         postgres
     }
 
-    fn launch(&self) {
-        let options =
-            format!("-p {} -c listen_addresses=127.0.0.1 -k {}", self.port, self.folder.path().display());
+    pub(crate) fn launch(&self) {
+        // Little of the write-ahead log is kept, so a small disk is enough.
+        let options = format!(
+            "-p {} -c listen_addresses=127.0.0.1 -c max_wal_size=64MB -k {}",
+            self.port,
+            self.folder.path().display()
+        );
         self.run("pg_ctl", &["start", "-w", "-D", "@", "-l", "@/log", "-o", &options]);
     }
 
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let is_done = self.output(program, arguments).status.success();
+        let log = || std::fs::read_to_string(self.folder.path().join("data/log")).unwrap_or_default();
+        assert!(is_done, "{program} failed: {}", log());
+    }
+
     /// Runs a PostgreSQL program as a user who is not root. `@` stands for the data folder.
-    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+    fn output(&self, program: &str, arguments: &[&str]) -> Output {
         let data = self.folder.path().join("data");
         let arguments = arguments.iter().map(|argument| match argument.strip_prefix('@') {
             Some(rest) => format!("{}{rest}", data.display()),
@@ -125,9 +139,7 @@ impl Postgres {
         }
         let command = command.arg(self.programs.join(program)).args(arguments).current_dir("/");
         let output = command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null()).output();
-        let output = output.expect("PostgreSQL's programs");
-        assert!(output.status.success(), "{program} failed");
-        output
+        output.expect("PostgreSQL's programs")
     }
 }
 
@@ -148,7 +160,8 @@ impl Shared for Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if self.folder.path().join("data/postmaster.pid").exists() {
-            self.run("pg_ctl", &["stop", "-m", "immediate", "-D", "@"]);
+            // It fails if the server was killed.
+            self.output("pg_ctl", &["stop", "-m", "immediate", "-D", "@"]);
         }
         if Command::new("rm").arg("-rf").arg(self.folder.path().join("data")).status().is_err() {
             eprintln!("{} was left behind", self.folder.path().display());

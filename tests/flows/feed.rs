@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tower_sliding_sessions::{EventKind, RejectionKind, store::MemoryStore};
+use tower_sliding_sessions::{EventKind, RejectionKind, SessionId, store::MemoryStore};
 
-use crate::support::{ACCESS, Browser, Instance, Probe, TTL, Trouble, World, idle, until};
+use crate::support::{
+    ACCESS, Browser, Instance, Probe, REFRESH, TTL, Trouble, World, claims_of, idle, until,
+};
 
 /// Two instances whose feed is cut, and a browser that both have served.
 async fn cut_off(world: &World) -> (Instance, Browser) {
@@ -45,6 +47,28 @@ async fn revocation_read_by_a_renewal_counts_for_access_tokens_too() {
     assert!(two.answer(browser.get("/me")).await.ok(), "it has not read the revocation");
     assert!(!two.answer(refresh_alone.get("/me")).await.ok());
     assert!(!two.answer(browser.get("/me")).await.ok(), "the renewal read it");
+}
+
+/// What another instance has revoked is not among what the store revokes now.
+#[tokio::test(start_paused = true)]
+async fn lagging_instance_that_revokes_the_same_sessions_refuses_them_from_then_on() {
+    for one_by_one in [true, false] {
+        let world = World::new();
+        let (two, browser) = cut_off(&world).await;
+        world.one.sessions.revoke_all("ann").await.unwrap();
+        assert!(two.answer(browser.get("/me")).await.ok(), "it has not read the revocation");
+        if one_by_one {
+            let id = claims_of(browser.value(REFRESH).unwrap())["sid"].as_str().and_then(SessionId::decode);
+            assert!(!two.sessions.revoke("ann", id.unwrap()).await.unwrap(), "it was revoked before");
+        } else {
+            assert_eq!(two.sessions.revoke_all("ann").await.unwrap(), 0);
+        }
+        let mut access_alone = browser.clone();
+        access_alone.lose(REFRESH);
+        for browser in [access_alone, browser] {
+            assert!(!two.answer(browser.get("/me")).await.ok(), "one by one: {one_by_one}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,6 +42,7 @@ mod parallel;
 mod races;
 mod readable;
 mod realms;
+mod recent;
 mod responses;
 mod reuse;
 mod revocation;

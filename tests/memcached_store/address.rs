@@ -31,14 +31,21 @@ async fn invalid_address_is_a_configuration_error_and_an_unreachable_server_is_n
 }
 
 #[tokio::test]
-async fn server_that_requires_a_password_is_a_configuration_error() {
+async fn missing_or_wrong_password_is_a_configuration_error_and_the_right_one_works() {
     let file = std::env::temp_dir().join(format!("memcached-users-{}", unique()));
-    std::fs::write(&file, "user:password\n").expect("a file");
+    std::fs::write(&file, "user:p@ss/%\n").expect("a file");
     let options = ["-Y", file.to_str().expect("text")];
     let server = Server::start(&options).await;
-    let causes = refused(&server.address()).await;
+    for user in ["", "user:wrong@", "other:p%40ss%2F%25@", "user@"] {
+        let causes = refused(&format!("{user}{}", server.address())).await;
+        assert!(causes.contains("password") && !causes.contains("wrong@"), "{causes}");
+    }
+    let address = format!("user:p%40ss%2F%25@{}", server.address());
+    let store = MemcachedStore::connect(&address).await.expect("the password is right");
     std::fs::remove_file(&file).expect("it was written");
-    assert!(causes.contains("password"), "{causes}");
+    let key = open(&store).await;
+    assert!(store.get(&key).await.expect("an answer").record.is_some());
+    assert!(!format!("{store:?}").contains("p%40ss"), "{store:?}");
 }
 
 #[tokio::test]

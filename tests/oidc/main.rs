@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
+#[path = "../support/failing_store.rs"]
+mod failing_store;
 mod fake;
 mod hostile;
 mod keys;
@@ -11,4 +13,3 @@ mod outage;
 mod sign_in;
 mod sign_out;
 mod site;
-mod store;

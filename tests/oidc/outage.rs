@@ -8,31 +8,31 @@ use serde_json::json;
 use tower_sliding_sessions::{CookieJar, ManualClock, Timestamp};
 
 use crate::{
+    failing_store::FailingStore,
     fake::Fake,
     logout::{post, token},
     site::{NOW, Site, location},
-    store::Store,
 };
 
-fn site(store: &Store) -> Site {
+fn site(store: &FailingStore) -> Site {
     let store = store.clone();
     Site::with(|sessions| sessions.store(store), |oidc| oidc)
 }
 
 #[tokio::test]
 async fn outage_of_the_store_leaves_the_logout_token_good() {
-    let store = Store::new();
+    let store = FailingStore::new();
     let site = site(&store);
     let mut jar = CookieJar::default();
     site.sign_in(&mut jar, json!({})).await;
     let good = token(&json!({}));
     for operation in ["value", "replace_value", "revoke"] {
-        store.fail(Some(operation));
+        store.fail(&[operation]);
         let response = post(&site, &good).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{operation}");
         assert!(response.headers().contains_key("retry-after"));
     }
-    store.fail(None);
+    store.fail(&[]);
     assert_eq!(post(&site, &good).await.status(), StatusCode::OK);
     assert_eq!(site.me(&mut jar).await, Err(StatusCode::UNAUTHORIZED));
     assert_eq!(post(&site, &good).await.status(), StatusCode::BAD_REQUEST);
@@ -40,11 +40,11 @@ async fn outage_of_the_store_leaves_the_logout_token_good() {
 
 #[tokio::test]
 async fn sign_in_that_no_logout_would_find_fails() {
-    let store = Store::new();
+    let store = FailingStore::new();
     let site = site(&store);
     let mut jar = CookieJar::default();
     let started = site.start(&mut jar, "").await;
-    store.fail(Some("replace_value"));
+    store.fail(&["replace_value"]);
     let response = site.answer(&mut jar, &started, json!({})).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(site.outcomes("oidc_failed"), ["index"]);
@@ -54,16 +54,16 @@ async fn sign_in_that_no_logout_would_find_fails() {
 
 #[tokio::test]
 async fn sign_out_during_an_outage_keeps_the_session() {
-    let store = Store::new();
+    let store = FailingStore::new();
     let site = site(&store);
     let mut jar = CookieJar::default();
     site.sign_in(&mut jar, json!({})).await;
     for operation in ["get", "revoke"] {
-        store.fail(Some(operation));
+        store.fail(&[operation]);
         let response = site.send(&mut jar, Method::POST, "/auth/sign-out", &[], "").await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{operation}");
     }
-    store.fail(None);
+    store.fail(&[]);
     assert!(site.me(&mut jar).await.is_ok(), "so the user can try again");
     let response = site.send(&mut jar, Method::POST, "/auth/sign-out", &[], "").await;
     assert!(location(&response).starts_with("https://provider.example/end?"));
@@ -71,7 +71,7 @@ async fn sign_out_during_an_outage_keeps_the_session() {
 
 #[tokio::test]
 async fn store_without_values_signs_in_and_answers_501_to_logout_tokens() {
-    let site = site(&Store::new().without_values());
+    let site = site(&FailingStore::new().without_values());
     let mut jar = CookieJar::default();
     site.sign_in(&mut jar, json!({})).await;
     assert_eq!(post(&site, &token(&json!({}))).await.status(), StatusCode::NOT_IMPLEMENTED);
@@ -82,7 +82,7 @@ async fn store_without_values_signs_in_and_answers_501_to_logout_tokens() {
 
 #[tokio::test]
 async fn logout_on_one_instance_ends_sessions_and_streams_of_another() {
-    let store = Store::new();
+    let store = FailingStore::new();
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW)));
     let provider = Fake::new();
     let [here, there] = [(); 2].map(|()| {
@@ -103,7 +103,7 @@ async fn logout_on_one_instance_ends_sessions_and_streams_of_another() {
 
 #[tokio::test]
 async fn hundred_copies_of_a_logout_token_at_once_count_once() {
-    let site = site(&Store::new());
+    let site = site(&FailingStore::new());
     let mut jar = CookieJar::default();
     site.sign_in(&mut jar, json!({})).await;
     let good = token(&json!({}));
@@ -116,14 +116,14 @@ async fn hundred_copies_of_a_logout_token_at_once_count_once() {
 
 #[tokio::test]
 async fn revocation_that_fails_does_not_keep_the_others() {
-    let store = Store::new();
+    let store = FailingStore::new();
     let site = site(&store);
     let mut jars = [(); 3].map(|()| CookieJar::default());
     for jar in &mut jars {
         site.sign_in(jar, json!({})).await;
     }
     let good = token(&json!({}));
-    store.fail(Some("one revoke"));
+    store.fail_once("revoke");
     assert_eq!(post(&site, &good).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     let mut live = 0;
     for jar in &mut jars {
@@ -138,7 +138,7 @@ async fn revocation_that_fails_does_not_keep_the_others() {
 
 #[tokio::test]
 async fn logout_goes_on_when_the_provider_hangs_up() {
-    let site = site(&Store::new());
+    let site = site(&FailingStore::new());
     let mut jar = CookieJar::default();
     site.sign_in(&mut jar, json!({})).await;
     let good = token(&json!({}));
@@ -150,7 +150,7 @@ async fn logout_goes_on_when_the_provider_hangs_up() {
 
 #[tokio::test]
 async fn oldest_session_stays_in_the_index_until_it_is_revoked() {
-    let store = Store::new();
+    let store = FailingStore::new();
     let site = site(&store);
     let mut jars: Vec<_> = (0..101).map(|_| CookieJar::default()).collect();
     let (last, others) = jars.split_last_mut().expect("101");
@@ -158,10 +158,10 @@ async fn oldest_session_stays_in_the_index_until_it_is_revoked() {
         site.sign_in(jar, json!({})).await;
     }
     let started = site.start(last, "").await;
-    store.fail(Some("revoke"));
+    store.fail(&["revoke"]);
     let response = site.answer(last, &started, json!({})).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    store.fail(None);
+    store.fail(&[]);
     assert!(site.me(&mut others[0]).await.is_ok());
     assert_eq!(post(&site, &token(&json!({}))).await.status(), StatusCode::OK);
     for jar in others {

@@ -7,6 +7,8 @@
 mod proxy;
 mod slow;
 mod switch_over;
+mod synchronous;
+mod tls;
 
 #[path = "../support/records.rs"]
 #[expect(dead_code, reason = "shared with the tests of other stores")]
@@ -65,7 +67,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for what in ["thaw", "start"] {
+            for what in ["thaw", "start", "plain"] {
                 let _done = Command::new(given("TEST_POSTGRES_CTL")).arg(what).status();
             }
         }
@@ -211,7 +213,11 @@ async fn closed_port_is_an_outage() {
     let error = error.expect_err("no server listens there");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(!format!("{error:?}").contains("secret"));
+    assert!(format!("{error:?}").contains("ConnectionRefused"), "the cause is told: {error:?}");
     assert!(began.elapsed() < Duration::from_secs(4));
+    let error = PostgresStore::connect("postgres://u:secret@127.0.0.1:1,127.0.0.1:2/db").await;
+    let error = format!("{:?}", error.expect_err("no server listens there"));
+    assert!(error.contains("Unavailable") && error.contains("ConnectionRefused"), "{error}");
     let error = PostgresStore::connect("postgres://u:secret@[/db").await.expect_err("that is no URL");
     assert!(!format!("{error:?}").contains("secret"));
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
+mod administrator;
 mod figures;
 mod greedy;
 mod many;

@@ -10,7 +10,7 @@ use tower_sliding_sessions::store::{
 use crate::server::{DAY, now, open, pool, schema, schema_url, url};
 
 /// Opens, reads, lists, revokes and follows, on more tasks than the pool has connections.
-async fn use_it(store: &PostgresStore) {
+pub(crate) async fn use_it(store: &PostgresStore) {
     for _ in 0..12 {
         let key = open(store, now()).await;
         assert_eq!(store.list(&key.subject, now()).await.expect("it is listed").len(), 1);
@@ -22,7 +22,7 @@ async fn use_it(store: &PostgresStore) {
 
 /// Checks that starting fails with a configuration error with these words.
 #[track_caller]
-fn misconfigured<T: std::fmt::Debug>(started: Result<T, StoreError>, words: &str) {
+pub(crate) fn misconfigured<T: std::fmt::Debug>(started: Result<T, StoreError>, words: &str) {
     let error = started.expect_err("that cannot work");
     assert!(matches!(error, StoreError::Configuration(_)), "{error:?}");
     let mut error_text = error.to_string();

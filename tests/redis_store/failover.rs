@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tower_sliding_sessions::store::{
-    FeedBatch, FeedEvent, FeedFrom, RedisStore, Revoke, SessionStore as _, StoreError,
+    FeedBatch, FeedEvent, FeedFrom, RedisStore, Revoke, SessionStore as _, StoreError, redis_client::cmd,
 };
 
 use super::{causes, end, now, open, proxy::Proxy, server::Server, store_at, subject};
@@ -22,13 +22,18 @@ async fn pair() -> (Server, Server) {
     panic!("the replica does not follow");
 }
 
+/// Waits until a replica has everything.
 async fn caught_up(primary: &Server) {
-    let () = primary.ask("SET marker 1").await;
     let mut connection = primary.connection().await.expect("a connection");
-    let mut wait = tower_sliding_sessions::store::redis_client::cmd("WAIT");
-    let replicas: u64 = wait.arg(1).arg(300).query_async(&mut connection).await.expect("an answer");
-    assert!(replicas <= 1);
-    sleep(Duration::from_millis(200)).await;
+    let () = cmd("SET").arg("marker").arg(1).query_async(&mut connection).await.expect("an answer");
+    // It waits for what this connection wrote last.
+    for _ in 0..20 {
+        let waited = cmd("WAIT").arg(1).arg(300).query_async::<u64>(&mut connection).await;
+        if waited.expect("an answer") == 1 {
+            return;
+        }
+    }
+    panic!("the replica lags");
 }
 
 async fn read(store: &RedisStore, from: &str) -> FeedBatch {

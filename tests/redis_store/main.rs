@@ -2,17 +2,23 @@
 //! `tests/run` starts. Tests that stop servers start their own.
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 
+mod cluster;
 mod failover;
 mod figures;
+mod instance;
 mod keys;
 mod lost_answers;
+mod lost_data;
 mod neighbours;
 mod outage;
 mod proxy;
 mod race;
 mod rights;
 mod scale;
+mod sentinel;
 mod server;
+mod tls;
+mod traffic;
 
 #[path = "../support/freeze.rs"]
 mod freeze;

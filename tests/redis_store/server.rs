@@ -15,20 +15,42 @@ use crate::{freeze, port::free_port};
 /// A Redis server with its own folder, both removed on drop.
 pub(crate) struct Server {
     child: Child,
+    is_running: bool,
     pub(crate) port: u16,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     options: Vec<String>,
 }
 
 impl Server {
     pub(crate) async fn start(options: &[&str]) -> Self {
-        let port = free_port();
-        let folder = std::env::temp_dir().join(format!("redis-store-{}-{port}", std::process::id()));
-        std::fs::create_dir(&folder).expect("a folder");
-        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        let server = Self { child: spawn(port, &folder, &options), port, folder, options };
+        let (port, folder) = place();
+        let mut all =
+            vec!["--bind", "127.0.0.1", "--save", ""].into_iter().map(str::to_owned).collect::<Vec<_>>();
+        all.extend(["--port".to_owned(), port.to_string(), "--dir".to_owned(), folder.display().to_string()]);
+        all.extend(options.iter().map(|option| (*option).to_owned()));
+        Self::start_at(port, folder, all).await
+    }
+
+    /// A Sentinel with this configuration.
+    pub(crate) async fn start_sentinel(configuration: &str) -> Self {
+        let (port, folder) = place();
+        let file = folder.join("sentinel.conf").display().to_string();
+        let common = format!("port {port}\nbind 127.0.0.1\ndir {}\n", folder.display());
+        std::fs::write(&file, common + configuration).expect("a file");
+        Self::start_at(port, folder, vec![file, "--sentinel".to_owned()]).await
+    }
+
+    async fn start_at(port: u16, folder: PathBuf, options: Vec<String>) -> Self {
+        let server = Self { child: spawn(&options), is_running: true, port, folder, options };
         server.ready().await;
         server
+    }
+
+    /// The value of a line of `INFO`.
+    pub(crate) async fn info(&self, section: &str, name: &str) -> String {
+        let info: String = self.ask(&format!("INFO {section}")).await;
+        let line = info.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+        line.unwrap_or_default().trim().to_owned()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -41,13 +63,19 @@ impl Server {
 
     /// The response to a command, which must succeed.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &str) -> T {
-        let mut words = command.split(' ');
+        self.try_ask(command).await.unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    pub(crate) async fn try_ask<T: FromRedisValue>(&self, command: &str) -> redis::RedisResult<T> {
         let mut cmd = Cmd::new();
-        words.by_ref().for_each(|word| {
+        command.split(' ').for_each(|word| {
             cmd.arg(word);
         });
-        let mut connection = self.connection().await.expect("a connection");
-        cmd.query_async(&mut connection).await.expect("an answer")
+        cmd.query_async(&mut self.connection().await?).await
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_running
     }
 
     async fn ready(&self) {
@@ -73,10 +101,12 @@ impl Server {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it has ended");
+        self.is_running = false;
     }
 
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(self.port, &self.folder, &self.options);
+        self.child = spawn(&self.options);
+        self.is_running = true;
         self.ready().await;
     }
 }
@@ -89,10 +119,16 @@ impl Drop for Server {
     }
 }
 
-fn spawn(port: u16, folder: &PathBuf, options: &[String]) -> Child {
+/// A port and a folder of its own.
+fn place() -> (u16, PathBuf) {
+    let port = free_port();
+    let folder = std::env::temp_dir().join(format!("redis-store-{}-{port}", std::process::id()));
+    std::fs::create_dir(&folder).expect("a folder");
+    (port, folder)
+}
+
+fn spawn(options: &[String]) -> Child {
     Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string(), "--dir"])
-        .arg(folder)
         .args(options)
         .stdout(Stdio::null())
         .spawn()

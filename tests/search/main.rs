@@ -31,6 +31,7 @@ mod bound;
 mod broken;
 mod browser;
 mod crash;
+mod device;
 mod exchange;
 mod late_body;
 mod model;

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fmt::{self, Display, Formatter},
-    hash::{BuildHasherDefault, Hasher},
+    hash::{BuildHasherDefault, Hash, Hasher},
 };
 
 use tower_sliding_sessions::protocol::RefreshDecision;
@@ -54,43 +54,63 @@ pub(crate) fn large<T, const N: usize>(more: [T; N]) -> Vec<T> {
     if std::env::var_os(LARGE).is_some() { more.into() } else { Vec::new() }
 }
 
-/// A reached world, and how.
-struct Reached {
-    world: World,
-    /// The step that led here, and the index of the world in which it was taken.
-    from: Option<(usize, Step)>,
+/// A reached state, and how.
+pub(crate) struct Reached<S, T> {
+    pub(crate) world: S,
+    /// The step that led here, and the index of the state in which it was taken.
+    pub(crate) from: Option<(usize, T)>,
+}
+
+/// Visits all states, breadth first, until a step fails. `next` lists the possible steps from a state, with the states
+/// they lead to, and whether they fail. The second result is the step that failed, and the index of its state.
+pub(crate) fn explore<S: Copy + Eq + Hash, T: Copy>(
+    start: S,
+    mut next: impl FnMut(&S, &mut Vec<(T, S, bool)>),
+) -> (Vec<Reached<S, T>>, Option<(usize, T)>) {
+    let mut known: HashSet<S, BuildHasherDefault<Mixer>> = HashSet::from_iter([start]);
+    let mut reached = vec![Reached { world: start, from: None }];
+    let mut taken = Vec::new();
+    let mut index = 0;
+    while let Some(Reached { world, .. }) = reached.get(index) {
+        let world = *world;
+        next(&world, &mut taken);
+        for (step, world, failed) in taken.drain(..) {
+            if failed {
+                return (reached, Some((index, step)));
+            }
+            if known.insert(world) {
+                reached.push(Reached { world, from: Some((index, step)) });
+            }
+        }
+        index += 1;
+    }
+    (reached, None)
+}
+
+/// The steps that lead to a state, and then `step`.
+pub(crate) fn path_to<S, T: Copy>(reached: &[Reached<S, T>], mut last: usize, step: T) -> Vec<T> {
+    let mut steps = vec![step];
+    while let Some((before, step)) = reached[last].from {
+        steps.push(step);
+        last = before;
+    }
+    steps.reverse();
+    steps
 }
 
 /// Visits all worlds until one fails.
 fn search(model: &Model) -> Search {
-    let start = World::begin(model);
-    let mut known: HashSet<World, BuildHasherDefault<Mixer>> = HashSet::from_iter([start]);
-    let mut reached = vec![Reached { world: start, from: None }];
     let mut steps = Vec::new();
-    let mut next = 0;
-    while let Some(Reached { world, .. }) = reached.get(next) {
-        let world = *world;
-        model.steps(&world, &mut steps);
-        for step in steps.drain(..) {
-            let Some(taken) = model.take(&world, step) else { continue };
-            if taken.failure.is_some() {
-                let counterexample = Some(Counterexample::to(model, &reached, next, step));
-                return Search { counterexample, ..Search::of(&reached) };
-            }
-            if known.insert(taken.world) {
-                reached.push(Reached { world: taken.world, from: Some((next, step)) });
-            }
-        }
-        next += 1;
-    }
-    Search::of(&reached)
-}
-
-impl Search {
-    fn of(reached: &[Reached]) -> Self {
-        let ended = reached.iter().filter(|reached| reached.world.revoked).count();
-        Self { worlds: reached.len(), ended, counterexample: None }
-    }
+    let (reached, failed) = explore(World::begin(model), |world, taken| {
+        model.steps(world, &mut steps);
+        taken.extend(steps.drain(..).filter_map(|step| {
+            let Taken { world, failure, .. } = model.take(world, step)?;
+            Some((step, world, failure.is_some()))
+        }));
+    });
+    let counterexample = failed.map(|(last, step)| Counterexample::to(model, &reached, last, step));
+    let ended = reached.iter().filter(|reached| reached.world.revoked).count();
+    Search { worlds: reached.len(), ended, counterexample }
 }
 
 /// The steps from the start to a failure, with their outcomes.
@@ -98,14 +118,9 @@ impl Search {
 pub(crate) struct Counterexample(Vec<(Step, Taken)>);
 
 impl Counterexample {
-    fn to(model: &Model, reached: &[Reached], mut last: usize, step: Step) -> Self {
-        let mut steps = vec![step];
-        while let Some((before, step)) = reached[last].from {
-            steps.push(step);
-            last = before;
-        }
+    fn to(model: &Model, reached: &[Reached<World, Step>], last: usize, step: Step) -> Self {
         let mut world = World::begin(model);
-        let replay = steps.into_iter().rev().map(|step| {
+        let replay = path_to(reached, last, step).into_iter().map(|step| {
             let taken = model.take(&world, step).expect("it was taken before");
             world = taken.world;
             (step, taken)

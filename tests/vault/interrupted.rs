@@ -16,12 +16,14 @@ use tower_sliding_sessions::{
 };
 
 use crate::{
-    failing::FailingStore,
+    failing_store::FailingStore,
     provider::{LIFETIME, Mode, Upstream},
     site::{self, DAY, Site, Time},
 };
 
 const DEADLINE: Duration = Duration::from_millis(300);
+/// The store's operations that write records and values.
+const WRITES: [&str; 2] = ["replace", "replace_value"];
 
 /// A provider whose renewal, once it has the answer, waits until `release`.
 fn slow(upstream: &Upstream, clock: &Time, answered: &Arc<Notify>, release: &Arc<Notify>) -> Provider {
@@ -203,10 +205,10 @@ async fn answer_that_the_store_takes_late_is_kept() {
             async move { site.vault.access_token(&session, "github").await }
         });
         answered.notified().await;
-        store.fail(true);
+        store.fail(&WRITES);
         goes_on.notify_one();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        store.fail(false);
+        store.fail(&[]);
         let used = used.await.expect("no panic").expect("a token");
         assert_eq!(site.vault.access_token(&session, "github").await.expect("it was written"), used);
         assert_eq!((upstream.requests(), site.renewed(), site.failures().len()), (1, 1, 0));
@@ -219,7 +221,7 @@ async fn answer_that_the_store_does_not_take_is_used_and_reported() {
     let store = FailingStore::new();
     let fails = store.clone();
     let renew = move |_| {
-        fails.fail(true);
+        fails.fail(&WRITES);
         async { Ok(TokenSet::new("renewed")) }
     };
     let site = Site::new(store.clone(), &site::clock(), Provider::new("github").renew(renew));
@@ -227,7 +229,7 @@ async fn answer_that_the_store_does_not_take_is_used_and_reported() {
     let used = site.vault.access_token(&session, "github").await.expect("the access token is good");
     assert_eq!((used.access_token(), site.failures()), ("renewed", vec!["unwritten"]));
     // The lease lasts on, so the old refresh token is not used by others before its end.
-    store.fail(false);
+    store.fail(&[]);
     let waiting = site.vault.access_token(&session, "github").await;
     assert!(matches!(waiting, Err(VaultError::Unavailable(_))), "{waiting:?}");
     assert_eq!(site.renewed(), 0);

@@ -100,7 +100,7 @@ pub fn all() -> Vec<Contender> {
     let raw = of_hs256.clone();
     vec![
         part("find the two cookies", 20_000, move || {
-            let (access, refresh) = scan(&headers, &names);
+            let (access, refresh) = scan(headers.get_all("cookie").iter(), &names);
             std::hint::black_box((access, refresh)) != (refresh, access)
         }),
         part("raw limit, HS256", 5000, move || raw_limit(&key, raw.as_bytes())),

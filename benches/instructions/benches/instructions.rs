@@ -103,6 +103,12 @@ fn warm(verified: usize) -> (World, Request<Body>) {
     let mut world = World::new(verified);
     for _ in 0..3 {
         world.serve(world.request(0), 0);
+        // The first request starts the feed follower. Until it has read the feed, each request asks the store.
+        world.runtime.block_on(async {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        });
     }
     let request = world.request(0);
     (world, request)

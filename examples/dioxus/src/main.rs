@@ -7,7 +7,7 @@
 //! One layer is around the page and the server functions. A server function names the session in its attribute, as
 //! an extractor. Sign-in and sign-out return their cookies: `FullstackContext::add_response_header` keeps one
 //! `Set-Cookie` only, and a session has two. The page is rendered by the server, and its forms work without a script.
-//! In a package with a client build, what uses this crate is for `#[cfg(feature = "server")]`.
+//! If your package also has a client build, put the code that uses this crate behind `#[cfg(feature = "server")]`.
 
 use std::error::Error;
 

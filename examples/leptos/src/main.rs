@@ -122,7 +122,7 @@ fn Page() -> impl IntoView {
 }
 
 fn app(builder: SessionsBuilder) -> Result<Router, BuildError> {
-    // An error says that it was done before. With leptos_router, `generate_route_list` does it.
+    // An error means that the executor was set before. With leptos_router, `generate_route_list` sets it.
     let _ = any_spawner::Executor::init_tokio();
     let sessions = builder.build()?;
     let layer = sessions.layer().optional();

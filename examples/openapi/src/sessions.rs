@@ -29,7 +29,7 @@ pub(crate) struct Device {
     ))]
 pub(crate) fn list() {}
 
-/// Revokes one session of the user. Also 204 if it had ended.
+/// Revokes one session of the user. Also 204 if it was revoked or expired before.
 #[utoipa::path(delete, path = "/sessions/{sid}", tag = "sessions",
     params(("sid" = String, Path, description = "The ID of the session")),
     security(("access" = []), ("refresh" = [])),

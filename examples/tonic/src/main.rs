@@ -66,7 +66,7 @@ fn session<T>(request: &Request<T>) -> Result<&Session, Status> {
     Session::from_extensions(request.extensions()).ok_or_else(|| Status::unauthenticated("sign in first"))
 }
 
-/// A refusal as gRPC says it.
+/// A refusal as a gRPC status.
 fn status(rejection: &Rejection) -> Status {
     match rejection.status() {
         StatusCode::UNAUTHORIZED => Status::unauthenticated("sign in first"),

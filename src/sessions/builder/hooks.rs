@@ -43,8 +43,8 @@ impl<C: Claims> SessionsBuilder<C> {
     ///
     /// The hook gets the subject and the claims of the record, or none if those cannot be read. It has as much time as a
     /// [store call](Self::store_deadline). After an error or a panic, the session is not renewed, and the same cookies
-    /// work later: the request gets 503, unless its access token serves it. The same holds for claims that cannot be written
-    /// as JSON or read back. The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
+    /// work later: the request gets 503, unless its access token is still valid. The same holds for claims that cannot be
+    /// written as JSON or read back. The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
     /// [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have the error. On one instance, parallel renewals of the
     /// same kind (with or without a body) share one call. See also [`Sessions::mark_stale`].
     ///

@@ -22,10 +22,10 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The protocol's search does not cover the durations.
+    /// The durations are refused: the error names the inequality that does not hold.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// Browsers would drop the cookies, or a trusted origin is not one.
+    /// Browsers would drop the cookies, or a trusted origin is not an origin.
     #[error(transparent)]
     Cookie(#[from] CookieError),
     /// The realm must have 1 to 64 visible ASCII characters.
@@ -40,6 +40,11 @@ pub enum BuildError {
     /// A [`Verifier`](crate::Verifier) with an audience needs the issuer of its tokens (RFC 9068, section 4).
     #[error("tokens for an audience are accepted of a named issuer only: call `issuer`")]
     NoIssuer,
+    /// Sessions cannot be bound to devices with these settings.
+    #[cfg(feature = "device-bound")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "device-bound")))]
+    #[error(transparent)]
+    DeviceBound(#[from] crate::device_binding::DeviceBoundError),
     /// The address of the public keys must be `https`, or `http` on this machine.
     #[error("{0:?} cannot be the address of public keys: it must be an absolute https address")]
     KeyAddress(String),
@@ -136,6 +141,18 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
+    /// Binds sessions to the browser's device, where the browser can: after that, copied cookies renew nothing. Default:
+    /// off. Add the [routes](Sessions::device_bound_routes), too. See the [guide](crate::guide::device_bound).
+    #[cfg(feature = "device-bound")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "device-bound")))]
+    #[doc(alias = "DBSC")]
+    #[doc(alias = "Device Bound Session Credentials")]
+    #[doc(alias = "copied cookies")]
+    pub fn device_bound(mut self, settings: crate::device_binding::DeviceBound) -> Self {
+        self.config.device_bound = Some(settings);
+        self
+    }
+
     /// Checks everything, and builds.
     ///
     /// # Errors
@@ -148,6 +165,10 @@ impl<C: Claims> SessionsBuilder<C> {
         }
         set_cookies(&mut config, options)?;
         config.policy = Policy::new(timing)?;
+        #[cfg(feature = "device-bound")]
+        if let Some(settings) = config.device_bound.take() {
+            config.device_bound = Some(settings.check(timing.access_ttl, &config.cookies)?);
+        }
         config.events.realm = config.realm.clone();
         let mut tokens = TokenCodec::new(keys, config.realm.clone(), timing.access_ttl, timing.write_window);
         if let Some(audience) = self.audience {

@@ -36,9 +36,10 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// How long this instance waits after it has read revocations before it reads the feed again. Default 50 ms, and never more
-    /// than half of the [lag bound](Self::feed_lag_bound). A longer pause spares the store of [very many
-    /// instances](crate::manual::scaling), and revocations arrive later by as much.
+    /// How long this instance waits after it has read revocations before it reads the feed again. Default 50 ms. If each read
+    /// finds some, the pause doubles, up to eight times this (400 ms). It is never more than half of the [lag
+    /// bound](Self::feed_lag_bound). A longer pause spares the store of [very many instances](crate::manual::scaling), and
+    /// revocations arrive later by as much.
     pub fn feed_pause(mut self, pause: Duration) -> Self {
         self.config.feed.pause = pause;
         self

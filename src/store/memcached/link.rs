@@ -1,5 +1,4 @@
-//! As much of Memcached's text protocol as sessions need, over connections that are used by one
-//! caller at a time.
+//! The part of Memcached's text protocol that sessions need. One caller at a time uses a connection.
 
 use std::{
     collections::HashMap,
@@ -8,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use percent_encoding::percent_decode_str;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpStream, lookup_host},
@@ -23,20 +23,22 @@ const LONGEST: u64 = 2 * 1024 * 1024;
 
 pub(super) struct Link {
     address: Box<str>,
+    /// What a new connection sends first: a write whose value is the user and the password.
+    login: Option<Box<[u8]>>,
     idle: Mutex<Vec<BufReader<TcpStream>>>,
 }
 
-/// A value, and the number that tells whether it was written since.
+/// A value, and its version in Memcached, which each write changes.
 pub(super) struct Item {
     pub(super) value: Vec<u8>,
     pub(super) version: u64,
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
     Yes,
-    /// Something else is there, or nothing any more.
+    /// The item has another version, or is missing.
     No,
     /// There is no room.
     Full,
@@ -45,15 +47,25 @@ pub(super) enum Stored {
 /// When to write.
 #[derive(Clone, Copy)]
 pub(super) enum When {
-    /// If there is nothing.
+    /// If there is no item.
     New,
-    /// If this is what there is.
+    /// If the item has this version.
     Version(u64),
 }
 
 impl Link {
+    /// `address` may begin with `user:password@`, both percent-encoded.
     pub(super) fn new(address: &str) -> Self {
-        Self { address: address.into(), idle: Mutex::default() }
+        let (user_info, address) = address.rsplit_once('@').map_or((None, address), |(u, a)| (Some(u), a));
+        let login = user_info.map(|user_info| {
+            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+            let mut value: Vec<u8> = percent_decode_str(user).collect();
+            value.push(b' ');
+            value.extend(percent_decode_str(password));
+            let length = value.len();
+            [format!("set login 0 0 {length}\r\n").as_bytes(), &value, b"\r\n"].concat().into()
+        });
+        Self { address: address.into(), login, idle: Mutex::default() }
     }
 
     pub(super) fn address(&self) -> &str {
@@ -64,10 +76,10 @@ impl Link {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks that the address is one.
+    /// Checks that the address is valid and its host is known.
     ///
     /// # Errors
-    /// An error that says what is wrong with it.
+    /// An error that says what is wrong with the address.
     pub(super) async fn find(&self) -> io::Result<()> {
         let found = timeout(TIMEOUT, lookup_host(&*self.address)).await?;
         found.map(drop).map_err(|source| {
@@ -76,7 +88,7 @@ impl Link {
         })
     }
 
-    /// What is under these keys, in one round trip.
+    /// Reads the items under these keys, in one round trip.
     pub(super) async fn get(&self, keys: &[&str]) -> io::Result<HashMap<String, Item>> {
         let request = format!("gets {}\r\n", keys.join(" "));
         // Reading once more does no harm, and the server may just have been restarted.
@@ -111,11 +123,22 @@ impl Link {
     async fn connect(&self) -> io::Result<BufReader<TcpStream>> {
         let stream = timeout(TIMEOUT, TcpStream::connect(&*self.address)).await??;
         stream.set_nodelay(true)?;
-        Ok(BufReader::new(stream))
+        let mut connection = BufReader::new(stream);
+        if let Some(login) = &self.login {
+            timeout(TIMEOUT, async {
+                connection.get_mut().write_all(login).await?;
+                match read_line(&mut connection).await?.as_str() {
+                    "STORED" => Ok(()),
+                    line => Err(unexpected(line)),
+                }
+            })
+            .await??;
+        }
+        Ok(connection)
     }
 
-    /// Sends a request and reads its answer. A connection with an unread answer is not
-    /// used again, and after one that failed the others are suspect.
+    /// Sends a request and reads its answer. A connection with an unread answer is not used again. If a connection fails,
+    /// the idle ones are closed, too.
     async fn exchange<T>(
         &self,
         mut connection: BufReader<TcpStream>,
@@ -137,7 +160,7 @@ impl Link {
     }
 }
 
-/// Closes the idle connections, unless the server turns out to be well.
+/// Closes the idle connections, unless the server answers.
 struct Suspects<'a>(Option<&'a Link>);
 
 impl Suspects<'_> {
@@ -173,6 +196,9 @@ struct WrongAddress {
 fn unexpected(line: &str) -> io::Error {
     if line == "CLIENT_ERROR unauthenticated" {
         return io::Error::new(ErrorKind::PermissionDenied, "Memcached wants a user and a password");
+    }
+    if line.starts_with("CLIENT_ERROR") && line.contains("authentication") {
+        return io::Error::new(ErrorKind::PermissionDenied, "Memcached refuses the user or the password");
     }
     io::Error::new(ErrorKind::InvalidData, format!("Memcached answers {line:?}"))
 }

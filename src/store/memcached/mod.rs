@@ -20,7 +20,7 @@ use crate::{
 
 /// Items are kept longer than needed by this many seconds, since clocks differ.
 const SLACK: u64 = 300;
-/// How often a race for a record may be lost. Each race has a winner.
+/// How often a write is tried. If one fails because of a conflict, another write has succeeded.
 const ATTEMPTS: usize = 256;
 
 /// Keeps sessions in Memcached (feature `memcached`), shared by all instances, within the limits of a cache.
@@ -40,35 +40,39 @@ const ATTEMPTS: usize = 256;
 /// ```
 ///
 /// # What it cannot do
-/// Memcached can neither list what it holds nor tell anyone of changes. So this store has
-/// neither a feed nor listing: every request asks it, and
-/// [`StoreError::Unsupported`] is the answer to listing a subject's sessions, revoking them together,
-/// marking them stale together, and limiting their number. Revoking one session, replacing its claims
-/// and marking it stale work, and count at the next request.
+/// Memcached cannot list its items, and cannot report changes. So this store has no feed, and every request asks it. Listing
+/// a subject's sessions, revoking them together, marking them stale together, and limiting their number fail with
+/// [`StoreError::Unsupported`]. Revoking one session, replacing its claims and marking it stale work, and apply at the next
+/// request.
 ///
-/// It forgets, too: a restart loses everything, and when memory runs out, what was not used for
-/// longest goes. What is gone is unknown, and an unknown session is refused: at worst, a user signs in
-/// again. A revoked session that is evicted is unknown as well, never live. Give it memory for all
-/// sessions: an item takes about 600 bytes without claims (measured over 10,000), and Memcached rounds
-/// up.
+/// A restart of Memcached loses all sessions. If its memory is full, it evicts the sessions that were not used for the
+/// longest time. A lost session is unknown, and an unknown session is refused: the user signs in again. A revoked session
+/// that is evicted is unknown, too, and never live. Give Memcached memory for all sessions: an item takes about 600 bytes
+/// without claims (measured over 10,000), and Memcached rounds up.
 ///
 /// # What it keeps
-/// One item for each session, under `tss:2:` and a hash of realm, subject and session, until its idle
-/// deadline (of a revoked one, its absolute deadline) and five minutes, and the run ID under
-/// `tss:2:run`, without an end, since every operation reads it. If it is lost all the same, every
-/// session is revoked, safely. Memcached counts lifetimes up to January 2038; what lasts longer is kept
-/// as long as there is room. Values that belong to no session are under `tss:2:value:` and a hash. (The 2 is the version of this layout. Sessions of an earlier version are
-/// unknown, so their users sign in again.)
+/// - One item for each session, under `tss:2:` and a hash of realm, subject and session. It is kept until five minutes after
+///   the session's idle deadline or, if the session is revoked, after its absolute deadline.
+/// - The run ID under `tss:2:run`. It does not expire, and every operation reads it. If it is lost, all sessions are invalid.
+/// - Values that belong to no session, under `tss:2:value:` and a hash.
+///
+/// Memcached counts lifetimes up to January 2038. Items with a later expiry are kept as long as there is room. (The 2 is the
+/// version of this layout. Sessions of an earlier version are unknown, so their users sign in again.)
 ///
 /// # Round trips
-/// One to read: session and run ID come together. Two to change: read, and compare and set. Each
-/// lost race costs two more. Each write draws a version for the record. If a connection breaks before
-/// the answer comes, the store looks whether the record has that version.
+/// A read takes one round trip: session and run ID come together. A change takes two: a read, and a compare-and-set. Each
+/// conflict costs two more. Each write draws a version for the record. If a connection breaks before the answer comes, the
+/// store checks whether the record has that version.
 ///
-/// One server, 1.4.8 or later, without TLS and without authentication: keep it on a private network. A
-/// server that wants a password is a [`StoreError::Configuration`]. The client is this crate's own,
-/// since a snapshot takes two keys with their versions in one round trip, and a caller that stops
-/// waiting must not leave its answer to the next.
+/// # Network
+/// One server, 1.4.8 or later. With a user and a password (`memcached -Y`, 1.5.15 or later), the address is
+/// `user:password@host:port`, where special characters are percent-encoded: `p%40ss` for `p@ss`. A missing or wrong
+/// password is a [`StoreError::Configuration`]. SASL is not supported, because it needs the binary protocol.
+///
+/// TLS is not supported: the sessions and the password are readable on the wire. Keep the server on this machine, or use a
+/// tunnel (`stunnel`, WireGuard, or a proxy next to the application). The client is part of this crate, for two reasons: a
+/// read takes two keys with their versions in one round trip, and if a caller stops waiting, the next one must not get its
+/// answer.
 #[derive(Clone)]
 pub struct MemcachedStore {
     link: Arc<Link>,
@@ -90,7 +94,8 @@ fn draw_version() -> Result<u64, StoreError> {
 }
 
 impl MemcachedStore {
-    /// A store at this address, like `127.0.0.1:11211`. It connects when it is first needed.
+    /// A store at this address, like `127.0.0.1:11211` or `user:password@127.0.0.1:11211`. It connects when it is first
+    /// needed.
     #[must_use]
     pub fn new(address: &str) -> Self {
         Self { link: Arc::new(Link::new(address)), prefix: "tss".into() }
@@ -99,9 +104,9 @@ impl MemcachedStore {
     /// The same, once the server has answered.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the address is none, its host is unknown, or the server wants
-    /// a user and a password; [`StoreError::Unavailable`] if the server does not answer within a second
-    /// or two. The error's source says what is wrong.
+    /// [`StoreError::Configuration`] if the address is invalid, its host is unknown, or the server refuses the user and the
+    /// password, or requires them; [`StoreError::Unavailable`] if the server does not answer within a second or two. The
+    /// error's source says what is wrong.
     pub async fn connect(address: &str) -> Result<Self, StoreError> {
         let store = Self::new(address);
         store.link.find().await.map_err(|error| match error.kind() {
@@ -115,7 +120,7 @@ impl MemcachedStore {
     /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
     /// have nothing in common.
     ///
-    /// A prefix that is too long for a key, or has blanks or other odd characters, is hashed.
+    /// A prefix that is too long for a key, or has characters that a key cannot have, is hashed.
     #[must_use]
     pub fn with_prefix(self, prefix: &str) -> Self {
         let plain = prefix.len() <= 150 && prefix.bytes().all(|byte| byte.is_ascii_graphic());
@@ -133,8 +138,7 @@ impl MemcachedStore {
         format!("{}:2:run", self.prefix)
     }
 
-    /// What is under a session's key, with its version, and the run ID. A session of another run is
-    /// missing.
+    /// Reads the item of a session, with its version, and the run ID. A session of another run ID is missing.
     async fn read(&self, key: &str) -> Result<(Option<(Entry, u64)>, RunId), StoreError> {
         let run_key = self.run_key();
         let mut items = self.link.get(&[key, &run_key]).await.map_err(store_error)?;
@@ -147,7 +151,7 @@ impl MemcachedStore {
         Ok((Some((entry, item.version)).filter(|(entry, _)| entry.run == run), run))
     }
 
-    /// Raises the run ID; sets it only if there is none, if `only_if_none`.
+    /// Raises the run ID. With `only_if_none`, writes it only if there is none.
     async fn set_run(&self, to: RunId, only_if_none: bool) -> Result<RunId, StoreError> {
         let (key, value) = (self.run_key(), to.to_string());
         for _ in 0..ATTEMPTS {
@@ -168,10 +172,10 @@ impl MemcachedStore {
         Err(StoreError::unavailable("too many writers of the run ID"))
     }
 
-    /// Writes an entry, new or in the place of what was read.
+    /// Writes an entry: a new one, or in place of the one that was read.
     ///
-    /// If the connection breaks before the answer comes, it tries over another, and then looks: an item
-    /// with the version of this entry was written by this call.
+    /// If the connection breaks before the answer comes, it tries again over another connection. Then it reads the item: if
+    /// that has the version of this entry, this call has written it.
     async fn write(&self, key: &str, entry: &Entry, when: When) -> Result<Stored, StoreError> {
         let value = serde_json::to_vec(entry).map_err(StoreError::corrupt)?;
         let expires = expires(&entry.record.family);
@@ -190,7 +194,7 @@ impl MemcachedStore {
         answer.map_err(store_error)
     }
 
-    /// Has `change` done to an entry by compare-and-set. It says whether it applies.
+    /// Applies `change` to an entry, by compare-and-set. `change` returns whether it applies.
     async fn change(
         &self,
         key: &SessionKey,
@@ -327,7 +331,7 @@ impl fmt::Debug for MemcachedStore {
     }
 }
 
-/// What an error of the connection means to the engine.
+/// The store error for an error of the connection.
 fn store_error(error: io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::PermissionDenied => StoreError::configuration(error),
@@ -339,8 +343,8 @@ fn decode_run(text: &[u8]) -> Result<RunId, StoreError> {
     str::from_utf8(text).ok().and_then(RunId::decode).ok_or_else(|| StoreError::corrupt("not a run ID"))
 }
 
-/// When a record may go, in seconds since the epoch, of which Memcached counts 2^31. Relative times
-/// are those below a month, so this is never one in this century.
+/// When Memcached may drop a record, in seconds since the epoch, below 2^31. Memcached takes values below a month as relative
+/// times, and no time of this century is below that.
 fn expires(family: &Family) -> u32 {
     let deadline = if family.revoked { family.absolute_deadline } else { family.idle_deadline };
     expires_at(deadline)

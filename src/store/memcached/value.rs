@@ -34,7 +34,7 @@ impl MemcachedStore {
         format!("{}:2:value:{}", self.prefix, URL_SAFE_NO_PAD.encode(key.as_bytes()))
     }
 
-    /// What is under the key, also if it has expired, with Memcached's own version.
+    /// Reads the value under the key, also if it has expired, with Memcached's own version.
     async fn find_value(&self, key: &str) -> Result<Option<(u64, Value, u64)>, StoreError> {
         let item = self.link.get(&[key]).await.map_err(store_error)?.remove(key);
         let Some(item) = item else { return Ok(None) };

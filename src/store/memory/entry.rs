@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Entry {
     id: SessionId,
     generation: u64,
-    /// Of no meaning unless `confirmed`.
+    /// Only valid if `confirmed` is set.
     confirmed_at: Timestamp,
     offered_at: Timestamp,
     created_at: Timestamp,
@@ -27,7 +27,7 @@ pub(super) struct Entry {
     /// None while there is nothing in it.
     rest: Option<Box<Rest>>,
     timing: Arc<RotationTiming>,
-    /// How often the record was written. A caller that is 4 billion writes late does not exist.
+    /// How often the record was written. It wraps after 4 billion writes, and no caller is that late.
     version: u32,
     confirmed: bool,
     revoked: bool,

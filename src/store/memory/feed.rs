@@ -59,12 +59,12 @@ impl Feed {
         self.more.notify_waiters();
     }
 
-    /// The events from there on; waits for one, a second at most, unless the reader has just come.
+    /// The events after `from`. Waits for one, a second at most, unless this is the reader's first call.
     pub(super) async fn read(&self, from: &FeedFrom) -> (Vec<FeedEvent>, String, bool) {
         let mut waited = false;
         loop {
             let mut more = pin!(self.more.notified());
-            // Listen before looking, or an event in between would be waited for in vain.
+            // Listen before looking. Otherwise an event in between would be missed.
             more.as_mut().enable();
             let (events, next, gap) = self.log().after(from);
             let waited = std::mem::replace(&mut waited, true);

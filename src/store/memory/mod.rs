@@ -1,5 +1,4 @@
-//! The embedded store: sessions live and die with the process, as the plain design wants it. A
-//! restart is a new run, and ends every session.
+//! The memory store: sessions exist only in the process. A restart draws a new run ID, so all sessions are invalid.
 
 mod entry;
 mod feed;
@@ -40,15 +39,14 @@ const SHARDS: usize = 1024;
 /// Keeps sessions in this process's memory.
 ///
 /// Clones share their sessions. Expired sessions are swept as new ones are created, a small part
-/// at a time; at the [capacity](Self::with_capacity), sign-in fails with [`StoreError::Full`]
-/// rather than revoking another subject's session.
+/// at a time. At the [capacity](Self::with_capacity), a sign-in fails with [`StoreError::Full`]. It does not revoke another
+/// subject's session.
 ///
-/// Revoked sessions do not count against the capacity. They are remembered until their absolute
-/// limit, so that a refresh token of one is reported as revoked. At most as many are remembered as
-/// the capacity says; then those that were revoked first are forgotten, and a token of one is refused
-/// as unknown.
+/// Revoked sessions do not count against the capacity. They are remembered until their absolute timeout, so that a refresh
+/// token of one is reported as revoked. The capacity is also the maximum number of remembered ones: after that, the sessions
+/// that were revoked first are forgotten, and their tokens are refused as unknown.
 ///
-/// It keeps as many values that belong to no session as the capacity says, beside the sessions.
+/// Values that belong to no session have a capacity of the same size.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 
@@ -93,8 +91,8 @@ impl MemoryStore {
         })))
     }
 
-    /// How many sessions it holds, those included that have expired and are not yet swept, and those
-    /// that were revoked and are remembered.
+    /// How many sessions it holds. This includes expired sessions that are not yet swept, and revoked sessions that are
+    /// remembered.
     #[must_use]
     pub fn len(&self) -> usize {
         self.kept() + self.0.revoked.load(Ordering::Relaxed)
@@ -278,8 +276,8 @@ impl SessionStore for MemoryStore {
 
     async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
         {
-            // All shards at once, or a session that is told that it belongs to the new run could
-            // be cleared away with the old ones. Everything else holds one shard at most.
+            // Lock all shards at once. Otherwise a session that was created under the new run ID could be cleared together
+            // with the old ones. Every other operation locks one shard at most.
             let mut shards: Vec<_> = self.0.shards.iter().map(lock).collect();
             let before = self.0.run.fetch_max(to.as_u64(), Ordering::SeqCst);
             if before >= to.as_u64() {

@@ -15,13 +15,13 @@ use crate::{
 /// How long expired sessions may wait to be swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// Each subject's sessions. Revoked ones are kept apart, so they add to the work of nothing.
+/// The sessions of each subject. Revoked ones are kept apart, so that they do not slow down operations on live ones.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     /// Those that were not revoked, sorted by id.
     subjects: HashMap<Subject, Box<[Entry]>>,
     revoked: HashMap<SessionId, (Subject, Entry)>,
-    /// The revoked ones, in the order in which they were.
+    /// The revoked ones, in the order of their revocation.
     order: VecDeque<SessionId>,
     swept: Timestamp,
 }

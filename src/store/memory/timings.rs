@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::protocol::RotationTiming;
 
-/// How many are shared. A record with yet another one has its own.
+/// How many timings are shared. A record with any other timing has its own copy.
 const SHARED: usize = 16;
 
 #[derive(Debug, Default)]

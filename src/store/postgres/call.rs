@@ -24,19 +24,20 @@ pub(super) struct Call {
 pub(super) struct Builder<'a> {
     inner: &'a Arc<Inner>,
     operation: &'static str,
-    schema: String,
+    functions: String,
     arguments: PgArguments,
     unfit: bool,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(inner: &'a Arc<Inner>, home: &Home, operation: &'static str) -> Self {
-        // A NUL and a byte that no text begins with: a statement of another program that expects a
-        // text or a number fails on it.
+        // It starts with a NUL and a byte that no text begins with. So a statement of another program that expects a text or a
+        // number fails.
         let mut tag = vec![0x00, 0xff];
         tag.extend_from_slice(format!("{operation} {}", home.tag()).as_bytes());
         let arguments = PgArguments::default();
-        Self { inner, operation, schema: home.quoted(), arguments, unfit: false }.bind(tag)
+        let functions = format!("{}.{}", home.quoted(), home.tables());
+        Self { inner, operation, functions, arguments, unfit: false }.bind(tag)
     }
 
     pub(super) fn bind<T: Encode<'a, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
@@ -58,7 +59,7 @@ impl<'a> Builder<'a> {
         if self.unfit {
             return Err(corrupt("a value that PostgreSQL cannot hold"));
         }
-        let mut sql = format!("SELECT * FROM {}.sliding_sessions_{}_v3(", self.schema, self.operation);
+        let mut sql = format!("SELECT * FROM {}_{}_v3(", self.functions, self.operation);
         for place in 1..=self.arguments.len() {
             let _infallible = write!(sql, "{}${place}", if place == 1 { "" } else { ", " });
         }

@@ -25,7 +25,7 @@ BEGIN
 END
 $$;
 
--- The run ID, and a session's record if it is of that run: what operations on one session answer with.
+-- What operations on one session return: the run ID, and the session's record if it has that run ID.
 DROP TYPE IF EXISTS {schema}.sliding_sessions_snapshot_v3 CASCADE;
 CREATE TYPE {schema}.sliding_sessions_snapshot_v3 AS (
     applied boolean, run bigint, version bigint,
@@ -73,7 +73,7 @@ $$;
 
 -- Adds events to the feed: the last thing that a transaction does.
 --
--- Readers go by seq, so rows must be committed in its order. The lock ensures that: it is held from
+-- Readers read in the order of seq, so rows must be committed in this order. The lock ensures that: it is held from
 -- before the number is drawn until the transaction has committed. It is the feed's own, so the
 -- transactions of others do not hold the feed up.
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_publish_v3(
@@ -106,7 +106,7 @@ $$;
 
 -- The next two change a record and answer with it as it then is. Within a VOLATILE function, each
 -- statement sees what was committed before that statement. UPDATE waits for a transaction that is
--- changing the row, and then judges the row as that left it; what comes after sees at least as much.
+-- changing the row, and then checks the row as that transaction left it. Later statements see at least as much.
 -- So the loser of a race gets the winner's record. If UPDATE finds nothing to do, nothing is written.
 
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_advance_v3(
@@ -237,8 +237,12 @@ BEGIN
 END
 $$;
 
--- Revokes one session. One that is revoked already writes nothing: its event is in the feed since
--- the transaction that revoked it.
+-- The next three acknowledge a revocation. If another call has done the work already, its commit may not have reached
+-- the synchronous replicas: a call whose connection was ended while it waited for them leaves its writes visible. So
+-- they lock a row that it wrote. That is written to the log, so this commit waits for the replicas, and for all that was
+-- logged before.
+
+-- Revokes one session. One that is revoked already gets no second event: the transaction that revoked it has added one.
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_revoke_v3(
     p_call bytea, p_realm bytea, p_subject bytea, p_id bytea, p_at bigint, p_kind bigint
 ) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
@@ -251,6 +255,8 @@ BEGIN
         AND CASE WHEN s.revoked THEN false ELSE true END
         AND s.run = (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta);
     IF NOT FOUND THEN
+        PERFORM 1 FROM {schema}.sliding_sessions AS s
+        WHERE s.realm = p_realm AND s.subject = p_subject AND s.id = p_id AND s.revoked FOR UPDATE;
         RETURN false;
     END IF;
     PERFORM {schema}.sliding_sessions_publish_v3(p_kind, p_at, p_realm, p_subject, ARRAY[p_id], NULL);
@@ -288,12 +294,15 @@ BEGIN
         PERFORM {schema}.sliding_sessions_publish_v3(
             p_kind, p_at, p_realm, p_subject, v_revoked, NULL
         );
+    ELSE
+        PERFORM 1 FROM {schema}.sliding_sessions AS s
+        WHERE s.realm = p_realm AND s.subject = p_subject AND s.revoked LIMIT 1 FOR UPDATE;
     END IF;
     RETURN v_revoked;
 END
 $$;
 
--- Raises the run ID to p_run if that is higher, as unsigned numbers: the first bit is turned over.
+-- Raises the run ID to p_run if that is higher. They compare as unsigned numbers, so the first bit is inverted.
 CREATE OR REPLACE FUNCTION {schema}.sliding_sessions_raise_v3(p_call bytea, p_run bigint, p_kind bigint)
 RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -307,6 +316,8 @@ BEGIN
             p_kind, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, NULL, NULL,
             ARRAY[int8send(p_run)], NULL
         );
+    ELSE
+        PERFORM 1 FROM {schema}.sliding_sessions_meta AS meta FOR UPDATE;
     END IF;
     RETURN (SELECT meta.run FROM {schema}.sliding_sessions_meta AS meta);
 END

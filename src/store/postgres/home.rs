@@ -1,47 +1,80 @@
-//! The schema of a store, and what its calls are named.
+//! The schema of a store, the prefix of its tables, and what its calls are named.
 //!
 //! The schema is found once, or given by the application. Then every statement names it. A
 //! `search_path` is a setting of the connection, and behind a pooler the next transaction may run on
 //! another connection.
 
 use sha2::{Digest as _, Sha256};
-use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr as _, SqlStr};
+use sqlx::PgConnection;
 
 use crate::store::StoreError;
 
-/// A schema.
+/// What the names of all tables and functions begin with, after the prefix.
+const TABLES: &str = "sliding_sessions";
+/// The longest prefix, in bytes: PostgreSQL cuts names off after 63.
+const LONGEST_PREFIX: usize = 24;
+
+/// A schema, and the prefix of the tables in it.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
     name: String,
+    tables: String,
     tag: String,
+}
+
+/// What is put in front of the names of all tables and functions. Empty by default.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Prefix(String);
+
+impl Prefix {
+    /// # Errors
+    /// [`StoreError::Configuration`] for a prefix that would need quotes, or is too long.
+    pub(super) fn new(prefix: &str) -> Result<Self, StoreError> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let starts = !prefix.starts_with(|c: char| c.is_ascii_digit());
+        if prefix.len() > LONGEST_PREFIX || !starts || !prefix.chars().all(plain) {
+            return Err(StoreError::configuration(format!(
+                "{prefix:?} is not a table prefix: at most {LONGEST_PREFIX} of a-z, 0-9 and _, and no digit first"
+            )));
+        }
+        Ok(Self(prefix.to_owned()))
+    }
 }
 
 impl Home {
     /// # Errors
-    /// [`StoreError::Configuration`] for a name that would need escapes: no schema is called so by accident.
-    pub(super) fn new(name: &str) -> Result<Self, StoreError> {
+    /// [`StoreError::Configuration`] for a name that would need escapes.
+    pub(super) fn new(name: &str, prefix: &Prefix) -> Result<Self, StoreError> {
         let plain = |c: char| !c.is_control() && !matches!(c, '"' | '\'' | '\\' | '$' | '{' | '}');
         if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
             return Err(StoreError::configuration(format!(
                 "{name:?} is not a schema that this store can use"
             )));
         }
-        let hash = Sha256::digest(name.as_bytes());
-        let tag = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { name: name.to_owned(), tag })
+        let mut hash = Sha256::new_with_prefix(name.as_bytes());
+        if !prefix.0.is_empty() {
+            hash.update(b"\0");
+            hash.update(prefix.0.as_bytes());
+        }
+        let tag = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { name: name.to_owned(), tables: format!("{}{TABLES}", prefix.0), tag })
     }
 
     /// The schema in which the connection's `search_path` finds the tables, or else where it would
     /// create them.
-    pub(super) async fn find(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
-        // Not by to_regclass: that goes by what the server remembers for the connection, and waiting
-        // for a lock of ours does not make it look again. A query sees what was committed before it.
+    pub(super) async fn find(
+        connection: &mut PgConnection,
+        prefix: &Prefix,
+    ) -> Result<Option<String>, sqlx::Error> {
+        // Do not use to_regclass: it may use data that the server cached for the connection before another migration
+        // committed. A query sees everything that was committed before it.
         sqlx::query_scalar(
             "SELECT COALESCE((SELECT n.nspname FROM pg_catalog.pg_class AS c \
              JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
-             WHERE c.relname = 'sliding_sessions_meta' AND pg_catalog.pg_table_is_visible(c.oid)), \
+             WHERE c.relname = $1 AND pg_catalog.pg_table_is_visible(c.oid)), \
              current_schema())::text",
         )
+        .bind(format!("{}{TABLES}_meta", prefix.0))
         .persistent(false)
         .fetch_one(connection)
         .await
@@ -56,14 +89,20 @@ impl Home {
         format!("\"{}\"", self.name)
     }
 
-    /// The schema, as calls name it.
+    /// What the names of the tables and functions begin with.
+    pub(super) fn tables(&self) -> &str {
+        &self.tables
+    }
+
+    /// The schema and the prefix, as calls name them.
     pub(super) fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// A statement of a migration, for this schema. `run` replaces run IDs of the first version.
-    pub(super) fn sql(&self, statement: &str, run: i64) -> SqlStr {
-        let sql = statement.replace("{schema}", &self.quoted()).replace("{home}", &self.tag);
-        AssertSqlSafe(sql.replace("{run}", &run.to_string())).into_sql_str()
+    /// Statements of a migration, for this schema. `run` replaces run IDs of the first version.
+    pub(super) fn sql(&self, statements: &str, run: i64) -> String {
+        // The prefix first: the name of the schema may be like that of the tables.
+        let sql = statements.replace(TABLES, &self.tables).replace("{schema}", &self.quoted());
+        sql.replace("{home}", &self.tag).replace("{name}", &self.name).replace("{run}", &run.to_string())
     }
 }

@@ -1,11 +1,11 @@
 //! Sessions in PostgreSQL.
 //!
-//! Every operation is a call of one function that the migration brings along, and so one transaction.
-//! Why each function is right however many race is said where it is defined, in `functions.sql`. How
-//! a call is made, also through a pooler, is said in `run`.
+//! Every operation is a call of one function that the migration creates, and so one transaction. `functions.sql` explains why
+//! each function is correct when several calls race. `run` explains how a call is made, also through a pooler.
 
 mod call;
 mod home;
+mod hosts;
 mod migrate;
 mod pool;
 mod run;
@@ -14,18 +14,18 @@ mod sweep;
 
 use std::{
     fmt,
-    str::FromStr as _,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use sha2::{Digest as _, Sha256};
-use sqlx::{
-    Connection as _, PgConnection, PgPool, Row as _,
-    postgres::{PgConnectOptions, PgRow},
-};
+use sqlx::{Connection as _, PgConnection, PgPool, Row as _, postgres::PgRow};
 use tokio::sync::OnceCell;
 
-use self::{call::Builder, home::Home};
+use self::{
+    call::Builder,
+    home::{Home, Prefix},
+    hosts::Hosts,
+};
 use super::{
     Snapshot, StoreError, Subject,
     sql::{Columns, LastSweep, Lease, run_from, starting, unavailable, version_from},
@@ -40,22 +40,21 @@ const LONGEST: usize = 2048;
 /// They survive restarts: only [raising the run ID](super::SessionStore::raise_run_id) revokes them
 /// all. What was acknowledged is as durable as the server's `synchronous_commit` and its replicas
 /// make it. Clones share their connections. Every operation is one round trip, after a connection's
-/// first use of it; a connection that lay idle for more than a second is tried before.
+/// first use of it. A connection that was idle for more than a second is tested first.
 ///
 /// A live session of a 36-byte subject without claims takes about 580 bytes on the server's disk,
 /// and more between two vacuums. Expired sessions are deleted in the background as others are opened
 /// and renewed. A revoked one is kept until its absolute deadline.
 ///
-/// The feed is polled every 50 ms, and its events are kept for a day. They are written one
-/// transaction at a time, so that no reader can miss one: the server revokes no more sessions a second
-/// than it can flush commits one by one. Renewals know no such limit, and transactions of others
-/// do not hold the feed up, however long they run.
+/// The feed is polled every 50 ms, and its events are kept for a day. One transaction at a time writes events, so that no
+/// reader can miss one. So the number of revocations a second is limited by the number of commits that the server can flush
+/// one after the other. Renewals have no such limit. Long transactions of other programs do not delay the feed.
 ///
 /// # Poolers
-/// A pooler such as PgBouncer may stand between, in transaction mode too. The first call that meets
-/// another's prepared statement fails without an effect and is made again. From then on, this store
-/// runs each call in a transaction and without prepared statements: four round trips instead of one.
-/// `?statement-cache-capacity=0` in the URL has it do so from the start. A pooler that knows prepared
+/// A pooler such as PgBouncer can be used, also in transaction mode. The first call that meets the prepared statement of
+/// another client fails without an effect, and is made again. From then on, this store runs each call in a transaction and
+/// without prepared statements: four round trips instead of one. With `?statement-cache-capacity=0` in the URL, it does so
+/// from the start. A pooler that knows prepared
 /// statements (PgBouncer 1.21 or later with `max_prepared_statements`) keeps the one round trip.
 ///
 /// Most poolers refuse or ignore `?options=-csearch_path=…`. Name the schema instead:
@@ -64,9 +63,37 @@ const LONGEST: usize = 2048;
 /// refuses.
 ///
 /// # The schema
-/// Table and function names all begin with `sliding_sessions`. The connection's `search_path` is asked
-/// once which schema has them; from then on every statement names it. For TLS, enable one of
-/// [`sqlx`](super::sqlx)'s `tls-…` features.
+/// Table and function names all begin with `sliding_sessions`, or with a [prefix](Self::with_prefix) and that.
+/// The connection's `search_path` is asked once which schema has them; from then on every statement names it.
+///
+/// The application's user needs no right to create tables if an administrator has migrated. It needs `USAGE` on
+/// the schema, and `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the four tables:
+///
+/// ```no_run
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use tower_sliding_sessions::store::PostgresStore;
+/// let store = PostgresStore::lazy("postgres://app@db.internal/shop")?.with_schema("auth")?;
+/// // `my-app print-migration`: what an administrator runs.
+/// if let Some(sql) = store.pending_migration().await? {
+///     println!("{sql}");
+/// }
+/// // At start: an error says which tables or rights are missing.
+/// store.check().await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Several servers
+/// The address may name all servers of a cluster: `postgres://user:password@db1,db2:5433,db3/database`. The store uses
+/// the primary. When calls fail, it asks all servers which one is the primary now. If several say so, it takes the one
+/// that was promoted last. A `target_session_attrs` in the address changes nothing. An address that always leads to the
+/// primary, such as HAProxy's, works too.
+///
+/// # TLS
+/// The address says what to check (`?sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`). Enable the feature
+/// `postgres_tls` of this crate: rustls with AWS-LC, and with the authorities of Mozilla besides those in `sslrootcert`. Or turn
+/// on another TLS feature of sqlx in the application's own `Cargo.toml`, such as `tls-native-tls` or
+/// `tls-rustls-ring-native-roots`, which use the authorities of the system. Without any, `sslmode=require` and stricter modes
+/// fail at start, and the default (`prefer`) connects without TLS.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] for every failure of the server or of the connection to it, until it works
@@ -79,6 +106,8 @@ pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
+    hosts: Arc<Hosts>,
+    prefix: Prefix,
     home: OnceCell<Home>,
     /// Whether calls use named statements: until one meets a pooler that mixes them up.
     by_name: AtomicBool,
@@ -86,8 +115,8 @@ struct Inner {
 }
 
 impl Inner {
-    fn new(pool: PgPool, home: OnceCell<Home>) -> Self {
-        Self { pool, home, by_name: AtomicBool::new(true), swept: LastSweep::default() }
+    fn new(pool: PgPool, hosts: Arc<Hosts>, prefix: Prefix, home: OnceCell<Home>) -> Self {
+        Self { pool, hosts, prefix, home, by_name: AtomicBool::new(true), swept: LastSweep::default() }
     }
 
     /// The schema, which is found at the first use.
@@ -95,10 +124,14 @@ impl Inner {
         let find = async || {
             let mut transaction =
                 connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(starting)?;
-            let found = Home::find(&mut transaction).await.map_err(starting)?;
+            let found = Home::find(&mut transaction, &self.prefix).await.map_err(starting)?;
             transaction.commit().await.map_err(unavailable)?;
-            let nowhere = || StoreError::configuration("the search_path names no schema that exists");
-            Home::new(&found.ok_or_else(nowhere)?)
+            let nowhere = || {
+                StoreError::configuration(
+                    "the search_path names no schema that exists and that the user may use",
+                )
+            };
+            Home::new(&found.ok_or_else(nowhere)?, &self.prefix)
         };
         self.home.get_or_try_init(find).await.cloned()
     }
@@ -109,10 +142,13 @@ impl PostgresStore {
     /// and [migrates](Self::migrate) the database.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the URL, the user, the password or the database is wrong, or if the
-    /// user lacks rights. [`StoreError::Unavailable`] if the server cannot be reached within 2 seconds.
+    /// [`StoreError::Configuration`] if the URL, the host, the certificate, the user, the password or the database
+    /// is wrong, or if the user lacks rights. [`StoreError::Unavailable`] if the server cannot be reached within 2
+    /// seconds.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Self::open(url, OnceCell::new()).await
+        let store = Self::lazy(url)?;
+        store.migrate().await?;
+        Ok(store)
     }
 
     /// Connects as [`connect`](Self::connect) does, and keeps everything in this schema, which exists.
@@ -120,18 +156,25 @@ impl PostgresStore {
     /// # Errors
     /// Those of [`connect`](Self::connect). [`StoreError::Configuration`] if there is no such schema.
     pub async fn connect_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
-        Self::open(url, OnceCell::new_with(Some(Home::new(schema)?))).await
+        let store = Self::lazy(url)?.with_schema(schema)?;
+        store.migrate().await?;
+        Ok(store)
     }
 
-    async fn open(url: &str, home: OnceCell<Home>) -> Result<Self, StoreError> {
+    /// A store for this address that connects when it is used. [Migrate](Self::migrate) it before use, or
+    /// [check](Self::check) it if an administrator migrates.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] if the URL is not valid.
+    pub fn lazy(url: &str) -> Result<Self, StoreError> {
         if !["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(StoreError::configuration("the address of PostgreSQL begins with postgres://"));
         }
-        // Poolers refuse the setting that sqlx makes for numbers that are not used here.
-        let options = PgConnectOptions::from_str(url).map_err(starting)?.extra_float_digits(None);
-        let store = Self(Arc::new(Inner::new(pool::lazy(options), home)));
-        store.migrate().await?;
-        Ok(store)
+        let hosts = Hosts::parse(url)?;
+        let Some(first) = hosts.first() else {
+            return Err(StoreError::configuration("an address without a host"));
+        };
+        Ok(Self(Arc::new(Inner::new(pool::lazy(first), Arc::new(hosts), Prefix::default(), OnceCell::new()))))
     }
 
     /// A store that uses a pool of the application's. [Migrate](Self::migrate) it before use.
@@ -139,7 +182,7 @@ impl PostgresStore {
     /// Unless the pool has `test_before_acquire(false)`, every operation costs a second round trip.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self(Arc::new(Inner::new(pool, OnceCell::new())))
+        Self(Arc::new(Inner::new(pool, Arc::default(), Prefix::default(), OnceCell::new())))
     }
 
     /// Keeps everything in this schema, which exists. Default: where the connection's `search_path`
@@ -148,21 +191,52 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Configuration`] for a name with quotes, backslashes, `$`, braces or control characters.
     pub fn with_schema(self, schema: &str) -> Result<Self, StoreError> {
-        let home = OnceCell::new_with(Some(Home::new(schema)?));
-        Ok(Self(Arc::new(Inner::new(self.0.pool.clone(), home))))
+        let (pool, hosts, prefix) = (self.0.pool.clone(), self.0.hosts.clone(), self.0.prefix.clone());
+        let home = OnceCell::new_with(Some(Home::new(schema, &prefix)?));
+        Ok(Self(Arc::new(Inner::new(pool, hosts, prefix, home))))
+    }
+
+    /// Begins the names of all tables and functions with this, so that several stores can share a schema. Default:
+    /// no prefix. Set it before the store is used.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] for a prefix that is longer than 24 characters, has others than `a-z`, `0-9` and
+    /// `_`, or begins with a digit.
+    pub fn with_prefix(self, prefix: &str) -> Result<Self, StoreError> {
+        let prefix = Prefix::new(prefix)?;
+        let home = match self.0.home.get() {
+            Some(home) => OnceCell::new_with(Some(Home::new(home.name(), &prefix)?)),
+            None => OnceCell::new(),
+        };
+        Ok(Self(Arc::new(Inner::new(self.0.pool.clone(), self.0.hosts.clone(), prefix, home))))
     }
 
     /// Creates or updates the tables and functions, if that is needed. Any number of instances may
     /// do so at once. Where everything is there, it only reads.
-    ///
-    /// An application whose user may not create tables runs this once as another user, and grants its
-    /// own `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the four tables.
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the user lacks rights; [`StoreError::Unavailable`] if the server cannot
     /// be reached.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         migrate::migrate(&self.0).await
+    }
+
+    /// The SQL that [`migrate`](Self::migrate) would run, for an administrator to run. None if there is nothing to do.
+    /// It names the schema, and runs in one transaction. The user of this store needs no right to create tables.
+    ///
+    /// # Errors
+    /// Those of [`migrate`](Self::migrate).
+    pub async fn pending_migration(&self) -> Result<Option<String>, StoreError> {
+        migrate::pending(&self.0).await
+    }
+
+    /// Checks that the tables and functions are there and of this version, and that the user has the rights on
+    /// them. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`], with what is missing; [`StoreError::Unavailable`] if the server cannot be reached.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        migrate::check(&self.0).await
     }
 
     /// Deletes what expired a minute ago or earlier, by the server's clock as well as by `now`, and

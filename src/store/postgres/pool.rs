@@ -9,7 +9,7 @@ use sqlx::{
 
 /// How long to wait for a connection. The engine's deadline for a call is shorter by default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections that lay idle for longer are tried before use: the server may have gone meanwhile.
+/// Connections that were idle for longer are tested before use: the server may have stopped meanwhile.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 const CONNECTIONS: u32 = 10;
 
@@ -27,8 +27,8 @@ pub(super) fn lazy(options: PgConnectOptions) -> PgPool {
                 Ok(true)
             })
         })
-        // sqlx tries a connection that is given back, and would do so for as long as TCP is patient
-        // with a server that has vanished. This comes first, and gives up sooner.
+        // sqlx tests a connection that is given back. If the server has vanished, that takes as long as the TCP timeout. This
+        // test comes first, and gives up sooner.
         .after_release(|connection, _| {
             Box::pin(async move {
                 let ping = tokio::time::timeout(CONNECT_TIMEOUT, connection.ping());

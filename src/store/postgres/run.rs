@@ -1,11 +1,10 @@
 //! Running a call.
 //!
-//! On a direct connection, a call is one round trip: a prepared statement with a name. Behind a
-//! pooler in transaction mode, that name may be unknown on the server connection of the moment, or be
-//! another statement. Each function checks which operation its caller means, so the first such call
-//! fails without an effect. It is then run again, as all later calls of this store are: in a
-//! transaction and without names, which holds behind every pooler. A pool without a statement cache
-//! is treated so from the start.
+//! On a direct connection, a call is one round trip: a prepared statement with a name. Behind a pooler in transaction mode,
+//! the current server connection may not know that name, or may have another statement under it. Each function checks which
+//! operation its caller means, so the first such call fails without an effect. Then it runs again, like all later calls of
+//! this store: in a transaction and without names, which works behind every pooler. A pool without a statement cache does so
+//! from the start.
 //!
 //! The work is a task of its own. A caller that stops waiting does not close the connection, so a
 //! slow server is not made slower by new connections.
@@ -21,7 +20,7 @@ use crate::store::{
     sql::{Lease, keeps_connection, unavailable},
 };
 
-/// How often a call is run again after losing to another transaction, or to a pooler.
+/// How often a call is run again after a conflict with another transaction, or after a pooler mixed statements up.
 const TRIES: u32 = 4;
 /// How long a call may take before its connection is given up: the server may have vanished.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
@@ -56,6 +55,9 @@ pub(super) async fn rows(inner: &Arc<Inner>, call: Call) -> Result<Vec<PgRow>, S
             Ok(lease) => on(&inner, lease, &call).await,
             Err(error) => Err(error),
         };
+        if ran.is_err() {
+            inner.hosts.look_soon(&inner.pool);
+        }
         let _caller_is_gone = answer.send(ran);
     });
     waiting.await.unwrap_or_else(|_| Err(StoreError::unavailable("the runtime was shut down")))
@@ -89,7 +91,7 @@ async fn tries(
         let by_name = inner.by_name.load(Ordering::Relaxed);
         let ran = if by_name { call.by_name(lease).await } else { call.in_transaction(lease).await };
         if by_name && ran.is_ok() && lease.cached_statements_size() == 0 {
-            // The application turned the cache off. Names would pile up on the server.
+            // The application turned the cache off. Named statements would stay on the server.
             inner.by_name.store(false, Ordering::Relaxed);
         }
         let code = match &ran {
@@ -111,9 +113,9 @@ fn lost_a_race(code: &str) -> bool {
     matches!(code, "40001" | "40P01")
 }
 
-/// The call met a statement that is not its own, or none. It had no effect: `TS001` is our functions'
-/// own code, and the others come before a statement begins (an unknown or a taken name, and arguments
-/// of another number, type or encoding).
+/// Whether the call met the statement of another client, or none. It had no effect: `TS001` is an error code of this crate's
+/// functions, and the other codes come before a statement begins (an unknown or a used name, and arguments of another
+/// number, type or encoding).
 fn is_mixed_up(code: &str) -> bool {
     matches!(code, "TS001" | "26000" | "42P05" | "08P01" | "22P03" | "22021")
 }

@@ -1,4 +1,4 @@
-//! Forgetting what has expired.
+//! Deletes what has expired.
 
 use super::PostgresStore;
 use crate::{

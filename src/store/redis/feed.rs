@@ -10,7 +10,7 @@ use redis::{
 use super::{
     Inner, IsReplica,
     entry::{self, Said},
-    link::{another_may_serve, is_no_script, store_error},
+    link::{Reader, another_may_serve, is_no_script, store_error},
     scripts::{Call, VIEW},
 };
 use crate::{
@@ -46,8 +46,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Where a reader stands, and in which of the server's histories: a server that was promoted, or
-/// restarted, goes by another one, and may lack the last writes.
+/// The position of a reader, and the server's replication ID: a server that was promoted or restarted has another one, and
+/// may lack the last writes.
 struct Position {
     place: Place,
     history: String,
@@ -64,13 +64,13 @@ impl Position {
     }
 }
 
-/// What one round trip tells of the stream.
+/// What one round trip reads of the stream.
 struct View {
     /// The entries that were asked for.
     entries: Vec<(Place, Said)>,
-    /// The first entry that there is.
+    /// The first entry in the stream.
     first: Place,
-    /// The last one that there ever was.
+    /// The last entry that was ever added.
     last: Place,
     /// Whether older entries were cut off.
     trimmed: bool,
@@ -83,8 +83,8 @@ impl Inner {
     /// it led to may be no primary any more.
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         let idle = self.readers().pop();
-        if let Some(connection) = idle {
-            match self.read_over(connection, from).await {
+        if let Some(reader) = idle.filter(|reader| self.link.is_current(reader)) {
+            match self.read_over(reader, from).await {
                 Err(error) if another_may_serve(&error) => {}
                 answer => return answer,
             }
@@ -92,20 +92,25 @@ impl Inner {
         self.read_over(self.link.connect().await.map_err(store_error)?, from).await
     }
 
-    async fn read_over(
+    async fn read_over(&self, mut reader: Reader, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+        let batch = self.read_from(&mut reader.connection, from).await;
+        let batch = batch.inspect_err(|error| self.link.failed(&reader, error))?;
+        self.readers().push(reader);
+        Ok(batch)
+    }
+
+    async fn read_from(
         &self,
-        mut connection: MultiplexedConnection,
+        connection: &mut MultiplexedConnection,
         from: &FeedFrom,
     ) -> Result<FeedBatch, StoreError> {
-        let batch = match from {
-            FeedFrom::Since(time) => self.read_since(&mut connection, time.as_millis()).await,
+        match from {
+            FeedFrom::Since(time) => self.read_since(connection, time.as_millis()).await,
             FeedFrom::After(position) => match Position::parse(position) {
-                Some(position) => self.read_after(&mut connection, position).await,
-                None => self.read_anew(&mut connection).await,
+                Some(position) => self.read_after(connection, position).await,
+                None => self.read_anew(connection).await,
             },
-        }?;
-        self.readers().push(connection);
-        Ok(batch)
+        }
     }
 
     async fn read_since(
@@ -128,17 +133,23 @@ impl Inner {
         position: Position,
     ) -> Result<FeedBatch, StoreError> {
         let Position { place, history } = position;
-        let view = self.view(connection, Some(place), &format!("({place}")).await?;
+        // From the entry on that was read last: a feed without it is another one.
+        let mut view = self.view(connection, Some((place, HEARTBEAT)), &place.to_string()).await?;
+        let more = view.entries.len() == PAGE;
+        let is_known = view.entries.first().is_some_and(|(first, _)| *first == place);
+        if is_known {
+            view.entries.remove(0);
+        }
         let cut_off = place < view.first && (view.trimmed || place != Place::default());
-        let lost = place > view.last;
+        let lost = place > view.last || !is_known && view.first != Place::default() && place >= view.first;
         let gap = cut_off || lost || history != view.history;
-        let here = if lost { view.last } else { place };
+        let here = if place > view.last { view.last } else { place };
         let place = view.entries.last().map_or(here, |(place, _)| *place);
-        let (position, more) = (Position { place, history: view.history }, view.entries.len() == PAGE);
+        let position = Position { place, history: view.history };
         self.batch(view.entries, position, view.run, gap, more).await
     }
 
-    /// For a reader who is nowhere: from here on.
+    /// For a reader without a position: starts at the current end.
     async fn read_anew(&self, connection: &mut MultiplexedConnection) -> Result<FeedBatch, StoreError> {
         let view = self.view(connection, None, "+").await?;
         let position = Position { place: view.last, history: view.history };
@@ -163,7 +174,7 @@ impl Inner {
     async fn view(
         &self,
         connection: &mut MultiplexedConnection,
-        wait_after: Option<Place>,
+        wait_after: Option<(Place, Duration)>,
         start: &str,
     ) -> Result<View, StoreError> {
         match look(connection, &self.looking(wait_after, start, Call::ByHash)).await {
@@ -175,10 +186,10 @@ impl Inner {
         .map_err(store_error)
     }
 
-    fn looking(&self, wait_after: Option<Place>, start: &str, call: Call) -> Pipeline {
+    fn looking(&self, wait_after: Option<(Place, Duration)>, start: &str, call: Call) -> Pipeline {
         let mut pipeline = pipe();
-        if let Some(place) = wait_after {
-            let wait = pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(HEARTBEAT));
+        if let Some((place, longest)) = wait_after {
+            let wait = pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(longest));
             wait.arg("STREAMS").arg(&self.feed_key).arg(place.to_string());
         }
         // In this order: nothing that came after `last` was known is missed.
@@ -194,7 +205,7 @@ impl Inner {
 async fn look(connection: &mut MultiplexedConnection, pipeline: &Pipeline) -> Result<View, RedisError> {
     let mut answers: Vec<RedisResult<Value>> = pipeline.query_async(connection).await?;
     let mut last = || answers.pop().unwrap_or(Ok(Value::Nil));
-    // A user without the right to ask learns of a failover only where the last place is gone.
+    // Without the right to this command, a failover is noticed only if the new server lacks the last place.
     let replication = last().and_then(|value| Ok(String::from_redis_value(value)?)).unwrap_or_default();
     let history = replication.lines().find_map(|line| line.strip_prefix("master_replid:"));
     let entries = last();

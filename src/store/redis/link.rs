@@ -7,31 +7,54 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+    pipe,
 };
+use tokio::sync::OnceCell;
 
-use super::scripts::{Call, Lua};
+use super::{
+    home::Home,
+    scripts::{Call, Lua},
+};
 use crate::store::StoreError;
 
 /// How long to wait for an answer, and for a connection, before it is given up.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a call follows a redirection, or is repeated while its slot moves, and how long it then waits.
+const REDIRECTIONS: u32 = 12;
+const PAUSE: Duration = Duration::from_millis(25);
 
-/// One multiplexed connection, made when it is first needed.
+/// One multiplexed connection to the primary, made when it is first needed.
 ///
-/// The manager makes a new connection when the one it has breaks. It does not when the server just
-/// stops answering (a machine that is gone, a firewall that forgot), or answers as one that is not
-/// the primary any more; so then the manager itself is replaced.
+/// The manager makes a new connection when its connection breaks, but not when the server merely stops
+/// answering (the machine is gone, or a firewall dropped the connection), nor when it answers that it is
+/// no longer the primary. In these cases this type replaces the manager and looks for the primary again.
 pub(super) struct Link {
-    client: Client,
-    connection: Mutex<Connection>,
+    home: Home,
+    turn: Mutex<Turn>,
+    /// To the node that takes over the slot.
+    importing: Mutex<Option<(String, MultiplexedConnection)>>,
 }
 
-#[derive(Default)]
+/// The connection, until it is left. A failure to make it is shared by all who wait for it.
+#[derive(Clone, Default)]
+struct Turn {
+    number: u64,
+    redirected_to: Option<String>,
+    connection: Arc<OnceCell<RedisResult<Connection>>>,
+}
+
+#[derive(Clone)]
 struct Connection {
-    /// How many managers there have been.
+    client: Client,
+    manager: ConnectionManager,
+}
+
+/// A connection for commands that wait: a reader of the feed has one.
+pub(super) struct Reader {
     turn: u64,
-    manager: Option<ConnectionManager>,
+    pub(super) connection: MultiplexedConnection,
 }
 
 /// What to do about an error.
@@ -41,49 +64,74 @@ enum Remedy {
     SendWhole,
     /// The connection broke, and the manager makes another. The command may have been carried out.
     Repeat,
-    /// This connection leads to a server that does not serve (now): another may lead elsewhere. The
-    /// command was not carried out.
+    /// The server of this connection refuses commands for now. A new connection may reach another server. The command was
+    /// not carried out.
     ReconnectAndRepeat,
     /// This connection does not work, and there is no time to try another.
     Reconnect,
+    /// The slot moves, and the node that takes it over has the keys.
+    Ask,
+    /// The slot moves, and its keys are on both nodes. The command was not carried out.
+    Wait,
     None,
 }
 
 impl Link {
-    pub(super) fn new(client: Client) -> Arc<Self> {
-        Arc::new(Self { client, connection: Mutex::default() })
+    pub(super) fn new(home: Home) -> Arc<Self> {
+        choose_tls_backend();
+        Arc::new(Self { home, turn: Mutex::default(), importing: Mutex::default() })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn manager(&self) -> Result<(u64, ConnectionManager), RedisError> {
-        let mut connection = self.connection();
-        let manager = match &connection.manager {
-            Some(manager) => manager.clone(),
-            None => {
-                // One attempt for each time it is asked for; no caller waits for a long backoff.
-                let config = ConnectionManagerConfig::new()
-                    .set_connection_timeout(Some(TIMEOUT))
-                    .set_response_timeout(Some(TIMEOUT))
-                    .set_number_of_retries(1)
-                    .set_min_delay(Duration::from_millis(10))
-                    .set_max_delay(Duration::from_millis(50))
-                    .set_pipeline_buffer_size(1024);
-                let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-                connection.turn += 1;
-                connection.manager.insert(manager).clone()
-            }
-        };
-        Ok((connection.turn, manager))
+    pub(super) const fn home(&self) -> &Home {
+        &self.home
+    }
+
+    async fn connection(&self) -> RedisResult<(u64, Connection)> {
+        let Turn { number, redirected_to, connection } = self.turn().clone();
+        let connection = connection.get_or_init(|| self.make(redirected_to.as_deref())).await.clone();
+        if connection.is_err() {
+            self.leave(number, None);
+        }
+        connection.map(|connection| (number, connection))
+    }
+
+    async fn make(&self, redirected_to: Option<&str>) -> RedisResult<Connection> {
+        let client = self.home.find(redirected_to).await?;
+        // One attempt for each time it is asked for; no caller waits for a long backoff.
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT))
+            .set_number_of_retries(1)
+            .set_min_delay(Duration::from_millis(10))
+            .set_max_delay(Duration::from_millis(50))
+            .set_pipeline_buffer_size(1024);
+        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        Ok(Connection { client, manager })
     }
 
     /// Closes the connection of this turn, unless another caller did.
-    fn leave(&self, turn: u64) {
-        let mut connection = self.connection();
-        if connection.turn == turn {
-            connection.manager = None;
+    fn leave(&self, number: u64, redirected_to: Option<String>) {
+        let mut turn = self.turn();
+        if turn.number == number {
+            *turn = Turn { number: number + 1, redirected_to, ..Turn::default() };
+        }
+    }
+
+    /// Closes the connection of this turn if it caused an error that another may not.
+    fn leave_after(&self, number: u64, error: &RedisError) {
+        let leave = match remedy(error) {
+            Remedy::Reconnect | Remedy::ReconnectAndRepeat => true,
+            // The manager would connect to the same address.
+            Remedy::Repeat => !self.home.is_fixed(),
+            _ => false,
+        };
+        if leave {
+            let to = Some(error).filter(|error| is_moved(error));
+            self.leave(number, to.and_then(RedisError::redirect_node).map(|(to, _)| to.to_owned()));
         }
     }
 
@@ -104,31 +152,90 @@ impl Link {
 
     /// Sends a command, over another connection once more if that may help.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
-        let mut repeated = false;
+        let (mut repeated, mut redirections) = (false, 0);
         loop {
-            let (turn, mut manager) = self.manager()?;
-            let error = match command.query_async(&mut manager).await {
+            let (turn, Connection { mut manager, .. }) = self.connection().await?;
+            let mut error = match command.query_async(&mut manager).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let remedy = remedy(&error);
-            if matches!(remedy, Remedy::Reconnect | Remedy::ReconnectAndRepeat) {
-                self.leave(turn);
+            if remedy(&error) == Remedy::Ask
+                && let Some((node, _)) = error.redirect_node()
+            {
+                error = match self.ask(node, command).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                };
             }
-            let repeat = matches!(remedy, Remedy::Repeat | Remedy::ReconnectAndRepeat);
-            if !repeat || std::mem::replace(&mut repeated, true) {
+            self.leave_after(turn, &error);
+            let is_redirection = is_moved(&error) && !self.home.is_fixed();
+            let repeat = match remedy(&error) {
+                Remedy::Wait | Remedy::Ask => {
+                    tokio::time::sleep(PAUSE).await;
+                    true
+                }
+                Remedy::Repeat | Remedy::ReconnectAndRepeat if is_redirection => true,
+                Remedy::Repeat | Remedy::ReconnectAndRepeat => !std::mem::replace(&mut repeated, true),
+                _ => false,
+            };
+            redirections += 1;
+            if !repeat || redirections > REDIRECTIONS {
                 return Err(error);
             }
         }
     }
 
-    /// A connection for commands that wait.
-    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(TIMEOUT))
-            .set_response_timeout(Some(TIMEOUT * 2));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+    /// Sends a command to the node that takes over its slot.
+    async fn ask<T: FromRedisValue>(&self, node: &str, command: &Cmd) -> RedisResult<T> {
+        let open = self.importing().take().filter(|(address, _)| address == node);
+        let mut connection = match open {
+            Some((_, connection)) => connection,
+            None => connect(&self.home.at(node)?).await?,
+        };
+        let mut pipeline = pipe();
+        pipeline.cmd("ASKING").ignore().add_command(command.clone());
+        let (answer,) = pipeline.query_async(&mut connection).await?;
+        *self.importing() = Some((node.to_owned(), connection));
+        Ok(answer)
     }
+
+    fn importing(&self) -> MutexGuard<'_, Option<(String, MultiplexedConnection)>> {
+        self.importing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn connect(&self) -> RedisResult<Reader> {
+        let (turn, Connection { client, .. }) = self.connection().await?;
+        let connection = connect(&client).await.inspect_err(|error| self.leave_after(turn, error))?;
+        Ok(Reader { turn, connection })
+    }
+
+    /// Whether a reader's connection leads to what is now taken for the primary.
+    pub(super) fn is_current(&self, reader: &Reader) -> bool {
+        self.home.is_fixed() || self.turn().number == reader.turn
+    }
+
+    /// A reader's connection failed.
+    pub(super) fn failed(&self, reader: &Reader, error: &StoreError) {
+        if let Some(error) = redis_error(error) {
+            self.leave_after(reader.turn, error);
+        }
+    }
+}
+
+/// rustls panics if the application compiled two backends in and chose none.
+fn choose_tls_backend() {
+    #[cfg(feature = "redis_tls")]
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Another thread may have been faster.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    }
+}
+
+async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(TIMEOUT))
+        .set_response_timeout(Some(TIMEOUT * 2));
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 impl fmt::Debug for Link {
@@ -144,8 +251,21 @@ pub(super) fn is_no_script(error: &RedisError) -> bool {
 
 /// Whether the same, over another connection, may succeed.
 pub(super) fn another_may_serve(error: &StoreError) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<RedisError>());
-    source.is_some_and(|error| matches!(remedy(error), Remedy::Repeat | Remedy::ReconnectAndRepeat))
+    let error = redis_error(error);
+    error.is_some_and(|error| matches!(remedy(error), Remedy::Repeat | Remedy::ReconnectAndRepeat))
+}
+
+fn is_moved(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
+}
+
+fn redis_error(error: &StoreError) -> Option<&RedisError> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+/// In a cluster, a script may not create a key while its slot moves.
+fn is_of_moving_slot(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("non local key in a cluster node"))
 }
 
 fn remedy(error: &RedisError) -> Remedy {
@@ -159,9 +279,10 @@ fn remedy(error: &RedisError) -> Remedy {
             | ServerErrorKind::BusyLoading
             | ServerErrorKind::MasterDown
             | ServerErrorKind::ClusterDown
-            | ServerErrorKind::TryAgain
-            | ServerErrorKind::Moved
-            | ServerErrorKind::Ask => Remedy::ReconnectAndRepeat,
+            | ServerErrorKind::Moved => Remedy::ReconnectAndRepeat,
+            ServerErrorKind::Ask => Remedy::Ask,
+            ServerErrorKind::TryAgain => Remedy::Wait,
+            ServerErrorKind::ResponseError if is_of_moving_slot(error) => Remedy::Wait,
             _ => Remedy::None,
         },
         // The user, or its password, is another by now.
@@ -169,19 +290,29 @@ fn remedy(error: &RedisError) -> Remedy {
             Remedy::ReconnectAndRepeat
         }
         ErrorKind::Extension | ErrorKind::UnexpectedReturnType => Remedy::None,
-        // It could not even say hello: the manager would remember the failed attempt.
+        // The connection failed at its handshake. The manager would keep the failed attempt.
         _ => Remedy::Reconnect,
     }
 }
 
-/// What an error of the client means to the engine.
+/// Whether the two sides do not accept each other's certificates, or one of them does not speak TLS.
+fn is_refused_by_tls(error: &RedisError) -> bool {
+    let source = std::error::Error::source(error);
+    // The client wraps the `io::Error` in an `Arc`.
+    let source = source.and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
+    let error = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
+}
+
+/// The store error for an error of the client.
 pub(super) fn store_error(error: RedisError) -> StoreError {
     match error.kind() {
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => {
             StoreError::configuration(error)
         }
         ErrorKind::Server(ServerErrorKind::NoPerm) => StoreError::configuration(error),
-        // What Redis 7.0 and later ones say of a command inside a script that the user has no right to.
+        ErrorKind::Io if is_refused_by_tls(&error) => StoreError::configuration(error),
+        // The message of Redis 7.0 and later if the user has no right to a command inside a script.
         ErrorKind::Server(ServerErrorKind::ResponseError)
             if error.detail().is_some_and(|detail| {
                 detail.contains("user executing the script can't") || detail.contains("ACL failure in script")

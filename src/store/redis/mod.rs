@@ -1,7 +1,9 @@
 //! The store in Redis or Valkey.
 
+mod connect;
 mod entry;
 mod feed;
+mod home;
 mod link;
 mod record;
 mod scripts;
@@ -9,18 +11,16 @@ mod store;
 mod value;
 
 use std::{
-    fmt, io,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use redis::{
-    Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, aio::MultiplexedConnection, cmd,
-    io::tcp::TcpSettings,
-};
+use redis::{Client, FromRedisValue};
 
 use self::{
-    link::{Link, store_error},
+    home::Home,
+    link::{Link, Reader, store_error},
     scripts::Lua,
 };
 use super::{FeedEvent, StoreError, Subject, hash};
@@ -29,6 +29,8 @@ use crate::{
     time::{Clock as _, SystemClock, millis},
 };
 
+/// The version of the layout, which is also what decides the slot of the keys.
+const LAYOUT: &str = "2";
 /// How long the run ID stays without sign-ins.
 const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
@@ -49,10 +51,11 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// ```
 ///
 /// # The server
-/// Redis 7.0 or later, or any Valkey; one primary, with or without replicas. Set
+/// Redis 7.0 or later, or any Valkey; one primary, with or without replicas, Sentinels or a cluster. Set
 /// - `maxmemory-policy noeviction`. An evicted session is lost to its user. Without memory, signing in
-///   fails with [`StoreError::Full`]; renewals and revocations go on.
-/// - `appendonly yes`, unless everyone may sign in again after a restart. With `appendfsync always`, a
+///   fails with [`StoreError::Full`]; renewals and revocations go on. Another policy is reported once at start, as
+///   [`StoreFailed`](crate::EventKind::StoreFailed) of the operation `check`.
+/// - `appendonly yes`. Without it, all users must sign in again after a restart. With `appendfsync always`, a
 ///   server that crashes and restarts has everything that it acknowledged. With the usual `everysec`,
 ///   it may lack the last second or two of writes.
 /// - `lazyfree-lazy-expire yes`, if one account may have ten thousands of live sessions (no cap): Redis
@@ -62,22 +65,39 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// - Lost rotations are repaired by the refresh tokens of the later generation.
 /// - Revocations, and a newer run ID, are written again by each instance that remembers them.
 /// - Sessions that were just opened are lost.
-/// - Readers of the feed are told of a gap whenever another server answers, or the same one after a
-///   restart (also when a primary gets its first replica), since it may lack what they never heard of.
-///   For one access token lifetime, every token is renewed before it counts.
+/// - If another server answers, or the same one after a restart (also when a primary gets its first replica), the feed
+///   reports a gap, since events may be missing. For one access token lifetime, every token that was issued before is
+///   renewed at its next use.
 ///
-/// The store talks to one address at a time, and asks for it anew with every connection, so let it
-/// be a name, or a proxy's, that follows the primary. A server that turns out to be a replica, is
-/// loading its data, or has no primary, is left for a new connection within the same call. No session
-/// and no event is ever read from a replica: it refuses every script of this store.
+/// `min-replicas-to-write 1` with `min-replicas-max-lag 1` limits the loss: a primary that has lost its replicas
+/// refuses all calls after a second, and the store is unavailable. It makes no single write safe.
 ///
-/// All keys of a store are in one slot, so it also works on the node of a Redis Cluster that has the
-/// slot. It does not follow redirections to other nodes.
+/// # Failover
+/// Each of these finds the new primary within the call that fails, or the next one:
+/// - [`sentinel`](Self::sentinel) asks the Sentinels, and [`cluster`](Self::cluster) the nodes of the cluster.
+/// - [`connect`](Self::connect) goes to one address, and asks for it anew with every connection. Let it be a name, or a
+///   proxy's, that follows the primary.
+///
+/// A server that turns out to be a replica, is loading its data, or has no primary, is left for a new connection within
+/// the same call. No session and no event is ever read from a replica: it refuses every script of this store.
+///
+/// # Redis Cluster
+/// All keys of a store are in one slot, because a script writes records and feed in one step. So one primary serves the
+/// whole store. A second [prefix](Self::with_prefix) has nothing in common with the first one, and is in the same slot.
+/// The [manual](crate::manual::stores) says what one primary serves.
+///
+/// While the slot moves to another node, renewals go on until the keys are split between both nodes. Then calls fail as
+/// unavailable until the move is complete. Sign-ins and revocations fail from its beginning; what failed changed nothing.
+/// Move the slot when few users are active.
 ///
 /// # Address, user and rights
 /// Special characters of user and password are percent-encoded in the URL: `p%40ss` for `p@ss`.
-/// Connections are encrypted if the application depends on the `redis` crate with one of its TLS
-/// features (the same major version as [`redis_client`](super::redis_client)) and the URL begins with `rediss:`.
+///
+/// Connections are encrypted with the feature `redis_tls` and a URL that begins with `rediss:`. The system's authorities are
+/// trusted; `SSL_CERT_FILE` names a file with others. Certificates of a private authority, and a client certificate, are
+/// settings of a client: see [`connect_client`](Self::connect_client). [`cluster`](Self::cluster) takes the
+/// `ConnectionInfo` of such a client in the place of a URL; for Sentinels, use `SSL_CERT_FILE`. A Sentinel or a node names
+/// others by the address that it knows, so certificates need that address, or the servers announce host names.
 ///
 /// These rights are enough (with another [prefix](Self::with_prefix), `~` and that; with a
 /// database other than 0, `+select` too):
@@ -89,9 +109,10 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// +xadd +xread +xrange +xrevrange +xtrim +xinfo|stream
 /// ```
 ///
-/// Without `+info` the store works, and learns of a failover only where the last place in the feed is
-/// gone. A wrong address, user or password, or a right that is missing, is a
-/// [`StoreError::Configuration`], whose source says what is wrong.
+/// In a cluster, add `+cluster|slots +asking`. A user of Sentinels needs `+sentinel|get-master-addr-by-name` there.
+///
+/// Without `+info` the store works, but it notices a failover only if the new server lacks the last event that was read. A
+/// wrong address, user or password, or a missing right, is a [`StoreError::Configuration`], whose source says what is wrong.
 ///
 /// # What it keeps
 /// | key | type | what | lives |
@@ -100,10 +121,10 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// | `tss:{2}:…:sid` | string | a revoked session, without its claims | until its absolute deadline, and five minutes |
 /// | `tss:{2}:…:answer:…` | string | what a call answered that revoked sessions, in case it is repeated | 30 seconds |
 /// | `tss:{2}:feed` | stream | the events of the last day, and at most about 100,000 | two days from the last event |
-/// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | until the end that it was given, and five minutes |
+/// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | until its expiry, and five minutes |
 /// | `tss:{2}:run` | string | the run ID | ten years from when it was last raised |
 ///
-/// The names of subjects are in the feed only, and so for about a day. (In braces: the version of this
+/// Only the feed has the names of subjects, so they stay for about a day. (The number in braces is the version of this
 /// layout. Sessions of an earlier version are unknown, so their users sign in again.)
 ///
 /// What an operation costs depends on the live sessions of its subject, not on the revoked ones.
@@ -115,7 +136,7 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// 7.0 on 64 bits; measured over 10,000), and claims come on top. Where most are shorter than 512
 /// bytes, `hash-max-listpack-value 512` saves 140 bytes for each session.
 ///
-/// Losing the run ID revokes every session, safely: the next one is another.
+/// If the run ID is lost, a new one is drawn, so all sessions are invalid.
 ///
 /// # Round trips
 /// One for each operation: a script changes the record and appends to the feed in one atomic step. Each
@@ -138,26 +159,10 @@ struct Inner {
     run_key: String,
     feed_key: String,
     /// Connections for the next read of the feed.
-    readers: Mutex<Vec<MultiplexedConnection>>,
+    readers: Mutex<Vec<Reader>>,
 }
 
 impl RedisStore {
-    /// A store at this URL, like `redis://user:password@host:6379/0`, once it has answered. Special
-    /// characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
-    ///
-    /// # Errors
-    /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
-    /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
-    /// second or two, or is a replica. The error's source says what is wrong.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let address = url.into_connection_info().map_err(StoreError::configuration)?;
-        find(address.addr()).await?;
-        let address = address.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let store = Self::new(Client::open(address).map_err(StoreError::configuration)?);
-        store.0.greet().await?;
-        Ok(store)
-    }
-
     /// A store that connects by this client when it is first needed. For settings that do not fit
     /// into a URL.
     ///
@@ -165,7 +170,7 @@ impl RedisStore {
     /// need one that no other caller waits on. Have the client set `TCP_NODELAY`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self(Arc::new(Inner::new(Link::new(client), "tss")))
+        Self(Arc::new(Inner::new(Link::new(Home::Fixed(client)), "tss")))
     }
 
     /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
@@ -175,7 +180,7 @@ impl RedisStore {
         Self(Arc::new(Inner::new(self.0.link.clone(), prefix)))
     }
 
-    /// Has `work` done to its end, even if the caller stops waiting for it.
+    /// Completes `work`, even if the caller stops waiting for it.
     async fn finish<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -186,66 +191,21 @@ impl RedisStore {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the host {host:?} is unknown")]
-struct UnknownHost {
-    host: String,
-    source: io::Error,
-}
-
-#[derive(Debug, thiserror::Error)]
 #[error("the server is a replica")]
 struct IsReplica;
-
-#[derive(Debug, thiserror::Error)]
-#[error("the server is Redis {version}, and this store needs 7.0 or later")]
-struct TooOld {
-    version: String,
-}
-
-/// Checks that there is a host of this name.
-async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
-    let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
-        return Ok(());
-    };
-    let found = tokio::time::timeout(link::TIMEOUT, tokio::net::lookup_host((host.as_str(), *port))).await;
-    match found.map_err(StoreError::unavailable)? {
-        Ok(_) => Ok(()),
-        Err(source) => Err(StoreError::configuration(UnknownHost { host: host.clone(), source })),
-    }
-}
 
 impl Inner {
     fn new(link: Arc<Link>, prefix: &str) -> Self {
         // A tag in the prefix decides the slot, but an empty one is none.
-        let prefix = if prefix.contains("{}") { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
-        let prefix = format!("{prefix}:{{2}}");
+        let is_tagged = prefix.contains("{}") || link.home().is_cluster() && prefix.contains('{');
+        let prefix = if is_tagged { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
+        let prefix = format!("{prefix}:{{{LAYOUT}}}");
         let (run_key, feed_key) = (format!("{prefix}:run"), format!("{prefix}:feed"));
         Self { link, prefix, run_key, feed_key, readers: Mutex::default() }
     }
 
-    fn readers(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
+    fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Learns whether the server lets this user in, and is a primary.
-    async fn greet(&self) -> Result<(), StoreError> {
-        let () = self.link.query(&cmd("PING")).await.map_err(store_error)?;
-        let text = match self.link.query::<String>(&cmd("INFO")).await.map_err(store_error) {
-            Ok(text) => text,
-            // It has no right to ask.
-            Err(StoreError::Configuration(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        let version = value("redis_version:");
-        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if major.is_some_and(|major| major < 7) {
-            return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
-        }
-        if value("role:") == "slave" {
-            return Err(StoreError::unavailable(IsReplica));
-        }
-        Ok(())
     }
 
     /// Where a subject's live sessions are.

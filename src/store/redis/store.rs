@@ -33,7 +33,7 @@ impl Inner {
         let (applied, text, run): Found = self.session_script(script, &key.subject, &args).await?;
         let run = self.settle_run(run).await?;
         let stored = text.map(|text| record::decode(key.id, &text)).transpose()?;
-        // One of another run is missing.
+        // A session of another run ID is missing.
         Ok(match stored.filter(|stored| stored.run == run) {
             Some(stored) => Snapshot { run, version: stored.version, record: Some(stored.record), applied },
             None => Snapshot { run, version: 0, record: None, applied: false },
@@ -59,7 +59,7 @@ impl Inner {
         ];
         args.extend([head, tail, CROWD.to_string()]);
         let mut revoked = Vec::new();
-        // A subject is crowded, and the run ID is lost, once in a while at most.
+        // Retried if the subject has many more sessions than its cap, or if the run ID is lost. Both are rare.
         for _ in 0..8 {
             let answer: Vec<String> = self.session_script(&scripts::CREATE, subject, &args).await?;
             match (answer.first().map(String::as_str), cap) {
@@ -75,7 +75,7 @@ impl Inner {
                     if some.is_empty()
                         && let Some(crowd) = args.last_mut()
                     {
-                        // They have just expired, and are removed once no clock calls them live.
+                        // The sessions beyond the cap have just expired. They stay until they are expired by every clock.
                         *crowd = u32::MAX.to_string();
                     }
                     revoked.extend(some);
@@ -86,7 +86,7 @@ impl Inner {
         Err(StoreError::unavailable("too many sign-ins of one subject at once").into())
     }
 
-    /// Makes room for a new session of a subject that has many more than it may have, a few at once.
+    /// Makes room for a new session of a subject that has many more sessions than its cap. Revokes a few at once.
     async fn thin_out(
         &self,
         subject: &Subject,
@@ -255,7 +255,7 @@ impl SessionStore for RedisStore {
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
         let key = key.clone();
-        // To its end as well: who learns that a connection is dead must see to it.
+        // This is completed, too: the call that finds a dead connection must replace it.
         self.finish(|inner| async move { inner.one(&scripts::GET, &key, Vec::new()).await }).await
     }
 
@@ -308,6 +308,10 @@ impl SessionStore for RedisStore {
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         self.0.read_feed(from).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.0.check().await
     }
 
     fn keeps_values(&self) -> bool {

@@ -118,7 +118,7 @@ fn timing_from(text: Option<&[u8]>, rotation_interval: Duration) -> Result<Rotat
     Ok(RotationTiming { grace, write_window, crash_window, late_body, rotation_interval })
 }
 
-/// A version, as it is kept; one that no row can have matches none.
+/// A version, as it is kept. A version that no row can have becomes -1, which matches no row.
 pub(in crate::store) fn version_to(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(-1)
 }
@@ -144,7 +144,7 @@ fn text(bytes: Vec<u8>) -> Result<String, StoreError> {
     String::from_utf8(bytes).map_err(|_| corrupt("a text that is not UTF-8"))
 }
 
-/// What JSON says, with none of it in the error.
+/// Parses JSON. The error shows none of it.
 fn parsed<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(json).map_err(|_| corrupt("a column that is not the JSON it should be"))
 }

@@ -1,10 +1,12 @@
-//! Errors of sqlx, told as errors of a store.
+//! The store errors for errors of sqlx.
 
 use std::fmt;
+#[cfg(feature = "postgres")]
+use std::io;
 
 use crate::store::StoreError;
 
-/// What a database said of a failure: its code and its message, and none of the details that may
+/// A failure as the database reports it: its code and its message, without the details, which may
 /// quote a row.
 #[derive(Debug)]
 pub(in crate::store) struct DatabaseFailure {
@@ -45,14 +47,13 @@ pub(in crate::store) fn unavailable(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// The error of a value that is not one of ours.
+/// The error for a value that this crate cannot have written.
 pub(in crate::store) fn corrupt(what: &'static str) -> StoreError {
     StoreError::corrupt(what)
 }
 
-/// Whether a connection on which a statement failed with this SQLSTATE can be used again. Not if only
-/// another connection, perhaps to another server, can do better: the server is read-only now, is
-/// shutting down or starting, or what it prepared is out of date.
+/// Whether a connection on which a statement failed with this SQLSTATE can be used again. It is closed if only another
+/// connection can help: the server is read-only now, is shutting down or starting, or has outdated prepared statements.
 #[cfg(feature = "postgres")]
 pub(in crate::store) fn keeps_connection(code: &str) -> bool {
     const CLASSES: [&str; 6] = ["08", "0A", "25", "26", "58", "XX"];
@@ -60,15 +61,26 @@ pub(in crate::store) fn keeps_connection(code: &str) -> bool {
 }
 
 #[cfg(feature = "postgres")]
+const fn is_of_files(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    matches!(kind, InvalidData | IsADirectory | NotADirectory | NotFound | PermissionDenied)
+}
+
+#[cfg(feature = "postgres")]
 /// The error of opening a store. What only the operator can mend is a matter of configuration.
 pub(in crate::store) fn starting(error: sqlx::Error) -> StoreError {
     let code = match &error {
-        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => return StoreError::configuration(error),
+        // What answers with something else is not PostgreSQL, or wants to authenticate in a way that sqlx does not know.
+        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+            return StoreError::configuration(error);
+        }
+        // rustls refuses a certificate with the first; a file of certificates cannot be read with the others.
+        sqlx::Error::Io(io) if is_of_files(io.kind()) => return StoreError::configuration(error),
         sqlx::Error::Database(database) => database.code().unwrap_or_default().into_owned(),
         _ => return unavailable(error),
     };
-    // A wrong password or user, no such database or schema, and rights that are missing.
-    let is_config = code.starts_with("28") || matches!(&*code, "3D000" | "3F000" | "42501");
+    // A wrong password or user, no such database or schema, and what is missing: rights, tables, functions.
+    let is_config = ["28", "3D", "3F", "42"].iter().any(|class| code.starts_with(class)) && code != "42P05";
     match unavailable(error) {
         StoreError::Unavailable(source) if is_config => StoreError::Configuration(source),
         error => error,

@@ -1,8 +1,8 @@
 //! A feed that is a table: rows numbered in the order in which they were committed, polled.
 //!
-//! A place in it is the number of the row read last and that row's mark, a random number. If the
-//! database comes back from a backup, or from a replica that was behind, rows may be missing and
-//! numbers be used again; the mark tells, and the reader is told of a gap.
+//! A position is the number of the row that was read last and that row's mark, a random number. If the
+//! database was restored from a backup, or is a replica that was behind, rows may be missing, and
+//! numbers may be used again. Then the mark differs, and the reader gets a batch with a gap.
 
 use std::{str::FromStr, time::Duration};
 
@@ -18,13 +18,13 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long rows of the feed are kept. A reader who falls behind further is told of the gap.
+/// How long rows of the feed are kept. A reader that falls further behind gets a batch with a gap.
 pub(in crate::store) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many rows make one batch at most.
 pub(in crate::store) const LIMIT: i64 = 5000;
 /// How often the table is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// After how many looks in vain a reader learns that there is nothing: a second's worth.
+/// After this many polls without a row (one second), a reader gets an empty batch.
 const LOOKS: u32 = 20;
 
 /// Reads the feed: one statement, so of one snapshot. Its arguments are the place, the earliest time
@@ -62,7 +62,7 @@ impl Kind {
         self as i64
     }
 
-    /// Before when the sessions began that a subject's revocation means.
+    /// The revocation of a subject applies to the sessions that began before this time.
     #[cfg(feature = "postgres")]
     pub(in crate::store) fn began_before(before: Option<Timestamp>, at: Timestamp) -> i64 {
         super::time_to(before.unwrap_or(at + Duration::from_millis(1)))
@@ -81,7 +81,7 @@ pub(in crate::store) struct EventRow<'a> {
 }
 
 impl<'a> EventRow<'a> {
-    /// `at`: when what has no time of its own happened.
+    /// `at` is the time of an event that has no time of its own.
     pub(in crate::store) fn of(event: &'a FeedEvent, at: i64) -> Self {
         let id = |id: &SessionId| Some(id.as_bytes().to_vec());
         let row = |kind, subject, id| Self { kind, at, subject: Some(subject), id, began_before: None };
@@ -153,9 +153,9 @@ pub(in crate::store) struct Item {
     pub(in crate::store) at: i64,
     pub(in crate::store) realm: Option<Vec<u8>>,
     pub(in crate::store) subject: Option<Vec<u8>>,
-    /// A session's ID, or a run ID; of a subject's revocation, the session that was spared.
+    /// A session's ID, or a run ID. For the revocation of a subject: the session that was not revoked.
     pub(in crate::store) id: Option<Vec<u8>>,
-    /// Of a subject's revocation.
+    /// For the revocation of a subject.
     pub(in crate::store) began_before: Option<i64>,
 }
 
@@ -193,8 +193,8 @@ impl Item {
 }
 
 impl Table {
-    /// Reads what both stores select: the run, where the table was pruned, whether the place is
-    /// known, its last row, and then the rows, if any, one by one.
+    /// Reads what both stores select: the run ID, where the table was pruned, whether the position is known, the last row of
+    /// the table, and then the rows, if any, one by one.
     pub(in crate::store) fn read<'r, R: Row>(rows: &'r [R]) -> Result<Self, StoreError>
     where
         usize: ColumnIndex<R>,
@@ -248,8 +248,8 @@ impl Table {
     }
 }
 
-/// Reads on: at once from a time or an unknown place, or else as soon as there is something.
-/// `look` reads the rows after a place whose time is no earlier than this.
+/// Reads the next batch. From a time or an unknown position, it returns at once. Otherwise it waits for a row. `look` reads
+/// the rows after a position whose time is at or after the given one.
 pub(in crate::store) async fn follow<F>(
     from: &FeedFrom,
     look: impl Fn(Cursor, i64) -> F + Send,

@@ -1,5 +1,4 @@
-//! What the SQL stores share: how a record becomes columns, how errors are told, and how a feed
-//! in a table is followed.
+//! What the SQL stores share: records as columns, errors, and a feed in a table.
 //!
 //! Texts of the application (realms, subjects, claims, …) are kept as bytes, so that they come
 //! back as they were given with any encoding and collation of the database. Times are milliseconds
@@ -39,7 +38,7 @@ use crate::time::Timestamp;
 
 /// How often a store looks for what has expired.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How long what has expired is kept on: other instances' clocks may be behind.
+/// How long expired sessions are still kept, since the clocks of other instances may be behind.
 pub(super) const SWEEP_MARGIN: Duration = Duration::from_secs(60);
 /// How many rows one statement of a sweep deletes: few, so that it does not block others.
 pub(super) const SWEEP_BATCH: i64 = 500;
@@ -49,7 +48,7 @@ pub(super) const SWEEP_BATCH: i64 = 500;
 pub(super) struct LastSweep(AtomicU64);
 
 impl LastSweep {
-    /// Whether to look now. Says so to one caller only.
+    /// Whether to look now. True for one caller only.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         let last = self.0.load(Ordering::Relaxed);
         let since = now.since(Timestamp::from_millis(last));

@@ -1,11 +1,10 @@
 //! Sessions in an SQLite file.
 //!
-//! Changes are made as the memory store makes them: read the record, let the protocol change it,
-//! write it, under an exclusive lock. Here the lock is SQLite's write lock, taken by
-//! `BEGIN IMMEDIATE`, which holds between processes as well. What would change nothing is found out
-//! before, without the lock, from a snapshot that is no older than the call.
+//! A change works as in the memory store: read the record, let the protocol change it, write it, under an exclusive lock.
+//! Here the lock is SQLite's write lock, taken by `BEGIN IMMEDIATE`, which also holds between processes. A call that would
+//! change nothing does not take the lock: this is checked first, with a snapshot that is no older than the call.
 //!
-//! A transaction whose future is dropped is undone before the lock is released.
+//! If the future of a transaction is dropped, the transaction is rolled back before the lock is released.
 
 mod migrate;
 mod open;
@@ -36,14 +35,13 @@ use crate::time::Timestamp;
 /// its absolute deadline. Events of the feed are kept for a day; it is polled every 50 ms.
 ///
 /// # Errors
-/// Every failure of the file is [`StoreError::Unavailable`]: a full disk, a read-only file, a
-/// lock that another process does not let go for 5 seconds. The next call after that has passed
-/// succeeds.
+/// Every failure of the open file is [`StoreError::Unavailable`]: a full disk, a read-only file, or a lock that another
+/// process holds for more than 5 seconds. Calls succeed again after the cause is gone.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
-    /// One connection, so that writers of this process wait in line rather than for the lock.
+    /// One connection, so that writers of this process wait for the connection, and not for the lock.
     writer: SqlitePool,
     readers: SqlitePool,
     swept: LastSweep,
@@ -54,9 +52,8 @@ impl SqliteStore {
     ///
     /// Takes a path, or a URL with sqlx's parameters: `sqlite:sessions.db?mode=ro` only reads, `mode=rw`
     /// does not create the file, `mode=rwc` is the default, `immutable=1` is for a file that no process
-    /// changes, `vfs` names a way to reach files. `cache=shared` has no effect. Percent-encode `?` and
-    /// `%` in the path of a URL. An in-memory database is refused; that is what
-    /// [`MemoryStore`](super::MemoryStore) is for.
+    /// changes, `vfs` selects an SQLite VFS. `cache=shared` has no effect. Percent-encode `?` and `%` in the path of a URL.
+    /// An in-memory database is refused: use [`MemoryStore`](super::MemoryStore) instead.
     ///
     /// # Errors
     /// [`StoreError::Configuration`] with the path, if the file cannot be opened or written.
@@ -72,8 +69,8 @@ impl SqliteStore {
     /// A store in a database that is open already, perhaps beside the application's own tables
     /// (its own are all called `sliding_sessions…`). [Migrate](Self::migrate) it before use.
     ///
-    /// How durable and how patient it is are the pool's settings: WAL, `synchronous=FULL` and a
-    /// busy timeout of some seconds are recommended.
+    /// Durability and timeouts are settings of the pool: WAL, `synchronous=FULL` and a busy timeout of some seconds are
+    /// recommended.
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
         Self(Arc::new(Inner { writer: pool.clone(), readers: pool, swept: LastSweep::default() }))

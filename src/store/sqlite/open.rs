@@ -62,7 +62,7 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
         SqliteConnectOptions::new().filename(path_or_url)
     };
     let path = path_or_url.trim_start_matches("sqlite:").trim_start_matches("//");
-    // SQLite takes no name for a file that each connection has of its own.
+    // Without a name, SQLite would give each connection a temporary database of its own.
     if path.is_empty() || path.starts_with('?') {
         return Err(StoreError::Unsupported("databases without a file"));
     }
@@ -86,7 +86,7 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
     };
     let writer = pool().max_connections(1).connect_lazy_with(options.clone());
     let readers = pool().max_connections(READERS).connect_lazy_with(options);
-    // Going over to WAL takes a lock that SQLite does not wait for.
+    // The change to WAL needs a lock that SQLite does not wait for.
     for tries in 1.. {
         match writer.acquire().await {
             Ok(_) => break,

@@ -14,7 +14,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// `query` with a subject as its first two arguments.
+/// A query whose first two arguments are a subject.
 macro_rules! on {
     ($sql:expr, $subject:expr) => {{
         let subject: &Subject = $subject;
@@ -22,7 +22,7 @@ macro_rules! on {
     }};
 }
 
-/// Where a session can be deleted: as the memory store sweeps.
+/// When a session can be deleted, as in the memory store.
 const fn dies_at(columns: &Columns) -> i64 {
     if columns.revoked || columns.absolute_deadline < columns.idle_deadline {
         columns.absolute_deadline
@@ -41,8 +41,7 @@ pub(super) async fn set_run_id(connection: &mut SqliteConnection, run: RunId) ->
     set.execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// The run ID, and a session's record with its version if it is of that run. One statement, so of one
-/// snapshot.
+/// Reads the run ID, and a session's record with its version if the session has that run ID. One statement, so one snapshot.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
     key: &SessionKey,
@@ -116,8 +115,8 @@ pub(super) async fn insert(
     bind_columns!(insert, columns).execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// Replaces a record, unless it is revoked or has another version. Versions rise by chance, so that
-/// one is not used twice, also if the file comes back from a backup. Returns whether it did.
+/// Replaces a record, unless it is revoked or has another version. Versions rise by random steps, so that none is used
+/// twice, also after the file was restored from a backup. Returns whether the record was replaced.
 pub(super) async fn replace(
     connection: &mut SqliteConnection,
     key: &SessionKey,
@@ -156,7 +155,7 @@ pub(super) async fn replace(
     Ok(done.rows_affected() > 0)
 }
 
-/// How a session is revoked. The denylist needs no more of it than the ID and the deadline.
+/// How a session is revoked. Deletes its claims, its origin and its attached values.
 macro_rules! revoke_where {
     ($condition:literal) => {
         concat!(

@@ -112,6 +112,16 @@ impl World {
     }
 }
 
+/// With `TEST_DEVICE_BOUND`, all these tests run with device-bound sessions turned on. Their browsers bind none.
+fn device_bound(builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
+    #[cfg(all(feature = "device-bound", feature = "test-util"))]
+    if std::env::var_os("TEST_DEVICE_BOUND").is_some() {
+        let settings = tower_sliding_sessions::DeviceBound::new("/auth/device");
+        return builder.device_bound(settings.short_lifetimes_for_tests());
+    }
+    builder
+}
+
 impl Instance {
     fn start(
         clock: &Arc<ManualClock>,
@@ -119,15 +129,23 @@ impl Instance {
         events: &Arc<Mutex<Vec<EventKind>>>,
         tune: &dyn Fn(SessionsBuilder<Profile>) -> SessionsBuilder<Profile>,
     ) -> Self {
-        let recorder = events.clone();
-        let builder = Sessions::builder(keys(0))
-            .timing(|timing| timing.renew_before(Duration::ZERO).crash_window(Duration::ZERO))
-            .store(store.clone())
-            // The release of a gate takes no fixed time, so this waits in paused time.
-            .store_deadline(Duration::from_secs(600))
-            .clock(clock.clone())
-            .on_event(move |event| recorder.lock().unwrap().push(event.kind.clone()));
-        Self::of(tune(builder).build().unwrap())
+        let builder = || {
+            let recorder = events.clone();
+            Sessions::builder(keys(0))
+                .timing(|timing| timing.renew_before(Duration::ZERO).crash_window(Duration::ZERO))
+                .store(store.clone())
+                // The release of a gate takes no fixed time, so this waits in paused time.
+                .store_deadline(Duration::from_secs(600))
+                .clock(clock.clone())
+                .on_event(move |event| recorder.lock().unwrap().push(event.kind.clone()))
+        };
+        let sessions = match device_bound(tune(builder())).build() {
+            // Not with these cookies.
+            #[cfg(feature = "device-bound")]
+            Err(tower_sliding_sessions::BuildError::DeviceBound(_)) => tune(builder()).build(),
+            built => built,
+        };
+        Self::of(sessions.unwrap())
     }
 
     /// The application around these sessions.

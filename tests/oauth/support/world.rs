@@ -37,6 +37,16 @@ pub(crate) struct World {
     events: Arc<Mutex<Vec<EventKind>>>,
 }
 
+/// With `TEST_DEVICE_BOUND`, all these tests run with device-bound sessions turned on. Their clients bind none.
+fn device_bound(builder: SessionsBuilder<Profile>) -> SessionsBuilder<Profile> {
+    #[cfg(all(feature = "device-bound", feature = "test-util"))]
+    if std::env::var_os("TEST_DEVICE_BOUND").is_some() {
+        let settings = tower_sliding_sessions::DeviceBound::new("/auth/device");
+        return builder.device_bound(settings.short_lifetimes_for_tests());
+    }
+    builder
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         Self::tuned(|builder| builder)
@@ -60,13 +70,22 @@ impl World {
     ) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let events = Arc::<Mutex<Vec<EventKind>>>::default();
-        let recorder = events.clone();
-        let builder = Sessions::builder(keys)
-            .store(store.clone())
-            .store_deadline(Duration::from_secs(600))
-            .clock(clock.clone())
-            .on_event(move |event| recorder.lock().unwrap().push(event.kind.clone()));
-        let sessions = tune(builder.timing(|timing| timing.crash_window(Duration::ZERO))).build().unwrap();
+        let builder = || {
+            let recorder = events.clone();
+            let builder = Sessions::builder(keys.clone())
+                .store(store.clone())
+                .store_deadline(Duration::from_secs(600))
+                .clock(clock.clone())
+                .on_event(move |event| recorder.lock().unwrap().push(event.kind.clone()));
+            tune(builder.timing(|timing| timing.crash_window(Duration::ZERO)))
+        };
+        let sessions = match device_bound(builder()).build() {
+            // Not with these cookies.
+            #[cfg(feature = "device-bound")]
+            Err(tower_sliding_sessions::BuildError::DeviceBound(_)) => builder().build(),
+            built => built,
+        };
+        let sessions = sessions.unwrap();
         Self { app: application(&sessions), clock, store, sessions, events }
     }
 

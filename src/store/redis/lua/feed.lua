@@ -22,7 +22,7 @@ local function trim()
     if #old > 0 then redis.call('XTRIM', FEED, 'MINID', #old < 100 and num(cut) or old[100][1]) end
 end
 
--- Appends an event. The feed itself ends one day, too.
+-- Appends an event. The key of the feed expires, too, if no event comes.
 local function announce(event)
     redis.call('XADD', FEED, 'MAXLEN', '~', KEPT, '*', 'e', event)
     redis.call('PEXPIRE', FEED, KEPT_FOR * 2)

@@ -1,5 +1,5 @@
 -- Reads some of the live records of a subject, and removes what has expired. ARGV: where to go on.
--- Answers with where to go on ('0' at the end), the run ID, and pairs of a session ID and a record.
+-- Returns where to go on ('0' at the end), the run ID, and pairs of a session ID and a record.
 local run, time = redis.call('GET', RUN), server_time()
 local page = redis.call('HSCAN', LIVE, ARGV[1], 'COUNT', 100)
 for i = 1, #page[2], 2 do

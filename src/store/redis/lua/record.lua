@@ -1,11 +1,11 @@
 -- What the scripts about sessions share.
 --
 -- LIVE has the live sessions of one subject: a hash from session ID to record. A revoked session is a
--- key of its own. So revoked sessions add no work to what is done for the live ones, and Redis
--- removes each at its own end.
+-- key of its own. So revoked sessions do not slow down operations on live ones, and Redis removes
+-- each when it expires.
 --
--- A record is a line of numbers, which the scripts understand, and what they do not: a line of
--- JSON and the claims. A revoked session keeps the line of numbers only. All times and durations
+-- A record is a line of numbers, which the scripts read, then a line of JSON and the claims, which
+-- they do not read. A revoked session keeps the line of numbers only. All times and durations
 -- are milliseconds, below 2^53, as is the generation.
 --
 -- Each call carries a nonce, and a record that it writes has that as its version. So a call that is
@@ -65,10 +65,11 @@ end
 
 -- Revokes a live session.
 local function revoke(sid, r, nonce)
-    redis.call('HDEL', LIVE, sid)
     r.version = nonce
     r.rest = string.match(r.rest, '^[^\n]*')
+    -- First: in a cluster, a new key is refused while the slot moves, and that ends the script.
     redis.call('SET', revoked_key(sid), write(r), 'PXAT', num(r.absolute + SLACK))
+    redis.call('HDEL', LIVE, sid)
 end
 
 -- The record of a session as text, revoked or not.

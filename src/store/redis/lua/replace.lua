@@ -1,4 +1,4 @@
--- Replaces a record. ARGV: session ID, nonce, the version it must have, the record without run and
+-- Replaces a record. ARGV: session ID, nonce, the version it must have, the record without run ID and
 -- version, its idle deadline, an event for the feed or ''.
 local sid, nonce, version, body, deadline, event = unpack(ARGV)
 local run, text = redis.call('GET', RUN), redis.call('HGET', LIVE, sid)

@@ -2,7 +2,7 @@
 -- before this (or '-'), but not this one (or ''), how many were revoked so far, whether one event
 -- stands for all ('1', '0', or '' to find out), that event, the time that it names, what is before
 -- and after a session ID in the event of its revocation.
--- Answers with the run ID, how many records are unreadable, where to go on ('0' at the end), whether
+-- Returns the run ID, how many records are unreadable, where to go on ('0' at the end), whether
 -- one event stands for all, and the sessions that this call revoked.
 local nonce, cursor, before, except, so_far, together, event, covered, head, tail = unpack(ARGV)
 before, covered = tonumber(before), tonumber(covered)
@@ -27,7 +27,8 @@ for i = 1, #page[2], 2 do
     end
 end
 answer[2] = num(unreadable)
--- At the first and at the last: who asks the store about a session because of it may ask too early.
+-- Sends the event with the first page and again with the last one: an instance that asks the store because of the first event
+-- may ask before all sessions are revoked.
 local some = #answer > 4
 local last = page[1] == '0' and (some or so_far ~= '0')
 if together == '1' and (some and so_far == '0' or last) then announce(event) end

@@ -1,9 +1,9 @@
--- What the feed is. ARGV: for how long it may be silent, in milliseconds.
--- Answers with what XINFO says, and the run ID. A replica refuses a script that may write, so none
+-- Describes the feed. ARGV: for how long it may be silent, in milliseconds.
+-- Returns the answer of XINFO, and the run ID. A replica refuses a script that may write, so none
 -- is followed.
 --
--- A feed that is silent for long gets an entry that says nothing. So a reader that keeps up never
--- stands before what is removed for its age. A user who may only read leaves that to others.
+-- If the feed was silent for long, it gets an entry without content. So the position of a reader that
+-- keeps up is never removed because of its age. A user who may only read does not add such entries.
 if redis.acl_check_cmd('XADD', FEED, '*', 'e', '"tick"') then
     local last = redis.call('XREVRANGE', FEED, '+', '-', 'COUNT', 1)[1]
     local time = last and tonumber(string.match(last[1], '^%d+')) or 0

@@ -1,7 +1,7 @@
-//! A store in memory that can be told to fail.
+//! A store in memory that fails on demand, or keeps no values.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -13,34 +13,52 @@ use tower_sliding_sessions::{
     },
 };
 
-/// Writes of records and of values fail while the switch is on.
+/// Clones are one store.
 #[derive(Clone, Debug)]
 pub(crate) struct FailingStore {
     inner: MemoryStore,
-    fails: Arc<AtomicBool>,
+    /// The operations that fail, and whether only the next one does.
+    failing: Arc<Mutex<(Vec<&'static str>, bool)>>,
+    keeps_values: Arc<AtomicBool>,
 }
 
 impl FailingStore {
     pub(crate) fn new() -> Self {
-        Self { inner: MemoryStore::new().expect("random bytes"), fails: Arc::default() }
+        let keeps_values = Arc::new(AtomicBool::new(true));
+        Self { inner: MemoryStore::new().expect("random bytes"), failing: Arc::default(), keeps_values }
     }
 
-    pub(crate) fn fail(&self, fails: bool) {
-        self.fails.store(fails, Ordering::SeqCst);
+    /// From now on, these operations fail, and no others.
+    pub(crate) fn fail(&self, operations: &[&'static str]) {
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = (operations.to_vec(), false);
     }
 
-    fn works(&self) -> Result<(), StoreError> {
-        if self.fails.load(Ordering::SeqCst) {
-            Err(StoreError::unavailable("the test says so"))
-        } else {
-            Ok(())
+    /// The next call of this operation fails.
+    pub(crate) fn fail_once(&self, operation: &'static str) {
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = (vec![operation], true);
+    }
+
+    pub(crate) fn without_values(self) -> Self {
+        self.keeps_values.store(false, Ordering::Relaxed);
+        self
+    }
+
+    fn check(&self, operation: &str) -> Result<(), StoreError> {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (operations, once) = &mut *failing;
+        if !operations.contains(&operation) {
+            return Ok(());
         }
+        if *once {
+            operations.clear();
+        }
+        Err(StoreError::unavailable("the test says so"))
     }
 }
 
 impl SessionStore for FailingStore {
     fn keeps_values(&self) -> bool {
-        true
+        self.keeps_values.load(Ordering::Relaxed)
     }
 
     async fn create(
@@ -53,6 +71,7 @@ impl SessionStore for FailingStore {
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
+        self.check("get")?;
         self.inner.get(key).await
     }
 
@@ -63,11 +82,12 @@ impl SessionStore for FailingStore {
         record: &SessionRecord,
         event: Option<&FeedEvent>,
     ) -> Result<Snapshot, StoreError> {
-        self.works()?;
+        self.check("replace")?;
         self.inner.replace(key, version, record, event).await
     }
 
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+        self.check("revoke")?;
         self.inner.revoke(what, at).await
     }
 
@@ -88,7 +108,11 @@ impl SessionStore for FailingStore {
     }
 
     async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
-        self.inner.value(key, now).await
+        self.check("value")?;
+        match self.keeps_values() {
+            true => self.inner.value(key, now).await,
+            false => Err(StoreError::Unsupported("values")),
+        }
     }
 
     async fn replace_value(
@@ -98,7 +122,7 @@ impl SessionStore for FailingStore {
         to: Option<&Value>,
         now: Timestamp,
     ) -> Result<ValueSnapshot, StoreError> {
-        self.works()?;
+        self.check("replace_value")?;
         self.inner.replace_value(key, version, to, now).await
     }
 }

@@ -1,0 +1,286 @@
+//! Device Bound Session Credentials: registers the key of a browser's device, and renews with a proof of it.
+//!
+//! There is no check against cross-site requests: nothing happens without a proof that the key of the device has signed,
+//! in a header that no page can send. Browsers send these requests for navigations from other sites, too.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sha2::{Digest as _, Sha256};
+
+use super::{Credential, Engine, RequestContext, ResponsePlan, record::record_if_run_id_matches};
+use crate::{
+    claims::Claims,
+    cookie::{CookieValue, scan},
+    device_binding::DeviceBinding,
+    event::EventKind,
+    id::SessionId,
+    protocol::{
+        BindingDecision, Refusal, RegistrationDecision, SessionStatus, Thumbprint, decide_binding,
+        decide_registration,
+    },
+    rejection::RejectionKind,
+    request::RequestHead,
+    revocation::SessionError,
+    store::SessionRecord,
+    time::Reading,
+    token::{DeviceProof, PublicKey, Purpose, RefreshClaims},
+};
+
+/// The header with the proof.
+const PROOF: HeaderName = HeaderName::from_static("secure-session-response");
+/// The header with the session that a browser refreshes.
+const SESSION: HeaderName = HeaderName::from_static("sec-secure-session-id");
+
+/// A request of the browser about the key of its device.
+pub(crate) struct DeviceRequest<'r> {
+    pub(crate) head: RequestHead<'r>,
+    pub(crate) arrived: Reading,
+}
+
+/// The answer to the browser. Each `String` is the name that the session has in the browser, except for the challenge.
+pub(crate) enum DeviceAnswer<C> {
+    /// Cookies, and the instructions for the browser.
+    Bound(String, ResponsePlan<C>),
+    /// The browser has to prove the key: the challenge, and the name.
+    Challenge(String, String),
+    /// The browser has a key that is not this session's. It forgets the key.
+    Forget(String),
+    /// The session is revoked or expired. The browser forgets its key.
+    Over,
+    /// The registration is refused. The browser keeps what it has.
+    Refused,
+    /// Nothing could be decided, for example because the store did not answer. The browser tries again later.
+    Unavailable,
+    /// The request is for another host than this machine.
+    NotLoopback,
+}
+
+impl<C> From<SessionError> for DeviceAnswer<C> {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Refused(
+                Refusal::NoToken
+                | Refusal::BadToken
+                | Refusal::Expired
+                | Refusal::Unknown
+                | Refusal::OtherRunId
+                | Refusal::Revoked
+                | Refusal::Reuse
+                | Refusal::RevokedByApplication,
+            ) => Self::Over,
+            // The session is live, so the browser must keep its key.
+            SessionError::Unavailable | SessionError::Refused(_) => Self::Unavailable,
+        }
+    }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Binds the session of the request's cookies to the key in its proof, provisionally.
+    pub(crate) async fn register_device(self: &Arc<Self>, request: &DeviceRequest<'_>) -> DeviceAnswer<C> {
+        match self.try_register(request).await {
+            Ok(answer) | Err(answer) => answer,
+        }
+    }
+
+    async fn try_register(
+        self: &Arc<Self>,
+        request: &DeviceRequest<'_>,
+    ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
+        let refused = |why| {
+            self.config.events.note(EventKind::DeviceProofInvalid { why });
+            DeviceAnswer::Refused
+        };
+        let refresh = self.presented(request)?;
+        let proof = only(request.head.headers, &PROOF).ok_or("malformed").and_then(DeviceProof::read);
+        let proof = proof.map_err(refused)?;
+        let key = proof.key.as_ref().ok_or_else(|| refused("key"))?;
+        if !proof.is_signed_by(key) {
+            return Err(refused("signature"));
+        }
+        if !self.is_challenge(&proof, Purpose::Registration, &refresh.session) {
+            return Err(refused("challenge"));
+        }
+        let (Some(thumbprint), Some(jwk)) = (key.thumbprint_bytes(), key.to_named_jwk()) else {
+            return Err(refused("key"));
+        };
+        // The refresh token is judged before the key is stored: a superseded one binds nothing.
+        let context = self.device_context(request, false);
+        let mut renewal = match self.renew_shared(refresh.clone(), &context).await {
+            Err(SessionError::Refused(Refusal::DeviceProofRequired)) => return Err(refused("bound")),
+            renewal => renewal?,
+        };
+        let (session, now) = (renewal.session.view().key.clone(), self.now());
+        let binding = DeviceBinding::new(jwk, thumbprint, now);
+        let bind = |record: &mut SessionRecord| {
+            let current = DeviceBinding::of(record).map(|binding| binding.state());
+            let decision = self.registration_limits(record).map(|limits| {
+                decide_registration(&thumbprint, current.as_ref(), &limits, &record.family.timing, now)
+            });
+            let applies = record.is_live(now) && decision == Some(RegistrationDecision::Register);
+            if applies {
+                binding.attach(record);
+            }
+            applies
+        };
+        let written = self.compare_and_set("bind_device", &session, None, None, bind).await;
+        let written = written.map_err(|_| DeviceAnswer::Unavailable)?;
+        let applied = written.applied;
+        let record = record_if_run_id_matches(written, refresh.run).map_err(SessionError::from)?;
+        if !applied {
+            return Err(if record.is_live(now) { refused("bound") } else { DeviceAnswer::Over });
+        }
+        binding.attach(Arc::make_mut(&mut renewal.record));
+        self.config.events.of(EventKind::DeviceRegistered, &session.id, &session.subject.name);
+        let plan = ResponsePlan::Renewed { renewal: Box::new(renewal), arrived: request.arrived };
+        Ok(DeviceAnswer::Bound(identifier(&session.id), plan))
+    }
+
+    /// Renews the session of the request's cookies, if the request proves the key that the session is bound to.
+    pub(crate) async fn refresh_device(self: &Arc<Self>, request: &DeviceRequest<'_>) -> DeviceAnswer<C> {
+        match self.try_refresh(request).await {
+            Ok(answer) | Err(answer) => answer,
+        }
+    }
+
+    async fn try_refresh(
+        self: &Arc<Self>,
+        request: &DeviceRequest<'_>,
+    ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
+        let headers = request.head.headers;
+        let refresh = self.presented(request)?;
+        let (key, name) = (self.key(refresh.subject.clone(), refresh.session), identifier(&refresh.session));
+        // The browser asks for another of its sessions, such as that of a previous user, whose cookies are gone.
+        if let Some(asked) = only(headers, &SESSION).filter(|asked| *asked != name.as_bytes()) {
+            return Err(DeviceAnswer::Forget(String::from_utf8_lossy(asked).chars().take(64).collect()));
+        }
+        self.revocation.denylist.check(&key.id, refresh.run).map_err(SessionError::from)?;
+        // The store is read before the browser is asked for a proof: browsers limit how often they sign, so an outage must
+        // not use up a signature.
+        let record = self.read_live(&key, refresh.run, self.now()).await?;
+        let Some(binding) = DeviceBinding::of(&record) else {
+            // The session has no key, so the refresh token is enough.
+            return self.renew_device(request, refresh, name, false).await;
+        };
+        let challenge = || {
+            let challenge = self.tokens.codec().challenge(Purpose::Refresh, &key.id, self.now());
+            challenge.map_or(DeviceAnswer::Unavailable, |it| DeviceAnswer::Challenge(it, name.clone()))
+        };
+        let invalid = |why| {
+            self.config.events.of(EventKind::DeviceProofInvalid { why }, &key.id, &key.subject.name);
+            challenge()
+        };
+        if !headers.contains_key(&PROOF) {
+            return Err(challenge());
+        }
+        let proof = only(headers, &PROOF).ok_or("malformed").and_then(DeviceProof::read).map_err(invalid)?;
+        if proof.key.is_some() {
+            return Err(invalid("key"));
+        }
+        let (state, timing) = (binding.state(), record.family.timing);
+        let is_proven = PublicKey::from_jwk(&binding.jwk).is_ok_and(|public| proof.is_signed_by(&public));
+        // Zeros stand for any other key.
+        let proven = if is_proven { state.key } else { Thumbprint([0; 32]) };
+        let decision = decide_binding(Some(&state), Some(&proven), &timing, self.now());
+        if decision == BindingDecision::OtherKey {
+            return Err(invalid("other_key"));
+        }
+        if is_proven && !self.is_challenge(&proof, Purpose::Refresh, &key.id) {
+            return Err(invalid("challenge"));
+        }
+        if decision == BindingDecision::Confirm {
+            self.confirm_device(&key, &binding).await?;
+        }
+        self.renew_device(request, refresh, name, is_proven).await
+    }
+
+    /// Renews the session, whose key was proven or is not needed yet.
+    async fn renew_device(
+        self: &Arc<Self>,
+        request: &DeviceRequest<'_>,
+        refresh: RefreshClaims,
+        name: String,
+        proven: bool,
+    ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
+        let context = self.device_context(request, proven);
+        let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
+        if self.status_since_read(&renewal) == SessionStatus::Stale {
+            // The claims changed meanwhile. Renew once more.
+            renewal = self.renew_shared(refresh, &context).await?;
+        }
+        let plan = ResponsePlan::Renewed { renewal: Box::new(renewal), arrived: request.arrived };
+        Ok(DeviceAnswer::Bound(name, plan))
+    }
+
+    /// Writes that the session is bound to this key for good.
+    async fn confirm_device(
+        &self,
+        key: &crate::store::SessionKey,
+        binding: &DeviceBinding,
+    ) -> Result<(), SessionError> {
+        let now = self.now();
+        let confirm = |record: &mut SessionRecord| {
+            let applies = record.is_live(now) && DeviceBinding::of(record).as_ref() == Some(binding);
+            if applies {
+                binding.clone().confirm().attach(record);
+            }
+            applies
+        };
+        let written = self.compare_and_set("confirm_device", key, None, None, confirm).await;
+        if written.map_err(|_| SessionError::Unavailable)?.applied {
+            self.config.events.of(EventKind::DeviceConfirmed, &key.id, &key.subject.name);
+        }
+        Ok(())
+    }
+
+    /// The refresh token of the request's cookies.
+    fn presented(self: &Arc<Self>, request: &DeviceRequest<'_>) -> Result<RefreshClaims, DeviceAnswer<C>> {
+        self.start_followers();
+        if let Err(RejectionKind::NotLoopback) = self.check_loopback(&request.head) {
+            return Err(DeviceAnswer::NotLoopback);
+        }
+        let (access, refresh) =
+            scan(request.head.headers.get_all(header::COOKIE).iter(), &self.config.cookies);
+        let refresh = match refresh {
+            CookieValue::Conflict => {
+                let chosen = self.choose_values(request.head.headers, (access, refresh), request.arrived);
+                // The layer has more ways to choose. Until then the browser keeps its key.
+                chosen.map_err(|_| DeviceAnswer::Unavailable)?.1
+            }
+            one => one,
+        };
+        Ok(self.read_refresh(refresh, request.arrived.wall)?)
+    }
+
+    fn device_context(&self, request: &DeviceRequest<'_>, proven: bool) -> RequestContext {
+        RequestContext {
+            credential: Credential::Cookies,
+            arrived: request.arrived,
+            with_body: false,
+            passive: false,
+            proven,
+            origin: self.origin_to_compare(&request.head),
+        }
+    }
+
+    fn is_challenge(&self, proof: &DeviceProof<'_>, purpose: Purpose, session: &SessionId) -> bool {
+        let skew = self.config.policy.timing().grace;
+        self.tokens.codec().is_challenge(&proof.challenge, purpose, session, self.now(), skew)
+    }
+}
+
+/// The name of a session in the browser: a hash of its ID.
+fn identifier(session: &SessionId) -> String {
+    let hash =
+        Sha256::new().chain_update(b"tower-sliding-sessions device v1").chain_update(session.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+/// The value of a header that comes once, as text or as a quoted string (RFC 9651).
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
+    let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let quoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    Some(quoted.unwrap_or(value))
+}

@@ -1,0 +1,55 @@
+//! Requests of a session that is bound to a device, which came without the access cookie that a proof of the device's key
+//! gives.
+
+use http::{HeaderValue, header};
+
+use super::RejectionBody;
+use crate::{
+    cookie::{CookieValue, Cookies, scan},
+    request::RequestHead,
+};
+
+/// What browsers say if they have a key for the session, and could not refresh. Anyone can write it, so it only decides
+/// between two ways to refuse.
+const SKIPPED: &str = "secure-session-skipped";
+
+/// How to refuse such a request.
+pub(super) enum Unproven {
+    /// The browser comes again with a proof. The line removes the access cookie.
+    Again { removal: Option<HeaderValue> },
+    /// The browser has no key, so the user has to sign in: the cookies were copied, or the browser lost its key.
+    Anonymous,
+}
+
+/// A browser that has a key refreshes before it visits a page, or says why not. Too little is known about other requests, so
+/// they are asked to try again.
+///
+/// An access cookie that has become invalid keeps the browser from a refresh, so it is removed.
+pub(super) fn judge(cookies: &Cookies, request: &RequestHead<'_>) -> Unproven {
+    if scan(request.headers.get_all(header::COOKIE).iter(), cookies).0 != CookieValue::Absent {
+        return Unproven::Again { removal: cookies.access_removal() };
+    }
+    if request.is_page_visit() && !request.headers.contains_key(SKIPPED) {
+        return Unproven::Anonymous;
+    }
+    Unproven::Again { removal: None }
+}
+
+/// How many seconds until the page is loaded again.
+pub(super) fn retry_after(request: &RequestHead<'_>) -> HeaderValue {
+    // Chromium signs 6 times in 9 minutes.
+    let is_quota = |value: &HeaderValue| value.as_bytes().starts_with(b"quota_exceeded");
+    match request.headers.get(SKIPPED).is_some_and(is_quota) {
+        true => HeaderValue::from_static("30"),
+        false => HeaderValue::from_static("1"),
+    }
+}
+
+/// The page that a browser loads again after a moment.
+pub(super) fn page() -> RejectionBody {
+    RejectionBody::from(
+        "<!doctype html><html lang=en><meta charset=utf-8>\
+         <meta name=viewport content=\"width=device-width,initial-scale=1\">\
+         <title>One moment</title><h1>One moment</h1><p>This page loads again by itself.</p>",
+    )
+}

@@ -1,0 +1,131 @@
+//! Values that every request writes, such as reference counts: one for each thread, so that no core waits for a cache
+//! line that another core has written.
+
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// A value that shares no cache line with others. Processors fetch lines of 64 bytes in pairs.
+#[repr(align(128))]
+#[derive(Default)]
+struct Padded<T>(T);
+
+/// One value for each thread. If a process has many more threads than cores, some of them share a value.
+pub(crate) struct PerThread<T>(Box<[Padded<T>]>);
+
+impl<T: Default> PerThread<T> {
+    pub(crate) fn new() -> Self {
+        Self((0..count()).map(|_| Padded::default()).collect())
+    }
+
+    /// The value of the calling thread.
+    pub(crate) fn own(&self) -> Option<&T> {
+        self.0.get(number() % count()).map(|padded| &padded.0)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|padded| &padded.0)
+    }
+}
+
+/// How many threads have values of their own: twice as many as a runtime has worker threads.
+fn count() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, usize::from).saturating_mul(2))
+}
+
+/// The number of the calling thread.
+fn number() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
+    NUMBER.with(|number| *number)
+}
+
+/// A shared value, whose references can be counted on a cache line of each thread.
+pub(crate) struct PerThreadArc<T> {
+    own: Arc<Padded<T>>,
+    copies: Option<Copies<T>>,
+}
+
+/// One for each thread, made when it is needed.
+type Copies<T> = Arc<[OnceLock<Arc<Padded<T>>>]>;
+
+impl<T> PerThreadArc<T> {
+    pub(crate) fn new(value: T) -> Self {
+        let copies = (0..count()).map(|_| OnceLock::new()).collect();
+        Self { own: Arc::new(Padded(value)), copies: Some(copies) }
+    }
+}
+
+impl<T: Clone> PerThreadArc<T> {
+    /// A clone that is counted on a cache line of the calling thread. Its own clones are counted there, too.
+    pub(crate) fn for_this_thread(&self) -> Self {
+        let copy = self.copies.as_deref().and_then(|copies| copies.get(number() % count()));
+        let own = copy.map_or(&self.own, |copy| copy.get_or_init(|| Arc::new(Padded(T::clone(self)))));
+        Self { own: own.clone(), copies: None }
+    }
+}
+
+impl<T> Clone for PerThreadArc<T> {
+    fn clone(&self) -> Self {
+        Self { own: self.own.clone(), copies: self.copies.clone() }
+    }
+}
+
+impl<T> Deref for PerThreadArc<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.own.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for PerThreadArc<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On how many allocations the references are counted.
+    fn counts(clones: &[PerThreadArc<Arc<()>>]) -> usize {
+        let mut counts: Vec<_> = clones.iter().map(|clone| Arc::as_ptr(&clone.own)).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        counts.len()
+    }
+
+    #[test]
+    fn clones_count_their_references_on_a_line_of_their_thread_and_are_freed() {
+        let value = Arc::new(());
+        let original = PerThreadArc::new(value.clone());
+        let two = || vec![original.for_this_thread(), original.clone().for_this_thread()];
+        let mut clones = two();
+        let others: Vec<_> =
+            thread::scope(|scope| (0..16).map(|_| scope.spawn(two).join().expect("no panic")).collect());
+        clones.extend(others.into_iter().flatten());
+        assert!((2..=count() + 1).contains(&counts(&clones)), "{}", counts(&clones));
+        assert_eq!(counts(&clones[..2]), 1);
+        assert_eq!(counts(&[clones[0].clone(), clones[1].for_this_thread()]), 1, "clones of clones");
+        drop((original, clones));
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+
+    #[test]
+    fn values_of_two_threads_share_no_cache_line() {
+        let values = PerThread::<u8>::new();
+        let mut lines: Vec<_> = values.iter().map(|value| std::ptr::from_ref(value).addr() / 128).collect();
+        lines.dedup();
+        assert_eq!(lines.len(), count());
+        assert!(values.own().is_some());
+    }
+}

@@ -1,0 +1,192 @@
+//! An address that names several servers of a cluster, of which one is the primary.
+//!
+//! sqlx knows one server. So the pool is pointed to the primary: when it is made, and again when calls
+//! fail. Connections to a former primary fail at their next use, and are closed then.
+
+use std::{io, sync::Arc, time::Duration};
+
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
+use tokio::{sync::Mutex, task::JoinSet, time::timeout};
+
+use crate::store::{StoreError, sql::starting};
+
+/// How long to wait for a server that is asked whether it is the primary.
+const ASKED_FOR: Duration = Duration::from_secs(2);
+/// How often the primary is looked for after a failure, and how long to wait in between.
+const LOOKS: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Whether the server takes writes, and its timeline: the one that was promoted last has the highest.
+const IS_PRIMARY: &str = "SELECT CASE \
+    WHEN pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean THEN NULL \
+    ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
+
+/// The servers of one address.
+#[derive(Debug, Default)]
+pub(super) struct Hosts {
+    all: Vec<PgConnectOptions>,
+    /// Held while the primary is looked for.
+    looking: Arc<Mutex<()>>,
+}
+
+/// No server of the address is the primary.
+#[derive(Debug, thiserror::Error)]
+#[error("none of the {servers} servers is a primary that takes writes")]
+struct NoPrimary {
+    servers: usize,
+    /// Why one of them did not answer.
+    source: Option<StoreError>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the host {host:?} is unknown")]
+struct UnknownHost {
+    host: String,
+    source: io::Error,
+}
+
+impl Hosts {
+    /// `postgres://user:password@a:5432,b:5432/database`, as libpq has it.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] if the URL is not valid.
+    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+        let parse = |url: String| {
+            // Poolers refuse the setting that sqlx makes for numbers that are not used here.
+            let options = url.parse::<PgConnectOptions>().map_err(starting)?;
+            Ok(options.extra_float_digits(None))
+        };
+        let all = each_host(url).into_iter().map(parse).collect::<Result<_, StoreError>>()?;
+        Ok(Self { all, looking: Arc::default() })
+    }
+
+    /// Options for a first connection.
+    pub(super) fn first(&self) -> Option<PgConnectOptions> {
+        self.all.first().cloned()
+    }
+
+    pub(super) fn are_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// Asks all servers at once.
+    ///
+    /// # Errors
+    /// No server said that it is the primary. If one refused the configuration, that is the error.
+    pub(super) async fn primary(&self) -> Result<PgConnectOptions, StoreError> {
+        let mut asked = JoinSet::new();
+        for options in self.all.iter().cloned() {
+            asked.spawn(async move {
+                let answer = timeout(ASKED_FOR, timeline(&options)).await;
+                (answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)), options)
+            });
+        }
+        let (mut found, mut failed) = (None, None);
+        while let Some(asked) = asked.join_next().await {
+            match asked {
+                Ok((Ok(Some(timeline)), options)) => {
+                    if found.as_ref().is_none_or(|(other, _)| *other < timeline) {
+                        found = Some((timeline, options));
+                    }
+                }
+                Ok((Err(error), _)) => {
+                    let error = starting(error);
+                    if failed.is_none() || matches!(error, StoreError::Configuration(_)) {
+                        failed = Some(error);
+                    }
+                }
+                Ok((Ok(None), _)) | Err(_) => {}
+            }
+        }
+        match (found, failed) {
+            (Some((_, options)), _) => Ok(options),
+            (None, Some(error @ StoreError::Configuration(_))) => Err(error),
+            (None, source) => Err(StoreError::unavailable(NoPrimary { servers: self.all.len(), source })),
+        }
+    }
+
+    /// Why no connection could be made at start: perhaps a host does not exist. The pool tries again where a server
+    /// refuses connections, and in the end only says that it took too long.
+    pub(super) async fn explain(&self, error: StoreError) -> StoreError {
+        let StoreError::Unavailable(_) = &error else { return error };
+        for options in self.all.iter().filter(|options| options.get_socket().is_none()) {
+            let host = options.get_host();
+            let found = timeout(ASKED_FOR, tokio::net::lookup_host((host, options.get_port()))).await;
+            if let Ok(Err(source)) = found {
+                return StoreError::configuration(UnknownHost { host: host.to_owned(), source });
+            }
+        }
+        let [only] = &*self.all else { return error };
+        match timeout(ASKED_FOR, timeline(only)).await {
+            Ok(Err(error)) => starting(error),
+            Ok(Ok(_)) | Err(_) => error,
+        }
+    }
+
+    /// Points the pool to the primary, in the background. If it is looked for already, that suffices.
+    pub(super) fn look_soon(self: &Arc<Self>, pool: &PgPool) {
+        if !self.are_several() {
+            return;
+        }
+        let Ok(looking) = self.looking.clone().try_lock_owned() else { return };
+        let (hosts, pool) = (self.clone(), pool.clone());
+        tokio::spawn(async move {
+            let _looking = looking;
+            for _ in 0..LOOKS {
+                let primary = hosts.primary().await;
+                if let Ok(primary) = &primary {
+                    pool.set_connect_options(primary.clone());
+                }
+                // Also after success: many calls fail together, and one look is enough for all of them.
+                tokio::time::sleep(PAUSE).await;
+                if primary.is_ok() || pool.is_closed() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+async fn timeline(options: &PgConnectOptions) -> Result<Option<String>, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let timeline = sqlx::query_scalar(IS_PRIMARY).persistent(false).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(timeline)
+}
+
+/// One URL for each host. The setting that asks for a primary is left out: no other server is ever used.
+fn each_host(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), authority),
+    };
+    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+    let kept: Vec<_> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("target_session_attrs="))
+        .collect();
+    let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}{query}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::each_host;
+
+    #[test]
+    fn url_with_several_hosts_becomes_one_url_for_each() {
+        assert_eq!(
+            each_host("postgres://u:p%40,x@a:1,[::1]:2,c/db?sslmode=require&target_session_attrs=primary"),
+            [
+                "postgres://u:p%40,x@a:1/db?sslmode=require",
+                "postgres://u:p%40,x@[::1]:2/db?sslmode=require",
+                "postgres://u:p%40,x@c/db?sslmode=require",
+            ]
+        );
+        for single in ["postgres://u@a/db?options=-csearch_path%3Da,b", "postgres://a", "postgres:a,b", "x"] {
+            assert_eq!(each_host(single), [single]);
+        }
+    }
+}

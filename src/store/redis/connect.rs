@@ -1,0 +1,202 @@
+//! The first contact: addresses, and what the server must be.
+
+use std::{io, sync::Arc};
+
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, cmd, io::tcp::TcpSettings};
+
+use super::{
+    Inner, IsReplica, LAYOUT, RedisStore,
+    home::{Home, Nodes, slot},
+    link::{self, Link, store_error},
+};
+use crate::store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the host {host:?} is unknown")]
+struct UnknownHost {
+    host: String,
+    source: io::Error,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server is Redis {version}, and this store needs 7.0 or later")]
+struct TooOld {
+    version: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("maxmemory-policy is {policy}: the server may remove valid sessions; set it to noeviction")]
+struct MayEvict {
+    policy: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no address was given")]
+struct NoAddress;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the primary is not given by a name")]
+struct NoName;
+
+fn parse(url: impl IntoConnectionInfo) -> Result<ConnectionInfo, StoreError> {
+    let address = url.into_connection_info().map_err(StoreError::configuration)?;
+    // Such as `rediss` without TLS.
+    Client::open(address.clone()).map_err(StoreError::configuration)?;
+    Ok(address.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
+
+/// Parses addresses of which one at least must be known.
+async fn parse_all(
+    urls: impl IntoIterator<Item = impl IntoConnectionInfo>,
+) -> Result<Vec<ConnectionInfo>, StoreError> {
+    let parsed: Vec<_> = urls.into_iter().map(parse).collect::<Result<_, _>>()?;
+    let mut unknown = StoreError::configuration(NoAddress);
+    for address in &parsed {
+        match find(address.addr()).await {
+            Ok(()) => return Ok(parsed),
+            Err(error) => unknown = error,
+        }
+    }
+    Err(unknown)
+}
+
+/// Checks that there is a host of this name.
+async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
+    let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
+        return Ok(());
+    };
+    let found = tokio::time::timeout(link::TIMEOUT, tokio::net::lookup_host((host.as_str(), *port))).await;
+    match found.map_err(StoreError::unavailable)? {
+        Ok(_) => Ok(()),
+        Err(source) => Err(StoreError::configuration(UnknownHost { host: host.clone(), source })),
+    }
+}
+
+/// A value in the answer to `INFO`.
+fn info<'a>(text: &'a str, name: &str) -> &'a str {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default().trim()
+}
+
+impl RedisStore {
+    /// A store at this URL, like `redis://user:password@host:6379/0`, once it has answered. Special
+    /// characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
+    /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
+    /// second or two, or is a replica. The error's source says what is wrong.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let address = parse(url)?;
+        Self::connect_client(Client::open(address).map_err(StoreError::configuration)?).await
+    }
+
+    /// The same with a client of your own, for settings that do not fit into a URL, such as the certificate of a private
+    /// authority: `Client::build_with_tls` makes it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_client(client: Client) -> Result<Self, StoreError> {
+        find(client.get_connection_info().addr()).await?;
+        Self::new(client).greeted().await
+    }
+
+    /// A store at the primary that Redis Sentinel knows by a name, once it has answered. `sentinels` are the addresses
+    /// of the Sentinels, like `redis://10.0.0.1:26379`. `primary` is the name, like `mymaster`, or a URL with
+    /// the name in the place of the host: `redis://user:password@mymaster/0`.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_sliding_sessions::store::RedisStore;
+    ///
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
+    /// let store = RedisStore::sentinel(sentinels, "mymaster").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The Sentinels are asked for each new connection to the primary. What most of them say counts.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the Sentinels do not know the name.
+    #[doc(alias = "failover")]
+    pub async fn sentinel(
+        sentinels: impl IntoIterator<Item = impl IntoConnectionInfo>,
+        primary: &str,
+    ) -> Result<Self, StoreError> {
+        let sentinels = parse_all(sentinels).await?;
+        let url = if primary.contains("://") { primary.to_owned() } else { format!("redis://{primary}") };
+        let server = parse(url.as_str())?;
+        let name = match server.addr() {
+            ConnectionAddr::Tcp(name, _) | ConnectionAddr::TcpTls { host: name, .. } => name.clone(),
+            _ => return Err(StoreError::configuration(NoName)),
+        };
+        let link = Link::new(Home::Sentinel { sentinels, name, server });
+        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
+    }
+
+    /// A store in a Redis Cluster, once it has answered. `nodes` are addresses of some of its nodes. User and password of
+    /// the first one are used for all nodes.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_sliding_sessions::store::RedisStore;
+    ///
+    /// let store = RedisStore::cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the servers are no cluster.
+    #[doc(alias = "Redis Cluster")]
+    pub async fn cluster(
+        nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
+    ) -> Result<Self, StoreError> {
+        let nodes = Arc::new(Nodes::new(parse_all(nodes).await?));
+        let link = Link::new(Home::Cluster { nodes, slot: slot(LAYOUT) });
+        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
+    }
+
+    async fn greeted(self) -> Result<Self, StoreError> {
+        self.0.greet().await?;
+        Ok(self)
+    }
+}
+
+impl Inner {
+    /// Learns whether the server lets this user in, and is a primary.
+    async fn greet(&self) -> Result<(), StoreError> {
+        let () = self.link.query(&cmd("PING")).await.map_err(store_error)?;
+        let text = match self.link.query::<String>(&cmd("INFO")).await.map_err(store_error) {
+            Ok(text) => text,
+            // It has no right to ask.
+            Err(StoreError::Configuration(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let version = info(&text, "redis_version");
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if major.is_some_and(|major| major < 7) {
+            return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
+        }
+        if info(&text, "role") == "slave" {
+            return Err(StoreError::unavailable(IsReplica));
+        }
+        Ok(())
+    }
+
+    /// Learns whether the server keeps what it is given.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        let mut question = cmd("INFO");
+        question.arg("memory");
+        match self.link.query::<String>(&question).await.map_err(store_error) {
+            Ok(text) => match info(&text, "maxmemory_policy") {
+                "noeviction" | "" => Ok(()),
+                policy => Err(StoreError::configuration(MayEvict { policy: policy.to_owned() })),
+            },
+            // It has no right to ask.
+            Err(StoreError::Configuration(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Registration, and the confirmation of a binding.
+
+use http::{Method, StatusCode};
+use tower_sliding_sessions::EventKind;
+
+use super::{
+    browser::{ACCESS, Browser, REFRESH, offer_of},
+    key::DeviceKey,
+    world::World,
+};
+
+#[tokio::test]
+async fn browser_registers_at_sign_in_and_refreshes_when_the_bound_cookie_is_gone() {
+    let world = World::new();
+    let mut browser = Browser::signed_in(&world).await;
+    assert!(browser.bound.is_some());
+    let answer = browser.get(&world, "/me").await;
+    assert_eq!((answer.status, answer.header("x-bound")), (StatusCode::OK, Some("false")));
+    for _ in 0..5 {
+        world.pass(271);
+        assert!(
+            browser.value(ACCESS, world.now()).is_none() && browser.value(REFRESH, world.now()).is_some()
+        );
+        assert!(browser.get(&world, "/me").await.ok());
+        let answer = browser.get(&world, "/me").await;
+        assert_eq!((answer.status, answer.header("x-bound")), (StatusCode::OK, Some("true")));
+    }
+    assert_eq!(browser.signatures, 6);
+    assert_eq!(world.count(|kind| *kind == EventKind::DeviceRegistered), 1);
+    assert_eq!(world.count(|kind| *kind == EventKind::DeviceConfirmed), 1);
+    assert!(world.count(|kind| matches!(kind, EventKind::Renewed(_))) >= 6);
+}
+
+#[tokio::test]
+async fn key_for_rs256_is_bound_and_proven() {
+    let world = World::new();
+    let mut browser = Browser::new();
+    browser.has_device = false;
+    let (path, challenge) = offer_of(&browser.post(&world, "/login").await).expect("an offer");
+    let key = DeviceKey::rsa();
+    let proof = key.register(&challenge);
+    let request = browser.request(Method::POST, &path, world.now(), &[("secure-session-response", &proof)]);
+    browser.accept(&world, key, &world.one.answer(request).await);
+    for _ in 0..2 {
+        world.pass(280);
+        assert!(browser.get(&world, "/me").await.ok());
+    }
+    assert_eq!(browser.get(&world, "/me").await.header("x-bound"), Some("true"));
+}
+
+#[tokio::test]
+async fn browser_without_support_is_renewed_as_before() {
+    let world = World::new();
+    let mut browser = Browser::without_device();
+    assert!(offer_of(&browser.post(&world, "/login").await).is_some());
+    for nth in 1..6 {
+        world.pass(301);
+        let answer = browser.get(&world, "/me").await;
+        // A session is bound within 15 minutes.
+        assert_eq!((answer.ok(), offer_of(&answer).is_some()), (true, nth < 3));
+        assert!(browser.value(ACCESS, world.now()).is_some());
+    }
+}
+
+#[tokio::test]
+async fn confirmed_binding_is_not_renewed_without_a_proof() {
+    let world = World::new();
+    let mut browser = Browser::confirmed(&world).await;
+    let mut copy = browser.copied_jar();
+    world.pass(301);
+    for _ in 0..3 {
+        let answer = copy.get(&world, "/me").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.body.contains("device_proof_required"), "{}", answer.body);
+        assert!(answer.set_cookies().is_empty());
+    }
+    assert!(browser.get(&world, "/me").await.ok());
+    assert_eq!(world.count(|kind| *kind == EventKind::DeviceProofMissing), 1);
+}
