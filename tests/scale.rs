@@ -32,6 +32,7 @@ fn reads_of_one(kind: Kind, revocations: u64, pause: Duration) -> u64 {
         assert!(delivered.abs_diff(expected) <= expected / 4, "{delivered} of {expected}");
         fleet.stop().await;
     });
+    println!("{kind:?}, {revocations} revocations a second, {pause:?}: {reads} reads in {SECONDS} s");
     reads / INSTANCES as u64 / SECONDS
 }
 
