@@ -58,9 +58,9 @@ const LONGEST: usize = 2048;
 /// statements (PgBouncer 1.21 or later with `max_prepared_statements`) keeps the one round trip.
 ///
 /// Most poolers refuse or ignore `?options=-csearch_path=…`. Name the schema instead:
-/// [`connect_in_schema`](Self::connect_in_schema). In a pool of the application's, turn off
-/// `extra_float_digits` as well ([`PgConnectOptions::extra_float_digits`] with `None`), which PgBouncer
-/// refuses.
+/// [`connect_in_schema`](Self::connect_in_schema). In a pool of the application's, also turn off `extra_float_digits`, which
+/// PgBouncer refuses: [`PgConnectOptions::extra_float_digits`](sqlx::postgres::PgConnectOptions::extra_float_digits) with
+/// `None`.
 ///
 /// # The schema
 /// Table and function names all begin with `sliding_sessions`, or with a [prefix](Self::with_prefix) and that.
