@@ -224,12 +224,14 @@ impl Revocation {
 
 /// What another instance had revoked is not among what this call revoked, and the feed may not have brought it yet. So
 /// this instance asks the store about each session that was meant. `LEEWAY` is for clocks that are ahead.
+///
+/// A session that revokes the others of its user is not asked about: its response must set the cookies of a renewal.
 fn ask_again(what: &Revoke, revoked: &[SessionId], now: Timestamp) -> Option<FeedEvent> {
     match what {
         Revoke::Session(key) if revoked.is_empty() => {
             Some(FeedEvent::SessionStale(key.clone(), now + LEEWAY))
         }
-        Revoke::Session(_) => None,
+        Revoke::Session(_) | Revoke::Subject { except: Some(_), .. } => None,
         Revoke::Subject { subject, .. } => Some(FeedEvent::SubjectStale(subject.clone(), now + LEEWAY)),
     }
 }
