@@ -94,8 +94,12 @@ async fn feed_position_of_a_lost_timeline_is_a_gap_and_lost_revocations_are_writ
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("a lost revocation was written again within {:?}", began.elapsed());
+    // Its follower may read the feed later than a request reaches the store.
     for (before, instance) in gaps.into_iter().zip([&instance, &other]) {
-        assert!(instance.gaps.load(Ordering::SeqCst) > before, "the instance reports a gap");
+        while instance.gaps.load(Ordering::SeqCst) == before {
+            assert!(began.elapsed() < ASSERTION, "the instance reports no gap");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
     // An instance that starts now learns it.
     let new = Instance::start(&url(), &schema).await;

@@ -264,33 +264,3 @@ async fn sessions_of(prefix: &str) -> Vec<String> {
     keys.filter(|key| !key.ends_with(":run") && !key.ends_with(":feed") && key.split(':').count() == 3)
         .collect()
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_that_come_fast_are_read_together() {
-    const EVENTS: usize = 100;
-    let server = Server::start(&[]).await;
-    let store = store_at(&server.url()).await;
-    let mut from = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
-    let _: String = server.ask("CONFIG RESETSTAT").await;
-    let writing = tokio::spawn({
-        let store = store.clone();
-        async move {
-            for _ in 0..EVENTS {
-                store.mark_stale(&FeedEvent::SubjectStale(subject(), now())).await.expect("an answer");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        }
-    });
-    let mut heard = 0;
-    while heard < EVENTS {
-        let batch = store.feed(&FeedFrom::After(from)).await.expect("the feed");
-        assert!(!batch.gap);
-        heard += batch.events.len();
-        from = batch.position;
-    }
-    writing.await.expect("it writes");
-    let stats: String = server.ask("INFO commandstats").await;
-    let reads = stats.lines().find_map(|line| line.strip_prefix("cmdstat_xread:calls="));
-    let reads: usize = reads.and_then(|line| line.split(',').next()?.parse().ok()).expect("a number");
-    assert!(reads < EVENTS / 4, "{reads} reads for {EVENTS} events");
-}
