@@ -39,6 +39,7 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
         auth_time: now,
         methods: &[],
         step_up: &StepUp::None,
+        device: None,
         claims,
     };
     tokens.mint_access(&token).expect("a token")
