@@ -66,7 +66,7 @@ impl Revocation {
         unasserted.extend(sessions.map(|(subject, id)| Revoked::Session(subject, id)));
         unasserted.extend(many.map(|(subject, before, except)| Revoked::Many(subject, before, except)));
         drop(unasserted);
-        self.unasserted.store_is_back.notify_waiters();
+        self.unasserted.store_is_back.notify_one();
         self.go_on_asserting();
     }
 

@@ -79,7 +79,7 @@ impl Feed {
     /// to eight times the first. A pause of the lag bound would be taken for a lag.
     pub(super) fn pause_after(&self, last: Duration) -> Duration {
         let first = self.config.pause;
-        (last * 2).clamp(first, first * 8).min(self.config.lag_bound / 2)
+        last.saturating_mul(2).clamp(first, first.saturating_mul(8)).min(self.config.lag_bound / 2)
     }
 
     pub(super) fn lags(&self, now: Duration) -> bool {
