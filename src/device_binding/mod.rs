@@ -36,7 +36,8 @@ impl DeviceBinding {
         let bytes = record.attached.get(NAME)?;
         let unreadable = Self {
             jwk: String::new(),
-            jkt: Thumbprint::default(),
+            // No key has it, and it is not the one that stands for other keys.
+            jkt: Thumbprint([u8::MAX; 32]),
             registered_at: Timestamp::EPOCH,
             confirmed: true,
         };

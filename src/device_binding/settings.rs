@@ -92,7 +92,9 @@ impl DeviceBound {
         self
     }
 
-    /// How long after its sign-in or re-authentication a session may be bound. Default: 15 minutes.
+    /// How long after its sign-in or re-authentication a session may be bound. Default: 15 minutes. Zero binds no more sessions;
+    /// those that are bound stay so. It is for [turning the feature on and
+    /// off](crate::guide::device_bound#turning-it-on-and-off).
     ///
     /// An attacker who copies the cookies of an unbound session after this time cannot bind it to another device. Before
     /// that, the key that the browser registered is not replaced while the browser may still prove it: see the
@@ -118,8 +120,9 @@ impl DeviceBound {
         &self.excluded
     }
 
-    pub(crate) const fn within(&self) -> Duration {
-        self.binding_window
+    /// The binding window. `None` if no session may be bound.
+    pub(crate) fn within(&self) -> Option<Duration> {
+        Some(self.binding_window).filter(|window| !window.is_zero())
     }
 
     pub(crate) const fn is_required_within(&self) -> Option<Duration> {

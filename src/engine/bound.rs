@@ -146,7 +146,7 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// When the session of this record may be bound. `None` without the setting.
+    /// When the session of this record may be bound. `None` without the setting, or if no session may.
     #[cfg(feature = "device-bound")]
     pub(super) fn registration_limits(
         &self,
@@ -154,15 +154,16 @@ impl<C: Claims> Engine<C> {
     ) -> Option<crate::protocol::RegistrationLimits> {
         Some(crate::protocol::RegistrationLimits {
             authenticated_at: record.authenticated_at(),
-            window: self.config.device_bound.as_ref()?.within(),
+            window: self.config.device_bound.as_ref()?.within()?,
             access_ttl: self.config.policy.timing().access_ttl,
         })
     }
 
-    /// The header that offers a registration to the browser. `None` without the setting.
+    /// The header that offers a registration to the browser. `None` without the setting, or if no session may be bound.
     #[cfg(feature = "device-bound")]
     pub(crate) fn registration_offer(&self, session: &crate::id::SessionId) -> Option<HeaderValue> {
         let settings = self.config.device_bound.as_ref()?;
+        settings.within()?;
         let codec = self.tokens.codec();
         let challenge = codec.challenge(crate::token::Purpose::Registration, session, self.now())?;
         let path = settings.path();

@@ -1,7 +1,7 @@
 //! Device Bound Session Credentials: registers the key of a browser's device, and renews with a proof of it.
 //!
 //! There is no check against cross-site requests: nothing happens without a proof that the key of the device has signed,
-//! in a header that no page can send. Browsers send these requests for navigations from other sites, too.
+//! in a header that no page of another site can send. Browsers send these requests for navigations from other sites, too.
 
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ use crate::{
 
 /// The header with the proof.
 const PROOF: HeaderName = HeaderName::from_static("secure-session-response");
+/// Stands for a key that is not the session's.
+const OTHER_KEY: Thumbprint = Thumbprint([0; 32]);
 /// The header with the session that a browser refreshes.
 const SESSION: HeaderName = HeaderName::from_static("sec-secure-session-id");
 
@@ -93,6 +95,9 @@ impl<C: Claims> Engine<C> {
             DeviceAnswer::Refused
         };
         let refresh = self.presented(request)?;
+        if is_by_script(request.head.headers) {
+            return Err(refused("script"));
+        }
         let proof = only(request.head.headers, &PROOF).ok_or("malformed").and_then(DeviceProof::read);
         let proof = proof.map_err(refused)?;
         let key = proof.key.as_ref().ok_or_else(|| refused("key"))?;
@@ -160,8 +165,11 @@ impl<C: Claims> Engine<C> {
         // not use up a signature.
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         let Some(binding) = DeviceBinding::of(&record) else {
-            // The session has no key, so the refresh token is enough.
-            return self.renew_device(request, refresh, name, false).await;
+            // The session has no key, so the refresh token is enough. If it had one, a restored store has lost it.
+            return match refresh.device {
+                None => self.renew_device(request, refresh, name, false).await,
+                Some(_) => Err(DeviceAnswer::Over),
+            };
         };
         let challenge = || {
             let challenge = self.tokens.codec().challenge(Purpose::Refresh, &key.id, self.now());
@@ -180,14 +188,17 @@ impl<C: Claims> Engine<C> {
         }
         let (state, timing) = (binding.state(), record.family.timing);
         let is_proven = PublicKey::from_jwk(&binding.jwk).is_ok_and(|public| proof.is_signed_by(&public));
-        // Zeros stand for any other key.
-        let proven = if is_proven { state.key } else { Thumbprint([0; 32]) };
+        let proven = if is_proven { state.key } else { OTHER_KEY };
         let decision = decide_binding(Some(&state), Some(&proven), &timing, self.now());
         if decision == BindingDecision::OtherKey {
             return Err(invalid("other_key"));
         }
         if is_proven && !self.is_challenge(&proof, Purpose::Refresh, &key.id) {
             return Err(invalid("challenge"));
+        }
+        if !is_proven && refresh.device.is_some() {
+            // A restored store has another key than the token.
+            return Err(DeviceAnswer::Over);
         }
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
@@ -275,6 +286,12 @@ fn identifier(session: &SessionId) -> String {
     let hash =
         Sha256::new().chain_update(b"tower-sliding-sessions device v1").chain_update(session.as_bytes());
     URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+/// Whether `fetch` made the request: a script of this site, which may be an attacker's. The browser's own request has
+/// another mode, or none.
+fn is_by_script(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-mode").is_some_and(|mode| mode == "cors" || mode == "same-origin")
 }
 
 /// The value of a header that comes once, as text or as a quoted string (RFC 9651).

@@ -56,7 +56,7 @@ impl<C: Claims> Engine<C> {
     ) -> bool {
         let time = self.config.ride_through;
         time > Duration::ZERO
-            && !token.is_bound()
+            && token.view.device.is_none()
             && known_status == Some(SessionStatus::Valid)
             && token.view.issued <= now
             && now < token.view.expires + time

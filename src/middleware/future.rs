@@ -91,14 +91,14 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
             }
             AuthOutcome::Rejected(RejectionKind::DeviceProofRequired) => {
                 let cookies = &self.engine.config.cookies;
-                match (unproven::judge(cookies, &RequestHead::of(&request)), self.optional) {
-                    (Unproven::Again { removal }, _) => {
+                match unproven::judge(cookies, &RequestHead::of(&request), self.optional) {
+                    Unproven::Again { removal } => {
                         let rejected =
                             Next::reject(&self.reject, &request, RejectionKind::DeviceProofRequired);
                         return rejected.removing(removal);
                     }
-                    (Unproven::Anonymous, true) => (None, ResponsePlan::Anonymous),
-                    (Unproven::Anonymous, false) => {
+                    Unproven::Anonymous if self.optional => (None, ResponsePlan::Anonymous),
+                    Unproven::Anonymous => {
                         let kind = RejectionKind::Unauthenticated(Refusal::DeviceProofRequired);
                         return Next::reject(&self.reject, &request, kind);
                     }

@@ -22,15 +22,18 @@ pub(super) enum Unproven {
 }
 
 /// A browser that has a key refreshes before it visits a page, or says why not. It does neither for a link on another
-/// site, but it does for the page that this one loads again. Too little is known about other requests, so they are asked to
-/// try again.
+/// site, but it does for the page that this one loads again.
+///
+/// In an optional layer the same is true of requests with an unsafe method, such as the one that signs the user in. Too
+/// little is known about other requests, so they are asked to try again.
 ///
 /// An access cookie that has become invalid keeps the browser from a refresh, so it is removed.
-pub(super) fn judge(cookies: &Cookies, request: &RequestHead<'_>) -> Unproven {
+pub(super) fn judge(cookies: &Cookies, request: &RequestHead<'_>, optional: bool) -> Unproven {
     if scan(request.headers.get_all(header::COOKIE).iter(), cookies).0 != CookieValue::Absent {
         return Unproven::Again { removal: cookies.access_removal() };
     }
-    if request.is_page_visit() && !request.headers.contains_key(SKIPPED) && !comes_from_elsewhere(request) {
+    let is_judged = request.is_page_visit() || optional && !request.method.is_safe();
+    if is_judged && !request.headers.contains_key(SKIPPED) && !comes_from_elsewhere(request) {
         return Unproven::Anonymous;
     }
     Unproven::Again { removal: None }

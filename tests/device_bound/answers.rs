@@ -112,6 +112,23 @@ async fn page_visit_of_a_browser_without_a_key_leads_to_the_sign_in_page() {
     assert_eq!((visited.status, visited.header("refresh")), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
 }
 
+/// Otherwise it could not sign in until its session ends.
+#[tokio::test]
+async fn browser_without_a_key_signs_in_inside_an_optional_layer() {
+    let world = World::new();
+    let mut browser = without_refresh(&world).await;
+    // With a key, it says that it could not refresh. A request from another site is refused in any case.
+    for (headers, status) in [
+        (&[("secure-session-skipped", "server_error")][..], StatusCode::SERVICE_UNAVAILABLE),
+        (&[("sec-fetch-site", "cross-site")], StatusCode::FORBIDDEN),
+        (&[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")], StatusCode::OK),
+    ] {
+        let answer = browser.send(&world, &world.one, Method::POST, "/sign-in", headers).await;
+        assert_eq!(answer.status, status, "{headers:?}");
+    }
+    assert!(browser.get(&world, "/me").await.ok());
+}
+
 #[tokio::test]
 async fn event_stream_connects_again() {
     let world = World::new();

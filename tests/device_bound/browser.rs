@@ -60,7 +60,7 @@ impl Browser {
         Self { has_device: true, ..Self::default() }
     }
 
-    /// One that has never heard of it.
+    /// One without support for device-bound sessions.
     pub(crate) fn without_device() -> Self {
         Self::default()
     }

@@ -1,11 +1,16 @@
 //! Lost answers, two tabs, sign-out, sign-in, and crashes: the legitimate browser stays signed in.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
-use tower_sliding_sessions::EventKind;
+use tower_sliding_sessions::{
+    EventKind,
+    store::{SessionKey, SessionStore as _, Subject},
+};
 
 use super::{
     browser::{ACCESS, Browser, REFRESH, Refreshed, offer_of},
-    world::World,
+    world::{World, bound},
 };
 
 #[tokio::test]
@@ -209,4 +214,74 @@ async fn parallel_refreshes_of_one_session_make_one_rotation_and_are_all_served(
     assert!(done.iter().all(|refreshed| *refreshed == Refreshed::Done));
     assert_eq!(rotated() - before, 1);
     assert!(browser.send(&world, &world.one, Method::GET, "/me", &[]).await.ok());
+}
+
+/// Without the key in the record, no proof can be verified. The user can sign in again.
+#[tokio::test]
+async fn bound_session_is_over_if_a_restored_store_has_lost_the_key() {
+    for provisional in [false, true] {
+        let world = World::new();
+        let mut browser = Browser::new();
+        browser.has_device = false;
+        let offer = offer_of(&browser.post(&world, "/login").await).expect("an offer");
+        let id = world.one.sessions.list("ann").await.expect("a list")[0].id;
+        let key = SessionKey { subject: Subject { realm: "sessions".into(), name: "ann".into() }, id };
+        let mut backup = world.store.get(&key).await.expect("an answer").record.expect("a record");
+        let (device, request) = browser.registration(&world, &offer.0, &offer.1);
+        let answer = world.one.answer(request).await;
+        browser.accept(&world, device, &answer);
+        if provisional {
+            backup = world.store.get(&key).await.expect("an answer").record.expect("a record");
+        }
+        world.pass(300);
+        assert!(browser.get(&world, "/me").await.ok());
+        assert_eq!(world.count(|kind| *kind == EventKind::DeviceConfirmed), 1);
+        let version = world.store.get(&key).await.expect("an answer").version;
+        assert!(world.store.replace(&key, version, &backup, None).await.expect("an answer").applied);
+        world.pass(280);
+        // A key that is still known is confirmed again.
+        let (refreshed, status) = match provisional {
+            true => (Refreshed::Done, StatusCode::OK),
+            false => (Refreshed::Forgotten, StatusCode::UNAUTHORIZED),
+        };
+        assert_eq!(browser.refresh(&world, &world.one).await, refreshed);
+        assert_eq!(browser.visit(&world, "/me").await.status, status);
+    }
+}
+
+/// So it can be turned on, and off, while instances of both settings run.
+#[tokio::test]
+async fn without_a_window_no_session_is_bound_and_bound_ones_stay() {
+    let world = World::new();
+    let mut bound_before = Browser::confirmed(&world).await;
+    let closed = |builder: tower_sliding_sessions::SessionsBuilder<_>| {
+        builder.device_bound(bound().binding_window(Duration::ZERO))
+    };
+    let instance = world.instance(closed);
+    let mut new = Browser::new();
+    let signed_in = new.send(&world, &instance, Method::POST, "/login", &[]).await;
+    assert!(signed_in.ok() && offer_of(&signed_in).is_none());
+    for _ in 0..3 {
+        world.pass(280);
+        for browser in [&mut bound_before, &mut new] {
+            assert!(browser.send(&world, &instance, Method::GET, "/me", &[]).await.ok());
+        }
+    }
+    assert!(bound_before.bound.is_some() && new.bound.is_none());
+}
+
+#[tokio::test]
+async fn access_token_from_before_the_confirmation_does_not_outlive_its_lifetime_in_an_outage() {
+    let world = World::tuned(|builder| builder.device_bound(bound()).ride_through(Duration::from_secs(600)));
+    let mut browser = Browser::signed_in(&world).await;
+    world.pass(200);
+    let mut copy = browser.copied_jar();
+    assert_eq!(browser.refresh(&world, &world.one).await, Refreshed::Done);
+    assert_eq!(world.count(|kind| *kind == EventKind::DeviceConfirmed), 1);
+    assert!(copy.get(&world, "/me").await.ok());
+    let token = copy.value(ACCESS, world.now()).expect("a cookie").to_owned();
+    copy.plant(ACCESS, &token);
+    world.store.fail(&["get", "replace"]);
+    world.pass(101);
+    assert_eq!(copy.get(&world, "/me").await.status, StatusCode::SERVICE_UNAVAILABLE);
 }

@@ -77,3 +77,21 @@ async fn confirmed_binding_is_not_renewed_without_a_proof() {
     assert!(browser.get(&world, "/me").await.ok());
     assert_eq!(world.count(|kind| *kind == EventKind::DeviceProofMissing), 1);
 }
+
+/// The browser's own request has another mode, or none. Scripts of this site can send the proof's header, too.
+#[tokio::test]
+async fn registration_by_a_script_is_refused() {
+    for (mode, status) in [
+        ("cors", StatusCode::BAD_REQUEST),
+        ("same-origin", StatusCode::BAD_REQUEST),
+        ("no-cors", StatusCode::OK),
+    ] {
+        let world = World::new();
+        let mut browser = Browser::new();
+        browser.has_device = false;
+        let (path, challenge) = offer_of(&browser.post(&world, "/login").await).expect("an offer");
+        let (_, mut request) = browser.registration(&world, &path, &challenge);
+        request.headers_mut().insert("sec-fetch-mode", mode.parse().expect("a value"));
+        assert_eq!(world.one.answer(request).await.status, status, "{mode}");
+    }
+}

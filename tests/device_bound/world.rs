@@ -142,7 +142,10 @@ impl Answer {
 }
 
 fn router(sessions: &Sessions<Claims>) -> Router {
-    let optional = Router::new().route("/public", get(public)).route_layer(sessions.layer().optional());
+    let optional = Router::new()
+        .route("/public", get(public))
+        .route("/sign-in", post(login))
+        .route_layer(sessions.layer().optional());
     Router::new()
         .route("/me", any(me))
         .route("/rename", post(rename))
