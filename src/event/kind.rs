@@ -171,8 +171,9 @@ pub enum EventKind {
     /// A proof of a device's key was refused.
     DeviceProofInvalid {
         /// Why: `malformed`, `type`, `algorithm`, `key`, `challenge` (expired, or of another session), `signature` (at the
-        /// registration), `other_key` (the session is bound to another key) or `bound` (a registration for a session that
-        /// has a key already, or too long after its sign-in). The last two need a valid refresh token.
+        /// registration), `other_key` (the session is bound to another key), `bound` (a registration for a session that
+        /// has a key already, or too long after its sign-in) or `script` (a registration by `fetch`). The last three need a
+        /// valid refresh token.
         why: &'static str,
     },
     /// A hook of the application panicked.

@@ -79,7 +79,7 @@ impl EventKind {
                 Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite | Refusal::DeviceProofRequired,
             ) => Severity::Debug,
             Self::DeviceProofMissing => Severity::Warning,
-            Self::DeviceProofInvalid { why: "other_key" | "bound" } => Severity::Info,
+            Self::DeviceProofInvalid { why: "other_key" | "bound" | "script" } => Severity::Info,
             Self::DeviceProofInvalid { .. } => Severity::Debug,
             Self::Refused(_) => Severity::Info,
             // Anyone can cause these.

@@ -61,11 +61,14 @@ async fn follow(revocation: Weak<Revocation>) {
                 drop(revocation);
                 if more {
                     tokio::task::yield_now().await;
-                } else if !pause.is_zero() {
-                    tokio::time::sleep(pause).await;
-                } else if !is_checked {
+                    continue;
+                }
+                if !is_checked {
                     let checked = backend.ask("check", backend.store.check()).await;
                     is_checked = !matches!(checked, Err(StoreError::Unavailable(_)));
+                }
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
                 }
             }
             Err(error) => {

@@ -39,8 +39,7 @@ impl Revocation {
             self.restore_run_soon();
             return Err(older_run_id_error());
         }
-        // The feed brings the first run ID, together with the revocations: no access token is accepted before
-        // those are known.
+        // The feed brings the first run ID, after the revocations of its first batch.
         if before.is_some() || !self.backend.has_feed {
             self.denylist.set_run(run);
         }

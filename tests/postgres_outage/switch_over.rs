@@ -93,6 +93,63 @@ async fn pool_leaves_the_old_primary_after_a_switch_over() {
     assert!(matches!(direct.get(revoked).await, Err(StoreError::Unavailable(_))));
 }
 
+/// It is cut off from its cluster, and not from this instance.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pool_leaves_a_former_primary_that_still_takes_writes() {
+    let (_server, _direct) = Server::take().await;
+    let primary = given("TEST_POSTGRES_URL");
+    let (port, _restore) = standby().await;
+    let both = format!(":{},127.0.0.1:{port}/", port_of(&primary));
+    let both = primary.replacen(&format!(":{}/", port_of(&primary)), &both, 1);
+    let store = PostgresStore::connect(&both).await.expect("the primary answers");
+    let mut opening = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let store = store.clone();
+        opening.spawn(async move { open_when_back(&store).await.0 });
+    }
+    let revoked = opening.join_all().await.remove(0);
+    let moved = primary.replace(&port_of(&primary).to_string(), &port.to_string());
+    let new = PostgresStore::connect(&moved).await.expect("the standby has the tables");
+    while new.get(&revoked).await.is_err() {
+        Server::does("promote");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    new.revoke(&Revoke::Session(revoked.clone()), now()).await.expect("it is revoked");
+
+    // Half of the connections break, so the store looks for the primary.
+    let mut admin = PgConnection::connect(&primary).await.expect("the former primary answers");
+    let broken = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY query_start DESC LIMIT 6";
+    admin.execute(broken).await.expect("it is a superuser");
+    let began = Instant::now();
+    while store.get(&revoked).await.is_ok_and(|snapshot| !snapshot.record.expect("it is there").is_revoked())
+    {
+        assert!(began.elapsed() < Duration::from_secs(10), "the new primary was not found");
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Every connection of the pool.
+    for _ in 0..5 {
+        let gets: tokio::task::JoinSet<_> = (0..10)
+            .map(|_| (store.clone(), revoked.clone()))
+            .map(|(store, key)| async move { store.get(&key).await })
+            .collect();
+        for got in gets.join_all().await {
+            let record = got.expect("an answer").record.expect("it is there");
+            assert!(record.is_revoked(), "the former primary was asked");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn store_that_connects_late_finds_the_primary_behind_a_dead_host() {
+    let (_server, _direct) = Server::take().await;
+    let primary = given("TEST_POSTGRES_URL");
+    // Nothing listens at port 1.
+    let hosts = format!(":1,127.0.0.1:{}/", port_of(&primary));
+    let store = PostgresStore::lazy(&primary.replacen(&format!(":{}/", port_of(&primary)), &hosts, 1));
+    open_when_back(&store.expect("a valid address")).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn standby_is_never_followed() {
     let (_server, direct) = Server::take().await;

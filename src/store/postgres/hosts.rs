@@ -1,14 +1,25 @@
 //! An address that names several servers of a cluster, of which one is the primary.
 //!
 //! sqlx knows one server. So the pool is pointed to the primary: when it is made, and again when calls
-//! fail. Connections to a former primary fail at their next use, and are closed then.
+//! fail. Connections to a former primary are closed before their next use: it may be cut off from its cluster, and still take
+//! writes.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
-use crate::store::{StoreError, sql::starting};
+use crate::{
+    store::{StoreError, sql::starting},
+    time::{Clock as _, SystemClock, millis},
+};
 
 /// How long to wait for a server that is asked whether it is the primary.
 const ASKED_FOR: Duration = Duration::from_secs(2);
@@ -27,6 +38,8 @@ pub(super) struct Hosts {
     all: Vec<PgConnectOptions>,
     /// Held while the primary is looked for.
     looking: Arc<Mutex<()>>,
+    /// When the pool was last pointed to another server, by the monotonic clock in milliseconds. Zero: never.
+    moved_at: AtomicU64,
 }
 
 /// No server of the address is the primary.
@@ -57,7 +70,7 @@ impl Hosts {
             Ok(options.extra_float_digits(None))
         };
         let all = each_host(url).into_iter().map(parse).collect::<Result<_, StoreError>>()?;
-        Ok(Self { all, looking: Arc::default() })
+        Ok(Self { all, ..Self::default() })
     }
 
     /// Options for a first connection.
@@ -105,6 +118,23 @@ impl Hosts {
         }
     }
 
+    /// Points the pool to this server.
+    pub(super) fn point(&self, pool: &PgPool, to: PgConnectOptions) {
+        let now = pool.connect_options();
+        let is_other = (now.get_host(), now.get_port(), now.get_socket())
+            != (to.get_host(), to.get_port(), to.get_socket());
+        pool.set_connect_options(to);
+        if is_other {
+            self.moved_at.store(millis(SystemClock.monotonic()).max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a connection of this age leads to the server that the pool was pointed to before.
+    pub(super) fn is_to_former(&self, age: Duration) -> bool {
+        let moved_at = self.moved_at.load(Ordering::Relaxed);
+        moved_at != 0 && millis(SystemClock.monotonic()).saturating_sub(moved_at) <= millis(age)
+    }
+
     /// Why no connection could be made at start: perhaps a host does not exist. The pool tries again where a server
     /// refuses connections, and in the end only says that it took too long.
     pub(super) async fn explain(&self, error: StoreError) -> StoreError {
@@ -134,12 +164,13 @@ impl Hosts {
             let _looking = looking;
             for _ in 0..LOOKS {
                 let primary = hosts.primary().await;
-                if let Ok(primary) = &primary {
-                    pool.set_connect_options(primary.clone());
+                let is_found = primary.is_ok();
+                if let Ok(primary) = primary {
+                    hosts.point(&pool, primary);
                 }
                 // Also after success: many calls fail together, and one look is enough for all of them.
                 tokio::time::sleep(PAUSE).await;
-                if primary.is_ok() || pool.is_closed() {
+                if is_found || pool.is_closed() {
                     return;
                 }
             }

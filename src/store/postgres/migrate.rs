@@ -112,7 +112,7 @@ pub(super) async fn check(inner: &Inner) -> Result<(), StoreError> {
 async fn first_lease(inner: &Inner) -> Result<Lease<Postgres>, StoreError> {
     if inner.hosts.are_several() {
         match inner.hosts.primary().await {
-            Ok(primary) => inner.pool.set_connect_options(primary),
+            Ok(primary) => inner.hosts.point(&inner.pool, primary),
             Err(error) => return Err(inner.hosts.explain(error).await),
         }
     }

@@ -174,7 +174,9 @@ impl PostgresStore {
         let Some(first) = hosts.first() else {
             return Err(StoreError::configuration("an address without a host"));
         };
-        Ok(Self(Arc::new(Inner::new(pool::lazy(first), Arc::new(hosts), Prefix::default(), OnceCell::new()))))
+        let hosts = Arc::new(hosts);
+        let pool = pool::lazy(first, hosts.clone());
+        Ok(Self(Arc::new(Inner::new(pool, hosts, Prefix::default(), OnceCell::new()))))
     }
 
     /// A store that uses a pool of the application's. [Migrate](Self::migrate) it before use.
@@ -255,9 +257,18 @@ impl PostgresStore {
         if let Some(home) = self.0.home.get() {
             return Ok(Builder::new(&self.0, home, operation));
         }
-        let mut lease = Lease::take(&self.0.pool).await?;
-        let home = self.0.home(&mut lease).await?;
-        lease.done();
+        let inner = self.0.clone();
+        // A task of its own: a caller that stops waiting must not stop the search for the primary.
+        let finding = tokio::spawn(async move {
+            let found = async {
+                let mut lease = Lease::take(&inner.pool).await?;
+                let home = inner.home(&mut lease).await?;
+                lease.done();
+                Ok(home)
+            };
+            found.await.inspect_err(|_: &StoreError| inner.hosts.look_soon(&inner.pool))
+        });
+        let home = finding.await.map_err(StoreError::unavailable)??;
         Ok(Builder::new(&self.0, &home, operation))
     }
 

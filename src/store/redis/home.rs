@@ -170,7 +170,8 @@ where
             break;
         }
     }
-    let most = answers.into_iter().max_by_key(|(_, votes)| *votes);
+    // With equal votes, one that names a primary counts.
+    let most = answers.into_iter().max_by_key(|(answer, votes)| (*votes, answer.primary.is_some()));
     most.map(|(answer, _)| answer).ok_or_else(|| failure.unwrap_or_else(none_named))
 }
 

@@ -4,9 +4,10 @@
 //! database was restored from a backup, or is a replica that was behind, rows may be missing, and
 //! numbers may be used again. Then the mark differs, and the reader gets a batch with a gap.
 
-use std::{str::FromStr, time::Duration};
+use std::{pin::pin, str::FromStr, time::Duration};
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
+use tokio::time::{sleep, timeout};
 
 use super::{
     columns::{run_from, session_id},
@@ -24,8 +25,9 @@ pub(in crate::store) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(in crate::store) const LIMIT: i64 = 5000;
 /// How often the table is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// After this many polls without a row (one second), a reader gets an empty batch.
-const LOOKS: u32 = 20;
+/// After this time without a row, a reader gets an empty batch. It is measured, because a slow server must not make the reader
+/// late for its deadline.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads the feed: one statement, so of one snapshot. Its arguments are the place, the earliest time
 /// and how many rows; [`Table::read`] reads its answer. Where a reader begins that names a time is said in
@@ -267,18 +269,41 @@ where
         FeedFrom::After(position) => position.parse::<Cursor>().ok(),
     };
     if let Some(place) = place {
-        for looks in 1.. {
+        let mut end = pin!(sleep(LONGEST_WAIT));
+        let mut is_over = false;
+        loop {
             let table = look(place, i64::MIN).await?;
             let Head { pruned, known, .. } = table.head;
             if place != pruned && (place.seq < pruned.seq || !known) {
                 break;
             }
-            if !table.items.is_empty() || looks > LOOKS {
+            if !table.items.is_empty() || is_over {
                 return Ok(table.batch(false));
             }
-            tokio::time::sleep(POLL).await;
+            is_over = timeout(POLL, end.as_mut()).await.is_ok();
         }
     }
     // It is not known what the reader has missed, so it gets all events.
     Ok(look(Cursor::default(), i64::MIN).await?.batch(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_feed_of_a_slow_server_is_read_in_about_a_second() {
+        let place = Cursor { seq: 1, mark: 7 };
+        let look = async |_, _| {
+            sleep(Duration::from_millis(60)).await;
+            let head = Head { last: Some(place), pruned: Cursor::default(), pruned_at: -1, known: true };
+            let run = RunId::from_u64(1).ok_or_else(|| StoreError::unavailable("it is not zero"))?;
+            Ok(Table { run, head, items: Vec::new() })
+        };
+        let look = |from, since| Box::pin(look(from, since));
+        let from = FeedFrom::After(place.position());
+        let batch = timeout(Duration::from_millis(1200), follow(&from, look)).await;
+        let batch = batch.expect("in time").expect("an answer");
+        assert!(!batch.gap && batch.events.is_empty());
+    }
 }
