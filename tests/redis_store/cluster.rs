@@ -33,7 +33,7 @@ impl Cluster {
     }
 
     /// Nodes that know each other. The first half of them has the slots.
-    async fn start_nodes(nodes: u16) -> Self {
+    pub(crate) async fn start_nodes(nodes: u16) -> Self {
         let (mut servers, mut bus_ports) = (Vec::new(), Vec::new());
         for _ in 0..nodes {
             // By default, a node's second port is 10,000 higher, where an outgoing connection may have it.
@@ -94,8 +94,30 @@ impl Cluster {
         .await;
     }
 
+    /// The keys of the cluster, and their slots.
+    pub(crate) async fn keys(&self) -> Vec<(String, u16)> {
+        let mut all = Vec::new();
+        for server in self.servers.iter().filter(|server| server.is_running()) {
+            if Self::role(server).await == "master" {
+                let keys: Vec<String> = server.ask("KEYS *").await;
+                for key in keys {
+                    let slot = server.ask(&format!("CLUSTER KEYSLOT {key}")).await;
+                    all.push((key, slot));
+                }
+            }
+        }
+        all
+    }
+
+    /// The slot of some session.
+    async fn slot_of_a_session(&self) -> u16 {
+        let keys = self.keys().await;
+        let session = keys.iter().find(|(key, _)| !key.ends_with(":run") && !key.ends_with(":feed"));
+        session.expect("a session").1
+    }
+
     /// The indices of the primary that has a slot, and of its replica.
-    async fn owners(&self, slot: u16) -> (usize, usize) {
+    pub(crate) async fn owners(&self, slot: u16) -> (usize, usize) {
         let asked = self.servers.iter().find(|server| server.is_running()).expect("one of them");
         let nodes: String = asked.ask("CLUSTER NODES").await;
         let nodes: Vec<Vec<&str>> = nodes.lines().map(|line| line.split(' ').collect()).collect();
@@ -152,9 +174,6 @@ impl Cluster {
     }
 }
 
-/// The slot of all keys of a store.
-const SLOT: u16 = 5649;
-
 fn failovers() -> usize {
     std::env::var("FAILOVERS").map_or(2, |text| text.parse().expect("a number"))
 }
@@ -178,14 +197,15 @@ async fn failovers_and_a_moved_slot_sign_no_user_out_and_bring_no_revoked_sessio
     let failovers = failovers();
     let mut traffic = Traffic::start(async || cluster.store().await, 80 + 40 * failovers).await;
     sleep(Duration::from_secs(1)).await;
-    cluster.move_slot(SLOT).await;
+    let slot = cluster.slot_of_a_session().await;
+    cluster.move_slot(slot).await;
     traffic.recovered().await;
     for failover in 0..failovers {
         if failover % 2 == 0 {
-            cluster.fail_over_by_command(SLOT).await;
+            cluster.fail_over_by_command(slot).await;
             traffic.recovered().await;
         } else {
-            let killed = cluster.fail_over_by_kill(SLOT).await;
+            let killed = cluster.fail_over_by_kill(slot).await;
             traffic.recovered().await;
             // It comes back with nothing, and gets everything from the new primary.
             cluster.servers[killed].restart().await;
@@ -203,13 +223,15 @@ async fn failovers_and_a_moved_slot_sign_no_user_out_and_bring_no_revoked_sessio
 #[tokio::test]
 async fn revocation_while_its_slot_moves_is_done_whole_or_not_at_all() {
     let cluster = Cluster::start_nodes(2).await;
-    let [from, to] = &cluster.servers[..] else { panic!("two nodes") };
     let store = cluster.store().await;
     let key = open(&store, &subject()).await;
+    let slot = cluster.slot_of_a_session().await;
+    let from = cluster.owners(slot).await.0;
+    let (from, to) = (&cluster.servers[from], &cluster.servers[1 - from]);
     let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
     let (from_id, to_id) = (from.ask::<String>("CLUSTER MYID").await, to.ask::<String>("CLUSTER MYID").await);
-    let () = to.ask(&format!("CLUSTER SETSLOT {SLOT} IMPORTING {from_id}")).await;
-    let () = from.ask(&format!("CLUSTER SETSLOT {SLOT} MIGRATING {to_id}")).await;
+    let () = to.ask(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}")).await;
+    let () = from.ask(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}")).await;
     let revoked = store.revoke(&Revoke::Session(key.clone()), now()).await;
     assert!(matches!(revoked, Err(StoreError::Unavailable(_))), "{revoked:?}");
     let live = store.get(&key).await.expect("an answer").record.expect("the session exists");
@@ -217,7 +239,7 @@ async fn revocation_while_its_slot_moves_is_done_whole_or_not_at_all() {
     assert!(store.advance(&key, 0, now()).await.expect("an answer").applied, "renewals go on");
     // The move is given up.
     for server in [from, to] {
-        let () = server.ask(&format!("CLUSTER SETSLOT {SLOT} STABLE")).await;
+        let () = server.ask(&format!("CLUSTER SETSLOT {slot} STABLE")).await;
     }
     end(&store, &key).await;
     let batch = store.feed(&FeedFrom::After(start)).await.expect("the feed");

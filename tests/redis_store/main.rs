@@ -17,6 +17,7 @@ mod rights;
 mod scale;
 mod sentinel;
 mod server;
+mod shards;
 mod tls;
 mod traffic;
 

@@ -5,9 +5,10 @@ use std::{io, sync::Arc};
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, cmd, io::tcp::TcpSettings};
 
 use super::{
-    Inner, IsReplica, LAYOUT, RedisStore,
+    Inner, IsReplica, RedisStore,
     home::{Home, Nodes, slot},
     link::{self, Link, store_error},
+    shard::{self, Shard},
 };
 use crate::store::StoreError;
 
@@ -29,6 +30,12 @@ struct TooOld {
 struct MayEvict {
     policy: String,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the server is a node of a cluster, whose other nodes may have the sessions: use RedisStore::cluster"
+)]
+struct IsNode;
 
 #[derive(Debug, thiserror::Error)]
 #[error("no address was given")]
@@ -132,7 +139,7 @@ impl RedisStore {
             _ => return Err(StoreError::configuration(NoName)),
         };
         let link = Link::new(Home::Sentinel { sentinels, name, server });
-        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
+        Self(Arc::new(Inner::new([link], "tss"))).greeted().await
     }
 
     /// A store in a Redis Cluster, once it has answered. `nodes` are addresses of some of its nodes. User and password of
@@ -154,17 +161,20 @@ impl RedisStore {
         nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
     ) -> Result<Self, StoreError> {
         let nodes = Arc::new(Nodes::new(parse_all(nodes).await?));
-        let link = Link::new(Home::Cluster { nodes, slot: slot(LAYOUT) });
-        Self(Arc::new(Inner::new(link, "tss"))).greeted().await
+        let link = |index| {
+            let slot = slot(&shard::tag(index, shard::IN_CLUSTER));
+            Link::new(Home::Cluster { nodes: nodes.clone(), slot })
+        };
+        Self(Arc::new(Inner::new((0..shard::IN_CLUSTER).map(link), "tss"))).greeted().await
     }
 
     async fn greeted(self) -> Result<Self, StoreError> {
-        self.0.greet().await?;
+        self.0.in_each(|shard| async move { shard.greet().await }).await?;
         Ok(self)
     }
 }
 
-impl Inner {
+impl Shard {
     /// Learns whether the server lets this user in, and is a primary.
     async fn greet(&self) -> Result<(), StoreError> {
         let () = self.link.query(&cmd("PING")).await.map_err(store_error)?;
@@ -178,6 +188,9 @@ impl Inner {
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_some_and(|major| major < 7) {
             return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
+        }
+        if self.link.home().is_fixed() && info(&text, "redis_mode") == "cluster" {
+            return Err(StoreError::configuration(IsNode));
         }
         if info(&text, "role") == "slave" {
             return Err(StoreError::unavailable(IsReplica));

@@ -1,25 +1,26 @@
-//! The feed: one stream, whose entries' IDs are the places in it. The scripts write it, and remove
+//! The feed of a shard: one stream, whose entries' IDs are the places in it. The scripts write it, and remove
 //! from it what is too old or too much.
 
 use std::{collections::HashMap, fmt, io, str::FromStr, time::Duration};
 
 use redis::{
-    FromRedisValue as _, Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, pipe,
+    Cmd, FromRedisValue as _, Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd, pipe,
 };
 
 use super::{
-    Inner, IsReplica,
+    IsReplica,
     entry::{self, Said},
     link::{Reader, another_may_serve, is_no_script, store_error},
     scripts::{Call, VIEW},
+    shard::Shard,
 };
 use crate::{
-    store::{FeedBatch, FeedFrom, StoreError},
+    store::{FeedEvent, FeedFrom, StoreError},
     time::millis,
 };
 
 /// How long a reader waits for an event, and then learns that there is none.
-const HEARTBEAT: Duration = Duration::from_millis(900);
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(900);
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// How long the feed is silent, at most. Far less than the time that it keeps events for.
@@ -64,6 +65,31 @@ impl Position {
     }
 }
 
+/// What a read of a shard's feed brings. The fields are those of [`FeedBatch`](crate::store::FeedBatch).
+pub(super) struct ShardBatch {
+    pub(super) events: Vec<FeedEvent>,
+    pub(super) position: String,
+    /// None if the shard has lost it.
+    pub(super) run: Option<String>,
+    pub(super) gap: bool,
+    pub(super) more: bool,
+}
+
+impl ShardBatch {
+    fn new(
+        entries: Vec<(Place, Said)>,
+        position: Position,
+        run: Option<String>,
+        gap: bool,
+        more: bool,
+    ) -> Self {
+        let gap = gap || entries.iter().any(|(_, said)| *said == Said::Unknown);
+        let event = |said| if let Said::Event(event) = said { Some(event) } else { None };
+        let events = entries.into_iter().filter_map(|(_, said)| event(said)).collect();
+        Self { events, position: position.into_feed(), run, gap, more }
+    }
+}
+
 /// What one round trip reads of the stream.
 struct View {
     /// The entries that were asked for.
@@ -78,63 +104,96 @@ struct View {
     history: String,
 }
 
-impl Inner {
-    /// Reads on a connection of its own. A caller that stops waiting closes it, as an error does: what
-    /// it led to may be no primary any more.
-    pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
+impl Shard {
+    /// Reads on a connection of its own. After a position, it waits for an event, at most this long. A caller that stops
+    /// waiting closes the connection, as an error does: what it led to may be no primary any more.
+    pub(super) async fn read_feed(
+        &self,
+        from: &FeedFrom,
+        wait: Option<Duration>,
+    ) -> Result<ShardBatch, StoreError> {
         let idle = self.readers().pop();
         if let Some(reader) = idle.filter(|reader| self.link.is_current(reader)) {
-            match self.read_over(reader, from).await {
+            match self.read_over(reader, from, wait).await {
                 Err(error) if another_may_serve(&error) => {}
                 answer => return answer,
             }
         }
-        self.read_over(self.link.connect().await.map_err(store_error)?, from).await
+        self.read_over(self.link.connect().await.map_err(store_error)?, from, wait).await
     }
 
-    async fn read_over(&self, mut reader: Reader, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
-        let batch = self.read_from(&mut reader.connection, from).await;
+    async fn read_over(
+        &self,
+        mut reader: Reader,
+        from: &FeedFrom,
+        wait: Option<Duration>,
+    ) -> Result<ShardBatch, StoreError> {
+        let connection = &mut reader.connection;
+        let batch = match from {
+            FeedFrom::Since(time) => self.read_since(connection, time.as_millis()).await,
+            FeedFrom::After(position) => match Position::parse(position) {
+                Some(position) => self.read_after(connection, position, wait).await,
+                None => self.read_anew(connection).await,
+            },
+        };
         let batch = batch.inspect_err(|error| self.link.failed(&reader, error))?;
         self.readers().push(reader);
         Ok(batch)
     }
 
-    async fn read_from(
-        &self,
-        connection: &mut MultiplexedConnection,
-        from: &FeedFrom,
-    ) -> Result<FeedBatch, StoreError> {
-        match from {
-            FeedFrom::Since(time) => self.read_since(connection, time.as_millis()).await,
-            FeedFrom::After(position) => match Position::parse(position) {
-                Some(position) => self.read_after(connection, position).await,
-                None => self.read_anew(connection).await,
-            },
+    /// Waits for an event after a position, at most as long as a [`HEARTBEAT`]. Says whether there is one, or another server.
+    pub(super) async fn wait(&self, position: &str) -> Result<bool, StoreError> {
+        let Some(Position { place, .. }) = Position::parse(position) else { return Ok(true) };
+        let idle = self.readers().pop();
+        let mut reader = match idle.filter(|reader| self.link.is_current(reader)) {
+            Some(reader) => reader,
+            None => self.link.connect().await.map_err(store_error)?,
+        };
+        let answer = self.waiting(place, HEARTBEAT).query_async::<Value>(&mut reader.connection).await;
+        match answer.map_err(store_error) {
+            Ok(answer) => {
+                self.readers().push(reader);
+                Ok(answer != Value::Nil)
+            }
+            Err(error) => {
+                self.link.failed(&reader, &error);
+                // The read that follows finds out.
+                if another_may_serve(&error) { Ok(true) } else { Err(error) }
+            }
         }
+    }
+
+    fn waiting(&self, place: Place, longest: Duration) -> Cmd {
+        let mut wait = cmd("XREAD");
+        wait.arg("COUNT").arg(1).arg("BLOCK").arg(millis(longest));
+        wait.arg("STREAMS").arg(&self.feed_key).arg(place.to_string());
+        wait
     }
 
     async fn read_since(
         &self,
         connection: &mut MultiplexedConnection,
         time: u64,
-    ) -> Result<FeedBatch, StoreError> {
+    ) -> Result<ShardBatch, StoreError> {
         let start = format!("{}-0", time.saturating_sub(millis(SKEW)));
         // One page. A reader of very many events must not be late for its deadline.
         let view = self.view(connection, None, &start).await?;
         let gap = view.trimmed && view.first.0 > time;
         let place = view.entries.last().map_or(view.last, |(place, _)| *place);
         let (position, more) = (Position { place, history: view.history }, view.entries.len() == PAGE);
-        self.batch(view.entries, position, view.run, gap, more).await
+        Ok(ShardBatch::new(view.entries, position, view.run, gap, more))
     }
 
     async fn read_after(
         &self,
         connection: &mut MultiplexedConnection,
         position: Position,
-    ) -> Result<FeedBatch, StoreError> {
+        wait: Option<Duration>,
+    ) -> Result<ShardBatch, StoreError> {
         let Position { place, history } = position;
         // From the entry on that was read last: a feed without it is another one.
-        let mut view = self.view(connection, Some((place, HEARTBEAT)), &place.to_string()).await?;
+        let mut view =
+            self.view(connection, wait.map(|longest| (place, longest)), &place.to_string()).await?;
         let more = view.entries.len() == PAGE;
         let is_known = view.entries.first().is_some_and(|(first, _)| *first == place);
         if is_known {
@@ -146,28 +205,14 @@ impl Inner {
         let here = if place > view.last { view.last } else { place };
         let place = view.entries.last().map_or(here, |(place, _)| *place);
         let position = Position { place, history: view.history };
-        self.batch(view.entries, position, view.run, gap, more).await
+        Ok(ShardBatch::new(view.entries, position, view.run, gap, more))
     }
 
     /// For a reader without a position: starts at the current end.
-    async fn read_anew(&self, connection: &mut MultiplexedConnection) -> Result<FeedBatch, StoreError> {
+    async fn read_anew(&self, connection: &mut MultiplexedConnection) -> Result<ShardBatch, StoreError> {
         let view = self.view(connection, None, "+").await?;
         let position = Position { place: view.last, history: view.history };
-        self.batch(Vec::new(), position, view.run, true, false).await
-    }
-
-    async fn batch(
-        &self,
-        entries: Vec<(Place, Said)>,
-        position: Position,
-        run: Option<String>,
-        gap: bool,
-        more: bool,
-    ) -> Result<FeedBatch, StoreError> {
-        let gap = gap || entries.iter().any(|(_, said)| *said == Said::Unknown);
-        let event = |said| if let Said::Event(event) = said { Some(event) } else { None };
-        let events = entries.into_iter().filter_map(|(_, said)| event(said)).collect();
-        Ok(FeedBatch { events, position: position.into_feed(), run: self.settle_run(run).await?, gap, more })
+        Ok(ShardBatch::new(Vec::new(), position, view.run, true, false))
     }
 
     /// Waits for an entry after a place, if there is one to wait after, and then looks.
@@ -189,8 +234,7 @@ impl Inner {
     fn looking(&self, wait_after: Option<(Place, Duration)>, start: &str, call: Call) -> Pipeline {
         let mut pipeline = pipe();
         if let Some((place, longest)) = wait_after {
-            let wait = pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(longest));
-            wait.arg("STREAMS").arg(&self.feed_key).arg(place.to_string());
+            pipeline.add_command(self.waiting(place, longest));
         }
         // In this order: nothing that came after `last` was known is missed.
         let keys = [self.run_key.as_str(), self.feed_key.as_str()];

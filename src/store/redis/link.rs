@@ -9,7 +9,6 @@ use std::{
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
-    pipe,
 };
 use tokio::sync::OnceCell;
 
@@ -192,9 +191,9 @@ impl Link {
             Some((_, connection)) => connection,
             None => connect(&self.home.at(node)?).await?,
         };
-        let mut pipeline = pipe();
-        pipeline.cmd("ASKING").ignore().add_command(command.clone());
-        let (answer,) = pipeline.query_async(&mut connection).await?;
+        // Not in one pipeline, whose error would not say what kind it is.
+        let () = redis::cmd("ASKING").query_async(&mut connection).await?;
+        let answer = command.query_async(&mut connection).await?;
         *self.importing() = Some((node.to_owned(), connection));
         Ok(answer)
     }

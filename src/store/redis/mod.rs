@@ -7,26 +7,30 @@ mod home;
 mod link;
 mod record;
 mod scripts;
+mod shard;
+mod shards_feed;
 mod store;
 mod value;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use redis::{Client, FromRedisValue};
 
 use self::{
-    home::Home,
-    link::{Link, Reader, store_error},
+    home::{Home, slot},
+    link::Link,
     scripts::Lua,
+    shard::Shard,
+    shards_feed::Waiter,
 };
 use super::{FeedEvent, StoreError, Subject, hash};
 use crate::{
     id::RunId,
-    time::{Clock as _, SystemClock, millis},
+    time::{Clock as _, SystemClock},
 };
 
 /// The version of the layout, which is also what decides the slot of the keys.
@@ -152,14 +156,10 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 pub struct RedisStore(Arc<Inner>);
 
 struct Inner {
-    link: Arc<Link>,
-    /// What all keys begin with. In a cluster, what is in braces decides the slot, so all keys of a
-    /// store are in one: a script writes records and feed in one step.
-    prefix: String,
-    run_key: String,
-    feed_key: String,
-    /// Connections for the next read of the feed.
-    readers: Mutex<Vec<Reader>>,
+    /// One for one primary, and several in a cluster.
+    shards: Vec<Arc<Shard>>,
+    /// What waits for an event in a shard, between two reads of the feed.
+    waiters: Mutex<Vec<Waiter>>,
 }
 
 impl RedisStore {
@@ -170,14 +170,14 @@ impl RedisStore {
     /// need one that no other caller waits on. Have the client set `TCP_NODELAY`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self(Arc::new(Inner::new(Link::new(Home::Fixed(client)), "tss")))
+        Self(Arc::new(Inner::new([Link::new(Home::Fixed(client))], "tss")))
     }
 
     /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
     /// have nothing in common.
     #[must_use]
     pub fn with_prefix(self, prefix: &str) -> Self {
-        Self(Arc::new(Inner::new(self.0.link.clone(), prefix)))
+        Self(Arc::new(Inner::new(self.0.shards.iter().map(|shard| shard.link.clone()), prefix)))
     }
 
     /// Completes `work`, even if the caller stops waiting for it.
@@ -195,34 +195,35 @@ impl RedisStore {
 struct IsReplica;
 
 impl Inner {
-    fn new(link: Arc<Link>, prefix: &str) -> Self {
-        // A tag in the prefix decides the slot, but an empty one is none.
-        let is_tagged = prefix.contains("{}") || link.home().is_cluster() && prefix.contains('{');
-        let prefix = if is_tagged { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
-        let prefix = format!("{prefix}:{{{LAYOUT}}}");
-        let (run_key, feed_key) = (format!("{prefix}:run"), format!("{prefix}:feed"));
-        Self { link, prefix, run_key, feed_key, readers: Mutex::default() }
+    fn new(links: impl IntoIterator<Item = Arc<Link>>, prefix: &str) -> Self {
+        let links: Vec<_> = links.into_iter().collect();
+        let count = links.len();
+        let shard = |(index, link)| Arc::new(Shard::new(link, prefix, &shard::tag(index, count)));
+        Self { shards: links.into_iter().enumerate().map(shard).collect(), waiters: Mutex::default() }
     }
 
-    fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The shard that has the keys with this hash.
+    fn shard(&self, hash: &str) -> Result<&Shard, StoreError> {
+        let index = usize::from(slot(hash)) % self.shards.len().max(1);
+        self.shards
+            .get(index)
+            .map(Arc::as_ref)
+            .ok_or_else(|| StoreError::configuration("a store without shards"))
     }
 
-    /// Where a subject's live sessions are.
-    fn key(&self, subject: &Subject) -> String {
-        format!("{}:{}", self.prefix, hash(&[subject.realm.as_bytes(), subject.name.as_bytes()]))
-    }
-
-    /// Runs a script: one round trip.
-    async fn script<T: FromRedisValue>(
-        &self,
-        script: &Lua,
-        live: Option<&str>,
-        args: &[String],
-    ) -> Result<T, StoreError> {
-        let keys = [self.run_key.as_str(), self.feed_key.as_str(), live.unwrap_or_default()];
-        let keys = keys.get(..if live.is_some() { 3 } else { 2 }).unwrap_or_default();
-        self.link.run(script, keys, args).await.map_err(store_error)
+    /// Does the same in each shard, at once. The answers are in the order of the shards.
+    async fn in_each<T, F>(&self, work: impl Fn(Arc<Shard>) -> F) -> Result<Vec<T>, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let tasks: Vec<_> = self.shards.iter().map(|shard| tokio::spawn(work(shard.clone()))).collect();
+        // All are waited for: an error of one must not hide what another one did.
+        let mut answers = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            answers.push(task.await.map_err(StoreError::unavailable).flatten());
+        }
+        answers.into_iter().collect()
     }
 
     /// Runs a script about sessions of a subject.
@@ -232,31 +233,49 @@ impl Inner {
         subject: &Subject,
         args: &[String],
     ) -> Result<T, StoreError> {
-        self.script(script, Some(&self.key(subject)), args).await
+        let hash = subject_hash(subject);
+        self.shard(&hash)?.script(script, Some(&hash), args).await
     }
 
-    /// The run ID that the server has; a new one if it has none (any more).
+    /// The run ID that a shard has, or the one that all shards get if it has none.
     async fn settle_run(&self, run: Option<String>) -> Result<RunId, StoreError> {
         match run {
             Some(run) => record::run_id(&run),
-            // Of callers that find none at once, the first one decides.
-            None => self.set_run(RunId::draw(SystemClock.now())?, String::new()).await,
+            None => self.restore_run().await,
         }
     }
 
-    async fn raise_run(&self, to: RunId) -> Result<RunId, StoreError> {
-        self.set_run(to, entry::encode(&FeedEvent::Run(to))?).await
+    /// A shard has lost its run ID: it gets the newest of the others. In a new store, no shard has one, so one is drawn.
+    async fn restore_run(&self) -> Result<RunId, StoreError> {
+        let known = self.in_each(|shard| async move { shard.run().await }).await?;
+        if let Some(newest) = known.into_iter().flatten().max() {
+            return self.raise_run(newest).await;
+        }
+        let mut run = RunId::draw(SystemClock.now())?;
+        // One after another: of callers that find none at once, the first one decides.
+        for shard in &self.shards {
+            run = shard.set_run(run, String::new()).await?;
+        }
+        Ok(run)
     }
 
-    async fn set_run(&self, to: RunId, event: String) -> Result<RunId, StoreError> {
-        let args = [to.to_string(), millis(RUN_KEPT_FOR).to_string(), event];
-        let run: String = self.script(&scripts::RAISE_RUN, None, &args).await?;
-        record::run_id(&run)
+    async fn raise_run(&self, to: RunId) -> Result<RunId, StoreError> {
+        let event = entry::encode(&FeedEvent::Run(to))?;
+        let work = |shard: Arc<Shard>| {
+            let event = event.clone();
+            async move { shard.set_run(to, event).await }
+        };
+        Ok(self.in_each(work).await?.into_iter().max().unwrap_or(to))
     }
+}
+
+/// What stands for a subject in keys.
+fn subject_hash(subject: &Subject) -> String {
+    hash(&[subject.realm.as_bytes(), subject.name.as_bytes()])
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore").field("prefix", &self.0.prefix).finish_non_exhaustive()
+        f.debug_struct("RedisStore").field("shards", &self.0.shards.len()).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{Inner, RedisStore, entry, record, scripts};
+use super::{Inner, RedisStore, entry, record, scripts, subject_hash};
 use crate::{
     id::{RunId, SessionId, random},
     store::{
@@ -293,8 +293,18 @@ impl SessionStore for RedisStore {
     }
 
     async fn mark_stale(&self, event: &FeedEvent) -> Result<(), StoreError> {
+        let hash = match event {
+            FeedEvent::Revoked(key) | FeedEvent::SessionStale(key, _) => subject_hash(&key.subject),
+            FeedEvent::SubjectRevoked { subject, .. } | FeedEvent::SubjectStale(subject, _) => {
+                subject_hash(subject)
+            }
+            FeedEvent::Run(to) => return self.raise_run_id(*to).await.map(drop),
+        };
         let event = entry::encode(event)?;
-        self.finish(|inner| async move { inner.script(&scripts::PUBLISH, None, &[event]).await }).await
+        self.finish(
+            |inner| async move { inner.shard(&hash)?.script(&scripts::PUBLISH, None, &[event]).await },
+        )
+        .await
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
@@ -311,7 +321,7 @@ impl SessionStore for RedisStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.0.check().await
+        self.0.in_each(|shard| async move { shard.check().await }).await.map(drop)
     }
 
     fn keeps_values(&self) -> bool {

@@ -20,10 +20,6 @@ fn decode(text: &[u8], now: Timestamp) -> Option<ValueSnapshot> {
 }
 
 impl Inner {
-    fn value_key(&self, key: &ValueKey) -> String {
-        format!("{}:value:{}", self.prefix, STANDARD_NO_PAD.encode(key.as_bytes()))
-    }
-
     async fn value_script(
         &self,
         script: &scripts::Lua,
@@ -31,7 +27,9 @@ impl Inner {
         args: &[String],
         now: Timestamp,
     ) -> Result<ValueSnapshot, StoreError> {
-        let (applied, text): Found = self.script(script, Some(&self.value_key(key)), args).await?;
+        let hash = STANDARD_NO_PAD.encode(key.as_bytes());
+        let name = format!("value:{hash}");
+        let (applied, text): Found = self.shard(&hash)?.script(script, Some(&name), args).await?;
         let Some(text) = text else { return Ok(ValueSnapshot { applied, ..ValueSnapshot::MISSING }) };
         let found = decode(&text, now).ok_or_else(|| StoreError::corrupt("not a value"))?;
         Ok(ValueSnapshot { applied, ..found })
