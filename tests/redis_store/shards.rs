@@ -9,7 +9,7 @@ use tower_sliding_sessions::store::{
 use super::{causes, cluster::Cluster, now, open, sentinel::until, server::Server, subject};
 
 /// As `RedisStore::cluster` documents.
-const SHARDS: usize = 6;
+const SHARDS: usize = 3;
 
 /// A cluster of three primaries, and a session of each of 60 users.
 async fn start() -> (Cluster, RedisStore, Vec<SessionKey>) {

@@ -86,13 +86,18 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// the same call. No session and no event is ever read from a replica: it refuses every script of this store.
 ///
 /// # Redis Cluster
-/// All keys of a store are in one slot, because a script writes records and feed in one step. So one primary serves the
-/// whole store. A second [prefix](Self::with_prefix) has nothing in common with the first one, and is in the same slot.
-/// The [manual](crate::manual::stores) says what one primary serves.
+/// [`cluster`](Self::cluster) makes a store of three shards, each with a third of the subjects. All keys of a subject are in the
+/// slot of its shard, with a feed and a copy of the run ID, because a script writes records and feed in one step. Each slot is in
+/// another third of all slots, so each of three primaries has one. The [manual](crate::manual::stores) says what
+/// they serve.
 ///
-/// While the slot moves to another node, renewals go on until the keys are split between both nodes. Then calls fail as
-/// unavailable until the move is complete. Sign-ins and revocations fail from its beginning; what failed changed nothing.
-/// Move the slot when few users are active.
+/// - If a shard is away, the users of the others are served. No instance can then know what was revoked there, so each
+///   request asks the store until the shard is back. Set `cluster-require-full-coverage no`; otherwise the whole cluster is away.
+/// - The run ID is raised in all shards. If one is away, raising it reports an error, and instances raise it there later. A
+///   shard that has lost the run ID gets that of the others.
+/// - While a slot moves to another node, renewals go on until its keys are split between both nodes. Then calls
+///   about its subjects fail as unavailable until the move is complete. Their sign-ins and revocations fail from its
+///   beginning; what failed changed nothing. Move a slot when few users are active.
 ///
 /// # Address, user and rights
 /// Special characters of user and password are percent-encoded in the URL: `p%40ss` for `p@ss`.
@@ -127,6 +132,8 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// | `tss:{2}:feed` | stream | the events of the last day, and at most about 100,000 | two days from the last event |
 /// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | until its expiry, and five minutes |
 /// | `tss:{2}:run` | string | the run ID | ten years from when it was last raised |
+///
+/// In a cluster, the tag of a shard takes the place of `{2}`, such as `{2.0.1}`.
 ///
 /// Only the feed has the names of subjects, so they stay for about a day. (The number in braces is the version of this
 /// layout. Sessions of an earlier version are unknown, so their users sign in again.)

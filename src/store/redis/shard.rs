@@ -17,9 +17,9 @@ use crate::{
     time::millis,
 };
 
-/// How many shards a cluster gets. Divides well among two, three and six primaries. More would cost each instance more reads
-/// of the feed.
-pub(super) const IN_CLUSTER: usize = 6;
+/// How many shards a cluster gets: one for each primary of the usual three. Each instance reads the feed of each shard, so more
+/// shards would cost the primaries more than they save.
+pub(super) const IN_CLUSTER: usize = 3;
 
 pub(super) struct Shard {
     pub(super) link: Arc<Link>,
