@@ -6,7 +6,7 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, cmd, io:
 
 use super::{
     Inner, IsReplica, LAYOUT, RedisStore,
-    home::{Home, Nodes, slot},
+    home::{Home, IsNode, Nodes, slot},
     link::{self, Link, store_error},
 };
 use crate::store::StoreError;
@@ -84,7 +84,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
-    /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
+    /// the user and the password, is too old, or is a node of a Redis Cluster (see [`cluster`](Self::cluster)); [`StoreError::Unavailable`] if the server does not answer within a
     /// second or two, or is a replica. The error's source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let address = parse(url)?;
@@ -178,6 +178,9 @@ impl Inner {
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_some_and(|major| major < 7) {
             return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
+        }
+        if info(&text, "cluster_enabled") == "1" && !self.link.home().is_cluster() {
+            return Err(StoreError::configuration(IsNode));
         }
         if info(&text, "role") == "slave" {
             return Err(StoreError::unavailable(IsReplica));

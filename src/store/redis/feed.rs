@@ -183,7 +183,7 @@ impl Inner {
             }
             answer => answer,
         }
-        .map_err(store_error)
+        .map_err(|error| self.link.store_error(error))
     }
 
     fn looking(&self, wait_after: Option<(Place, Duration)>, start: &str, call: Call) -> Pipeline {

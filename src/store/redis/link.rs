@@ -8,13 +8,14 @@ use std::{
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
+    Value,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
     pipe,
 };
 use tokio::sync::OnceCell;
 
 use super::{
-    home::Home,
+    home::{Home, IsNode},
     scripts::{Call, Lua},
 };
 use crate::store::StoreError;
@@ -193,10 +194,20 @@ impl Link {
             None => connect(&self.home.at(node)?).await?,
         };
         let mut pipeline = pipe();
-        pipeline.cmd("ASKING").ignore().add_command(command.clone());
-        let (answer,) = pipeline.query_async(&mut connection).await?;
+        // Without this, the client puts both answers into one error, which has neither code nor detail.
+        pipeline.cmd("ASKING").add_command(command.clone()).ignore_errors();
+        let answers: Vec<RedisResult<Value>> = pipeline.query_async(&mut connection).await?;
         *self.importing() = Some((node.to_owned(), connection));
-        Ok(answer)
+        let answer = answers.into_iter().collect::<RedisResult<Vec<_>>>()?.pop();
+        Ok(T::from_redis_value(answer.unwrap_or(Value::Nil))?)
+    }
+
+    /// The store error for an error of the client.
+    pub(super) fn store_error(&self, error: RedisError) -> StoreError {
+        if is_moved(&error) && !self.home.is_cluster() {
+            return StoreError::configuration(IsNode);
+        }
+        store_error(error)
     }
 
     fn importing(&self) -> MutexGuard<'_, Option<(String, MultiplexedConnection)>> {

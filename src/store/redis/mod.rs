@@ -20,7 +20,7 @@ use redis::{Client, FromRedisValue};
 
 use self::{
     home::Home,
-    link::{Link, Reader, store_error},
+    link::{Link, Reader},
     scripts::Lua,
 };
 use super::{FeedEvent, StoreError, Subject, hash};
@@ -222,7 +222,7 @@ impl Inner {
     ) -> Result<T, StoreError> {
         let keys = [self.run_key.as_str(), self.feed_key.as_str(), live.unwrap_or_default()];
         let keys = keys.get(..if live.is_some() { 3 } else { 2 }).unwrap_or_default();
-        self.link.run(script, keys, args).await.map_err(store_error)
+        self.link.run(script, keys, args).await.map_err(|error| self.link.store_error(error))
     }
 
     /// Runs a script about sessions of a subject.
