@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tower_sliding_sessions::store::{
-    FeedEvent, FeedFrom, RedisStore, Revoke, SessionStore as _, StoreError, conformance,
+    CreateError, FeedEvent, FeedFrom, RedisStore, Revoke, SessionStore as _, StoreError, conformance,
+    redis_client::Client,
 };
 
 use super::{
-    causes, end, now, open, port::free_port, sentinel::until, server::Server, subject, traffic::Traffic,
+    causes, end, now, open, port::free_port, record, sentinel::until, server::Server, subject,
+    traffic::Traffic,
 };
 
 pub(crate) struct Cluster {
@@ -244,6 +246,52 @@ async fn revocation_while_its_slot_moves_is_done_whole_or_not_at_all() {
     end(&store, &key).await;
     let batch = store.feed(&FeedFrom::After(start)).await.expect("the feed");
     assert_eq!((batch.events, batch.gap), (vec![FeedEvent::Revoked(key)], false));
+}
+
+#[tokio::test]
+async fn error_of_the_node_that_takes_a_slot_over_keeps_its_kind() {
+    let cluster = Cluster::start_nodes(2).await;
+    let store = cluster.store().await;
+    let key = open(&store, &subject()).await;
+    end(&store, &open(&store, &key.subject).await).await;
+    let slot = cluster.slot_of_a_session().await;
+    let from = cluster.owners(slot).await.0;
+    let (from, to) = (&cluster.servers[from], &cluster.servers[1 - from]);
+    let (from_id, to_id) = (from.ask::<String>("CLUSTER MYID").await, to.ask::<String>("CLUSTER MYID").await);
+    let () = to.ask(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}")).await;
+    let () = from.ask(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}")).await;
+    // All keys of the slot are on the other node, so every call is sent on to it.
+    let keys: Vec<String> = from.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 10")).await;
+    let _: String = from.ask(&format!("MIGRATE 127.0.0.1 {}  0 5000 KEYS {}", to.port, keys.join(" "))).await;
+    assert!(store.get(&key).await.expect("an answer").record.is_some());
+    let () = to.ask("CONFIG SET maxmemory 1").await;
+    let refused = store.create(&key.subject, &record(now()), None).await;
+    assert!(matches!(refused, Err(CreateError::Store(StoreError::Full))), "{refused:?}");
+    let () = to.ask("CONFIG SET maxmemory 0").await;
+    let () = to.ask("ACL SETUSER default -hget").await;
+    let refused = store.get(&key).await;
+    let Err(error @ StoreError::Configuration(_)) = refused else { panic!("{refused:?}") };
+    assert!(causes(&error).contains("can't run this command"), "{}", causes(&error));
+}
+
+#[tokio::test]
+async fn node_of_a_cluster_as_the_only_server_is_a_configuration_error_that_names_cluster() {
+    let cluster = Cluster::start_nodes(4).await;
+    for server in &cluster.servers {
+        let refused = RedisStore::connect(&server.url()).await;
+        let Err(error @ StoreError::Configuration(_)) = refused else { panic!("{refused:?}") };
+        assert!(causes(&error).contains("RedisStore::cluster"), "{}", causes(&error));
+    }
+    // One that was not asked at start, and does not have the slot of all keys of such a store.
+    let slot: u16 = cluster.servers[0].ask("CLUSTER KEYSLOT tss:{2}:feed").await;
+    let other = cluster.owners((slot + 8192) % 16_384).await.0;
+    let store = RedisStore::new(Client::open(cluster.servers[other].url()).expect("a URL"));
+    let refused = store.feed(&FeedFrom::Since(now())).await;
+    let Err(error @ StoreError::Configuration(_)) = refused else { panic!("{refused:?}") };
+    assert!(causes(&error).contains("RedisStore::cluster"), "{}", causes(&error));
+    let refused = store.list(&subject(), now()).await;
+    let Err(error @ StoreError::Configuration(_)) = refused else { panic!("{refused:?}") };
+    assert!(causes(&error).contains("RedisStore::cluster"), "{}", causes(&error));
 }
 
 #[tokio::test]

@@ -161,13 +161,3 @@ async fn gap_in_one_shard_is_a_gap_of_the_feed() {
         assert!(after(&store, foreign).await.gap, "{foreign:?}");
     }
 }
-
-#[tokio::test]
-async fn plain_connection_to_a_node_is_a_configuration_error() {
-    let cluster = Cluster::start_nodes(2).await;
-    for server in &cluster.servers {
-        let refused = RedisStore::connect(&server.url()).await;
-        let Err(error @ StoreError::Configuration(_)) = refused else { panic!("{refused:?}") };
-        assert!(causes(&error).contains("RedisStore::cluster"), "{}", causes(&error));
-    }
-}

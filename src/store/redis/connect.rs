@@ -6,7 +6,7 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, cmd, io:
 
 use super::{
     Inner, IsReplica, RedisStore,
-    home::{Home, Nodes, slot},
+    home::{Home, IsNode, Nodes, slot},
     link::{self, Link, store_error},
     shard::{self, Shard},
 };
@@ -30,12 +30,6 @@ struct TooOld {
 struct MayEvict {
     policy: String,
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the server is a node of a cluster, whose other nodes may have the sessions: use RedisStore::cluster"
-)]
-struct IsNode;
 
 #[derive(Debug, thiserror::Error)]
 #[error("no address was given")]
@@ -91,7 +85,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
-    /// the user and the password or is too old; [`StoreError::Unavailable`] if the server does not answer within a
+    /// the user and the password, is too old, or is a node of a Redis Cluster (see [`cluster`](Self::cluster)); [`StoreError::Unavailable`] if the server does not answer within a
     /// second or two, or is a replica. The error's source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let address = parse(url)?;
@@ -189,7 +183,7 @@ impl Shard {
         if major.is_some_and(|major| major < 7) {
             return Err(StoreError::configuration(TooOld { version: version.to_owned() }));
         }
-        if self.link.home().is_fixed() && info(&text, "redis_mode") == "cluster" {
+        if info(&text, "cluster_enabled") == "1" && !self.link.home().is_cluster() {
             return Err(StoreError::configuration(IsNode));
         }
         if info(&text, "role") == "slave" {

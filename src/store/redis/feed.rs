@@ -228,7 +228,7 @@ impl Shard {
             }
             answer => answer,
         }
-        .map_err(store_error)
+        .map_err(|error| self.link.store_error(error))
     }
 
     fn looking(&self, wait_after: Option<(Place, Duration)>, start: &str, call: Call) -> Pipeline {

@@ -49,6 +49,10 @@ struct Answer {
 #[error("no node of the cluster has slot {0}")]
 struct NoNode(u16);
 
+#[derive(Debug, thiserror::Error)]
+#[error("the server is a node of a Redis Cluster: connect with RedisStore::cluster")]
+pub(super) struct IsNode;
+
 impl Nodes {
     pub(super) fn new(seeds: Vec<ConnectionInfo>) -> Self {
         Self { seeds, known: Mutex::default() }

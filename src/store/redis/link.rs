@@ -8,12 +8,14 @@ use std::{
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
+    Value,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+    pipe,
 };
 use tokio::sync::OnceCell;
 
 use super::{
-    home::Home,
+    home::{Home, IsNode},
     scripts::{Call, Lua},
 };
 use crate::store::StoreError;
@@ -191,11 +193,21 @@ impl Link {
             Some((_, connection)) => connection,
             None => connect(&self.home.at(node)?).await?,
         };
-        // Not in one pipeline, whose error would not say what kind it is.
-        let () = redis::cmd("ASKING").query_async(&mut connection).await?;
-        let answer = command.query_async(&mut connection).await?;
+        let mut pipeline = pipe();
+        // Without this, the client puts both answers into one error, which has neither code nor detail.
+        pipeline.cmd("ASKING").add_command(command.clone()).ignore_errors();
+        let answers: Vec<RedisResult<Value>> = pipeline.query_async(&mut connection).await?;
         *self.importing() = Some((node.to_owned(), connection));
-        Ok(answer)
+        let answer = answers.into_iter().collect::<RedisResult<Vec<_>>>()?.pop();
+        Ok(T::from_redis_value(answer.unwrap_or(Value::Nil))?)
+    }
+
+    /// The store error for an error of the client.
+    pub(super) fn store_error(&self, error: RedisError) -> StoreError {
+        if is_moved(&error) && !self.home.is_cluster() {
+            return StoreError::configuration(IsNode);
+        }
+        store_error(error)
     }
 
     fn importing(&self) -> MutexGuard<'_, Option<(String, MultiplexedConnection)>> {

@@ -228,7 +228,7 @@ impl Inner {
         // All are waited for: an error of one must not hide what another one did.
         let mut answers = Vec::with_capacity(tasks.len());
         for task in tasks {
-            answers.push(task.await.map_err(StoreError::unavailable).flatten());
+            answers.push(task.await.map_err(StoreError::unavailable).and_then(|answer| answer));
         }
         answers.into_iter().collect()
     }

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::{FromRedisValue, cmd};
+use redis::{FromRedisValue, RedisResult, cmd};
 
 use super::{
     LAYOUT, RUN_KEPT_FOR,
     home::slot,
-    link::{Link, Reader, store_error},
+    link::{Link, Reader},
     record,
     scripts::{self, Lua},
 };
@@ -66,13 +66,13 @@ impl Shard {
         let key = name.map(|name| format!("{}:{name}", self.prefix));
         let keys = [self.run_key.as_str(), self.feed_key.as_str(), key.as_deref().unwrap_or_default()];
         let keys = keys.get(..if key.is_some() { 3 } else { 2 }).unwrap_or_default();
-        self.link.run(script, keys, args).await.map_err(store_error)
+        self.link.run(script, keys, args).await.map_err(|error| self.link.store_error(error))
     }
 
     /// The run ID that the server has.
     pub(super) async fn run(&self) -> Result<Option<RunId>, StoreError> {
-        let run: Option<String> =
-            self.link.query(cmd("GET").arg(&self.run_key)).await.map_err(store_error)?;
+        let run: RedisResult<Option<String>> = self.link.query(cmd("GET").arg(&self.run_key)).await;
+        let run = run.map_err(|error| self.link.store_error(error))?;
         run.as_deref().map(record::run_id).transpose()
     }
 
