@@ -84,8 +84,9 @@ const LONGEST: usize = 2048;
 ///
 /// # Several servers
 /// The address may name all servers of a cluster: `postgres://user:password@db1,db2:5433,db3/database`. The store uses
-/// the primary. When calls fail, it asks all servers which one is the primary now. If several say so, it takes the one
-/// that was promoted last. A `target_session_attrs` in the address changes nothing. An address that always leads to the
+/// the primary. When calls fail because of the connection or the server, it asks all servers which one is the primary now. If several say so, it takes the one
+/// that was promoted last. A host that is unknown or down is an error only if no other host is the primary:
+/// [`unusable_hosts`](Self::unusable_hosts) names it. A `target_session_attrs` in the address changes nothing. An address that always leads to the
 /// primary, such as HAProxy's, works too.
 ///
 /// # TLS
@@ -144,7 +145,7 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Configuration`] if the URL, the host, the certificate, the user, the password or the database
     /// is wrong, or if the user lacks rights. [`StoreError::Unavailable`] if the server cannot be reached within 2
-    /// seconds.
+    /// seconds, or if no host of several is a primary. Of several hosts, some may be unknown.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let store = Self::lazy(url)?;
         store.migrate().await?;
@@ -241,6 +242,12 @@ impl PostgresStore {
         migrate::check(&self.0).await
     }
 
+    /// The hosts of the [address](Self#several-servers) that cannot be used now, each with its port, and why: for a warning at
+    /// start. Empty if all can be used, and for a pool of the application's.
+    pub async fn unusable_hosts(&self) -> Vec<(String, StoreError)> {
+        self.0.hosts.unusable().await
+    }
+
     /// Deletes what expired a minute ago or earlier, by the server's clock as well as by `now`, and
     /// events of the feed older than a day, a few hundred at a time. Returns how many sessions.
     ///
@@ -266,7 +273,12 @@ impl PostgresStore {
                 lease.done();
                 Ok(home)
             };
-            found.await.inspect_err(|_: &StoreError| inner.hosts.look_soon(&inner.pool))
+            let found = found.await;
+            // Another host does not help against a configuration error, such as a missing schema.
+            if matches!(found, Err(StoreError::Unavailable(_))) {
+                inner.hosts.look_soon(&inner.pool);
+            }
+            found
         });
         let home = finding.await.map_err(StoreError::unavailable)??;
         Ok(Builder::new(&self.0, &home, operation))
