@@ -111,3 +111,14 @@ async fn primary_is_looked_for_after_errors_of_the_connection_only() {
     };
     tokio::time::timeout(Duration::from_secs(10), looked).await.expect("the primary is looked for");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn server_that_closes_the_connection_at_once_is_an_outage() {
+    // As a proxy does while no server is behind it.
+    let (port, _) = closing_server().await;
+    for mode in ["disable", "prefer", "require"] {
+        let url = format!("postgres://u:secret@127.0.0.1:{port}/db?sslmode={mode}");
+        let error = PostgresStore::connect(&url).await.expect_err("there is no server");
+        assert!(matches!(error, StoreError::Unavailable(_)), "{mode}: {error:?}");
+    }
+}
