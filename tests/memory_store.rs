@@ -88,6 +88,18 @@ async fn sweeping_bounds_the_number_of_sessions() {
 }
 
 #[tokio::test]
+async fn sign_in_sweeps_a_part_that_is_no_larger_at_a_greater_capacity() {
+    let (store, start) = (MemoryStore::with_capacity(50_000_000).expect("random bytes"), SystemClock.now());
+    for name in 0..16_000 {
+        create(&store, &name.to_string(), start).await.expect("created");
+    }
+    // All have expired. A 1024th would be 16 of them.
+    let later = start + 2 * HOUR;
+    create(&store, "ada", later).await.expect("created");
+    assert!(store.len() > 16_001 - 6, "{} were swept at once", 16_001 - store.len());
+}
+
+#[tokio::test]
 async fn ended_sessions_are_kept_until_their_absolute_timeout_and_then_swept() {
     let (store, start) = (store().await, SystemClock.now());
     let key = create(&store, "ada", start).await.expect("created");

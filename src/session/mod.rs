@@ -224,6 +224,9 @@ impl<C: Claims> Session<C> {
     /// Revokes all other sessions of this user: "sign out everywhere else", and after a password change. Answers
     /// with how many.
     ///
+    /// This instance refuses the sessions that this call revokes at once. Those that another instance revoked just before are
+    /// refused here within the lag of the store's feed.
+    ///
     /// # Errors
     /// [`StoreError`] if the store failed, or cannot do it.
     pub async fn revoke_others(&self) -> Result<usize, StoreError> {

@@ -112,6 +112,9 @@ impl<C: Claims> Sessions<C> {
 
     /// Revokes all sessions of `subject` except `session`: "sign out everywhere else". Returns how many.
     ///
+    /// This instance refuses the sessions that this call revokes at once. Those that another instance revoked just before are
+    /// refused here within the lag of the store's feed.
+    ///
     /// # Errors
     /// [`StoreError`] if the store failed, or cannot do it.
     pub async fn revoke_others(

@@ -6,6 +6,7 @@
 mod administrator;
 mod figures;
 mod greedy;
+mod hosts;
 mod many;
 mod scale;
 mod server;

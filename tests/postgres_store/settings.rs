@@ -1,6 +1,13 @@
 //! Each setting in the documentation of the store, and the error at start for an invalid one.
 
-use std::error::Error as _;
+use std::{
+    error::Error as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tower_sliding_sessions::store::{
     FeedFrom, PostgresStore, Revoke, SessionStore as _, StoreError,
@@ -103,6 +110,28 @@ async fn pool_of_the_application_works_with_and_without_tests_before_use() {
         store.migrate().await.expect("it is migrated");
         use_it(&store).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn silent_feed_is_read_once_in_each_interval() {
+    let reads = Arc::<AtomicU64>::default();
+    let count = reads.clone();
+    let options = url().parse().expect("a URL");
+    let pool = PgPoolOptions::new().test_before_acquire(false).before_acquire(move |_, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(true) })
+    });
+    let (schema, interval) = (schema().await, Duration::from_millis(500));
+    let store = PostgresStore::new(pool.max_connections(1).connect_lazy_with(options));
+    let store = store.with_feed_interval(interval).with_schema(&schema).expect("a schema");
+    let store = store.with_prefix("shop_").expect("a prefix");
+    store.migrate().await.expect("it is migrated");
+    let first = store.feed(&FeedFrom::Since(now())).await.expect("the feed is read");
+    let before = reads.load(Ordering::SeqCst);
+    store.feed(&FeedFrom::After(first.position)).await.expect("the feed is read");
+    // One at once, one after each interval, and the last one after a second.
+    let reads = reads.load(Ordering::SeqCst) - before;
+    assert!(reads <= 4, "{reads} reads");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -19,7 +19,7 @@ use std::{
 use self::{
     entry::Entry,
     feed::Feed,
-    shard::{Count, Shard},
+    shard::{Count, Shard, shards},
     timings::Timings,
     values::Values,
 };
@@ -31,10 +31,6 @@ use crate::{
     id::{RunId, SessionId},
     time::{Clock as _, SystemClock, Timestamp},
 };
-
-/// A subject's sessions all live in one shard. Many shards keep each small, so that sweeping one
-/// never holds up a request for long.
-const SHARDS: usize = 1024;
 
 /// Keeps sessions in this process's memory.
 ///
@@ -80,7 +76,7 @@ impl MemoryStore {
     pub fn with_capacity(capacity: usize) -> io::Result<Self> {
         Ok(Self(Arc::new(Inner {
             run: AtomicU64::new(start()?.as_u64()),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..shards(capacity)).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             kept: AtomicUsize::new(0),
             revoked: AtomicUsize::new(0),
@@ -112,7 +108,7 @@ impl MemoryStore {
         let hash = self.0.hasher.hash_one(subject);
         // INVARIANT: the index is below the number of shards.
         #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "see the invariant")]
-        let shard = &self.0.shards[hash as usize % SHARDS];
+        let shard = &self.0.shards[hash as usize % self.0.shards.len()];
         lock(shard)
     }
 

@@ -9,13 +9,12 @@ use std::{
     time::Duration,
 };
 
+use super::shard::shards;
 use crate::{
     store::{StoreError, Value, ValueKey, ValueSnapshot, value::draw_version},
     time::Timestamp,
 };
 
-/// Each is swept as a whole, which should not take long.
-const SHARDS: usize = 256;
 /// How long expired values may wait to be removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -34,15 +33,16 @@ pub(super) struct Values {
 
 impl Values {
     pub(super) fn new(capacity: usize) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let shards = (0..shards(capacity)).map(|_| Mutex::default()).collect();
         Self { shards, kept: AtomicUsize::new(0), capacity }
     }
 
     fn with<T>(&self, key: &ValueKey, run: impl FnOnce(&mut Shard) -> T) -> T {
-        let [first, ..] = key.as_bytes();
-        // INVARIANT: a byte is below the number of shards.
+        let [first, second, third, ..] = key.as_bytes();
+        let hash = u32::from_be_bytes([0, *first, *second, *third]);
+        // INVARIANT: the index is below the number of shards.
         #[expect(clippy::indexing_slicing, reason = "see the invariant")]
-        let shard = &self.shards[usize::from(*first)];
+        let shard = &self.shards[hash as usize % self.shards.len()];
         run(&mut shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -47,7 +47,7 @@ pub(super) struct Hosts {
 #[error("none of the {servers} servers is a primary that takes writes")]
 struct NoPrimary {
     servers: usize,
-    /// Why one of them did not answer.
+    /// Why one of them cannot be used.
     source: Option<StoreError>,
 }
 
@@ -56,6 +56,16 @@ struct NoPrimary {
 struct UnknownHost {
     host: String,
     source: io::Error,
+}
+
+/// What a server said of itself.
+enum Answer {
+    /// It is the primary of this timeline.
+    Primary(String),
+    Standby,
+    /// Perhaps only for now: the name of a server that is down may be missing in the DNS.
+    Unknown(StoreError),
+    Failed(StoreError),
 }
 
 impl Hosts {
@@ -83,39 +93,62 @@ impl Hosts {
     }
 
     /// Asks all servers at once.
-    ///
-    /// # Errors
-    /// No server said that it is the primary. If one refused the configuration, that is the error.
-    pub(super) async fn primary(&self) -> Result<PgConnectOptions, StoreError> {
+    async fn ask(&self) -> Vec<(PgConnectOptions, Answer)> {
         let mut asked = JoinSet::new();
         for options in self.all.iter().cloned() {
             asked.spawn(async move {
-                let answer = timeout(ASKED_FOR, timeline(&options)).await;
-                (answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)), options)
+                let answer = ask(&options).await;
+                (options, answer)
             });
         }
-        let (mut found, mut failed) = (None, None);
+        let mut answers = Vec::new();
         while let Some(asked) = asked.join_next().await {
-            match asked {
-                Ok((Ok(Some(timeline)), options)) => {
+            answers.extend(asked);
+        }
+        answers
+    }
+
+    /// Asks all servers which one is the primary.
+    ///
+    /// # Errors
+    /// No server said that it is the primary. If one refused the configuration, or all hosts are unknown, that is the error.
+    pub(super) async fn primary(&self) -> Result<PgConnectOptions, StoreError> {
+        let (mut found, mut refused, mut failed) = (None, None, None);
+        let mut are_unknown = true;
+        for (options, answer) in self.ask().await {
+            are_unknown &= matches!(answer, Answer::Unknown(_));
+            match answer {
+                Answer::Primary(timeline) => {
                     if found.as_ref().is_none_or(|(other, _)| *other < timeline) {
                         found = Some((timeline, options));
                     }
                 }
-                Ok((Err(error), _)) => {
-                    let error = starting(error);
-                    if failed.is_none() || matches!(error, StoreError::Configuration(_)) {
-                        failed = Some(error);
-                    }
-                }
-                Ok((Ok(None), _)) | Err(_) => {}
+                Answer::Standby => {}
+                Answer::Failed(error @ StoreError::Configuration(_)) => refused = Some(error),
+                // It names its host.
+                Answer::Unknown(error) => failed = Some(error),
+                Answer::Failed(error) => failed = failed.or(Some(error)),
             }
         }
-        match (found, failed) {
-            (Some((_, options)), _) => Ok(options),
-            (None, Some(error @ StoreError::Configuration(_))) => Err(error),
-            (None, source) => Err(StoreError::unavailable(NoPrimary { servers: self.all.len(), source })),
+        match (found, refused, failed) {
+            (Some((_, options)), ..) => Ok(options),
+            (None, Some(error), _) => Err(error),
+            (None, None, Some(error)) if are_unknown => Err(error),
+            (None, None, source) => {
+                Err(StoreError::unavailable(NoPrimary { servers: self.all.len(), source }))
+            }
         }
+    }
+
+    /// The hosts that cannot be used now, and why.
+    pub(super) async fn unusable(&self) -> Vec<(String, StoreError)> {
+        let unusable = |(options, answer): (PgConnectOptions, Answer)| match answer {
+            Answer::Unknown(error) | Answer::Failed(error) => {
+                Some((format!("{}:{}", options.get_host(), options.get_port()), error))
+            }
+            Answer::Primary(_) | Answer::Standby => None,
+        };
+        self.ask().await.into_iter().filter_map(unusable).collect()
     }
 
     /// Points the pool to this server.
@@ -135,21 +168,15 @@ impl Hosts {
         moved_at != 0 && millis(SystemClock.monotonic()).saturating_sub(moved_at) <= millis(age)
     }
 
-    /// Why no connection could be made at start: perhaps a host does not exist. The pool tries again where a server
-    /// refuses connections, and in the end only says that it took too long.
+    /// Why no connection could be made at start. The pool tries again where a server refuses connections, and in
+    /// the end only says that it took too long.
     pub(super) async fn explain(&self, error: StoreError) -> StoreError {
-        let StoreError::Unavailable(_) = &error else { return error };
-        for options in self.all.iter().filter(|options| options.get_socket().is_none()) {
-            let host = options.get_host();
-            let found = timeout(ASKED_FOR, tokio::net::lookup_host((host, options.get_port()))).await;
-            if let Ok(Err(source)) = found {
-                return StoreError::configuration(UnknownHost { host: host.to_owned(), source });
-            }
-        }
-        let [only] = &*self.all else { return error };
-        match timeout(ASKED_FOR, timeline(only)).await {
-            Ok(Err(error)) => starting(error),
-            Ok(Ok(_)) | Err(_) => error,
+        match (&error, &*self.all) {
+            (StoreError::Unavailable(_), [only]) => match ask(only).await {
+                Answer::Unknown(error) | Answer::Failed(error) => error,
+                Answer::Primary(_) | Answer::Standby => error,
+            },
+            _ => error,
         }
     }
 
@@ -176,6 +203,24 @@ impl Hosts {
             }
         });
     }
+}
+
+/// Asks a server whether it is the primary.
+async fn ask(options: &PgConnectOptions) -> Answer {
+    let answer = timeout(ASKED_FOR, timeline(options)).await;
+    let error = match answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        Ok(Some(timeline)) => return Answer::Primary(timeline),
+        Ok(None) => return Answer::Standby,
+        Err(error) => starting(error),
+    };
+    if options.get_socket().is_none() && matches!(error, StoreError::Unavailable(_)) {
+        let host = options.get_host();
+        let found = timeout(ASKED_FOR, tokio::net::lookup_host((host, options.get_port()))).await;
+        if let Ok(Err(source)) = found {
+            return Answer::Unknown(StoreError::configuration(UnknownHost { host: host.to_owned(), source }));
+        }
+    }
+    Answer::Failed(error)
 }
 
 async fn timeline(options: &PgConnectOptions) -> Result<Option<String>, sqlx::Error> {

@@ -111,10 +111,7 @@ pub(super) async fn check(inner: &Inner) -> Result<(), StoreError> {
 /// The first connection: what is wrong with the configuration shows here.
 async fn first_lease(inner: &Inner) -> Result<Lease<Postgres>, StoreError> {
     if inner.hosts.are_several() {
-        match inner.hosts.primary().await {
-            Ok(primary) => inner.hosts.point(&inner.pool, primary),
-            Err(error) => return Err(inner.hosts.explain(error).await),
-        }
+        inner.hosts.point(&inner.pool, inner.hosts.primary().await?);
     }
     match inner.pool.acquire().await {
         Ok(connection) => Ok(Lease::of(connection)),

@@ -53,33 +53,47 @@ pub(super) async fn rows(inner: &Arc<Inner>, call: Call) -> Result<Vec<PgRow>, S
         let ran = match lease {
             Ok(lease) if answer.is_closed() => return lease.done(),
             Ok(lease) => on(&inner, lease, &call).await,
-            Err(error) => Err(error),
+            Err(error) => Err(Failure { error, is_of_connection: true }),
         };
-        if ran.is_err() {
+        if ran.as_ref().is_err_and(|failure| failure.is_of_connection) {
             inner.hosts.look_soon(&inner.pool);
         }
-        let _caller_is_gone = answer.send(ran);
+        let _caller_is_gone = answer.send(ran.map_err(|failure| failure.error));
     });
     waiting.await.unwrap_or_else(|_| Err(StoreError::unavailable("the runtime was shut down")))
 }
 
-async fn on(inner: &Inner, mut lease: Lease<sqlx::Postgres>, call: &Call) -> Result<Vec<PgRow>, StoreError> {
+/// Why a call failed.
+struct Failure {
+    error: StoreError,
+    /// A new connection, or another host, may heal it.
+    is_of_connection: bool,
+}
+
+async fn on(inner: &Inner, mut lease: Lease<sqlx::Postgres>, call: &Call) -> Result<Vec<PgRow>, Failure> {
+    let of_connection = |error| Failure { error, is_of_connection: true };
     let error = match timeout(CALL_TIMEOUT, tries(inner, &mut lease, call)).await {
         Ok(Ok(rows)) => {
             lease.done();
             return Ok(rows);
         }
         Ok(Err(error)) => error,
-        Err(_) => return Err(StoreError::unavailable("PostgreSQL did not answer within 4 seconds")),
+        Err(_) => {
+            let error = StoreError::unavailable("PostgreSQL did not answer within 4 seconds");
+            return Err(of_connection(error));
+        }
     };
-    let sqlx::Error::Database(database) = &error else { return Err(unavailable(error)) };
+    let sqlx::Error::Database(database) = &error else { return Err(of_connection(unavailable(error))) };
     let code = database.code().unwrap_or_default();
-    let mixed_up = is_mixed_up(&code);
-    if keeps_connection(&code) && !mixed_up {
+    let (mixed_up, keeps) = (is_mixed_up(&code), keeps_connection(&code));
+    let error = unavailable(error);
+    if mixed_up {
+        return Err(Failure { error: StoreError::unavailable(MixedUp(error)), is_of_connection: false });
+    }
+    if keeps {
         lease.done();
     }
-    let error = unavailable(error);
-    Err(if mixed_up { StoreError::unavailable(MixedUp(error)) } else { error })
+    Err(Failure { error, is_of_connection: !keeps })
 }
 
 async fn tries(

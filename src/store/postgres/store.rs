@@ -137,7 +137,7 @@ impl SessionStore for PostgresStore {
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
-        follow(from, async |after, since| {
+        follow(from, self.0.feed_interval, async |after, since| {
             let call = self.call("look").await?;
             let rows = call.bind(after.seq).bind(after.mark).bind(since).bind(LIMIT).rows().await?;
             Table::read(&rows)

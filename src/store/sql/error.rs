@@ -70,6 +70,11 @@ const fn is_of_files(kind: io::ErrorKind) -> bool {
 /// The error of opening a store. What only the operator can mend is a matter of configuration.
 pub(in crate::store) fn starting(error: sqlx::Error) -> StoreError {
     let code = match &error {
+        // sqlx takes the end of the connection for this answer. A proxy without a server behind it closes it at once.
+        sqlx::Error::Protocol(what) if what.starts_with("unexpected response from SSLRequest: 0x00") => {
+            let message = "the connection was closed before the server answered";
+            return StoreError::unavailable(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
         // What answers with something else is not PostgreSQL, or wants to authenticate in a way that sqlx does not know.
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
             return StoreError::configuration(error);

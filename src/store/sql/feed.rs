@@ -23,11 +23,11 @@ use crate::{
 pub(in crate::store) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many rows make one batch at most.
 pub(in crate::store) const LIMIT: i64 = 5000;
-/// How often the table is looked at.
-const POLL: Duration = Duration::from_millis(50);
+/// How often the table is looked at, unless the store was told otherwise.
+pub(in crate::store) const POLL: Duration = Duration::from_millis(50);
 /// After this time without a row, a reader gets an empty batch. It is measured, because a slow server must not make the reader
 /// late for its deadline.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+pub(in crate::store) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads the feed: one statement, so of one snapshot. Its arguments are the place, the earliest time
 /// and how many rows; [`Table::read`] reads its answer. Where a reader begins that names a time is said in
@@ -251,9 +251,10 @@ impl Table {
 }
 
 /// Reads the next batch. From a time or an unknown position, it returns at once. Otherwise it waits for a row. `look` reads
-/// the rows after a position whose time is at or after the given one.
+/// the rows after a position whose time is at or after the given one. It is called once in each `interval`.
 pub(in crate::store) async fn follow<F>(
     from: &FeedFrom,
+    interval: Duration,
     look: impl Fn(Cursor, i64) -> F + Send,
 ) -> Result<FeedBatch, StoreError>
 where
@@ -280,7 +281,7 @@ where
             if !table.items.is_empty() || is_over {
                 return Ok(table.batch(false));
             }
-            is_over = timeout(POLL, end.as_mut()).await.is_ok();
+            is_over = timeout(interval, end.as_mut()).await.is_ok();
         }
     }
     // It is not known what the reader has missed, so it gets all events.
@@ -302,7 +303,7 @@ mod tests {
         };
         let look = |from, since| Box::pin(look(from, since));
         let from = FeedFrom::After(place.position());
-        let batch = timeout(Duration::from_millis(1200), follow(&from, look)).await;
+        let batch = timeout(Duration::from_millis(1200), follow(&from, POLL, look)).await;
         let batch = batch.expect("in time").expect("an answer");
         assert!(!batch.gap && batch.events.is_empty());
     }

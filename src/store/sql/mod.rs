@@ -20,13 +20,13 @@ pub(super) use self::{
         Columns, bind_columns, run_from, run_to, session_id, time_from, time_to, version_from, version_to,
     },
     error::unavailable,
-    feed::{EventRow, KEPT, LIMIT, Table, follow},
+    feed::{EventRow, KEPT, LIMIT, POLL, Table, follow},
     lease::Lease,
 };
 #[cfg(feature = "postgres")]
 pub(super) use self::{
     error::{corrupt, keeps_connection, starting},
-    feed::Kind,
+    feed::{Kind, LONGEST_WAIT},
 };
 
 use std::{

@@ -6,7 +6,7 @@ use crate::{
     store::{
         Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
         Snapshot, StoreError, Subject, Value, ValueKey, ValueSnapshot,
-        sql::{Columns, follow, time_to, unavailable},
+        sql::{Columns, POLL, follow, time_to, unavailable},
     },
     time::Timestamp,
 };
@@ -118,7 +118,7 @@ impl SessionStore for SqliteStore {
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
-        follow(from, async |after, since| {
+        follow(from, POLL, async |after, since| {
             let mut reader = self.0.readers.acquire().await.map_err(unavailable)?;
             rows::look(&mut reader, after, since).await
         })
