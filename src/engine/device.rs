@@ -116,6 +116,10 @@ impl<C: Claims> Engine<C> {
             Err(SessionError::Refused(Refusal::DeviceProofRequired)) => return Err(refused("bound")),
             renewal => renewal?,
         };
+        // The answer would have no cookies. The browser would not keep a key whose answer is an error.
+        if self.status_since_read(&renewal) == SessionStatus::Stale {
+            return Err(DeviceAnswer::Unavailable);
+        }
         let (session, now) = (renewal.session.view().key.clone(), self.now());
         let binding = DeviceBinding::new(jwk, thumbprint, now);
         let bind = |record: &mut SessionRecord| {
@@ -175,8 +179,13 @@ impl<C: Claims> Engine<C> {
             let challenge = self.tokens.codec().challenge(Purpose::Refresh, &key.id, self.now());
             challenge.map_or(DeviceAnswer::Unavailable, |it| DeviceAnswer::Challenge(it, name.clone()))
         };
+        let (state, timing) = (binding.state(), record.family.timing);
         let invalid = |why| {
             self.config.events.of(EventKind::DeviceProofInvalid { why }, &key.id, &key.subject.name);
+            // The browser's own proofs fail only if a challenge expired.
+            if state.confirmed && why != "challenge" {
+                self.warn_unproven(&key, self.now());
+            }
             challenge()
         };
         if !headers.contains_key(&PROOF) {
@@ -186,7 +195,6 @@ impl<C: Claims> Engine<C> {
         if proof.key.is_some() {
             return Err(invalid("key"));
         }
-        let (state, timing) = (binding.state(), record.family.timing);
         let is_proven = PublicKey::from_jwk(&binding.jwk).is_ok_and(|public| proof.is_signed_by(&public));
         let proven = if is_proven { state.key } else { OTHER_KEY };
         let decision = decide_binding(Some(&state), Some(&proven), &timing, self.now());
