@@ -3,7 +3,7 @@
 //! There is no check against cross-site requests: nothing happens without a proof that the key of the device has signed,
 //! in a header that no page of another site can send. Browsers send these requests for navigations from other sites, too.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -59,6 +59,15 @@ pub(crate) enum DeviceAnswer<C> {
     NotLoopback,
 }
 
+/// How a session is renewed by these requests.
+#[derive(Clone, Copy, Default)]
+struct Refresh {
+    /// With a proof of the key.
+    proven: bool,
+    /// It does not count as use of the session.
+    passive: bool,
+}
+
 impl<C> From<SessionError> for DeviceAnswer<C> {
     fn from(error: SessionError) -> Self {
         match error {
@@ -111,7 +120,7 @@ impl<C: Claims> Engine<C> {
             return Err(refused("key"));
         };
         // The refresh token is judged before the key is stored: a superseded one binds nothing.
-        let context = self.device_context(request, false);
+        let context = self.device_context(request, Refresh::default());
         let mut renewal = match self.renew_shared(refresh.clone(), &context).await {
             Err(SessionError::Refused(Refusal::DeviceProofRequired)) => return Err(refused("bound")),
             renewal => renewal?,
@@ -171,7 +180,7 @@ impl<C: Claims> Engine<C> {
         let Some(binding) = DeviceBinding::of(&record) else {
             // The session has no key, so the refresh token is enough. If it had one, a restored store has lost it.
             return match refresh.device {
-                None => self.renew_device(request, refresh, name, false).await,
+                None => self.renew_device(request, refresh, name, Refresh::default()).await,
                 Some(_) => Err(DeviceAnswer::Over),
             };
         };
@@ -211,7 +220,12 @@ impl<C: Claims> Engine<C> {
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
-        self.renew_device(request, refresh, name, is_proven).await
+        // The browser does not say which request the refresh is for. An active one is written when it comes.
+        let passive = is_proven
+            && state.confirmed
+            && self.has_passive_requests.load(Ordering::Relaxed)
+            && record.family.is_unused_since_renewal();
+        self.renew_device(request, refresh, name, Refresh { proven: is_proven, passive }).await
     }
 
     /// Renews the session, whose key was proven or is not needed yet.
@@ -220,10 +234,15 @@ impl<C: Claims> Engine<C> {
         request: &DeviceRequest<'_>,
         refresh: RefreshClaims,
         name: String,
-        proven: bool,
+        kind: Refresh,
     ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
-        let context = self.device_context(request, proven);
+        let mut context = self.device_context(request, kind);
         let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
+        if context.passive && renewal.session.view().generation != refresh.generation {
+            // The browser lacks the newest refresh token. That one is only handed out by a renewal that is written.
+            context.passive = false;
+            renewal = self.renew_shared(refresh.clone(), &context).await?;
+        }
         if self.status_since_read(&renewal) == SessionStatus::Stale {
             // The claims changed meanwhile. Renew once more.
             renewal = self.renew_shared(refresh, &context).await?;
@@ -272,12 +291,13 @@ impl<C: Claims> Engine<C> {
         Ok(self.read_refresh(refresh, request.arrived.wall)?)
     }
 
-    fn device_context(&self, request: &DeviceRequest<'_>, proven: bool) -> RequestContext {
+    fn device_context(&self, request: &DeviceRequest<'_>, kind: Refresh) -> RequestContext {
+        let Refresh { proven, passive } = kind;
         RequestContext {
             credential: Credential::Cookies,
             arrived: request.arrived,
             with_body: false,
-            passive: false,
+            passive,
             proven,
             origin: self.origin_to_compare(&request.head),
         }
