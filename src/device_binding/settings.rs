@@ -92,7 +92,8 @@ impl DeviceBound {
         self
     }
 
-    /// How long after its sign-in or re-authentication a session may be bound. Default: 15 minutes. Zero binds no more sessions;
+    /// How long after its sign-in or re-authentication a session may be bound. Renewals in this time offer a registration
+    /// again if one failed. Default: 15 minutes. Zero binds no more sessions;
     /// those that are bound stay so. It is for [turning the feature on and
     /// off](crate::guide::device_bound#turning-it-on-and-off).
     ///

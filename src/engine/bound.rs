@@ -120,12 +120,16 @@ impl<C: Claims> Engine<C> {
         Ok(())
     }
 
-    /// Reports a renewal without a proof, once a minute for each session.
     fn refuse_unproven(&self, key: &SessionKey, now: Timestamp) -> SessionError {
+        self.warn_unproven(key, now);
+        Refusal::DeviceProofRequired.into()
+    }
+
+    /// Reports an attempt to renew without the device's key, once a minute for each session.
+    pub(super) fn warn_unproven(&self, key: &SessionKey, now: Timestamp) {
         if self.backend.unproven.note_if_newer(key.id, now.as_secs() / 60) {
             self.config.events.of(EventKind::DeviceProofMissing, &key.id, &key.subject.name);
         }
-        Refusal::DeviceProofRequired.into()
     }
 
     /// Whether a refused browser may come again with a proof. Without the setting, there are no routes for that.

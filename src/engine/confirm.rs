@@ -33,10 +33,12 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) {
         let generation = token.view.generation;
+        if token.is_bound() {
+            return self.note_use(token, now);
+        }
         if generation == 0
             || now < token.confirms_from
             || token.needs_no_confirmation().load(Ordering::Relaxed)
-            || token.is_bound()
         {
             return;
         }
@@ -70,6 +72,30 @@ impl<C: Claims> Engine<C> {
                     engine.backend.confirmed.forget(&session);
                     token.needs_no_confirmation().store(false, Ordering::Relaxed);
                 }
+            }
+        });
+    }
+
+    /// Writes that a bound session is in use, once for each of its access tokens: a refresh does not show that, if there are
+    /// passive requests. If the write fails, the next request tries again.
+    fn note_use(self: &Arc<Self>, token: &Arc<VerifiedToken<C>>, now: Timestamp) {
+        // Bound tokens confirm nothing, so this flag is free.
+        if token.needs_no_confirmation().load(Ordering::Relaxed)
+            || token.needs_no_confirmation().swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let (engine, token) = (self.clone(), token.clone());
+        self.backend.write_behind(token.view.key.id, Write::Touch, async move {
+            let touch = |record: &mut SessionRecord| {
+                let family = &mut record.family;
+                let is_due = family.is_unused_since_renewal()
+                    || family.touch_is_due(now, family.timing.rotation_interval);
+                is_due && family.touch(now)
+            };
+            let written = engine.compare_and_set("touch", &token.view.key, None, None, touch).await;
+            if written.is_err() {
+                token.needs_no_confirmation().store(false, Ordering::Relaxed);
             }
         });
     }

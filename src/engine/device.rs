@@ -3,7 +3,7 @@
 //! There is no check against cross-site requests: nothing happens without a proof that the key of the device has signed,
 //! in a header that no page of another site can send. Browsers send these requests for navigations from other sites, too.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -59,6 +59,15 @@ pub(crate) enum DeviceAnswer<C> {
     NotLoopback,
 }
 
+/// How a session is renewed by these requests.
+#[derive(Clone, Copy, Default)]
+struct Refresh {
+    /// With a proof of the key.
+    proven: bool,
+    /// It does not count as use of the session.
+    passive: bool,
+}
+
 impl<C> From<SessionError> for DeviceAnswer<C> {
     fn from(error: SessionError) -> Self {
         match error {
@@ -111,11 +120,15 @@ impl<C: Claims> Engine<C> {
             return Err(refused("key"));
         };
         // The refresh token is judged before the key is stored: a superseded one binds nothing.
-        let context = self.device_context(request, false);
+        let context = self.device_context(request, Refresh::default());
         let mut renewal = match self.renew_shared(refresh.clone(), &context).await {
             Err(SessionError::Refused(Refusal::DeviceProofRequired)) => return Err(refused("bound")),
             renewal => renewal?,
         };
+        // The answer would have no cookies. The browser would not keep a key whose answer is an error.
+        if self.status_since_read(&renewal) == SessionStatus::Stale {
+            return Err(DeviceAnswer::Unavailable);
+        }
         let (session, now) = (renewal.session.view().key.clone(), self.now());
         let binding = DeviceBinding::new(jwk, thumbprint, now);
         let bind = |record: &mut SessionRecord| {
@@ -167,7 +180,7 @@ impl<C: Claims> Engine<C> {
         let Some(binding) = DeviceBinding::of(&record) else {
             // The session has no key, so the refresh token is enough. If it had one, a restored store has lost it.
             return match refresh.device {
-                None => self.renew_device(request, refresh, name, false).await,
+                None => self.renew_device(request, refresh, name, Refresh::default()).await,
                 Some(_) => Err(DeviceAnswer::Over),
             };
         };
@@ -175,8 +188,13 @@ impl<C: Claims> Engine<C> {
             let challenge = self.tokens.codec().challenge(Purpose::Refresh, &key.id, self.now());
             challenge.map_or(DeviceAnswer::Unavailable, |it| DeviceAnswer::Challenge(it, name.clone()))
         };
+        let (state, timing) = (binding.state(), record.family.timing);
         let invalid = |why| {
             self.config.events.of(EventKind::DeviceProofInvalid { why }, &key.id, &key.subject.name);
+            // The browser's own proofs fail only if a challenge expired.
+            if state.confirmed && why != "challenge" {
+                self.warn_unproven(&key, self.now());
+            }
             challenge()
         };
         if !headers.contains_key(&PROOF) {
@@ -186,7 +204,6 @@ impl<C: Claims> Engine<C> {
         if proof.key.is_some() {
             return Err(invalid("key"));
         }
-        let (state, timing) = (binding.state(), record.family.timing);
         let is_proven = PublicKey::from_jwk(&binding.jwk).is_ok_and(|public| proof.is_signed_by(&public));
         let proven = if is_proven { state.key } else { OTHER_KEY };
         let decision = decide_binding(Some(&state), Some(&proven), &timing, self.now());
@@ -203,7 +220,12 @@ impl<C: Claims> Engine<C> {
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
-        self.renew_device(request, refresh, name, is_proven).await
+        // The browser does not say which request the refresh is for. An active one is written when it comes.
+        let passive = is_proven
+            && state.confirmed
+            && self.has_passive_requests.load(Ordering::Relaxed)
+            && record.family.is_unused_since_renewal();
+        self.renew_device(request, refresh, name, Refresh { proven: is_proven, passive }).await
     }
 
     /// Renews the session, whose key was proven or is not needed yet.
@@ -212,10 +234,15 @@ impl<C: Claims> Engine<C> {
         request: &DeviceRequest<'_>,
         refresh: RefreshClaims,
         name: String,
-        proven: bool,
+        kind: Refresh,
     ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
-        let context = self.device_context(request, proven);
+        let mut context = self.device_context(request, kind);
         let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
+        if context.passive && renewal.session.view().generation != refresh.generation {
+            // The browser lacks the newest refresh token. That one is only handed out by a renewal that is written.
+            context.passive = false;
+            renewal = self.renew_shared(refresh.clone(), &context).await?;
+        }
         if self.status_since_read(&renewal) == SessionStatus::Stale {
             // The claims changed meanwhile. Renew once more.
             renewal = self.renew_shared(refresh, &context).await?;
@@ -264,12 +291,13 @@ impl<C: Claims> Engine<C> {
         Ok(self.read_refresh(refresh, request.arrived.wall)?)
     }
 
-    fn device_context(&self, request: &DeviceRequest<'_>, proven: bool) -> RequestContext {
+    fn device_context(&self, request: &DeviceRequest<'_>, kind: Refresh) -> RequestContext {
+        let Refresh { proven, passive } = kind;
         RequestContext {
             credential: Credential::Cookies,
             arrived: request.arrived,
             with_body: false,
-            passive: false,
+            passive,
             proven,
             origin: self.origin_to_compare(&request.head),
         }

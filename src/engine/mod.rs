@@ -114,6 +114,8 @@ pub(crate) struct Engine<C> {
     /// Whether services may verify by the JWKS route.
     #[cfg(feature = "jwks")]
     pub(crate) serves_jwks: AtomicBool,
+    /// Whether a layer has passive requests. Then a refresh of a bound session is not use of it.
+    pub(crate) has_passive_requests: AtomicBool,
     /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,
 }
@@ -143,6 +145,7 @@ impl<C: Claims> Engine<C> {
             renewals: SingleFlight::default(),
             #[cfg(feature = "jwks")]
             serves_jwks: AtomicBool::new(false),
+            has_passive_requests: AtomicBool::new(false),
             warned_of_plain_http: AtomicBool::new(false),
             config,
         })

@@ -71,6 +71,8 @@ pub(crate) struct Renewal<C> {
     /// When the record was read. Later changes are not in it.
     pub(crate) read_at: Timestamp,
     pub(crate) how: Renewed,
+    /// A passive renewal does not move the idle deadline, so its token must not outlive that deadline.
+    pub(super) limit: Option<Timestamp>,
 }
 
 impl<C> Clone for Renewal<C> {
@@ -182,13 +184,12 @@ impl<C: Claims> Engine<C> {
         };
         let RenewalRequest { key, run, presented, passive, .. } = request;
         let claims = self.reload(key, &mut record).await?;
-        // A passive request does not move the idle deadline, so its token must not outlive that deadline.
-        let family = &record.family;
-        let limit = if *passive { family.idle_deadline } else { family.absolute_deadline };
-        let expires = self.tokens.codec().access_expiry(now, limit);
+        let limit = passive.then_some(record.family.idle_deadline);
+        let expires =
+            self.tokens.codec().access_expiry(now, limit.unwrap_or(record.family.absolute_deadline));
         let view = SessionView::of_record(key.clone(), &record, *run, now, expires, claims);
         let session = Arc::new(VerifiedToken::renewed(self.clone(), view)).into();
-        Ok(Renewal { session, record, presented: presented.generation, read_at: now, how })
+        Ok(Renewal { session, record, presented: presented.generation, read_at: now, how, limit })
     }
 
     /// For a request that counts as use. One round trip: the store rotates if a rotation is due, and returns the

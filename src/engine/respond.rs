@@ -149,7 +149,7 @@ impl<C: Claims> Engine<C> {
             generation: view.generation,
             requires_step_up: view.requires_step_up(),
             read_at: renewal.read_at,
-            limit: None,
+            limit: renewal.limit,
         }
     }
 }

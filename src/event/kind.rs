@@ -163,9 +163,9 @@ pub enum EventKind {
     DeviceRegistered,
     /// A session is bound to a device from now on: no renewal without a proof of the device's key.
     DeviceConfirmed,
-    /// A renewal of a bound session had no proof of the device's key, so it was refused, and the session stays. A client
-    /// with copied cookies looks like this; so does a browser whose refresh failed. Reported once a minute for each
-    /// session, on each instance.
+    /// A renewal of a bound session had no proof of the device's key, or an invalid one, so it was refused, and the session
+    /// stays. A client with copied cookies looks like this; so does a browser whose refresh failed. A proof of the right key
+    /// with an expired challenge is not reported here. Reported once a minute for each session, on each instance.
     #[doc(alias = "token theft")]
     DeviceProofMissing,
     /// A proof of a device's key was refused.

@@ -1,4 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use http::Request;
 use http_body::Body;
@@ -105,6 +108,7 @@ impl<C, R> SessionLayer<C, R> {
     /// A header that the client sets is good enough for this: it can only shorten its session.
     #[must_use]
     pub fn passive(self, is_passive: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.engine.has_passive_requests.store(true, Ordering::Relaxed);
         Self { passive: Some(Arc::new(is_passive)), ..self }
     }
 }

@@ -212,6 +212,14 @@ impl Family {
         (self.idle_deadline - self.idle_timeout).max(self.created_at)
     }
 
+    /// Whether no request has [used](Self::touch) the session since it was last rotated or confirmed, as far as it is
+    /// known: close to the absolute deadline it is not.
+    #[must_use]
+    pub(crate) fn is_unused_since_renewal(&self) -> bool {
+        let renewed_at = self.confirmed_at.map_or(self.offered_at, |at| at.max(self.offered_at));
+        self.idle_deadline < self.absolute_deadline && self.last_seen() <= renewed_at
+    }
+
     fn idle_deadline_after(&self, at: Timestamp) -> Timestamp {
         (at + self.idle_timeout).min(self.absolute_deadline)
     }

@@ -35,7 +35,8 @@ impl Front {
         let origin = format!("http://localhost:{}", listener.local_addr().expect("an address").port());
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let keys = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
-        let app = app(Sessions::builder(keys).clock(clock.clone())).expect("a valid policy");
+        let builder = Sessions::builder(keys).clock(clock.clone());
+        let app = app(crate::device_bound::device_bound(builder)).expect("a valid policy");
         let server = tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") });
         Self { origin, clock, server }
     }

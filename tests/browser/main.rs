@@ -11,6 +11,8 @@ mod app;
 mod arrival;
 mod cross_site;
 mod demo;
+#[path = "../support/device_bound.rs"]
+mod device_bound;
 mod driver;
 mod ended;
 mod fronts;

@@ -71,6 +71,7 @@ impl Site {
             .clock(clock.clone())
             .on_event(move |event| events.events.lock().expect("no panic").push(event.kind.clone()));
         let builder = settings(builder, &format!("http://localhost:{other_port}"));
+        let builder = crate::device_bound::device_bound(builder);
         let app = app::router(&builder.build().expect("valid settings"));
         let app = app.layer(from_fn_with_state(log.clone(), note));
         let servers = [first, second].map(|listener| {

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
 
 mod bodies;
+#[path = "../support/device_bound.rs"]
+mod device_bound;
 mod rejections;
 mod routers;
 mod stacks;

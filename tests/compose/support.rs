@@ -27,7 +27,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let builder = Sessions::builder(Keyring::random().unwrap()).clock(clock.clone());
-        Self { sessions: builder.build().unwrap(), clock }
+        Self { sessions: crate::device_bound::device_bound(builder).build().unwrap(), clock }
     }
 
     /// The `Cookie` header of a session.

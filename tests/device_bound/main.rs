@@ -12,6 +12,7 @@ mod edges;
 #[expect(dead_code, reason = "shared with the tests of other features")]
 mod failing_store;
 mod key;
+mod passive;
 mod proofs;
 mod registration;
 mod settings;

@@ -176,8 +176,61 @@ async fn proof_of_another_key_renews_nothing_and_the_owner_goes_on() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     assert!(answer.set_cookies().is_empty());
     assert_eq!(reasons(&world), ["other_key"]);
+    assert_eq!(warnings(&world), 1);
     world.pass(301);
     assert!(browser.get(&world, "/me").await.ok());
+}
+
+/// Warnings about attempts without the key.
+fn warnings(world: &World) -> usize {
+    world.count(|kind| *kind == EventKind::DeviceProofMissing)
+}
+
+#[tokio::test]
+async fn refresh_by_an_attacker_without_the_key_is_a_warning_once_a_minute() {
+    let world = World::new();
+    let browser = Browser::confirmed(&world).await;
+    let challenge = challenged(&world, &browser).await;
+    let other = DeviceKey::new(99);
+    let payload = json!({"jti": challenge});
+    let proofs = [
+        other.prove(&challenge),
+        other.prove("expired"),
+        other.register(&challenge),
+        "a.b.c".to_owned(),
+        unsigned(&json!({"alg": "none", "typ": "dbsc+jwt"}), &payload),
+    ];
+    for (nth, proof) in proofs.iter().enumerate() {
+        world.pass(60);
+        for _ in 0..3 {
+            let answer = world.one.answer(request(&world, &browser, REFRESH, proof)).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN);
+            assert_eq!(warnings(&world), nth + 1, "{proof}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn challenge_that_expired_at_the_browser_is_no_warning() {
+    let world = World::new();
+    let browser = Browser::confirmed(&world).await;
+    let key = browser.bound.clone().expect("a bound session").key;
+    let challenge = challenged(&world, &browser).await;
+    world.pass(180);
+    let answer = world.one.answer(request(&world, &browser, REFRESH, &key.prove(&challenge))).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!((reasons(&world), warnings(&world)), (vec!["challenge"], 0));
+}
+
+#[tokio::test]
+async fn invalid_proof_before_the_confirmation_is_no_warning() {
+    let world = World::new();
+    let browser = Browser::signed_in(&world).await;
+    let challenge = challenged(&world, &browser).await;
+    for proof in ["a.b.c", &DeviceKey::new(99).prove(&challenge)] {
+        world.one.answer(request(&world, &browser, REFRESH, proof)).await;
+        assert_eq!(warnings(&world), 0);
+    }
 }
 
 #[tokio::test]

@@ -63,6 +63,61 @@ async fn browser_without_support_is_renewed_as_before() {
 }
 
 #[tokio::test]
+async fn session_that_missed_the_binding_window_is_bound_after_a_reauthentication() {
+    let world = World::new();
+    let mut browser = Browser::without_device();
+    browser.post(&world, "/login").await;
+    for _ in 0..5 {
+        world.pass(301);
+        assert!(browser.get(&world, "/me").await.ok());
+    }
+    // The browser can bind sessions from now on.
+    browser.has_device = true;
+    for _ in 0..3 {
+        world.pass(301);
+        assert!(browser.get(&world, "/me").await.ok());
+        assert!(browser.bound.is_none(), "nothing offers a registration");
+    }
+    assert!(browser.post(&world, "/confirm").await.ok());
+    for _ in 0..3 {
+        world.pass(301);
+        assert!(browser.get(&world, "/me").await.ok());
+    }
+    assert_eq!(browser.get(&world, "/me").await.header("x-bound"), Some("true"));
+}
+
+#[tokio::test]
+async fn registration_that_fails_during_an_outage_is_offered_again_by_the_next_renewal() {
+    let world = World::new();
+    let mut browser = Browser::new();
+    world.store.fail(&["get", "replace", "advance"]);
+    assert!(browser.post(&world, "/login").await.ok());
+    assert!(browser.bound.is_none());
+    world.store.fail(&[]);
+    for _ in 0..3 {
+        world.pass(301);
+        assert!(browser.get(&world, "/me").await.ok());
+    }
+    assert_eq!(browser.get(&world, "/me").await.header("x-bound"), Some("true"));
+}
+
+/// The answer to this registration would have no cookies, and so it would be 503.
+#[tokio::test]
+async fn registration_in_the_second_of_a_change_of_claims_stores_no_key() {
+    let world = World::new();
+    let mut browser = Browser::without_device();
+    let (path, challenge) = offer_of(&browser.post(&world, "/login").await).expect("an offer");
+    assert!(browser.post(&world, "/rename").await.ok());
+    browser.has_device = true;
+    browser.register(&world, &world.one.clone(), &path, &challenge).await;
+    assert!(browser.bound.is_none());
+    assert_eq!(world.count(|kind| *kind == EventKind::DeviceRegistered), 0);
+    world.pass(301);
+    assert!(browser.get(&world, "/me").await.ok());
+    assert!(browser.bound.is_some());
+}
+
+#[tokio::test]
 async fn confirmed_binding_is_not_renewed_without_a_proof() {
     let world = World::new();
     let mut browser = Browser::confirmed(&world).await;

@@ -10,6 +10,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod browser;
+#[path = "../support/device_bound.rs"]
+mod device_bound;
 mod site;
 
 use std::time::Duration;

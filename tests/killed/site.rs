@@ -73,7 +73,8 @@ impl Site {
         let (clock, log) = (Arc::<ShiftedClock>::default(), Arc::<Log>::default());
         let events = log.clone();
         let key = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
-        let sessions = Sessions::<()>::builder(key)
+        let builder = crate::device_bound::device_bound(Sessions::<()>::builder(key));
+        let sessions = builder
             .timing(|timing| {
                 timing
                     .access_ttl(Duration::from_secs(2))

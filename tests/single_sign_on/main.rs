@@ -9,6 +9,8 @@
 #[path = "../support/client.rs"]
 #[expect(dead_code, reason = "shared with other tests")]
 mod client;
+#[path = "../support/device_bound.rs"]
+mod device_bound;
 #[path = "../browser/driver.rs"]
 #[expect(dead_code, reason = "shared with other tests")]
 mod driver;

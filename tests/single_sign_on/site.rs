@@ -177,7 +177,7 @@ fn app(
     });
     let builder =
         builder.cookies(options).reload_claims(move |name, _| ask(name, asked.clone(), reloads.clone()));
-    let sessions = builder.build().expect("valid settings");
+    let sessions = crate::device_bound::device_bound(builder).build().expect("valid settings");
     let text = |name: &str| client[name].as_str().expect("a text").to_owned();
     let http = ReqwestClient::new().expect("a client");
     let oidc = Oidc::builder(&sessions, http, issuer, text("client_id"), address)

@@ -27,6 +27,7 @@ async fn example_signs_in_asks_for_the_password_again_and_signs_out() {
     let registration =
         example::Registration { issuer, client_id, client_secret: None, address: address.clone() };
     let builder = Sessions::builder(Keyring::random().expect("random bytes"));
+    let builder = crate::device_bound::device_bound(builder);
     let app = example::app(builder, ReqwestClient::new().expect("a client"), registration);
     let app = app.expect("valid settings");
     let server = tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") });
