@@ -64,7 +64,7 @@ impl<C> From<Arc<VerifiedToken<C>>> for AuthOutcome<C> {
     }
 }
 
-/// The outcome, or a future of it.
+/// The outcome, or a future that asks the store for it.
 pub(crate) enum AuthStep<C> {
     Ready(AuthOutcome<C>),
     /// The store must be asked.
@@ -288,8 +288,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Asks the store whether the access token can be used, since this instance cannot know. If not, the refresh token
-    /// decides: the claims may be stale, or the refresh token may be of another session.
+    /// Asks the store whether the access token can be used, since this instance cannot know. If it cannot be used, the
+    /// refresh token decides. (That may be one of another session.)
     pub(super) async fn check_or_renew(
         self: Arc<Self>,
         token: Arc<VerifiedToken<C>>,

@@ -64,7 +64,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// As [`verify`](Self::verify), with this thread's own copy if it sees the token again and again.
+    /// As [`verify`](Self::verify), but a token that this thread sees often is found in its own cache.
     fn verify_recent(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
         if let Some(verified) = self.tokens.recent(Credential::Bearer, token) {
             return Ok(verified);

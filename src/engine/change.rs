@@ -76,7 +76,7 @@ impl<C: Claims> Engine<C> {
         let record = |record: &mut SessionRecord| record.record_reauthentication(&later);
         let snapshot = self.compare_and_set("record_reauthentication", key, None, None, record).await?;
         let mut record = changed(snapshot, view.run)?;
-        // Mint the claims of this request, which fit into a cookie. If the hook returned them, the record has others.
+        // Mint the claims of this request, which fit into a cookie. Those of the record may be older than the hook's.
         record.claims = json;
         let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::Reauthenticated, &key.id, &key.subject.name);

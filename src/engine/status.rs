@@ -46,7 +46,7 @@ impl<C: Claims> Engine<C> {
         self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
     }
 
-    /// Whether an expired access token may be used during an outage of the store: see `ride_through`. That of a bound
+    /// Whether an expired access token may be used during an outage of the store: see `ride_through`. A token of a bound
     /// session may not.
     pub(super) fn may_ride_through(
         &self,

@@ -113,7 +113,7 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// Whether the client's origin requires a re-authentication: no method of an earlier one counts.
+    /// Whether `compare_origin` requires a re-authentication.
     pub(super) fn requires_step_up(&self) -> bool {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }
@@ -140,7 +140,7 @@ pub(crate) struct VerifiedToken<C> {
     pub(super) confirms_from: Timestamp,
     /// What was learned since it was verified. Shared by its [copies](Self::copy).
     learned: Arc<Learned<C>>,
-    /// The state of the denylist by which the session was last found valid: its number of changes. 0 for never.
+    /// How many changes the denylist had when the session was last found valid. 0 for never.
     valid_at: AtomicU64,
 }
 
@@ -232,7 +232,7 @@ impl<C> VerifiedToken<C> {
         self.learned.has_updated_view.store(true, Ordering::Release);
     }
 
-    /// Whether the session was found valid by the denylist as it is after so many changes.
+    /// Whether the session was found valid when the denylist had this number of changes.
     pub(super) fn was_valid_at(&self, changes: u64) -> bool {
         self.valid_at.load(Ordering::Relaxed) == changes
     }

@@ -64,7 +64,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The access cookie is judged as a bearer token is, except for the kind of the rejection.
+    /// Authenticates by the access cookie as by a bearer token. But with an invalid cookie, the request is anonymous.
     fn authenticate_access_cookie(
         self: &Arc<Self>,
         head: &RequestHead<'_>,
@@ -155,7 +155,7 @@ impl<C: Claims> Engine<C> {
             if self.wait_for_revocation(view, time, asked).await {
                 return;
             }
-            // Something happened to all sessions of the subject, and only the store knows to which.
+            // Some sessions of the subject were revoked or changed. Only the store knows which.
             let stale_until = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
             let is_stale = stale_until > asked;
             if is_stale && view.service.is_some() {

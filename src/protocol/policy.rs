@@ -21,9 +21,9 @@ pub struct Timing {
     pub idle_timeout: Duration,
     /// The absolute timeout. Default 24 h.
     pub absolute_timeout: Duration,
-    /// How long before its expiry an access token is renewed early. Each session shortens it by an amount of its own,
-    /// up to half of it, so that sessions do not all renew at the same time. Default: a fifth of `access_ttl`. Zero turns
-    /// early renewal off.
+    /// How long before its expiry an access token is renewed early. Each session uses between half of this time and all
+    /// of it, so that sessions do not all renew at the same time. Default: a fifth of `access_ttl`. Zero turns early
+    /// renewal off.
     pub renew_before: Option<Duration>,
     /// The grace period `G`. It must be at least as long as a request or a response may be on its way,
     /// plus the difference between the clocks of the instances. Default 45 s.

@@ -21,8 +21,8 @@ pub enum RefreshDecision {
     Confirm,
     /// Too early to confirm or to rotate: mint an access token for the current generation.
     Reissue,
-    /// A rotation is due by this instance's clock, but the store did not rotate: the engine asks the store to rotate
-    /// before it decides.
+    /// A rotation is due. The engine asks the store to rotate before it decides, so it only gets this decision if the
+    /// store judged by another clock.
     Rotate,
     /// The predecessor of a generation that is unconfirmed, or was confirmed at most one grace period
     /// ago. Served as the current generation, after the [hand-out is recorded](Family::record_handout).
