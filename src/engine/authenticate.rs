@@ -4,7 +4,9 @@ use std::{pin::Pin, sync::Arc};
 
 use http::header;
 
-use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, conflicting_cookies::NoChoice};
+use super::{
+    AuthenticatedSession, Engine, FormerCookies, Renewal, VerifiedToken, conflicting_cookies::NoChoice,
+};
 use crate::{
     bearer::Bearer,
     claims::Claims,
@@ -45,7 +47,7 @@ pub(crate) struct RequestContext {
 pub(crate) enum AuthOutcome<C> {
     /// Authenticated. The response sets the cookies of the renewal, if there was one.
     Session {
-        session: Authenticated<C>,
+        session: AuthenticatedSession<C>,
         /// The generation of the refresh token that renewed the session, or else of the access token.
         presented: u64,
         /// Boxed, so that a request without a renewal has less to move.

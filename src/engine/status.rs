@@ -28,7 +28,7 @@ impl<C: Claims> Engine<C> {
         let (key, run) = (&view.key, view.run);
         #[cfg(feature = "verify")]
         let run = if view.service.as_ref().is_some_and(|service| !service.has_session) {
-            self.revocation.denylist.run_in_force(run)
+            self.revocation.denylist.run_id_to_judge_by(run)
         } else {
             run
         };

@@ -262,24 +262,24 @@ impl<C> fmt::Debug for VerifiedToken<C> {
 
 /// The session of one request: its token, and newer data of the session, if there is any.
 #[derive(Debug)]
-pub(crate) struct Authenticated<C> {
+pub(crate) struct AuthenticatedSession<C> {
     pub(crate) token: Arc<VerifiedToken<C>>,
     pub(crate) updated_view: Option<Arc<SessionView<C>>>,
 }
 
-impl<C> Authenticated<C> {
+impl<C> AuthenticatedSession<C> {
     pub(crate) fn view(&self) -> &SessionView<C> {
         self.updated_view.as_deref().unwrap_or(&self.token.view)
     }
 }
 
-impl<C> From<Arc<VerifiedToken<C>>> for Authenticated<C> {
+impl<C> From<Arc<VerifiedToken<C>>> for AuthenticatedSession<C> {
     fn from(token: Arc<VerifiedToken<C>>) -> Self {
         Self { token, updated_view: None }
     }
 }
 
-impl<C> Clone for Authenticated<C> {
+impl<C> Clone for AuthenticatedSession<C> {
     fn clone(&self) -> Self {
         Self { token: self.token.clone(), updated_view: self.updated_view.clone() }
     }
@@ -316,7 +316,7 @@ impl<C: Claims> Engine<C> {
                 _ => Refusal::BadToken.into(),
             }
         })?;
-        if now >= refresh.limit {
+        if now >= refresh.absolute_deadline {
             self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
             return Err(Refusal::Expired.into());
         }

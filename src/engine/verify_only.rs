@@ -87,8 +87,8 @@ impl<C: Claims> Engine<C> {
             return AuthStep::Ready(AuthOutcome::Anonymous(refusal));
         };
         match self.authenticate_bearer(token, context) {
-            AuthStep::Ready(outcome) => AuthStep::Ready(as_cookie(outcome)),
-            AuthStep::AskStore(outcome) => AuthStep::ask_store(async move { as_cookie(outcome.await) }),
+            AuthStep::Ready(outcome) => AuthStep::Ready(cookie_outcome(outcome)),
+            AuthStep::AskStore(outcome) => AuthStep::ask_store(async move { cookie_outcome(outcome.await) }),
         }
     }
 
@@ -175,7 +175,7 @@ impl<C: Claims> Engine<C> {
 }
 
 /// The outcome for the access cookie. An invalid cookie is ignored, so the request is anonymous.
-fn as_cookie<C>(outcome: AuthOutcome<C>) -> AuthOutcome<C> {
+fn cookie_outcome<C>(outcome: AuthOutcome<C>) -> AuthOutcome<C> {
     match outcome {
         AuthOutcome::Rejected(RejectionKind::InvalidBearer(refusal)) => AuthOutcome::Anonymous(refusal),
         other => other,

@@ -185,14 +185,14 @@ pub enum PolicyError {
         idle_timeout: Duration,
     },
     /// A sign-in asked for a longer timeout than the policy allows.
-    #[error("{name} must be at most the policy's {limit:?}, but is {value:?}")]
+    #[error("{name} must be at most the policy's {longest:?}, but is {value:?}")]
     LongerThanPolicy {
         /// Which timeout.
         name: &'static str,
         /// Its value.
         value: Duration,
         /// The policy's timeout.
-        limit: Duration,
+        longest: Duration,
     },
     /// Every access token would be renewed at its first use.
     #[error(
@@ -261,9 +261,9 @@ impl Policy {
     ) -> Result<(Duration, Duration), PolicyError> {
         let Timing { idle_timeout, absolute_timeout, .. } = self.0;
         let asked = [("idle_timeout", idle, idle_timeout), ("absolute_timeout", absolute, absolute_timeout)];
-        for (name, value, limit) in asked {
-            if let Some(value) = value.filter(|value| *value > limit) {
-                return Err(PolicyError::LongerThanPolicy { name, value, limit });
+        for (name, value, longest) in asked {
+            if let Some(value) = value.filter(|value| *value > longest) {
+                return Err(PolicyError::LongerThanPolicy { name, value, longest });
             }
         }
         let absolute = absolute.unwrap_or(absolute_timeout);

@@ -91,7 +91,7 @@ pub fn decide_refresh(presented: PresentedToken, family: &Family, now: Timestamp
     let confirmed_for = family.confirmed_at.map(|at| now.since(at));
     match (family.generation.checked_sub(generation), confirmed_for) {
         (None, _) => RefreshDecision::FastForward,
-        (Some(0), None) if timing.confirms_by_refresh(family.offered_at, with_body, now) => {
+        (Some(0), None) if timing.confirms_by_refresh(family.handed_out_at, with_body, now) => {
             RefreshDecision::Confirm
         }
         (Some(0), Some(age)) if age >= timing.rotation_interval => RefreshDecision::Rotate,
@@ -121,7 +121,7 @@ mod tests {
     fn family(generation: u64, offered: u64, confirmed: Option<u64>) -> Family {
         Family {
             generation,
-            offered_at: NOW - secs(offered),
+            handed_out_at: NOW - secs(offered),
             confirmed_at: confirmed.map(|ago| NOW - secs(ago)),
             ..Family::begin(NOW, secs(7200), secs(86400))
         }

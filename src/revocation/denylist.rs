@@ -188,7 +188,7 @@ impl Denylist {
         if self.is_revoked(session) {
             return Err(Refusal::Revoked);
         }
-        if self.is_older_run(run) {
+        if self.is_older_run_id(run) {
             return Err(Refusal::OtherRunId);
         }
         Ok(())
@@ -205,14 +205,14 @@ impl Denylist {
     }
 
     /// Whether a newer run ID is known: then all sessions of this one are invalid.
-    pub(crate) fn is_older_run(&self, run: RunId) -> bool {
+    pub(crate) fn is_older_run_id(&self, run: RunId) -> bool {
         self.run().is_some_and(|current| run < current)
     }
 
     /// The run ID to judge a token by that has none, and was minted when `newest` was the newest possible one. If the
     /// known run ID is newer, or none is known, that is `newest`.
     #[cfg(feature = "verify")]
-    pub(crate) fn run_in_force(&self, newest: RunId) -> RunId {
+    pub(crate) fn run_id_to_judge_by(&self, newest: RunId) -> RunId {
         self.run().filter(|run| *run <= newest).unwrap_or(newest)
     }
 
