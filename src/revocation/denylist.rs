@@ -15,7 +15,7 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-use super::sharded_map::{SHARDS, ShardedMap};
+use super::sharded_map::{Entry, SHARDS, ShardedMap};
 use crate::{
     id::{RunId, SessionId},
     protocol::{LEEWAY, Refusal, SessionStatus},
@@ -48,18 +48,6 @@ pub(crate) struct Denylist {
     subjects: ShardedMap<Arc<str>>,
     /// Wakes the tasks that wait for the end of a session, in parts by subject.
     waiters: Box<[Notify]>,
-}
-
-/// What is known of a session or a subject.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Entry {
-    /// The session's subject, if it is revoked.
-    revoked: Option<Arc<str>>,
-    stale_since: Option<Timestamp>,
-    /// Revocations of several sessions that came as one event. They are written again after a failover.
-    revoked_before: Vec<(Timestamp, Option<SessionId>)>,
-    /// When the entry can be forgotten, by the monotonic clock.
-    pub(super) until: Duration,
 }
 
 impl Denylist {
