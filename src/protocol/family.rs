@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn use_moves_the_idle_deadline_but_never_past_the_absolute_limit() {
+    fn use_moves_the_idle_deadline_but_never_past_the_absolute_timeout() {
         let mut family = family();
         assert!(family.touch(at(90)));
         assert_eq!(family.idle_deadline, at(190));
