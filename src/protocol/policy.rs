@@ -131,7 +131,7 @@ impl Timing {
     }
 }
 
-/// Why a [`Timing`], or the timeouts of a sign-in, are refused, with the numbers.
+/// Why a [`Timing`], or the timeouts of one sign-in, are refused. Each variant has the offending values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
