@@ -86,7 +86,7 @@ pub(crate) fn app(builder: SessionsBuilder<()>) -> Result<Router, BuildError> {
     Ok(Router::new()
         .route("/devices", get(list))
         .route("/devices/{id}", delete(end))
-        .route("/devices/end-others", post(revoke_others))
+        .route("/devices/revoke-others", post(revoke_others))
         .route("/password", post(change_password))
         .route_layer(sessions.layer())
         .route("/login", post(login))

@@ -103,8 +103,8 @@ impl<'de> Deserialize<'de> for SessionId {
 /// A store's run ID. All sessions of an older run ID are invalid, so a new one revokes everything.
 ///
 /// Run IDs are ordered by time: milliseconds since the epoch in the upper 48 bits, 16 random bits
-/// below. Every instance takes the highest that it has seen, and so a store that has lost the newest
-/// one (in a failover, or by a restored backup) is found and corrected. Zero is none.
+/// below. Every instance uses the highest that it has seen. So it notices a store that has lost the newest one (in a
+/// failover, or by a restored backup), and corrects the store. Zero means no run ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(u64);
 

@@ -112,7 +112,7 @@ pub(crate) struct WatchedFile {
 
 impl WatchedFile {
     /// Reads the file again. None if it holds the ring in force, or the same fault as before. The caller puts the ring in
-    /// force, and says so by [`is_in_force`](Self::is_in_force).
+    /// force, and says so by [`set_in_force`](Self::set_in_force).
     pub(crate) fn read_again(&mut self) -> Option<Result<(Keyring, Content), KeyFileError>> {
         match self.changed() {
             Ok(keys) => {
@@ -129,8 +129,8 @@ impl WatchedFile {
         }
     }
 
-    /// The ring of this content is in force.
-    pub(crate) const fn is_in_force(&mut self, content: Content) {
+    /// Notes that the ring of this content is in force.
+    pub(crate) const fn set_in_force(&mut self, content: Content) {
         self.content = content;
     }
 

@@ -82,7 +82,7 @@
 //! | Leptos, Dioxus | packages `examples/leptos`, `examples/dioxus` |
 //! | rate limits by user; gRPC; OpenAPI | packages `examples/governor`, `examples/tonic`, `examples/openapi` |
 //! | to use your `PgPool` or Redis client | `PostgresStore::new`, `RedisStore::new`, example `existing_clients` |
-//! | copied cookies that renew nothing, in browsers that can bind a session to their device | `SessionsBuilder::device_bound`: [device-bound sessions](guide::device_bound) |
+//! | protection against copied cookies, by a key of the browser's device | `SessionsBuilder::device_bound`: [device-bound sessions](guide::device_bound) |
 //! | to hide what the cookies carry | `CookieOptions::encrypted`: [encrypted cookies](guide::encrypted_cookies) |
 //! | the tokens that a provider gave to a user (Google, GitHub, Facebook) | the module `vault`, [guide](guide::provider_tokens) |
 //! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
@@ -107,7 +107,7 @@
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
 //! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
 //! | `verify` | no | `Verifier`: a layer for [services that only verify](guide::verifying_services), with public keys. They need neither the secret nor a store. Needs `aws_lc_rs` or `rust_crypto` |
-//! | `reqwest` | no | `ReqwestClient`: the HTTP client for what this crate asks of other services, by `reqwest` with rustls. An application can bring its own `HttpClient` |
+//! | `reqwest` | no | `ReqwestClient`: an HTTP client for requests to identity providers and issuers, by `reqwest` with rustls. An application can bring its own `HttpClient` |
 //! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
 //! | `postgres_tls` | no | the same with TLS to the server, by rustls with AWS-LC |

@@ -177,7 +177,7 @@ impl Reading {
 /// The system's clock; the default. A time before 1970 reads as the epoch.
 ///
 /// [`both`](Clock::both) reads the monotonic clock, and the wall clock four times a second at most. In between it
-/// adds what has passed. So it notices a step of the wall clock up to a quarter of a second later.
+/// adds the monotonic time since then. So it notices a step of the wall clock up to a quarter of a second later.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

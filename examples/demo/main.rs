@@ -102,7 +102,7 @@ pub(crate) fn router(app: &App, page: Arc<str>) -> Router {
         .route("/attacker", post(attacker::copy))
         .route("/sessions", get(account::list))
         .route("/sessions/{sid}", delete(account::end_one))
-        .route("/sessions/end-others", post(account::revoke_others))
+        .route("/sessions/revoke-others", post(account::revoke_others))
         .route("/sessions/end-all", post(account::end_all))
         .merge(admin)
         .merge(danger)

@@ -105,8 +105,8 @@ impl BackgroundTask {
         Some(Running { shared: self.0.clone(), nth: state.started })
     }
 
-    /// The task works.
-    pub(crate) fn works(&self) {
+    /// Notes that the task made progress.
+    pub(crate) fn note_progress(&self) {
         self.0.worked.store(true, Ordering::Relaxed);
     }
 
@@ -182,7 +182,7 @@ mod tests {
             async move {
                 count.fetch_add(1, Ordering::SeqCst);
                 if let Some(follower) = follower.upgrade() {
-                    follower.works();
+                    follower.note_progress();
                 }
                 std::future::pending().await
             }
@@ -219,7 +219,7 @@ mod tests {
         runtime().block_on(async {
             let works = follower.clone();
             follower.start(|| async move {
-                works.works();
+                works.note_progress();
                 panic!("the test says so")
             });
             yield_a_few_times().await;

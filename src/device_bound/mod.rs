@@ -70,7 +70,7 @@ async fn refresh<C: Claims>(State(sessions): State<Sessions<C>>, request: Reques
 
 fn respond<C: Claims>(engine: &Engine<C>, answer: DeviceAnswer<C>) -> Response {
     let mut response = match answer {
-        DeviceAnswer::Bound(name, plan) => {
+        DeviceAnswer::Bound { name, plan } => {
             let mut response = instructions(engine, &name);
             let names = engine.config.cookies.names();
             let rules = CacheRules { varies_by_authorization: false, no_store: true, names };
@@ -81,13 +81,13 @@ fn respond<C: Claims>(engine: &Engine<C>, answer: DeviceAnswer<C>) -> Response {
                 false => Rejection::unavailable().into_response(),
             }
         }
-        DeviceAnswer::Challenge(challenge, name) => {
+        DeviceAnswer::Challenge { challenge, name } => {
             let mut response = StatusCode::FORBIDDEN.into_response();
             let value = HeaderValue::try_from(format!("\"{challenge}\";id=\"{name}\""));
             response.headers_mut().extend(value.ok().map(|value| (CHALLENGE, value)));
             response
         }
-        DeviceAnswer::Forget(name) => json(&Ended { session_identifier: &name, r#continue: false }),
+        DeviceAnswer::Forget { name } => json(&Ended { session_identifier: &name, r#continue: false }),
         DeviceAnswer::Over => Rejection::unauthenticated().into_response(),
         DeviceAnswer::Refused => StatusCode::BAD_REQUEST.into_response(),
         DeviceAnswer::Unavailable => Rejection::unavailable().into_response(),

@@ -4,7 +4,9 @@ use std::{pin::Pin, sync::Arc};
 
 use http::header;
 
-use super::{Authenticated, Engine, FormerCookies, Renewal, VerifiedToken, conflicting_cookies::NoChoice};
+use super::{
+    AuthenticatedSession, Engine, FormerCookies, Renewal, VerifiedToken, conflicting_cookies::NoChoice,
+};
 use crate::{
     bearer::Bearer,
     claims::Claims,
@@ -45,7 +47,7 @@ pub(crate) struct RequestContext {
 pub(crate) enum AuthOutcome<C> {
     /// Authenticated. The response sets the cookies of the renewal, if there was one.
     Session {
-        session: Authenticated<C>,
+        session: AuthenticatedSession<C>,
         /// The generation of the refresh token that renewed the session, or else of the access token.
         presented: u64,
         /// Boxed, so that a request without a renewal has less to move.
@@ -64,7 +66,7 @@ impl<C> From<Arc<VerifiedToken<C>>> for AuthOutcome<C> {
     }
 }
 
-/// The outcome, or a future of it.
+/// The outcome, or a future that asks the store for it.
 pub(crate) enum AuthStep<C> {
     Ready(AuthOutcome<C>),
     /// The store must be asked.
@@ -288,8 +290,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Asks the store whether the access token can be used, since this instance cannot know. If not, the refresh token
-    /// decides: the claims may be stale, or the refresh token may be of another session.
+    /// Asks the store whether the access token can be used, since this instance cannot know. If it cannot be used, the
+    /// refresh token decides. (That may be one of another session.)
     pub(super) async fn check_or_renew(
         self: Arc<Self>,
         token: Arc<VerifiedToken<C>>,

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    AuthOutcome, AuthStep, Authenticated, Credential, Engine, RequestContext, SessionView, VerifiedToken,
+    AuthOutcome, AuthStep, AuthenticatedSession, Credential, Engine, RequestContext, SessionView,
+    VerifiedToken,
 };
 use crate::{
     claims::Claims,
@@ -64,7 +65,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// As [`verify`](Self::verify), with this thread's own copy if it sees the token again and again.
+    /// As [`verify`](Self::verify), but a token that this thread sees often is found in its own cache.
     fn verify_recent(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
         if let Some(verified) = self.tokens.recent(Credential::Bearer, token) {
             return Ok(verified);
@@ -73,12 +74,12 @@ impl<C: Claims> Engine<C> {
     }
 
     /// The session of a token, with the newest data that this instance has.
-    pub(super) fn newest(&self, token: &Arc<VerifiedToken<C>>) -> Authenticated<C> {
-        Authenticated { token: token.clone(), updated_view: token.updated_view() }
+    pub(super) fn newest(&self, token: &Arc<VerifiedToken<C>>) -> AuthenticatedSession<C> {
+        AuthenticatedSession { token: token.clone(), updated_view: token.updated_view() }
     }
 
     /// Decides about a verified access token without the store.
-    pub(super) fn decide_bearer(&self, session: &Authenticated<C>, now: Reading) -> BearerDecision {
+    pub(super) fn decide_bearer(&self, session: &AuthenticatedSession<C>, now: Reading) -> BearerDecision {
         let view = session.view();
         let status = match &session.updated_view {
             None => self.status(&session.token),
@@ -92,7 +93,7 @@ impl<C: Claims> Engine<C> {
             }
             SessionStatus::Valid | SessionStatus::Stale => {}
             SessionStatus::Revoked => return BearerDecision::Refused(Refusal::Revoked),
-            SessionStatus::OtherRunId if self.revocation.denylist.is_older_run(view.run) => {
+            SessionStatus::OtherRunId if self.revocation.denylist.is_older_run_id(view.run) => {
                 return BearerDecision::Refused(Refusal::OtherRunId);
             }
             // The run ID is not known here yet.
@@ -137,7 +138,7 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
         context: &RequestContext,
-    ) -> Result<Authenticated<C>, SessionError> {
+    ) -> Result<AuthenticatedSession<C>, SessionError> {
         let (mut session, record) = self.look_up_session(token).await?;
         self.check_origin(&mut session, &record, context.origin.as_deref())?;
         Ok(session)
@@ -148,7 +149,7 @@ impl<C: Claims> Engine<C> {
     pub(super) async fn look_up_session(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
-    ) -> Result<(Authenticated<C>, Arc<SessionRecord>), SessionError> {
+    ) -> Result<(AuthenticatedSession<C>, Arc<SessionRecord>), SessionError> {
         let (mut session, key, run) = (self.newest(token), &token.view.key, token.view.run);
         let (now, asked_at) = (self.now(), self.revocation.monotonic());
         // The store has no record of a token that names no session.
@@ -167,12 +168,12 @@ impl<C: Claims> Engine<C> {
         }
         if changed {
             let claims = self.reload(key, &mut record).await?;
-            let later = Arc::new(token.view.updated(&record, claims, now));
+            let updated = Arc::new(token.view.updated(&record, claims, now));
             // If origins are compared, the result depends on this request's origin.
             if !self.config.client_origins.are_compared() {
-                token.set_updated_view(later.clone());
+                token.set_updated_view(updated.clone());
             }
-            session.updated_view = Some(later);
+            session.updated_view = Some(updated);
         }
         // It may have been revoked since the record was read.
         self.revocation.denylist.check(&key.id, run)?;

@@ -29,15 +29,15 @@ pub(super) fn device_of(record: &SessionRecord) -> Option<DeviceKey> {
 }
 
 impl<C> VerifiedToken<C> {
-    /// Whether its session's renewal needed a proof of a device's key when it was issued.
+    /// Whether the session was bound when the token was issued: its renewal needs a proof of the device's key.
     pub(super) fn is_bound(&self) -> bool {
         self.view.device.as_ref().is_some_and(DeviceKey::is_confirmed)
     }
 }
 
 impl<C: Claims> Engine<C> {
-    /// Whether the access token of a bound session can serve a request after a look-up in the store: it has not expired, and
-    /// this request cannot renew it. The claims may have changed.
+    /// Whether the store must be asked about this access token, because it cannot be used as it is (its claims may be stale)
+    /// and this request cannot renew it (its session is bound).
     pub(super) fn needs_look_up(
         &self,
         token: &VerifiedToken<C>,
@@ -68,8 +68,8 @@ impl<C: Claims> Engine<C> {
         AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
     }
 
-    /// Refuses a refresh token of a bound session without a proof. The token says that it is bound, so it rotates nothing.
-    /// The store says whether the session is revoked or expired: the client of such a session must not be asked for proofs
+    /// Refuses a refresh token that says that its session is bound, if there is no proof. Nothing is rotated. The store says
+    /// whether the session is revoked or expired: the client of such a session must not be asked for proofs
     /// again and again.
     pub(super) async fn check_bound_token(
         &self,
@@ -93,8 +93,8 @@ impl<C: Claims> Engine<C> {
     /// Refuses a renewal without a proof of the device's key, by the record. It does not revoke the session, for any
     /// generation: a copy of its cookies must not sign the user out.
     ///
-    /// A token from before the binding was confirmed may have rotated the session in this store call. The client that has
-    /// the key is then served as one with a predecessor.
+    /// If the token is from before the confirmation of the binding, this store call may have rotated the session. The client
+    /// with the key then presents a predecessor, and is served.
     pub(super) fn check_device(
         &self,
         key: &SessionKey,

@@ -45,7 +45,7 @@ impl<C: Claims> Engine<C> {
         let event = FeedEvent::SessionStale(key.clone(), now);
         let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
         let snapshot = self.compare_and_set("put_claims", key, None, Some(event), replace).await?;
-        let mut record = changed(snapshot, view.run)?;
+        let mut record = applied(snapshot, view.run)?;
         // The JSON as it was written: a store may format it in another way.
         record.claims = json;
         let now = self.mark_session_stale(view).await?;
@@ -72,11 +72,11 @@ impl<C: Claims> Engine<C> {
         let (json, claims) = self
             .writable_claims(key, &view.claims, &all_methods, &methods, now)
             .inspect_err(|error| self.report_unwritten(error, key))?;
-        let later = Reauthentication { at: now, methods, origin };
-        let record = |record: &mut SessionRecord| record.record_reauthentication(&later);
+        let reauthentication = Reauthentication { at: now, methods, origin };
+        let record = |record: &mut SessionRecord| record.record_reauthentication(&reauthentication);
         let snapshot = self.compare_and_set("record_reauthentication", key, None, None, record).await?;
-        let mut record = changed(snapshot, view.run)?;
-        // Mint the claims of this request, which fit into a cookie. If the hook returned them, the record has others.
+        let mut record = applied(snapshot, view.run)?;
+        // Mint the claims of this request, which fit into a cookie. Those of the record may be older than the hook's.
         record.claims = json;
         let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::Reauthenticated, &key.id, &key.subject.name);
@@ -108,8 +108,8 @@ fn reauthentication_methods<C>(view: &SessionView<C>) -> &[String] {
     }
 }
 
-/// The record of a session that was changed.
-fn changed(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, ChangeError> {
+/// The record, if the change was applied.
+fn applied(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, ChangeError> {
     match snapshot {
         Snapshot { run: current, record: Some(record), applied: true, .. } if current == run => Ok(record),
         _ => Err(ChangeError::Ended),

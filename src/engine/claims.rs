@@ -28,14 +28,14 @@ impl<C: Claims> Engine<C> {
         record: &mut Arc<SessionRecord>,
     ) -> Result<C, SessionError> {
         let events = &self.config.events;
-        let kept = |record: &SessionRecord| serde_json::from_str(&record.claims);
+        let recorded = |record: &SessionRecord| serde_json::from_str(&record.claims);
         let unreadable = |error: serde_json::Error| {
             events.failed_of(EventKind::ClaimsUnreadable, &error, &key.id, &key.subject.name);
             SessionError::Refused(Refusal::UnreadableClaims)
         };
-        let Some(reloader) = &self.config.reloader else { return kept(record).map_err(unreadable) };
-        match self.call_reload_hook(reloader, &key.subject.name, kept(record).ok()).await {
-            Ok(Reload::Keep) => kept(record).map_err(unreadable),
+        let Some(reloader) = &self.config.reloader else { return recorded(record).map_err(unreadable) };
+        match self.call_reload_hook(reloader, &key.subject.name, recorded(record).ok()).await {
+            Ok(Reload::Keep) => recorded(record).map_err(unreadable),
             Ok(Reload::Replace(claims)) => {
                 // The claims as the next request will read them.
                 let (json, claims) = write_claims(&claims).map_err(|error| {

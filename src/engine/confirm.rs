@@ -54,7 +54,7 @@ impl<C: Claims> Engine<C> {
         }
         let (engine, token) = (self.clone(), token.clone());
         self.backend.write_behind(session, Write::Confirm(generation), async move {
-            // In a bound session, a copied token would confirm what a browser that crashed no longer has.
+            // In a bound session, only a renewal with a proof confirms a generation: this token may be a copy.
             let confirm = |record: &mut SessionRecord| {
                 DeviceBinding::of(record).is_none_or(|binding| !binding.state().confirmed)
                     && record.family.timing.confirms_by_access(issued, with_body, now)

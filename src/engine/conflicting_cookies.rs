@@ -88,9 +88,15 @@ impl ValidToken {
     }
 
     fn by_refresh(tokens: &TokenCodec, token: &[u8]) -> Result<Self, InvalidToken> {
-        let RefreshClaims { subject, session, run, began, generation, limit, .. } =
+        let RefreshClaims { subject, session, run, began, generation, absolute_deadline, .. } =
             tokens.verify_refresh(token)?;
-        Ok(Self { subject, session, run, recency: (began, generation), absolute_deadline: Some(limit) })
+        Ok(Self {
+            subject,
+            session,
+            run,
+            recency: (began, generation),
+            absolute_deadline: Some(absolute_deadline),
+        })
     }
 }
 

@@ -41,14 +41,14 @@ pub(crate) struct DeviceRequest<'r> {
     pub(crate) arrived: Reading,
 }
 
-/// The answer to the browser. Each `String` is the name that the session has in the browser, except for the challenge.
+/// The answer to the browser. `name` is the session's name in the browser.
 pub(crate) enum DeviceAnswer<C> {
     /// Cookies, and the instructions for the browser.
-    Bound(String, ResponsePlan<C>),
-    /// The browser has to prove the key: the challenge, and the name.
-    Challenge(String, String),
+    Bound { name: String, plan: ResponsePlan<C> },
+    /// The browser has to prove the key.
+    Challenge { challenge: String, name: String },
     /// The browser has a key that is not this session's. It forgets the key.
-    Forget(String),
+    Forget { name: String },
     /// The session is revoked or expired. The browser forgets its key.
     Over,
     /// The registration is refused. The browser keeps what it has.
@@ -152,7 +152,7 @@ impl<C: Claims> Engine<C> {
         binding.attach(Arc::make_mut(&mut renewal.record));
         self.config.events.of(EventKind::DeviceRegistered, &session.id, &session.subject.name);
         let plan = ResponsePlan::Renewed { renewal: Box::new(renewal), arrived: request.arrived };
-        Ok(DeviceAnswer::Bound(identifier(&session.id), plan))
+        Ok(DeviceAnswer::Bound { name: identifier(&session.id), plan })
     }
 
     /// Renews the session of the request's cookies, if the request proves the key that the session is bound to.
@@ -171,14 +171,15 @@ impl<C: Claims> Engine<C> {
         let (key, name) = (self.key(refresh.subject.clone(), refresh.session), identifier(&refresh.session));
         // The browser asks for another of its sessions, such as that of a previous user, whose cookies are gone.
         if let Some(asked) = only(headers, &SESSION).filter(|asked| *asked != name.as_bytes()) {
-            return Err(DeviceAnswer::Forget(String::from_utf8_lossy(asked).chars().take(64).collect()));
+            let name = String::from_utf8_lossy(asked).chars().take(64).collect();
+            return Err(DeviceAnswer::Forget { name });
         }
         self.revocation.denylist.check(&key.id, refresh.run).map_err(SessionError::from)?;
         // The store is read before the browser is asked for a proof: browsers limit how often they sign, so an outage must
         // not use up a signature.
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         let Some(binding) = DeviceBinding::of(&record) else {
-            // The session has no key, so the refresh token is enough. If it had one, a restored store has lost it.
+            // Without a key, the refresh token is enough. If the token names a key, a restored store has lost that key.
             return match refresh.device {
                 None => self.renew_device(request, refresh, name, Refresh::default()).await,
                 Some(_) => Err(DeviceAnswer::Over),
@@ -186,7 +187,9 @@ impl<C: Claims> Engine<C> {
         };
         let challenge = || {
             let challenge = self.tokens.codec().challenge(Purpose::Refresh, &key.id, self.now());
-            challenge.map_or(DeviceAnswer::Unavailable, |it| DeviceAnswer::Challenge(it, name.clone()))
+            let name = name.clone();
+            challenge
+                .map_or(DeviceAnswer::Unavailable, |challenge| DeviceAnswer::Challenge { challenge, name })
         };
         let (state, timing) = (binding.state(), record.family.timing);
         let invalid = |why| {
@@ -248,7 +251,7 @@ impl<C: Claims> Engine<C> {
             renewal = self.renew_shared(refresh, &context).await?;
         }
         let plan = ResponsePlan::Renewed { renewal: Box::new(renewal), arrived: request.arrived };
-        Ok(DeviceAnswer::Bound(name, plan))
+        Ok(DeviceAnswer::Bound { name, plan })
     }
 
     /// Writes that the session is bound to this key for good.
@@ -283,7 +286,7 @@ impl<C: Claims> Engine<C> {
         let refresh = match refresh {
             CookieValue::Conflict => {
                 let chosen = self.choose_values(request.head.headers, (access, refresh), request.arrived);
-                // The layer has more ways to choose. Until then the browser keeps its key.
+                // The next request through the layer can ask the store. Until then the browser keeps its key.
                 chosen.map_err(|_| DeviceAnswer::Unavailable)?.1
             }
             one => one,

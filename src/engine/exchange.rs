@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// If reading the body took at least this long, its duration is compared with the session's grace period.
-const SLOW: Duration = Duration::from_secs(1);
+const SLOW_BODY: Duration = Duration::from_secs(1);
 
 /// The tokens for a client.
 pub(crate) struct IssuedTokens {
@@ -90,7 +90,7 @@ impl<C: Claims> Engine<C> {
         let slow_by = now.since(&arrived);
         // A client that sends its body slowly may have received another response meanwhile. So a body that took
         // longer than the session's own grace period is refused.
-        if slow_by >= SLOW.min(self.config.policy.timing().grace) {
+        if slow_by >= SLOW_BODY.min(self.config.policy.timing().grace) {
             let key = self.key(refresh.subject.clone(), refresh.session);
             if slow_by > self.read(&key, refresh.run).await?.family.timing.grace {
                 return Err(ExchangeError::Unavailable);

@@ -57,7 +57,7 @@ impl<C: Claims> Engine<C> {
     /// Starts to follow the key file, if there is one. Code that uses keys outside of a session layer calls this, too.
     pub(crate) fn follow_key_file(&self) {
         if let Some(follower) = &self.config.key_follower {
-            follower.task.start(|| follow(self.me.clone(), follower.file.clone()));
+            follower.task.start(|| follow(self.weak_self.clone(), follower.file.clone()));
         }
     }
 
@@ -103,8 +103,8 @@ async fn follow<C: Claims>(engine: Weak<Engine<C>>, file: Arc<Mutex<WatchedFile>
             move || file.lock().unwrap_or_else(PoisonError::into_inner).read_again()
         };
         let mut reading = tokio::task::spawn_blocking(reading);
-        let news = match tokio::time::timeout(LONGEST_READING, &mut reading).await {
-            Ok(news) => news,
+        let found = match tokio::time::timeout(LONGEST_READING, &mut reading).await {
+            Ok(found) => found,
             Err(_) => {
                 let Some(engine) = engine.upgrade() else { return };
                 let slow = format!("it was not read within {} s", LONGEST_READING.as_secs());
@@ -116,14 +116,14 @@ async fn follow<C: Claims>(engine: Weak<Engine<C>>, file: Arc<Mutex<WatchedFile>
         };
         let Some(engine) = engine.upgrade() else { return };
         if let Some(follower) = &engine.config.key_follower {
-            follower.task.works();
+            follower.task.note_progress();
         }
-        match news {
+        match found {
             Ok(None) => {}
             Ok(Some(Ok((ring, content)))) => {
                 engine.set_keys(ring);
                 // After `set_keys`: if this runtime stops in between, the next runtime reads the same content again.
-                file.lock().unwrap_or_else(PoisonError::into_inner).is_in_force(content);
+                file.lock().unwrap_or_else(PoisonError::into_inner).set_in_force(content);
             }
             Ok(Some(Err(error))) => engine.config.events.failed(EventKind::KeyFileFailed, &error),
             // The runtime stops.

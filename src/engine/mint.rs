@@ -125,7 +125,7 @@ impl<C: Claims> Engine<C> {
         let token = codec.mint_refresh(claims)?;
         #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
         if self.config.cookies.encrypted {
-            return codec.encrypt_refresh(&token, claims.limit);
+            return codec.encrypt_refresh(&token, claims.absolute_deadline);
         }
         Ok(token)
     }
@@ -174,7 +174,7 @@ impl<C: Claims> Engine<C> {
     fn cache_minted(&self, codec: &Arc<TokenCodec>, token: &AccessToken<'_>, claims: &Arc<C>, minted: &str) {
         if self.tokens.cache_is_enabled()
             && let Some(claims) = codec.as_verified(token, claims.clone())
-            && let Some(engine) = self.me.upgrade()
+            && let Some(engine) = self.weak_self.upgrade()
         {
             let token = VerifiedToken::new(engine, claims);
             token.note_not_revoked(self.revocation.monotonic());

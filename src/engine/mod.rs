@@ -71,7 +71,7 @@ pub(crate) use self::{
     respond::{CacheRules, ResponsePlan},
     sign_in::SignInOptions,
     tokens::TokenService,
-    verified::{Authenticated, SessionView, VerifiedToken},
+    verified::{AuthenticatedSession, SessionView, VerifiedToken},
 };
 pub use self::{change::ChangeError, sign_in::SignInError};
 #[cfg(feature = "oauth")]
@@ -104,7 +104,7 @@ use crate::{
 
 /// Everything that the requests of one realm share.
 pub(crate) struct Engine<C> {
-    me: Weak<Self>,
+    weak_self: Weak<Self>,
     pub(crate) id: EngineId,
     pub(crate) config: Config<C>,
     pub(crate) tokens: TokenService<C>,
@@ -136,8 +136,8 @@ impl<C: Claims> Engine<C> {
         let backend = Arc::new(Backend::new(store, config.store_deadline, config.events.clone()));
         let (clock, feed) = (config.clock.clone(), config.feed);
         let revocation = Revocation::new(backend.clone(), clock, &config.policy, config.ride_through, feed);
-        Arc::new_cyclic(|me| Self {
-            me: me.clone(),
+        Arc::new_cyclic(|weak_self| Self {
+            weak_self: weak_self.clone(),
             id: EngineId::next(),
             tokens: TokenService::new(codec, config.token_cache_capacity),
             backend,

@@ -1,8 +1,7 @@
 //! The access tokens that each thread saw last, found by the whole `Cookie` header or bearer token.
 //!
-//! The shared cache counts its readers and those who hold a token, on cache lines that all cores write. Here each
-//! thread has copies of its own, so that cores do not wait for each other. A `Cookie` header that was seen before need
-//! not be searched for the cookies, either.
+//! Reading the shared cache writes counters that all cores share. Here each thread has its own copies, so that cores do
+//! not wait for each other. A `Cookie` header that was seen before is not searched for cookies again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,8 +41,8 @@ impl<C> RecentTokens<C> {
         (*recent.text == *text && recent.credential == credential).then(|| recent.token.clone())
     }
 
-    /// Keeps a copy of the token if the text comes for the second time. `find` is called while this thread's tokens
-    /// are locked: a token that the shared cache still has now is removed by a later [`clear`](Self::clear).
+    /// Keeps a copy of the token if the text comes for the second time. `find` reads the shared cache while this thread's
+    /// tokens are locked, so [`clear`](Self::clear) misses no token.
     pub(super) fn note(
         &self,
         credential: Credential,
@@ -75,7 +74,7 @@ impl<C> RecentTokens<C> {
     }
 }
 
-/// Of three short parts of the text, since random parts of the tokens are among them. Texts are compared in full.
+/// A hash of three short parts of the text: some are random parts of tokens. Texts are compared in full.
 fn hash(text: &[u8]) -> u64 {
     let part = |quarter: usize| {
         let rest = text.get(text.len() / 4 * quarter..).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Authenticated, Engine, RequestContext, SessionView, VerifiedToken,
+    AuthenticatedSession, Engine, RequestContext, SessionView, VerifiedToken,
     record::{ReadRecord, record_if_run_id_matches},
 };
 use crate::{
@@ -64,7 +64,7 @@ struct RenewalRequest {
 /// A renewed session.
 #[derive(Debug)]
 pub(crate) struct Renewal<C> {
-    pub(crate) session: Authenticated<C>,
+    pub(crate) session: AuthenticatedSession<C>,
     pub(crate) record: Arc<SessionRecord>,
     /// The generation that the request presented.
     pub(crate) presented: u64,
@@ -137,7 +137,7 @@ impl<C: Claims> Engine<C> {
     /// Calls `compare_origin` and applies its verdict. Called for each of the requests that share a renewal.
     pub(super) fn check_origin(
         &self,
-        session: &mut Authenticated<C>,
+        session: &mut AuthenticatedSession<C>,
         record: &SessionRecord,
         client_origin: Option<&str>,
     ) -> Result<(), SessionError> {
@@ -204,7 +204,7 @@ impl<C: Claims> Engine<C> {
         let snapshot = self.revocation.ask_about("advance", run, advance).await?;
         let rotated = snapshot.applied;
         let mut read = ReadRecord::of(snapshot, run)?;
-        self.revocation.note_time(read.record.family.offered_at.max(read.record.family.last_seen()));
+        self.revocation.note_time(read.record.family.handed_out_at.max(read.record.family.last_seen()));
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
             return Err(Box::pin(self.revoke_outlived(key, now)).await);
         }
@@ -239,9 +239,14 @@ impl<C: Claims> Engine<C> {
                     return Ok((record, Renewed::FastForwarded));
                 }
                 RefreshDecision::Reuse => {
-                    let reused =
-                        self.reused(key, &read.record, presented.generation, client_origin.as_deref(), now);
-                    return Err(Box::pin(reused).await);
+                    let revoked = self.revoke_reused(
+                        key,
+                        &read.record,
+                        presented.generation,
+                        client_origin.as_deref(),
+                        now,
+                    );
+                    return Err(Box::pin(revoked).await);
                 }
                 RefreshDecision::Refuse(refusal) => return Err(self.refused_by_record(key, refusal)),
             }
@@ -283,9 +288,9 @@ impl<C: Claims> Engine<C> {
         }
         self.check_device(key, &record, proven, now)?;
         match decide_refresh(presented, &record.family, now) {
-            RefreshDecision::Reuse => {
-                Err(self.reused(key, &record, presented.generation, client_origin.as_deref(), now).await)
-            }
+            RefreshDecision::Reuse => Err(self
+                .revoke_reused(key, &record, presented.generation, client_origin.as_deref(), now)
+                .await),
             RefreshDecision::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
             RefreshDecision::Confirm
             | RefreshDecision::Reissue

@@ -14,7 +14,7 @@ use crate::{
 impl<C: Claims> Engine<C> {
     /// Handles a superseded refresh token that was presented from `client_origin`. It is unknown which client is the
     /// attacker, so the session is revoked for both, unless the application keeps sessions at their recorded origin.
-    pub(super) async fn reused(
+    pub(super) async fn revoke_reused(
         &self,
         key: &SessionKey,
         record: &SessionRecord,

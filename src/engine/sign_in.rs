@@ -25,7 +25,7 @@ pub(crate) struct SignInOptions {
     pub(crate) origin: Option<Arc<str>>,
     /// What is kept with the session.
     pub(crate) attached: Attached,
-    /// What is kept with the session, and depends on its ID.
+    /// Functions that make more of it, once the session ID is known.
     #[cfg(feature = "vault")]
     pub(crate) attach: Vec<AttachToNew>,
     /// When the user authenticated, if that was before the sign-in. The epoch if it is unknown.
@@ -133,45 +133,24 @@ impl<C: Claims> Engine<C> {
             self.config.events.failed(EventKind::InternalError { operation: "sign_in" }, error);
         })?;
         let mut key = self.key(subject, id);
-        let (idle_timeout, absolute_timeout) =
-            self.config.policy.session_timeouts(options.idle_timeout, options.absolute_timeout)?;
-        let reauthentication = options.authenticated_at.map(|at| {
-            let (methods, origin) = (options.methods.clone(), options.origin.clone());
-            Reauthentication { at, methods, origin }
-        });
-        let later = reauthentication.as_ref().map(|last| &*last.methods).unwrap_or_default();
-        let (json, claims) =
-            self.writable_claims(&key, claims, &options.methods, later, self.now()).inspect_err(|error| {
-                self.config.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);
-            })?;
-        let now = self.now();
-        let mut record = Arc::new(SessionRecord {
-            id: key.id,
-            family: Family {
-                timing: self.config.policy.rotation_timing(),
-                ..Family::begin(now, idle_timeout, absolute_timeout)
-            },
-            claims: json,
-            stale_since: None,
-            methods: options.methods,
-            reauthentication,
-            origin: options.origin,
-            persistent: options.persistent,
-            attached: options.attached,
-        });
         #[cfg(feature = "vault")]
-        for AttachToNew(attach) in &options.attach {
+        let attach_all = options.attach.clone();
+        let (record, claims) = self.new_record(&key, claims, options)?;
+        let now = record.family.created_at;
+        let mut record = Arc::new(record);
+        #[cfg(feature = "vault")]
+        for AttachToNew(attach) in &attach_all {
             attach(&key, &mut Arc::make_mut(&mut record).attached)?;
         }
         let raised = self.cap_with_replaced(&key.subject, &replaces).await?;
         let (run, revoked) = match self.create(&key.subject, &record, raised.cap).await? {
             Some(created) => created,
             None => {
-                self.revocation.restore_run().await?;
+                self.revocation.restore_run_id().await?;
                 key.id = SessionId::random()?;
                 Arc::make_mut(&mut record).id = key.id;
                 #[cfg(feature = "vault")]
-                for AttachToNew(attach) in &options.attach {
+                for AttachToNew(attach) in &attach_all {
                     attach(&key, &mut Arc::make_mut(&mut record).attached)?;
                 }
                 self.create(&key.subject, &record, raised.cap).await?.ok_or_else(older_run_id_error)?
@@ -183,35 +162,12 @@ impl<C: Claims> Engine<C> {
         for id in revoked {
             self.revocation.note_revoked(&SessionKey { id, ..key.clone() });
         }
-        // The application may have locked the user during this sign-in, before there was a session to revoke. If the
-        // hook does not answer, the first renewal calls it again.
-        let claims = match self.config.reloader {
-            None => claims,
-            Some(_) => match self.reload(&key, &mut record).await {
-                Ok(claims) => {
-                    let later =
-                        record.reauthentication.as_ref().map(|last| &*last.methods).unwrap_or_default();
-                    let fits = self.check_fits_cookie(&key, &record.claims, &record.methods, later, now);
-                    if let Err(error) = fits.and_then(|()| self.measure_readable(&claims)) {
-                        self.report_unwritten(&error, &key);
-                        self.revoke_new(&key).await;
-                        return Err(error.into());
-                    }
-                    claims
-                }
-                Err(SessionError::Unavailable) => claims,
-                Err(SessionError::Refused(_)) => return Err(SignInError::Refused),
-            },
-        };
+        let claims = self.claims_at_sign_in(&key, &mut record, claims).await?;
         let new = NewSession { key, record, run, now, claims: Arc::new(claims) };
         let (minted, key) = (mint(&new), new.key);
         let minted = match minted {
             Ok(minted) => minted,
-            Err(error) => {
-                self.report_unwritten(&error, &key);
-                self.revoke_new(&key).await;
-                return Err(error.into());
-            }
+            Err(error) => return Err(self.give_up_new(&key, error).await),
         };
         if let Err(error) = self.revoke_replaced(&key, &replaces, &raised).await {
             self.revoke_new(&key).await;
@@ -220,6 +176,71 @@ impl<C: Claims> Engine<C> {
         self.note_if_revoked(&key).await;
         self.config.events.of(EventKind::SignedIn, &key.id, &key.subject.name);
         Ok(minted)
+    }
+
+    /// The record of a session that begins now, and its claims as the next request will read them.
+    fn new_record(
+        &self,
+        key: &SessionKey,
+        claims: &C,
+        options: SignInOptions,
+    ) -> Result<(SessionRecord, C), SignInError> {
+        let (idle_timeout, absolute_timeout) =
+            self.config.policy.session_timeouts(options.idle_timeout, options.absolute_timeout)?;
+        let reauthentication = options.authenticated_at.map(|at| {
+            let (methods, origin) = (options.methods.clone(), options.origin.clone());
+            Reauthentication { at, methods, origin }
+        });
+        let (json, claims) = self
+            .writable_claims(key, claims, &options.methods, methods_of(reauthentication.as_ref()), self.now())
+            .inspect_err(|error| {
+                self.config.events.failed_for(EventKind::unwritten(error), error, &key.subject.name);
+            })?;
+        let timing = self.config.policy.rotation_timing();
+        let family = Family { timing, ..Family::begin(self.now(), idle_timeout, absolute_timeout) };
+        let record = SessionRecord {
+            id: key.id,
+            family,
+            claims: json,
+            stale_since: None,
+            methods: options.methods,
+            reauthentication,
+            origin: options.origin,
+            persistent: options.persistent,
+            attached: options.attached,
+        };
+        Ok((record, claims))
+    }
+
+    /// Calls the claims reload hook: the application may have locked the user during this sign-in, before there was a
+    /// session to revoke. If the hook does not answer, the first renewal calls it again.
+    async fn claims_at_sign_in(
+        &self,
+        key: &SessionKey,
+        record: &mut Arc<SessionRecord>,
+        claims: C,
+    ) -> Result<C, SignInError> {
+        if self.config.reloader.is_none() {
+            return Ok(claims);
+        }
+        let claims = match self.reload(key, record).await {
+            Ok(claims) => claims,
+            Err(SessionError::Unavailable) => return Ok(claims),
+            Err(SessionError::Refused(_)) => return Err(SignInError::Refused),
+        };
+        let (methods, now) = (methods_of(record.reauthentication.as_ref()), record.family.created_at);
+        let fits = self.check_fits_cookie(key, &record.claims, &record.methods, methods, now);
+        match fits.and_then(|()| self.measure_readable(&claims)) {
+            Ok(()) => Ok(claims),
+            Err(error) => Err(self.give_up_new(key, error).await),
+        }
+    }
+
+    /// Revokes the new session, since it got no tokens.
+    async fn give_up_new(&self, key: &SessionKey, error: MintError) -> SignInError {
+        self.report_unwritten(&error, key);
+        self.revoke_new(key).await;
+        error.into()
     }
 
     /// Adds a session to the store. `None` if the store named an older run ID than before.
@@ -243,4 +264,9 @@ impl<C: Claims> Engine<C> {
         let (run, revoked) = created?;
         Ok(self.revocation.accept_run_id(before, run).is_ok().then_some((run, revoked)))
     }
+}
+
+/// The methods of a re-authentication.
+fn methods_of(reauthentication: Option<&Reauthentication>) -> &[String] {
+    reauthentication.map(|last| &*last.methods).unwrap_or_default()
 }

@@ -28,7 +28,7 @@ impl<C: Claims> Engine<C> {
         let (key, run) = (&view.key, view.run);
         #[cfg(feature = "verify")]
         let run = if view.service.as_ref().is_some_and(|service| !service.has_session) {
-            self.revocation.denylist.run_in_force(run)
+            self.revocation.denylist.run_id_to_judge_by(run)
         } else {
             run
         };
@@ -46,7 +46,7 @@ impl<C: Claims> Engine<C> {
         self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
     }
 
-    /// Whether an expired access token may be used during an outage of the store: see `ride_through`. That of a bound
+    /// Whether an expired access token may be used during an outage of the store: see `ride_through`. A token of a bound
     /// session may not.
     pub(super) fn may_ride_through(
         &self,

@@ -104,7 +104,7 @@ impl<C> TokenService<C> {
         self.recent.get(credential, text)
     }
 
-    /// The only access token of `text` is `token`, and it is valid.
+    /// Keeps the verified `token` for [`recent`](Self::recent). It must be the only access token in `text`.
     pub(super) fn note_recent(&self, credential: Credential, text: &[u8], token: &[u8]) {
         if self.verified.is_some() {
             self.recent.note(credential, text, || self.get(token));

@@ -113,7 +113,7 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// Whether the client's origin requires a re-authentication: no method of an earlier one counts.
+    /// Whether `compare_origin` requires a re-authentication.
     pub(super) fn requires_step_up(&self) -> bool {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }
@@ -140,7 +140,7 @@ pub(crate) struct VerifiedToken<C> {
     pub(super) confirms_from: Timestamp,
     /// What was learned since it was verified. Shared by its [copies](Self::copy).
     learned: Arc<Learned<C>>,
-    /// The state of the denylist by which the session was last found valid: its number of changes. 0 for never.
+    /// How many changes the denylist had when the session was last found valid. 0 for never.
     valid_at: AtomicU64,
 }
 
@@ -232,7 +232,7 @@ impl<C> VerifiedToken<C> {
         self.learned.has_updated_view.store(true, Ordering::Release);
     }
 
-    /// Whether the session was found valid by the denylist as it is after so many changes.
+    /// Whether the session was found valid when the denylist had this number of changes.
     pub(super) fn was_valid_at(&self, changes: u64) -> bool {
         self.valid_at.load(Ordering::Relaxed) == changes
     }
@@ -262,24 +262,24 @@ impl<C> fmt::Debug for VerifiedToken<C> {
 
 /// The session of one request: its token, and newer data of the session, if there is any.
 #[derive(Debug)]
-pub(crate) struct Authenticated<C> {
+pub(crate) struct AuthenticatedSession<C> {
     pub(crate) token: Arc<VerifiedToken<C>>,
     pub(crate) updated_view: Option<Arc<SessionView<C>>>,
 }
 
-impl<C> Authenticated<C> {
+impl<C> AuthenticatedSession<C> {
     pub(crate) fn view(&self) -> &SessionView<C> {
         self.updated_view.as_deref().unwrap_or(&self.token.view)
     }
 }
 
-impl<C> From<Arc<VerifiedToken<C>>> for Authenticated<C> {
+impl<C> From<Arc<VerifiedToken<C>>> for AuthenticatedSession<C> {
     fn from(token: Arc<VerifiedToken<C>>) -> Self {
         Self { token, updated_view: None }
     }
 }
 
-impl<C> Clone for Authenticated<C> {
+impl<C> Clone for AuthenticatedSession<C> {
     fn clone(&self) -> Self {
         Self { token: self.token.clone(), updated_view: self.updated_view.clone() }
     }
@@ -316,7 +316,7 @@ impl<C: Claims> Engine<C> {
                 _ => Refusal::BadToken.into(),
             }
         })?;
-        if now >= refresh.limit {
+        if now >= refresh.absolute_deadline {
             self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
             return Err(Refusal::Expired.into());
         }

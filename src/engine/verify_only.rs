@@ -64,7 +64,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The access cookie is judged as a bearer token is, except for the kind of the rejection.
+    /// Authenticates by the access cookie as by a bearer token. But with an invalid cookie, the request is anonymous.
     fn authenticate_access_cookie(
         self: &Arc<Self>,
         head: &RequestHead<'_>,
@@ -87,8 +87,8 @@ impl<C: Claims> Engine<C> {
             return AuthStep::Ready(AuthOutcome::Anonymous(refusal));
         };
         match self.authenticate_bearer(token, context) {
-            AuthStep::Ready(outcome) => AuthStep::Ready(as_cookie(outcome)),
-            AuthStep::AskStore(outcome) => AuthStep::ask_store(async move { as_cookie(outcome.await) }),
+            AuthStep::Ready(outcome) => AuthStep::Ready(cookie_outcome(outcome)),
+            AuthStep::AskStore(outcome) => AuthStep::ask_store(async move { cookie_outcome(outcome.await) }),
         }
     }
 
@@ -155,7 +155,7 @@ impl<C: Claims> Engine<C> {
             if self.wait_for_revocation(view, time, asked).await {
                 return;
             }
-            // Something happened to all sessions of the subject, and only the store knows to which.
+            // Some sessions of the subject were revoked or changed. Only the store knows which.
             let stale_until = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
             let is_stale = stale_until > asked;
             if is_stale && view.service.is_some() {
@@ -175,7 +175,7 @@ impl<C: Claims> Engine<C> {
 }
 
 /// The outcome for the access cookie. An invalid cookie is ignored, so the request is anonymous.
-fn as_cookie<C>(outcome: AuthOutcome<C>) -> AuthOutcome<C> {
+fn cookie_outcome<C>(outcome: AuthOutcome<C>) -> AuthOutcome<C> {
     match outcome {
         AuthOutcome::Rejected(RejectionKind::InvalidBearer(refusal)) => AuthOutcome::Anonymous(refusal),
         other => other,

@@ -9,7 +9,8 @@ use crate::{
     token::{InvalidToken, MintError},
 };
 
-/// What happened.
+/// What happened: the [table](crate::manual::events#all-events) has each kind, with its level and what to do. The
+/// [name](Self::name) and the [outcome](Self::outcome) of a kind do not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {

@@ -14,7 +14,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use crate::id::SessionId;
 
-/// Something that happened, for operators.
+/// A renewal, refusal, revocation or failure, as [`on_event`](crate::SessionsBuilder::on_event) gets it. For operators.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Event {

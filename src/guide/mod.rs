@@ -122,6 +122,10 @@ pub mod step_up {}
 #[doc(alias = "Keycloak")]
 #[doc(alias = "single logout")]
 #[doc(alias = "back-channel logout")]
+#[doc(alias = "sso")]
+#[doc(alias = "single sign on")]
+#[doc(alias = "single sign-on")]
+#[doc(alias = "oidc")]
 #[doc = include_str!("single_sign_on.md")]
 pub mod single_sign_on {}
 
@@ -135,6 +139,8 @@ pub mod single_sign_on {}
 pub mod provider_tokens {}
 
 #[doc(alias = "DBSC")]
+#[doc(alias = "token binding")]
+#[doc(alias = "cookie theft")]
 #[doc(alias = "Device Bound Session Credentials")]
 #[doc(alias = "copied cookies")]
 #[doc(alias = "infostealer")]
@@ -186,6 +192,7 @@ pub mod service_tokens {}
 #[doc(alias = "JWKS")]
 #[doc(alias = "public key")]
 #[doc(alias = "microservices")]
+#[doc(alias = "jwks")]
 #[doc = include_str!("verifying_services.md")]
 pub mod verifying_services {}
 
@@ -282,10 +289,8 @@ pub mod troubleshooting {}
 #[doc(alias = "jti")]
 #[doc(alias = "JWT or session")]
 #[doc(alias = "JWT vs session")]
-#[doc(alias = "jwks")]
 #[doc(alias = "long lived token")]
 #[doc(alias = "migration")]
-#[doc(alias = "oidc")]
 #[doc(alias = "one instance or several")]
 #[doc(alias = "password changes")]
 #[doc(alias = "payload changes")]
@@ -298,9 +303,7 @@ pub mod troubleshooting {}
 #[doc(alias = "run ID with blacklist")]
 #[doc(alias = "single logout")]
 #[doc(alias = "single point of failure")]
-#[doc(alias = "single sign on")]
 #[doc(alias = "sliding by reissue")]
-#[doc(alias = "sso")]
 #[doc(alias = "store in localStorage")]
 #[doc(alias = "token blacklist")]
 #[doc(alias = "token content")]
@@ -314,7 +317,6 @@ pub mod troubleshooting {}
 #[doc(alias = "Google")]
 #[doc(alias = "Facebook")]
 #[doc(alias = "what is in each token")]
-#[doc(alias = "single sign-on")]
 #[doc(alias = "OpenID")]
 #[doc = include_str!("questions.md")]
 pub mod questions {}

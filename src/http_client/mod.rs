@@ -17,8 +17,8 @@ pub use self::reqwest::ReqwestClient;
 /// Sends HTTP requests: by the application's own client, or by `ReqwestClient` (feature `reqwest`).
 ///
 /// The crate limits the time of each request, and drops the future when it is over. It refuses a response that is
-/// longer than the [`ResponseLimit`] in the extensions of its request. A client should stop to read there: until then
-/// the response takes memory.
+/// longer than the [`ResponseLimit`] in the extensions of its request. A client should stop reading at that length, to
+/// save memory.
 ///
 /// A client must not follow redirects, because each address is one that the operator chose. It must verify
 /// certificates, and should keep no cookies.
@@ -30,7 +30,7 @@ pub trait HttpClient: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Response<Vec<u8>>, HttpClientError>> + Send;
 }
 
-/// The most bytes that the body of the response may have. In the extensions of each request.
+/// The maximum length of a response body, in bytes. Each request has it in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseLimit(pub usize);
 

@@ -96,7 +96,7 @@ fn of_refresh<'a>(claims: &'a RefreshClaims, record: &'a SessionRecord, realm: &
         sub: Some(&claims.subject),
         sid: Some(claims.session.encode()),
         iat: secs(claims.began),
-        exp: secs(claims.limit),
+        exp: secs(claims.absolute_deadline),
         auth_time: secs(record.family.created_at),
         amr: record.all_methods().collect(),
         ..Body::default()

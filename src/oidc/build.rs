@@ -10,11 +10,10 @@ use super::{
     Identity, Inner, Oidc, Problem, User,
     attempt::Attempts,
     problem::with_next,
-    provider::{ProviderCache, Registration},
+    provider::{ProviderCache, Registration, is_trustworthy},
 };
 use crate::{
     claims::Claims,
-    cross_site,
     http_client::{DynHttpClient, HttpClient},
     middleware::safe_next,
     request::RequestHead,
@@ -42,15 +41,6 @@ pub enum OidcBuildError {
         "a max_age of {0:?} is shorter than access_ttl + rotation_interval + write_window, so no session could end in time"
     )]
     MaxAge(Duration),
-}
-
-/// Whether an address protects what is sent to it: HTTPS, or this machine.
-pub(super) fn is_trustworthy(uri: &Uri) -> bool {
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("https"), Some(_)) => true,
-        (Some("http"), Some(authority)) => cross_site::is_loopback(authority.host()),
-        _ => false,
-    }
 }
 
 /// Builds an [`Oidc`]. Made by [`Oidc::builder`].

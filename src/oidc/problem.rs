@@ -15,7 +15,7 @@ use crate::cache;
 
 /// Why a sign-in or sign-out through the provider did not succeed, for the page that the user sees.
 ///
-/// It has no text of the provider's. The event `oidc_failed` has the cause.
+/// It contains no text from the provider. The event `oidc_failed` has the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {

@@ -18,8 +18,8 @@ use openidconnect::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::build::is_trustworthy;
 use crate::{
+    cross_site,
     http_client::{DynHttpClient, HttpClientError},
     time::Clock,
 };
@@ -300,4 +300,13 @@ fn is_asymmetric(algorithm: &CoreJwsSigningAlgorithm) -> bool {
             | Alg::EcdsaP384Sha384
             | Alg::EdDsa
     )
+}
+
+/// Whether an address protects what is sent to it: HTTPS, or this machine.
+pub(super) fn is_trustworthy(uri: &Uri) -> bool {
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("https"), Some(_)) => true,
+        (Some("http"), Some(authority)) => cross_site::is_loopback(authority.host()),
+        _ => false,
+    }
 }

@@ -269,7 +269,7 @@ impl<C: Claims> Inner<C> {
             let _reported = engine.revocation.revoke_by_token(&key).await;
             return Err(failure.into());
         }
-        let mut response = self.landing(&attempt.next);
+        let mut response = self.redirect_after_sign_in(&attempt.next);
         cookies.apply(response.headers_mut());
         Ok(response)
     }
@@ -308,8 +308,8 @@ impl<C: Claims> Inner<C> {
         .await
     }
 
-    /// Leads to the page after the sign-in.
-    fn landing(&self, next: &str) -> Response {
+    /// Redirects to the page after the sign-in.
+    fn redirect_after_sign_in(&self, next: &str) -> Response {
         if self.sessions.engine.config.cookies.same_site != cookie::SameSite::Strict {
             return redirect(next);
         }

@@ -65,8 +65,7 @@ pub struct RegistrationLimits {
 /// What to do with a registration, whose proof is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationDecision {
-    /// Bind the session to this key, provisionally. The session has no key yet, or it has this one, or a client that has
-    /// the earlier key would have confirmed it by now.
+    /// Bind the session to this key, provisionally. The session has no key, this key, or an abandoned one.
     Register,
     /// The session keeps its key: it is confirmed, or the client may still confirm it.
     Refuse,
@@ -77,8 +76,8 @@ pub enum RegistrationDecision {
 #[cfg(any(feature = "device-bound", feature = "__search"))]
 /// Decides about a registration of `key`. `timing` is from the session's record.
 ///
-/// A provisional key is replaced only when a client that has it would have confirmed it. Otherwise an attacker with
-/// copied cookies could replace the client's key before it is confirmed.
+/// A provisional key is replaced only if it is abandoned. Otherwise an attacker with copied cookies could replace the
+/// client's key before it is confirmed.
 #[must_use]
 pub fn decide_registration(
     key: &Thumbprint,
@@ -155,8 +154,8 @@ pub fn offers_registration(
 }
 
 #[cfg(any(feature = "device-bound", feature = "__search"))]
-/// Whether a client that has this key, and is in use, would have confirmed it. Its first proof may come just before the
-/// key is settled, and the next one an access lifetime later.
+/// Whether no client in use has this provisional key: such a client would have confirmed it. (Its first proof may come
+/// just before the key is settled, and the next one an access token lifetime later.)
 fn is_abandoned(
     binding: &Binding,
     limits: &RegistrationLimits,
@@ -166,7 +165,7 @@ fn is_abandoned(
     is_settled(binding, timing, now - limits.access_ttl)
 }
 
-/// Whether the answer to the registration has arrived or is lost, and a client that has the key keeps it after a crash.
+/// Whether the response to the registration has arrived or is lost, and a client with the key keeps it after a crash.
 fn is_settled(binding: &Binding, timing: &RotationTiming, now: Timestamp) -> bool {
     now >= binding.registered_at + timing.confirmation_age(false)
 }

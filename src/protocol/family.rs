@@ -22,8 +22,8 @@ pub struct Family {
     /// When this generation was last handed out to a client that presented its predecessor. Later hand-outs within
     /// one grace period are not recorded. For generation 0: when the session began. Records of older versions have
     /// the epoch here.
-    #[serde(default)]
-    pub offered_at: Timestamp,
+    #[serde(default, rename = "handed_out_at")]
+    pub handed_out_at: Timestamp,
     /// When the session began.
     pub created_at: Timestamp,
     /// The idle timeout.
@@ -47,7 +47,7 @@ impl Family {
         Self {
             generation: 0,
             confirmed_at: Some(now),
-            offered_at: now,
+            handed_out_at: now,
             created_at: now,
             idle_timeout,
             idle_deadline: (now + idle_timeout).min(absolute_deadline),
@@ -110,13 +110,13 @@ impl Family {
         self.idle_deadline = self.idle_deadline.min(self.absolute_deadline);
         // The search covers clocks that differ by less than a grace period.
         let latest = now + self.timing.grace.max(LEEWAY);
-        if self.offered_at > latest {
-            self.offered_at = now;
+        if self.handed_out_at > latest {
+            self.handed_out_at = now;
         }
         if self.confirmed_at.is_some_and(|at| at > latest) {
             // Generation 0 has no predecessor.
             self.confirmed_at = (self.generation == 0).then_some(now);
-            self.offered_at = now;
+            self.handed_out_at = now;
         }
         *self != before
     }
@@ -125,7 +125,7 @@ impl Family {
     /// generation, or else from its last hand-out.
     #[must_use]
     pub fn superseded_for(&self, now: Timestamp) -> Duration {
-        now.since(self.confirmed_at.unwrap_or(self.offered_at))
+        now.since(self.confirmed_at.unwrap_or(self.handed_out_at))
     }
 
     /// Rotates to the next generation, which is provisional. Applies if the current generation is `from`, and was
@@ -137,7 +137,7 @@ impl Family {
         if applies {
             self.generation = self.generation.saturating_add(1);
             self.confirmed_at = None;
-            self.offered_at = at;
+            self.handed_out_at = at;
             self.touch(at);
         }
         applies
@@ -158,7 +158,7 @@ impl Family {
     pub fn record_handout(&mut self, at: Timestamp) -> bool {
         let applies = self.handout_is_due(at);
         if applies {
-            self.offered_at = at;
+            self.handed_out_at = at;
         }
         applies
     }
@@ -166,7 +166,7 @@ impl Family {
     /// Whether a hand-out now must be recorded: the last recorded one was more than one grace period ago.
     #[must_use]
     pub fn handout_is_due(&self, now: Timestamp) -> bool {
-        self.is_live(now) && self.confirmed_at.is_none() && now > self.offered_at + self.timing.grace
+        self.is_live(now) && self.confirmed_at.is_none() && now > self.handed_out_at + self.timing.grace
     }
 
     /// Counts as use: moves the idle deadline to a later time, up to the absolute deadline.
@@ -186,7 +186,7 @@ impl Family {
         if applies {
             self.generation = to;
             self.confirmed_at = self.timing.confirms_at_once().then_some(at);
-            self.offered_at = at;
+            self.handed_out_at = at;
             self.touch(at);
         }
         applies
@@ -216,7 +216,7 @@ impl Family {
     /// known: close to the absolute deadline it is not.
     #[must_use]
     pub(crate) fn is_unused_since_renewal(&self) -> bool {
-        let renewed_at = self.confirmed_at.map_or(self.offered_at, |at| at.max(self.offered_at));
+        let renewed_at = self.confirmed_at.map_or(self.handed_out_at, |at| at.max(self.handed_out_at));
         self.idle_deadline < self.absolute_deadline && self.last_seen() <= renewed_at
     }
 
@@ -244,7 +244,7 @@ mod tests {
         let mut family = family();
         assert!(family.advance(0, at(20)));
         assert_eq!((family.generation, family.confirmed_at), (1, None));
-        assert_eq!(family.offered_at, at(20));
+        assert_eq!(family.handed_out_at, at(20));
         assert!(!family.advance(1, at(20)), "it was not confirmed");
         assert!(!family.confirm(0, at(21)), "that is not the current generation");
         assert!(family.confirm(1, at(21)));
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn use_moves_the_idle_deadline_but_never_past_the_absolute_limit() {
+    fn use_moves_the_idle_deadline_but_never_past_the_absolute_timeout() {
         let mut family = family();
         assert!(family.touch(at(90)));
         assert_eq!(family.idle_deadline, at(190));
@@ -287,17 +287,20 @@ mod tests {
         let (idle, absolute) = (Duration::from_secs(100), Duration::from_secs(250));
         let mut ahead = Family::begin(at(3600), idle, absolute);
         assert!(ahead.cap_ahead(at(0), absolute));
-        let capped =
-            Family { confirmed_at: Some(at(0)), offered_at: at(0), ..Family::begin(at(0), idle, absolute) };
+        let capped = Family {
+            confirmed_at: Some(at(0)),
+            handed_out_at: at(0),
+            ..Family::begin(at(0), idle, absolute)
+        };
         assert_eq!(ahead, Family { created_at: at(3600), ..capped });
         assert!(!ahead.cap_ahead(at(50), absolute));
         assert!(!family().cap_ahead(at(1), Duration::from_secs(1)), "it began on time");
         let mut used =
             Family { generation: 1, confirmed_at: Some(at(99)), idle_deadline: at(199), ..family() };
         assert!(used.cap_ahead(at(50), absolute));
-        assert_eq!((used.confirmed_at, used.offered_at, used.idle_deadline), (None, at(50), at(150)));
+        assert_eq!((used.confirmed_at, used.handed_out_at, used.idle_deadline), (None, at(50), at(150)));
         let mut a_little =
-            Family { confirmed_at: Some(at(95)), offered_at: at(95), idle_deadline: at(155), ..family() };
+            Family { confirmed_at: Some(at(95)), handed_out_at: at(95), idle_deadline: at(155), ..family() };
         assert!(!a_little.cap_ahead(at(50), absolute), "clocks differ");
     }
 

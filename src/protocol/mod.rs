@@ -51,20 +51,22 @@
 //!
 //! # Device-bound sessions
 //!
-//! A session may be bound to a key of the client's device. A registration makes the binding, if it comes early enough
-//! after the sign-in or a re-authentication. The binding is provisional: the refresh token alone renews the session.
-//! Another key can replace this one only when a client that has it would have confirmed it. A proof of the key that
-//! comes at least `W + C + 2·G` after its registration confirms the binding, also if `C` is zero. From then on:
+//! A session may be bound to a key of the client's device. The client registers the key soon after the sign-in or a
+//! re-authentication. The binding is provisional at first: the refresh token alone still renews the session. A proof
+//! of the key confirms the binding, if it comes at least `W + C + 2·G` after the registration, also if `C` is zero.
+//! From then on:
 //!
-//! - A renewal without a proof is refused, of any generation. It revokes nothing and confirms nothing. (A refresh
-//!   token that is older than the confirmation may rotate the session once. The client that has the key is then served
-//!   as one with a predecessor.)
-//! - No other key is registered. (Before that, the first key stays until a client in use must have confirmed it.)
+//! - A renewal without a proof is refused. It revokes nothing and confirms nothing. (A refresh token from before the
+//!   confirmation may still rotate the session once. The client with the key then presents a predecessor.)
+//! - No other key can be registered.
 //! - Without a proof, no access token is minted that expires later than the presented one.
 //!
-//! At that age no answer to a registration is on its way, so the client has the key that was confirmed, and a client that
-//! crashes still has it. An access token that was minted for the binding does not confirm it: a client can have the
-//! cookie of an answer and not the key, if the rest of the answer was lost, or if two registrations crossed.
+//! A second key replaces a provisional one only if that one was not confirmed one access token lifetime after its first
+//! possible confirmation. A client in use would have confirmed it by then.
+//!
+//! When a proof confirms the binding, every response to a registration has arrived or is lost. So the client has this
+//! key, and still has it after a crash. An access token that was minted for the binding does not confirm it: if the
+//! body of the response is lost, the client has the cookie without the key.
 //!
 //! # What the search shows
 //!
@@ -97,13 +99,13 @@
 //! used the copy before that has the successor, like the client.) After that, requests with a body are refused
 //! for at most `L` more, and then they are reuse.
 //!
-//! For device-bound sessions, a client may register any number of keys in parallel, an answer may lose its body only, and
-//! a crash may set back the key, the tokens or both by less than `C`. Then the client always has the key that was
-//! confirmed, and it is never signed out before its timeouts. After the confirmation, nothing that is copied renews
-//! the session or revokes it. **Before the confirmation, a copy is as good as the original**: an attacker can register a key,
-//! and if that one is confirmed, the client has to sign in again, which revokes the session. An attacker cannot do this with
-//! what was copied later than the [binding window](crate::DeviceBound::binding_window), and not to a client that has
-//! registered its key and proves it once in each access lifetime.
+//! For device-bound sessions, the search lets a client register any number of keys in parallel. A response may lose only
+//! its body, and a crash may set back the key, the tokens or both by less than `C`. The client always has the confirmed
+//! key, and is never signed out before its timeouts. After the confirmation, copied cookies neither renew nor revoke the
+//! session. **Before the confirmation, an attacker with copied cookies can register a key.** If that key is confirmed,
+//! the client must sign in again, which revokes the session. This fails if the cookies were copied after the
+//! [binding window](crate::DeviceBound::binding_window), or if the client registered its key first and proves it once in
+//! each access token lifetime.
 //!
 //! The search runs the functions of this module for every sequence of messages, crashes and clock differences up to a
 //! maximum size. It finds no counterexample for the shortest `M` that each inequality allows. It finds one for the

@@ -21,9 +21,9 @@ pub struct Timing {
     pub idle_timeout: Duration,
     /// The absolute timeout. Default 24 h.
     pub absolute_timeout: Duration,
-    /// How long before its expiry an access token is renewed early. Each session shortens it by an amount of its own,
-    /// up to half of it, so that sessions do not all renew at the same time. Default: a fifth of `access_ttl`. Zero turns
-    /// early renewal off.
+    /// How long before its expiry an access token is renewed early. Each session uses between half of this time and all
+    /// of it, so that sessions do not all renew at the same time. Default: a fifth of `access_ttl`. Zero turns early
+    /// renewal off.
     pub renew_before: Option<Duration>,
     /// The grace period `G`. It must be at least as long as a request or a response may be on its way,
     /// plus the difference between the clocks of the instances. Default 45 s.
@@ -131,7 +131,7 @@ impl Timing {
     }
 }
 
-/// Why a [`Timing`], or the timeouts of a sign-in, are refused, with the numbers.
+/// Why a [`Timing`], or the timeouts of one sign-in, are refused. Each variant has the offending values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -185,14 +185,14 @@ pub enum PolicyError {
         idle_timeout: Duration,
     },
     /// A sign-in asked for a longer timeout than the policy allows.
-    #[error("{name} must be at most the policy's {limit:?}, but is {value:?}")]
+    #[error("{name} must be at most the policy's {longest:?}, but is {value:?}")]
     LongerThanPolicy {
         /// Which timeout.
         name: &'static str,
         /// Its value.
         value: Duration,
         /// The policy's timeout.
-        limit: Duration,
+        longest: Duration,
     },
     /// Every access token would be renewed at its first use.
     #[error(
@@ -261,9 +261,9 @@ impl Policy {
     ) -> Result<(Duration, Duration), PolicyError> {
         let Timing { idle_timeout, absolute_timeout, .. } = self.0;
         let asked = [("idle_timeout", idle, idle_timeout), ("absolute_timeout", absolute, absolute_timeout)];
-        for (name, value, limit) in asked {
-            if let Some(value) = value.filter(|value| *value > limit) {
-                return Err(PolicyError::LongerThanPolicy { name, value, limit });
+        for (name, value, longest) in asked {
+            if let Some(value) = value.filter(|value| *value > longest) {
+                return Err(PolicyError::LongerThanPolicy { name, value, longest });
             }
         }
         let absolute = absolute.unwrap_or(absolute_timeout);

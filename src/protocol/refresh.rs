@@ -21,8 +21,8 @@ pub enum RefreshDecision {
     Confirm,
     /// Too early to confirm or to rotate: mint an access token for the current generation.
     Reissue,
-    /// A rotation is due by this instance's clock, but the store did not rotate: the engine asks the store to rotate
-    /// before it decides.
+    /// A rotation is due. The engine asks the store to rotate before it decides, so it only gets this decision if the
+    /// store judged by another clock.
     Rotate,
     /// The predecessor of a generation that is unconfirmed, or was confirmed at most one grace period
     /// ago. Served as the current generation, after the [hand-out is recorded](Family::record_handout).
@@ -91,7 +91,7 @@ pub fn decide_refresh(presented: PresentedToken, family: &Family, now: Timestamp
     let confirmed_for = family.confirmed_at.map(|at| now.since(at));
     match (family.generation.checked_sub(generation), confirmed_for) {
         (None, _) => RefreshDecision::FastForward,
-        (Some(0), None) if timing.confirms_by_refresh(family.offered_at, with_body, now) => {
+        (Some(0), None) if timing.confirms_by_refresh(family.handed_out_at, with_body, now) => {
             RefreshDecision::Confirm
         }
         (Some(0), Some(age)) if age >= timing.rotation_interval => RefreshDecision::Rotate,
@@ -121,7 +121,7 @@ mod tests {
     fn family(generation: u64, offered: u64, confirmed: Option<u64>) -> Family {
         Family {
             generation,
-            offered_at: NOW - secs(offered),
+            handed_out_at: NOW - secs(offered),
             confirmed_at: confirmed.map(|ago| NOW - secs(ago)),
             ..Family::begin(NOW, secs(7200), secs(86400))
         }

@@ -75,12 +75,11 @@ impl RotationTiming {
         self.confirms_at_once() || now >= issued + self.confirmation_age(with_body)
     }
 
-    /// Whether a request confirms the generation of the refresh token that it presents. The record says that
-    /// it was last handed out, to a client with its predecessor, at `offered_at`. The last hand-out may be up
-    /// to one grace period later.
+    /// Whether a request confirms the generation of the refresh token that it presents. `handed_out_at` is the record's
+    /// hand-out time. The last hand-out may be up to one grace period later.
     #[must_use]
-    pub fn confirms_by_refresh(&self, offered_at: Timestamp, with_body: bool, now: Timestamp) -> bool {
-        self.confirms_at_once() || now >= offered_at + self.grace + self.confirmation_age(with_body)
+    pub fn confirms_by_refresh(&self, handed_out_at: Timestamp, with_body: bool, now: Timestamp) -> bool {
+        self.confirms_at_once() || now >= handed_out_at + self.grace + self.confirmation_age(with_body)
     }
 }
 

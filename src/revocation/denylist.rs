@@ -15,7 +15,7 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-use super::sharded_map::{SHARDS, ShardedMap};
+use super::sharded_map::{Entry, SHARDS, ShardedMap};
 use crate::{
     id::{RunId, SessionId},
     protocol::{LEEWAY, Refusal, SessionStatus},
@@ -48,18 +48,6 @@ pub(crate) struct Denylist {
     subjects: ShardedMap<Arc<str>>,
     /// Wakes the tasks that wait for the end of a session, in parts by subject.
     waiters: Box<[Notify]>,
-}
-
-/// What is known of a session or a subject.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Entry {
-    /// The session's subject, if it is revoked.
-    revoked: Option<Arc<str>>,
-    stale_since: Option<Timestamp>,
-    /// Revocations of several sessions that came as one event. They are written again after a failover.
-    revoked_before: Vec<(Timestamp, Option<SessionId>)>,
-    /// When the entry can be forgotten, by the monotonic clock.
-    pub(super) until: Duration,
 }
 
 impl Denylist {
@@ -188,7 +176,7 @@ impl Denylist {
         if self.is_revoked(session) {
             return Err(Refusal::Revoked);
         }
-        if self.is_older_run(run) {
+        if self.is_older_run_id(run) {
             return Err(Refusal::OtherRunId);
         }
         Ok(())
@@ -205,14 +193,14 @@ impl Denylist {
     }
 
     /// Whether a newer run ID is known: then all sessions of this one are invalid.
-    pub(crate) fn is_older_run(&self, run: RunId) -> bool {
+    pub(crate) fn is_older_run_id(&self, run: RunId) -> bool {
         self.run().is_some_and(|current| run < current)
     }
 
     /// The run ID to judge a token by that has none, and was minted when `newest` was the newest possible one. If the
     /// known run ID is newer, or none is known, that is `newest`.
     #[cfg(feature = "verify")]
-    pub(crate) fn run_in_force(&self, newest: RunId) -> RunId {
+    pub(crate) fn run_id_to_judge_by(&self, newest: RunId) -> RunId {
         self.run().filter(|run| *run <= newest).unwrap_or(newest)
     }
 

@@ -155,7 +155,7 @@ impl Revocation {
         self.denylist.apply(&batch, reading);
         self.denylist.sweep_next(now);
         self.feed.set_position(batch.position);
-        self.follower.works();
+        self.follower.note_progress();
         // Before the end of the feed, revocations may be missing.
         let recovered = !more && self.feed.was_read(now);
         if more {

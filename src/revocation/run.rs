@@ -26,7 +26,7 @@ impl Revocation {
         let snapshot = self.backend.ask(operation, answer).await?;
         match self.accept_run_id(before, snapshot.run) {
             // No answer of the store can change that.
-            Err(_) if self.denylist.is_older_run(run) => Err(Refusal::OtherRunId.into()),
+            Err(_) if self.denylist.is_older_run_id(run) => Err(Refusal::OtherRunId.into()),
             Err(error) => Err(error.into()),
             Ok(()) => Ok(snapshot),
         }
@@ -50,7 +50,7 @@ impl Revocation {
     ///
     /// # Errors
     /// The store did not take it.
-    pub(crate) async fn restore_run(&self) -> Result<(), StoreError> {
+    pub(crate) async fn restore_run_id(&self) -> Result<(), StoreError> {
         let Some(revocation) = self.me.upgrade() else { return Err(older_run_id_error()) };
         let restored = self.restorations.join((), || revocation.raise_store());
         match self.backend.within_renewal_deadline(restored).await.flatten() {
@@ -68,7 +68,7 @@ impl Revocation {
         else {
             return;
         };
-        runtime.spawn(async move { revocation.restore_run().await });
+        runtime.spawn(async move { revocation.restore_run_id().await });
     }
 
     async fn raise_store(self: Arc<Self>) -> bool {

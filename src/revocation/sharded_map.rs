@@ -4,15 +4,27 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher as _, Hash, RandomState},
     sync::{
-        PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use super::denylist::Entry;
+use crate::{id::SessionId, time::Timestamp};
 
 pub(super) const SHARDS: usize = 64;
+
+/// What is known of a session or a subject.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entry {
+    /// The session's subject, if it is revoked.
+    pub(super) revoked: Option<Arc<str>>,
+    pub(super) stale_since: Option<Timestamp>,
+    /// Revocations of several sessions that came as one event. They are written again after a failover.
+    pub(super) revoked_before: Vec<(Timestamp, Option<SessionId>)>,
+    /// When the entry can be forgotten, by the monotonic clock.
+    pub(super) until: Duration,
+}
 
 #[derive(Debug)]
 pub(super) struct ShardedMap<K> {

@@ -20,7 +20,7 @@ use http::{Extensions, Request, request::Parts};
 
 use crate::{
     claims::Claims,
-    engine::{Authenticated, ChangeError, CookieLine, Credential, Engine, SessionView},
+    engine::{AuthenticatedSession, ChangeError, CookieLine, Credential, Engine, SessionView},
     event::Renewed,
     id::SessionId,
     protocol::LEEWAY,
@@ -35,7 +35,7 @@ use crate::{
 /// Cheap to clone. `C` is the type of the application's claims; `()` for none. It works as long as it is
 /// held, also if every [`Sessions`](crate::Sessions) and layer was dropped.
 pub struct Session<C = ()> {
-    pub(crate) session: Authenticated<C>,
+    pub(crate) session: AuthenticatedSession<C>,
     pub(crate) renewed: Option<Renewed>,
     /// The generation that the request presented.
     pub(crate) presented: u64,

@@ -105,7 +105,7 @@ impl<'s, C: Claims> TokenFor<'s, C> {
             SessionStatus::Valid | SessionStatus::Stale => false,
             SessionStatus::Revoked => true,
             // The run ID may be newer than the one that this instance knows.
-            SessionStatus::OtherRunId => engine.revocation.denylist.is_older_run(view.run),
+            SessionStatus::OtherRunId => engine.revocation.denylist.is_older_run_id(view.run),
         };
         if ended || now >= view.expires {
             return Err(ServiceTokenError::Ended);

@@ -24,8 +24,8 @@ const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-ty
 /// How old an event may be. After an outage of this application, transmitters try again for a while.
 const OLDEST: Duration = Duration::from_secs(86_400);
 
-/// Whose events are accepted: an issuer, what it calls this application, and its keys. Cheap to clone; the clones share the
-/// keys.
+/// A sender whose events are accepted: its issuer, its keys, and the audience by which it names this application. Cheap to
+/// clone. The clones share the keys.
 #[derive(Clone)]
 pub struct Transmitter {
     issuer: Arc<str>,

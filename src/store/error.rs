@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-/// A store could not do what it was asked.
+/// Why a store call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -59,7 +59,7 @@ impl From<io::Error> for StoreError {
     }
 }
 
-/// A session could not be added.
+/// Why a session was not added.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {

@@ -8,7 +8,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// Something that every instance must know.
+/// A revocation, a change or a new run ID, which every instance must learn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FeedEvent {
@@ -68,7 +68,7 @@ impl FeedEvent {
     }
 }
 
-/// Where to read on.
+/// The place in a feed from which to read on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedFrom {
     /// From the first event at or after this time.
@@ -77,7 +77,7 @@ pub enum FeedFrom {
     After(String),
 }
 
-/// A piece of a store's feed.
+/// Consecutive events of a store's feed, and where to read on.
 #[derive(Clone, Debug)]
 pub struct FeedBatch {
     /// The events, oldest first. Repeating one does no harm.

@@ -40,7 +40,7 @@ impl fmt::Debug for ValueKey {
     }
 }
 
-/// A value. Its `Debug` does not show the bytes.
+/// A value that belongs to no session, and when it expires. Its `Debug` does not show the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value {
     /// The bytes. They come back as they were given.

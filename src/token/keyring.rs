@@ -21,7 +21,7 @@ use crate::{
     time::{Clock, Timestamp},
 };
 
-/// The keys of a service: one signs, the others verify. A value that does not change; cheap to clone.
+/// The keys of a service: one signs, the others verify. Immutable, and cheap to clone.
 ///
 /// A key goes through four steps. Finish each step on all instances before the next one:
 ///

@@ -33,7 +33,7 @@ pub(crate) struct RefreshClaims {
     /// When the session began.
     pub(crate) began: Timestamp,
     /// The session's absolute timeout, rounded down.
-    pub(crate) limit: Timestamp,
+    pub(crate) absolute_deadline: Timestamp,
     /// The device key, if the binding was confirmed when the token was minted. Then it renews nothing without a proof.
     pub(crate) device: Option<DeviceKey>,
 }
@@ -63,15 +63,15 @@ impl RefreshClaims {
         run: RunId,
         device: Option<DeviceKey>,
     ) -> Self {
-        let Family { generation, absolute_deadline: limit, .. } = *family;
+        let Family { generation, absolute_deadline, .. } = *family;
         let device = device.filter(DeviceKey::is_confirmed);
         Self {
             subject: subject.clone(),
             session,
             generation,
             run,
-            began: began(family, limit),
-            limit,
+            began: began(family, absolute_deadline),
+            absolute_deadline,
             device,
         }
     }
@@ -80,15 +80,16 @@ impl RefreshClaims {
     /// absolute deadline of the record was [capped](Family::cap_ahead), older tokens have a later one. It is accepted if it
     /// is at most `longest` after the session began. `longest` is the absolute timeout of the policy.
     pub(crate) fn times_match_record(&self, family: &Family, longest: Duration) -> bool {
-        let (limit, capped) = (self.limit.as_secs(), family.absolute_deadline.as_secs());
-        let is_of_before = || capped < limit && limit <= (family.created_at + longest).as_secs();
-        self.began.as_secs() == began(family, self.limit).as_secs() && (limit == capped || is_of_before())
+        let (own, capped) = (self.absolute_deadline.as_secs(), family.absolute_deadline.as_secs());
+        let is_from_before = || capped < own && own <= (family.created_at + longest).as_secs();
+        self.began.as_secs() == began(family, self.absolute_deadline).as_secs()
+            && (own == capped || is_from_before())
     }
 }
 
-/// When a session began, as its tokens with this limit have it: never after the limit, which may be capped.
-fn began(family: &Family, limit: Timestamp) -> Timestamp {
-    family.created_at.min(limit)
+/// When a session began, as its tokens with this absolute deadline have it: never after that deadline, which may be capped.
+fn began(family: &Family, absolute_deadline: Timestamp) -> Timestamp {
+    family.created_at.min(absolute_deadline)
 }
 
 impl TokenCodec {
@@ -100,7 +101,7 @@ impl TokenCodec {
             r#gen: claims.generation,
             run: claims.run,
             iat: claims.began.as_secs(),
-            exp: claims.limit.as_secs(),
+            exp: claims.absolute_deadline.as_secs(),
             cnf: claims.device,
         };
         jws::mint(&self.ring, Kind::Refresh, &wire)
@@ -124,7 +125,7 @@ impl TokenCodec {
             generation: wire.r#gen,
             run: wire.run,
             began: Timestamp::from_secs(wire.iat),
-            limit: Timestamp::from_secs(wire.exp),
+            absolute_deadline: Timestamp::from_secs(wire.exp),
             device: wire.cnf,
         })
     }

@@ -88,8 +88,7 @@ impl fmt::Display for Lost {
     }
 }
 
-/// What the provider, or the function that asks it, failed with, as text: the error and its sources. The tokens are
-/// replaced by `***` in it.
+/// The error of the provider, or of the function that asks it, as text with its sources. Tokens are replaced by `***`.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ProviderFailure(pub(super) Arc<str>);

@@ -216,7 +216,10 @@ async fn devices_are_listed_and_revoked() {
     assert_eq!(world.get("/me", &mut laptop).await.status, StatusCode::OK);
 
     let mut tablet = world.sign_in("alice", &[]).await;
-    assert_eq!(world.client.post("/sessions/end-others", &laptop, "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(
+        world.client.post("/sessions/revoke-others", &laptop, "").await.status,
+        StatusCode::NO_CONTENT
+    );
     assert_eq!(world.get("/me", &mut tablet).await.status, StatusCode::UNAUTHORIZED);
     let all = world.client.post("/sessions/end-all", &laptop, "").await;
     assert_eq!(all.status, StatusCode::NO_CONTENT);

@@ -113,7 +113,7 @@ async fn devices_are_listed_and_revoked_and_a_new_password_revokes_the_others() 
     assert_eq!(desk.post("/password", "new").await, StatusCode::OK);
     assert_eq!(laptop.get("/devices").await, StatusCode::UNAUTHORIZED);
     assert_eq!(desk.get("/devices").await, StatusCode::OK);
-    assert_eq!(text(desk.send("POST", "/devices/end-others", "", &[]).await).await, "0 revoked.\n");
+    assert_eq!(text(desk.send("POST", "/devices/revoke-others", "", &[]).await).await, "0 revoked.\n");
     let own = format!("/devices/{}", listed[2]["id"].as_str().expect("an id"));
     let gone = desk.send("DELETE", &own, "", &[]).await;
     assert_eq!(gone.headers().get_all(header::SET_COOKIE).iter().count(), 2, "the cookies are removed");

@@ -22,7 +22,7 @@ pub(crate) async fn check(store: &mut impl Shared) {
         let mut stream = Open::stream(fleet[0].address, &phone).await;
         let mut socket = Open::socket(fleet[0].address, &phone).await;
         let mut mine = Open::stream(fleet[1].address, &laptop).await;
-        let ended = fleet[1].client().post("/sessions/end-others", &laptop, "").await;
+        let ended = fleet[1].client().post("/sessions/revoke-others", &laptop, "").await;
         assert_eq!(ended.status, StatusCode::NO_CONTENT);
         let since = now();
         stream.read_until(b"event: ended").await;

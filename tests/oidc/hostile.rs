@@ -178,9 +178,9 @@ async fn return_path_that_makes_the_sealed_cookie_too_long_is_replaced() {
         let pair = cookie.split(';').next().expect("one");
         assert!((300..=900).contains(&pair.len()), "{}", pair.len());
         let started = Started::of(location(&response));
-        let landed = site.answer(&mut jar, &started, json!({})).await;
+        let answer = site.answer(&mut jar, &started, json!({})).await;
         let wanted = if is_kept { format!("/{}", path.replace("%22", "\"")) } else { "/".to_owned() };
-        assert_eq!(location(&landed), wanted);
+        assert_eq!(location(&answer), wanted);
     }
 }
 

@@ -93,7 +93,7 @@ async fn session_revokes_all_others_of_its_user_and_stays_valid() {
     let (mut current, bob) = (signed_in(&world, None).await, world.signed_in("bob").await);
     for renewed in [false, true] {
         world.pass(if renewed { TTL } else { 1 });
-        let answer = current.submit(&two, "/end-others").await;
+        let answer = current.submit(&two, "/revoke-others").await;
         assert!(answer.ok() && answer.sets_both() == renewed);
         assert_eq!(answer.text().await, if renewed { "0" } else { "2" });
         idle().await;

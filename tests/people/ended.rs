@@ -57,7 +57,7 @@ async fn wait_returns_for_every_kind_of_revocation_on_every_instance_with_and_wi
                 }
                 "revoked" => assert!(two.sessions.revoke("ann", ours).await.unwrap()),
                 "all revoked" => assert_eq!(world.one.sessions.revoke_all("ann").await.unwrap(), 2),
-                "others revoked" => assert!(two.answer(other.post("/end-others")).await.ok()),
+                "others revoked" => assert!(two.answer(other.post("/revoke-others")).await.ok()),
                 _ => drop(world.one.sessions.revoke_everything().await.unwrap()),
             }
             for waiting in waiting {

@@ -82,7 +82,7 @@ async fn tell(story: &mut Story, directory: &Directory) {
         }
     }
     story.world.store.trouble_everywhere(&Trouble::Fail);
-    for path in ["/profile?role=boss", "/sudo?by=pwd", "/end-others"] {
+    for path in ["/profile?role=boss", "/sudo?by=pwd", "/revoke-others"] {
         let sent = ann.post(path);
         assert!(!story.send(&mut ann, sent).await);
     }
@@ -128,7 +128,7 @@ async fn tell(story: &mut Story, directory: &Directory) {
     let listed = story.world.one.sessions.list("ann").await.unwrap();
     story.say(&listed);
     other = too_many;
-    let sent = other.post("/end-others");
+    let sent = other.post("/revoke-others");
     assert!(story.send(&mut other, sent).await);
     waiting.await;
     let ended = session.update(&Profile::default()).await.unwrap_err();

@@ -66,7 +66,7 @@ async fn spared_session_stays_valid_on_every_instance() {
     let world = World::around(Probe::new(memory.clone()), |builder| builder);
     let two = world.instance();
     let (browsers, mut own) = (many(&world).await, world.signed_in("ann").await);
-    assert!(own.submit(&world.one, "/end-others").await.ok());
+    assert!(own.submit(&world.one, "/revoke-others").await.ok());
     idle().await;
     assert_eq!(events(&memory).await, (0, 1));
     assert_out(&[&world.one, &two], &browsers).await;
@@ -97,7 +97,7 @@ async fn streams_of_many_revoked_sessions_end_and_others_stay_open() {
     }
     idle().await;
     assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
-    assert!(world.one.answer(own.post("/end-others")).await.ok());
+    assert!(world.one.answer(own.post("/revoke-others")).await.ok());
     tokio::time::sleep(Duration::from_secs(2)).await;
     idle().await;
     let ended: Vec<_> = waiting.iter().map(|waiting| waiting.is_finished()).collect();

@@ -208,7 +208,7 @@ impl Display for Described {
                 }
                 if note == Note::AtOnce { Ok(()) } else { write!(f, ", its confirmation {note:?}") }
             }
-            Step::Board { message, .. } => {
+            Step::Join { message, .. } => {
                 write!(f, "{} arrives, and shares a read for another request", self.message(message))
             }
             Step::Leave { handler, answer } => {

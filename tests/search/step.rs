@@ -17,7 +17,7 @@ pub(crate) enum Step {
     /// A request reaches an instance with that clock. The confirmation is written as given.
     Arrive { message: Message, clock: Age, note: Note },
     /// A request reaches an instance that is reading the record for a similar one.
-    Board { message: Message, handler: Message },
+    Join { message: Message, handler: Message },
     /// A handler returns, and its response leaves with these cookies.
     Leave { handler: Message, answer: Message },
     /// A response reaches the browser.
@@ -125,8 +125,8 @@ impl Model {
                     }
                 }
                 if message.kind == Kind::Renewal && self.shared_reads && !message.orphan {
-                    let boards = world.messages.iter().filter(|handler| self.may_share(message, *handler));
-                    steps.extend(boards.map(|handler| Step::Board { message, handler }));
+                    let joined = world.messages.iter().filter(|handler| self.may_share(message, *handler));
+                    steps.extend(joined.map(|handler| Step::Join { message, handler }));
                 }
             }
             Kind::Handler { .. } => {
@@ -172,7 +172,7 @@ impl Model {
                     rotation = Some(self.arrive(&mut next, message, clock, note));
                 }
             }
-            Step::Board { message, handler } => {
+            Step::Join { message, handler } => {
                 next.messages.remove(message);
                 let Kind::Handler { read: Some(read), .. } = handler.kind else { return None };
                 // A read must not be used in a response for longer. Only crashes need that.

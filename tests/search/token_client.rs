@@ -43,13 +43,13 @@ fn with_late_notes(model: Model) -> Model {
 }
 
 /// And with requests that share the read of another one.
-fn with_shared_flights(model: Model) -> Model {
+fn with_shared_renewals(model: Model) -> Model {
     Model { shared_reads: true, ..with_late_notes(model) }
 }
 
 /// And with clocks that step during a handler, which adds their difference twice: see `bound`.
 fn with_stepping_clocks(window: Age, delay: Age, skew: Age) -> Model {
-    Model { stepping_clocks: true, ..with_shared_flights(model(window, delay, skew, skew)) }
+    Model { stepping_clocks: true, ..with_shared_renewals(model(window, delay, skew, skew)) }
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn longer_interval_is_as_safe() {
 #[test]
 fn late_confirmations_and_shared_reads_sign_no_token_client_out() {
     for (window, delay, skew, _) in WORLDS {
-        holds(&with_shared_flights(model(window, delay, skew, 0)));
+        holds(&with_shared_renewals(model(window, delay, skew, 0)));
     }
 }
 
@@ -118,7 +118,7 @@ fn repeating_the_refresh_token_without_a_grace_signs_a_token_client_out() {
 #[test]
 fn taking_unconfirmed_for_unused_signs_a_token_client_out() {
     for (window, delay) in [(1, 1), (2, 1), (1, 2)] {
-        let model = with_shared_flights(model(window, delay, 0, 0));
+        let model = with_shared_renewals(model(window, delay, 0, 0));
         assert_eq!(fails(&model.breaking(Broken::RepeatedAsIfUnseen)), SIGNED_OUT);
     }
 }
@@ -142,7 +142,7 @@ fn copied_tokens_of_a_token_client_are_refused_after_one_grace() {
 
 #[test]
 fn dropped_state_makes_no_difference_to_a_token_client() {
-    let all = Model { remembers_all: true, ..with_shared_flights(model(1, 1, 0, 0)) };
+    let all = Model { remembers_all: true, ..with_shared_renewals(model(1, 1, 0, 0)) };
     holds(&all.with_in_flight(2));
     let plain = Model { remembers_all: true, ..model(1, 1, 0, 0) };
     holds(&plain);

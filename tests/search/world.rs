@@ -202,7 +202,7 @@ impl World {
         let mut record = Record::begin(NOW, model.rules.timing());
         record.family.generation = CURRENT;
         record.family.confirmed_at = self.confirmed.map(|age| model.ago(age));
-        record.family.offered_at = model.ago(self.offered);
+        record.family.handed_out_at = model.ago(self.offered);
         record.family.revoked = self.revoked;
         record.rotated_at = model.ago(self.rotated);
         record
@@ -212,7 +212,7 @@ impl World {
     pub(crate) fn remember(&mut self, model: &Model, record: &Record) {
         self.confirmed = record.family.confirmed_at.map(|at| model.age(at).min(model.old()));
         self.rotated = if model.rules.mind_rotations() { model.age(record.rotated_at) } else { 0 };
-        self.offered = model.age(record.family.offered_at).min(model.offered());
+        self.offered = model.age(record.family.handed_out_at).min(model.offered());
         self.revoked = record.family.revoked;
         if record.family.generation == CURRENT {
             return;

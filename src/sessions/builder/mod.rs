@@ -146,6 +146,8 @@ impl<C: Claims> SessionsBuilder<C> {
     #[cfg(feature = "device-bound")]
     #[cfg_attr(docsrs, doc(cfg(feature = "device-bound")))]
     #[doc(alias = "DBSC")]
+    #[doc(alias = "token binding")]
+    #[doc(alias = "cookie theft")]
     #[doc(alias = "Device Bound Session Credentials")]
     #[doc(alias = "copied cookies")]
     pub fn device_bound(mut self, settings: crate::device_binding::DeviceBound) -> Self {

@@ -19,7 +19,7 @@ fn changed(record: &SessionRecord, at: Timestamp) -> SessionRecord {
     let family = &mut record.family;
     family.generation += 3;
     family.confirmed_at = Some(at);
-    family.offered_at = at + Duration::from_millis(1);
+    family.handed_out_at = at + Duration::from_millis(1);
     family.idle_timeout += Duration::from_millis(2);
     family.idle_deadline = family.idle_deadline + Duration::from_millis(3);
     family.absolute_deadline = family.absolute_deadline + Duration::from_millis(4);
@@ -68,7 +68,7 @@ pub(super) async fn record_is_replaced_as_a_whole<S: SessionStore>(w: World<S>) 
     (record.family.confirmed_at, record.stale_since, record.reauthentication, record.origin) =
         (None, None, None, None);
     (record.claims, record.methods) = ("null".into(), Vec::new());
-    (record.family.generation, record.family.offered_at) = (family.generation - 1, Timestamp::EPOCH);
+    (record.family.generation, record.family.handed_out_at) = (family.generation - 1, Timestamp::EPOCH);
     assert!(w.replace(&session.key, answer.version, record, None).await.applied);
     session.record = record.clone();
     w.expect(&session).await;

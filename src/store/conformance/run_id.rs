@@ -1,4 +1,4 @@
-//! The store's run ID: it only rises, and then every session of an older run is revoked.
+//! The store's run ID: it only rises, and then every session of an older run ID is revoked.
 
 use std::sync::{
     Arc,
@@ -91,12 +91,12 @@ pub(super) async fn higher_run_id_ends_every_session<S: SessionStore>(w: World<S
             w.record_reauthentication(key, "otp", w.at(10)).await,
         ] {
             assert_eq!((snapshot.run, snapshot.applied), (run, false));
-            assert!(snapshot.record.is_none(), "a session of an older run is missing: {snapshot:?}");
+            assert!(snapshot.record.is_none(), "a session of an older run ID is missing: {snapshot:?}");
         }
         let version = w.get(key).await.version;
         for version in [version, 0, 1] {
             let answer = w.replace(key, version, &session.record, None).await;
-            assert!(!answer.applied && answer.record.is_none(), "a session of an older run is missing");
+            assert!(!answer.applied && answer.record.is_none(), "a session of an older run ID is missing");
         }
         assert!(!w.revoke(key, w.at(11)).await, "it was revoked before");
     }

@@ -121,5 +121,5 @@ pub(super) async fn highest_of_concurrent_fast_forwards_is_kept<S: SessionStore>
     }
     racers.join_all().await;
     let family = w.stored(&session.key).await.family;
-    assert_eq!((family.generation, family.offered_at), (16, w.at(16)));
+    assert_eq!((family.generation, family.handed_out_at), (16, w.at(16)));
 }

@@ -18,7 +18,7 @@ pub(super) struct Entry {
     generation: u64,
     /// Only valid if `confirmed` is set.
     confirmed_at: Timestamp,
-    offered_at: Timestamp,
+    handed_out_at: Timestamp,
     created_at: Timestamp,
     /// In milliseconds, as the deadlines are.
     idle_timeout: u64,
@@ -75,7 +75,7 @@ impl Entry {
             id,
             generation: family.generation,
             confirmed_at: family.confirmed_at.unwrap_or_default(),
-            offered_at: family.offered_at,
+            handed_out_at: family.handed_out_at,
             created_at: family.created_at,
             idle_timeout: millis(family.idle_timeout),
             idle_deadline: family.idle_deadline,
@@ -115,7 +115,7 @@ impl Entry {
         Family {
             generation: self.generation,
             confirmed_at: self.confirmed.then_some(self.confirmed_at),
-            offered_at: self.offered_at,
+            handed_out_at: self.handed_out_at,
             created_at: self.created_at,
             idle_timeout: Duration::from_millis(self.idle_timeout),
             idle_deadline: self.idle_deadline,
@@ -146,7 +146,7 @@ impl Entry {
         if applied {
             self.generation = family.generation;
             self.confirmed = false;
-            self.offered_at = family.offered_at;
+            self.handed_out_at = family.handed_out_at;
             self.idle_deadline = family.idle_deadline;
             self.version = self.version.wrapping_add(1);
         }

@@ -3,22 +3,19 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Connection as _, Encode, PgConnection, Postgres, Type,
+    Arguments as _, Encode, Postgres, Type,
     postgres::{PgArguments, PgRow},
 };
 
-use super::{Inner, Names, home::Home, run};
+use super::{
+    Inner, Names,
+    home::Home,
+    run::{self, Call},
+};
 use crate::store::{
     SessionKey, StoreError,
     sql::{corrupt, unavailable},
 };
-
-/// A function of the migration, with its arguments. The first argument says which function is meant.
-pub(super) struct Call {
-    named: Arc<str>,
-    unnamed: Arc<str>,
-    arguments: PgArguments,
-}
 
 /// A call whose arguments are not complete yet.
 pub(super) struct Builder<'a> {
@@ -72,28 +69,5 @@ impl<'a> Builder<'a> {
     pub(super) async fn row(self) -> Result<PgRow, StoreError> {
         let first = self.rows().await?.into_iter().next();
         first.ok_or_else(|| unavailable(sqlx::Error::RowNotFound))
-    }
-}
-
-impl Call {
-    /// One round trip, by a prepared statement that the connection keeps.
-    pub(super) async fn by_name(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
-        let sql = AssertSqlSafe(self.named.clone());
-        sqlx::query_with(sql, self.arguments.clone()).fetch_all(connection).await
-    }
-
-    /// Four round trips, in a transaction: between its statements a pooler keeps the connection.
-    pub(super) async fn in_transaction(
-        &self,
-        connection: &mut PgConnection,
-    ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        let sql = AssertSqlSafe(self.unnamed.clone());
-        let query = sqlx::query_with(sql, self.arguments.clone()).persistent(false);
-        match query.fetch_all(&mut *transaction).await {
-            Ok(rows) => transaction.commit().await.map(|()| rows),
-            Err(error @ sqlx::Error::Database(_)) => transaction.rollback().await.and(Err(error)),
-            Err(error) => Err(error),
-        }
     }
 }

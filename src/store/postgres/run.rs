@@ -11,10 +11,13 @@
 
 use std::{fmt, sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use sqlx::{Connection as _, postgres::PgRow};
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgConnection,
+    postgres::{PgArguments, PgRow},
+};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Inner, call::Call};
+use super::Inner;
 use crate::store::{
     StoreError,
     sql::{Lease, keeps_connection, unavailable},
@@ -24,6 +27,13 @@ use crate::store::{
 const TRIES: u32 = 4;
 /// How long a call may take before its connection is given up: the server may have vanished.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A function of the migration, with its arguments. The first argument says which function is meant.
+pub(super) struct Call {
+    pub(super) named: Arc<str>,
+    pub(super) unnamed: Arc<str>,
+    pub(super) arguments: PgArguments,
+}
 
 /// A pooler carried one statement out as another, although a transaction held the connection.
 #[derive(Debug)]
@@ -44,7 +54,27 @@ impl std::error::Error for MixedUp {
     }
 }
 
-/// Runs it in a task. If the caller is gone before a connection was there, nothing is sent.
+impl Call {
+    /// One round trip, by a prepared statement that the connection keeps.
+    async fn by_name(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
+        let sql = AssertSqlSafe(self.named.clone());
+        sqlx::query_with(sql, self.arguments.clone()).fetch_all(connection).await
+    }
+
+    /// Four round trips, in a transaction: between its statements a pooler keeps the connection.
+    async fn in_transaction(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        let sql = AssertSqlSafe(self.unnamed.clone());
+        let query = sqlx::query_with(sql, self.arguments.clone()).persistent(false);
+        match query.fetch_all(&mut *transaction).await {
+            Ok(rows) => transaction.commit().await.map(|()| rows),
+            Err(error @ sqlx::Error::Database(_)) => transaction.rollback().await.and(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Runs a call in a task. If the caller is gone before a connection was there, nothing is sent.
 pub(super) async fn rows(inner: &Arc<Inner>, call: Call) -> Result<Vec<PgRow>, StoreError> {
     let (answer, waiting) = oneshot::channel();
     let inner = inner.clone();

@@ -99,7 +99,7 @@ pub(super) fn encode(record: &SessionRecord) -> Result<String, StoreError> {
         "{} {} {} {} {} {} {} {} {} {} {} {}\n{}\n{}",
         number(family.generation)?,
         confirmed.map_or("-".into(), |at| at.to_string()),
-        time(family.offered_at)?,
+        time(family.handed_out_at)?,
         length(family.idle_timeout)?,
         time(family.idle_deadline)?,
         time(family.absolute_deadline)?,
@@ -157,7 +157,7 @@ fn decode_numbers(line: &str) -> Option<(RunId, u64, Family)> {
     let family = Family {
         generation: next()??,
         confirmed_at: next()?.map(Timestamp::from_millis),
-        offered_at: Timestamp::from_millis(next()??),
+        handed_out_at: Timestamp::from_millis(next()??),
         idle_timeout: Duration::from_millis(next()??),
         idle_deadline: Timestamp::from_millis(next()??),
         absolute_deadline: Timestamp::from_millis(next()??),

@@ -29,7 +29,7 @@ pub(crate) fn router(sessions: &Sessions<Profile>) -> Router<Sessions<Profile>> 
         .route("/poll", any(me))
         .route("/profile", post(profile))
         .route("/sudo", post(sudo))
-        .route("/end-others", post(revoke_others))
+        .route("/revoke-others", post(revoke_others))
         .route("/session", any(hand_out))
         .route_layer(sessions.layer().passive(|head| head.headers.contains_key("x-poll")))
 }
