@@ -86,6 +86,7 @@ pub(crate) fn is_origin(origin: &str) -> bool {
 }
 
 /// Whether a request may act with the cookies it carries.
+#[inline]
 pub(crate) fn is_allowed(method: &Method, uri: &Uri, headers: &HeaderMap, trusted: &TrustedOrigins) -> bool {
     if is_safe(method, headers) {
         return true;

@@ -48,33 +48,40 @@ fn number() -> usize {
 }
 
 /// A shared value, whose references can be counted on a cache line of each thread.
-pub(crate) struct PerThreadArc<T> {
-    own: Arc<Padded<T>>,
-    copies: Option<Copies<T>>,
-}
+pub(crate) struct PerThreadArc<T>(Arc<Padded<Counted<T>>>);
 
-/// One for each thread, made when it is needed.
-type Copies<T> = Arc<[OnceLock<Arc<Padded<T>>>]>;
+struct Counted<T> {
+    value: T,
+    /// One for each thread, made when it is needed. A copy has none.
+    copies: Box<[OnceLock<PerThreadArc<T>>]>,
+}
 
 impl<T> PerThreadArc<T> {
     pub(crate) fn new(value: T) -> Self {
-        let copies = (0..count()).map(|_| OnceLock::new()).collect();
-        Self { own: Arc::new(Padded(value)), copies: Some(copies) }
+        Self::with_copies(value, (0..count()).map(|_| OnceLock::new()).collect())
+    }
+
+    fn with_copies(value: T, copies: Box<[OnceLock<Self>]>) -> Self {
+        Self(Arc::new(Padded(Counted { value, copies })))
     }
 }
 
 impl<T: Clone> PerThreadArc<T> {
     /// A clone that is counted on a cache line of the calling thread. Its own clones are counted there, too.
     pub(crate) fn for_this_thread(&self) -> Self {
-        let copy = self.copies.as_deref().and_then(|copies| copies.get(number() % count()));
-        let own = copy.map_or(&self.own, |copy| copy.get_or_init(|| Arc::new(Padded(T::clone(self)))));
-        Self { own: own.clone(), copies: None }
+        let Counted { value, copies } = &self.0.0;
+        if copies.is_empty() {
+            return self.clone();
+        }
+        let copy = copies.get(number() % count());
+        copy.map_or(self, |copy| copy.get_or_init(|| Self::with_copies(value.clone(), Box::default())))
+            .clone()
     }
 }
 
 impl<T> Clone for PerThreadArc<T> {
     fn clone(&self) -> Self {
-        Self { own: self.own.clone(), copies: self.copies.clone() }
+        Self(self.0.clone())
     }
 }
 
@@ -82,7 +89,7 @@ impl<T> Deref for PerThreadArc<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.own.0
+        &self.0.0.value
     }
 }
 
@@ -98,7 +105,7 @@ mod tests {
 
     /// On how many allocations the references are counted.
     fn counts(clones: &[PerThreadArc<Arc<()>>]) -> usize {
-        let mut counts: Vec<_> = clones.iter().map(|clone| Arc::as_ptr(&clone.own)).collect();
+        let mut counts: Vec<_> = clones.iter().map(|clone| Arc::as_ptr(&clone.0)).collect();
         counts.sort_unstable();
         counts.dedup();
         counts.len()

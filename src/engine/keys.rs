@@ -49,6 +49,7 @@ impl fmt::Debug for KeyFollower {
 impl<C: Claims> Engine<C> {
     /// Starts to follow the store's feed, and the key file if there is one. Each request calls this, as a runtime may
     /// have stopped.
+    #[inline]
     pub(crate) fn start_followers(&self) {
         self.revocation.start();
         self.follow_key_file();

@@ -35,6 +35,7 @@ impl<C> RecentTokens<C> {
     }
 
     /// The token of this header or bearer token, if this thread keeps it.
+    #[inline]
     pub(super) fn get(&self, credential: Credential, text: &[u8]) -> Option<Arc<VerifiedToken<C>>> {
         let slots = self.0.own()?.try_lock().ok()?;
         let recent = slots.get(index(hash(text)))?.kept.as_ref()?;

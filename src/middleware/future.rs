@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, Response, header};
+use http::{Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -28,9 +28,9 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        next: Next<S, C, R, B, S::Future>,
+        pub(super) next: Next<S, C, R, B, S::Future>,
         // None for a `Require`, which adds nothing to the handler's response.
-        finish: Option<(CacheRules, FormerCookies)>,
+        pub(super) finish: Option<(CacheRules, FormerCookies)>,
     }
 }
 
@@ -46,7 +46,7 @@ pin_project! {
         /// The handler.
         Handler { #[pin] future: F, respond: ResponsePlan<C> },
         /// Nothing: the layer answers itself. Boxed for the same reason.
-        Answer { response: Option<Box<Response<RejectionBody>>> },
+        Answer { response: Option<Rejected> },
     }
 }
 
@@ -59,22 +59,15 @@ pub(super) struct Waiting<S, C, R, B> {
 }
 
 impl<C: Claims, R: Reject> SessionLayer<C, R> {
-    /// Calls the inner service with the request, or rejects it.
-    #[expect(
-        clippy::inline_always,
-        reason = "the request and the future are large, and are moved less often"
-    )]
-    #[inline(always)]
-    pub(super) fn proceed<S, B>(
+    /// Adds the session to a request that may go on, or returns the response that rejects it. Takes the request by
+    /// reference: it is large, and moved less often so.
+    #[inline]
+    pub(super) fn admit<B>(
         &self,
         outcome: AuthOutcome<C>,
-        mut request: Request<B>,
+        request: &mut Request<B>,
         context: RequestContext,
-        inner: &mut S,
-    ) -> Next<S, C, R, B, S::Future>
-    where
-        S: Service<Request<B>>,
-    {
+    ) -> Result<ResponsePlan<C>, Rejected> {
         let (session, respond) = match outcome {
             AuthOutcome::Session { session, presented, renewal } => {
                 let (renewed, arrived) = (renewal.as_ref().map(|renewal| renewal.how), context.arrived);
@@ -87,54 +80,43 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
             }
             AuthOutcome::Anonymous(_) if self.optional => (None, ResponsePlan::Anonymous),
             AuthOutcome::Anonymous(refusal) => {
-                return Next::reject(&self.reject, &request, RejectionKind::Unauthenticated(refusal));
+                return Err(rejected(&self.reject, request, RejectionKind::Unauthenticated(refusal)));
             }
             AuthOutcome::Rejected(RejectionKind::DeviceProofRequired) => {
                 let cookies = &self.engine.config.cookies;
-                match unproven::judge(cookies, &RequestHead::of(&request), self.optional) {
+                match unproven::judge(cookies, &RequestHead::of(request), self.optional) {
                     Unproven::Again { removal } => {
-                        let rejected =
-                            Next::reject(&self.reject, &request, RejectionKind::DeviceProofRequired);
-                        return rejected.removing(removal);
+                        let mut response =
+                            rejected(&self.reject, request, RejectionKind::DeviceProofRequired);
+                        if let Some(removal) = removal {
+                            response.headers_mut().append(header::SET_COOKIE, removal);
+                        }
+                        return Err(response);
                     }
                     Unproven::Anonymous if self.optional => (None, ResponsePlan::Anonymous),
                     Unproven::Anonymous => {
                         let kind = RejectionKind::Unauthenticated(Refusal::DeviceProofRequired);
-                        return Next::reject(&self.reject, &request, kind);
+                        return Err(rejected(&self.reject, request, kind));
                     }
                 }
             }
-            AuthOutcome::Rejected(kind) => return Next::reject(&self.reject, &request, kind),
+            AuthOutcome::Rejected(kind) => return Err(rejected(&self.reject, request, kind)),
         };
         Layered::insert(request.extensions_mut(), self.engine.id, !self.optional, session);
-        Next::Handler { future: inner.call(request), respond }
+        Ok(respond)
     }
 }
 
-impl<S, C, R: Reject, B, F> Next<S, C, R, B, F> {
-    pub(super) fn reject(reject: &R, request: &Request<B>, kind: RejectionKind) -> Self {
-        let response = reject::respond(reject, &RequestHead::of(request), Rejection::new(kind));
-        Self::Answer { response: Some(Box::new(response)) }
-    }
+/// The response to a rejected request.
+pub(super) type Rejected = Box<Response<RejectionBody>>;
 
-    /// The same with a line that removes a cookie.
-    fn removing(mut self, removal: Option<HeaderValue>) -> Self {
-        if let (Self::Answer { response: Some(response) }, Some(removal)) = (&mut self, removal) {
-            response.headers_mut().append(header::SET_COOKIE, removal);
-        }
-        self
-    }
+pub(super) fn rejected<B>(reject: &impl Reject, request: &Request<B>, kind: RejectionKind) -> Rejected {
+    Box::new(reject::respond(reject, &RequestHead::of(request), Rejection::new(kind)))
 }
 
-impl<S, C, R, B> ResponseFuture<S, C, R, B>
-where
-    S: Service<Request<B>>,
-{
-    pub(super) fn new(
-        next: Next<S, C, R, B, S::Future>,
-        finish: Option<(CacheRules, FormerCookies)>,
-    ) -> Self {
-        Self { next, finish }
+impl<S, C, R, B, F> Next<S, C, R, B, F> {
+    pub(super) fn answer(response: Rejected) -> Self {
+        Self::Answer { response: Some(response) }
     }
 }
 
@@ -155,8 +137,11 @@ where
                     let outcome = ready!(outcome.as_mut().poll(cx));
                     // INVARIANT: taken once, since the state changes with it.
                     let waiting = *waiting.take().expect("one outcome");
-                    let Waiting { mut inner, request, layer, context } = waiting;
-                    this.next.set(layer.proceed(outcome, request, context, &mut inner));
+                    let Waiting { mut inner, mut request, layer, context } = waiting;
+                    this.next.set(match layer.admit(outcome, &mut request, context) {
+                        Ok(respond) => Next::Handler { future: inner.call(request), respond },
+                        Err(response) => Next::answer(response),
+                    });
                 }
                 NextProj::Handler { future, respond } => {
                     let mut response = ready!(future.poll(cx))?;

@@ -11,7 +11,8 @@ use tower_service::Service;
 
 use super::{
     IntoRejectionResponse, ProblemJson, Reject, Rejection, RejectionKind, ResponseBody, ResponseFuture,
-    SessionService, future::Next,
+    SessionService,
+    future::{Next, rejected},
 };
 use crate::{
     claims::Claims,
@@ -186,8 +187,8 @@ where
         };
         let next = match verdict {
             Ok(()) => Next::Handler { future: self.inner.call(request), respond: ResponsePlan::Unchanged },
-            Err(kind) => Next::reject(reject, &request, kind),
+            Err(kind) => Next::answer(rejected(reject, &request, kind)),
         };
-        ResponseFuture::new(next, None)
+        ResponseFuture { next, finish: None }
     }
 }

@@ -34,17 +34,25 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (decision, context, former) = self.layer.authenticate(&request);
-        let next = match decision {
-            AuthStep::Ready(outcome) => self.layer.proceed(outcome, request, context, &mut self.inner),
+        let finish = Some((self.layer.rules, former));
+        let outcome = match decision {
+            AuthStep::Ready(outcome) => outcome,
             AuthStep::AskStore(outcome) => {
                 let layer = self.layer.for_this_thread();
                 let waiting = Waiting { request, context, inner: self.ready_inner(), layer };
-                Next::Ask { outcome, waiting: Some(Box::new(waiting)) }
+                return ResponseFuture {
+                    next: Next::Ask { outcome, waiting: Some(Box::new(waiting)) },
+                    finish,
+                };
             }
         };
-        ResponseFuture::new(next, Some((self.layer.rules, former)))
+        let respond = match self.layer.admit(outcome, &mut request, context) {
+            Ok(respond) => respond,
+            Err(response) => return ResponseFuture { next: Next::answer(response), finish },
+        };
+        ResponseFuture { next: Next::Handler { future: self.inner.call(request), respond }, finish }
     }
 }
 

@@ -95,6 +95,7 @@ impl Drop for Stopped {
 impl Revocation {
     /// Starts to follow the store's feed, unless it is followed. Every request calls this: a follower
     /// whose runtime is gone, or that panicked, is started again by the next request.
+    #[inline]
     pub(crate) fn start(self: &Arc<Self>) {
         if !self.backend.has_feed {
             return;

@@ -114,6 +114,7 @@ impl Revocation {
     }
 
     /// Both clocks. Reports steps of the wall clock.
+    #[inline]
     pub(crate) fn read_clock(&self) -> Reading {
         let now = Reading::of(&*self.clock);
         if let Some(step) = self.wall.look(now, &*self.clock) {

@@ -10,7 +10,9 @@ use std::{
 };
 
 use axum::{Extension, Router, body::Body, response::Response, routing::get};
-use http::{HeaderValue, Request};
+use hmac::{Hmac, KeyInit as _};
+use http::{HeaderValue, Request, header};
+use sha2::Sha256;
 use tokio::runtime::Runtime;
 use tower::Service;
 use tower_sliding_sessions::{
@@ -18,8 +20,10 @@ use tower_sliding_sessions::{
 };
 
 use crate::{
+    cookie::{CookieValue, Cookies, scan},
     cpu,
-    work::{Contender, ED25519_PRIVATE, Profile, SECRET, SUBJECT, cookies, request, serving},
+    parts::raw_limit,
+    work::{Contender, ED25519_PRIVATE, PeerClaims, Profile, SECRET, SUBJECT, cookies, request, serving},
 };
 
 /// A minimal layer: it inserts one extension.
@@ -45,6 +49,50 @@ where
         request.extensions_mut().insert(self.value.clone());
         self.inner.call(request)
     }
+}
+
+/// The least that a layer does which verifies an HS256 token: it finds the cookies, verifies, and inserts the claims.
+#[derive(Clone)]
+pub struct Prototype<S> {
+    inner: S,
+    shared: Arc<(Cookies, Hmac<Sha256>)>,
+}
+
+impl<S> Service<Request<Body>> for Prototype<S>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> S::Future {
+        let (cookies, key) = &*self.shared;
+        let found = scan(request.headers().get_all(header::COOKIE).iter(), cookies).0;
+        if let CookieValue::Value(token) = found {
+            let claims = Arc::new(raw_limit(key, token));
+            request.extensions_mut().insert(claims);
+        }
+        self.inner.call(request)
+    }
+}
+
+fn prototype() -> Router {
+    let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length will do");
+    let shared = Arc::new((Cookies::default(), key));
+    Router::new()
+        .route(
+            "/me",
+            get(async |Extension(user): Extension<Arc<PeerClaims>>| {
+                black_box(user.ext.roles.len());
+                "hello"
+            }),
+        )
+        .layer(tower::layer::layer_fn(move |inner| Prototype { inner, shared: shared.clone() }))
 }
 
 pub fn bare() -> Router {
@@ -97,7 +145,7 @@ pub async fn cookie_of(sessions: &Sessions<Profile>, subject: &str) -> String {
 
 /// Renewals that advance: each of another session, confirmed long enough ago, by a request that carries
 /// its expired access token and its refresh token.
-fn renewing(name: &'static str, runtime: &Rc<Runtime>, keys: fn() -> Keyring) -> Contender {
+fn renewing(name: &'static str, runtime: &Rc<Runtime>, keys: fn() -> Keyring, verified: usize) -> Contender {
     const TIMES: u32 = 500;
     let runtime = runtime.clone();
     let round = move || {
@@ -105,6 +153,7 @@ fn renewing(name: &'static str, runtime: &Rc<Runtime>, keys: fn() -> Keyring) ->
             let clock = Arc::new(ManualClock::new(SystemClock.now()));
             let store = MemoryStore::new().expect("random bytes");
             let builder = Sessions::<Profile>::builder(keys()).clock(clock.clone()).store(store);
+            let builder = builder.verified_cache(verified);
             let sessions = builder.build().expect("valid settings");
             let mut headers: Vec<HeaderValue> = Vec::new();
             for number in 0..TIMES {
@@ -156,6 +205,7 @@ pub fn all(runtime: &Rc<Runtime>) -> Vec<Contender> {
         if name == "this crate, HS256, warm" {
             let app = app(&sessions).with_state(());
             all.push(serving::<_, Body, _>("this crate, HS256, warm, as served", runtime, app, &ours));
+            all.push(serving::<_, Body, _>("prototype, HS256, cold", runtime, prototype(), &ours));
         }
     }
     all
@@ -163,7 +213,8 @@ pub fn all(runtime: &Rc<Runtime>) -> Vec<Contender> {
 
 pub fn renewals(runtime: &Rc<Runtime>) -> Vec<Contender> {
     vec![
-        renewing("this crate, HS256, renewal", runtime, hs256),
-        renewing("this crate, Ed25519, renewal", runtime, ed25519),
+        renewing("this crate, HS256, renewal", runtime, hs256, 8192),
+        renewing("this crate, HS256, renewal, cold token cache", runtime, hs256, 0),
+        renewing("this crate, Ed25519, renewal", runtime, ed25519, 8192),
     ]
 }

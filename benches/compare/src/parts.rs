@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, ParsedPublicKey};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderValue, header};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -47,7 +51,7 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
 
 /// HMAC with a prepared key, base64 on the stack, and claims of exactly this type: the least cost of any
 /// verification.
-fn raw_limit(key: &Hmac<Sha256>, token: &[u8]) -> PeerClaims {
+pub fn raw_limit(key: &Hmac<Sha256>, token: &[u8]) -> PeerClaims {
     let dot = token.iter().rposition(|b| *b == b'.').expect("a dot");
     let (message, signature) = (&token[..dot], &token[dot + 1..]);
     let first = message.iter().position(|b| *b == b'.').expect("a dot");
@@ -57,6 +61,22 @@ fn raw_limit(key: &Hmac<Sha256>, token: &[u8]) -> PeerClaims {
     let mut payload = [0; 3072];
     let len = URL_SAFE_NO_PAD.decode_slice(&message[first + 1..], &mut payload).expect("base64url");
     serde_json::from_slice(&payload[..len]).expect("claims")
+}
+
+/// What the backend alone takes: its signature over the message of an Ed25519 token, and the verification.
+fn backend(token: &str) -> [Contender; 2] {
+    let message = token.rsplit_once('.').expect("a dot").0.to_owned();
+    let pem: String = ED25519_PRIVATE.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(pem).expect("base64");
+    let private = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).expect("a key");
+    let public = ParsedPublicKey::new(&ED25519, private.public_key()).expect("a key");
+    let (signature, signed) = (private.sign(message.as_bytes()), message.clone());
+    [
+        part("verification alone, Ed25519", 200, move || {
+            public.verify_sig(signed.as_bytes(), signature.as_ref()).expect("good")
+        }),
+        part("signature alone, Ed25519", 200, move || private.sign(message.as_bytes())),
+    ]
 }
 
 pub fn all() -> Vec<Contender> {
@@ -99,7 +119,10 @@ pub fn all() -> Vec<Contender> {
         part(name, times, move || minted(&tokens, &claims))
     };
     let raw = of_hs256.clone();
+    let [verification, signature] = backend(&of_ed25519);
     vec![
+        verification,
+        signature,
         part("find the two cookies", 20_000, move || {
             let (access, refresh) = scan(headers.get_all("cookie").iter(), &names);
             std::hint::black_box((access, refresh)) != (refresh, access)

@@ -41,11 +41,19 @@ impl Report {
         self.at_most("verify cold HS256 / raw limit", verify / of(medians, "raw limit, HS256"), 1.5);
         let decode = of(medians, "jsonwebtoken decode, HS256");
         self.at_most("verify cold HS256 / jsonwebtoken decode", verify / decode, 0.5);
+        let times = |ours, alone| of(medians, ours) / of(medians, alone);
+        let found = times("verify, Ed25519", "verification alone, Ed25519");
+        self.at_most("verify cold Ed25519 / verification alone", found, 1.05);
+        let found = times("mint, Ed25519", "signature alone, Ed25519");
+        self.at_most("mint Ed25519 / signature alone", found, 1.1);
     }
 
     pub fn peers(&mut self, medians: &[Median]) {
         nanoseconds(medians, Some("bare axum"));
         let (bare, insert) = (of(medians, "bare axum"), of(medians, "insert-only layer"));
+        let cold = |of_kind| of(medians, of_kind);
+        let times = cold("this crate, HS256, cold") / cold("prototype, HS256, cold");
+        self.at_most("cold HS256 / prototype", times, 1.07);
         for kind in ["HS256", "Ed25519"] {
             let warm = of(medians, &format!("this crate, {kind}, warm"));
             self.at_most(&format!("warm {kind} / insert-only layer"), warm / insert, 1.25);
@@ -62,8 +70,10 @@ impl Report {
     pub fn renewals(&mut self, medians: &[Median]) {
         let encode = "jsonwebtoken encode, HS256";
         nanoseconds(medians, Some(encode));
-        let renewal = of(medians, "this crate, HS256, renewal");
-        self.at_most("renewal HS256 / jsonwebtoken encode", renewal / of(medians, encode), 5.0);
+        for kind in ["renewal", "renewal, cold token cache"] {
+            let renewal = of(medians, &format!("this crate, HS256, {kind}"));
+            self.at_most(&format!("HS256 {kind} / jsonwebtoken encode"), renewal / of(medians, encode), 5.0);
+        }
     }
 
     pub fn load(&mut self, loads: &[Load]) {

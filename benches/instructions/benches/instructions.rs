@@ -62,7 +62,8 @@ struct World {
 }
 
 impl World {
-    fn new(verified: usize) -> Self {
+    /// The denylist has an entry for each of `revoked` sessions.
+    fn new(verified: usize, revoked: usize) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let keys = tower_sliding_sessions::Keyring::hs256(SECRET).expect("a valid secret");
@@ -73,6 +74,13 @@ impl World {
             "hello"
         });
         let (router, cookies) = runtime.block_on(async {
+            for number in 0..revoked {
+                let subject = (number / 100).to_string();
+                drop(sessions.cookie_of(&subject, profile()).await.expect("signed in"));
+                if number % 100 == 99 {
+                    sessions.revoke_all(&subject).await.expect("revoked");
+                }
+            }
             let mut cookies = Vec::new();
             for _ in 0..2 {
                 let ours = sessions.cookie_of(SUBJECT, profile()).await.expect("signed in");
@@ -100,7 +108,11 @@ impl World {
 }
 
 fn warm(verified: usize) -> (World, Request<Body>) {
-    let mut world = World::new(verified);
+    warm_beside(verified, 0)
+}
+
+fn warm_beside(verified: usize, revoked: usize) -> (World, Request<Body>) {
+    let mut world = World::new(verified, revoked);
     for _ in 0..3 {
         world.serve(world.request(0), 0);
         // The first request starts the feed follower. Until it has read the feed, each request asks the store.
@@ -116,7 +128,7 @@ fn warm(verified: usize) -> (World, Request<Body>) {
 
 /// Another session was renewed before.
 fn expired() -> (World, Request<Body>) {
-    let mut world = World::new(8192);
+    let mut world = World::new(8192, 0);
     world.clock.advance(Duration::from_secs(6 * 60));
     world.serve(world.request(0), 2);
     let request = world.request(1);
@@ -126,6 +138,8 @@ fn expired() -> (World, Request<Body>) {
 // The world is returned, so that its drop is not measured.
 #[library_benchmark]
 #[bench::hs256(warm(8192))]
+// A million would take Valgrind an hour: see `ratios`.
+#[bench::two_thousand_revocations(warm_beside(8192, 2_000))]
 fn warm_request(input: (World, Request<Body>)) -> World {
     let (mut world, request) = input;
     world.serve(request, 0);
@@ -195,7 +209,7 @@ fn verify(input: (TokenCodec, String)) -> Arc<Profile> {
 
 /// The cost of axum itself, and with a layer that only inserts an extension.
 fn other(layered: bool) -> (World, Request<Body>) {
-    let mut world = World::new(0);
+    let mut world = World::new(0, 0);
     let value = Arc::new(profile());
     let router = Router::new();
     world.router = match layered {
