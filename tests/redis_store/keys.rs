@@ -81,7 +81,7 @@ async fn scripts_use_one_slot_in_a_cluster() {
     while !server.ask::<String>("CLUSTER INFO").await.contains("cluster_state:ok") {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let store = store_at(&server.url()).await;
+    let store = RedisStore::cluster([server.url()]).await.expect("a cluster");
     conformance::run(async || store.clone()).await;
 
     let store = store.with_prefix("slots");
