@@ -89,7 +89,7 @@ async fn event_in_any_shard_ends_a_wait_at_once_and_no_event_is_lost_between_rea
 }
 
 #[tokio::test]
-async fn node_that_is_away_leaves_the_users_of_the_others_undisturbed() {
+async fn node_that_fails_leaves_the_users_of_the_others_undisturbed() {
     let (mut cluster, store, sessions) = start().await;
     for server in &cluster.servers {
         let _: String = server.ask("CONFIG SET cluster-require-full-coverage no").await;

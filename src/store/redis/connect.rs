@@ -5,10 +5,11 @@ use std::{io, sync::Arc};
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, cmd, io::tcp::TcpSettings};
 
 use super::{
-    Inner, IsReplica, RedisStore,
-    home::{Home, IsNode, Nodes, slot},
+    RedisStore,
+    home::{Home, IsNode, IsReplica, Nodes, slot},
     link::{self, Link, store_error},
     shard::{self, Shard},
+    shards::Shards,
 };
 use crate::store::StoreError;
 
@@ -133,7 +134,7 @@ impl RedisStore {
             _ => return Err(StoreError::configuration(NoName)),
         };
         let link = Link::new(Home::Sentinel { sentinels, name, server });
-        Self(Arc::new(Inner::new([link], "tss"))).greeted().await
+        Self(Arc::new(Shards::new([link], "tss"))).greeted().await
     }
 
     /// A store in a Redis Cluster, once it has answered. `nodes` are addresses of some of its nodes. User and password of
@@ -159,7 +160,7 @@ impl RedisStore {
             let slot = slot(&shard::tag(index, shard::IN_CLUSTER));
             Link::new(Home::Cluster { nodes: nodes.clone(), slot })
         };
-        Self(Arc::new(Inner::new((0..shard::IN_CLUSTER).map(link), "tss"))).greeted().await
+        Self(Arc::new(Shards::new((0..shard::IN_CLUSTER).map(link), "tss"))).greeted().await
     }
 
     async fn greeted(self) -> Result<Self, StoreError> {

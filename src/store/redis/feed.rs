@@ -6,10 +6,11 @@ use std::{collections::HashMap, fmt, io, str::FromStr, time::Duration};
 use redis::{
     Cmd, FromRedisValue as _, Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd, pipe,
 };
+use tokio::task::JoinHandle;
 
 use super::{
-    IsReplica,
     entry::{self, Said},
+    home::IsReplica,
     link::{Reader, another_may_serve, is_no_script, store_error},
     scripts::{Call, VIEW},
     shard::Shard,
@@ -88,6 +89,14 @@ impl ShardBatch {
         let events = entries.into_iter().filter_map(|(_, said)| event(said)).collect();
         Self { events, position: position.into_feed(), run, gap, more }
     }
+}
+
+/// Waits for an event in a shard. It goes on while another shard's event is read, since an end would close its connection.
+pub(super) struct Waiter {
+    pub(super) shard: usize,
+    pub(super) position: String,
+    pub(super) task: JoinHandle<Result<bool, StoreError>>,
+    pub(super) is_done: bool,
 }
 
 /// What one round trip reads of the stream.

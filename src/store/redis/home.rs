@@ -53,6 +53,10 @@ struct NoNode(u16);
 #[error("the server is a node of a Redis Cluster: connect with RedisStore::cluster")]
 pub(super) struct IsNode;
 
+#[derive(Debug, thiserror::Error)]
+#[error("the server is a replica")]
+pub(super) struct IsReplica;
+
 impl Nodes {
     pub(super) fn new(seeds: Vec<ConnectionInfo>) -> Self {
         Self { seeds, known: Mutex::default() }

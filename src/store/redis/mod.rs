@@ -8,35 +8,17 @@ mod link;
 mod record;
 mod scripts;
 mod shard;
+mod shards;
 mod shards_feed;
 mod store;
 mod value;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{fmt, sync::Arc};
 
-use redis::{Client, FromRedisValue};
+use redis::Client;
 
-use self::{
-    home::{Home, slot},
-    link::Link,
-    scripts::Lua,
-    shard::Shard,
-    shards_feed::Waiter,
-};
-use super::{FeedEvent, StoreError, Subject, hash};
-use crate::{
-    id::RunId,
-    time::{Clock as _, SystemClock},
-};
-
-/// The version of the layout, which is also what decides the slot of the keys.
-const LAYOUT: &str = "2";
-/// How long the run ID stays without sign-ins.
-const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+use self::{home::Home, link::Link, shards::Shards};
+use super::StoreError;
 
 /// Keeps sessions in Redis or Valkey (feature `redis`), shared by all instances.
 ///
@@ -91,9 +73,9 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// another third of all slots, so each of three primaries has one. The [manual](crate::manual::stores) says what
 /// they serve.
 ///
-/// - If a shard is away, the users of the others are served. No instance can then know what was revoked there, so each
-///   request asks the store until the shard is back. Set `cluster-require-full-coverage no`; otherwise the whole cluster is away.
-/// - The run ID is raised in all shards. If one is away, raising it reports an error, and instances raise it there later. A
+/// - If a shard is unavailable, the users of the others are served. No instance can then know what was revoked there, so each
+///   request asks the store until the shard is back. Set `cluster-require-full-coverage no`; otherwise the whole cluster is unavailable.
+/// - The run ID is raised in all shards. If one is unavailable, raising it reports an error, and instances raise it there later. A
 ///   shard that has lost the run ID gets that of the others.
 /// - While a slot moves to another node, renewals go on until its keys are split between both nodes. Then calls
 ///   about its subjects fail as unavailable until the move is complete. Their sign-ins and revocations fail from its
@@ -160,14 +142,7 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Operations go by the application's clock, and only the lifetimes of keys by the server's. The
 /// two may be up to five minutes apart.
 #[derive(Clone)]
-pub struct RedisStore(Arc<Inner>);
-
-struct Inner {
-    /// One for one primary, and several in a cluster.
-    shards: Vec<Arc<Shard>>,
-    /// What waits for an event in a shard, between two reads of the feed.
-    waiters: Mutex<Vec<Waiter>>,
-}
+pub struct RedisStore(Arc<Shards>);
 
 impl RedisStore {
     /// A store that connects by this client when it is first needed. For settings that do not fit
@@ -177,18 +152,18 @@ impl RedisStore {
     /// need one that no other caller waits on. Have the client set `TCP_NODELAY`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self(Arc::new(Inner::new([Link::new(Home::Fixed(client))], "tss")))
+        Self(Arc::new(Shards::new([Link::new(Home::Fixed(client))], "tss")))
     }
 
     /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
     /// have nothing in common.
     #[must_use]
     pub fn with_prefix(self, prefix: &str) -> Self {
-        Self(Arc::new(Inner::new(self.0.shards.iter().map(|shard| shard.link.clone()), prefix)))
+        Self(Arc::new(Shards::new(self.0.each.iter().map(|shard| shard.link.clone()), prefix)))
     }
 
     /// Completes `work`, even if the caller stops waiting for it.
-    async fn finish<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, StoreError>
+    async fn finish<T, F>(&self, work: impl FnOnce(Arc<Shards>) -> F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
@@ -197,92 +172,8 @@ impl RedisStore {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the server is a replica")]
-struct IsReplica;
-
-impl Inner {
-    fn new(links: impl IntoIterator<Item = Arc<Link>>, prefix: &str) -> Self {
-        let links: Vec<_> = links.into_iter().collect();
-        let count = links.len();
-        let shard = |(index, link)| Arc::new(Shard::new(link, prefix, &shard::tag(index, count)));
-        Self { shards: links.into_iter().enumerate().map(shard).collect(), waiters: Mutex::default() }
-    }
-
-    /// The shard that has the keys with this hash.
-    fn shard(&self, hash: &str) -> Result<&Shard, StoreError> {
-        let index = usize::from(slot(hash)) % self.shards.len().max(1);
-        self.shards
-            .get(index)
-            .map(Arc::as_ref)
-            .ok_or_else(|| StoreError::configuration("a store without shards"))
-    }
-
-    /// Does the same in each shard, at once. The answers are in the order of the shards.
-    async fn in_each<T, F>(&self, work: impl Fn(Arc<Shard>) -> F) -> Result<Vec<T>, StoreError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
-        let tasks: Vec<_> = self.shards.iter().map(|shard| tokio::spawn(work(shard.clone()))).collect();
-        // All are waited for: an error of one must not hide what another one did.
-        let mut answers = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            answers.push(task.await.map_err(StoreError::unavailable).and_then(|answer| answer));
-        }
-        answers.into_iter().collect()
-    }
-
-    /// Runs a script about sessions of a subject.
-    async fn session_script<T: FromRedisValue>(
-        &self,
-        script: &Lua,
-        subject: &Subject,
-        args: &[String],
-    ) -> Result<T, StoreError> {
-        let hash = subject_hash(subject);
-        self.shard(&hash)?.script(script, Some(&hash), args).await
-    }
-
-    /// The run ID that a shard has, or the one that all shards get if it has none.
-    async fn settle_run(&self, run: Option<String>) -> Result<RunId, StoreError> {
-        match run {
-            Some(run) => record::run_id(&run),
-            None => self.restore_run().await,
-        }
-    }
-
-    /// A shard has lost its run ID: it gets the newest of the others. In a new store, no shard has one, so one is drawn.
-    async fn restore_run(&self) -> Result<RunId, StoreError> {
-        let known = self.in_each(|shard| async move { shard.run().await }).await?;
-        if let Some(newest) = known.into_iter().flatten().max() {
-            return self.raise_run(newest).await;
-        }
-        let mut run = RunId::draw(SystemClock.now())?;
-        // One after another: of callers that find none at once, the first one decides.
-        for shard in &self.shards {
-            run = shard.set_run(run, String::new()).await?;
-        }
-        Ok(run)
-    }
-
-    async fn raise_run(&self, to: RunId) -> Result<RunId, StoreError> {
-        let event = entry::encode(&FeedEvent::Run(to))?;
-        let work = |shard: Arc<Shard>| {
-            let event = event.clone();
-            async move { shard.set_run(to, event).await }
-        };
-        Ok(self.in_each(work).await?.into_iter().max().unwrap_or(to))
-    }
-}
-
-/// What stands for a subject in keys.
-fn subject_hash(subject: &Subject) -> String {
-    hash(&[subject.realm.as_bytes(), subject.name.as_bytes()])
-}
-
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore").field("shards", &self.0.shards.len()).finish_non_exhaustive()
+        f.debug_struct("RedisStore").field("shards", &self.0.each.len()).finish_non_exhaustive()
     }
 }

@@ -1,11 +1,13 @@
 //! A shard: a part of the store whose keys are all in one slot, so that a script writes records and feed in one step.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use redis::{FromRedisValue, RedisResult, cmd};
 
 use super::{
-    LAYOUT, RUN_KEPT_FOR,
     home::slot,
     link::{Link, Reader},
     record,
@@ -17,6 +19,10 @@ use crate::{
     time::millis,
 };
 
+/// The version of the layout, which is also what decides the slot of the keys.
+const LAYOUT: &str = "2";
+/// How long the run ID stays without sign-ins.
+const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// How many shards a cluster gets: one for each primary of the usual three. Each instance reads the feed of each shard, so more
 /// shards would cost the primaries more than they save.
 pub(super) const IN_CLUSTER: usize = 3;

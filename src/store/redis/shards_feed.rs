@@ -7,29 +7,22 @@ use std::{
     task::Poll,
 };
 
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 
 use super::{
-    Inner,
-    feed::{HEARTBEAT, ShardBatch},
+    feed::{HEARTBEAT, ShardBatch, Waiter},
     record,
+    shard::Shard,
+    shards::Shards,
 };
 use crate::store::{FeedBatch, FeedFrom, StoreError};
 
 /// Between the positions of two shards.
 const SEPARATOR: char = ',';
 
-/// Waits for an event in a shard. It goes on while another shard's event is read, since an end would close its connection.
-pub(super) struct Waiter {
-    shard: usize,
-    position: String,
-    task: JoinHandle<Result<bool, StoreError>>,
-    is_done: bool,
-}
-
-impl Inner {
+impl Shards {
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
-        if let [shard] = &self.shards[..] {
+        if let [shard] = &self.each[..] {
             let batch = shard.read_feed(from, Some(HEARTBEAT)).await?;
             return self.merge(vec![batch]).await;
         }
@@ -37,12 +30,12 @@ impl Inner {
         self.wait(&from).await?;
         // Each is read, also those without news: only an answer proves that a shard had no event until now.
         let mut each = from.into_iter();
-        let read = |shard: Arc<super::shard::Shard>, from: Option<FeedFrom>| async move {
+        let read = |shard: Arc<Shard>, from: Option<FeedFrom>| async move {
             let from = from.unwrap_or_else(|| FeedFrom::After(String::new()));
             shard.read_feed(&from, None).await
         };
         let tasks: Vec<_> =
-            self.shards.iter().map(|shard| tokio::spawn(read(shard.clone(), each.next()))).collect();
+            self.each.iter().map(|shard| tokio::spawn(read(shard.clone(), each.next()))).collect();
         let mut batches = Vec::with_capacity(tasks.len());
         for task in tasks {
             batches.push(task.await.map_err(StoreError::unavailable)??);
@@ -52,7 +45,7 @@ impl Inner {
 
     /// Where to read on in each shard. A position that is none of ours leads to a gap.
     fn divide(&self, from: &FeedFrom) -> Vec<FeedFrom> {
-        let count = self.shards.len();
+        let count = self.each.len();
         match from {
             FeedFrom::Since(_) => vec![from.clone(); count],
             FeedFrom::After(position) => {
@@ -124,14 +117,14 @@ impl Inner {
     /// The waiter at this position: the one of an earlier read, or a new one.
     fn waiter(&self, index: usize, position: &str) -> Waiter {
         let mut kept = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those at positions that nobody reads from any more.
+        // Those at positions that are not read from any more.
         kept.retain(|waiter| !waiter.task.is_finished());
         let is_same = |waiter: &Waiter| waiter.shard == index && waiter.position == position;
         if let Some(place) = kept.iter().position(is_same) {
             return kept.swap_remove(place);
         }
         drop(kept);
-        let (shard, at) = (self.shards.get(index).cloned(), position.to_owned());
+        let (shard, at) = (self.each.get(index).cloned(), position.to_owned());
         let task = tokio::spawn(async move {
             match shard {
                 Some(shard) => shard.wait(&at).await,

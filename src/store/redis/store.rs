@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{Inner, RedisStore, entry, record, scripts, subject_hash};
+use super::{
+    RedisStore, entry, record, scripts,
+    shards::{Shards, subject_hash},
+};
 use crate::{
     id::{RunId, SessionId, random},
     store::{
@@ -21,7 +24,7 @@ type Found = (bool, Option<Vec<u8>>, Option<String>);
 /// What the script that lists answers: where to go on, the run ID, session IDs and records.
 type Listed = (String, Option<String>, Vec<(String, Vec<u8>)>);
 
-impl Inner {
+impl Shards {
     /// Runs a script about one record.
     async fn one(
         &self,
@@ -244,19 +247,19 @@ impl SessionStore for RedisStore {
         cap: Option<Cap>,
     ) -> Result<(RunId, Vec<SessionId>), CreateError> {
         let (subject, record) = (subject.clone(), record.clone());
-        self.finish(|inner| async move { Ok(inner.create(&subject, &record, cap).await) }).await?
+        self.finish(|shards| async move { Ok(shards.create(&subject, &record, cap).await) }).await?
     }
 
     async fn advance(&self, key: &SessionKey, from: u64, at: Timestamp) -> Result<Snapshot, StoreError> {
         let args = vec![nonce()?, record::number(from)?.to_string(), record::time(at)?.to_string()];
         let key = key.clone();
-        self.finish(|inner| async move { inner.one(&scripts::ADVANCE, &key, args).await }).await
+        self.finish(|shards| async move { shards.one(&scripts::ADVANCE, &key, args).await }).await
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
         let key = key.clone();
         // This is completed, too: the call that finds a dead connection must replace it.
-        self.finish(|inner| async move { inner.one(&scripts::GET, &key, Vec::new()).await }).await
+        self.finish(|shards| async move { shards.one(&scripts::GET, &key, Vec::new()).await }).await
     }
 
     async fn replace(
@@ -274,18 +277,18 @@ impl SessionStore for RedisStore {
             event.map(entry::encode).transpose()?.unwrap_or_default(),
         ];
         let key = key.clone();
-        self.finish(|inner| async move { inner.one(&scripts::REPLACE, &key, args).await }).await
+        self.finish(|shards| async move { shards.one(&scripts::REPLACE, &key, args).await }).await
     }
 
     async fn revoke(&self, what: &Revoke, at: Timestamp) -> Result<Vec<SessionId>, StoreError> {
         let what = what.clone();
-        self.finish(|inner| async move {
+        self.finish(|shards| async move {
             match what {
                 Revoke::Session(SessionKey { subject, id }) => {
-                    inner.revoke_ids(&subject, &[id], String::new()).await
+                    shards.revoke_ids(&subject, &[id], String::new()).await
                 }
                 Revoke::Subject { subject, before, except } => {
-                    inner.revoke_subject(&subject, before, except, at).await
+                    shards.revoke_subject(&subject, before, except, at).await
                 }
             }
         })
@@ -302,18 +305,18 @@ impl SessionStore for RedisStore {
         };
         let event = entry::encode(event)?;
         self.finish(
-            |inner| async move { inner.shard(&hash)?.script(&scripts::PUBLISH, None, &[event]).await },
+            |shards| async move { shards.shard(&hash)?.script(&scripts::PUBLISH, None, &[event]).await },
         )
         .await
     }
 
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
         let subject = subject.clone();
-        self.finish(|inner| async move { inner.list(&subject, now).await }).await
+        self.finish(|shards| async move { shards.list(&subject, now).await }).await
     }
 
     async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
-        self.finish(|inner| async move { inner.raise_run(to).await }).await
+        self.finish(|shards| async move { shards.raise_run(to).await }).await
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
@@ -330,7 +333,7 @@ impl SessionStore for RedisStore {
 
     async fn value(&self, key: &ValueKey, now: Timestamp) -> Result<ValueSnapshot, StoreError> {
         let key = *key;
-        self.finish(|inner| async move { inner.value(&key, now).await }).await
+        self.finish(|shards| async move { shards.value(&key, now).await }).await
     }
 
     async fn replace_value(
@@ -341,6 +344,6 @@ impl SessionStore for RedisStore {
         now: Timestamp,
     ) -> Result<ValueSnapshot, StoreError> {
         let (key, to) = (*key, to.cloned());
-        self.finish(|inner| async move { inner.replace_value(&key, version, to, now).await }).await
+        self.finish(|shards| async move { shards.replace_value(&key, version, to, now).await }).await
     }
 }

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
-use super::{Inner, record, scripts};
+use super::{record, scripts, shards::Shards};
 use crate::{
     store::{StoreError, Value, ValueKey, ValueSnapshot, value::draw_version},
     time::Timestamp,
@@ -19,7 +19,7 @@ fn decode(text: &[u8], now: Timestamp) -> Option<ValueSnapshot> {
     Some(ValueSnapshot::found(version, Value { bytes, keep_until }, now))
 }
 
-impl Inner {
+impl Shards {
     async fn value_script(
         &self,
         script: &scripts::Lua,

@@ -1,0 +1,107 @@
+//! The shards of a store: which one has a key, and the run ID that all of them share.
+
+use std::sync::{Arc, Mutex};
+
+use redis::FromRedisValue;
+
+use super::{
+    entry,
+    feed::Waiter,
+    home::slot,
+    link::Link,
+    record,
+    scripts::Lua,
+    shard::{self, Shard},
+};
+use crate::{
+    id::RunId,
+    store::{FeedEvent, StoreError, Subject, hash},
+    time::{Clock as _, SystemClock},
+};
+
+/// One shard for one primary, and several in a cluster.
+pub(super) struct Shards {
+    pub(super) each: Vec<Arc<Shard>>,
+    /// What waits for an event in a shard, between two reads of the feed.
+    pub(super) waiters: Mutex<Vec<Waiter>>,
+}
+
+impl Shards {
+    pub(super) fn new(links: impl IntoIterator<Item = Arc<Link>>, prefix: &str) -> Self {
+        let links: Vec<_> = links.into_iter().collect();
+        let count = links.len();
+        let shard = |(index, link)| Arc::new(Shard::new(link, prefix, &shard::tag(index, count)));
+        Self { each: links.into_iter().enumerate().map(shard).collect(), waiters: Mutex::default() }
+    }
+
+    /// The shard that has the keys with this hash.
+    pub(super) fn shard(&self, hash: &str) -> Result<&Shard, StoreError> {
+        let index = usize::from(slot(hash)) % self.each.len().max(1);
+        self.each
+            .get(index)
+            .map(Arc::as_ref)
+            .ok_or_else(|| StoreError::configuration("a store without shards"))
+    }
+
+    /// Does the same in each shard, at once. The answers are in the order of the shards.
+    pub(super) async fn in_each<T, F>(&self, work: impl Fn(Arc<Shard>) -> F) -> Result<Vec<T>, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let tasks: Vec<_> = self.each.iter().map(|shard| tokio::spawn(work(shard.clone()))).collect();
+        // All are waited for: an error of one must not hide what another one did.
+        let mut answers = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            answers.push(task.await.map_err(StoreError::unavailable).and_then(|answer| answer));
+        }
+        answers.into_iter().collect()
+    }
+
+    /// Runs a script about sessions of a subject.
+    pub(super) async fn session_script<T: FromRedisValue>(
+        &self,
+        script: &Lua,
+        subject: &Subject,
+        args: &[String],
+    ) -> Result<T, StoreError> {
+        let hash = subject_hash(subject);
+        self.shard(&hash)?.script(script, Some(&hash), args).await
+    }
+
+    /// The run ID that a shard has, or the one that all shards get if it has none.
+    pub(super) async fn settle_run(&self, run: Option<String>) -> Result<RunId, StoreError> {
+        match run {
+            Some(run) => record::run_id(&run),
+            None => self.restore_run().await,
+        }
+    }
+
+    /// A shard has lost its run ID: it gets the newest of the others. In a new store, no shard has one, so one is drawn.
+    async fn restore_run(&self) -> Result<RunId, StoreError> {
+        let known = self.in_each(|shard| async move { shard.run().await }).await?;
+        if let Some(newest) = known.into_iter().flatten().max() {
+            return self.raise_run(newest).await;
+        }
+        let mut run = RunId::draw(SystemClock.now())?;
+        // One after another: of callers that find none at once, the first one decides.
+        for shard in &self.each {
+            run = shard.set_run(run, String::new()).await?;
+        }
+        Ok(run)
+    }
+
+    pub(super) async fn raise_run(&self, to: RunId) -> Result<RunId, StoreError> {
+        let event = entry::encode(&FeedEvent::Run(to))?;
+        let work = |shard: Arc<Shard>| {
+            let event = event.clone();
+            async move { shard.set_run(to, event).await }
+        };
+        Ok(self.in_each(work).await?.into_iter().max().unwrap_or(to))
+    }
+}
+
+/// What stands for a subject in keys.
+pub(super) fn subject_hash(subject: &Subject) -> String {
+    hash(&[subject.realm.as_bytes(), subject.name.as_bytes()])
+}
