@@ -22,7 +22,7 @@ pub struct Family {
     /// When this generation was last handed out to a client that presented its predecessor. Later hand-outs within
     /// one grace period are not recorded. For generation 0: when the session began. Records of older versions have
     /// the epoch here.
-    #[serde(default, rename = "handed_out_at")]
+    #[serde(default, rename = "offered_at")]
     pub handed_out_at: Timestamp,
     /// When the session began.
     pub created_at: Timestamp,
