@@ -115,8 +115,19 @@ async fn node_that_fails_leaves_the_users_of_the_others_undisturbed() {
     }
     assert!(served > 20 && unavailable > 5, "{served} served, {unavailable} unavailable");
     // An instance that cannot know what one shard says must learn that.
-    let feed = store.feed(&FeedFrom::After(start)).await;
+    let feed = store.feed(&FeedFrom::After(start.clone())).await;
     assert!(matches!(feed, Err(StoreError::Unavailable(_))), "{feed:?}");
+    // What is revoked in the others arrives, but the reader is not up to date.
+    for key in &sessions {
+        if store.revoke(&Revoke::Session(key.clone()), now()).await.is_ok() {
+            let batch = after(&store, &start).await;
+            assert!(batch.events.contains(&FeedEvent::Revoked(key.clone())) && batch.more && !batch.gap);
+            let feed = store.feed(&FeedFrom::After(batch.position)).await;
+            assert!(matches!(feed, Err(StoreError::Unavailable(_))), "{feed:?}");
+            served -= 1;
+        }
+    }
+    assert_eq!(served, 0, "some could not be revoked");
 }
 
 #[tokio::test]

@@ -73,8 +73,9 @@ use super::StoreError;
 /// another third of all slots, so each of three primaries has one. The [manual](crate::manual::stores) says what
 /// they serve.
 ///
-/// - If a shard is unavailable, the users of the others are served. No instance can then know what was revoked there, so each
-///   request asks the store until the shard is back. Set `cluster-require-full-coverage no`; otherwise the whole cluster is unavailable.
+/// - If a shard is unavailable, the users of the others are served, and their sign-outs reach all instances. The feed
+///   [lags](crate::SessionsBuilder::ask_store_when_lagging) until the shard is back, and this is reported. Set
+///   `cluster-require-full-coverage no`; otherwise the whole cluster is unavailable.
 /// - The run ID is raised in all shards. If one is unavailable, raising it reports an error, and instances raise it there later. A
 ///   shard that has lost the run ID gets that of the others.
 /// - While a slot moves to another node, renewals go on until its keys are split between both nodes. Then calls

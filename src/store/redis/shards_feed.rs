@@ -18,29 +18,43 @@ use super::{
 use crate::store::{FeedBatch, FeedFrom, StoreError};
 
 /// Between the positions of two shards.
-const SEPARATOR: char = ',';
+const SEPARATOR: &str = ",";
 
 impl Shards {
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
         if let [shard] = &self.each[..] {
             let batch = shard.read_feed(from, Some(HEARTBEAT)).await?;
-            return self.merge(vec![batch]).await;
+            return self.merge(vec![(batch.position.clone(), Some(batch))]).await;
         }
         let from = self.divide(from);
-        self.wait(&from).await?;
+        let waited = self.wait(&from).await;
         // Each is read, also those without news: only an answer proves that a shard had no event until now.
-        let mut each = from.into_iter();
-        let read = |shard: Arc<Shard>, from: Option<FeedFrom>| async move {
-            let from = from.unwrap_or_else(|| FeedFrom::After(String::new()));
-            shard.read_feed(&from, None).await
-        };
-        let tasks: Vec<_> =
-            self.each.iter().map(|shard| tokio::spawn(read(shard.clone(), each.next()))).collect();
+        let read = |shard: Arc<Shard>, from| async move { shard.read_feed(&from, None).await };
+        let tasks = self.shards_from(&from).map(|(shard, from)| tokio::spawn(read(shard, from)));
+        let tasks: Vec<_> = tasks.collect();
         let mut batches = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            batches.push(task.await.map_err(StoreError::unavailable)??);
+        let mut failure = waited.err();
+        for (task, from) in tasks.into_iter().zip(from) {
+            match task.await.map_err(StoreError::unavailable).and_then(|batch| batch) {
+                Ok(batch) => batches.push((batch.position.clone(), Some(batch))),
+                Err(error) => {
+                    let FeedFrom::After(position) = from else { return Err(error) };
+                    batches.push((position, None));
+                    failure = Some(error);
+                }
+            }
         }
-        self.merge(batches).await
+        let Some(error) = failure else { return self.merge(batches).await };
+        // What the others have comes first, or a sign-out there would wait for this shard. Their reader asks again at once,
+        // and does not take itself for up to date.
+        if batches.iter().flat_map(|(_, batch)| batch).all(|batch| batch.events.is_empty() && !batch.gap) {
+            return Err(error);
+        }
+        self.merge(batches).await.map(|batch| FeedBatch { more: true, ..batch })
+    }
+
+    fn shards_from<'a>(&'a self, from: &'a [FeedFrom]) -> impl Iterator<Item = (Arc<Shard>, FeedFrom)> + 'a {
+        self.each.iter().cloned().zip(from.iter().cloned())
     }
 
     /// Where to read on in each shard. A position that is none of ours leads to a gap.
@@ -58,30 +72,24 @@ impl Shards {
         }
     }
 
-    async fn merge(&self, batches: Vec<ShardBatch>) -> Result<FeedBatch, StoreError> {
-        let mut runs = Vec::with_capacity(batches.len());
-        for batch in &batches {
+    /// Makes one batch of the batches of the shards that answered, and of the positions of all.
+    async fn merge(&self, batches: Vec<(String, Option<ShardBatch>)>) -> Result<FeedBatch, StoreError> {
+        let (positions, batches): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+        let (mut runs, mut events, mut gap, mut more) = (Vec::new(), Vec::new(), false, false);
+        for batch in batches.into_iter().flatten() {
             runs.push(batch.run.as_deref().map(record::run_id).transpose()?);
+            events.extend(batch.events);
+            gap |= batch.gap;
+            more |= batch.more;
         }
         let newest = runs.iter().flatten().max().copied();
         let run = match newest {
             Some(newest) if runs.iter().all(|run| *run == Some(newest)) => newest,
-            // A shard was out of reach, or has lost it.
+            // A shard could not be reached, or has lost it.
             Some(newest) => self.raise_run(newest).await?,
             None => self.settle_run(None).await?,
         };
-        let mut merged =
-            FeedBatch { events: Vec::new(), position: String::new(), run, gap: false, more: false };
-        for (index, batch) in batches.into_iter().enumerate() {
-            if index > 0 {
-                merged.position.push(SEPARATOR);
-            }
-            merged.position.push_str(&batch.position);
-            merged.events.extend(batch.events);
-            merged.gap |= batch.gap;
-            merged.more |= batch.more;
-        }
-        Ok(merged)
+        Ok(FeedBatch { events, position: positions.join(SEPARATOR), run, gap, more })
     }
 
     /// Waits for an event in any shard, at most as long as a heartbeat.
