@@ -60,6 +60,9 @@ impl<C: Claims> Engine<C> {
     ) -> AuthStep<C> {
         let session = self.newest(&token);
         if let BearerDecision::Accepted = self.decide_bearer(&session, context.arrived) {
+            if !context.passive {
+                self.confirm_once(&token, context.with_body, context.arrived.wall);
+            }
             let presented = token.view.generation;
             return AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None });
         }

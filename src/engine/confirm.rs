@@ -79,6 +79,10 @@ impl<C: Claims> Engine<C> {
     /// Writes that a bound session is in use, once for each of its access tokens: a refresh does not show that, if there are
     /// passive requests. If the write fails, the next request tries again.
     fn note_use(self: &Arc<Self>, token: &Arc<VerifiedToken<C>>, now: Timestamp) {
+        // An expired one may be a copy: who has no key must not keep the session alive.
+        if now >= token.view.expires {
+            return;
+        }
         // Bound tokens confirm nothing, so this flag is free.
         if token.needs_no_confirmation().load(Ordering::Relaxed)
             || token.needs_no_confirmation().swap(true, Ordering::Relaxed)

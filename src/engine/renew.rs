@@ -182,9 +182,10 @@ impl<C: Claims> Engine<C> {
             false => self.renew_active(request, now).await?,
             true => Box::pin(self.renew_passive(request, now)).await?,
         };
-        let RenewalRequest { key, run, presented, passive, .. } = request;
+        let RenewalRequest { key, run, presented, passive, proven, .. } = request;
         let claims = self.reload(key, &mut record).await?;
-        let limit = passive.then_some(record.family.idle_deadline);
+        // Not for a browser with a key: with ever shorter tokens it would reach its limit of proofs before the idle timeout.
+        let limit = (*passive && !proven).then_some(record.family.idle_deadline);
         let expires =
             self.tokens.codec().access_expiry(now, limit.unwrap_or(record.family.absolute_deadline));
         let view = SessionView::of_record(key.clone(), &record, *run, now, expires, claims);

@@ -5,7 +5,7 @@ use tower_sliding_sessions::{EventKind, Severity, protocol::Refusal};
 
 use super::{
     browser::{ACCESS, Browser, REFRESH},
-    world::World,
+    world::{World, bound},
 };
 
 fn warnings(world: &World) -> usize {
@@ -46,6 +46,24 @@ async fn copy_made_at_any_time_is_refused_after_the_access_token_and_the_owner_g
             || matches!(kind, EventKind::Refused(why) if *why != Refusal::DeviceProofRequired)
     };
     assert_eq!(world.count(ended), 0);
+}
+
+#[tokio::test]
+async fn copy_with_an_expired_access_token_does_not_keep_the_session_alive() {
+    let world = World::new();
+    let mut owner = Browser::confirmed(&world).await;
+    assert!(owner.get(&world, "/me").await.ok());
+    let (copy, copied_at) = (owner.copied_jar(), world.now());
+    // An instance that did not verify the token before.
+    let other = world.instance(|builder| builder.device_bound(bound()));
+    for _ in 0..11 {
+        world.pass(600);
+        // With all cookies as they were copied: a browser would have removed the expired one.
+        let request = copy.request(Method::GET, "/me", copied_at, &[]);
+        assert_eq!(other.answer(request).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    world.pass(900);
+    assert!(!owner.get(&world, "/me").await.ok(), "the session was idle for longer than two hours");
 }
 
 #[tokio::test]
