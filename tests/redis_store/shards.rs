@@ -141,6 +141,15 @@ async fn shard_that_lost_the_run_id_or_has_an_older_one_gets_that_of_the_others(
         let found = store.get(key).await.expect("an answer");
         assert!(found.record.is_some() && found.run == run, "a session ended with a shard's run ID");
     }
+    // Also if the first call is one that revokes.
+    for (index, key) in sessions.iter().enumerate().take(20) {
+        let () = server_of(&cluster, lost.1).await.ask(&format!("DEL {}", lost.0)).await;
+        let what = match index % 2 {
+            0 => Revoke::Session(key.clone()),
+            _ => Revoke::Subject { subject: key.subject.clone(), before: None, except: None },
+        };
+        assert_eq!(store.revoke(&what, now()).await.expect("it is revoked"), [key.id]);
+    }
 
     let newer = run.next();
     assert_eq!(store.raise_run_id(newer).await.expect("it is raised"), newer);

@@ -75,7 +75,7 @@ use super::StoreError;
 ///
 /// - If a shard is unavailable, the users of the others are served, and their sign-outs reach all instances. The feed
 ///   [lags](crate::SessionsBuilder::ask_store_when_lagging) until the shard is back, and this is reported. Set
-///   `cluster-require-full-coverage no`; otherwise the whole cluster is unavailable.
+///   `cluster-require-full-coverage no`; otherwise the whole cluster is unavailable. An instance cannot start meanwhile.
 /// - The run ID is raised in all shards. If one is unavailable, raising it reports an error, and instances raise it there later. A
 ///   shard that has lost the run ID gets that of the others.
 /// - While a slot moves to another node, renewals go on until its keys are split between both nodes. Then calls

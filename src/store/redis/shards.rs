@@ -24,6 +24,8 @@ pub(super) struct Shards {
     pub(super) each: Vec<Arc<Shard>>,
     /// What waits for an event in a shard, between two reads of the feed.
     pub(super) waiters: Mutex<Vec<Waiter>>,
+    /// Why a shard could not be read, for the next read from this position: what the others had was returned first.
+    pub(super) failure: Mutex<Option<(String, StoreError)>>,
 }
 
 impl Shards {
@@ -31,7 +33,11 @@ impl Shards {
         let links: Vec<_> = links.into_iter().collect();
         let count = links.len();
         let shard = |(index, link)| Arc::new(Shard::new(link, prefix, &shard::tag(index, count)));
-        Self { each: links.into_iter().enumerate().map(shard).collect(), waiters: Mutex::default() }
+        Self {
+            each: links.into_iter().enumerate().map(shard).collect(),
+            waiters: Mutex::default(),
+            failure: Mutex::default(),
+        }
     }
 
     /// The shard that has the keys with this hash.

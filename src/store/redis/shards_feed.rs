@@ -5,9 +5,10 @@ use std::{
     pin::Pin,
     sync::{Arc, PoisonError},
     task::Poll,
+    time::Duration,
 };
 
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::{
     feed::{HEARTBEAT, ShardBatch, Waiter},
@@ -17,8 +18,20 @@ use super::{
 };
 use crate::store::{FeedBatch, FeedFrom, StoreError};
 
+/// How long the reads that follow a wait take at most, and the first ones. One shard that does not answer must not hold back
+/// the others.
+const READ_WITHIN: Duration = Duration::from_millis(600);
+const FIRST_READ_WITHIN: Duration = Duration::from_millis(1500);
 /// Between the positions of two shards.
 const SEPARATOR: &str = ",";
+
+/// Reads a shard. A read that is late goes on, so that it can find a new primary.
+async fn read(shard: Arc<Shard>, from: FeedFrom) -> Result<ShardBatch, StoreError> {
+    let within = if let FeedFrom::Since(_) = from { FIRST_READ_WITHIN } else { READ_WITHIN };
+    let reading = tokio::spawn(async move { shard.read_feed(&from, None).await });
+    let read = tokio::time::timeout(within, reading).await.map_err(StoreError::unavailable)?;
+    read.map_err(StoreError::unavailable)?
+}
 
 impl Shards {
     pub(super) async fn read_feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {
@@ -26,12 +39,14 @@ impl Shards {
             let batch = shard.read_feed(from, Some(HEARTBEAT)).await?;
             return self.merge(vec![(batch.position.clone(), Some(batch))]).await;
         }
+        if let Some(error) = self.take_failure(from) {
+            return Err(error);
+        }
         let from = self.divide(from);
         let waited = self.wait(&from).await;
         // Each is read, also those without news: only an answer proves that a shard had no event until now.
-        let read = |shard: Arc<Shard>, from| async move { shard.read_feed(&from, None).await };
-        let tasks = self.shards_from(&from).map(|(shard, from)| tokio::spawn(read(shard, from)));
-        let tasks: Vec<_> = tasks.collect();
+        let tasks: Vec<_> =
+            self.shards_from(&from).map(|(shard, from)| tokio::spawn(read(shard, from))).collect();
         let mut batches = Vec::with_capacity(tasks.len());
         let mut failure = waited.err();
         for (task, from) in tasks.into_iter().zip(from) {
@@ -50,7 +65,17 @@ impl Shards {
         if batches.iter().flat_map(|(_, batch)| batch).all(|batch| batch.events.is_empty() && !batch.gap) {
             return Err(error);
         }
-        self.merge(batches).await.map(|batch| FeedBatch { more: true, ..batch })
+        let batch = self.merge(batches).await?;
+        let failure = (batch.position.clone(), error);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        Ok(FeedBatch { more: true, ..batch })
+    }
+
+    /// Why a shard could not be read by the read that ended at this position.
+    fn take_failure(&self, from: &FeedFrom) -> Option<StoreError> {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of_it = |(position, _): &mut (String, StoreError)| matches!(from, FeedFrom::After(from) if from == position);
+        failure.take_if(is_of_it).map(|(_, error)| error)
     }
 
     fn shards_from<'a>(&'a self, from: &'a [FeedFrom]) -> impl Iterator<Item = (Arc<Shard>, FeedFrom)> + 'a {
@@ -86,7 +111,7 @@ impl Shards {
         let run = match newest {
             Some(newest) if runs.iter().all(|run| *run == Some(newest)) => newest,
             // A shard could not be reached, or has lost it.
-            Some(newest) => self.raise_run(newest).await?,
+            Some(newest) => self.raise_run(newest).await.unwrap_or(newest),
             None => self.settle_run(None).await?,
         };
         Ok(FeedBatch { events, position: positions.join(SEPARATOR), run, gap, more })
@@ -101,14 +126,13 @@ impl Shards {
         }
         let event = poll_fn(|context| {
             for waiter in &mut waiters {
-                if !waiter.is_done
-                    && let Poll::Ready(outcome) = Pin::new(&mut waiter.task).poll(context)
-                {
-                    waiter.is_done = true;
-                    match outcome {
-                        Ok(Ok(false)) => {}
-                        other => return Poll::Ready(other),
+                while let Poll::Ready(outcome) = Pin::new(&mut waiter.task).poll(context) {
+                    if !matches!(outcome, Ok(Ok(false))) {
+                        waiter.is_done = true;
+                        return Poll::Ready(outcome);
                     }
+                    // It began in an earlier read, and this one goes on.
+                    waiter.task = self.start_wait(waiter.shard, &waiter.position);
                 }
             }
             Poll::Pending
@@ -132,13 +156,17 @@ impl Shards {
             return kept.swap_remove(place);
         }
         drop(kept);
-        let (shard, at) = (self.each.get(index).cloned(), position.to_owned());
-        let task = tokio::spawn(async move {
+        let task = self.start_wait(index, position);
+        Waiter { shard: index, position: position.to_owned(), task, is_done: false }
+    }
+
+    fn start_wait(&self, index: usize, position: &str) -> JoinHandle<Result<bool, StoreError>> {
+        let (shard, position) = (self.each.get(index).cloned(), position.to_owned());
+        tokio::spawn(async move {
             match shard {
-                Some(shard) => shard.wait(&at).await,
+                Some(shard) => shard.wait(&position).await,
                 None => Ok(true),
             }
-        });
-        Waiter { shard: index, position: position.to_owned(), task, is_done: false }
+        })
     }
 }

@@ -117,6 +117,28 @@ impl Shards {
         Ok(revoked)
     }
 
+    /// Runs a script that revokes. The first of `args` is set to a nonce. Without a run ID the script revokes nothing, so it
+    /// runs again with the one that the shard then gets.
+    async fn revoke_page(
+        &self,
+        script: &scripts::Lua,
+        subject: &Subject,
+        mut args: Vec<String>,
+    ) -> Result<Page, StoreError> {
+        for _ in 0..3 {
+            if let Some(first) = args.first_mut() {
+                *first = nonce()?;
+            }
+            let page = Page::read(self.session_script(script, subject, &args).await?)?;
+            let is_settled = page.run.is_some();
+            self.settle_run(page.run.clone()).await?;
+            if is_settled {
+                return Ok(page);
+            }
+        }
+        Err(StoreError::unavailable("the run ID is lost each time that it is set"))
+    }
+
     /// Revokes a few sessions. `event` stands for all of them, unless it is empty.
     async fn revoke_ids(
         &self,
@@ -125,11 +147,9 @@ impl Shards {
         event: String,
     ) -> Result<Vec<SessionId>, StoreError> {
         let [head, tail] = entry::around_id(subject)?;
-        let mut args = vec![nonce()?, event, head, tail];
+        let mut args = vec![String::new(), event, head, tail];
         args.extend(ids.iter().map(SessionId::encode));
-        let page = self.session_script(&scripts::REVOKE, subject, &args).await?;
-        let page = Page::read(page)?;
-        self.settle_run(page.run).await?;
+        let page = self.revoke_page(&scripts::REVOKE, subject, args).await?;
         readable(page.unreadable).map(|()| page.revoked)
     }
 
@@ -151,8 +171,8 @@ impl Shards {
         let (mut cursor, mut together) = ("0".to_owned(), String::new());
         let (mut revoked, mut unreadable) = (Vec::new(), 0);
         loop {
-            let args = [
-                nonce()?,
+            let args = vec![
+                String::new(),
                 cursor,
                 before.clone(),
                 except.map_or(String::new(), |except| except.encode()),
@@ -163,9 +183,7 @@ impl Shards {
                 head.clone(),
                 tail.clone(),
             ];
-            let page = self.session_script(&scripts::REVOKE_SUBJECT, subject, &args).await?;
-            let page = Page::read(page)?;
-            self.settle_run(page.run).await?;
+            let page = self.revoke_page(&scripts::REVOKE_SUBJECT, subject, args).await?;
             revoked.extend(page.revoked);
             unreadable += page.unreadable;
             (cursor, together) = (page.next, page.together);
