@@ -223,7 +223,8 @@ impl<C: Claims> Engine<C> {
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
-        // The browser does not say which request the refresh is for. An active one is written when it comes.
+        // The browser does not say whether the refresh is for a passive request, so it does not count as use. An active
+        // request counts itself when it comes: see `note_use`.
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)

@@ -106,7 +106,7 @@ pub enum BindingDecision {
     /// Refuse it: the session is bound, and there is no proof. The session is not revoked.
     ProofRequired,
     /// Refuse it with a challenge: the session is bound, and the proof is of another key. Do not tell the client to forget
-    /// its key: since it sent this proof, it may have received the confirmed one.
+    /// its key: after it sent this proof, it may have received the confirmed one.
     OtherKey,
 }
 
@@ -133,7 +133,7 @@ pub fn decide_binding(
             }
         }
         (Some(binding), Some(_)) if binding.confirmed => BindingDecision::OtherKey,
-        // The refresh token is enough. The client must not be told to forget its key: since it sent this proof, it may
+        // The refresh token is enough. The client must not be told to forget its key: after it sent this proof, it may
         // have received the provisional key, and would forget that one.
         (_, Some(_)) => BindingDecision::Proceed,
     }

@@ -212,8 +212,8 @@ impl Family {
         (self.idle_deadline - self.idle_timeout).max(self.created_at)
     }
 
-    /// Whether no request has [used](Self::touch) the session since it was last rotated or confirmed, as far as it is
-    /// known: close to the absolute deadline it is not.
+    /// Whether no request has [used](Self::touch) the session since it was last rotated or confirmed. Close to the absolute
+    /// deadline this cannot be known, and the answer is no.
     #[must_use]
     pub(crate) fn is_unused_since_renewal(&self) -> bool {
         let renewed_at = self.confirmed_at.map_or(self.handed_out_at, |at| at.max(self.handed_out_at));

@@ -61,8 +61,8 @@
 //! - No other key can be registered.
 //! - Without a proof, no access token is minted that expires later than the presented one.
 //!
-//! A second key replaces a provisional one only if that one was not confirmed one access token lifetime after its first
-//! possible confirmation. A client in use would have confirmed it by then.
+//! A second key replaces a provisional one only after a while: one access token lifetime after the provisional one could
+//! first be confirmed, and was not. A client in use would have confirmed it by then.
 //!
 //! When a proof confirms the binding, every response to a registration has arrived or is lost. So the client has this
 //! key, and still has it after a crash. An access token that was minted for the binding does not confirm it: if the
@@ -103,7 +103,7 @@
 //! its body, and a crash may set back the key, the tokens or both by less than `C`. The client always has the confirmed
 //! key, and is never signed out before its timeouts. After the confirmation, copied cookies neither renew nor revoke the
 //! session. **Before the confirmation, an attacker with copied cookies can register a key.** If that key is confirmed,
-//! the client must sign in again, which revokes the session. This fails if the cookies were copied after the
+//! the client must sign in again, which revokes the session. This fails if the cookies were copied after the last
 //! [binding window](crate::DeviceBound::binding_window), or if the client registered its key first and proves it once in
 //! each access token lifetime.
 //!
