@@ -79,7 +79,7 @@ impl<C: Claims> Engine<C> {
     /// Writes that a bound session is in use, once for each of its access tokens: a refresh does not show that, if there are
     /// passive requests. If the write fails, the next request tries again.
     fn note_use(self: &Arc<Self>, token: &Arc<VerifiedToken<C>>, now: Timestamp) {
-        // An expired one may be a copy: who has no key must not keep the session alive.
+        // An expired token may be a copy: a client without the key must not keep the session alive.
         if now >= token.view.expires {
             return;
         }

@@ -78,11 +78,12 @@ impl Shards {
         failure.take_if(is_of_it).map(|(_, error)| error)
     }
 
+    /// Each shard, with where to read on in it.
     fn shards_from<'a>(&'a self, from: &'a [FeedFrom]) -> impl Iterator<Item = (Arc<Shard>, FeedFrom)> + 'a {
         self.each.iter().cloned().zip(from.iter().cloned())
     }
 
-    /// Where to read on in each shard. A position that is none of ours leads to a gap.
+    /// Where to read on in each shard. A position of another form leads to a gap.
     fn divide(&self, from: &FeedFrom) -> Vec<FeedFrom> {
         let count = self.each.len();
         match from {
@@ -149,7 +150,7 @@ impl Shards {
     /// The waiter at this position: the one of an earlier read, or a new one.
     fn waiter(&self, index: usize, position: &str) -> Waiter {
         let mut kept = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those at positions that are not read from any more.
+        // They are at positions from which no reader goes on.
         kept.retain(|waiter| !waiter.task.is_finished());
         let is_same = |waiter: &Waiter| waiter.shard == index && waiter.position == position;
         if let Some(place) = kept.iter().position(is_same) {
