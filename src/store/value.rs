@@ -14,7 +14,7 @@ pub struct ValueKey([u8; 32]);
 impl ValueKey {
     /// The value that is `kind`, about these names.
     #[cfg_attr(
-        not(any(feature = "conformance", feature = "oidc", feature = "vault")),
+        not(any(test, feature = "conformance", feature = "oidc", feature = "vault")),
         expect(dead_code, reason = "only some features keep values")
     )]
     pub(crate) fn new(realm: &str, kind: &'static str, names: &[&str]) -> Self {
