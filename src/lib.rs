@@ -1,7 +1,8 @@
-//! Sliding sessions for [tower] and [axum]: put one layer around a router. A signed-in user stays signed in while
-//! using the application. A session ends at the idle timeout, at the absolute timeout, or when it is revoked.
+//! Session middleware for [tower] and [axum], with sliding sessions: put one layer around a router, and a signed-in
+//! user stays signed in while using the application. A session ends at the idle timeout, at the absolute timeout, or
+//! when it is revoked.
 //!
-//! New here? The [quick start](guide::quick_start) is a whole application, and the [guide] has a page for each task.
+//! New here? The [quick start](guide::quick_start) is a whole application. The [guide] has a page for each task.
 //!
 //! ```no_run
 //! # #[cfg(feature = "axum")] mod example {
@@ -43,80 +44,85 @@
 //!
 //! # What the layer does
 //!
-//! It reads two cookies. The *access token* is a JWT that is valid for minutes and is checked in memory. The
-//! *refresh token* is a JWT that is valid for hours. If the access token has expired, is missing or cannot be
-//! used, the refresh token decides: if it is valid and its session is not revoked, the layer renews the
-//! session before the handler runs, and sets new cookies on the same response. There is no refresh endpoint
-//! and no client code.
+//! The layer reads two cookies. The *access token* is a JWT that is valid for minutes. The layer checks it in memory.
+//! The *refresh token* is a JWT that is valid for hours.
 //!
-//! Each renewal rotates the refresh token if a rotation is due. A new refresh token is *provisional* until a request
-//! shows that the client has kept it, so parallel requests, lost responses and crashed browsers do not look like
-//! refresh token reuse. [`protocol`] has the rules, and what an exhaustive search shows about them.
+//! A valid access token is enough to serve a request. If the access token has expired, is missing or is invalid, the
+//! refresh token decides. If the refresh token is valid and its session is not revoked, the layer renews the session
+//! before the handler runs. The layer sets the new cookies on the response to the same request. There is no refresh
+//! endpoint and no client code.
+//!
+//! From time to time, a renewal also replaces the refresh token with a new one (*rotation*). The new refresh token
+//! is *provisional* until a request shows that the client has stored it. So parallel requests, lost responses and
+//! crashed browsers do not look like the reuse of a copied refresh token. [`protocol`] has the rules, and the results
+//! of an exhaustive search for a case that breaks them.
 //!
 //! # What you want, and what to use
 //!
-//! | you want | use |
+//! | you want to | use |
 //! |---|---|
-//! | sign out (logout), on every instance | [`Session::sign_out`], [`Visitor::sign_out`] |
-//! | sign out all devices, or all others | [`Sessions::revoke_all`], [`Session::revoke_others`] |
-//! | revoke sessions after a password change | by the user: [`Session::revoke_others`]; by an administrator: [`Sessions::revoke_before`] |
-//! | revoke all sessions of all users at once | [`Sessions::revoke_everything`]; with the memory store, a restart |
-//! | a "your devices" page | [`Sessions::list`], [`Sessions::revoke`], or the ready-made `Sessions::routes` |
-//! | roles that change, users who are locked | a [claims reload hook](SessionsBuilder::reload_claims); [`Sessions::mark_stale`] makes it run at the next request |
-//! | routes for some roles only | [`Require::claims`] |
-//! | step-up: the password or a second factor again | [`Session::reauthenticate`], [`Require::authenticated_within`], [`Require::method`] |
-//! | "remember me" | [`SignIn::remember_me`] |
-//! | idle and absolute timeout | [`Timing`](protocol::Timing), or one sign-in's [`SignIn::idle_timeout`] |
-//! | anonymous visitors | [`SessionLayer::optional`], and `Option<Session<_>>` in handlers |
-//! | a sign-in page instead of 401; a page that asks for the password again | [`RedirectToLogin`], [`RedirectToReauthentication`], examples `redirect` and `step_up` |
-//! | streams and WebSockets that close on sign-out | [`Session::ended`] |
-//! | a page that polls and does not keep its session alive | [`SessionLayer::passive`] |
-//! | `fetch`, htmx, React | nothing: front ends never handle a token. Examples `fetch`, `htmx`, `preact` |
-//! | services that verify without the secret | `Verifier`: [services that only verify](guide::verifying_services) |
-//! | to let an identity provider sign users out, by CAEP or global token revocation | the feature `signals` |
-//! | to call another service for the user | [`Session::token_for`]: [tokens for other services](guide::service_tokens) |
-//! | "sign in with …": an OpenID Connect provider, with sign-out at both | the module `oidc`, [guide](guide::single_sign_on), example `single_sign_on` |
-//! | phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in `oauth` |
-//! | several instances, or sessions that survive a restart of the application | a [store](manual::stores): SQLite, PostgreSQL, Redis or Memcached |
-//! | passkeys (WebAuthn) | [`Visitor::sign_in`] and [`Session::reauthenticate`] after the check; package `examples/passkeys` |
-//! | Leptos, Dioxus | packages `examples/leptos`, `examples/dioxus` |
-//! | rate limits by user; gRPC; OpenAPI | packages `examples/governor`, `examples/tonic`, `examples/openapi` |
-//! | to use your `PgPool` or Redis client | `PostgresStore::new`, `RedisStore::new`, example `existing_clients` |
-//! | protection against copied cookies, by a key of the browser's device | `SessionsBuilder::device_bound`: [device-bound sessions](guide::device_bound) |
-//! | to hide what the cookies carry | `CookieOptions::encrypted`: [encrypted cookies](guide::encrypted_cookies) |
-//! | the tokens that a provider gave to a user (Google, GitHub, Facebook) | the module `vault`, [guide](guide::provider_tokens) |
-//! | two applications on one host | a [realm](SessionsBuilder::realm) and [cookie names](CookieOptions::names) for each |
-//! | hyper or tower without axum | [`Session::of`], [`Sessions::visitor`], example `hyper` |
+//! | sign a user out of one session (logout), on every instance of the application | [`Session::sign_out`] or [`Visitor::sign_out`] |
+//! | sign a user out on all devices | [`Sessions::revoke_all`] |
+//! | sign a user out on all other devices | [`Session::revoke_others`] |
+//! | revoke sessions after a password change | [`Session::revoke_others`] if the user changed the password; [`Sessions::revoke_before`] if an administrator changed it |
+//! | revoke all sessions of all users at once | [`Sessions::revoke_everything`]. With the memory store, a restart does the same |
+//! | show a "your devices" page | [`Sessions::list`] and [`Sessions::revoke`], or the ready-made routes `Sessions::routes` |
+//! | change the roles of a user, or lock a user | a [claims reload hook](SessionsBuilder::reload_claims). [`Sessions::mark_stale`] makes the hook run at the user's next request |
+//! | admit some roles only to a route | [`Require::claims`] |
+//! | ask for the password or a second factor again (step-up) | [`Session::reauthenticate`], [`Require::authenticated_within`] and [`Require::method`] |
+//! | offer "remember me" | [`SignIn::remember_me`] |
+//! | set the idle and the absolute timeout | [`Timing`](protocol::Timing) for all sessions, [`SignIn::idle_timeout`] for the session of one sign-in |
+//! | serve anonymous visitors | [`SessionLayer::optional`], and `Option<Session<_>>` in handlers |
+//! | show a sign-in page instead of 401 | [`RedirectToLogin`], example `redirect` |
+//! | show a page that asks for the password again | [`RedirectToReauthentication`], example `step_up` |
+//! | close streams and WebSockets on sign-out | [`Session::ended`] |
+//! | let a page poll without keeping its session alive | [`SessionLayer::passive`] |
+//! | use `fetch`, htmx or React | nothing: front ends never handle a token. See the examples `fetch`, `htmx` and `preact` |
+//! | verify access tokens in a service that has no secret | `Verifier`, see [services that only verify](guide::verifying_services) |
+//! | let an identity provider sign users out (by CAEP or by global token revocation) | the feature `signals` |
+//! | call another service for the user | [`Session::token_for`], see [tokens for other services](guide::service_tokens) |
+//! | offer "sign in with …" by an OpenID Connect provider, and sign out at both sides | the module `oidc`, see the [guide](guide::single_sign_on) and the example `single_sign_on` |
+//! | serve phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in the module `oauth` |
+//! | run several instances, or keep sessions when the application restarts | a [store](manual::stores): SQLite, PostgreSQL, Redis or Memcached |
+//! | accept passkeys (WebAuthn) | [`Visitor::sign_in`] and [`Session::reauthenticate`] after the check of the passkey, see the package `examples/passkeys` |
+//! | use Leptos or Dioxus | the packages `examples/leptos` and `examples/dioxus` |
+//! | limit the request rate of each user, use gRPC, or use OpenAPI | the packages `examples/governor`, `examples/tonic` and `examples/openapi` |
+//! | use your own `PgPool` or Redis client | `PostgresStore::new` or `RedisStore::new`, see the example `existing_clients` |
+//! | protect users against copied cookies by a key of the browser's device | `SessionsBuilder::device_bound`, see [device-bound sessions](guide::device_bound) |
+//! | hide the contents of the cookies | `CookieOptions::encrypted`, see [encrypted cookies](guide::encrypted_cookies) |
+//! | keep the tokens that a provider (Google, GitHub, Facebook) gave to a user | the module `vault`, see the [guide](guide::provider_tokens) |
+//! | run two applications on one host | for each application its own [realm](SessionsBuilder::realm) (a named group of sessions) and [cookie names](CookieOptions::names) |
+//! | use hyper, or tower without axum | [`Session::of`] and [`Sessions::visitor`], see the example `hyper` |
 //!
-//! The guide also has [answers to questions](guide::questions), a [security page](guide::security) by standard, and
-//! [troubleshooting](guide::troubleshooting). The [manual] has the defaults with their reasons, the threats, the
-//! stores and the events.
+//! The guide also has [answers to questions](guide::questions), [troubleshooting](guide::troubleshooting) and a
+//! [security page](guide::security) that compares the crate with standards. The [manual] has the defaults with their
+//! reasons, the threats, the stores and the events.
 //!
 //! # Features
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `axum` | yes | the extractors [`Session`] and [`Visitor`], and [`SetCookies`] in responses. Not needed on bare hyper or tower |
-//! | `oauth` | no | the module `oauth`: token, revocation and introspection endpoints for clients without cookies. Turns on `axum` |
-//! | `jwks` | no | `Sessions::jwks_routes`: the public keys and their address, for services that verify access tokens. Turns on `axum` |
-//! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, by the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Bring an `HttpClient`, or turn on `reqwest` |
-//! | `vault` | no | the module `vault`: a provider's own tokens (Google, GitHub, Facebook), sealed in the store and renewed by one request. Turns on `rust_crypto` |
+//! | `axum` | yes | the extractors [`Session`] and [`Visitor`], and [`SetCookies`] as a part of responses. Not needed with hyper, or with tower alone |
+//! | `oauth` | no | the module `oauth`: endpoints for token, revocation and introspection, for clients without cookies. Turns on `axum` |
+//! | `jwks` | no | `Sessions::jwks_routes`: routes that publish the public keys and their address, for services that verify access tokens. Turns on `axum` |
+//! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, with the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Also needs an HTTP client: your own `HttpClient`, or the feature `reqwest` |
+//! | `vault` | no | the module `vault`: keeps a provider's own tokens (Google, GitHub, Facebook) encrypted in the store. Parallel calls make one renewal request to the provider. Turns on `rust_crypto` |
 //! | `device-bound` | no | `DeviceBound`: sessions that are bound to the browser's device (Device Bound Session Credentials). Turns on `axum` and `rust_crypto` |
-//! | `signals` | no | the module `signals`: global token revocation, and security events (CAEP). Turns on `axum` |
-//! | `tracing` | yes | every event as a `tracing` record. Not needed where [`SessionsBuilder::on_event`] is enough |
-//! | `aws_lc_rs` | no | Ed25519 and ES256 keys by AWS-LC: fast, needs a C compiler |
-//! | `rust_crypto` | no | the same by RustCrypto: pure Rust. With both, AWS-LC is used. HS256 needs neither |
-//! | `verify` | no | `Verifier`: a layer for [services that only verify](guide::verifying_services), with public keys. They need neither the secret nor a store. Needs `aws_lc_rs` or `rust_crypto` |
-//! | `reqwest` | no | `ReqwestClient`: an HTTP client for requests to identity providers and issuers, by `reqwest` with rustls. An application can bring its own `HttpClient` |
-//! | `sqlite` | no | `SqliteStore`: sessions in a file, shared by the processes of one machine. Needs Rust 1.94, as `sqlx` does |
-//! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, as `sqlx` does |
-//! | `postgres_tls` | no | the same with TLS to the server, by rustls with AWS-LC |
-//! | `redis` | no | `RedisStore`: sessions in Redis or Valkey, with Sentinel and Cluster |
-//! | `redis_tls` | no | the same with TLS to the server (`rediss://`), by rustls with AWS-LC |
-//! | `memcached` | no | `MemcachedStore`: sessions in Memcached, with the limits of a cache |
-//! | `metrics` | no | counts every event with the `metrics` facade: the counter `sliding_sessions_events_total`, with the labels `event`, `outcome` and `realm` |
-//! | `test-util` | no | `Sessions::cookie_of`, which makes the cookies of a signed-in user for a test, and `CookieJar`, which keeps cookies as a browser does |
-//! | `conformance` | no | the suite that every [store](store::SessionStore) must pass, for authors of stores |
+//! | `signals` | no | the module `signals`: receives requests for global token revocation, and security events (CAEP). Turns on `axum` |
+//! | `tracing` | yes | a `tracing` record for every event. Not needed where [`SessionsBuilder::on_event`] is enough |
+//! | `aws_lc_rs` | no | Ed25519 and ES256 keys by the library AWS-LC, which is fast and needs a C compiler. HS256 does not need this feature |
+//! | `rust_crypto` | no | Ed25519 and ES256 keys by RustCrypto, which is pure Rust. If `aws_lc_rs` is on, too, AWS-LC is used. HS256 does not need this feature |
+//! | `verify` | no | `Verifier`: a layer for [services that only verify](guide::verifying_services) access tokens, with public keys. Such a service needs neither the secret nor a store. Needs `aws_lc_rs` or `rust_crypto` |
+//! | `reqwest` | no | `ReqwestClient`: an HTTP client for requests to identity providers and token issuers, by `reqwest` with rustls. In its place, an application can use its own `HttpClient` |
+//! | `sqlite` | no | `SqliteStore`: sessions in a file, for all processes of one machine. Needs Rust 1.94, because `sqlx` does |
+//! | `postgres` | no | `PostgresStore`: sessions in PostgreSQL. Needs Rust 1.94, because `sqlx` does |
+//! | `postgres_tls` | no | `PostgresStore` with TLS to the server, by rustls with AWS-LC |
+//! | `redis` | no | `RedisStore`: sessions in Redis or Valkey, also with Sentinel or Cluster |
+//! | `redis_tls` | no | `RedisStore` with TLS to the server (`rediss://`), by rustls with AWS-LC |
+//! | `memcached` | no | `MemcachedStore`: sessions in Memcached, which may forget sessions, like every cache |
+//! | `metrics` | no | the counter `sliding_sessions_events_total` of all events, by the crate `metrics`. The counter has the labels `event`, `outcome` and `realm` |
+//! | `test-util` | no | for tests: `Sessions::cookie_of` makes the cookies of a signed-in user, and `CookieJar` keeps cookies as a browser does |
+//! | `conformance` | no | for authors of stores: the test suite that every [store](store::SessionStore) must pass |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     all(feature = "verify", not(any(feature = "aws_lc_rs", feature = "rust_crypto"))),
