@@ -75,7 +75,7 @@
 //! Each waiting time has a cost: a copied predecessor stays usable until the confirmation, and for one grace period
 //! after the confirmation.
 //!
-//! ## The waiting time `W + C + 2·G`
+//! ## The waiting time is long enough
 //!
 //! A server issues an access token of `g`. The times count from this moment:
 //!
@@ -88,8 +88,8 @@
 //!    than `C` before the crash.
 //! 4. Suppose that a request with this access token arrives at `W + C + 2·D` (185 s) or later. The client sent this
 //!    request at `W + D + C` (140 s) or later. Reason: a request is in transit for at most `D`.
-//! 5. The clock of another instance shows at most `W + C + 2·D + S` (185 s) at the earliest arrival in step 4. Reason:
-//!    two clocks differ by at most `S`.
+//! 5. If the clock of another instance shows `W + C + 2·D + S` (185 s) or later at the arrival, the condition of step 4
+//!    is met. Reason: two clocks differ by at most `S`.
 //!
 //! Because of `D + S <= G`, the time in step 5 is at most `W + C + 2·G`. So a request with an access token of this age
 //! confirms `g` safely: after this request, the client never sends `g-1` again. A request with `g-1` that the client
@@ -125,7 +125,7 @@
 //! Two more functions decide what a response contains when its headers are sent. `decide_cookies` chooses the cookies.
 //! `decide_tokens` chooses the tokens for a client without cookies.
 //!
-//! # The rotation interval `M > W + 2·G`
+//! # The rotation interval is long enough
 //!
 //! A late response could set the client's refresh cookie back to an older generation. The rotation interval prevents
 //! this. The times count from the confirmation of `g`, as the record has it:
@@ -167,10 +167,10 @@
 //! is 185 s + 300 s = 485 s after the registration. A client in use sends a proof in each access token lifetime, so
 //! such a client has confirmed its key by then.
 //!
-//! The waiting time `W + C + 2·G` is derived as [above](#the-waiting-time-w--c--2g). After this time, each response to
-//! the registration has arrived or is lost. So the client that sends the proof has the key, and a crash cannot take the
-//! key away. An access token of the binding is not enough for a confirmation: a client that lost the body of the
-//! response has the access cookie, but not the key.
+//! The waiting time `W + C + 2·G` is derived as [above](#the-waiting-time-is-long-enough). After this time, each
+//! response to the registration has arrived or is lost. So the client that sends the proof has the key, and a crash
+//! cannot take the key away. An access token of the binding is not enough for a confirmation: a client that lost the
+//! body of the response has the access cookie, but not the key.
 //!
 //! # What the search shows
 //!
