@@ -146,7 +146,8 @@
 //! Responses to requests that present `g` need no such proof: they do not set the refresh cookie of `g`, because the
 //! client already has it.
 //!
-//! [`Policy::new`] refuses a rotation interval that is not longer than `W + 2·G`.
+//! [`Policy::new`] refuses a rotation interval that is not longer than `W + 2·G`. The engine measures the write window
+//! with a monotonic clock, so a step of the wall clock does not make the write window longer.
 //!
 //! # Device-bound sessions
 //!
@@ -204,12 +205,14 @@
 //!
 //! | case | bound |
 //! |---|---|
-//! | `C = 0`, and no request with a body is late. | `M > W + 2·D + S` |
-//! | The same, but a clock may step by `S` while a handler runs. | `M > W + 2·D + 2·S` |
-//! | A request with a body may be late, and `S = 0`. | `M > W + 2·D` |
-//! | `C > 0`, `S = 0`, and no request with a body is late. | `M > W + D - C` |
+//! | `C = 0`; no request with a body is late. | `M > W + 2·D + S` |
+//! | `C = 0`; no request with a body is late; a clock may step by `S` while a handler runs. | `M > W + 2·D + 2·S` |
+//! | `C = 0`; a request with a body may be late. | `M > W + 2·D + 2·S` |
+//! | `C > 0`; a request with a body may be late; `S = 0`. | `M > W + 2·D` |
+//! | `C > 0`; no request with a body is late; `S = 0`. | `M > W + D - C` |
 //!
-//! The condition `M > W + 2·G` of [`Policy::new`] covers all of these cases, because `2·G` is `2·D + 2·S`.
+//! The condition `M > W + 2·G` of [`Policy::new`] covers all of these cases, because `2·G` is `2·D + 2·S` in the
+//! search.
 //!
 //! The search also breaks each rule in turn, and finds a counterexample each time.
 //!
