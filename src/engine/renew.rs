@@ -211,8 +211,8 @@ impl<C: Claims> Engine<C> {
         }
         self.check_device(key, &read.record, proven, now)?;
         let longest = self.config.policy.timing().absolute_timeout;
-        if read.record.is_ahead(now, longest) {
-            let correct = |record: &mut SessionRecord| record.cap_ahead(now, longest);
+        if read.record.has_future_times(now, longest) {
+            let correct = |record: &mut SessionRecord| record.cap_future_times(now, longest);
             read = ReadRecord::of(
                 Box::pin(self.compare_and_set("correct_times", key, Some(read.into()), None, correct))
                     .await?,
@@ -225,7 +225,7 @@ impl<C: Claims> Engine<C> {
             Renewed::Rotated
         } else {
             let mut decision = decide_refresh(presented, &read.record.family, now);
-            if decision == RefreshDecision::ServePredecessor && read.record.family.handout_is_due(now) {
+            if decision == RefreshDecision::ServePredecessor && read.record.family.must_record_handout(now) {
                 read = Box::pin(self.record_handout(key, read, now)).await?;
                 decision = decide_refresh(presented, &read.record.family, now);
             }

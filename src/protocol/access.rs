@@ -1,31 +1,30 @@
-//! Whether a verified access token is accepted now.
+//! Decides whether a verified access token is accepted now.
 
 use super::Policy;
 use crate::{id::SessionId, time::Timestamp};
 
-/// How far in the future the times of an access token may be. A token whose `iat` or `nbf` is more than this in the
-/// future is not used.
+/// How far the `iat` and the `nbf` of an access token may be in the future.
 pub(crate) const LEEWAY: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The times in a verified access token, and its session.
+/// The times and the session ID in a verified access token.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessTokenTimes {
-    /// Its session.
+    /// The session ID.
     pub session: SessionId,
-    /// `iat`.
+    /// `iat`: when the token was issued.
     pub issued: Timestamp,
-    /// `nbf`, if the token has it.
+    /// `nbf`: the token is not valid before this time. `None` if the token has no `nbf`.
     pub not_before: Option<Timestamp>,
-    /// `exp`. There is no leeway, because an expired token is renewed.
+    /// `exp`: when the token expires. No leeway is added to this time, because an expired token is renewed.
     pub expires: Timestamp,
 }
 
-/// What this instance knows of a token's session.
+/// What this instance knows about a token's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionStatus {
-    /// The session is valid, as far as this instance knows.
+    /// This instance knows no reason to refuse the session.
     Valid,
-    /// The token has another run ID, or this instance does not know the run ID yet.
+    /// The token has another run ID than the store, or this instance does not know the store's run ID yet.
     OtherRunId,
     /// The session is on the denylist.
     Revoked,
@@ -36,15 +35,15 @@ pub enum SessionStatus {
 /// What to do with a request's access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessDecision {
-    /// Accept it.
+    /// Accept the token.
     Accept,
-    /// It expires soon. Renew if that is possible now, or accept it.
+    /// The token expires soon. Renew the session. If a renewal is not possible now, accept the token.
     AcceptOrRenew,
-    /// Do not use it. The refresh token decides.
+    /// Do not use the token. The refresh token decides.
     Renew,
 }
 
-/// Decides about a verified access token. `access` is `None` if there is no token, or none that can be used.
+/// Decides whether a verified access token is accepted. `access` is `None` if the request has no usable access token.
 #[must_use]
 pub fn decide_access(
     policy: &Policy,
@@ -59,9 +58,9 @@ pub fn decide_access(
             return AccessDecision::Renew;
         }
     }
-    let from_the_future =
+    let is_from_the_future =
         access.issued > now + LEEWAY || access.not_before.is_some_and(|at| at > now + LEEWAY);
-    if now >= access.expires || from_the_future {
+    if now >= access.expires || is_from_the_future {
         AccessDecision::Renew
     } else if now >= policy.renew_early_from(&access.session, access.expires) {
         AccessDecision::AcceptOrRenew
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
     use crate::protocol::Timing;
 
-    fn judge(now: u64, status: SessionStatus) -> AccessDecision {
+    fn decided(now: u64, status: SessionStatus) -> AccessDecision {
         let policy = Policy::new(Timing::default()).expect("the defaults hold");
         let access = AccessTokenTimes {
             session: SessionId::from_bytes([0; 32]),
@@ -88,25 +87,25 @@ mod tests {
 
     #[test]
     fn a_token_is_admitted_then_renewed_early_then_renewed() {
-        assert_eq!(judge(1000, SessionStatus::Valid), AccessDecision::Accept);
-        assert_eq!(judge(1239, SessionStatus::Valid), AccessDecision::Accept);
-        assert_eq!(judge(1240, SessionStatus::Valid), AccessDecision::AcceptOrRenew);
-        assert_eq!(judge(1299, SessionStatus::Valid), AccessDecision::AcceptOrRenew);
-        assert_eq!(judge(1300, SessionStatus::Valid), AccessDecision::Renew);
+        assert_eq!(decided(1000, SessionStatus::Valid), AccessDecision::Accept);
+        assert_eq!(decided(1239, SessionStatus::Valid), AccessDecision::Accept);
+        assert_eq!(decided(1240, SessionStatus::Valid), AccessDecision::AcceptOrRenew);
+        assert_eq!(decided(1299, SessionStatus::Valid), AccessDecision::AcceptOrRenew);
+        assert_eq!(decided(1300, SessionStatus::Valid), AccessDecision::Renew);
     }
 
     #[test]
     fn token_from_the_future_beyond_the_leeway_is_renewed() {
-        assert_eq!(judge(995, SessionStatus::Valid), AccessDecision::Accept);
-        assert_eq!(judge(994, SessionStatus::Valid), AccessDecision::Renew);
-        assert_eq!(judge(0, SessionStatus::Valid), AccessDecision::Renew);
-        assert_eq!(judge(u64::MAX, SessionStatus::Valid), AccessDecision::Renew);
+        assert_eq!(decided(995, SessionStatus::Valid), AccessDecision::Accept);
+        assert_eq!(decided(994, SessionStatus::Valid), AccessDecision::Renew);
+        assert_eq!(decided(0, SessionStatus::Valid), AccessDecision::Renew);
+        assert_eq!(decided(u64::MAX, SessionStatus::Valid), AccessDecision::Renew);
     }
 
     #[test]
     fn token_of_a_revoked_stale_or_other_session_is_renewed() {
         for status in [SessionStatus::OtherRunId, SessionStatus::Revoked, SessionStatus::Stale] {
-            assert_eq!(judge(1000, status), AccessDecision::Renew);
+            assert_eq!(decided(1000, status), AccessDecision::Renew);
         }
     }
 }

@@ -37,47 +37,48 @@ impl<'de> Deserialize<'de> for Thumbprint {
     }
 }
 
-/// What a session's record knows of its device key.
+/// The state of the device key in a session's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Binding {
     /// The latest key that the client registered.
     pub key: Thumbprint,
-    /// When it was registered.
+    /// When the key was registered. A repeated registration of the same key sets this time again.
     pub registered_at: Timestamp,
-    /// Whether a proof of this key came late enough after that. Never becomes false again.
+    /// Whether a proof of this key has confirmed the binding. This never becomes false again.
     pub confirmed: bool,
 }
 
 #[cfg(any(feature = "device-bound", feature = "__search"))]
-/// When a session may be bound to a key.
+/// The times that limit when a session may be bound to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegistrationLimits {
     /// When the user signed in, or last re-authenticated.
     pub authenticated_at: Timestamp,
-    /// For how long after that the session may be bound. An attacker who copies the cookies later cannot bind it to another
-    /// device.
+    /// The binding window: how long after `authenticated_at` the session may be bound. An attacker who copies the
+    /// cookies after the binding window cannot bind the session to another device.
     pub window: Duration,
-    /// The lifetime of an access token: a client in use proves its key at least that often.
+    /// The lifetime of an access token. A client in use sends a proof of its key at least once in this time.
     pub access_ttl: Duration,
 }
 
 #[cfg(any(feature = "device-bound", feature = "__search"))]
-/// What to do with a registration, whose proof is valid.
+/// What to do with the registration of a key. The registration has a valid proof of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationDecision {
-    /// Bind the session to this key, provisionally. The session has no key, this key, or an abandoned one.
+    /// Bind the session to this key, provisionally. The session has no key, or already has this key, or has an
+    /// abandoned key.
     Register,
-    /// The session keeps its key: it is confirmed, or the client may still confirm it.
+    /// Keep the session's key. This key is confirmed, or the client may still confirm it.
     Refuse,
-    /// The time after the sign-in in which the session may be bound is over.
+    /// Refuse the registration, because the binding window is over.
     RefuseLate,
 }
 
 #[cfg(any(feature = "device-bound", feature = "__search"))]
 /// Decides about a registration of `key`. `timing` is from the session's record.
 ///
-/// A provisional key is replaced only if it is abandoned. Otherwise an attacker with copied cookies could replace the
-/// client's key before it is confirmed.
+/// A provisional key is replaced only if the key is abandoned: the client did not confirm it in time. Otherwise an
+/// attacker with copied cookies could replace the client's key before the client confirms it.
 #[must_use]
 pub fn decide_registration(
     key: &Thumbprint,
@@ -101,20 +102,22 @@ pub fn decide_registration(
 pub enum BindingDecision {
     /// The refresh token decides.
     Proceed,
-    /// Write that the binding is confirmed. Then the refresh token decides.
+    /// Write the confirmation of the binding to the record. Then the refresh token decides.
     Confirm,
-    /// Refuse it: the session is bound, and there is no proof. The session is not revoked.
+    /// Refuse the renewal, because the binding is confirmed and the request has no proof. The session is not revoked.
     ProofRequired,
-    /// Refuse it with a challenge: the session is bound, and the proof is of another key. Do not tell the client to forget
-    /// its key: after it sent this proof, it may have received the confirmed one.
+    /// Refuse the renewal and send a challenge, because the binding is confirmed and the proof is of another key.
+    ///
+    /// Do not tell the client to forget its key. The client may have stored the confirmed key after it sent this proof,
+    /// and would forget the confirmed key.
     OtherKey,
 }
 
-/// Decides about a renewal with a proof of the key `proof`, or without a proof. `timing` is from the session's record.
+/// Decides about a renewal of a session that may be bound to a key. `proof` is the key that the request proves.
+/// `timing` is from the session's record.
 ///
-/// A proof confirms the binding if it comes at least `W + C + 2·G` after the registration. By then the client has the
-/// key and keeps it after a crash, and no response to an earlier registration is in transit. An access token that was
-/// minted for the binding would show less: a client that lost the rest of the response has the cookie without the key.
+/// A proof confirms the binding if it comes at least `W + C + 2·G` after the registration. By default, this is 60 s +
+/// 35 s + 2 · 45 s = 185 s. The [module](super#device-bound-sessions) says why, and explains the letters.
 #[must_use]
 pub fn decide_binding(
     binding: Option<&Binding>,
@@ -127,20 +130,21 @@ pub fn decide_binding(
         (Some(binding), None) if binding.confirmed => BindingDecision::ProofRequired,
         (Some(_), None) => BindingDecision::Proceed,
         (Some(binding), Some(key)) if binding.key == *key => {
-            match !binding.confirmed && is_settled(binding, timing, now) {
+            match !binding.confirmed && is_old_enough_to_confirm(binding, timing, now) {
                 true => BindingDecision::Confirm,
                 false => BindingDecision::Proceed,
             }
         }
         (Some(binding), Some(_)) if binding.confirmed => BindingDecision::OtherKey,
-        // The refresh token is enough. The client must not be told to forget its key: after it sent this proof, it may
-        // have received the provisional key, and would forget that one.
+        // Without a confirmed binding, the refresh token is enough. The client must not be told to forget its key: the
+        // client may have stored the provisional key after it sent this proof, and would forget the provisional key.
         (_, Some(_)) => BindingDecision::Proceed,
     }
 }
 
 #[cfg(any(feature = "device-bound", feature = "__search"))]
-/// Whether a response to a renewed request offers a registration, since one would be accepted.
+/// Whether the response to a renewed request offers a registration. True if a registration of a new key would be
+/// accepted now.
 #[must_use]
 pub fn offers_registration(
     binding: Option<&Binding>,
@@ -148,25 +152,29 @@ pub fn offers_registration(
     timing: &RotationTiming,
     now: Timestamp,
 ) -> bool {
-    // Stands for a key that the session does not have.
-    let key = Thumbprint::default();
-    decide_registration(&key, binding, limits, timing, now) == RegistrationDecision::Register
+    // A thumbprint that no real key has.
+    let new_key = Thumbprint::default();
+    decide_registration(&new_key, binding, limits, timing, now) == RegistrationDecision::Register
 }
 
 #[cfg(any(feature = "device-bound", feature = "__search"))]
-/// Whether no client in use has this provisional key: such a client would have confirmed it. (Its first proof may come
-/// just before the key is settled, and the next one an access token lifetime later.)
+/// Whether a provisional key is abandoned. A client in use would have confirmed the key by `now`.
+///
+/// In the worst case, such a client sends a proof just before the key is old enough for a confirmation. The next proof
+/// comes one access token lifetime later, and confirms the key. By default, this is 185 s + 300 s = 485 s after the
+/// registration.
 fn is_abandoned(
     binding: &Binding,
     limits: &RegistrationLimits,
     timing: &RotationTiming,
     now: Timestamp,
 ) -> bool {
-    is_settled(binding, timing, now - limits.access_ttl)
+    is_old_enough_to_confirm(binding, timing, now - limits.access_ttl)
 }
 
-/// Whether the response to the registration has arrived or is lost, and a client with the key keeps it after a crash.
-fn is_settled(binding: &Binding, timing: &RotationTiming, now: Timestamp) -> bool {
+/// Whether a proof may confirm the key. At this age, each response to the registration has arrived or is lost. A client
+/// that has the key keeps it, even after a crash.
+fn is_old_enough_to_confirm(binding: &Binding, timing: &RotationTiming, now: Timestamp) -> bool {
     now >= binding.registered_at + timing.confirmation_age(false)
 }
 
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_proof_confirms_the_binding_once_it_is_old_enough() {
-        // 60 + 35 + 2 * 45 s.
+        // 60 s + 35 s + 2 * 45 s = 185 s.
         assert_eq!(decided(false, Some(KEY), 184), BindingDecision::Proceed);
         assert_eq!(decided(false, Some(KEY), 185), BindingDecision::Confirm);
         assert_eq!(decided(true, Some(KEY), 0), BindingDecision::Proceed);
@@ -225,7 +233,7 @@ mod tests {
     #[test]
     fn the_first_key_stays_until_its_client_must_have_confirmed_it() {
         assert_eq!(registered(KEY, None, 0), RegistrationDecision::Register);
-        // 60 + 35 + 2 * 45 s, and the access token's lifetime.
+        // 60 s + 35 s + 2 * 45 s = 185 s, and the access token's lifetime of 300 s.
         assert_eq!(registered(OTHER, registered_ago(484, false), 0), RegistrationDecision::Refuse);
         assert_eq!(registered(OTHER, registered_ago(485, false), 0), RegistrationDecision::Register);
         assert_eq!(registered(KEY, registered_ago(0, false), 0), RegistrationDecision::Register);

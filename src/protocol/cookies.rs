@@ -3,51 +3,54 @@
 use super::{RotationTiming, SessionStatus};
 use crate::time::Timestamp;
 
-/// What is known of a renewed request when its response headers are sent.
+/// The state of a renewed request at the time when its response headers are sent.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseState {
-    /// When the request arrived, or when its record was read if that was earlier: a shared renewal may have read it
-    /// for another request. The write window counts from this time.
+    /// The start of the write window: the arrival of the request, or the read of the record, if the read was earlier.
+    ///
+    /// The read may be earlier than the arrival, because parallel requests share one read of the record.
     pub arrived: Timestamp,
     /// The generation of the refresh token that the request presented.
     pub presented: u64,
-    /// The generation of the tokens that the response may set: the current one, when the record was read.
+    /// The generation of the tokens that the response may set. It was the current generation when the record was read.
     pub served: u64,
-    /// The status of the session now, as far as this instance knows.
+    /// What this instance knows about the session now.
     pub status: SessionStatus,
     /// Whether the handler wrote the access cookie itself.
     pub access_written: bool,
-    /// Whether the handler wrote the refresh cookie itself: it signed in or out.
+    /// Whether the handler wrote the refresh cookie itself, by a sign-in or a sign-out.
     pub refresh_written: bool,
 }
 
-/// The cookies that the layer adds to a response. The layer never removes a cookie of the session; only a sign-out does.
+/// The cookies that the layer adds to a response. The layer never removes a cookie of the session. Only a sign-out
+/// removes these cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieDecision {
-    /// No cookie. This is always safe: the client keeps its tokens, and the successor stays unconfirmed.
+    /// No cookie. This is always safe: the client keeps its tokens, and these tokens stay valid.
     LeaveAlone,
-    /// An access token of the served generation, which is the presented one.
+    /// The access cookie. The served generation is the presented generation.
     WriteAccess,
-    /// The refresh token of the served generation, which is newer than the presented one. The handler wrote the
+    /// The refresh cookie. The served generation is newer than the presented generation. The handler already wrote the
     /// access cookie.
     WriteRefresh,
-    /// Both tokens of the served generation, which is newer than the presented one.
+    /// The access cookie and the refresh cookie. The served generation is newer than the presented generation.
     WriteBoth,
 }
 
 /// Decides which cookies the response to a renewed request sets. `timing` is from the session's record.
 ///
-/// The refresh token is sent **only if its generation is newer than the presented one**. An access token of a
-/// newer generation is never sent without it: with the access token alone, the browser would confirm a generation
-/// whose refresh token it does not have.
+/// The refresh cookie is set **only if the served generation is newer than the presented generation**.
+///
+/// An access token of a newer generation is never sent without the refresh token of this generation. With the access
+/// token alone, the browser would confirm a generation, but would not have the refresh token of this generation.
 #[must_use]
 pub fn decide_cookies(timing: &RotationTiming, response: &ResponseState, now: Timestamp) -> CookieDecision {
     let too_late = now.since(response.arrived) > timing.write_window;
     let may_write = match response.status {
         SessionStatus::Valid => true,
         SessionStatus::OtherRunId | SessionStatus::Revoked => false,
-        // Do not send outdated claims. If the handler wrote the access cookie, its claims are new. A refresh token
-        // has no claims.
+        // The access token of this renewal has outdated claims, so it is not sent. If the handler wrote the access
+        // cookie, the cookie has the new claims. Then the refresh cookie may be set, because it contains no claims.
         SessionStatus::Stale => response.access_written,
     };
     if response.refresh_written || !may_write || too_late {
@@ -67,7 +70,7 @@ mod tests {
 
     const ARRIVED: Timestamp = Timestamp::from_secs(1000);
 
-    fn decision_for(change: impl FnOnce(&mut ResponseState), after: u64) -> CookieDecision {
+    fn decision_for(change: impl FnOnce(&mut ResponseState), seconds_later: u64) -> CookieDecision {
         let mut response = ResponseState {
             arrived: ARRIVED,
             presented: 4,
@@ -77,7 +80,7 @@ mod tests {
             refresh_written: false,
         };
         change(&mut response);
-        decide_cookies(&RotationTiming::default(), &response, Timestamp::from_secs(1000 + after))
+        decide_cookies(&RotationTiming::default(), &response, Timestamp::from_secs(1000 + seconds_later))
     }
 
     #[test]

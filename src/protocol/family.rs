@@ -1,4 +1,4 @@
-//! A session's token family: its state in the record, and the changes of that state.
+//! A session's token family: the rotation state in the session's record.
 
 use std::time::Duration;
 
@@ -7,32 +7,36 @@ use serde::{Deserialize, Serialize};
 use super::{RotationTiming, access::LEEWAY};
 use crate::time::Timestamp;
 
-/// A session's token family: which generation its refresh token is at, and how long it lives.
+/// A session's token family: the current generation, the deadlines, and whether the session is revoked.
 ///
-/// The methods that change it return whether they changed something. Except for [`revoke`](Self::revoke), they apply
-/// only while the session is [live](Self::is_live), so none of them revives a revoked or expired session. The engine
-/// calls them, and a store replaces the changed record by compare-and-set. Only [`advance`](Self::advance) and `revoke`
-/// are operations of stores: a store calls them under a lock, or does the same in SQL or Lua.
+/// A method that changes the family returns whether it changed something. [`revoke`](Self::revoke) always applies. The
+/// other methods apply only while the session is [live](Self::is_live). So no method makes a revoked or expired session
+/// valid again.
+///
+/// The engine calls the methods, and asks the store to replace the record by compare-and-set. Two methods are also
+/// operations of a store: [`advance`](Self::advance) and `revoke`. A store calls these two methods under a lock, or
+/// does the same in SQL or Lua.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Family {
-    /// How many times the refresh token was rotated.
+    /// The current generation: how many times the refresh token was rotated.
     pub generation: u64,
-    /// When a request confirmed this generation. `None` while it is provisional.
+    /// When a request confirmed the current generation. `None` while the generation is provisional.
     pub confirmed_at: Option<Timestamp>,
-    /// When this generation was last handed out to a client that presented its predecessor. Later hand-outs within
-    /// one grace period are not recorded. For generation 0: when the session began. Records of older versions have
-    /// the epoch here.
+    /// The hand-out time: when the current generation was last handed out to a client that presented the predecessor.
+    ///
+    /// A hand-out at most one grace period after the recorded hand-out is not recorded. For generation 0, this is the
+    /// time at which the session began. For records from older versions of this crate, this is the Unix epoch.
     #[serde(default, rename = "offered_at")]
     pub handed_out_at: Timestamp,
     /// When the session began.
     pub created_at: Timestamp,
-    /// The idle timeout.
+    /// The idle timeout of the session.
     pub idle_timeout: Duration,
-    /// When it expires, unless it is used before that.
+    /// When the session expires, unless it is used before this time.
     pub idle_deadline: Timestamp,
-    /// When it expires in any case. Fixed at sign-in.
+    /// When the session expires even if it is in use. The sign-in sets this time.
     pub absolute_deadline: Timestamp,
-    /// Whether it was revoked. Never becomes false again.
+    /// Whether the session was revoked. This never becomes false again.
     pub revoked: bool,
     /// The rotation settings of the sign-in. All instances use them for this session.
     #[serde(default)]
@@ -40,7 +44,8 @@ pub struct Family {
 }
 
 impl Family {
-    /// A session that begins now, with the default [`RotationTiming`]: generation 0, confirmed.
+    /// The family of a session that begins now. It has the default [`RotationTiming`]. Its generation is 0, and is
+    /// confirmed.
     #[must_use]
     pub fn begin(now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> Self {
         let absolute_deadline = now + absolute_timeout;
@@ -57,23 +62,24 @@ impl Family {
         }
     }
 
-    /// Whether it is neither revoked nor past one of its deadlines.
+    /// Whether the session is live: not revoked, and not past one of its deadlines.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         !self.revoked && now < self.idle_deadline && now < self.absolute_deadline
     }
 
-    /// Whether it is live under its own timeouts and under those of the current policy, which may be shorter.
+    /// Whether the session is live, even if the given timeouts are shorter than its own timeouts.
     #[must_use]
-    pub fn is_live_within(&self, now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> bool {
+    pub fn is_live_under(&self, now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> bool {
         self.is_live(now)
-            && now < self.idle_deadline_within(idle_timeout)
-            && now < self.absolute_deadline_within(absolute_timeout)
+            && now < self.idle_deadline_under(idle_timeout)
+            && now < self.absolute_deadline_under(absolute_timeout)
     }
 
-    /// The idle deadline under its own idle timeout and under this one, which may be shorter.
-    pub(crate) fn idle_deadline_within(&self, idle_timeout: Duration) -> Timestamp {
-        // If the absolute deadline capped the idle deadline, do not shorten it again.
+    /// The idle deadline, by the shorter of the session's idle timeout and `idle_timeout`.
+    pub(crate) fn idle_deadline_under(&self, idle_timeout: Duration) -> Timestamp {
+        // If the idle deadline equals the absolute deadline, the time of the last use is unknown. Then this method does
+        // not shorten the idle deadline.
         if self.idle_deadline < self.absolute_deadline {
             self.idle_deadline - self.idle_timeout.saturating_sub(idle_timeout)
         } else {
@@ -81,19 +87,22 @@ impl Family {
         }
     }
 
-    /// The absolute deadline under its own absolute timeout and under this one, which may be shorter.
-    pub(crate) fn absolute_deadline_within(&self, absolute_timeout: Duration) -> Timestamp {
+    /// The absolute deadline, by the shorter of the session's absolute timeout and `absolute_timeout`.
+    pub(crate) fn absolute_deadline_under(&self, absolute_timeout: Duration) -> Timestamp {
         self.absolute_deadline.min(self.created_at + absolute_timeout)
     }
 
-    /// Caps each time that is too far in the future: an instance with a fast clock has written it. Returns whether
-    /// there was one.
+    /// Corrects each time that is too far in the future. An instance whose clock was ahead has written such a time.
+    /// Returns whether a time was corrected. A difference of [`LEEWAY`] is accepted. For the hand-out time and the
+    /// confirmation, a difference of one grace period is accepted, if this is longer.
     ///
-    /// The idle deadline is set to `now` plus the idle timeout, and a hand-out to `now`. A confirmation is removed,
-    /// because by a right clock the generation may not be old enough. A later request confirms the generation
-    /// again. A session that began in the future lives for at most `longest` from now, the absolute timeout of the
-    /// policy.
-    pub(crate) fn cap_ahead(&mut self, now: Timestamp, longest: Duration) -> bool {
+    /// - The idle deadline becomes `now` plus the idle timeout.
+    /// - The hand-out time becomes `now`.
+    /// - The confirmation is removed: by a correct clock, the generation may be too young for a confirmation. A later
+    ///   request confirms the generation again. Generation 0 stays confirmed, because it has no predecessor.
+    /// - If the session began in the future, its absolute deadline becomes at most `now` plus `longest`. `longest` is
+    ///   the policy's absolute timeout.
+    pub(crate) fn cap_future_times(&mut self, now: Timestamp, longest: Duration) -> bool {
         if !self.is_live(now) {
             return false;
         }
@@ -108,28 +117,30 @@ impl Family {
         }
         cap(&mut self.idle_deadline, now + self.idle_timeout);
         self.idle_deadline = self.idle_deadline.min(self.absolute_deadline);
-        // The search covers clocks that differ by less than a grace period.
+        // The search covers clocks that differ by less than one grace period.
         let latest = now + self.timing.grace.max(LEEWAY);
         if self.handed_out_at > latest {
             self.handed_out_at = now;
         }
         if self.confirmed_at.is_some_and(|at| at > latest) {
-            // Generation 0 has no predecessor.
             self.confirmed_at = (self.generation == 0).then_some(now);
             self.handed_out_at = now;
         }
         *self != before
     }
 
-    /// A lower bound of the time since the predecessor was superseded. Counted from the confirmation of the current
-    /// generation, or else from its last hand-out.
+    /// How long ago the current generation replaced its predecessor, or less.
+    ///
+    /// The time counts from the confirmation of the current generation. If the generation is provisional, the time
+    /// counts from its recorded hand-out.
     #[must_use]
     pub fn superseded_for(&self, now: Timestamp) -> Duration {
         now.since(self.confirmed_at.unwrap_or(self.handed_out_at))
     }
 
-    /// Rotates to the next generation, which is provisional. Applies if the current generation is `from`, and was
-    /// confirmed at least one rotation interval ago. Counts as use.
+    /// Rotates to the next generation. The new generation is provisional. The rotation counts as use of the session.
+    ///
+    /// Applies if the current generation is `from`, and was confirmed at least one rotation interval before `at`.
     pub fn advance(&mut self, from: u64, at: Timestamp) -> bool {
         let interval = self.timing.rotation_interval;
         let due = self.confirmed_at.is_some_and(|confirmed_at| confirmed_at + interval <= at);
@@ -143,7 +154,9 @@ impl Family {
         applies
     }
 
-    /// Confirms `generation`, if it is the current one and not confirmed. Counts as use.
+    /// Confirms `generation`. The confirmation counts as use of the session.
+    ///
+    /// Applies if `generation` is the current generation, and is provisional.
     pub fn confirm(&mut self, generation: u64, at: Timestamp) -> bool {
         let applies = self.is_live(at) && self.generation == generation && self.confirmed_at.is_none();
         if applies {
@@ -153,25 +166,27 @@ impl Family {
         applies
     }
 
-    /// Records that the current generation is handed out to a client that presented its predecessor. Must be written
-    /// before the response is sent. Applies if [`handout_is_due`](Self::handout_is_due).
+    /// Records that the current generation is handed out to a client that presented the predecessor. The record must be
+    /// written before the response is sent. Applies if [`must_record_handout`](Self::must_record_handout).
     pub fn record_handout(&mut self, at: Timestamp) -> bool {
-        let applies = self.handout_is_due(at);
+        let applies = self.must_record_handout(at);
         if applies {
             self.handed_out_at = at;
         }
         applies
     }
 
-    /// Whether a hand-out now must be recorded: the last recorded one was more than one grace period ago.
+    /// Whether a hand-out at `now` must be recorded: the recorded hand-out time is more than one grace period ago, and
+    /// the current generation is provisional.
     #[must_use]
-    pub fn handout_is_due(&self, now: Timestamp) -> bool {
+    pub fn must_record_handout(&self, now: Timestamp) -> bool {
         self.is_live(now) && self.confirmed_at.is_none() && now > self.handed_out_at + self.timing.grace
     }
 
-    /// Counts as use: moves the idle deadline to a later time, up to the absolute deadline.
+    /// Counts as use of the session: moves the idle deadline to `at` plus the idle timeout, but not past the absolute
+    /// deadline. Applies if this is later than the current idle deadline.
     pub fn touch(&mut self, at: Timestamp) -> bool {
-        let deadline = self.idle_deadline_after(at);
+        let deadline = self.idle_deadline_after_use(at);
         let applies = self.is_live(at) && deadline > self.idle_deadline;
         if applies {
             self.idle_deadline = deadline;
@@ -179,8 +194,10 @@ impl Family {
         applies
     }
 
-    /// Sets the generation of a valid token that is newer than the record: the store lost the rotation in a failover.
-    /// The generation is provisional, unless there is no crash window.
+    /// Sets the current generation to `to`, the generation of a valid token. Applies if `to` is newer than the record:
+    /// the store lost the rotation in a failover.
+    ///
+    /// The generation is provisional. Without a crash window, it is confirmed at once.
     pub fn fast_forward(&mut self, to: u64, at: Timestamp) -> bool {
         let applies = self.is_live(at) && self.generation < to;
         if applies {
@@ -197,30 +214,34 @@ impl Family {
         !std::mem::replace(&mut self.revoked, true)
     }
 
-    /// Whether use at `now` must be written: the idle deadline was last moved at least `interval` ago, or it can now
-    /// be moved to the absolute deadline.
+    /// Whether use at `now` must be written to the store.
+    ///
+    /// True if the idle deadline would move by at least `interval`. Also true if the idle deadline would reach the
+    /// absolute deadline, because it moves no more after that.
     #[must_use]
     pub fn touch_is_due(&self, now: Timestamp, interval: Duration) -> bool {
-        self.idle_deadline_after(now).since(self.idle_deadline) >= interval
-            || (self.idle_deadline_after(now) == self.absolute_deadline
-                && self.idle_deadline < self.absolute_deadline)
+        let new_deadline = self.idle_deadline_after_use(now);
+        new_deadline.since(self.idle_deadline) >= interval
+            || (new_deadline == self.absolute_deadline && self.idle_deadline < self.absolute_deadline)
     }
 
-    /// When the session was last used, as exact as the idle deadline.
+    /// When the session was last used, computed from the idle deadline. So later use that was not written is not
+    /// included.
     #[must_use]
     pub fn last_seen(&self) -> Timestamp {
         (self.idle_deadline - self.idle_timeout).max(self.created_at)
     }
 
-    /// Whether no request has [used](Self::touch) the session since it was last rotated or confirmed. Close to the absolute
-    /// deadline this cannot be known, and the answer is no.
+    /// Whether no [use](Self::touch) was written since the session was last rotated or confirmed.
+    ///
+    /// False if the idle deadline equals the absolute deadline, because then the time of the last use is unknown.
     #[must_use]
     pub(crate) fn is_unused_since_renewal(&self) -> bool {
         let renewed_at = self.confirmed_at.map_or(self.handed_out_at, |at| at.max(self.handed_out_at));
         self.idle_deadline < self.absolute_deadline && self.last_seen() <= renewed_at
     }
 
-    fn idle_deadline_after(&self, at: Timestamp) -> Timestamp {
+    fn idle_deadline_after_use(&self, at: Timestamp) -> Timestamp {
         (at + self.idle_timeout).min(self.absolute_deadline)
     }
 }
@@ -245,8 +266,8 @@ mod tests {
         assert!(family.advance(0, at(20)));
         assert_eq!((family.generation, family.confirmed_at), (1, None));
         assert_eq!(family.handed_out_at, at(20));
-        assert!(!family.advance(1, at(20)), "it was not confirmed");
-        assert!(!family.confirm(0, at(21)), "that is not the current generation");
+        assert!(!family.advance(1, at(20)), "generation 1 is not confirmed");
+        assert!(!family.confirm(0, at(21)), "generation 0 is not the current generation");
         assert!(family.confirm(1, at(21)));
         assert!(!family.confirm(1, at(22)), "only the first confirmation counts");
         assert_eq!(family.confirmed_at, Some(at(21)));
@@ -275,9 +296,9 @@ mod tests {
     #[test]
     fn shorter_timeouts_of_a_policy_count() {
         let (secs, family) = (Duration::from_secs, family());
-        let live = |now, idle, absolute| family.is_live_within(at(now), secs(idle), secs(absolute));
+        let live = |now, idle, absolute| family.is_live_under(at(now), secs(idle), secs(absolute));
         assert!(live(99, 100, 250) && !live(100, 100, 250));
-        assert!(live(99, 500, 500) && !live(100, 500, 500), "longer ones do not");
+        assert!(live(99, 500, 500) && !live(100, 500, 500), "longer timeouts do not count");
         assert!(live(39, 40, 250) && !live(40, 40, 250));
         assert!(live(59, 100, 60) && !live(60, 100, 60));
     }
@@ -286,22 +307,32 @@ mod tests {
     fn times_of_a_clock_that_was_ahead_are_capped_once() {
         let (idle, absolute) = (Duration::from_secs(100), Duration::from_secs(250));
         let mut ahead = Family::begin(at(3600), idle, absolute);
-        assert!(ahead.cap_ahead(at(0), absolute));
+        assert!(ahead.cap_future_times(at(0), absolute));
         let capped = Family {
             confirmed_at: Some(at(0)),
             handed_out_at: at(0),
             ..Family::begin(at(0), idle, absolute)
         };
         assert_eq!(ahead, Family { created_at: at(3600), ..capped });
-        assert!(!ahead.cap_ahead(at(50), absolute));
-        assert!(!family().cap_ahead(at(1), Duration::from_secs(1)), "it began on time");
+        assert!(!ahead.cap_future_times(at(50), absolute));
+        assert!(!family().cap_future_times(at(1), Duration::from_secs(1)), "the session began in the past");
         let mut used =
             Family { generation: 1, confirmed_at: Some(at(99)), idle_deadline: at(199), ..family() };
-        assert!(used.cap_ahead(at(50), absolute));
-        assert_eq!((used.confirmed_at, used.handed_out_at, used.idle_deadline), (None, at(50), at(150)));
-        let mut a_little =
+        assert!(confirmed_in_the_future.cap_future_times(at(50), absolute));
+        assert_eq!(
+            (
+                confirmed_in_the_future.confirmed_at,
+                confirmed_in_the_future.handed_out_at,
+                confirmed_in_the_future.idle_deadline
+            ),
+            (None, at(50), at(150))
+        );
+        let mut slightly_ahead =
             Family { confirmed_at: Some(at(95)), handed_out_at: at(95), idle_deadline: at(155), ..family() };
-        assert!(!a_little.cap_ahead(at(50), absolute), "clocks differ");
+        assert!(
+            !slightly_ahead.cap_future_times(at(50), absolute),
+            "a small difference between clocks is normal"
+        );
     }
 
     #[test]

@@ -1,115 +1,245 @@
-//! The rotation protocol: pure decisions, no clock, no I/O, no HTTP.
+//! The rotation protocol: its rules, and why a legitimate client is never signed out before its timeouts.
+//!
+//! The functions of this module only make decisions. They read no clock, do no I/O, and do not handle HTTP.
+//!
+//! # Terms
+//!
+//! - **Record**: the state of one session in the store.
+//! - **Generation**: the number of times that a session's refresh token was rotated. The sign-in creates generation 0.
+//!   Refresh tokens and access tokens contain their generation.
+//! - **Rotation**: replaces the refresh token of generation `g` by a new one of generation `g+1`. The old token is the
+//!   *predecessor*. The new token is the *successor*.
+//! - **Renewal**: a request presents a refresh token, and gets a new access token. A renewal may rotate the refresh
+//!   token.
+//! - **Hand-out**: a response gives the tokens of a generation to a client that presented the predecessor.
+//! - **Provisional**: a new generation is provisional at first. Its predecessor is still valid.
+//! - **Confirmed**: a request has shown that the client has stored the tokens of the generation. See [When a generation
+//!   is confirmed](#when-a-generation-is-confirmed).
+//! - **Reuse**: a request presents a refresh token that no legitimate client sends any more. By default, the session is
+//!   then revoked.
+//!
+//! # Letters
+//!
+//! | letter | setting | default | meaning |
+//! |---|---|---|---|
+//! | `G` | [`grace`][G] | 45 s | how long the predecessor stays valid after the confirmation of its successor |
+//! | `W` | [`write_window`][W] | 60 s | how long after the arrival of a request its response may set cookies |
+//! | `C` | [`crash_window`][C] | 35 s | how old the cookies of a client may be after a crash |
+//! | `M` | [`rotation_interval`][M] | 240 s | the shortest time from the confirmation of `g` to the rotation to `g+1` |
+//! | `L` | [`late_body`][L] | 600 s | how late a request with a body may arrive, because a proxy buffers the body |
+//! | `D` | none | | the longest time that a request or a response is in transit |
+//! | `S` | none | | the largest difference between the clocks of two instances |
+//!
+//! [G]: Timing#structfield.grace
+//! [W]: Timing#structfield.write_window
+//! [C]: Timing#structfield.crash_window
+//! [M]: Timing#structfield.rotation_interval
+//! [L]: Timing#structfield.late_body
+//!
+//! `D` and `S` depend on your network and your servers. Set the grace period so that **`G >= D + S`**.
+//!
+//! The examples on this page use the default settings, `D` = 45 s and `S` = 0 s.
 //!
 //! # Provisional generations
 //!
-//! Rotating a refresh token on each use detects reuse. In most implementations it also signs legitimate
-//! clients out: a browser sends ten requests with the same expired token, one of them rotates it, and nine
-//! look like reuse. Here **the successor is provisional until it is confirmed**. Rotating generation `g` to
-//! `g+1` does not invalidate `g`; it stays valid until a request shows that the client has stored `g+1`, and
-//! for one grace period after that. After a lost response, a cancelled request, or a crash of a process or a
-//! browser, the successor stays unconfirmed, and the token that the client still has keeps working.
+//! A rotation at each use of the refresh token detects copied tokens. In most implementations, this rotation also signs
+//! legitimate clients out. For example, a browser sends ten requests with the same refresh token at the same time. The
+//! first request rotates the token. The other nine requests present the predecessor, and look like reuse.
 //!
-//! A renewal presents a refresh token of generation `k`; the session is at `g`. `G` is the grace period, `W` the write
-//! window, `C` the crash window, `M` the rotation interval, and `L` how late a body may be: see [`Timing`]. The first row
-//! that matches counts:
-//!
-//! | the record says | `decide_refresh` answers |
-//! |---|---|
-//! | revoked; past the idle or the absolute timeout | `Refuse` |
-//! | `k = g`, not confirmed, last handed out `W + C + 3·G` ago or more | `Confirm`, then a new access token for `g` |
-//! | `k = g`, not confirmed, last handed out less than `W + C + 3·G` ago | `Reissue`: a new access token for `g` |
-//! | `k = g`, confirmed less than `M` ago | `Reissue` |
-//! | `k = g`, confirmed `M` ago or more | `Rotate`: rotate, by one compare-and-set to `g+1` |
-//! | `k = g-1`, `g` not confirmed or confirmed at most `G` ago | `ServePredecessor`: served as `g` |
-//! | `k = g-1` on a request with a body, `g` confirmed at most `G + L` ago | `Refuse`; the session is not revoked |
-//! | any other `k < g` | `Reuse`: a copy was used, the session is revoked |
-//! | `k > g` | `FastForward`: the store lost a write |
-//!
-//! When the response headers are sent, `decide_cookies` decides which cookies they set. For a client without
-//! cookies, `decide_tokens` decides which tokens it gets.
+//! Here **the successor is provisional until it is confirmed**. A rotation from `g` to `g+1` does not invalidate the
+//! token of generation `g`. This token stays valid until a request confirms `g+1`, and for one grace period after the
+//! confirmation. So no harm is done if a response is lost, if a request is cancelled, or if a server or a browser
+//! crashes. In each of these cases, the successor stays provisional, and the client's token stays valid.
 //!
 //! # When a generation is confirmed
 //!
-//! A client that crashes comes back with older tokens: browsers write cookies to disk about every 30 s. If
-//! the first request that carries `g` confirmed it, a browser that is killed after that request would come
-//! back with `g-1`, and look like reuse. There are two rules. With them, a legitimate client never sends an
-//! older token after the confirmation, even after a crash or on a slow network:
+//! Browsers write cookies to disk about every 30 s. So a browser that crashes may come back with older tokens. Suppose
+//! that the first request with `g` confirmed `g`. If the browser crashed just after this request, it would come back
+//! with `g-1`. After the grace period, its next renewal would look like reuse.
 //!
-//! - **By access token**: a request carries a validly signed access token of `g` that was issued at least
-//!   `W + C + 2·G` ago. It may have expired. (Its `iat` is the time at which the record was read. The response
-//!   with the token was sent within `W` after that.)
-//! - **By refresh token**: a request presents `g` at least `W + C + 3·G` after the hand-out time in the record. The
-//!   hand-out time says when `g` was given to a client that presented `g-1`. It is written before the response is sent,
-//!   but at most once per grace period. So the last hand-out may be up to one grace period later, which the third `G`
-//!   covers. This rule confirms for clients whose access tokens go to other services, or expire before they reach that
-//!   age.
+//! Therefore, a request confirms `g` only if no crash can bring back `g-1` any more. There are two rules:
 //!
-//! A request with a body may arrive `L` late, so for it both times are `L` longer.
+//! - **By access token**: the request carries an access token of `g` that was issued at least `W + C + 2·G` ago. The
+//!   signature of the token must be valid. The token may have expired. The issue time is the token's `iat`: the time at
+//!   which the server read the record.
+//! - **By refresh token**: the request presents the refresh token of `g` at least `W + C + 3·G` after the hand-out time
+//!   in the record.
 //!
-//! With `C > 0`, a copied predecessor stays usable until the
-//! confirmation, and one grace period longer. With `C = 0`, the first request that carries a generation confirms it.
+//! The default values are 185 s by access token and 230 s by refresh token. If the confirming request has a body, both
+//! times are longer by `L`. If `C = 0`, there is no waiting time: the first request that carries a generation confirms
+//! it.
+//!
+//! The second rule is for two kinds of clients. Some clients send their access tokens only to other services. The
+//! access tokens of other clients expire before they are old enough for the first rule.
+//!
+//! Each waiting time has a cost: a copied predecessor stays usable until the confirmation, and for one grace period
+//! after the confirmation.
+//!
+//! ## The waiting time is long enough
+//!
+//! A server issues an access token of `g`. The times count from this moment:
+//!
+//! 1. The server sends the response with the token after at most `W` (60 s). Reason: after the write window, a response
+//!    sets no cookies.
+//! 2. The client stores the tokens of `g` after at most `W + D` (105 s). Reason: a response is in transit for at most
+//!    `D`.
+//! 3. From `W + D + C` (140 s) on, a client that still has this access token cannot go back to `g-1`. Reason: such a
+//!    client has held the tokens of `g` for at least `C`. A crash brings back only tokens that the client held less
+//!    than `C` before the crash.
+//! 4. Suppose that a request with this access token arrives at `W + C + 2·D` (185 s) or later. The client sent this
+//!    request at `W + D + C` (140 s) or later. Reason: a request is in transit for at most `D`.
+//! 5. If the clock of another instance shows `W + C + 2·D + S` (185 s) or later at the arrival, the condition of step 4
+//!    is met. Reason: two clocks differ by at most `S`.
+//!
+//! Because of `D + S <= G`, the time in step 5 is at most `W + C + 2·G`. So a request with an access token of this age
+//! confirms `g` safely: after this request, the client never sends `g-1` again. A request with `g-1` that the client
+//! sent earlier may still be in transit at the confirmation. Such a request arrives within `D`, so the grace period
+//! covers it.
+//!
+//! **With a body**: a confirming request with a body may be in transit for `L` more. So the time in step 4 is later by
+//! `L`.
+//!
+//! **By refresh token**: the steps are the same, but the waiting time counts from the hand-out time in the record. The
+//! server writes the hand-out time before it sends the response, but at most once per grace period. So the last
+//! hand-out is up to `G` later than the hand-out time in the record. The third `G` covers this difference.
+//!
+//! # How a refresh token is judged
+//!
+//! A request presents a refresh token of generation `k`. The record is at generation `g`. The function `decide_refresh`
+//! uses the first row of this table that matches:
+//!
+//! | condition | decision |
+//! |---|---|
+//! | The session is revoked. | `Refuse` |
+//! | The session is past its idle timeout or its absolute timeout. | `Refuse` |
+//! | `k = g`; `g` is provisional; the second rule above confirms `g`. | `Confirm`: confirm `g`, and reissue |
+//! | `k = g`; `g` is provisional. | `Reissue`: mint an access token of `g` |
+//! | `k = g`; `g` was confirmed less than `M` ago. | `Reissue` |
+//! | `k = g`; `g` was confirmed `M` ago or more. | `Rotate`: rotate to `g+1`, by one compare-and-set |
+//! | `k = g-1`; `g` is provisional. | `ServePredecessor`: hand out the tokens of `g` |
+//! | `k = g-1`; `g` was confirmed at most `G` ago. | `ServePredecessor` |
+//! | `k = g-1`; `g` was confirmed at most `G + L` ago; the request has a body. | `Refuse`, but do not revoke |
+//! | `k < g` in all other cases. | `Reuse`: revoke the session |
+//! | `k > g` | `FastForward`: the store lost a write, so set the record to `k` |
+//!
+//! Two more functions decide what a response contains when its headers are sent. `decide_cookies` chooses the cookies.
+//! `decide_tokens` chooses the tokens for a client without cookies.
+//!
+//! # The rotation interval is long enough
+//!
+//! A late response could set the client's refresh cookie back to an older generation. The rotation interval prevents
+//! this. The times count from the confirmation of `g`, as the record has it:
+//!
+//! 1. The last request with `g-1` that is served arrives at an instance after at most `G` (45 s). Reason: `g-1` is
+//!    valid for `G` after the confirmation of `g`.
+//! 2. The instance sends the response, with the refresh cookie of `g`, after at most `G + W` (105 s). Reason: after the
+//!    write window, a response sets no cookies.
+//! 3. The client stores this cookie after at most `G + W + D` (150 s). Reason: a response is in transit for at most
+//!    `D`.
+//! 4. At that moment, the clock of any other instance shows at most `G + W + D + S` (150 s). Reason: two clocks differ
+//!    by at most `S`.
+//! 5. An instance rotates to `g+1` after `M` (240 s) or later. Reason: this is the rule for `Rotate`.
+//!
+//! Because of `D + S <= G`, the time in step 4 is at most `W + 2·G`. So if `M > W + 2·G`, the client stores the cookie
+//! of `g` before the rotation to `g+1`. Therefore no response with the cookie of `g` overwrites a cookie of `g+1`.
+//!
+//! Responses to requests that present `g` need no such proof: they do not set the refresh cookie of `g`, because the
+//! client already has it.
+//!
+//! [`Policy::new`] refuses a rotation interval that is not longer than `W + 2·G`. The engine measures the write window
+//! with a monotonic clock, so a step of the wall clock does not make the write window longer.
 //!
 //! # Device-bound sessions
 //!
-//! A session may be bound to a key of the client's device. The client registers the key soon after the sign-in or a
-//! re-authentication. The binding is provisional at first: the refresh token alone still renews the session. A proof
-//! of the key confirms the binding, if it comes at least `W + C + 2·G` after the registration, also if `C` is zero.
-//! From then on:
+//! A session may be bound to a key of the client's device. The client registers the key soon after the sign-in or after
+//! a re-authentication. At first, the binding is provisional: the refresh token alone still renews the session. A
+//! **proof** is a signature by the key in a request. A proof confirms the binding if it comes at least `W + C + 2·G`
+//! after the registration (185 s by default). This time also applies if `C = 0`. After the confirmation:
 //!
-//! - A renewal without a proof is refused. It revokes nothing and confirms nothing. (A refresh token from before the
-//!   confirmation may still rotate the session once. The client with the key then presents a predecessor.)
+//! - A renewal without a proof is refused. The refused renewal does not revoke the session, and confirms nothing.
 //! - No other key can be registered.
-//! - Without a proof, no access token is minted that expires later than the presented one.
+//! - Without a proof, no access token is minted that expires later than the presented access token.
 //!
-//! A second key replaces a provisional one only after a while: one access token lifetime after the provisional one could
-//! first be confirmed, and was not. A client in use would have confirmed it by then.
+//! One refused renewal can still rotate the session: a renewal with a refresh token that was issued before the
+//! confirmation of the binding. Then the client with the key presents the predecessor, and is served.
 //!
-//! When a proof confirms the binding, every response to a registration has arrived or is lost. So the client has this
-//! key, and still has it after a crash. An access token that was minted for the binding does not confirm it: if the
-//! body of the response is lost, the client has the cookie without the key.
+//! A second key may replace a provisional key only if the provisional key is abandoned. A provisional key is abandoned
+//! if it is still not confirmed one access token lifetime after a proof could first confirm it. By default, this time
+//! is 185 s + 300 s = 485 s after the registration. A client in use sends a proof in each access token lifetime, so
+//! such a client has confirmed its key by then.
+//!
+//! The waiting time `W + C + 2·G` is derived as [above](#the-waiting-time-is-long-enough). After this time, each
+//! response to the registration has arrived or is lost. So the client that sends the proof has the key, and a crash
+//! cannot take the key away. An access token of the binding is not enough for a confirmation: a client that lost the
+//! body of the response has the access cookie, but not the key.
 //!
 //! # What the search shows
 //!
-//! The crate's tests search exhaustively for a sequence that breaks the following rules (`tests/search`). The search
-//! assumes:
+//! The crate has an exhaustive search among its tests (`tests/search`). The search runs the functions of this module
+//! for every sequence of messages, crashes and clock differences up to a maximum size. It looks for a sequence that
+//! signs a legitimate client out before its timeouts, or that accepts a copied token for too long.
 //!
-//! - A request or a response is on its way for at most `D`. A request counts from the time at which the browser
-//!   attached its cookies. A request with a body may be late by `L` instead, where `L < M + C + D` (with `C = 0`:
-//!   `L < M`).
-//! - The clocks of two instances differ by at most `S`. The grace period is `G >= D + S`.
-//! - A client that crashes comes back with tokens that it held less than `C` ago. Its connections are lost, but
-//!   requests that it sent may still arrive. (A browser profile that is restored from a backup after a rotation
-//!   breaks this assumption, and is reuse.)
-//! - The store does not lose writes. (After a failover that lost one, a legitimate client may be treated as an
-//!   attacker, and an attacker as a legitimate client.)
+//! ## Assumptions
 //!
-//! Then **if `M > W + 2·D + S`, a legitimate client is never signed out before its timeouts**. It may present its
-//! refresh token at any time and crash any number of times. Requests and responses may arrive in any order, any
-//! number of them may be lost, and handlers may run for any time. If a clock may also step by `S` while a handler
-//! runs, the bound is `M > W + 2·D + 2·S`. (If `C > 0` and no request with a body is late, the bound is
-//! `M > W + D - C`.)
+//! - **Transit**: a request or a response is in transit for at most `D`. The time of a request counts from the moment
+//!   at which the browser attached its cookies.
+//! - **Late bodies**: a request with a body is in transit for at most `L`, not `D`. With `C > 0`, the search assumes
+//!   `L < M + C + D`. With `C = 0`, it assumes `L < M`. A later request could arrive after a second rotation, and then
+//!   it would be reuse. [`Policy::new`] does not check this assumption, and **the default settings do not keep it**:
+//!   see [`late_body`](Timing#structfield.late_body).
+//! - **Clocks**: the clocks of two instances differ by at most `S`, and `G = D + S`.
+//! - **Crashes**: a client that crashes comes back with tokens that it held less than `C` ago. It loses its
+//!   connections. Its earlier requests may still arrive. A browser profile that is restored from a backup may be older
+//!   than `C`. Its renewal is then reuse.
+//! - **Store**: the store loses no writes. After a failover that loses a write, the rules may take a legitimate client
+//!   for an attacker, or an attacker for a legitimate client.
 //!
-//! [`Policy::new`] refuses a rotation interval that is too short for this: it requires `M > W + 2·G`. It does not
-//! check the bound of `L`, which the default settings do not keep. See [`late_body`](Timing::late_body).
+//! ## Results for legitimate clients
 //!
-//! For clients without cookies, the same holds under one more assumption: a confirmation is written within `D`, or
-//! never. For cookies, it may be written at any time.
+//! **A legitimate client is never signed out before its timeouts.** The client may present its refresh token at any
+//! time, and crash any number of times. Messages may arrive in any order. Any number of messages may be lost. A handler
+//! may run for any time.
 //!
-//! A copied refresh token is not accepted for longer than `G` after its successor was confirmed. (An attacker who
-//! used the copy before that has the successor, like the client.) After that, requests with a body are refused
-//! for at most `L` more, and then they are reuse.
+//! The search finds the shortest rotation interval for each case. With this interval, it finds no counterexample. With
+//! the next shorter one, it finds a counterexample:
 //!
-//! For device-bound sessions, the search lets a client register any number of keys in parallel. A response may lose only
-//! its body, and a crash may set back the key, the tokens or both by less than `C`. The client always has the confirmed
-//! key, and is never signed out before its timeouts. After the confirmation, copied cookies neither renew nor revoke the
-//! session. **Before the confirmation, an attacker with copied cookies can register a key.** If that key is confirmed,
-//! the client must sign in again, which revokes the session. This fails if the cookies were copied after the last
-//! [binding window](crate::DeviceBound::binding_window), or if the client registered its key first and proves it once in
-//! each access token lifetime.
+//! | case | bound |
+//! |---|---|
+//! | `C = 0`; no request with a body is late. | `M > W + 2·D + S` |
+//! | `C = 0`; no request with a body is late; a clock may step by `S` while a handler runs. | `M > W + 2·D + 2·S` |
+//! | `C = 0`; a request with a body may be late. | `M > W + 2·D + 2·S` |
+//! | `C > 0`; a request with a body may be late; `S = 0`. | `M > W + 2·D` |
+//! | `C > 0`; no request with a body is late; `S = 0`. | `M > W + D - C` |
 //!
-//! The search runs the functions of this module for every sequence of messages, crashes and clock differences up to a
-//! maximum size. It finds no counterexample for the shortest `M` that each inequality allows. It finds one for the
-//! next shorter `M`, and one if any single rule is broken.
+//! The condition `M > W + 2·G` of [`Policy::new`] covers all of these cases, because `2·G` is `2·D + 2·S` in the
+//! search.
+//!
+//! The search also breaks each rule in turn, and finds a counterexample each time.
+//!
+//! For clients without cookies, the search makes one more assumption: a confirmation is written within `D`, or never.
+//! For cookies, a confirmation may be written at any time.
+//!
+//! ## Results for copied tokens
+//!
+//! - A copied refresh token is accepted for at most `G` after its successor was confirmed. An attacker who uses the
+//!   copy before that time gets the successor, as the client does.
+//! - After this time, the copy is reuse. If the request has a body, it is refused for at most `L` more, and is reuse
+//!   only after that.
+//!
+//! ## Results for device-bound sessions
+//!
+//! In this search, a client may register any number of keys in parallel. A response may lose only its body. A crash may
+//! set back the key, the tokens, or both, by less than `C`.
+//!
+//! - The client always has the confirmed key, and is never signed out before its timeouts.
+//! - After the confirmation of the binding, copied cookies neither renew nor revoke the session.
+//! - **Before the confirmation, an attacker with copied cookies can register a key.** If the attacker's key is
+//!   confirmed, the user must sign in again. The sign-in revokes the session.
+//!
+//! The attack of the last point fails in two cases:
+//!
+//! - The attacker copied the cookies after the last [binding window](crate::DeviceBound::binding_window).
+//! - The client registered its key first, and sends a proof in each access token lifetime.
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod access;

@@ -8,45 +8,61 @@ use crate::{
     time::{Timestamp, millis},
 };
 
-/// The durations of a policy, all with safe defaults. [`Policy::new`] checks them.
+/// The durations of a policy. Each has a safe default. [`Policy::new`] checks the durations.
 ///
-/// They are compared in whole milliseconds.
+/// Durations are compared in whole milliseconds. The [module](super#letters) explains the letters `G`, `W`, `C`, `M`
+/// and `L`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// The lifetime of an access token. Default 5 min. A service that only verifies tokens accepts one for this long
-    /// after its session was revoked.
+    /// The lifetime of an access token. Default 5 min. After a session was revoked, a service that only verifies tokens
+    /// may accept its access token for this time.
     pub access_ttl: Duration,
-    /// The idle timeout. It is checked at each renewal, by the session's record. Default 2 h.
+    /// The idle timeout: a session expires after this time without use. Default 2 h. Each renewal checks the idle
+    /// timeout.
     pub idle_timeout: Duration,
-    /// The absolute timeout. Default 24 h.
+    /// The absolute timeout: a session expires this long after its sign-in, even if the session is in use. Default 24
+    /// h.
     pub absolute_timeout: Duration,
-    /// How long before its expiry an access token is renewed early. Each session uses between half of this time and all
-    /// of it, so that sessions do not all renew at the same time. Default: a fifth of `access_ttl`. Zero turns early
+    /// How long before its expiry an access token is renewed early. Default: a fifth of `access_ttl`. Zero turns early
     /// renewal off.
-    pub renew_before: Option<Duration>,
-    /// The grace period `G`. It must be at least as long as a request or a response may be on its way,
-    /// plus the difference between the clocks of the instances. Default 45 s.
-    pub grace: Duration,
-    /// The crash window `C`: how old the cookies of a client may be after a crash. Default 35 s, since
-    /// browsers write cookies to disk about every 30 s. With a crash window, a copied predecessor stays
-    /// usable until the successor is old enough to be [confirmed](super#when-a-generation-is-confirmed), and
-    /// one grace period longer. With zero, the first request that carries the successor confirms it, and a
-    /// crash shortly after that request looks like refresh token reuse.
-    pub crash_window: Duration,
-    /// `L`: how late a request with a body may arrive, since proxies buffer bodies. Default 10 min. For one
-    /// grace period after the successor was confirmed, such a request with the predecessor is served. For `L` after
-    /// that, it is refused without being treated as reuse.
     ///
-    /// In a session that is in constant use, a request that is later than
-    /// `rotation_interval + crash_window + grace` (5 min 20 s by default) is reuse, because a second rotation
-    /// has happened. Raise `rotation_interval` to 9 min to cover 10 min. [`Policy::new`] does not check this.
+    /// Each session has its own value between half of this time and the whole time. So the sessions do not all renew at
+    /// the same moment.
+    pub renew_before: Option<Duration>,
+    /// The grace period `G`: how long a refresh token stays valid after its successor was confirmed. Default 45 s.
+    ///
+    /// The grace period must be at least `D + S`. Here `D` is the longest time that a request or a response is in
+    /// transit. `S` is the largest difference between the clocks of two instances.
+    pub grace: Duration,
+    /// The crash window `C`: how old the cookies of a client may be after a crash. Default 35 s, because browsers write
+    /// cookies to disk about every 30 s.
+    ///
+    /// With a crash window, a successor must reach a certain age before it is
+    /// [confirmed](super#when-a-generation-is-confirmed). A copied predecessor stays usable until the confirmation, and
+    /// for one grace period after it.
+    ///
+    /// With zero, the first request that carries the successor confirms the successor. A browser that crashes shortly
+    /// after this request comes back with the predecessor, and looks like refresh token reuse.
+    pub crash_window: Duration,
+    /// `L`: how late a request with a body may arrive, because a proxy buffers the body. Default 10 min.
+    ///
+    /// Such a request may present the predecessor. Then the time since the confirmation of the successor decides:
+    /// - at most `grace` (45 s): the request is served;
+    /// - at most `grace + late_body` (10 min 45 s): the request is refused, and the session is not revoked;
+    /// - longer: the request is refresh token reuse.
+    ///
+    /// A session in constant use rotates again before 10 min are over. A request from before the last two rotations is
+    /// always reuse. The second rotation may come as early as `rotation_interval + crash_window + grace` after the
+    /// request was sent (5 min 20 s by default). To cover requests that are 10 min late, raise `rotation_interval` to 9
+    /// min. [`Policy::new`] does not check this.
     pub late_body: Duration,
-    /// The write window `W`: how long after its arrival a request may still write cookies. Default 60 s. A
-    /// response that is sent later sets no cookies, which is always safe.
+    /// The write window `W`: how long after the arrival of a request its response may set cookies. Default 60 s. A
+    /// later response sets no cookies. This is always safe.
     pub write_window: Duration,
-    /// The rotation interval `M`: the shortest time from the confirmation of a generation to its
-    /// rotation. Default 4 min. Must be longer than `write_window + 2 * grace`.
+    /// The rotation interval `M`: the shortest time from the confirmation of a generation to the next rotation. Default
+    /// 4 min. Must be longer than `write_window + 2 * grace`: the [module](super#the-rotation-interval-is-long-enough)
+    /// says why.
     pub rotation_interval: Duration,
 }
 
@@ -131,7 +147,7 @@ impl Timing {
     }
 }
 
-/// Why a [`Timing`], or the timeouts of one sign-in, are refused. Each variant has the offending values.
+/// Why a [`Timing`] is refused, or why the timeouts of a sign-in are refused. Each variant has the refused values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -140,24 +156,25 @@ pub enum PolicyError {
     TooShort {
         /// The name of the duration.
         name: &'static str,
-        /// Its value.
+        /// The value of the duration.
         value: Duration,
     },
-    /// A rotation could happen before the cookies of an earlier response arrive, and sign legitimate clients out.
+    /// The rotation interval is too short. A rotation could happen before the cookies of an earlier response arrive.
+    /// This would sign legitimate clients out.
     #[error(
         "rotation_interval is {rotation_interval:?}, but must be longer than write_window ({write_window:?}) + \
          2 * grace ({grace:?}), or legitimate clients are signed out: raise rotation_interval, or lower \
          write_window or grace"
     )]
     RotationIntervalTooShort {
-        /// `M`.
+        /// The rotation interval `M`.
         rotation_interval: Duration,
-        /// `W`.
+        /// The write window `W`.
         write_window: Duration,
-        /// `G`.
+        /// The grace period `G`.
         grace: Duration,
     },
-    /// A session that is in constant use could expire as idle.
+    /// The idle timeout is too short. A session in constant use could expire.
     #[error(
         "idle_timeout is {idle_timeout:?}, but must be at least access_ttl ({access_ttl:?}) + rotation_interval \
          ({rotation_interval:?}) + write_window ({write_window:?}), or sessions in constant use expire: raise \
@@ -168,9 +185,9 @@ pub enum PolicyError {
         idle_timeout: Duration,
         /// The access token's lifetime.
         access_ttl: Duration,
-        /// `M`.
+        /// The rotation interval `M`.
         rotation_interval: Duration,
-        /// `W`.
+        /// The write window `W`.
         write_window: Duration,
     },
     /// The absolute timeout is shorter than the idle timeout.
@@ -184,23 +201,23 @@ pub enum PolicyError {
         /// The idle timeout.
         idle_timeout: Duration,
     },
-    /// A sign-in asked for a longer timeout than the policy allows.
+    /// A sign-in asked for a longer timeout than the policy's.
     #[error("{name} must be at most the policy's {longest:?}, but is {value:?}")]
     LongerThanPolicy {
-        /// Which timeout.
+        /// The name of the timeout.
         name: &'static str,
-        /// Its value.
+        /// The timeout that the sign-in asked for.
         value: Duration,
         /// The policy's timeout.
         longest: Duration,
     },
-    /// Every access token would be renewed at its first use.
+    /// `renew_before` is too long. Each access token would be renewed at its first use.
     #[error(
         "renew_before is {renew_before:?}, but must be shorter than access_ttl ({access_ttl:?}): lower \
          renew_before, or raise access_ttl"
     )]
     RenewBeforeTooLong {
-        /// How long before its expiry a token is renewed.
+        /// How long before its expiry an access token is renewed early.
         renew_before: Duration,
         /// The access token's lifetime.
         access_ttl: Duration,
@@ -222,12 +239,13 @@ impl Policy {
     /// Checks `timing`.
     ///
     /// # Errors
-    /// [`PolicyError`] says which of these is not true:
-    /// - `rotation_interval > write_window + 2 * grace`, or legitimate clients could be signed out;
-    /// - `idle_timeout >= access_ttl + rotation_interval + write_window`;
-    /// - `absolute_timeout >= idle_timeout`;
-    /// - `renew_before < access_ttl`;
-    /// - every duration except `renew_before`, `crash_window` and `late_body` is at least 1 ms.
+    /// [`PolicyError`] if one of these conditions is not true:
+    /// - `rotation_interval > write_window + 2 * grace`. Otherwise legitimate clients could be signed out.
+    /// - `idle_timeout >= access_ttl + rotation_interval + write_window`. Otherwise a session in constant use could
+    ///   expire.
+    /// - `absolute_timeout >= idle_timeout`.
+    /// - `renew_before < access_ttl`.
+    /// - Each duration is at least 1 ms, except for `renew_before`, `crash_window` and `late_body`.
     pub fn new(timing: Timing) -> Result<Self, PolicyError> {
         let Timing {
             access_ttl, idle_timeout, absolute_timeout, grace, write_window, rotation_interval, ..
@@ -250,18 +268,20 @@ impl Policy {
         Ok(policy)
     }
 
-    /// The idle and the absolute timeout of one session. Its sign-in may ask for shorter ones than the policy's.
+    /// The idle timeout and the absolute timeout of one session. `idle` and `absolute` are the timeouts that the
+    /// sign-in asked for. `None` stands for the policy's timeout.
     ///
     /// # Errors
-    /// [`PolicyError`] if one is longer than the policy's, or is too short for the other settings.
+    /// [`PolicyError`] if a timeout is longer than the policy's, or too short for the other settings.
     pub(crate) fn session_timeouts(
         &self,
         idle: Option<Duration>,
         absolute: Option<Duration>,
     ) -> Result<(Duration, Duration), PolicyError> {
         let Timing { idle_timeout, absolute_timeout, .. } = self.0;
-        let asked = [("idle_timeout", idle, idle_timeout), ("absolute_timeout", absolute, absolute_timeout)];
-        for (name, value, longest) in asked {
+        let requested =
+            [("idle_timeout", idle, idle_timeout), ("absolute_timeout", absolute, absolute_timeout)];
+        for (name, value, longest) in requested {
             if let Some(value) = value.filter(|value| *value > longest) {
                 return Err(PolicyError::LongerThanPolicy { name, value, longest });
             }
@@ -274,8 +294,9 @@ impl Policy {
 
     fn check_timeouts(&self, idle_timeout: Duration, absolute_timeout: Duration) -> Result<(), PolicyError> {
         let Timing { access_ttl, rotation_interval, write_window, .. } = self.0;
-        let in_use = [access_ttl, rotation_interval, write_window].map(millis);
-        if millis(idle_timeout) < in_use.into_iter().fold(0, u64::saturating_add) {
+        let parts = [access_ttl, rotation_interval, write_window].map(millis);
+        let shortest_idle_timeout = parts.into_iter().fold(0, u64::saturating_add);
+        if millis(idle_timeout) < shortest_idle_timeout {
             return Err(PolicyError::IdleTimeoutTooShort {
                 idle_timeout,
                 access_ttl,
@@ -299,13 +320,13 @@ impl Policy {
 
     /// The settings for sessions that begin on this instance.
     ///
-    /// A session may have begun under other settings, on another instance or before a deploy. For such a session:
-    /// - The grace period, write window, crash window, `late_body` and rotation interval are those of the sign-in,
-    ///   which the record has. So all instances apply the same ones. If this policy's write window is shorter, this
-    ///   instance uses the shorter one, which is always safe.
-    /// - Of the idle and the absolute timeout, the shorter of the record's and this policy's applies. If a session
-    ///   has passed the shorter timeout, it is revoked at its next renewal.
-    /// - The access token's lifetime and the time of early renewal are this policy's.
+    /// A session may have begun with other settings: on another instance, or before a deployment. For such a session:
+    /// - `grace`, `write_window`, `crash_window`, `late_body` and `rotation_interval` are from the session's record.
+    ///   The sign-in wrote them, so all instances use the same values. There is one exception: if this policy's write
+    ///   window is shorter, this instance uses the shorter write window. This is always safe.
+    /// - `idle_timeout` and `absolute_timeout` are from the record or from this policy. The shorter value applies. If a
+    ///   session has passed the shorter timeout, the next renewal revokes the session.
+    /// - `access_ttl` and `renew_before` are from this policy.
     #[must_use]
     pub const fn timing(&self) -> &Timing {
         &self.0
@@ -316,19 +337,22 @@ impl Policy {
         RotationTiming::from(&self.0)
     }
 
-    /// How long before its expiry an access token is renewed early, without the jitter.
+    /// How long before its expiry an access token is renewed early. [`renew_early_from`](Self::renew_early_from)
+    /// subtracts the session's jitter.
     #[must_use]
     pub fn renew_before(&self) -> Duration {
         self.0.renew_before.unwrap_or(self.0.access_ttl / 5)
     }
 
-    /// The time from which an access token that expires at `expires` is renewed early. The jitter of `session`
-    /// takes off up to half of `renew_before`, the same on every instance.
+    /// The time from which an access token of `session` is renewed early. The token expires at `expires`.
+    ///
+    /// This time is `expires` minus [`renew_before`](Self::renew_before), plus a jitter. The jitter is at most half of
+    /// `renew_before`. It depends only on the session ID, so all instances compute the same time.
     #[must_use]
     pub fn renew_early_from(&self, session: &SessionId, expires: Timestamp) -> Timestamp {
-        let longest = millis(self.renew_before());
-        let later = longest.saturating_mul(u64::from(session.jitter())) / 512;
-        Timestamp::from_millis(expires.as_millis().saturating_sub(longest - later))
+        let renew_before = millis(self.renew_before());
+        let jitter = renew_before.saturating_mul(u64::from(session.jitter())) / 512;
+        Timestamp::from_millis(expires.as_millis().saturating_sub(renew_before - jitter))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What NIST SP 800-63B-4 asks of sessions at each authentication assurance level.
+//! Settings for the authentication assurance levels (AAL) of NIST SP 800-63B-4.
 
 use std::time::Duration;
 
@@ -9,24 +9,29 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Timing {
-    /// AAL1 (NIST SP 800-63B-4, section 2.1.3): sign in again after 30 days. NIST requires no idle timeout,
-    /// so the idle timeout is as long as the absolute one. The other settings are the defaults.
+    /// Authentication assurance level 1 (NIST SP 800-63B-4, section 2.1.3). The user must sign in again after 30 days.
+    ///
+    /// NIST requires no idle timeout at this level. So the idle timeout is 30 days, too. The other settings are the
+    /// defaults.
     #[must_use]
     pub fn aal1() -> Self {
         Self { idle_timeout: 30 * DAY, absolute_timeout: 30 * DAY, ..Self::default() }
     }
 
-    /// AAL2 (section 2.2.3): sign in again after 24 hours, or after one hour without use. The other
-    /// settings are the defaults.
+    /// Authentication assurance level 2 (NIST SP 800-63B-4, section 2.2.3). The user must sign in again after 24 hours,
+    /// or after one hour without use. The other settings are the defaults.
     #[must_use]
     pub fn aal2() -> Self {
         Self { idle_timeout: HOUR, absolute_timeout: DAY, ..Self::default() }
     }
 
-    /// AAL3 (section 2.3.3): sign in again after 12 hours, or after 15 minutes without use. An idle
-    /// timeout may come early by as much as an access token's lifetime, the rotation interval and the write
-    /// window together. So those are shorter here than by default: 2 min, 2 min and 30 s, with a grace period
-    /// of 40 s.
+    /// Authentication assurance level 3 (NIST SP 800-63B-4, section 2.3.3). The user must sign in again after 12 hours,
+    /// or after 15 minutes without use.
+    ///
+    /// A session may expire earlier than its idle timeout. The difference is at most the access token's lifetime, the
+    /// rotation interval and the write window together. The default values of these three settings are 10 min together.
+    /// So this preset uses shorter values: 2 min, 2 min and 30 s. The grace period is 40 s. The other settings are the
+    /// defaults.
     #[must_use]
     pub fn aal3() -> Self {
         Self {

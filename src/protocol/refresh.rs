@@ -8,30 +8,31 @@ use crate::time::Timestamp;
 pub struct PresentedToken {
     /// The generation of the token.
     pub generation: u64,
-    /// Whether the request has a body. Proxies that buffer bodies deliver such requests minutes late, so
-    /// a late predecessor with a body is refused first, and treated as reuse only later.
+    /// Whether the request has a body. A proxy that buffers bodies may deliver such a request minutes late. So the
+    /// predecessor on such a request is not reuse immediately after the grace period: see [`Refusal::LateBody`].
     pub with_body: bool,
 }
 
 /// What to do with a presented refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshDecision {
-    /// It is of the current generation, which was handed out so long ago that the client cannot send an
-    /// older one: confirm it, and mint an access token for it.
+    /// Confirm the current generation, and mint an access token of it. The token is of the current generation. The
+    /// hand-out was so long ago that the client cannot send an older token any more.
     Confirm,
-    /// Too early to confirm or to rotate: mint an access token for the current generation.
+    /// Mint an access token of the current generation. It is too early to confirm or to rotate this generation.
     Reissue,
-    /// A rotation is due. The engine asks the store to rotate before it decides, so it only gets this decision if the
-    /// store judged by another clock.
+    /// Rotate to the next generation. The engine asks the store to rotate before it calls [`decide_refresh`]. So the
+    /// engine gets this decision only if the store compares times by another clock.
     Rotate,
-    /// The predecessor of a generation that is unconfirmed, or was confirmed at most one grace period
-    /// ago. Served as the current generation, after the [hand-out is recorded](Family::record_handout).
+    /// Serve the predecessor as the current generation, after the [hand-out is recorded](Family::record_handout). The
+    /// current generation is provisional, or was confirmed at most one grace period ago.
     ServePredecessor,
-    /// The token is ahead of the store, which lost a write: catch up with it.
+    /// Set the record to the generation of the token. This generation is newer than the record, so the store has lost a
+    /// write.
     FastForward,
     /// Refresh token reuse: revoke the session.
     Reuse,
-    /// Refused, with nothing to write.
+    /// Refuse the request, and write nothing to the store.
     Refuse(Refusal),
 }
 
@@ -41,43 +42,47 @@ pub enum RefreshDecision {
 pub enum Refusal {
     /// There is no refresh token.
     NoToken,
-    /// The refresh or bearer token is invalid, or the cookies have tokens of two sessions.
+    /// The refresh token or the bearer token is invalid, or the cookies have tokens of two sessions.
     BadToken,
-    /// Past the idle or the absolute timeout; for a bearer token, past its own lifetime.
+    /// The session is past its idle timeout or its absolute timeout, or the bearer token has expired.
     Expired,
-    /// The store knows no such session.
+    /// The store has no record of the session.
     Unknown,
     /// The session has another run ID than the store.
     OtherRunId,
     /// The session was revoked.
     Revoked,
-    /// Refresh token reuse. The session was revoked, unless the application keeps such sessions.
+    /// Refresh token reuse. The session was revoked, unless the application [keeps such
+    /// sessions](crate::SessionsBuilder::keep_session_on_reuse_at_recorded_origin).
     Reuse,
-    /// The predecessor of the current refresh token came with a request body, which may be late. The
+    /// A request with a body presented the predecessor after the grace period, but within
+    /// [`late_body`](crate::protocol::Timing#structfield.late_body). A proxy may have delayed the request, so the
     /// session is not revoked.
     LateBody,
-    /// The session's claims changed after the access token was minted, and there is no refresh token to
-    /// renew it with.
+    /// The session's claims changed after the access token was minted, and the request has no refresh token for a
+    /// renewal.
     StaleClaims,
-    /// The claims in the session's record cannot be read as the application's type.
+    /// The claims in the session's record cannot be deserialized into the application's type.
     UnreadableClaims,
-    /// The request is cross-site, and cross-site requests do not renew.
+    /// The request needs a renewal, but the request is cross-site. Cross-site requests do not renew.
     CrossSite,
     /// The claims reload hook revoked the session.
     RevokedByApplication,
-    /// The session is used from another origin, and
-    /// [`compare_origin`](crate::SessionsBuilder::compare_origin) refused the request.
+    /// The function of [`compare_origin`](crate::SessionsBuilder::compare_origin) refused the request, because of the
+    /// client's origin.
     OriginRefused,
     /// The session is bound to a device, and the request had no proof of the device's key. The session is not revoked.
     DeviceProofRequired,
-    /// The session is not bound to a device, and has to be by now: `DeviceBound::required_within`.
+    /// The session is not bound to a device within the time that `DeviceBound::required_within` requires.
     DeviceNotBound,
 }
 
-/// Judges a refresh token by the session's record: the table of the [module](super).
+/// Judges a refresh token by the session's record. The [table](super#how-a-refresh-token-is-judged) of the module lists
+/// the rules.
 ///
-/// The caller has checked that the store has the session and that the run ID matches. A confirmation "in the
-/// future", by a clock that is ahead, counts as a confirmation now. All durations are those of the record.
+/// The caller must first check that the store has the record, and that the token has the store's run ID. All durations
+/// are from the record. If the confirmation time is later than `now`, because a clock was ahead, the generation counts
+/// as confirmed now.
 #[must_use]
 pub fn decide_refresh(presented: PresentedToken, family: &Family, now: Timestamp) -> RefreshDecision {
     if family.revoked {
@@ -88,17 +93,18 @@ pub fn decide_refresh(presented: PresentedToken, family: &Family, now: Timestamp
     }
     let timing = &family.timing;
     let PresentedToken { generation, with_body } = presented;
-    let confirmed_for = family.confirmed_at.map(|at| now.since(at));
-    match (family.generation.checked_sub(generation), confirmed_for) {
+    let generations_behind = family.generation.checked_sub(generation);
+    let since_confirmation = family.confirmed_at.map(|at| now.since(at));
+    match (generations_behind, since_confirmation) {
         (None, _) => RefreshDecision::FastForward,
         (Some(0), None) if timing.confirms_by_refresh(family.handed_out_at, with_body, now) => {
             RefreshDecision::Confirm
         }
-        (Some(0), Some(age)) if age >= timing.rotation_interval => RefreshDecision::Rotate,
+        (Some(0), Some(since)) if since >= timing.rotation_interval => RefreshDecision::Rotate,
         (Some(0), _) => RefreshDecision::Reissue,
         (Some(1), None) => RefreshDecision::ServePredecessor,
-        (Some(1), Some(age)) if age <= timing.grace => RefreshDecision::ServePredecessor,
-        (Some(1), Some(age)) if with_body && age - timing.grace <= timing.late_body => {
+        (Some(1), Some(since)) if since <= timing.grace => RefreshDecision::ServePredecessor,
+        (Some(1), Some(since)) if with_body && since - timing.grace <= timing.late_body => {
             RefreshDecision::Refuse(Refusal::LateBody)
         }
         (Some(_), _) => RefreshDecision::Reuse,
@@ -117,46 +123,47 @@ mod tests {
         Duration::from_secs(secs)
     }
 
-    /// The defaults: G 45 s, W 60 s, C 35 s, L 600 s, M 240 s. The times are seconds ago.
-    fn family(generation: u64, offered: u64, confirmed: Option<u64>) -> Family {
+    /// A family with the default settings: `G` = 45 s, `W` = 60 s, `C` = 35 s, `L` = 600 s, `M` = 240 s. `handed_out`
+    /// and `confirmed` are the seconds since the hand-out and since the confirmation.
+    fn family(generation: u64, handed_out: u64, confirmed: Option<u64>) -> Family {
         Family {
             generation,
-            handed_out_at: NOW - secs(offered),
+            handed_out_at: NOW - secs(handed_out),
             confirmed_at: confirmed.map(|ago| NOW - secs(ago)),
             ..Family::begin(NOW, secs(7200), secs(86400))
         }
     }
 
-    fn table(presented: u64, generation: u64, confirmed: Option<u64>) -> RefreshDecision {
+    fn decided(presented: u64, generation: u64, confirmed: Option<u64>) -> RefreshDecision {
         let presented = PresentedToken { generation: presented, with_body: false };
         decide_refresh(presented, &family(generation, 0, confirmed), NOW)
     }
 
     #[test]
     fn each_row_of_the_table_gives_its_answer() {
-        assert_eq!(table(3, 3, None), RefreshDecision::Reissue);
-        assert_eq!(table(3, 3, Some(0)), RefreshDecision::Reissue);
-        assert_eq!(table(3, 3, Some(239)), RefreshDecision::Reissue);
-        assert_eq!(table(3, 3, Some(240)), RefreshDecision::Rotate);
-        assert_eq!(table(2, 3, None), RefreshDecision::ServePredecessor);
-        assert_eq!(table(2, 3, Some(45)), RefreshDecision::ServePredecessor);
-        assert_eq!(table(2, 3, Some(46)), RefreshDecision::Reuse);
-        assert_eq!(table(1, 3, None), RefreshDecision::Reuse);
-        assert_eq!(table(4, 3, Some(9)), RefreshDecision::FastForward);
-        assert_eq!(table(u64::MAX, 0, None), RefreshDecision::FastForward);
-        assert_eq!(table(0, u64::MAX, None), RefreshDecision::Reuse);
+        assert_eq!(decided(3, 3, None), RefreshDecision::Reissue);
+        assert_eq!(decided(3, 3, Some(0)), RefreshDecision::Reissue);
+        assert_eq!(decided(3, 3, Some(239)), RefreshDecision::Reissue);
+        assert_eq!(decided(3, 3, Some(240)), RefreshDecision::Rotate);
+        assert_eq!(decided(2, 3, None), RefreshDecision::ServePredecessor);
+        assert_eq!(decided(2, 3, Some(45)), RefreshDecision::ServePredecessor);
+        assert_eq!(decided(2, 3, Some(46)), RefreshDecision::Reuse);
+        assert_eq!(decided(1, 3, None), RefreshDecision::Reuse);
+        assert_eq!(decided(4, 3, Some(9)), RefreshDecision::FastForward);
+        assert_eq!(decided(u64::MAX, 0, None), RefreshDecision::FastForward);
+        assert_eq!(decided(0, u64::MAX, None), RefreshDecision::Reuse);
     }
 
     #[test]
     fn a_refresh_token_confirms_once_it_was_handed_out_long_enough_ago() {
-        let asked = |offered, with_body| {
-            decide_refresh(PresentedToken { generation: 3, with_body }, &family(3, offered, None), NOW)
+        let decided = |handed_out, with_body| {
+            decide_refresh(PresentedToken { generation: 3, with_body }, &family(3, handed_out, None), NOW)
         };
-        // 45 + 60 + 35 + 2 * 45 s, and the lateness of a body.
-        assert_eq!(asked(229, false), RefreshDecision::Reissue);
-        assert_eq!(asked(230, false), RefreshDecision::Confirm);
-        assert_eq!(asked(829, true), RefreshDecision::Reissue);
-        assert_eq!(asked(830, true), RefreshDecision::Confirm);
+        // 60 s + 35 s + 3 * 45 s = 230 s. With a body, 600 s more.
+        assert_eq!(decided(229, false), RefreshDecision::Reissue);
+        assert_eq!(decided(230, false), RefreshDecision::Confirm);
+        assert_eq!(decided(829, true), RefreshDecision::Reissue);
+        assert_eq!(decided(830, true), RefreshDecision::Confirm);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The rotation settings that a session's record has.
+//! The rotation settings in a session's record.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::Timing;
 use crate::time::Timestamp;
 
-/// The durations of a [`Timing`] that decide about rotation, as they were when the session began.
+/// The rotation settings of one session: those durations of a [`Timing`] that decide about rotation.
 ///
-/// The session's record has them, so that instances with other settings use the same ones for this session.
-/// They are stored as whole milliseconds.
+/// The sign-in copies the durations into the session's record. So all instances use the same durations for this
+/// session, even if their own settings differ. The record stores whole milliseconds. The [module](super#letters)
+/// explains the letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RotationTiming {
@@ -23,7 +24,7 @@ pub struct RotationTiming {
     /// The crash window `C`.
     #[serde(with = "as_millis")]
     pub crash_window: Duration,
-    /// How late (`L`) a request with a body may arrive.
+    /// `L`: how late a request with a body may arrive.
     #[serde(with = "as_millis")]
     pub late_body: Duration,
     /// The rotation interval `M`.
@@ -45,38 +46,37 @@ impl From<&Timing> for RotationTiming {
 }
 
 impl RotationTiming {
-    /// Whether the first request that carries a generation confirms it. True if there is no crash window.
+    /// Whether the first request that carries a generation confirms this generation. True if there is no crash window.
     #[must_use]
     pub const fn confirms_at_once(&self) -> bool {
         self.crash_window.is_zero()
     }
 
-    /// How old a token must be so that a request with it confirms the token's generation: `W + C + 2·G`. A client
-    /// that sends a token of this age no longer sends tokens of an earlier generation.
+    /// How old an access token must be to confirm its generation: `W + C + 2·G`. With a body, `L` is added.
     ///
-    /// The response with the token is sent within `W` and arrives within `D`. From then on the client has
-    /// it, except after a crash, when it may have tokens that it held less than `C` ago. A request that it
-    /// sent before the crash arrives within `D`. The two `D` and the clock difference are at most two grace
-    /// periods.
-    ///
-    /// A request with a body may have been sent up to `late_body` earlier, which is added.
+    /// With the default settings, this is 60 s + 35 s + 2 · 45 s = 185 s without a body, and 785 s with a body. The
+    /// module [derives](super#the-waiting-time-is-long-enough) these sums.
     #[must_use]
     pub fn confirmation_age(&self, with_body: bool) -> Duration {
-        let late = if with_body { self.late_body } else { Duration::ZERO };
+        let lateness = if with_body { self.late_body } else { Duration::ZERO };
         [self.write_window, self.crash_window, self.grace, self.grace]
             .into_iter()
-            .fold(late, Duration::saturating_add)
+            .fold(lateness, Duration::saturating_add)
     }
 
-    /// Whether a request confirms the generation of the access token that it carries. The token was issued at
-    /// `issued` at the latest. It may have expired.
+    /// Whether a request confirms the generation of its access token. The token may have expired.
+    ///
+    /// `issued` is the latest time at which the token can have been issued.
     #[must_use]
     pub fn confirms_by_access(&self, issued: Timestamp, with_body: bool, now: Timestamp) -> bool {
         self.confirms_at_once() || now >= issued + self.confirmation_age(with_body)
     }
 
-    /// Whether a request confirms the generation of the refresh token that it presents. `handed_out_at` is the record's
-    /// hand-out time. The last hand-out may be up to one grace period later.
+    /// Whether a request confirms the generation of its refresh token. `handed_out_at` is the hand-out time in the
+    /// record.
+    ///
+    /// The last hand-out may be up to one grace period later than `handed_out_at`, so one grace period is added to the
+    /// [confirmation age](Self::confirmation_age). With the default settings, the sum is 230 s without a body.
     #[must_use]
     pub fn confirms_by_refresh(&self, handed_out_at: Timestamp, with_body: bool, now: Timestamp) -> bool {
         self.confirms_at_once() || now >= handed_out_at + self.grace + self.confirmation_age(with_body)
@@ -84,8 +84,10 @@ impl RotationTiming {
 }
 
 impl RotationTiming {
-    /// These settings, but with `window` as the write window if that is shorter. A response that sets no
-    /// cookie is always safe, so an instance may use a shorter write window than the record's.
+    /// These settings, with a write window of at most `window`.
+    ///
+    /// An instance may use a shorter write window than the record has, because a response without cookies is always
+    /// safe.
     #[must_use]
     pub fn with_write_window_at_most(self, window: Duration) -> Self {
         Self { write_window: self.write_window.min(window), ..self }

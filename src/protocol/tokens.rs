@@ -3,28 +3,37 @@
 use super::{CookieDecision, Family, ResponseState, decide_cookies};
 use crate::time::Timestamp;
 
-/// The tokens of a response to a client without cookies. Such a client stores the tokens of each response, so
-/// the last response to arrive wins.
+/// The tokens of a response to a client without cookies.
+///
+/// Such a client stores the tokens of each response. So the tokens of the last response to arrive replace all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenDecision {
-    /// None: the write window is over, or the session was revoked meanwhile. The client asks again.
+    /// No token, because the write window is over, or because the session was revoked meanwhile. The client may send
+    /// the request again.
     Nothing,
-    /// Only an access token: the presented refresh token could overwrite a newer one of another response. (RFC 6749,
-    /// section 6, lets a response have no refresh token.)
+    /// Only an access token. If the response repeated the presented refresh token, the client could overwrite a newer
+    /// refresh token with it. RFC 6749, section 6, allows a response without a refresh token.
     AccessOnly,
     /// An access token and a refresh token.
     Both,
 }
 
-/// Decides which tokens a response has. `family` is from the record, as it was read at `read_at`.
+/// Decides which tokens a response to a client without cookies has. `family` is from the record. The record was read at
+/// `read_at`.
 ///
-/// It is [`decide_cookies`] with one difference: clients expect a refresh token in every response. So the presented
-/// one is repeated **if no rotation can happen before the response arrives**, that is while
-/// `now + G < confirmed_at + M`.
+/// The decision is that of [`decide_cookies`], with one difference: a response may repeat the presented refresh token,
+/// because clients expect a refresh token in every response. The presented refresh token is repeated only **if no
+/// rotation can happen before the response arrives**. The response arrives before `now + G`, and the next rotation is
+/// due at `confirmed_at + M`. So the condition is `now + G < confirmed_at + M`. The [module](super#letters) explains
+/// the letters.
 ///
-/// If `confirmed_at` is `None`, another instance may have decided to confirm, and its write is not in the record yet.
-/// So `None` is treated as: confirmed one grace period before `read_at`. This needs one more assumption than the
-/// search of the [module](super): **a confirmation is written within `D`, or never**.
+/// For example, with the default settings, `G` is 45 s and `M` is 240 s. If the generation was confirmed at 0 s, the
+/// presented refresh token is repeated until just before 195 s.
+///
+/// If `confirmed_at` is `None`, another instance may already have decided to confirm the generation. Its write may not
+/// be in the record yet. Here the search assumes that **a confirmation is written within `D`, or never**. So the other
+/// instance decided at most `G` before `read_at`. Therefore `None` counts as a confirmation at `read_at - G`. With the
+/// default settings, the presented refresh token is then repeated until just before 150 s after `read_at`.
 #[must_use]
 pub fn decide_tokens(
     response: &ResponseState,
@@ -52,7 +61,7 @@ mod tests {
 
     const ARRIVED: Timestamp = Timestamp::from_secs(1000);
 
-    /// Served as generation 5.
+    /// A response that serves generation 5.
     fn response(presented: u64) -> ResponseState {
         ResponseState {
             arrived: ARRIVED,
@@ -64,8 +73,9 @@ mod tests {
         }
     }
 
-    /// The defaults: G 45 s, W 60 s, M 240 s. `confirmed` is seconds before the record was read.
-    fn answer(
+    /// The decision with the default settings: `G` = 45 s, `W` = 60 s, `M` = 240 s. `confirmed` is the time from the
+    /// confirmation to the read of the record, in seconds.
+    fn decided_by(
         response: &ResponseState,
         confirmed: Option<u64>,
         read_at: Timestamp,
@@ -79,9 +89,9 @@ mod tests {
         decide_tokens(response, &family, read_at, now)
     }
 
-    /// By a record that was read when the request arrived.
-    fn exchanged(presented: u64, confirmed: Option<u64>, after: Duration) -> TokenDecision {
-        answer(&response(presented), confirmed, ARRIVED, ARRIVED + after)
+    /// The decision `after` the arrival of the request. The record was read at the arrival.
+    fn decided(presented: u64, confirmed: Option<u64>, after: Duration) -> TokenDecision {
+        decided_by(&response(presented), confirmed, ARRIVED, ARRIVED + after)
     }
 
     const fn secs(secs: u64) -> Duration {
@@ -91,29 +101,29 @@ mod tests {
     #[test]
     fn newer_refresh_token_is_always_sent() {
         for confirmed in [None, Some(0), Some(45), Some(9999)] {
-            assert_eq!(exchanged(4, confirmed, secs(60)), TokenDecision::Both);
+            assert_eq!(decided(4, confirmed, secs(60)), TokenDecision::Both);
         }
     }
 
     #[test]
     fn presented_refresh_token_is_repeated_if_the_response_arrives_before_any_rotation() {
-        assert_eq!(exchanged(5, Some(0), secs(60)), TokenDecision::Both);
-        assert_eq!(exchanged(5, Some(194), secs(0)), TokenDecision::Both);
-        assert_eq!(exchanged(5, Some(194), Duration::from_millis(999)), TokenDecision::Both);
-        assert_eq!(exchanged(5, Some(194), secs(1)), TokenDecision::AccessOnly);
-        assert_eq!(exchanged(5, Some(195), secs(0)), TokenDecision::AccessOnly);
+        assert_eq!(decided(5, Some(0), secs(60)), TokenDecision::Both);
+        assert_eq!(decided(5, Some(194), secs(0)), TokenDecision::Both);
+        assert_eq!(decided(5, Some(194), Duration::from_millis(999)), TokenDecision::Both);
+        assert_eq!(decided(5, Some(194), secs(1)), TokenDecision::AccessOnly);
+        assert_eq!(decided(5, Some(195), secs(0)), TokenDecision::AccessOnly);
     }
 
     #[test]
     fn unconfirmed_refresh_token_is_repeated_within_the_write_window() {
-        assert_eq!(exchanged(5, None, secs(0)), TokenDecision::Both);
-        assert_eq!(exchanged(5, None, secs(60)), TokenDecision::Both);
+        assert_eq!(decided(5, None, secs(0)), TokenDecision::Both);
+        assert_eq!(decided(5, None, secs(60)), TokenDecision::Both);
     }
 
     #[test]
     fn unconfirmed_refresh_token_counts_as_confirmed_one_grace_period_before_the_record_was_read() {
-        // The last time is 240 - 45 - 45 = 150 s after the record was read.
-        let read_ago = |ago| answer(&response(5), None, ARRIVED - secs(ago), ARRIVED);
+        // The refresh token is repeated for less than 240 s - 45 s - 45 s = 150 s after the read of the record.
+        let read_ago = |ago| decided_by(&response(5), None, ARRIVED - secs(ago), ARRIVED);
         assert_eq!(read_ago(149), TokenDecision::Both);
         assert_eq!(read_ago(150), TokenDecision::AccessOnly);
     }
@@ -121,9 +131,9 @@ mod tests {
     #[test]
     fn no_tokens_are_sent_after_the_write_window_or_a_revocation() {
         for presented in [4, 5] {
-            assert_eq!(exchanged(presented, Some(0), secs(61)), TokenDecision::Nothing);
-            let ended = ResponseState { status: SessionStatus::Revoked, ..response(presented) };
-            assert_eq!(answer(&ended, Some(0), ARRIVED, ARRIVED), TokenDecision::Nothing);
+            assert_eq!(decided(presented, Some(0), secs(61)), TokenDecision::Nothing);
+            let revoked = ResponseState { status: SessionStatus::Revoked, ..response(presented) };
+            assert_eq!(decided_by(&revoked, Some(0), ARRIVED, ARRIVED), TokenDecision::Nothing);
         }
     }
 }

@@ -182,24 +182,27 @@ impl SessionRecord {
         applies
     }
 
-    /// When the user last authenticated. The epoch if that is unknown: see [`cap_ahead`](Self::cap_ahead).
+    /// When the user last authenticated. The epoch if this time is unknown: see
+    /// [`cap_future_times`](Self::cap_future_times).
     pub(crate) fn authenticated_at(&self) -> Timestamp {
         self.reauthentication.as_ref().map_or(self.family.created_at, |later| later.at)
     }
 
-    /// Whether [`cap_ahead`](Self::cap_ahead) applies.
-    pub(crate) fn is_ahead(&self, now: Timestamp, longest: Duration) -> bool {
+    /// Whether [`cap_future_times`](Self::cap_future_times) applies.
+    pub(crate) fn has_future_times(&self, now: Timestamp, longest: Duration) -> bool {
         let (mut family, latest) = (self.family, now + LEEWAY);
-        family.cap_ahead(now, longest)
+        family.cap_future_times(now, longest)
             || (family.is_live(now) && self.stale_since.max(Some(self.authenticated_at())) > Some(latest))
     }
 
-    /// Caps each time that only a clock that was ahead can have written, as [`Family::cap_ahead`] does. If the time of an
-    /// authentication was wrong, it is not known, so it does not count: the re-authentication gets the epoch as its time.
-    pub(crate) fn cap_ahead(&mut self, now: Timestamp, longest: Duration) -> bool {
-        let applies = self.is_ahead(now, longest);
+    /// Corrects each time that is too far in the future, as [`Family::cap_future_times`] does.
+    ///
+    /// An authentication whose time is in the future does not count, because its real time is unknown. The
+    /// re-authentication gets the epoch as its time.
+    pub(crate) fn cap_future_times(&mut self, now: Timestamp, longest: Duration) -> bool {
+        let applies = self.has_future_times(now, longest);
         if applies {
-            self.family.cap_ahead(now, longest);
+            self.family.cap_future_times(now, longest);
             self.stale_since = self.stale_since.map(|since| if since > now + LEEWAY { now } else { since });
             if self.authenticated_at() > now + LEEWAY {
                 let later = self.reauthentication.take();

@@ -76,9 +76,10 @@ impl RefreshClaims {
         }
     }
 
-    /// Whether these are the record's times. All tokens of one session have the same times. There is one exception: if the
-    /// absolute deadline of the record was [capped](Family::cap_ahead), older tokens have a later one. It is accepted if it
-    /// is at most `longest` after the session began. `longest` is the absolute timeout of the policy.
+    /// Whether these are the record's times. All tokens of one session have the same times. There is one exception: if
+    /// the absolute deadline of the record was [capped](Family::cap_future_times), older tokens have a later deadline.
+    /// Such a deadline is accepted if it is at most `longest` after the session began. `longest` is the absolute timeout
+    /// of the policy.
     pub(crate) fn times_match_record(&self, family: &Family, longest: Duration) -> bool {
         let (own, capped) = (self.absolute_deadline.as_secs(), family.absolute_deadline.as_secs());
         let is_from_before = || capped < own && own <= (family.created_at + longest).as_secs();

@@ -45,12 +45,26 @@ fn late_body_is_never_taken_for_reuse() {
 }
 
 /// A late request may be served as the successor within one grace period of its confirmation, and then
-/// its response comes later than any other. So the bound is `M > W + 2·D + S` for every crash window.
+/// its response comes later than any other. So the bound is `M > W + 2·D` for every crash window, if `S = 0`.
 #[test]
 fn late_bodies_need_the_whole_rotation_interval() {
     for world @ (_, window, delay, _) in [(0, 1, 1, 2), (0, 2, 1, 3), (1, 1, 1, 3)] {
         assert_eq!(fails(&model(world, window + 2 * delay)), SIGNED_OUT);
         holds(&model(world, window + 2 * delay + 1));
+    }
+}
+
+/// The instance that serves the late request may be behind the record's clock, and the instance that rotates may be
+/// ahead of it. So the bound is that of [`Policy::new`]: `M > W + 2·G` is `M > W + 2·D + 2·S`.
+#[test]
+fn late_bodies_add_the_clock_difference_twice() {
+    for (window, delay, late, skew) in [(1, 1, 2, 1), (2, 1, 3, 1)] {
+        let bound = window + 2 * delay + 2 * skew;
+        let model = |interval| model((0, window, delay, late), interval).with_skew(skew);
+        assert!(Policy::new(*model(bound + 1).rules.timing()).is_ok());
+        assert!(Policy::new(*model(bound).rules.timing()).is_err());
+        holds(&model(bound + 1));
+        assert_eq!(fails(&model(bound)), SIGNED_OUT);
     }
 }
 
