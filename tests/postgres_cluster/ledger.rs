@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use tower_sliding_sessions::{
     Clock as _, SystemClock,
-    store::{PostgresStore, Revoke, SessionKey, SessionStore as _, Subject},
+    store::{PostgresStore, Revoke, SessionKey, SessionRecord, SessionStore as _, Subject},
 };
 
 use crate::records;
@@ -23,6 +23,8 @@ pub(crate) struct Ledger {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// How long reads may fail after a failover.
+const READABLE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Ledger {
     /// Writes without a pause until it is stopped.
@@ -64,11 +66,23 @@ async fn write_one(store: &PostgresStore) -> Option<SessionKey> {
     Some(key)
 }
 
+/// Reads a session. The failover may still be in progress, so a read that fails is tried again.
+async fn read(store: &PostgresStore, key: &SessionKey) -> Option<SessionRecord> {
+    let began = Instant::now();
+    loop {
+        match store.get(key).await {
+            Ok(snapshot) => return snapshot.record,
+            Err(error) => assert!(began.elapsed() < READABLE_WITHIN, "the store cannot be read: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// How many of them the store has not.
 pub(crate) async fn lost(store: &PostgresStore, revoked: &[SessionKey]) -> usize {
     let mut lost = 0;
     for key in revoked {
-        let record = store.get(key).await.expect("it is read").record;
+        let record = read(store, key).await;
         lost += usize::from(record.is_none_or(|record| !record.is_revoked()));
     }
     lost

@@ -4,6 +4,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a failed test is a panic")]
 
+mod former;
 mod proxy;
 mod slow;
 mod switch_over;

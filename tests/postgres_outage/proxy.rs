@@ -8,6 +8,7 @@ use std::sync::{
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
+    sync::watch,
 };
 
 /// Forwards connections to a port of this machine. Open connections keep their target when it changes.
@@ -15,6 +16,14 @@ pub(crate) struct Proxy {
     port: u16,
     target: Arc<AtomicU16>,
     opened: Arc<AtomicU64>,
+    hold: watch::Sender<Hold>,
+}
+
+/// Connections that the proxy accepts, and does not forward yet.
+#[derive(Clone, Copy, Default)]
+struct Hold {
+    next: bool,
+    held: u64,
 }
 
 impl Proxy {
@@ -22,12 +31,22 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (target, opened) = (Arc::new(AtomicU16::new(target)), Arc::new(AtomicU64::new(0)));
-        let proxy = Self { port, target: target.clone(), opened: opened.clone() };
+        let hold = watch::Sender::<Hold>::default();
+        let proxy = Self { port, target: target.clone(), opened: opened.clone(), hold: hold.clone() };
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 opened.fetch_add(1, Ordering::Relaxed);
                 let target = target.load(Ordering::Relaxed);
+                let is_held = hold.send_if_modified(|hold| {
+                    let is_held = std::mem::take(&mut hold.next);
+                    hold.held += u64::from(is_held);
+                    is_held
+                });
+                let mut held = hold.subscribe();
                 tokio::spawn(async move {
+                    if is_held {
+                        let _released = held.wait_for(|hold| hold.held == 0).await.map(drop);
+                    }
                     if let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await {
                         let _closed = copy_bidirectional(&mut client, &mut server).await;
                     }
@@ -39,6 +58,23 @@ impl Proxy {
 
     pub(crate) fn move_to(&self, target: u16) {
         self.target.store(target, Ordering::Relaxed);
+    }
+
+    /// Holds the next connection, until it is released.
+    pub(crate) fn hold_next(&self) {
+        self.hold.send_modify(|hold| hold.next = true);
+    }
+
+    pub(crate) fn holds_one(&self) -> bool {
+        self.hold.borrow().held > 0
+    }
+
+    pub(crate) fn release(&self) {
+        self.hold.send_modify(|hold| hold.held = 0);
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     /// The number of connections opened through it.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Restores the servers after a test, however it ends.
-struct Restore;
+pub(crate) struct Restore;
 
 impl Drop for Restore {
     fn drop(&mut self) {
@@ -23,7 +23,7 @@ impl Drop for Restore {
 }
 
 /// Starts a standby, and waits until it has the primary's data. Returns its port.
-async fn standby() -> (u16, Restore) {
+pub(crate) async fn standby() -> (u16, Restore) {
     let restore = Restore;
     let port = Server::says("standby").trim().parse().expect("a port");
     (port, restore)

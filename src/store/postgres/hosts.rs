@@ -1,71 +1,75 @@
 //! An address that names several servers of a cluster, of which one is the primary.
 //!
-//! sqlx knows one server. So the pool is pointed to the primary: when it is made, and again when calls
-//! fail. Connections to a former primary are closed before their next use: it may be cut off from its cluster, and still take
-//! writes.
+//! sqlx knows one server. So the pool leads to the primary: when it is made, and a new pool takes its place when calls fail
+//! and another server is the primary now. No connection to a former primary is used after that: it may be cut off from its
+//! cluster, and still take writes.
+//!
+//! A server of an older timeline than another one is a former primary. It does not become the primary again, also while the
+//! newer one is down.
 
 use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
-use tokio::{sync::Mutex, task::JoinSet, time::timeout};
+use sqlx::{PgPool, Postgres, postgres::PgConnectOptions};
+use tokio::task::JoinSet;
 
-use crate::{
-    store::{StoreError, sql::starting},
-    time::{Clock as _, SystemClock, millis},
+use super::{
+    answers::{Answer, FormerPrimary, NotFound, Seen, Timeline, ask, choose, name},
+    pool,
+};
+use crate::store::{
+    StoreError,
+    sql::{Lease, starting},
 };
 
-/// How long to wait for a server that is asked whether it is the primary.
-const ASKED_FOR: Duration = Duration::from_secs(2);
 /// How often the primary is looked for after a failure, and how long to wait in between.
 const LOOKS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Whether the server takes writes, and its timeline: the one that was promoted last has the highest.
-const IS_PRIMARY: &str = "SELECT CASE \
-    WHEN pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean THEN NULL \
-    ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
-
-/// The servers of one address.
-#[derive(Debug, Default)]
+/// The servers of one address, and the pool of connections to one of them.
+#[derive(Debug)]
 pub(super) struct Hosts {
+    /// None for a pool of the application's.
     all: Vec<PgConnectOptions>,
     /// Held while the primary is looked for.
-    looking: Arc<Mutex<()>>,
-    /// When the pool was last pointed to another server, by the monotonic clock in milliseconds. Zero: never.
-    moved_at: AtomicU64,
+    looking: Arc<tokio::sync::Mutex<()>>,
+    state: Mutex<State>,
 }
 
-/// No server of the address is the primary.
-#[derive(Debug, thiserror::Error)]
-#[error("none of the {servers} servers is a primary that takes writes")]
-struct NoPrimary {
-    servers: usize,
-    /// Why one of them cannot be used.
-    source: Option<StoreError>,
+#[derive(Debug)]
+struct State {
+    pool: PgPool,
+    /// How often another pool took its place.
+    moves: u64,
+    /// Of the server that the pool leads to, when it was last found to be the primary.
+    timeline: Option<Timeline>,
+    seen: Seen,
+    /// Why no server can be used now. Calls fail until the primary is found.
+    former: Option<FormerPrimary>,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the host {host:?} is unknown")]
-struct UnknownHost {
-    host: String,
-    source: io::Error,
-}
+impl State {
+    /// Leads to this server from now on.
+    fn lead_to(&mut self, to: PgConnectOptions, timeline: Timeline) {
+        self.former = None;
+        self.timeline = Some(timeline);
+        let now = self.pool.connect_options();
+        let is_other = (now.get_host(), now.get_port(), now.get_socket())
+            != (to.get_host(), to.get_port(), to.get_socket());
+        if is_other {
+            let former = mem::replace(&mut self.pool, pool::lazy(to));
+            self.moves += 1;
+            tokio::spawn(async move { former.close().await });
+        }
+    }
 
-/// What a server said of itself.
-enum Answer {
-    /// It is the primary of this timeline.
-    Primary(String),
-    Standby,
-    /// Perhaps only for now: the name of a server that is down may be missing in the DNS.
-    Unknown(StoreError),
-    Failed(StoreError),
+    /// Whether the server that the pool leads to is a former primary.
+    fn former(&self) -> Option<FormerPrimary> {
+        self.seen.former(&self.pool.connect_options(), self.timeline.as_ref()?)
+    }
 }
 
 impl Hosts {
@@ -79,17 +83,51 @@ impl Hosts {
             let options = url.parse::<PgConnectOptions>().map_err(starting)?;
             Ok(options.extra_float_digits(None))
         };
-        let all = each_host(url).into_iter().map(parse).collect::<Result<_, StoreError>>()?;
-        Ok(Self { all, ..Self::default() })
+        let all: Vec<_> = each_host(url).into_iter().map(parse).collect::<Result<_, StoreError>>()?;
+        let Some(first) = all.first().cloned() else {
+            return Err(StoreError::configuration("an address without a host"));
+        };
+        Ok(Self { all, ..Self::of(pool::lazy(first)) })
     }
 
-    /// Options for a first connection.
-    pub(super) fn first(&self) -> Option<PgConnectOptions> {
-        self.all.first().cloned()
+    /// The pool of the application's.
+    pub(super) fn of(pool: PgPool) -> Self {
+        let state = State { pool, moves: 0, timeline: None, seen: Seen::default(), former: None };
+        Self { all: Vec::new(), looking: Arc::default(), state: Mutex::new(state) }
     }
 
     pub(super) fn are_several(&self) -> bool {
         self.all.len() > 1
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pool, and how often another one took its place.
+    fn pool(&self) -> Result<(PgPool, u64), StoreError> {
+        let state = self.state();
+        match &state.former {
+            Some(former) => Err(StoreError::unavailable(former.clone())),
+            None => Ok((state.pool.clone(), state.moves)),
+        }
+    }
+
+    /// A connection to the primary. If the store moved to another one while the connection was made or tested, it is closed,
+    /// and another one is taken.
+    pub(super) async fn lease(
+        &self,
+        error: fn(sqlx::Error) -> StoreError,
+    ) -> Result<Lease<Postgres>, StoreError> {
+        let (mut pool, mut moves) = self.pool()?;
+        loop {
+            let lease = pool.acquire().await.map(Lease::of);
+            let (now, moved) = self.pool()?;
+            if moved == moves {
+                return lease.map_err(error);
+            }
+            (pool, moves) = (now, moved);
+        }
     }
 
     /// Asks all servers at once.
@@ -108,64 +146,45 @@ impl Hosts {
         answers
     }
 
-    /// Asks all servers which one is the primary.
+    /// Asks all servers which one is the primary, and leads to it from now on.
     ///
     /// # Errors
-    /// No server said that it is the primary. If one refused the configuration, or all hosts are unknown, that is the error.
-    pub(super) async fn primary(&self) -> Result<PgConnectOptions, StoreError> {
-        let (mut found, mut refused, mut failed) = (None, None, None);
-        let mut are_unknown = true;
-        for (options, answer) in self.ask().await {
-            are_unknown &= matches!(answer, Answer::Unknown(_));
-            match answer {
-                Answer::Primary(timeline) => {
-                    if found.as_ref().is_none_or(|(other, _)| *other < timeline) {
-                        found = Some((timeline, options));
-                    }
-                }
-                Answer::Standby => {}
-                Answer::Failed(error @ StoreError::Configuration(_)) => refused = Some(error),
-                // It names its host.
-                Answer::Unknown(error) => failed = Some(error),
-                Answer::Failed(error) => failed = failed.or(Some(error)),
+    /// No server said that it is the primary, or only former primaries did. If one refused the configuration, or all hosts
+    /// are unknown, that is the error.
+    pub(super) async fn look(&self) -> Result<(), StoreError> {
+        let moves = self.state().moves;
+        let answers = self.ask().await;
+        let mut state = self.state();
+        state.seen.note(&answers);
+        let (former, error) = match choose(answers, &state.seen) {
+            Ok((options, timeline)) => {
+                state.lead_to(options, timeline);
+                return Ok(());
             }
+            Err(NotFound::Former(former)) => (Some(former.clone()), StoreError::unavailable(former)),
+            Err(NotFound::Error(error)) => (None, error),
+        };
+        // Unless another look has found the primary meanwhile.
+        if state.moves == moves {
+            state.former = former.or_else(|| state.former());
         }
-        match (found, refused, failed) {
-            (Some((_, options)), ..) => Ok(options),
-            (None, Some(error), _) => Err(error),
-            (None, None, Some(error)) if are_unknown => Err(error),
-            (None, None, source) => {
-                Err(StoreError::unavailable(NoPrimary { servers: self.all.len(), source }))
-            }
-        }
+        Err(error)
     }
 
     /// The hosts that cannot be used now, and why.
     pub(super) async fn unusable(&self) -> Vec<(String, StoreError)> {
+        let answers = self.ask().await;
+        let mut state = self.state();
+        state.seen.note(&answers);
         let unusable = |(options, answer): (PgConnectOptions, Answer)| match answer {
-            Answer::Unknown(error) | Answer::Failed(error) => {
-                Some((format!("{}:{}", options.get_host(), options.get_port()), error))
+            Answer::Unknown(error) | Answer::Failed(error) => Some((name(&options), error)),
+            Answer::Primary(timeline) => {
+                let former = state.seen.former(&options, &timeline)?;
+                Some((name(&options), StoreError::unavailable(former)))
             }
-            Answer::Primary(_) | Answer::Standby => None,
+            Answer::ReadOnly(_) => None,
         };
-        self.ask().await.into_iter().filter_map(unusable).collect()
-    }
-
-    /// Points the pool to this server.
-    pub(super) fn point(&self, pool: &PgPool, to: PgConnectOptions) {
-        let now = pool.connect_options();
-        let is_other = (now.get_host(), now.get_port(), now.get_socket())
-            != (to.get_host(), to.get_port(), to.get_socket());
-        pool.set_connect_options(to);
-        if is_other {
-            self.moved_at.store(millis(SystemClock.monotonic()).max(1), Ordering::Relaxed);
-        }
-    }
-
-    /// Whether a connection of this age leads to the server that the pool was pointed to before.
-    pub(super) fn is_to_former(&self, age: Duration) -> bool {
-        let moved_at = self.moved_at.load(Ordering::Relaxed);
-        moved_at != 0 && millis(SystemClock.monotonic()).saturating_sub(moved_at) <= millis(age)
+        answers.into_iter().filter_map(unusable).collect()
     }
 
     /// Why no connection could be made at start. The pool tries again where a server refuses connections, and in
@@ -174,60 +193,31 @@ impl Hosts {
         match (&error, &*self.all) {
             (StoreError::Unavailable(_), [only]) => match ask(only).await {
                 Answer::Unknown(error) | Answer::Failed(error) => error,
-                Answer::Primary(_) | Answer::Standby => error,
+                Answer::Primary(_) | Answer::ReadOnly(_) => error,
             },
             _ => error,
         }
     }
 
-    /// Points the pool to the primary, in the background. If it is looked for already, that suffices.
-    pub(super) fn look_soon(self: &Arc<Self>, pool: &PgPool) {
+    /// Looks for the primary in the background. If it is looked for already, that suffices.
+    pub(super) fn look_soon(self: &Arc<Self>) {
         if !self.are_several() {
             return;
         }
         let Ok(looking) = self.looking.clone().try_lock_owned() else { return };
-        let (hosts, pool) = (self.clone(), pool.clone());
+        let hosts = self.clone();
         tokio::spawn(async move {
             let _looking = looking;
             for _ in 0..LOOKS {
-                let primary = hosts.primary().await;
-                let is_found = primary.is_ok();
-                if let Ok(primary) = primary {
-                    hosts.point(&pool, primary);
-                }
+                let is_found = hosts.look().await.is_ok();
                 // Also after success: many calls fail together, and one look is enough for all of them.
                 tokio::time::sleep(PAUSE).await;
-                if is_found || pool.is_closed() {
+                if is_found {
                     return;
                 }
             }
         });
     }
-}
-
-/// Asks a server whether it is the primary.
-async fn ask(options: &PgConnectOptions) -> Answer {
-    let answer = timeout(ASKED_FOR, timeline(options)).await;
-    let error = match answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-        Ok(Some(timeline)) => return Answer::Primary(timeline),
-        Ok(None) => return Answer::Standby,
-        Err(error) => starting(error),
-    };
-    if options.get_socket().is_none() && matches!(error, StoreError::Unavailable(_)) {
-        let host = options.get_host();
-        let found = timeout(ASKED_FOR, tokio::net::lookup_host((host, options.get_port()))).await;
-        if let Ok(Err(source)) = found {
-            return Answer::Unknown(StoreError::configuration(UnknownHost { host: host.to_owned(), source }));
-        }
-    }
-    Answer::Failed(error)
-}
-
-async fn timeline(options: &PgConnectOptions) -> Result<Option<String>, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    let timeline = sqlx::query_scalar(IS_PRIMARY).persistent(false).fetch_one(&mut connection).await?;
-    connection.close().await?;
-    Ok(timeline)
 }
 
 /// One URL for each host. The setting that asks for a primary is left out: no other server is ever used.

@@ -111,11 +111,11 @@ pub(super) async fn check(inner: &Inner) -> Result<(), StoreError> {
 /// The first connection: what is wrong with the configuration shows here.
 async fn first_lease(inner: &Inner) -> Result<Lease<Postgres>, StoreError> {
     if inner.hosts.are_several() {
-        inner.hosts.point(&inner.pool, inner.hosts.primary().await?);
+        inner.hosts.look().await?;
     }
-    match inner.pool.acquire().await {
-        Ok(connection) => Ok(Lease::of(connection)),
-        Err(error) => Err(inner.hosts.explain(starting(error)).await),
+    match inner.hosts.lease(starting).await {
+        Ok(lease) => Ok(lease),
+        Err(error) => Err(inner.hosts.explain(error).await),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every operation is a call of one function that the migration creates, and so one transaction. `functions.sql` explains why
 //! each function is correct when several calls race. `run` explains how a call is made, also through a pooler.
 
+mod answers;
 mod call;
 mod home;
 mod hosts;
@@ -29,7 +30,7 @@ use self::{
 };
 use super::{
     Snapshot, StoreError, Subject,
-    sql::{Columns, LONGEST_WAIT, LastSweep, Lease, POLL, run_from, starting, unavailable, version_from},
+    sql::{Columns, LONGEST_WAIT, LastSweep, POLL, run_from, starting, unavailable, version_from},
 };
 use crate::time::Timestamp;
 
@@ -87,10 +88,19 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 ///
 /// # Several servers
 /// The address may name all servers of a cluster: `postgres://user:password@db1,db2:5433,db3/database`. The store uses
-/// the primary. When calls fail because of the connection or the server, it asks all servers which one is the primary now. If several say so, it takes the one
-/// that was promoted last. A host that is unknown or down is an error only if no other host is the primary:
-/// [`unusable_hosts`](Self::unusable_hosts) names it. A `target_session_attrs` in the address changes nothing. An address that always leads to the
-/// primary, such as HAProxy's, works too.
+/// the primary. When calls fail because of the connection or the server, it asks all servers which one is the primary
+/// now. If several say so, it takes the one that was promoted last. A connection that was being made to another server
+/// meanwhile is closed without use.
+///
+/// Each promotion begins a new timeline. A server is not used if the store has ever seen a server of a higher timeline in
+/// the same cluster, also if that one is read-only, a standby, or down now. So a former primary that comes back is not
+/// used: calls fail, and the error names its host and says why. If the newer server is lost for good, promote another
+/// server, or restart the application to use the former primary. The user can ask standbys for their timelines, unless
+/// `EXECUTE` on `pg_control_system`, `pg_control_checkpoint` and `pg_control_recovery` was revoked.
+///
+/// A host that is unknown or down is an error only if no other host is the primary. A warning at start can name it:
+/// [`unusable_hosts`](Self::unusable_hosts). A `target_session_attrs` in the address changes nothing. An address that
+/// always leads to the primary, such as HAProxy's, works too.
 ///
 /// # TLS
 /// The address says what to check (`?sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`). Enable the feature
@@ -109,7 +119,6 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
-    pool: PgPool,
     hosts: Arc<Hosts>,
     prefix: Prefix,
     home: OnceCell<Home>,
@@ -121,9 +130,8 @@ struct Inner {
 }
 
 impl Inner {
-    fn new(pool: PgPool, hosts: Arc<Hosts>) -> Self {
+    fn new(hosts: Arc<Hosts>) -> Self {
         Self {
-            pool,
             hosts,
             prefix: Prefix::default(),
             home: OnceCell::new(),
@@ -137,7 +145,7 @@ impl Inner {
     fn again(&self) -> Self {
         let home = OnceCell::new_with(self.home.get().cloned());
         let (prefix, feed_interval) = (self.prefix.clone(), self.feed_interval);
-        Self { prefix, home, feed_interval, ..Self::new(self.pool.clone(), self.hosts.clone()) }
+        Self { prefix, home, feed_interval, ..Self::new(self.hosts.clone()) }
     }
 
     /// The schema, which is found at the first use.
@@ -191,13 +199,7 @@ impl PostgresStore {
         if !["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(StoreError::configuration("the address of PostgreSQL begins with postgres://"));
         }
-        let hosts = Hosts::parse(url)?;
-        let Some(first) = hosts.first() else {
-            return Err(StoreError::configuration("an address without a host"));
-        };
-        let hosts = Arc::new(hosts);
-        let pool = pool::lazy(first, hosts.clone());
-        Ok(Self(Arc::new(Inner::new(pool, hosts))))
+        Ok(Self(Arc::new(Inner::new(Arc::new(Hosts::parse(url)?)))))
     }
 
     /// A store that uses a pool of the application's. [Migrate](Self::migrate) it before use.
@@ -205,7 +207,7 @@ impl PostgresStore {
     /// Unless the pool has `test_before_acquire(false)`, every operation costs a second round trip.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self(Arc::new(Inner::new(pool, Arc::default())))
+        Self(Arc::new(Inner::new(Arc::new(Hosts::of(pool)))))
     }
 
     /// Keeps everything in this schema, which exists. Default: where the connection's `search_path`
@@ -297,7 +299,7 @@ impl PostgresStore {
         // A task of its own: a caller that stops waiting must not stop the search for the primary.
         let finding = tokio::spawn(async move {
             let found = async {
-                let mut lease = Lease::take(&inner.pool).await?;
+                let mut lease = inner.hosts.lease(unavailable).await?;
                 let home = inner.home(&mut lease).await?;
                 lease.done();
                 Ok(home)
@@ -305,7 +307,7 @@ impl PostgresStore {
             let found = found.await;
             // Another host does not help against a configuration error, such as a missing schema.
             if matches!(found, Err(StoreError::Unavailable(_))) {
-                inner.hosts.look_soon(&inner.pool);
+                inner.hosts.look_soon();
             }
             found
         });

@@ -1,13 +1,11 @@
 //! How connections are made.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use sqlx::{
     Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-
-use super::hosts::Hosts;
 
 /// How long to wait for a connection. The engine's deadline for a call is shorter by default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -16,17 +14,13 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 const CONNECTIONS: u32 = 10;
 
 /// A pool that notices dead connections, and costs a busy store no second round trip.
-pub(super) fn lazy(options: PgConnectOptions, hosts: Arc<Hosts>) -> PgPool {
+pub(super) fn lazy(options: PgConnectOptions) -> PgPool {
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(CONNECT_TIMEOUT)
         .test_before_acquire(false)
-        .before_acquire(move |connection, meta| {
-            let is_to_former = hosts.is_to_former(meta.age);
+        .before_acquire(|connection, meta| {
             Box::pin(async move {
-                if is_to_former {
-                    return Ok(false);
-                }
                 if meta.idle_for > TRUSTED_FOR {
                     connection.ping().await?;
                 }

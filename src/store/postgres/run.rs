@@ -79,14 +79,14 @@ pub(super) async fn rows(inner: &Arc<Inner>, call: Call) -> Result<Vec<PgRow>, S
     let (answer, waiting) = oneshot::channel();
     let inner = inner.clone();
     tokio::spawn(async move {
-        let lease = Lease::take(&inner.pool).await;
+        let lease = inner.hosts.lease(unavailable).await;
         let ran = match lease {
             Ok(lease) if answer.is_closed() => return lease.done(),
             Ok(lease) => on(&inner, lease, &call).await,
             Err(error) => Err(Failure { error, is_of_connection: true }),
         };
         if ran.as_ref().is_err_and(|failure| failure.is_of_connection) {
-            inner.hosts.look_soon(&inner.pool);
+            inner.hosts.look_soon();
         }
         let _caller_is_gone = answer.send(ran.map_err(|failure| failure.error));
     });

@@ -4,7 +4,9 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::{Database, Pool, pool::PoolConnection};
 
+#[cfg(feature = "sqlite")]
 use super::error::unavailable;
+#[cfg(feature = "sqlite")]
 use crate::store::StoreError;
 
 /// A connection on loan. If it is dropped before [`done`](Self::done) is called, because the caller stopped waiting or
@@ -19,6 +21,7 @@ pub(in crate::store) struct Lease<DB: Database> {
 }
 
 impl<DB: Database> Lease<DB> {
+    #[cfg(feature = "sqlite")]
     pub(in crate::store) async fn take(pool: &Pool<DB>) -> Result<Self, StoreError> {
         pool.acquire().await.map(Self::of).map_err(unavailable)
     }

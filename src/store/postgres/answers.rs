@@ -1,0 +1,279 @@
+//! What the servers of an address say of themselves, and which of them is the primary.
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use tokio::time::timeout;
+
+use crate::store::{StoreError, sql::starting};
+
+/// How long to wait for a server that is asked whether it is the primary.
+const ASKED_FOR: Duration = Duration::from_secs(2);
+
+/// Whether the server takes no writes, and the timeline that it writes. In recovery it writes none.
+const STATE: &str = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, \
+    CASE WHEN pg_is_in_recovery() THEN NULL ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
+
+/// The cluster, and the highest timeline that the server knows for certain. All users may ask this, unless an administrator
+/// has revoked it. `received_tli` is NULL for most users.
+const CONTROL_DATA: &str = "SELECT system_identifier, greatest(timeline_id, min_recovery_end_timeline, received_tli)::bigint \
+    FROM pg_control_system(), pg_control_checkpoint(), \
+    pg_control_recovery() LEFT JOIN pg_stat_wal_receiver ON true";
+
+/// A timeline of a cluster. Each promotion begins one with a higher number. Timelines of different clusters cannot be
+/// compared: `pg_upgrade` makes a new cluster, which begins with 1 again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Timeline {
+    /// None if the user may not ask.
+    cluster: Option<i64>,
+    number: i64,
+}
+
+/// What a server said of itself.
+pub(super) enum Answer {
+    /// It takes writes.
+    Primary(Timeline),
+    /// It is a standby, or read-only.
+    ReadOnly(Option<Timeline>),
+    /// Perhaps only for now: the name of a server that is down may be missing in the DNS.
+    Unknown(StoreError),
+    Failed(StoreError),
+}
+
+/// The highest timeline that was seen of each cluster, and the host that said so.
+#[derive(Debug, Default)]
+pub(super) struct Seen(BTreeMap<Option<i64>, (i64, String)>);
+
+/// A server that takes writes, or took them, and must not be used: it does not know the latest revocations.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "the host {host:?} is not used: it is a former primary (its timeline is {timeline}, and {newest_host:?} was seen at \
+     timeline {newest})"
+)]
+pub(super) struct FormerPrimary {
+    host: String,
+    timeline: i64,
+    newest_host: String,
+    newest: i64,
+    /// Why another server cannot be used.
+    source: Option<Arc<StoreError>>,
+}
+
+/// No server of the address is the primary.
+#[derive(Debug, thiserror::Error)]
+#[error("none of the {servers} servers is a primary that takes writes")]
+struct NoPrimary {
+    servers: usize,
+    /// Why one of them cannot be used.
+    source: Option<StoreError>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the host {host:?} is unknown")]
+struct UnknownHost {
+    host: String,
+    source: io::Error,
+}
+
+/// Why there is no primary.
+pub(super) enum NotFound {
+    /// A server takes writes, and is a former primary.
+    Former(FormerPrimary),
+    Error(StoreError),
+}
+
+impl Seen {
+    pub(super) fn note(&mut self, answers: &[(PgConnectOptions, Answer)]) {
+        for (options, answer) in answers {
+            let (Answer::Primary(timeline) | Answer::ReadOnly(Some(timeline))) = answer else { continue };
+            let highest = self.0.entry(timeline.cluster).or_default();
+            if highest.0 < timeline.number {
+                *highest = (timeline.number, name(options));
+            }
+        }
+    }
+
+    /// Whether another server was promoted after the one at this timeline.
+    pub(super) fn former(&self, options: &PgConnectOptions, timeline: &Timeline) -> Option<FormerPrimary> {
+        let (newest, newest_host) = self.0.get(&timeline.cluster)?;
+        (timeline.number < *newest).then(|| FormerPrimary {
+            host: name(options),
+            timeline: timeline.number,
+            newest_host: newest_host.clone(),
+            newest: *newest,
+            source: None,
+        })
+    }
+}
+
+/// The host and the port, for messages.
+pub(super) fn name(options: &PgConnectOptions) -> String {
+    format!("{}:{}", options.get_host(), options.get_port())
+}
+
+/// The primary: of the servers that take writes, the one that was promoted last, and no former primary.
+///
+/// # Errors
+/// There is none. If a server refused the configuration, or all hosts are unknown, that is the error.
+pub(super) fn choose(
+    answers: Vec<(PgConnectOptions, Answer)>,
+    seen: &Seen,
+) -> Result<(PgConnectOptions, Timeline), NotFound> {
+    let servers = answers.len();
+    let (mut found, mut former, mut refused, mut failed) = (None::<(_, Timeline)>, None, None, None);
+    let mut are_unknown = true;
+    for (options, answer) in answers {
+        are_unknown &= matches!(answer, Answer::Unknown(_));
+        match answer {
+            Answer::Primary(timeline) => {
+                if let Some(refused) = seen.former(&options, &timeline) {
+                    former = Some(refused);
+                } else if found.as_ref().is_none_or(|(_, other)| other.number < timeline.number) {
+                    found = Some((options, timeline));
+                }
+            }
+            Answer::ReadOnly(_) => {}
+            Answer::Failed(error @ StoreError::Configuration(_)) => refused = Some(error),
+            // It names its host.
+            Answer::Unknown(error) => failed = Some(error),
+            Answer::Failed(error) => failed = failed.or(Some(error)),
+        }
+    }
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    Err(match (former, refused, failed) {
+        (Some(former), refused, failed) => {
+            NotFound::Former(FormerPrimary { source: refused.or(failed).map(Arc::new), ..former })
+        }
+        (None, Some(error), _) => NotFound::Error(error),
+        (None, None, Some(error)) if are_unknown => NotFound::Error(error),
+        (None, None, source) => NotFound::Error(StoreError::unavailable(NoPrimary { servers, source })),
+    })
+}
+
+/// Asks a server whether it is the primary.
+pub(super) async fn ask(options: &PgConnectOptions) -> Answer {
+    let answer = timeout(ASKED_FOR, ask_server(options)).await;
+    let error = match answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        Ok(answer) => return answer,
+        Err(error) => starting(error),
+    };
+    if options.get_socket().is_none() && matches!(error, StoreError::Unavailable(_)) {
+        let host = options.get_host();
+        let found = timeout(ASKED_FOR, tokio::net::lookup_host((host, options.get_port()))).await;
+        if let Ok(Err(source)) = found {
+            return Answer::Unknown(StoreError::configuration(UnknownHost { host: host.to_owned(), source }));
+        }
+    }
+    Answer::Failed(error)
+}
+
+async fn ask_server(options: &PgConnectOptions) -> Result<Answer, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let state = sqlx::query_as(STATE).persistent(false).fetch_one(&mut connection).await?;
+    let (is_read_only, written): (bool, Option<String>) = state;
+    let known = sqlx::query_as(CONTROL_DATA).persistent(false).fetch_one(&mut connection).await;
+    let (cluster, known): (Option<i64>, Option<i64>) = match known {
+        // The user may not ask, or the server has no such functions.
+        Err(sqlx::Error::Database(error)) if is_refused(&error.code().unwrap_or_default()) => (None, None),
+        known => known?,
+    };
+    connection.close().await?;
+    // After a promotion, the control data has the former timeline until the next checkpoint.
+    let written = written.map(|digits| i64::from_str_radix(&digits, 16)).transpose();
+    let written = written.map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let timeline = written.or(known).map(|number| Timeline { cluster, number });
+    Ok(match timeline {
+        Some(timeline) if written.is_some() && !is_read_only => Answer::Primary(timeline),
+        timeline => Answer::ReadOnly(timeline),
+    })
+}
+
+/// Whether a statement failed because of missing rights, or of something that is not there or not supported.
+fn is_refused(code: &str) -> bool {
+    code.starts_with("42") || code.starts_with("0A")
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::postgres::PgConnectOptions;
+
+    use super::{Answer, FormerPrimary, NotFound, Seen, Timeline, choose, name};
+    use crate::store::StoreError;
+
+    const fn at(cluster: i64, number: i64) -> Timeline {
+        Timeline { cluster: Some(cluster), number }
+    }
+
+    /// The hosts have the ports 1, 2 and so on.
+    fn chosen(answers: Vec<Answer>, seen: &mut Seen) -> Result<String, NotFound> {
+        let options = |port| PgConnectOptions::new_without_pgpass().host("db").port(port);
+        let answers: Vec<_> = (1..).map(options).zip(answers).collect();
+        seen.note(&answers);
+        choose(answers, seen).map(|(options, _)| name(&options))
+    }
+
+    #[track_caller]
+    fn assert_chosen(answers: Vec<Answer>, expected: &str) {
+        let chosen = chosen(answers, &mut Seen::default());
+        assert_eq!(chosen.ok().as_deref(), Some(expected));
+    }
+
+    #[track_caller]
+    fn former(chosen: Result<String, NotFound>) -> FormerPrimary {
+        match chosen {
+            Err(NotFound::Former(former)) => former,
+            Err(NotFound::Error(error)) => panic!("{error:?}"),
+            Ok(host) => panic!("{host} was chosen"),
+        }
+    }
+
+    fn down() -> Answer {
+        Answer::Failed(StoreError::unavailable("it is down"))
+    }
+
+    #[test]
+    fn primary_that_was_promoted_last_is_chosen() {
+        assert_chosen(vec![Answer::Primary(at(1, 9)), Answer::Primary(at(1, 10)), down()], "db:2");
+        let standbys = || [Answer::ReadOnly(Some(at(1, 2))), Answer::ReadOnly(Some(at(1, 1)))];
+        assert_chosen([Answer::Primary(at(1, 2))].into_iter().chain(standbys()).collect(), "db:1");
+        assert_chosen(vec![Answer::ReadOnly(None), Answer::Primary(at(1, 1))], "db:2");
+    }
+
+    #[test]
+    fn primary_is_refused_if_another_server_tells_a_higher_timeline() {
+        let answers = vec![Answer::Primary(at(1, 1)), down(), Answer::ReadOnly(Some(at(1, 2)))];
+        let former = former(chosen(answers, &mut Seen::default()));
+        assert_eq!(
+            former.to_string(),
+            "the host \"db:1\" is not used: it is a former primary \
+             (its timeline is 1, and \"db:3\" was seen at timeline 2)"
+        );
+        let source = former.source.expect("the other server is down");
+        assert!(matches!(&*source, StoreError::Unavailable(_)));
+    }
+
+    #[test]
+    fn primary_is_refused_if_a_higher_timeline_was_seen_before() {
+        let mut seen = Seen::default();
+        assert!(chosen(vec![Answer::Primary(at(1, 1)), Answer::Primary(at(1, 2))], &mut seen).is_ok());
+        former(chosen(vec![Answer::Primary(at(1, 1)), down()], &mut seen));
+        let again = chosen(vec![down(), Answer::Primary(at(1, 2))], &mut seen);
+        assert_eq!(again.ok().as_deref(), Some("db:2"));
+    }
+
+    #[test]
+    fn timelines_of_another_cluster_are_not_compared() {
+        let mut seen = Seen::default();
+        assert!(chosen(vec![Answer::Primary(at(1, 5))], &mut seen).is_ok());
+        assert!(chosen(vec![Answer::Primary(at(2, 1))], &mut seen).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_chosen_if_no_server_takes_writes() {
+        let chosen = chosen(vec![Answer::ReadOnly(Some(at(1, 1))), down()], &mut Seen::default());
+        let Err(NotFound::Error(StoreError::Unavailable(cause))) = chosen else { panic!("it is an outage") };
+        assert_eq!(cause.to_string(), "none of the 2 servers is a primary that takes writes");
+    }
+}
