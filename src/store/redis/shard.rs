@@ -40,12 +40,14 @@ pub(super) struct Shard {
     readers: Mutex<Vec<Reader>>,
 }
 
+pub(super) type Cause = Box<dyn Error + Send + Sync>;
+
 /// Which shard an error is about.
 #[derive(Debug, thiserror::Error)]
 #[error("{shard}")]
 struct InShard {
     shard: String,
-    source: Box<dyn Error + Send + Sync>,
+    source: Cause,
 }
 
 /// The name of a shard, if there are several.
@@ -54,10 +56,7 @@ pub(super) fn name(index: usize, count: usize) -> Option<String> {
 }
 
 /// The same error with another source, if it has one.
-pub(super) fn with_source(
-    error: StoreError,
-    wrap: impl FnOnce(Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync>,
-) -> StoreError {
+pub(super) fn with_source(error: StoreError, wrap: impl FnOnce(Cause) -> Cause) -> StoreError {
     match error {
         StoreError::Unavailable(source) => StoreError::unavailable(wrap(source)),
         StoreError::Configuration(source) => StoreError::configuration(wrap(source)),

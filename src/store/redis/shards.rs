@@ -1,7 +1,6 @@
 //! The shards of a store: which one has a key, and the run ID that all of them share.
 
 use std::{
-    error::Error,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use super::{
     link::Link,
     record,
     scripts::Lua,
-    shard::{self, Shard},
+    shard::{Cause, Shard, with_source},
 };
 use crate::{
     id::RunId,
@@ -37,7 +36,7 @@ const LEVEL_WITHIN: Duration = Duration::from_millis(300);
 struct PartlyRaised {
     raised: usize,
     all: usize,
-    source: Box<dyn Error + Send + Sync>,
+    source: Cause,
 }
 
 /// One shard for one primary, and several in a cluster.
@@ -168,8 +167,7 @@ impl Shards {
             };
             if let Some(error) = failure {
                 let (raised, all) = (runs.len(), self.each.len());
-                let partly = |source| -> Box<_> { Box::new(PartlyRaised { raised, all, source }) };
-                return Err(shard::with_source(error, partly));
+                return Err(with_source(error, |source| Box::new(PartlyRaised { raised, all, source })));
             }
             if runs.iter().all(|run| *run == newest) {
                 return Ok(newest);
