@@ -10,20 +10,6 @@ use crate::{event::EventKind, id::RunId, store::StoreError};
 const TRIES: usize = 16;
 
 impl Revocation {
-    /// Takes over the run ID of an answer. `before` is the run ID that was known when the store was asked: an
-    /// emergency stop may have been made in between.
-    pub(crate) fn accept_run_id(&self, before: Option<RunId>, run: RunId) -> Result<(), StoreError> {
-        if before.is_some_and(|before| run < before) {
-            self.restore_run_soon();
-            return Err(older_run_id_error());
-        }
-        // The feed brings the first run ID, after the revocations of its first batch.
-        if before.is_some() || !self.backend.has_feed {
-            self.denylist.set_run(run);
-        }
-        Ok(())
-    }
-
     /// Gives the newest run ID to a store that has an older one. Parallel calls share one run.
     ///
     /// # Errors
