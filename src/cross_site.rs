@@ -106,24 +106,28 @@ pub(crate) fn is_allowed(method: &Method, uri: &Uri, headers: &HeaderMap, truste
 
 /// Whether a request may renew its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Renewable {
-    Yes,
-    /// No: it is a prefetch. Another request comes when the user goes there.
-    NotYet,
-    /// No: another site sent it.
-    CrossSite,
+pub(crate) enum RenewalPermission {
+    Granted,
+    /// The request is a prefetch. Another request comes when the user goes there.
+    NotForPrefetch,
+    /// Another site sent the request.
+    NotCrossSite,
 }
 
 /// Prefetches, scripts of service workers and preflights do not renew. Requests from other sites do so only
 /// if a user follows a link, and from trusted origins.
-pub(crate) fn renewable(method: &Method, headers: &HeaderMap, trusted: &TrustedOrigins) -> Renewable {
+pub(crate) fn renewal_permission(
+    method: &Method,
+    headers: &HeaderMap,
+    trusted: &TrustedOrigins,
+) -> RenewalPermission {
     let is = |name, value: &[u8]| headers.get(name).is_some_and(|given| given.as_bytes() == value);
     let prefetches = headers.get(&SEC_PURPOSE).is_some_and(|given| given.as_bytes().starts_with(b"prefetch"));
     if prefetches || is(&PURPOSE, b"prefetch") || is(&SERVICE_WORKER, b"script") {
-        return Renewable::NotYet;
+        return RenewalPermission::NotForPrefetch;
     }
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-        return Renewable::CrossSite;
+        return RenewalPermission::NotCrossSite;
     }
     let navigates = is(&SEC_FETCH_MODE, b"navigate")
         && (is(&SEC_FETCH_DEST, b"document")
@@ -132,10 +136,10 @@ pub(crate) fn renewable(method: &Method, headers: &HeaderMap, trusted: &TrustedO
         Ok(Some(b"cross-site"))
             if !navigates && !matches!(only(headers, header::ORIGIN), Ok(origin) if trusted.has(origin)) =>
         {
-            Renewable::CrossSite
+            RenewalPermission::NotCrossSite
         }
-        Ok(_) => Renewable::Yes,
-        Err(Twice) => Renewable::CrossSite,
+        Ok(_) => RenewalPermission::Granted,
+        Err(Twice) => RenewalPermission::NotCrossSite,
     }
 }
 
@@ -304,23 +308,24 @@ mod tests {
 
     #[test]
     fn prefetches_service_worker_scripts_and_cross_site_requests_do_not_renew() {
-        let renewable = |pairs| super::renewable(&Method::GET, &headers(pairs), &TrustedOrigins::default());
-        assert_eq!(renewable(&[]), Renewable::Yes);
-        assert_eq!(renewable(&[("sec-fetch-site", "same-site")]), Renewable::Yes);
-        assert_eq!(renewable(&[("sec-purpose", "prefetch;prerender")]), Renewable::NotYet);
-        assert_eq!(renewable(&[("service-worker", "script")]), Renewable::NotYet);
+        let permission =
+            |pairs| renewal_permission(&Method::GET, &headers(pairs), &TrustedOrigins::default());
+        assert_eq!(permission(&[]), RenewalPermission::Granted);
+        assert_eq!(permission(&[("sec-fetch-site", "same-site")]), RenewalPermission::Granted);
+        assert_eq!(permission(&[("sec-purpose", "prefetch;prerender")]), RenewalPermission::NotForPrefetch);
+        assert_eq!(permission(&[("service-worker", "script")]), RenewalPermission::NotForPrefetch);
         assert_eq!(
-            renewable(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]),
-            Renewable::CrossSite
+            permission(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]),
+            RenewalPermission::NotCrossSite
         );
         let link = [
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-mode", "navigate"),
             ("sec-fetch-dest", "document"),
         ];
-        assert_eq!(renewable(&link), Renewable::Yes);
+        assert_eq!(permission(&link), RenewalPermission::Granted);
         let frame =
             [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
-        assert_eq!(renewable(&frame), Renewable::CrossSite);
+        assert_eq!(permission(&frame), RenewalPermission::NotCrossSite);
     }
 }

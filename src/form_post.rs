@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-use crate::{cache, cross_site};
+use crate::{cross_site, engine::forbid_caching};
 
 /// The longest form that is posted again. A SAML response has some 10 KB.
 const LONGEST: usize = 256 * 1024;
@@ -73,7 +73,7 @@ pub async fn repost_form(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.extend(policy().map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
-    cache::forbid(headers);
+    forbid_caching(headers);
     response
 }
 

@@ -131,7 +131,6 @@
 
 mod backend;
 mod bearer;
-mod cache;
 mod claims;
 mod cookie;
 #[cfg(feature = "test-util")]

@@ -8,6 +8,6 @@ mod write;
 pub use self::{config::CookieError, options::CookieOptions};
 pub(crate) use self::{
     config::{Cookies, Names},
-    scan::{CookieValue, Values, are_too_long, only_line, scan, values},
+    scan::{CookieValue, Values, are_too_long, scan, values},
     write::LONGEST_VALUE,
 };

@@ -6,10 +6,7 @@
 //! decodes percent signs in names (`__%48ost-access`). Cookie jars keep the last of two values, and drop
 //! the whole header if any cookie in it has a byte outside visible ASCII.
 
-use http::{
-    HeaderMap, HeaderValue,
-    header::{self, GetAll},
-};
+use http::{HeaderMap, HeaderValue, header};
 use memchr::{memchr, memchr_iter};
 
 use super::config::Cookies;
@@ -40,13 +37,6 @@ impl<'a> CookieValue<'a> {
             Self::Value(_) | Self::Conflict => Self::Conflict,
         };
     }
-}
-
-/// The `Cookie` header, if there is exactly one.
-pub(crate) fn only_line<'a>(lines: &GetAll<'a, HeaderValue>) -> Option<&'a [u8]> {
-    let mut lines = lines.iter();
-    let line = lines.next()?;
-    lines.next().is_none().then(|| line.as_bytes())
 }
 
 /// Reads the access and the refresh cookie of a request, in one pass over `lines`: all its `Cookie` headers.

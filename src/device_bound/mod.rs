@@ -10,10 +10,9 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
-    cache,
     claims::Claims,
     device_binding::DeviceBound,
-    engine::{CacheRules, DeviceAnswer, DeviceRequest, Engine},
+    engine::{CacheRules, DeviceAnswer, DeviceRequest, Engine, forbid_caching, sets_cookie},
     middleware::{Rejection, RejectionKind},
     request::RequestHead,
     sessions::Sessions,
@@ -72,10 +71,10 @@ fn respond<C: Claims>(engine: &Engine<C>, answer: DeviceAnswer<C>) -> Response {
     let mut response = match answer {
         DeviceAnswer::Bound { name, plan } => {
             let mut response = instructions(engine, &name);
-            let names = engine.config.cookies.names();
-            let rules = CacheRules { varies_by_authorization: false, no_store: true, names };
-            plan.finish(response.headers_mut(), rules);
-            match cache::sets_cookie(response.headers(), &engine.config.cookies.access) {
+            let cookie_names = engine.config.cookies.names();
+            let rules = CacheRules { varies_by_authorization: false, no_store: true, cookie_names };
+            plan.add_to(response.headers_mut(), rules);
+            match sets_cookie(response.headers(), &engine.config.cookies.access) {
                 true => response,
                 // It is too late for cookies, or the claims changed.
                 false => Rejection::unavailable().into_response(),
@@ -93,7 +92,7 @@ fn respond<C: Claims>(engine: &Engine<C>, answer: DeviceAnswer<C>) -> Response {
         DeviceAnswer::Unavailable => Rejection::unavailable().into_response(),
         DeviceAnswer::NotLoopback => Rejection::from(RejectionKind::NotLoopback).into_response(),
     };
-    cache::forbid(response.headers_mut());
+    forbid_caching(response.headers_mut());
     response
 }
 

@@ -3,18 +3,14 @@
 
 use std::sync::Arc;
 
-use super::{
-    AuthOutcome, AuthStep, AuthenticatedSession, Credential, Engine, RequestContext, SessionView,
-    VerifiedToken,
-};
+use super::{AuthOutcome, AuthStep, AuthenticatedSession, Engine, RequestContext, VerifiedToken};
 use crate::{
     claims::Claims,
     event::EventKind,
-    protocol::{AccessDecision, LEEWAY, Refusal, SessionStatus, decide_access},
+    protocol::{AccessDecision, Refusal, SessionStatus, decide_access},
     rejection::RejectionKind,
     revocation::SessionError,
-    store::SessionRecord,
-    time::{Reading, Timestamp},
+    time::Reading,
     token::InvalidToken,
 };
 
@@ -45,9 +41,7 @@ impl<C: Claims> Engine<C> {
         let session = self.newest(&token);
         match self.decide_bearer(&session, context.arrived) {
             BearerDecision::Accepted => {
-                if !context.passive {
-                    self.confirm_once(&token, context.with_body, context.arrived.wall);
-                }
+                self.confirm_once(&token, context, context.arrived.wall);
                 let presented = token.view.generation;
                 AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None })
             }
@@ -63,19 +57,6 @@ impl<C: Claims> Engine<C> {
                 refused(refusal)
             }
         }
-    }
-
-    /// As [`verify`](Self::verify), but a token that this thread sees often is found in its own cache.
-    fn verify_recent(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
-        if let Some(verified) = self.tokens.recent(Credential::Bearer, token) {
-            return Ok(verified);
-        }
-        self.verify(token).inspect(|_| self.tokens.note_recent(Credential::Bearer, token, token))
-    }
-
-    /// The session of a token, with the newest data that this instance has.
-    pub(super) fn newest(&self, token: &Arc<VerifiedToken<C>>) -> AuthenticatedSession<C> {
-        AuthenticatedSession { token: token.clone(), updated_view: token.updated_view() }
     }
 
     /// Decides about a verified access token without the store.
@@ -104,7 +85,7 @@ impl<C: Claims> Engine<C> {
             AccessDecision::Renew => BearerDecision::Refused(Refusal::BadToken),
             AccessDecision::Accept | AccessDecision::AcceptOrRenew => {
                 let known = status == SessionStatus::Valid
-                    && !is_ahead(view, now.wall)
+                    && !view.was_read_ahead(now.wall)
                     && self.revocation.knows_revocations(now)
                     && !self.revocation_may_be_forgotten(&session.token, now);
                 if known { BearerDecision::Accepted } else { BearerDecision::AskStore }
@@ -119,9 +100,7 @@ impl<C: Claims> Engine<C> {
     ) -> AuthOutcome<C> {
         match self.look_up_compared(&token, &context).await {
             Ok(session) => {
-                if !context.passive {
-                    self.confirm_once(&token, context.with_body, self.now());
-                }
+                self.confirm_once(&token, &context, self.now());
                 AuthOutcome::Session { session, presented: token.view.generation, renewal: None }
             }
             Err(SessionError::Unavailable) => AuthOutcome::Rejected(RejectionKind::Unavailable),
@@ -132,57 +111,4 @@ impl<C: Claims> Engine<C> {
             }
         }
     }
-
-    /// Reads the session of an access token from the store, and compares the client's origin.
-    pub(super) async fn look_up_compared(
-        self: &Arc<Self>,
-        token: &Arc<VerifiedToken<C>>,
-        context: &RequestContext,
-    ) -> Result<AuthenticatedSession<C>, SessionError> {
-        let (mut session, record) = self.look_up_session(token).await?;
-        self.check_origin(&mut session, &record, context.origin.as_deref())?;
-        Ok(session)
-    }
-
-    /// Reads the session of an access token from the store. If its claims have changed, returns the current ones,
-    /// since the client cannot get another token here. The cached token keeps them, unless origins are compared.
-    pub(super) async fn look_up_session(
-        self: &Arc<Self>,
-        token: &Arc<VerifiedToken<C>>,
-    ) -> Result<(AuthenticatedSession<C>, Arc<SessionRecord>), SessionError> {
-        let (mut session, key, run) = (self.newest(token), &token.view.key, token.view.run);
-        let (now, asked_at) = (self.now(), self.revocation.monotonic());
-        // The store has no record of a token that names no session.
-        #[cfg(feature = "verify")]
-        if session.view().service.as_ref().is_some_and(|service| !service.has_session) {
-            return Err(SessionError::Unavailable);
-        }
-        let mut record = Arc::new(self.read_live(key, run, now).await?);
-        let read_at = session.view().read_at;
-        let changed = record.stale_since.is_some_and(|since| read_at.as_secs() <= since.as_secs())
-            || is_ahead(session.view(), now);
-        let changed = changed || self.status_of(session.view()) == SessionStatus::Stale;
-        #[cfg(feature = "verify")]
-        if changed && session.view().service.is_some() {
-            return Err(Refusal::StaleClaims.into());
-        }
-        if changed {
-            let claims = self.reload(key, &mut record).await?;
-            let updated = Arc::new(token.view.updated(&record, claims, now));
-            // If origins are compared, the result depends on this request's origin.
-            if !self.config.client_origins.are_compared() {
-                token.set_updated_view(updated.clone());
-            }
-            session.updated_view = Some(updated);
-        }
-        // It may have been revoked since the record was read.
-        self.revocation.denylist.check(&key.id, run)?;
-        token.note_not_revoked(asked_at);
-        Ok((session, record))
-    }
-}
-
-/// Whether the session was read while the clock was ahead. Then a later change of its claims can look older.
-fn is_ahead<C>(view: &SessionView<C>, now: Timestamp) -> bool {
-    view.read_at > now + LEEWAY
 }

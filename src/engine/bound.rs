@@ -5,14 +5,13 @@ use std::sync::Arc;
 #[cfg(feature = "device-bound")]
 use http::{HeaderName, HeaderValue};
 
-use super::{AuthOutcome, AuthStep, Engine, RequestContext, VerifiedToken, bearer::BearerDecision};
+use super::{Engine, VerifiedToken};
 use crate::{
+    backend::Write,
     claims::Claims,
-    cookie::CookieValue,
-    cross_site::Renewable,
     device_binding::DeviceBinding,
     event::EventKind,
-    protocol::{BindingDecision, Refusal, SessionStatus, decide_binding},
+    protocol::Refusal,
     revocation::SessionError,
     store::{SessionKey, SessionRecord},
     time::Timestamp,
@@ -28,60 +27,38 @@ pub(super) fn device_of(record: &SessionRecord) -> Option<DeviceKey> {
     DeviceBinding::of(record).map(|binding| DeviceKey::from(&binding.state()))
 }
 
-impl<C> VerifiedToken<C> {
-    /// Whether the session was bound when the token was issued: its renewal needs a proof of the device's key.
-    pub(super) fn is_bound(&self) -> bool {
-        self.view.device.as_ref().is_some_and(DeviceKey::is_confirmed)
-    }
-}
-
 impl<C: Claims> Engine<C> {
-    /// Whether the store must be asked about this access token, because it cannot be used as it is (its claims may be stale)
-    /// and this request cannot renew it (its session is bound).
-    pub(super) fn needs_look_up(
-        &self,
-        token: &VerifiedToken<C>,
-        status: Option<SessionStatus>,
-        now: Timestamp,
-    ) -> bool {
-        token.is_bound()
-            && token.view.issued <= now + crate::protocol::LEEWAY
-            && now < token.view.expires
-            && status != Some(SessionStatus::Revoked)
-    }
-
-    /// Serves a request with an access token that [needs a look-up](Self::needs_look_up).
-    pub(super) fn look_up_bound(
-        self: &Arc<Self>,
-        token: Arc<VerifiedToken<C>>,
-        refresh: CookieValue<'_>,
-        renewable: Renewable,
-        context: &RequestContext,
-    ) -> AuthStep<C> {
-        let session = self.newest(&token);
-        if let BearerDecision::Accepted = self.decide_bearer(&session, context.arrived) {
-            if !context.passive {
-                self.confirm_once(&token, context.with_body, context.arrived.wall);
+    /// Writes that a bound session is in use, once for each of its access tokens: a refresh does not show that, if there are
+    /// passive requests. If the write fails, the next request tries again.
+    pub(super) fn note_use(self: &Arc<Self>, token: &Arc<VerifiedToken<C>>, now: Timestamp) {
+        // An expired token may be a copy: a client without the key must not keep the session alive.
+        if now >= token.view.expires {
+            return;
+        }
+        // Bound tokens confirm nothing, so this flag is free.
+        if token.confirmation_is_done() || !token.begin_confirmation() {
+            return;
+        }
+        let (engine, token) = (self.clone(), token.clone());
+        self.backend.write_behind(token.view.key.id, Write::Touch, async move {
+            let touch = |record: &mut SessionRecord| {
+                let family = &mut record.family;
+                let is_due = family.is_unused_since_renewal()
+                    || family.touch_is_due(now, family.timing.rotation_interval);
+                is_due && family.touch(now)
+            };
+            let written = engine.compare_and_set("touch", &token.view.key, None, None, touch).await;
+            if written.is_err() {
+                token.retry_confirmation();
             }
-            let presented = token.view.generation;
-            return AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None });
-        }
-        let refresh = self.read_refresh(refresh, context.arrived.wall).ok();
-        let refresh = refresh.filter(|_| renewable == Renewable::Yes);
-        AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
+        });
     }
 
-    /// Refuses a refresh token that says that its session is bound, if there is no proof. Nothing is rotated. The store says
-    /// whether the session is revoked or expired: the client of such a session must not be asked for proofs
-    /// again and again.
-    pub(super) async fn check_bound_token(
-        &self,
-        refresh: &RefreshClaims,
-        proven: bool,
-    ) -> Result<(), SessionError> {
-        if proven || refresh.device.is_none() {
-            return Ok(());
-        }
+    /// Refuses a refresh token that says that its session is bound, because the request has no proof. Nothing is rotated.
+    ///
+    /// The store says whether the session is revoked or expired. Otherwise the client of such a session would be asked
+    /// for proofs again and again.
+    pub(super) async fn refuse_bound_token(&self, refresh: &RefreshClaims) -> SessionError {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let refused = match Box::pin(self.read_live(&key, refresh.run, self.now())).await {
             Ok(_) => self.refuse_unproven(&key, self.now()),
@@ -90,40 +67,10 @@ impl<C: Claims> Engine<C> {
         if let SessionError::Refused(why) = refused {
             self.config.events.of(EventKind::Refused(why), &key.id, &key.subject.name);
         }
-        Err(refused)
+        refused
     }
 
-    /// Refuses a renewal without a proof of the device's key, by the record. It does not revoke the session, for any
-    /// generation: a copy of its cookies must not sign the user out.
-    ///
-    /// If the token is from before the confirmation of the binding, this store call may have rotated the session. The client
-    /// with the key then presents a predecessor, and is served.
-    pub(super) fn check_device(
-        &self,
-        key: &SessionKey,
-        record: &SessionRecord,
-        proven: bool,
-        now: Timestamp,
-    ) -> Result<(), SessionError> {
-        if proven || !record.family.is_live(now) {
-            return Ok(());
-        }
-        let binding = DeviceBinding::of(record).map(|binding| binding.state());
-        if decide_binding(binding.as_ref(), None, &record.family.timing, now)
-            == BindingDecision::ProofRequired
-        {
-            return Err(self.refuse_unproven(key, now));
-        }
-        #[cfg(feature = "device-bound")]
-        if let Some(settings) = &self.config.device_bound
-            && settings.is_required_within().is_some_and(|time| now >= record.family.created_at + time)
-        {
-            return Err(Refusal::DeviceNotBound.into());
-        }
-        Ok(())
-    }
-
-    fn refuse_unproven(&self, key: &SessionKey, now: Timestamp) -> SessionError {
+    pub(super) fn refuse_unproven(&self, key: &SessionKey, now: Timestamp) -> SessionError {
         self.warn_unproven(key, now);
         Refusal::DeviceProofRequired.into()
     }

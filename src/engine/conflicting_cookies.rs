@@ -7,15 +7,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderMap;
 use serde::de::IgnoredAny;
 
 use super::{AuthOutcome, AuthStep, Engine, RequestContext};
 use crate::{
-    cache,
     claims::Claims,
-    cookie::{CookieValue, Cookies, Values, are_too_long, values},
-    cross_site::Renewable,
+    cookie::{CookieValue, Values, are_too_long, values},
+    cross_site::RenewalPermission,
     id::{RunId, SessionId},
     protocol::Refusal,
     rejection::RejectionKind,
@@ -33,36 +32,6 @@ pub(crate) struct NamedSessions {
     pub(crate) too_many: bool,
     /// Whether there was a token of a [new key](InvalidToken::NewKey). Its session is unknown.
     pub(crate) has_token_of_new_key: bool,
-}
-
-/// `Set-Cookie` headers that delete cookies of former settings. They are sent if a cookie name has two values, because
-/// one of them may be such a cookie.
-#[derive(Debug, Default)]
-pub(crate) struct FormerCookies(Option<Box<[HeaderValue]>>);
-
-impl FormerCookies {
-    pub(super) fn of(cookies: &Cookies) -> Self {
-        let lines: Box<[_]> = cookies.former_removals().map(|(_, line)| line).collect();
-        Self((!lines.is_empty()).then_some(lines))
-    }
-
-    /// Adds the headers to a response that lacks them.
-    #[inline]
-    pub(crate) fn add_removals(&self, headers: &mut HeaderMap) {
-        if let Some(lines) = &self.0 {
-            Self::add(lines, headers);
-        }
-    }
-
-    #[cold]
-    fn add(lines: &[HeaderValue], headers: &mut HeaderMap) {
-        for line in lines {
-            if headers.get_all(header::SET_COOKIE).iter().all(|other| other != line) {
-                headers.append(header::SET_COOKIE, line.clone());
-            }
-        }
-        cache::forbid(headers);
-    }
 }
 
 /// Orders the tokens of one session: a time and the generation. The time is `iat`: for an access token, when its record
@@ -244,7 +213,7 @@ impl<C: Claims> Engine<C> {
     pub(super) async fn serve_live_session(
         self: Arc<Self>,
         candidates: Vec<Candidate>,
-        renewable: Renewable,
+        permission: RenewalPermission,
         context: RequestContext,
     ) -> AuthOutcome<C> {
         let mut live = None;
@@ -261,7 +230,7 @@ impl<C: Claims> Engine<C> {
         };
         let access = access.as_deref().map_or(CookieValue::Absent, CookieValue::Value);
         let refresh = refresh.as_deref().map_or(CookieValue::Absent, CookieValue::Value);
-        match self.authenticate_values(access, refresh, || renewable, &context) {
+        match self.authenticate_values(access, refresh, || permission, &context) {
             AuthStep::Ready(outcome) => outcome,
             AuthStep::AskStore(outcome) => outcome.await,
         }

@@ -47,14 +47,6 @@ impl fmt::Debug for KeyFollower {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Starts to follow the store's feed, and the key file if there is one. Each request calls this, as a runtime may
-    /// have stopped.
-    #[inline]
-    pub(crate) fn start_followers(&self) {
-        self.revocation.start();
-        self.follow_key_file();
-    }
-
     /// Starts to follow the key file, if there is one. Code that uses keys outside of a session layer calls this, too.
     pub(crate) fn follow_key_file(&self) {
         if let Some(follower) = &self.config.key_follower {

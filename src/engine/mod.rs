@@ -25,7 +25,6 @@ mod cap;
 mod change;
 mod claims;
 mod config;
-mod confirm;
 mod conflicting_cookies;
 #[cfg(feature = "device-bound")]
 mod device;
@@ -34,16 +33,15 @@ mod exchange;
 #[cfg(feature = "oauth")]
 mod introspect;
 mod keys;
+mod look_up;
 mod mint;
 mod origin;
 mod readable_cookie;
-mod recent;
 mod record;
 mod renew;
+mod renew_writes;
 mod respond;
-mod reuse;
 mod sign_in;
-mod status;
 mod tokens;
 mod verified;
 #[cfg(feature = "verify")]
@@ -56,6 +54,8 @@ pub(crate) use self::bound::REGISTRATION;
 pub(crate) use self::device::{DeviceAnswer, DeviceRequest};
 #[cfg(feature = "jwks")]
 pub(crate) use self::keys::JWKS_MAX_AGE;
+#[cfg(feature = "device-bound")]
+pub(crate) use self::respond::sets_cookie;
 #[cfg(feature = "vault")]
 pub(crate) use self::sign_in::AttachToNew;
 #[cfg(feature = "verify")]
@@ -63,14 +63,16 @@ pub(crate) use self::verify_only::{KeySource, UnknownKey, VerifyOnly};
 pub(crate) use self::{
     authenticate::{AuthOutcome, AuthStep, Credential, RequestContext},
     config::Config,
-    conflicting_cookies::{FormerCookies, NamedSessions, new_key_error},
+    conflicting_cookies::{NamedSessions, new_key_error},
     keys::KeyFollower,
     mint::CookieLine,
     readable_cookie::ReadableCookie,
     renew::Renewal,
-    respond::{CacheRules, ResponsePlan},
+    respond::{
+        CacheRules, FormerCookieRemovals, ResponsePlan, cookie_name, forbid_caching, vary_by_authorization,
+    },
     sign_in::SignInOptions,
-    tokens::TokenService,
+    tokens::CachedTokenCodec,
     verified::{AuthenticatedSession, SessionView, VerifiedToken},
 };
 pub use self::{change::ChangeError, sign_in::SignInError};
@@ -107,7 +109,7 @@ pub(crate) struct Engine<C> {
     weak_self: Weak<Self>,
     pub(crate) id: EngineId,
     pub(crate) config: Config<C>,
-    pub(crate) tokens: TokenService<C>,
+    pub(crate) tokens: CachedTokenCodec<C>,
     pub(crate) backend: Arc<Backend>,
     pub(crate) revocation: Arc<Revocation>,
     renewals: SingleFlight<RenewalKey, Result<Renewal<C>, SessionError>>,
@@ -139,7 +141,7 @@ impl<C: Claims> Engine<C> {
         Arc::new_cyclic(|weak_self| Self {
             weak_self: weak_self.clone(),
             id: EngineId::next(),
-            tokens: TokenService::new(codec, config.token_cache_capacity),
+            tokens: CachedTokenCodec::new(codec, config.token_cache_capacity),
             backend,
             revocation,
             renewals: SingleFlight::default(),

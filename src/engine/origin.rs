@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Engine;
-use crate::{origin::OriginVerdict, request::RequestHead, store::SessionRecord};
+use super::{AuthenticatedSession, Engine};
+use crate::{
+    event::EventKind, origin::OriginVerdict, protocol::Refusal, request::RequestHead,
+    revocation::SessionError, store::SessionRecord,
+};
 
 impl<C> Engine<C> {
     /// The origin of the client that sent a request, for the session's record.
@@ -27,5 +30,27 @@ impl<C> Engine<C> {
         client_origin: Option<&str>,
     ) -> Option<OriginVerdict> {
         self.config.events.call("compare_origin", || self.config.client_origins.judge(record, client_origin))
+    }
+
+    /// Calls `compare_origin` and applies its verdict. Called for each of the requests that share a renewal.
+    pub(super) fn check_origin(
+        &self,
+        session: &mut AuthenticatedSession<C>,
+        record: &SessionRecord,
+        client_origin: Option<&str>,
+    ) -> Result<(), SessionError> {
+        let verdict = self.compare_origin(record, client_origin).ok_or(SessionError::Unavailable)?;
+        if verdict != OriginVerdict::Ignore {
+            let key = &session.view().key;
+            self.config.events.of(EventKind::OriginChanged(verdict), &key.id, &key.subject.name);
+        }
+        match verdict {
+            OriginVerdict::Ignore | OriginVerdict::Report => Ok(()),
+            OriginVerdict::StepUp => {
+                session.updated_view = Some(Arc::new(session.view().requiring_step_up()));
+                Ok(())
+            }
+            OriginVerdict::Refuse => Err(Refusal::OriginRefused.into()),
+        }
     }
 }

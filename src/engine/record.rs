@@ -8,7 +8,7 @@ use crate::{
     id::RunId,
     protocol::{Family, Refusal},
     revocation::SessionError,
-    store::{FeedEvent, Revoke, SessionKey, SessionRecord, Snapshot, StoreError},
+    store::{FeedEvent, SessionKey, SessionRecord, Snapshot, StoreError},
     time::Timestamp,
     token::{RefreshClaims, StepUp},
 };
@@ -98,16 +98,6 @@ impl<C: Claims> Engine<C> {
     /// Whether a refresh token has the times of its record.
     pub(super) fn times_match_record(&self, refresh: &RefreshClaims, family: &Family) -> bool {
         refresh.times_match_record(family, self.config.policy.timing().absolute_timeout)
-    }
-
-    /// Revokes a session that has passed this instance's timeouts, which may be shorter than the record's. So all
-    /// instances refuse it.
-    pub(super) async fn revoke_outlived(&self, key: &SessionKey, now: Timestamp) -> SessionError {
-        if self.backend.revoke(&Revoke::Session(key.clone()), now).await.is_err() {
-            return SessionError::Unavailable;
-        }
-        self.revocation.note_revoked(key);
-        Refusal::Expired.into()
     }
 
     /// Applies `change` to a session's record, starting from `read` if the record was read before.

@@ -1,21 +1,29 @@
-//! Renewal: one store call that rotates if a rotation is due, and the decision by the resulting record.
+//! Renewal by the refresh token: one store call that rotates if a rotation is due, and the decision by the resulting
+//! record.
 
 use std::{
     hash::{Hash, Hasher},
     pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
-    AuthenticatedSession, Engine, RequestContext, SessionView, VerifiedToken,
-    record::{ReadRecord, record_if_run_id_matches},
+    AuthOutcome, AuthStep, AuthenticatedSession, Engine, RequestContext, SessionView, VerifiedToken,
+    record::ReadRecord,
 };
 use crate::{
     claims::Claims,
+    cookie::CookieValue,
+    cross_site::RenewalPermission,
+    device_binding::DeviceBinding,
     event::{EventKind, Renewed},
     id::{RunId, SessionId},
-    origin::OriginVerdict,
-    protocol::{PresentedToken, RefreshDecision, Refusal, SessionStatus, decide_refresh},
+    protocol::{
+        BindingDecision, PresentedToken, RefreshDecision, Refusal, SessionStatus, decide_binding,
+        decide_refresh,
+    },
+    rejection::RejectionKind,
     revocation::SessionError,
     store::{SessionKey, SessionRecord},
     time::Timestamp,
@@ -52,13 +60,13 @@ impl Hash for RenewalKey {
 struct LostRenewal;
 
 /// What a renewal needs to know of its request, whose refresh token has a valid signature.
-struct RenewalRequest {
-    key: SessionKey,
-    run: RunId,
-    presented: PresentedToken,
+pub(super) struct RenewalRequest {
+    pub(super) key: SessionKey,
+    pub(super) run: RunId,
+    pub(super) presented: PresentedToken,
     passive: bool,
-    proven: bool,
-    client_origin: Option<Arc<str>>,
+    pub(super) proven: bool,
+    pub(super) client_origin: Option<Arc<str>>,
 }
 
 /// A renewed session.
@@ -82,6 +90,116 @@ impl<C> Clone for Renewal<C> {
 }
 
 impl<C: Claims> Engine<C> {
+    /// Renews by the refresh cookie, since the access token cannot be used. `token` is the access token, if its
+    /// signature is valid.
+    pub(super) fn renew_by_cookie(
+        self: &Arc<Self>,
+        refresh: CookieValue<'_>,
+        permission: RenewalPermission,
+        token: Option<Arc<VerifiedToken<C>>>,
+        known_status: Option<SessionStatus>,
+        context: &RequestContext,
+    ) -> AuthStep<C> {
+        let now = context.arrived.wall;
+        let refresh = match self.read_refresh(refresh, now) {
+            Ok(refresh) => refresh,
+            Err(SessionError::Unavailable) => return AuthStep::rejected(RejectionKind::Unavailable),
+            Err(SessionError::Refused(refusal)) => {
+                return AuthStep::Ready(AuthOutcome::Anonymous(refusal));
+            }
+        };
+        match permission {
+            RenewalPermission::Granted => {}
+            RenewalPermission::NotForPrefetch => return AuthStep::rejected(RejectionKind::NotNow),
+            RenewalPermission::NotCrossSite => {
+                let event = EventKind::Refused(Refusal::CrossSite);
+                self.config.events.of(event, &refresh.session, &refresh.subject);
+                return AuthStep::Ready(AuthOutcome::Anonymous(Refusal::CrossSite));
+            }
+        }
+        let token = token.filter(|token| token.view.key.id == refresh.session);
+        // An expired access token confirms its generation, too.
+        if let Some(token) = &token
+            && matches!(known_status, None | Some(SessionStatus::Valid | SessionStatus::Stale))
+        {
+            self.confirm_once(token, context, now);
+        }
+        let fallback = token.filter(|token| self.may_ride_through(token, known_status, now));
+        AuthStep::ask_store(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
+    }
+
+    /// Renews before the access token expires. If that is not possible now, `token` serves the request.
+    pub(super) fn renew_early(
+        self: &Arc<Self>,
+        token: Arc<VerifiedToken<C>>,
+        refresh: CookieValue<'_>,
+        permission: RenewalPermission,
+        context: &RequestContext,
+    ) -> AuthStep<C> {
+        let now = context.arrived;
+        // A bound session is renewed by the browser's proof.
+        let is_bound = token.view.device.is_some();
+        if is_bound
+            || self.backend.early_renewal_is_paused(now.monotonic)
+            || permission != RenewalPermission::Granted
+        {
+            return AuthStep::Ready(token.into());
+        }
+        match self.read_refresh(refresh, now.wall) {
+            Ok(refresh) if refresh.session == token.view.key.id => {
+                AuthStep::ask_store(self.clone().renew_with_fallback(refresh, Some(token), context.clone()))
+            }
+            _ => AuthStep::Ready(token.into()),
+        }
+    }
+
+    /// Whether an expired access token may be used during an outage of the store: see `ride_through`. A token of a bound
+    /// session may not.
+    pub(super) fn may_ride_through(
+        &self,
+        token: &VerifiedToken<C>,
+        known_status: Option<SessionStatus>,
+        now: Timestamp,
+    ) -> bool {
+        let time = self.config.ride_through;
+        time > Duration::ZERO
+            && token.view.device.is_none()
+            && known_status == Some(SessionStatus::Valid)
+            && token.view.issued <= now
+            && now < token.view.expires + time
+    }
+
+    /// Renews the session. `fallback` serves the request if that is not possible now.
+    pub(super) async fn renew_with_fallback(
+        self: Arc<Self>,
+        refresh: RefreshClaims,
+        fallback: Option<Arc<VerifiedToken<C>>>,
+        context: RequestContext,
+    ) -> AuthOutcome<C> {
+        match (self.renew_shared(refresh, &context).await, fallback) {
+            (Ok(renewal), _) => AuthOutcome::Session {
+                session: renewal.session.clone(),
+                presented: renewal.presented,
+                // New cookies would let passive requests keep the session alive.
+                renewal: (!context.passive).then(|| Box::new(renewal)),
+            },
+            (Err(SessionError::Unavailable), Some(token)) if self.status(&token) == SessionStatus::Valid => {
+                token.into()
+            }
+            // The access token is still valid. A late refresh token does not invalidate the session.
+            (Err(SessionError::Refused(Refusal::LateBody)), Some(token))
+                if self.now() < token.view.expires =>
+            {
+                token.into()
+            }
+            (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
+            (Err(SessionError::Refused(Refusal::DeviceProofRequired)), _) if self.takes_proofs() => {
+                AuthOutcome::Rejected(RejectionKind::DeviceProofRequired)
+            }
+            (Err(SessionError::Refused(refusal)), _) => AuthOutcome::Anonymous(refusal),
+        }
+    }
+
     /// Renews the session of a refresh token. Parallel calls with the same [`RenewalKey`] share one store call and one
     /// call of the claims reload hook.
     pub(super) async fn renew_shared(
@@ -89,7 +207,9 @@ impl<C: Claims> Engine<C> {
         refresh: RefreshClaims,
         context: &RequestContext,
     ) -> Result<Renewal<C>, SessionError> {
-        self.check_bound_token(&refresh, context.proven).await?;
+        if refresh.device.is_some() && !context.proven {
+            return Err(self.refuse_bound_token(&refresh).await);
+        }
         let presented = PresentedToken { generation: refresh.generation, with_body: context.with_body };
         let (session, run, passive, proven) = (refresh.session, refresh.run, context.passive, context.proven);
         let client_origin = context.origin.clone().filter(|_| self.config.client_origins.keep_on_reuse);
@@ -132,28 +252,6 @@ impl<C: Claims> Engine<C> {
         let Renewal { session, record, .. } = &mut renewal;
         self.check_origin(session, record, context.origin.as_deref())?;
         Ok(renewal)
-    }
-
-    /// Calls `compare_origin` and applies its verdict. Called for each of the requests that share a renewal.
-    pub(super) fn check_origin(
-        &self,
-        session: &mut AuthenticatedSession<C>,
-        record: &SessionRecord,
-        client_origin: Option<&str>,
-    ) -> Result<(), SessionError> {
-        let verdict = self.compare_origin(record, client_origin).ok_or(SessionError::Unavailable)?;
-        if verdict != OriginVerdict::Ignore {
-            let key = &session.view().key;
-            self.config.events.of(EventKind::OriginChanged(verdict), &key.id, &key.subject.name);
-        }
-        match verdict {
-            OriginVerdict::Ignore | OriginVerdict::Report => Ok(()),
-            OriginVerdict::StepUp => {
-                session.updated_view = Some(Arc::new(session.view().requiring_step_up()));
-                Ok(())
-            }
-            OriginVerdict::Refuse => Err(Refusal::OriginRefused.into()),
-        }
     }
 
     /// Renews a session and reports the result.
@@ -210,117 +308,76 @@ impl<C: Claims> Engine<C> {
             return Err(Box::pin(self.revoke_outlived(key, now)).await);
         }
         self.check_device(key, &read.record, proven, now)?;
-        let longest = self.config.policy.timing().absolute_timeout;
-        if read.record.has_future_times(now, longest) {
-            let correct = |record: &mut SessionRecord| record.cap_future_times(now, longest);
-            read = ReadRecord::of(
-                Box::pin(self.compare_and_set("correct_times", key, Some(read.into()), None, correct))
-                    .await?,
-                run,
-            )?;
-            // The confirmation may have been removed, so the generation may have to be confirmed again.
-            self.backend.confirmed.forget(&key.id);
+        if read.record.has_future_times(now, self.config.policy.timing().absolute_timeout) {
+            read = Box::pin(self.correct_times(key, read, now)).await?;
         }
-        let how = if rotated {
-            Renewed::Rotated
-        } else {
-            let mut decision = decide_refresh(presented, &read.record.family, now);
-            if decision == RefreshDecision::ServePredecessor && read.record.family.must_record_handout(now) {
-                read = Box::pin(self.record_handout(key, read, now)).await?;
-                decision = decide_refresh(presented, &read.record.family, now);
+        if rotated {
+            return Ok((read.record, Renewed::Rotated));
+        }
+        let mut decision = decide_refresh(presented, &read.record.family, now);
+        if decision == RefreshDecision::ServePredecessor && read.record.family.must_record_handout(now) {
+            read = Box::pin(self.record_handout(key, read, now)).await?;
+            decision = decide_refresh(presented, &read.record.family, now);
+        }
+        let how = match decision {
+            RefreshDecision::Confirm => Renewed::Confirmed,
+            RefreshDecision::ServePredecessor => Renewed::PredecessorServed,
+            // `Rotate`: a rotation is due by this instance's clock, but the store did not rotate, for example because it
+            // compares by its own clock. Reissue, as if no rotation were due.
+            RefreshDecision::Reissue | RefreshDecision::Rotate => Renewed::Reissued,
+            RefreshDecision::FastForward => {
+                let record = Box::pin(self.fast_forward(key, run, presented, now)).await?;
+                return Ok((record, Renewed::FastForwarded));
             }
-            match decision {
-                RefreshDecision::Confirm => Renewed::Confirmed,
-                RefreshDecision::ServePredecessor => Renewed::PredecessorServed,
-                // `Rotate`: a rotation is due by this instance's clock, but the store did not rotate, for example
-                // because it compares by its own clock. Reissue, as if no rotation were due.
-                RefreshDecision::Reissue | RefreshDecision::Rotate => Renewed::Reissued,
-                RefreshDecision::FastForward => {
-                    let record = Box::pin(self.fast_forward(key, run, presented, now)).await?;
-                    return Ok((record, Renewed::FastForwarded));
-                }
-                RefreshDecision::Reuse => {
-                    let revoked = self.revoke_reused(
-                        key,
-                        &read.record,
-                        presented.generation,
-                        client_origin.as_deref(),
-                        now,
-                    );
-                    return Err(Box::pin(revoked).await);
-                }
-                RefreshDecision::Refuse(refusal) => return Err(self.refused_by_record(key, refusal)),
+            RefreshDecision::Reuse => {
+                let revoked = self.revoke_reused(
+                    key,
+                    &read.record,
+                    presented.generation,
+                    client_origin.as_deref(),
+                    now,
+                );
+                return Err(Box::pin(revoked).await);
             }
+            RefreshDecision::Refuse(refusal) => return Err(self.refused_by_record(key, refusal)),
         };
         self.write_confirmation_or_use(key, &read, how, now);
         Ok((read.record, how))
     }
 
-    /// Writes that the current generation is handed out again to a client that presented its predecessor. This is
-    /// written before the response is sent, because the confirmation age counts from it.
-    async fn record_handout(
+    /// Refuses a renewal without a proof of the device's key, by the record. It does not revoke the session, for any
+    /// generation: a copy of its cookies must not sign the user out.
+    ///
+    /// If the token is from before the confirmation of the binding, this store call may have rotated the session. The client
+    /// with the key then presents a predecessor, and is served.
+    pub(super) fn check_device(
         &self,
         key: &SessionKey,
-        read: ReadRecord,
+        record: &SessionRecord,
+        proven: bool,
         now: Timestamp,
-    ) -> Result<ReadRecord, SessionError> {
-        let run = read.run;
-        let handout = |record: &mut SessionRecord| record.family.record_handout(now);
-        let snapshot = self.compare_and_set("record_handout", key, Some(read.into()), None, handout).await?;
-        let written = snapshot.applied;
-        let read = ReadRecord::of(snapshot, run)?;
-        // Once is normal: a lost response or a crash. Report repeats.
-        if written && !self.backend.handed_out.note_if_newer(key.id, read.record.family.generation) {
-            self.config.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
+    ) -> Result<(), SessionError> {
+        if proven || !record.family.is_live(now) {
+            return Ok(());
         }
-        Ok(read)
+        let binding = DeviceBinding::of(record).map(|binding| binding.state());
+        if decide_binding(binding.as_ref(), None, &record.family.timing, now)
+            == BindingDecision::ProofRequired
+        {
+            return Err(self.refuse_unproven(key, now));
+        }
+        #[cfg(feature = "device-bound")]
+        if let Some(settings) = &self.config.device_bound
+            && settings.is_required_within().is_some_and(|time| now >= record.family.created_at + time)
+        {
+            return Err(Refusal::DeviceNotBound.into());
+        }
+        Ok(())
     }
 
-    /// For a passive request: does not rotate, confirm or extend. It can only revoke the session.
-    async fn renew_passive(
-        &self,
-        request: &RenewalRequest,
-        now: Timestamp,
-    ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
-        let &RenewalRequest { ref key, run, presented, proven, ref client_origin, .. } = request;
-        let record = Arc::new(self.read(key, run).await?);
-        if record.family.is_live(now) && !self.is_live(&record.family, now) {
-            return Err(self.revoke_outlived(key, now).await);
-        }
-        self.check_device(key, &record, proven, now)?;
-        match decide_refresh(presented, &record.family, now) {
-            RefreshDecision::Reuse => Err(self
-                .revoke_reused(key, &record, presented.generation, client_origin.as_deref(), now)
-                .await),
-            RefreshDecision::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
-            RefreshDecision::Confirm
-            | RefreshDecision::Reissue
-            | RefreshDecision::Rotate
-            | RefreshDecision::ServePredecessor
-            | RefreshDecision::FastForward => Ok((record, Renewed::Reissued)),
-        }
-    }
-
-    /// Writes the generation of the token to the record: the store lost the rotation in a failover.
-    async fn fast_forward(
-        &self,
-        key: &SessionKey,
-        run: RunId,
-        presented: PresentedToken,
-        now: Timestamp,
-    ) -> Result<Arc<SessionRecord>, SessionError> {
-        let catch_up = |record: &mut SessionRecord| record.family.fast_forward(presented.generation, now);
-        let record = record_if_run_id_matches(
-            self.compare_and_set("fast_forward", key, None, None, catch_up).await?,
-            run,
-        )?;
-        if record.family.revoked {
-            return Err(self.refused_by_record(key, Refusal::Revoked));
-        }
-        if !record.family.is_live(now) {
-            return Err(Refusal::Expired.into());
-        }
-        self.config.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
-        Ok(Arc::new(record))
+    /// The status of a renewed session. Counts what this instance learned since the record was read.
+    pub(super) fn status_since_read(&self, renewal: &Renewal<C>) -> SessionStatus {
+        let SessionView { key, run, .. } = renewal.session.view();
+        self.revocation.denylist.status_since(*run, &key.id, &key.subject.name, renewal.read_at)
     }
 }

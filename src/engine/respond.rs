@@ -1,21 +1,27 @@
 //! The response: its cookies and cache headers. Cookies are chosen when the response headers are sent.
+//!
+//! A shared cache must not give the session or the page of one user to another user.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{self, Entry},
+};
 
 use super::{Engine, Renewal, mint::AccessBasis};
 use crate::{
-    cache,
     claims::Claims,
-    cookie::Names,
+    cookie::{Cookies, Names},
     protocol::{CookieDecision, Family, ResponseState, decide_cookies},
     time::Reading,
+    token::MintError,
 };
 
 /// What to add to the response.
 pub(crate) enum ResponsePlan<C> {
+    /// The request has no session.
     Anonymous,
-    /// The session was not renewed.
-    Unchanged,
+    /// The request has a session, and did not renew it.
+    NotRenewed,
     Renewed {
         renewal: Box<Renewal<C>>,
         arrived: Reading,
@@ -25,40 +31,70 @@ pub(crate) enum ResponsePlan<C> {
 /// How a layer's responses are cached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CacheRules {
-    /// Whether bearer tokens are accepted, too.
+    /// Whether the layer accepts bearer tokens besides cookies.
     pub(crate) varies_by_authorization: bool,
-    /// Whether all responses to a session have `no-store`.
+    /// Whether each response to a session has `no-store`, unless the handler sets `Cache-Control`.
     pub(crate) no_store: bool,
-    /// The names of the cookies. A response that sets one of them always has `no-store`.
-    pub(crate) names: Names,
+    /// A response that sets one of these cookies always has `no-store`.
+    pub(crate) cookie_names: Names,
 }
 
 impl<C: Claims> ResponsePlan<C> {
     /// Adds cookies and cache headers to a handler's response.
-    pub(crate) fn finish(&self, headers: &mut HeaderMap, rules: CacheRules) {
-        let CacheRules { no_store, names, .. } = rules;
+    pub(crate) fn add_to(&self, headers: &mut HeaderMap, rules: CacheRules) {
+        let CacheRules { no_store, cookie_names, .. } = rules;
         match self {
             // The handler signed in or out, or changed the session.
-            Self::Anonymous | Self::Unchanged if cache::sets_any(headers, names) => cache::forbid(headers),
-            Self::Anonymous => cache::vary_by_cookie(headers),
-            Self::Unchanged => cache::keep_private(headers, no_store),
+            Self::Anonymous | Self::NotRenewed if sets_any(headers, cookie_names) => forbid_caching(headers),
+            Self::Anonymous => vary_by(headers, COOKIE),
+            Self::NotRenewed => keep_private(headers, no_store),
             Self::Renewed { renewal, arrived } => {
                 let engine = &renewal.session.token.engine;
-                let lines = engine.cookie_lines(renewal, *arrived, |name| cache::sets_cookie(headers, name));
+                let lines = engine.cookie_lines(renewal, *arrived, |name| sets_cookie(headers, name));
                 #[cfg(feature = "device-bound")]
                 if !lines.is_empty() && engine.offers_registration(&renewal.record) {
                     let offer = engine.registration_offer(&renewal.session.view().key.id);
                     headers.extend(offer.map(|offer| (super::bound::REGISTRATION, offer)));
                 }
-                if lines.is_empty() && !cache::sets_any(headers, names) {
-                    return cache::keep_private(headers, no_store);
+                if lines.is_empty() && !sets_any(headers, cookie_names) {
+                    return keep_private(headers, no_store);
                 }
                 for line in lines {
                     headers.append(header::SET_COOKIE, line);
                 }
-                cache::forbid(headers);
+                forbid_caching(headers);
             }
         }
+    }
+}
+
+/// `Set-Cookie` headers that delete cookies of former settings. They are sent if a cookie name has two values, because
+/// one of the two may be such a cookie.
+#[derive(Debug, Default)]
+pub(crate) struct FormerCookieRemovals(Option<Box<[HeaderValue]>>);
+
+impl FormerCookieRemovals {
+    pub(super) fn of(cookies: &Cookies) -> Self {
+        let lines: Box<[_]> = cookies.former_removals().map(|(_, line)| line).collect();
+        Self((!lines.is_empty()).then_some(lines))
+    }
+
+    /// Adds the headers that the response does not have yet.
+    #[inline]
+    pub(crate) fn add_to(&self, headers: &mut HeaderMap) {
+        if let Some(lines) = &self.0 {
+            Self::add(lines, headers);
+        }
+    }
+
+    #[cold]
+    fn add(lines: &[HeaderValue], headers: &mut HeaderMap) {
+        for line in lines {
+            if headers.get_all(header::SET_COOKIE).iter().all(|other| other != line) {
+                headers.append(header::SET_COOKIE, line.clone());
+            }
+        }
+        forbid_caching(headers);
     }
 }
 
@@ -103,7 +139,7 @@ impl<C: Claims> Engine<C> {
             if refresh {
                 lines.push(self.refresh_line(&renewal.record, &view.key, view.run, now)?.value);
             }
-            Ok::<_, crate::token::MintError>(lines)
+            Ok::<_, MintError>(lines)
         })();
         lines.unwrap_or_else(|error| {
             self.report_unwritten(&error, &view.key);
@@ -151,5 +187,127 @@ impl<C: Claims> Engine<C> {
             read_at: renewal.read_at,
             limit: renewal.limit,
         }
+    }
+}
+
+/// Each response that depends on whether there is a session varies by this request header.
+const COOKIE: HeaderValue = HeaderValue::from_static("cookie");
+
+/// For a response that sets session cookies: it must not be stored, even if the handler says otherwise (OWASP Session
+/// Management; CVE-2023-30861).
+pub(crate) fn forbid_caching(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+    let others: Vec<_> = headers.keys().filter(|name| outranks_cache_control(name)).cloned().collect();
+    for name in others {
+        headers.remove(name);
+    }
+    vary_by(headers, COOKIE);
+}
+
+/// Whether some shared cache obeys this header before `Cache-Control`: the targeted fields of RFC 9213
+/// (`CDN-Cache-Control`, `Cloudflare-CDN-Cache-Control` and so on) and of LiteSpeed, those of the Edge Architecture
+/// Specification (Fastly, Varnish), Akamai's, and nginx's.
+fn outranks_cache_control(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "x-accel-expires" | "expires" | "edge-control")
+        || ["-cache-control", "surrogate-control", "-edge-control"].iter().any(|end| name.ends_with(end))
+}
+
+/// For any other response to a session: private, unless the handler sets `Cache-Control`.
+fn keep_private(headers: &mut HeaderMap, no_store: bool) {
+    // Most responses have few headers. One pass over them is faster than two look-ups.
+    let (mut has_rule, mut has_vary) = (false, false);
+    for name in headers.keys() {
+        has_rule |= name == header::CACHE_CONTROL;
+        has_vary |= name == header::VARY;
+    }
+    if !has_rule {
+        let rule = match no_store {
+            true => const { HeaderValue::from_static("no-store") },
+            false => const { HeaderValue::from_static("private, no-cache") },
+        };
+        headers.append(header::CACHE_CONTROL, rule);
+    }
+    match has_vary {
+        true => vary_by(headers, COOKIE),
+        false => _ = headers.append(header::VARY, COOKIE),
+    }
+}
+
+/// Adds `authorization` to the handler's `Vary`: the response depends on the bearer token.
+pub(crate) fn vary_by_authorization(headers: &mut HeaderMap) {
+    vary_by(headers, const { HeaderValue::from_static("authorization") });
+}
+
+/// Adds a name to the handler's `Vary`.
+fn vary_by(headers: &mut HeaderMap, field: HeaderValue) {
+    let mut vary = match headers.entry(header::VARY) {
+        Entry::Occupied(vary) => vary,
+        Entry::Vacant(vary) => {
+            vary.insert(field);
+            return;
+        }
+    };
+    let names = |value: &HeaderValue, name: &[u8]| {
+        value.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name))
+    };
+    if vary.iter().any(|value| names(value, field.as_bytes()) || names(value, b"*")) {
+        return;
+    }
+    let merged = [vary.get().as_bytes(), b", ", field.as_bytes()].concat();
+    match HeaderValue::from_bytes(&merged) {
+        Ok(merged) if vary.iter().count() == 1 => _ = vary.insert(merged),
+        _ => vary.append(field),
+    }
+}
+
+/// The name of the cookie that a `Set-Cookie` line sets.
+pub(crate) fn cookie_name(line: &HeaderValue) -> &[u8] {
+    let name = line.as_bytes().split(|b| *b == b'=').next().unwrap_or_default();
+    name.trim_ascii()
+}
+
+/// Whether a response sets, or removes, the cookie `name`.
+pub(crate) fn sets_cookie(headers: &HeaderMap, name: &str) -> bool {
+    headers.get_all(header::SET_COOKIE).iter().any(|line| cookie_name(line) == name.as_bytes())
+}
+
+/// Whether a response sets, or removes, any of these cookies.
+fn sets_any(headers: &HeaderMap, names: &[String]) -> bool {
+    // Most responses set no cookie at all.
+    headers.keys().any(|name| name == header::SET_COOKIE)
+        && names.iter().any(|name| sets_cookie(headers, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vary(lines: &[&'static str]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::VARY, HeaderValue::from_static(line));
+        }
+        vary_by(&mut headers, COOKIE);
+        headers.get_all(header::VARY).iter().map(|v| v.to_str().expect("ASCII").to_owned()).collect()
+    }
+
+    #[test]
+    fn vary_is_added_to_and_not_overwritten() {
+        assert_eq!(vary(&[]), ["cookie"]);
+        assert_eq!(vary(&["Accept, Origin"]), ["Accept, Origin, cookie"]);
+        assert_eq!(vary(&["accept", "origin"]), ["accept", "origin", "cookie"]);
+        assert_eq!(vary(&["Accept , Cookie"]), ["Accept , Cookie"]);
+        assert_eq!(vary(&["*"]), ["*"]);
+    }
+
+    #[test]
+    fn what_the_handler_said_of_caching_stands_unless_cookies_are_set() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, s-maxage=60"));
+        keep_private(&mut headers, true);
+        assert_eq!(headers["cache-control"], "public, s-maxage=60");
+        forbid_caching(&mut headers);
+        assert_eq!(headers["cache-control"], "no-store");
     }
 }

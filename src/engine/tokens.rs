@@ -1,52 +1,66 @@
-//! The keys, and a cache of the access tokens that were verified or minted here. A cached token is not verified again.
+//! The keys, and the access tokens that were verified or minted here. Such a token is not verified again. But each
+//! request checks its times and the status of its session.
 //!
-//! The cache compares tokens in full. Its hash is of a token's signature, with a key that differs from process to
-//! process. The times and the status of a cached token are checked on every request, as for any other token.
+//! Access tokens are cached twice:
+//! - All threads share one cache. It hashes the signature of a token, and compares tokens in full. The hash has a key
+//!   that differs from process to process.
+//! - Reading the shared cache writes counters that all cores share. So each thread also keeps copies of the tokens that
+//!   it saw last, and cores do not wait for each other. These are found by the whole `Cookie` header or bearer token: a
+//!   `Cookie` header that was seen before is not searched for cookies again.
 
 use std::{
     fmt,
     hash::{Hash, Hasher},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use quick_cache::{Equivalent, OptionsBuilder, sync::Cache};
 
-use super::{Credential, VerifiedToken, recent::RecentTokens};
-use crate::token::{KeyChange, Keyring, TokenCodec};
+use super::{Credential, Engine, VerifiedToken};
+use crate::{
+    claims::Claims,
+    cookie::CookieValue,
+    event::EventKind,
+    per_thread::PerThread,
+    protocol::Refusal,
+    revocation::SessionError,
+    time::Timestamp,
+    token::{InvalidToken, KeyChange, Keyring, LONGEST_TOKEN, RefreshClaims, TokenCodec},
+};
 
 /// How many bytes at the end of a token are hashed: part of its signature, which differs from all others.
 const HASHED: usize = 32;
 
-struct CachedToken<T>(T);
+struct TokenBytes<T>(T);
 
-impl<T: AsRef<[u8]>> Hash for CachedToken<T> {
+impl<T: AsRef<[u8]>> Hash for TokenBytes<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let token = self.0.as_ref();
         state.write(token.last_chunk::<HASHED>().map_or(token, |end| end));
     }
 }
 
-impl<T: AsRef<[u8]>> PartialEq for CachedToken<T> {
+impl<T: AsRef<[u8]>> PartialEq for TokenBytes<T> {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_ref() == other.0.as_ref()
     }
 }
 
-impl<T: AsRef<[u8]>> Eq for CachedToken<T> {}
+impl<T: AsRef<[u8]>> Eq for TokenBytes<T> {}
 
-impl Equivalent<CachedToken<Box<[u8]>>> for CachedToken<&[u8]> {
-    fn equivalent(&self, key: &CachedToken<Box<[u8]>>) -> bool {
+impl Equivalent<TokenBytes<Box<[u8]>>> for TokenBytes<&[u8]> {
+    fn equivalent(&self, key: &TokenBytes<Box<[u8]>>) -> bool {
         *self.0 == *key.0
     }
 }
 
-type VerifiedTokens<C> = Cache<CachedToken<Box<[u8]>>, Arc<VerifiedToken<C>>>;
+type VerifiedTokens<C> = Cache<TokenBytes<Box<[u8]>>, Arc<VerifiedToken<C>>>;
 
 /// The keys and the cache of verified access tokens.
-pub(crate) struct TokenService<C> {
+pub(crate) struct CachedTokenCodec<C> {
     codec: RwLock<Arc<TokenCodec>>,
     /// `None` if the cache is turned off.
     verified: Option<VerifiedTokens<C>>,
@@ -54,7 +68,7 @@ pub(crate) struct TokenService<C> {
     closed: AtomicBool,
 }
 
-impl<C> TokenService<C> {
+impl<C> CachedTokenCodec<C> {
     /// With a cache for at most `capacity` tokens; none for zero.
     pub(super) fn new(codec: TokenCodec, capacity: usize) -> Self {
         // A token is minted, used for minutes, and never again. So the most recent ones matter, and a new one
@@ -95,7 +109,7 @@ impl<C> TokenService<C> {
     }
 
     pub(super) fn get(&self, token: &[u8]) -> Option<Arc<VerifiedToken<C>>> {
-        self.verified.as_ref()?.get(&CachedToken(token))
+        self.verified.as_ref()?.get(&TokenBytes(token))
     }
 
     /// The access token of a whole `Cookie` header or bearer token that this thread saw lately.
@@ -114,7 +128,7 @@ impl<C> TokenService<C> {
     /// Puts a token that `codec` verified or minted into the cache.
     pub(super) fn keep(&self, codec: &Arc<TokenCodec>, token: &[u8], verified: Arc<VerifiedToken<C>>) {
         if let Some(cache) = &self.verified {
-            cache.insert(CachedToken(token.into()), verified);
+            cache.insert(TokenBytes(token.into()), verified);
         }
         // The keys were replaced meanwhile, or the last handle was dropped.
         if self.closed.load(Ordering::SeqCst) || !Arc::ptr_eq(codec, &self.codec()) {
@@ -136,10 +150,161 @@ impl<C> TokenService<C> {
     }
 }
 
-impl<C> fmt::Debug for TokenService<C> {
+impl<C> fmt::Debug for CachedTokenCodec<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenService")
+        f.debug_struct("CachedTokenCodec")
             .field("verified", &self.verified.as_ref().map_or(0, Cache::len))
             .finish()
     }
+}
+
+impl<C: Claims> Engine<C> {
+    /// Returns a verified access token from the cache, or verifies it and puts it into the cache.
+    pub(super) fn verify(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
+        // Reject long tokens before the cache hashes them.
+        if token.len() > LONGEST_TOKEN {
+            self.config.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
+            return Err(InvalidToken::TooLong);
+        }
+        if let Some(verified) = self.tokens.get(token) {
+            return Ok(verified);
+        }
+        let codec = self.tokens.codec();
+        let claims = codec
+            .verify_access(token)
+            .inspect_err(|invalid| self.config.events.note(EventKind::AccessTokenInvalid(*invalid)))?;
+        let verified = Arc::new(VerifiedToken::new(self.clone(), claims));
+        self.revocation.note_time(verified.view.issued);
+        self.tokens.keep(&codec, token, verified.clone());
+        Ok(verified)
+    }
+
+    pub(super) fn verify_cookie(self: &Arc<Self>, access: CookieValue<'_>) -> Option<Arc<VerifiedToken<C>>> {
+        match access {
+            CookieValue::Value(token) => self.verify(token).ok(),
+            CookieValue::Absent | CookieValue::Conflict => None,
+        }
+    }
+
+    /// As [`verify`](Self::verify), but a token that this thread sees often is found in its own cache.
+    pub(super) fn verify_recent(
+        self: &Arc<Self>,
+        token: &[u8],
+    ) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
+        if let Some(verified) = self.tokens.recent(Credential::Bearer, token) {
+            return Ok(verified);
+        }
+        self.verify(token).inspect(|_| self.tokens.note_recent(Credential::Bearer, token, token))
+    }
+
+    /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
+    pub(super) fn verify_refresh(&self, token: &[u8], now: Timestamp) -> Result<RefreshClaims, SessionError> {
+        let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
+            self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
+            match invalid {
+                // Another instance has the key.
+                InvalidToken::NewKey => SessionError::Unavailable,
+                _ => Refusal::BadToken.into(),
+            }
+        })?;
+        if now >= refresh.absolute_deadline {
+            self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
+            return Err(Refusal::Expired.into());
+        }
+        Ok(refresh)
+    }
+
+    /// Verifies the refresh cookie. Reports an invalid or expired token, but not a missing one.
+    pub(super) fn read_refresh(
+        &self,
+        cookie: CookieValue<'_>,
+        now: Timestamp,
+    ) -> Result<RefreshClaims, SessionError> {
+        match cookie {
+            CookieValue::Absent => Err(Refusal::NoToken.into()),
+            CookieValue::Conflict => Err(Refusal::BadToken.into()),
+            CookieValue::Value(token) => self.verify_refresh(token, now),
+        }
+    }
+}
+
+/// How many tokens each thread keeps, at most. A power of two.
+const SLOTS: usize = 64;
+
+/// Longer headers are not kept.
+const LONGEST_TEXT: usize = 8 * 1024;
+
+/// The tokens of all threads.
+struct RecentTokens<C>(PerThread<Mutex<Vec<Slot<C>>>>);
+
+struct Slot<C> {
+    kept: Option<Recent<C>>,
+    /// The hash of the last text that was not found here. A text is kept when it comes again.
+    missed: u64,
+}
+
+struct Recent<C> {
+    credential: Credential,
+    text: Box<[u8]>,
+    token: Arc<VerifiedToken<C>>,
+}
+
+impl<C> RecentTokens<C> {
+    fn new() -> Self {
+        Self(PerThread::new())
+    }
+
+    /// The token of this header or bearer token, if this thread keeps it.
+    #[inline]
+    fn get(&self, credential: Credential, text: &[u8]) -> Option<Arc<VerifiedToken<C>>> {
+        let slots = self.0.own()?.try_lock().ok()?;
+        let recent = slots.get(index(hash(text)))?.kept.as_ref()?;
+        (*recent.text == *text && recent.credential == credential).then(|| recent.token.clone())
+    }
+
+    /// Keeps a copy of the token if the text comes for the second time. `find` reads the shared cache while this thread's
+    /// tokens are locked, so [`clear`](Self::clear) misses no token.
+    fn note(
+        &self,
+        credential: Credential,
+        text: &[u8],
+        find: impl FnOnce() -> Option<Arc<VerifiedToken<C>>>,
+    ) {
+        let Some(mut slots) = self.0.own().and_then(|own| own.try_lock().ok()) else { return };
+        if slots.is_empty() {
+            slots.resize_with(SLOTS, || Slot { kept: None, missed: 0 });
+        }
+        let hash = hash(text);
+        let Some(slot) = slots.get_mut(index(hash)) else { return };
+        if slot.missed != hash {
+            slot.missed = hash;
+        } else if text.len() <= LONGEST_TEXT
+            && let Some(token) = find()
+        {
+            let token = Arc::new(token.copy());
+            slot.kept = Some(Recent { credential, text: text.into(), token });
+        }
+    }
+
+    /// Removes all tokens. The shared cache must be cleared before.
+    fn clear(&self) {
+        for slots in self.0.iter() {
+            let removed = std::mem::take(&mut *slots.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(removed);
+        }
+    }
+}
+
+/// A hash of three short parts of the text: some are random parts of tokens. Texts are compared in full.
+fn hash(text: &[u8]) -> u64 {
+    let part = |quarter: usize| {
+        let rest = text.get(text.len() / 4 * quarter..).unwrap_or_default();
+        rest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    };
+    let mixed = part(1) ^ part(2).rotate_left(21) ^ part(3).rotate_left(42) ^ text.len() as u64;
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn index(hash: u64) -> usize {
+    (hash >> (u64::BITS - SLOTS.ilog2())) as usize
 }

@@ -10,16 +10,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Engine, bound::device_of, confirm::latest_issue_time, record::step_up_of};
+use super::{Engine, bound::device_of, record::step_up_of};
 use crate::{
-    claims::Claims,
-    event::EventKind,
     id::RunId,
-    protocol::{AccessTokenTimes, Refusal},
-    revocation::SessionError,
+    protocol::{AccessTokenTimes, LEEWAY},
     store::{SessionKey, SessionRecord, Subject},
     time::{Timestamp, millis},
-    token::{AccessClaims, DeviceKey, InvalidToken, LONGEST_TOKEN, RefreshClaims, StepUp},
+    token::{AccessClaims, DeviceKey, StepUp},
 };
 
 /// The data of a session, from a token or from the record.
@@ -118,6 +115,11 @@ impl<C> SessionView<C> {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }
 
+    /// Whether the record was read while the clock was ahead. Then a later change of the claims can look older.
+    pub(super) fn was_read_ahead(&self, now: Timestamp) -> bool {
+        self.read_at > now + LEEWAY
+    }
+
     pub(super) fn times(&self) -> AccessTokenTimes {
         AccessTokenTimes {
             session: self.key.id,
@@ -126,6 +128,11 @@ impl<C> SessionView<C> {
             expires: self.expires,
         }
     }
+}
+
+/// The latest time at which a token with this `iat` was issued: `iat` is rounded down to a second.
+fn latest_issue_time(issued: Timestamp) -> Timestamp {
+    issued + Duration::from_secs(1)
 }
 
 /// A verified access token, or the data for a new one after a renewal. Shared by all requests that carry it.
@@ -214,9 +221,30 @@ impl<C> VerifiedToken<C> {
         }
     }
 
-    /// Whether it has confirmed its generation, or need not.
-    pub(super) fn needs_no_confirmation(&self) -> &AtomicBool {
-        &self.learned.needs_no_confirmation
+    /// Whether the session was bound to a device when the token was issued. Then its renewal needs a proof of the
+    /// device's key.
+    pub(super) fn is_bound(&self) -> bool {
+        self.view.device.as_ref().is_some_and(DeviceKey::is_confirmed)
+    }
+
+    /// The latest time at which the token was issued: `iat` is rounded down to a second.
+    pub(super) fn latest_issue_time(&self) -> Timestamp {
+        latest_issue_time(self.view.issued)
+    }
+
+    /// Whether the token needs no confirmation, or has begun to write it.
+    pub(super) fn confirmation_is_done(&self) -> bool {
+        self.learned.needs_no_confirmation.load(Ordering::Relaxed)
+    }
+
+    /// Returns true for one of the requests with this token: that request writes the confirmation.
+    pub(super) fn begin_confirmation(&self) -> bool {
+        !self.learned.needs_no_confirmation.swap(true, Ordering::Relaxed)
+    }
+
+    /// The confirmation was not written, so a later request writes it.
+    pub(super) fn retry_confirmation(&self) {
+        self.learned.needs_no_confirmation.store(false, Ordering::Relaxed);
     }
 
     /// Newer data of the session than the token's. `None` if there is none.
@@ -282,44 +310,5 @@ impl<C> From<Arc<VerifiedToken<C>>> for AuthenticatedSession<C> {
 impl<C> Clone for AuthenticatedSession<C> {
     fn clone(&self) -> Self {
         Self { token: self.token.clone(), updated_view: self.updated_view.clone() }
-    }
-}
-
-impl<C: Claims> Engine<C> {
-    /// Returns a verified access token from the cache, or verifies it and puts it into the cache.
-    pub(super) fn verify(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
-        // Reject long tokens before the cache hashes them.
-        if token.len() > LONGEST_TOKEN {
-            self.config.events.note(EventKind::AccessTokenInvalid(InvalidToken::TooLong));
-            return Err(InvalidToken::TooLong);
-        }
-        if let Some(verified) = self.tokens.get(token) {
-            return Ok(verified);
-        }
-        let codec = self.tokens.codec();
-        let claims = codec
-            .verify_access(token)
-            .inspect_err(|invalid| self.config.events.note(EventKind::AccessTokenInvalid(*invalid)))?;
-        let verified = Arc::new(VerifiedToken::new(self.clone(), claims));
-        self.revocation.note_time(verified.view.issued);
-        self.tokens.keep(&codec, token, verified.clone());
-        Ok(verified)
-    }
-
-    /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
-    pub(super) fn verify_refresh(&self, token: &[u8], now: Timestamp) -> Result<RefreshClaims, SessionError> {
-        let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
-            self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
-            match invalid {
-                // Another instance has the key.
-                InvalidToken::NewKey => SessionError::Unavailable,
-                _ => Refusal::BadToken.into(),
-            }
-        })?;
-        if now >= refresh.absolute_deadline {
-            self.config.events.of(EventKind::Refused(Refusal::Expired), &refresh.session, &refresh.subject);
-            return Err(Refusal::Expired.into());
-        }
-        Ok(refresh)
     }
 }

@@ -46,7 +46,7 @@ pub(crate) enum UnknownKey {
 
 impl<C: Claims> Engine<C> {
     /// Authenticates a request in a layer that only verifies.
-    pub(super) fn authenticate_only(
+    pub(super) fn authenticate_verify_only(
         self: &Arc<Self>,
         only: &VerifyOnly,
         head: &RequestHead<'_>,

@@ -1,17 +1,15 @@
+//! The layer and its settings. For its requests, see `service`.
+
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
 };
 
-use http::Request;
-use http_body::Body;
 use tower_layer::Layer;
 
 use super::{IntoRejectionResponse, ProblemJson, Reject, Rejection, SessionService};
 use crate::{
-    bearer::Bearer,
-    claims::Claims,
-    engine::{AuthStep, CacheRules, Credential, EngineHandle, FormerCookies, RequestContext},
+    engine::{CacheRules, EngineHandle},
     request::RequestHead,
 };
 
@@ -35,8 +33,8 @@ pub struct SessionLayer<C, R = ProblemJson> {
 
 impl<C> SessionLayer<C> {
     pub(crate) fn new(engine: EngineHandle<C>) -> Self {
-        let names = engine.config.cookies.names();
-        let rules = CacheRules { varies_by_authorization: false, no_store: false, names };
+        let cookie_names = engine.config.cookies.names();
+        let rules = CacheRules { varies_by_authorization: false, no_store: false, cookie_names };
         Self { engine, optional: false, rules, passive: None, reject: ProblemJson }
     }
 }
@@ -110,38 +108,6 @@ impl<C, R> SessionLayer<C, R> {
     pub fn passive(self, is_passive: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.engine.has_passive_requests.store(true, Ordering::Relaxed);
         Self { passive: Some(Arc::new(is_passive)), ..self }
-    }
-}
-
-impl<C: Claims, R> SessionLayer<C, R> {
-    /// Decides by the request's credentials.
-    pub(super) fn authenticate<B: Body>(
-        &self,
-        request: &Request<B>,
-    ) -> (AuthStep<C>, RequestContext, FormerCookies) {
-        let (engine, head) = (&self.engine, RequestHead::of(request));
-        let bearer = match self.rules.varies_by_authorization {
-            true => Bearer::of(head.headers),
-            false => Bearer::Absent,
-        };
-        let context = RequestContext {
-            credential: if bearer == Bearer::Absent { Credential::Cookies } else { Credential::Bearer },
-            arrived: engine.revocation.read_clock(),
-            with_body: !request.body().is_end_stream(),
-            passive: engine.only_verifies() || self.is_passive(&head),
-            proven: false,
-            origin: engine.origin_to_compare(&head),
-        };
-        let mut former = FormerCookies::default();
-        let decision = engine.authenticate(&head, bearer, &context, &mut former);
-        (decision, context, former)
-    }
-
-    /// If the predicate panics, the request counts as use, as it does without the predicate.
-    fn is_passive(&self, head: &RequestHead<'_>) -> bool {
-        self.passive.as_ref().is_some_and(|is_passive| {
-            self.engine.config.events.call("passive", || is_passive(head)).unwrap_or(false)
-        })
     }
 }
 

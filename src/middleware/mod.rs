@@ -1,8 +1,6 @@
-//! The layer, and the responses that it writes.
+//! The layer, and the responses that it writes. A request enters at `SessionService::call`, in `service`.
 
-mod bearer;
 mod body;
-mod future;
 mod layer;
 mod redirect;
 mod reject;
@@ -13,12 +11,11 @@ mod unproven;
 
 pub use self::{
     body::{IntoRejectionResponse, RejectionBody, ResponseBody},
-    future::ResponseFuture,
     layer::SessionLayer,
     redirect::{RedirectToLogin, RedirectToReauthentication, safe_next},
     reject::{ProblemJson, Reject},
     rejection::Rejection,
     require::Require,
-    service::SessionService,
+    service::{ResponseFuture, SessionService},
 };
 pub use crate::rejection::RejectionKind;

@@ -1,8 +1,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{
-    cache,
-    engine::{ChangeError, SignInError},
+    engine::{ChangeError, SignInError, forbid_caching, vary_by_authorization},
     protocol::Refusal,
     rejection::RejectionKind,
     session::{Misplaced, SignOutError},
@@ -232,9 +231,33 @@ impl Rejection {
     }
 }
 
+/// Adds `Vary: authorization` to a response of a layer that accepts bearer tokens. To a rejection, it also adds the
+/// challenge of RFC 6750, section 3.
+pub(super) fn add_bearer_challenge<B>(response: &mut Response<B>) {
+    vary_by_authorization(response.headers_mut());
+    let kind = response.extensions().get().map(Rejection::kind);
+    let challenge = match kind {
+        Some(RejectionKind::InvalidBearer(_)) => r#"Bearer error="invalid_token""#,
+        Some(RejectionKind::MalformedBearer) => r#"Bearer error="invalid_request""#,
+        // RFC 6750, section 3.1, and RFC 9470, section 3. The status stays 403, as for a request with cookies.
+        Some(RejectionKind::Forbidden) => r#"Bearer error="insufficient_scope""#,
+        Some(RejectionKind::ReauthenticationRequired | RejectionKind::MethodRequired) => {
+            r#"Bearer error="insufficient_user_authentication""#
+        }
+        // The challenge for a request without credentials has no error code.
+        Some(RejectionKind::Unauthenticated(_)) if response.status() == StatusCode::UNAUTHORIZED => "Bearer",
+        _ => return,
+    };
+    let headers = response.headers_mut();
+    // Replace the challenge of this crate, and keep a challenge of the application.
+    if headers.get(header::WWW_AUTHENTICATE).is_none_or(|present| present == "Cookie") {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+}
+
 /// Adds what the response to every rejection has.
 pub(super) fn finish<B>(rejection: Rejection, mut response: Response<B>) -> Response<B> {
     response.extensions_mut().insert(rejection);
-    cache::forbid(response.headers_mut());
+    forbid_caching(response.headers_mut());
     response
 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{
     IntoRejectionResponse, ProblemJson, Reject, Rejection, RejectionKind, ResponseBody, ResponseFuture,
     SessionService,
-    future::{Next, rejected},
+    service::{Stage, rejection_response},
 };
 use crate::{
     claims::Claims,
@@ -51,14 +51,14 @@ type Rule<C> = dyn Fn(&Session<C>) -> Result<(), RejectionKind> + Send + Sync;
 /// ```
 #[must_use = "it is a layer: add it to routes"]
 pub struct Require<C, R = ProblemJson> {
-    realm: EngineId,
+    engine: EngineId,
     rule: Option<Arc<Rule<C>>>,
     reject: R,
 }
 
 impl<C: Claims> Require<C> {
-    pub(crate) fn new(realm: EngineId) -> Self {
-        Self { realm, rule: None, reject: ProblemJson }
+    pub(crate) fn new(engine: EngineId) -> Self {
+        Self { engine, rule: None, reject: ProblemJson }
     }
 }
 
@@ -137,13 +137,13 @@ impl<C, R> Require<C, R> {
 
     /// As [`SessionLayer::with_reject`](super::SessionLayer::with_reject).
     pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> Require<C, R2> {
-        Require { realm: self.realm, rule: self.rule, reject }
+        Require { engine: self.engine, rule: self.rule, reject }
     }
 }
 
 impl<C, R: Clone> Clone for Require<C, R> {
     fn clone(&self) -> Self {
-        Self { realm: self.realm, rule: self.rule.clone(), reject: self.reject.clone() }
+        Self { engine: self.engine, rule: self.rule.clone(), reject: self.reject.clone() }
     }
 }
 
@@ -176,8 +176,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Require { realm, rule, reject } = &self.layer;
-        let verdict = match Layered::<C>::session_of(request.extensions(), *realm) {
+        let Require { engine, rule, reject } = &self.layer;
+        let verdict = match Layered::<C>::session_of(request.extensions(), *engine) {
             Ok(Some(session)) => rule.as_ref().map_or(Ok(()), |rule| rule(session)),
             Ok(None) => Err(RejectionKind::Unauthenticated(Refusal::NoToken)),
             Err(why) => {
@@ -185,10 +185,10 @@ where
                 Err(RejectionKind::RequireOutsideLayer)
             }
         };
-        let next = match verdict {
-            Ok(()) => Next::Handler { future: self.inner.call(request), respond: ResponsePlan::Unchanged },
-            Err(kind) => Next::answer(rejected(reject, &request, kind)),
+        let stage = match verdict {
+            Ok(()) => Stage::Handler { future: self.inner.call(request), plan: ResponsePlan::NotRenewed },
+            Err(kind) => Stage::rejected(rejection_response(reject, &request, kind)),
         };
-        ResponseFuture { next, finish: None }
+        ResponseFuture { stage, additions: None }
     }
 }

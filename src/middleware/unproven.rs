@@ -16,7 +16,7 @@ const SKIPPED: &str = "secure-session-skipped";
 /// How to refuse such a request.
 pub(super) enum Unproven {
     /// The browser comes again with a proof. The line removes the access cookie.
-    Again { removal: Option<HeaderValue> },
+    TryAgain { removal: Option<HeaderValue> },
     /// The browser has no key, so the user has to sign in: the cookies were copied, or the browser lost its key.
     Anonymous,
 }
@@ -30,13 +30,13 @@ pub(super) enum Unproven {
 /// An access cookie that has become invalid keeps the browser from a refresh, so it is removed.
 pub(super) fn judge(cookies: &Cookies, request: &RequestHead<'_>, optional: bool) -> Unproven {
     if scan(request.headers.get_all(header::COOKIE).iter(), cookies).0 != CookieValue::Absent {
-        return Unproven::Again { removal: cookies.access_removal() };
+        return Unproven::TryAgain { removal: cookies.access_removal() };
     }
     let is_judged = request.is_page_visit() || optional && !request.method.is_safe();
     if is_judged && !request.headers.contains_key(SKIPPED) && !comes_from_elsewhere(request) {
         return Unproven::Anonymous;
     }
-    Unproven::Again { removal: None }
+    Unproven::TryAgain { removal: None }
 }
 
 /// Whether another site, or another origin of this site, led to the page.

@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use crate::cache;
+use crate::engine::forbid_caching;
 
 /// Why a sign-in or sign-out through the provider did not succeed, for the page that the user sees.
 ///
@@ -165,7 +165,7 @@ pub(super) fn redirect(to: &str) -> Response {
 pub(super) fn finish(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    cache::forbid(headers);
+    forbid_caching(headers);
 }
 
 /// No scripts, and only the style of the page.

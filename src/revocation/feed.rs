@@ -45,9 +45,9 @@ pub(crate) enum StoreAccess {
 /// How far this instance has read the feed. All times are monotonic.
 #[derive(Debug)]
 pub(super) struct Feed {
-    config: FeedConfig,
+    pub(super) config: FeedConfig,
     /// The follower that runs has read the feed to its end at least once.
-    current: AtomicBool,
+    read_to_end: AtomicBool,
     /// When the feed was last read to its end, in milliseconds.
     read_at: AtomicU64,
     /// When the store was last asked, in milliseconds of the system's clock.
@@ -66,7 +66,7 @@ impl Feed {
     pub(super) fn new(config: FeedConfig, now: Duration) -> Self {
         Self {
             config,
-            current: AtomicBool::new(false),
+            read_to_end: AtomicBool::new(false),
             read_at: AtomicU64::new(millis(now)),
             asked_at: AtomicU64::new(millis(SystemClock.monotonic())),
             reported: AtomicBool::new(false),
@@ -76,9 +76,9 @@ impl Feed {
         }
     }
 
-    /// Whether the denylist has all revocations, within the lag bound.
-    pub(super) fn is_current(&self, now: Duration) -> bool {
-        self.current.load(Ordering::Acquire) && !(self.config.ask_store_when_lagging && self.lags(now))
+    /// Whether the follower that runs has read the feed to its end at least once.
+    pub(super) fn was_read_to_end(&self) -> bool {
+        self.read_to_end.load(Ordering::Acquire)
     }
 
     /// How long to wait after events. `last` is the pause before they were read: if each read finds some, the pause doubles, up
@@ -88,6 +88,7 @@ impl Feed {
         last.saturating_mul(2).clamp(first, first.saturating_mul(8)).min(self.config.lag_bound / 2)
     }
 
+    /// Whether the feed was last read to its end longer ago than the lag bound.
     pub(super) fn lags(&self, now: Duration) -> bool {
         millis(now).saturating_sub(self.read_at.load(Ordering::Relaxed)) > millis(self.config.lag_bound)
     }
@@ -114,14 +115,14 @@ impl Feed {
     /// The feed was read to its end at `now`. Returns whether a lag was reported before.
     pub(super) fn was_read(&self, now: Duration) -> bool {
         self.read_at.store(millis(now), Ordering::Relaxed);
-        self.current.store(true, Ordering::Release);
+        self.read_to_end.store(true, Ordering::Release);
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.reported.swap(false, Ordering::Relaxed)
     }
 
     /// No follower runs.
     pub(super) fn stopped(&self) {
-        self.current.store(false, Ordering::Release);
+        self.read_to_end.store(false, Ordering::Release);
     }
 
     /// Whether a lag is to be reported: once, until the feed was read again.

@@ -5,12 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Revocation, StoreAccess};
+use super::Revocation;
 use crate::{
     backend::{timer, unwinding},
     event::EventKind,
     store::{FeedBatch, FeedFrom, StoreError},
-    time::Reading,
 };
 
 /// How long to wait before asking a store again that failed.
@@ -22,7 +21,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const SKEW: Duration = Duration::from_secs(2 * 60 * 60 + 10 * 60);
 
 /// Runs until the sessions are dropped.
-async fn follow(revocation: Weak<Revocation>) {
+pub(super) async fn follow(revocation: Weak<Revocation>) {
     let _stopped = Stopped(revocation.clone());
     if timer(Duration::ZERO).is_none() {
         // The feed is read with a deadline. From now on, each request asks the store.
@@ -94,35 +93,9 @@ impl Drop for Stopped {
 }
 
 impl Revocation {
-    /// Starts to follow the store's feed, unless it is followed. Every request calls this: a follower
-    /// whose runtime is gone, or that panicked, is started again by the next request.
-    #[inline]
-    pub(crate) fn start(self: &Arc<Self>) {
-        if !self.backend.has_feed {
-            return;
-        }
-        self.follower.start(|| {
-            self.feed.starts(self.monotonic());
-            follow(Arc::downgrade(self))
-        });
-    }
-
-    /// Whether the denylist can be relied on. If not, the store must be asked.
-    pub(crate) fn knows_revocations(&self, now: Reading) -> bool {
-        // Without timers, the feed is not followed.
-        if !self.backend.has_feed || self.backend.lacks_timers() {
-            // Without a store, tokens are accepted until they expire.
-            return self.access == StoreAccess::None;
-        }
-        if self.feed.lags(now.monotonic) {
-            self.report_lag_of_stuck_follower(now.monotonic);
-        }
-        self.feed.is_current(now.monotonic)
-    }
-
     /// A request found that the feed lags. A follower that asks the store reports that itself.
     #[cold]
-    fn report_lag_of_stuck_follower(&self, now: Duration) {
+    pub(super) fn report_lag_of_stuck_follower(&self, now: Duration) {
         // Its runtime exists, but is not driven any more.
         if self.feed.is_stuck() {
             self.report_lag(now, &StoreError::unavailable("the runtime of the feed's follower has stopped"));

@@ -5,6 +5,7 @@ mod assert;
 mod denylist;
 mod feed;
 mod follow;
+mod revoke;
 mod run;
 mod sharded_map;
 mod wall;
@@ -29,9 +30,9 @@ use self::{
 use crate::{
     backend::{Backend, BackgroundTask, SingleFlight},
     event::EventKind,
-    id::SessionId,
-    protocol::{LEEWAY, Policy, Refusal},
-    store::{FeedEvent, Revoke, SessionKey, StoreError, Subject},
+    id::RunId,
+    protocol::{Policy, Refusal},
+    store::{SessionKey, Snapshot, StoreError},
     time::{Clock, Reading, Timestamp},
 };
 
@@ -145,55 +146,62 @@ impl Revocation {
         self.wall.is_ahead_elsewhere(time, self.access_ttl, self.now());
     }
 
-    /// Revokes sessions. Returns how many. Once this returns, no in-flight renewal can restore them.
-    ///
-    /// An error means that the store may not know of it, so they may not be revoked.
-    pub(crate) async fn revoke(&self, what: Revoke) -> Result<usize, StoreError> {
-        let now = self.now();
-        let revoked = self.backend.revoke(&what, now).await?;
-        // This instance learns it here, the others by the feed.
-        for event in FeedEvent::of_revocation(&what, &revoked, now) {
-            self.denylist.apply_event(&event, self.read_clock());
+    /// Starts to follow the store's feed, unless it is followed. Every request calls this: a follower
+    /// whose runtime is gone, or that panicked, is started again by the next request.
+    #[inline]
+    pub(crate) fn start(self: &Arc<Self>) {
+        if !self.backend.has_feed {
+            return;
         }
-        if let Some(event) = ask_again(&what, &revoked, now) {
-            self.denylist.apply_event(&event, self.read_clock());
-        }
-        let kind = EventKind::Revoked { sessions: revoked.len() };
-        match &what {
-            // A session that was revoked before, or does not exist, is no event.
-            _ if revoked.is_empty() => {}
-            Revoke::Session(key) => self.backend.events.of(kind, &key.id, &key.subject.name),
-            Revoke::Subject { subject, .. } => self.backend.events.of_subject(kind, &subject.name),
-        }
-        Ok(revoked.len())
+        self.follower.start(|| {
+            self.feed.starts(self.monotonic());
+            follow::follow(Arc::downgrade(self))
+        });
     }
 
-    /// Revokes a session that its own token names, even if the store has lost it. A session that is only
-    /// named by ID must be found under its subject: see [`revoke`](Self::revoke).
-    pub(crate) async fn revoke_by_token(&self, key: &SessionKey) -> Result<usize, StoreError> {
-        let revoked = self.revoke(Revoke::Session(key.clone())).await?;
-        self.note_revoked(key);
-        Ok(revoked)
+    /// Whether the denylist has all revocations, within the lag bound. If not, the store must be asked.
+    pub(crate) fn knows_revocations(&self, now: Reading) -> bool {
+        // Without timers, the feed is not followed.
+        if !self.backend.has_feed || self.backend.lacks_timers() {
+            // Without a store, tokens are accepted until they expire.
+            return self.access == StoreAccess::None;
+        }
+        let lags = self.feed.lags(now.monotonic);
+        if lags {
+            self.report_lag_of_stuck_follower(now.monotonic);
+        }
+        self.feed.was_read_to_end() && !(lags && self.feed.config.ask_store_when_lagging)
     }
 
-    /// Revokes the sessions of a subject that began before `time`, and those that began in the future: a
-    /// clock that was ahead opened them, so they may be older.
-    pub(crate) async fn revoke_before(
+    /// Asks the store about a session of `run`. Fails if the store names an older run ID than is known.
+    pub(crate) async fn ask_about(
         &self,
-        subject: Subject,
-        time: Timestamp,
-        except: Option<SessionId>,
-    ) -> Result<usize, StoreError> {
-        let what = Revoke::Subject { subject: subject.clone(), before: Some(time), except };
-        let mut revoked = self.revoke(what).await?;
-        let latest = self.now() + LEEWAY;
-        for record in self.backend.list(&subject, self.now()).await? {
-            if record.family.created_at > latest && Some(record.id) != except {
-                let key = SessionKey { subject: subject.clone(), id: record.id };
-                revoked += self.revoke(Revoke::Session(key)).await?;
-            }
+        operation: &'static str,
+        run: RunId,
+        answer: impl Future<Output = Result<Snapshot, StoreError>>,
+    ) -> Result<Snapshot, SessionError> {
+        let before = self.denylist.run();
+        let snapshot = self.backend.ask(operation, answer).await?;
+        match self.accept_run_id(before, snapshot.run) {
+            // No answer of the store can change that.
+            Err(_) if self.denylist.is_older_run_id(run) => Err(Refusal::OtherRunId.into()),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(snapshot),
         }
-        Ok(revoked)
+    }
+
+    /// Takes over the run ID of an answer. `before` is the run ID that was known when the store was asked: an
+    /// emergency stop may have been made in between.
+    pub(crate) fn accept_run_id(&self, before: Option<RunId>, run: RunId) -> Result<(), StoreError> {
+        if before.is_some_and(|before| run < before) {
+            self.restore_run_soon();
+            return Err(older_run_id_error());
+        }
+        // The feed brings the first run ID, after the revocations of its first batch.
+        if before.is_some() || !self.backend.has_feed {
+            self.denylist.set_run(run);
+        }
+        Ok(())
     }
 
     /// The store says that a session is revoked.
@@ -201,40 +209,10 @@ impl Revocation {
         self.denylist.revoke(key, self.monotonic());
     }
 
-    /// Marks tokens as stale: each is renewed at its next use. Returns the time of the mark.
-    ///
-    /// That is a time after the change. A renewal may have read the record before it.
-    pub(crate) async fn mark_stale(
-        &self,
-        event: impl FnOnce(Timestamp) -> FeedEvent,
-    ) -> Result<Timestamp, StoreError> {
-        let now = self.now();
-        let event = event(now);
-        self.backend.ask("mark_stale", self.backend.store.mark_stale(&event)).await?;
-        // This instance learns it here, the others by the feed.
-        self.denylist.apply_event(&event, self.read_clock());
-        Ok(now)
-    }
-
     /// Stops both background tasks for good.
     pub(crate) fn shut_down(&self) {
         self.follower.shut_down();
         self.assertion.shut_down();
-    }
-}
-
-/// What another instance had revoked is not among what this call revoked, and the feed may not have brought it yet. So
-/// this instance asks the store about each session that was meant. `LEEWAY` is for clocks that are ahead.
-///
-/// A session that revokes the others of its user is not asked about: its response must set the cookies of a renewal.
-/// What another instance revoked is then refused here within the lag of the feed, as that instance's caller was promised.
-fn ask_again(what: &Revoke, revoked: &[SessionId], now: Timestamp) -> Option<FeedEvent> {
-    match what {
-        Revoke::Session(key) if revoked.is_empty() => {
-            Some(FeedEvent::SessionStale(key.clone(), now + LEEWAY))
-        }
-        Revoke::Session(_) | Revoke::Subject { except: Some(_), .. } => None,
-        Revoke::Subject { subject, .. } => Some(FeedEvent::SubjectStale(subject.clone(), now + LEEWAY)),
     }
 }
 
@@ -247,7 +225,12 @@ impl fmt::Debug for Revocation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event::Events, id::SessionId, store::MemoryStore, time::ManualClock};
+    use crate::{
+        event::Events,
+        id::SessionId,
+        store::{MemoryStore, Subject},
+        time::ManualClock,
+    };
 
     #[tokio::test(start_paused = true)]
     async fn denylist_is_empty_again_when_its_last_entry_has_ended_although_nothing_else_happens() {

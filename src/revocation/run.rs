@@ -3,49 +3,13 @@
 
 use std::sync::Arc;
 
-use super::{Revocation, SessionError, StoreAccess};
-use crate::{
-    event::EventKind,
-    id::RunId,
-    protocol::Refusal,
-    store::{Snapshot, StoreError},
-};
+use super::{Revocation, StoreAccess};
+use crate::{event::EventKind, id::RunId, store::StoreError};
 
 /// How often a run ID is drawn. Each failure means that another emergency stop was made meanwhile.
 const TRIES: usize = 16;
 
 impl Revocation {
-    /// Asks the store about a session of `run`. Fails if the store names an older run ID than is known.
-    pub(crate) async fn ask_about(
-        &self,
-        operation: &'static str,
-        run: RunId,
-        answer: impl Future<Output = Result<Snapshot, StoreError>>,
-    ) -> Result<Snapshot, SessionError> {
-        let before = self.denylist.run();
-        let snapshot = self.backend.ask(operation, answer).await?;
-        match self.accept_run_id(before, snapshot.run) {
-            // No answer of the store can change that.
-            Err(_) if self.denylist.is_older_run_id(run) => Err(Refusal::OtherRunId.into()),
-            Err(error) => Err(error.into()),
-            Ok(()) => Ok(snapshot),
-        }
-    }
-
-    /// Takes over the run ID of an answer. `before` is the run ID that was known when the store was asked: an
-    /// emergency stop may have been made in between.
-    pub(crate) fn accept_run_id(&self, before: Option<RunId>, run: RunId) -> Result<(), StoreError> {
-        if before.is_some_and(|before| run < before) {
-            self.restore_run_soon();
-            return Err(older_run_id_error());
-        }
-        // The feed brings the first run ID, after the revocations of its first batch.
-        if before.is_some() || !self.backend.has_feed {
-            self.denylist.set_run(run);
-        }
-        Ok(())
-    }
-
     /// Gives the newest run ID to a store that has an older one. Parallel calls share one run.
     ///
     /// # Errors

@@ -5,9 +5,8 @@ use std::{fmt, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
-    cache,
     claims::Claims,
-    engine::{CookieLine, Engine},
+    engine::{CookieLine, Engine, cookie_name, forbid_caching},
     id::SessionId,
 };
 
@@ -103,8 +102,7 @@ impl SetCookies {
         if let Some(offer) = self.offer {
             headers.insert(crate::engine::REGISTRATION, offer);
         }
-        let ours =
-            |line: &HeaderValue| self.lines.iter().any(|own| own.name.as_bytes() == cache::cookie_name(line));
+        let ours = |line: &HeaderValue| self.lines.iter().any(|own| own.name.as_bytes() == cookie_name(line));
         if let header::Entry::Occupied(entry) = headers.entry(header::SET_COOKIE) {
             let (name, others): (_, Vec<_>) = {
                 let (name, values) = entry.remove_entry_mult();
@@ -120,7 +118,7 @@ impl SetCookies {
         if self.clear_cache {
             headers.append(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
         }
-        cache::forbid(headers);
+        forbid_caching(headers);
     }
 }
 

@@ -1,0 +1,171 @@
+//! Requests that ask the store about their session, and do not renew it.
+
+use std::sync::Arc;
+
+use super::{
+    AuthOutcome, AuthStep, AuthenticatedSession, Engine, RequestContext, VerifiedToken,
+    bearer::BearerDecision, renew::RenewalRequest,
+};
+use crate::{
+    claims::Claims,
+    cookie::CookieValue,
+    cross_site::RenewalPermission,
+    event::Renewed,
+    protocol::{LEEWAY, RefreshDecision, Refusal, SessionStatus, decide_refresh},
+    rejection::RejectionKind,
+    revocation::SessionError,
+    store::SessionRecord,
+    time::Timestamp,
+    token::RefreshClaims,
+};
+
+impl<C: Claims> Engine<C> {
+    /// The session of a token, with the newest data that this instance has.
+    pub(super) fn newest(&self, token: &Arc<VerifiedToken<C>>) -> AuthenticatedSession<C> {
+        AuthenticatedSession { token: token.clone(), updated_view: token.updated_view() }
+    }
+
+    /// Asks the store whether the access token can be used, since this instance cannot know. If it cannot be used, the
+    /// refresh token decides. (That may be one of another session.)
+    pub(super) async fn check_or_renew(
+        self: Arc<Self>,
+        token: Arc<VerifiedToken<C>>,
+        refresh: Option<RefreshClaims>,
+        context: RequestContext,
+    ) -> AuthOutcome<C> {
+        let checked = match token.is_bound() {
+            false => self.check_with_store(&token).await.map(|()| token.clone().into()),
+            true => self.look_up_compared(&token, &context).await,
+        };
+        match (checked, refresh) {
+            (Ok(session), _) => {
+                self.confirm_once(&token, &context, self.now());
+                AuthOutcome::Session { session, presented: token.view.generation, renewal: None }
+            }
+            (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
+            (Err(SessionError::Refused(_)), Some(refresh)) => {
+                self.renew_with_fallback(refresh, None, context).await
+            }
+            (Err(SessionError::Refused(refusal)), None) => AuthOutcome::Anonymous(refusal),
+        }
+    }
+
+    /// Returns an error if the session is not live, or if its claims changed after the token was issued.
+    async fn check_with_store(&self, token: &VerifiedToken<C>) -> Result<(), SessionError> {
+        let (view, asked_at) = (&token.view, self.revocation.monotonic());
+        let record = self.read_live(&view.key, view.run, self.now()).await?;
+        self.revocation.denylist.check(&view.key.id, view.run)?;
+        // With a feed, `mark_stale` does not set `stale_since`. A change of the session's claims sets it in any case.
+        let changed = record.stale_since.is_some_and(|since| view.issued.as_secs() <= since.as_secs());
+        if changed || self.status(token) == SessionStatus::Stale {
+            return Err(Refusal::StaleClaims.into());
+        }
+        token.note_not_revoked(asked_at);
+        Ok(())
+    }
+
+    /// Reads the session of an access token from the store, and compares the client's origin.
+    pub(super) async fn look_up_compared(
+        self: &Arc<Self>,
+        token: &Arc<VerifiedToken<C>>,
+        context: &RequestContext,
+    ) -> Result<AuthenticatedSession<C>, SessionError> {
+        let (mut session, record) = self.look_up_session(token).await?;
+        self.check_origin(&mut session, &record, context.origin.as_deref())?;
+        Ok(session)
+    }
+
+    /// Reads the session of an access token from the store. If its claims have changed, returns the current ones,
+    /// since the client cannot get another token here. The cached token keeps them, unless origins are compared.
+    pub(super) async fn look_up_session(
+        self: &Arc<Self>,
+        token: &Arc<VerifiedToken<C>>,
+    ) -> Result<(AuthenticatedSession<C>, Arc<SessionRecord>), SessionError> {
+        let (mut session, key, run) = (self.newest(token), &token.view.key, token.view.run);
+        let (now, asked_at) = (self.now(), self.revocation.monotonic());
+        // The store has no record of a token that names no session.
+        #[cfg(feature = "verify")]
+        if session.view().service.as_ref().is_some_and(|service| !service.has_session) {
+            return Err(SessionError::Unavailable);
+        }
+        let mut record = Arc::new(self.read_live(key, run, now).await?);
+        let read_at = session.view().read_at;
+        let changed = record.stale_since.is_some_and(|since| read_at.as_secs() <= since.as_secs())
+            || session.view().was_read_ahead(now);
+        let changed = changed || self.status_of(session.view()) == SessionStatus::Stale;
+        #[cfg(feature = "verify")]
+        if changed && session.view().service.is_some() {
+            return Err(Refusal::StaleClaims.into());
+        }
+        if changed {
+            let claims = self.reload(key, &mut record).await?;
+            let updated = Arc::new(token.view.updated(&record, claims, now));
+            // If origins are compared, the result depends on this request's origin.
+            if !self.config.client_origins.are_compared() {
+                token.set_updated_view(updated.clone());
+            }
+            session.updated_view = Some(updated);
+        }
+        // It may have been revoked since the record was read.
+        self.revocation.denylist.check(&key.id, run)?;
+        token.note_not_revoked(asked_at);
+        Ok((session, record))
+    }
+
+    /// Whether the store must be asked about the access token of a bound session: its claims may be stale, and without a
+    /// proof this request cannot renew it.
+    pub(super) fn needs_look_up(
+        &self,
+        token: &VerifiedToken<C>,
+        status: Option<SessionStatus>,
+        now: Timestamp,
+    ) -> bool {
+        token.view.issued <= now + LEEWAY
+            && now < token.view.expires
+            && status != Some(SessionStatus::Revoked)
+    }
+
+    /// Serves a request with an access token that [needs a look-up](Self::needs_look_up).
+    pub(super) fn look_up_bound(
+        self: &Arc<Self>,
+        token: Arc<VerifiedToken<C>>,
+        refresh: CookieValue<'_>,
+        permission: RenewalPermission,
+        context: &RequestContext,
+    ) -> AuthStep<C> {
+        let session = self.newest(&token);
+        if let BearerDecision::Accepted = self.decide_bearer(&session, context.arrived) {
+            self.confirm_once(&token, context, context.arrived.wall);
+            let presented = token.view.generation;
+            return AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None });
+        }
+        let refresh = self.read_refresh(refresh, context.arrived.wall).ok();
+        let refresh = refresh.filter(|_| permission == RenewalPermission::Granted);
+        AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
+    }
+
+    /// For a passive request: does not rotate, confirm or extend. It can only revoke the session.
+    pub(super) async fn renew_passive(
+        &self,
+        request: &RenewalRequest,
+        now: Timestamp,
+    ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
+        let &RenewalRequest { ref key, run, presented, proven, ref client_origin, .. } = request;
+        let record = Arc::new(self.read(key, run).await?);
+        if record.family.is_live(now) && !self.is_live(&record.family, now) {
+            return Err(self.revoke_outlived(key, now).await);
+        }
+        self.check_device(key, &record, proven, now)?;
+        match decide_refresh(presented, &record.family, now) {
+            RefreshDecision::Reuse => Err(self
+                .revoke_reused(key, &record, presented.generation, client_origin.as_deref(), now)
+                .await),
+            RefreshDecision::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
+            RefreshDecision::Confirm
+            | RefreshDecision::Reissue
+            | RefreshDecision::Rotate
+            | RefreshDecision::ServePredecessor
+            | RefreshDecision::FastForward => Ok((record, Renewed::Reissued)),
+        }
+    }
+}
