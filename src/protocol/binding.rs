@@ -44,7 +44,7 @@ pub struct Binding {
     pub key: Thumbprint,
     /// When the key was registered. A repeated registration of the same key sets this time again.
     pub registered_at: Timestamp,
-    /// Whether a proof of this key has confirmed the binding. This never becomes false again.
+    /// Whether a proof of `key` has confirmed the binding. This never becomes false again.
     pub confirmed: bool,
 }
 
@@ -161,8 +161,8 @@ pub fn offers_registration(
 /// Whether a provisional key is abandoned. A client in use would have confirmed the key by `now`.
 ///
 /// In the worst case, such a client sends a proof just before the key is old enough for a confirmation. The next proof
-/// comes one access token lifetime later, and confirms the key. By default, this is 185 s + 300 s = 485 s after the
-/// registration.
+/// comes at most one access token lifetime later, and confirms the key. By default, this is 185 s + 300 s = 485 s after
+/// the registration.
 fn is_abandoned(
     binding: &Binding,
     limits: &RegistrationLimits,

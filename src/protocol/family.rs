@@ -68,7 +68,7 @@ impl Family {
         !self.revoked && now < self.idle_deadline && now < self.absolute_deadline
     }
 
-    /// Whether the session is live, even if the given timeouts are shorter than its own timeouts.
+    /// Whether the session is live by its own timeouts and by the given timeouts. The shorter timeouts decide.
     #[must_use]
     pub fn is_live_under(&self, now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> bool {
         self.is_live(now)
@@ -129,7 +129,7 @@ impl Family {
         *self != before
     }
 
-    /// How long ago the current generation replaced its predecessor, or less.
+    /// For how long the predecessor has been superseded, at least.
     ///
     /// The time counts from the confirmation of the current generation. If the generation is provisional, the time
     /// counts from its recorded hand-out.
@@ -167,7 +167,7 @@ impl Family {
     }
 
     /// Records that the current generation is handed out to a client that presented the predecessor. The record must be
-    /// written before the response is sent. Applies if [`must_record_handout`](Self::must_record_handout).
+    /// written before the response is sent. Applies if [`must_record_handout`](Self::must_record_handout) is true.
     pub fn record_handout(&mut self, at: Timestamp) -> bool {
         let applies = self.must_record_handout(at);
         if applies {
@@ -217,7 +217,7 @@ impl Family {
     /// Whether use at `now` must be written to the store.
     ///
     /// True if the idle deadline would move by at least `interval`. Also true if the idle deadline would reach the
-    /// absolute deadline, because it moves no more after that.
+    /// absolute deadline, because this is its last move.
     #[must_use]
     pub fn touch_is_due(&self, now: Timestamp, interval: Duration) -> bool {
         let new_deadline = self.idle_deadline_after_use(now);
@@ -316,15 +316,11 @@ mod tests {
         assert_eq!(ahead, Family { created_at: at(3600), ..capped });
         assert!(!ahead.cap_future_times(at(50), absolute));
         assert!(!family().cap_future_times(at(1), Duration::from_secs(1)), "the session began in the past");
-        let mut used =
+        let mut confirmed_later =
             Family { generation: 1, confirmed_at: Some(at(99)), idle_deadline: at(199), ..family() };
-        assert!(confirmed_in_the_future.cap_future_times(at(50), absolute));
+        assert!(confirmed_later.cap_future_times(at(50), absolute));
         assert_eq!(
-            (
-                confirmed_in_the_future.confirmed_at,
-                confirmed_in_the_future.handed_out_at,
-                confirmed_in_the_future.idle_deadline
-            ),
+            (confirmed_later.confirmed_at, confirmed_later.handed_out_at, confirmed_later.idle_deadline),
             (None, at(50), at(150))
         );
         let mut slightly_ahead =

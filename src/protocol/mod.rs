@@ -65,9 +65,9 @@
 //! - **By refresh token**: the request presents the refresh token of `g` at least `W + C + 3·G` after the hand-out time
 //!   in the record.
 //!
-//! The default values are 185 s by access token and 230 s by refresh token. If the confirming request has a body, both
-//! times are longer by `L`. If `C = 0`, there is no waiting time: the first request that carries a generation confirms
-//! it.
+//! With the default settings, the first rule waits for 185 s, and the second rule waits for 230 s. If the confirming
+//! request has a body, both times are longer by `L`. If `C = 0`, there is no waiting time: the first request that
+//! carries a generation confirms it.
 //!
 //! The second rule is for two kinds of clients. Some clients send their access tokens only to other services. The
 //! access tokens of other clients expire before they are old enough for the first rule.
@@ -128,7 +128,7 @@
 //! # The rotation interval is long enough
 //!
 //! A late response could set the client's refresh cookie back to an older generation. The rotation interval prevents
-//! this. The times count from the confirmation of `g`, as the record has it:
+//! this. The times count from the confirmation time of `g` in the record:
 //!
 //! 1. The last request with `g-1` that is served arrives at an instance after at most `G` (45 s). Reason: `g-1` is
 //!    valid for `G` after the confirmation of `g`.
@@ -143,8 +143,8 @@
 //! Because of `D + S <= G`, the time in step 4 is at most `W + 2·G`. So if `M > W + 2·G`, the client stores the cookie
 //! of `g` before the rotation to `g+1`. Therefore no response with the cookie of `g` overwrites a cookie of `g+1`.
 //!
-//! Responses to requests that present `g` need no such proof: they do not set the refresh cookie of `g`, because the
-//! client already has it.
+//! A response to a request that presents `g` cannot set the refresh cookie back, because such a response does not set
+//! the refresh cookie of `g`.
 //!
 //! [`Policy::new`] refuses a rotation interval that is not longer than `W + 2·G`. The engine measures the write window
 //! with a monotonic clock, so a step of the wall clock does not make the write window longer.
@@ -184,24 +184,25 @@
 //! - **Transit**: a request or a response is in transit for at most `D`. The time of a request counts from the moment
 //!   at which the browser attached its cookies.
 //! - **Late bodies**: a request with a body is in transit for at most `L`, not `D`. With `C > 0`, the search assumes
-//!   `L < M + C + D`. With `C = 0`, it assumes `L < M`. A later request could arrive after a second rotation, and then
-//!   it would be reuse. [`Policy::new`] does not check this assumption, and **the default settings do not keep it**:
-//!   see [`late_body`](Timing#structfield.late_body).
+//!   `L < M + C + D`. With `C = 0`, the search assumes `L < M`. A request that is later than this could arrive after a
+//!   second rotation, and would be reuse. [`Policy::new`] does not check this assumption, and **the default settings do
+//!   not keep it**: see [`late_body`](Timing#structfield.late_body).
 //! - **Clocks**: the clocks of two instances differ by at most `S`, and `G = D + S`.
-//! - **Crashes**: a client that crashes comes back with tokens that it held less than `C` ago. It loses its
-//!   connections. Its earlier requests may still arrive. A browser profile that is restored from a backup may be older
-//!   than `C`. Its renewal is then reuse.
+//! - **Crashes**: a client that crashes comes back with tokens that it held less than `C` ago. The client loses its
+//!   connections, but requests that it already sent may still arrive. A browser profile that is restored from a backup
+//!   may be older than `C`. A renewal with such a profile may be reuse.
 //! - **Store**: the store loses no writes. After a failover that loses a write, the rules may take a legitimate client
 //!   for an attacker, or an attacker for a legitimate client.
 //!
 //! ## Results for legitimate clients
 //!
-//! **A legitimate client is never signed out before its timeouts.** The client may present its refresh token at any
-//! time, and crash any number of times. Messages may arrive in any order. Any number of messages may be lost. A handler
-//! may run for any time.
+//! **Under these assumptions, a legitimate client is never signed out before its timeouts**, if the rotation interval
+//! is longer than the bound in the table below. The client may present its refresh token at any time, and crash any
+//! number of times. Messages may arrive in any order. Any number of messages may be lost. A handler may run for any
+//! time.
 //!
-//! The search finds the shortest rotation interval for each case. With this interval, it finds no counterexample. With
-//! the next shorter one, it finds a counterexample:
+//! Each bound is exact. With the shortest rotation interval that a bound allows, the search finds no counterexample.
+//! With the next shorter interval, the search finds a counterexample:
 //!
 //! | case | bound |
 //! |---|---|
@@ -223,8 +224,8 @@
 //!
 //! - A copied refresh token is accepted for at most `G` after its successor was confirmed. An attacker who uses the
 //!   copy before that time gets the successor, as the client does.
-//! - After this time, the copy is reuse. If the request has a body, it is refused for at most `L` more, and is reuse
-//!   only after that.
+//! - After this time, a request with the copy is reuse. There is one exception: a request with a body is refused
+//!   without a revocation for at most `L` more. Later, a request with a body is reuse, too.
 //!
 //! ## Results for device-bound sessions
 //!

@@ -21,8 +21,8 @@ pub struct Timing {
     /// The idle timeout: a session expires after this time without use. Default 2 h. Each renewal checks the idle
     /// timeout.
     pub idle_timeout: Duration,
-    /// The absolute timeout: a session expires this long after its sign-in, even if the session is in use. Default 24
-    /// h.
+    /// The absolute timeout: a session expires this long after its sign-in, even if the session is in use. Default
+    /// 24 h.
     pub absolute_timeout: Duration,
     /// How long before its expiry an access token is renewed early. Default: a fifth of `access_ttl`. Zero turns early
     /// renewal off.
@@ -52,10 +52,11 @@ pub struct Timing {
     /// - at most `grace + late_body` (10 min 45 s): the request is refused, and the session is not revoked;
     /// - longer: the request is refresh token reuse.
     ///
-    /// A session in constant use rotates again before 10 min are over. A request from before the last two rotations is
-    /// always reuse. The second rotation may come as early as `rotation_interval + crash_window + grace` after the
-    /// request was sent (5 min 20 s by default). To cover requests that are 10 min late, raise `rotation_interval` to 9
-    /// min. [`Policy::new`] does not check this.
+    /// A late request may also arrive after two rotations. Then its token is two generations old, and the request is
+    /// always reuse. The second rotation comes at the earliest `rotation_interval + crash_window + grace` after the
+    /// request was sent (5 min 20 s by default). Without a crash window, the second rotation comes at the earliest
+    /// `rotation_interval` after the request was sent. If requests may be 10 min late, raise `rotation_interval` to
+    /// 9 min. [`Policy::new`] does not check this.
     pub late_body: Duration,
     /// The write window `W`: how long after the arrival of a request its response may set cookies. Default 60 s. A
     /// later response sets no cookies. This is always safe.

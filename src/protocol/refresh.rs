@@ -36,7 +36,7 @@ pub enum RefreshDecision {
     Refuse(Refusal),
 }
 
-/// Why a session is not served. For operators: do not show it to clients.
+/// Why a session is not served. This reason is for operators. Do not show the reason to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {

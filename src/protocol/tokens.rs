@@ -12,7 +12,7 @@ pub enum TokenDecision {
     /// the request again.
     Nothing,
     /// Only an access token. If the response repeated the presented refresh token, the client could overwrite a newer
-    /// refresh token with it. RFC 6749, section 6, allows a response without a refresh token.
+    /// refresh token with the presented one. RFC 6749, section 6, allows a response without a refresh token.
     AccessOnly,
     /// An access token and a refresh token.
     Both,
@@ -30,10 +30,10 @@ pub enum TokenDecision {
 /// For example, with the default settings, `G` is 45 s and `M` is 240 s. If the generation was confirmed at 0 s, the
 /// presented refresh token is repeated until just before 195 s.
 ///
-/// If `confirmed_at` is `None`, another instance may already have decided to confirm the generation. Its write may not
-/// be in the record yet. Here the search assumes that **a confirmation is written within `D`, or never**. So the other
-/// instance decided at most `G` before `read_at`. Therefore `None` counts as a confirmation at `read_at - G`. With the
-/// default settings, the presented refresh token is then repeated until just before 150 s after `read_at`.
+/// If `confirmed_at` is `None`, another instance may already have decided to confirm the generation. The confirmation
+/// may not be in the record yet. Here the search assumes that **a confirmation is written within `D`, or never**. So
+/// the other instance decided at most `G` before `read_at`. Therefore `None` counts as a confirmation at `read_at - G`.
+/// With the default settings, the presented refresh token is then repeated until just before 150 s after `read_at`.
 #[must_use]
 pub fn decide_tokens(
     response: &ResponseState,
