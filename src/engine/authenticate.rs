@@ -113,8 +113,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Starts to follow the store's feed, and the key file if there is one. Each request calls this, because the runtime
-    /// that followed them may have stopped.
+    /// Starts to follow the store's feed, and the key file if there is one. Each request calls this, because the
+    /// runtime that followed them may have stopped.
     #[inline]
     pub(crate) fn start_followers(&self) {
         self.revocation.start();

@@ -37,7 +37,7 @@ pub(crate) struct SessionView<C> {
     /// The device key to which the session is bound.
     pub(crate) device: Option<DeviceKey>,
     pub(crate) claims: Arc<C>,
-    /// Of a token for another service.
+    /// The details of a token for another service. `None` for a token of a session.
     #[cfg(feature = "verify")]
     pub(crate) service: Option<Arc<crate::token::ServiceDetails>>,
 }
@@ -210,7 +210,7 @@ impl<C> VerifiedToken<C> {
         }
     }
 
-    /// The same token, for one thread: reference counts of the copy are on a cache line of its own.
+    /// A copy for one thread. The reference counts of the copy and of the original are on different cache lines.
     pub(super) fn copy(&self) -> Self {
         Self {
             engine: self.engine.clone(),

@@ -145,24 +145,24 @@ impl<C: Claims> Engine<C> {
         /// If the store does not answer, it is asked again after this time.
         const RETRY: Duration = Duration::from_secs(1);
         self.revocation.start();
-        let (mut asked, mut must_ask) = (None, false);
+        let (mut seen_mark, mut must_ask) = (None, false);
         loop {
             let left = view.expires.since(self.now());
             if left.is_zero() {
                 return;
             }
             let time = if must_ask { left.min(RETRY) } else { left };
-            if self.wait_for_revocation(view, time, asked).await {
+            if self.wait_for_revocation(view, time, seen_mark).await {
                 return;
             }
             // Some sessions of the subject were revoked or changed. Only the store knows which.
             let stale_until = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
-            let is_stale = stale_until > asked;
+            let is_stale = stale_until > seen_mark;
             if is_stale && view.service.is_some() {
                 return;
             }
             must_ask |= is_stale;
-            asked = stale_until;
+            seen_mark = stale_until;
             if must_ask {
                 must_ask = match self.read_live(&view.key, view.run, self.now()).await {
                     Ok(_) => false,
