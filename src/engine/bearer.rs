@@ -16,7 +16,7 @@ use crate::{
 /// What to do with an access token that cannot be renewed.
 pub(super) enum BearerDecision {
     Accepted,
-    /// The store must be asked: whether the session is revoked, or which claims it has now.
+    /// Only the store knows whether the session is revoked, or which claims it has now.
     AskStore,
     Refused(Refusal),
 }
@@ -77,7 +77,7 @@ impl<C: Claims> Engine<C> {
             SessionStatus::OtherRunId if self.revocation.denylist.is_older_run_id(view.run) => {
                 return BearerDecision::Refused(Refusal::OtherRunId);
             }
-            // The run ID is not known here yet.
+            // This instance does not know the run ID yet. Below, that leads to `AskStore`.
             SessionStatus::OtherRunId => {}
         }
         match decide_access(&self.config.policy, Some(&view.times()), SessionStatus::Valid, now.wall) {
@@ -98,7 +98,7 @@ impl<C: Claims> Engine<C> {
         token: Arc<VerifiedToken<C>>,
         context: RequestContext,
     ) -> AuthOutcome<C> {
-        match self.look_up_compared(&token, &context).await {
+        match self.look_up_and_compare_origin(&token, &context).await {
             Ok(session) => {
                 self.confirm_once(&token, &context, self.now());
                 AuthOutcome::Session { session, presented: token.view.generation, renewal: None }

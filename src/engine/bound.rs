@@ -37,7 +37,7 @@ impl<C: Claims> Engine<C> {
         if now >= token.view.expires {
             return;
         }
-        // A token of a bound session confirms nothing. So its flag for the confirmation can stand for this write.
+        // A token of a bound session confirms nothing. So its flag for the confirmation is used for this write.
         if token.confirmation_is_done() || !token.begin_confirmation() {
             return;
         }

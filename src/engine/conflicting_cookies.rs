@@ -93,7 +93,7 @@ impl<'h> SessionTokens<'h> {
     }
 }
 
-/// One of several sessions of which a request has valid tokens.
+/// One of several sessions for which a request has valid tokens.
 pub(super) struct Candidate {
     key: SessionKey,
     run: RunId,

@@ -53,7 +53,7 @@ pub(crate) enum DeviceAnswer<C> {
     Forget { name: String },
     /// The session is revoked or expired. The browser forgets its key.
     Over,
-    /// The registration is refused. The browser keeps what it has.
+    /// The registration is refused. The browser keeps the keys that it has.
     Refused,
     /// Nothing could be decided, for example because the store did not answer. The browser tries again later.
     Unavailable,
@@ -90,7 +90,7 @@ impl<C> From<SessionError> for DeviceAnswer<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Binds the session of the request's cookies to the key in its proof, provisionally.
+    /// Binds the session of the request's cookies, provisionally, to the key in the request's proof.
     pub(crate) async fn register_device(self: &Arc<Self>, request: &DeviceRequest<'_>) -> DeviceAnswer<C> {
         match self.try_register(request).await {
             Ok(answer) | Err(answer) => answer,
@@ -228,8 +228,8 @@ impl<C: Claims> Engine<C> {
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
-        // The browser does not say whether the refresh is for a passive request, so it does not count as use. An active
-        // request counts itself when it comes: see `note_use`.
+        // The browser does not say whether the refresh is for a passive request. So the refresh does not count as use.
+        // If an active request follows, `note_use` counts that request.
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)
@@ -237,7 +237,7 @@ impl<C: Claims> Engine<C> {
         self.renew_device(request, refresh, name, RenewalKind { proven: is_proven, passive }).await
     }
 
-    /// Renews the session, whose key was proven or is not needed yet.
+    /// Renews the session after its key was proven, or while no proof is needed.
     async fn renew_device(
         self: &Arc<Self>,
         request: &DeviceRequest<'_>,
@@ -248,7 +248,8 @@ impl<C: Claims> Engine<C> {
         let mut context = self.device_context(request, kind);
         let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
         if context.passive && renewal.session.view().generation != refresh.generation {
-            // The browser lacks the newest refresh token. That one is only handed out by a renewal that is written.
+            // The browser does not have the newest refresh token. Only an active renewal may hand it out, because that
+            // writes the hand-out to the record.
             context.passive = false;
             renewal = self.renew_shared(refresh.clone(), &context).await?;
         }

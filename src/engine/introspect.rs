@@ -1,5 +1,5 @@
-//! Introspection: whether a token is valid now, and its session's current data. It does not count as use. Nothing is
-//! written, unless the claims reload hook revokes the session.
+//! Introspection: answers whether a token is valid now, with the current data of its session. Introspection does not
+//! count as use of the session. It writes nothing, unless the claims reload hook revokes the session.
 
 use std::sync::Arc;
 

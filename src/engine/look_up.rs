@@ -35,7 +35,7 @@ impl<C: Claims> Engine<C> {
     ) -> AuthOutcome<C> {
         let checked = match token.is_bound() {
             false => self.check_with_store(&token).await.map(|()| token.clone().into()),
-            true => self.look_up_compared(&token, &context).await,
+            true => self.look_up_and_compare_origin(&token, &context).await,
         };
         match (checked, refresh) {
             (Ok(session), _) => {
@@ -55,7 +55,7 @@ impl<C: Claims> Engine<C> {
         let (view, asked_at) = (&token.view, self.revocation.monotonic());
         let record = self.read_live(&view.key, view.run, self.now()).await?;
         self.revocation.denylist.check(&view.key.id, view.run)?;
-        // With a feed, `mark_stale` does not set `stale_since`. A change of the session's claims sets it in any case.
+        // A change of the session's claims sets `stale_since`. `mark_stale` only sets it in a store without a feed.
         let changed = record.stale_since.is_some_and(|since| view.issued.as_secs() <= since.as_secs());
         if changed || self.status(token) == SessionStatus::Stale {
             return Err(Refusal::StaleClaims.into());
@@ -65,7 +65,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Reads the session of an access token from the store, and compares the client's origin.
-    pub(super) async fn look_up_compared(
+    pub(super) async fn look_up_and_compare_origin(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
         context: &RequestContext,

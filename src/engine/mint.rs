@@ -37,9 +37,9 @@ pub(super) struct AccessBasis<'a> {
     pub(super) generation: u64,
     /// Whether the user must re-authenticate.
     pub(super) requires_step_up: bool,
-    /// When the record was read. Used as `iat`. A later `iat` could make old claims look new.
+    /// When the record was read. This becomes `iat`, because a later `iat` could make old claims look new.
     pub(super) read_at: Timestamp,
-    /// No token expires later. `None` for the session's absolute timeout.
+    /// The token expires at this time at the latest. `None` for the session's absolute timeout.
     pub(super) limit: Option<Timestamp>,
 }
 
@@ -183,7 +183,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The refresh cookie of a session's current generation. Its token is the same from every instance with these keys.
+    /// The refresh cookie of a session's current generation. Every instance with these keys mints the same refresh
+    /// token.
     pub(super) fn refresh_line(
         &self,
         record: &SessionRecord,

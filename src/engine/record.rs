@@ -50,7 +50,7 @@ pub(super) fn record_if_run_id_matches(snapshot: Snapshot, run: RunId) -> Result
 pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
     match &record.reauthentication {
         None => StepUp::None,
-        // A clock that was ahead recorded it, so its time is unknown.
+        // A clock that was ahead recorded the re-authentication, so its time is unknown.
         Some(last) if last.at == Timestamp::EPOCH => StepUp::Required,
         Some(last) => StepUp::Done { at: last.at, amr: last.methods.clone() },
     }
@@ -80,8 +80,8 @@ impl<C: Claims> Engine<C> {
         Ok(record)
     }
 
-    /// Makes an error of `refusal`. If the record says that the session is revoked, adds it to the denylist, in case
-    /// the feed has not delivered that yet.
+    /// Makes an error of `refusal`. If the record says that the session is revoked, adds the session to the denylist,
+    /// because the feed may not have delivered the revocation yet.
     pub(super) fn refused_by_record(&self, key: &SessionKey, refusal: Refusal) -> SessionError {
         if refusal == Refusal::Revoked && !self.revocation.denylist.is_revoked(&key.id) {
             self.revocation.note_revoked(key);

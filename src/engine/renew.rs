@@ -30,14 +30,14 @@ use crate::{
     token::RefreshClaims,
 };
 
-/// In-flight renewals with the same key are shared: they have the same session and the same *presented* generation. A
-/// request with a copied older token must not share the renewal of a valid one.
+/// In-flight renewals with the same key are shared. The *presented* generation is part of the key, because a request
+/// with a copied, older token must not share the renewal of a valid one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RenewalKey {
     session: SessionId,
     run: RunId,
     presented: PresentedToken,
-    /// A passive renewal does not rotate, confirm or extend, so it must not take the place of another one.
+    /// A passive renewal does not rotate, confirm or extend, so active requests must not share it.
     passive: bool,
     /// A request without a proof of the device's key must not share the renewal of a request with a proof.
     proven: bool,
@@ -90,7 +90,7 @@ impl<C> Clone for Renewal<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Renews by the refresh cookie, since the access token cannot be used. `token` is the access token, if its
+    /// Renews by the refresh cookie, because the access token cannot be used. `token` is the access token, if its
     /// signature is valid.
     pub(super) fn renew_by_cookie(
         self: &Arc<Self>,
@@ -137,7 +137,7 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
     ) -> AuthStep<C> {
         let now = context.arrived;
-        // A bound session is renewed by the browser's proof.
+        // The renewal of a bound session needs a proof, which the browser sends in a request of its own.
         let is_bound = token.view.device.is_some();
         if is_bound
             || self.backend.early_renewal_is_paused(now.monotonic)
@@ -153,9 +153,9 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Whether an expired access token may be used during an outage of the store: see `ride_through`. A token of a
-    /// bound session may not.
-    pub(super) fn may_ride_through(
+    /// Whether an expired access token may be used during an outage of the store, by the setting `ride_through`. A
+    /// token of a bound session may never be used after its expiry.
+    fn may_ride_through(
         &self,
         token: &VerifiedToken<C>,
         known_status: Option<SessionStatus>,
@@ -376,7 +376,7 @@ impl<C: Claims> Engine<C> {
         Ok(())
     }
 
-    /// The status of a renewed session. Counts what this instance learned since the record was read.
+    /// The status of a renewed session, by what this instance has learned since the record was read.
     pub(super) fn status_since_read(&self, renewal: &Renewal<C>) -> SessionStatus {
         let SessionView { key, run, .. } = renewal.session.view();
         self.revocation.denylist.status_since(*run, &key.id, &key.subject.name, renewal.read_at)

@@ -58,7 +58,7 @@ impl<C: Claims> Engine<C> {
         });
     }
 
-    /// Corrects the times of a record that a clock wrote which was ahead.
+    /// Corrects the times of a record that an instance with a fast clock wrote.
     pub(super) async fn correct_times(
         &self,
         key: &SessionKey,
@@ -152,7 +152,7 @@ impl<C: Claims> Engine<C> {
         }
         let revoke = Revoke::Session(key.clone());
         let revoked = self.backend.revoke(&revoke, now).await;
-        // Report it once, even if the first answer of the store was lost.
+        // Report the reuse once, even if the store's answer to a first attempt was lost.
         let is_first_report = !matches!(&revoked, Ok(revoked) if revoked.is_empty());
         if is_first_report && self.backend.reused.note_if_newer(key.id, 1) {
             self.config.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);

@@ -237,7 +237,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Revokes the new session, since it got no tokens.
+    /// Revokes the new session, because its tokens could not be minted.
     async fn give_up_new(&self, key: &SessionKey, error: MintError) -> SignInError {
         self.report_unwritten(&error, key);
         self.revoke_new(key).await;

@@ -5,8 +5,8 @@
 //! - All threads share one cache. It hashes the signature of a token, and compares tokens in full. The hash has a key
 //!   that differs from process to process.
 //! - Reading the shared cache writes counters that all cores share. So each thread also keeps copies of the tokens that
-//!   it saw last, and cores do not wait for each other. These are found by the whole `Cookie` header or bearer token: a
-//!   `Cookie` header that was seen before is not searched for cookies again.
+//!   it saw last, and cores do not wait for each other. The copies are found by the whole `Cookie` header or bearer
+//!   token: a `Cookie` header that was seen before is not searched for cookies again.
 
 use std::{
     fmt,
@@ -204,7 +204,7 @@ impl<C: Claims> Engine<C> {
         let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
             self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
             match invalid {
-                // Another instance has the key.
+                // Another instance has the key of this token.
                 InvalidToken::NewKey => SessionError::Unavailable,
                 _ => Refusal::BadToken.into(),
             }

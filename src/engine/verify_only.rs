@@ -30,7 +30,7 @@ pub(crate) trait KeySource: fmt::Debug + Send + Sync {
     /// Starts to fetch the keys in the background, if that is due. `now` is a reading of the monotonic clock.
     fn refresh_if_due(&self, now: Duration);
 
-    /// What to do about a key that is not known.
+    /// What to do about a token whose key is not known.
     fn find_unknown(&self, now: Duration) -> UnknownKey;
 }
 
@@ -92,7 +92,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Judges a token whose key is not known, after a fetch of the keys, if one is allowed.
+    /// Decides about a token whose key is not known. If a fetch of the keys is allowed or runs, waits for it first.
     pub(super) fn authenticate_unknown_key(
         self: &Arc<Self>,
         token: &[u8],
@@ -103,7 +103,7 @@ impl<C: Claims> Engine<C> {
             return AuthStep::rejected(refused);
         };
         match source.find_unknown(context.arrived.monotonic) {
-            // A fetch ended just now.
+            // A fetch has just brought the key.
             UnknownKey::Refuse if self.tokens.codec().knows_key_of(token) => {
                 self.authenticate_bearer(token, context)
             }

@@ -72,7 +72,7 @@ impl<C, R> SessionLayer<C, R> {
     }
 
     /// Writes the responses to rejected requests by a closure. It gets the rejection and the head of the request. The
-    /// layer adds `Cache-Control: no-store` to its response. Default: [`ProblemJson`].
+    /// layer adds `Cache-Control: no-store` to that response. Default: [`ProblemJson`].
     ///
     /// With the feature `axum`, the closure returns any `IntoResponse`. Without the feature, it returns a `Response`.
     ///

@@ -17,7 +17,7 @@ pub struct RedirectToLogin {
 }
 
 impl RedirectToLogin {
-    /// Redirects to `page`, such as `/login`. It may have a query.
+    /// Redirects to `page`, such as `/login`. `page` may have a query.
     pub fn new(page: impl Into<Cow<'static, str>>) -> Self {
         Self { page: page.into(), frames: false }
     }
@@ -64,7 +64,7 @@ pub struct RedirectToReauthentication {
 }
 
 impl RedirectToReauthentication {
-    /// Redirects to `page`, such as `/confirm`. It may have a query.
+    /// Redirects to `page`, such as `/confirm`. `page` may have a query.
     pub fn new(page: impl Into<Cow<'static, str>>) -> Self {
         Self { page: page.into() }
     }

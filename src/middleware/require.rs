@@ -112,7 +112,7 @@ impl<C: Claims, R> Require<C, R> {
         self.and(RejectionKind::Forbidden, move |session| session.has_scope(&scope))
     }
 
-    /// Adds a rule. A session that `admits` returns false for is rejected with `otherwise`.
+    /// Adds a rule: if `admits` returns false for a session, the request is rejected with `otherwise`.
     fn and(
         self,
         otherwise: RejectionKind,
