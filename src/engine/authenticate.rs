@@ -34,8 +34,9 @@ pub(crate) enum Credential {
 #[derive(Clone, Debug)]
 pub(crate) struct RequestContext {
     pub(crate) credential: Credential,
+    /// When the request arrived.
     pub(crate) arrived: Reading,
-    /// See `PresentedToken::with_body`.
+    /// Whether the request has a body: see `PresentedToken::with_body`.
     pub(crate) with_body: bool,
     /// A passive request does not count as use of its session.
     pub(crate) passive: bool,
@@ -50,7 +51,8 @@ pub(crate) enum AuthOutcome<C> {
     /// The request has a valid session.
     Session {
         session: AuthenticatedSession<C>,
-        /// The generation of the refresh token that renewed the session. Without a renewal: of the access token.
+        /// The generation that the request presented: of the refresh token that renewed the session, or else of the
+        /// access token.
         presented: u64,
         /// The response sets the cookies of this renewal. Boxed, so that less is moved for a request without a renewal.
         renewal: Option<Box<Renewal<C>>>,
@@ -113,8 +115,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Starts to follow the store's feed, and the key file if there is one. Each request calls this, because the runtime
-    /// that followed them may have stopped.
+    /// Starts to follow the store's feed, and the key file if there is one. Each request calls this, because the
+    /// runtime that followed them may have stopped.
     #[inline]
     pub(crate) fn start_followers(&self) {
         self.revocation.start();
@@ -233,7 +235,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The status of the session of an access token. It is searched again only if the denylist has changed.
+    /// The status of the session of an access token. The denylist is searched only if it has changed since the session
+    /// was last found valid.
     pub(super) fn status(&self, token: &VerifiedToken<C>) -> SessionStatus {
         let changes = self.revocation.denylist.changes();
         if token.was_valid_at(changes) {
@@ -246,7 +249,7 @@ impl<C: Claims> Engine<C> {
         status
     }
 
-    /// The status of a session now. Its claims are stale if they changed after `view.read_at`.
+    /// The status of a session now. It is `Stale` if the claims changed after `view.read_at`.
     pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let (key, run) = (&view.key, view.run);
         #[cfg(feature = "verify")]
@@ -305,7 +308,7 @@ impl<C: Claims> Engine<C> {
             match engine.compare_and_set("confirm", &token.view.key, None, None, confirm).await {
                 Ok(written) => {
                     let family = written.record.map(|record| record.family);
-                    // It is too early by the record's settings. A later token tries again.
+                    // By the record's settings, the confirmation was too early. A later token tries again.
                     if family.is_some_and(|it| it.generation == generation && it.confirmed_at.is_none()) {
                         engine.backend.confirmed.forget(&session);
                     }

@@ -1,5 +1,4 @@
-//! Authentication by a bearer token (RFC 6750): an access token without a refresh token, so nothing is
-//! renewed.
+//! Authentication by a bearer token (RFC 6750). It comes without a refresh token, so the session is not renewed.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::{
 /// What to do with an access token that cannot be renewed.
 pub(super) enum BearerDecision {
     Accepted,
-    /// The store must be asked: whether the session is revoked, or which claims it has now.
+    /// Only the store knows whether the session is revoked, or which claims it has now.
     AskStore,
     Refused(Refusal),
 }
@@ -29,16 +28,17 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
     ) -> AuthStep<C> {
         let refused = |refusal| AuthStep::rejected(RejectionKind::InvalidBearer(refusal));
-        let token = match self.verify_recent(token) {
+        let token = match self.verify_bearer(token) {
             Ok(token) => token,
-            // Another instance has the key. With 401, the client would ask for a new token.
+            // Another instance has the key. The answer is 503, because after a 401 the client would ask for a new
+            // token.
             Err(InvalidToken::NewKey) => return AuthStep::rejected(RejectionKind::Unavailable),
             #[cfg(feature = "verify")]
             Err(InvalidToken::UnknownKey) => return self.authenticate_unknown_key(token, context),
             Err(InvalidToken::Unreadable) => return refused(Refusal::UnreadableClaims),
             Err(_) => return refused(Refusal::BadToken),
         };
-        let session = self.newest(&token);
+        let session = self.newest_session(&token);
         match self.decide_bearer(&session, context.arrived) {
             BearerDecision::Accepted => {
                 self.confirm_once(&token, context, context.arrived.wall);
@@ -67,7 +67,7 @@ impl<C: Claims> Engine<C> {
             Some(view) => self.status_of(view),
         };
         match status {
-            // The store has no newer claims of a token for another service.
+            // A token for another service has its own claims, so the store has no newer ones.
             #[cfg(feature = "verify")]
             SessionStatus::Stale if view.service.is_some() => {
                 return BearerDecision::Refused(Refusal::StaleClaims);
@@ -77,18 +77,18 @@ impl<C: Claims> Engine<C> {
             SessionStatus::OtherRunId if self.revocation.denylist.is_older_run_id(view.run) => {
                 return BearerDecision::Refused(Refusal::OtherRunId);
             }
-            // The run ID is not known here yet.
+            // This instance does not know the run ID yet. Below, that leads to `AskStore`.
             SessionStatus::OtherRunId => {}
         }
         match decide_access(&self.config.policy, Some(&view.times()), SessionStatus::Valid, now.wall) {
             AccessDecision::Renew if now.wall >= view.expires => BearerDecision::Refused(Refusal::Expired),
             AccessDecision::Renew => BearerDecision::Refused(Refusal::BadToken),
             AccessDecision::Accept | AccessDecision::AcceptOrRenew => {
-                let known = status == SessionStatus::Valid
+                let is_known_valid = status == SessionStatus::Valid
                     && !view.was_read_ahead(now.wall)
                     && self.revocation.knows_revocations(now)
                     && !self.revocation_may_be_forgotten(&session.token, now);
-                if known { BearerDecision::Accepted } else { BearerDecision::AskStore }
+                if is_known_valid { BearerDecision::Accepted } else { BearerDecision::AskStore }
             }
         }
     }
@@ -98,7 +98,7 @@ impl<C: Claims> Engine<C> {
         token: Arc<VerifiedToken<C>>,
         context: RequestContext,
     ) -> AuthOutcome<C> {
-        match self.look_up_compared(&token, &context).await {
+        match self.look_up_and_compare_origin(&token, &context).await {
             Ok(session) => {
                 self.confirm_once(&token, &context, self.now());
                 AuthOutcome::Session { session, presented: token.view.generation, renewal: None }

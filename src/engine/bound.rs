@@ -1,4 +1,5 @@
-//! Sessions that are bound to a device: what their renewals, their access cookies and other responses need.
+//! Sessions that are bound to a device: refuses renewals without a proof of the device's key, and offers browsers to
+//! register a key.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::{
     token::{DeviceKey, RefreshClaims},
 };
 
-/// Offers a registration to the browser.
+/// The header that offers the browser to register a key.
 #[cfg(feature = "device-bound")]
 pub(crate) const REGISTRATION: HeaderName = HeaderName::from_static("secure-session-registration");
 
@@ -28,14 +29,15 @@ pub(super) fn device_of(record: &SessionRecord) -> Option<DeviceKey> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Writes that a bound session is in use, once for each of its access tokens: a refresh does not show that, if there are
-    /// passive requests. If the write fails, the next request tries again.
+    /// Writes that a bound session is in use, once for each of its access tokens. Where there are passive requests, a
+    /// refresh by the browser does not show that the session is in use. If the write fails, the next request tries
+    /// again.
     pub(super) fn note_use(self: &Arc<Self>, token: &Arc<VerifiedToken<C>>, now: Timestamp) {
-        // An expired token may be a copy: a client without the key must not keep the session alive.
+        // An expired token may be a copy, and a client without the key must not keep the session alive.
         if now >= token.view.expires {
             return;
         }
-        // Bound tokens confirm nothing, so this flag is free.
+        // A token of a bound session confirms nothing. So its flag for the confirmation is used for this write.
         if token.confirmation_is_done() || !token.begin_confirmation() {
             return;
         }
@@ -54,7 +56,8 @@ impl<C: Claims> Engine<C> {
         });
     }
 
-    /// Refuses a refresh token that says that its session is bound, because the request has no proof. Nothing is rotated.
+    /// Refuses a refresh token that says that its session is bound, because the request has no proof. Nothing is
+    /// rotated.
     ///
     /// The store says whether the session is revoked or expired. Otherwise the client of such a session would be asked
     /// for proofs again and again.
@@ -70,6 +73,7 @@ impl<C: Claims> Engine<C> {
         refused
     }
 
+    /// Reports the attempt, and returns the refusal.
     pub(super) fn refuse_unproven(&self, key: &SessionKey, now: Timestamp) -> SessionError {
         self.warn_unproven(key, now);
         Refusal::DeviceProofRequired.into()
@@ -82,7 +86,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Whether a refused browser may come again with a proof. Without the setting, there are no routes for that.
+    /// Whether browsers can send proofs. The routes for proofs exist only with the setting `device_bound`.
     pub(super) fn takes_proofs(&self) -> bool {
         #[cfg(feature = "device-bound")]
         return self.config.device_bound.is_some();
@@ -100,7 +104,8 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// When the session of this record may be bound. `None` without the setting, or if no session may.
+    /// The limits for binding the session of this record. `None` without the setting, or if it lets no session be
+    /// bound.
     #[cfg(feature = "device-bound")]
     pub(super) fn registration_limits(
         &self,
@@ -113,7 +118,7 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// The header that offers a registration to the browser. `None` without the setting, or if no session may be bound.
+    /// The value of the header [`REGISTRATION`]. `None` without the setting, or if it lets no session be bound.
     #[cfg(feature = "device-bound")]
     pub(crate) fn registration_offer(&self, session: &crate::id::SessionId) -> Option<HeaderValue> {
         let settings = self.config.device_bound.as_ref()?;

@@ -1,7 +1,9 @@
-//! The cap on a subject's sessions, when a sign-in replaces the sessions whose tokens came with it.
+//! The cap: the maximum number of a subject's sessions. A sign-in replaces the sessions whose tokens came with its
+//! request.
 //!
-//! The new session is opened first. So the cap is raised by the number of the subject's sessions that will be replaced.
-//! If another sign-in revoked some of them first, the normal cap is checked afterwards.
+//! The new session is opened before the replaced ones are revoked. So the cap is raised for the new session, by the
+//! number of the subject's sessions that it replaces. Another sign-in may revoke some of them first. Then the normal
+//! cap is checked afterwards.
 
 use super::{Engine, SignInError};
 use crate::{
@@ -41,7 +43,7 @@ impl<C: Claims> Engine<C> {
         &self,
         new: &SessionKey,
         replaced: &[SessionKey],
-        raised: &CapForSignIn,
+        raised_cap: &CapForSignIn,
     ) -> Result<(), SignInError> {
         let (mut revoked, mut outcome) = (0, Ok(()));
         for key in replaced {
@@ -53,13 +55,13 @@ impl<C: Claims> Engine<C> {
         }
         outcome?;
         match self.config.cap {
-            Some(cap) if revoked < raised.replaced_count => self.enforce_cap(cap, new).await,
+            Some(cap) if revoked < raised_cap.replaced_count => self.enforce_cap(cap, new).await,
             _ => Ok(()),
         }
     }
 
-    /// Applies the normal cap, because another sign-in revoked some of the replaced sessions first. All sign-ins agree
-    /// on which sessions exceed the cap.
+    /// Applies the normal cap, because another sign-in revoked some of the replaced sessions first. Parallel sign-ins
+    /// sort the sessions in the same way, so they agree on which sessions exceed the cap.
     async fn enforce_cap(&self, cap: Cap, new: &SessionKey) -> Result<(), SignInError> {
         let mut live: Vec<_> = self.backend.list(&new.subject, self.now()).await?;
         live.sort_by_key(|record| (record.family.created_at, *record.id.as_bytes()));
@@ -80,8 +82,8 @@ impl<C: Claims> Engine<C> {
         Ok(())
     }
 
-    /// Adds the new session to the denylist if a sign-in on another instance has already revoked it, because of the
-    /// cap. Its cookies must not be sent then. The feed may be late, so the store is read.
+    /// A sign-in on another instance may have revoked the new session already, because of the cap. Then this adds the
+    /// new session to the denylist, so that its cookies are not sent. The store is read, because the feed may be late.
     pub(super) async fn note_if_revoked(&self, new: &SessionKey) {
         if self.config.cap.is_none_or(Cap::refuses) {
             return;
@@ -93,7 +95,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Revokes the session of a sign-in that failed. If the store fails, too, the session expires: no client
+    /// Revokes the session of a sign-in that failed. If the store fails, the session stays until it expires. No client
     /// has its tokens.
     pub(super) async fn revoke_new(&self, new: &SessionKey) {
         let _expires = self.revocation.revoke_by_token(new).await;

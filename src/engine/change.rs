@@ -28,10 +28,10 @@ pub enum ChangeError {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Replaces the claims of a session, on all instances. Returns an access cookie that has them.
+    /// Replaces the claims of a session, on all instances. Returns an access cookie with the new claims.
     ///
-    /// It has the generation that the request presented. Whether the response also sets the refresh cookie of a newer
-    /// generation is decided when the response headers are sent.
+    /// The token in the cookie has the generation that the request presented. A newer generation needs the refresh
+    /// cookie, and whether the response sets that is only decided when the response headers are sent.
     pub(crate) async fn update(
         &self,
         view: &SessionView<C>,
@@ -42,11 +42,11 @@ impl<C: Claims> Engine<C> {
         let (json, claims) = self
             .writable_claims(key, claims, &view.methods, reauthentication_methods(view), now)
             .inspect_err(|error| self.report_unwritten(error, key))?;
-        let event = FeedEvent::SessionStale(key.clone(), now);
+        let feed_event = FeedEvent::SessionStale(key.clone(), now);
         let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
-        let snapshot = self.compare_and_set("put_claims", key, None, Some(event), replace).await?;
-        let mut record = applied(snapshot, view.run)?;
-        // The JSON as it was written: a store may format it in another way.
+        let snapshot = self.compare_and_set("put_claims", key, None, Some(feed_event), replace).await?;
+        let mut record = changed_record(snapshot, view.run)?;
+        // Mint the JSON that was written here, because a store may format it in another way.
         record.claims = json;
         let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
@@ -73,10 +73,11 @@ impl<C: Claims> Engine<C> {
             .writable_claims(key, &view.claims, &all_methods, &methods, now)
             .inspect_err(|error| self.report_unwritten(error, key))?;
         let reauthentication = Reauthentication { at: now, methods, origin };
-        let record = |record: &mut SessionRecord| record.record_reauthentication(&reauthentication);
-        let snapshot = self.compare_and_set("record_reauthentication", key, None, None, record).await?;
-        let mut record = applied(snapshot, view.run)?;
-        // Mint the claims of this request, which fit into a cookie. Those of the record may be older than the hook's.
+        let change = |record: &mut SessionRecord| record.record_reauthentication(&reauthentication);
+        let snapshot = self.compare_and_set("record_reauthentication", key, None, None, change).await?;
+        let mut record = changed_record(snapshot, view.run)?;
+        // Mint the claims of this request, which fit into a cookie. The record may have older claims, because the
+        // claims of the reload hook are not written to it.
         record.claims = json;
         let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::Reauthenticated, &key.id, &key.subject.name);
@@ -108,8 +109,9 @@ fn reauthentication_methods<C>(view: &SessionView<C>) -> &[String] {
     }
 }
 
-/// The record, if the change was applied.
-fn applied(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, ChangeError> {
+/// The changed record. It is an error if the change was not applied, or if the store has another run ID than the
+/// session.
+fn changed_record(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, ChangeError> {
     match snapshot {
         Snapshot { run: current, record: Some(record), applied: true, .. } if current == run => Ok(record),
         _ => Err(ChangeError::Ended),

@@ -17,8 +17,8 @@ use crate::{
 type ReloadError = Box<dyn Error + Send + Sync>;
 
 impl<C: Claims> Engine<C> {
-    /// Returns the current claims of a session, and puts them into `record`, not into the store. Without a hook they are
-    /// the record's.
+    /// Returns the current claims of a session: those of the reload hook, or without a hook those of the record. The
+    /// claims of the hook replace those in `record`, but not those in the store.
     ///
     /// # Errors
     /// The hook failed or revoked the session, or the claims cannot be read.
@@ -28,16 +28,16 @@ impl<C: Claims> Engine<C> {
         record: &mut Arc<SessionRecord>,
     ) -> Result<C, SessionError> {
         let events = &self.config.events;
-        let recorded = |record: &SessionRecord| serde_json::from_str(&record.claims);
+        let parse = |record: &SessionRecord| serde_json::from_str(&record.claims);
         let unreadable = |error: serde_json::Error| {
             events.failed_of(EventKind::ClaimsUnreadable, &error, &key.id, &key.subject.name);
             SessionError::Refused(Refusal::UnreadableClaims)
         };
-        let Some(reloader) = &self.config.reloader else { return recorded(record).map_err(unreadable) };
-        match self.call_reload_hook(reloader, &key.subject.name, recorded(record).ok()).await {
-            Ok(Reload::Keep) => recorded(record).map_err(unreadable),
+        let Some(reloader) = &self.config.reloader else { return parse(record).map_err(unreadable) };
+        match self.call_reload_hook(reloader, &key.subject.name, parse(record).ok()).await {
+            Ok(Reload::Keep) => parse(record).map_err(unreadable),
             Ok(Reload::Replace(claims)) => {
-                // The claims as the next request will read them.
+                // Return the claims as the next request will read them from its token.
                 let (json, claims) = write_claims(&claims).map_err(|error| {
                     self.report_unwritten(&error, key);
                     SessionError::Unavailable
@@ -47,7 +47,7 @@ impl<C: Claims> Engine<C> {
             }
             Ok(Reload::Revoke { reason }) => {
                 events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
-                // Refuse the request even if the store failed: the next renewal calls the hook again.
+                // Refuse the request even if the store failed. Then the next renewal calls the hook again.
                 let _reported = self.revocation.revoke(Revoke::Session(key.clone())).await;
                 Err(Refusal::RevokedByApplication.into())
             }
@@ -80,8 +80,8 @@ impl<C: Claims> Engine<C> {
         self.backend.in_time(answer).await.ok_or_else(late)?.map_err(panicked)?
     }
 
-    /// The claims as JSON, and as the next request will read them. Checked before anything is stored: claims
-    /// that cannot be read, or do not fit into a token, would make the session unusable.
+    /// The claims as JSON, and as the next request will read them. They are checked before anything is stored, because
+    /// claims that cannot be read or do not fit into a cookie would make the session unusable.
     pub(super) fn writable_claims(
         &self,
         key: &SessionKey,
@@ -92,7 +92,7 @@ impl<C: Claims> Engine<C> {
     ) -> Result<(Arc<str>, C), MintError> {
         let (json, parsed) = write_short_claims(claims)?;
         self.check_fits_cookie(key, &json, methods, reauthentication_methods, now)?;
-        self.measure_readable(&parsed)?;
+        self.check_readable_fits(&parsed)?;
         Ok((json.into(), parsed))
     }
 

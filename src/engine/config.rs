@@ -21,16 +21,16 @@ pub(crate) struct Config<C> {
     pub(crate) realm: Arc<str>,
     pub(crate) cookies: Cookies,
     pub(crate) trusted_origins: TrustedOrigins,
-    /// Cookies are sent unencrypted, so requests for other hosts than localhost are refused.
+    /// Whether requests for other hosts than localhost are refused, because the cookies have no `Secure`.
     pub(crate) loopback_only: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Events,
     pub(crate) client_origins: Origins,
     pub(crate) reloader: Option<Reloader<C>>,
     pub(crate) readable_cookie: Option<ReadableCookie<C>>,
-    /// How many sessions a subject may have.
+    /// The maximum number of a subject's sessions. `None` for no maximum.
     pub(crate) cap: Option<Cap>,
-    /// How many access tokens are remembered.
+    /// How many verified access tokens are cached. 0 for none.
     pub(crate) token_cache_capacity: usize,
     /// How long a store call may take.
     pub(crate) store_deadline: Duration,
@@ -43,7 +43,7 @@ pub(crate) struct Config<C> {
     /// Whether, and how, sessions are bound to devices.
     #[cfg(feature = "device-bound")]
     pub(crate) device_bound: Option<crate::device_binding::DeviceBound>,
-    /// Follows a key file.
+    /// Follows the key file, if there is one.
     pub(crate) key_follower: Option<KeyFollower>,
 }
 

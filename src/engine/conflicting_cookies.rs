@@ -1,9 +1,10 @@
-//! Several cookies with one name: finds the sessions of their tokens, and chooses one.
+//! Several cookies with one name: finds the sessions of their tokens, and chooses one session.
 //!
-//! Another host of the site can plant cookies if their name or domain allows it. If an application has
-//! changed its cookie settings, browsers may still have its former cookies. Invalid values are ignored, and
-//! so are those of revoked or expired sessions. If valid values name two live sessions, the request has no
-//! session, since the order of cookies means nothing.
+//! There are two causes. Another host of the site can set such cookies if their name or domain allows it. And after a
+//! change of an application's cookie settings, browsers may still have its former cookies.
+//!
+//! Invalid values are ignored, and so are the values of revoked or expired sessions. If valid values name two live
+//! sessions, the request has no session, because the order of cookies means nothing.
 
 use std::sync::Arc;
 
@@ -79,20 +80,20 @@ struct SessionTokens<'h> {
 }
 
 impl<'h> SessionTokens<'h> {
-    fn add(all: &mut Vec<Self>, token: &'h [u8], valid: ValidToken) {
+    fn add(sessions: &mut Vec<Self>, token: &'h [u8], valid: ValidToken) {
         let ValidToken { subject, session, run, recency, absolute_deadline } = valid;
-        let index = all.iter().position(|found| found.session == session).unwrap_or_else(|| {
-            all.push(Self { subject, session, run, access: None, refresh: None });
-            all.len() - 1
+        let index = sessions.iter().position(|one| one.session == session).unwrap_or_else(|| {
+            sessions.push(Self { subject, session, run, access: None, refresh: None });
+            sessions.len() - 1
         });
-        if let Some(Self { access, refresh, .. }) = all.get_mut(index) {
+        if let Some(Self { access, refresh, .. }) = sessions.get_mut(index) {
             let newest = if absolute_deadline.is_some() { refresh } else { access };
             *newest = (*newest).max(Some((recency, token)));
         }
     }
 }
 
-/// One of several sessions of which a request has valid tokens.
+/// One of several sessions for which a request has valid tokens.
 pub(super) struct Candidate {
     key: SessionKey,
     run: RunId,
@@ -169,7 +170,7 @@ impl<C: Claims> Engine<C> {
             all.access.into_iter().map(|token| (token, ValidToken::by_access(&tokens, token)));
         let refresh_tokens =
             all.refresh.into_iter().map(|token| (token, ValidToken::by_refresh(&tokens, token)));
-        let mut found: Vec<SessionTokens<'h>> = Vec::new();
+        let mut sessions: Vec<SessionTokens<'h>> = Vec::new();
         for (token, valid) in access_tokens.chain(refresh_tokens) {
             match valid {
                 Err(InvalidToken::NewKey) => {
@@ -177,7 +178,7 @@ impl<C: Claims> Engine<C> {
                 }
                 // Ignore sessions that are known to be revoked or expired.
                 Ok(valid) if !self.is_revoked_or_expired(&valid, now.wall) => {
-                    SessionTokens::add(&mut found, token, valid)
+                    SessionTokens::add(&mut sessions, token, valid)
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -186,30 +187,35 @@ impl<C: Claims> Engine<C> {
             (CookieValue::Conflict, Some((_, token))) => CookieValue::Value(token),
             (value, _) => value,
         };
-        match &*found {
+        match &*sessions {
             [] => Ok((access, refresh)),
             [one] => Ok((chosen(access, one.access), chosen(refresh, one.refresh))),
-            // If a recent one were revoked, the denylist would have it. So two recent ones are both live.
-            several if several.iter().filter(|found| self.is_recent(found, now)).count() > 1 => Err(refused),
-            _ => Err(NoChoice::AskStore(found.into_iter().map(|found| self.candidate(found)).collect())),
+            // The denylist would have the revocation of a recent session. So two recent sessions are both live.
+            several if several.iter().filter(|session| self.is_recent(session, now)).count() > 1 => {
+                Err(refused)
+            }
+            _ => {
+                Err(NoChoice::AskStore(sessions.into_iter().map(|session| self.candidate(session)).collect()))
+            }
         }
     }
 
-    /// Whether the newest token of a session is so recent that the denylist still has any revocation since then.
-    fn is_recent(&self, found: &SessionTokens<'_>, now: Reading) -> bool {
+    /// Whether the newest token of a session is so recent that the denylist still has every revocation since the token
+    /// was issued.
+    fn is_recent(&self, session: &SessionTokens<'_>, now: Reading) -> bool {
         let kept_since = now.wall - self.revocation.denylist.keep();
-        let newest = found.access.max(found.refresh).map(|((at, _), _)| at);
+        let newest = session.access.max(session.refresh).map(|((at, _), _)| at);
         newest.is_some_and(|at| at > kept_since) && self.revocation.knows_revocations(now)
     }
 
-    fn candidate(&self, found: SessionTokens<'_>) -> Candidate {
-        let SessionTokens { subject, session, run, access, refresh } = found;
+    fn candidate(&self, tokens: SessionTokens<'_>) -> Candidate {
+        let SessionTokens { subject, session, run, access, refresh } = tokens;
         let owned = |newest: Option<(Recency, &[u8])>| newest.map(|(_, token)| token.into());
         Candidate { key: self.key(subject, session), run, access: owned(access), refresh: owned(refresh) }
     }
 
-    /// Serves a request with valid tokens of several sessions, if only one of the sessions is live by the store. That
-    /// happens after a sign-in, if the browser keeps cookies of a session that the sign-in replaced.
+    /// Serves a request with valid tokens of several sessions, if the store says that only one of them is live. For
+    /// example, a browser may keep the cookies of a session that a sign-in has replaced.
     pub(super) async fn serve_live_session(
         self: Arc<Self>,
         candidates: Vec<Candidate>,

@@ -1,7 +1,9 @@
-//! Device Bound Session Credentials: registers the key of a browser's device, and renews with a proof of it.
+//! Device Bound Session Credentials: registers the key of a browser's device, and renews sessions with a proof of that
+//! key.
 //!
-//! There is no check against cross-site requests: nothing happens without a proof that the key of the device has signed,
-//! in a header that no page of another site can send. Browsers send these requests for navigations from other sites, too.
+//! These requests are not checked for cross-site request forgery, because browsers also send them for navigations from
+//! other sites. No other site can forge them: each needs a proof that the device's key has signed, in a header that no
+//! page of another site can send.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -30,7 +32,7 @@ use crate::{
 
 /// The header with the proof.
 const PROOF: HeaderName = HeaderName::from_static("secure-session-response");
-/// Stands for a key that is not the session's.
+/// A thumbprint that stands for each key that is not the session's.
 const OTHER_KEY: Thumbprint = Thumbprint([0; 32]);
 /// The header with the session that a browser refreshes.
 const SESSION: HeaderName = HeaderName::from_static("sec-secure-session-id");
@@ -47,11 +49,11 @@ pub(crate) enum DeviceAnswer<C> {
     Bound { name: String, plan: ResponsePlan<C> },
     /// The browser has to prove the key.
     Challenge { challenge: String, name: String },
-    /// The browser has a key that is not this session's. It forgets the key.
+    /// The browser has named another session, whose cookies it does not have. It forgets the key of that session.
     Forget { name: String },
     /// The session is revoked or expired. The browser forgets its key.
     Over,
-    /// The registration is refused. The browser keeps what it has.
+    /// The registration is refused. The browser keeps the keys that it has.
     Refused,
     /// Nothing could be decided, for example because the store did not answer. The browser tries again later.
     Unavailable,
@@ -59,12 +61,12 @@ pub(crate) enum DeviceAnswer<C> {
     NotLoopback,
 }
 
-/// How a session is renewed by these requests.
+/// How such a request renews its session.
 #[derive(Clone, Copy, Default)]
-struct Refresh {
-    /// With a proof of the key.
+struct RenewalKind {
+    /// Whether the request has proven the key.
     proven: bool,
-    /// It does not count as use of the session.
+    /// Whether the request does not count as use of the session.
     passive: bool,
 }
 
@@ -88,7 +90,7 @@ impl<C> From<SessionError> for DeviceAnswer<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Binds the session of the request's cookies to the key in its proof, provisionally.
+    /// Binds the session of the request's cookies, provisionally, to the key in the request's proof.
     pub(crate) async fn register_device(self: &Arc<Self>, request: &DeviceRequest<'_>) -> DeviceAnswer<C> {
         match self.try_register(request).await {
             Ok(answer) | Err(answer) => answer,
@@ -103,11 +105,11 @@ impl<C: Claims> Engine<C> {
             self.config.events.note(EventKind::DeviceProofInvalid { why });
             DeviceAnswer::Refused
         };
-        let refresh = self.presented(request)?;
+        let refresh = self.presented_refresh_token(request)?;
         if is_by_script(request.head.headers) {
             return Err(refused("script"));
         }
-        let proof = only(request.head.headers, &PROOF).ok_or("malformed").and_then(DeviceProof::read);
+        let proof = single_value(request.head.headers, &PROOF).ok_or("malformed").and_then(DeviceProof::read);
         let proof = proof.map_err(refused)?;
         let key = proof.key.as_ref().ok_or_else(|| refused("key"))?;
         if !proof.is_signed_by(key) {
@@ -119,13 +121,14 @@ impl<C: Claims> Engine<C> {
         let (Some(thumbprint), Some(jwk)) = (key.thumbprint_bytes(), key.to_named_jwk()) else {
             return Err(refused("key"));
         };
-        // The refresh token is judged before the key is stored: a superseded one binds nothing.
-        let context = self.device_context(request, Refresh::default());
+        // A superseded refresh token must bind nothing, so the refresh token is judged before the key is stored.
+        let context = self.device_context(request, RenewalKind::default());
         let mut renewal = match self.renew_shared(refresh.clone(), &context).await {
             Err(SessionError::Refused(Refusal::DeviceProofRequired)) => return Err(refused("bound")),
             renewal => renewal?,
         };
-        // The answer would have no cookies. The browser would not keep a key whose answer is an error.
+        // With stale claims, the response would set no cookies. Answer with an error, so that the browser forgets the
+        // key.
         if self.status_since_read(&renewal) == SessionStatus::Stale {
             return Err(DeviceAnswer::Unavailable);
         }
@@ -167,21 +170,22 @@ impl<C: Claims> Engine<C> {
         request: &DeviceRequest<'_>,
     ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
         let headers = request.head.headers;
-        let refresh = self.presented(request)?;
+        let refresh = self.presented_refresh_token(request)?;
         let (key, name) = (self.key(refresh.subject.clone(), refresh.session), identifier(&refresh.session));
-        // The browser asks for another of its sessions, such as that of a previous user, whose cookies are gone.
-        if let Some(asked) = only(headers, &SESSION).filter(|asked| *asked != name.as_bytes()) {
+        // The browser asks for another session, such as that of a previous user. The cookies of that session are gone.
+        if let Some(asked) = single_value(headers, &SESSION).filter(|asked| *asked != name.as_bytes()) {
             let name = String::from_utf8_lossy(asked).chars().take(64).collect();
             return Err(DeviceAnswer::Forget { name });
         }
         self.revocation.denylist.check(&key.id, refresh.run).map_err(SessionError::from)?;
-        // The store is read before the browser is asked for a proof: browsers limit how often they sign, so an outage must
-        // not use up a signature.
+        // Browsers limit how often they sign. So the store is read before the browser is asked for a proof: an outage
+        // must not use up a signature.
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         let Some(binding) = DeviceBinding::of(&record) else {
-            // Without a key, the refresh token is enough. If the token names a key, a restored store has lost that key.
+            // Without a key in the record, the refresh token is enough. But if the token names a key, a store that was
+            // restored from a backup has lost that key.
             return match refresh.device {
-                None => self.renew_device(request, refresh, name, Refresh::default()).await,
+                None => self.renew_device(request, refresh, name, RenewalKind::default()).await,
                 Some(_) => Err(DeviceAnswer::Over),
             };
         };
@@ -194,7 +198,7 @@ impl<C: Claims> Engine<C> {
         let (state, timing) = (binding.state(), record.family.timing);
         let invalid = |why| {
             self.config.events.of(EventKind::DeviceProofInvalid { why }, &key.id, &key.subject.name);
-            // The browser's own proofs fail only if a challenge expired.
+            // A browser with the key sends invalid proofs only if a challenge has expired.
             if state.confirmed && why != "challenge" {
                 self.warn_unproven(&key, self.now());
             }
@@ -203,7 +207,8 @@ impl<C: Claims> Engine<C> {
         if !headers.contains_key(&PROOF) {
             return Err(challenge());
         }
-        let proof = only(headers, &PROOF).ok_or("malformed").and_then(DeviceProof::read).map_err(invalid)?;
+        let proof =
+            single_value(headers, &PROOF).ok_or("malformed").and_then(DeviceProof::read).map_err(invalid)?;
         if proof.key.is_some() {
             return Err(invalid("key"));
         }
@@ -217,33 +222,34 @@ impl<C: Claims> Engine<C> {
             return Err(invalid("challenge"));
         }
         if !is_proven && refresh.device.is_some() {
-            // A restored store has another key than the token.
+            // A store that was restored from a backup has another key than the token.
             return Err(DeviceAnswer::Over);
         }
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
-        // The browser does not say whether the refresh is for a passive request, so it does not count as use. An active
-        // request counts itself when it comes: see `note_use`.
+        // The browser does not say whether the refresh is for a passive request. So the refresh does not count as use.
+        // If an active request follows, `note_use` counts that request.
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)
             && record.family.is_unused_since_renewal();
-        self.renew_device(request, refresh, name, Refresh { proven: is_proven, passive }).await
+        self.renew_device(request, refresh, name, RenewalKind { proven: is_proven, passive }).await
     }
 
-    /// Renews the session, whose key was proven or is not needed yet.
+    /// Renews the session after its key was proven, or while no proof is needed.
     async fn renew_device(
         self: &Arc<Self>,
         request: &DeviceRequest<'_>,
         refresh: RefreshClaims,
         name: String,
-        kind: Refresh,
+        kind: RenewalKind,
     ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
         let mut context = self.device_context(request, kind);
         let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
         if context.passive && renewal.session.view().generation != refresh.generation {
-            // The browser lacks the newest refresh token. That one is only handed out by a renewal that is written.
+            // The browser does not have the newest refresh token. Only an active renewal may hand it out, because that
+            // writes the hand-out to the record.
             context.passive = false;
             renewal = self.renew_shared(refresh.clone(), &context).await?;
         }
@@ -277,7 +283,10 @@ impl<C: Claims> Engine<C> {
     }
 
     /// The refresh token of the request's cookies.
-    fn presented(self: &Arc<Self>, request: &DeviceRequest<'_>) -> Result<RefreshClaims, DeviceAnswer<C>> {
+    fn presented_refresh_token(
+        self: &Arc<Self>,
+        request: &DeviceRequest<'_>,
+    ) -> Result<RefreshClaims, DeviceAnswer<C>> {
         self.start_followers();
         if let Err(RejectionKind::NotLoopback) = self.check_loopback(&request.head) {
             return Err(DeviceAnswer::NotLoopback);
@@ -295,8 +304,8 @@ impl<C: Claims> Engine<C> {
         Ok(self.read_refresh(refresh, request.arrived.wall)?)
     }
 
-    fn device_context(&self, request: &DeviceRequest<'_>, kind: Refresh) -> RequestContext {
-        let Refresh { proven, passive } = kind;
+    fn device_context(&self, request: &DeviceRequest<'_>, kind: RenewalKind) -> RequestContext {
+        let RenewalKind { proven, passive } = kind;
         RequestContext {
             credential: Credential::Cookies,
             arrived: request.arrived,
@@ -320,14 +329,14 @@ fn identifier(session: &SessionId) -> String {
     URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
-/// Whether `fetch` made the request: a script of this site, which may be an attacker's. The browser's own request has
-/// another mode, or none.
+/// Whether a script of this site sent the request by `fetch`. The script may be an attacker's. The browser's own
+/// requests have another mode, or none.
 fn is_by_script(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-mode").is_some_and(|mode| mode == "cors" || mode == "same-origin")
 }
 
 /// The value of a header that comes once, as text or as a quoted string (RFC 9651).
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
+fn single_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
     let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let quoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));

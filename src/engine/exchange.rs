@@ -25,7 +25,7 @@ pub(crate) struct IssuedTokens {
     pub(crate) access: String,
     /// How long the access token is valid.
     pub(crate) expires_in: Duration,
-    /// None if the client keeps its refresh token.
+    /// `None` if the client keeps its refresh token.
     pub(crate) refresh: Option<String>,
     pub(crate) refresh_expiry: RefreshExpiry,
 }
@@ -96,7 +96,7 @@ impl<C: Claims> Engine<C> {
                 return Err(ExchangeError::Unavailable);
             }
         }
-        // The body is the token itself, so it does not count as a late body.
+        // `with_body` is for bodies that a proxy delivers late. The body of this request is the token itself.
         let context = RequestContext {
             credential: Credential::Bearer,
             arrived,
@@ -113,8 +113,8 @@ impl<C: Claims> Engine<C> {
             response = self.response_state(&renewal, arrived, self.revocation.read_clock(), |_| false);
         }
         if response.status == SessionStatus::Stale {
-            // Still stale: an instance with a fast clock set the mark. Issue the token anyway. Its `iat` is before
-            // the mark, so its claims are read from the store at its first use.
+            // The claims are still stale, because an instance with a fast clock set the mark. Issue the token anyway.
+            // Its `iat` is before the mark, so its first use reads the claims from the store.
             response.status = SessionStatus::Valid;
         }
         let now = self.now();
@@ -132,15 +132,16 @@ impl<C: Claims> Engine<C> {
         })
     }
 
+    /// Mints an access token, and a refresh token if `with_refresh` is true.
     fn issue(
         &self,
         basis: &AccessBasis<'_>,
-        parsed: Option<&Arc<C>>,
+        claims_to_cache: Option<&Arc<C>>,
         with_refresh: bool,
         now: Timestamp,
     ) -> Result<IssuedTokens, MintError> {
         let AccessBasis { record, key, run, .. } = *basis;
-        let access = self.mint_and_cache(basis, parsed, now, Credential::Bearer)?;
+        let access = self.mint_and_cache(basis, claims_to_cache, now, Credential::Bearer)?;
         if access.len() > LONGEST_TOKEN {
             return Err(MintError::TooLong { length: access.len(), limit: LONGEST_TOKEN });
         }

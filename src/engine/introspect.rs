@@ -1,5 +1,5 @@
-//! Introspection: whether a token is valid now, and its session's current data. It does not count as use. Nothing is
-//! written, unless the claims reload hook revokes the session.
+//! Introspection: answers whether a token is valid now, with the current data of its session. Introspection does not
+//! count as use of the session. It writes nothing, unless the claims reload hook revokes the session.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl<C: Claims> Engine<C> {
             Err(InvalidToken::NewKey) => return Introspection::Unavailable,
             Err(_) => return Introspection::Inactive,
         };
-        let session = self.newest(&token);
+        let session = self.newest_session(&token);
         let looked_up = match self.decide_bearer(&session, self.revocation.read_clock()) {
             BearerDecision::Accepted => Ok(session),
             BearerDecision::Refused(refusal) => Err(refusal.into()),
@@ -66,7 +66,7 @@ impl<C: Claims> Engine<C> {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         self.revocation.denylist.check(&key.id, refresh.run)?;
-        // Such a refresh token needs a proof of a device's key.
+        // The refresh token of a bound session is not accepted without a proof of the device's key.
         let is_bound = device_of(&record).is_some_and(|device| device.is_confirmed());
         if is_bound || !self.times_match_record(refresh, &record.family) {
             return Ok(None);

@@ -17,7 +17,7 @@ use crate::{
 
 /// How often a key file is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// A key file on a network may not answer. After this time that is reported.
+/// A read of a key file on a network may hang. After this time, that is reported.
 const LONGEST_READING: Duration = Duration::from_secs(10);
 /// How long a service may use the JWK Set without asking for it again. So a key must be published this long before it
 /// signs.
@@ -65,7 +65,7 @@ impl<C: Claims> Engine<C> {
         events.note(EventKind::KeysChanged { keys: in_words(&ring), pulled });
     }
 
-    /// Whether another instance, or a service that verifies by the JWKS route, may not have the signing key.
+    /// Whether another instance, or a service that verifies by the JWKS route, may not have the new signing key yet.
     fn is_early(&self, promotion: Promotion) -> bool {
         match promotion {
             Promotion::Unpublished => true,
@@ -80,13 +80,13 @@ impl<C: Claims> Engine<C> {
     }
 }
 
-/// Runs until the sessions are dropped.
+/// Reads the key file again and again, until the engine is dropped.
 async fn follow<C: Claims>(engine: Weak<Engine<C>>, file: Arc<Mutex<WatchedFile>>) {
     if timer(Duration::ZERO).is_none() {
         if let Some(engine) = engine.upgrade() {
             engine.backend.report_no_timers();
         }
-        // Until this runtime ends: another one may have timers.
+        // Wait until this runtime ends. The next runtime may have timers.
         return std::future::pending().await;
     }
     loop {
@@ -125,7 +125,7 @@ async fn follow<C: Claims>(engine: Weak<Engine<C>>, file: Arc<Mutex<WatchedFile>
     }
 }
 
-/// `k3 signing, k4 published, k2 retired`.
+/// The keys and their steps, such as `k3 signing, k4 published, k2 retired`.
 fn in_words(ring: &Keyring) -> String {
     let word = |step| match step {
         KeyStep::Published => "published",

@@ -21,12 +21,12 @@ use crate::{
 
 impl<C: Claims> Engine<C> {
     /// The session of a token, with the newest data that this instance has.
-    pub(super) fn newest(&self, token: &Arc<VerifiedToken<C>>) -> AuthenticatedSession<C> {
+    pub(super) fn newest_session(&self, token: &Arc<VerifiedToken<C>>) -> AuthenticatedSession<C> {
         AuthenticatedSession { token: token.clone(), updated_view: token.updated_view() }
     }
 
-    /// Asks the store whether the access token can be used, since this instance cannot know. If it cannot be used, the
-    /// refresh token decides. (That may be one of another session.)
+    /// Asks the store whether the access token can be used, because this instance cannot know. If it cannot be used,
+    /// the refresh token decides. The refresh token may be of another session.
     pub(super) async fn check_or_renew(
         self: Arc<Self>,
         token: Arc<VerifiedToken<C>>,
@@ -35,7 +35,7 @@ impl<C: Claims> Engine<C> {
     ) -> AuthOutcome<C> {
         let checked = match token.is_bound() {
             false => self.check_with_store(&token).await.map(|()| token.clone().into()),
-            true => self.look_up_compared(&token, &context).await,
+            true => self.look_up_and_compare_origin(&token, &context).await,
         };
         match (checked, refresh) {
             (Ok(session), _) => {
@@ -55,7 +55,7 @@ impl<C: Claims> Engine<C> {
         let (view, asked_at) = (&token.view, self.revocation.monotonic());
         let record = self.read_live(&view.key, view.run, self.now()).await?;
         self.revocation.denylist.check(&view.key.id, view.run)?;
-        // With a feed, `mark_stale` does not set `stale_since`. A change of the session's claims sets it in any case.
+        // A change of the session's claims sets `stale_since`. `mark_stale` only sets it in a store without a feed.
         let changed = record.stale_since.is_some_and(|since| view.issued.as_secs() <= since.as_secs());
         if changed || self.status(token) == SessionStatus::Stale {
             return Err(Refusal::StaleClaims.into());
@@ -65,7 +65,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Reads the session of an access token from the store, and compares the client's origin.
-    pub(super) async fn look_up_compared(
+    pub(super) async fn look_up_and_compare_origin(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
         context: &RequestContext,
@@ -75,13 +75,14 @@ impl<C: Claims> Engine<C> {
         Ok(session)
     }
 
-    /// Reads the session of an access token from the store. If its claims have changed, returns the current ones,
-    /// since the client cannot get another token here. The cached token keeps them, unless origins are compared.
+    /// Reads the session of an access token from the store. If the session's claims have changed, returns the current
+    /// claims, because the client gets no new token from this request. The cached token keeps these claims, unless
+    /// origins are compared.
     pub(super) async fn look_up_session(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
     ) -> Result<(AuthenticatedSession<C>, Arc<SessionRecord>), SessionError> {
-        let (mut session, key, run) = (self.newest(token), &token.view.key, token.view.run);
+        let (mut session, key, run) = (self.newest_session(token), &token.view.key, token.view.run);
         let (now, asked_at) = (self.now(), self.revocation.monotonic());
         // The store has no record of a token that names no session.
         #[cfg(feature = "verify")]
@@ -100,20 +101,21 @@ impl<C: Claims> Engine<C> {
         if changed {
             let claims = self.reload(key, &mut record).await?;
             let updated = Arc::new(token.view.updated(&record, claims, now));
-            // If origins are compared, the result depends on this request's origin.
+            // If origins are compared, the view depends on the origin of this request. So other requests must not get
+            // it.
             if !self.config.client_origins.are_compared() {
                 token.set_updated_view(updated.clone());
             }
             session.updated_view = Some(updated);
         }
-        // It may have been revoked since the record was read.
+        // The session may have been revoked since the record was read.
         self.revocation.denylist.check(&key.id, run)?;
         token.note_not_revoked(asked_at);
         Ok((session, record))
     }
 
-    /// Whether the store must be asked about the access token of a bound session: its claims may be stale, and without a
-    /// proof this request cannot renew it.
+    /// Whether the store must be asked about the access token of a bound session: its claims may be stale, and without
+    /// a proof this request cannot renew it.
     pub(super) fn needs_look_up(
         &self,
         token: &VerifiedToken<C>,
@@ -133,7 +135,7 @@ impl<C: Claims> Engine<C> {
         permission: RenewalPermission,
         context: &RequestContext,
     ) -> AuthStep<C> {
-        let session = self.newest(&token);
+        let session = self.newest_session(&token);
         if let BearerDecision::Accepted = self.decide_bearer(&session, context.arrived) {
             self.confirm_once(&token, context, context.arrived.wall);
             let presented = token.view.generation;
@@ -144,7 +146,8 @@ impl<C: Claims> Engine<C> {
         AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
     }
 
-    /// For a passive request: does not rotate, confirm or extend. It can only revoke the session.
+    /// Renews for a passive request: does not rotate, confirm or extend. If the record shows reuse, or an expired
+    /// timeout, the session is revoked.
     pub(super) async fn renew_passive(
         &self,
         request: &RenewalRequest,

@@ -37,9 +37,9 @@ pub(super) struct AccessBasis<'a> {
     pub(super) generation: u64,
     /// Whether the user must re-authenticate.
     pub(super) requires_step_up: bool,
-    /// When the record was read. Used as `iat`. A later `iat` could make old claims look new.
+    /// When the record was read. This becomes `iat`, because a later `iat` could make old claims look new.
     pub(super) read_at: Timestamp,
-    /// No token expires later. `None` for the session's absolute timeout.
+    /// The token expires at this time at the latest. `None` for the session's absolute timeout.
     pub(super) limit: Option<Timestamp>,
 }
 
@@ -49,7 +49,8 @@ impl<'a> AccessBasis<'a> {
         Self { record, key, run, generation, requires_step_up: false, read_at, limit: None }
     }
 
-    /// Without a proof of the device's key, a bound session gets no token that lives longer than that of `view`.
+    /// For a request without a proof of the device's key: if the session is bound, the new token lives no longer than
+    /// the token of `view`.
     pub(super) fn without_proof<C>(self, view: &SessionView<C>) -> Self {
         let is_bound = device_of(self.record).is_some_and(|device| device.is_confirmed());
         Self { limit: is_bound.then_some(view.expires), ..self }
@@ -94,22 +95,22 @@ impl<C: Claims> Engine<C> {
     pub(super) fn access_line(
         &self,
         basis: &AccessBasis<'_>,
-        parsed: Option<&Arc<C>>,
+        claims_to_cache: Option<&Arc<C>>,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
-        let token = self.mint_and_cache(basis, parsed, now, Credential::Cookies)?;
+        let token = self.mint_and_cache(basis, claims_to_cache, now, Credential::Cookies)?;
         let name = self.config.cookies.access.clone();
         if device_of(basis.record).is_none() {
-            return self.line(name, &token, basis.record, now);
+            return self.set_cookie(name, &token, basis.record, now);
         }
-        // The browser proves the device's key when the cookie is gone.
+        // The cookie ends before its token. Then the browser proves the device's key, in time for the next token.
         let limit = basis.limit.unwrap_or(basis.record.family.absolute_deadline);
         let left = self.tokens.codec().access_expiry(now, limit).since(now);
         let age = cookie_lifetime(left, self.config.policy.timing().access_ttl);
-        self.line_with_age(name, &token, Some(age))
+        self.set_cookie_for(name, &token, Some(age))
     }
 
-    /// What the access cookie carries: the token, encrypted if the application wants that.
+    /// The value of the access cookie: the token, which is encrypted if the application has set that.
     fn access_cookie(&self, codec: &TokenCodec, token: String) -> Result<String, MintError> {
         #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
         if self.config.cookies.encrypted {
@@ -119,7 +120,7 @@ impl<C: Claims> Engine<C> {
         Ok(token)
     }
 
-    /// What the refresh cookie carries.
+    /// The value of the refresh cookie.
     fn refresh_cookie(&self, claims: &RefreshClaims) -> Result<String, MintError> {
         let codec = self.tokens.codec();
         let token = codec.mint_refresh(claims)?;
@@ -130,12 +131,12 @@ impl<C: Claims> Engine<C> {
         Ok(token)
     }
 
-    /// Mints the access token of a session, as this credential carries it. `parsed` are the record's claims as their type.
-    /// If they are given, the token is put into the cache.
+    /// Mints the access token of a session. Only a token for a cookie may be encrypted, so `credential` says what
+    /// carries it. If `claims_to_cache` has the record's claims, puts the token into the cache.
     pub(super) fn mint_and_cache(
         &self,
         basis: &AccessBasis<'_>,
-        parsed: Option<&Arc<C>>,
+        claims_to_cache: Option<&Arc<C>>,
         now: Timestamp,
         credential: Credential,
     ) -> Result<String, MintError> {
@@ -164,8 +165,8 @@ impl<C: Claims> Engine<C> {
             Credential::Cookies => self.access_cookie(&codec, minted)?,
             Credential::Bearer => minted,
         };
-        if let Some(parsed) = parsed {
-            self.cache_minted(&codec, &token, parsed, &minted);
+        if let Some(claims) = claims_to_cache {
+            self.cache_minted(&codec, &token, claims, &minted);
         }
         Ok(minted)
     }
@@ -182,7 +183,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The refresh cookie of a session's current generation. Its token is the same from every instance with these keys.
+    /// The refresh cookie of a session's current generation. Every instance with these keys mints the same refresh
+    /// token.
     pub(super) fn refresh_line(
         &self,
         record: &SessionRecord,
@@ -192,10 +194,11 @@ impl<C: Claims> Engine<C> {
     ) -> Result<CookieLine, MintError> {
         let claims = RefreshClaims::of(&key.subject.name, key.id, &record.family, run, device_of(record));
         let token = self.refresh_cookie(&claims)?;
-        self.line(self.config.cookies.refresh.clone(), &token, record, now)
+        self.set_cookie(self.config.cookies.refresh.clone(), &token, record, now)
     }
 
-    pub(super) fn line(
+    /// A cookie that lives as long as the session can, if the session outlives the browser.
+    pub(super) fn set_cookie(
         &self,
         name: Cow<'static, str>,
         value: &str,
@@ -203,10 +206,10 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
         let left = || record.family.absolute_deadline.since(now).max(Duration::from_secs(1));
-        self.line_with_age(name, value, record.persistent.then(left))
+        self.set_cookie_for(name, value, record.persistent.then(left))
     }
 
-    fn line_with_age(
+    fn set_cookie_for(
         &self,
         name: Cow<'static, str>,
         value: &str,

@@ -1,22 +1,25 @@
-//! Serves the requests of one realm. It reads the data for the decisions of `protocol`, and carries these decisions out.
+//! Serves the requests of one realm. It reads the data for the decisions of `protocol`, and carries these decisions
+//! out.
 //!
-//! Five parts own what requests share: `config`, `tokens` (the keys and the cache of verified tokens), the backend
-//! (the store), the revocation, and the in-flight renewals.
+//! The requests of a realm share an [`Engine`]. Its parts are `config`, `tokens` (the keys and the caches of verified
+//! tokens), the backend (the store), the revocation (the denylist), and the in-flight renewals.
 //!
-//! Use cases:
-//! - `authenticate`: cookies (`conflicting_cookies` if a cookie name has several values), or a `bearer` token;
-//! - `renew` a session, with `reuse` if a superseded token comes, `claims` for the reload hook, and `origin` for the
-//!   hooks about the client's origin;
-//! - `respond`: the cookies and cache headers of a response, with `mint` and `readable_cookie`;
-//! - `sign_in`, with `cap` for the maximum number of sessions;
-//! - `device`: bind a session to a device, and renew it with a proof; `bound`: what a bound session needs elsewhere;
-//! - `change` a session; `wait` until it is revoked or expires;
-//! - change the `keys`;
-//! - `verify_only`: for layers that hold public keys only;
-//! - for clients without cookies: `exchange` a refresh token, and `introspect`.
+//! Each use case has a file:
+//! - `authenticate`: a request with cookies. `conflicting_cookies`: a cookie name has several values. `bearer`: a
+//!   request with a bearer token. `look_up`: the store must be asked about an access token;
+//! - `renew`: renews a session. `renew_writes`: what a renewal writes besides a rotation. `claims`: the reload hook.
+//!   `origin`: the hooks about the client's origin;
+//! - `respond`: the cookies and cache headers of a response. `mint`: tokens and their cookies. `readable_cookie`: the
+//!   cookie for scripts;
+//! - `sign_in`. `cap`: the maximum number of sessions;
+//! - `device`: binds a session to a device, and renews it with a proof. `bound`: the other rules for bound sessions;
+//! - `change`: changes the claims of a session. `wait`: waits until it is revoked or expires;
+//! - `keys`: changes the keys;
+//! - `verify_only`: layers that hold public keys only;
+//! - `exchange` and `introspect`: for clients without cookies.
 //!
-//! Used by several of them: `verified` (a token whose signature is valid), `status` (what this instance knows of a
-//! session), `confirm` (a generation), `record` (read one, and change one).
+//! Several use cases need `verified` (an access token whose signature is valid) and `record` (reads and changes the
+//! record of a session).
 
 mod authenticate;
 mod bearer;
@@ -113,10 +116,10 @@ pub(crate) struct Engine<C> {
     pub(crate) backend: Arc<Backend>,
     pub(crate) revocation: Arc<Revocation>,
     renewals: SingleFlight<RenewalKey, Result<Renewal<C>, SessionError>>,
-    /// Whether services may verify by the JWKS route.
+    /// Whether the application has the JWKS route. Then other services may verify tokens of this realm.
     #[cfg(feature = "jwks")]
     pub(crate) serves_jwks: AtomicBool,
-    /// Whether a layer has passive requests. Then a refresh of a bound session is not use of it.
+    /// Whether a layer has passive requests. Then the refresh of a bound session does not count as its use.
     pub(crate) has_passive_requests: AtomicBool,
     /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,
@@ -161,7 +164,7 @@ impl<C: Claims> Engine<C> {
         false
     }
 
-    /// Reports `SecureCookiesOverPlainHttp`, once per engine: otherwise each sign-in over plain HTTP would.
+    /// Reports `SecureCookiesOverPlainHttp` once for each engine, and not at each sign-in over plain HTTP.
     pub(crate) fn warn_of_plain_http(&self, host: &str) {
         if !self.warned_of_plain_http.swap(true, Ordering::Relaxed) {
             self.config.events.note(EventKind::SecureCookiesOverPlainHttp { host: host.to_owned() });
@@ -200,8 +203,9 @@ impl<C> fmt::Debug for Engine<C> {
     }
 }
 
-/// An engine in use by an application. Cached tokens hold a reference to the engine. Dropping the last handle clears
-/// the cache, so that the engine is freed when no session and no request holds a token.
+/// The application's reference to an engine. The engine owns the caches, which own tokens, which refer to the engine.
+/// Dropping the last handle clears the caches: the engine is then freed as soon as no session and no request has a
+/// token.
 pub(crate) struct EngineHandle<C>(PerThreadArc<Arc<CloseOnDrop<C>>>);
 
 struct CloseOnDrop<C>(Arc<Engine<C>>);

@@ -15,10 +15,10 @@ use crate::{
     token::MintError,
 };
 
-type Show<C> = dyn Fn(&C) -> Result<String, serde_json::Error> + Send + Sync;
+type MakeJson<C> = dyn Fn(&C) -> Result<String, serde_json::Error> + Send + Sync;
 
 /// The application's function that makes the JSON of the cookie.
-pub(crate) struct ReadableCookie<C>(Arc<Show<C>>);
+pub(crate) struct ReadableCookie<C>(Arc<MakeJson<C>>);
 
 impl<C> ReadableCookie<C> {
     pub(crate) fn new<T: Serialize>(show: impl Fn(&C) -> T + Send + Sync + 'static) -> Self {
@@ -28,13 +28,13 @@ impl<C> ReadableCookie<C> {
 
 impl<C: Claims> Engine<C> {
     /// Checks that the readable cookie for these claims is not too large.
-    pub(super) fn measure_readable(&self, claims: &C) -> Result<(), MintError> {
-        let (Some(ReadableCookie(show)), Some(name)) =
+    pub(super) fn check_readable_fits(&self, claims: &C) -> Result<(), MintError> {
+        let (Some(ReadableCookie(make_json)), Some(name)) =
             (&self.config.readable_cookie, &self.config.cookies.readable)
         else {
             return Ok(());
         };
-        let text = percent_encoded(&self.shown(show, claims)?);
+        let text = percent_encoded(&self.json_of(make_json, claims)?);
         self.config
             .cookies
             .set(name, &text, None)
@@ -49,20 +49,21 @@ impl<C: Claims> Engine<C> {
         record: &SessionRecord,
         now: Timestamp,
     ) -> Result<Option<CookieLine>, MintError> {
-        let (Some(ReadableCookie(show)), Some(name)) =
+        let (Some(ReadableCookie(make_json)), Some(name)) =
             (&self.config.readable_cookie, &self.config.cookies.readable)
         else {
             return Ok(None);
         };
-        self.line(name.clone(), &percent_encoded(&self.shown(show, claims)?), record, now).map(Some)
+        self.set_cookie(name.clone(), &percent_encoded(&self.json_of(make_json, claims)?), record, now)
+            .map(Some)
     }
 
-    fn shown(&self, show: &Arc<Show<C>>, claims: &C) -> Result<String, MintError> {
-        let shown = caught(|| show(claims)).map_err(|panic| {
+    fn json_of(&self, make_json: &Arc<MakeJson<C>>, claims: &C) -> Result<String, MintError> {
+        let json = caught(|| make_json(claims)).map_err(|panic| {
             self.config.events.failed(EventKind::HookPanicked { hook: "readable_cookie" }, &panic);
             MintError::Readable(Arc::new(panic))
         })?;
-        shown.map_err(|error| MintError::Readable(Arc::new(error)))
+        json.map_err(|error| MintError::Readable(Arc::new(error)))
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn record_if_run_id_matches(snapshot: Snapshot, run: RunId) -> Result
 pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
     match &record.reauthentication {
         None => StepUp::None,
-        // A clock that was ahead recorded it, so its time is unknown.
+        // A clock that was ahead recorded the re-authentication, so its time is unknown.
         Some(last) if last.at == Timestamp::EPOCH => StepUp::Required,
         Some(last) => StepUp::Done { at: last.at, amr: last.methods.clone() },
     }
@@ -80,8 +80,8 @@ impl<C: Claims> Engine<C> {
         Ok(record)
     }
 
-    /// Makes an error of `refusal`. If the record says that the session is revoked, adds it to the denylist, in case
-    /// the feed has not delivered that yet.
+    /// Makes an error of `refusal`. If the record says that the session is revoked, adds the session to the denylist,
+    /// because the feed may not have delivered the revocation yet.
     pub(super) fn refused_by_record(&self, key: &SessionKey, refusal: Refusal) -> SessionError {
         if refusal == Refusal::Revoked && !self.revocation.denylist.is_revoked(&key.id) {
             self.revocation.note_revoked(key);
@@ -100,7 +100,8 @@ impl<C: Claims> Engine<C> {
         refresh.times_match_record(family, self.config.policy.timing().absolute_timeout)
     }
 
-    /// Applies `change` to a session's record, starting from `read` if the record was read before.
+    /// Applies `change` to a session's record, starting from `read` if the record was read before. With `feed_event`,
+    /// the store adds that event to its feed.
     ///
     /// `change` returns whether it applies. It may run several times. Returns the resulting record. All tries together
     /// have the deadline of one store call.
@@ -109,10 +110,10 @@ impl<C: Claims> Engine<C> {
         operation: &'static str,
         key: &SessionKey,
         read: Option<Snapshot>,
-        event: Option<FeedEvent>,
+        feed_event: Option<FeedEvent>,
         change: impl Fn(&mut SessionRecord) -> bool,
     ) -> Result<Snapshot, StoreError> {
-        let event = event.filter(|_| self.backend.has_feed);
+        let feed_event = feed_event.filter(|_| self.backend.has_feed);
         let write = async {
             let mut snapshot = match read {
                 Some(read) => read,
@@ -127,7 +128,7 @@ impl<C: Claims> Engine<C> {
                     return Ok(Snapshot { applied: false, ..snapshot });
                 }
                 let answer =
-                    self.backend.store.replace(key, snapshot.version, &wanted, event.as_ref()).await?;
+                    self.backend.store.replace(key, snapshot.version, &wanted, feed_event.as_ref()).await?;
                 // If the answer to an earlier try was lost, the store has the wanted record.
                 if answer.applied || answer.record.as_ref() == Some(&wanted) {
                     return Ok(Snapshot { applied: true, ..answer });
@@ -136,9 +137,9 @@ impl<C: Claims> Engine<C> {
             }
             Err(StoreError::unavailable("the record was changed by other requests at each of 8 attempts"))
         };
-        let before = self.revocation.denylist.run();
+        let run_before = self.revocation.denylist.run();
         let written = self.backend.ask(operation, write).await?;
-        self.revocation.accept_run_id(before, written.run)?;
+        self.revocation.accept_run_id(run_before, written.run)?;
         Ok(written)
     }
 }

@@ -30,16 +30,16 @@ use crate::{
     token::RefreshClaims,
 };
 
-/// In-flight renewals with the same key are shared: they have the same session and the same *presented* generation. A
-/// request with a copied older token must not share the renewal of a valid one.
+/// In-flight renewals with the same key are shared. The *presented* generation is part of the key, because a request
+/// with a copied, older token must not share the renewal of a valid one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RenewalKey {
     session: SessionId,
     run: RunId,
     presented: PresentedToken,
-    /// A passive renewal does not rotate, confirm or extend, so it must not take the place of another one.
+    /// A passive renewal does not rotate, confirm or extend, so active requests must not share it.
     passive: bool,
-    /// One without a proof of the device's key must not share the renewal of one with a proof.
+    /// A request without a proof of the device's key must not share the renewal of a request with a proof.
     proven: bool,
     /// The client's origin, if the reuse decision depends on it.
     client_origin: Option<Arc<str>>,
@@ -59,7 +59,7 @@ impl Hash for RenewalKey {
 #[error("the renewal panicked, its runtime stopped, or there is no Tokio runtime")]
 struct LostRenewal;
 
-/// What a renewal needs to know of its request, whose refresh token has a valid signature.
+/// The facts of a request that its renewal needs. The signature of its refresh token is valid.
 pub(super) struct RenewalRequest {
     pub(super) key: SessionKey,
     pub(super) run: RunId,
@@ -90,7 +90,7 @@ impl<C> Clone for Renewal<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Renews by the refresh cookie, since the access token cannot be used. `token` is the access token, if its
+    /// Renews by the refresh cookie, because the access token cannot be used. `token` is the access token, if its
     /// signature is valid.
     pub(super) fn renew_by_cookie(
         self: &Arc<Self>,
@@ -137,7 +137,7 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
     ) -> AuthStep<C> {
         let now = context.arrived;
-        // A bound session is renewed by the browser's proof.
+        // The renewal of a bound session needs a proof, which the browser sends in a request of its own.
         let is_bound = token.view.device.is_some();
         if is_bound
             || self.backend.early_renewal_is_paused(now.monotonic)
@@ -153,9 +153,9 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Whether an expired access token may be used during an outage of the store: see `ride_through`. A token of a bound
-    /// session may not.
-    pub(super) fn may_ride_through(
+    /// Whether an expired access token may be used during an outage of the store, by the setting `ride_through`. A
+    /// token of a bound session may never be used after its expiry.
+    fn may_ride_through(
         &self,
         token: &VerifiedToken<C>,
         known_status: Option<SessionStatus>,
@@ -169,7 +169,7 @@ impl<C: Claims> Engine<C> {
             && now < token.view.expires + time
     }
 
-    /// Renews the session. `fallback` serves the request if that is not possible now.
+    /// Renews the session. If that is not possible now, the access token `fallback` serves the request.
     pub(super) async fn renew_with_fallback(
         self: Arc<Self>,
         refresh: RefreshClaims,
@@ -186,7 +186,7 @@ impl<C: Claims> Engine<C> {
             (Err(SessionError::Unavailable), Some(token)) if self.status(&token) == SessionStatus::Valid => {
                 token.into()
             }
-            // The access token is still valid. A late refresh token does not invalidate the session.
+            // A late refresh token does not revoke the session, and the access token is still valid.
             (Err(SessionError::Refused(Refusal::LateBody)), Some(token))
                 if self.now() < token.view.expires =>
             {
@@ -238,16 +238,16 @@ impl<C: Claims> Engine<C> {
                 break (renewal, started);
             }
         };
-        // This request joined another one's rotation, so it presented the predecessor.
+        // This request shares the rotation of another request. So it has presented the predecessor.
         if !started && renewal.how == Renewed::Rotated {
             renewal.how = Renewed::PredecessorServed;
         }
-        // The token is signed, but its times differ from the record's.
+        // The token has a valid signature, but other times than the record.
         if !self.times_match_record(&refresh, &renewal.record.family) {
             self.config.events.of(EventKind::Refused(Refusal::BadToken), &session, &refresh.subject);
             return Err(Refusal::BadToken.into());
         }
-        // It may have been revoked since the record was read.
+        // The session may have been revoked since the record was read.
         self.revocation.denylist.check(&session, run)?;
         let Renewal { session, record, .. } = &mut renewal;
         self.check_origin(session, record, context.origin.as_deref())?;
@@ -282,7 +282,8 @@ impl<C: Claims> Engine<C> {
         };
         let RenewalRequest { key, run, presented, passive, proven, .. } = request;
         let claims = self.reload(key, &mut record).await?;
-        // Not for a browser with a key: with ever shorter tokens it would reach its limit of proofs before the idle timeout.
+        // A browser with a key has no such limit: with ever shorter tokens, it would use up its proofs before the idle
+        // timeout.
         let limit = (*passive && !proven).then_some(record.family.idle_deadline);
         let expires =
             self.tokens.codec().access_expiry(now, limit.unwrap_or(record.family.absolute_deadline));
@@ -291,8 +292,8 @@ impl<C: Claims> Engine<C> {
         Ok(Renewal { session, record, presented: presented.generation, read_at: now, how, limit })
     }
 
-    /// For a request that counts as use. One round trip: the store rotates if a rotation is due, and returns the
-    /// resulting record. Rare branches are boxed, to keep this future small.
+    /// Renews for a request that counts as use, in one round trip: the store rotates if a rotation is due, and returns
+    /// the resulting record. Rare branches are boxed, to keep this future small.
     async fn renew_active(
         self: &Arc<Self>,
         request: &RenewalRequest,
@@ -322,8 +323,8 @@ impl<C: Claims> Engine<C> {
         let how = match decision {
             RefreshDecision::Confirm => Renewed::Confirmed,
             RefreshDecision::ServePredecessor => Renewed::PredecessorServed,
-            // `Rotate`: a rotation is due by this instance's clock, but the store did not rotate, for example because it
-            // compares by its own clock. Reissue, as if no rotation were due.
+            // `Rotate`: a rotation is due by this instance's clock, but the store did not rotate, for example because
+            // it compares by its own clock. Reissue, as if no rotation were due.
             RefreshDecision::Reissue | RefreshDecision::Rotate => Renewed::Reissued,
             RefreshDecision::FastForward => {
                 let record = Box::pin(self.fast_forward(key, run, presented, now)).await?;
@@ -345,11 +346,11 @@ impl<C: Claims> Engine<C> {
         Ok((read.record, how))
     }
 
-    /// Refuses a renewal without a proof of the device's key, by the record. It does not revoke the session, for any
-    /// generation: a copy of its cookies must not sign the user out.
+    /// Refuses a renewal without a proof, if the record says that the session is bound to a device. No generation
+    /// revokes the session: an attacker with copied cookies must not sign the user out.
     ///
-    /// If the token is from before the confirmation of the binding, this store call may have rotated the session. The client
-    /// with the key then presents a predecessor, and is served.
+    /// For a token from before the confirmation of the binding, the store may just have rotated the session. The client
+    /// with the key then presents the predecessor, and is served.
     pub(super) fn check_device(
         &self,
         key: &SessionKey,
@@ -375,7 +376,7 @@ impl<C: Claims> Engine<C> {
         Ok(())
     }
 
-    /// The status of a renewed session. Counts what this instance learned since the record was read.
+    /// The status of a renewed session, by what this instance has learned since the record was read.
     pub(super) fn status_since_read(&self, renewal: &Renewal<C>) -> SessionStatus {
         let SessionView { key, run, .. } = renewal.session.view();
         self.revocation.denylist.status_since(*run, &key.id, &key.subject.name, renewal.read_at)

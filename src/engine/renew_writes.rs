@@ -1,5 +1,5 @@
-//! What a renewal writes besides a rotation: confirmations, repairs of the record, and the revocation of a session whose
-//! superseded refresh token was presented (refresh token reuse).
+//! What a renewal writes besides a rotation: confirmations, repairs of the record, and the revocation of a session
+//! whose superseded refresh token was presented (refresh token reuse).
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::{
 };
 
 impl<C: Claims> Engine<C> {
-    /// Writes what a renewal changed besides a rotation: a confirmation by its refresh token, or the idle deadline.
-    /// If the write of the idle deadline fails, the next renewal writes it.
+    /// Writes, in the background, what a renewal without a rotation changed: a confirmation by its refresh token, or
+    /// the idle deadline. If the write of the idle deadline fails, the next renewal writes it.
     pub(super) fn write_confirmation_or_use(
         self: &Arc<Self>,
         key: &SessionKey,
@@ -40,25 +40,25 @@ impl<C: Claims> Engine<C> {
             // The new access token need not write the confirmation again.
             self.backend.confirmed.note_if_newer(key.id, generation);
         }
-        let (what, name) = match confirm {
+        let (write, operation) = match confirm {
             true => (Write::Confirm(generation), "confirm"),
             false => (Write::Touch, "touch"),
         };
         let read = read.clone();
-        self.backend.write_behind(key.id, what, async move {
-            // A confirmation moves the idle deadline, too.
+        self.backend.write_behind(key.id, write, async move {
+            // A confirmation moves the idle deadline, too. So one change is enough.
             let change = |record: &mut SessionRecord| match confirm {
                 true => record.family.confirm(generation, now),
                 false => record.family.touch(now),
             };
-            let written = engine.compare_and_set(name, &key, Some(read.into()), None, change).await;
+            let written = engine.compare_and_set(operation, &key, Some(read.into()), None, change).await;
             if confirm && written.is_err() {
                 engine.backend.confirmed.forget(&key.id);
             }
         });
     }
 
-    /// Corrects the times of a record that a clock wrote which was ahead.
+    /// Corrects the times of a record that an instance with a fast clock wrote.
     pub(super) async fn correct_times(
         &self,
         key: &SessionKey,
@@ -87,14 +87,14 @@ impl<C: Claims> Engine<C> {
         let snapshot = self.compare_and_set("record_handout", key, Some(read.into()), None, handout).await?;
         let written = snapshot.applied;
         let read = ReadRecord::of(snapshot, run)?;
-        // Once is normal: a lost response or a crash. Report repeats.
+        // One repeat is normal, after a lost response or a crash. Report the others.
         if written && !self.backend.handed_out.note_if_newer(key.id, read.record.family.generation) {
             self.config.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
         }
         Ok(read)
     }
 
-    /// Writes the generation of the token to the record: the store lost the rotation in a failover.
+    /// The store has lost a rotation in a failover. So this writes the token's generation to the record.
     pub(super) async fn fast_forward(
         &self,
         key: &SessionKey,
@@ -152,7 +152,7 @@ impl<C: Claims> Engine<C> {
         }
         let revoke = Revoke::Session(key.clone());
         let revoked = self.backend.revoke(&revoke, now).await;
-        // Report it once, even if the first answer of the store was lost.
+        // Report the reuse once, even if the store's answer to a first attempt was lost.
         let is_first_report = !matches!(&revoked, Ok(revoked) if revoked.is_empty());
         if is_first_report && self.backend.reused.note_if_newer(key.id, 1) {
             self.config.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);

@@ -99,18 +99,18 @@ impl FormerCookieRemovals {
 }
 
 impl<C: Claims> Engine<C> {
-    /// The cookies for the response to a renewed request, whose headers are sent now. `written` returns whether the
-    /// handler wrote the cookie of that name.
+    /// The cookies for the response to a renewed request, whose headers are sent now. `handler_wrote`
+    /// returns whether the handler wrote the cookie of that name.
     fn cookie_lines(
         &self,
         renewal: &Renewal<C>,
         arrived: Reading,
-        written: impl Fn(&str) -> bool,
+        handler_wrote: impl Fn(&str) -> bool,
     ) -> Vec<HeaderValue> {
         let sent_at = self.revocation.read_clock();
         let now = sent_at.wall;
         let view = renewal.session.view();
-        let response = self.response_state(renewal, arrived, sent_at, &written);
+        let response = self.response_state(renewal, arrived, sent_at, &handler_wrote);
         let (access, refresh) = match decide_cookies(
             &self.with_own_write_window(&renewal.record.family).timing,
             &response,
@@ -133,7 +133,7 @@ impl<C: Claims> Engine<C> {
                 let readable = self.readable_line(&view.claims, &renewal.record, now);
                 let readable = readable.inspect_err(|error| self.report_unwritten(error, &view.key));
                 lines.extend(
-                    readable.ok().flatten().filter(|line| !written(&line.name)).map(|line| line.value),
+                    readable.ok().flatten().filter(|line| !handler_wrote(&line.name)).map(|line| line.value),
                 );
             }
             if refresh {
@@ -161,17 +161,18 @@ impl<C: Claims> Engine<C> {
         renewal: &Renewal<C>,
         arrived: Reading,
         now: Reading,
-        written: impl Fn(&str) -> bool,
+        handler_wrote: impl Fn(&str) -> bool,
     ) -> ResponseState {
         ResponseState {
-            // Computed with the monotonic clock, so steps of the wall clock do not matter. For a shared renewal the
-            // time of its read counts, so that its cookies are not sent later than those of the first request.
+            // Computed by the monotonic clock, so that steps of the wall clock do not matter. In a shared renewal, the
+            // time at which its record was read counts for all requests, so that none of them sets cookies later than
+            // the first.
             arrived: (now.wall - now.since(&arrived)).min(renewal.read_at),
             presented: renewal.presented,
             served: renewal.session.view().generation,
             status: self.status_since_read(renewal),
-            access_written: written(&self.config.cookies.access),
-            refresh_written: written(&self.config.cookies.refresh),
+            access_written: handler_wrote(&self.config.cookies.access),
+            refresh_written: handler_wrote(&self.config.cookies.refresh),
         }
     }
 

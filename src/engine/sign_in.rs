@@ -23,12 +23,12 @@ pub(crate) struct SignInOptions {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) absolute_timeout: Option<Duration>,
     pub(crate) origin: Option<Arc<str>>,
-    /// What is kept with the session.
+    /// Values that are kept with the session.
     pub(crate) attached: Attached,
-    /// Functions that make more of it, once the session ID is known.
+    /// Functions that attach more values, once the session ID is known.
     #[cfg(feature = "vault")]
     pub(crate) attach: Vec<AttachToNew>,
-    /// When the user authenticated, if that was before the sign-in. The epoch if it is unknown.
+    /// When the user authenticated, if that was before the sign-in. The epoch stands for an unknown time.
     pub(crate) authenticated_at: Option<Timestamp>,
 }
 
@@ -57,8 +57,9 @@ pub(super) struct NewSession<C> {
     pub(super) claims: Arc<C>,
 }
 
-/// Why a sign-in failed. No client has tokens of the new session. The sessions that it would have replaced stay. But if
-/// the store fails while these sessions are being revoked, some of them may be revoked already.
+/// Why a sign-in failed. No client has tokens of the new session. The sessions that the sign-in would have replaced
+/// stay. There is one exception: if the store fails while these sessions are being revoked, some of them may be revoked
+/// already.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
@@ -97,13 +98,13 @@ impl From<CreateError> for SignInError {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Opens a session, revokes the ones it replaces, and returns its ID and its cookies.
+    /// Opens a session, revokes the sessions that it replaces, and returns its ID and its cookies.
     pub(crate) async fn sign_in(
         &self,
         subject: &str,
         claims: &C,
         options: SignInOptions,
-        replaces: Vec<SessionKey>,
+        replaced: Vec<SessionKey>,
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
         let mint = |new: &NewSession<C>| {
             let NewSession { key, record, run, now, claims } = new;
@@ -113,17 +114,17 @@ impl<C: Claims> Engine<C> {
             let former = self.config.cookies.former_removals().map(CookieLine::from);
             Ok((key.id, former.chain([access, refresh]).chain(readable).collect()))
         };
-        self.open_session(subject, claims, options, replaces, mint).await
+        self.open_session(subject, claims, options, replaced, mint).await
     }
 
-    /// Opens a session, mints its tokens, and then revokes the sessions it replaces. If it fails before that, they
-    /// stay, and the new session is revoked.
+    /// Opens a session, mints its tokens, and then revokes the sessions that it replaces. If opening or minting fails,
+    /// the replaced sessions stay, and the new session is revoked.
     pub(super) async fn open_session<T>(
         &self,
         subject: &str,
         claims: &C,
         options: SignInOptions,
-        replaces: Vec<SessionKey>,
+        replaced: Vec<SessionKey>,
         mint: impl FnOnce(&NewSession<C>) -> Result<T, MintError>,
     ) -> Result<T, SignInError> {
         if subject.is_empty() {
@@ -142,8 +143,8 @@ impl<C: Claims> Engine<C> {
         for AttachToNew(attach) in &attach_all {
             attach(&key, &mut Arc::make_mut(&mut record).attached)?;
         }
-        let raised = self.cap_with_replaced(&key.subject, &replaces).await?;
-        let (run, revoked) = match self.create(&key.subject, &record, raised.cap).await? {
+        let raised_cap = self.cap_with_replaced(&key.subject, &replaced).await?;
+        let (run, revoked) = match self.create(&key.subject, &record, raised_cap.cap).await? {
             Some(created) => created,
             None => {
                 self.revocation.restore_run_id().await?;
@@ -153,7 +154,7 @@ impl<C: Claims> Engine<C> {
                 for AttachToNew(attach) in &attach_all {
                     attach(&key, &mut Arc::make_mut(&mut record).attached)?;
                 }
-                self.create(&key.subject, &record, raised.cap).await?.ok_or_else(older_run_id_error)?
+                self.create(&key.subject, &record, raised_cap.cap).await?.ok_or_else(older_run_id_error)?
             }
         };
         if !revoked.is_empty() {
@@ -169,7 +170,7 @@ impl<C: Claims> Engine<C> {
             Ok(minted) => minted,
             Err(error) => return Err(self.give_up_new(&key, error).await),
         };
-        if let Err(error) = self.revoke_replaced(&key, &replaces, &raised).await {
+        if let Err(error) = self.revoke_replaced(&key, &replaced, &raised_cap).await {
             self.revoke_new(&key).await;
             return Err(error);
         }
@@ -212,8 +213,8 @@ impl<C: Claims> Engine<C> {
         Ok((record, claims))
     }
 
-    /// Calls the claims reload hook: the application may have locked the user during this sign-in, before there was a
-    /// session to revoke. If the hook does not answer, the first renewal calls it again.
+    /// Calls the claims reload hook, because the application may have locked the user during this sign-in, before there
+    /// was a session to revoke. If the hook does not answer, the first renewal calls the hook again.
     async fn claims_at_sign_in(
         &self,
         key: &SessionKey,
@@ -230,13 +231,13 @@ impl<C: Claims> Engine<C> {
         };
         let (methods, now) = (methods_of(record.reauthentication.as_ref()), record.family.created_at);
         let fits = self.check_fits_cookie(key, &record.claims, &record.methods, methods, now);
-        match fits.and_then(|()| self.measure_readable(&claims)) {
+        match fits.and_then(|()| self.check_readable_fits(&claims)) {
             Ok(()) => Ok(claims),
             Err(error) => Err(self.give_up_new(key, error).await),
         }
     }
 
-    /// Revokes the new session, since it got no tokens.
+    /// Revokes the new session, because its tokens could not be minted.
     async fn give_up_new(&self, key: &SessionKey, error: MintError) -> SignInError {
         self.report_unwritten(&error, key);
         self.revoke_new(key).await;
@@ -256,13 +257,13 @@ impl<C: Claims> Engine<C> {
                 answer => Ok(answer),
             }
         };
-        let before = self.revocation.denylist.run();
+        let run_before = self.revocation.denylist.run();
         let created = self.backend.ask("create", create).await?;
         if let Err(CreateError::TooMany) = created {
             self.config.events.of_subject(EventKind::TooManySessions, &subject.name);
         }
         let (run, revoked) = created?;
-        Ok(self.revocation.accept_run_id(before, run).is_ok().then_some((run, revoked)))
+        Ok(self.revocation.accept_run_id(run_before, run).is_ok().then_some((run, revoked)))
     }
 }
 

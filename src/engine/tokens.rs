@@ -5,8 +5,8 @@
 //! - All threads share one cache. It hashes the signature of a token, and compares tokens in full. The hash has a key
 //!   that differs from process to process.
 //! - Reading the shared cache writes counters that all cores share. So each thread also keeps copies of the tokens that
-//!   it saw last, and cores do not wait for each other. These are found by the whole `Cookie` header or bearer token: a
-//!   `Cookie` header that was seen before is not searched for cookies again.
+//!   it saw last, and cores do not wait for each other. The copies are found by the whole `Cookie` header or bearer
+//!   token: a `Cookie` header that was seen before is not searched for cookies again.
 
 use std::{
     fmt,
@@ -69,7 +69,7 @@ pub(crate) struct CachedTokenCodec<C> {
 }
 
 impl<C> CachedTokenCodec<C> {
-    /// With a cache for at most `capacity` tokens; none for zero.
+    /// Makes a cache for at most `capacity` tokens. 0 turns the cache off.
     pub(super) fn new(codec: TokenCodec, capacity: usize) -> Self {
         // A token is minted, used for minutes, and never again. So the most recent ones matter, and a new one
         // must not be evicted before its second use.
@@ -130,7 +130,7 @@ impl<C> CachedTokenCodec<C> {
         if let Some(cache) = &self.verified {
             cache.insert(TokenBytes(token.into()), verified);
         }
-        // The keys were replaced meanwhile, or the last handle was dropped.
+        // The cache must be empty if the keys were replaced meanwhile, or if the last handle was dropped.
         if self.closed.load(Ordering::SeqCst) || !Arc::ptr_eq(codec, &self.codec()) {
             self.clear();
         }
@@ -179,6 +179,7 @@ impl<C: Claims> Engine<C> {
         Ok(verified)
     }
 
+    /// The access token in a cookie, if the token is valid.
     pub(super) fn verify_cookie(self: &Arc<Self>, access: CookieValue<'_>) -> Option<Arc<VerifiedToken<C>>> {
         match access {
             CookieValue::Value(token) => self.verify(token).ok(),
@@ -186,8 +187,9 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// As [`verify`](Self::verify), but a token that this thread sees often is found in its own cache.
-    pub(super) fn verify_recent(
+    /// As [`verify`](Self::verify) for a bearer token. A token that this thread saw lately is found in the thread's own
+    /// cache.
+    pub(super) fn verify_bearer(
         self: &Arc<Self>,
         token: &[u8],
     ) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
@@ -202,7 +204,7 @@ impl<C: Claims> Engine<C> {
         let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
             self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
             match invalid {
-                // Another instance has the key.
+                // Another instance has the key of this token.
                 InvalidToken::NewKey => SessionError::Unavailable,
                 _ => Refusal::BadToken.into(),
             }
@@ -234,7 +236,7 @@ const SLOTS: usize = 64;
 /// Longer headers are not kept.
 const LONGEST_TEXT: usize = 8 * 1024;
 
-/// The tokens of all threads.
+/// The tokens that each thread saw last.
 struct RecentTokens<C>(PerThread<Mutex<Vec<Slot<C>>>>);
 
 struct Slot<C> {
@@ -262,8 +264,8 @@ impl<C> RecentTokens<C> {
         (*recent.text == *text && recent.credential == credential).then(|| recent.token.clone())
     }
 
-    /// Keeps a copy of the token if the text comes for the second time. `find` reads the shared cache while this thread's
-    /// tokens are locked, so [`clear`](Self::clear) misses no token.
+    /// Keeps a copy of the token if the text comes for the second time. `find` reads the shared cache while this
+    /// thread's tokens are locked, so [`clear`](Self::clear) misses no token.
     fn note(
         &self,
         credential: Credential,

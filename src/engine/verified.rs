@@ -1,5 +1,4 @@
-//! A verified access token: what it said, what is known of its session since, and whether its generation is
-//! confirmed.
+//! A verified access token: the data in it, newer data of its session, and whether its generation is confirmed.
 
 use std::{
     fmt,
@@ -26,7 +25,7 @@ pub(crate) struct SessionView<C> {
     pub(crate) generation: u64,
     pub(crate) run: RunId,
     pub(crate) issued: Timestamp,
-    /// When its record was read, which may be after the token was issued.
+    /// When the record of the session was read. That may be after the token was issued.
     pub(crate) read_at: Timestamp,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) expires: Timestamp,
@@ -37,7 +36,7 @@ pub(crate) struct SessionView<C> {
     /// The device key to which the session is bound.
     pub(crate) device: Option<DeviceKey>,
     pub(crate) claims: Arc<C>,
-    /// Of a token for another service.
+    /// The details of a token for another service. `None` for a token of a session.
     #[cfg(feature = "verify")]
     pub(crate) service: Option<Arc<crate::token::ServiceDetails>>,
 }
@@ -135,17 +134,18 @@ fn latest_issue_time(issued: Timestamp) -> Timestamp {
     issued + Duration::from_secs(1)
 }
 
-/// A verified access token, or the data for a new one after a renewal. Shared by all requests that carry it.
+/// A verified access token, or the data for a new one after a renewal. All requests with the same token share it.
 ///
-/// It holds the engine, so that a request does not clone the engine's `Arc` (which would be contention between cores).
-/// The engine holds its cache, which holds tokens. Dropping the last handle clears the cache and so breaks this cycle.
+/// It holds the engine, so that a request need not clone the engine's `Arc`: all cores would write the same reference
+/// count. The engine holds its cache, which holds tokens. Dropping the last handle clears the cache and so breaks this
+/// cycle.
 pub(crate) struct VerifiedToken<C> {
     pub(crate) engine: Arc<Engine<C>>,
     /// The data in the token.
     pub(crate) view: SessionView<C>,
     /// The earliest time at which a request with this token confirms its generation.
     pub(super) confirms_from: Timestamp,
-    /// What was learned since it was verified. Shared by its [copies](Self::copy).
+    /// What was learned since the token was verified. The [copies](Self::copy) of the token share it.
     learned: Arc<Learned<C>>,
     /// How many changes the denylist had when the session was last found valid. 0 for never.
     valid_at: AtomicU64,
@@ -155,10 +155,10 @@ struct Learned<C> {
     /// Newer data of the session, from its record.
     updated_view: Mutex<Option<Arc<SessionView<C>>>>,
     has_updated_view: AtomicBool,
-    /// Whether it has confirmed its generation, or need not.
+    /// Whether the token has confirmed its generation, or need not.
     needs_no_confirmation: AtomicBool,
-    /// When its session was last known not to be revoked, because the token was minted here or the store was asked.
-    /// By the monotonic clock, in milliseconds. 0 for never.
+    /// When the session was last known not to be revoked: the token was minted here, or the store was asked. By the
+    /// monotonic clock, in milliseconds. 0 for never.
     not_revoked_at: AtomicU64,
 }
 
@@ -189,7 +189,7 @@ impl<C> VerifiedToken<C> {
         Self { confirms_from, ..Self::from_view(engine, view, false) }
     }
 
-    /// A session that was renewed. Its request does not confirm the new generation.
+    /// For a renewed session. The request that renewed it does not confirm the new generation.
     pub(super) fn renewed(engine: Arc<Engine<C>>, view: SessionView<C>) -> Self {
         Self::from_view(engine, view, true)
     }
@@ -210,7 +210,7 @@ impl<C> VerifiedToken<C> {
         }
     }
 
-    /// The same token, for one thread: reference counts of the copy are on a cache line of its own.
+    /// A copy for one thread. The reference counts of the copy and of the original are on different cache lines.
     pub(super) fn copy(&self) -> Self {
         Self {
             engine: self.engine.clone(),
@@ -232,7 +232,7 @@ impl<C> VerifiedToken<C> {
         latest_issue_time(self.view.issued)
     }
 
-    /// Whether the token needs no confirmation, or has begun to write it.
+    /// Whether the token needs no confirmation, or a request has begun to write it.
     pub(super) fn confirmation_is_done(&self) -> bool {
         self.learned.needs_no_confirmation.load(Ordering::Relaxed)
     }

@@ -30,7 +30,7 @@ pub(crate) trait KeySource: fmt::Debug + Send + Sync {
     /// Starts to fetch the keys in the background, if that is due. `now` is a reading of the monotonic clock.
     fn refresh_if_due(&self, now: Duration);
 
-    /// What to do about a key that is not known.
+    /// What to do about a token whose key is not known.
     fn find_unknown(&self, now: Duration) -> UnknownKey;
 }
 
@@ -92,7 +92,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Judges a token whose key is not known, after a fetch of the keys, if one is allowed.
+    /// Decides about a token whose key is not known. If a fetch of the keys is allowed or runs, waits for it first.
     pub(super) fn authenticate_unknown_key(
         self: &Arc<Self>,
         token: &[u8],
@@ -103,7 +103,7 @@ impl<C: Claims> Engine<C> {
             return AuthStep::rejected(refused);
         };
         match source.find_unknown(context.arrived.monotonic) {
-            // A fetch ended just now.
+            // A fetch has just brought the key.
             UnknownKey::Refuse if self.tokens.codec().knows_key_of(token) => {
                 self.authenticate_bearer(token, context)
             }
@@ -145,24 +145,24 @@ impl<C: Claims> Engine<C> {
         /// If the store does not answer, it is asked again after this time.
         const RETRY: Duration = Duration::from_secs(1);
         self.revocation.start();
-        let (mut asked, mut must_ask) = (None, false);
+        let (mut seen_mark, mut must_ask) = (None, false);
         loop {
             let left = view.expires.since(self.now());
             if left.is_zero() {
                 return;
             }
             let time = if must_ask { left.min(RETRY) } else { left };
-            if self.wait_for_revocation(view, time, asked).await {
+            if self.wait_for_revocation(view, time, seen_mark).await {
                 return;
             }
             // Some sessions of the subject were revoked or changed. Only the store knows which.
             let stale_until = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
-            let is_stale = stale_until > asked;
+            let is_stale = stale_until > seen_mark;
             if is_stale && view.service.is_some() {
                 return;
             }
             must_ask |= is_stale;
-            asked = stale_until;
+            seen_mark = stale_until;
             if must_ask {
                 must_ask = match self.read_live(&view.key, view.run, self.now()).await {
                     Ok(_) => false,

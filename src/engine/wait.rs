@@ -30,13 +30,13 @@ impl<C: Claims> Engine<C> {
                 Ok(record) if self.is_live(&record.family, self.now()) => {
                     let family = record.family;
                     let expires_in = family.idle_deadline.min(family.absolute_deadline).since(self.now());
-                    let again = if self.backend.has_feed {
+                    let poll_interval = if self.backend.has_feed {
                         self.config.policy.timing().access_ttl
                     } else {
                         POLL_INTERVAL
                     };
                     retry = POLL_INTERVAL;
-                    expires_in.min(again)
+                    expires_in.min(poll_interval)
                 }
                 Ok(_) | Err(SessionError::Refused(_)) => return,
                 // The jitter keeps waiting connections from asking a failing store all at once.
@@ -58,8 +58,8 @@ impl<C: Claims> Engine<C> {
         seen_mark: Option<Timestamp>,
     ) -> bool {
         let (id, subject) = (&view.key.id, &view.key.subject.name);
-        // Without timers, only revocations are noticed.
-        let mut time = std::pin::pin!(timer(time));
+        // In a runtime without timers, this returns only for a revocation.
+        let mut deadline = std::pin::pin!(timer(time));
         loop {
             let mut changed = std::pin::pin!(self.revocation.denylist.changed(subject));
             // From here on, no revocation is missed.
@@ -72,8 +72,8 @@ impl<C: Claims> Engine<C> {
             }
             let is_time = poll_fn(|cx| match changed.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(false),
-                Poll::Pending => match time.as_mut().as_pin_mut() {
-                    Some(time) => time.poll(cx).map(|()| true),
+                Poll::Pending => match deadline.as_mut().as_pin_mut() {
+                    Some(deadline) => deadline.poll(cx).map(|()| true),
                     None => Poll::Pending,
                 },
             });

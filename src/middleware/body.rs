@@ -18,8 +18,9 @@ pin_project! {
     /// The response body of a [`SessionService`](super::SessionService): the body of the inner service,
     /// unchanged, or the body of a rejection.
     ///
-    /// It is a [`Body`] if `B` is one whose data can be made from [`Bytes`]. The data of nearly every body is
-    /// `Bytes`; map others (`BodyExt::map_frame` of http-body-util) before the layer.
+    /// It implements [`Body`] if `B` does, and if `B::Data` implements `From<Bytes>`. The data of nearly every body is
+    /// `Bytes`. Convert the data of any other body inside of the layer, for example by `BodyExt::map_frame` of
+    /// http-body-util.
     pub struct ResponseBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -44,7 +45,7 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// An empty body, which other layers need for their own responses.
+/// An empty body. Other layers make their own responses with it.
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::inner(B::default())
@@ -68,7 +69,7 @@ where
             KindProj::Rejection { body } => match Pin::new(body).poll_frame(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame.map_data(B::Data::from)))),
-                // The inner body's error is of another type. The body ends here.
+                // A rejection body that fails ends here: its error cannot become an error of the inner body's type.
                 Poll::Ready(Some(Err(_)) | None) => Poll::Ready(None),
             },
         }
@@ -99,14 +100,14 @@ impl<B> fmt::Debug for ResponseBody<B> {
 #[derive(Default)]
 pub struct RejectionBody(Repr);
 
-/// Small, since every response body has room for it.
+/// Kept small, because each response body reserves space for it.
 enum Repr {
     Text(&'static str),
-    Any(Box<Shared>),
+    Any(Box<AnyBody>),
 }
 
-/// A mutex makes it `Sync`, which the inner service's body may be.
-type Shared = Mutex<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>>;
+/// The mutex makes the body `Sync`. So a [`ResponseBody`] is `Sync` if the inner service's body is.
+type AnyBody = Mutex<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>>;
 
 impl Default for Repr {
     fn default() -> Self {
@@ -115,13 +116,13 @@ impl Default for Repr {
 }
 
 impl RejectionBody {
-    /// Any body. If it fails, the response ends there.
+    /// Sends `body`. If `body` fails, the response ends at that point.
     pub fn new<B>(body: B) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Repr::Any(Box::new(Mutex::new(Box::pin(Erased { body })))))
+        Self(Repr::Any(Box::new(Mutex::new(Box::pin(BoxedErrorBody { body })))))
     }
 }
 
@@ -176,14 +177,14 @@ impl fmt::Debug for RejectionBody {
 }
 
 pin_project! {
-    /// A body with a boxed error.
-    struct Erased<B> {
+    /// A body whose error is boxed.
+    struct BoxedErrorBody<B> {
         #[pin]
         body: B,
     }
 }
 
-impl<B> Body for Erased<B>
+impl<B> Body for BoxedErrorBody<B>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,

@@ -13,21 +13,21 @@ use crate::{
     request::RequestHead,
 };
 
-/// Whether a request must not keep its session alive.
-pub(super) type Passive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
+/// Returns whether a request is passive.
+pub(super) type IsPassive = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
 /// The middleware: a tower layer that protects routes and renews their sessions. Made by
 /// [`Sessions::layer`](crate::Sessions::layer).
 ///
 /// A request without a session gets 401 and does not reach a handler, unless the layer is
-/// [`optional`](Self::optional). Put a CORS layer outside of this one: a preflight request carries no cookies.
+/// [`optional`](Self::optional). Put a CORS layer outside of this one, because a preflight request carries no cookies.
 #[doc(alias = "middleware")]
 #[doc(alias = "sliding")]
 pub struct SessionLayer<C, R = ProblemJson> {
     pub(super) engine: EngineHandle<C>,
     pub(super) optional: bool,
     pub(super) rules: CacheRules,
-    pub(super) passive: Option<Arc<Passive>>,
+    pub(super) passive: Option<Arc<IsPassive>>,
     pub(super) reject: R,
 }
 
@@ -40,8 +40,8 @@ impl<C> SessionLayer<C> {
 }
 
 impl<C, R> SessionLayer<C, R> {
-    /// Accepts requests without a session: handlers take an `Option<Session<C>>`. A session that cannot be
-    /// renewed during an outage of the store still gets 503.
+    /// Accepts requests without a session: handlers take an `Option<Session<C>>`. During an outage of the store, a
+    /// request whose session cannot be renewed still gets 503.
     #[must_use]
     pub fn optional(self) -> Self {
         Self { optional: true, ..self }
@@ -50,27 +50,31 @@ impl<C, R> SessionLayer<C, R> {
     /// Also accepts an access token as `Authorization: Bearer` (RFC 6750), for clients without cookies. Default:
     /// cookies only.
     ///
-    /// Such a request is judged by the bearer token alone: its cookies are ignored, it needs no CSRF check, it is
-    /// not renewed, and it gets no cookies. If the session's claims have changed, it is served with the current
-    /// ones. For an invalid or expired token the answer is 401 with
-    /// `WWW-Authenticate: Bearer error="invalid_token"`, on an [`optional`](Self::optional) layer, too. The client
-    /// then renews at its token endpoint, such as the one of the module `oauth`.
+    /// For a request with a bearer token:
+    /// - The token alone decides. The cookies of the request are ignored.
+    /// - There is no CSRF check, because no browser adds a bearer token by itself.
+    /// - The session is not renewed, and the response sets no cookies.
+    /// - If the session's claims have changed, the handler gets the current claims.
+    /// - If the token is invalid or expired, the answer is 401 with
+    ///   `WWW-Authenticate: Bearer error="invalid_token"`. An [`optional`](Self::optional) layer gives the same answer.
+    ///   The client then renews at its token endpoint, such as the one of the module `oauth`.
     #[must_use]
     pub fn accept_bearer(self) -> Self {
         Self { rules: CacheRules { varies_by_authorization: true, ..self.rules }, ..self }
     }
 
     /// Sends `Cache-Control: no-store` instead of `private, no-cache` where a handler sets no `Cache-Control`. For such
-    /// pages, the browser's back button always sends a request. So after a sign-out it shows no page of the session.
+    /// pages, the browser's back button always sends a request. So after a sign-out, the button shows no page of the
+    /// session.
     #[must_use]
     pub fn no_store(self) -> Self {
         Self { rules: CacheRules { no_store: true, ..self.rules }, ..self }
     }
 
-    /// Writes the responses to rejected requests by a closure, from the rejection and the head of the request.
-    /// The layer adds `Cache-Control: no-store`. Default: [`ProblemJson`].
+    /// Writes the responses to rejected requests by a closure. It gets the rejection and the head of the request. The
+    /// layer adds `Cache-Control: no-store` to that response. Default: [`ProblemJson`].
     ///
-    /// With the feature `axum` the answer is any `IntoResponse`, without it a `Response`:
+    /// With the feature `axum`, the closure returns any `IntoResponse`. Without the feature, it returns a `Response`.
     ///
     /// ```
     /// # #[cfg(feature = "axum")] fn layer(sessions: tower_sliding_sessions::Sessions) {
@@ -99,11 +103,12 @@ impl<C, R> SessionLayer<C, R> {
         SessionLayer { engine, optional, rules, passive, reject }
     }
 
-    /// Which requests are passive: they do not count as use, such as those of a page that polls. A passive request
-    /// is authenticated, but it does not extend the idle timeout and sets no cookies. With an expired access token
-    /// it asks the store.
+    /// Decides which requests are passive, such as those of a page that polls. A passive request is authenticated, but
+    /// does not count as use: it does not extend the idle timeout, and its response sets no cookies. If its access
+    /// token is expired, the store is asked.
     ///
-    /// A header that the client sets is good enough for this: it can only shorten its session.
+    /// The predicate may trust a header that the client sets, because a client can only shorten its own session by
+    /// that.
     #[must_use]
     pub fn passive(self, is_passive: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.engine.has_passive_requests.store(true, Ordering::Relaxed);
@@ -126,7 +131,7 @@ impl<C, R: Clone> Clone for SessionLayer<C, R> {
 }
 
 impl<C, R: Clone> SessionLayer<C, R> {
-    /// A clone for one request.
+    /// A clone for one request. References to the engine are counted on a cache line of this thread.
     pub(super) fn for_this_thread(&self) -> Self {
         self.with_engine(self.engine.for_this_thread())
     }

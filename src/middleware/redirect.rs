@@ -17,13 +17,13 @@ pub struct RedirectToLogin {
 }
 
 impl RedirectToLogin {
-    /// Redirects to `page`, such as `/login`. It may have a query.
+    /// Redirects to `page`, such as `/login`. `page` may have a query.
     pub fn new(page: impl Into<Cow<'static, str>>) -> Self {
         Self { page: page.into(), frames: false }
     }
 
     /// Also redirects frames (`iframe`, `frame`, `embed` and `object`). Default: only documents
-    /// (`Sec-Fetch-Dest: document`), since a sign-in page in a frame invites clickjacking.
+    /// (`Sec-Fetch-Dest: document`), because a sign-in page in a frame allows clickjacking.
     #[must_use]
     pub fn frames_too(mut self) -> Self {
         self.frames = true;
@@ -33,9 +33,9 @@ impl RedirectToLogin {
 
 impl Reject for RedirectToLogin {
     fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
-        let redirects = matches!(rejection.kind(), RejectionKind::Unauthenticated(_))
+        let may_redirect = matches!(rejection.kind(), RejectionKind::Unauthenticated(_))
             && (request.is_page_visit() || self.frames && request.is_frame_visit());
-        redirect(redirects, &self.page, rejection, request)
+        redirect_if(may_redirect, &self.page, rejection, request)
     }
 }
 
@@ -54,8 +54,8 @@ impl Reject for RedirectToLogin {
 /// # }
 /// ```
 ///
-/// A form that is sent too late gets 403, not the page: what it sent would be lost. So protect the page with the
-/// form, too. The handler of the page must check `next` with [`safe_next`].
+/// A form that is sent too late gets 403 and no redirect, because a redirect would lose the form's data. So require the
+/// re-authentication also for the page that shows the form. The handler of `page` must check `next` with [`safe_next`].
 #[doc(alias = "step-up")]
 #[doc(alias = "sudo")]
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ pub struct RedirectToReauthentication {
 }
 
 impl RedirectToReauthentication {
-    /// Redirects to `page`, such as `/confirm`. It may have a query.
+    /// Redirects to `page`, such as `/confirm`. `page` may have a query.
     pub fn new(page: impl Into<Cow<'static, str>>) -> Self {
         Self { page: page.into() }
     }
@@ -72,17 +72,18 @@ impl RedirectToReauthentication {
 
 impl Reject for RedirectToReauthentication {
     fn reject(&self, rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
-        let needs = matches!(
+        let must_authenticate = matches!(
             rejection.kind(),
             RejectionKind::ReauthenticationRequired | RejectionKind::MethodRequired
         );
-        redirect(needs && request.is_page_visit(), &self.page, rejection, request)
+        redirect_if(must_authenticate && request.is_page_visit(), &self.page, rejection, request)
     }
 }
 
-/// A redirect to `page` that names the page which was requested, or problem details.
-fn redirect(
-    redirects: bool,
+/// If `condition` is true, redirects to `page`, with the requested page in `next`. Otherwise answers with problem
+/// details.
+fn redirect_if(
+    condition: bool,
     page: &str,
     rejection: Rejection,
     request: &RequestHead<'_>,
@@ -90,7 +91,7 @@ fn redirect(
     let separator = if page.contains('?') { '&' } else { '?' };
     let next = utf8_percent_encode(request.return_path(), ENCODED);
     match HeaderValue::try_from(format!("{page}{separator}next={next}")) {
-        Ok(location) if redirects => {
+        Ok(location) if condition => {
             let mut response = Response::new(RejectionBody::default());
             *response.status_mut() = StatusCode::SEE_OTHER;
             response.headers_mut().insert(header::LOCATION, location);
@@ -100,17 +101,17 @@ fn redirect(
     }
 }
 
-/// The page to visit after the sign-in: `next`, if it is a path on this site. None for anything that a browser
-/// could take for another site.
+/// Returns `next` if it is a path on this site, so that a sign-in handler can redirect there. Returns `None` if a
+/// browser could take `next` for an address on another site.
 #[must_use]
 pub fn safe_next(next: &str) -> Option<&str> {
     // Browsers read `//host` and `/\host` as another host, and skip tabs and newlines.
-    let elsewhere =
+    let may_leave_site =
         next.starts_with("//") || next.contains('\\') || next.bytes().any(|b| b.is_ascii_control());
-    (next.starts_with('/') && !elsewhere).then_some(next)
+    (next.starts_with('/') && !may_leave_site).then_some(next)
 }
 
-/// All but the unreserved characters (RFC 3986, section 2.3) and `/`, which a query may contain.
+/// Encodes all characters except the unreserved ones (RFC 3986, section 2.3) and `/`, which a query may contain.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, Response, header};
 
-use super::{IntoRejectionResponse, Rejection, RejectionBody, RejectionKind, rejection::finish, unproven};
+use super::{
+    IntoRejectionResponse, Rejection, RejectionBody, RejectionKind, rejection::add_to_rejection, unproven,
+};
 use crate::request::RequestHead;
 
 /// Writes the response to a request that a layer rejects: [`ProblemJson`], [`RedirectToLogin`], or a
@@ -46,20 +48,23 @@ impl Reject for ProblemJson {
     }
 }
 
-/// The response of a layer to a request that it rejects.
+/// The response to a request that a layer rejects.
 pub(super) fn respond(
     reject: &impl Reject,
     request: &RequestHead<'_>,
     rejection: Rejection,
 ) -> Response<RejectionBody> {
     let response = match rejection.kind() {
+        // After any other answer, an `EventSource` does not connect again.
         RejectionKind::Unavailable | RejectionKind::DeviceProofRequired if wants_event_stream(request) => {
-            reconnect()
+            event_stream_that_ends()
         }
-        RejectionKind::DeviceProofRequired if request.is_page_visit() => load_again(rejection, request),
+        RejectionKind::DeviceProofRequired if request.is_page_visit() => {
+            page_that_loads_again(rejection, request)
+        }
         _ => reject.reject(rejection, request),
     };
-    finish(rejection, response)
+    add_to_rejection(rejection, response)
 }
 
 fn wants_event_stream(request: &RequestHead<'_>) -> bool {
@@ -72,8 +77,8 @@ fn wants_event_stream(request: &RequestHead<'_>) -> bool {
     request.method == Method::GET && types.any(is_stream)
 }
 
-/// A page that is loaded again.
-fn load_again(rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
+/// A page that the browser loads again after some seconds. By then it may have proven the device's key.
+fn page_that_loads_again(rejection: Rejection, request: &RequestHead<'_>) -> Response<RejectionBody> {
     let mut response = Response::new(unproven::page());
     *response.status_mut() = rejection.status();
     let (headers, seconds) = (response.headers_mut(), unproven::retry_after(request));
@@ -87,8 +92,8 @@ fn load_again(rejection: Rejection, request: &RequestHead<'_>) -> Response<Rejec
     response
 }
 
-/// An event stream that ends at once, and says when to connect again (HTML, section 9.2).
-fn reconnect() -> Response<RejectionBody> {
+/// An event stream that ends at once. The browser connects again after `retry` milliseconds (HTML, section 9.2).
+fn event_stream_that_ends() -> Response<RejectionBody> {
     let mut response = Response::new(RejectionBody::from("retry: 3000\n\n"));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response

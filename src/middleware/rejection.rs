@@ -12,10 +12,10 @@ use crate::{
 /// How long a client should wait before it asks again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// Why a request was rejected. Its response tells the client nothing about why a token was refused.
+/// Why a request was rejected. The response does not tell the client why a token was refused.
 ///
-/// It is an extension of the response, so that outer layers can log its [kind](Self::kind). In axum it is a
-/// response, and handlers can return it as their error.
+/// A rejection is an extension of its response, so that outer layers can log its [kind](Self::kind). In axum, handlers
+/// can return a rejection as their error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
     kind: RejectionKind,
@@ -26,7 +26,7 @@ impl Rejection {
         Self { kind }
     }
 
-    /// 401: there is no session. For handlers that find out later than the layer.
+    /// 401: there is no session. For handlers that reject a request themselves.
     #[must_use]
     pub const fn unauthenticated() -> Self {
         Self::new(RejectionKind::Unauthenticated(Refusal::NoToken))
@@ -50,20 +50,20 @@ impl Rejection {
         Self::new(RejectionKind::Unavailable)
     }
 
-    /// What kind it is.
+    /// The kind.
     #[must_use]
     pub const fn kind(&self) -> RejectionKind {
         self.kind
     }
 
-    /// The status it is answered with.
+    /// The status of the response.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.answer().0
     }
 
     /// The `code` of the problem details, such as `unauthenticated` or `reauthentication_required`, for an error format
-    /// of your own. A code does not change.
+    /// of your own. The code of a kind stays the same in later versions.
     ///
     /// ```
     /// # use tower_sliding_sessions::Rejection;
@@ -75,8 +75,9 @@ impl Rejection {
     }
 }
 
-/// Writes `Rejection::answer`: the status, the code, and the problem details (RFC 9457). Their `type` is the address of the
-/// kind's documentation. `code` is its name, by which a front end decides.
+/// Defines `Rejection::answer`: for each kind the status, the code, and the problem details (RFC 9457). The member
+/// `type` of the problem details is the address of the kind's documentation. The member `code` is for front ends to
+/// compare.
 macro_rules! answers {
     ($($kind:ident $(($ignored:tt))? => $status:ident $number:literal $code:literal $title:literal,)*) => {
         impl Rejection {
@@ -227,7 +228,7 @@ impl Rejection {
             }
             _ => {}
         }
-        finish(self, response)
+        add_to_rejection(self, response)
     }
 }
 
@@ -255,8 +256,8 @@ pub(super) fn add_bearer_challenge<B>(response: &mut Response<B>) {
     }
 }
 
-/// Adds what the response to every rejection has.
-pub(super) fn finish<B>(rejection: Rejection, mut response: Response<B>) -> Response<B> {
+/// Adds what the response to each rejected request has: the rejection as an extension, and `Cache-Control: no-store`.
+pub(super) fn add_to_rejection<B>(rejection: Rejection, mut response: Response<B>) -> Response<B> {
     response.extensions_mut().insert(rejection);
     forbid_caching(response.headers_mut());
     response

@@ -25,8 +25,8 @@ use crate::{
 type Rule<C> = dyn Fn(&Session<C>) -> Result<(), RejectionKind> + Send + Sync;
 
 /// A layer that admits only some sessions: by role, by step-up. Made by
-/// [`Sessions::require`](crate::Sessions::require). Put it inside the session layer of the same sessions;
-/// elsewhere it answers every request with a 500 that says so.
+/// [`Sessions::require`](crate::Sessions::require). Put it inside the session layer of the same sessions.
+/// In any other place, it answers every request with a 500 that names this mistake.
 ///
 /// Each method adds a rule. A session must satisfy all rules.
 ///
@@ -51,6 +51,7 @@ type Rule<C> = dyn Fn(&Session<C>) -> Result<(), RejectionKind> + Send + Sync;
 /// ```
 #[must_use = "it is a layer: add it to routes"]
 pub struct Require<C, R = ProblemJson> {
+    /// The engine of the session layer whose sessions are judged.
     engine: EngineId,
     rule: Option<Arc<Rule<C>>>,
     reject: R,
@@ -83,8 +84,8 @@ impl<C: Claims, R> Require<C, R> {
         self.and(RejectionKind::MethodRequired, move |session| session.methods().contains(&method))
     }
 
-    /// Admits sessions whose user last authenticated by `method`, and at most `age` ago: an `otp` of the last five
-    /// minutes. Others get 403, as by [`method`](Self::method) or
+    /// Admits sessions whose user last authenticated by `method`, and at most `age` ago: for example by an `otp`, in
+    /// the last five minutes. Others get 403, as by [`method`](Self::method) or
     /// [`authenticated_within`](Self::authenticated_within).
     pub fn method_within(self, method: impl Into<String>, age: Duration) -> Self {
         let method = method.into();
@@ -102,8 +103,8 @@ impl<C: Claims, R> Require<C, R> {
         self.and(RejectionKind::ReauthenticationRequired, move |session| session.authenticated_within(age))
     }
 
-    /// Admits requests whose token has this scope (RFC 6749, section 3.3). Others get 403, and so do access tokens of
-    /// sessions, which have no scope. For [`Verifier`](crate::Verifier).
+    /// Admits requests whose token has this scope (RFC 6749, section 3.3). Others get 403. Access tokens of sessions
+    /// have no scope, so they get 403, too. For [`Verifier`](crate::Verifier).
     #[cfg(feature = "verify")]
     #[cfg_attr(docsrs, doc(cfg(feature = "verify")))]
     pub fn scope(self, scope: impl Into<String>) -> Self {
@@ -111,14 +112,15 @@ impl<C: Claims, R> Require<C, R> {
         self.and(RejectionKind::Forbidden, move |session| session.has_scope(&scope))
     }
 
+    /// Adds a rule: if `admits` returns false for a session, the request is rejected with `otherwise`.
     fn and(
         self,
         otherwise: RejectionKind,
         admits: impl Fn(&Session<C>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let before = self.rule;
+        let earlier_rules = self.rule;
         let rule = move |session: &Session<C>| {
-            before.as_ref().map_or(Ok(()), |before| before(session))?;
+            earlier_rules.as_ref().map_or(Ok(()), |rules| rules(session))?;
             admits(session).then_some(()).ok_or(otherwise)
         };
         Self { rule: Some(Arc::new(rule)), ..self }

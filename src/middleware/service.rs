@@ -90,7 +90,7 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
             true => Bearer::of(head.headers),
             false => Bearer::Absent,
         };
-        // If the predicate panics, the request counts as use of the session.
+        // If the application's predicate panics, the request counts as use of the session.
         let is_passive = || {
             self.passive.as_ref().is_some_and(|is_passive| {
                 engine.config.events.call("passive", || is_passive(&head)).unwrap_or(false)
