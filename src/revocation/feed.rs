@@ -2,13 +2,16 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use crate::time::{Clock as _, SystemClock, millis};
+use crate::{
+    store::StoreError,
+    time::{Clock as _, SystemClock, millis},
+};
 
 /// A follower that has not asked the store for this long, beyond the bound, is stuck.
 const STUCK: Duration = Duration::from_secs(5);
@@ -53,6 +56,8 @@ pub(super) struct Feed {
     reported: AtomicBool,
     /// The feed failed, or had a gap: the store may have lost revocations.
     interrupted: AtomicBool,
+    /// The first failure since the feed was last read to its end.
+    failure: Mutex<Option<Arc<StoreError>>>,
     position: Mutex<Option<String>>,
 }
 
@@ -66,6 +71,7 @@ impl Feed {
             asked_at: AtomicU64::new(millis(SystemClock.monotonic())),
             reported: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
+            failure: Mutex::default(),
             position: Mutex::default(),
         }
     }
@@ -109,6 +115,7 @@ impl Feed {
     pub(super) fn was_read(&self, now: Duration) -> bool {
         self.read_at.store(millis(now), Ordering::Relaxed);
         self.current.store(true, Ordering::Release);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.reported.swap(false, Ordering::Relaxed)
     }
 
@@ -120,6 +127,17 @@ impl Feed {
     /// Whether a lag is to be reported: once, until the feed was read again.
     pub(super) fn is_news(&self, now: Duration) -> bool {
         self.lags(now) && !self.reported.swap(true, Ordering::Relaxed)
+    }
+
+    /// A read failed.
+    pub(super) fn failed(&self, error: StoreError) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| Arc::new(error));
+    }
+
+    /// Why the feed was not read to its end, if a read has failed since it was.
+    pub(super) fn failure(&self) -> Option<Arc<StoreError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The store may have lost revocations.

@@ -74,6 +74,7 @@ async fn follow(revocation: Weak<Revocation>) {
             Err(error) => {
                 revocation.feed.was_interrupted();
                 revocation.report_lag(revocation.monotonic(), &error);
+                revocation.feed.failed(error);
                 drop(revocation);
                 tokio::time::sleep(RETRY).await;
             }
@@ -160,7 +161,10 @@ impl Revocation {
         // Before the end of the feed, revocations may be missing.
         let recovered = !more && self.feed.was_read(now);
         if more {
-            self.report_lag(now, &StoreError::unavailable("the feed has more events than were read yet"));
+            // Reads that succeed after a failure, as those of the other shards, must not hide its cause.
+            let failure = self.feed.failure();
+            let behind = StoreError::unavailable("the feed has more events than were read yet");
+            self.report_lag(now, failure.as_deref().unwrap_or(&behind));
         } else if self.feed.take_interruption() {
             self.assert_revocations();
         } else {

@@ -1,6 +1,9 @@
 //! Revocations on another instance reach this one by the store's feed. What happens when the feed fails.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tower_sliding_sessions::{EventKind, RejectionKind, SessionId, store::MemoryStore};
 
@@ -23,6 +26,42 @@ async fn cut_off(world: &World) -> (Instance, Browser) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(world.count(&EventKind::FeedLagging), 2, "each instance reports it once");
     (two, browser)
+}
+
+/// As in a cluster, where a shard fails and the others have events.
+#[tokio::test(start_paused = true)]
+async fn lag_is_reported_with_the_cause_of_the_failure_if_other_reads_succeed() {
+    let world = World::new();
+    let causes = Arc::new(Mutex::new(Vec::new()));
+    let two = world.other(|builder| {
+        let causes = causes.clone();
+        builder.on_event(move |event| {
+            if event.kind == EventKind::FeedLagging {
+                causes.lock().unwrap().push(event.cause.clone().unwrap());
+            }
+        })
+    });
+    let seconds = async |count| tokio::time::sleep(Duration::from_secs(count)).await;
+    let browser = world.signed_in("ann").await;
+    assert!(two.answer(browser.get("/me")).await.ok());
+    world.store.cut_the_feed();
+    seconds(3).await;
+    world.store.announce_more_events(true);
+    world.store.recover();
+    seconds(2).await;
+    assert!(causes.lock().unwrap().is_empty(), "not yet for longer than the bound");
+    world.pass(6);
+    seconds(2).await;
+    // Once the feed was read to its end, an earlier failure is no cause.
+    world.store.announce_more_events(false);
+    seconds(2).await;
+    world.store.announce_more_events(true);
+    world.pass(6);
+    seconds(2).await;
+    let causes = causes.lock().unwrap();
+    let [first, second] = &causes[..] else { panic!("{causes:?}") };
+    assert!(first.contains("simulated outage"), "{first}");
+    assert!(second.contains("more events"), "{second}");
 }
 
 #[tokio::test(start_paused = true)]

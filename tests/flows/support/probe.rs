@@ -52,6 +52,8 @@ struct State {
     rotations: usize,
     /// The next answer of the feed says that events were lost.
     gap: bool,
+    /// The answers of the feed say that there are more events.
+    more: bool,
 }
 
 /// Every operation that a request or an operator can cause. A `replace` is named by the change it makes
@@ -122,6 +124,11 @@ impl Probe {
     /// The feed has lost events, and says so to the next reader.
     pub(crate) fn lose_events(&self) {
         self.state.lock().unwrap().gap = true;
+    }
+
+    /// Whether each read of the feed says that it has more events.
+    pub(crate) fn announce_more_events(&self, more: bool) {
+        self.state.lock().unwrap().more = more;
     }
 
     pub(crate) fn recover(&self) {
@@ -308,7 +315,9 @@ impl SessionStore for Probe {
             return Err(StoreError::unavailable("simulated outage"));
         }
         let mut batch = self.inner().feed(from).await?;
-        batch.gap |= std::mem::take(&mut self.state.lock().unwrap().gap);
+        let mut state = self.state.lock().unwrap();
+        batch.gap |= std::mem::take(&mut state.gap);
+        batch.more |= state.more;
         Ok(batch)
     }
 }
