@@ -114,17 +114,35 @@ impl Backend {
         operation: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let (why, error) = match self.in_time(unwinding(call)).await {
+        self.ask_within(self.deadline, operation, call).await
+    }
+
+    /// The same for a call that no request waits for, and whose caller must learn how far it came.
+    pub(crate) async fn ask_at_length<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.ask_within(self.deadline.saturating_mul(MAX_CALLS), operation, call).await
+    }
+
+    async fn ask_within<T>(
+        &self,
+        deadline: Duration,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let (why, error) = match self.within(deadline, unwinding(call)).await {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => (error.word(), error),
-            None => ("late", StoreError::unavailable(self.too_late())),
+            None => ("late", StoreError::unavailable(too_late(deadline))),
         };
         self.events.failed(EventKind::StoreFailed { operation, why }, &error);
         Err(error)
     }
 
     pub(crate) fn too_late(&self) -> String {
-        format!("no answer within {:?}", self.deadline)
+        too_late(self.deadline)
     }
 
     /// Waits for something that a request needs, but no longer than for the store.
@@ -202,6 +220,10 @@ impl Backend {
     pub(crate) fn early_renewal_is_paused(&self, now: Duration) -> bool {
         millis(now) < self.early_renewal_paused_until.load(Ordering::Relaxed)
     }
+}
+
+fn too_late(deadline: Duration) -> String {
+    format!("no answer within {deadline:?}")
 }
 
 /// A store call whose panic is an error, and ends nothing else.

@@ -88,7 +88,8 @@ impl Revocation {
         let mut known = self.denylist.run();
         for _ in 0..TRIES {
             let candidate = RunId::newer_than(known, self.now())?;
-            let run = self.backend.ask("raise_run_id", self.backend.store.raise_run_id(candidate)).await?;
+            let raise = self.backend.store.raise_run_id(candidate);
+            let run = self.backend.ask_at_length("raise_run_id", raise).await?;
             self.denylist.set_run(run);
             if run <= candidate {
                 self.backend.events.note(EventKind::EverythingRevoked);

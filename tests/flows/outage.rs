@@ -87,6 +87,18 @@ async fn store_that_hangs_is_abandoned_at_the_deadline() {
     assert_eq!(world.count(&EventKind::StoreFailed { operation: "advance", why: "late" }), 1);
 }
 
+/// Its caller must learn whether it took effect.
+#[tokio::test(start_paused = true)]
+async fn emergency_stop_waits_for_a_slow_store_eight_times_as_long() {
+    let world = brief(500);
+    world.store.trouble("raise_run_id", Trouble::Hang);
+    let before = tokio::time::Instant::now();
+    world.one.sessions.revoke_everything().await.unwrap_err();
+    let waited = before.elapsed();
+    assert!((4000..=4010).contains(&waited.as_millis()), "{waited:?}");
+    assert_eq!(world.count(&EventKind::StoreFailed { operation: "raise_run_id", why: "late" }), 1);
+}
+
 #[tokio::test]
 async fn store_failure_is_reported() {
     let world = World::new();
