@@ -155,10 +155,12 @@ impl<C: Claims> Sessions<C> {
     }
 
     /// The emergency stop: revokes all sessions of all users, in every realm of the store, by a new run ID. All
-    /// sessions of an older run ID are invalid.
+    /// sessions of an older run ID are invalid. Waits for the store for up to eight times the
+    /// [deadline](SessionsBuilder::store_deadline) of a call.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed.
+    /// [`StoreError`] if the store failed. In a Redis Cluster, some of its shards may have been raised. The error's
+    /// source says this, and what to do.
     pub async fn revoke_everything(&self) -> Result<RunId, StoreError> {
         self.engine.revocation.revoke_everything().await
     }

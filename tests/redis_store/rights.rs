@@ -1,12 +1,17 @@
 //! Users, passwords, rights and URLs: what suffices, and the operator's error if it does not.
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::Instant,
+};
 use tower_sliding_sessions::store::{
-    FeedFrom, RedisStore, SessionStore as _, StoreError, conformance,
+    FeedEvent, FeedFrom, RedisStore, SessionStore as _, StoreError, conformance,
     redis_client::{Client, Value},
 };
 
-use super::{causes, end, now, open, port::free_port, server::Server, store_at, subject};
+use super::{causes, cluster::Cluster, end, now, open, port::free_port, server::Server, store_at, subject};
 
 /// The sufficient rights, from the documentation of the store.
 fn documented_rights() -> String {
@@ -62,6 +67,39 @@ async fn missing_right_is_a_configuration_error_that_names_it() {
     assert!(store.get(&key).await.expect("an answer").record.is_some(), "the store recovers");
     let elsewhere = store.with_prefix("other").get(&key).await.expect_err("it is not allowed");
     assert!(matches!(elsewhere, StoreError::Configuration(_)), "{elsewhere:?}");
+}
+
+/// `store` has no right to `XREAD`. Ten reads take at least this long.
+async fn is_read_with_a_pause(store: &RedisStore, at_least: Duration) {
+    let error = store.check().await.expect_err("it is reported at start");
+    let said = causes(&error);
+    assert!(matches!(error, StoreError::Configuration(_)) && said.contains("xread"), "{said}");
+    let key = open(store, &subject()).await;
+    let mut place = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
+    let begin = Instant::now();
+    for _ in 0..10 {
+        let batch = store.feed(&FeedFrom::After(place)).await.expect("the feed");
+        assert!(batch.events.is_empty() && !batch.gap && !batch.more, "{batch:?}");
+        place = batch.position;
+    }
+    assert!(begin.elapsed() >= at_least, "ten reads within {:?}", begin.elapsed());
+    end(store, &key).await;
+    let batch = store.feed(&FeedFrom::After(place)).await.expect("the feed");
+    assert_eq!((batch.events, batch.gap), (vec![FeedEvent::Revoked(key)], false));
+}
+
+#[tokio::test]
+async fn feed_is_read_with_a_pause_if_the_user_may_not_wait_for_events() {
+    let server = guarded("secret").await;
+    let () = server.ask("ACL SETUSER sessions -xread").await;
+    let store = store_at(&url(&server, "sessions:secret")).await;
+    is_read_with_a_pause(&store, Duration::from_millis(500)).await;
+    let cluster = Cluster::start_nodes(2).await;
+    for server in &cluster.servers {
+        let () = server.ask("ACL SETUSER default -xread").await;
+    }
+    // A pause ends with the first of three shards, and the pauses of the others may end with the next reads.
+    is_read_with_a_pause(&cluster.store().await, Duration::from_millis(150)).await;
 }
 
 #[tokio::test]

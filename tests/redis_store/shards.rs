@@ -164,6 +164,84 @@ async fn shard_that_lost_the_run_id_or_has_an_older_one_gets_that_of_the_others(
     }
 }
 
+async fn run_ids(cluster: &Cluster, keys: &[(String, u16)]) -> Vec<String> {
+    let mut run_ids = Vec::new();
+    for (key, slot) in keys {
+        run_ids.push(server_of(cluster, *slot).await.ask(&format!("GET {key}")).await);
+    }
+    run_ids
+}
+
+#[tokio::test]
+async fn run_id_that_some_shards_did_not_take_is_an_error_that_names_one_and_holds_in_all() {
+    let (cluster, store, sessions) = start().await;
+    for server in &cluster.servers {
+        let _: String = server.ask("CONFIG SET cluster-require-full-coverage no").await;
+    }
+    let keys = keys_of(&cluster, ":run").await;
+    let place = position(&store).await;
+    let newer = after(&store, &place).await.run.next();
+    let frozen = keys.iter().find(|(_, slot)| *slot < 16_384 / 3).expect("one of the first node").1;
+    cluster.servers[0].freeze();
+    cluster.servers[3].freeze();
+    for _ in 0..2 {
+        let raised = store.raise_run_id(newer).await;
+        let Err(error @ StoreError::Unavailable(_)) = raised else { panic!("{raised:?}") };
+        let causes = causes(&error);
+        assert!(causes.contains("raised in 2 of 3 shards") && causes.contains("Repeat"), "{causes}");
+        assert!(causes.contains(&format!("shard 1 of 3 (slot {frozen})")), "{causes}");
+        assert!(!causes.contains("tss"), "a key: {causes}");
+    }
+    let batch = after(&store, &place).await;
+    assert!(batch.run == newer && batch.events.contains(&FeedEvent::Run(newer)), "{batch:?}");
+    let (mut served, mut unavailable) = (0, 0);
+    for key in &sessions[..20] {
+        match store.get(key).await {
+            Ok(found) => {
+                assert!(found.record.is_none() && found.run == newer, "a session of an older run ID");
+                served += 1;
+            }
+            Err(error) => {
+                assert!(causes(&error).contains(&format!("shard 1 of 3 (slot {frozen})")), "{error:?}");
+                unavailable += 1;
+            }
+        }
+    }
+    assert!(served > 0 && unavailable > 0, "{served} served, {unavailable} unavailable");
+    cluster.servers[0].thaw();
+    cluster.servers[3].thaw();
+    until("all shards have it", async || store.raise_run_id(newer).await.ok() == Some(newer)).await;
+    cluster.complete().await;
+    assert_eq!(run_ids(&cluster, &keys).await, vec![newer.to_string(); SHARDS]);
+}
+
+#[tokio::test]
+async fn raise_below_the_run_id_of_one_shard_returns_that_one_and_gives_it_to_all() {
+    let (cluster, store, sessions) = start().await;
+    let keys = keys_of(&cluster, ":run").await;
+    let older = store.get(&sessions[0]).await.expect("an answer").run.next();
+    let newest = older.next();
+    let (key, slot) = &keys[1];
+    let () = server_of(&cluster, *slot).await.ask(&format!("SET {key} {newest}")).await;
+    assert_eq!(store.raise_run_id(older).await.expect("it is raised"), newest);
+    assert_eq!(run_ids(&cluster, &keys).await, vec![newest.to_string(); SHARDS]);
+}
+
+#[tokio::test]
+async fn new_instance_does_not_believe_a_shard_with_an_older_run_id() {
+    let (cluster, store, sessions) = start().await;
+    let older = store.get(&sessions[0]).await.expect("an answer").run;
+    let newest = store.raise_run_id(older.next()).await.expect("it is raised");
+    for (key, slot) in keys_of(&cluster, ":run").await {
+        let () = server_of(&cluster, slot).await.ask(&format!("SET {key} {older}")).await;
+        let new = cluster.store().await;
+        for key in &sessions {
+            let found = new.get(key).await.expect("an answer");
+            assert!(found.record.is_none() && found.run == newest, "a session of an older run ID");
+        }
+    }
+}
+
 #[tokio::test]
 async fn gap_in_one_shard_is_a_gap_of_the_feed() {
     let (cluster, store, sessions) = start().await;

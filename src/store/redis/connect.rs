@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, cmd, io::tcp::TcpSettings};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Value, cmd, io::tcp::TcpSettings};
 
 use super::{
     RedisStore,
@@ -150,7 +150,13 @@ impl RedisStore {
     /// ```
     ///
     /// # Errors
-    /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the servers are no cluster.
+    /// - [`StoreError::Configuration`] as for [`connect`](Self::connect), also if no address was given, or the servers
+    ///   are no cluster.
+    /// - [`StoreError::Unavailable`] if no node answers within a second or two, or if one of the three shards is
+    ///   unavailable: its node is down and no replica has taken its place, or no node has its slot. So no instance
+    ///   starts while a shard is unavailable. Those that run serve the users of the other shards.
+    ///
+    /// The error's source says which shard it is about, and what is wrong.
     #[doc(alias = "Redis Cluster")]
     pub async fn cluster(
         nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
@@ -164,7 +170,9 @@ impl RedisStore {
     }
 
     async fn greeted(self) -> Result<Self, StoreError> {
-        self.0.in_each(|shard| async move { shard.greet().await }).await?;
+        self.0
+            .in_each(|shard| async move { shard.greet().await.map_err(|error| shard.named(error)) })
+            .await?;
         Ok(self)
     }
 }
@@ -193,18 +201,22 @@ impl Shard {
         Ok(())
     }
 
-    /// Learns whether the server keeps what it is given.
+    /// Learns whether the server keeps what it is given, and whether this user may wait for events.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         let mut question = cmd("INFO");
         question.arg("memory");
         match self.link.query::<String>(&question).await.map_err(store_error) {
             Ok(text) => match info(&text, "maxmemory_policy") {
-                "noeviction" | "" => Ok(()),
-                policy => Err(StoreError::configuration(MayEvict { policy: policy.to_owned() })),
+                "noeviction" | "" => {}
+                policy => return Err(StoreError::configuration(MayEvict { policy: policy.to_owned() })),
             },
             // It has no right to ask.
-            Err(StoreError::Configuration(_)) => Ok(()),
-            Err(error) => Err(error),
+            Err(StoreError::Configuration(_)) => {}
+            Err(error) => return Err(error),
         }
+        // Whether it has the right to wait for events. Without it, the feed is polled.
+        let mut question = cmd("XREAD");
+        question.arg("COUNT").arg(1).arg("STREAMS").arg(&self.feed_key).arg("$");
+        self.link.query::<Value>(&question).await.map(drop).map_err(store_error)
     }
 }

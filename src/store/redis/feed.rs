@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a reader waits for an event, and then learns that there is none.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(900);
+/// A reader without the right to wait looks this often.
+const POLL: Duration = Duration::from_millis(50);
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// How long the feed is silent, at most. Far less than the time that it keeps events for.
@@ -63,6 +65,14 @@ impl Position {
 
     fn into_feed(self) -> String {
         format!("{} {}", self.place, self.history)
+    }
+}
+
+/// The position of a reader that has read the shard before.
+pub(super) fn known_position(from: &FeedFrom) -> Option<&str> {
+    match from {
+        FeedFrom::After(position) if Position::parse(position).is_some() => Some(position),
+        FeedFrom::After(_) | FeedFrom::Since(_) => None,
     }
 }
 
@@ -111,6 +121,8 @@ struct View {
     trimmed: bool,
     run: Option<String>,
     history: String,
+    /// The user may not wait for an event.
+    may_not_wait: bool,
 }
 
 impl Shard {
@@ -150,7 +162,8 @@ impl Shard {
         Ok(batch)
     }
 
-    /// Waits for an event after a position, at most as long as a [`HEARTBEAT`]. Says whether there is one, or another server.
+    /// Waits for an event after a position, at most as long as a [`HEARTBEAT`]. Says whether there may be one, or
+    /// another server.
     pub(super) async fn wait(&self, position: &str) -> Result<bool, StoreError> {
         let Some(Position { place, .. }) = Position::parse(position) else { return Ok(true) };
         let idle = self.readers().pop();
@@ -163,6 +176,11 @@ impl Shard {
             Ok(answer) => {
                 self.readers().push(reader);
                 Ok(answer != Value::Nil)
+            }
+            Err(error) if matches!(error, StoreError::Configuration(_)) && !another_may_serve(&error) => {
+                self.readers().push(reader);
+                tokio::time::sleep(POLL).await;
+                Ok(true)
             }
             Err(error) => {
                 self.link.failed(&reader, &error);
@@ -212,6 +230,10 @@ impl Shard {
         let lost = place > view.last || !is_known && view.first != Place::default() && place >= view.first;
         let gap = cut_off || lost || history != view.history;
         let here = if place > view.last { view.last } else { place };
+        if view.may_not_wait && view.entries.is_empty() {
+            // Without this, its reader would ask again at once.
+            tokio::time::sleep(POLL).await;
+        }
         let place = view.entries.last().map_or(here, |(place, _)| *place);
         let position = Position { place, history: view.history };
         Ok(ShardBatch::new(view.entries, position, view.run, gap, more))
@@ -264,6 +286,7 @@ async fn look(connection: &mut MultiplexedConnection, pipeline: &Pipeline) -> Re
     let entries = last();
     // A replica refuses this.
     let (stream, run) = <(HashMap<String, Value>, Option<String>)>::from_redis_value(last()?)?;
+    let may_not_wait = last().is_err_and(|error| matches!(store_error(error), StoreError::Configuration(_)));
     // It may have become one since.
     if replication.contains("role:slave") {
         return Err(io::Error::other(IsReplica).into());
@@ -284,6 +307,7 @@ async fn look(connection: &mut MultiplexedConnection, pipeline: &Pipeline) -> Re
         entries: entries.into_iter().filter_map(event).collect(),
         run,
         history: history.unwrap_or("-").trim().to_owned(),
+        may_not_wait,
     })
 }
 

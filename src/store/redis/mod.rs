@@ -75,9 +75,11 @@ use super::StoreError;
 ///
 /// - If a shard is unavailable, the users of the others are served, and their sign-outs reach all instances. The feed
 ///   [lags](crate::SessionsBuilder::ask_store_when_lagging) until the shard is back, and this is reported. Set
-///   `cluster-require-full-coverage no`; otherwise the whole cluster is unavailable. An instance cannot start meanwhile.
-/// - The run ID is raised in all shards. If one is unavailable, raising it reports an error, and instances raise it there later. A
-///   shard that has lost the run ID gets that of the others.
+///   `cluster-require-full-coverage no`; otherwise the whole cluster is unavailable. An instance cannot start
+///   meanwhile. An error of a shard names the shard and its slot.
+/// - The run ID is raised in all shards. If one is unavailable, raising it reports an error that says how many shards
+///   were raised. The new run ID holds as soon as one shard has it: readers of the feed take over the newest, and raise
+///   the others. A shard that has lost the run ID gets that of the others.
 /// - While a slot moves to another node, renewals go on until its keys are split between both nodes. Then calls
 ///   about its subjects fail as unavailable until the move is complete. Their sign-ins and revocations fail from its
 ///   beginning; what failed changed nothing. Move a slot when few users are active.
@@ -103,7 +105,8 @@ use super::StoreError;
 ///
 /// In a cluster, add `+cluster|slots +asking`. A user of Sentinels needs `+sentinel|get-master-addr-by-name` there.
 ///
-/// Without `+info` the store works, but it notices a failover only if the new server lacks the last event that was read. A
+/// Without `+info` the store works, but it notices a failover only if the new server lacks the last event that was
+/// read. Without `+xread` it reads the feed twenty times a second, and reports this once at start, as a failed `check`. A
 /// wrong address, user or password, or a missing right, is a [`StoreError::Configuration`], whose source says what is wrong.
 ///
 /// # What it keeps

@@ -1,6 +1,7 @@
 //! A shard: a part of the store whose keys are all in one slot, so that a script writes records and feed in one step.
 
 use std::{
+    error::Error,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,6 +29,8 @@ const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 pub(super) const IN_CLUSTER: usize = 3;
 
 pub(super) struct Shard {
+    /// For errors, in a cluster. The slot leads an operator to the node.
+    name: Option<String>,
     pub(super) link: Arc<Link>,
     /// What all keys begin with. In a cluster, what is in braces decides the slot.
     pub(super) prefix: String,
@@ -35,6 +38,31 @@ pub(super) struct Shard {
     pub(super) feed_key: String,
     /// Connections for the next read of the feed.
     readers: Mutex<Vec<Reader>>,
+}
+
+pub(super) type Cause = Box<dyn Error + Send + Sync>;
+
+/// Which shard an error is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{shard}")]
+struct InShard {
+    shard: String,
+    source: Cause,
+}
+
+/// The name of a shard, if there are several.
+pub(super) fn name(index: usize, count: usize) -> Option<String> {
+    (count > 1).then(|| format!("shard {} of {count} (slot {})", index + 1, slot(&tag(index, count))))
+}
+
+/// The same error with another source, if it has one.
+pub(super) fn with_source(error: StoreError, wrap: impl FnOnce(Cause) -> Cause) -> StoreError {
+    match error {
+        StoreError::Unavailable(source) => StoreError::unavailable(wrap(source)),
+        StoreError::Configuration(source) => StoreError::configuration(wrap(source)),
+        StoreError::Corrupt(source) => StoreError::corrupt(wrap(source)),
+        StoreError::Full | StoreError::Unsupported(_) => error,
+    }
 }
 
 /// What is in the braces of the keys of a shard. The slots of `count` shards are spread evenly.
@@ -49,13 +77,21 @@ pub(super) fn tag(index: usize, count: usize) -> String {
 }
 
 impl Shard {
-    pub(super) fn new(link: Arc<Link>, prefix: &str, tag: &str) -> Self {
+    /// The shard with this index, of so many.
+    pub(super) fn new(link: Arc<Link>, prefix: &str, index: usize, count: usize) -> Self {
+        let (name, tag) = (name(index, count), tag(index, count));
         // A tag in the prefix decides the slot, but an empty one is none.
         let is_tagged = prefix.contains("{}") || link.home().is_cluster() && prefix.contains('{');
         let prefix = if is_tagged { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
         let prefix = format!("{prefix}:{{{tag}}}");
         let (run_key, feed_key) = (format!("{prefix}:run"), format!("{prefix}:feed"));
-        Self { link, prefix, run_key, feed_key, readers: Mutex::default() }
+        Self { name, link, prefix, run_key, feed_key, readers: Mutex::default() }
+    }
+
+    /// The error that the caller gets for one of this shard.
+    pub(super) fn named(&self, error: StoreError) -> StoreError {
+        let Some(shard) = self.name.clone() else { return error };
+        with_source(error, |source| Box::new(InShard { shard, source }))
     }
 
     pub(super) fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
@@ -72,13 +108,13 @@ impl Shard {
         let key = name.map(|name| format!("{}:{name}", self.prefix));
         let keys = [self.run_key.as_str(), self.feed_key.as_str(), key.as_deref().unwrap_or_default()];
         let keys = keys.get(..if key.is_some() { 3 } else { 2 }).unwrap_or_default();
-        self.link.run(script, keys, args).await.map_err(|error| self.link.store_error(error))
+        self.link.run(script, keys, args).await.map_err(|error| self.named(self.link.store_error(error)))
     }
 
     /// The run ID that the server has.
     pub(super) async fn run(&self) -> Result<Option<RunId>, StoreError> {
         let run: RedisResult<Option<String>> = self.link.query(cmd("GET").arg(&self.run_key)).await;
-        let run = run.map_err(|error| self.link.store_error(error))?;
+        let run = run.map_err(|error| self.named(self.link.store_error(error)))?;
         run.as_deref().map(record::run_id).transpose()
     }
 

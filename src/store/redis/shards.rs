@@ -1,8 +1,12 @@
 //! The shards of a store: which one has a key, and the run ID that all of them share.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use redis::FromRedisValue;
+use tokio::sync::OnceCell;
 
 use super::{
     entry,
@@ -11,13 +15,29 @@ use super::{
     link::Link,
     record,
     scripts::Lua,
-    shard::{self, Shard},
+    shard::{Cause, Shard, with_source},
 };
 use crate::{
     id::RunId,
     store::{FeedEvent, StoreError, Subject, hash},
     time::{Clock as _, SystemClock},
 };
+
+/// How long a first call waits until all shards have said which run ID they have.
+const LEVEL_WITHIN: Duration = Duration::from_millis(300);
+
+/// What an operator must know who has raised the run ID while a shard was unavailable.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the run ID was raised in {raised} of {all} shards. It already holds: each running instance takes over the newest \
+     run ID, and raises it in the other shards when they answer. Repeat the call if no instance runs; a repeated \
+     emergency stop draws another run ID, so users who have signed in meanwhile must sign in again"
+)]
+struct PartlyRaised {
+    raised: usize,
+    all: usize,
+    source: Cause,
+}
 
 /// One shard for one primary, and several in a cluster.
 pub(super) struct Shards {
@@ -26,17 +46,20 @@ pub(super) struct Shards {
     pub(super) waiters: Mutex<Vec<Waiter>>,
     /// Why a shard could not be read, for the next read from this position: what the others had was returned first.
     pub(super) failure: Mutex<Option<(String, StoreError)>>,
+    /// Set once the shards were asked for their run IDs.
+    levelled: OnceCell<()>,
 }
 
 impl Shards {
     pub(super) fn new(links: impl IntoIterator<Item = Arc<Link>>, prefix: &str) -> Self {
         let links: Vec<_> = links.into_iter().collect();
         let count = links.len();
-        let shard = |(index, link)| Arc::new(Shard::new(link, prefix, &shard::tag(index, count)));
+        let shard = |(index, link)| Arc::new(Shard::new(link, prefix, index, count));
         Self {
             each: links.into_iter().enumerate().map(shard).collect(),
             waiters: Mutex::default(),
             failure: Mutex::default(),
+            levelled: OnceCell::new(),
         }
     }
 
@@ -55,13 +78,22 @@ impl Shards {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
+        self.answers(work).await.into_iter().collect()
+    }
+
+    /// The same. The others' answers count if a shard fails.
+    async fn answers<T, F>(&self, work: impl Fn(Arc<Shard>) -> F) -> Vec<Result<T, StoreError>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
         let tasks: Vec<_> = self.each.iter().map(|shard| tokio::spawn(work(shard.clone()))).collect();
         // All are waited for: an error of one must not hide what another one did.
         let mut answers = Vec::with_capacity(tasks.len());
         for task in tasks {
             answers.push(task.await.map_err(StoreError::unavailable).and_then(|answer| answer));
         }
-        answers.into_iter().collect()
+        answers
     }
 
     /// Runs a script about sessions of a subject.
@@ -71,6 +103,9 @@ impl Shards {
         subject: &Subject,
         args: &[String],
     ) -> Result<T, StoreError> {
+        if self.each.len() > 1 {
+            self.levelled.get_or_init(|| self.level_runs()).await;
+        }
         let hash = subject_hash(subject);
         self.shard(&hash)?.script(script, Some(&hash), args).await
     }
@@ -97,13 +132,49 @@ impl Shards {
         Ok(run)
     }
 
-    pub(super) async fn raise_run(&self, to: RunId) -> Result<RunId, StoreError> {
-        let event = entry::encode(&FeedEvent::Run(to))?;
-        let work = |shard: Arc<Shard>| {
-            let event = event.clone();
-            async move { shard.set_run(to, event).await }
+    /// Before this process answers for one shard, the others may know of an emergency stop that did not reach that one.
+    /// Later, readers of the feed notice it. A shard that does not answer is not waited for.
+    async fn level_runs(&self) {
+        let ask = |shard: Arc<Shard>| async move {
+            tokio::time::timeout(LEVEL_WITHIN, shard.run()).await.map_err(StoreError::unavailable)?
         };
-        Ok(self.in_each(work).await?.into_iter().max().unwrap_or(to))
+        let runs: Vec<_> = self.answers(ask).await.into_iter().flatten().collect();
+        if let Some(newest) = runs.iter().flatten().max()
+            && runs.iter().any(|run| *run != Some(*newest))
+        {
+            // If a shard does not take it, readers of the feed try again.
+            drop(tokio::time::timeout(LEVEL_WITHIN, self.raise_run(*newest)).await);
+        }
+    }
+
+    /// Raises the run ID of each shard. Returns the newest one, which then all of them have.
+    pub(super) async fn raise_run(&self, mut to: RunId) -> Result<RunId, StoreError> {
+        loop {
+            let event = entry::encode(&FeedEvent::Run(to))?;
+            let work = |shard: Arc<Shard>| {
+                let event = event.clone();
+                async move { shard.set_run(to, event).await }
+            };
+            let (mut runs, mut failure) = (Vec::new(), None);
+            for answer in self.answers(work).await {
+                match answer {
+                    Ok(run) => runs.push(run),
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+            let Some(newest) = runs.iter().max().copied() else {
+                return failure.map_or(Ok(to), Err);
+            };
+            if let Some(error) = failure {
+                let (raised, all) = (runs.len(), self.each.len());
+                return Err(with_source(error, |source| Box::new(PartlyRaised { raised, all, source })));
+            }
+            if runs.iter().all(|run| *run == newest) {
+                return Ok(newest);
+            }
+            // A shard had a newer one.
+            to = newest;
+        }
     }
 }
 

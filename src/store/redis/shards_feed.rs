@@ -11,7 +11,7 @@ use std::{
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{
-    feed::{HEARTBEAT, ShardBatch, Waiter},
+    feed::{HEARTBEAT, ShardBatch, Waiter, known_position},
     record,
     shard::Shard,
     shards::Shards,
@@ -28,9 +28,11 @@ const SEPARATOR: &str = ",";
 /// Reads a shard. A read that is late goes on, so that it can find a new primary.
 async fn read(shard: Arc<Shard>, from: FeedFrom) -> Result<ShardBatch, StoreError> {
     let within = if let FeedFrom::Since(_) = from { FIRST_READ_WITHIN } else { READ_WITHIN };
-    let reading = tokio::spawn(async move { shard.read_feed(&from, None).await });
-    let read = tokio::time::timeout(within, reading).await.map_err(StoreError::unavailable)?;
-    read.map_err(StoreError::unavailable)?
+    let reader = shard.clone();
+    let reading = tokio::spawn(async move { reader.read_feed(&from, None).await });
+    let read = tokio::time::timeout(within, reading).await;
+    let read = read.unwrap_or_else(|late| Ok(Err(StoreError::unavailable(late))));
+    read.map_err(StoreError::unavailable).and_then(|batch| batch).map_err(|error| shard.named(error))
 }
 
 impl Shards {
@@ -118,13 +120,13 @@ impl Shards {
         Ok(FeedBatch { events, position: positions.join(SEPARATOR), run, gap, more })
     }
 
-    /// Waits for an event in any shard, at most as long as a heartbeat.
+    /// Waits for an event in any shard, at most as long as a heartbeat. Returns at once, and waits in no shard, if one
+    /// was never read: until it is, the reader does not know what was revoked in it.
     async fn wait(&self, from: &[FeedFrom]) -> Result<(), StoreError> {
-        let mut waiters = Vec::with_capacity(from.len());
-        for (index, from) in from.iter().enumerate() {
-            let FeedFrom::After(position) = from else { return Ok(()) };
-            waiters.push(self.waiter(index, position));
-        }
+        let positions: Option<Vec<_>> = from.iter().map(known_position).collect();
+        let Some(positions) = positions else { return Ok(()) };
+        let waiter = |(index, position)| self.waiter(index, position);
+        let mut waiters: Vec<_> = positions.into_iter().enumerate().map(waiter).collect();
         let event = poll_fn(|context| {
             for waiter in &mut waiters {
                 while let Poll::Ready(outcome) = Pin::new(&mut waiter.task).poll(context) {
@@ -165,9 +167,45 @@ impl Shards {
         let (shard, position) = (self.each.get(index).cloned(), position.to_owned());
         tokio::spawn(async move {
             match shard {
-                Some(shard) => shard.wait(&position).await,
+                Some(shard) => shard.wait(&position).await.map_err(|error| shard.named(error)),
                 None => Ok(true),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Client;
+
+    use super::*;
+    use crate::{
+        store::redis::{home::Home, link::Link},
+        time::Timestamp,
+    };
+
+    /// Three shards at a server that accepts connections and answers nothing.
+    fn silent(listener: &std::net::TcpListener) -> Shards {
+        let address = listener.local_addr().expect("an address");
+        let link = || Link::new(Home::Fixed(Client::open(format!("redis://{address}/")).expect("a URL")));
+        Shards::new([link(), link(), link()], "test")
+    }
+
+    #[tokio::test]
+    async fn wait_returns_at_once_and_starts_no_waiter_if_a_shard_was_never_read() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let shards = silent(&listener);
+        let after = |position: &str| FeedFrom::After(position.to_owned());
+        let never_read = [after(""), after("no position"), FeedFrom::Since(Timestamp::EPOCH)];
+        for (index, never_read) in (0..9).map(|number| (number / 3, &never_read[number % 3])) {
+            let mut from = [after("1-0 a"), after("2-0 b"), after("3-0 c")];
+            from[index] = never_read.clone();
+            let waiting = tokio::time::timeout(HEARTBEAT / 2, shards.wait(&from)).await;
+            assert!(matches!(waiting, Ok(Ok(()))), "{from:?}: {waiting:?}");
+            assert!(shards.waiters.lock().expect("no panic").is_empty(), "{from:?}: a waiter was started");
+        }
+        let known = [after("1-0 a"), after("2-0 b"), after("3-0 c")];
+        let waiting = tokio::time::timeout(HEARTBEAT / 2, shards.wait(&known)).await;
+        assert!(waiting.is_err(), "all are known: {waiting:?}");
     }
 }

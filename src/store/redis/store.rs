@@ -1,9 +1,10 @@
 //! The operations.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     RedisStore, entry, record, scripts,
+    shard::Shard,
     shards::{Shards, subject_hash},
 };
 use crate::{
@@ -342,7 +343,9 @@ impl SessionStore for RedisStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.0.in_each(|shard| async move { shard.check().await }).await.map(drop)
+        let check =
+            |shard: Arc<Shard>| async move { shard.check().await.map_err(|error| shard.named(error)) };
+        self.0.in_each(check).await.map(drop)
     }
 
     fn keeps_values(&self) -> bool {
