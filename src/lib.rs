@@ -68,7 +68,7 @@
 //! | revoke all sessions of all users at once | [`Sessions::revoke_everything`]. With the memory store, a restart does the same |
 //! | show a "your devices" page | [`Sessions::list`] and [`Sessions::revoke`], or the ready-made routes `Sessions::routes` |
 //! | change the roles of a user, or lock a user | a [claims reload hook](SessionsBuilder::reload_claims). [`Sessions::mark_stale`] makes the hook run at the user's next request |
-//! | admit some roles only to a route | [`Require::claims`] |
+//! | admit only some roles to a route | [`Require::claims`] |
 //! | ask for the password or a second factor again (step-up) | [`Session::reauthenticate`], [`Require::authenticated_within`] and [`Require::method`] |
 //! | offer "remember me" | [`SignIn::remember_me`] |
 //! | set the idle and the absolute timeout | [`Timing`](protocol::Timing) for all sessions, [`SignIn::idle_timeout`] for the session of one sign-in |
@@ -104,7 +104,7 @@
 //! |---|---|---|
 //! | `axum` | yes | the extractors [`Session`] and [`Visitor`], and [`SetCookies`] as a part of responses. Not needed with hyper, or with tower alone |
 //! | `oauth` | no | the module `oauth`: endpoints for token, revocation and introspection, for clients without cookies. Turns on `axum` |
-//! | `jwks` | no | `Sessions::jwks_routes`: routes that publish the public keys and their address, for services that verify access tokens. Turns on `axum` |
+//! | `jwks` | no | `Sessions::jwks_routes`: routes that publish the public keys, and metadata with the address of the keys, for services that verify access tokens. Turns on `axum` |
 //! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, with the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Also needs an HTTP client: your own `HttpClient`, or the feature `reqwest` |
 //! | `vault` | no | the module `vault`: keeps a provider's own tokens (Google, GitHub, Facebook) encrypted in the store. Parallel calls make one renewal request to the provider. Turns on `rust_crypto` |
 //! | `device-bound` | no | `DeviceBound`: sessions that are bound to the browser's device (Device Bound Session Credentials). Turns on `axum` and `rust_crypto` |

@@ -1,5 +1,5 @@
-//! The manual: what you look up. Defaults, threats, deployment, events, stores, scaling, performance. For tasks, with samples, see the
-//! [guide](crate::guide).
+//! The manual: what you look up. Defaults, threats, deployment, events, stores, scaling, performance. For tasks, with
+//! samples, see the [guide](crate::guide).
 
 #[doc = include_str!("defaults.md")]
 pub mod defaults {}
