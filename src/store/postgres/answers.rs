@@ -14,9 +14,10 @@ const ASKED_FOR: Duration = Duration::from_secs(2);
 const STATE: &str = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, \
     CASE WHEN pg_is_in_recovery() THEN NULL ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
 
-/// The cluster, and the highest timeline that the server knows for certain. All users may ask this, unless an administrator
-/// has revoked it. `received_tli` is NULL for most users.
-const CONTROL_DATA: &str = "SELECT system_identifier, greatest(timeline_id, min_recovery_end_timeline, received_tli)::bigint \
+/// The cluster, and the highest timeline that the server knows for certain. All users may ask this, unless an
+/// administrator has revoked it. `received_tli` is NULL for most users.
+const CONTROL_DATA: &str = "SELECT system_identifier, \
+    greatest(timeline_id, min_recovery_end_timeline, received_tli)::bigint \
     FROM pg_control_system(), pg_control_checkpoint(), \
     pg_control_recovery() LEFT JOIN pg_stat_wal_receiver ON true";
 
@@ -47,8 +48,8 @@ pub(super) struct Seen(BTreeMap<Option<i64>, (i64, String)>);
 /// A server that takes writes, or took them, and must not be used: it does not know the latest revocations.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "the host {host:?} is not used: it is a former primary (its timeline is {timeline}, and {newest_host:?} was seen at \
-     timeline {newest})"
+    "the host {host:?} is not used: it is a former primary (its timeline is {timeline}, and {newest_host:?} was \
+     seen at timeline {newest})"
 )]
 pub(super) struct FormerPrimary {
     host: String,

@@ -1,11 +1,11 @@
 //! An address that names several servers of a cluster, of which one is the primary.
 //!
-//! sqlx knows one server. So the pool leads to the primary: when it is made, and a new pool takes its place when calls fail
-//! and another server is the primary now. No connection to a former primary is used after that: it may be cut off from its
-//! cluster, and still take writes.
+//! sqlx knows one server. So the pool leads to the primary. When calls fail and another server is the primary now, a
+//! new pool takes its place. No connection to a former primary is used after that: it may be cut off from its cluster, and
+//! still take writes.
 //!
-//! A server of an older timeline than another one is a former primary. It does not become the primary again, also while the
-//! newer one is down.
+//! A server of an older timeline than another one is a former primary. It is not used as the primary, also while
+//! the newer one is down.
 
 use std::{
     mem,
@@ -113,8 +113,8 @@ impl Hosts {
         }
     }
 
-    /// A connection to the primary. If the store moved to another one while the connection was made or tested, it is closed,
-    /// and another one is taken.
+    /// A connection to the primary. If the store moved to another one while the connection was made or tested, it is
+    /// closed, and another one is taken.
     pub(super) async fn lease(
         &self,
         error: fn(sqlx::Error) -> StoreError,
@@ -149,8 +149,8 @@ impl Hosts {
     /// Asks all servers which one is the primary, and leads to it from now on.
     ///
     /// # Errors
-    /// No server said that it is the primary, or only former primaries did. If one refused the configuration, or all hosts
-    /// are unknown, that is the error.
+    /// No server said that it is the primary, or only former primaries did. If one refused the configuration, or all
+    /// hosts are unknown, that is the error.
     pub(super) async fn look(&self) -> Result<(), StoreError> {
         let moves = self.state().moves;
         let answers = self.ask().await;

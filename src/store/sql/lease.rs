@@ -2,7 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::{Database, Pool, pool::PoolConnection};
+#[cfg(feature = "sqlite")]
+use sqlx::Pool;
+use sqlx::{Database, pool::PoolConnection};
 
 #[cfg(feature = "sqlite")]
 use super::error::unavailable;
