@@ -251,6 +251,7 @@ mod cookies;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod family;
 mod policy;
+mod policy_error;
 mod presets;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod refresh;
@@ -262,7 +263,8 @@ mod tokens;
 
 pub(crate) use self::access::LEEWAY;
 pub use self::{
-    policy::{Policy, PolicyError, Timing},
+    policy::{Policy, Timing},
+    policy_error::PolicyError,
     refresh::Refusal,
 };
 
