@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Why a [`Timing`](super::Timing) is refused, or why the timeouts of a sign-in are refused. Each variant has the refused values.
+/// Why a [`Timing`](super::Timing) is refused, or why the timeouts of a sign-in are refused. Each variant has the
+/// refused values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -72,7 +73,7 @@ pub enum PolicyError {
          renew_before, or raise access_ttl"
     )]
     RenewBeforeTooLong {
-        /// How long before its expiry an access token is renewed early.
+        /// How long before the expiry of an access token its early renewal begins, at the earliest.
         renew_before: Duration,
         /// The access token's lifetime.
         access_ttl: Duration,
