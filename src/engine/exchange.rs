@@ -169,8 +169,10 @@ impl<C: Claims> Engine<C> {
     pub(crate) fn refresh_expiry(&self, family: &Family, now: Timestamp) -> RefreshExpiry {
         let timing = self.config.policy.timing();
         // The token has whole seconds.
-        let session = Timestamp::from_secs(family.absolute_deadline_under(timing.absolute_timeout).as_secs());
-        let unused = family.idle_deadline_under(timing.idle_timeout).min(session);
+        let session = Timestamp::from_secs(
+            family.absolute_deadline_with_timeout_at_most(timing.absolute_timeout).as_secs(),
+        );
+        let unused = family.idle_deadline_with_timeout_at_most(timing.idle_timeout).min(session);
         RefreshExpiry { expires_in_unused: unused.since(now), session_expires_in: session.since(now) }
     }
 

@@ -92,7 +92,7 @@ impl<C: Claims> Engine<C> {
     /// Whether a session is live by its record and by this instance's policy.
     pub(super) fn is_live(&self, family: &Family, now: Timestamp) -> bool {
         let timing = self.config.policy.timing();
-        family.is_live_under(now, timing.idle_timeout, timing.absolute_timeout)
+        family.is_live_with_timeouts_at_most(now, timing.idle_timeout, timing.absolute_timeout)
     }
 
     /// Whether a refresh token has the times of its record.

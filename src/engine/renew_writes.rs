@@ -140,7 +140,7 @@ impl<C: Claims> Engine<C> {
         let family = &record.family;
         let reuse = Reuse {
             generations: family.generation.saturating_sub(presented),
-            superseded_for: family.superseded_for(now),
+            superseded_for: family.min_time_since_rotation(now),
             from_recorded_origin: self.is_at_recorded_origin(record, client_origin),
         };
         if self.config.client_origins.keep_on_reuse

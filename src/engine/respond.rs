@@ -167,7 +167,7 @@ impl<C: Claims> Engine<C> {
             // Computed by the monotonic clock, so that steps of the wall clock do not matter. In a shared renewal, the
             // time at which its record was read counts for all requests, so that none of them sets cookies later than
             // the first.
-            arrived: (now.wall - now.since(&arrived)).min(renewal.read_at),
+            write_window_start: (now.wall - now.since(&arrived)).min(renewal.read_at),
             presented: renewal.presented,
             served: renewal.session.view().generation,
             status: self.status_since_read(renewal),

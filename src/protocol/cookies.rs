@@ -9,7 +9,7 @@ pub struct ResponseState {
     /// The start of the write window: the arrival of the request, or the read of the record, if the read was earlier.
     ///
     /// The read may be earlier than the arrival, because parallel requests share one read of the record.
-    pub arrived: Timestamp,
+    pub write_window_start: Timestamp,
     /// The generation of the refresh token that the request presented.
     pub presented: u64,
     /// The generation of the tokens that the response may set. It was the current generation when the record was read.
@@ -45,7 +45,7 @@ pub enum CookieDecision {
 /// token alone, the browser would confirm a generation, but would not have the refresh token of this generation.
 #[must_use]
 pub fn decide_cookies(timing: &RotationTiming, response: &ResponseState, now: Timestamp) -> CookieDecision {
-    let too_late = now.since(response.arrived) > timing.write_window;
+    let too_late = now.since(response.write_window_start) > timing.write_window;
     let may_write = match response.status {
         SessionStatus::Valid => true,
         SessionStatus::OtherRunId | SessionStatus::Revoked => false,
@@ -72,7 +72,7 @@ mod tests {
 
     fn decision_for(change: impl FnOnce(&mut ResponseState), seconds_later: u64) -> CookieDecision {
         let mut response = ResponseState {
-            arrived: ARRIVED,
+            write_window_start: ARRIVED,
             presented: 4,
             served: 5,
             status: SessionStatus::Valid,

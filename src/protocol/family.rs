@@ -9,13 +9,13 @@ use crate::time::Timestamp;
 
 /// A session's token family: the current generation, the deadlines, and whether the session is revoked.
 ///
-/// A method that changes the family returns whether it changed something. [`revoke`](Self::revoke) always applies. The
-/// other methods apply only while the session is [live](Self::is_live). So no method makes a revoked or expired session
-/// valid again.
+/// A method that changes the family returns whether the change applied. [`revoke`](Self::revoke) applies to each
+/// session that is not yet revoked. The other methods apply only while the session is [live](Self::is_live). So no
+/// method makes a revoked or expired session valid again.
 ///
 /// The engine calls the methods, and asks the store to replace the record by compare-and-set. Two methods are also
 /// operations of a store: [`advance`](Self::advance) and `revoke`. A store calls these two methods under a lock, or
-/// does the same in SQL or Lua.
+/// makes the same change in SQL or Lua.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Family {
     /// The current generation: how many times the refresh token was rotated.
@@ -24,28 +24,34 @@ pub struct Family {
     pub confirmed_at: Option<Timestamp>,
     /// The hand-out time: when the current generation was last handed out to a client that presented the predecessor.
     ///
-    /// A hand-out at most one grace period after the recorded hand-out is not recorded. For generation 0, this is the
-    /// time at which the session began. For records from older versions of this crate, this is the Unix epoch.
+    /// The first hand-out is the rotation. A later hand-out is not recorded if it comes at most one grace period after
+    /// the recorded hand-out. So the last hand-out may be up to one grace period later than this time.
+    ///
+    /// In four cases, this is another time:
+    /// - Generation 0: the time at which the session began.
+    /// - After a [fast-forward](Self::fast_forward): the time of the fast-forward.
+    /// - After a [correction](Self::cap_future_times) of this time or of the confirmation: the time of the correction.
+    /// - A record from an older version of this crate: the Unix epoch.
     #[serde(default, rename = "offered_at")]
     pub handed_out_at: Timestamp,
     /// When the session began.
     pub created_at: Timestamp,
     /// The idle timeout of the session.
     pub idle_timeout: Duration,
-    /// When the session expires, unless it is used before this time.
+    /// When the session expires, unless the session is used before this time.
     pub idle_deadline: Timestamp,
-    /// When the session expires even if it is in use. The sign-in sets this time.
+    /// When the session expires even if the session is in use. The sign-in sets this time.
     pub absolute_deadline: Timestamp,
     /// Whether the session was revoked. This never becomes false again.
     pub revoked: bool,
-    /// The rotation settings of the sign-in. All instances use them for this session.
+    /// The rotation settings of the sign-in. All instances use these settings for this session.
     #[serde(default)]
     pub timing: RotationTiming,
 }
 
 impl Family {
-    /// The family of a session that begins now. It has the default [`RotationTiming`]. Its generation is 0, and is
-    /// confirmed.
+    /// The family of a session that begins now. The family has the default [`RotationTiming`]. The current generation
+    /// is 0, and is confirmed.
     #[must_use]
     pub fn begin(now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> Self {
         let absolute_deadline = now + absolute_timeout;
@@ -68,18 +74,24 @@ impl Family {
         !self.revoked && now < self.idle_deadline && now < self.absolute_deadline
     }
 
-    /// Whether the session is live by its own timeouts and by the given timeouts. The shorter timeouts decide.
+    /// Whether the session is live by its own timeouts, and would also be live by the given timeouts. So the shorter
+    /// timeouts decide.
     #[must_use]
-    pub fn is_live_under(&self, now: Timestamp, idle_timeout: Duration, absolute_timeout: Duration) -> bool {
+    pub fn is_live_with_timeouts_at_most(
+        &self,
+        now: Timestamp,
+        idle_timeout: Duration,
+        absolute_timeout: Duration,
+    ) -> bool {
         self.is_live(now)
-            && now < self.idle_deadline_under(idle_timeout)
-            && now < self.absolute_deadline_under(absolute_timeout)
+            && now < self.idle_deadline_with_timeout_at_most(idle_timeout)
+            && now < self.absolute_deadline_with_timeout_at_most(absolute_timeout)
     }
 
-    /// The idle deadline, by the shorter of the session's idle timeout and `idle_timeout`.
-    pub(crate) fn idle_deadline_under(&self, idle_timeout: Duration) -> Timestamp {
-        // If the idle deadline equals the absolute deadline, the time of the last use is unknown. Then this method does
-        // not shorten the idle deadline.
+    /// The idle deadline, computed from the shorter of two timeouts: the session's idle timeout and `idle_timeout`.
+    pub(crate) fn idle_deadline_with_timeout_at_most(&self, idle_timeout: Duration) -> Timestamp {
+        // If the idle deadline equals the absolute deadline, the time of the last use is unknown. Then the given idle
+        // timeout does not count.
         if self.idle_deadline < self.absolute_deadline {
             self.idle_deadline - self.idle_timeout.saturating_sub(idle_timeout)
         } else {
@@ -87,20 +99,25 @@ impl Family {
         }
     }
 
-    /// The absolute deadline, by the shorter of the session's absolute timeout and `absolute_timeout`.
-    pub(crate) fn absolute_deadline_under(&self, absolute_timeout: Duration) -> Timestamp {
+    /// The absolute deadline, computed from the shorter of two timeouts: the session's absolute timeout and
+    /// `absolute_timeout`.
+    pub(crate) fn absolute_deadline_with_timeout_at_most(&self, absolute_timeout: Duration) -> Timestamp {
         self.absolute_deadline.min(self.created_at + absolute_timeout)
     }
 
     /// Corrects each time that is too far in the future. An instance whose clock was ahead has written such a time.
-    /// Returns whether a time was corrected. A difference of [`LEEWAY`] is accepted. For the hand-out time and the
-    /// confirmation, a difference of one grace period is accepted, if this is longer.
+    /// Returns whether a time was corrected.
     ///
-    /// - The idle deadline becomes `now` plus the idle timeout.
-    /// - The hand-out time becomes `now`.
-    /// - The confirmation is removed: by a correct clock, the generation may be too young for a confirmation. A later
-    ///   request confirms the generation again. Generation 0 stays confirmed, because it has no predecessor.
-    /// - If the session began in the future, its absolute deadline becomes at most `now` plus `longest`. `longest` is
+    /// A time may be later than a correct time by [`LEEWAY`]. The hand-out time and the confirmation time may also be
+    /// later by one grace period, if the grace period is longer than [`LEEWAY`]. Later times are corrected:
+    ///
+    /// - An idle deadline becomes `now` plus the idle timeout.
+    /// - A hand-out time becomes `now`.
+    /// - A confirmation of generation 0 gets the time `now`, and so does the hand-out. Generation 0 stays confirmed,
+    ///   because it has no predecessor.
+    /// - A confirmation of another generation is removed: by a correct clock, the generation may be too young for a
+    ///   confirmation. The hand-out time becomes `now`. A later request confirms the generation again.
+    /// - If the session began in the future, the absolute deadline becomes at most `now` plus `longest`. `longest` is
     ///   the policy's absolute timeout.
     pub(crate) fn cap_future_times(&mut self, now: Timestamp, longest: Duration) -> bool {
         if !self.is_live(now) {
@@ -129,18 +146,20 @@ impl Family {
         *self != before
     }
 
-    /// For how long the predecessor has been superseded, at least.
+    /// A lower bound of the time since the current generation replaced its predecessor.
     ///
-    /// The time counts from the confirmation of the current generation. If the generation is provisional, the time
-    /// counts from its recorded hand-out.
+    /// The time counts from the confirmation of the current generation. If the current generation is provisional, the
+    /// time counts from the hand-out time. Neither is earlier than the rotation, except for the hand-out time in a
+    /// record from an older version of this crate.
     #[must_use]
-    pub fn superseded_for(&self, now: Timestamp) -> Duration {
+    pub fn min_time_since_rotation(&self, now: Timestamp) -> Duration {
         now.since(self.confirmed_at.unwrap_or(self.handed_out_at))
     }
 
     /// Rotates to the next generation. The new generation is provisional. The rotation counts as use of the session.
     ///
-    /// Applies if the current generation is `from`, and was confirmed at least one rotation interval before `at`.
+    /// Applies if the current generation is `from`, and if `from` was confirmed at least one rotation interval before
+    /// `at`.
     pub fn advance(&mut self, from: u64, at: Timestamp) -> bool {
         let interval = self.timing.rotation_interval;
         let due = self.confirmed_at.is_some_and(|confirmed_at| confirmed_at + interval <= at);
@@ -166,8 +185,9 @@ impl Family {
         applies
     }
 
-    /// Records that the current generation is handed out to a client that presented the predecessor. The record must be
-    /// written before the response is sent. Applies if [`must_record_handout`](Self::must_record_handout) is true.
+    /// Records that the current generation is handed out to a client that presented the predecessor. The caller must
+    /// write the record before the response is sent. Applies if [`must_record_handout`](Self::must_record_handout) is
+    /// true.
     pub fn record_handout(&mut self, at: Timestamp) -> bool {
         let applies = self.must_record_handout(at);
         if applies {
@@ -176,15 +196,15 @@ impl Family {
         applies
     }
 
-    /// Whether a hand-out at `now` must be recorded: the recorded hand-out time is more than one grace period ago, and
-    /// the current generation is provisional.
+    /// Whether a hand-out at `now` must be recorded: the current generation is provisional, and the hand-out time is
+    /// more than one grace period before `now`.
     #[must_use]
     pub fn must_record_handout(&self, now: Timestamp) -> bool {
         self.is_live(now) && self.confirmed_at.is_none() && now > self.handed_out_at + self.timing.grace
     }
 
-    /// Counts as use of the session: moves the idle deadline to `at` plus the idle timeout, but not past the absolute
-    /// deadline. Applies if this is later than the current idle deadline.
+    /// Records a use of the session at `at`: moves the idle deadline to `at` plus the idle timeout, but not past the
+    /// absolute deadline. Applies if the new idle deadline is later than the old one.
     pub fn touch(&mut self, at: Timestamp) -> bool {
         let deadline = self.idle_deadline_after_use(at);
         let applies = self.is_live(at) && deadline > self.idle_deadline;
@@ -194,10 +214,11 @@ impl Family {
         applies
     }
 
-    /// Sets the current generation to `to`, the generation of a valid token. Applies if `to` is newer than the record:
-    /// the store lost the rotation in a failover.
+    /// Sets the current generation to `to`, the generation of a valid refresh token. Applies if `to` is newer than the
+    /// record's generation: the store lost the rotation, for example in a failover.
     ///
-    /// The generation is provisional. Without a crash window, it is confirmed at once.
+    /// With a crash window, generation `to` is provisional. Without a crash window, generation `to` is confirmed at
+    /// once.
     pub fn fast_forward(&mut self, to: u64, at: Timestamp) -> bool {
         let applies = self.is_live(at) && self.generation < to;
         if applies {
@@ -209,15 +230,15 @@ impl Family {
         applies
     }
 
-    /// Revokes the session.
+    /// Revokes the session. Applies if the session is not yet revoked.
     pub fn revoke(&mut self) -> bool {
         !std::mem::replace(&mut self.revoked, true)
     }
 
-    /// Whether use at `now` must be written to the store.
+    /// Whether a use at `now` must be written to the store.
     ///
-    /// True if the idle deadline would move by at least `interval`. Also true if the idle deadline would reach the
-    /// absolute deadline, because this is its last move.
+    /// True if the use would move the idle deadline by at least `interval`. Also true if the use would move the idle
+    /// deadline to the absolute deadline: no later use moves the idle deadline further.
     #[must_use]
     pub fn touch_is_due(&self, now: Timestamp, interval: Duration) -> bool {
         let new_deadline = self.idle_deadline_after_use(now);
@@ -225,16 +246,16 @@ impl Family {
             || (new_deadline == self.absolute_deadline && self.idle_deadline < self.absolute_deadline)
     }
 
-    /// When the session was last used, computed from the idle deadline. So later use that was not written is not
-    /// included.
+    /// When the session was last used, computed from the idle deadline. So a later use that was not written does not
+    /// count.
     #[must_use]
     pub fn last_seen(&self) -> Timestamp {
         (self.idle_deadline - self.idle_timeout).max(self.created_at)
     }
 
-    /// Whether no [use](Self::touch) was written since the session was last rotated or confirmed.
+    /// Whether no [use](Self::touch) was written after the last rotation, hand-out or confirmation.
     ///
-    /// False if the idle deadline equals the absolute deadline, because then the time of the last use is unknown.
+    /// If the idle deadline equals the absolute deadline, the time of the last use is unknown. Then this is false.
     #[must_use]
     pub(crate) fn is_unused_since_renewal(&self) -> bool {
         let renewed_at = self.confirmed_at.map_or(self.handed_out_at, |at| at.max(self.handed_out_at));
@@ -296,7 +317,8 @@ mod tests {
     #[test]
     fn shorter_timeouts_of_a_policy_count() {
         let (secs, family) = (Duration::from_secs, family());
-        let live = |now, idle, absolute| family.is_live_under(at(now), secs(idle), secs(absolute));
+        let live =
+            |now, idle, absolute| family.is_live_with_timeouts_at_most(at(now), secs(idle), secs(absolute));
         assert!(live(99, 100, 250) && !live(100, 100, 250));
         assert!(live(99, 500, 500) && !live(100, 500, 500), "longer timeouts do not count");
         assert!(live(39, 40, 250) && !live(40, 40, 250));

@@ -64,7 +64,7 @@ mod tests {
     /// A response that serves generation 5.
     fn response(presented: u64) -> ResponseState {
         ResponseState {
-            arrived: ARRIVED,
+            write_window_start: ARRIVED,
             presented,
             served: 5,
             status: SessionStatus::Valid,

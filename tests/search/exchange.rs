@@ -52,7 +52,7 @@ impl Request {
     ) -> Option<Event> {
         let served = read.generation;
         let departure = ResponseState {
-            arrived,
+            write_window_start: arrived,
             presented: self.cookies.refresh,
             served,
             status: if record.family.revoked { SessionStatus::Revoked } else { SessionStatus::Valid },

@@ -216,7 +216,7 @@ impl Model {
         let claims_change = [false, true].into_iter().take(if self.new_claims { 2 } else { 1 });
         let settled = claims_change.filter(move |_| read.is_none()).filter_map(move |access_written| {
             let departure = ResponseState {
-                arrived: NOW - ticks(ran),
+                write_window_start: NOW - ticks(ran),
                 presented: served - u64::from(newer),
                 served,
                 status: if revoked { SessionStatus::Revoked } else { SessionStatus::Valid },
@@ -243,7 +243,7 @@ impl Model {
         let now = self.at(if self.stepping_clocks { 0 } else { read.clock });
         let served = CURRENT - u64::from(handler.lag);
         let departure = ResponseState {
-            arrived: self.at(read.clock) - ticks(handler.age),
+            write_window_start: self.at(read.clock) - ticks(handler.age),
             presented: served - u64::from(newer),
             served,
             status: if revoked { SessionStatus::Revoked } else { SessionStatus::Valid },
