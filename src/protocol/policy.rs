@@ -16,7 +16,7 @@ use crate::{
 #[non_exhaustive]
 pub struct Timing {
     /// The lifetime of an access token. Default 5 min. After a session was revoked, a service that only verifies tokens
-    /// may accept its access token for this time.
+    /// may accept the session's access token for this time.
     pub access_ttl: Duration,
     /// The idle timeout: a session expires after this time without use. Default 2 h. Each renewal checks the idle
     /// timeout.
@@ -24,8 +24,8 @@ pub struct Timing {
     /// The absolute timeout: a session expires this long after its sign-in, even if the session is in use. Default
     /// 24 h.
     pub absolute_timeout: Duration,
-    /// How long before its expiry an access token is renewed early. Default: a fifth of `access_ttl`. Zero turns early
-    /// renewal off.
+    /// How long before the expiry of an access token its early renewal begins, at the earliest. Default: a fifth of
+    /// `access_ttl`. Zero turns early renewal off.
     ///
     /// Each session has its own value between half of this time and the whole time. So the sessions do not all renew at
     /// the same moment.
@@ -40,23 +40,23 @@ pub struct Timing {
     ///
     /// With a crash window, a successor must reach a certain age before it is
     /// [confirmed](super#when-a-generation-is-confirmed). A copied predecessor stays usable until the confirmation, and
-    /// for one grace period after it.
+    /// for one grace period after the confirmation.
     ///
     /// With zero, the first request that carries the successor confirms the successor. A browser that crashes shortly
     /// after this request comes back with the predecessor, and looks like refresh token reuse.
     pub crash_window: Duration,
-    /// `L`: how late a request with a body may arrive, because a proxy buffers the body. Default 10 min.
+    /// `L`: how long a request with a body may be in transit, because a proxy may buffer the body. Default 10 min.
     ///
     /// Such a request may present the predecessor. Then the time since the confirmation of the successor decides:
     /// - at most `grace` (45 s): the request is served;
     /// - at most `grace + late_body` (10 min 45 s): the request is refused, and the session is not revoked;
     /// - longer: the request is refresh token reuse.
     ///
-    /// A late request may also arrive after two rotations. Then its token is two generations old, and the request is
-    /// always reuse. The second rotation comes at the earliest `rotation_interval + crash_window + grace` after the
-    /// request was sent (5 min 20 s by default). Without a crash window, the second rotation comes at the earliest
-    /// `rotation_interval` after the request was sent. If requests may be 10 min late, raise `rotation_interval` to
-    /// 9 min. [`Policy::new`] does not check this.
+    /// A late request may also arrive after two rotations. Then its refresh token is two generations old, and the
+    /// request is always reuse. The second rotation comes at the earliest `rotation_interval + crash_window + grace`
+    /// after the request was sent (5 min 20 s by default). Without a crash window, the second rotation comes at the
+    /// earliest `rotation_interval` minus `S` after the request was sent. If requests may be 10 min late, raise
+    /// `rotation_interval` to 9 min. [`Policy::new`] does not check this.
     pub late_body: Duration,
     /// The write window `W`: how long after the arrival of a request its response may set cookies. Default 60 s. A
     /// later response sets no cookies. This is always safe.
@@ -261,8 +261,8 @@ impl Policy {
         RotationTiming::from(&self.0)
     }
 
-    /// How long before its expiry an access token is renewed early. [`renew_early_from`](Self::renew_early_from)
-    /// subtracts the session's jitter.
+    /// How long before the expiry of an access token its early renewal begins, at the earliest.
+    /// [`renew_early_from`](Self::renew_early_from) adds the session's jitter to that moment.
     #[must_use]
     pub fn renew_before(&self) -> Duration {
         self.0.renew_before.unwrap_or(self.0.access_ttl / 5)
