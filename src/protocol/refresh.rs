@@ -8,27 +8,32 @@ use crate::time::Timestamp;
 pub struct PresentedToken {
     /// The generation of the token.
     pub generation: u64,
-    /// Whether the request has a body. A proxy that buffers bodies may deliver such a request minutes late. So the
-    /// predecessor on such a request is not reuse immediately after the grace period: see [`Refusal::LateBody`].
+    /// Whether the request has a body. A proxy that buffers bodies may deliver such a request minutes late. So if such
+    /// a request presents the predecessor shortly after the grace period, this is not reuse: see [`Refusal::LateBody`].
     pub with_body: bool,
 }
 
 /// What to do with a presented refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshDecision {
-    /// Confirm the current generation, and mint an access token of it. The token is of the current generation. The
-    /// hand-out was so long ago that the client cannot send an older token any more.
+    /// Confirm the current generation, and mint an access token of the current generation. The presented token is of
+    /// the current generation. The hand-out was so long ago that the client cannot send an older token any more.
     Confirm,
-    /// Mint an access token of the current generation. It is too early to confirm or to rotate this generation.
+    /// Mint an access token of the current generation. The presented token is of the current generation. It is too
+    /// early to confirm or to rotate this generation.
     Reissue,
-    /// Rotate to the next generation. The engine asks the store to rotate before it calls [`decide_refresh`]. So the
-    /// engine gets this decision only if the store compares times by another clock.
+    /// Rotate to the next generation. The presented token is of the current generation.
+    ///
+    /// Before the engine calls [`decide_refresh`], the engine asks the store to rotate if a rotation is due. So the
+    /// engine gets this decision only if the store refused the rotation as too early, for example by the store's own
+    /// clock.
     Rotate,
-    /// Serve the predecessor as the current generation, after the [hand-out is recorded](Family::record_handout). The
-    /// current generation is provisional, or was confirmed at most one grace period ago.
+    /// Serve the request, and hand out the tokens of the current generation. First, [record the
+    /// hand-out](Family::record_handout). The presented token is the predecessor. The current generation is
+    /// provisional, or was confirmed at most one grace period ago.
     ServePredecessor,
-    /// Set the record to the generation of the token. This generation is newer than the record, so the store has lost a
-    /// write.
+    /// Set the record to the generation of the presented token. This generation is newer than the record's generation,
+    /// so the store has lost a write.
     FastForward,
     /// Refresh token reuse: revoke the session.
     Reuse,
@@ -36,19 +41,24 @@ pub enum RefreshDecision {
     Refuse(Refusal),
 }
 
-/// Why a session is not served. This reason is for operators. Do not show the reason to clients.
+/// Why a request is not served with a session. This reason is for operators. Do not show the reason to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// There is no refresh token.
+    /// The request has no refresh token. On a service that only verifies tokens: the request has no access token.
     NoToken,
-    /// The refresh token or the bearer token is invalid, or the cookies have tokens of two sessions.
+    /// One of these cases:
+    /// - The refresh token or the bearer token is invalid.
+    /// - The cookies have tokens of more than one session, and the layer cannot tell which session to use.
+    /// - There are too many cookies with the names of the session's cookies, or these cookies are too long.
+    /// - The refresh token has a valid signature, but the times in the refresh token differ from the times in the
+    ///   session's record. Only this case leads to an event with this reason.
     BadToken,
     /// The session is past its idle timeout or its absolute timeout, or the bearer token has expired.
     Expired,
     /// The store has no record of the session.
     Unknown,
-    /// The session has another run ID than the store.
+    /// The run ID in the token differs from the run ID of the store.
     OtherRunId,
     /// The session was revoked.
     Revoked,
@@ -71,9 +81,10 @@ pub enum Refusal {
     /// The function of [`compare_origin`](crate::SessionsBuilder::compare_origin) refused the request, because of the
     /// client's origin.
     OriginRefused,
-    /// The session is bound to a device, and the request had no proof of the device's key. The session is not revoked.
+    /// The session is bound to a key of the client's device, and the request had no proof of this key. The session is
+    /// not revoked.
     DeviceProofRequired,
-    /// The session is not bound to a device within the time that `DeviceBound::required_within` requires.
+    /// The session was not bound to a device in the time that `DeviceBound::required_within` allows.
     DeviceNotBound,
 }
 
@@ -81,8 +92,8 @@ pub enum Refusal {
 /// the rules.
 ///
 /// The caller must first check that the store has the record, and that the token has the store's run ID. All durations
-/// are from the record. If the confirmation time is later than `now`, because a clock was ahead, the generation counts
-/// as confirmed now.
+/// are from the record. If a clock was ahead, the confirmation time may be later than `now`. Then the current
+/// generation counts as confirmed now.
 #[must_use]
 pub fn decide_refresh(presented: PresentedToken, family: &Family, now: Timestamp) -> RefreshDecision {
     if family.revoked {
