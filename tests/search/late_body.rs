@@ -2,8 +2,8 @@
 //!
 //! Such a request may present the predecessor of a generation that was confirmed more than a grace period
 //! ago. It is refused without an alarm as long as it can still be in transit. A token two generations
-//! behind is reuse at once, which a late request never is while `L < M + C + D` (without a crash window,
-//! `L < M`).
+//! behind is reuse at once. A late request is never that old while `L < M + C + G` (without a crash window,
+//! `L < M - S`). In the worlds with a crash window, `S` is 0, so `G` is `D`.
 
 use tower_sliding_sessions::protocol::{Policy, RefreshDecision};
 

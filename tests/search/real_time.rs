@@ -34,7 +34,7 @@ fn policies() -> [Policy; 4] {
 fn setting(policy: Policy, attacker: bool) -> Setting {
     let timing = *policy.timing();
     // Two rotations must not fit into it.
-    let late = timing.rotation_interval + timing.crash_window + DELAY - MOMENT;
+    let late = timing.rotation_interval + timing.crash_window + timing.grace - MOMENT;
     Setting {
         rules: Rules { policy, broken: None },
         delay: DELAY,
