@@ -30,7 +30,7 @@ pub struct Family {
     /// In four cases, this is another time:
     /// - Generation 0: the time at which the session began.
     /// - After a [fast-forward](Self::fast_forward): the time of the fast-forward.
-    /// - After a [correction](Self::cap_future_times) of this time or of the confirmation: the time of the correction.
+    /// - After `cap_future_times` corrected this time or the confirmation time: the time of the correction.
     /// - A record from an older version of this crate: the Unix epoch.
     #[serde(default, rename = "offered_at")]
     pub handed_out_at: Timestamp,

@@ -6,15 +6,17 @@
 //!
 //! - **Record**: the state of one session in the store.
 //! - **Generation**: the number of times that a session's refresh token was rotated. The sign-in creates generation 0.
-//!   Refresh tokens and access tokens contain their generation.
-//! - **Rotation**: replaces the refresh token of generation `g` by a new one of generation `g+1`. The old token is the
-//!   *predecessor*. The new token is the *successor*.
+//!   Each refresh token and each access token contains the number of the generation to which the token belongs.
+//! - **Rotation**: a rotation replaces the refresh token of a generation `g` with the refresh token of generation `g+1`. The
+//!   replaced refresh token is the *predecessor*. The new refresh token is the *successor*.
 //! - **Renewal**: a request presents a refresh token, and gets a new access token. A renewal may rotate the refresh
 //!   token.
-//! - **Hand-out**: a response gives the tokens of a generation to a client that presented the predecessor.
-//! - **Provisional**: a new generation is provisional at first. Its predecessor is still valid.
-//! - **Confirmed**: a request has shown that the client has stored the tokens of the generation. See [When a generation
-//!   is confirmed](#when-a-generation-is-confirmed).
+//! - **Hand-out**: a response gives the tokens of a generation to a client that presented the predecessor. The record
+//!   contains the *hand-out time*.
+//! - **Confirmed**: a generation is confirmed when a request has shown that the client has stored the tokens of the
+//!   generation. See [When a generation is confirmed](#when-a-generation-is-confirmed). Generation 0 is confirmed from
+//!   the sign-in on, because it has no predecessor.
+//! - **Provisional**: a generation is provisional until it is confirmed.
 //! - **Reuse**: a request presents a refresh token that no legitimate client sends any more. By default, the session is
 //!   then revoked.
 //!
@@ -26,8 +28,8 @@
 //! | `W` | [`write_window`][W] | 60 s | how long after the arrival of a request its response may set cookies |
 //! | `C` | [`crash_window`][C] | 35 s | how old the cookies of a client may be after a crash |
 //! | `M` | [`rotation_interval`][M] | 240 s | the shortest time from the confirmation of `g` to the rotation to `g+1` |
-//! | `L` | [`late_body`][L] | 600 s | how late a request with a body may arrive, because a proxy buffers the body |
-//! | `D` | none | | the longest time that a request or a response is in transit |
+//! | `L` | [`late_body`][L] | 600 s | how long a request with a body may be in transit: a proxy may buffer it |
+//! | `D` | none | | the longest time that any other request, or a response, is in transit |
 //! | `S` | none | | the largest difference between the clocks of two instances |
 //!
 //! [G]: Timing#structfield.grace
@@ -42,109 +44,114 @@
 //!
 //! # Provisional generations
 //!
-//! A rotation at each use of the refresh token detects copied tokens. In most implementations, this rotation also signs
+//! Many implementations rotate the refresh token at each use, to detect copied tokens. Such a rotation also signs
 //! legitimate clients out. For example, a browser sends ten requests with the same refresh token at the same time. The
-//! first request rotates the token. The other nine requests present the predecessor, and look like reuse.
+//! first request rotates the refresh token. The other nine requests present the predecessor, and look like reuse.
 //!
-//! Here **the successor is provisional until it is confirmed**. A rotation from `g` to `g+1` does not invalidate the
-//! token of generation `g`. This token stays valid until a request confirms `g+1`, and for one grace period after the
-//! confirmation. So no harm is done if a response is lost, if a request is cancelled, or if a server or a browser
-//! crashes. In each of these cases, the successor stays provisional, and the client's token stays valid.
+//! In this protocol, **each new generation is provisional until it is confirmed**. A rotation from `g` to `g+1` does
+//! not invalidate the refresh token of `g`. The refresh token of `g` stays valid until a request confirms `g+1`, and
+//! for one grace period after the confirmation. So the client stays signed in if a response is lost, if a request is
+//! cancelled, or if a server or a browser crashes. In each of these cases, `g+1` stays provisional, and the client's
+//! refresh token stays valid.
 //!
 //! # When a generation is confirmed
 //!
 //! Browsers write cookies to disk about every 30 s. So a browser that crashes may come back with older tokens. Suppose
-//! that the first request with `g` confirmed `g`. If the browser crashed just after this request, it would come back
-//! with `g-1`. After the grace period, its next renewal would look like reuse.
+//! that the first request with a token of `g` confirmed `g`. If the browser crashed just after this request, the
+//! browser would come back with the tokens of `g-1`. After the grace period, the next renewal of this browser would
+//! look like reuse.
 //!
-//! Therefore, a request confirms `g` only if no crash can bring back `g-1` any more. There are two rules:
+//! Therefore, a request confirms `g` only if no crash can bring back the tokens of `g-1` any more. There are two rules:
 //!
 //! - **By access token**: the request carries an access token of `g` that was issued at least `W + C + 2·G` ago. The
-//!   signature of the token must be valid. The token may have expired. The issue time is the token's `iat`: the time at
-//!   which the server read the record.
+//!   signature of the access token must be valid. The access token may have expired. The issue time is the `iat` of the
+//!   access token: the time at which an instance read the record.
 //! - **By refresh token**: the request presents the refresh token of `g` at least `W + C + 3·G` after the hand-out time
 //!   in the record.
 //!
 //! With the default settings, the first rule waits for 185 s, and the second rule waits for 230 s. If the confirming
-//! request has a body, both times are longer by `L`. If `C = 0`, there is no waiting time: the first request that
-//! carries a generation confirms it.
+//! request has a body, both waiting times are longer by `L`. If `C = 0`, there is no waiting time: the first request
+//! that carries a token of `g` confirms `g`.
 //!
-//! The second rule is for two kinds of clients. Some clients send their access tokens only to other services. The
-//! access tokens of other clients expire before they are old enough for the first rule.
+//! The second rule is for two kinds of clients. Clients of the first kind send their access tokens only to other
+//! services. Clients of the second kind never send an access token that is old enough for the first rule, because their
+//! access tokens expire sooner.
 //!
 //! Each waiting time has a cost: a copied predecessor stays usable until the confirmation, and for one grace period
 //! after the confirmation.
 //!
 //! ## The waiting time is long enough
 //!
-//! A server issues an access token of `g`. The times count from this moment:
+//! An instance issues an access token of `g`. The times count from this moment:
 //!
-//! 1. The server sends the response with the token after at most `W` (60 s). Reason: after the write window, a response
-//!    sets no cookies.
+//! 1. The instance sends the response with the access token after at most `W` (60 s). Reason: after the write window, a
+//!    response sets no cookies.
 //! 2. The client stores the tokens of `g` after at most `W + D` (105 s). Reason: a response is in transit for at most
 //!    `D`.
 //! 3. From `W + D + C` (140 s) on, a client that still has this access token cannot go back to `g-1`. Reason: such a
-//!    client has held the tokens of `g` for at least `C`. A crash brings back only tokens that the client held less
-//!    than `C` before the crash.
+//!    client stored the tokens of `g` at least `C` ago. A crash brings back the tokens that the client had at some
+//!    moment less than `C` before the crash.
 //! 4. Suppose that a request with this access token arrives at `W + C + 2·D` (185 s) or later. The client sent this
 //!    request at `W + D + C` (140 s) or later. Reason: a request is in transit for at most `D`.
 //! 5. If the clock of another instance shows `W + C + 2·D + S` (185 s) or later at the arrival, the condition of step 4
 //!    is met. Reason: two clocks differ by at most `S`.
 //!
 //! Because of `D + S <= G`, the time in step 5 is at most `W + C + 2·G`. So a request with an access token of this age
-//! confirms `g` safely: after this request, the client never sends `g-1` again. A request with `g-1` that the client
-//! sent earlier may still be in transit at the confirmation. Such a request arrives within `D`, so the grace period
-//! covers it.
+//! confirms `g` safely: after this request, the client never sends the refresh token of `g-1` again. At the
+//! confirmation, an earlier request with the refresh token of `g-1` may still be in transit. Without a body, such a
+//! request arrives after at most `D`, so it arrives in the grace period. With a body, such a request arrives after at
+//! most `L`, so it is not reuse before the next rotation: see the table [below](#how-a-refresh-token-is-judged).
 //!
-//! **With a body**: a confirming request with a body may be in transit for `L` more. So the time in step 4 is later by
-//! `L`.
+//! **With a body**: a confirming request with a body may be in transit for `L` instead of `D`. The rule adds `L` to the
+//! whole waiting time. This is more than enough.
 //!
-//! **By refresh token**: the steps are the same, but the waiting time counts from the hand-out time in the record. The
-//! server writes the hand-out time before it sends the response, but at most once per grace period. So the last
+//! **By refresh token**: the steps are the same, but the waiting time counts from the hand-out time in the record. An
+//! instance writes the hand-out time before the response is sent, but at most once per grace period. So the last
 //! hand-out is up to `G` later than the hand-out time in the record. The third `G` covers this difference.
 //!
 //! # How a refresh token is judged
 //!
-//! A request presents a refresh token of generation `k`. The record is at generation `g`. The function `decide_refresh`
-//! uses the first row of this table that matches:
+//! A request presents a refresh token of a generation `k`. The generation in the record is `g`. The function
+//! `decide_refresh` uses the first row of this table that matches:
 //!
 //! | condition | decision |
 //! |---|---|
 //! | The session is revoked. | `Refuse` |
 //! | The session is past its idle timeout or its absolute timeout. | `Refuse` |
-//! | `k = g`; `g` is provisional; the second rule above confirms `g`. | `Confirm`: confirm `g`, and reissue |
+//! | `k = g`; `g` is provisional; the rule *by refresh token* applies. | `Confirm`: confirm `g`, then as `Reissue` |
 //! | `k = g`; `g` is provisional. | `Reissue`: mint an access token of `g` |
 //! | `k = g`; `g` was confirmed less than `M` ago. | `Reissue` |
 //! | `k = g`; `g` was confirmed `M` ago or more. | `Rotate`: rotate to `g+1`, by one compare-and-set |
 //! | `k = g-1`; `g` is provisional. | `ServePredecessor`: hand out the tokens of `g` |
 //! | `k = g-1`; `g` was confirmed at most `G` ago. | `ServePredecessor` |
-//! | `k = g-1`; `g` was confirmed at most `G + L` ago; the request has a body. | `Refuse`, but do not revoke |
+//! | `k = g-1`; `g` was confirmed at most `G + L` ago; the request has a body. | `Refuse`: the session is not revoked |
 //! | `k < g` in all other cases. | `Reuse`: revoke the session |
 //! | `k > g` | `FastForward`: the store lost a write, so set the record to `k` |
 //!
-//! Two more functions decide what a response contains when its headers are sent. `decide_cookies` chooses the cookies.
-//! `decide_tokens` chooses the tokens for a client without cookies.
+//! Two more functions run when the headers of a response are sent. `decide_cookies` chooses the cookies that the
+//! response sets. `decide_tokens` chooses the tokens in a response to a client without cookies.
 //!
 //! # The rotation interval is long enough
 //!
 //! A late response could set the client's refresh cookie back to an older generation. The rotation interval prevents
 //! this. The times count from the confirmation time of `g` in the record:
 //!
-//! 1. The last request with `g-1` that is served arrives at an instance after at most `G` (45 s). Reason: `g-1` is
-//!    valid for `G` after the confirmation of `g`.
+//! 1. The last request that is served with the refresh token of `g-1` arrives at an instance after at most `G` (45 s).
+//!    Reason: the refresh token of `g-1` is valid for `G` after the confirmation of `g`.
 //! 2. The instance sends the response, with the refresh cookie of `g`, after at most `G + W` (105 s). Reason: after the
 //!    write window, a response sets no cookies.
-//! 3. The client stores this cookie after at most `G + W + D` (150 s). Reason: a response is in transit for at most
-//!    `D`.
-//! 4. At that moment, the clock of any other instance shows at most `G + W + D + S` (150 s). Reason: two clocks differ
-//!    by at most `S`.
+//! 3. The client stores this refresh cookie after at most `G + W + D` (150 s). Reason: a response is in transit for at
+//!    most `D`.
+//! 4. At the moment of step 3, the clock of any other instance shows at most `G + W + D + S` (150 s). Reason: two
+//!    clocks differ by at most `S`.
 //! 5. An instance rotates to `g+1` after `M` (240 s) or later. Reason: this is the rule for `Rotate`.
 //!
-//! Because of `D + S <= G`, the time in step 4 is at most `W + 2·G`. So if `M > W + 2·G`, the client stores the cookie
-//! of `g` before the rotation to `g+1`. Therefore no response with the cookie of `g` overwrites a cookie of `g+1`.
+//! Because of `D + S <= G`, the time in step 4 is at most `W + 2·G`. So if `M > W + 2·G`, the client stores the refresh
+//! cookie of `g` before the rotation to `g+1`. Therefore no response with the refresh cookie of `g` overwrites a
+//! refresh cookie of `g+1`.
 //!
-//! A response to a request that presents `g` cannot set the refresh cookie back, because such a response does not set
-//! the refresh cookie of `g`.
+//! A response to a request that presents the refresh token of `g` cannot set the refresh cookie back, because such a
+//! response does not set the refresh cookie of `g`.
 //!
 //! [`Policy::new`] refuses a rotation interval that is not longer than `W + 2·G`. The engine measures the write window
 //! with a monotonic clock, so a step of the wall clock does not make the write window longer.
@@ -152,45 +159,50 @@
 //! # Device-bound sessions
 //!
 //! A session may be bound to a key of the client's device. The client registers the key soon after the sign-in or after
-//! a re-authentication. At first, the binding is provisional: the refresh token alone still renews the session. A
-//! **proof** is a signature by the key in a request. A proof confirms the binding if it comes at least `W + C + 2·G`
-//! after the registration (185 s by default). This time also applies if `C = 0`. After the confirmation:
+//! a re-authentication. At first, the binding is provisional: the refresh token alone still renews the session.
+//!
+//! A **proof** is a signature by the key in a request. A proof confirms the binding if the proof comes at least
+//! `W + C + 2·G` after the registration (185 s by default). If `C = 0`, the waiting time is `W + 2·G`. After the
+//! confirmation of the binding:
 //!
 //! - A renewal without a proof is refused. The refused renewal does not revoke the session, and confirms nothing.
 //! - No other key can be registered.
 //! - Without a proof, no access token is minted that expires later than the presented access token.
 //!
-//! One refused renewal can still rotate the session: a renewal with a refresh token that was issued before the
-//! confirmation of the binding. Then the client with the key presents the predecessor, and is served.
+//! One kind of refused renewal may still rotate the session: a renewal with a refresh token that was issued before the
+//! confirmation of the binding. After such a rotation, the client with the key presents the predecessor, and is served.
 //!
 //! A second key may replace a provisional key only if the provisional key is abandoned. A provisional key is abandoned
-//! if it is still not confirmed one access token lifetime after a proof could first confirm it. By default, this time
-//! is 185 s + 300 s = 485 s after the registration. A client in use sends a proof in each access token lifetime, so
-//! such a client has confirmed its key by then.
+//! one access token lifetime after the first moment at which a proof could have confirmed the key. By default, this is
+//! 185 s + 300 s = 485 s after the registration. A client in use sends a proof in each access token lifetime. So a
+//! client in use has confirmed its key before the key counts as abandoned.
 //!
 //! The waiting time `W + C + 2·G` is derived as [above](#the-waiting-time-is-long-enough). After this time, each
 //! response to the registration has arrived or is lost. So the client that sends the proof has the key, and a crash
-//! cannot take the key away. An access token of the binding is not enough for a confirmation: a client that lost the
-//! body of the response has the access cookie, but not the key.
+//! cannot take the key away.
+//!
+//! An access token that names the key is not enough to confirm the binding. A response to a registration sets the
+//! access cookie. If the client receives the headers of this response, but loses the body, the client has the access
+//! cookie, but not the key.
 //!
 //! # What the search shows
 //!
 //! The crate has an exhaustive search among its tests (`tests/search`). The search runs the functions of this module
-//! for every sequence of messages, crashes and clock differences up to a maximum size. It looks for a sequence that
-//! signs a legitimate client out before its timeouts, or that accepts a copied token for too long.
+//! for every sequence of messages, crashes and clock differences up to a maximum size. The search looks for a sequence
+//! that signs a legitimate client out before its timeouts, or in which a copied token is accepted for too long.
 //!
 //! ## Assumptions
 //!
-//! - **Transit**: a request or a response is in transit for at most `D`. The time of a request counts from the moment
-//!   at which the browser attached its cookies.
-//! - **Late bodies**: a request with a body is in transit for at most `L`, not `D`. With `C > 0`, the search assumes
-//!   `L < M + C + D`. With `C = 0`, the search assumes `L < M`. A request that is later than this could arrive after a
-//!   second rotation, and would be reuse. [`Policy::new`] does not check this assumption, and **the default settings do
-//!   not keep it**: see [`late_body`](Timing#structfield.late_body).
+//! - **Transit**: a request or a response is in transit for at most `D`. The transit of a request begins at the moment
+//!   at which the browser attaches the cookies.
+//! - **Late bodies**: a request with a body is in transit for at most `L` instead of `D`. With `C > 0`, the search
+//!   assumes `L < M + C + G`. With `C = 0`, the search assumes `L < M - S`. A request that is in transit for longer
+//!   could arrive after a second rotation, and would be reuse. [`Policy::new`] does not check this assumption. **The
+//!   default settings do not meet this assumption**: see [`late_body`](Timing#structfield.late_body).
 //! - **Clocks**: the clocks of two instances differ by at most `S`, and `G = D + S`.
-//! - **Crashes**: a client that crashes comes back with tokens that it held less than `C` ago. The client loses its
-//!   connections, but requests that it already sent may still arrive. A browser profile that is restored from a backup
-//!   may be older than `C`. A renewal with such a profile may be reuse.
+//! - **Crashes**: a client that crashes comes back with the tokens that the client had at some moment less than `C`
+//!   before the crash. The client loses its connections, but requests that the client already sent may still arrive. A
+//!   browser profile that is restored from a backup may be older than `C`. A renewal with such a profile may be reuse.
 //! - **Store**: the store loses no writes. After a failover that loses a write, the rules may take a legitimate client
 //!   for an attacker, or an attacker for a legitimate client.
 //!
@@ -199,7 +211,7 @@
 //! **Under these assumptions, a legitimate client is never signed out before its timeouts**, if the rotation interval
 //! is longer than the bound in the table below. The client may present its refresh token at any time, and crash any
 //! number of times. Messages may arrive in any order. Any number of messages may be lost. A handler may run for any
-//! time.
+//! length of time.
 //!
 //! Each bound is exact. With the shortest rotation interval that a bound allows, the search finds no counterexample.
 //! With the next shorter interval, the search finds a counterexample:
@@ -215,32 +227,34 @@
 //! The condition `M > W + 2·G` of [`Policy::new`] covers all of these cases, because `2·G` is `2·D + 2·S` in the
 //! search.
 //!
-//! The search also breaks each rule in turn, and finds a counterexample each time.
+//! The search also runs with each rule broken in turn, and finds a counterexample each time.
 //!
 //! For clients without cookies, the search makes one more assumption: a confirmation is written within `D`, or never.
 //! For cookies, a confirmation may be written at any time.
 //!
 //! ## Results for copied tokens
 //!
-//! - A copied refresh token is accepted for at most `G` after its successor was confirmed. An attacker who uses the
-//!   copy before that time gets the successor, as the client does.
-//! - After this time, a request with the copy is reuse. There is one exception: a request with a body is refused
-//!   without a revocation for at most `L` more. Later, a request with a body is reuse, too.
+//! - A copied refresh token is accepted for at most `G` after the confirmation of its successor. Until then, an
+//!   attacker who presents the copy gets the successor, as the client does.
+//! - Later than `G` after this confirmation, a request with the copy is reuse. There is one exception: until `L` after
+//!   the end of the grace period, a request with a body is refused, and the session is not revoked.
 //!
 //! ## Results for device-bound sessions
 //!
-//! In this search, a client may register any number of keys in parallel. A response may lose only its body. A crash may
-//! set back the key, the tokens, or both, by less than `C`.
+//! In this search, a client may register any number of keys in parallel. A client may receive the headers of a response
+//! without the body. A crash may set back the key, the tokens, or both, by less than `C`.
 //!
-//! - The client always has the confirmed key, and is never signed out before its timeouts.
+//! - Without an attacker, the client always has the confirmed key, and is never signed out before its timeouts.
 //! - After the confirmation of the binding, copied cookies neither renew nor revoke the session.
 //! - **Before the confirmation, an attacker with copied cookies can register a key.** If the attacker's key is
 //!   confirmed, the user must sign in again. The sign-in revokes the session.
 //!
 //! The attack of the last point fails in two cases:
 //!
-//! - The attacker copied the cookies after the last [binding window](crate::DeviceBound::binding_window).
-//! - The client registered its key first, and sends a proof in each access token lifetime.
+//! - The attacker copied the cookies after the end of the last [binding
+//!   window](crate::DeviceBound::binding_window).
+//! - The client registered its key before the attacker registered a key, and the client sends a proof in each access
+//!   token lifetime.
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod access;
