@@ -1,14 +1,14 @@
 //! The rotation protocol: its rules, and why a legitimate client is never signed out before its timeouts.
 //!
-//! The functions of this module only make decisions. They read no clock, do no I/O, and do not handle HTTP.
+//! The functions of this module only make decisions. These functions read no clock, do no I/O, and do not handle HTTP.
 //!
 //! # Terms
 //!
 //! - **Record**: the state of one session in the store.
 //! - **Generation**: the number of times that a session's refresh token was rotated. The sign-in creates generation 0.
 //!   Each refresh token and each access token contains the number of the generation to which the token belongs.
-//! - **Rotation**: a rotation replaces the refresh token of a generation `g` with the refresh token of generation `g+1`. The
-//!   replaced refresh token is the *predecessor*. The new refresh token is the *successor*.
+//! - **Rotation**: a rotation replaces the refresh token of a generation `g` with the refresh token of generation
+//!   `g+1`. The replaced refresh token is the *predecessor*. The new refresh token is the *successor*.
 //! - **Renewal**: a request presents a refresh token, and gets a new access token. A renewal may rotate the refresh
 //!   token.
 //! - **Hand-out**: a response gives the tokens of a generation to a client that presented the predecessor. The record
