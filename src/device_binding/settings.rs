@@ -126,7 +126,8 @@ impl DeviceBound {
         Some(self.binding_window).filter(|window| !window.is_zero())
     }
 
-    pub(crate) const fn is_required_within(&self) -> Option<Duration> {
+    /// How long after its sign-in an unbound session is renewed. `None` for no limit.
+    pub(crate) const fn max_unbound_time(&self) -> Option<Duration> {
         self.required_within
     }
 

@@ -72,7 +72,7 @@ fn respond<C: Claims>(engine: &Engine<C>, answer: DeviceAnswer<C>) -> Response {
         DeviceAnswer::Bound { name, plan } => {
             let mut response = instructions(engine, &name);
             let cookie_names = engine.config.cookies.names();
-            let rules = CacheRules { varies_by_authorization: false, no_store: true, cookie_names };
+            let rules = CacheRules { accepts_bearer: false, no_store: true, cookie_names };
             plan.add_to(response.headers_mut(), rules);
             match sets_cookie(response.headers(), &engine.config.cookies.access) {
                 true => response,

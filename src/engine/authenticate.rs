@@ -87,8 +87,8 @@ impl<C> AuthStep<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Authenticates a request without waiting, or returns a future that asks the store. `removals` gets the former
-    /// cookies that the response must delete.
+    /// Authenticates a request without waiting, or returns a future that asks the store. `removals` gets the
+    /// `Set-Cookie` headers that delete cookies of former settings, if the response must have them.
     pub(crate) fn authenticate(
         self: &Arc<Self>,
         head: &RequestHead<'_>,
@@ -195,7 +195,8 @@ impl<C: Claims> Engine<C> {
         self.authenticate_token(self.verify_cookie(access), || refresh, permission, context)
     }
 
-    /// Authenticates by an access token whose signature is valid, if there is one, or else by the refresh cookie.
+    /// Authenticates by the access token, if it can be used now, or else by the refresh cookie. `token` is the access
+    /// token, if its signature is valid. It may have expired.
     #[inline]
     fn authenticate_token<'r>(
         self: &Arc<Self>,
@@ -215,7 +216,7 @@ impl<C: Claims> Engine<C> {
         let token = match (decision, token) {
             (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) => token,
             (_, Some(token))
-                if token.is_bound() && self.needs_look_up(&token, known_status, arrived.wall) =>
+                if token.is_bound() && self.may_be_usable(&token, known_status, arrived.wall) =>
             {
                 return self.look_up_bound(token, refresh(), permission(), context);
             }
@@ -226,7 +227,7 @@ impl<C: Claims> Engine<C> {
             let refresh = refresh.filter(|_| permission() == RenewalPermission::Granted);
             return AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()));
         }
-        self.confirm_once(&token, context, arrived.wall);
+        self.confirm_or_note_use(&token, context, arrived.wall);
         match decision {
             AccessDecision::AcceptOrRenew if !context.passive => {
                 self.renew_early(token, refresh(), permission(), context)
@@ -266,13 +267,14 @@ impl<C: Claims> Engine<C> {
         self.revocation.is_doubtful(token.view.issued, token.not_revoked_at(), now)
     }
 
-    /// Confirms the generation of an access token that a request carries, if the token is old enough. A passive request
-    /// confirms nothing.
+    /// Confirms the generation of an access token that a request carries, if the token is old enough. A token of a
+    /// bound session confirms nothing: for such a token, [`note_use`](Self::note_use) writes the use of the session.
+    /// For a passive request, nothing is written.
     ///
     /// The confirmation is written in the background: if it is lost, reuse is only detected later. It is written once
     /// for each generation, unless the write fails or is too early by the record's settings. This instance's settings
     /// decide whether to ask the store. The record's settings decide the result.
-    pub(super) fn confirm_once(
+    pub(super) fn confirm_or_note_use(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
         context: &RequestContext,

@@ -41,7 +41,7 @@ impl<C: Claims> Engine<C> {
         let session = self.newest_session(&token);
         match self.decide_bearer(&session, context.arrived) {
             BearerDecision::Accepted => {
-                self.confirm_once(&token, context, context.arrived.wall);
+                self.confirm_or_note_use(&token, context, context.arrived.wall);
                 let presented = token.view.generation;
                 AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None })
             }
@@ -49,7 +49,7 @@ impl<C: Claims> Engine<C> {
                 AuthStep::ask_store(self.clone().look_up_or_refuse(token, context.clone()))
             }
             BearerDecision::Refused(refusal) => {
-                // Do not report expired tokens.
+                // Do not report tokens that have expired, are from the future, or have stale claims.
                 if matches!(refusal, Refusal::Revoked | Refusal::OtherRunId) {
                     let key = &token.view.key;
                     self.config.events.of(EventKind::Refused(refusal), &key.id, &key.subject.name);
@@ -77,7 +77,7 @@ impl<C: Claims> Engine<C> {
             SessionStatus::OtherRunId if self.revocation.denylist.is_older_run_id(view.run) => {
                 return BearerDecision::Refused(Refusal::OtherRunId);
             }
-            // This instance does not know the run ID yet. Below, that leads to `AskStore`.
+            // This instance knows no run ID yet, or an older one than the token's. Below, that leads to `AskStore`.
             SessionStatus::OtherRunId => {}
         }
         match decide_access(&self.config.policy, Some(&view.times()), SessionStatus::Valid, now.wall) {
@@ -100,7 +100,7 @@ impl<C: Claims> Engine<C> {
     ) -> AuthOutcome<C> {
         match self.look_up_and_compare_origin(&token, &context).await {
             Ok(session) => {
-                self.confirm_once(&token, &context, self.now());
+                self.confirm_or_note_use(&token, &context, self.now());
                 AuthOutcome::Session { session, presented: token.view.generation, renewal: None }
             }
             Err(SessionError::Unavailable) => AuthOutcome::Rejected(RejectionKind::Unavailable),

@@ -23,7 +23,7 @@ use crate::{
 #[cfg(feature = "device-bound")]
 pub(crate) const REGISTRATION: HeaderName = HeaderName::from_static("secure-session-registration");
 
-/// The device key to which a record's session is bound.
+/// The device key to which a record's session is bound, provisionally or for good.
 pub(super) fn device_of(record: &SessionRecord) -> Option<DeviceKey> {
     DeviceBinding::of(record).map(|binding| DeviceKey::from(&binding.state()))
 }
@@ -59,8 +59,8 @@ impl<C: Claims> Engine<C> {
     /// Refuses a refresh token that says that its session is bound, because the request has no proof. Nothing is
     /// rotated.
     ///
-    /// The store says whether the session is revoked or expired. Otherwise the client of such a session would be asked
-    /// for proofs again and again.
+    /// The store is asked whether the session is revoked or expired. Without this call, the client of a revoked or
+    /// expired session would be asked for proofs again and again.
     pub(super) async fn refuse_bound_token(&self, refresh: &RefreshClaims) -> SessionError {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let refused = match Box::pin(self.read_live(&key, refresh.run, self.now())).await {

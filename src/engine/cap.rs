@@ -98,6 +98,6 @@ impl<C: Claims> Engine<C> {
     /// Revokes the session of a sign-in that failed. If the store fails, the session stays until it expires. No client
     /// has its tokens.
     pub(super) async fn revoke_new(&self, new: &SessionKey) {
-        let _expires = self.revocation.revoke_by_token(new).await;
+        let _ignored = self.revocation.revoke_by_token(new).await;
     }
 }

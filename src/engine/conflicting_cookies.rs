@@ -110,7 +110,8 @@ pub(super) enum NoChoice<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Every session that a valid token of either cookie names, expired or not.
+    /// Every session for which either cookie has a token with a valid signature. The session may be revoked or expired,
+    /// and the token may have expired.
     pub(crate) fn named_sessions(&self, headers: &HeaderMap) -> NamedSessions {
         self.follow_key_file();
         let Values { access, refresh, too_many } = values(headers, &self.config.cookies, LONGEST_TOKEN);
@@ -152,7 +153,8 @@ impl<C: Claims> Engine<C> {
     /// Chooses among several values under one name: the newest valid one, if all valid values are of one session.
     ///
     /// # Errors
-    /// There are valid values of several sessions, or too many values.
+    /// There are valid values of several sessions, too many or too long values, or a token of a key that this instance
+    /// does not have.
     #[cold]
     pub(super) fn choose_values<'h>(
         &self,
@@ -190,7 +192,8 @@ impl<C: Claims> Engine<C> {
         match &*sessions {
             [] => Ok((access, refresh)),
             [one] => Ok((chosen(access, one.access), chosen(refresh, one.refresh))),
-            // The denylist would have the revocation of a recent session. So two recent sessions are both live.
+            // If a recent session had been revoked, the denylist would have the revocation. So two recent sessions are
+            // both live.
             several if several.iter().filter(|session| self.is_recent(session, now)).count() > 1 => {
                 Err(refused)
             }

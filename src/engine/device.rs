@@ -55,7 +55,8 @@ pub(crate) enum DeviceAnswer<C> {
     Over,
     /// The registration is refused. The browser keeps the keys that it has.
     Refused,
-    /// Nothing could be decided, for example because the store did not answer. The browser tries again later.
+    /// Nothing could be decided, for example because the store did not answer. After a failed refresh, the browser
+    /// tries again later. After a failed registration, the browser forgets the new key.
     Unavailable,
     /// The request is for another host than this machine.
     NotLoopback,
@@ -83,7 +84,7 @@ impl<C> From<SessionError> for DeviceAnswer<C> {
                 | Refusal::Reuse
                 | Refusal::RevokedByApplication,
             ) => Self::Over,
-            // The session is live, so the browser must keep its key.
+            // The session is live, or its state is unknown. So a browser that refreshes must keep its key.
             SessionError::Unavailable | SessionError::Refused(_) => Self::Unavailable,
         }
     }
@@ -213,8 +214,8 @@ impl<C: Claims> Engine<C> {
             return Err(invalid("key"));
         }
         let is_proven = PublicKey::from_jwk(&binding.jwk).is_ok_and(|public| proof.is_signed_by(&public));
-        let proven = if is_proven { state.key } else { OTHER_KEY };
-        let decision = decide_binding(Some(&state), Some(&proven), &timing, self.now());
+        let proven_key = if is_proven { state.key } else { OTHER_KEY };
+        let decision = decide_binding(Some(&state), Some(&proven_key), &timing, self.now());
         if decision == BindingDecision::OtherKey {
             return Err(invalid("other_key"));
         }
@@ -228,8 +229,9 @@ impl<C: Claims> Engine<C> {
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
-        // The browser does not say whether the refresh is for a passive request. So the refresh does not count as use.
-        // If an active request follows, `note_use` counts that request.
+        // The browser does not say whether the refresh is for a passive request. So if there are passive requests, the
+        // refresh does not count as use, unless a use was written since the last renewal. If an active request follows,
+        // `note_use` counts that request.
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)
@@ -296,7 +298,8 @@ impl<C: Claims> Engine<C> {
         let refresh = match refresh {
             CookieValue::Conflict => {
                 let chosen = self.choose_values(request.head.headers, (access, refresh), request.arrived);
-                // The next request through the layer can ask the store. Until then the browser keeps its key.
+                // The next request through the layer can ask the store. Until then, a browser that refreshes keeps its
+                // key.
                 chosen.map_err(|_| DeviceAnswer::Unavailable)?.1
             }
             one => one,

@@ -1,4 +1,5 @@
-//! Requests that ask the store about their session, and do not renew it.
+//! Look-ups of a session in the store: for access tokens about which this instance cannot decide, and for the renewals
+//! of passive requests.
 
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl<C: Claims> Engine<C> {
         };
         match (checked, refresh) {
             (Ok(session), _) => {
-                self.confirm_once(&token, &context, self.now());
+                self.confirm_or_note_use(&token, &context, self.now());
                 AuthOutcome::Session { session, presented: token.view.generation, renewal: None }
             }
             (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
@@ -114,9 +115,12 @@ impl<C: Claims> Engine<C> {
         Ok((session, record))
     }
 
-    /// Whether the store must be asked about the access token of a bound session: its claims may be stale, and without
-    /// a proof this request cannot renew it.
-    pub(super) fn needs_look_up(
+    /// For an access token of a bound session that [`decide_access`](crate::protocol::decide_access) did not accept:
+    /// whether the token may be usable nevertheless. The token has not expired and is not from the future, and its
+    /// session is not known to be revoked. Its claims may be stale, or this instance may not know the store's run ID.
+    ///
+    /// Without a proof, the request cannot renew the session. So it is served with newer data of the session.
+    pub(super) fn may_be_usable(
         &self,
         token: &VerifiedToken<C>,
         status: Option<SessionStatus>,
@@ -127,7 +131,8 @@ impl<C: Claims> Engine<C> {
             && status != Some(SessionStatus::Revoked)
     }
 
-    /// Serves a request with an access token that [needs a look-up](Self::needs_look_up).
+    /// Serves a request with an access token that [may be usable](Self::may_be_usable). Asks the store, unless this
+    /// instance already has newer data of the session.
     pub(super) fn look_up_bound(
         self: &Arc<Self>,
         token: Arc<VerifiedToken<C>>,
@@ -137,7 +142,7 @@ impl<C: Claims> Engine<C> {
     ) -> AuthStep<C> {
         let session = self.newest_session(&token);
         if let BearerDecision::Accepted = self.decide_bearer(&session, context.arrived) {
-            self.confirm_once(&token, context, context.arrived.wall);
+            self.confirm_or_note_use(&token, context, context.arrived.wall);
             let presented = token.view.generation;
             return AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None });
         }
@@ -146,8 +151,10 @@ impl<C: Claims> Engine<C> {
         AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
     }
 
-    /// Renews for a passive request: does not rotate, confirm or extend. If the record shows reuse, or an expired
-    /// timeout, the session is revoked.
+    /// Renews for a passive request: does not rotate, confirm or extend.
+    ///
+    /// A session is revoked if it has passed this instance's timeouts, but not yet those of its record. Refresh token
+    /// reuse is handled as for an active request: see [`revoke_reused`](Self::revoke_reused).
     pub(super) async fn renew_passive(
         &self,
         request: &RenewalRequest,
@@ -156,7 +163,7 @@ impl<C: Claims> Engine<C> {
         let &RenewalRequest { ref key, run, presented, proven, ref client_origin, .. } = request;
         let record = Arc::new(self.read(key, run).await?);
         if record.family.is_live(now) && !self.is_live(&record.family, now) {
-            return Err(self.revoke_outlived(key, now).await);
+            return Err(self.revoke_past_timeouts(key, now).await);
         }
         self.check_device(key, &record, proven, now)?;
         match decide_refresh(presented, &record.family, now) {

@@ -132,7 +132,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Mints the access token of a session. Only a token for a cookie may be encrypted, so `credential` says what
-    /// carries it. If `claims_to_cache` has the record's claims, puts the token into the cache.
+    /// carries it. If `claims_to_cache` is given, puts the token into the cache. These claims must be the record's.
     pub(super) fn mint_and_cache(
         &self,
         basis: &AccessBasis<'_>,
@@ -197,7 +197,8 @@ impl<C: Claims> Engine<C> {
         self.set_cookie(self.config.cookies.refresh.clone(), &token, record, now)
     }
 
-    /// A cookie that lives as long as the session can, if the session outlives the browser.
+    /// A cookie. If the session outlives the browser, the cookie lives until the session's absolute timeout. Otherwise,
+    /// the cookie lives until the browser is closed.
     pub(super) fn set_cookie(
         &self,
         name: Cow<'static, str>,

@@ -119,7 +119,8 @@ pub(crate) struct Engine<C> {
     /// Whether the application has the JWKS route. Then other services may verify tokens of this realm.
     #[cfg(feature = "jwks")]
     pub(crate) serves_jwks: AtomicBool,
-    /// Whether a layer has passive requests. Then the refresh of a bound session does not count as its use.
+    /// Whether a layer has passive requests. Then a browser's request with a proof does not count as use of a bound
+    /// session, unless a use was written since the last renewal.
     pub(crate) has_passive_requests: AtomicBool,
     /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,

@@ -50,7 +50,7 @@ pub(super) fn record_if_run_id_matches(snapshot: Snapshot, run: RunId) -> Result
 pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
     match &record.reauthentication {
         None => StepUp::None,
-        // A clock that was ahead recorded the re-authentication, so its time is unknown.
+        // The time is unknown: a clock that was ahead recorded it, or the OpenID Provider did not give it.
         Some(last) if last.at == Timestamp::EPOCH => StepUp::Required,
         Some(last) => StepUp::Done { at: last.at, amr: last.methods.clone() },
     }

@@ -122,7 +122,7 @@ impl<C: Claims> Engine<C> {
         if let Some(token) = &token
             && matches!(known_status, None | Some(SessionStatus::Valid | SessionStatus::Stale))
         {
-            self.confirm_once(token, context, now);
+            self.confirm_or_note_use(token, context, now);
         }
         let fallback = token.filter(|token| self.may_ride_through(token, known_status, now));
         AuthStep::ask_store(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
@@ -137,9 +137,9 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
     ) -> AuthStep<C> {
         let now = context.arrived;
-        // The renewal of a bound session needs a proof, which the browser sends in a request of its own.
-        let is_bound = token.view.device.is_some();
-        if is_bound
+        // The browser renews a session with a device key by a request of its own, even while the key is provisional.
+        let has_device_key = token.view.device.is_some();
+        if has_device_key
             || self.backend.early_renewal_is_paused(now.monotonic)
             || permission != RenewalPermission::Granted
         {
@@ -154,7 +154,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Whether an expired access token may be used during an outage of the store, by the setting `ride_through`. A
-    /// token of a bound session may never be used after its expiry.
+    /// token that names a device key, also a provisional one, may never be used after its expiry.
     fn may_ride_through(
         &self,
         token: &VerifiedToken<C>,
@@ -282,8 +282,8 @@ impl<C: Claims> Engine<C> {
         };
         let RenewalRequest { key, run, presented, passive, proven, .. } = request;
         let claims = self.reload(key, &mut record).await?;
-        // A browser with a key has no such limit: with ever shorter tokens, it would use up its proofs before the idle
-        // timeout.
+        // The token of a passive renewal expires at the idle deadline at the latest. With a proof, there is no such
+        // limit: with ever shorter tokens, the browser would use up its proofs before the idle timeout.
         let limit = (*passive && !proven).then_some(record.family.idle_deadline);
         let expires =
             self.tokens.codec().access_expiry(now, limit.unwrap_or(record.family.absolute_deadline));
@@ -306,7 +306,7 @@ impl<C: Claims> Engine<C> {
         let mut read = ReadRecord::of(snapshot, run)?;
         self.revocation.note_time(read.record.family.handed_out_at.max(read.record.family.last_seen()));
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
-            return Err(Box::pin(self.revoke_outlived(key, now)).await);
+            return Err(Box::pin(self.revoke_past_timeouts(key, now)).await);
         }
         self.check_device(key, &read.record, proven, now)?;
         if read.record.has_future_times(now, self.config.policy.timing().absolute_timeout) {
@@ -346,11 +346,13 @@ impl<C: Claims> Engine<C> {
         Ok((read.record, how))
     }
 
-    /// Refuses a renewal without a proof, if the record says that the session is bound to a device. No generation
-    /// revokes the session: an attacker with copied cookies must not sign the user out.
+    /// Refuses a renewal without a proof in two cases: the record says that the session is bound to a device, or the
+    /// session was not bound in the time that `DeviceBound::required_within` allows. This does not revoke the session,
+    /// not even if the generation was superseded: an attacker with copied cookies must not sign the user out.
     ///
-    /// For a token from before the confirmation of the binding, the store may just have rotated the session. The client
-    /// with the key then presents the predecessor, and is served.
+    /// A refresh token from before the confirmation of the binding names no key. So the store may already have rotated
+    /// the session when this check refuses the request. The client with the key then presents the predecessor, and is
+    /// served.
     pub(super) fn check_device(
         &self,
         key: &SessionKey,
@@ -369,7 +371,7 @@ impl<C: Claims> Engine<C> {
         }
         #[cfg(feature = "device-bound")]
         if let Some(settings) = &self.config.device_bound
-            && settings.is_required_within().is_some_and(|time| now >= record.family.created_at + time)
+            && settings.max_unbound_time().is_some_and(|time| now >= record.family.created_at + time)
         {
             return Err(Refusal::DeviceNotBound.into());
         }

@@ -75,7 +75,8 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Writes that the current generation is handed out again to a client that presented its predecessor. This is
-    /// written before the response is sent, because the confirmation age counts from it.
+    /// written before the response is sent, because the waiting time until a confirmation by refresh token counts from
+    /// this hand-out.
     pub(super) async fn record_handout(
         &self,
         key: &SessionKey,
@@ -119,7 +120,7 @@ impl<C: Claims> Engine<C> {
 
     /// Revokes a session that has passed this instance's timeouts, which may be shorter than the record's. So all
     /// instances refuse it.
-    pub(super) async fn revoke_outlived(&self, key: &SessionKey, now: Timestamp) -> SessionError {
+    pub(super) async fn revoke_past_timeouts(&self, key: &SessionKey, now: Timestamp) -> SessionError {
         if self.backend.revoke(&Revoke::Session(key.clone()), now).await.is_err() {
             return SessionError::Unavailable;
         }
@@ -127,8 +128,11 @@ impl<C: Claims> Engine<C> {
         Refusal::Expired.into()
     }
 
-    /// Handles a superseded refresh token that was presented from `client_origin`. It is unknown which client is the
-    /// attacker, so the session is revoked for both, unless the application keeps sessions at their recorded origin.
+    /// Handles a superseded refresh token that was presented from `client_origin`. The request is refused.
+    ///
+    /// It is unknown which client is the attacker, so the session is revoked for both. With the setting
+    /// `keep_session_on_reuse_at_recorded_origin`, the session is not revoked if the token is one generation behind and
+    /// the client is at the recorded origin.
     pub(super) async fn revoke_reused(
         &self,
         key: &SessionKey,
@@ -165,8 +169,8 @@ impl<C: Claims> Engine<C> {
         Refusal::Reuse.into()
     }
 
-    /// Whether the client is at the recorded origin. `None` if no origin was recorded, or if `compare_origin` is not
-    /// set.
+    /// Whether the client is at the recorded origin. `None` if no origin was recorded, if `compare_origin` is not
+    /// set, or if that hook panicked.
     fn is_at_recorded_origin(&self, record: &SessionRecord, client_origin: Option<&str>) -> Option<bool> {
         let recorded =
             record.origin.is_some() || record.reauthentication.as_ref().is_some_and(|it| it.origin.is_some());

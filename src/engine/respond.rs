@@ -31,8 +31,8 @@ pub(crate) enum ResponsePlan<C> {
 /// How a layer's responses are cached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CacheRules {
-    /// Whether the layer accepts bearer tokens besides cookies.
-    pub(crate) varies_by_authorization: bool,
+    /// Whether the layer accepts bearer tokens besides cookies. Then its responses vary by `Authorization`.
+    pub(crate) accepts_bearer: bool,
     /// Whether each response to a session has `no-store`, unless the handler sets `Cache-Control`.
     pub(crate) no_store: bool,
     /// A response that sets one of these cookies always has `no-store`.
@@ -164,9 +164,8 @@ impl<C: Claims> Engine<C> {
         handler_wrote: impl Fn(&str) -> bool,
     ) -> ResponseState {
         ResponseState {
-            // Computed by the monotonic clock, so that steps of the wall clock do not matter. In a shared renewal, the
-            // time at which its record was read counts for all requests, so that none of them sets cookies later than
-            // the first.
+            // The arrival, or the read of the record, if the read was earlier: parallel requests share one read. The
+            // arrival is computed by the monotonic clock, so that steps of the wall clock do not matter.
             write_window_start: (now.wall - now.since(&arrived)).min(renewal.read_at),
             presented: renewal.presented,
             served: renewal.session.view().generation,
@@ -249,10 +248,10 @@ fn vary_by(headers: &mut HeaderMap, field: HeaderValue) {
             return;
         }
     };
-    let names = |value: &HeaderValue, name: &[u8]| {
+    let has_name = |value: &HeaderValue, name: &[u8]| {
         value.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name))
     };
-    if vary.iter().any(|value| names(value, field.as_bytes()) || names(value, b"*")) {
+    if vary.iter().any(|value| has_name(value, field.as_bytes()) || has_name(value, b"*")) {
         return;
     }
     let merged = [vary.get().as_bytes(), b", ", field.as_bytes()].concat();

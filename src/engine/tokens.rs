@@ -159,7 +159,8 @@ impl<C> fmt::Debug for CachedTokenCodec<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Returns a verified access token from the cache, or verifies it and puts it into the cache.
+    /// Returns a verified access token from the cache, or verifies it and puts it into the cache. The token may have
+    /// expired.
     pub(super) fn verify(self: &Arc<Self>, token: &[u8]) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
         // Reject long tokens before the cache hashes them.
         if token.len() > LONGEST_TOKEN {
@@ -179,7 +180,7 @@ impl<C: Claims> Engine<C> {
         Ok(verified)
     }
 
-    /// The access token in a cookie, if the token is valid.
+    /// The access token in a cookie, if its signature is valid. The token may have expired.
     pub(super) fn verify_cookie(self: &Arc<Self>, access: CookieValue<'_>) -> Option<Arc<VerifiedToken<C>>> {
         match access {
             CookieValue::Value(token) => self.verify(token).ok(),

@@ -33,7 +33,7 @@ pub(crate) struct SessionView<C> {
     pub(crate) step_up: StepUp,
     /// All methods, of the sign-in and of the re-authentication.
     pub(crate) methods: Vec<String>,
-    /// The device key to which the session is bound.
+    /// The device key to which the session is bound, provisionally or for good.
     pub(crate) device: Option<DeviceKey>,
     pub(crate) claims: Arc<C>,
     /// The details of a token for another service. `None` for a token of a session.
@@ -155,8 +155,9 @@ struct Learned<C> {
     /// Newer data of the session, from its record.
     updated_view: Mutex<Option<Arc<SessionView<C>>>>,
     has_updated_view: AtomicBool,
-    /// Whether the token has confirmed its generation, or need not.
-    needs_no_confirmation: AtomicBool,
+    /// Whether the token needs no confirmation, or a request has begun to write it. A token of a bound session confirms
+    /// nothing. For such a token: whether a request has begun to write the use of the session.
+    confirmation_is_done: AtomicBool,
     /// When the session was last known not to be revoked: the token was minted here, or the store was asked. By the
     /// monotonic clock, in milliseconds. 0 for never.
     not_revoked_at: AtomicU64,
@@ -194,11 +195,11 @@ impl<C> VerifiedToken<C> {
         Self::from_view(engine, view, true)
     }
 
-    fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, needs_no_confirmation: bool) -> Self {
+    fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, confirmation_is_done: bool) -> Self {
         let learned = Learned {
             updated_view: Mutex::default(),
             has_updated_view: AtomicBool::new(false),
-            needs_no_confirmation: AtomicBool::new(needs_no_confirmation),
+            confirmation_is_done: AtomicBool::new(confirmation_is_done),
             not_revoked_at: AtomicU64::new(0),
         };
         Self {
@@ -232,19 +233,20 @@ impl<C> VerifiedToken<C> {
         latest_issue_time(self.view.issued)
     }
 
-    /// Whether the token needs no confirmation, or a request has begun to write it.
+    /// Whether the token needs no confirmation, or a request has begun to write it. For a token of a bound session:
+    /// whether a request has begun to write the use of the session.
     pub(super) fn confirmation_is_done(&self) -> bool {
-        self.learned.needs_no_confirmation.load(Ordering::Relaxed)
+        self.learned.confirmation_is_done.load(Ordering::Relaxed)
     }
 
-    /// Returns true for one of the requests with this token: that request writes the confirmation.
+    /// Returns true for one of the requests with this token: that request writes the confirmation, or the use.
     pub(super) fn begin_confirmation(&self) -> bool {
-        !self.learned.needs_no_confirmation.swap(true, Ordering::Relaxed)
+        !self.learned.confirmation_is_done.swap(true, Ordering::Relaxed)
     }
 
-    /// The confirmation was not written, so a later request writes it.
+    /// The confirmation, or the use, was not written. So a later request writes it.
     pub(super) fn retry_confirmation(&self) {
-        self.learned.needs_no_confirmation.store(false, Ordering::Relaxed);
+        self.learned.confirmation_is_done.store(false, Ordering::Relaxed);
     }
 
     /// Newer data of the session than the token's. `None` if there is none.

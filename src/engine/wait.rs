@@ -11,8 +11,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(32);
 
 impl<C: Claims> Engine<C> {
-    /// Returns when the session is revoked or expired. Revocations come from the feed. Expiry is checked by asking the
-    /// store.
+    /// Returns when the session is revoked or expired. Revocations come from the feed. If the store has no feed, the
+    /// store is polled for them. Expiry is checked by asking the store.
     pub(crate) async fn ended(self: &Arc<Self>, token: &VerifiedToken<C>) {
         self.start_followers();
         let view = &token.view;

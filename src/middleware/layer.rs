@@ -34,7 +34,7 @@ pub struct SessionLayer<C, R = ProblemJson> {
 impl<C> SessionLayer<C> {
     pub(crate) fn new(engine: EngineHandle<C>) -> Self {
         let cookie_names = engine.config.cookies.names();
-        let rules = CacheRules { varies_by_authorization: false, no_store: false, cookie_names };
+        let rules = CacheRules { accepts_bearer: false, no_store: false, cookie_names };
         Self { engine, optional: false, rules, passive: None, reject: ProblemJson }
     }
 }
@@ -60,7 +60,7 @@ impl<C, R> SessionLayer<C, R> {
     ///   The client then renews at its token endpoint, such as the one of the module `oauth`.
     #[must_use]
     pub fn accept_bearer(self) -> Self {
-        Self { rules: CacheRules { varies_by_authorization: true, ..self.rules }, ..self }
+        Self { rules: CacheRules { accepts_bearer: true, ..self.rules }, ..self }
     }
 
     /// Sends `Cache-Control: no-store` instead of `private, no-cache` where a handler sets no `Cache-Control`. For such
@@ -71,8 +71,11 @@ impl<C, R> SessionLayer<C, R> {
         Self { rules: CacheRules { no_store: true, ..self.rules }, ..self }
     }
 
-    /// Writes the responses to rejected requests by a closure. It gets the rejection and the head of the request. The
-    /// layer adds `Cache-Control: no-store` to that response. Default: [`ProblemJson`].
+    /// Writes the responses to rejected requests by a closure. For a type, see [`with_reject`](Self::with_reject).
+    /// Default: [`ProblemJson`].
+    ///
+    /// The closure gets the rejection and the head of the request. The layer adds `Cache-Control: no-store` to the
+    /// response.
     ///
     /// With the feature `axum`, the closure returns any `IntoResponse`. Without the feature, it returns a `Response`.
     ///
@@ -94,9 +97,9 @@ impl<C, R> SessionLayer<C, R> {
         self.with_reject(reject)
     }
 
-    /// Writes the responses to rejected requests by a type, such as
-    /// [`RedirectToLogin`](super::RedirectToLogin), or an `Arc<dyn Reject + Send + Sync>`. Default:
-    /// [`ProblemJson`].
+    /// Writes the responses to rejected requests by a type that implements [`Reject`], such as
+    /// [`RedirectToLogin`](super::RedirectToLogin), or an `Arc<dyn Reject + Send + Sync>`. For a closure, see
+    /// [`with_rejection`](Self::with_rejection). Default: [`ProblemJson`].
     #[must_use]
     pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> SessionLayer<C, R2> {
         let Self { engine, optional, rules, passive, .. } = self;

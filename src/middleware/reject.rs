@@ -55,7 +55,7 @@ pub(super) fn respond(
     rejection: Rejection,
 ) -> Response<RejectionBody> {
     let response = match rejection.kind() {
-        // After any other answer, an `EventSource` does not connect again.
+        // An `EventSource` connects again only if the answer is an event stream.
         RejectionKind::Unavailable | RejectionKind::DeviceProofRequired if wants_event_stream(request) => {
             event_stream_that_ends()
         }

@@ -95,7 +95,7 @@ macro_rules! answers {
 
 answers! {
     Unauthenticated(_) => UNAUTHORIZED 401 "unauthenticated" "Sign in first",
-    InvalidBearer(_) => UNAUTHORIZED 401 "invalid_bearer" "The bearer token is not good, or no longer",
+    InvalidBearer(_) => UNAUTHORIZED 401 "invalid_bearer" "The bearer token is invalid or expired",
     MalformedBearer => BAD_REQUEST 400 "malformed_bearer" "The Authorization header is malformed",
     EmptySubject => BAD_REQUEST 400 "empty_subject" "The name is empty",
     Timeouts(_) => BAD_REQUEST 400 "timeouts" "A session cannot last that long, or be that short",
@@ -108,10 +108,10 @@ answers! {
     TooManyCookies => REQUEST_HEADER_FIELDS_TOO_LARGE 431 "too_many_cookies" "Too many cookies have the same name",
     Unavailable => SERVICE_UNAVAILABLE 503 "unavailable" "Sessions are not available for the moment",
     DeviceProofRequired => SERVICE_UNAVAILABLE 503 "device_proof_required" "The device has to prove its key: try again",
-    NotNow => TOO_EARLY 425 "not_now" "Not for a prefetch",
+    NotNow => TOO_EARLY 425 "not_now" "A prefetch, or the script of a service worker, does not renew the session",
     Unsupported => NOT_IMPLEMENTED 501 "unsupported" "The session store cannot do this",
     ClaimsTooLarge => INTERNAL_SERVER_ERROR 500 "claims_too_large" "The session does not fit into a cookie",
-    ClaimsUnreadable => INTERNAL_SERVER_ERROR 500 "claims_unreadable" "The session cannot be written",
+    ClaimsUnreadable => INTERNAL_SERVER_ERROR 500 "claims_unreadable" "The session's claims cannot be written as JSON, or cannot be read back",
     OtherClaims => INTERNAL_SERVER_ERROR 500 "other_claims" "This route asks for another claims type than its session layer has",
     AmbiguousLayer => INTERNAL_SERVER_ERROR 500 "ambiguous_layer" "This route is within optional layers of several realms: ask Sessions::session_of",
     RequireOutsideLayer => INTERNAL_SERVER_ERROR 500 "require_outside_layer" "This rule is not within the layer of its sessions: add .route_layer(sessions.layer()) after it",
@@ -234,7 +234,7 @@ impl Rejection {
 
 /// Adds `Vary: authorization` to a response of a layer that accepts bearer tokens. To a rejection, it also adds the
 /// challenge of RFC 6750, section 3.
-pub(super) fn add_bearer_challenge<B>(response: &mut Response<B>) {
+pub(super) fn add_bearer_headers<B>(response: &mut Response<B>) {
     vary_by_authorization(response.headers_mut());
     let kind = response.extensions().get().map(Rejection::kind);
     let challenge = match kind {

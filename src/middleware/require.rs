@@ -128,7 +128,8 @@ impl<C: Claims, R> Require<C, R> {
 }
 
 impl<C, R> Require<C, R> {
-    /// As [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection).
+    /// Writes the responses to rejected requests by a closure, as
+    /// [`SessionLayer::with_rejection`](super::SessionLayer::with_rejection).
     pub fn with_rejection<F, A>(self, reject: F) -> Require<C, F>
     where
         F: Fn(Rejection, &RequestHead<'_>) -> A + Clone,
@@ -137,7 +138,8 @@ impl<C, R> Require<C, R> {
         self.with_reject(reject)
     }
 
-    /// As [`SessionLayer::with_reject`](super::SessionLayer::with_reject).
+    /// Writes the responses to rejected requests by a type, as
+    /// [`SessionLayer::with_reject`](super::SessionLayer::with_reject).
     pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> Require<C, R2> {
         Require { engine: self.engine, rule: self.rule, reject }
     }
@@ -191,6 +193,6 @@ where
             Ok(()) => Stage::Handler { future: self.inner.call(request), plan: ResponsePlan::NotRenewed },
             Err(kind) => Stage::rejected(rejection_response(reject, &request, kind)),
         };
-        ResponseFuture { stage, additions: None }
+        ResponseFuture { stage, common_headers: None }
     }
 }

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::{
     Reject, Rejection, RejectionBody, RejectionKind, Require, ResponseBody, SessionLayer, reject,
-    rejection::add_bearer_challenge,
+    rejection::add_bearer_headers,
     unproven::{self, Unproven},
 };
 use crate::{
@@ -51,22 +51,22 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (step, context, removals) = self.layer.authenticate(&request);
-        let additions = Some((self.layer.rules, removals));
+        let common_headers = Some((self.layer.rules, removals));
         let outcome = match step {
             AuthStep::Ready(outcome) => outcome,
             AuthStep::AskStore(outcome) => {
                 let layer = self.layer.for_this_thread();
                 let waiting = WaitingRequest { request, context, inner: self.take_ready_inner(), layer };
                 let stage = Stage::AskStore { outcome, waiting: Some(Box::new(waiting)) };
-                return ResponseFuture { stage, additions };
+                return ResponseFuture { stage, common_headers };
             }
         };
         let plan = match self.layer.admit(outcome, &mut request, context) {
             Ok(plan) => plan,
-            Err(response) => return ResponseFuture { stage: Stage::rejected(response), additions },
+            Err(response) => return ResponseFuture { stage: Stage::rejected(response), common_headers },
         };
         let stage = Stage::Handler { future: self.inner.call(request), plan };
-        ResponseFuture { stage, additions }
+        ResponseFuture { stage, common_headers }
     }
 }
 
@@ -86,7 +86,7 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
         request: &Request<B>,
     ) -> (AuthStep<C>, RequestContext, FormerCookieRemovals) {
         let (engine, head) = (&self.engine, RequestHead::of(request));
-        let bearer = match self.rules.varies_by_authorization {
+        let bearer = match self.rules.accepts_bearer {
             true => Bearer::of(head.headers),
             false => Bearer::Absent,
         };
@@ -158,7 +158,7 @@ impl<C: Claims, R: Reject> SessionLayer<C, R> {
     }
 }
 
-/// The response to a rejected request. Boxed, because a [`ResponseFuture`] has room for it in each request.
+/// The response to a rejected request. Boxed, to keep the [`ResponseFuture`] small.
 type BoxedRejection = Box<Response<RejectionBody>>;
 
 pub(super) fn rejection_response<B>(
@@ -178,8 +178,10 @@ pin_project! {
     {
         #[pin]
         pub(super) stage: Stage<S, C, R, B, S::Future>,
-        // What to add to the response. `None` for a `Require`, which adds nothing.
-        pub(super) additions: Option<(CacheRules, FormerCookieRemovals)>,
+        // The header changes that do not depend on the session: by the layer's rules, and the removals of former
+        // cookies. The cookies of a renewal are in `plan` of `Stage::Handler`. `None` for a `Require`, which adds
+        // nothing.
+        pub(super) common_headers: Option<(CacheRules, FormerCookieRemovals)>,
     }
 }
 
@@ -192,7 +194,7 @@ pin_project! {
             outcome: Pin<Box<dyn Future<Output = AuthOutcome<C>> + Send>>,
             waiting: Option<Box<WaitingRequest<S, C, R, B>>>,
         },
-        /// The response of the handler.
+        /// The response of the handler. `plan` has the cookies of a renewal.
         Handler { #[pin] future: F, plan: ResponsePlan<C> },
         /// Nothing: the layer has rejected the request.
         Rejected { response: Option<BoxedRejection> },
@@ -238,7 +240,7 @@ where
                 }
                 StageProj::Handler { future, plan } => {
                     let mut response = ready!(future.poll(cx))?;
-                    if let Some((rules, _)) = this.additions {
+                    if let Some((rules, _)) = this.common_headers {
                         plan.add_to(response.headers_mut(), *rules);
                     }
                     break response.map(ResponseBody::inner);
@@ -250,10 +252,10 @@ where
                 }
             }
         };
-        if let Some((rules, removals)) = this.additions {
+        if let Some((rules, removals)) = this.common_headers {
             removals.add_to(response.headers_mut());
-            if rules.varies_by_authorization {
-                add_bearer_challenge(&mut response);
+            if rules.accepts_bearer {
+                add_bearer_headers(&mut response);
             }
         }
         Poll::Ready(Ok(response))

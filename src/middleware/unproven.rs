@@ -32,7 +32,7 @@ pub(super) enum Unproven {
 /// An optional layer judges requests with an unsafe method in the same way, because one of them may sign the user in.
 /// For other requests it is unknown whether browsers refresh before them, so they are asked to try again.
 ///
-/// An invalid access cookie keeps the browser from a refresh, so the cookie is removed.
+/// An invalid access cookie prevents a refresh by the browser, so the cookie is removed.
 pub(super) fn judge(cookies: &Cookies, request: &RequestHead<'_>, optional: bool) -> Unproven {
     if scan(request.headers.get_all(header::COOKIE).iter(), cookies).0 != CookieValue::Absent {
         return Unproven::TryAgain { removal: cookies.access_removal() };
