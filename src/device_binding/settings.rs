@@ -35,7 +35,7 @@ pub struct DeviceBound {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceBoundError {
-    /// A path that is not one on this site, or has characters with a meaning in routes.
+    /// Not a path on this site, or a path with a query or with one of `{ } * : %`, which have a meaning in routes.
     #[error("{0:?} is not a path on this site without a query and without any of {{ }} * : %")]
     Path(String),
     /// Browsers would have to sign more often than their limit allows.

@@ -23,7 +23,7 @@ impl Refused {
     pub(super) const UNSUPPORTED_GRANT_TYPE: Self =
         Self::bad("unsupported_grant_type", "there is no such grant here");
     /// One answer for every cause.
-    const INVALID_GRANT: Self = Self::bad("invalid_grant", "the grant is not good, or no longer");
+    const INVALID_GRANT: Self = Self::bad("invalid_grant", "the grant is invalid, expired or revoked");
     pub(super) const UNAVAILABLE: Self = Self {
         status: StatusCode::SERVICE_UNAVAILABLE,
         error: "temporarily_unavailable",
