@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -31,6 +31,7 @@ pub(crate) struct Instance {
     pub(crate) sessions: Sessions,
     pub(crate) store: PostgresStore,
     pub(crate) gaps: Arc<AtomicUsize>,
+    last_failure: Arc<Mutex<Option<Arc<str>>>>,
 }
 
 impl Instance {
@@ -38,7 +39,8 @@ impl Instance {
         let store = PostgresStore::connect_in_schema(url, schema).await.expect("the cluster answers");
         let keys = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a key");
         let gaps = Arc::<AtomicUsize>::default();
-        let counted = gaps.clone();
+        let last_failure = Arc::<Mutex<Option<Arc<str>>>>::default();
+        let (counted, noted) = (gaps.clone(), last_failure.clone());
         let milliseconds = Duration::from_millis;
         let sessions = Sessions::builder(keys)
             .store(store.clone())
@@ -55,10 +57,18 @@ impl Instance {
                 if event.kind == EventKind::FeedGap {
                     counted.fetch_add(1, Ordering::SeqCst);
                 }
+                if matches!(event.kind, EventKind::StoreFailed { .. }) {
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&event.cause);
+                }
             })
             .build()
             .expect("valid settings");
-        Self { client: Client::new(router(&sessions)), sessions, store, gaps }
+        Self { client: Client::new(router(&sessions)), sessions, store, gaps, last_failure }
+    }
+
+    /// Why the store last failed.
+    pub(crate) fn last_failure(&self) -> Option<Arc<str>> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Until the feed has been read once, each request asks the store.
