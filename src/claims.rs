@@ -7,14 +7,15 @@ use serde::{Serialize, de::DeserializeOwned};
 /// What an application keeps in its sessions, such as roles: anything that is JSON.
 ///
 /// Claims are part of the access token, in every request. Everyone who has the cookie can read them, unless it is
-/// [encrypted](crate::guide::encrypted_cookies). Keep them small, and keep personal data out of them. Implemented for every
-/// type with these bounds.
+/// [encrypted](crate::guide::encrypted_cookies). Keep them small, and keep personal data out of them. Implemented for
+/// every type with these bounds.
 ///
-/// Claims must be readable after they are written. Otherwise a sign-in, an [update](crate::Session::update) and the claims
-/// reload hook fail with [`MintError::NotReadable`](crate::MintError::NotReadable), before anything is stored. Two causes are
-/// easy to miss. JSON has no `NaN` and no infinity: `serde_json` writes `null`. And if any crate of the build turns on
-/// `serde_json/arbitrary_precision`, `serde` cannot read floats and 128-bit integers within `#[serde(flatten)]`,
-/// `#[serde(tag = "…")]` and `#[serde(untagged)]`: keep such numbers out of them, or write them as text.
+/// Claims must be readable after they are written. Otherwise a sign-in, an [update](crate::Session::update) and the
+/// claims reload hook fail with [`MintError::NotReadable`](crate::MintError::NotReadable), before anything is stored.
+/// Two causes are easy to miss. JSON has no `NaN` and no infinity: `serde_json` writes `null`. And if any crate of the
+/// build turns on `serde_json/arbitrary_precision`, `serde` cannot read floats and 128-bit integers within
+/// `#[serde(flatten)]`, `#[serde(tag = "…")]` and `#[serde(untagged)]`: keep such numbers out of them, or write them as
+/// text.
 pub trait Claims: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Claims for T {}

@@ -55,7 +55,7 @@
 //! From time to time, a renewal also replaces the refresh token with a new one (*rotation*). The new refresh token
 //! is *provisional* until a request shows that the client has stored it. So parallel requests, lost responses and
 //! crashed browsers do not look like the reuse of a copied refresh token. [`protocol`] has the rules, and the results
-//! of an exhaustive search for a case that breaks them.
+//! of an exhaustive search for a case in which the rules fail.
 //!
 //! # What you want, and what to use
 //!
@@ -88,7 +88,7 @@
 //! | use Leptos or Dioxus | the packages `examples/leptos` and `examples/dioxus` |
 //! | limit the request rate of each user, use gRPC, or use OpenAPI | the packages `examples/governor`, `examples/tonic` and `examples/openapi` |
 //! | use your own `PgPool` or Redis client | `PostgresStore::new` or `RedisStore::new`, see the example `existing_clients` |
-//! | protect users against copied cookies by a key of the browser's device | `SessionsBuilder::device_bound`, see [device-bound sessions](guide::device_bound) |
+//! | protect users against copied cookies, with a key of the browser's device | `SessionsBuilder::device_bound`, see [device-bound sessions](guide::device_bound) |
 //! | hide the contents of the cookies | `CookieOptions::encrypted`, see [encrypted cookies](guide::encrypted_cookies) |
 //! | keep the tokens that a provider (Google, GitHub, Facebook) gave to a user | the module `vault`, see the [guide](guide::provider_tokens) |
 //! | run two applications on one host | for each application its own [realm](SessionsBuilder::realm) (a named group of sessions) and [cookie names](CookieOptions::names) |

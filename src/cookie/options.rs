@@ -35,8 +35,8 @@ impl CookieOptions {
         self
     }
 
-    /// `SameSite=Strict`: no request from another site carries the cookies. A user who follows a link from a mail is not
-    /// signed in on the page that opens. Default: `SameSite=Lax`, with which links carry them.
+    /// `SameSite=Strict`: no request from another site carries the cookies. A user who follows a link from a mail is
+    /// not signed in on the page that opens. Default: `SameSite=Lax`, with which links carry them.
     pub fn same_site_strict(mut self) -> Self {
         self.cookies.same_site = cookie::SameSite::Strict;
         self
@@ -63,16 +63,17 @@ impl CookieOptions {
         self
     }
 
-    /// Encrypts what the cookies carry, so that the user, extensions and logs of proxies cannot read it: each token within
-    /// a JWE (RFC 7516, `dir` and `A256GCM`), with keys derived from those of the key ring. Default: off. (Without it, the
-    /// tokens can be read but not changed, since they are signed.) A [readable cookie] is not encrypted.
+    /// Encrypts what the cookies carry, so that the user, extensions and logs of proxies cannot read it: each token
+    /// within a JWE (RFC 7516, `dir` and `A256GCM`), with keys derived from those of the key ring. Default: off.
+    /// (Without it, the tokens can be read but not changed, since they are signed.) A [readable cookie] is not
+    /// encrypted.
     ///
     /// Instances accept encrypted and plain cookies, with and without this option, so it can be turned on and off while
-    /// users are signed in. An access cookie changes at its next renewal, a refresh cookie at its next rotation; that of
-    /// an idle session stays as it is until then.
+    /// users are signed in. An access cookie changes at its next renewal, a refresh cookie at its next rotation; that
+    /// of an idle session stays as it is until then.
     ///
-    /// A cookie grows by a third and by about 150 bytes. Services that verify tokens by a public key cannot read it. See
-    /// the [guide](crate::guide::encrypted_cookies).
+    /// A cookie grows by a third and by about 150 bytes. Services that verify tokens by a public key cannot read it.
+    /// See the [guide](crate::guide::encrypted_cookies).
     ///
     /// [readable cookie]: crate::SessionsBuilder::readable_cookie
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]

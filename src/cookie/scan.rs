@@ -98,8 +98,8 @@ pub(crate) fn are_too_long(headers: &HeaderMap) -> bool {
     headers.get_all(header::COOKIE).iter().map(HeaderValue::len).sum::<usize>() > LONGEST
 }
 
-/// Whether `value` has the three parts of a signed token, or the five of an encrypted one. Other values cost no signature
-/// check.
+/// Whether `value` has the three parts of a signed token, or the five of an encrypted one. Other values cost no
+/// signature check.
 fn can_be_token(value: &[u8]) -> bool {
     matches!(memchr_iter(b'.', value).count(), 2 | 4)
 }

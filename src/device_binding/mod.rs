@@ -30,8 +30,8 @@ pub(crate) struct DeviceBinding {
 }
 
 impl DeviceBinding {
-    /// The device key of a record. If it cannot be read, a later version wrote it. Then it counts as confirmed, and no proof
-    /// fits it.
+    /// The device key of a record. If it cannot be read, a later version wrote it. Then it counts as confirmed, and no
+    /// proof fits it.
     pub(crate) fn of(record: &SessionRecord) -> Option<Self> {
         let bytes = record.attached.get(NAME)?;
         let unreadable = Self {

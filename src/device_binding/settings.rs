@@ -2,15 +2,15 @@ use std::time::Duration;
 
 use crate::cookie::Cookies;
 
-/// The shortest lifetime of an access token. The bound cookie lives for nine tenths of it, and Chromium refreshes it in its
-/// last two minutes, so a busy browser signs every 96 s: less often than 6 times in 9 minutes, which is its limit.
+/// The shortest lifetime of an access token. The bound cookie lives for nine tenths of it, and Chromium refreshes it in
+/// its last two minutes, so a busy browser signs every 96 s: less often than 6 times in 9 minutes, which is its limit.
 const SHORTEST_ACCESS: Duration = Duration::from_secs(4 * 60);
 
 /// How long after its sign-in a session may be bound. A browser whose registration failed tries again after 8 minutes.
 const BINDING_WINDOW: Duration = Duration::from_secs(15 * 60);
 
-/// Settings of device-bound sessions, for [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound). See the
-/// [guide](crate::guide::device_bound).
+/// Settings of device-bound sessions, for [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound). See
+/// the [guide](crate::guide::device_bound).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -40,8 +40,8 @@ pub enum DeviceBoundError {
     Path(String),
     /// Browsers would have to sign more often than their limit allows.
     #[error(
-        "access_ttl is {0:?}, but must be at least 4 min: a browser proves its key once for each access token, up to two \
-         minutes before the cookie ends, and at most 6 times in 9 minutes"
+        "access_ttl is {0:?}, but must be at least 4 min: a browser proves its key once for each access token, up to \
+         two minutes before the cookie ends, and at most 6 times in 9 minutes"
     )]
     AccessLifetime(Duration),
     /// Browsers bind no `Partitioned` cookies.
@@ -73,8 +73,8 @@ impl DeviceBound {
         }
     }
 
-    /// Requests to this path, and below it, need no access cookie, so the browser sends them without a refresh. For static
-    /// files and for pages outside of any session layer. Default: none.
+    /// Requests to this path, and below it, need no access cookie, so the browser sends them without a refresh. For
+    /// static files and for pages outside of any session layer. Default: none.
     pub fn exclude_path(mut self, path: impl Into<String>) -> Self {
         self.excluded.push(path.into());
         self
@@ -84,21 +84,20 @@ impl DeviceBound {
     /// request gets 401, as [`Refusal::DeviceNotBound`](crate::protocol::Refusal::DeviceNotBound). Default: sessions of
     /// browsers that cannot bind them are renewed as without this feature.
     ///
-    /// A browser proves its key for the first time after about one access token lifetime. Give it three of these lifetimes,
-    /// such as 15 minutes. Sessions that were opened at a token endpoint cannot be bound, so they are not renewed after this time,
-    /// either.
+    /// A browser proves its key for the first time after about one access token lifetime. Give it three of these
+    /// lifetimes, such as 15 minutes. Sessions that were opened at a token endpoint cannot be bound, so they are not
+    /// renewed after this time, either.
     pub fn required_within(mut self, time: Duration) -> Self {
         self.required_within = Some(time);
         self
     }
 
-    /// How long after its sign-in or re-authentication a session may be bound. Renewals in this time offer a registration
-    /// again if one failed. Default: 15 minutes. Zero binds no more sessions;
-    /// those that are bound stay so. It is for [turning the feature on and
-    /// off](crate::guide::device_bound#turning-it-on-and-off).
+    /// How long after its sign-in or re-authentication a session may be bound. Renewals in this time offer a
+    /// registration again if one failed. Default: 15 minutes. Zero binds no more sessions; those that are bound stay
+    /// so. It is for [turning the feature on and off](crate::guide::device_bound#turning-it-on-and-off).
     ///
-    /// An attacker who copies the cookies of an unbound session after this time cannot bind it to another device. Before
-    /// that, the key that the browser registered is not replaced while the browser may still prove it: see the
+    /// An attacker who copies the cookies of an unbound session after this time cannot bind it to another device.
+    /// Before that, the key that the browser registered is not replaced while the browser may still prove it: see the
     /// [guide](crate::guide::device_bound).
     pub fn binding_window(mut self, time: Duration) -> Self {
         self.binding_window = time;

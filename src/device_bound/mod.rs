@@ -21,9 +21,9 @@ use crate::{
 const CHALLENGE: HeaderName = HeaderName::from_static("secure-session-challenge");
 
 impl<C: Claims> Sessions<C> {
-    /// The routes that browsers call to bind a session to their device, and to renew it with a proof. Merge them into the
-    /// application's router, outside of its session layers, at the [path](DeviceBound::new) of the settings. There are none
-    /// without [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound).
+    /// The routes that browsers call to bind a session to their device, and to renew it with a proof. Merge them into
+    /// the application's router, outside of its session layers, at the [path](DeviceBound::new) of the settings. There
+    /// are none without [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound).
     ///
     /// | route | does | answers |
     /// |---|---|---|

@@ -45,7 +45,7 @@ impl<C: Claims> Engine<C> {
         self.backend.write_behind(token.view.key.id, Write::Touch, async move {
             let touch = |record: &mut SessionRecord| {
                 let family = &mut record.family;
-                let is_due = family.is_unused_since_renewal()
+                let is_due = family.is_unused_since_handout_or_confirmation()
                     || family.touch_is_due(now, family.timing.rotation_interval);
                 is_due && family.touch(now)
             };

@@ -235,7 +235,7 @@ impl<C: Claims> Engine<C> {
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)
-            && record.family.is_unused_since_renewal();
+            && record.family.is_unused_since_handout_or_confirmation();
         self.renew_device(request, refresh, name, RenewalKind { proven: is_proven, passive }).await
     }
 

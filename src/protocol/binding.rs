@@ -113,19 +113,19 @@ pub enum BindingDecision {
     OtherKey,
 }
 
-/// Decides about a renewal of a session that may be bound to a key. `proof` is the key that the request proves.
-/// `timing` is from the session's record.
+/// Decides about a renewal of a session that may be bound to a key. `proven_key` is the key of which the request has a
+/// valid proof. `timing` is from the session's record.
 ///
 /// A proof confirms the binding if it comes at least `W + C + 2·G` after the registration. By default, this is 60 s +
 /// 35 s + 2 · 45 s = 185 s. The [module](super#device-bound-sessions) says why, and explains the letters.
 #[must_use]
 pub fn decide_binding(
     binding: Option<&Binding>,
-    proof: Option<&Thumbprint>,
+    proven_key: Option<&Thumbprint>,
     timing: &RotationTiming,
     now: Timestamp,
 ) -> BindingDecision {
-    match (binding, proof) {
+    match (binding, proven_key) {
         (None, None) => BindingDecision::Proceed,
         (Some(binding), None) if binding.confirmed => BindingDecision::ProofRequired,
         (Some(_), None) => BindingDecision::Proceed,
@@ -185,10 +185,10 @@ mod tests {
     const KEY: Thumbprint = Thumbprint([1; 32]);
     const OTHER: Thumbprint = Thumbprint([2; 32]);
 
-    fn decided(confirmed: bool, proof: Option<Thumbprint>, age: u64) -> BindingDecision {
+    fn decided(confirmed: bool, proven_key: Option<Thumbprint>, age: u64) -> BindingDecision {
         let at = Timestamp::from_secs;
         let binding = Binding { key: KEY, registered_at: at(1000), confirmed };
-        decide_binding(Some(&binding), proof.as_ref(), &RotationTiming::default(), at(1000 + age))
+        decide_binding(Some(&binding), proven_key.as_ref(), &RotationTiming::default(), at(1000 + age))
     }
 
     #[test]

@@ -108,8 +108,10 @@ impl Family {
     /// Corrects each time that is too far in the future. An instance whose clock was ahead has written such a time.
     /// Returns whether a time was corrected.
     ///
-    /// A time may be later than a correct time by [`LEEWAY`]. The hand-out time and the confirmation time may also be
-    /// later by one grace period, if the grace period is longer than [`LEEWAY`]. Later times are corrected:
+    /// Small differences are not corrected. A hand-out or confirmation time may be later than `now` by the grace period
+    /// or by [`LEEWAY`], whichever is longer. An idle deadline may be later than `now` plus the idle timeout by
+    /// [`LEEWAY`]. An absolute deadline may be later than `now` plus `longest` by [`LEEWAY`]. Later times are
+    /// corrected:
     ///
     /// - An idle deadline becomes `now` plus the idle timeout.
     /// - A hand-out time becomes `now`.
@@ -257,7 +259,7 @@ impl Family {
     ///
     /// If the idle deadline equals the absolute deadline, the time of the last use is unknown. Then this is false.
     #[must_use]
-    pub(crate) fn is_unused_since_renewal(&self) -> bool {
+    pub(crate) fn is_unused_since_handout_or_confirmation(&self) -> bool {
         let renewed_at = self.confirmed_at.map_or(self.handed_out_at, |at| at.max(self.handed_out_at));
         self.idle_deadline < self.absolute_deadline && self.last_seen() <= renewed_at
     }

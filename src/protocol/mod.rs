@@ -29,7 +29,7 @@
 //! | `C` | [`crash_window`][C] | 35 s | how old the cookies of a client may be after a crash |
 //! | `M` | [`rotation_interval`][M] | 240 s | the shortest time from the confirmation of `g` to the rotation to `g+1` |
 //! | `L` | [`late_body`][L] | 600 s | how long a request with a body may be in transit: a proxy may buffer it |
-//! | `D` | none | | the longest time that any other request, or a response, is in transit |
+//! | `D` | none | | the longest time that a request without a body, or a response, is in transit |
 //! | `S` | none | | the largest difference between the clocks of two instances |
 //!
 //! [G]: Timing#structfield.grace
@@ -64,10 +64,14 @@
 //! Therefore, a request confirms `g` only if no crash can bring back the tokens of `g-1` any more. There are two rules:
 //!
 //! - **By access token**: the request carries an access token of `g` that was issued at least `W + C + 2·G` ago. The
-//!   signature of the access token must be valid. The access token may have expired. The issue time is the `iat` of the
-//!   access token: the time at which an instance read the record.
+//!   signature of the access token must be valid. The access token may have expired. The `iat` of the access token is
+//!   the time at which an instance read the record, rounded down to a whole second. So the age of the access token
+//!   counts from `iat` plus one second.
 //! - **By refresh token**: the request presents the refresh token of `g` at least `W + C + 3·G` after the hand-out time
 //!   in the record.
+//!
+//! In a [device-bound session](#device-bound-sessions), after the confirmation of the binding, no access token confirms
+//! a generation: only the second rule applies.
 //!
 //! With the default settings, the first rule waits for 185 s, and the second rule waits for 230 s. If the confirming
 //! request has a body, both waiting times are longer by `L`. If `C = 0`, there is no waiting time: the first request
@@ -161,11 +165,13 @@
 //! A session may be bound to a key of the client's device. The client registers the key soon after the sign-in or after
 //! a re-authentication. At first, the binding is provisional: the refresh token alone still renews the session.
 //!
-//! A **proof** is a signature by the key in a request. A proof confirms the binding if the proof comes at least
-//! `W + C + 2·G` after the registration (185 s by default). If `C = 0`, the waiting time is `W + 2·G`. After the
-//! confirmation of the binding:
+//! A **proof** is a signature that a request carries, made with this key. A proof confirms the binding if the proof
+//! comes at least `W + C + 2·G` after the registration (185 s by default). With `C = 0`, too, there is a waiting time:
+//! `W + 2·G`. After the confirmation of the binding:
 //!
 //! - A renewal without a proof is refused. The refused renewal does not revoke the session, and confirms nothing.
+//! - No access token confirms a generation, because the access token may be a copy. Only a renewal with a proof
+//!   confirms a generation, by the rule [*by refresh token*](#when-a-generation-is-confirmed).
 //! - No other key can be registered.
 //! - Without a proof, no access token is minted that expires later than the presented access token.
 //!
@@ -234,8 +240,8 @@
 //!
 //! ## Results for copied tokens
 //!
-//! - A copied refresh token is accepted for at most `G` after the confirmation of its successor. Until then, an
-//!   attacker who presents the copy gets the successor, as the client does.
+//! - A copied refresh token is accepted for at most `G` after the confirmation of its successor. As long as the copy is
+//!   accepted, an attacker who presents it gets the successor, as the client does.
 //! - Later than `G` after this confirmation, a request with the copy is reuse. There is one exception: until `L` after
 //!   the end of the grace period, a request with a body is refused, and the session is not revoked.
 //!

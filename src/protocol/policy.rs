@@ -24,16 +24,16 @@ pub struct Timing {
     /// The absolute timeout: a session expires this long after its sign-in, even if the session is in use. Default
     /// 24 h.
     pub absolute_timeout: Duration,
-    /// How long before the expiry of an access token its early renewal begins, at the earliest. Default: a fifth of
-    /// `access_ttl`. Zero turns early renewal off.
+    /// An access token is renewed early at most this long before it expires. Default: a fifth of `access_ttl`. Zero
+    /// turns early renewal off.
     ///
     /// Each session has its own value between half of this time and the whole time. So the sessions do not all renew at
     /// the same moment.
     pub renew_before: Option<Duration>,
     /// The grace period `G`: how long a refresh token stays valid after its successor was confirmed. Default 45 s.
     ///
-    /// The grace period must be at least `D + S`. Here `D` is the longest time that a request or a response is in
-    /// transit. `S` is the largest difference between the clocks of two instances.
+    /// The grace period must be at least `D + S`. Here `D` is the longest time that a request without a body, or a
+    /// response, is in transit. `S` is the largest difference between the clocks of two instances.
     pub grace: Duration,
     /// The crash window `C`: how old the cookies of a client may be after a crash. Default 35 s, because browsers write
     /// cookies to disk about every 30 s.
@@ -193,7 +193,8 @@ impl Policy {
     }
 
     /// The idle timeout and the absolute timeout of one session. `idle` and `absolute` are the timeouts that the
-    /// sign-in asked for. `None` stands for the policy's timeout.
+    /// sign-in asked for. If `absolute` is `None`, the policy's absolute timeout applies. If `idle` is `None`, the
+    /// policy's idle timeout applies, or the session's absolute timeout, if that is shorter.
     ///
     /// # Errors
     /// [`PolicyError`] if a timeout is longer than the policy's, or too short for the other settings.
@@ -234,7 +235,7 @@ impl Policy {
         Ok(())
     }
 
-    /// An unchecked policy, for tests with settings that the search does not cover.
+    /// An unchecked policy, for the search, which also covers settings that [`new`](Self::new) refuses.
     #[cfg(feature = "__search")]
     #[doc(hidden)]
     #[must_use]
@@ -261,8 +262,8 @@ impl Policy {
         RotationTiming::from(&self.0)
     }
 
-    /// How long before the expiry of an access token its early renewal begins, at the earliest.
-    /// [`renew_early_from`](Self::renew_early_from) adds the session's jitter to that moment.
+    /// An access token is renewed early at most this long before it expires. The early renewal may begin later, by the
+    /// session's jitter: see [`renew_early_from`](Self::renew_early_from).
     #[must_use]
     pub fn renew_before(&self) -> Duration {
         self.0.renew_before.unwrap_or(self.0.access_ttl / 5)

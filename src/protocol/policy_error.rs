@@ -73,7 +73,7 @@ pub enum PolicyError {
          renew_before, or raise access_ttl"
     )]
     RenewBeforeTooLong {
-        /// How long before the expiry of an access token its early renewal begins, at the earliest.
+        /// An access token is renewed early at most this long before it expires.
         renew_before: Duration,
         /// The access token's lifetime.
         access_ttl: Duration,

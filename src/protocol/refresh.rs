@@ -24,8 +24,8 @@ pub enum RefreshDecision {
     Reissue,
     /// Rotate to the next generation. The presented token is of the current generation.
     ///
-    /// A renewal asks the store to rotate before it calls [`decide_refresh`], if a rotation is due. So a renewal gets this
-    /// decision only if the store refused the rotation as too early, for example by the store's own clock. Passive
+    /// A renewal asks the store to rotate before it calls [`decide_refresh`], if a rotation is due. So a renewal gets
+    /// this decision only if the store refused the rotation as too early, for example by the store's own clock. Passive
     /// requests and introspection never rotate, so they often get this decision.
     Rotate,
     /// Serve the request, and hand out the tokens of the current generation. First, [record the

@@ -46,7 +46,8 @@ impl From<&Timing> for RotationTiming {
 }
 
 impl RotationTiming {
-    /// Whether the first request that carries a generation confirms this generation. True if there is no crash window.
+    /// Whether the first request that carries a token of a generation confirms this generation. True if there is no
+    /// crash window.
     #[must_use]
     pub const fn confirms_at_once(&self) -> bool {
         self.crash_window.is_zero()
@@ -66,7 +67,8 @@ impl RotationTiming {
 
     /// Whether a request confirms the generation of its access token. The token may have expired.
     ///
-    /// `issued` is the latest time at which the token can have been issued.
+    /// `issued` is the latest time at which the token can have been issued: its `iat`, which has whole seconds, plus
+    /// 1 s.
     #[must_use]
     pub fn confirms_by_access(&self, issued: Timestamp, with_body: bool, now: Timestamp) -> bool {
         self.confirms_at_once() || now >= issued + self.confirmation_age(with_body)
