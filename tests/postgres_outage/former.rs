@@ -3,6 +3,7 @@
 use std::{error::Error as _, time::Duration};
 
 use tokio::{
+    net::TcpListener,
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -136,6 +137,26 @@ async fn set_read_only(port: u16, value: &'static str) {
     while query_scalar::<_, String>(setting).fetch_one(&mut admin).await.expect("it answers") != value {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn former_primary_that_hangs_does_not_delay_the_new_one() {
+    let (_server, direct) = Server::take().await;
+    let former = port_of(&given("TEST_POSTGRES_URL"));
+    let (key, _) = open_when_back(&direct).await;
+    let (port, _restore) = standby().await;
+    let proxy = Proxy::to(former).await;
+    let store = PostgresStore::connect(&at(&[proxy.port(), port])).await.expect("the primary answers");
+    assert_eq!(is_revoked(&store, &key).await, Some(false));
+    revoke_on_promoted(port, &key).await;
+    // It accepts connections, and never answers.
+    let hung = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    proxy.move_to(hung.local_addr().expect("an address").port());
+    admin_at(former).await.execute(END).await.expect("it is a superuser");
+    let began = Instant::now();
+    until_revoked(&store, &key).await;
+    // Less than a server that hangs is waited for.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -30,6 +30,13 @@ pub(super) struct Timeline {
     number: i64,
 }
 
+impl Timeline {
+    /// Whether a promotion in the same cluster began it after the other.
+    pub(super) fn is_after(&self, other: &Self) -> bool {
+        self.cluster == other.cluster && self.number > other.number
+    }
+}
+
 /// What a server said of itself.
 pub(super) enum Answer {
     /// It takes writes.

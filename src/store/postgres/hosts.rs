@@ -14,7 +14,10 @@ use std::{
 };
 
 use sqlx::{PgPool, Postgres, postgres::PgConnectOptions};
-use tokio::task::JoinSet;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     answers::{Answer, FormerPrimary, NotFound, Seen, Timeline, ask, choose, name},
@@ -28,6 +31,8 @@ use crate::store::{
 /// How often the primary is looked for after a failure, and how long to wait in between.
 const LOOKS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long the other servers may take to answer, after one has said that it is the new primary.
+const OTHERS_WITHIN: Duration = Duration::from_millis(500);
 
 /// The servers of one address, and the pool of connections to one of them.
 #[derive(Debug)]
@@ -130,8 +135,9 @@ impl Hosts {
         }
     }
 
-    /// Asks all servers at once.
-    async fn ask(&self) -> Vec<(PgConnectOptions, Answer)> {
+    /// Asks all servers at once. A server that was promoted after `known` ends the wait for the others soon: one of them may
+    /// hang.
+    async fn ask(&self, known: Option<&Timeline>) -> Vec<(PgConnectOptions, Answer)> {
         let mut asked = JoinSet::new();
         for options in self.all.iter().cloned() {
             asked.spawn(async move {
@@ -140,10 +146,20 @@ impl Hosts {
             });
         }
         let mut answers = Vec::new();
-        while let Some(asked) = asked.join_next().await {
-            answers.extend(asked);
+        let mut until = None;
+        loop {
+            let answered = match until {
+                Some(until) => timeout_at(until, asked.join_next()).await.unwrap_or_default(),
+                None => asked.join_next().await,
+            };
+            let Some(answered) = answered else { return answers };
+            if let Ok((_, Answer::Primary(timeline))) = &answered
+                && known.is_some_and(|known| timeline.is_after(known))
+            {
+                until.get_or_insert_with(|| Instant::now() + OTHERS_WITHIN);
+            }
+            answers.extend(answered);
         }
-        answers
     }
 
     /// Asks all servers which one is the primary, and leads to it from now on.
@@ -152,8 +168,11 @@ impl Hosts {
     /// No server said that it is the primary, or only former primaries did. If one refused the configuration, or all
     /// hosts are unknown, that is the error.
     pub(super) async fn look(&self) -> Result<(), StoreError> {
-        let moves = self.state().moves;
-        let answers = self.ask().await;
+        let (moves, known) = {
+            let state = self.state();
+            (state.moves, state.timeline.clone())
+        };
+        let answers = self.ask(known.as_ref()).await;
         let mut state = self.state();
         state.seen.note(&answers);
         let (former, error) = match choose(answers, &state.seen) {
@@ -173,7 +192,7 @@ impl Hosts {
 
     /// The hosts that cannot be used now, and why.
     pub(super) async fn unusable(&self) -> Vec<(String, StoreError)> {
-        let answers = self.ask().await;
+        let answers = self.ask(None).await;
         let mut state = self.state();
         state.seen.note(&answers);
         let unusable = |(options, answer): (PgConnectOptions, Answer)| match answer {
