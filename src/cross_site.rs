@@ -312,7 +312,10 @@ mod tests {
             |pairs| renewal_permission(&Method::GET, &headers(pairs), &TrustedOrigins::default());
         assert_eq!(permission(&[]), RenewalPermission::Granted);
         assert_eq!(permission(&[("sec-fetch-site", "same-site")]), RenewalPermission::Granted);
-        assert_eq!(permission(&[("sec-purpose", "prefetch;prerender")]), RenewalPermission::RefusedAsPrefetch);
+        assert_eq!(
+            permission(&[("sec-purpose", "prefetch;prerender")]),
+            RenewalPermission::RefusedAsPrefetch
+        );
         assert_eq!(permission(&[("service-worker", "script")]), RenewalPermission::RefusedAsPrefetch);
         assert_eq!(
             permission(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]),
