@@ -109,13 +109,13 @@ pub(crate) fn is_allowed(method: &Method, uri: &Uri, headers: &HeaderMap, truste
 pub(crate) enum RenewalPermission {
     Granted,
     /// The request is a prefetch. Another request comes when the user goes there.
-    NotForPrefetch,
-    /// Another site sent the request.
-    NotCrossSite,
+    RefusedAsPrefetch,
+    /// The request is cross-site, or a preflight, or has two `Sec-Fetch-Site` headers.
+    RefusedAsCrossSite,
 }
 
-/// Prefetches, scripts of service workers and preflights do not renew. Requests from other sites do so only
-/// if a user follows a link, and from trusted origins.
+/// Prefetches, scripts of service workers and preflights do not renew. Cross-site requests do so only if
+/// they are navigations by a link, load a frame of a trusted parent, or come from a trusted origin.
 pub(crate) fn renewal_permission(
     method: &Method,
     headers: &HeaderMap,
@@ -124,10 +124,10 @@ pub(crate) fn renewal_permission(
     let is = |name, value: &[u8]| headers.get(name).is_some_and(|given| given.as_bytes() == value);
     let prefetches = headers.get(&SEC_PURPOSE).is_some_and(|given| given.as_bytes().starts_with(b"prefetch"));
     if prefetches || is(&PURPOSE, b"prefetch") || is(&SERVICE_WORKER, b"script") {
-        return RenewalPermission::NotForPrefetch;
+        return RenewalPermission::RefusedAsPrefetch;
     }
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-        return RenewalPermission::NotCrossSite;
+        return RenewalPermission::RefusedAsCrossSite;
     }
     let navigates = is(&SEC_FETCH_MODE, b"navigate")
         && (is(&SEC_FETCH_DEST, b"document")
@@ -136,10 +136,10 @@ pub(crate) fn renewal_permission(
         Ok(Some(b"cross-site"))
             if !navigates && !matches!(only(headers, header::ORIGIN), Ok(origin) if trusted.has(origin)) =>
         {
-            RenewalPermission::NotCrossSite
+            RenewalPermission::RefusedAsCrossSite
         }
         Ok(_) => RenewalPermission::Granted,
-        Err(Twice) => RenewalPermission::NotCrossSite,
+        Err(Twice) => RenewalPermission::RefusedAsCrossSite,
     }
 }
 
@@ -312,11 +312,14 @@ mod tests {
             |pairs| renewal_permission(&Method::GET, &headers(pairs), &TrustedOrigins::default());
         assert_eq!(permission(&[]), RenewalPermission::Granted);
         assert_eq!(permission(&[("sec-fetch-site", "same-site")]), RenewalPermission::Granted);
-        assert_eq!(permission(&[("sec-purpose", "prefetch;prerender")]), RenewalPermission::NotForPrefetch);
-        assert_eq!(permission(&[("service-worker", "script")]), RenewalPermission::NotForPrefetch);
+        assert_eq!(
+            permission(&[("sec-purpose", "prefetch;prerender")]),
+            RenewalPermission::RefusedAsPrefetch
+        );
+        assert_eq!(permission(&[("service-worker", "script")]), RenewalPermission::RefusedAsPrefetch);
         assert_eq!(
             permission(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]),
-            RenewalPermission::NotCrossSite
+            RenewalPermission::RefusedAsCrossSite
         );
         let link = [
             ("sec-fetch-site", "cross-site"),
@@ -326,6 +329,6 @@ mod tests {
         assert_eq!(permission(&link), RenewalPermission::Granted);
         let frame =
             [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
-        assert_eq!(permission(&frame), RenewalPermission::NotCrossSite);
+        assert_eq!(permission(&frame), RenewalPermission::RefusedAsCrossSite);
     }
 }

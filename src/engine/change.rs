@@ -30,8 +30,9 @@ pub enum ChangeError {
 impl<C: Claims> Engine<C> {
     /// Replaces the claims of a session, on all instances. Returns an access cookie with the new claims.
     ///
-    /// The token in the cookie has the generation that the request presented. A newer generation needs the refresh
-    /// cookie, and whether the response sets that is only decided when the response headers are sent.
+    /// The token in the cookie has the generation that the request presented. A token of a newer generation needs the
+    /// refresh cookie. But it is not yet known whether the response sets the refresh cookie: this is decided when the
+    /// response headers are sent.
     pub(crate) async fn update(
         &self,
         view: &SessionView<C>,

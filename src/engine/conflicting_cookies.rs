@@ -1,7 +1,7 @@
 //! Several cookies with one name: finds the sessions of their tokens, and chooses one session.
 //!
-//! There are two causes. Another host of the site can set such cookies if their name or domain allows it. And after a
-//! change of an application's cookie settings, browsers may still have its former cookies.
+//! There are two causes. Another host of the site can set cookies with these names, unless the names have the prefix
+//! `__Host-`. And after a change of an application's cookie settings, browsers may still have its former cookies.
 //!
 //! Invalid values are ignored, and so are the values of revoked or expired sessions. If valid values name two live
 //! sessions, the request has no session, because the order of cookies means nothing.
@@ -153,8 +153,8 @@ impl<C: Claims> Engine<C> {
     /// Chooses among several values under one name: the newest valid one, if all valid values are of one session.
     ///
     /// # Errors
-    /// There are valid values of several sessions, too many or too long values, or a token of a key that this instance
-    /// does not have.
+    /// There are valid values of several sessions, too many values, more than 64 KB of cookies, or a token of a key
+    /// that this instance does not have.
     #[cold]
     pub(super) fn choose_values<'h>(
         &self,

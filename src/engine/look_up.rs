@@ -56,7 +56,8 @@ impl<C: Claims> Engine<C> {
         let (view, asked_at) = (&token.view, self.revocation.monotonic());
         let record = self.read_live(&view.key, view.run, self.now()).await?;
         self.revocation.denylist.check(&view.key.id, view.run)?;
-        // A change of the session's claims sets `stale_since`. `mark_stale` only sets it in a store without a feed.
+        // A change of the session's claims sets `stale_since`. `mark_stale` sets it, too, but only in a
+        // store without a feed.
         let changed = record.stale_since.is_some_and(|since| view.issued.as_secs() <= since.as_secs());
         if changed || self.status(token) == SessionStatus::Stale {
             return Err(Refusal::StaleClaims.into());

@@ -110,8 +110,8 @@ impl<C: Claims> Engine<C> {
         };
         match permission {
             RenewalPermission::Granted => {}
-            RenewalPermission::NotForPrefetch => return AuthStep::rejected(RejectionKind::NotNow),
-            RenewalPermission::NotCrossSite => {
+            RenewalPermission::RefusedAsPrefetch => return AuthStep::rejected(RejectionKind::NotNow),
+            RenewalPermission::RefusedAsCrossSite => {
                 let event = EventKind::Refused(Refusal::CrossSite);
                 self.config.events.of(event, &refresh.session, &refresh.subject);
                 return AuthStep::Ready(AuthOutcome::Anonymous(Refusal::CrossSite));

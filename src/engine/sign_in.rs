@@ -58,8 +58,11 @@ pub(super) struct NewSession<C> {
 }
 
 /// Why a sign-in failed. No client has tokens of the new session. The sessions that the sign-in would have replaced
-/// stay. There is one exception: if the store fails while these sessions are being revoked, some of them may be revoked
-/// already.
+/// stay. There are two exceptions:
+///
+/// - If the store fails while or after these sessions are revoked, some or all of them may be revoked already.
+/// - If another sign-in revoked one of them first, the normal cap is checked after all of them are revoked. The cap may
+///   then refuse the new session ([`TooManySessions`](Self::TooManySessions)).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
@@ -72,7 +75,8 @@ pub enum SignInError {
     /// The subject has as many sessions as it may have.
     #[error("the subject has too many sessions")]
     TooManySessions,
-    /// The claims reload hook refused the user. The new session was revoked.
+    /// The claims reload hook refused the user. The new session was revoked. If the store failed at this, the
+    /// session stays there until it expires.
     #[error("the user may not sign in")]
     Refused,
     /// The policy does not allow the requested timeouts.

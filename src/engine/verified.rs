@@ -109,7 +109,9 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// Whether `compare_origin` requires a re-authentication.
+    /// Whether a re-authentication is required, and no authentication methods are known. There are two causes:
+    /// `compare_origin` required the re-authentication, or the record has no methods and the time of its last
+    /// re-authentication is unknown.
     pub(super) fn requires_step_up(&self) -> bool {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }

@@ -39,7 +39,7 @@ impl<C: Claims> Engine<C> {
                     expires_in.min(poll_interval)
                 }
                 Ok(_) | Err(SessionError::Refused(_)) => return,
-                // The jitter keeps waiting connections from asking a failing store all at once.
+                // With the jitter, the connections that wait do not all ask a failing store at once.
                 Err(SessionError::Unavailable) => {
                     let jitter = POLL_INTERVAL * u32::from(view.key.id.jitter()) / 256;
                     let longer = (retry * 2).min(MAX_RETRY);

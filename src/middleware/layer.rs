@@ -72,7 +72,7 @@ impl<C, R> SessionLayer<C, R> {
     }
 
     /// Writes the responses to rejected requests by a closure. For a type, see [`with_reject`](Self::with_reject).
-    /// Default: [`ProblemJson`].
+    /// Default: [`ProblemJson`]. In the two cases that [`Reject`] names, the layer writes the response itself.
     ///
     /// The closure gets the rejection and the head of the request. The layer adds `Cache-Control: no-store` to the
     /// response.
@@ -99,7 +99,8 @@ impl<C, R> SessionLayer<C, R> {
 
     /// Writes the responses to rejected requests by a type that implements [`Reject`], such as
     /// [`RedirectToLogin`](super::RedirectToLogin), or an `Arc<dyn Reject + Send + Sync>`. For a closure, see
-    /// [`with_rejection`](Self::with_rejection). Default: [`ProblemJson`].
+    /// [`with_rejection`](Self::with_rejection). Default: [`ProblemJson`]. In the two cases that [`Reject`] names, the
+    /// layer writes the response itself.
     #[must_use]
     pub fn with_reject<R2: Reject + Clone>(self, reject: R2) -> SessionLayer<C, R2> {
         let Self { engine, optional, rules, passive, .. } = self;

@@ -12,6 +12,13 @@ use crate::request::RequestHead;
 /// Writes the response to a request that a layer rejects: [`ProblemJson`], [`RedirectToLogin`], or a
 /// closure by [`SessionLayer::with_rejection`].
 ///
+/// The layer itself writes the response in two cases:
+///
+/// - An `EventSource` at [`Unavailable`](RejectionKind::Unavailable) or
+///   [`DeviceProofRequired`](RejectionKind::DeviceProofRequired) gets an event stream that ends at once. The browser
+///   then connects again.
+/// - A page visit at `DeviceProofRequired` gets a page that loads again.
+///
 /// The layer adds `Cache-Control: no-store` to the response, and the [`Rejection`] as an extension.
 ///
 /// [`RedirectToLogin`]: super::RedirectToLogin

@@ -24,10 +24,11 @@ pub(super) enum Unproven {
 
 /// Decides whether the browser may have the key.
 ///
-/// A browser with a key refreshes before it visits a page. If it cannot refresh, it sends [`SKIPPED`]. So a page visit
-/// with neither comes from a browser without a key. There is one exception: if a link on another site leads to the
-/// page, browsers do neither. Such a request is asked to try again: the page loads itself again, and for that visit
-/// browsers do refresh.
+/// A browser with a key refreshes before it visits a page, and then has the access cookie. If it cannot refresh, it
+/// sends [`SKIPPED`]. So a page visit without the access cookie and without [`SKIPPED`] comes from a browser without a
+/// key. There is one exception: if a link on another origin leads to the page, browsers do not refresh, and do not send
+/// [`SKIPPED`]. Such a request is asked to try again: the page loads itself again, and for that visit browsers do
+/// refresh.
 ///
 /// An optional layer judges requests with an unsafe method in the same way, because one of them may sign the user in.
 /// For other requests it is unknown whether browsers refresh before them, so they are asked to try again.

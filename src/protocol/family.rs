@@ -110,8 +110,8 @@ impl Family {
     ///
     /// Small differences are not corrected. A hand-out or confirmation time may be later than `now` by the grace period
     /// or by [`LEEWAY`], whichever is longer. An idle deadline may be later than `now` plus the idle timeout by
-    /// [`LEEWAY`]. An absolute deadline may be later than `now` plus `longest` by [`LEEWAY`]. Later times are
-    /// corrected:
+    /// [`LEEWAY`]. An absolute deadline may be later than `now` plus `longest`, the policy's absolute timeout, by
+    /// [`LEEWAY`]. Later times are corrected:
     ///
     /// - An idle deadline becomes `now` plus the idle timeout.
     /// - A hand-out time becomes `now`.
@@ -119,8 +119,7 @@ impl Family {
     ///   because it has no predecessor.
     /// - A confirmation of another generation is removed: by a correct clock, the generation may be too young for a
     ///   confirmation. The hand-out time becomes `now`. A later request confirms the generation again.
-    /// - If the session began in the future, the absolute deadline becomes at most `now` plus `longest`. `longest` is
-    ///   the policy's absolute timeout.
+    /// - If the session began in the future, the absolute deadline becomes at most `now` plus `longest`.
     pub(crate) fn cap_future_times(&mut self, now: Timestamp, longest: Duration) -> bool {
         if !self.is_live(now) {
             return false;

@@ -50,7 +50,8 @@ pub enum Refusal {
     /// One of these cases:
     /// - The refresh token or the bearer token is invalid.
     /// - The cookies have tokens of more than one session, and the layer cannot tell which session to use.
-    /// - There are too many cookies with the names of the session's cookies, or these cookies are too long.
+    /// - There are too many cookies with the names of the session's cookies, or the request has more than 64 KB of
+    ///   cookies.
     /// - The refresh token has a valid signature, but the times in the refresh token differ from the times in the
     ///   session's record. Only this case leads to an event with this reason.
     BadToken,
@@ -74,7 +75,9 @@ pub enum Refusal {
     StaleClaims,
     /// The claims in the session's record cannot be deserialized into the application's type.
     UnreadableClaims,
-    /// The request needs a renewal, but the request is cross-site. Cross-site requests do not renew.
+    /// The request needs a renewal, but the request is cross-site, or a preflight, or has two `Sec-Fetch-Site` headers.
+    /// A cross-site request renews only if it is a navigation by a link, loads a frame of a trusted parent, or comes
+    /// from a trusted origin.
     CrossSite,
     /// The claims reload hook revoked the session.
     RevokedByApplication,

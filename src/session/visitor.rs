@@ -54,8 +54,8 @@ impl<C: Claims> Visitor<C> {
     /// ```
     ///
     /// # Errors
-    /// [`SignInError`]: no session was opened. The sessions of the request's cookies stay, unless it failed while it
-    /// revoked them.
+    /// [`SignInError`]: no client has tokens of a new session. The sessions of the request's cookies stay, with two
+    /// exceptions that [`SignInError`] names.
     #[doc(alias = "login")]
     #[doc(alias = "session fixation")]
     #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]
