@@ -14,10 +14,7 @@ use std::{
 };
 
 use sqlx::{PgPool, Postgres, postgres::PgConnectOptions};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, timeout_at},
-};
+use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     answers::{Answer, FormerPrimary, NotFound, Seen, Timeline, ask, choose, name},
@@ -146,20 +143,21 @@ impl Hosts {
             });
         }
         let mut answers = Vec::new();
-        let mut until = None;
-        loop {
-            let answered = match until {
-                Some(until) => timeout_at(until, asked.join_next()).await.unwrap_or_default(),
-                None => asked.join_next().await,
-            };
-            let Some(answered) = answered else { return answers };
-            if let Ok((_, Answer::Primary(timeline))) = &answered
-                && known.is_some_and(|known| timeline.is_after(known))
-            {
-                until.get_or_insert_with(|| Instant::now() + OTHERS_WITHIN);
-            }
+        while let Some(answered) = asked.join_next().await {
+            let is_promoted = matches!(&answered, Ok((_, Answer::Primary(timeline)))
+                if known.is_some_and(|known| timeline.is_after(known)));
             answers.extend(answered);
+            if is_promoted {
+                let others = async {
+                    while let Some(answered) = asked.join_next().await {
+                        answers.extend(answered);
+                    }
+                };
+                let _some_may_be_missing = timeout(OTHERS_WITHIN, others).await;
+                break;
+            }
         }
+        answers
     }
 
     /// Asks all servers which one is the primary, and leads to it from now on.
