@@ -83,6 +83,15 @@ impl Instance {
         jar
     }
 
+    /// The last events of other kinds than renewals, the newest last.
+    pub(crate) fn last_events(&self) -> Vec<Noted> {
+        let events = self.events.lock().expect("no panic");
+        let mut last: Vec<_> =
+            events.iter().rev().filter(|(name, _)| *name != "session_renewed").take(12).copied().collect();
+        last.reverse();
+        last
+    }
+
     /// How many events had this name.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.events.lock().expect("no panic").iter().filter(|(noted, _)| *noted == name).count()

@@ -156,7 +156,10 @@ impl Shared {
                     assert_eq!(jar.0, before, "an outage changes no cookie");
                     self.unavailable.fetch_add(1, Ordering::SeqCst);
                 }
-                status => panic!("user {user} is signed out: {status}"),
+                status => {
+                    let events = self.instances[round % 3].last_events();
+                    panic!("user {user} is signed out: {status}, {events:?}")
+                }
             }
             sleep(Duration::from_millis(60)).await;
         }
