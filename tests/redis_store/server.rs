@@ -105,7 +105,13 @@ impl Server {
     }
 
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(&self.options);
+        self.restart_with(&[]).await;
+    }
+
+    /// With further options, for this time.
+    pub(crate) async fn restart_with(&mut self, options: &[&str]) {
+        let further = options.iter().map(|option| (*option).to_owned());
+        self.child = spawn(&self.options.iter().cloned().chain(further).collect::<Vec<_>>());
         self.is_running = true;
         self.ready().await;
     }
