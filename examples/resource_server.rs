@@ -27,7 +27,8 @@ use tower_sliding_sessions::{
 const ISSUER: &str = "https://shop.example";
 const BILLING: &str = "https://billing.example";
 
-/// A throw-away key, as `openssl genpkey -algorithm ed25519` prints one. Make your own, and keep it outside of the source.
+/// A throw-away key, as `openssl genpkey -algorithm ed25519` prints one. Make your own, and keep it outside of the
+/// source.
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIK4d+GTWGg+12ZWmHDCUMVupXGcIAMYyp3D5Oa7R17dZ
 -----END PRIVATE KEY-----";

@@ -1,8 +1,8 @@
 //! Sign-in and sign-out through an OpenID Connect provider: Keycloak, Entra ID, Google, Okta, Auth0 and others.
 //!
-//! A page that needs a session sends its visitor to the provider, and the provider sends them back to the page. A sign-out
-//! here ends the provider's session, too. If the provider supports back-channel logout, a sign-out there ends the session
-//! here, on all instances.
+//! A page that needs a session sends its visitor to the provider, and the provider sends them back to the page. A
+//! sign-out here ends the provider's session, too. If the provider supports back-channel logout, a sign-out there ends
+//! the session here, on all instances.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -11,8 +11,8 @@
 //! | `OIDC_CLIENT_SECRET` | its secret | none: a public client |
 //! | `APP_ADDRESS` | where browsers reach this application | `http://localhost:3000` |
 //!
-//! Register `http://localhost:3000/auth/sign-in/callback` as a redirect URI, `http://localhost:3000/auth/signed-out` as a
-//! post-logout redirect URI and `http://localhost:3000/auth/backchannel-logout` as the back-channel logout URI.
+//! Register `http://localhost:3000/auth/sign-in/callback` as a redirect URI, `http://localhost:3000/auth/signed-out` as
+//! a post-logout redirect URI and `http://localhost:3000/auth/backchannel-logout` as the back-channel logout URI.
 //!
 //! Without an account at a provider, run it with the provider of the tests, which takes any name with any password:
 //!

@@ -85,8 +85,8 @@ pub(crate) fn app(builder: SessionsBuilder<()>, alerts: mpsc::Sender<Event>) -> 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().init();
-    // Short, so that you need not wait long for the reuse. Without a crash window, a successor is confirmed by the first
-    // request that carries it.
+    // Short, so that you need not wait long for the reuse. Without a crash window, a successor is confirmed by the
+    // first request that carries it.
     let secs = Duration::from_secs;
     let timing = Timing::default()
         .access_ttl(secs(10))

@@ -42,8 +42,8 @@ impl<C: Claims, S: Sync> OptionalFromRequestParts<S> for Session<C> {
 
 /// The sender of a request, inside a layer or not. An unsafe request from another origin gets 403.
 ///
-/// If the route is only inside layers of other realms with the same claims type, it is an error (500): a [`Session`] of the
-/// same handler would be one of another realm.
+/// If the route is only inside layers of other realms with the same claims type, it is an error (500): a [`Session`] of
+/// the same handler would be one of another realm.
 impl<C: Claims, S: Sync> FromRequestParts<S> for Visitor<C>
 where
     Sessions<C>: FromRef<S>,

@@ -52,14 +52,14 @@ pub enum KeyFileError {
 /// # Ok(()) }
 /// ```
 ///
-/// A file that cannot be read, is half-written or holds a mistake changes nothing: the keys in force stay, and the event
-/// is [`KeyFileFailed`](crate::EventKind::KeyFileFailed), once per mistake. A valid file raises
+/// A file that cannot be read, is half-written or holds a mistake changes nothing: the keys in force stay, and the
+/// event is [`KeyFileFailed`](crate::EventKind::KeyFileFailed), once per mistake. A valid file raises
 /// [`KeysChanged`](crate::EventKind::KeysChanged).
 ///
 /// A key that is no longer in the file is [pulled](Keyring::pull). So is one with `"step": "pulled"`.
 ///
-/// The content is compared, so a swapped symbolic link is noticed (a Kubernetes secret). Write a new file and rename it,
-/// if you can.
+/// The content is compared, so a swapped symbolic link is noticed (a Kubernetes secret). Write a new file and rename
+/// it, if you can.
 #[doc(alias = "Kubernetes")]
 #[doc(alias = "hot reload")]
 pub struct KeyFile {
@@ -111,8 +111,8 @@ pub(crate) struct WatchedFile {
 }
 
 impl WatchedFile {
-    /// Reads the file again. None if it holds the ring in force, or the same fault as before. The caller puts the ring in
-    /// force, and says so by [`set_in_force`](Self::set_in_force).
+    /// Reads the file again. None if it holds the ring in force, or the same fault as before. The caller puts the ring
+    /// in force, and says so by [`set_in_force`](Self::set_in_force).
     pub(crate) fn read_again(&mut self) -> Option<Result<(Keyring, Content), KeyFileError>> {
         match self.changed() {
             Ok(keys) => {

@@ -35,11 +35,11 @@ pub enum RejectionKind {
     /// A `GET` that accepts `text/event-stream` gets 200 with an event stream that ends at once. An `EventSource`
     /// then reconnects after 3 s; after another status it would not.
     Unavailable,
-    /// 503: the session is bound to a device, and the request came without the access cookie that the browser gets for a
-    /// proof of the device's key. The browser proves it and sends the request again.
+    /// 503: the session is bound to a device, and the request came without the access cookie that the browser gets for
+    /// a proof of the device's key. The browser proves it and sends the request again.
     ///
-    /// It is 503, since browsers take most other statuses of 4xx for the end of the session. A page visit gets a page that
-    /// is loaded again after a moment. A `GET` that accepts `text/event-stream` is answered as at
+    /// It is 503, since browsers take most other statuses of 4xx for the end of the session. A page visit gets a page
+    /// that is loaded again after a moment. A `GET` that accepts `text/event-stream` is answered as at
     /// [`Unavailable`](Self::Unavailable).
     DeviceProofRequired,
     /// 425: a prefetch, or the script of a service worker, would have needed a renewal.

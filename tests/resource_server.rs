@@ -1,4 +1,5 @@
-//! Example `resource_server`: an issuer and a service in two processes. And the client by `reqwest` over a real connection.
+//! Example `resource_server`: an issuer and a service in two processes. And the client by `reqwest` over a real
+//! connection.
 
 #![expect(clippy::expect_used, reason = "a failed test is a panic")]
 

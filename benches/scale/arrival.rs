@@ -104,8 +104,8 @@ pub(crate) async fn report<S: Store>(place: Place<S>, name: &str) {
     sessions.shutdown().await;
 }
 
-/// Writes the events at an even pace, so that the instance's own work is most of this process's. SQL stores get them in the
-/// form in which they keep them, a hundred milliseconds' worth at once.
+/// Writes the events at an even pace, so that the instance's own work is most of this process's. SQL stores get them in
+/// the form in which they keep them, a hundred milliseconds' worth at once.
 async fn write<S: Store>(place: Place<S>, name: String) {
     if let Home::Redis(_, url) = &place.home {
         let program = std::env::current_exe().expect("this program");

@@ -1,5 +1,5 @@
-//! Stores, and very many sessions in them. SQL stores are filled by copies of a session that the store itself wrote: by its
-//! API, each would wait for the disk. The others are filled by their API.
+//! Stores, and very many sessions in them. SQL stores are filled by copies of a session that the store itself wrote: by
+//! its API, each would wait for the disk. The others are filled by their API.
 
 use std::{ops::Range, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Each operation at several numbers of sessions. Where all sizes fit beside each other they are measured in turns, so that a
-//! busy machine makes all of them slower.
+//! Each operation at several numbers of sessions. Where all sizes fit beside each other they are measured in turns, so
+//! that a busy machine makes all of them slower.
 
 use std::time::{Duration, Instant};
 

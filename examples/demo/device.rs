@@ -7,8 +7,8 @@ use tower_sliding_sessions::SessionsBuilder;
 
 use super::{App, Profile};
 
-/// Binds sessions where the browser can. The demo's short lifetimes are too short for a browser's limit of signatures, so
-/// they need the feature `test-util`. Without it, this does nothing if access tokens live less than 4 minutes.
+/// Binds sessions where the browser can. The demo's short lifetimes are too short for a browser's limit of signatures,
+/// so they need the feature `test-util`. Without it, this does nothing if access tokens live less than 4 minutes.
 #[cfg(feature = "device-bound")]
 pub(crate) fn bind(builder: SessionsBuilder<Profile>, access_ttl: Duration) -> SessionsBuilder<Profile> {
     let settings = tower_sliding_sessions::DeviceBound::new("/device");

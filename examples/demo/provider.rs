@@ -1,8 +1,8 @@
 //! Sign-in through an OpenID Connect provider, at `/auth/sign-in`, if `DEMO_OIDC_ISSUER` names one.
 //!
 //! `DEMO_OIDC_CLIENT_ID` (default `example`) and `DEMO_OIDC_CLIENT_SECRET` (default: none) are those of the client.
-//! `DEMO_OIDC_ADDRESS` is where browsers reach the demo (default `http://localhost:3000`). It needs the features `oidc` and
-//! `reqwest`:
+//! `DEMO_OIDC_ADDRESS` is where browsers reach the demo (default `http://localhost:3000`). It needs the features `oidc`
+//! and `reqwest`:
 //!
 //! ```sh
 //! tests/servers/oidc_provider sh -c 'DEMO_OIDC_ISSUER=$TEST_OIDC_ISSUER \

@@ -75,10 +75,10 @@ impl fmt::Display for SettingError {
 impl Error for SettingError {}
 
 impl Settings {
-    /// Reads `DEMO_ADDR`, `DEMO_KEY`, `DEMO_KEY_FILE` (a JWK Set, in place of `DEMO_KEY`), `DEMO_STORE`, `DEMO_PRESET` (`quick` or `defaults`), `DEMO_ACCESS_TTL`, `DEMO_IDLE`,
-    /// `DEMO_ABSOLUTE`, `DEMO_RENEW_BEFORE`, `DEMO_GRACE`, `DEMO_WRITE_WINDOW`,
-    /// `DEMO_ROTATION_INTERVAL`, `DEMO_CRASH_WINDOW`, `DEMO_LATE_BODY` (seconds, decimals allowed),
-    /// `DEMO_SAME_SITE` and `DEMO_TRUSTED_ORIGINS`.
+    /// Reads `DEMO_ADDR`, `DEMO_KEY`, `DEMO_KEY_FILE` (a JWK Set, in place of `DEMO_KEY`), `DEMO_STORE`, `DEMO_PRESET`
+    /// (`quick` or `defaults`), `DEMO_ACCESS_TTL`, `DEMO_IDLE`, `DEMO_ABSOLUTE`, `DEMO_RENEW_BEFORE`, `DEMO_GRACE`,
+    /// `DEMO_WRITE_WINDOW`, `DEMO_ROTATION_INTERVAL`, `DEMO_CRASH_WINDOW`, `DEMO_LATE_BODY` (seconds, decimals
+    /// allowed), `DEMO_SAME_SITE` and `DEMO_TRUSTED_ORIGINS`.
     pub(crate) fn from_env() -> Result<Self, SettingError> {
         Self::from(|name| env::var(name))
     }

@@ -128,10 +128,10 @@ pub enum EventKind {
     KeyPromotedEarly,
     /// A sign-in or sign-out through an OpenID Connect provider failed.
     OidcFailed {
-        /// Why: `attempt` (the browser did not begin it, or it was used), `issuer`, `provider` (it sent an error), `code`,
-        /// `token_response`, `id_token`, `nonce`, `auth_time`, `userinfo`, `application` (the hook refused), `sign_in`,
-        /// `index` (the store), `logged_out` (at the provider, meanwhile), `discovery`, `unavailable` (discovery failed a
-        /// moment ago), `request` (no answer), `sign_out`, `random` or `seal`.
+        /// Why: `attempt` (the browser did not begin it, or it was used), `issuer`, `provider` (it sent an error),
+        /// `code`, `token_response`, `id_token`, `nonce`, `auth_time`, `userinfo`, `application` (the hook refused),
+        /// `sign_in`, `index` (the store), `logged_out` (at the provider, meanwhile), `discovery`, `unavailable`
+        /// (discovery failed a moment ago), `request` (no answer), `sign_out`, `random` or `seal`.
         why: &'static str,
     },
     /// An OpenID Connect provider said that a session there is over, and sessions here were revoked.
@@ -164,23 +164,24 @@ pub enum EventKind {
     DeviceRegistered,
     /// A session is bound to a device from now on: no renewal without a proof of the device's key.
     DeviceConfirmed,
-    /// A renewal of a bound session had no proof of the device's key, or an invalid one, so it was refused, and the session
-    /// stays. A client with copied cookies looks like this; so does a browser whose refresh failed. A proof of the right key
-    /// with an expired challenge is not reported here. Reported once a minute for each session, on each instance.
+    /// A renewal of a bound session had no proof of the device's key, or an invalid one, so it was refused, and the
+    /// session stays. A client with copied cookies looks like this; so does a browser whose refresh failed. A proof of
+    /// the right key with an expired challenge is not reported here. Reported once a minute for each session, on each
+    /// instance.
     #[doc(alias = "token theft")]
     DeviceProofMissing,
     /// A proof of a device's key was refused.
     DeviceProofInvalid {
-        /// Why: `malformed`, `type`, `algorithm`, `key`, `challenge` (expired, or of another session), `signature` (at the
-        /// registration), `other_key` (the session is bound to another key), `bound` (a registration for a session that
-        /// has a key already, or too long after its sign-in) or `script` (a registration by `fetch`). The last three need a
-        /// valid refresh token.
+        /// Why: `malformed`, `type`, `algorithm`, `key`, `challenge` (expired, or of another session), `signature` (at
+        /// the registration), `other_key` (the session is bound to another key), `bound` (a registration for a session
+        /// that has a key already, or too long after its sign-in) or `script` (a registration by `fetch`). The last
+        /// three need a valid refresh token.
         why: &'static str,
     },
     /// A hook of the application panicked.
     HookPanicked {
-        /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive`, `readable_cookie`, `oidc` (its
-        /// sign-in hook) or `renew` (of a vault).
+        /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive`, `readable_cookie`, `oidc`
+        /// (its sign-in hook) or `renew` (of a vault).
         hook: &'static str,
     },
     /// The Tokio runtime has no timers (`Builder::enable_time`). The feed is not followed, so each request asks the

@@ -40,8 +40,8 @@ pub struct Event {
 pub struct Reuse {
     /// How many generations it was behind. If it is 1, the client may also have been restored from a backup.
     pub generations: u64,
-    /// How long ago it was superseded, at least: since the current generation was confirmed or, if it was not confirmed, was
-    /// last handed out.
+    /// How long ago it was superseded, at least: since the current generation was confirmed or, if it was not
+    /// confirmed, was last handed out.
     pub superseded_for: Duration,
     /// Whether it was presented where the session was opened, or where its subject last re-authenticated,
     /// by [`compare_origin`](crate::SessionsBuilder::compare_origin). None if nothing was recorded, or

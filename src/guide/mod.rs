@@ -2,8 +2,8 @@
 //!
 //! The samples use axum with its feature `macros` (for `derive(FromRef)`). Where a page needs more, it says so.
 //!
-//! Start with the [quick start](quick_start). The [manual](crate::manual) has what you look up later: defaults, threats,
-//! events, stores and performance.
+//! Start with the [quick start](quick_start). The [manual](crate::manual) has what you look up later: defaults,
+//! threats, events, stores and performance.
 //!
 //! | you want to | page |
 //! |---|---|

@@ -84,8 +84,8 @@ impl<C: Claims> OAuth<C> {
         Self { engine: sessions.engine.clone(), grants: HashMap::new(), may_introspect: None }
     }
 
-    /// Adds a grant: `hook` decides about requests with this `grant_type`. Use `password`, or an absolute URI for a grant
-    /// of your own (RFC 6749, section 4.5). Default: none. The grant `refresh_token` is built in.
+    /// Adds a grant: `hook` decides about requests with this `grant_type`. Use `password`, or an absolute URI for a
+    /// grant of your own (RFC 6749, section 4.5). Default: none. The grant `refresh_token` is built in.
     ///
     /// The hook can be an async closure. It owns what it needs, in an [`Arc`] or the like.
     pub fn grant<F>(
@@ -100,11 +100,12 @@ impl<C: Claims> OAuth<C> {
         self
     }
 
-    /// Adds the introspection endpoint. `may_ask` decides which services may use it: compare a secret in the headers, or
-    /// check the certificate of the connection. Others get 401, since an answer has personal data (RFC 7662, section 4).
-    /// Default: there is no such endpoint.
+    /// Adds the introspection endpoint. `may_ask` decides which services may use it: compare a secret in the headers,
+    /// or check the certificate of the connection. Others get 401, since an answer has personal data (RFC 7662, section
+    /// 4). Default: there is no such endpoint.
     ///
-    /// For an access token, `ext` has the current claims, not those of the token. It does not count as use of the session.
+    /// For an access token, `ext` has the current claims, not those of the token. It does not count as use of the
+    /// session.
     pub fn introspection(
         mut self,
         may_ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,

@@ -1,8 +1,8 @@
 //! Sign-ins and sign-outs that are under way, each in one sealed cookie of the browser.
 //!
-//! The provider sends the browser back with a `state`. It must be that of a cookie, so an attacker cannot make a browser
-//! finish a sign-in that the attacker began. The name of a cookie has the first characters of its `state`, so tabs do not
-//! disturb each other.
+//! The provider sends the browser back with a `state`. It must be that of a cookie, so an attacker cannot make a
+//! browser finish a sign-in that the attacker began. The name of a cookie has the first characters of its `state`, so
+//! tabs do not disturb each other.
 
 use std::{io, time::Duration};
 
@@ -24,8 +24,8 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(10 * 60);
 const MOST: usize = 5;
 /// The most cookies of attempts that a new attempt looks at: what it removes must fit into a response.
 const MOST_READ: usize = 12;
-/// The longest cookie of an attempt, with its name. A request has five of them with all other cookies, and servers accept
-/// 8 KB of headers.
+/// The longest cookie of an attempt, with its name. A request has five of them with all other cookies, and servers
+/// accept 8 KB of headers.
 const LONGEST: usize = 900;
 /// The characters of `state` in a cookie's name.
 const IN_NAME: usize = 8;
@@ -91,8 +91,8 @@ impl Attempts {
         Ok(Attempt { kind, state, nonce, verifier, next, reauthenticates, began: now })
     }
 
-    /// The `Set-Cookie` header of a new attempt, and those that remove the cookies that it replaces. A path that makes the
-    /// cookie too long is replaced by `/`.
+    /// The `Set-Cookie` header of a new attempt, and those that remove the cookies that it replaces. A path that makes
+    /// the cookie too long is replaced by `/`.
     pub(super) fn cookies(
         &self,
         ring: &Keyring,

@@ -105,8 +105,8 @@ impl<C: Claims> OidcBuilder<C> {
     }
 
     /// How long ago the user may have authenticated at the provider (`max_age`). If it was earlier, the provider asks
-    /// again. A session ends at the latest when this time has passed since the authentication. If too little time is left
-    /// for a session, the sign-in goes back to the provider and asks for the password again. The minimum is
+    /// again. A session ends at the latest when this time has passed since the authentication. If too little time is
+    /// left for a session, the sign-in goes back to the provider and asks for the password again. The minimum is
     /// `access_ttl + rotation_interval + write_window`, which is 10 minutes by default. With an hour or more, users are
     /// rarely asked twice. Default: no limit.
     pub fn max_age(mut self, age: Duration) -> Self {

@@ -1,10 +1,11 @@
-//! An index for back-channel logout: the sessions here that belong to a provider's session or user. It is kept in values of
-//! the store, under hashed keys.
+//! An index for back-channel logout: the sessions here that belong to a provider's session or user. It is kept in
+//! values of the store, under hashed keys.
 //!
-//! A sign-in adds its session to the value of `(iss, sid)` and to that of `(iss, sub)`. A logout first writes the time of
-//! its token into the value, and then revokes the sessions in it. If a sign-in finds such a time, and it is not before its ID
-//! token, the logout came first, so the sign-in's session is revoked. In the value of `(iss, sid)`, any such time counts,
-//! since a provider's session does not begin again. Both change a value by compare-and-set, so one of them sees the other.
+//! A sign-in adds its session to the value of `(iss, sid)` and to that of `(iss, sub)`. A logout first writes the time
+//! of its token into the value, and then revokes the sessions in it. If a sign-in finds such a time, and it is not
+//! before its ID token, the logout came first, so the sign-in's session is revoked. In the value of `(iss, sid)`, any
+//! such time counts, since a provider's session does not begin again. Both change a value by compare-and-set, so one of
+//! them sees the other.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many sessions a value names. One more sign-in removes those that are over, and revokes the oldest if all are live.
+/// How many sessions a value names. One more sign-in removes those that are over, and revokes the oldest if all are
+/// live.
 const MOST: usize = 100;
 /// How often a change is tried. Each conflict means that another change was made.
 const TRIES: usize = 8;
@@ -39,8 +41,8 @@ struct Sessions {
     /// `iat` of the latest logout token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ended: Option<Timestamp>,
-    /// The same for sessions whose ID token had no `sid`. A logout token with a `sid` is about them, too, since they may
-    /// belong to it.
+    /// The same for sessions whose ID token had no `sid`. A logout token with a `sid` is about them, too, since they
+    /// may belong to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ended_without_sid: Option<Timestamp>,
     #[serde(default)]
@@ -133,8 +135,8 @@ impl<C: Claims> Inner<C> {
         Err(conflicts())
     }
 
-    /// If there is no room for one more session, removes those that are over, and then the oldest ones. Returns the oldest
-    /// ones, which are live.
+    /// If there is no room for one more session, removes those that are over, and then the oldest ones. Returns the
+    /// oldest ones, which are live.
     async fn make_room(
         &self,
         sessions: &mut Vec<Entry>,

@@ -1,7 +1,7 @@
 //! Sign-in and sign-out through an OpenID Connect provider: "sign in with Google", Keycloak, Entra ID, Okta, Auth0.
 //!
-//! [`Oidc::routes`] has the routes; the [guide](crate::guide::single_sign_on) shows how to use them. In the words of the
-//! standards, the application is a relying party.
+//! [`Oidc::routes`] has the routes; the [guide](crate::guide::single_sign_on) shows how to use them. In the words of
+//! the standards, the application is a relying party.
 //!
 //! | standard | supported |
 //! |---|---|
@@ -67,12 +67,12 @@ struct Inner<C> {
 }
 
 impl<C: Claims> Oidc<C> {
-    /// Exchanges a refresh token of the provider for new tokens. Keep the tokens that this returns: many providers issue a
-    /// new refresh token each time, and accept each one once. So exchange it on one instance at a time.
+    /// Exchanges a refresh token of the provider for new tokens. Keep the tokens that this returns: many providers
+    /// issue a new refresh token each time, and accept each one once. So exchange it on one instance at a time.
     ///
     /// # Errors
-    /// [`Problem::AccessDenied`] if the provider refuses the refresh token (`invalid_grant`), for example because the user
-    /// was locked. After any other error, the refresh token may still be valid.
+    /// [`Problem::AccessDenied`] if the provider refuses the refresh token (`invalid_grant`), for example because the
+    /// user was locked. After any other error, the refresh token may still be valid.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, Problem> {
         let provider = self.inner.provider.get().await.map_err(|_| Problem::ProviderUnavailable)?;
         self.inner.refreshed(&provider, refresh_token.to_owned()).await
@@ -82,8 +82,8 @@ impl<C: Claims> Oidc<C> {
     /// [claims reload hook](crate::SessionsBuilder::reload_claims).
     ///
     /// # Errors
-    /// [`Problem::AccessDenied`] if the provider refuses the access token, for example because the user was locked. After
-    /// any other error, the access token may still be valid.
+    /// [`Problem::AccessDenied`] if the provider refuses the access token, for example because the user was locked.
+    /// After any other error, the access token may still be valid.
     pub async fn userinfo(&self, access_token: &str, subject: &str) -> Result<Map<String, Value>, Problem> {
         let provider = self.inner.provider.get().await.map_err(|_| Problem::ProviderUnavailable)?;
         let token = AccessToken::new(access_token.to_owned());

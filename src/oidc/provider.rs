@@ -189,8 +189,8 @@ impl ProviderCache {
     /// The provider as fetched after `than`, whose keys did not have the one that was asked for.
     ///
     /// # Errors
-    /// [`ProviderError::Recently`] if the provider was asked a moment ago: an anonymous client can send any number of unknown
-    /// keys. After any error, the key may exist.
+    /// [`ProviderError::Recently`] if the provider was asked a moment ago: an anonymous client can send any number of
+    /// unknown keys. After any error, the key may exist.
     pub(super) async fn newer(
         self: &Arc<Self>,
         than: &Arc<Provider>,

@@ -149,8 +149,8 @@ impl<C> Inner<C> {
         Ok(Verified { identity, id_token: text, issued, ends })
     }
 
-    /// Verifies an ID token (OpenID Connect Core, section 3.1.3.7). If its key is unknown, the provider's keys are fetched
-    /// again.
+    /// Verifies an ID token (OpenID Connect Core, section 3.1.3.7). If its key is unknown, the provider's keys are
+    /// fetched again.
     async fn verify_id_token<'t>(
         &self,
         provider: &Arc<Provider>,

@@ -292,9 +292,9 @@ impl Denylist {
         }
     }
 
-    /// Takes over a batch of the feed. The run ID comes last: while it is not known, no access token is accepted. A first
-    /// read may have several batches: until the last one, [`Revocation::knows_revocations`](super::Revocation::knows_revocations)
-    /// is false.
+    /// Takes over a batch of the feed. The run ID comes last: while it is not known, no access token is accepted. A
+    /// first read may have several batches: until the last one,
+    /// [`Revocation::knows_revocations`](super::Revocation::knows_revocations) is false.
     pub(crate) fn apply(&self, batch: &FeedBatch, now: Reading) {
         batch.events.iter().for_each(|event| self.apply_event(event, now));
         self.set_run(batch.run);

@@ -15,8 +15,8 @@ use crate::{
 
 /// A follower that has not asked the store for this long, beyond the bound, is stuck.
 const STUCK: Duration = Duration::from_secs(5);
-/// The default pause. Without one, each instance would read each revocation separately: a thousand a second by a thousand
-/// instances would be a million reads.
+/// The default pause. Without one, each instance would read each revocation separately: a thousand a second by a
+/// thousand instances would be a million reads.
 pub(crate) const FEED_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a lagging feed is handled.
@@ -81,8 +81,8 @@ impl Feed {
         self.read_to_end.load(Ordering::Acquire)
     }
 
-    /// How long to wait after events. `last` is the pause before they were read: if each read finds some, the pause doubles, up
-    /// to eight times the first. A pause of the lag bound would be taken for a lag.
+    /// How long to wait after events. `last` is the pause before they were read: if each read finds some, the pause
+    /// doubles, up to eight times the first. A pause of the lag bound would be taken for a lag.
     pub(super) fn pause_after(&self, last: Duration) -> Duration {
         let first = self.config.pause;
         last.saturating_mul(2).clamp(first, first.saturating_mul(8)).min(self.config.lag_bound / 2)

@@ -81,7 +81,8 @@ impl Revocation {
 /// this instance asks the store about each session that was meant. `LEEWAY` is for clocks that are ahead.
 ///
 /// A session that revokes the others of its user is not asked about: its response must set the cookies of a renewal.
-/// What another instance revoked is then refused here within the lag of the feed, as that instance's caller was promised.
+/// What another instance revoked is then refused here within the lag of the feed, as that instance's caller was
+/// promised.
 fn ask_again(what: &Revoke, revoked: &[SessionId], now: Timestamp) -> Option<FeedEvent> {
     match what {
         Revoke::Session(key) if revoked.is_empty() => {

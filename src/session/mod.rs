@@ -187,8 +187,8 @@ impl<C: Claims> Session<C> {
         Ok(self.cookies(self.engine().reauthenticate(self.view(), self.presented, methods, origin).await?))
     }
 
-    /// Begins a token for another service (RFC 9068): signed by the key of this application, for one audience, valid for
-    /// minutes. Send it as `Authorization: Bearer`.
+    /// Begins a token for another service (RFC 9068): signed by the key of this application, for one audience, valid
+    /// for minutes. Send it as `Authorization: Bearer`.
     ///
     /// No application with these keys accepts it as a session, in any realm. It cannot be renewed:
     /// mint one for each request. A sign-out does not reach it: the service accepts it until it expires, unless it
@@ -201,8 +201,8 @@ impl<C: Claims> Session<C> {
     /// # Ok(()) }
     /// ```
     ///
-    /// The claims `auth_time` and `amr` tell of the last authentication, as [`authenticated_at`](Self::authenticated_at)
-    /// and [`last_methods`](Self::last_methods) do.
+    /// The claims `auth_time` and `amr` tell of the last authentication, as
+    /// [`authenticated_at`](Self::authenticated_at) and [`last_methods`](Self::last_methods) do.
     #[doc(alias = "RFC 9068")]
     #[doc(alias = "machine to machine")]
     #[doc(alias = "token exchange")]
@@ -224,8 +224,8 @@ impl<C: Claims> Session<C> {
     /// Revokes all other sessions of this user: "sign out everywhere else", and after a password change. Answers
     /// with how many.
     ///
-    /// This instance refuses the sessions that this call revokes at once. Those that another instance revoked just before are
-    /// refused here within the lag of the store's feed.
+    /// This instance refuses the sessions that this call revokes at once. Those that another instance revoked just
+    /// before are refused here within the lag of the store's feed.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed, or cannot do it.

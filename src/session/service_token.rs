@@ -63,8 +63,8 @@ impl<'s, C: Claims> TokenFor<'s, C> {
         self
     }
 
-    /// `ext`: claims for the service. Default: none. The claims of the session are not in the token unless they are given
-    /// here, so that the service learns what it needs and no more.
+    /// `ext`: claims for the service. Default: none. The claims of the session are not in the token unless they are
+    /// given here, so that the service learns what it needs and no more.
     pub fn claims(mut self, claims: &impl Serialize) -> Self {
         self.claims = write_service_claims(claims);
         self

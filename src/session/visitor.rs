@@ -138,8 +138,9 @@ impl<C, K> SignIn<'_, C, K> {
         self
     }
 
-    /// The absolute timeout of this session. Default and maximum: that of the [`Policy`](crate::protocol::Policy). If the
-    /// policy's idle timeout is longer, it is cut to this one. A longer [`idle_timeout`](Self::idle_timeout) is an error.
+    /// The absolute timeout of this session. Default and maximum: that of the [`Policy`](crate::protocol::Policy). If
+    /// the policy's idle timeout is longer, it is cut to this one. A longer [`idle_timeout`](Self::idle_timeout) is an
+    /// error.
     pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
         self.options.absolute_timeout = Some(timeout);
         self

@@ -35,7 +35,8 @@ pub struct Sessions<C = ()> {
 }
 
 impl<C: Claims> Sessions<C> {
-    /// Starts building, with a [`Keyring`] or a [`KeyFile`](crate::KeyFile). Everything but the keys has a safe default.
+    /// Starts building, with a [`Keyring`] or a [`KeyFile`](crate::KeyFile). Everything but the keys has a safe
+    /// default.
     pub fn builder(keys: impl Into<KeySource>) -> SessionsBuilder<C> {
         SessionsBuilder::new(keys.into())
     }
@@ -71,8 +72,8 @@ impl<C: Claims> Sessions<C> {
     /// The sender of `request`, for sign-in and sign-out. In axum, [`Visitor`] is an extractor.
     ///
     /// # Errors
-    /// A [`Rejection`] (403) for a request from another origin with an unsafe method, and if cookies without `Secure` were
-    /// chosen and the host is not localhost.
+    /// A [`Rejection`] (403) for a request from another origin with an unsafe method, and if cookies without `Secure`
+    /// were chosen and the host is not localhost.
     pub fn visitor<B>(&self, request: &Request<B>) -> Result<Visitor<C>, Rejection> {
         Ok(Visitor::new((*self.engine).clone(), &RequestHead::of(request))?)
     }
@@ -112,8 +113,8 @@ impl<C: Claims> Sessions<C> {
 
     /// Revokes all sessions of `subject` except `session`: "sign out everywhere else". Returns how many.
     ///
-    /// This instance refuses the sessions that this call revokes at once. Those that another instance revoked just before are
-    /// refused here within the lag of the store's feed.
+    /// This instance refuses the sessions that this call revokes at once. Those that another instance revoked just
+    /// before are refused here within the lag of the store's feed.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed, or cannot do it.
@@ -189,8 +190,8 @@ impl<C: Claims> Sessions<C> {
 
     /// Puts other keys in force, under load. Sessions whose tokens the new key ring verifies continue. A key that is no
     /// longer in it is [pulled](Keyring::pull): its tokens are void at once. The event is
-    /// [`KeysChanged`](crate::EventKind::KeysChanged). Where a [`KeyFile`](crate::KeyFile) is followed, these keys are in
-    /// force until the file changes.
+    /// [`KeysChanged`](crate::EventKind::KeysChanged). Where a [`KeyFile`](crate::KeyFile) is followed, these keys are
+    /// in force until the file changes.
     pub fn set_keys(&self, keys: Keyring) {
         self.engine.set_keys(keys);
     }

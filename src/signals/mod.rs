@@ -75,8 +75,8 @@ pub struct Signals<C = ()> {
 
 impl<C: Claims> Signals<C> {
     /// Endpoints for these sessions. `resolve` returns the subject that an identifier stands for, as it was given to
-    /// [`sign_in`](crate::Visitor::sign_in), or none if there is no such user. After an error the caller is asked to try
-    /// again.
+    /// [`sign_in`](crate::Visitor::sign_in), or none if there is no such user. After an error the caller is asked to
+    /// try again.
     pub fn new<F, E>(sessions: &Sessions<C>, resolve: impl Fn(SubjectId) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Option<String>, E>> + Send + 'static,
@@ -95,8 +95,9 @@ impl<C: Claims> Signals<C> {
         }
     }
 
-    /// Adds `POST /global-token-revocation`, which revokes all sessions of a subject. `may_revoke` authenticates the caller,
-    /// and decides whether it may name this subject: [`Rejection::unauthenticated`] is answered with 401, others with 403.
+    /// Adds `POST /global-token-revocation`, which revokes all sessions of a subject. `may_revoke` authenticates the
+    /// caller, and decides whether it may name this subject: [`Rejection::unauthenticated`] is answered with 401,
+    /// others with 403.
     ///
     /// The answer is 204; 400 for a malformed request; 404 if there is no such user; 422 if the store cannot revoke by
     /// subject; 503 during an outage.
@@ -111,9 +112,9 @@ impl<C: Claims> Signals<C> {
 
     /// Adds `POST /security-events`, which accepts events of this transmitter. Call it once for each.
     ///
-    /// An event `session-revoked` revokes the sessions of its subject that began before it. So an event that comes twice,
-    /// late, or from an attacker who has kept it, does not revoke a session that began since. Other events are accepted
-    /// and ignored. So are events about unknown subjects.
+    /// An event `session-revoked` revokes the sessions of its subject that began before it. So an event that comes
+    /// twice, late, or from an attacker who has kept it, does not revoke a session that began since. Other events are
+    /// accepted and ignored. So are events about unknown subjects.
     ///
     /// The answer is 202; 400 with one of the codes of RFC 8935, section 2.4; 503 during an outage.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
@@ -142,8 +143,8 @@ impl<C: Claims> Signals<C> {
         router
     }
 
-    /// Revokes the sessions of the subject that the identifier stands for: all, or those that began before a time. Returns
-    /// false if there is no such user.
+    /// Revokes the sessions of the subject that the identifier stands for: all, or those that began before a time.
+    /// Returns false if there is no such user.
     async fn revoke(&self, subject: SubjectId, before: Option<Timestamp>) -> Result<bool, StoreError> {
         let found = (self.resolve)(subject).await.map_err(|error| {
             let event = EventKind::InternalError { operation: "signals" };

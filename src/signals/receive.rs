@@ -24,8 +24,8 @@ const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-ty
 /// How old an event may be. After an outage of this application, transmitters try again for a while.
 const OLDEST: Duration = Duration::from_secs(86_400);
 
-/// A sender whose events are accepted: its issuer, its keys, and the audience by which it names this application. Cheap to
-/// clone. The clones share the keys.
+/// A sender whose events are accepted: its issuer, its keys, and the audience by which it names this application. Cheap
+/// to clone. The clones share the keys.
 #[derive(Clone)]
 pub struct Transmitter {
     issuer: Arc<str>,
@@ -145,8 +145,8 @@ impl<C: Claims> Signals<C> {
         let subject = claims.sub_id.or_else(|| event.get("subject").cloned()).and_then(SubjectId::of);
         let subject = subject.ok_or(("invalid_request", "`sub_id` is not a subject identifier"))?;
         let happened = event.get("event_timestamp").and_then(Value::as_u64).map(Timestamp::from_secs);
-        // A token is issued after its event, so a later time of the event is not used. Otherwise an event with a time in
-        // the future, or in milliseconds, would revoke later sessions each time it comes. The whole second counts.
+        // A token is issued after its event, so a later time of the event is not used. Otherwise an event with a time
+        // in the future, or in milliseconds, would revoke later sessions each time it comes. The whole second counts.
         let before = happened.unwrap_or(issued).min(issued) + Duration::from_secs(1);
         Ok(Some((subject, before.min(now))))
     }

@@ -9,8 +9,8 @@ pub enum StoreError {
     /// It did not answer, or not in time. Never a reason to refuse a session.
     #[error("the session store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// It is not set up correctly: an invalid address, an unknown host, a wrong password, or a missing right. The source says
-    /// which. A retry does not help.
+    /// It is not set up correctly: an invalid address, an unknown host, a wrong password, or a missing right. The
+    /// source says which. A retry does not help.
     #[error("the session store is not configured correctly")]
     Configuration(#[source] Box<dyn Error + Send + Sync>),
     /// It has no room for another session.

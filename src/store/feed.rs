@@ -29,16 +29,16 @@ pub enum FeedEvent {
     },
     /// The access tokens of one session that were minted until this time are stale: they must be renewed.
     SessionStale(SessionKey, Timestamp),
-    /// The access tokens of a subject that were minted until this time are stale: they must be renewed. A store may use it in
-    /// place of many events of one subject, since a renewal asks the store.
+    /// The access tokens of a subject that were minted until this time are stale: they must be renewed. A store may use
+    /// it in place of many events of one subject, since a renewal asks the store.
     SubjectStale(Subject, Timestamp),
     /// There is a newer run ID. All sessions of an older run ID are invalid.
     Run(RunId),
 }
 
 impl FeedEvent {
-    /// If a call revokes at most this many sessions of a subject, the feed has one event for each. Otherwise it has one event
-    /// for all.
+    /// If a call revokes at most this many sessions of a subject, the feed has one event for each. Otherwise it has one
+    /// event for all.
     pub const ONE_BY_ONE: usize = 64;
 
     /// The time that the event itself carries; for those without one, the epoch.

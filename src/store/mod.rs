@@ -1,8 +1,9 @@
 //! Session stores: about ten atomic operations, and a feed of revocations.
 //!
 //! A store compares and writes; it holds no rules. Almost every change of a record is a
-//! [`replace`](SessionStore::replace): the caller reads and computes, and the store compares a version. The exceptions are
-//! the [rotation](SessionStore::advance), which a store can do in one round trip, and [`revoke`](SessionStore::revoke).
+//! [`replace`](SessionStore::replace): the caller reads and computes, and the store compares a version. The exceptions
+//! are the [rotation](SessionStore::advance), which a store can do in one round trip, and
+//! [`revoke`](SessionStore::revoke).
 //!
 //! To write a store, implement [`SessionStore`] and run the `conformance` suite (a feature of this crate) against it.
 //! A [`SessionRecord`] is opaque: keep its [serialised form](SessionRecord::to_bytes).
@@ -79,9 +80,9 @@ use crate::{
 ///   not returned, changed, listed, or counted against a cap.
 /// - Every write of a record changes its version. A version is opaque to the caller, and is never
 ///   used twice for one session.
-/// - The ID and the token family of a revoked session are remembered until its absolute timeout, so that it differs from
-///   a session that never existed. If there are very many, a store may forget the oldest ones. An expired session may be
-///   forgotten.
+/// - The ID and the token family of a revoked session are remembered until its absolute timeout, so that it differs
+///   from a session that never existed. If there are very many, a store may forget the oldest ones. An expired session
+///   may be forgotten.
 /// - A missing session is no error: there is no record, nothing is applied.
 /// - Records, texts of any kind among them, come back exactly as they were given; times and
 ///   durations to the millisecond.
@@ -116,8 +117,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Adds a session of `subject`, with this record as it is. In the same atomic step, it revokes older sessions if `cap`
-    /// says so. Returns the run ID of the new session, and the sessions that it revoked.
+    /// Adds a session of `subject`, with this record as it is. In the same atomic step, it revokes older sessions if
+    /// `cap` says so. Returns the run ID of the new session, and the sessions that it revoked.
     ///
     /// The cap counts the sessions that are live when the new one begins.
     ///
@@ -168,8 +169,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// A conflict is no error: it changes nothing, and returns the current record and version, and `applied: false`. A
     /// missing or revoked session is a conflict. The caller applies its change to the returned record, and tries again.
     ///
-    /// `record` has the same ID and the same start time as the stored record, and is not revoked. Everything else may differ.
-    /// `event` is a [`FeedEvent::SessionStale`] of this session; a store without a feed gets none.
+    /// `record` has the same ID and the same start time as the stored record, and is not revoked. Everything else may
+    /// differ. `event` is a [`FeedEvent::SessionStale`] of this session; a store without a feed gets none.
     fn replace(
         &self,
         key: &SessionKey,
@@ -182,18 +183,18 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// call revoked: of calls that race to revoke a session, exactly one names it. Whether an expired
     /// session can still be revoked is up to the store.
     ///
-    /// The events of [`FeedEvent::of_revocation`] are appended to the feed: a [`FeedEvent::Revoked`] for each session that
-    /// this call revoked or, if they are many, one [`FeedEvent::SubjectRevoked`] instead. A call that revoked none needs no
-    /// event.
+    /// The events of [`FeedEvent::of_revocation`] are appended to the feed: a [`FeedEvent::Revoked`] for each session
+    /// that this call revoked or, if they are many, one [`FeedEvent::SubjectRevoked`] instead. A call that revoked none
+    /// needs no event.
     fn revoke(
         &self,
         what: &Revoke,
         at: Timestamp,
     ) -> impl Future<Output = Result<Vec<SessionId>, StoreError>> + Send;
 
-    /// Makes access tokens stale, so that they are renewed at their next use: appends a [`FeedEvent::SessionStale`] or a
-    /// [`FeedEvent::SubjectStale`] to the feed. Revokes no session. A store without a feed writes the
-    /// [time into the record](SessionRecord::mark_stale), and need not support this for subjects.
+    /// Makes access tokens stale, so that they are renewed at their next use: appends a [`FeedEvent::SessionStale`] or
+    /// a [`FeedEvent::SubjectStale`] to the feed. Revokes no session. A store without a feed writes the [time into the
+    /// record](SessionRecord::mark_stale), and need not support this for subjects.
     fn mark_stale(&self, event: &FeedEvent) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The live sessions of a subject, oldest first.
@@ -206,18 +207,18 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// Raises the run ID: it becomes the larger of the store's own and `to`, in one atomic step.
     /// Returns the resulting run ID.
     ///
-    /// If it rose, every session of an older run ID is revoked at once (none is listed or counts any
-    /// more), and [`FeedEvent::Run`] is in the feed. A run ID that is not higher changes nothing. A
-    /// store that has none takes `to`. A session that is opened at the same time belongs to the old or to the new run ID.
+    /// If it rose, every session of an older run ID is revoked at once (none is listed or counts any more), and
+    /// [`FeedEvent::Run`] is in the feed. A run ID that is not higher changes nothing. A store that has none takes
+    /// `to`. A session that is opened at the same time belongs to the old or to the new run ID.
     /// [`create`](Self::create) returns which one.
     fn raise_run_id(&self, to: RunId) -> impl Future<Output = Result<RunId, StoreError>> + Send;
 
-    /// The events since `from`. Waits until there is one, but at most for a second. Then it returns an empty batch, so that
-    /// the caller knows that it does not lag. The caller asks again from where the batch ends. If the caller stops waiting,
-    /// no event is lost.
+    /// The events since `from`. Waits until there is one, but at most for a second. Then it returns an empty batch, so
+    /// that the caller knows that it does not lag. The caller asks again from where the batch ends. If the caller stops
+    /// waiting, no event is lost.
     ///
-    /// An event is in the feed when the operation that caused it returns, or soon after. It has the time that was passed to
-    /// the operation. If the store does not know the position in `from`, it returns an error, or a batch with
+    /// An event is in the feed when the operation that caused it returns, or soon after. It has the time that was
+    /// passed to the operation. If the store does not know the position in `from`, it returns an error, or a batch with
     /// [`gap`](FeedBatch::gap).
     fn feed(&self, from: &FeedFrom) -> impl Future<Output = Result<FeedBatch, StoreError>> + Send;
 
@@ -241,8 +242,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         async { Err(StoreError::Unsupported("values that belong to no session")) }
     }
 
-    /// Writes or removes a value whose version is `version`, by compare-and-set. Zero means that the value must be missing at
-    /// `now`. The next version is drawn at random, so that none is used twice for one key, also after the value was removed.
+    /// Writes or removes a value whose version is `version`, by compare-and-set. Zero means that the value must be
+    /// missing at `now`. The next version is drawn at random, so that none is used twice for one key, also after the
+    /// value was removed.
     ///
     /// A conflict is no error: it changes nothing, and returns the current value, and `applied: false`. If the value is
     /// missing and the version is not zero, that is a conflict.

@@ -26,7 +26,8 @@ pub struct Subject {
     pub name: Arc<str>,
 }
 
-/// Identifies a session in a store. It includes the subject, so that a store can keep all sessions of a subject together.
+/// Identifies a session in a store. It includes the subject, so that a store can keep all sessions of a subject
+/// together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey {
     /// Whose it is.
@@ -162,8 +163,8 @@ impl SessionRecord {
         if format == FORMAT { Ok(record) } else { Err(unreadable()) }
     }
 
-    /// Replaces the claims (JSON) and makes older access tokens stale, if the session is live. The time in the record never
-    /// goes back.
+    /// Replaces the claims (JSON) and makes older access tokens stale, if the session is live. The time in the record
+    /// never goes back.
     pub(crate) fn replace_claims(&mut self, claims: &Arc<str>, at: Timestamp) -> bool {
         let applies = self.family.is_live(at);
         if applies {
@@ -294,8 +295,8 @@ pub enum Revoke {
     },
 }
 
-/// How many live sessions a subject may have, including the new one, and what happens if there are more. The new one always
-/// counts, so zero means one.
+/// How many live sessions a subject may have, including the new one, and what happens if there are more. The new one
+/// always counts, so zero means one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cap {
     /// The sign-in is refused.

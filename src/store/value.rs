@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::time::Timestamp;
 
-/// The key of a value: a hash of the kind of value, the realm, and the names that it is about. So the keys of a store show no
-/// name of a subject.
+/// The key of a value: a hash of the kind of value, the realm, and the names that it is about. So the keys of a store
+/// show no name of a subject.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueKey([u8; 32]);
 

@@ -37,8 +37,8 @@ impl TokenCodec {
         Some(URL_SAFE_NO_PAD.encode([&time[..], &signature].concat()))
     }
 
-    /// Whether `challenge` was made for this session and purpose by a key of the ring, less than two minutes ago. Instances
-    /// may differ in time by `skew`.
+    /// Whether `challenge` was made for this session and purpose by a key of the ring, less than two minutes ago.
+    /// Instances may differ in time by `skew`.
     pub(crate) fn is_challenge(
         &self,
         challenge: &str,

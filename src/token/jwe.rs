@@ -1,7 +1,8 @@
 //! Encrypted cookies: a signed token within a compact JWE (RFC 7516) by `dir` and `A256GCM`.
 //!
-//! The initialization vector is a MAC of the token, and the content key is derived from a key of the ring and the vector.
-//! So every instance makes the same cookie of the same token, and no pair of key and vector encrypts two messages.
+//! The initialization vector is a MAC of the token, and the content key is derived from a key of the ring and the
+//! vector. So every instance makes the same cookie of the same token, and no pair of key and vector encrypts two
+//! messages.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -46,8 +47,8 @@ struct Header<'a> {
     /// The type of the encrypted token.
     #[serde(borrow)]
     cty: Cow<'a, str>,
-    /// As in the header of a signed token. Only a refresh cookie has it: an access cookie of an unknown key is ignored, and
-    /// the refresh cookie decides.
+    /// As in the header of a signed token. Only a refresh cookie has it: an access cookie of an unknown key is ignored,
+    /// and the refresh cookie decides.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     vouch: Cow<'a, str>,
     /// The end of the day on which the token expires. After that, an unknown key gets 401 instead of 503.

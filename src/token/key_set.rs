@@ -80,14 +80,14 @@ impl Keyring {
     /// | `EC` | `crv: "P-256"`, `x`, `y`, `d` | signs by ES256 |
     /// | `OKP`, `EC`, `RSA` | without `d` | verifies access tokens only. RSA: `alg` is `RS256` or `PS256` |
     ///
-    /// Keys other than `oct` need the feature `aws_lc_rs` or `rust_crypto`. `kid` is the key's name. Without it, the name
-    /// is the thumbprint (RFC 7638), and is derived from the secret of an `oct` key. `alg`, `use` and `key_ops` are
-    /// optional, but must fit.
+    /// Keys other than `oct` need the feature `aws_lc_rs` or `rust_crypto`. `kid` is the key's name. Without it, the
+    /// name is the thumbprint (RFC 7638), and is derived from the secret of an `oct` key. `alg`, `use` and `key_ops`
+    /// are optional, but must fit.
     ///
     /// Two members of each key are this crate's own:
     ///
-    /// - `step`: `"published"` (the default), `"signing"`, `"retired"` or `"pulled"`. One key must be `"signing"`. If a set
-    ///   has only one key, `"signing"` is the default. A pulled key needs no other member than `kid`.
+    /// - `step`: `"published"` (the default), `"signing"`, `"retired"` or `"pulled"`. One key must be `"signing"`. If a
+    ///   set has only one key, `"signing"` is the default. A pulled key needs no other member than `kid`.
     /// - `since`: when the step began, in seconds since 1970. It matters for a retired key. Default: when an instance
     ///   first has the key at this step, which a restart repeats.
     ///
@@ -128,8 +128,8 @@ impl Keyring {
     /// [promoted](Self::promote). RS256 and PS256 keys can be used in this way.
     ///
     /// # Errors
-    /// [`KeyError::DuplicateName`] if a key of the ring has its name, and [`KeyError::BadName`] unless the name is 1 to 64
-    /// characters of `A-Z a-z 0-9 - _`.
+    /// [`KeyError::DuplicateName`] if a key of the ring has its name, and [`KeyError::BadName`] unless the name is 1 to
+    /// 64 characters of `A-Z a-z 0-9 - _`.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn publish_public(self, key: PublicKey) -> Result<Self, KeyError> {

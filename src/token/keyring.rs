@@ -98,8 +98,8 @@ impl Keyring {
     /// HMAC-SHA256 with a secret of at least 32 random bytes.
     ///
     /// # Errors
-    /// [`KeyError`] if the secret is short, weak, a key file, or text that ends in a line break or has white space or quotes
-    /// around it.
+    /// [`KeyError`] if the secret is short, weak, a key file, or text that ends in a line break or has white space or
+    /// quotes around it.
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
         secret::check(secret)?;

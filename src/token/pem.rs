@@ -94,8 +94,8 @@ fn find(given: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, Problem> {
 /// Byte order marks, and characters that copying from a page brings along.
 const INVISIBLE: [char; 5] = ['\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}'];
 
-/// The text without what no PEM has: byte order marks and other invisible characters, and backslashes, which escape line
-/// breaks (also twice, as in JSON within an environment file).
+/// The text without what no PEM has: byte order marks and other invisible characters, and backslashes, which escape
+/// line breaks (also twice, as in JSON within an environment file).
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut escaped = false;

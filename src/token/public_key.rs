@@ -49,8 +49,8 @@ impl PublicKey {
         Self::read_jwk(json).map_err(|problem| KeyError::PublicKey(problem.into()))
     }
 
-    /// The keys of a JWK Set (RFC 7517, section 5) that can verify tokens. Other keys are ignored: of other kinds or for
-    /// other uses, incomplete, private, or with the name and the algorithm of an earlier key.
+    /// The keys of a JWK Set (RFC 7517, section 5) that can verify tokens. Other keys are ignored: of other kinds or
+    /// for other uses, incomplete, private, or with the name and the algorithm of an earlier key.
     ///
     /// # Errors
     /// [`KeyError::PublicKey`] if it is not a JWK Set, or has more than 64 keys or 65536 bytes.

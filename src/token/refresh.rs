@@ -78,8 +78,8 @@ impl RefreshClaims {
 
     /// Whether these are the record's times. All tokens of one session have the same times. There is one exception: if
     /// the absolute deadline of the record was [capped](Family::cap_future_times), older tokens have a later deadline.
-    /// Such a deadline is accepted if it is at most `longest` after the session began. `longest` is the absolute timeout
-    /// of the policy.
+    /// Such a deadline is accepted if it is at most `longest` after the session began. `longest` is the absolute
+    /// timeout of the policy.
     pub(crate) fn times_match_record(&self, family: &Family, longest: Duration) -> bool {
         let (own, capped) = (self.absolute_deadline.as_secs(), family.absolute_deadline.as_secs());
         let is_from_before = || capped < own && own <= (family.created_at + longest).as_secs();
@@ -88,7 +88,8 @@ impl RefreshClaims {
     }
 }
 
-/// When a session began, as its tokens with this absolute deadline have it: never after that deadline, which may be capped.
+/// When a session began, as its tokens with this absolute deadline have it: never after that deadline, which may be
+/// capped.
 fn began(family: &Family, absolute_deadline: Timestamp) -> Timestamp {
     family.created_at.min(absolute_deadline)
 }

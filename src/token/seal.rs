@@ -2,7 +2,8 @@
 //!
 //! A sealed value is: one byte for the version; the length of the key's name, in one byte; the name; 20 random bytes,
 //! the salt; 12 random bytes, the nonce; the encrypted text; 16 bytes, the tag. The key of a value is derived from a
-//! key of the ring, the purpose and the salt, so there is no limit to the number of values that a key of the ring seals.
+//! key of the ring, the purpose and the salt, so there is no limit to the number of values that a key of the ring
+//! seals.
 
 use std::fmt;
 

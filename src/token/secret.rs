@@ -4,8 +4,8 @@ use zeroize::Zeroizing;
 
 use super::error::KeyError;
 
-/// Refuses a secret that is shorter than the hash (RFC 7518, section 3.2), a key file (RFC 8725, section
-/// 2.1), text with a line break at its end or with white space or quotes around it, an example from a tutorial, or a pattern.
+/// Refuses a secret that is shorter than the hash (RFC 7518, section 3.2), a key file (RFC 8725, section 2.1), text
+/// with a line break at its end or with white space or quotes around it, an example from a tutorial, or a pattern.
 pub(super) fn check(secret: &[u8]) -> Result<(), KeyError> {
     if secret.len() < 32 {
         return Err(KeyError::TooShort(secret.len()));

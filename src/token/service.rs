@@ -78,12 +78,12 @@ pub(crate) struct ServiceToken<'a> {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceTokenError {
-    /// No [issuer](crate::SessionsBuilder::issuer) is set. A service must know whose tokens it accepts (RFC 9068, section
-    /// 4).
+    /// No [issuer](crate::SessionsBuilder::issuer) is set. A service must know whose tokens it accepts (RFC 9068,
+    /// section 4).
     #[error("no issuer is set: a service must know whose tokens it accepts")]
     NoIssuer,
-    /// The signing key is an HMAC secret. A service that verifies with it can also mint tokens, for every session and every
-    /// subject. Use an Ed25519 or ES256 key.
+    /// The signing key is an HMAC secret. A service that verifies with it can also mint tokens, for every session and
+    /// every subject. Use an Ed25519 or ES256 key.
     #[error(
         "the signing key is a secret (HS256): a service that verifies with it could mint sessions. \
          Use an Ed25519 or ES256 key"

@@ -20,21 +20,22 @@
 //! lease has ended, the next call tries the old refresh token:
 //! - A provider that does not rotate refresh tokens (Google), or accepts the last one for a while, answers, and nothing
 //!   is lost.
-//! - A provider that rotates them refuses it, and may revoke all tokens of the user, as it must take this for reuse of a
-//!   refresh token. Calls get [`VaultError::SignInAgain`] with [`Lost::Interrupted`], and the event says `interrupted`.
+//! - A provider that rotates them refuses it, and may revoke all tokens of the user, as it must take this for reuse of
+//!   a refresh token. Calls get [`VaultError::SignInAgain`] with [`Lost::Interrupted`], and the event says
+//!   `interrupted`.
 //!
-//! A store that loses its last writes in a failover, or that is restored from a backup, has the old refresh token again,
-//! which is the same to the provider.
+//! A store that loses its last writes in a failover, or that is restored from a backup, has the old refresh token
+//! again, which is the same to the provider.
 //!
-//! This cannot be avoided here: only the dead instance had the new refresh token. A refresh token is in one request at a
-//! time, and never in a second one while a lease is held.
+//! This cannot be avoided here: only the dead instance had the new refresh token. A refresh token is in one request at
+//! a time, and never in a second one while a lease is held.
 //!
 //! # Keys
 //! A value that an older key of the ring sealed is sealed again with the signing key when it is next used. A value that
 //! is not used keeps its key.
 //!
-//! - Tokens kept with sessions are deleted with them, within one absolute timeout. A [retired](crate::Keyring::retire) key
-//!   verifies that long, so nothing is lost.
+//! - Tokens kept with sessions are deleted with them, within one absolute timeout. A [retired](crate::Keyring::retire)
+//!   key verifies that long, so nothing is lost.
 //! - Tokens kept with subjects may be older. Retire a key no earlier than the age of [`Provider::with_subject`] after
 //!   another one was promoted, or use the tokens of each subject once before that in a job that calls
 //!   [`access_token_for_subject`](Vault::access_token_for_subject). What is left answers
@@ -162,8 +163,8 @@ impl<C: Claims> Vault<C> {
     /// It costs one read of the store, and a write if the token was renewed.
     ///
     /// # Errors
-    /// [`VaultError`]. With [`VaultError::SignInAgain`] and [`VaultError::Missing`], send the user to the provider; with
-    /// [`VaultError::Unavailable`] and [`VaultError::Store`], try again later.
+    /// [`VaultError`]. With [`VaultError::SignInAgain`] and [`VaultError::Missing`], send the user to the provider;
+    /// with [`VaultError::Unavailable`] and [`VaultError::Store`], try again later.
     pub async fn access_token(&self, session: &Session<C>, provider: &str) -> Result<TokenSet, VaultError> {
         let provider = self.provider(provider)?;
         self.usable(self.owner(session, provider), provider, None).await

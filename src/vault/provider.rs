@@ -19,8 +19,8 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A provider of this name, such as `github`. By default, its tokens are kept with the session that they are given to,
-    /// until that session is revoked or expires. By default, they are not renewed.
+    /// A provider of this name, such as `github`. By default, its tokens are kept with the session that they are given
+    /// to, until that session is revoked or expires. By default, they are not renewed.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -62,8 +62,8 @@ impl Provider {
         Self { margin, ..self }
     }
 
-    /// How long a renewal may take. Default: 10 seconds; at most 5 minutes count. If an instance dies while it renews, the
-    /// others wait for this time, two deadlines of the store and 5 seconds before they ask the provider.
+    /// How long a renewal may take. Default: 10 seconds; at most 5 minutes count. If an instance dies while it renews,
+    /// the others wait for this time, two deadlines of the store and 5 seconds before they ask the provider.
     #[must_use]
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: deadline.min(Duration::from_secs(300)), ..self }

@@ -78,7 +78,8 @@ impl<C: Claims> VerifierBuilder<C> {
         self
     }
 
-    /// This service's name: tokens for it are accepted, as [`Session::token_for`](crate::Session::token_for) mints them.
+    /// This service's name: tokens for it are accepted, as [`Session::token_for`](crate::Session::token_for) mints
+    /// them.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.service = Some(audience.into());
         self
@@ -87,8 +88,8 @@ impl<C: Claims> VerifierBuilder<C> {
     /// Accepts the access tokens of the issuer's sessions, too. Default: no.
     ///
     /// # Security
-    /// Such a token is valid at the issuer. A service that receives it can act there for the user until it expires. Accept
-    /// them in parts of the same application; other services get tokens for their [audience](Self::audience).
+    /// Such a token is valid at the issuer. A service that receives it can act there for the user until it expires.
+    /// Accept them in parts of the same application; other services get tokens for their [audience](Self::audience).
     pub fn accept_session_tokens(mut self) -> Self {
         self.sessions = true;
         self
@@ -115,33 +116,33 @@ impl<C: Claims> VerifierBuilder<C> {
     }
 
     /// Accepts the access cookie of a session where a request has no bearer token. Implies
-    /// [`accept_session_tokens`](Self::accept_session_tokens). The closure gets [`CookieOptions::default`]: set the names as
-    /// at the issuer. Default: no cookie is read.
+    /// [`accept_session_tokens`](Self::accept_session_tokens). The closure gets [`CookieOptions::default`]: set the
+    /// names as at the issuer. Default: no cookie is read.
     ///
-    /// A service cannot read the [encrypted](CookieOptions::encrypted) cookies of an issuer. The service renews nothing.
-    /// When the access token has expired, the answer is 401, and the next request to the issuer renews the session.
-    /// Requests with unsafe methods must come from this origin, or from a trusted one.
+    /// A service cannot read the [encrypted](CookieOptions::encrypted) cookies of an issuer. The service renews
+    /// nothing. When the access token has expired, the answer is 401, and the next request to the issuer renews the
+    /// session. Requests with unsafe methods must come from this origin, or from a trusted one.
     pub fn accept_cookie(mut self, change: impl FnOnce(CookieOptions) -> CookieOptions) -> Self {
         self.cookies = Some(change(self.cookies.unwrap_or_default()));
         self.sessions = true;
         self
     }
 
-    /// Follows the feed of the issuer's store, so that a revoked session is refused here within a second. Default: tokens
-    /// are accepted until they expire.
+    /// Follows the feed of the issuer's store, so that a revoked session is refused here within a second. Default:
+    /// tokens are accepted until they expire.
     ///
     /// The store is only read: its feed, and a session's record where the feed does not suffice. If the feed lags, each
-    /// request asks the store; if that does not answer, the request gets 503. Revoked sessions are known of the access tokens
-    /// of sessions and of tokens [with a session ID](crate::TokenFor::with_session_id). Other tokens are refused if their
-    /// subject is [marked as stale](crate::Sessions::mark_stale), after an emergency stop, and if very many sessions of their
-    /// subject are revoked at once.
+    /// request asks the store; if that does not answer, the request gets 503. Revoked sessions are known of the access
+    /// tokens of sessions and of tokens [with a session ID](crate::TokenFor::with_session_id). Other tokens are refused
+    /// if their subject is [marked as stale](crate::Sessions::mark_stale), after an emergency stop, and if very many
+    /// sessions of their subject are revoked at once.
     pub fn follow(mut self, store: impl SessionStore) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
 
-    /// Accepts tokens until they expire while the feed lags, once it was read. Default: each request then asks the store,
-    /// and gets 503 if that does not answer.
+    /// Accepts tokens until they expire while the feed lags, once it was read. Default: each request then asks the
+    /// store, and gets 503 if that does not answer.
     ///
     /// # Security
     /// A session that is revoked while the store does not answer is accepted until its access token expires.
@@ -169,8 +170,8 @@ impl<C: Claims> VerifierBuilder<C> {
         self
     }
 
-    /// How long fetched keys are used after [`key_max_age`](Self::key_max_age), while the issuer does not answer. Default 1
-    /// hour. After that, requests get 503.
+    /// How long fetched keys are used after [`key_max_age`](Self::key_max_age), while the issuer does not answer.
+    /// Default 1 hour. After that, requests get 503.
     ///
     /// # Security
     /// A key that the issuer pulls meanwhile verifies here for so long. [`Verifier::set_keys`] removes it at once.

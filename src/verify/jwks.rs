@@ -1,7 +1,7 @@
 //! The issuer's public keys, fetched from its JWK Set address (RFC 7517).
 //!
-//! One fetch runs at a time, and at most one begins in [`FLOOR`]: tokens with unknown keys cannot cause more. Known keys
-//! are used while the issuer does not answer, until they are too old.
+//! One fetch runs at a time, and at most one begins in [`FLOOR`]: tokens with unknown keys cannot cause more. Known
+//! keys are used while the issuer does not answer, until they are too old.
 
 use std::{
     fmt,

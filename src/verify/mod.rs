@@ -109,8 +109,8 @@ impl<C: Claims> Verifier<C> {
         self.engine.set_keys(Keyring::of_public(&keys.into_iter().collect::<Vec<_>>()));
     }
 
-    /// Fetches the keys now, for example after the issuer pulled one. Does nothing for fixed keys, and within 10 s of the
-    /// last fetch.
+    /// Fetches the keys now, for example after the issuer pulled one. Does nothing for fixed keys, and within 10 s of
+    /// the last fetch.
     pub async fn refresh_keys(&self) {
         if let Some(jwks) = &self.jwks {
             jwks.refresh().await;

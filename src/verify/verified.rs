@@ -11,11 +11,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// The verified access token of a request, for a service that only verifies. It cannot change the session. In axum it is
-/// an extractor; elsewhere see [`Verified::of`].
+/// The verified access token of a request, for a service that only verifies. It cannot change the session. In axum it
+/// is an extractor; elsewhere see [`Verified::of`].
 ///
-/// It works inside the layer of a [`Verifier`](crate::Verifier) and inside a [`SessionLayer`](crate::SessionLayer), so a
-/// handler can be used in both. Cheap to clone.
+/// It works inside the layer of a [`Verifier`](crate::Verifier) and inside a [`SessionLayer`](crate::SessionLayer), so
+/// a handler can be used in both. Cheap to clone.
 pub struct Verified<C = ()>(Session<C>);
 
 impl<C: Claims> Verified<C> {

@@ -1,4 +1,5 @@
-//! A browser with a cookie jar and, if it can, a key in its device: it registers, and refreshes before it sends a request.
+//! A browser with a cookie jar and, if it can, a key in its device: it registers, and refreshes before it sends a
+//! request.
 
 use std::{collections::BTreeMap, time::Duration};
 

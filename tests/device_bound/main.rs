@@ -1,4 +1,5 @@
-//! Device-bound sessions: a client of the protocol that behaves as browsers do, with real keys, and clients that do not.
+//! Device-bound sessions: a client of the protocol that behaves as browsers do, with real keys, and clients that do
+//! not.
 //!
 //! The clock is manual, and nothing sleeps.
 

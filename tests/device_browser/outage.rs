@@ -18,8 +18,8 @@ fn outage() -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Requests and visits during the outage; then the session works again. `reloads`: the page of the visit loads again, and
-/// the user does nothing.
+/// Requests and visits during the outage; then the session works again. `reloads`: the page of the visit loads again,
+/// and the user does nothing.
 async fn survives(site: &Site, browser: &Browser, reloads: bool, set: impl Fn(bool)) {
     browser.open(&site.at("/page")).await;
     set(true);

@@ -33,8 +33,8 @@ pub(crate) async fn redis() -> Engine<Redis> {
     let folder = tempfile::tempdir().expect("a folder").keep();
     let disk = Disk::mount(&folder, 64);
     let dir = folder.to_string_lossy().into_owned();
-    // With `everysec`, Redis may answer before the write has reached the operating system, and a kill loses it. A history
-    // of 30 minutes found that.
+    // With `everysec`, Redis may answer before the write has reached the operating system, and a kill loses it. A
+    // history of 30 minutes found that.
     let durable = ["--appendonly", "yes", "--appendfsync", "always"];
     let primary = Server::start(&[&durable[..], &["--dir", &dir]].concat()).await;
     let replica = Server::start(&durable).await;
@@ -52,7 +52,8 @@ async fn follow(replica: &Server, primary: &Server) {
     let _ok: String = replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).await;
 }
 
-/// Returns when the replica has all data, or after some seconds: a primary that fails at the same time has none to give.
+/// Returns when the replica has all data, or after some seconds: a primary that fails at the same time has none to
+/// give.
 async fn is_in_step(replica: &Server) {
     for _ in 0..100 {
         let info: String = replica.ask("INFO replication").await;

@@ -1,5 +1,5 @@
-//! Encrypted cookies from an attacker. One who knows the secret can encrypt, so what is within is judged as strictly as a
-//! plain token.
+//! Encrypted cookies from an attacker. One who knows the secret can encrypt, so what is within is judged as strictly as
+//! a plain token.
 
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
 use hmac::{Hmac, Mac as _};

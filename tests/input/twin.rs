@@ -1,5 +1,5 @@
-//! A service that only verifies, next to the issuer: it must accept and refuse the same access tokens. The issuer's tokens
-//! are signed by HMAC, so each is signed again by the twin's key if its signature is valid.
+//! A service that only verifies, next to the issuer: it must accept and refuse the same access tokens. The issuer's
+//! tokens are signed by HMAC, so each is signed again by the twin's key if its signature is valid.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Key files that change under running instances. Time is paused: it passes when all tasks wait, and not while a file is
-//! read.
+//! Key files that change under running instances. Time is paused: it passes when all tasks wait, and not while a file
+//! is read.
 
 use std::{
     error::Error as _,

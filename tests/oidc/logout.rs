@@ -207,8 +207,8 @@ async fn unknown_key_of_a_logout_token_is_fetched_once_per_minute() {
     site.clock.advance(Duration::from_secs(61));
     for number in 0..1000 {
         let forged = sign_as(&header(&format!("k{number}"), None), "two", &claims(&json!({})));
-        // The first one has the keys fetched, and they have no such key. For the others they are not fetched, so the key
-        // may be a new one of the provider's: it has to send the token again, which it does after 503 only.
+        // The first one has the keys fetched, and they have no such key. For the others they are not fetched, so the
+        // key may be a new one of the provider's: it has to send the token again, which it does after 503 only.
         let status = if number == 0 { StatusCode::BAD_REQUEST } else { StatusCode::SERVICE_UNAVAILABLE };
         assert_eq!(post(&site, &forged).await.status(), status);
     }

@@ -21,8 +21,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(40);
 /// Requests of a user between sign-in and sign-out.
 const VISITS: usize = 40;
-/// How long after its acknowledgement a revocation may be unknown to an instance that cannot read the feed: an access token
-/// lives that long. The rest is for the machine of the test.
+/// How long after its acknowledgement a revocation may be unknown to an instance that cannot read the feed: an access
+/// token lives that long. The rest is for the machine of the test.
 const SERVED_FOR: Duration = Duration::from_secs(2 + ACCESS_TTL.as_secs());
 
 #[derive(Debug, Default)]

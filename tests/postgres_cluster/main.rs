@@ -1,7 +1,8 @@
 //! Sessions in a PostgreSQL cluster whose primary is killed or switched over under load. Needs a cluster that no other
 //! process uses at the same time: `tests/run` starts one, and `tests/servers/patroni` runs a command with one.
 //!
-//! `PATRONI_FAULTS` sets how often the primary is killed or switched over in each mode (default 1; 20 is the long form).
+//! `PATRONI_FAULTS` sets how often the primary is killed or switched over in each mode (default 1; 20 is the long
+//! form).
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]
 

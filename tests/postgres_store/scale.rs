@@ -165,8 +165,8 @@ impl World {
     }
 }
 
-/// What the planner expects a page of the feed to cost. Above `jit_above_cost` (100,000), PostgreSQL compiles the statement,
-/// which takes far longer than to run it.
+/// What the planner expects a page of the feed to cost. Above `jit_above_cost` (100,000), PostgreSQL compiles the
+/// statement, which takes far longer than to run it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn page_of_a_long_feed_is_too_cheap_to_be_compiled() {
     let world = World::new().await;

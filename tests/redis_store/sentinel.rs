@@ -128,8 +128,8 @@ async fn failovers_sign_no_user_out_and_bring_no_revoked_session_back() {
             let old = setup.primary().await;
             setup.fail_over_by_kill().await;
             traffic.recovered().await;
-            // It comes back with nothing, and gets everything from the new primary. Until then, it must not be promoted: on
-            // a busy machine, the others may seem to be down.
+            // It comes back with nothing, and gets everything from the new primary. Until then, it must not be
+            // promoted: on a busy machine, the others may seem to be down.
             setup.server(old).restart_with(&["--replica-priority", "0"]).await;
         }
     }

@@ -1,7 +1,7 @@
 //! Single sign-on with a real provider (`oidc-provider`), in Chromium.
 //!
-//! Run it by `tests/servers/oidc_provider tests/servers/chromium`. The application is on `localhost` and the provider on
-//! `127.0.0.1`, so they are two sites. Two ports of `localhost` share their cookies: they are two instances of the
+//! Run it by `tests/servers/oidc_provider tests/servers/chromium`. The application is on `localhost` and the provider
+//! on `127.0.0.1`, so they are two sites. Two ports of `localhost` share their cookies: they are two instances of the
 //! application.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test is a panic")]

@@ -15,14 +15,15 @@ use crate::{
 };
 
 impl<C: Claims> SessionsBuilder<C> {
-    /// A hook for every event. It runs in the request, so it must not block. If it panics, the request continues, and the
-    /// panic is [reported](crate::EventKind::HookPanicked) to `tracing` and `metrics`.
+    /// A hook for every event. It runs in the request, so it must not block. If it panics, the request continues, and
+    /// the panic is [reported](crate::EventKind::HookPanicked) to `tracing` and `metrics`.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.config.events.hook = Some(Arc::new(hook));
         self
     }
 
-    /// Whether `tracing` records have a field `subject`. Default: no. The [hook](Self::on_event) always gets the subject.
+    /// Whether `tracing` records have a field `subject`. Default: no. The [hook](Self::on_event) always gets the
+    /// subject.
     ///
     /// # Security
     /// A subject is personal data, such as an email address.
@@ -38,15 +39,16 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// The claims reload hook: returns a user's current claims, or that the user is locked. It runs at each renewal, once
-    /// after a sign-in, and for a bearer token with stale claims. Default: the claims of the session's record are used.
+    /// The claims reload hook: returns a user's current claims, or that the user is locked. It runs at each renewal,
+    /// once after a sign-in, and for a bearer token with stale claims. Default: the claims of the session's record are
+    /// used.
     ///
-    /// The hook gets the subject and the claims of the record, or none if those cannot be read. It has as much time as a
-    /// [store call](Self::store_deadline). After an error or a panic, the session is not renewed, and the same cookies
-    /// work later: the request gets 503, unless its access token is still valid. The same holds for claims that cannot be
-    /// written as JSON or read back. The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
-    /// [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have the error. On one instance, parallel renewals of the
-    /// same kind (with or without a body) share one call. See also [`Sessions::mark_stale`].
+    /// The hook gets the subject and the claims of the record, or none if those cannot be read. It has as much time as
+    /// a [store call](Self::store_deadline). After an error or a panic, the session is not renewed, and the same
+    /// cookies work later: the request gets 503, unless its access token is still valid. The same holds for claims that
+    /// cannot be written as JSON or read back. The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
+    /// [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have the error. On one instance, parallel renewals of
+    /// the same kind (with or without a body) share one call. See also [`Sessions::mark_stale`].
     ///
     /// ```
     /// # use std::{io, sync::Arc};
@@ -90,12 +92,13 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// What to do with a session that is renewed from another origin. `compare` gets the recorded origin and that of the
-    /// request, both by the [hook](Self::origin). Default: nothing.
+    /// What to do with a session that is renewed from another origin. `compare` gets the recorded origin and that of
+    /// the request, both by the [hook](Self::origin). Default: nothing.
     ///
     /// A request is compared with where the session was opened, and with where its user last
-    /// [re-authenticated](crate::Session::reauthenticate); the milder verdict counts. If neither was recorded, nothing is
-    /// compared. A re-authentication without an origin is not recorded as one, so the hook should describe every request.
+    /// [re-authenticated](crate::Session::reauthenticate); the milder verdict counts. If neither was recorded, nothing
+    /// is compared. A re-authentication without an origin is not recorded as one, so the hook should describe every
+    /// request.
     pub fn compare_origin(
         mut self,
         compare: impl Fn(&str, Option<&str>) -> OriginVerdict + Send + Sync + 'static,
@@ -112,15 +115,15 @@ impl<C: Claims> SessionsBuilder<C> {
     /// For applications whose users often restore browsers or machines from backups.
     ///
     /// # Security
-    /// An attacker who has the refresh token, and appears to come from the same origin, is not detected. Record something that
-    /// an attacker elsewhere does not have, such as the network. A user agent can be copied.
+    /// An attacker who has the refresh token, and appears to come from the same origin, is not detected. Record
+    /// something that an attacker elsewhere does not have, such as the network. A user agent can be copied.
     pub fn keep_session_on_reuse_at_recorded_origin(mut self) -> Self {
         self.config.client_origins.keep_on_reuse = true;
         self
     }
 
-    /// A cookie called `name` that scripts can read: the result of `show` as percent-encoded JSON, such as the user's name and
-    /// roles. Default: none. It is set and removed together with the access cookie.
+    /// A cookie called `name` that scripts can read: the result of `show` as percent-encoded JSON, such as the user's
+    /// name and roles. Default: none. It is set and removed together with the access cookie.
     ///
     /// ```js
     /// const shown = document.cookie.split("; ").find(pair => pair.startsWith("__Host-me="));

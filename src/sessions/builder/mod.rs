@@ -87,8 +87,8 @@ impl<C: Claims> SessionsBuilder<C> {
         }
     }
 
-    /// The name of this group of sessions. Default `sessions`. Realms that share keys or a store do not accept each other's
-    /// tokens.
+    /// The name of this group of sessions. Default `sessions`. Realms that share keys or a store do not accept each
+    /// other's tokens.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.config.realm = realm.into().into();
         self
@@ -141,8 +141,8 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// Binds sessions to the browser's device, where the browser can: after that, copied cookies renew nothing. Default:
-    /// off. Add the [routes](Sessions::device_bound_routes), too. See the [guide](crate::guide::device_bound).
+    /// Binds sessions to the browser's device, where the browser can: after that, copied cookies renew nothing.
+    /// Default: off. Add the [routes](Sessions::device_bound_routes), too. See the [guide](crate::guide::device_bound).
     #[cfg(feature = "device-bound")]
     #[cfg_attr(docsrs, doc(cfg(feature = "device-bound")))]
     #[doc(alias = "DBSC")]

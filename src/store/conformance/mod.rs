@@ -36,7 +36,8 @@
 //!   Sessions of most cases live for weeks; they are not cleaned up afterwards.
 //! - *Tokio*, since cases spawn tasks. A runtime with several threads races harder.
 //! - What a store says that it cannot do ([`has_feed`](SessionStore::has_feed), [`can_list`](SessionStore::can_list),
-//!   [`keeps_values`](SessionStore::keeps_values)) must be answered with [`StoreError::Unsupported`](super::StoreError::Unsupported), and what needs it is skipped.
+//!   [`keeps_values`](SessionStore::keeps_values)) must be answered with
+//!   [`StoreError::Unsupported`](super::StoreError::Unsupported), and what needs it is skipped.
 //! - A history drawn at random: if it finds something, the standard error output names a seed, and
 //!   the environment variable `STORE_CONFORMANCE_SEED` repeats the history of that seed.
 //!

@@ -137,8 +137,8 @@ impl Link {
         Ok(connection)
     }
 
-    /// Sends a request and reads its answer. A connection with an unread answer is not used again. If a connection fails,
-    /// the idle ones are closed, too.
+    /// Sends a request and reads its answer. A connection with an unread answer is not used again. If a connection
+    /// fails, the idle ones are closed, too.
     async fn exchange<T>(
         &self,
         mut connection: BufReader<TcpStream>,

@@ -40,39 +40,40 @@ const ATTEMPTS: usize = 256;
 /// ```
 ///
 /// # What it cannot do
-/// Memcached cannot list its items, and cannot report changes. So this store has no feed, and every request asks it. Listing
-/// a subject's sessions, revoking them together, marking them stale together, and limiting their number fail with
-/// [`StoreError::Unsupported`]. Revoking one session, replacing its claims and marking it stale work, and apply at the next
-/// request.
+/// Memcached cannot list its items, and cannot report changes. So this store has no feed, and every request asks it.
+/// Listing a subject's sessions, revoking them together, marking them stale together, and limiting their number fail
+/// with [`StoreError::Unsupported`]. Revoking one session, replacing its claims and marking it stale work, and apply at
+/// the next request.
 ///
 /// A restart of Memcached loses all sessions. If its memory is full, it evicts the sessions that were not used for the
-/// longest time. A lost session is unknown, and an unknown session is refused: the user signs in again. A revoked session
-/// that is evicted is unknown, too, and never live. Give Memcached memory for all sessions: an item takes about 600 bytes
-/// without claims (measured over 10,000), and Memcached rounds up.
+/// longest time. A lost session is unknown, and an unknown session is refused: the user signs in again. A revoked
+/// session that is evicted is unknown, too, and never live. Give Memcached memory for all sessions: an item takes about
+/// 600 bytes without claims (measured over 10,000), and Memcached rounds up.
 ///
 /// # What it keeps
-/// - One item for each session, under `tss:2:` and a hash of realm, subject and session. It is kept until five minutes after
-///   the session's idle deadline or, if the session is revoked, after its absolute deadline.
-/// - The run ID under `tss:2:run`. It does not expire, and every operation reads it. If it is lost, all sessions are invalid.
+/// - One item for each session, under `tss:2:` and a hash of realm, subject and session. It is kept until five minutes
+///   after the session's idle deadline or, if the session is revoked, after its absolute deadline.
+/// - The run ID under `tss:2:run`. It does not expire, and every operation reads it. If it is lost, all sessions are
+///   invalid.
 /// - Values that belong to no session, under `tss:2:value:` and a hash.
 ///
-/// Memcached counts lifetimes up to January 2038. Items with a later expiry are kept as long as there is room. (The 2 is the
-/// version of this layout. Sessions of an earlier version are unknown, so their users sign in again.)
+/// Memcached counts lifetimes up to January 2038. Items with a later expiry are kept as long as there is room. (The 2
+/// is the version of this layout. Sessions of an earlier version are unknown, so their users sign in again.)
 ///
 /// # Round trips
-/// A read takes one round trip: session and run ID come together. A change takes two: a read, and a compare-and-set. Each
-/// conflict costs two more. Each write draws a version for the record. If a connection breaks before the answer comes, the
-/// store checks whether the record has that version.
+/// A read takes one round trip: session and run ID come together. A change takes two: a read, and a compare-and-set.
+/// Each conflict costs two more. Each write draws a version for the record. If a connection breaks before the answer
+/// comes, the store checks whether the record has that version.
 ///
 /// # Network
 /// One server, 1.4.8 or later. With a user and a password (`memcached -Y`, 1.5.15 or later), the address is
 /// `user:password@host:port`, where special characters are percent-encoded: `p%40ss` for `p@ss`. A missing or wrong
 /// password is a [`StoreError::Configuration`]. SASL is not supported, because it needs the binary protocol.
 ///
-/// TLS is not supported: the sessions and the password are readable on the wire. Keep the server on this machine, or use a
-/// tunnel (`stunnel`, WireGuard, or a proxy next to the application). The client is part of this crate, for two reasons: a
-/// read takes two keys with their versions in one round trip, and if a caller stops waiting, the next one must not get its
-/// answer.
+/// TLS is not supported: the sessions and the password are readable on the wire. Keep the server on this machine, or
+/// use a tunnel (`stunnel`, WireGuard, or a proxy next to the application). The client is part of this crate, for two
+/// reasons: a read takes two keys with their versions in one round trip, and if a caller stops waiting, the next one
+/// must not get its answer.
 #[derive(Clone)]
 pub struct MemcachedStore {
     link: Arc<Link>,
@@ -104,9 +105,9 @@ impl MemcachedStore {
     /// The same, once the server has answered.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the address is invalid, its host is unknown, or the server refuses the user and the
-    /// password, or requires them; [`StoreError::Unavailable`] if the server does not answer within a second or two. The
-    /// error's source says what is wrong.
+    /// [`StoreError::Configuration`] if the address is invalid, its host is unknown, or the server refuses the user and
+    /// the password, or requires them; [`StoreError::Unavailable`] if the server does not answer within a second or
+    /// two. The error's source says what is wrong.
     pub async fn connect(address: &str) -> Result<Self, StoreError> {
         let store = Self::new(address);
         store.link.find().await.map_err(|error| match error.kind() {
@@ -174,8 +175,8 @@ impl MemcachedStore {
 
     /// Writes an entry: a new one, or in place of the one that was read.
     ///
-    /// If the connection breaks before the answer comes, it tries again over another connection. Then it reads the item: if
-    /// that has the version of this entry, this call has written it.
+    /// If the connection breaks before the answer comes, it tries again over another connection. Then it reads the
+    /// item: if that has the version of this entry, this call has written it.
     async fn write(&self, key: &str, entry: &Entry, when: When) -> Result<Stored, StoreError> {
         let value = serde_json::to_vec(entry).map_err(StoreError::corrupt)?;
         let expires = expires(&entry.record.family);
@@ -343,8 +344,8 @@ fn decode_run(text: &[u8]) -> Result<RunId, StoreError> {
     str::from_utf8(text).ok().and_then(RunId::decode).ok_or_else(|| StoreError::corrupt("not a run ID"))
 }
 
-/// When Memcached may drop a record, in seconds since the epoch, below 2^31. Memcached takes values below a month as relative
-/// times, and no time of this century is below that.
+/// When Memcached may drop a record, in seconds since the epoch, below 2^31. Memcached takes values below a month as
+/// relative times, and no time of this century is below that.
 fn expires(family: &Family) -> u32 {
     let deadline = if family.revoked { family.absolute_deadline } else { family.idle_deadline };
     expires_at(deadline)

@@ -34,13 +34,13 @@ use crate::{
 
 /// Keeps sessions in this process's memory.
 ///
-/// Clones share their sessions. Expired sessions are swept as new ones are created, a small part
-/// at a time. At the [capacity](Self::with_capacity), a sign-in fails with [`StoreError::Full`]. It does not revoke another
-/// subject's session.
+/// Clones share their sessions. Expired sessions are swept as new ones are created, a small part at a time. At the
+/// [capacity](Self::with_capacity), a sign-in fails with [`StoreError::Full`]. It does not revoke another subject's
+/// session.
 ///
-/// Revoked sessions do not count against the capacity. They are remembered until their absolute timeout, so that a refresh
-/// token of one is reported as revoked. The capacity is also the maximum number of remembered ones: after that, the sessions
-/// that were revoked first are forgotten, and their tokens are refused as unknown.
+/// Revoked sessions do not count against the capacity. They are remembered until their absolute timeout, so that a
+/// refresh token of one is reported as revoked. The capacity is also the maximum number of remembered ones: after that,
+/// the sessions that were revoked first are forgotten, and their tokens are refused as unknown.
 ///
 /// Values that belong to no session have a capacity of the same size.
 #[derive(Clone)]
@@ -272,8 +272,8 @@ impl SessionStore for MemoryStore {
 
     async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
         {
-            // Lock all shards at once. Otherwise a session that was created under the new run ID could be cleared together
-            // with the old ones. Every other operation locks one shard at most.
+            // Lock all shards at once. Otherwise a session that was created under the new run ID could be cleared
+            // together with the old ones. Every other operation locks one shard at most.
             let mut shards: Vec<_> = self.0.shards.iter().map(lock).collect();
             let before = self.0.run.fetch_max(to.as_u64(), Ordering::SeqCst);
             if before >= to.as_u64() {

@@ -15,8 +15,8 @@ use crate::{
 /// How long expired sessions may wait to be swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How many shards there are for a capacity. A subject's sessions all live in one shard. Each is swept as a whole, so a full
-/// store has about a thousand sessions in each, for a capacity of up to 67 million.
+/// How many shards there are for a capacity. A subject's sessions all live in one shard. Each is swept as a whole, so a
+/// full store has about a thousand sessions in each, for a capacity of up to 67 million.
 pub(super) fn shards(capacity: usize) -> usize {
     (capacity / 1024).clamp(1024, 65_536)
 }

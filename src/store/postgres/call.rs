@@ -28,8 +28,8 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(inner: &'a Arc<Inner>, home: &Home, operation: &'static str) -> Self {
-        // It starts with a NUL and a byte that no text begins with. So a statement of another program that expects a text or a
-        // number fails.
+        // It starts with a NUL and a byte that no text begins with. So a statement of another program that expects a
+        // text or a number fails.
         let mut tag = vec![0x00, 0xff];
         tag.extend_from_slice(format!("{operation} {}", home.tag()).as_bytes());
         let arguments = PgArguments::default();

@@ -1,8 +1,8 @@
 //! An address that names several servers of a cluster, of which one is the primary.
 //!
 //! sqlx knows one server. So the pool leads to the primary. When calls fail and another server is the primary now, a
-//! new pool takes its place. No connection to a former primary is used after that: it may be cut off from its cluster, and
-//! still take writes.
+//! new pool takes its place. No connection to a former primary is used after that: it may be cut off from its cluster,
+//! and still take writes.
 //!
 //! A server of an older timeline than another one is a former primary. It is not used as the primary, also while
 //! the newer one is down.
@@ -132,8 +132,8 @@ impl Hosts {
         }
     }
 
-    /// Asks all servers at once. A server that was promoted after `known` ends the wait for the others soon: one of them may
-    /// hang.
+    /// Asks all servers at once. A server that was promoted after `known` ends the wait for the others soon: one of
+    /// them may hang.
     async fn ask(&self, known: Option<&Timeline>) -> Vec<(PgConnectOptions, Answer)> {
         let mut asked = JoinSet::new();
         for options in self.all.iter().cloned() {

@@ -1,7 +1,8 @@
 //! Sessions in PostgreSQL.
 //!
-//! Every operation is a call of one function that the migration creates, and so one transaction. `functions.sql` explains why
-//! each function is correct when several calls race. `run` explains how a call is made, also through a pooler.
+//! Every operation is a call of one function that the migration creates, and so one transaction. `functions.sql`
+//! explains why each function is correct when several calls race. `run` explains how a call is made, also through a
+//! pooler.
 
 mod answers;
 mod call;
@@ -49,22 +50,22 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// and more between two vacuums. Expired sessions are deleted in the background as others are opened
 /// and renewed. A revoked one is kept until its absolute deadline.
 ///
-/// The feed is polled every 50 ms, or in [another interval](Self::with_feed_interval). Its events are kept for a day. One
-/// transaction at a time writes events, so that no reader can miss one. So the number of revocations a second is limited by
-/// the number of commits that the server can flush one after the other. Renewals have no such limit. Long transactions of other
-/// programs do not delay the feed.
+/// The feed is polled every 50 ms, or in [another interval](Self::with_feed_interval). Its events are kept for a day.
+/// One transaction at a time writes events, so that no reader can miss one. So the number of revocations a second is
+/// limited by the number of commits that the server can flush one after the other. Renewals have no such limit. Long
+/// transactions of other programs do not delay the feed.
 ///
 /// # Poolers
-/// A pooler such as PgBouncer can be used, also in transaction mode. The first call that meets the prepared statement of
-/// another client fails without an effect, and is made again. From then on, this store runs each call in a transaction and
-/// without prepared statements: four round trips instead of one. With `?statement-cache-capacity=0` in the URL, it does so
-/// from the start. A pooler that knows prepared
-/// statements (PgBouncer 1.21 or later with `max_prepared_statements`) keeps the one round trip.
+/// A pooler such as PgBouncer can be used, also in transaction mode. The first call that meets the prepared statement
+/// of another client fails without an effect, and is made again. From then on, this store runs each call in a
+/// transaction and without prepared statements: four round trips instead of one. With `?statement-cache-capacity=0` in
+/// the URL, it does so from the start. A pooler that knows prepared statements (PgBouncer 1.21 or later with
+/// `max_prepared_statements`) keeps the one round trip.
 ///
 /// Most poolers refuse or ignore `?options=-csearch_path=…`. Name the schema instead:
-/// [`connect_in_schema`](Self::connect_in_schema). In a pool of the application's, also turn off `extra_float_digits`, which
-/// PgBouncer refuses: [`PgConnectOptions::extra_float_digits`](sqlx::postgres::PgConnectOptions::extra_float_digits) with
-/// `None`.
+/// [`connect_in_schema`](Self::connect_in_schema). In a pool of the application's, also turn off `extra_float_digits`,
+/// which PgBouncer refuses:
+/// [`PgConnectOptions::extra_float_digits`](sqlx::postgres::PgConnectOptions::extra_float_digits) with `None`.
 ///
 /// # The schema
 /// Table and function names all begin with `sliding_sessions`, or with a [prefix](Self::with_prefix) and that.
@@ -92,11 +93,11 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// now. If several say so, it takes the one that was promoted last. A connection that was being made to another server
 /// meanwhile is closed without use.
 ///
-/// Each promotion begins a new timeline. A server is not used if the store has ever seen a server of a higher timeline in
-/// the same cluster, also if that one is read-only, a standby, or down now. So a former primary that comes back is not
-/// used: calls fail, and the error names its host and says why. If the newer server is lost for good, promote another
-/// server, or restart the application to use the former primary. The user can ask standbys for their timelines, unless
-/// `EXECUTE` on `pg_control_system`, `pg_control_checkpoint` and `pg_control_recovery` was revoked.
+/// Each promotion begins a new timeline. A server is not used if the store has ever seen a server of a higher timeline
+/// in the same cluster, also if that one is read-only, a standby, or down now. So a former primary that comes back is
+/// not used: calls fail, and the error names its host and says why. If the newer server is lost for good, promote
+/// another server, or restart the application to use the former primary. The user can ask standbys for their timelines,
+/// unless `EXECUTE` on `pg_control_system`, `pg_control_checkpoint` and `pg_control_recovery` was revoked.
 ///
 /// A host that is unknown or down is an error only if no other host is the primary. A warning at start can name it:
 /// [`unusable_hosts`](Self::unusable_hosts). A `target_session_attrs` in the address changes nothing. An address that
@@ -104,10 +105,10 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 ///
 /// # TLS
 /// The address says what to check (`?sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`). Enable the feature
-/// `postgres_tls` of this crate: rustls with AWS-LC, and with the authorities of Mozilla besides those in `sslrootcert`. Or turn
-/// on another TLS feature of sqlx in the application's own `Cargo.toml`, such as `tls-native-tls` or
-/// `tls-rustls-ring-native-roots`, which use the authorities of the system. Without any, `sslmode=require` and stricter modes
-/// fail at start, and the default (`prefer`) connects without TLS.
+/// `postgres_tls` of this crate: rustls with AWS-LC, and with the authorities of Mozilla besides those in
+/// `sslrootcert`. Or turn on another TLS feature of sqlx in the application's own `Cargo.toml`, such as
+/// `tls-native-tls` or `tls-rustls-ring-native-roots`, which use the authorities of the system. Without any,
+/// `sslmode=require` and stricter modes fail at start, and the default (`prefer`) connects without TLS.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] for every failure of the server or of the connection to it, until it works
@@ -268,13 +269,14 @@ impl PostgresStore {
     /// them. Changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`], with what is missing; [`StoreError::Unavailable`] if the server cannot be reached.
+    /// [`StoreError::Configuration`], with what is missing; [`StoreError::Unavailable`] if the server cannot be
+    /// reached.
     pub async fn check(&self) -> Result<(), StoreError> {
         migrate::check(&self.0).await
     }
 
-    /// The hosts of the [address](Self#several-servers) that cannot be used now, each with its port, and why: for a warning at
-    /// start. Empty if all can be used, and for a pool of the application's.
+    /// The hosts of the [address](Self#several-servers) that cannot be used now, each with its port, and why: for a
+    /// warning at start. Empty if all can be used, and for a pool of the application's.
     pub async fn unusable_hosts(&self) -> Vec<(String, StoreError)> {
         self.0.hosts.unusable().await
     }

@@ -27,8 +27,8 @@ pub(super) fn lazy(options: PgConnectOptions) -> PgPool {
                 Ok(true)
             })
         })
-        // sqlx tests a connection that is given back. If the server has vanished, that takes as long as the TCP timeout. This
-        // test comes first, and gives up sooner.
+        // sqlx tests a connection that is given back. If the server has vanished, that takes as long as the TCP
+        // timeout. This test comes first, and gives up sooner.
         .after_release(|connection, _| {
             Box::pin(async move {
                 let ping = tokio::time::timeout(CONNECT_TIMEOUT, connection.ping());

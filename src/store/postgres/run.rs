@@ -1,10 +1,10 @@
 //! Running a call.
 //!
-//! On a direct connection, a call is one round trip: a prepared statement with a name. Behind a pooler in transaction mode,
-//! the current server connection may not know that name, or may have another statement under it. Each function checks which
-//! operation its caller means, so the first such call fails without an effect. Then it runs again, like all later calls of
-//! this store: in a transaction and without names, which works behind every pooler. A pool without a statement cache does so
-//! from the start.
+//! On a direct connection, a call is one round trip: a prepared statement with a name. Behind a pooler in transaction
+//! mode, the current server connection may not know that name, or may have another statement under it. Each function
+//! checks which operation its caller means, so the first such call fails without an effect. Then it runs again, like
+//! all later calls of this store: in a transaction and without names, which works behind every pooler. A pool without a
+//! statement cache does so from the start.
 //!
 //! The work is a task of its own. A caller that stops waiting does not close the connection, so a
 //! slow server is not made slower by new connections.
@@ -157,9 +157,9 @@ fn lost_a_race(code: &str) -> bool {
     matches!(code, "40001" | "40P01")
 }
 
-/// Whether the call met the statement of another client, or none. It had no effect: `TS001` is an error code of this crate's
-/// functions, and the other codes come before a statement begins (an unknown or a used name, and arguments of another
-/// number, type or encoding).
+/// Whether the call met the statement of another client, or none. It had no effect: `TS001` is an error code of this
+/// crate's functions, and the other codes come before a statement begins (an unknown or a used name, and arguments of
+/// another number, type or encoding).
 fn is_mixed_up(code: &str) -> bool {
     matches!(code, "TS001" | "26000" | "42P05" | "08P01" | "22P03" | "22021")
 }

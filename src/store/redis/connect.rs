@@ -85,16 +85,17 @@ impl RedisStore {
     /// characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses
-    /// the user and the password, is too old, or is a node of a Redis Cluster (see [`cluster`](Self::cluster)); [`StoreError::Unavailable`] if the server does not answer within a
-    /// second or two, or is a replica. The error's source says what is wrong.
+    /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses the user and the
+    /// password, is too old, or is a node of a Redis Cluster (see [`cluster`](Self::cluster));
+    /// [`StoreError::Unavailable`] if the server does not answer within a second or two, or is a replica. The error's
+    /// source says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let address = parse(url)?;
         Self::connect_client(Client::open(address).map_err(StoreError::configuration)?).await
     }
 
-    /// The same with a client of your own, for settings that do not fit into a URL, such as the certificate of a private
-    /// authority: `Client::build_with_tls` makes it.
+    /// The same with a client of your own, for settings that do not fit into a URL, such as the certificate of a
+    /// private authority: `Client::build_with_tls` makes it.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -137,8 +138,8 @@ impl RedisStore {
         Self(Arc::new(Shards::new([link], "tss"))).greeted().await
     }
 
-    /// A store in a Redis Cluster, once it has answered. `nodes` are addresses of some of its nodes. User and password of
-    /// the first one are used for all nodes.
+    /// A store in a Redis Cluster, once it has answered. `nodes` are addresses of some of its nodes. User and password
+    /// of the first one are used for all nodes.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -50,8 +50,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// The position of a reader, and the server's replication ID: a server that was promoted or restarted has another one, and
-/// may lack the last writes.
+/// The position of a reader, and the server's replication ID: a server that was promoted or restarted has another one,
+/// and may lack the last writes.
 struct Position {
     place: Place,
     history: String,
@@ -101,7 +101,8 @@ impl ShardBatch {
     }
 }
 
-/// Waits for an event in a shard. It goes on while another shard's event is read, since an end would close its connection.
+/// Waits for an event in a shard. It goes on while another shard's event is read, since an end would close its
+/// connection.
 pub(super) struct Waiter {
     pub(super) shard: usize,
     pub(super) position: String,
@@ -126,8 +127,8 @@ struct View {
 }
 
 impl Shard {
-    /// Reads on a connection of its own. After a position, it waits for an event, at most this long. A caller that stops
-    /// waiting closes the connection, as an error does: what it led to may be no primary any more.
+    /// Reads on a connection of its own. After a position, it waits for an event, at most this long. A caller that
+    /// stops waiting closes the connection, as an error does: what it led to may be no primary any more.
     pub(super) async fn read_feed(
         &self,
         from: &FeedFrom,

@@ -65,8 +65,8 @@ enum Remedy {
     SendWhole,
     /// The connection broke, and the manager makes another. The command may have been carried out.
     Repeat,
-    /// The server of this connection refuses commands for now. A new connection may reach another server. The command was
-    /// not carried out.
+    /// The server of this connection refuses commands for now. A new connection may reach another server. The command
+    /// was not carried out.
     ReconnectAndRepeat,
     /// This connection does not work, and there is no time to try another.
     Reconnect,

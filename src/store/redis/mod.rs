@@ -68,10 +68,10 @@ use super::StoreError;
 /// the same call. No session and no event is ever read from a replica: it refuses every script of this store.
 ///
 /// # Redis Cluster
-/// [`cluster`](Self::cluster) makes a store of three shards, each with a third of the subjects. All keys of a subject are in the
-/// slot of its shard, with a feed and a copy of the run ID, because a script writes records and feed in one step. Each slot is in
-/// another third of all slots, so each of three primaries has one. The [manual](crate::manual::stores) says what
-/// they serve.
+/// [`cluster`](Self::cluster) makes a store of three shards, each with a third of the subjects. All keys of a subject
+/// are in the slot of its shard, with a feed and a copy of the run ID, because a script writes records and feed in one
+/// step. Each slot is in another third of all slots, so each of three primaries has one. The
+/// [manual](crate::manual::stores) says what they serve.
 ///
 /// - If a shard is unavailable, the users of the others are served, and their sign-outs reach all instances. The feed
 ///   [lags](crate::SessionsBuilder::ask_store_when_lagging) until the shard is back, and this is reported. Set
@@ -87,11 +87,12 @@ use super::StoreError;
 /// # Address, user and rights
 /// Special characters of user and password are percent-encoded in the URL: `p%40ss` for `p@ss`.
 ///
-/// Connections are encrypted with the feature `redis_tls` and a URL that begins with `rediss:`. The system's authorities are
-/// trusted; `SSL_CERT_FILE` names a file with others. Certificates of a private authority, and a client certificate, are
-/// settings of a client: see [`connect_client`](Self::connect_client). [`cluster`](Self::cluster) takes the
-/// `ConnectionInfo` of such a client in the place of a URL; for Sentinels, use `SSL_CERT_FILE`. A Sentinel or a node names
-/// others by the address that it knows, so certificates need that address, or the servers announce host names.
+/// Connections are encrypted with the feature `redis_tls` and a URL that begins with `rediss:`. The system's
+/// authorities are trusted; `SSL_CERT_FILE` names a file with others. Certificates of a private authority, and a client
+/// certificate, are settings of a client: see [`connect_client`](Self::connect_client). [`cluster`](Self::cluster)
+/// takes the `ConnectionInfo` of such a client in the place of a URL; for Sentinels, use `SSL_CERT_FILE`. A Sentinel or
+/// a node names others by the address that it knows, so certificates need that address, or the servers announce host
+/// names.
 ///
 /// These rights are enough (with another [prefix](Self::with_prefix), `~` and that; with a
 /// database other than 0, `+select` too):
@@ -106,8 +107,9 @@ use super::StoreError;
 /// In a cluster, add `+cluster|slots +asking`. A user of Sentinels needs `+sentinel|get-master-addr-by-name` there.
 ///
 /// Without `+info` the store works, but it notices a failover only if the new server lacks the last event that was
-/// read. Without `+xread` it reads the feed twenty times a second, and reports this once at start, as a failed `check`. A
-/// wrong address, user or password, or a missing right, is a [`StoreError::Configuration`], whose source says what is wrong.
+/// read. Without `+xread` it reads the feed twenty times a second, and reports this once at start, as a failed `check`.
+/// A wrong address, user or password, or a missing right, is a [`StoreError::Configuration`], whose source says what is
+/// wrong.
 ///
 /// # What it keeps
 /// | key | type | what | lives |

@@ -24,8 +24,8 @@ use crate::{
 const LAYOUT: &str = "2";
 /// How long the run ID stays without sign-ins.
 const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// How many shards a cluster gets: one for each primary of the usual three. Each instance reads the feed of each shard, so more
-/// shards would cost the primaries more than they save.
+/// How many shards a cluster gets: one for each primary of the usual three. Each instance reads the feed of each shard,
+/// so more shards would cost the primaries more than they save.
 pub(super) const IN_CLUSTER: usize = 3;
 
 pub(super) struct Shard {

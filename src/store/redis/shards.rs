@@ -118,7 +118,8 @@ impl Shards {
         }
     }
 
-    /// A shard has lost its run ID: it gets the newest of the others. In a new store, no shard has one, so one is drawn.
+    /// A shard has lost its run ID: it gets the newest of the others. In a new store, no shard has one, so one is
+    /// drawn.
     async fn restore_run(&self) -> Result<RunId, StoreError> {
         let known = self.in_each(|shard| async move { shard.run().await }).await?;
         if let Some(newest) = known.into_iter().flatten().max() {

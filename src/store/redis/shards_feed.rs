@@ -18,8 +18,8 @@ use super::{
 };
 use crate::store::{FeedBatch, FeedFrom, StoreError};
 
-/// How long the reads that follow a wait take at most, and the first ones. One shard that does not answer must not hold back
-/// the others.
+/// How long the reads that follow a wait take at most, and the first ones. One shard that does not answer must not hold
+/// back the others.
 const READ_WITHIN: Duration = Duration::from_millis(600);
 const FIRST_READ_WITHIN: Duration = Duration::from_millis(1500);
 /// Between the positions of two shards.
@@ -62,8 +62,8 @@ impl Shards {
             }
         }
         let Some(error) = failure else { return self.merge(batches).await };
-        // What the others have comes first, or a sign-out there would wait for this shard. Their reader asks again at once,
-        // and does not take itself for up to date.
+        // What the others have comes first, or a sign-out there would wait for this shard. Their reader asks again at
+        // once, and does not take itself for up to date.
         if batches.iter().flat_map(|(_, batch)| batch).all(|batch| batch.events.is_empty() && !batch.gap) {
             return Err(error);
         }

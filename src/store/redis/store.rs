@@ -79,7 +79,8 @@ impl Shards {
                     if some.is_empty()
                         && let Some(crowd) = args.last_mut()
                     {
-                        // The sessions beyond the cap have just expired. They stay until they are expired by every clock.
+                        // The sessions beyond the cap have just expired. They stay until they are expired by every
+                        // clock.
                         *crowd = u32::MAX.to_string();
                     }
                     revoked.extend(some);
@@ -118,8 +119,8 @@ impl Shards {
         Ok(revoked)
     }
 
-    /// Runs a script that revokes. The first of `args` is set to a nonce. Without a run ID the script revokes nothing, so it
-    /// runs again with the one that the shard then gets.
+    /// Runs a script that revokes. The first of `args` is set to a nonce. Without a run ID the script revokes nothing,
+    /// so it runs again with the one that the shard then gets.
     async fn revoke_page(
         &self,
         script: &scripts::Lua,

@@ -75,7 +75,8 @@ pub(in crate::store) fn starting(error: sqlx::Error) -> StoreError {
             let message = "the connection was closed before the server answered";
             return StoreError::unavailable(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         }
-        // What answers with something else is not PostgreSQL, or wants to authenticate in a way that sqlx does not know.
+        // What answers with something else is not PostgreSQL, or wants to authenticate in a way that sqlx does not
+        // know.
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
             return StoreError::configuration(error);
         }

@@ -25,8 +25,8 @@ pub(in crate::store) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(in crate::store) const LIMIT: i64 = 5000;
 /// How often the table is looked at, unless the store was told otherwise.
 pub(in crate::store) const POLL: Duration = Duration::from_millis(50);
-/// After this time without a row, a reader gets an empty batch. It is measured, because a slow server must not make the reader
-/// late for its deadline.
+/// After this time without a row, a reader gets an empty batch. It is measured, because a slow server must not make the
+/// reader late for its deadline.
 pub(in crate::store) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads the feed: one statement, so of one snapshot. Its arguments are the place, the earliest time
@@ -195,8 +195,8 @@ impl Item {
 }
 
 impl Table {
-    /// Reads what both stores select: the run ID, where the table was pruned, whether the position is known, the last row of
-    /// the table, and then the rows, if any, one by one.
+    /// Reads what both stores select: the run ID, where the table was pruned, whether the position is known, the last
+    /// row of the table, and then the rows, if any, one by one.
     pub(in crate::store) fn read<'r, R: Row>(rows: &'r [R]) -> Result<Self, StoreError>
     where
         usize: ColumnIndex<R>,
@@ -250,8 +250,8 @@ impl Table {
     }
 }
 
-/// Reads the next batch. From a time or an unknown position, it returns at once. Otherwise it waits for a row. `look` reads
-/// the rows after a position whose time is at or after the given one. It is called once in each `interval`.
+/// Reads the next batch. From a time or an unknown position, it returns at once. Otherwise it waits for a row. `look`
+/// reads the rows after a position whose time is at or after the given one. It is called once in each `interval`.
 pub(in crate::store) async fn follow<F>(
     from: &FeedFrom,
     interval: Duration,

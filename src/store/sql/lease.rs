@@ -14,9 +14,9 @@ use crate::store::StoreError;
 /// A connection on loan. If it is dropped before [`done`](Self::done) is called, because the caller stopped waiting or
 /// something failed, it is closed, and its transaction is rolled back.
 ///
-/// sqlx would give it back to the pool instead. But sqlx does not always know the state of the transaction: SQLite ends one
-/// by itself when the disk is full, and a `BEGIN` may have taken effect after its caller stopped waiting. A new connection
-/// costs less than one that can never be used again.
+/// sqlx would give it back to the pool instead. But sqlx does not always know the state of the transaction: SQLite ends
+/// one by itself when the disk is full, and a `BEGIN` may have taken effect after its caller stopped waiting. A new
+/// connection costs less than one that can never be used again.
 pub(in crate::store) struct Lease<DB: Database> {
     connection: PoolConnection<DB>,
     done: bool,

@@ -16,8 +16,8 @@ use crate::{
 const MIGRATIONS: [&str; 3] =
     [include_str!("migration_1.sql"), include_str!("migration_2.sql"), include_str!("migration_3.sql")];
 
-/// Brings the tables to this version. If several processes do so at once, one does the work: each checks the version again
-/// when it holds the write lock.
+/// Brings the tables to this version. If several processes do so at once, one does the work: each checks the version
+/// again when it holds the write lock.
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let run = RunId::newer_than(None, SystemClock.now())?;
     let mut connection = pool.acquire().await.map_err(unavailable)?;

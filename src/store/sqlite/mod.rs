@@ -1,8 +1,9 @@
 //! Sessions in an SQLite file.
 //!
-//! A change works as in the memory store: read the record, let the protocol change it, write it, under an exclusive lock.
-//! Here the lock is SQLite's write lock, taken by `BEGIN IMMEDIATE`, which also holds between processes. A call that would
-//! change nothing does not take the lock: this is checked first, with a snapshot that is no older than the call.
+//! A change works as in the memory store: read the record, let the protocol change it, write it, under an exclusive
+//! lock. Here the lock is SQLite's write lock, taken by `BEGIN IMMEDIATE`, which also holds between processes. A call
+//! that would change nothing does not take the lock: this is checked first, with a snapshot that is no older than the
+//! call.
 //!
 //! If the future of a transaction is dropped, the transaction is rolled back before the lock is released.
 
@@ -50,10 +51,10 @@ struct Inner {
 impl SqliteStore {
     /// Opens a file, which is created if need be, and [migrates](Self::migrate) it.
     ///
-    /// Takes a path, or a URL with sqlx's parameters: `sqlite:sessions.db?mode=ro` only reads, `mode=rw`
-    /// does not create the file, `mode=rwc` is the default, `immutable=1` is for a file that no process
-    /// changes, `vfs` selects an SQLite VFS. `cache=shared` has no effect. Percent-encode `?` and `%` in the path of a URL.
-    /// An in-memory database is refused: use [`MemoryStore`](super::MemoryStore) instead.
+    /// Takes a path, or a URL with sqlx's parameters: `sqlite:sessions.db?mode=ro` only reads, `mode=rw` does not
+    /// create the file, `mode=rwc` is the default, `immutable=1` is for a file that no process changes, `vfs` selects
+    /// an SQLite VFS. `cache=shared` has no effect. Percent-encode `?` and `%` in the path of a URL. An in-memory
+    /// database is refused: use [`MemoryStore`](super::MemoryStore) instead.
     ///
     /// # Errors
     /// [`StoreError::Configuration`] with the path, if the file cannot be opened or written.

@@ -41,7 +41,8 @@ pub(super) async fn set_run_id(connection: &mut SqliteConnection, run: RunId) ->
     set.execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// Reads the run ID, and a session's record with its version if the session has that run ID. One statement, so one snapshot.
+/// Reads the run ID, and a session's record with its version if the session has that run ID. One statement, so one
+/// snapshot.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
     key: &SessionKey,

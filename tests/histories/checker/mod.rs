@@ -41,8 +41,8 @@ const FEED_ANSWER: Duration = Duration::from_millis(600);
 const ROUNDING: Duration = Duration::from_secs(1);
 /// A request may join a renewal whose last answer has just come.
 const SHARED: Duration = Duration::from_millis(500);
-/// After a failover that lost writes, instances write the revocations that they know again: within two seconds after they
-/// have read the feed.
+/// After a failover that lost writes, instances write the revocations that they know again: within two seconds after
+/// they have read the feed.
 pub(crate) const WRITTEN_AGAIN: Duration = Duration::from_secs(8);
 /// A call that got no answer takes effect within this time, or never: no fault lasts longer.
 pub(crate) const LATE_EFFECT: Duration = Duration::from_secs(12);

@@ -63,7 +63,8 @@ fn lost_data(facts: &Facts<'_>, from: Time, to: Time) -> bool {
     facts.had_fault(None, |fault| matches!(fault, Fault::DataLost | Fault::StaleFailover), from, to)
 }
 
-/// The same, for revocations and run IDs: after a failover, instances write what they know again. Each outage delays that.
+/// The same, for revocations and run IDs: after a failover, instances write what they know again. Each outage delays
+/// that.
 fn lost_revocation(facts: &Facts<'_>, from: Time, to: Time) -> bool {
     facts.had_fault(None, |fault| fault == Fault::DataLost, from, to)
         || facts.had_fault(None, |fault| fault == Fault::StaleFailover, from, to)

@@ -1,5 +1,5 @@
-//! A small world with a device key: the world of the rotation, the key in the record and in the browser, and the messages
-//! about it.
+//! A small world with a device key: the world of the rotation, the key in the record and in the browser, and the
+//! messages about it.
 
 use tower_sliding_sessions::protocol::{Binding, Thumbprint};
 
