@@ -269,6 +269,28 @@ async fn former_primary_that_returns_between_two_looks_is_not_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn former_primary_is_used_again_when_the_cluster_has_gone_back_to_it() {
+    let (_server, direct) = Server::take().await;
+    let former = port_of(&given("TEST_POSTGRES_URL"));
+    let (key, _) = open_when_back(&direct).await;
+    let (port, _restore) = standby().await;
+    let store = PostgresStore::connect(&at(&[former, port])).await.expect("the primary answers");
+    revoke_on_promoted(port, &key).await;
+    admin_at(former).await.execute(END).await.expect("it is a superuser");
+    until_revoked(&store, &key).await;
+    Server::does("stop_standby");
+    assert_not_used(&store, &key, former, [1, 2]).await;
+
+    // The other server is a new copy of the former primary now, which never got the revocation.
+    let (_same, _restore) = standby().await;
+    let began = Instant::now();
+    while is_revoked(&store, &key).await != Some(false) {
+        assert!(began.elapsed() < Duration::from_secs(10), "the former primary is not used again");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn user_who_may_not_read_the_control_data_still_finds_the_primary() {
     let (_server, _) = Server::take().await;
     let primary = port_of(&given("TEST_POSTGRES_URL"));

@@ -14,12 +14,10 @@ const ASKED_FOR: Duration = Duration::from_secs(2);
 const STATE: &str = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, \
     CASE WHEN pg_is_in_recovery() THEN NULL ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
 
-/// The cluster, and the highest timeline that the server knows for certain. All users may ask this, unless an
-/// administrator has revoked it. `received_tli` is NULL for most users.
-const CONTROL_DATA: &str = "SELECT system_identifier, \
-    greatest(timeline_id, min_recovery_end_timeline, received_tli)::bigint \
-    FROM pg_control_system(), pg_control_checkpoint(), \
-    pg_control_recovery() LEFT JOIN pg_stat_wal_receiver ON true";
+/// The cluster, and the highest timeline in the server's control file. A restart keeps it, and only `pg_rewind` or a new
+/// copy of another server lowers it. All users may ask this, unless an administrator has revoked it.
+const CONTROL_DATA: &str = "SELECT system_identifier, greatest(timeline_id, min_recovery_end_timeline)::bigint \
+    FROM pg_control_system(), pg_control_checkpoint(), pg_control_recovery()";
 
 /// A timeline of a cluster. Each promotion begins one with a higher number. Timelines of different clusters cannot be
 /// compared: `pg_upgrade` makes a new cluster, which begins with 1 again.
@@ -48,9 +46,9 @@ pub(super) enum Answer {
     Failed(StoreError),
 }
 
-/// The highest timeline that was seen of each cluster, and the host that said so.
+/// The timeline at which each host was seen.
 #[derive(Debug, Default)]
-pub(super) struct Seen(BTreeMap<Option<i64>, (i64, String)>);
+pub(super) struct Seen(BTreeMap<String, Timeline>);
 
 /// A server that takes writes, or took them, and must not be used: it does not know the latest revocations.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -91,24 +89,32 @@ pub(super) enum NotFound {
 }
 
 impl Seen {
+    /// A standby at a lower timeline than before was rewound, or copied from another server: its cluster has given the
+    /// higher timeline up. A primary at a lower one may be another server under the same name.
     pub(super) fn note(&mut self, answers: &[(PgConnectOptions, Answer)]) {
         for (options, answer) in answers {
-            let (Answer::Primary(timeline) | Answer::ReadOnly(Some(timeline))) = answer else { continue };
-            let highest = self.0.entry(timeline.cluster).or_default();
-            if highest.0 < timeline.number {
-                *highest = (timeline.number, name(options));
+            let (timeline, is_primary) = match answer {
+                Answer::Primary(timeline) => (timeline, true),
+                Answer::ReadOnly(Some(timeline)) => (timeline, false),
+                Answer::ReadOnly(None) | Answer::Unknown(_) | Answer::Failed(_) => continue,
+            };
+            let host = name(options);
+            if is_primary && self.0.get(&host).is_some_and(|seen| seen.is_after(timeline)) {
+                continue;
             }
+            self.0.insert(host, timeline.clone());
         }
     }
 
     /// Whether another server was promoted after the one at this timeline.
     pub(super) fn former(&self, options: &PgConnectOptions, timeline: &Timeline) -> Option<FormerPrimary> {
-        let (newest, newest_host) = self.0.get(&timeline.cluster)?;
-        (timeline.number < *newest).then(|| FormerPrimary {
+        let later = self.0.iter().filter(|(_, seen)| seen.is_after(timeline));
+        let (newest_host, newest) = later.max_by_key(|(_, seen)| seen.number)?;
+        Some(FormerPrimary {
             host: name(options),
             timeline: timeline.number,
             newest_host: newest_host.clone(),
-            newest: *newest,
+            newest: newest.number,
             source: None,
         })
     }
@@ -269,6 +275,19 @@ mod tests {
         former(chosen(vec![Answer::Primary(at(1, 1)), down()], &mut seen));
         let again = chosen(vec![down(), Answer::Primary(at(1, 2))], &mut seen);
         assert_eq!(again.ok().as_deref(), Some("db:2"));
+    }
+
+    #[test]
+    fn timeline_that_the_cluster_has_given_up_is_forgotten() {
+        let mut seen = Seen::default();
+        let both = |second| vec![Answer::Primary(at(1, 1)), second];
+        assert!(chosen(both(Answer::Primary(at(1, 2))), &mut seen).is_ok());
+        // Another server under the same name could say this.
+        former(chosen(both(Answer::Primary(at(1, 1))), &mut seen));
+        former(chosen(both(Answer::ReadOnly(None)), &mut seen));
+        // It was rewound, and follows the other server.
+        let chosen = chosen(both(Answer::ReadOnly(Some(at(1, 1)))), &mut seen);
+        assert_eq!(chosen.ok().as_deref(), Some("db:1"));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! and still take writes.
 //!
 //! A server of an older timeline than another one is a former primary. It is not used as the primary, also while
-//! the newer one is down.
+//! the newer one is down. If the cluster goes back to the older timeline, the server of the newer one is rewound. The
+//! older one is used again when that server answers as a standby.
 
 use std::{
     mem,
