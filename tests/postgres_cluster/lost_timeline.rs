@@ -85,7 +85,7 @@ async fn feed_position_of_a_lost_timeline_is_a_gap_and_lost_revocations_are_writ
 
     // The instances had read it, too. They serve the session at no time, and write its revocation again.
     let began = now();
-    recovery(&cluster, &[instance.clone(), other.clone()]).await;
+    recovery(&[instance.clone(), other.clone()]).await;
     while instance.is_live("leaver").await != Some(false) {
         for instance in [&instance, &other] {
             assert_ne!(instance.visit(&mut jar.clone()).await, StatusCode::OK, "a revoked session is served");

@@ -71,31 +71,7 @@ async fn instances(schema: &str) -> Vec<Instance> {
 }
 
 /// Waits until each instance signs a user in. Returns how long the slowest took.
-///
-/// Patroni 3.0 sometimes goes back to a primary that stood still. An instance that saw the other one does not use the
-/// former primary until the other one is rewound, so it waits for the whole cluster.
-async fn recovery(cluster: &Cluster, instances: &[Instance]) -> Duration {
-    let mut took = sign_ins(instances).await;
-    let refuses = |instance: &Instance| {
-        instance.last_failure().is_some_and(|failure| failure.contains("it is a former primary"))
-    };
-    if took.iter().zip(instances).all(|(took, instance)| took.is_some() || refuses(instance))
-        && took.contains(&None)
-    {
-        cluster.does(&["ready"]).await;
-        println!("    the cluster went back to a former primary");
-        took = sign_ins(instances).await;
-    }
-    if let Some(at) = took.iter().position(Option::is_none) {
-        let instance = &instances[at];
-        let unusable = instance.store.unusable_hosts().await;
-        panic!("instance {at} has not recovered: {:?}, {unusable:?}", instance.last_failure());
-    }
-    took.into_iter().flatten().max().unwrap_or_default()
-}
-
-/// How long each instance takes until it signs a user in. None if it takes too long.
-async fn sign_ins(instances: &[Instance]) -> Vec<Option<Duration>> {
+async fn recovery(instances: &[Instance]) -> Duration {
     let began = now();
     let wait = async |at: usize| {
         while instances[at].sign_in(&format!("after-{at}")).await.is_none() {
@@ -108,7 +84,12 @@ async fn sign_ins(instances: &[Instance]) -> Vec<Option<Duration>> {
     };
     let took = join_all((0..instances.len()).map(wait)).await;
     println!("    the instances write after another {took:?}");
-    took
+    if let Some(at) = took.iter().position(Option::is_none) {
+        let instance = &instances[at];
+        let unusable = instance.store.unusable_hosts().await;
+        panic!("instance {at} has not recovered: {:?}, {unusable:?}", instance.last_failure());
+    }
+    took.into_iter().flatten().max().unwrap_or_default()
 }
 
 /// Waits until the store has all revocations that were acknowledged to users. Returns how many it had not at first.
@@ -145,7 +126,7 @@ async fn endure(mode: &'static str, first: Fault) {
     let schema = schema().await;
     let instances = instances(&schema).await;
     let direct = PostgresStore::connect_in_schema(&url(), &schema).await.expect("the cluster answers");
-    recovery(&cluster, &instances).await;
+    recovery(&instances).await;
     let crowd = Crowd::start(12, &instances);
     let is_synchronous = mode == "synchronous";
     let (mut lost, mut lost_of_users, mut slowest) = (0, 0, Duration::ZERO);
@@ -155,7 +136,7 @@ async fn endure(mode: &'static str, first: Fault) {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let failed = now();
         cluster.suffers(fault).await;
-        let took = recovery(&cluster, &instances).await;
+        let took = recovery(&instances).await;
         let recovered = now();
         slowest = slowest.max(took);
         let revoked = ledger.stop().await;

@@ -39,7 +39,7 @@ impl Backup {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn restored_backup_is_noticed_and_revives_nothing_that_a_running_instance_knows() {
-    let cluster = Cluster::take("asynchronous").await;
+    let _cluster = Cluster::take("asynchronous").await;
     let schema = schema().await;
     let instance = Instance::start(&url(), &schema).await;
     let late = instance.sign_in("late").await.expect("it answers");
@@ -51,7 +51,7 @@ async fn restored_backup_is_noticed_and_revives_nothing_that_a_running_instance_
 
     backup.restore();
     let began = now();
-    recovery(&cluster, std::slice::from_ref(&instance)).await;
+    recovery(std::slice::from_ref(&instance)).await;
     while instance.is_live("late").await != Some(false) {
         assert_ne!(instance.visit(&mut late.clone()).await, StatusCode::OK, "a revoked session is served");
         assert!(began.elapsed() < ASSERTION, "the revocation was not written again");
