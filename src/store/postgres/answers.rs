@@ -14,8 +14,8 @@ const ASKED_FOR: Duration = Duration::from_secs(2);
 const STATE: &str = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, \
     CASE WHEN pg_is_in_recovery() THEN NULL ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
 
-/// The cluster, and the highest timeline in the server's control file. A restart keeps it, and only `pg_rewind` or a new
-/// copy of another server lowers it. All users may ask this, unless an administrator has revoked it.
+/// The cluster, and the highest timeline in the server's control file. A restart keeps it, and only `pg_rewind` or a
+/// new copy of another server lowers it. All users may ask this, unless an administrator has revoked it.
 const CONTROL_DATA: &str = "SELECT system_identifier, greatest(timeline_id, min_recovery_end_timeline)::bigint \
     FROM pg_control_system(), pg_control_checkpoint(), pg_control_recovery()";
 

@@ -93,11 +93,12 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// now. If several say so, it takes the one that was promoted last. A connection that was being made to another server
 /// meanwhile is closed without use.
 ///
-/// Each promotion begins a new timeline. A server is not used if the store has ever seen a server of a higher timeline
-/// in the same cluster, also if that one is read-only, a standby, or down now. So a former primary that comes back is
-/// not used: calls fail, and the error names its host and says why. If the newer server is lost for good, promote
-/// another server, or restart the application to use the former primary. The user can ask standbys for their timelines,
-/// unless `EXECUTE` on `pg_control_system`, `pg_control_checkpoint` and `pg_control_recovery` was revoked.
+/// Each promotion begins a new timeline. A server is not used if another server of the same cluster was seen at a
+/// higher timeline, also if that one is read-only or down now. So a former primary that comes back is not used: calls
+/// fail, and the error names its host and says why. It is used again when the newer server answers as a standby at a
+/// lower timeline than before: then the cluster has gone back. If the newer server is lost for good, promote another
+/// server, or restart the application to use the former primary. The user can ask standbys for their timelines, unless
+/// `EXECUTE` on `pg_control_system`, `pg_control_checkpoint` and `pg_control_recovery` was revoked.
 ///
 /// A host that is unknown or down is an error only if no other host is the primary. A warning at start can name it:
 /// [`unusable_hosts`](Self::unusable_hosts). A `target_session_attrs` in the address changes nothing. An address that
