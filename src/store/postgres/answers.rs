@@ -39,8 +39,9 @@ impl Timeline {
 pub(super) enum Answer {
     /// It takes writes.
     Primary(Timeline),
-    /// It is a standby, or read-only.
-    ReadOnly(Option<Timeline>),
+    /// It is a primary, and set to be read-only (`default_transaction_read_only`).
+    ReadOnly(Timeline),
+    Standby(Option<Timeline>),
     /// Perhaps only for now: the name of a server that is down may be missing in the DNS.
     Unknown(StoreError),
     Failed(StoreError),
@@ -94,9 +95,9 @@ impl Seen {
     pub(super) fn note(&mut self, answers: &[(PgConnectOptions, Answer)]) {
         for (options, answer) in answers {
             let (timeline, is_primary) = match answer {
-                Answer::Primary(timeline) => (timeline, true),
-                Answer::ReadOnly(Some(timeline)) => (timeline, false),
-                Answer::ReadOnly(None) | Answer::Unknown(_) | Answer::Failed(_) => continue,
+                Answer::Primary(timeline) | Answer::ReadOnly(timeline) => (timeline, true),
+                Answer::Standby(Some(timeline)) => (timeline, false),
+                Answer::Standby(None) | Answer::Unknown(_) | Answer::Failed(_) => continue,
             };
             let host = name(options);
             if is_primary && self.0.get(&host).is_some_and(|seen| seen.is_after(timeline)) {
@@ -146,7 +147,7 @@ pub(super) fn choose(
                     found = Some((options, timeline));
                 }
             }
-            Answer::ReadOnly(_) => {}
+            Answer::ReadOnly(_) | Answer::Standby(_) => {}
             Answer::Failed(error @ StoreError::Configuration(_)) => refused = Some(error),
             // It names its host.
             Answer::Unknown(error) => failed = Some(error),
@@ -199,8 +200,9 @@ async fn ask_server(options: &PgConnectOptions) -> Result<Answer, sqlx::Error> {
     let written = written.map_err(|error| sqlx::Error::Decode(error.into()))?;
     let timeline = written.or(known).map(|number| Timeline { cluster, number });
     Ok(match timeline {
-        Some(timeline) if written.is_some() && !is_read_only => Answer::Primary(timeline),
-        timeline => Answer::ReadOnly(timeline),
+        Some(timeline) if written.is_some() && is_read_only => Answer::ReadOnly(timeline),
+        Some(timeline) if written.is_some() => Answer::Primary(timeline),
+        timeline => Answer::Standby(timeline),
     })
 }
 
@@ -250,14 +252,14 @@ mod tests {
     #[test]
     fn primary_that_was_promoted_last_is_chosen() {
         assert_chosen(vec![Answer::Primary(at(1, 9)), Answer::Primary(at(1, 10)), down()], "db:2");
-        let standbys = || [Answer::ReadOnly(Some(at(1, 2))), Answer::ReadOnly(Some(at(1, 1)))];
+        let standbys = || [Answer::Standby(Some(at(1, 2))), Answer::Standby(Some(at(1, 1)))];
         assert_chosen([Answer::Primary(at(1, 2))].into_iter().chain(standbys()).collect(), "db:1");
-        assert_chosen(vec![Answer::ReadOnly(None), Answer::Primary(at(1, 1))], "db:2");
+        assert_chosen(vec![Answer::Standby(None), Answer::Primary(at(1, 1))], "db:2");
     }
 
     #[test]
     fn primary_is_refused_if_another_server_tells_a_higher_timeline() {
-        let answers = vec![Answer::Primary(at(1, 1)), down(), Answer::ReadOnly(Some(at(1, 2)))];
+        let answers = vec![Answer::Primary(at(1, 1)), down(), Answer::Standby(Some(at(1, 2)))];
         let former = former(chosen(answers, &mut Seen::default()));
         assert_eq!(
             former.to_string(),
@@ -284,9 +286,10 @@ mod tests {
         assert!(chosen(both(Answer::Primary(at(1, 2))), &mut seen).is_ok());
         // Another server under the same name could say this.
         former(chosen(both(Answer::Primary(at(1, 1))), &mut seen));
-        former(chosen(both(Answer::ReadOnly(None)), &mut seen));
+        former(chosen(both(Answer::ReadOnly(at(1, 1))), &mut seen));
+        former(chosen(both(Answer::Standby(None)), &mut seen));
         // It was rewound, and follows the other server.
-        let chosen = chosen(both(Answer::ReadOnly(Some(at(1, 1)))), &mut seen);
+        let chosen = chosen(both(Answer::Standby(Some(at(1, 1)))), &mut seen);
         assert_eq!(chosen.ok().as_deref(), Some("db:1"));
     }
 
@@ -299,7 +302,7 @@ mod tests {
 
     #[test]
     fn nothing_is_chosen_if_no_server_takes_writes() {
-        let chosen = chosen(vec![Answer::ReadOnly(Some(at(1, 1))), down()], &mut Seen::default());
+        let chosen = chosen(vec![Answer::Standby(Some(at(1, 1))), down()], &mut Seen::default());
         let Err(NotFound::Error(StoreError::Unavailable(cause))) = chosen else { panic!("it is an outage") };
         assert_eq!(cause.to_string(), "none of the 2 servers is a primary that takes writes");
     }

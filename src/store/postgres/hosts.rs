@@ -200,7 +200,7 @@ impl Hosts {
                 let former = state.seen.former(&options, &timeline)?;
                 Some((name(&options), StoreError::unavailable(former)))
             }
-            Answer::ReadOnly(_) => None,
+            Answer::ReadOnly(_) | Answer::Standby(_) => None,
         };
         answers.into_iter().filter_map(unusable).collect()
     }
@@ -211,7 +211,7 @@ impl Hosts {
         match (&error, &*self.all) {
             (StoreError::Unavailable(_), [only]) => match ask(only).await {
                 Answer::Unknown(error) | Answer::Failed(error) => error,
-                Answer::Primary(_) | Answer::ReadOnly(_) => error,
+                Answer::Primary(_) | Answer::ReadOnly(_) | Answer::Standby(_) => error,
             },
             _ => error,
         }
