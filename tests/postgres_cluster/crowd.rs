@@ -89,6 +89,15 @@ impl Crowd {
         Self { seen, tasks }
     }
 
+    /// Waits until a copy was refused: a session is signed out for some seconds before its copy is tried.
+    pub(crate) async fn has_tried_copies(&self) {
+        let began = now();
+        while self.seen.tally.copies_refused.load(Ordering::SeqCst) == 0 {
+            assert!(began.elapsed() < Duration::from_secs(60), "no copy was refused: {:?}", self.seen.tally);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     pub(crate) async fn stop(self) -> Arc<Seen> {
         self.seen.done.store(true, Ordering::SeqCst);
         for task in self.tasks {

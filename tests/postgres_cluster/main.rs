@@ -149,6 +149,7 @@ async fn endure(mode: &'static str, first: Fault) {
         assert!(wrong.is_empty(), "after {fault:?}: {wrong:?}");
         cluster.does(&["ready"]).await;
     }
+    crowd.has_tried_copies().await;
     let gaps: usize = instances.iter().map(|instance| instance.gaps.load(Ordering::SeqCst)).sum();
     let seen = crowd.stop().await;
     let wrong = seen.take_wrong();
@@ -162,7 +163,6 @@ async fn endure(mode: &'static str, first: Fault) {
     );
     assert!(!is_synchronous || lost == 0, "{lost} acknowledged revocations were lost");
     assert!(acknowledged > 0 && seen.tally.sign_outs.load(Ordering::SeqCst) > 0);
-    assert!(seen.tally.copies_refused.load(Ordering::SeqCst) > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
