@@ -1,6 +1,7 @@
 //! Throw-away servers with their own data, which can be stopped and started again.
 
 use std::{
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -117,6 +118,24 @@ impl Postgres {
             self.folder.path().display()
         );
         self.run("pg_ctl", &["start", "-w", "-D", "@", "-l", "@/log", "-o", &options]);
+        self.end_with_the_tests();
+    }
+
+    /// `pg_ctl` detaches the server. So if the tests are killed, another process stops it, and removes its files.
+    fn end_with_the_tests(&self) {
+        const WATCH: &str = r#"
+            server=$(head -n 1 "$2/data/postmaster.pid") || exit
+            {
+                while kill -0 "$1"; do kill -0 "$server" || exit; sleep 1; done
+                kill -QUIT "$server"
+                while kill -0 "$server"; do sleep 0.1; done
+                rm -rf "$2"
+            } &"#;
+        let mut watch = Command::new("sh");
+        watch.args(["-c", WATCH, "watch", &std::process::id().to_string()]).arg(self.folder.path());
+        // What ends the tests must not end it.
+        watch.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(watch.status().expect("sh").success());
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
