@@ -90,7 +90,7 @@ impl Crowd {
     }
 
     /// Waits until a copy was refused: a session is signed out for some seconds before its copy is tried.
-    pub(crate) async fn has_tried_copies(&self) {
+    pub(crate) async fn wait_for_copies(&self) {
         let began = now();
         while self.seen.tally.copies_refused.load(Ordering::SeqCst) == 0 {
             assert!(began.elapsed() < Duration::from_secs(60), "no copy was refused: {:?}", self.seen.tally);

@@ -149,7 +149,7 @@ async fn endure(mode: &'static str, first: Fault) {
         assert!(wrong.is_empty(), "after {fault:?}: {wrong:?}");
         cluster.does(&["ready"]).await;
     }
-    crowd.has_tried_copies().await;
+    crowd.wait_for_copies().await;
     let gaps: usize = instances.iter().map(|instance| instance.gaps.load(Ordering::SeqCst)).sum();
     let seen = crowd.stop().await;
     let wrong = seen.take_wrong();

@@ -41,6 +41,7 @@ pub(super) enum Answer {
     Primary(Timeline),
     /// It is a primary, and set to be read-only (`default_transaction_read_only`).
     ReadOnly(Timeline),
+    /// None if the user may not ask for the timeline.
     Standby(Option<Timeline>),
     /// Perhaps only for now: the name of a server that is down may be missing in the DNS.
     Unknown(StoreError),
