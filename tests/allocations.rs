@@ -19,6 +19,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use axum::{
@@ -85,9 +86,14 @@ async fn signed_in(sessions: &Sessions<Profile>, profile: &Profile) -> String {
     let anonymous = sessions.visitor(&Request::new(())).expect("a visitor");
     let mut headers = HeaderMap::new();
     anonymous.sign_in(SUBJECT, profile.clone()).await.expect("signed in").apply(&mut headers);
-    let ours = headers.get_all(header::SET_COOKIE).iter().map(|line| line.to_str().expect("ASCII"));
-    let ours: Vec<_> = ours.filter_map(|line| line.split(';').next()).collect();
-    format!("theme=dark; {}; consent=all; locale=en-GB", ours.join("; "))
+    format!("theme=dark; {}; consent=all; locale=en-GB", cookie_header(&headers))
+}
+
+/// The `Cookie` header of a browser that got this response.
+fn cookie_header(headers: &HeaderMap) -> String {
+    let lines = headers.get_all(header::SET_COOKIE).iter().map(|line| line.to_str().expect("ASCII"));
+    let pairs: Vec<_> = lines.filter_map(|line| line.split(';').next()).collect();
+    pairs.join("; ")
 }
 
 async fn within_bounds(what: &str, keys: Keyring, encrypted: bool) {
@@ -149,6 +155,51 @@ async fn request_with_a_valid_encrypted_cookie_allocates_little_and_makes_no_sto
 async fn request_with_an_asymmetric_key_allocates_little_and_makes_no_store_call() {
     within_bounds("Ed25519", Keyring::ed25519_pem(vectors::ED25519_V1).expect("a key"), false).await;
     within_bounds("ES256", Keyring::es256_pem(vectors::P256).expect("a key"), false).await;
+}
+
+/// Counted in bytes, because nested `async fn`s do not make more futures, but larger ones: each stores what it is given
+/// twice. The write of a confirmation once had 16,000 bytes.
+#[test]
+fn renewal_and_the_write_of_its_confirmation_allocate_few_bytes() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let store = Counted::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
+    let keys = Keyring::hs256(b"u7Xq2LmV9sKd4RzB1wYpTf6NhJc8GaEo").expect("a valid secret");
+    let sessions =
+        Sessions::builder(keys).store(store.clone()).clock(clock.clone()).build().expect("settings");
+    let router = Router::new().route("/me", get(async |_: Session<Profile>| "hello")).layer(sessions.layer());
+    let send = |cookies: &str| {
+        let mut set = HeaderMap::new();
+        let counted = allocation_counter::measure(|| {
+            let request = Request::builder().uri("/me").header(header::COOKIE, cookies);
+            let request = request.body(Body::empty()).expect("a request");
+            let response = runtime.block_on(async {
+                let response = router.clone().oneshot(request).await.expect("infallible");
+                // Writes in the background run now.
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+                response
+            });
+            assert_eq!(response.status(), StatusCode::OK);
+            set.clone_from(response.headers());
+        });
+        (cookie_header(&set), counted.bytes_total, store.calls())
+    };
+    let profile = Profile { roles: vec!["reader".to_owned()] };
+    let first = runtime.block_on(signed_in(&sessions, &profile));
+    let second = runtime.block_on(signed_in(&sessions, &profile));
+    clock.advance(Duration::from_secs(6 * 60));
+    // The first renewal starts what runs once per process.
+    send(&first);
+    let (renewed, renewal, calls) = send(&second);
+    // The default confirmation age is 185 s.
+    clock.advance(Duration::from_secs(200));
+    let (_, confirmation, calls_after) = send(&renewed);
+    println!("renewal {renewal} bytes, request that confirms it {confirmation} bytes");
+    assert_eq!(calls_after - calls, 2, "the record is read and written");
+    assert!(renewal <= 14_000, "{renewal}");
+    assert!(confirmation <= 9_000, "{confirmation}");
 }
 
 #[cfg(all(feature = "verify", any(feature = "aws_lc_rs", feature = "rust_crypto")))]

@@ -1,37 +1,36 @@
 //! The store as the engine uses it. Each call has a deadline. Each failure is an event. Parallel calls for the same key
 //! can share one run ([`SingleFlight`]).
 
+mod call;
 mod latest;
+mod single_flight;
 mod task;
 mod writes;
 
-pub(crate) use self::{latest::LatestGenerations, task::BackgroundTask, writes::Write};
+pub(crate) use self::{
+    call::CatchPanic, latest::LatestGenerations, single_flight::SingleFlight, task::BackgroundTask,
+    writes::Write,
+};
 
 pub(crate) use crate::timer::timer;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
     fmt,
-    future::poll_fn,
-    hash::Hash,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use pin_project_lite::pin_project;
-use tokio::{runtime::Handle, sync::Notify};
-
-use self::writes::Writes;
+use self::{
+    call::{Reports, StoreCall, Within, no_answer_within},
+    writes::Writes,
+};
 #[cfg(any(feature = "oidc", feature = "vault"))]
 use crate::store::{Value, ValueKey, ValueSnapshot};
 use crate::{
-    event::{EventKind, Events, caught},
+    event::Events,
     id::SessionId,
     store::{DynStore, Revoke, SessionKey, SessionRecord, Snapshot, StoreError, Subject},
     time::{Timestamp, millis},
@@ -44,11 +43,9 @@ const MAX_CALLS: u32 = 8;
 pub(crate) struct Backend {
     pub(crate) store: Arc<dyn DynStore>,
     pub(crate) has_feed: bool,
-    pub(crate) events: Events,
+    reports: Reports,
     deadline: Duration,
     writes: Writes,
-    /// A runtime without timers was reported.
-    lacks_timers: AtomicBool,
     /// No access token is renewed early before this, by the monotonic clock in milliseconds: the store
     /// failed a moment ago.
     early_renewal_paused_until: AtomicU64,
@@ -67,16 +64,19 @@ impl Backend {
         Self {
             has_feed: store.has_feed(),
             store,
-            events,
+            reports: Reports::new(events),
             deadline,
             writes: Writes::default(),
-            lacks_timers: AtomicBool::new(false),
             early_renewal_paused_until: AtomicU64::new(0),
             confirmed: LatestGenerations::new(),
             handed_out: LatestGenerations::new(),
             reused: LatestGenerations::new(),
             unproven: LatestGenerations::new(),
         }
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.reports.events
     }
 
     pub(crate) async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
@@ -113,84 +113,36 @@ impl Backend {
     }
 
     /// Waits for a store call until the deadline. Reports a failure.
-    pub(crate) async fn ask<T>(
-        &self,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        self.ask_within(self.deadline, operation, call).await
+    pub(crate) fn ask<F>(&self, operation: &'static str, call: F) -> StoreCall<'_, F> {
+        StoreCall::new(&self.reports, self.deadline, operation, call)
     }
 
     /// The same for a call that no request waits for, and whose caller must learn how far it came.
-    pub(crate) async fn ask_at_length<T>(
-        &self,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        self.ask_within(self.deadline.saturating_mul(MAX_CALLS), operation, call).await
-    }
-
-    async fn ask_within<T>(
-        &self,
-        deadline: Duration,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let (why, error) = match self.within(deadline, unwinding(call)).await {
-            Some(Ok(answer)) => return Ok(answer),
-            Some(Err(error)) => (error.word(), error),
-            None => ("late", StoreError::unavailable(too_late(deadline))),
-        };
-        self.events.failed(EventKind::StoreFailed { operation, why }, &error);
-        Err(error)
+    pub(crate) fn ask_at_length<F>(&self, operation: &'static str, call: F) -> StoreCall<'_, F> {
+        StoreCall::new(&self.reports, self.deadline.saturating_mul(MAX_CALLS), operation, call)
     }
 
     pub(crate) fn too_late(&self) -> String {
-        too_late(self.deadline)
+        no_answer_within(self.deadline)
     }
 
     /// Waits for something that a request needs, but no longer than for the store.
-    pub(crate) fn in_time<F: Future>(&self, answer: F) -> impl Future<Output = Option<F::Output>> {
-        self.within(self.deadline, answer)
+    pub(crate) fn in_time<F>(&self, answer: F) -> Within<'_, F> {
+        Within::new(&self.reports, self.deadline, answer)
     }
 
     /// The same for a run that other requests share, which makes several calls. Its runtime may have stopped.
-    pub(crate) fn within_renewal_deadline<F: Future>(
-        &self,
-        run: F,
-    ) -> impl Future<Output = Option<F::Output>> {
-        self.within(self.deadline.saturating_mul(MAX_CALLS), run)
+    pub(crate) fn within_renewal_deadline<F>(&self, run: F) -> Within<'_, F> {
+        Within::new(&self.reports, self.deadline.saturating_mul(MAX_CALLS), run)
     }
 
-    async fn within<F: Future>(&self, deadline: Duration, answer: F) -> Option<F::Output> {
-        let mut answer = pin!(answer);
-        // Some stores answer at once, and a timer costs more than they do.
-        if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
-            return Some(answer);
-        }
-        // There is no deadline without a runtime, or without timers.
-        let Some(deadline) = timer(deadline) else {
-            self.report_no_timers();
-            return Some(answer.await);
-        };
-        let mut deadline = pin!(deadline);
-        poll_fn(|cx| match answer.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
-        })
-        .await
-    }
-
-    /// Reports a runtime without timers, once. No runtime at all may be a test or a command line tool.
+    /// Reports a runtime without timers, once.
     pub(crate) fn report_no_timers(&self) {
-        let in_runtime = Handle::try_current().is_ok();
-        if in_runtime && !self.lacks_timers.swap(true, Ordering::Relaxed) {
-            self.events.note(EventKind::NoTimers);
-        }
+        self.reports.note_no_timers();
     }
 
     pub(crate) fn lacks_timers(&self) -> bool {
-        self.lacks_timers.load(Ordering::Relaxed)
+        self.reports.lacks_timers()
     }
 
     /// Runs `write` in the background, unless the same write is running for that session. Without a
@@ -226,161 +178,8 @@ impl Backend {
     }
 }
 
-fn too_late(deadline: Duration) -> String {
-    format!("no answer within {deadline:?}")
-}
-
-/// A store call whose panic is an error, and ends nothing else.
-pub(crate) async fn unwinding<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let mut call = pin!(call);
-    let poll = |cx: &mut Context<'_>| {
-        caught(|| call.as_mut().poll(cx))
-            .unwrap_or_else(|panic| Poll::Ready(Err(StoreError::unavailable(panic))))
-    };
-    poll_fn(poll).await
-}
-
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Backend").field("store", &self.store).finish_non_exhaustive()
-    }
-}
-
-type Running<K, V> = Mutex<HashMap<K, Arc<Outcome<V>>>>;
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// The runs that have not ended, by key. A run goes on if its caller is dropped.
-#[derive(Debug)]
-pub(crate) struct SingleFlight<K, V>(Arc<Running<K, V>>);
-
-impl<K, V> Default for SingleFlight<K, V> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-impl<K, V> SingleFlight<K, V>
-where
-    K: Clone + Eq + Hash + Send + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// Joins the run for `key`, or starts one. Returns its value, and whether this call started it;
-    /// with none if there is no runtime to start it on, or if it panicked.
-    pub(crate) async fn join<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<(V, bool)>
-    where
-        F: Future<Output = V> + Send + 'static,
-    {
-        let runtime = Handle::try_current().ok()?;
-        let (outcome, run) = self.enter(key, start);
-        let started = run.is_some();
-        if let Some(run) = run {
-            poll_then_spawn(run, &runtime).await;
-        }
-        Some((outcome.wait().await?, started))
-    }
-
-    /// Later calls do not join the run for `key`: it makes no progress. Its runtime is not driven any more.
-    pub(crate) fn give_up(&self, key: &K) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-
-    /// Where the run's value will be; and the run, if this call is to start it.
-    fn enter<F>(&self, key: K, start: impl FnOnce() -> F) -> (Arc<Outcome<V>>, Option<Task>)
-    where
-        F: Future<Output = V> + Send + 'static,
-    {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let vacant = match running.entry(key.clone()) {
-            Entry::Occupied(run) => return (run.get().clone(), None),
-            Entry::Vacant(vacant) => vacant,
-        };
-        let outcome = vacant.insert(Arc::default()).clone();
-        drop(running);
-        let publisher = Publisher { running: self.0.clone(), key, outcome: outcome.clone(), value: None };
-        (outcome, Some(Box::pin(Run { future: start(), publisher: Some(publisher) })))
-    }
-}
-
-pin_project! {
-    /// Runs the future, and then publishes its value.
-    struct Run<F, K, V>
-    where
-        K: Eq,
-        K: Hash,
-    {
-        #[pin]
-        future: F,
-        publisher: Option<Publisher<K, V>>,
-    }
-}
-
-impl<F: Future<Output = V>, K: Eq + Hash, V> Future for Run<F, K, V> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let value = ready!(this.future.poll(cx));
-        if let Some(mut publisher) = this.publisher.take() {
-            publisher.value = Some(value);
-        }
-        Poll::Ready(())
-    }
-}
-
-/// Polls a run once. A store in memory completes it; any other run goes on as a task of its own.
-async fn poll_then_spawn(mut run: Task, runtime: &Handle) {
-    // A task would catch a panic, too.
-    let first = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx)))));
-    if let Ok(Poll::Pending) = first.await {
-        runtime.spawn(run);
-    }
-}
-
-/// The value of a run; none if it panicked.
-#[derive(Debug)]
-struct Outcome<V> {
-    value: OnceLock<Option<V>>,
-    ended: Notify,
-}
-
-impl<V> Default for Outcome<V> {
-    fn default() -> Self {
-        Self { value: OnceLock::new(), ended: Notify::new() }
-    }
-}
-
-impl<V: Clone> Outcome<V> {
-    async fn wait(&self) -> Option<V> {
-        while self.value.get().is_none() {
-            let mut ended = pin!(self.ended.notified());
-            // From here on, no notification is missed.
-            ended.as_mut().enable();
-            if self.value.get().is_none() {
-                ended.await;
-            }
-        }
-        self.value.get()?.clone()
-    }
-}
-
-/// Publishes the value when dropped, also after a panic. It removes the run first: a call that comes later
-/// starts its own.
-struct Publisher<K: Eq + Hash, V> {
-    running: Arc<Running<K, V>>,
-    key: K,
-    outcome: Arc<Outcome<V>>,
-    value: Option<V>,
-}
-
-impl<K: Eq + Hash, V> Drop for Publisher<K, V> {
-    fn drop(&mut self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not the run that took the place of this one.
-        if running.get(&self.key).is_some_and(|outcome| Arc::ptr_eq(outcome, &self.outcome)) {
-            running.remove(&self.key);
-        }
-        drop(running);
-        self.outcome.value.get_or_init(|| self.value.take());
-        self.outcome.ended.notify_waiters();
     }
 }

@@ -2,9 +2,12 @@
 
 use std::{
     collections::HashSet,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
 };
 
+use pin_project_lite::pin_project;
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::id::SessionId;
@@ -45,11 +48,7 @@ impl Writes {
         if !self.0.lock().insert(what) {
             return;
         }
-        let entry = Entry { running: self.0.clone(), what };
-        runtime.spawn(async move {
-            let _entry = entry;
-            write.await;
-        });
+        runtime.spawn(RunningWrite { write, entry: Entry { running: self.0.clone(), what } });
     }
 
     /// As long as the guard is held, [`finish`](Self::finish) waits.
@@ -69,6 +68,23 @@ impl Writes {
             }
             done.await;
         }
+    }
+}
+
+pin_project! {
+    /// The task of a write. An async block would store the write twice.
+    struct RunningWrite<F> {
+        #[pin]
+        write: F,
+        entry: Entry,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for RunningWrite<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().write.poll(cx)
     }
 }
 

@@ -73,8 +73,11 @@ impl<C> From<Arc<VerifiedToken<C>>> for AuthOutcome<C> {
 /// The outcome, or a future that asks the store for it.
 pub(crate) enum AuthStep<C> {
     Ready(AuthOutcome<C>),
-    AskStore(Pin<Box<dyn Future<Output = AuthOutcome<C>> + Send>>),
+    AskStore(PendingOutcome<C>),
 }
+
+/// A future that asks the store for the outcome.
+pub(crate) type PendingOutcome<C> = Pin<Box<dyn Future<Output = AuthOutcome<C>> + Send>>;
 
 impl<C> AuthStep<C> {
     pub(super) fn ask_store(outcome: impl Future<Output = AuthOutcome<C>> + Send + 'static) -> Self {

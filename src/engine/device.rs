@@ -124,7 +124,7 @@ impl<C: Claims> Engine<C> {
         };
         // A superseded refresh token must bind nothing, so the refresh token is judged before the key is stored.
         let context = self.device_context(request, RenewalKind::default());
-        let mut renewal = match self.renew_shared(refresh.clone(), &context).await {
+        let mut renewal = match self.renew_shared(&refresh, &context).await {
             Err(SessionError::Refused(Refusal::DeviceProofRequired)) => return Err(refused("bound")),
             renewal => renewal?,
         };
@@ -248,16 +248,16 @@ impl<C: Claims> Engine<C> {
         kind: RenewalKind,
     ) -> Result<DeviceAnswer<C>, DeviceAnswer<C>> {
         let mut context = self.device_context(request, kind);
-        let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
+        let mut renewal = self.renew_shared(&refresh, &context).await?;
         if context.passive && renewal.session.view().generation != refresh.generation {
             // The browser does not have the newest refresh token. Only an active renewal may hand it out, because that
             // writes the hand-out to the record.
             context.passive = false;
-            renewal = self.renew_shared(refresh.clone(), &context).await?;
+            renewal = self.renew_shared(&refresh, &context).await?;
         }
         if self.status_since_read(&renewal) == SessionStatus::Stale {
             // The claims changed meanwhile. Renew once more.
-            renewal = self.renew_shared(refresh, &context).await?;
+            renewal = self.renew_shared(&refresh, &context).await?;
         }
         let plan = ResponsePlan::Renewed { renewal: Box::new(renewal), arrived: request.arrived };
         Ok(DeviceAnswer::Bound { name, plan })

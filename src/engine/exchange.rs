@@ -105,11 +105,11 @@ impl<C: Claims> Engine<C> {
             proven: false,
             origin,
         };
-        let mut renewal = self.renew_shared(refresh.clone(), &context).await?;
+        let mut renewal = self.renew_shared(&refresh, &context).await?;
         let mut response = self.response_state(&renewal, arrived, self.revocation.read_clock(), |_| false);
         if response.status == SessionStatus::Stale {
             // The claims changed meanwhile. Renew once more.
-            renewal = self.renew_shared(refresh, &context).await?;
+            renewal = self.renew_shared(&refresh, &context).await?;
             response = self.response_state(&renewal, arrived, self.revocation.read_clock(), |_| false);
         }
         if response.status == SessionStatus::Stale {

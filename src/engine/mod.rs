@@ -64,7 +64,7 @@ pub(crate) use self::sign_in::AttachToNew;
 #[cfg(feature = "verify")]
 pub(crate) use self::verify_only::{KeySource, UnknownKey, VerifyOnly};
 pub(crate) use self::{
-    authenticate::{AuthOutcome, AuthStep, Credential, RequestContext},
+    authenticate::{AuthOutcome, AuthStep, Credential, PendingOutcome, RequestContext},
     config::Config,
     conflicting_cookies::{NamedSessions, new_key_error},
     keys::KeyFollower,

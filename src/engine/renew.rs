@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    AuthOutcome, AuthStep, AuthenticatedSession, Engine, RequestContext, SessionView, VerifiedToken,
-    record::ReadRecord,
+    AuthOutcome, AuthStep, AuthenticatedSession, Engine, PendingOutcome, RequestContext, SessionView,
+    VerifiedToken, record::ReadRecord,
 };
 use crate::{
     claims::Claims,
@@ -125,7 +125,7 @@ impl<C: Claims> Engine<C> {
             self.confirm_or_note_use(token, context, now);
         }
         let fallback = token.filter(|token| self.may_ride_through(token, known_status, now));
-        AuthStep::ask_store(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
+        AuthStep::AskStore(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
     }
 
     /// Renews before the access token expires. If that is not possible now, `token` serves the request.
@@ -147,7 +147,7 @@ impl<C: Claims> Engine<C> {
         }
         match self.read_refresh(refresh, now.wall) {
             Ok(refresh) if refresh.session == token.view.key.id => {
-                AuthStep::ask_store(self.clone().renew_with_fallback(refresh, Some(token), context.clone()))
+                AuthStep::AskStore(self.clone().renew_with_fallback(refresh, Some(token), context.clone()))
             }
             _ => AuthStep::Ready(token.into()),
         }
@@ -170,45 +170,49 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Renews the session. If that is not possible now, the access token `fallback` serves the request.
-    pub(super) async fn renew_with_fallback(
+    pub(super) fn renew_with_fallback(
         self: Arc<Self>,
         refresh: RefreshClaims,
         fallback: Option<Arc<VerifiedToken<C>>>,
         context: RequestContext,
-    ) -> AuthOutcome<C> {
-        match (self.renew_shared(refresh, &context).await, fallback) {
-            (Ok(renewal), _) => AuthOutcome::Session {
-                session: renewal.session.clone(),
-                presented: renewal.presented,
-                // New cookies would let passive requests keep the session alive.
-                renewal: (!context.passive).then(|| Box::new(renewal)),
-            },
-            (Err(SessionError::Unavailable), Some(token)) if self.status(&token) == SessionStatus::Valid => {
-                token.into()
+    ) -> PendingOutcome<C> {
+        Box::pin(async move {
+            match (self.renew_shared(&refresh, &context).await, fallback) {
+                (Ok(renewal), _) => AuthOutcome::Session {
+                    session: renewal.session.clone(),
+                    presented: renewal.presented,
+                    // New cookies would let passive requests keep the session alive.
+                    renewal: (!context.passive).then(|| Box::new(renewal)),
+                },
+                (Err(SessionError::Unavailable), Some(token))
+                    if self.status(&token) == SessionStatus::Valid =>
+                {
+                    token.into()
+                }
+                // A late refresh token does not revoke the session, and the access token is still valid.
+                (Err(SessionError::Refused(Refusal::LateBody)), Some(token))
+                    if self.now() < token.view.expires =>
+                {
+                    token.into()
+                }
+                (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
+                (Err(SessionError::Refused(Refusal::DeviceProofRequired)), _) if self.takes_proofs() => {
+                    AuthOutcome::Rejected(RejectionKind::DeviceProofRequired)
+                }
+                (Err(SessionError::Refused(refusal)), _) => AuthOutcome::Anonymous(refusal),
             }
-            // A late refresh token does not revoke the session, and the access token is still valid.
-            (Err(SessionError::Refused(Refusal::LateBody)), Some(token))
-                if self.now() < token.view.expires =>
-            {
-                token.into()
-            }
-            (Err(SessionError::Unavailable), _) => AuthOutcome::Rejected(RejectionKind::Unavailable),
-            (Err(SessionError::Refused(Refusal::DeviceProofRequired)), _) if self.takes_proofs() => {
-                AuthOutcome::Rejected(RejectionKind::DeviceProofRequired)
-            }
-            (Err(SessionError::Refused(refusal)), _) => AuthOutcome::Anonymous(refusal),
-        }
+        })
     }
 
     /// Renews the session of a refresh token. Parallel calls with the same [`RenewalKey`] share one store call and one
     /// call of the claims reload hook.
     pub(super) async fn renew_shared(
         self: &Arc<Self>,
-        refresh: RefreshClaims,
+        refresh: &RefreshClaims,
         context: &RequestContext,
     ) -> Result<Renewal<C>, SessionError> {
         if refresh.device.is_some() && !context.proven {
-            return Err(self.refuse_bound_token(&refresh).await);
+            return Err(self.refuse_bound_token(refresh).await);
         }
         let presented = PresentedToken { generation: refresh.generation, with_body: context.with_body };
         let (session, run, passive, proven) = (refresh.session, refresh.run, context.passive, context.proven);
@@ -243,7 +247,7 @@ impl<C: Claims> Engine<C> {
             renewal.how = Renewed::PredecessorServed;
         }
         // The token has a valid signature, but other times than the record.
-        if !self.times_match_record(&refresh, &renewal.record.family) {
+        if !self.times_match_record(refresh, &renewal.record.family) {
             self.config.events.of(EventKind::Refused(Refusal::BadToken), &session, &refresh.subject);
             return Err(Refusal::BadToken.into());
         }

@@ -21,7 +21,8 @@ use crate::{
     bearer::Bearer,
     claims::Claims,
     engine::{
-        AuthOutcome, AuthStep, CacheRules, Credential, FormerCookieRemovals, RequestContext, ResponsePlan,
+        AuthOutcome, AuthStep, CacheRules, Credential, FormerCookieRemovals, PendingOutcome, RequestContext,
+        ResponsePlan,
     },
     protocol::Refusal,
     request::RequestHead,
@@ -191,7 +192,7 @@ pin_project! {
     pub(super) enum Stage<S, C, R, B, F> {
         /// The answer of the store. Boxed, to keep the future small.
         AskStore {
-            outcome: Pin<Box<dyn Future<Output = AuthOutcome<C>> + Send>>,
+            outcome: PendingOutcome<C>,
             waiting: Option<Box<WaitingRequest<S, C, R, B>>>,
         },
         /// The response of the handler. `plan` has the cookies of a renewal.

@@ -7,7 +7,7 @@ use std::{
 
 use super::Revocation;
 use crate::{
-    backend::{timer, unwinding},
+    backend::{CatchPanic, timer},
     event::EventKind,
     store::{FeedBatch, FeedFrom, StoreError},
 };
@@ -42,7 +42,7 @@ pub(super) async fn follow(revocation: Weak<Revocation>) {
         };
         // What was known before the store was asked: see `accept_run_id`.
         let run = revocation.upgrade().and_then(|revocation| revocation.denylist.run());
-        let batch = tokio::time::timeout(HEARTBEAT * 2, unwinding(backend.store.feed(&from))).await;
+        let batch = tokio::time::timeout(HEARTBEAT * 2, CatchPanic::new(backend.store.feed(&from))).await;
         let Some(revocation) = revocation.upgrade() else { return };
         match batch.unwrap_or_else(|late| Err(StoreError::unavailable(late))) {
             Ok(batch) => {
@@ -106,7 +106,7 @@ impl Revocation {
 
     fn report_lag(&self, now: Duration, cause: &StoreError) {
         if self.feed.is_news(now) && !self.follower.is_shut_down() {
-            self.backend.events.failed(EventKind::FeedLagging, cause);
+            self.backend.events().failed(EventKind::FeedLagging, cause);
         }
     }
 
@@ -144,10 +144,10 @@ impl Revocation {
             self.go_on_asserting();
         }
         if gap {
-            self.backend.events.note(EventKind::FeedGap);
+            self.backend.events().note(EventKind::FeedGap);
         }
         if recovered {
-            self.backend.events.note(EventKind::FeedRecovered);
+            self.backend.events().note(EventKind::FeedRecovered);
         }
     }
 }

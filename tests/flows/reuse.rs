@@ -63,6 +63,8 @@ async fn predecessor_is_valid_for_hours_while_its_successor_is_unconfirmed() {
     for _ in 0..8 {
         let lost = world.one.answer(browser.get("/me")).await;
         assert!(lost.ok() && lost.sets_both());
+        // The new idle deadline is written in the background.
+        idle().await;
         world.pass(3600);
     }
     assert_eq!(world.store.rotations(), 1);
