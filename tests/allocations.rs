@@ -157,8 +157,8 @@ async fn request_with_an_asymmetric_key_allocates_little_and_makes_no_store_call
     within_bounds("ES256", Keyring::es256_pem(vectors::P256).expect("a key"), false).await;
 }
 
-/// Counted in bytes, because nested `async fn`s do not make more futures, but larger ones: each stores what it is given
-/// twice. The write of a confirmation once had 16,000 bytes.
+/// Counted in bytes: each `async fn` stores what it is given twice. So nested ones make an allocation larger, and not
+/// another one. The task that writes a confirmation once had 16,000 bytes.
 #[test]
 fn renewal_and_the_write_of_its_confirmation_allocate_few_bytes() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -31,10 +31,11 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Joins the run for `key`, or starts one. Returns its value, and whether this call started it;
-    /// with none if there is no runtime to start it on, or if it panicked.
+    /// Joins the run for `key`, or starts one. Returns its value, and whether this call started it. `None` if there is no
+    /// runtime, or if the run panicked.
     ///
-    /// Not an `async fn`, which would store the key and `start` as long as it waits.
+    /// The run is entered by the call, and starts when the future is polled. An `async fn` would store the key and
+    /// `start` for as long as it waits.
     pub(crate) fn join<F>(
         &self,
         key: K,
