@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CookieLine, Engine, SessionView, mint::AccessBasis};
+use super::{CookieLine, Engine, SessionView, mint::TokenBasis};
 use crate::{
     claims::Claims,
     event::EventKind,
@@ -51,12 +51,12 @@ impl<C: Claims> Engine<C> {
         record.claims = json;
         let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
-        let basis = AccessBasis {
+        let basis = TokenBasis {
             generation: presented,
             requires_step_up: view.requires_step_up(),
-            ..AccessBasis::of(&record, key, view.run, now)
+            ..TokenBasis::of(&record, key, view.run, now)
         };
-        let access = self.access_line(&basis.without_proof(view), None, now)?;
+        let access = self.access_line(&self.tokens.codec(), &basis.without_proof(view), None, now)?;
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 
@@ -82,8 +82,8 @@ impl<C: Claims> Engine<C> {
         record.claims = json;
         let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::Reauthenticated, &key.id, &key.subject.name);
-        let basis = AccessBasis { generation: presented, ..AccessBasis::of(&record, key, view.run, now) };
-        let access = self.access_line(&basis.without_proof(view), None, now)?;
+        let basis = TokenBasis { generation: presented, ..TokenBasis::of(&record, key, view.run, now) };
+        let access = self.access_line(&self.tokens.codec(), &basis.without_proof(view), None, now)?;
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Credential, Engine, RequestContext, SignInError, SignInOptions, bound::device_of, mint::AccessBasis,
+    Credential, Engine, RequestContext, SignInError, SignInOptions, bound::device_of, mint::TokenBasis,
     sign_in::NewSession,
 };
 use crate::{
@@ -72,7 +72,7 @@ impl<C: Claims> Engine<C> {
     ) -> Result<IssuedTokens, SignInError> {
         let mint = |new: &NewSession<C>| {
             let NewSession { key, record, run, now, .. } = new;
-            self.issue(&AccessBasis::of(record, key, *run, *now), None, true, *now)
+            self.issue(&TokenBasis::of(record, key, *run, *now), None, true, *now)
         };
         self.open_session(subject, claims, options, Vec::new(), mint).await
     }
@@ -126,7 +126,7 @@ impl<C: Claims> Engine<C> {
                 TokenDecision::AccessOnly => false,
                 TokenDecision::Both => true,
             };
-        self.issue(&self.access_basis(&renewal), Some(&view.claims), both, now).map_err(|error| {
+        self.issue(&self.token_basis(&renewal), Some(&view.claims), both, now).map_err(|error| {
             self.report_unwritten(&error, &view.key);
             ExchangeError::NotMinted
         })
@@ -135,20 +135,20 @@ impl<C: Claims> Engine<C> {
     /// Mints an access token, and a refresh token if `with_refresh` is true.
     fn issue(
         &self,
-        basis: &AccessBasis<'_>,
+        basis: &TokenBasis<'_>,
         claims_to_cache: Option<&Arc<C>>,
         with_refresh: bool,
         now: Timestamp,
     ) -> Result<IssuedTokens, MintError> {
-        let AccessBasis { record, key, run, .. } = *basis;
-        let access = self.mint_and_cache(basis, claims_to_cache, now, Credential::Bearer)?;
+        let TokenBasis { record, key, run, .. } = *basis;
+        let codec = self.tokens.codec();
+        let access = self.mint_and_cache(&codec, basis, claims_to_cache, now, Credential::Bearer)?;
         if access.len() > LONGEST_TOKEN {
             return Err(MintError::TooLong { length: access.len(), limit: LONGEST_TOKEN });
         }
-        let tokens = self.tokens.codec();
-        let expires = tokens.access_expiry(now, record.family.absolute_deadline);
+        let expires = self.config.policy.access_expiry(now, record.family.absolute_deadline);
         let refresh = || {
-            tokens.mint_refresh(&RefreshClaims::of(
+            codec.mint_refresh(&RefreshClaims::of(
                 &key.subject.name,
                 key.id,
                 &record.family,

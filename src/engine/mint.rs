@@ -28,9 +28,9 @@ impl From<(&str, HeaderValue)> for CookieLine {
     }
 }
 
-/// What an access token is minted from.
+/// What the tokens of a session are minted from.
 #[derive(Clone, Copy)]
-pub(super) struct AccessBasis<'a> {
+pub(super) struct TokenBasis<'a> {
     pub(super) record: &'a SessionRecord,
     pub(super) key: &'a SessionKey,
     pub(super) run: RunId,
@@ -43,7 +43,7 @@ pub(super) struct AccessBasis<'a> {
     pub(super) limit: Option<Timestamp>,
 }
 
-impl<'a> AccessBasis<'a> {
+impl<'a> TokenBasis<'a> {
     pub(super) fn of(record: &'a SessionRecord, key: &'a SessionKey, run: RunId, read_at: Timestamp) -> Self {
         let generation = record.family.generation;
         Self { record, key, run, generation, requires_step_up: false, read_at, limit: None }
@@ -75,8 +75,7 @@ impl<C: Claims> Engine<C> {
             generation: u64::MAX,
             run: RunId::SAMPLE,
             issued: now,
-            now,
-            limit: now + self.config.policy.timing().absolute_timeout,
+            expires: now + self.config.policy.timing().absolute_timeout,
             auth_time: now,
             methods,
             step_up: &StepUp::Done { at: now, amr: reauthentication_methods.to_vec() },
@@ -94,18 +93,19 @@ impl<C: Claims> Engine<C> {
     /// The access cookie of a session. Its token's lifetime counts from `now`.
     pub(super) fn access_line(
         &self,
-        basis: &AccessBasis<'_>,
+        codec: &Arc<TokenCodec>,
+        basis: &TokenBasis<'_>,
         claims_to_cache: Option<&Arc<C>>,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
-        let token = self.mint_and_cache(basis, claims_to_cache, now, Credential::Cookies)?;
+        let token = self.mint_and_cache(codec, basis, claims_to_cache, now, Credential::Cookies)?;
         let name = self.config.cookies.access.clone();
         if device_of(basis.record).is_none() {
             return self.set_cookie(name, &token, basis.record, now);
         }
         // The cookie ends before its token. Then the browser proves the device's key, in time for the next token.
         let limit = basis.limit.unwrap_or(basis.record.family.absolute_deadline);
-        let left = self.tokens.codec().access_expiry(now, limit).since(now);
+        let left = self.config.policy.access_expiry(now, limit).since(now);
         let age = cookie_lifetime(left, self.config.policy.timing().access_ttl);
         self.set_cookie_for(name, &token, Some(age))
     }
@@ -121,8 +121,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// The value of the refresh cookie.
-    fn refresh_cookie(&self, claims: &RefreshClaims) -> Result<String, MintError> {
-        let codec = self.tokens.codec();
+    fn refresh_cookie(&self, codec: &TokenCodec, claims: &RefreshClaims) -> Result<String, MintError> {
         let token = codec.mint_refresh(claims)?;
         #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
         if self.config.cookies.encrypted {
@@ -135,12 +134,13 @@ impl<C: Claims> Engine<C> {
     /// carries it. If `claims_to_cache` is given, puts the token into the cache. These claims must be the record's.
     pub(super) fn mint_and_cache(
         &self,
-        basis: &AccessBasis<'_>,
+        codec: &Arc<TokenCodec>,
+        basis: &TokenBasis<'_>,
         claims_to_cache: Option<&Arc<C>>,
         now: Timestamp,
         credential: Credential,
     ) -> Result<String, MintError> {
-        let AccessBasis { record, key, run, generation, requires_step_up, read_at, limit } = *basis;
+        let TokenBasis { record, key, run, generation, requires_step_up, read_at, limit } = *basis;
         let (methods, step_up): (Vec<String>, _) = match requires_step_up {
             true => (Vec::new(), StepUp::Required),
             false => (record.all_methods().map(str::to_owned).collect(), step_up_of(record)),
@@ -151,22 +151,20 @@ impl<C: Claims> Engine<C> {
             generation,
             run,
             issued: read_at.min(now),
-            now,
-            limit: limit.unwrap_or(record.family.absolute_deadline),
+            expires: self.config.policy.access_expiry(now, limit.unwrap_or(record.family.absolute_deadline)),
             auth_time: record.family.created_at,
             methods: &methods,
             step_up: &step_up,
             device: device_of(record),
             claims: &record.claims,
         };
-        let codec = self.tokens.codec();
         let minted = codec.mint_access(&token)?;
         let minted = match credential {
-            Credential::Cookies => self.access_cookie(&codec, minted)?,
+            Credential::Cookies => self.access_cookie(codec, minted)?,
             Credential::Bearer => minted,
         };
         if let Some(claims) = claims_to_cache {
-            self.cache_minted(&codec, &token, claims, &minted);
+            self.cache_minted(codec, &token, claims, &minted);
         }
         Ok(minted)
     }
@@ -187,13 +185,13 @@ impl<C: Claims> Engine<C> {
     /// token.
     pub(super) fn refresh_line(
         &self,
-        record: &SessionRecord,
-        key: &SessionKey,
-        run: RunId,
+        codec: &TokenCodec,
+        basis: &TokenBasis<'_>,
         now: Timestamp,
     ) -> Result<CookieLine, MintError> {
+        let TokenBasis { record, key, run, .. } = *basis;
         let claims = RefreshClaims::of(&key.subject.name, key.id, &record.family, run, device_of(record));
-        let token = self.refresh_cookie(&claims)?;
+        let token = self.refresh_cookie(codec, &claims)?;
         self.set_cookie(self.config.cookies.refresh.clone(), &token, record, now)
     }
 

@@ -7,7 +7,7 @@ use http::{
     header::{self, Entry},
 };
 
-use super::{Engine, Renewal, mint::AccessBasis};
+use super::{Engine, Renewal, mint::TokenBasis};
 use crate::{
     claims::Claims,
     cookie::{Cookies, Names},
@@ -121,6 +121,7 @@ impl<C: Claims> Engine<C> {
             CookieDecision::WriteRefresh => (false, true),
             CookieDecision::WriteBoth => (true, true),
         };
+        let (codec, basis) = (self.tokens.codec(), self.token_basis(renewal));
         // All or nothing: a new access token must not be sent without its refresh token.
         let lines = (|| {
             let mut lines = Vec::with_capacity(3);
@@ -128,7 +129,7 @@ impl<C: Claims> Engine<C> {
             // cookie.
             lines.extend(self.config.cookies.former_removals().map(|(_, line)| line));
             if access {
-                lines.push(self.access_line(&self.access_basis(renewal), Some(&view.claims), now)?.value);
+                lines.push(self.access_line(&codec, &basis, Some(&view.claims), now)?.value);
                 // This cookie is optional: an error does not stop the renewal.
                 let readable = self.readable_line(&view.claims, &renewal.record, now);
                 let readable = readable.inspect_err(|error| self.report_unwritten(error, &view.key));
@@ -137,7 +138,7 @@ impl<C: Claims> Engine<C> {
                 );
             }
             if refresh {
-                lines.push(self.refresh_line(&renewal.record, &view.key, view.run, now)?.value);
+                lines.push(self.refresh_line(&codec, &basis, now)?.value);
             }
             Ok::<_, MintError>(lines)
         })();
@@ -175,10 +176,10 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// The data that the access token of a renewal is minted from.
-    pub(super) fn access_basis<'a>(&self, renewal: &'a Renewal<C>) -> AccessBasis<'a> {
+    /// The data that the tokens of a renewal are minted from.
+    pub(super) fn token_basis<'a>(&self, renewal: &'a Renewal<C>) -> TokenBasis<'a> {
         let view = renewal.session.view();
-        AccessBasis {
+        TokenBasis {
             record: &renewal.record,
             key: &view.key,
             run: view.run,

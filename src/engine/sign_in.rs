@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use super::{CookieLine, Engine, mint::AccessBasis};
+use super::{CookieLine, Engine, mint::TokenBasis};
 use crate::{
     claims::Claims,
     event::EventKind,
@@ -112,8 +112,9 @@ impl<C: Claims> Engine<C> {
     ) -> Result<(SessionId, Vec<CookieLine>), SignInError> {
         let mint = |new: &NewSession<C>| {
             let NewSession { key, record, run, now, claims } = new;
-            let access = self.access_line(&AccessBasis::of(record, key, *run, *now), Some(claims), *now)?;
-            let refresh = self.refresh_line(record, key, *run, *now)?;
+            let (codec, basis) = (self.tokens.codec(), TokenBasis::of(record, key, *run, *now));
+            let access = self.access_line(&codec, &basis, Some(claims), *now)?;
+            let refresh = self.refresh_line(&codec, &basis, *now)?;
             let readable = self.readable_line(claims, record, *now)?;
             let former = self.config.cookies.former_removals().map(CookieLine::from);
             Ok((key.id, former.chain([access, refresh]).chain(readable).collect()))

@@ -131,7 +131,8 @@ impl<C> CachedTokenCodec<C> {
             cache.insert(TokenBytes(token.into()), verified);
         }
         // The cache must be empty if the keys were replaced meanwhile, or if the last handle was dropped.
-        if self.closed.load(Ordering::SeqCst) || !Arc::ptr_eq(codec, &self.codec()) {
+        let is_current = Arc::ptr_eq(codec, &self.codec.read().unwrap_or_else(PoisonError::into_inner));
+        if self.closed.load(Ordering::SeqCst) || !is_current {
             self.clear();
         }
     }

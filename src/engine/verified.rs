@@ -147,12 +147,14 @@ pub(crate) struct VerifiedToken<C> {
     pub(crate) view: SessionView<C>,
     /// The earliest time at which a request with this token confirms its generation.
     pub(super) confirms_from: Timestamp,
-    /// What was learned since the token was verified. The [copies](Self::copy) of the token share it.
-    learned: Arc<Learned<C>>,
+    learned: Learned<C>,
+    /// The token that this one is a [copy](Self::copy) of. What is learned is noted there.
+    original: Option<Arc<Self>>,
     /// How many changes the denylist had when the session was last found valid. 0 for never.
     valid_at: AtomicU64,
 }
 
+/// What was learned since a token was verified. A token and its copies share it.
 struct Learned<C> {
     /// Newer data of the session, from its record.
     updated_view: Mutex<Option<Arc<SessionView<C>>>>,
@@ -163,6 +165,17 @@ struct Learned<C> {
     /// When the session was last known not to be revoked: the token was minted here, or the store was asked. By the
     /// monotonic clock, in milliseconds. 0 for never.
     not_revoked_at: AtomicU64,
+}
+
+impl<C> Learned<C> {
+    fn new(confirmation_is_done: bool) -> Self {
+        Self {
+            updated_view: Mutex::default(),
+            has_updated_view: AtomicBool::new(false),
+            confirmation_is_done: AtomicBool::new(confirmation_is_done),
+            not_revoked_at: AtomicU64::new(0),
+        }
+    }
 }
 
 impl<C> VerifiedToken<C> {
@@ -198,30 +211,27 @@ impl<C> VerifiedToken<C> {
     }
 
     fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, confirmation_is_done: bool) -> Self {
-        let learned = Learned {
-            updated_view: Mutex::default(),
-            has_updated_view: AtomicBool::new(false),
-            confirmation_is_done: AtomicBool::new(confirmation_is_done),
-            not_revoked_at: AtomicU64::new(0),
-        };
         Self {
             engine,
             view,
             confirms_from: Timestamp::EPOCH,
-            learned: Arc::new(learned),
+            learned: Learned::new(confirmation_is_done),
+            original: None,
             valid_at: AtomicU64::new(0),
         }
     }
 
     /// A copy for one thread. The reference counts of the copy and of the original are on different cache lines.
-    pub(super) fn copy(&self) -> Self {
+    pub(super) fn copy(self: &Arc<Self>) -> Self {
         Self {
-            engine: self.engine.clone(),
-            view: self.view.copy(),
             confirms_from: self.confirms_from,
-            learned: self.learned.clone(),
-            valid_at: AtomicU64::new(0),
+            original: Some(self.original.as_ref().unwrap_or(self).clone()),
+            ..Self::from_view(self.engine.clone(), self.view.copy(), false)
         }
+    }
+
+    fn learned(&self) -> &Learned<C> {
+        self.original.as_ref().map_or(&self.learned, |original| &original.learned)
     }
 
     /// Whether the session was bound to a device when the token was issued. Then its renewal needs a proof of the
@@ -238,30 +248,30 @@ impl<C> VerifiedToken<C> {
     /// Whether the token needs no confirmation, or a request has begun to write it. For a token of a bound session:
     /// whether a request has begun to write the use of the session.
     pub(super) fn confirmation_is_done(&self) -> bool {
-        self.learned.confirmation_is_done.load(Ordering::Relaxed)
+        self.learned().confirmation_is_done.load(Ordering::Relaxed)
     }
 
     /// Returns true for one of the requests with this token: that request writes the confirmation, or the use.
     pub(super) fn begin_confirmation(&self) -> bool {
-        !self.learned.confirmation_is_done.swap(true, Ordering::Relaxed)
+        !self.learned().confirmation_is_done.swap(true, Ordering::Relaxed)
     }
 
     /// The confirmation, or the use, was not written. So a later request writes it.
     pub(super) fn retry_confirmation(&self) {
-        self.learned.confirmation_is_done.store(false, Ordering::Relaxed);
+        self.learned().confirmation_is_done.store(false, Ordering::Relaxed);
     }
 
     /// Newer data of the session than the token's. `None` if there is none.
     pub(super) fn updated_view(&self) -> Option<Arc<SessionView<C>>> {
-        if !self.learned.has_updated_view.load(Ordering::Acquire) {
+        if !self.learned().has_updated_view.load(Ordering::Acquire) {
             return None;
         }
-        self.learned.updated_view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.learned().updated_view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_updated_view(&self, view: Arc<SessionView<C>>) {
-        *self.learned.updated_view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
-        self.learned.has_updated_view.store(true, Ordering::Release);
+        *self.learned().updated_view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
+        self.learned().has_updated_view.store(true, Ordering::Release);
     }
 
     /// Whether the session was found valid when the denylist had this number of changes.
@@ -275,12 +285,12 @@ impl<C> VerifiedToken<C> {
 
     /// Notes that the session was not revoked at `now`, by the monotonic clock.
     pub(super) fn note_not_revoked(&self, now: Duration) {
-        self.learned.not_revoked_at.store(millis(now).max(1), Ordering::Relaxed);
+        self.learned().not_revoked_at.store(millis(now).max(1), Ordering::Relaxed);
     }
 
     /// When [`note_not_revoked`](Self::note_not_revoked) was last called.
     pub(super) fn not_revoked_at(&self) -> Option<Duration> {
-        Some(self.learned.not_revoked_at.load(Ordering::Relaxed))
+        Some(self.learned().not_revoked_at.load(Ordering::Relaxed))
             .filter(|at| *at > 0)
             .map(Duration::from_millis)
     }

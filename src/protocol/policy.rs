@@ -269,6 +269,18 @@ impl Policy {
         self.0.renew_before.unwrap_or(self.0.access_ttl / 5)
     }
 
+    /// When an access token expires that is minted `now`: rounded up to a second, and never after `limit`.
+    pub(crate) fn access_expiry(&self, now: Timestamp, limit: Timestamp) -> Timestamp {
+        let rounded_up = (now + self.0.access_ttl).as_secs_ceil();
+        Timestamp::from_secs(rounded_up.min(limit.as_secs()))
+    }
+
+    /// The longest time from the read of a record to the expiry of an access token that is minted from it. No token is
+    /// sent after the write window.
+    pub(crate) const fn longest_access(&self) -> Duration {
+        self.0.access_ttl.saturating_add(self.0.write_window)
+    }
+
     /// The time from which an access token of `session` is renewed early. The token expires at `expires`.
     ///
     /// This time is `expires` minus [`renew_before`](Self::renew_before), plus a jitter. The jitter is at most half of

@@ -84,9 +84,9 @@ impl Revocation {
         feed: FeedConfig,
     ) -> Arc<Self> {
         let timing = policy.timing();
-        // No request writes cookies after the write window, and no access token lives longer, rounded up.
-        let longest = timing.write_window.saturating_add(timing.access_ttl).saturating_add(ride_through);
-        let keep = longest.saturating_add(Duration::from_secs(10));
+        // Expiry times are rounded up.
+        let keep =
+            policy.longest_access().saturating_add(ride_through).saturating_add(Duration::from_secs(10));
         let (realm, run, now) =
             (backend.events().realm.clone(), backend.store.run_id_now(), Reading::of(&*clock));
         Arc::new_cyclic(|me| Self {

@@ -32,10 +32,7 @@ pub(crate) struct AccessToken<'a> {
     pub(crate) run: RunId,
     /// When the session was read from the store.
     pub(crate) issued: Timestamp,
-    /// The start of its lifetime.
-    pub(crate) now: Timestamp,
-    /// The session's absolute timeout. No token expires later.
-    pub(crate) limit: Timestamp,
+    pub(crate) expires: Timestamp,
     pub(crate) auth_time: Timestamp,
     /// All methods, of the sign-in and of the re-authentication.
     pub(crate) methods: &'a [String],
@@ -114,13 +111,6 @@ fn is_none(step_up: &Cow<'_, StepUp>) -> bool {
 }
 
 impl TokenCodec {
-    /// When an access token expires that is minted `now`: rounded up to a second, and never after the
-    /// session's `limit`.
-    pub(crate) fn access_expiry(&self, now: Timestamp, limit: Timestamp) -> Timestamp {
-        let rounded_up = (now + self.access_ttl).as_secs_ceil();
-        Timestamp::from_secs(rounded_up.min(limit.as_secs()))
-    }
-
     pub(crate) fn mint_access(&self, token: &AccessToken<'_>) -> Result<String, MintError> {
         let ext = match token.claims {
             "null" => None,
@@ -139,7 +129,7 @@ impl TokenCodec {
             run: token.run,
             iat: token.issued.as_secs(),
             nbf: None,
-            exp: self.access_expiry(token.now, token.limit).as_secs(),
+            exp: token.expires.as_secs(),
             auth_time: token.auth_time.as_secs(),
             amr: Cow::Borrowed(token.methods),
             step_up: Cow::Borrowed(token.step_up),
@@ -152,23 +142,21 @@ impl TokenCodec {
     /// The result of [`verify_access`](Self::verify_access) for the token that is minted from `token`, without
     /// minting it. None if the token would not be accepted. `claims` are the parsed `token.claims`.
     pub(crate) fn as_verified<C>(&self, token: &AccessToken<'_>, claims: Arc<C>) -> Option<AccessClaims<C>> {
-        let expires = self.access_expiry(token.now, token.limit);
-        if !could_be_ours(token.subject, token.issued.as_secs(), expires.as_secs()) {
+        let (issued, expires) = (token.issued.as_secs(), token.expires.as_secs());
+        if !could_be_ours(token.subject, issued, expires)
+            || expires.saturating_sub(issued) > self.longest_access_secs()
+        {
             return None;
         }
-        if expires.as_secs().saturating_sub(token.issued.as_secs()) > self.longest_access_secs() {
-            return None;
-        }
-        let in_seconds = |time: Timestamp| Timestamp::from_secs(time.as_secs());
         Some(AccessClaims {
             subject: token.subject.clone(),
             session: token.session,
             generation: token.generation,
             run: token.run,
-            issued: in_seconds(token.issued),
+            issued: Timestamp::from_secs(issued),
             not_before: None,
-            expires,
-            auth_time: in_seconds(token.auth_time),
+            expires: Timestamp::from_secs(expires),
+            auth_time: Timestamp::from_secs(token.auth_time.as_secs()),
             methods: token.methods.to_vec(),
             step_up: token.step_up.in_whole_seconds(),
             device: token.device,
@@ -256,7 +244,7 @@ mod tests {
 
     fn tokens() -> TokenCodec {
         let ring = Keyring::hs256(b"3q2+7wQmV1xK9rT0pLsYzBnH5cJ8uGfE").expect("a good secret");
-        TokenCodec::new(ring, "shop".into(), Duration::from_secs(300), Duration::from_secs(60))
+        TokenCodec::new(ring, "shop".into(), Duration::from_secs(360))
     }
 
     /// The content that is cached for a minted token, and the content that verification reads.
@@ -278,8 +266,7 @@ mod tests {
                 generation: 0,
                 run: RunId::SAMPLE,
                 issued: now,
-                now,
-                limit: now + Duration::from_secs(86_400),
+                expires: now + Duration::from_secs(300),
                 auth_time: now,
                 methods: &[],
                 step_up: &StepUp::None,
@@ -302,8 +289,7 @@ mod tests {
             generation: 3,
             run: RunId::SAMPLE,
             issued: at(1),
-            now: at(999),
-            limit: at(86_400_500),
+            expires: at(300_999),
             auth_time: Timestamp::from_millis(1_799_992_699_001),
             methods: &[],
             step_up: &StepUp::None,
@@ -314,18 +300,17 @@ mod tests {
         let done = StepUp::Done { at: at(500), amr: methods[1..].to_vec() };
         let reauthenticated = AccessToken { methods: &methods, step_up: &done, claims: "null", ..plain };
         let required = AccessToken { step_up: &StepUp::Required, ..plain };
-        let cut = AccessToken { limit: at(61_500), ..plain };
         let bound = AccessToken { device: Some(DeviceKey::LONGEST), ..plain };
         let elsewhere = tokens().with_audience("api".into()).with_issuer("https://shop.example".into());
         for tokens in [tokens(), elsewhere] {
-            for token in [plain, reauthenticated, required, cut, bound] {
+            for token in [plain, reauthenticated, required, bound] {
                 let (remembered, verified) = both(&tokens, &token);
                 assert!(verified.starts_with("Some"), "{verified}");
                 assert_eq!(remembered, verified);
             }
         }
         // Verification would refuse it, so it is not cached.
-        let late = AccessToken { now: at(62_000 + 300_000), ..plain };
+        let late = AccessToken { expires: at(362_000), ..plain };
         assert_eq!(both(&tokens(), &late), ("None".to_owned(), "None".to_owned()));
     }
 }

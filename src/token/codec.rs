@@ -15,7 +15,6 @@ pub(crate) struct TokenCodec {
     pub(super) realm: Arc<str>,
     pub(super) audience: Arc<str>,
     pub(super) issuer: Option<Arc<str>>,
-    pub(super) access_ttl: Duration,
     /// From `iat` to `exp`, at most, in milliseconds.
     pub(super) longest_access: u64,
     /// `aud` of tokens for this service, in a layer that only verifies.
@@ -27,16 +26,14 @@ pub(crate) struct TokenCodec {
 }
 
 impl TokenCodec {
-    /// A token is sent at most `write_window` after its session was read.
-    pub(crate) fn new(ring: Keyring, realm: Arc<str>, access_ttl: Duration, write_window: Duration) -> Self {
-        let longest_access = millis(access_ttl).saturating_add(millis(write_window));
+    /// `longest_access`: the longest time from `iat` to `exp` of an access token.
+    pub(crate) fn new(ring: Keyring, realm: Arc<str>, longest_access: Duration) -> Self {
         Self {
             ring,
             audience: realm.clone(),
             realm,
             issuer: None,
-            access_ttl,
-            longest_access,
+            longest_access: millis(longest_access),
             #[cfg(feature = "verify")]
             service: None,
             #[cfg(feature = "verify")]

@@ -243,7 +243,7 @@ impl<C: Claims> VerifierBuilder<C> {
             Keys::Fixed(keys) => Keyring::of_public(keys),
             Keys::At(..) => Keyring::of_public(&[]),
         };
-        let mut codec = TokenCodec::new(ring, config.realm.clone(), timing.access_ttl, timing.write_window);
+        let mut codec = TokenCodec::new(ring, config.realm.clone(), config.policy.longest_access());
         if let Some(audience) = self.session_audience {
             codec = codec.with_audience(audience.into());
         }

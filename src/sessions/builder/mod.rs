@@ -172,7 +172,7 @@ impl<C: Claims> SessionsBuilder<C> {
             config.device_bound = Some(settings.check(timing.access_ttl, &config.cookies)?);
         }
         config.events.realm = config.realm.clone();
-        let mut tokens = TokenCodec::new(keys, config.realm.clone(), timing.access_ttl, timing.write_window);
+        let mut tokens = TokenCodec::new(keys, config.realm.clone(), config.policy.longest_access());
         if let Some(audience) = self.audience {
             tokens = tokens.with_audience(audience.into());
         }
