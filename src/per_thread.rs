@@ -26,7 +26,7 @@ impl<T: Default> PerThread<T> {
 
     /// The value of the calling thread.
     pub(crate) fn own(&self) -> Option<&T> {
-        self.0.get(number() % count()).map(|padded| &padded.0)
+        self.0.get(index()).map(|padded| &padded.0)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -40,11 +40,11 @@ fn count() -> usize {
     *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, usize::from).saturating_mul(2))
 }
 
-/// The number of the calling thread.
-fn number() -> usize {
+/// Which of these values the calling thread has. Kept in the thread, because a division takes time.
+fn index() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
-    NUMBER.with(|number| *number)
+    thread_local!(static INDEX: usize = THREADS.fetch_add(1, Ordering::Relaxed) % count());
+    INDEX.with(|index| *index)
 }
 
 /// A shared value, whose references can be counted on a cache line of each thread.
@@ -73,7 +73,7 @@ impl<T: Clone> PerThreadArc<T> {
         if copies.is_empty() {
             return self.clone();
         }
-        let copy = copies.get(number() % count());
+        let copy = copies.get(index());
         copy.map_or(self, |copy| copy.get_or_init(|| Self::with_copies(value.clone(), Box::default())))
             .clone()
     }

@@ -161,7 +161,8 @@ impl<C: Claims> Engine<C> {
             _ => None,
         };
         // Most requests carry the same single `Cookie` header as the request before.
-        if let Some(token) = only_line.and_then(|line| self.tokens.recent(Credential::Cookies, line)) {
+        let recent = only_line.map(|line| (line, self.tokens.recent(Credential::Cookies, line)));
+        if let Some((_, Ok(token))) = recent {
             let refresh = || scan(lines.iter(), &self.config.cookies).1;
             return self.authenticate_token(Some(token), refresh, permission, context);
         }
@@ -181,8 +182,8 @@ impl<C: Claims> Engine<C> {
             return self.authenticate_values(access, refresh, permission, context);
         }
         let token = self.verify_cookie(access);
-        if let (Some(line), CookieValue::Value(access), Some(_)) = (only_line, access, &token) {
-            self.tokens.note_recent(Credential::Cookies, line, access);
+        if let (Some((line, Err(not_kept))), CookieValue::Value(access), Some(_)) = (recent, access, &token) {
+            self.tokens.keep_recent(Credential::Cookies, line, access, not_kept);
         }
         self.authenticate_token(token, || refresh, permission, context)
     }

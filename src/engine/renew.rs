@@ -289,8 +289,7 @@ impl<C: Claims> Engine<C> {
         // The token of a passive renewal expires at the idle deadline at the latest. With a proof, there is no such
         // limit: with ever shorter tokens, the browser would use up its proofs before the idle timeout.
         let limit = (*passive && !proven).then_some(record.family.idle_deadline);
-        let expires =
-            self.config.policy.access_expiry(now, limit.unwrap_or(record.family.absolute_deadline));
+        let expires = self.config.policy.access_expiry(now, limit.unwrap_or(record.family.absolute_deadline));
         let view = SessionView::of_record(key.clone(), &record, *run, now, expires, claims);
         let session = Arc::new(VerifiedToken::renewed(self.clone(), view)).into();
         Ok(Renewal { session, record, presented: presented.generation, read_at: now, how, limit })

@@ -113,15 +113,22 @@ impl<C> CachedTokenCodec<C> {
     }
 
     /// The access token of a whole `Cookie` header or bearer token that this thread saw lately.
-    pub(super) fn recent(&self, credential: Credential, text: &[u8]) -> Option<Arc<VerifiedToken<C>>> {
-        self.verified.as_ref()?;
+    pub(super) fn recent(
+        &self,
+        credential: Credential,
+        text: &[u8],
+    ) -> Result<Arc<VerifiedToken<C>>, NotKept> {
+        if self.verified.is_none() {
+            return Err(NotKept { came_before: false });
+        }
         self.recent.get(credential, text)
     }
 
-    /// Keeps the verified `token` for [`recent`](Self::recent). It must be the only access token in `text`.
-    pub(super) fn note_recent(&self, credential: Credential, text: &[u8], token: &[u8]) {
-        if self.verified.is_some() {
-            self.recent.note(credential, text, || self.get(token));
+    /// Keeps the verified `token` for [`recent`](Self::recent), if `text` has come before. It must be the only access
+    /// token in `text`.
+    pub(super) fn keep_recent(&self, credential: Credential, text: &[u8], token: &[u8], not_kept: NotKept) {
+        if not_kept.came_before {
+            self.recent.keep(credential, text, || self.get(token));
         }
     }
 
@@ -195,10 +202,11 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         token: &[u8],
     ) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
-        if let Some(verified) = self.tokens.recent(Credential::Bearer, token) {
-            return Ok(verified);
-        }
-        self.verify(token).inspect(|_| self.tokens.note_recent(Credential::Bearer, token, token))
+        let not_kept = match self.tokens.recent(Credential::Bearer, token) {
+            Ok(verified) => return Ok(verified),
+            Err(not_kept) => not_kept,
+        };
+        self.verify(token).inspect(|_| self.tokens.keep_recent(Credential::Bearer, token, token, not_kept))
     }
 
     /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
@@ -247,6 +255,13 @@ struct Slot<C> {
     missed: u64,
 }
 
+/// This thread keeps no token for a text.
+#[derive(Clone, Copy)]
+pub(super) struct NotKept {
+    /// The text was the last one in its slot that was not found.
+    came_before: bool,
+}
+
 struct Recent<C> {
     credential: Credential,
     text: Box<[u8]>,
@@ -258,31 +273,35 @@ impl<C> RecentTokens<C> {
         Self(PerThread::new())
     }
 
-    /// The token of this header or bearer token, if this thread keeps it.
+    /// The token of this header or bearer token, if this thread keeps it. If not, notes that the text came.
     #[inline]
-    fn get(&self, credential: Credential, text: &[u8]) -> Option<Arc<VerifiedToken<C>>> {
-        let slots = self.0.own()?.try_lock().ok()?;
-        let recent = slots.get(index(hash(text)))?.kept.as_ref()?;
-        (*recent.text == *text && recent.credential == credential).then(|| recent.token.clone())
+    fn get(&self, credential: Credential, text: &[u8]) -> Result<Arc<VerifiedToken<C>>, NotKept> {
+        let never = NotKept { came_before: false };
+        let mut slots = self.0.own().and_then(|own| own.try_lock().ok()).ok_or(never)?;
+        if slots.is_empty() {
+            slots.resize_with(SLOTS, || Slot { kept: None, missed: 0 });
+        }
+        let hash = hash(text);
+        let slot = slots.get_mut(index(hash)).ok_or(never)?;
+        match &slot.kept {
+            Some(recent) if *recent.text == *text && recent.credential == credential => {
+                Ok(recent.token.clone())
+            }
+            _ => Err(NotKept { came_before: std::mem::replace(&mut slot.missed, hash) == hash }),
+        }
     }
 
-    /// Keeps a copy of the token if the text comes for the second time. `find` reads the shared cache while this
-    /// thread's tokens are locked, so [`clear`](Self::clear) misses no token.
-    fn note(
+    /// Keeps a copy of a token. `find` reads the shared cache while this thread's tokens are locked, so
+    /// [`clear`](Self::clear) misses no token.
+    fn keep(
         &self,
         credential: Credential,
         text: &[u8],
         find: impl FnOnce() -> Option<Arc<VerifiedToken<C>>>,
     ) {
         let Some(mut slots) = self.0.own().and_then(|own| own.try_lock().ok()) else { return };
-        if slots.is_empty() {
-            slots.resize_with(SLOTS, || Slot { kept: None, missed: 0 });
-        }
-        let hash = hash(text);
-        let Some(slot) = slots.get_mut(index(hash)) else { return };
-        if slot.missed != hash {
-            slot.missed = hash;
-        } else if text.len() <= LONGEST_TEXT
+        if text.len() <= LONGEST_TEXT
+            && let Some(slot) = slots.get_mut(index(hash(text)))
             && let Some(token) = find()
         {
             let token = Arc::new(token.copy());
