@@ -32,7 +32,7 @@ use crate::store::{Value, ValueKey, ValueSnapshot};
 use crate::{
     event::Events,
     id::SessionId,
-    store::{DynStore, Revoke, SessionKey, SessionRecord, Snapshot, StoreError, Subject},
+    store::{DynStore, Revoke, SessionKey, SessionRecord, SharedSnapshot, StoreError, Subject},
     time::{Timestamp, millis},
 };
 
@@ -79,7 +79,7 @@ impl Backend {
         &self.reports.events
     }
 
-    pub(crate) async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
+    pub(crate) async fn get(&self, key: &SessionKey) -> Result<SharedSnapshot, StoreError> {
         self.ask("get", self.store.get(key)).await
     }
 

@@ -7,7 +7,7 @@ use crate::{
     claims::Claims,
     event::EventKind,
     id::RunId,
-    store::{FeedEvent, Reauthentication, SessionRecord, Snapshot, StoreError},
+    store::{FeedEvent, Reauthentication, SessionRecord, SharedSnapshot, StoreError},
     time::Timestamp,
     token::{MintError, StepUp},
 };
@@ -112,9 +112,11 @@ fn reauthentication_methods<C>(view: &SessionView<C>) -> &[String] {
 
 /// The changed record. It is an error if the change was not applied, or if the store has another run ID than the
 /// session.
-fn changed_record(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, ChangeError> {
+fn changed_record(snapshot: SharedSnapshot, run: RunId) -> Result<SessionRecord, ChangeError> {
     match snapshot {
-        Snapshot { run: current, record: Some(record), applied: true, .. } if current == run => Ok(record),
+        SharedSnapshot { run: current, record: Some(record), applied: true, .. } if current == run => {
+            Ok(Arc::unwrap_or_clone(record))
+        }
         _ => Err(ChangeError::Ended),
     }
 }

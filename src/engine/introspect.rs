@@ -17,7 +17,7 @@ pub(crate) enum Introspection<C> {
     /// A valid access token, and the session's current claims.
     Access { token: Arc<VerifiedToken<C>>, claims: Arc<C> },
     /// A refresh token that would be accepted.
-    Refresh(RefreshClaims, Box<SessionRecord>),
+    Refresh(RefreshClaims, Arc<SessionRecord>),
     /// Any other token.
     Inactive,
     /// The store did not answer.
@@ -30,7 +30,7 @@ impl<C: Claims> Engine<C> {
         match self.tokens.codec().verify_refresh(token) {
             Ok(refresh) => {
                 return match self.record_if_accepted(&refresh).await {
-                    Ok(Some(record)) => Introspection::Refresh(refresh, Box::new(record)),
+                    Ok(Some(record)) => Introspection::Refresh(refresh, record),
                     Ok(None) | Err(SessionError::Refused(_)) => Introspection::Inactive,
                     Err(SessionError::Unavailable) => Introspection::Unavailable,
                 };
@@ -62,7 +62,7 @@ impl<C: Claims> Engine<C> {
     async fn record_if_accepted(
         &self,
         refresh: &RefreshClaims,
-    ) -> Result<Option<SessionRecord>, SessionError> {
+    ) -> Result<Option<Arc<SessionRecord>>, SessionError> {
         let key = self.key(refresh.subject.clone(), refresh.session);
         let record = self.read_live(&key, refresh.run, self.now()).await?;
         self.revocation.denylist.check(&key.id, refresh.run)?;

@@ -91,7 +91,7 @@ impl<C: Claims> Engine<C> {
         if session.view().service.as_ref().is_some_and(|service| !service.has_session) {
             return Err(SessionError::Unavailable);
         }
-        let mut record = Arc::new(self.read_live(key, run, now).await?);
+        let mut record = self.read_live(key, run, now).await?;
         let read_at = session.view().read_at;
         let changed = record.stale_since.is_some_and(|since| read_at.as_secs() <= since.as_secs())
             || session.view().was_read_ahead(now);
@@ -162,7 +162,7 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
     ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
         let &RenewalRequest { ref key, run, presented, proven, ref client_origin, .. } = request;
-        let record = Arc::new(self.read(key, run).await?);
+        let record = self.read(key, run).await?;
         if record.family.is_live(now) && !self.is_live(&record.family, now) {
             return Err(self.revoke_past_timeouts(key, now).await);
         }

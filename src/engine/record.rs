@@ -8,7 +8,7 @@ use crate::{
     id::RunId,
     protocol::{Family, Refusal},
     revocation::SessionError,
-    store::{FeedEvent, SessionKey, SessionRecord, Snapshot, StoreError},
+    store::{FeedEvent, SessionKey, SessionRecord, SharedSnapshot, StoreError},
     time::Timestamp,
     token::{RefreshClaims, StepUp},
 };
@@ -25,21 +25,23 @@ pub(super) struct ReadRecord {
 }
 
 impl ReadRecord {
-    pub(super) fn of(snapshot: Snapshot, run: RunId) -> Result<Self, Refusal> {
+    pub(super) fn of(snapshot: SharedSnapshot, run: RunId) -> Result<Self, Refusal> {
         let version = snapshot.version;
-        Ok(Self { run, version, record: Arc::new(record_if_run_id_matches(snapshot, run)?) })
+        Ok(Self { run, version, record: record_if_run_id_matches(snapshot, run)? })
     }
 }
 
-impl From<ReadRecord> for Snapshot {
+impl From<ReadRecord> for SharedSnapshot {
     fn from(read: ReadRecord) -> Self {
-        let record = Some(Arc::unwrap_or_clone(read.record));
-        Self { run: read.run, version: read.version, record, applied: false }
+        Self { run: read.run, version: read.version, record: Some(read.record), applied: false }
     }
 }
 
 /// The record, if the store has it, and if the store's run ID is the token's.
-pub(super) fn record_if_run_id_matches(snapshot: Snapshot, run: RunId) -> Result<SessionRecord, Refusal> {
+pub(super) fn record_if_run_id_matches(
+    snapshot: SharedSnapshot,
+    run: RunId,
+) -> Result<Arc<SessionRecord>, Refusal> {
     if snapshot.run != run {
         return Err(Refusal::OtherRunId);
     }
@@ -58,7 +60,11 @@ pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
 
 impl<C: Claims> Engine<C> {
     /// Reads the record of a session.
-    pub(super) async fn read(&self, key: &SessionKey, run: RunId) -> Result<SessionRecord, SessionError> {
+    pub(super) async fn read(
+        &self,
+        key: &SessionKey,
+        run: RunId,
+    ) -> Result<Arc<SessionRecord>, SessionError> {
         let snapshot = self.revocation.ask_about("get", run, self.backend.store.get(key)).await?;
         Ok(record_if_run_id_matches(snapshot, run)?)
     }
@@ -69,7 +75,7 @@ impl<C: Claims> Engine<C> {
         key: &SessionKey,
         run: RunId,
         now: Timestamp,
-    ) -> Result<SessionRecord, SessionError> {
+    ) -> Result<Arc<SessionRecord>, SessionError> {
         let record = self.read(key, run).await?;
         if record.family.revoked {
             return Err(self.refused_by_record(key, Refusal::Revoked));
@@ -109,10 +115,10 @@ impl<C: Claims> Engine<C> {
         &self,
         operation: &'static str,
         key: &SessionKey,
-        read: Option<Snapshot>,
+        read: Option<SharedSnapshot>,
         feed_event: Option<FeedEvent>,
         change: impl Fn(&mut SessionRecord) -> bool,
-    ) -> Result<Snapshot, StoreError> {
+    ) -> Result<SharedSnapshot, StoreError> {
         let feed_event = feed_event.filter(|_| self.backend.has_feed);
         let write = async {
             let mut snapshot = match read {
@@ -121,17 +127,17 @@ impl<C: Claims> Engine<C> {
             };
             for _ in 0..TRIES {
                 let mut wanted = match &snapshot.record {
-                    Some(record) if !record.family.revoked => record.clone(),
-                    _ => return Ok(Snapshot { applied: false, ..snapshot }),
+                    Some(record) if !record.family.revoked => SessionRecord::clone(record),
+                    _ => return Ok(SharedSnapshot { applied: false, ..snapshot }),
                 };
                 if !change(&mut wanted) {
-                    return Ok(Snapshot { applied: false, ..snapshot });
+                    return Ok(SharedSnapshot { applied: false, ..snapshot });
                 }
                 let answer =
                     self.backend.store.replace(key, snapshot.version, &wanted, feed_event.as_ref()).await?;
                 // If the answer to an earlier try was lost, the store has the wanted record.
-                if answer.applied || answer.record.as_ref() == Some(&wanted) {
-                    return Ok(Snapshot { applied: true, ..answer });
+                if answer.applied || answer.record.as_deref() == Some(&wanted) {
+                    return Ok(SharedSnapshot { applied: true, ..answer });
                 }
                 snapshot = answer;
             }

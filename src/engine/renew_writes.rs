@@ -115,7 +115,7 @@ impl<C: Claims> Engine<C> {
             return Err(Refusal::Expired.into());
         }
         self.config.events.of(EventKind::LostWriteRepaired, &key.id, &key.subject.name);
-        Ok(Arc::new(record))
+        Ok(record)
     }
 
     /// Revokes a session that has passed this instance's timeouts, which may be shorter than the record's. So all

@@ -32,7 +32,7 @@ use crate::{
     event::EventKind,
     id::RunId,
     protocol::{Policy, Refusal},
-    store::{SessionKey, Snapshot, StoreError},
+    store::{SessionKey, SharedSnapshot, StoreError},
     time::{Clock, Reading, Timestamp},
 };
 
@@ -178,8 +178,8 @@ impl Revocation {
         &self,
         operation: &'static str,
         run: RunId,
-        answer: impl Future<Output = Result<Snapshot, StoreError>>,
-    ) -> Result<Snapshot, SessionError> {
+        answer: impl Future<Output = Result<SharedSnapshot, StoreError>>,
+    ) -> Result<SharedSnapshot, SessionError> {
         let before = self.denylist.run();
         let snapshot = self.backend.ask(operation, answer).await?;
         match self.accept_run_id(before, snapshot.run) {

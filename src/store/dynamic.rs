@@ -1,6 +1,6 @@
 //! [`SessionStore`] as a trait object.
 
-use std::{fmt, pin::Pin};
+use std::{fmt, pin::Pin, sync::Arc};
 
 use super::{
     Cap, CreateError, FeedBatch, FeedEvent, FeedFrom, Revoke, SessionKey, SessionRecord, SessionStore,
@@ -12,6 +12,27 @@ use crate::{
 };
 
 type BoxFuture<'a, T, E = StoreError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
+
+/// A [`Snapshot`] whose record is shared. An answer is moved from function to function, and a record is large.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedSnapshot {
+    pub(crate) run: RunId,
+    pub(crate) version: u64,
+    pub(crate) record: Option<Arc<SessionRecord>>,
+    pub(crate) applied: bool,
+}
+
+impl From<Snapshot> for SharedSnapshot {
+    fn from(Snapshot { run, version, record, applied }: Snapshot) -> Self {
+        Self { run, version, record: record.map(Arc::new), applied }
+    }
+}
+
+impl From<SharedSnapshot> for Snapshot {
+    fn from(SharedSnapshot { run, version, record, applied }: SharedSnapshot) -> Self {
+        Self { run, version, record: record.map(Arc::unwrap_or_clone), applied }
+    }
+}
 
 /// Declares the object-safe twin of each operation, and forwards it.
 macro_rules! dyn_store {
@@ -37,7 +58,7 @@ macro_rules! dyn_store {
                 SessionStore::run_id_now(self)
             }
             $(fn $name<'a>(&'a self, $($arg: $type),*) -> BoxFuture<'a, $result $(, $error)?> {
-                Box::pin(SessionStore::$name(self, $($arg),*))
+                Box::pin(async move { SessionStore::$name(self, $($arg),*).await.map(Into::into) })
             })*
         }
     };
@@ -46,11 +67,11 @@ macro_rules! dyn_store {
 dyn_store! {
     fn create(subject: &'a Subject, record: &'a SessionRecord, cap: Option<Cap>)
         -> (RunId, Vec<SessionId>), CreateError;
-    fn advance(key: &'a SessionKey, from: u64, at: Timestamp) -> Snapshot;
-    fn get(key: &'a SessionKey) -> Snapshot;
+    fn advance(key: &'a SessionKey, from: u64, at: Timestamp) -> SharedSnapshot;
+    fn get(key: &'a SessionKey) -> SharedSnapshot;
     fn replace(
         key: &'a SessionKey, version: u64, record: &'a SessionRecord, event: Option<&'a FeedEvent>
-    ) -> Snapshot;
+    ) -> SharedSnapshot;
     fn mark_stale(event: &'a FeedEvent) -> ();
     fn revoke(what: &'a Revoke, at: Timestamp) -> Vec<SessionId>;
     fn list(subject: &'a Subject, now: Timestamp) -> Vec<SessionRecord>;

@@ -30,7 +30,7 @@ mod sqlite;
 mod value;
 
 pub(crate) use self::attached::Attached;
-pub(crate) use self::dynamic::DynStore;
+pub(crate) use self::dynamic::{DynStore, SharedSnapshot};
 #[cfg(feature = "memcached")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memcached")))]
 pub use self::memcached::MemcachedStore;

@@ -63,7 +63,8 @@ pub(super) async fn read<C: Claims>(
     match owner {
         Owner::Session(key) => {
             let record = engine.backend.get(key).await?.record.filter(|record| record.is_live(now));
-            let sealed = attached(&record.ok_or(VaultError::Ended)?, provider);
+            let record = record.ok_or(VaultError::Ended)?;
+            let sealed = attached(&record, provider);
             opened(engine, owner, provider, sealed.as_deref(), Seen::Session(sealed.clone()))
         }
         Owner::Subject(subject) => {

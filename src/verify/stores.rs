@@ -40,7 +40,7 @@ impl SessionStore for ReadOnly {
     }
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
-        self.store()?.get(key).await
+        self.store()?.get(key).await.map(Snapshot::from)
     }
 
     async fn feed(&self, from: &FeedFrom) -> Result<FeedBatch, StoreError> {

@@ -35,7 +35,7 @@ pub(super) struct Entry {
 }
 
 /// What only some records have.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rest {
     claims: Arc<str>,
     stale_since: Option<Timestamp>,
@@ -126,18 +126,22 @@ impl Entry {
     }
 
     pub(super) fn record(&self) -> SessionRecord {
-        let mut record =
-            SessionRecord { persistent: self.persistent, ..SessionRecord::new(self.id, self.family()) };
-        if let Some(rest) = &self.rest {
-            let Rest { claims, stale_since, methods, reauthentication, origin, attached } = &**rest;
-            record.claims = claims.clone();
-            record.stale_since = *stale_since;
-            record.methods = methods.clone();
-            record.reauthentication = reauthentication.clone();
-            record.origin = origin.clone();
-            record.attached = attached.clone();
+        let (id, family, persistent) = (self.id, self.family(), self.persistent);
+        let Some(rest) = self.rest.as_deref() else {
+            return SessionRecord { persistent, ..SessionRecord::new(id, family) };
+        };
+        let Rest { claims, stale_since, methods, reauthentication, origin, attached } = rest.clone();
+        SessionRecord {
+            id,
+            family,
+            claims,
+            stale_since,
+            methods,
+            reauthentication,
+            origin,
+            persistent,
+            attached,
         }
-        record
     }
 
     pub(super) fn advance(&mut self, from: u64, at: Timestamp) -> bool {
