@@ -28,9 +28,19 @@ pub(super) fn mint(ring: &Keyring, kind: Kind, claims: &impl Serialize) -> Resul
     let mut token = Vec::with_capacity(key.header(kind).len() + encoded(json.len()) + encoded(64) + 1);
     token.extend_from_slice(key.header(kind).as_bytes());
     encode(&json, &mut token);
-    let signature = key.sign(kind, &token)?;
+    let (access, refresh);
+    let signature: &[u8] = match kind {
+        Kind::Access => {
+            access = key.sign_access(&token)?;
+            &access
+        }
+        Kind::Refresh => {
+            refresh = key.sign_refresh(&token)?;
+            &refresh
+        }
+    };
     token.push(b'.');
-    encode(&signature, &mut token);
+    encode(signature, &mut token);
     // INVARIANT: all of it is ASCII.
     String::from_utf8(token).map_err(|error| MintError::Signing(Arc::new(error.utf8_error())))
 }
@@ -71,8 +81,14 @@ pub(super) fn verify<R>(
         InvalidToken::NewKey if has_expired(ring, payload) => InvalidToken::UnknownKey,
         other => other,
     })?;
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| InvalidToken::Malformed)?;
-    if !key.verify(kind, message, &signature) {
+    let is_valid = match kind {
+        Kind::Access => {
+            let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| InvalidToken::Malformed)?;
+            key.verify_access(message, &signature)
+        }
+        Kind::Refresh => key.verify_refresh(message, decode(signature, &mut [0; 48])?),
+    };
+    if !is_valid {
         return Err(InvalidToken::Signature);
     }
     // Most tokens are short. Clearing a buffer for the longest token takes time.

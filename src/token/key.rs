@@ -186,21 +186,27 @@ impl Key {
         }
     }
 
-    pub(super) fn sign(&self, kind: Kind, message: &[u8]) -> Result<Vec<u8>, MintError> {
-        let signature = match (kind, &self.access.signer, &self.refresh) {
-            (Kind::Access, Some(signer), _) => signer.try_sign(message),
-            (Kind::Refresh, _, Some(key)) => Ok(key.sign(message).to_vec()),
-            _ => Err(Error::from_source("it is a public key")),
-        };
-        signature.map_err(|error| MintError::Signing(Arc::new(error)))
+    pub(super) fn sign_access(&self, message: &[u8]) -> Result<Vec<u8>, MintError> {
+        let signer = self.access.signer.as_ref().ok_or_else(is_public)?;
+        signer.try_sign(message).map_err(|error| MintError::Signing(Arc::new(error)))
     }
 
-    pub(super) fn verify(&self, kind: Kind, message: &[u8], signature: &Vec<u8>) -> bool {
-        match kind {
-            Kind::Access => self.access.verifier.verify(message, signature).is_ok(),
-            Kind::Refresh => self.refresh.as_ref().is_some_and(|key| key.verify(message, signature)),
-        }
+    pub(super) fn sign_refresh(&self, message: &[u8]) -> Result<[u8; 32], MintError> {
+        Ok(self.refresh.as_ref().ok_or_else(is_public)?.sign(message))
     }
+
+    /// The signature is a `Vec`, because the signers and verifiers of jsonwebtoken take one.
+    pub(super) fn verify_access(&self, message: &[u8], signature: &Vec<u8>) -> bool {
+        self.access.verifier.verify(message, signature).is_ok()
+    }
+
+    pub(super) fn verify_refresh(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.refresh.as_ref().is_some_and(|key| key.verify(message, signature))
+    }
+}
+
+fn is_public() -> MintError {
+    MintError::Signing(Arc::new(Error::from_source("it is a public key")))
 }
 
 #[cfg(test)]
