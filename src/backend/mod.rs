@@ -1,36 +1,36 @@
 //! The store as the engine uses it. Each call has a deadline. Each failure is an event. Parallel calls for the same key
 //! can share one run ([`SingleFlight`]).
 
-mod call;
 mod latest;
 mod single_flight;
 mod task;
 mod writes;
 
 pub(crate) use self::{
-    call::CatchPanic, latest::LatestGenerations, single_flight::SingleFlight, task::BackgroundTask,
-    writes::Write,
+    latest::LatestGenerations, single_flight::SingleFlight, task::BackgroundTask, writes::Write,
 };
 
 pub(crate) use crate::timer::timer;
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use self::{
-    call::{Reports, StoreCall, Within, no_answer_within},
-    writes::Writes,
-};
+use pin_project_lite::pin_project;
+use tokio::{runtime::Handle, time::Sleep};
+
+use self::writes::Writes;
 #[cfg(any(feature = "oidc", feature = "vault"))]
 use crate::store::{Value, ValueKey, ValueSnapshot};
 use crate::{
-    event::Events,
+    event::{EventKind, Events, caught},
     id::SessionId,
     store::{DynStore, Revoke, SessionKey, SessionRecord, SharedSnapshot, StoreError, Subject},
     time::{Timestamp, millis},
@@ -43,8 +43,10 @@ const MAX_CALLS: u32 = 8;
 pub(crate) struct Backend {
     pub(crate) store: Arc<dyn DynStore>,
     pub(crate) has_feed: bool,
-    reports: Reports,
+    pub(crate) events: Events,
     deadline: Duration,
+    /// A runtime without timers was reported.
+    lacks_timers: AtomicBool,
     writes: Writes,
     /// No access token is renewed early before this, by the monotonic clock in milliseconds: the store
     /// failed a moment ago.
@@ -64,8 +66,9 @@ impl Backend {
         Self {
             has_feed: store.has_feed(),
             store,
-            reports: Reports::new(events),
+            events,
             deadline,
+            lacks_timers: AtomicBool::new(false),
             writes: Writes::default(),
             early_renewal_paused_until: AtomicU64::new(0),
             confirmed: LatestGenerations::new(),
@@ -73,10 +76,6 @@ impl Backend {
             reused: LatestGenerations::new(),
             unproven: LatestGenerations::new(),
         }
-    }
-
-    pub(crate) fn events(&self) -> &Events {
-        &self.reports.events
     }
 
     pub(crate) async fn get(&self, key: &SessionKey) -> Result<SharedSnapshot, StoreError> {
@@ -114,12 +113,13 @@ impl Backend {
 
     /// Waits for a store call until the deadline. Reports a failure.
     pub(crate) fn ask<F>(&self, operation: &'static str, call: F) -> StoreCall<'_, F> {
-        StoreCall::new(&self.reports, self.deadline, operation, call)
+        StoreCall { answer: self.within(self.deadline, CatchPanic::new(call)), operation }
     }
 
     /// The same for a call that no request waits for, and whose caller must learn how far it came.
     pub(crate) fn ask_at_length<F>(&self, operation: &'static str, call: F) -> StoreCall<'_, F> {
-        StoreCall::new(&self.reports, self.deadline.saturating_mul(MAX_CALLS), operation, call)
+        let deadline = self.deadline.saturating_mul(MAX_CALLS);
+        StoreCall { answer: self.within(deadline, CatchPanic::new(call)), operation }
     }
 
     pub(crate) fn too_late(&self) -> String {
@@ -128,21 +128,28 @@ impl Backend {
 
     /// Waits for something that a request needs, but no longer than for the store.
     pub(crate) fn in_time<F>(&self, answer: F) -> Within<'_, F> {
-        Within::new(&self.reports, self.deadline, answer)
+        self.within(self.deadline, answer)
     }
 
     /// The same for a run that other requests share, which makes several calls. Its runtime may have stopped.
     pub(crate) fn within_renewal_deadline<F>(&self, run: F) -> Within<'_, F> {
-        Within::new(&self.reports, self.deadline.saturating_mul(MAX_CALLS), run)
+        self.within(self.deadline.saturating_mul(MAX_CALLS), run)
     }
 
-    /// Reports a runtime without timers, once.
+    fn within<F>(&self, deadline: Duration, answer: F) -> Within<'_, F> {
+        Within { answer, deadline, timer: Timer::NotStarted, backend: self }
+    }
+
+    /// Reports a runtime without timers, once. No runtime at all may be a test or a command line tool.
     pub(crate) fn report_no_timers(&self) {
-        self.reports.note_no_timers();
+        let in_runtime = Handle::try_current().is_ok();
+        if in_runtime && !self.lacks_timers.swap(true, Ordering::Relaxed) {
+            self.events.note(EventKind::NoTimers);
+        }
     }
 
     pub(crate) fn lacks_timers(&self) -> bool {
-        self.reports.lacks_timers()
+        self.lacks_timers.load(Ordering::Relaxed)
     }
 
     /// Runs `write` in the background, unless the same write is running for that session. Without a
@@ -182,4 +189,102 @@ impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Backend").field("store", &self.store).finish_non_exhaustive()
     }
+}
+
+// These futures are written by hand, because an `async fn` stores each future that it is given twice: as an argument and
+// as what it awaits. With four such functions around a store call, the future of one write had 8,000 bytes.
+
+pin_project! {
+    /// Waits for `answer` until a deadline. `None` at the deadline.
+    pub(crate) struct Within<'a, F> {
+        #[pin]
+        answer: F,
+        deadline: Duration,
+        timer: Timer,
+        backend: &'a Backend,
+    }
+}
+
+enum Timer {
+    NotStarted,
+    Running(Pin<Box<Sleep>>),
+    /// There is no runtime, or it has no timers. So there is no deadline.
+    Missing,
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(answer) = this.answer.poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        // Not earlier: some stores answer at once, and a timer costs more than they do.
+        if let Timer::NotStarted = this.timer {
+            *this.timer = match timer(*this.deadline) {
+                Some(sleep) => Timer::Running(Box::pin(sleep)),
+                None => {
+                    this.backend.report_no_timers();
+                    Timer::Missing
+                }
+            };
+        }
+        match this.timer {
+            Timer::Running(sleep) => sleep.as_mut().poll(cx).map(|()| None),
+            Timer::NotStarted | Timer::Missing => Poll::Pending,
+        }
+    }
+}
+
+pin_project! {
+    /// A store call whose panic is an error, and ends nothing else.
+    pub(crate) struct CatchPanic<F> {
+        #[pin]
+        call: F,
+    }
+}
+
+impl<F> CatchPanic<F> {
+    pub(crate) fn new(call: F) -> Self {
+        Self { call }
+    }
+}
+
+impl<T, F: Future<Output = Result<T, StoreError>>> Future for CatchPanic<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        caught(|| self.project().call.poll(cx))
+            .unwrap_or_else(|panic| Poll::Ready(Err(StoreError::unavailable(panic))))
+    }
+}
+
+pin_project! {
+    /// A store call with a deadline. Reports a failure.
+    pub(crate) struct StoreCall<'a, F> {
+        #[pin]
+        answer: Within<'a, CatchPanic<F>>,
+        operation: &'static str,
+    }
+}
+
+impl<T, F: Future<Output = Result<T, StoreError>>> Future for StoreCall<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let (why, error) = match ready!(this.answer.as_mut().poll(cx)) {
+            Some(Ok(answer)) => return Poll::Ready(Ok(answer)),
+            Some(Err(error)) => (error.word(), error),
+            None => ("late", StoreError::unavailable(no_answer_within(this.answer.deadline))),
+        };
+        let event = EventKind::StoreFailed { operation: this.operation, why };
+        this.answer.backend.events.failed(event, &error);
+        Poll::Ready(Err(error))
+    }
+}
+
+fn no_answer_within(deadline: Duration) -> String {
+    format!("no answer within {deadline:?}")
 }

@@ -78,7 +78,7 @@ impl Revocation {
     }
 
     fn subject(&self, name: Arc<str>) -> Subject {
-        Subject { realm: self.backend.events().realm.clone(), name }
+        Subject { realm: self.backend.events.realm.clone(), name }
     }
 
     /// If the store has the revocation, nothing is written.

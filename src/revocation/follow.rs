@@ -106,7 +106,7 @@ impl Revocation {
 
     fn report_lag(&self, now: Duration, cause: &StoreError) {
         if self.feed.is_news(now) && !self.follower.is_shut_down() {
-            self.backend.events().failed(EventKind::FeedLagging, cause);
+            self.backend.events.failed(EventKind::FeedLagging, cause);
         }
     }
 
@@ -144,10 +144,10 @@ impl Revocation {
             self.go_on_asserting();
         }
         if gap {
-            self.backend.events().note(EventKind::FeedGap);
+            self.backend.events.note(EventKind::FeedGap);
         }
         if recovered {
-            self.backend.events().note(EventKind::FeedRecovered);
+            self.backend.events.note(EventKind::FeedRecovered);
         }
     }
 }

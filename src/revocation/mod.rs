@@ -88,7 +88,7 @@ impl Revocation {
         let keep =
             policy.longest_access().saturating_add(ride_through).saturating_add(Duration::from_secs(10));
         let (realm, run, now) =
-            (backend.events().realm.clone(), backend.store.run_id_now(), Reading::of(&*clock));
+            (backend.events.realm.clone(), backend.store.run_id_now(), Reading::of(&*clock));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             backend,
@@ -121,7 +121,7 @@ impl Revocation {
         if let Some(step) = self.wall.look(now, &*self.clock) {
             let (Step::Ahead(by) | Step::Back(by)) = step;
             self.denylist.clock_stepped(now.wall);
-            self.backend.events().note(EventKind::ClockStepped { ahead: matches!(step, Step::Ahead(_)), by });
+            self.backend.events.note(EventKind::ClockStepped { ahead: matches!(step, Step::Ahead(_)), by });
         }
         now
     }

@@ -27,8 +27,8 @@ impl Revocation {
         match &what {
             // A session that was revoked before, or does not exist, is no event.
             _ if revoked.is_empty() => {}
-            Revoke::Session(key) => self.backend.events().of(kind, &key.id, &key.subject.name),
-            Revoke::Subject { subject, .. } => self.backend.events().of_subject(kind, &subject.name),
+            Revoke::Session(key) => self.backend.events.of(kind, &key.id, &key.subject.name),
+            Revoke::Subject { subject, .. } => self.backend.events.of_subject(kind, &subject.name),
         }
         Ok(revoked.len())
     }

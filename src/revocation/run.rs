@@ -42,7 +42,7 @@ impl Revocation {
             self.denylist.set_run(run);
             // The store may have lost revocations, too.
             self.assert_revocations();
-            self.backend.events().note(EventKind::RunIdRestored);
+            self.backend.events.note(EventKind::RunIdRestored);
         }
         raised.is_ok()
     }
@@ -56,7 +56,7 @@ impl Revocation {
             let run = self.backend.ask_at_length("raise_run_id", raise).await?;
             self.denylist.set_run(run);
             if run <= candidate {
-                self.backend.events().note(EventKind::EverythingRevoked);
+                self.backend.events.note(EventKind::EverythingRevoked);
                 return Ok(run);
             }
             // The store had a newer run ID: sessions of it may have been opened before this call.
