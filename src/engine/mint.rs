@@ -1,4 +1,4 @@
-//! Tokens and cookies of a session.
+//! Tokens and cookies of a session, and checks of the claims that they will have.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -9,10 +9,11 @@ use crate::{
     claims::Claims,
     cookie::LONGEST_VALUE,
     device_binding::cookie_lifetime,
+    event::EventKind,
     id::RunId,
     store::{SessionKey, SessionRecord},
     time::Timestamp,
-    token::{AccessToken, DeviceKey, MintError, RefreshClaims, StepUp, TokenCodec},
+    token::{AccessToken, DeviceKey, MintError, RefreshClaims, StepUp, TokenCodec, write_short_claims},
 };
 
 /// A `Set-Cookie` header, and the cookie's name.
@@ -58,6 +59,27 @@ impl<'a> TokenBasis<'a> {
 }
 
 impl<C: Claims> Engine<C> {
+    /// The claims as JSON, and as the next request will read them. They are checked before anything is stored, because
+    /// claims that cannot be read or do not fit into a cookie would make the session unusable.
+    pub(super) fn writable_claims(
+        &self,
+        key: &SessionKey,
+        claims: &C,
+        methods: &[String],
+        reauthentication_methods: &[String],
+        now: Timestamp,
+    ) -> Result<(Arc<str>, C), MintError> {
+        let (json, parsed) = write_short_claims(claims)?;
+        self.check_fits_cookie(key, &json, methods, reauthentication_methods, now)?;
+        self.check_readable_fits(&parsed)?;
+        Ok((json.into(), parsed))
+    }
+
+    /// Reports that no token or cookie was written for a session.
+    pub(crate) fn report_unwritten(&self, error: &MintError, key: &SessionKey) {
+        self.config.events.failed_of(EventKind::unwritten(error), error, &key.id, &key.subject.name);
+    }
+
     /// Checks that an access token with these claims fits into a cookie, with the largest generation and with a
     /// re-authentication.
     pub(super) fn check_fits_cookie(

@@ -7,8 +7,8 @@
 //! Each use case has a file:
 //! - `authenticate`: a request with cookies. `conflicting_cookies`: a cookie name has several values. `bearer`: a
 //!   request with a bearer token. `look_up`: the store must be asked about an access token;
-//! - `renew`: renews a session. `renew_writes`: what a renewal writes besides a rotation. `claims`: the reload hook.
-//!   `origin`: the hooks about the client's origin;
+//! - `renew`: renews a session. `renew_writes`: what a renewal writes besides a rotation. `origin`: the hooks about the
+//!   client's origin;
 //! - `respond`: the cookies and cache headers of a response. `mint`: tokens and their cookies. `readable_cookie`: the
 //!   cookie for scripts;
 //! - `sign_in`. `cap`: the maximum number of sessions;
@@ -19,14 +19,13 @@
 //! - `exchange` and `introspect`: for clients without cookies.
 //!
 //! Several use cases need `verified` (an access token whose signature is valid) and `record` (reads and changes the
-//! record of a session).
+//! record of a session, and calls the reload hook for its claims).
 
 mod authenticate;
 mod bearer;
 mod bound;
 mod cap;
 mod change;
-mod claims;
 mod config;
 mod conflicting_cookies;
 #[cfg(feature = "device-bound")]

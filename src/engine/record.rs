@@ -1,17 +1,21 @@
-//! Records: read one, and change one by compare-and-set.
+//! Records: read one, reload its claims, and change one by compare-and-set.
 
-use std::sync::Arc;
+use std::{error::Error, future::poll_fn, sync::Arc, task::Poll};
 
 use super::Engine;
 use crate::{
-    claims::Claims,
+    claims::{Claims, Reload, Reloader},
+    event::{EventKind, HookPanic, caught},
     id::RunId,
     protocol::{Family, Refusal},
     revocation::SessionError,
-    store::{FeedEvent, SessionKey, SessionRecord, SharedSnapshot, StoreError},
+    store::{FeedEvent, Revoke, SessionKey, SessionRecord, SharedSnapshot, StoreError},
     time::Timestamp,
-    token::{RefreshClaims, StepUp},
+    token::{RefreshClaims, StepUp, write_claims},
 };
+
+/// An error of the claims reload hook.
+type ReloadError = Box<dyn Error + Send + Sync>;
 
 /// How many times a change is tried. Each conflict means that another change was made.
 const TRIES: usize = 8;
@@ -84,6 +88,69 @@ impl<C: Claims> Engine<C> {
             return Err(Refusal::Expired.into());
         }
         Ok(record)
+    }
+
+    /// Returns the current claims of a session: those of the reload hook, or without a hook those of the record. The
+    /// claims of the hook replace those in `record`, but not those in the store.
+    ///
+    /// # Errors
+    /// The hook failed or revoked the session, or the claims cannot be read.
+    pub(super) async fn reload(
+        &self,
+        key: &SessionKey,
+        record: &mut Arc<SessionRecord>,
+    ) -> Result<C, SessionError> {
+        let events = &self.config.events;
+        let parse = |record: &SessionRecord| serde_json::from_str(&record.claims);
+        let unreadable = |error: serde_json::Error| {
+            events.failed_of(EventKind::ClaimsUnreadable, &error, &key.id, &key.subject.name);
+            SessionError::Refused(Refusal::UnreadableClaims)
+        };
+        let Some(reloader) = &self.config.reloader else { return parse(record).map_err(unreadable) };
+        match self.call_reload_hook(reloader, &key.subject.name, parse(record).ok()).await {
+            Ok(Reload::Keep) => parse(record).map_err(unreadable),
+            Ok(Reload::Replace(claims)) => {
+                // Return the claims as the next request will read them from its token.
+                let (json, claims) = write_claims(&claims).map_err(|error| {
+                    self.report_unwritten(&error, key);
+                    SessionError::Unavailable
+                })?;
+                Arc::make_mut(record).claims = json.into();
+                Ok(claims)
+            }
+            Ok(Reload::Revoke { reason }) => {
+                events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
+                // Refuse the request even if the store failed. Then the next renewal calls the hook again.
+                let _reported = self.revocation.revoke(Revoke::Session(key.clone())).await;
+                Err(Refusal::RevokedByApplication.into())
+            }
+            // It is unknown whether the user may continue, so the answer is 503, not 401.
+            Err(error) => {
+                events.failed_of(EventKind::ReloadFailed, &*error, &key.id, &key.subject.name);
+                Err(SessionError::Unavailable)
+            }
+        }
+    }
+
+    /// Calls the hook, with the deadline of a store call.
+    async fn call_reload_hook(
+        &self,
+        reloader: &Reloader<C>,
+        subject: &Arc<str>,
+        claims: Option<C>,
+    ) -> Result<Reload<C>, ReloadError> {
+        let panicked = |panic: HookPanic| -> ReloadError {
+            self.config.events.failed(EventKind::HookPanicked { hook: "reload_claims" }, &panic);
+            panic.into()
+        };
+        let mut reloading = caught(|| reloader.reload(subject.clone(), claims)).map_err(panicked)?;
+        let answer = poll_fn(|cx| match caught(|| reloading.as_mut().poll(cx)) {
+            Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(panic)),
+        });
+        let late = || self.backend.too_late();
+        self.backend.in_time(answer).await.ok_or_else(late)?.map_err(panicked)?
     }
 
     /// Makes an error of `refusal`. If the record says that the session is revoked, adds the session to the denylist,
