@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RotationTiming, access::LEEWAY};
+use super::{RotationTiming, request::LEEWAY};
 use crate::time::Timestamp;
 
 /// A session's token family: the current generation, the deadlines, and whether the session is revoked.

@@ -263,11 +263,7 @@
 //!   token lifetime.
 
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
-mod access;
-#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod binding;
-#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
-mod cookies;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod family;
 mod policy;
@@ -276,12 +272,14 @@ mod presets;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod refresh;
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
+mod request;
+#[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod rotation_timing;
 #[cfg(any(feature = "oauth", feature = "__search"))]
 #[cfg_attr(not(feature = "__search"), expect(unreachable_pub, reason = "public for the search only"))]
 mod tokens;
 
-pub(crate) use self::access::LEEWAY;
+pub(crate) use self::request::LEEWAY;
 pub use self::{
     policy::{Policy, Timing},
     policy_error::PolicyError,
@@ -298,23 +296,27 @@ pub(crate) use self::tokens::{TokenDecision, decide_tokens};
 #[cfg(feature = "__search")]
 #[doc(hidden)]
 pub use self::{
-    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
     binding::{
         Binding, BindingDecision, RegistrationDecision, RegistrationLimits, Thumbprint, decide_binding,
         decide_registration, offers_registration,
     },
-    cookies::{CookieDecision, ResponseState, decide_cookies},
     family::Family,
     refresh::{PresentedToken, RefreshDecision, decide_refresh},
+    request::{
+        AccessDecision, AccessTokenTimes, CookieDecision, ResponseState, SessionStatus, decide_access,
+        decide_cookies,
+    },
     rotation_timing::RotationTiming,
     tokens::{TokenDecision, decide_tokens},
 };
 #[cfg(not(feature = "__search"))]
 pub(crate) use self::{
-    access::{AccessDecision, AccessTokenTimes, SessionStatus, decide_access},
     binding::{Binding, BindingDecision, Thumbprint, decide_binding},
-    cookies::{CookieDecision, ResponseState, decide_cookies},
     family::Family,
     refresh::{PresentedToken, RefreshDecision, decide_refresh},
+    request::{
+        AccessDecision, AccessTokenTimes, CookieDecision, ResponseState, SessionStatus, decide_access,
+        decide_cookies,
+    },
     rotation_timing::RotationTiming,
 };
