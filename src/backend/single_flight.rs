@@ -51,7 +51,7 @@ where
             if let Some(run) = run {
                 poll_then_spawn(run, &runtime).await;
             }
-            Some((outcome.wait().await?, started))
+            Some((Outcome::wait(outcome).await?, started))
         }
     }
 
@@ -127,16 +127,20 @@ impl<V> Default for Outcome<V> {
 }
 
 impl<V: Clone> Outcome<V> {
-    async fn wait(&self) -> Option<V> {
-        while self.value.get().is_none() {
-            let mut ended = pin!(self.ended.notified());
+    async fn wait(mut outcome: Arc<Self>) -> Option<V> {
+        while outcome.value.get().is_none() {
+            let mut ended = pin!(outcome.ended.notified());
             // From here on, no notification is missed.
             ended.as_mut().enable();
-            if self.value.get().is_none() {
+            if outcome.value.get().is_none() {
                 ended.await;
             }
         }
-        self.value.get()?.clone()
+        // The last call that waits need not clone the value.
+        match Arc::get_mut(&mut outcome) {
+            Some(outcome) => outcome.value.take()?,
+            None => outcome.value.get()?.clone(),
+        }
     }
 }
 

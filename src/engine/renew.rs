@@ -307,7 +307,8 @@ impl<C: Claims> Engine<C> {
         let snapshot = self.revocation.ask_about("advance", run, advance).await?;
         let rotated = snapshot.applied;
         let mut read = ReadRecord::of(snapshot, run)?;
-        self.revocation.note_time(read.record.family.handed_out_at.max(read.record.family.last_seen()));
+        let newest_time = read.record.family.handed_out_at.max(read.record.family.last_seen());
+        self.revocation.note_time(newest_time, now);
         if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
             return Err(Box::pin(self.revoke_past_timeouts(key, now)).await);
         }

@@ -183,7 +183,7 @@ impl<C: Claims> Engine<C> {
             .verify_access(token)
             .inspect_err(|invalid| self.config.events.note(EventKind::AccessTokenInvalid(*invalid)))?;
         let verified = Arc::new(VerifiedToken::new(self.clone(), claims));
-        self.revocation.note_time(verified.view.issued);
+        self.revocation.note_time(verified.view.issued, self.now());
         self.tokens.keep(&codec, token, verified.clone());
         Ok(verified)
     }

@@ -142,8 +142,8 @@ impl Revocation {
 
     /// An instance's clock showed this time. If it is in the future, access tokens of that time become
     /// valid when the denylist has forgotten what was revoked.
-    pub(crate) fn note_time(&self, time: Timestamp) {
-        self.wall.is_ahead_elsewhere(time, self.access_ttl, self.now());
+    pub(crate) fn note_time(&self, time: Timestamp, now: Timestamp) {
+        self.wall.is_ahead_elsewhere(time, self.access_ttl, now);
     }
 
     /// Starts to follow the store's feed, unless it is followed. Every request calls this: a follower
