@@ -211,7 +211,9 @@ impl<C: Claims> Engine<C> {
 
     /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
     pub(super) fn verify_refresh(&self, token: &[u8], now: Timestamp) -> Result<RefreshClaims, SessionError> {
-        let refresh = self.tokens.codec().verify_refresh(token).map_err(|invalid| {
+        // Not a clone: the lock is held for microseconds. It is released before the event, whose hook may change keys.
+        let read = self.tokens.codec.read().unwrap_or_else(PoisonError::into_inner).verify_refresh(token);
+        let refresh = read.map_err(|invalid| {
             self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
             match invalid {
                 // Another instance has the key of this token.
