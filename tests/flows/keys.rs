@@ -1,8 +1,14 @@
 //! Key rotation while sessions exist.
 
-use tower_sliding_sessions::{EventKind, InvalidToken, Keyring, RejectionKind, Severity};
+use std::{
+    sync::{Arc, OnceLock, mpsc},
+    thread,
+    time::Duration,
+};
 
-use crate::support::{ACCESS, Browser, Instance, REFRESH, TTL, World, idle, keys};
+use tower_sliding_sessions::{EventKind, InvalidToken, Keyring, RejectionKind, Sessions, Severity};
+
+use crate::support::{ACCESS, Browser, Instance, Profile, REFRESH, TTL, World, idle, keys};
 
 fn kid(browser: &Browser, name: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -89,6 +95,34 @@ async fn restored_key_makes_its_sessions_valid_again() {
     assert!(!browser.visit(&world.one, "/me").await.ok());
     world.one.sessions.set_keys(keys(1).publish(keys(0)).unwrap());
     assert!(browser.visit(&world.one, "/me").await.ok());
+}
+
+#[test]
+fn hook_may_change_the_keys_when_a_refresh_token_is_invalid() {
+    let (done, ended) = mpsc::channel();
+    // In a thread of its own: if a lock is held while the hook runs, the hook waits for ever.
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let sessions = Arc::new(OnceLock::<Sessions<Profile>>::new());
+            let known = sessions.clone();
+            let world = World::tuned(move |builder| {
+                let known = known.clone();
+                builder.on_event(move |event| {
+                    if let (EventKind::RefreshTokenInvalid(_), Some(sessions)) = (&event.kind, known.get()) {
+                        sessions.set_keys(promoted());
+                    }
+                })
+            });
+            let mut browser = world.signed_in("ann").await;
+            assert!(sessions.set(world.one.sessions.clone()).is_ok());
+            world.one.sessions.set_keys(keys(1));
+            assert_eq!(browser.visit(&world.one, "/me").await.status(), 401);
+            assert!(browser.visit(&world.one, "/me").await.ok(), "the hook has brought the old key back");
+        });
+        done.send(()).unwrap();
+    });
+    assert!(ended.recv_timeout(Duration::from_secs(60)).is_ok());
 }
 
 /// A ring that signs with the new key and still verifies the old one.

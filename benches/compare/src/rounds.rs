@@ -15,13 +15,23 @@ pub fn run(contenders: &mut [Contender], rounds: usize) -> Vec<Median> {
     contenders.iter_mut().for_each(|contender| _ = (contender.round)());
     let mut figures = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..rounds {
-        // Each round begins with another contender, so that none always follows the same one.
-        for turn in 0..contenders.len() {
-            let index = (turn + round) % contenders.len();
+        for index in shuffled(contenders.len(), round) {
             figures[index].push((contenders[index].round)());
         }
     }
     contenders.iter().zip(figures).map(|(contender, figures)| median(contender.name, figures)).collect()
+}
+
+/// Another order in each round, and the same orders in each run. A contender that follows one of its own kind finds its
+/// code in the processor's caches, and takes up to 5 % less.
+fn shuffled(count: usize, round: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    let mut random = round as u64;
+    for end in (1..count).rev() {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        order.swap(end, (random >> 33) as usize % (end + 1));
+    }
+    order
 }
 
 pub fn median(name: &'static str, mut figures: Vec<f64>) -> Median {
