@@ -50,7 +50,7 @@ fn ed25519() -> TokenCodec {
 }
 
 fn of(ring: Keyring) -> TokenCodec {
-    TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60))
+    TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3660))
 }
 
 fn claims() -> String {
@@ -65,8 +65,7 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
         generation: 3,
         run: RunId::from_u64(77).expect("not zero"),
         issued: now,
-        now,
-        limit: now + Duration::from_secs(86_400),
+        expires: now + Duration::from_secs(3600),
         auth_time: now,
         methods: &[],
         step_up: &StepUp::None,

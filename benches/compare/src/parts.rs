@@ -27,7 +27,7 @@ fn part<T>(name: &'static str, times: u32, mut operation: impl FnMut() -> T + 's
 }
 
 fn tokens(ring: Keyring) -> TokenCodec {
-    TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60))
+    TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3660))
 }
 
 fn minted(tokens: &TokenCodec, claims: &str) -> String {
@@ -38,8 +38,7 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
         generation: 3,
         run: RunId::from_u64(77).expect("not zero"),
         issued: now,
-        now,
-        limit: now + Duration::from_secs(86_400),
+        expires: now + Duration::from_secs(3600),
         auth_time: now,
         methods: &[],
         step_up: &StepUp::None,

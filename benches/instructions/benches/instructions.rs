@@ -165,7 +165,7 @@ fn renewal(input: (World, Request<Body>)) -> World {
 fn minter() -> (TokenCodec, String) {
     let ring = token::Keyring::hs256(SECRET).expect("a valid secret");
     let claims = serde_json::to_string(&profile()).expect("JSON");
-    (TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3600), Duration::from_secs(60)), claims)
+    (TokenCodec::new(ring, "sessions".into(), Duration::from_secs(3660)), claims)
 }
 
 fn minted(tokens: &TokenCodec, claims: &str) -> String {
@@ -176,8 +176,7 @@ fn minted(tokens: &TokenCodec, claims: &str) -> String {
         generation: 3,
         run: id::RunId::from_u64(77).expect("not zero"),
         issued: now,
-        now,
-        limit: now + Duration::from_secs(86_400),
+        expires: now + Duration::from_secs(3600),
         auth_time: now,
         methods: &[],
         step_up: &StepUp::None,
