@@ -5,7 +5,7 @@ use crate::id::SessionId;
 /// How many sessions are remembered. Forgetting one costs a store call or a repeated event.
 const CAPACITY: usize = 16 * 1024;
 
-/// The latest generation of each session for which something was done.
+/// The latest number that was noted for each session: mostly a generation.
 #[derive(Debug)]
 pub(crate) struct LatestGenerations(Cache<SessionId, u64>);
 

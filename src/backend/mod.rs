@@ -48,8 +48,8 @@ pub(crate) struct Backend {
     /// A runtime without timers was reported.
     lacks_timers: AtomicBool,
     writes: Writes,
-    /// No access token is renewed early before this, by the monotonic clock in milliseconds: the store
-    /// failed a moment ago.
+    /// After a failure of the store, no access token is renewed early until then. By the monotonic clock, in
+    /// milliseconds.
     early_renewal_paused_until: AtomicU64,
     /// Generations whose confirmation was written, or is being written.
     pub(crate) confirmed: LatestGenerations,
@@ -116,7 +116,8 @@ impl Backend {
         StoreCall { answer: self.within(self.deadline, CatchPanic::new(call)), operation }
     }
 
-    /// The same for a call that no request waits for, and whose caller must learn how far it came.
+    /// As [`ask`](Self::ask), with the deadline of [`MAX_CALLS`] calls: for a call whose caller must learn whether it
+    /// succeeded.
     pub(crate) fn ask_at_length<F>(&self, operation: &'static str, call: F) -> StoreCall<'_, F> {
         let deadline = self.deadline.saturating_mul(MAX_CALLS);
         StoreCall { answer: self.within(deadline, CatchPanic::new(call)), operation }
@@ -131,7 +132,8 @@ impl Backend {
         self.within(self.deadline, answer)
     }
 
-    /// The same for a run that other requests share, which makes several calls. Its runtime may have stopped.
+    /// As [`in_time`](Self::in_time), with the deadline of [`MAX_CALLS`] calls: for a run that requests share. Its runtime
+    /// may have stopped.
     pub(crate) fn within_renewal_deadline<F>(&self, run: F) -> Within<'_, F> {
         self.within(self.deadline.saturating_mul(MAX_CALLS), run)
     }
@@ -140,7 +142,8 @@ impl Backend {
         Within { answer, deadline, timer: Timer::NotStarted, backend: self }
     }
 
-    /// Reports a runtime without timers, once. No runtime at all may be a test or a command line tool.
+    /// Reports a runtime without timers, once. A missing runtime is not reported: the caller may be a test or a command
+    /// line tool.
     pub(crate) fn report_no_timers(&self) {
         let in_runtime = Handle::try_current().is_ok();
         if in_runtime && !self.lacks_timers.swap(true, Ordering::Relaxed) {
@@ -161,7 +164,7 @@ impl Backend {
         self.writes.spawn((session, what), write);
     }
 
-    /// As long as the guard is held, a shutdown waits. Each call has another number.
+    /// As long as the guard is held, a shutdown waits. Pass a different number in each call.
     #[cfg(feature = "vault")]
     pub(crate) fn hold(&self, number: u64) -> writes::Entry {
         self.writes.hold(number)
@@ -238,7 +241,7 @@ impl<F: Future> Future for Within<'_, F> {
 }
 
 pin_project! {
-    /// A store call whose panic is an error, and ends nothing else.
+    /// Turns a panic in a store call into an error.
     pub(crate) struct CatchPanic<F> {
         #[pin]
         call: F,

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use quick_cache::DefaultHashBuilder;
 use tokio::{runtime::Handle, sync::Notify};
 
-/// By a hash that is faster than that of the standard library, and that has a key of each process, too.
+/// Its hash is faster than that of the standard library, and also differs from process to process.
 type Running<K, V> = Mutex<HashMap<K, Arc<Outcome<V>>, DefaultHashBuilder>>;
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -36,7 +36,7 @@ where
     /// Joins the run for `key`, or starts one. Returns its value, and whether this call started it. `None` if there is no
     /// runtime, or if the run panicked.
     ///
-    /// The run is entered by the call, and starts when the future is polled. An `async fn` would store the key and
+    /// The call registers the run, and the first poll starts it. An `async fn` would store the key and
     /// `start` for as long as it waits.
     pub(crate) fn join<F>(
         &self,
@@ -57,7 +57,7 @@ where
         }
     }
 
-    /// Later calls do not join the run for `key`: it makes no progress. Its runtime is not driven any more.
+    /// Removes a run that makes no progress, because its runtime stopped. So the next call starts another one.
     pub(crate) fn give_up(&self, key: &K) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
@@ -158,7 +158,7 @@ struct Publisher<K: Clone + Eq + Hash, V> {
 impl<K: Clone + Eq + Hash, V> Drop for Publisher<K, V> {
     fn drop(&mut self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not the run that took the place of this one.
+        // A newer run, which took the place of this one, stays.
         if let Entry::Occupied(run) = running.entry(self.key.clone())
             && Arc::ptr_eq(run.get(), &self.outcome)
         {

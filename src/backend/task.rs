@@ -12,7 +12,7 @@ use tokio::{runtime::Handle, task::AbortHandle};
 
 use crate::time::{Clock as _, SystemClock};
 
-/// How long to wait before a task is started again that ended before it did anything.
+/// How long to wait before a task is started again, if it ended without having worked.
 const RETRY: Duration = Duration::from_millis(250);
 
 /// Holds one task at a time, and none after [`shut_down`](Self::shut_down).
@@ -41,7 +41,7 @@ enum Phase {
     Idle {
         not_before: Duration,
     },
-    /// The last task runs. It gets its handle after it was spawned.
+    /// The newest task runs. `task` is set after it was spawned.
     Running {
         task: Option<AbortHandle>,
     },
@@ -61,7 +61,7 @@ impl Shared {
 }
 
 impl BackgroundTask {
-    /// Starts `task` on the current runtime unless one runs. Without a runtime, a later call does.
+    /// Starts `task` on the current runtime unless one runs. Does nothing without a runtime: a later call starts the task.
     pub(crate) fn start<F>(&self, task: impl FnOnce() -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -154,7 +154,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         if state.started == self.nth && matches!(state.phase, Phase::Running { .. }) {
-            // Not every request must start a task that fails at once.
+            // Otherwise each request would start a task that fails at once.
             let pause = if self.shared.worked.load(Ordering::Relaxed) { Duration::ZERO } else { RETRY };
             state.phase = Phase::Idle { not_before: SystemClock.monotonic().saturating_add(pause) };
             self.shared.settled.store(false, Ordering::Relaxed);

@@ -59,7 +59,7 @@ pub(crate) enum AuthOutcome<C> {
     },
     /// The request has no valid session. An optional layer serves it.
     Anonymous(Refusal),
-    /// An optional layer rejects the request, too.
+    /// An optional layer rejects the request, too. For `DeviceProofRequired`, see `middleware::unproven`.
     Rejected(RejectionKind),
 }
 
@@ -160,7 +160,7 @@ impl<C: Claims> Engine<C> {
             (Some(line), None) => Some(line.as_bytes()),
             _ => None,
         };
-        // Most requests carry the same single `Cookie` header as the request before.
+        // Most requests carry the same single `Cookie` header as an earlier request on this thread.
         let recent = only_line.map(|line| (line, self.tokens.recent(Credential::Cookies, line)));
         if let Some((_, Ok(token))) = recent {
             let refresh = || scan(lines.iter(), &self.config.cookies).1;
@@ -214,6 +214,7 @@ impl<C: Claims> Engine<C> {
         let must_ask_store = !self.revocation.knows_revocations(arrived)
             || token.as_deref().is_some_and(|token| self.revocation_may_be_forgotten(token, arrived));
         let known_status = token.as_deref().filter(|_| !must_ask_store).map(|token| self.status(token));
+        // If the status is unknown, only the times are judged here, and the store is asked below.
         let status = known_status.unwrap_or(SessionStatus::Valid);
         let times = token.as_deref().map(|token| token.view.times());
         let decision = decide_access(&self.config.policy, times.as_ref(), status, arrived.wall);

@@ -94,7 +94,7 @@ impl<C: Claims> Engine<C> {
         false
     }
 
-    /// Whether a response to a renewed request offers a registration.
+    /// Whether the response to a request that renewed its session offers a registration.
     #[cfg(feature = "device-bound")]
     pub(super) fn offers_registration(&self, record: &SessionRecord) -> bool {
         let binding = DeviceBinding::of(record).map(|binding| binding.state());

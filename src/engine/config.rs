@@ -1,4 +1,4 @@
-//! The settings from the builder. They never change.
+//! The settings from the builder. They do not change after `build`.
 
 use std::{sync::Arc, time::Duration};
 

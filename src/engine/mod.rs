@@ -6,7 +6,8 @@
 //!
 //! Each use case has a file:
 //! - `authenticate`: a request with cookies. `conflicting_cookies`: a cookie name has several values. `bearer`: a
-//!   request with a bearer token. `look_up`: the store must be asked about an access token;
+//!   request with a bearer token. `look_up`: the store must be asked about an access token, or a passive request
+//!   renews;
 //! - `renew`: renews a session. `renew_writes`: what a renewal writes besides a rotation. `origin`: the hooks about the
 //!   client's origin;
 //! - `respond`: the cookies and cache headers of a response. `mint`: tokens and their cookies. `readable_cookie`: the

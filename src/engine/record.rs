@@ -120,7 +120,7 @@ impl<C: Claims> Engine<C> {
             }
             Ok(Reload::Revoke { reason }) => {
                 events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
-                // Refuse the request even if the store failed. Then the next renewal calls the hook again.
+                // Refuse the request even if the store failed. If it failed, the next renewal calls the hook again.
                 let _reported = self.revocation.revoke(Revoke::Session(key.clone())).await;
                 Err(Refusal::RevokedByApplication.into())
             }

@@ -56,7 +56,7 @@ impl Hash for RenewalKey {
 
 /// Why an in-flight renewal gave no result.
 #[derive(Debug, thiserror::Error)]
-#[error("the renewal panicked, its runtime stopped, or there is no Tokio runtime")]
+#[error("the renewal took too long or panicked, its runtime stopped, or there is no Tokio runtime")]
 struct LostRenewal;
 
 /// The facts of a request that its renewal needs. The signature of its refresh token is valid.
@@ -79,7 +79,8 @@ pub(crate) struct Renewal<C> {
     /// When the record was read. Later changes are not in it.
     pub(crate) read_at: Timestamp,
     pub(crate) how: Renewed,
-    /// A passive renewal does not move the idle deadline, so its token must not outlive that deadline.
+    /// The latest expiry of its access token. `None` for the session's absolute timeout. A passive renewal does not move
+    /// the idle deadline, so its token must not outlive that deadline.
     pub(super) limit: Option<Timestamp>,
 }
 

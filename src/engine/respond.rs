@@ -99,7 +99,7 @@ impl FormerCookieRemovals {
 }
 
 impl<C: Claims> Engine<C> {
-    /// The cookies for the response to a renewed request, whose headers are sent now. `handler_wrote`
+    /// The cookies for the response to a request that renewed its session. The headers are sent now. `handler_wrote`
     /// returns whether the handler wrote the cookie of that name.
     fn cookie_lines(
         &self,
@@ -156,7 +156,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// What is known of a renewed request when its response headers are sent.
+    /// What is known of a request that renewed its session, when its response headers are sent.
     pub(super) fn response_state(
         &self,
         renewal: &Renewal<C>,

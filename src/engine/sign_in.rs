@@ -75,8 +75,8 @@ pub enum SignInError {
     /// The subject has as many sessions as it may have.
     #[error("the subject has too many sessions")]
     TooManySessions,
-    /// The claims reload hook refused the user. The new session was revoked. If the store failed at this, the
-    /// session stays there until it expires.
+    /// The claims reload hook refused the user. The new session was revoked. If this revocation
+    /// failed, the session stays in the store until it expires.
     #[error("the user may not sign in")]
     Refused,
     /// The policy does not allow the requested timeouts.

@@ -124,8 +124,8 @@ impl<C> CachedTokenCodec<C> {
         self.recent.get(credential, text)
     }
 
-    /// Keeps the verified `token` for [`recent`](Self::recent), if `text` has come before. It must be the only access
-    /// token in `text`.
+    /// Keeps the verified `token` for [`recent`](Self::recent), if `text` has come before. `token` must be the only
+    /// access token in `text`.
     pub(super) fn keep_recent(&self, credential: Credential, text: &[u8], token: &[u8], not_kept: NotKept) {
         if not_kept.came_before {
             self.recent.keep(credential, text, || self.get(token));

@@ -147,6 +147,7 @@ pub(crate) struct VerifiedToken<C> {
     pub(crate) view: SessionView<C>,
     /// The earliest time at which a request with this token confirms its generation.
     pub(super) confirms_from: Timestamp,
+    /// Not used in a copy.
     learned: Learned<C>,
     /// The token that this one is a [copy](Self::copy) of. What is learned is noted there.
     original: Option<Arc<Self>>,

@@ -143,7 +143,7 @@ pub fn decide_binding(
 }
 
 #[cfg(any(feature = "device-bound", feature = "__search"))]
-/// Whether the response to a renewed request offers a registration. True if a registration of a new key would be
+/// Whether the response to a request that renewed its session offers a registration. True if a registration of a new key would be
 /// accepted now.
 #[must_use]
 pub fn offers_registration(

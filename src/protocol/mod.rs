@@ -115,8 +115,9 @@
 //!
 //! # How a refresh token is judged
 //!
-//! A request presents a refresh token of a generation `k`. The generation in the record is `g`. The function
-//! `decide_refresh` uses the first row of this table that matches:
+//! A request presents a refresh token of a generation `k`. The generation in the record is `g`. The first row of this
+//! table that matches applies. A renewal first asks the store to rotate if the row `Rotate` applies. If the store did
+//! not rotate, the function `decide_refresh` decides by the record:
 //!
 //! | condition | decision |
 //! |---|---|
@@ -132,8 +133,8 @@
 //! | `k < g` in all other cases. | `Reuse`: revoke the session |
 //! | `k > g` | `FastForward`: the store lost a write, so set the record to `k` |
 //!
-//! Two more functions run when the headers of a response are sent. `decide_cookies` chooses the cookies that the
-//! response sets. `decide_tokens` chooses the tokens in a response to a client without cookies.
+//! Two more functions choose what the client gets. `decide_cookies` chooses the cookies of a response, when its headers
+//! are sent. `decide_tokens` chooses the tokens for a client without cookies, when they are minted.
 //!
 //! # The rotation interval is long enough
 //!

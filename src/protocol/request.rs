@@ -69,7 +69,7 @@ pub fn decide_access(
     }
 }
 
-/// The state of a renewed request at the time when its response headers are sent.
+/// The state of a request that renewed its session, when its response headers are sent.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseState {
     /// The start of the write window: the arrival of the request, or the read of the record, if the read was earlier.
@@ -103,7 +103,7 @@ pub enum CookieDecision {
     WriteBoth,
 }
 
-/// Decides which cookies the response to a renewed request sets. `timing` is from the session's record.
+/// Decides which cookies the response sets, if the request renewed its session. `timing` is from the session's record.
 ///
 /// The refresh cookie is set **only if the served generation is newer than the presented generation**.
 ///
