@@ -36,11 +36,11 @@ pub(super) struct TokenBasis<'a> {
     pub(super) key: &'a SessionKey,
     pub(super) run: RunId,
     pub(super) generation: u64,
-    /// Whether the token requires a re-authentication and names no methods, even if the record has some.
+    /// Whether the access token requires a re-authentication and names no methods, even if the record has some.
     pub(super) requires_step_up: bool,
     /// When the record was read. This becomes `iat`, because a later `iat` could make old claims look new.
     pub(super) read_at: Timestamp,
-    /// The token expires at this time at the latest. `None` for the session's absolute timeout.
+    /// The access token expires at this time at the latest. `None` for the session's absolute timeout.
     pub(super) limit: Option<Timestamp>,
 }
 

@@ -331,6 +331,15 @@ mod tests {
     }
 
     #[test]
+    fn access_token_expires_at_a_whole_second_that_is_never_after_the_limit() {
+        let policy = Policy::new(Timing::default()).expect("the defaults hold");
+        let now = Timestamp::from_millis(1_800_000_000_001);
+        let expiry = |limit: u64| policy.access_expiry(now, Timestamp::from_millis(limit)).as_millis();
+        assert_eq!(expiry(u64::MAX), 1_800_000_301_000, "rounded up");
+        assert_eq!(expiry(1_800_000_061_999), 1_800_000_061_000, "the limit, rounded down");
+    }
+
+    #[test]
     fn zero_and_overlong_durations_are_refused() {
         let default = Timing::default();
         for timing in [
