@@ -93,9 +93,20 @@ async fn pool_leaves_the_old_primary_after_a_switch_over() {
     assert!(matches!(direct.get(revoked).await, Err(StoreError::Unavailable(_))));
 }
 
-/// It is cut off from its cluster, and not from this instance.
+/// The former primary is cut off from its cluster, and not from this instance.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn pool_leaves_a_former_primary_that_still_takes_writes() {
+    former_primary_is_left(Duration::ZERO).await;
+}
+
+/// The pool tests a connection that was idle for over a second, and replaces it if it is broken. So no call fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn idle_pool_leaves_a_former_primary_that_still_takes_writes() {
+    former_primary_is_left(Duration::from_millis(1500)).await;
+}
+
+/// Connections to a former primary break after the store was idle for this long.
+async fn former_primary_is_left(idle: Duration) {
     let (_server, _direct) = Server::take().await;
     let primary = given("TEST_POSTGRES_URL");
     let (port, _restore) = standby().await;
@@ -116,6 +127,7 @@ async fn pool_leaves_a_former_primary_that_still_takes_writes() {
     }
     new.revoke(&Revoke::Session(revoked.clone()), now()).await.expect("it is revoked");
 
+    tokio::time::sleep(idle).await;
     // Half of the connections break, so the store looks for the primary.
     let mut admin = PgConnection::connect(&primary).await.expect("the former primary answers");
     let broken = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \

@@ -1,12 +1,12 @@
 //! An address that names several servers of a cluster, of which one is the primary.
 //!
-//! sqlx knows one server. So the pool leads to the primary. When calls fail and another server is the primary now, a
-//! new pool takes its place. No connection to a former primary is used after that: it may be cut off from its cluster,
-//! and still take writes.
+//! sqlx knows one server. So the pool connects to the primary. If a connection breaks, the store asks all servers which
+//! one is the primary. If it is another server, a new pool replaces the pool. After that, the store uses no connection to
+//! the former primary: a former primary may be cut off from its cluster, and still take writes.
 //!
-//! A server of an older timeline than another one is a former primary. It is not used as the primary, also while
-//! the newer one is down. If the cluster goes back to the older timeline, the server of the newer one is rewound. The
-//! older one is used again when that server answers as a standby.
+//! A server with an older timeline than another server is a former primary. It is not used, also while the newer server
+//! is down. If the cluster goes back to the older timeline, the newer server is rewound. The older server is used again
+//! when the newer one answers as a standby.
 
 use std::{
     mem,
@@ -19,7 +19,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     answers::{Answer, FormerPrimary, NotFound, Seen, Timeline, ask, choose, name},
-    pool,
+    pool::{self, BrokenConnection},
 };
 use crate::store::{
     StoreError,
@@ -39,6 +39,8 @@ pub(super) struct Hosts {
     all: Vec<PgConnectOptions>,
     /// Held while the primary is looked for.
     looking: Arc<tokio::sync::Mutex<()>>,
+    /// Of the current pool and of former ones.
+    broken: BrokenConnection,
     state: Mutex<State>,
 }
 
@@ -56,14 +58,14 @@ struct State {
 
 impl State {
     /// Leads to this server from now on.
-    fn lead_to(&mut self, to: PgConnectOptions, timeline: Timeline) {
+    fn lead_to(&mut self, to: PgConnectOptions, timeline: Timeline, broken: &BrokenConnection) {
         self.former = None;
         self.timeline = Some(timeline);
         let now = self.pool.connect_options();
         let is_other = (now.get_host(), now.get_port(), now.get_socket())
             != (to.get_host(), to.get_port(), to.get_socket());
         if is_other {
-            let former = mem::replace(&mut self.pool, pool::lazy(to));
+            let former = mem::replace(&mut self.pool, pool::lazy(to, broken));
             self.moves += 1;
             tokio::spawn(async move { former.close().await });
         }
@@ -90,13 +92,20 @@ impl Hosts {
         let Some(first) = all.first().cloned() else {
             return Err(StoreError::configuration("an address without a host"));
         };
-        Ok(Self { all, ..Self::of(pool::lazy(first)) })
+        let broken = BrokenConnection::default();
+        let pool = pool::lazy(first, &broken);
+        Ok(Self { all, broken, ..Self::of(pool) })
     }
 
     /// The pool of the application's.
     pub(super) fn of(pool: PgPool) -> Self {
         let state = State { pool, moves: 0, timeline: None, seen: Seen::default(), former: None };
-        Self { all: Vec::new(), looking: Arc::default(), state: Mutex::new(state) }
+        Self {
+            all: Vec::new(),
+            looking: Arc::default(),
+            broken: BrokenConnection::default(),
+            state: Mutex::new(state),
+        }
     }
 
     pub(super) fn are_several(&self) -> bool {
@@ -117,14 +126,18 @@ impl Hosts {
     }
 
     /// A connection to the primary. If the store moved to another one while the connection was made or tested, it is
-    /// closed, and another one is taken.
+    /// closed, and another one is taken. If the pool has found a broken connection, the primary is looked for: the
+    /// server that answers now may be a former primary.
     pub(super) async fn lease(
-        &self,
+        self: &Arc<Self>,
         error: fn(sqlx::Error) -> StoreError,
     ) -> Result<Lease<Postgres>, StoreError> {
         let (mut pool, mut moves) = self.pool()?;
         loop {
             let lease = pool.acquire().await.map(Lease::of);
+            if self.broken.take() {
+                self.look_soon();
+            }
             let (now, moved) = self.pool()?;
             if moved == moves {
                 return lease.map_err(error);
@@ -176,7 +189,7 @@ impl Hosts {
         state.seen.note(&answers);
         let (former, error) = match choose(answers, &state.seen) {
             Ok((options, timeline)) => {
-                state.lead_to(options, timeline);
+                state.lead_to(options, timeline, &self.broken);
                 return Ok(());
             }
             Err(NotFound::Former(former)) => (Some(former.clone()), StoreError::unavailable(former)),

@@ -1,11 +1,18 @@
 //! How connections are made.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
-    Connection as _, PgPool,
+    Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
 
 /// How long to wait for a connection. The engine's deadline for a call is shorter by default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -13,27 +20,48 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 const CONNECTIONS: u32 = 10;
 
+/// Whether a pool has closed a connection that it found broken. sqlx then uses another connection, so no call fails.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BrokenConnection(Arc<AtomicBool>);
+
+impl BrokenConnection {
+    /// Whether there was one since the last call.
+    pub(super) fn take(&self) -> bool {
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
+
+    /// Tests a connection, and notes if it is broken.
+    async fn test(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        // Without this limit, a test of a server that has vanished takes as long as the TCP timeout.
+        let ping = timeout(CONNECT_TIMEOUT, connection.ping());
+        let tested = ping.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        if tested.is_err() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        tested.map(|()| true)
+    }
+}
+
 /// A pool that notices dead connections, and costs a busy store no second round trip.
-pub(super) fn lazy(options: PgConnectOptions) -> PgPool {
+pub(super) fn lazy(options: PgConnectOptions, broken: &BrokenConnection) -> PgPool {
+    let (before, after) = (broken.clone(), broken.clone());
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(CONNECT_TIMEOUT)
         .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
+        .before_acquire(move |connection, meta| {
+            let broken = before.clone();
             Box::pin(async move {
-                if meta.idle_for > TRUSTED_FOR {
-                    connection.ping().await?;
+                match meta.idle_for > TRUSTED_FOR {
+                    true => broken.test(connection).await,
+                    false => Ok(true),
                 }
-                Ok(true)
             })
         })
-        // sqlx tests a connection that is given back. If the server has vanished, that takes as long as the TCP
-        // timeout. This test comes first, and gives up sooner.
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                let ping = tokio::time::timeout(CONNECT_TIMEOUT, connection.ping());
-                ping.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
-            })
+        // sqlx tests a connection that is given back. This test comes first, and gives up sooner.
+        .after_release(move |connection, _| {
+            let broken = after.clone();
+            Box::pin(async move { broken.test(connection).await })
         })
         .connect_lazy_with(options)
 }
