@@ -1,13 +1,13 @@
 //! The store as the engine uses it. Each call has a deadline. Each failure is an event. Parallel calls for the same key
 //! can share one run ([`SingleFlight`]).
 
-mod latest;
+mod highest;
 mod single_flight;
 mod task;
 mod writes;
 
 pub(crate) use self::{
-    latest::LatestGenerations, single_flight::SingleFlight, task::BackgroundTask, writes::Write,
+    highest::HighestNumbers, single_flight::SingleFlight, task::BackgroundTask, writes::Write,
 };
 
 pub(crate) use crate::timer::timer;
@@ -52,13 +52,13 @@ pub(crate) struct Backend {
     /// milliseconds.
     early_renewal_paused_until: AtomicU64,
     /// Generations whose confirmation was written, or is being written.
-    pub(crate) confirmed: LatestGenerations,
+    pub(crate) confirmed: HighestNumbers,
     /// Generations that were handed out again after a grace period.
-    pub(crate) handed_out: LatestGenerations,
+    pub(crate) handed_out: HighestNumbers,
     /// Sessions whose refresh token reuse was reported.
-    pub(crate) reused: LatestGenerations,
+    pub(crate) reused: HighestNumbers,
     /// Sessions whose renewal without a proof of the device's key was reported, and in which minute.
-    pub(crate) unproven: LatestGenerations,
+    pub(crate) unproven: HighestNumbers,
 }
 
 impl Backend {
@@ -71,10 +71,10 @@ impl Backend {
             lacks_timers: AtomicBool::new(false),
             writes: Writes::default(),
             early_renewal_paused_until: AtomicU64::new(0),
-            confirmed: LatestGenerations::new(),
-            handed_out: LatestGenerations::new(),
-            reused: LatestGenerations::new(),
-            unproven: LatestGenerations::new(),
+            confirmed: HighestNumbers::new(),
+            handed_out: HighestNumbers::new(),
+            reused: HighestNumbers::new(),
+            unproven: HighestNumbers::new(),
         }
     }
 

@@ -15,12 +15,12 @@ use quick_cache::DefaultHashBuilder;
 use tokio::{runtime::Handle, sync::Notify};
 
 /// Its hash is faster than that of the standard library, and also differs from process to process.
-type Running<K, V> = Mutex<HashMap<K, Arc<Outcome<V>>, DefaultHashBuilder>>;
+type Runs<K, V> = Mutex<HashMap<K, Arc<Outcome<V>>, DefaultHashBuilder>>;
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The runs that have not ended, by key. A run goes on if its caller is dropped.
 #[derive(Debug)]
-pub(crate) struct SingleFlight<K, V>(Arc<Running<K, V>>);
+pub(crate) struct SingleFlight<K, V>(Arc<Runs<K, V>>);
 
 impl<K, V> Default for SingleFlight<K, V> {
     fn default() -> Self {
@@ -149,7 +149,7 @@ impl<V: Clone> Outcome<V> {
 /// Publishes the value when dropped, also after a panic. It removes the run first: a call that comes later
 /// starts its own.
 struct Publisher<K: Clone + Eq + Hash, V> {
-    running: Arc<Running<K, V>>,
+    running: Arc<Runs<K, V>>,
     key: K,
     outcome: Arc<Outcome<V>>,
     value: Option<V>,

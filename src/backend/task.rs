@@ -92,7 +92,7 @@ impl BackgroundTask {
         }
     }
 
-    fn reserve(&self) -> Option<Running> {
+    fn reserve(&self) -> Option<RunningTask> {
         let mut state = self.0.lock();
         match state.phase {
             Phase::Idle { not_before } if SystemClock.monotonic() >= not_before => {}
@@ -102,7 +102,7 @@ impl BackgroundTask {
         state.phase = Phase::Running { task: None };
         self.0.worked.store(false, Ordering::Relaxed);
         self.0.settled.store(true, Ordering::Relaxed);
-        Some(Running { shared: self.0.clone(), nth: state.started })
+        Some(RunningTask { shared: self.0.clone(), nth: state.started })
     }
 
     /// Notes that the task made progress.
@@ -145,12 +145,12 @@ impl Drop for BackgroundTask {
 }
 
 /// Dropped when the task has ended: it returned, panicked, was aborted, or its runtime was dropped.
-struct Running {
+struct RunningTask {
     shared: Arc<Shared>,
     nth: u64,
 }
 
-impl Drop for Running {
+impl Drop for RunningTask {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         if state.started == self.nth && matches!(state.phase, Phase::Running { .. }) {

@@ -25,15 +25,15 @@ pub(crate) enum Write {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Writes(Arc<Running>);
+pub(super) struct Writes(Arc<RunningWrites>);
 
 #[derive(Debug, Default)]
-struct Running {
+struct RunningWrites {
     writes: Mutex<HashSet<(SessionId, Write)>>,
     done: Notify,
 }
 
-impl Running {
+impl RunningWrites {
     fn lock(&self) -> MutexGuard<'_, HashSet<(SessionId, Write)>> {
         self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,7 +48,7 @@ impl Writes {
         if !self.0.lock().insert(what) {
             return;
         }
-        runtime.spawn(RunningWrite { write, entry: Entry { running: self.0.clone(), what } });
+        runtime.spawn(WriteTask { write, entry: Entry { running: self.0.clone(), what } });
     }
 
     /// As long as the guard is held, [`finish`](Self::finish) waits.
@@ -73,14 +73,14 @@ impl Writes {
 
 pin_project! {
     /// The task of a write. An async block would store the write twice.
-    struct RunningWrite<F> {
+    struct WriteTask<F> {
         #[pin]
         write: F,
         entry: Entry,
     }
 }
 
-impl<F: Future<Output = ()>> Future for RunningWrite<F> {
+impl<F: Future<Output = ()>> Future for WriteTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -90,7 +90,7 @@ impl<F: Future<Output = ()>> Future for RunningWrite<F> {
 
 /// A running write. Dropped when it has ended, also by a panic.
 pub(crate) struct Entry {
-    running: Arc<Running>,
+    running: Arc<RunningWrites>,
     what: (SessionId, Write),
 }
 

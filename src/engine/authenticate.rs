@@ -70,18 +70,18 @@ impl<C> From<Arc<VerifiedToken<C>>> for AuthOutcome<C> {
     }
 }
 
-/// The outcome, or a future that asks the store for it.
+/// The outcome, or a future that waits for it: for the store, or for a key of the issuer.
 pub(crate) enum AuthStep<C> {
     Ready(AuthOutcome<C>),
-    AskStore(PendingOutcome<C>),
+    Pending(PendingOutcome<C>),
 }
 
-/// A future that asks the store for the outcome.
+/// See [`AuthStep::Pending`].
 pub(crate) type PendingOutcome<C> = Pin<Box<dyn Future<Output = AuthOutcome<C>> + Send>>;
 
 impl<C> AuthStep<C> {
-    pub(super) fn ask_store(outcome: impl Future<Output = AuthOutcome<C>> + Send + 'static) -> Self {
-        Self::AskStore(Box::pin(outcome))
+    pub(super) fn pending(outcome: impl Future<Output = AuthOutcome<C>> + Send + 'static) -> Self {
+        Self::Pending(Box::pin(outcome))
     }
 
     pub(super) fn rejected(kind: RejectionKind) -> Self {
@@ -90,7 +90,7 @@ impl<C> AuthStep<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Authenticates a request without waiting, or returns a future that asks the store. `removals` gets the
+    /// Authenticates a request without waiting, or returns a future that waits. `removals` gets the
     /// `Set-Cookie` headers that delete cookies of former settings, if the response must have them.
     pub(crate) fn authenticate(
         self: &Arc<Self>,
@@ -176,14 +176,14 @@ impl<C: Claims> Engine<C> {
                 Err(NoChoice::AskStore(candidates)) => {
                     let engine = self.clone();
                     let served = engine.serve_live_session(candidates, permission(), context.clone());
-                    return AuthStep::ask_store(served);
+                    return AuthStep::pending(served);
                 }
             }
             return self.authenticate_values(access, refresh, permission, context);
         }
         let token = self.verify_cookie(access);
-        if let (Some((line, Err(not_kept))), CookieValue::Value(access), Some(_)) = (recent, access, &token) {
-            self.tokens.keep_recent(Credential::Cookies, line, access, not_kept);
+        if let (Some((line, Err(miss))), CookieValue::Value(access), Some(_)) = (recent, access, &token) {
+            self.tokens.keep_recent(Credential::Cookies, line, access, miss);
         }
         self.authenticate_token(token, || refresh, permission, context)
     }
@@ -230,7 +230,7 @@ impl<C: Claims> Engine<C> {
         if must_ask_store {
             let refresh = self.read_refresh(refresh(), arrived.wall).ok();
             let refresh = refresh.filter(|_| permission() == RenewalPermission::Granted);
-            return AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()));
+            return AuthStep::pending(self.clone().check_or_renew(token, refresh, context.clone()));
         }
         self.confirm_or_note_use(&token, context, arrived.wall);
         match decision {
@@ -244,13 +244,13 @@ impl<C: Claims> Engine<C> {
     /// The status of the session of an access token. The denylist is searched only if it has changed since the session
     /// was last found valid.
     pub(super) fn status(&self, token: &VerifiedToken<C>) -> SessionStatus {
-        let changes = self.revocation.denylist.changes();
-        if token.was_valid_at(changes) {
+        let version = self.revocation.denylist.version();
+        if token.was_valid_in(version) {
             return SessionStatus::Valid;
         }
         let status = self.status_of(&token.view);
         if status == SessionStatus::Valid {
-            token.note_valid_at(changes);
+            token.note_valid_in(version);
         }
         status
     }
@@ -292,15 +292,15 @@ impl<C: Claims> Engine<C> {
             return self.note_use(token, now);
         }
         let generation = token.view.generation;
-        if generation == 0 || now < token.confirms_from || token.confirmation_is_done() {
+        if generation == 0 || now < token.confirms_from || token.nothing_to_write() {
             return;
         }
         let (timing, issued, with_body) =
             (self.config.policy.rotation_timing(), token.latest_issue_time(), context.with_body);
         let session = token.view.key.id;
         if !timing.confirms_by_access(issued, with_body, now)
-            || !token.begin_confirmation()
-            || !self.backend.confirmed.note_if_newer(session, generation)
+            || !token.begin_write()
+            || !self.backend.confirmed.note_if_higher(session, generation)
         {
             return;
         }
@@ -322,7 +322,7 @@ impl<C: Claims> Engine<C> {
                 }
                 Err(_) => {
                     engine.backend.confirmed.forget(&session);
-                    token.retry_confirmation();
+                    token.retry_write();
                 }
             }
         });

@@ -13,8 +13,8 @@ use crate::{
     token::InvalidToken,
 };
 
-/// What to do with an access token that cannot be renewed.
-pub(super) enum BearerDecision {
+/// What this instance knows of an access token without asking the store.
+pub(super) enum LocalDecision {
     Accepted,
     /// Only the store knows whether the session is revoked, or which claims it has now.
     AskStore,
@@ -39,16 +39,16 @@ impl<C: Claims> Engine<C> {
             Err(_) => return refused(Refusal::BadToken),
         };
         let session = self.newest_session(&token);
-        match self.decide_bearer(&session, context.arrived) {
-            BearerDecision::Accepted => {
+        match self.decide_locally(&session, context.arrived) {
+            LocalDecision::Accepted => {
                 self.confirm_or_note_use(&token, context, context.arrived.wall);
                 let presented = token.view.generation;
                 AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None })
             }
-            BearerDecision::AskStore => {
-                AuthStep::ask_store(self.clone().look_up_or_refuse(token, context.clone()))
+            LocalDecision::AskStore => {
+                AuthStep::pending(self.clone().look_up_or_refuse(token, context.clone()))
             }
-            BearerDecision::Refused(refusal) => {
+            LocalDecision::Refused(refusal) => {
                 // Do not report tokens that have expired, are from the future, or have stale claims.
                 if matches!(refusal, Refusal::Revoked | Refusal::OtherRunId) {
                     let key = &token.view.key;
@@ -59,8 +59,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Decides about a verified access token without the store.
-    pub(super) fn decide_bearer(&self, session: &AuthenticatedSession<C>, now: Reading) -> BearerDecision {
+    /// Decides about a verified access token without asking the store.
+    pub(super) fn decide_locally(&self, session: &AuthenticatedSession<C>, now: Reading) -> LocalDecision {
         let view = session.view();
         let status = match &session.updated_view {
             None => self.status(&session.token),
@@ -70,25 +70,25 @@ impl<C: Claims> Engine<C> {
             // A token for another service has its own claims, so the store has no newer ones.
             #[cfg(feature = "verify")]
             SessionStatus::Stale if view.service.is_some() => {
-                return BearerDecision::Refused(Refusal::StaleClaims);
+                return LocalDecision::Refused(Refusal::StaleClaims);
             }
             SessionStatus::Valid | SessionStatus::Stale => {}
-            SessionStatus::Revoked => return BearerDecision::Refused(Refusal::Revoked),
+            SessionStatus::Revoked => return LocalDecision::Refused(Refusal::Revoked),
             SessionStatus::OtherRunId if self.revocation.denylist.is_older_run_id(view.run) => {
-                return BearerDecision::Refused(Refusal::OtherRunId);
+                return LocalDecision::Refused(Refusal::OtherRunId);
             }
-            // This instance knows no run ID yet, or an older one than the token's. Below, that leads to `AskStore`.
+            // This instance knows no run ID yet, or an older one than the token's. Below, this leads to `AskStore`.
             SessionStatus::OtherRunId => {}
         }
         match decide_access(&self.config.policy, Some(&view.times()), SessionStatus::Valid, now.wall) {
-            AccessDecision::Renew if now.wall >= view.expires => BearerDecision::Refused(Refusal::Expired),
-            AccessDecision::Renew => BearerDecision::Refused(Refusal::BadToken),
+            AccessDecision::Renew if now.wall >= view.expires => LocalDecision::Refused(Refusal::Expired),
+            AccessDecision::Renew => LocalDecision::Refused(Refusal::BadToken),
             AccessDecision::Accept | AccessDecision::AcceptOrRenew => {
                 let is_known_valid = status == SessionStatus::Valid
                     && !view.was_read_ahead(now.wall)
                     && self.revocation.knows_revocations(now)
                     && !self.revocation_may_be_forgotten(&session.token, now);
-                if is_known_valid { BearerDecision::Accepted } else { BearerDecision::AskStore }
+                if is_known_valid { LocalDecision::Accepted } else { LocalDecision::AskStore }
             }
         }
     }

@@ -37,8 +37,7 @@ impl<C: Claims> Engine<C> {
         if now >= token.view.expires {
             return;
         }
-        // A token of a bound session confirms nothing. So its flag for the confirmation is used for this write.
-        if token.confirmation_is_done() || !token.begin_confirmation() {
+        if token.nothing_to_write() || !token.begin_write() {
             return;
         }
         let (engine, token) = (self.clone(), token.clone());
@@ -51,7 +50,7 @@ impl<C: Claims> Engine<C> {
             };
             let written = engine.compare_and_set("touch", &token.view.key, None, None, touch).await;
             if written.is_err() {
-                token.retry_confirmation();
+                token.retry_write();
             }
         });
     }
@@ -81,7 +80,7 @@ impl<C: Claims> Engine<C> {
 
     /// Reports an attempt to renew without the device's key, once a minute for each session.
     pub(super) fn warn_unproven(&self, key: &SessionKey, now: Timestamp) {
-        if self.backend.unproven.note_if_newer(key.id, now.as_secs() / 60) {
+        if self.backend.unproven.note_if_higher(key.id, now.as_secs() / 60) {
             self.config.events.of(EventKind::DeviceProofMissing, &key.id, &key.subject.name);
         }
     }

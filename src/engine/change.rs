@@ -53,7 +53,7 @@ impl<C: Claims> Engine<C> {
         self.config.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
         let basis = TokenBasis {
             generation: presented,
-            requires_step_up: view.requires_step_up(),
+            hides_methods: view.hides_methods(),
             ..TokenBasis::of(&record, key, view.run, now)
         };
         let access = self.access_line(&self.tokens.codec(), &basis.without_proof(view), None, now)?;

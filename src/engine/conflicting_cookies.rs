@@ -241,7 +241,7 @@ impl<C: Claims> Engine<C> {
         let refresh = refresh.as_deref().map_or(CookieValue::Absent, CookieValue::Value);
         match self.authenticate_values(access, refresh, || permission, &context) {
             AuthStep::Ready(outcome) => outcome,
-            AuthStep::AskStore(outcome) => outcome.await,
+            AuthStep::Pending(outcome) => outcome.await,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Engine, VerifiedToken, bearer::BearerDecision, bound::device_of};
+use super::{Engine, VerifiedToken, bearer::LocalDecision, bound::device_of};
 use crate::{
     claims::Claims,
     protocol::{PresentedToken, RefreshDecision, decide_refresh},
@@ -44,10 +44,10 @@ impl<C: Claims> Engine<C> {
             Err(_) => return Introspection::Inactive,
         };
         let session = self.newest_session(&token);
-        let looked_up = match self.decide_bearer(&session, self.revocation.read_clock()) {
-            BearerDecision::Accepted => Ok(session),
-            BearerDecision::Refused(refusal) => Err(refusal.into()),
-            BearerDecision::AskStore => self.look_up_session(&token).await.map(|(session, _)| session),
+        let looked_up = match self.decide_locally(&session, self.revocation.read_clock()) {
+            LocalDecision::Accepted => Ok(session),
+            LocalDecision::Refused(refusal) => Err(refusal.into()),
+            LocalDecision::AskStore => self.look_up_session(&token).await.map(|(session, _)| session),
         };
         match looked_up {
             // Origin rules do not apply: the client's origin is unknown here. Only the claims come from the record.

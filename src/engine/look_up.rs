@@ -1,18 +1,15 @@
-//! Look-ups of a session in the store: for access tokens about which this instance cannot decide, and for the renewals
-//! of passive requests.
+//! Look-ups of a session in the store, for access tokens about which this instance cannot decide.
 
 use std::sync::Arc;
 
 use super::{
-    AuthOutcome, AuthStep, AuthenticatedSession, Engine, RequestContext, VerifiedToken,
-    bearer::BearerDecision, renew::RenewalRequest,
+    AuthOutcome, AuthStep, AuthenticatedSession, Engine, RequestContext, VerifiedToken, bearer::LocalDecision,
 };
 use crate::{
     claims::Claims,
     cookie::CookieValue,
     cross_site::RenewalPermission,
-    event::Renewed,
-    protocol::{LEEWAY, RefreshDecision, Refusal, SessionStatus, decide_refresh},
+    protocol::{LEEWAY, Refusal, SessionStatus},
     rejection::RejectionKind,
     revocation::SessionError,
     store::SessionRecord,
@@ -142,41 +139,13 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
     ) -> AuthStep<C> {
         let session = self.newest_session(&token);
-        if let BearerDecision::Accepted = self.decide_bearer(&session, context.arrived) {
+        if let LocalDecision::Accepted = self.decide_locally(&session, context.arrived) {
             self.confirm_or_note_use(&token, context, context.arrived.wall);
             let presented = token.view.generation;
             return AuthStep::Ready(AuthOutcome::Session { session, presented, renewal: None });
         }
         let refresh = self.read_refresh(refresh, context.arrived.wall).ok();
         let refresh = refresh.filter(|_| permission == RenewalPermission::Granted);
-        AuthStep::ask_store(self.clone().check_or_renew(token, refresh, context.clone()))
-    }
-
-    /// Renews for a passive request: does not rotate, confirm or extend.
-    ///
-    /// A session is revoked if it has passed this instance's timeouts, but not yet those of its record. Refresh token
-    /// reuse is handled as for an active request: see [`revoke_reused`](Self::revoke_reused).
-    pub(super) async fn renew_passive(
-        &self,
-        request: &RenewalRequest,
-        now: Timestamp,
-    ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
-        let &RenewalRequest { ref key, run, presented, proven, ref client_origin, .. } = request;
-        let record = self.read(key, run).await?;
-        if record.family.is_live(now) && !self.is_live(&record.family, now) {
-            return Err(self.revoke_past_timeouts(key, now).await);
-        }
-        self.check_device(key, &record, proven, now)?;
-        match decide_refresh(presented, &record.family, now) {
-            RefreshDecision::Reuse => Err(self
-                .revoke_reused(key, &record, presented.generation, client_origin.as_deref(), now)
-                .await),
-            RefreshDecision::Refuse(refusal) => Err(self.refused_by_record(key, refusal)),
-            RefreshDecision::Confirm
-            | RefreshDecision::Reissue
-            | RefreshDecision::Rotate
-            | RefreshDecision::ServePredecessor
-            | RefreshDecision::FastForward => Ok((record, Renewed::Reissued)),
-        }
+        AuthStep::pending(self.clone().check_or_renew(token, refresh, context.clone()))
     }
 }

@@ -36,8 +36,9 @@ pub(super) struct TokenBasis<'a> {
     pub(super) key: &'a SessionKey,
     pub(super) run: RunId,
     pub(super) generation: u64,
-    /// Whether the access token requires a re-authentication and names no methods, even if the record has some.
-    pub(super) requires_step_up: bool,
+    /// Whether the access token names no authentication methods and requires a re-authentication, even if the record has
+    /// methods.
+    pub(super) hides_methods: bool,
     /// When the record was read. This becomes `iat`, because a later `iat` could make old claims look new.
     pub(super) read_at: Timestamp,
     /// The access token expires at this time at the latest. `None` for the session's absolute timeout.
@@ -47,7 +48,7 @@ pub(super) struct TokenBasis<'a> {
 impl<'a> TokenBasis<'a> {
     pub(super) fn of(record: &'a SessionRecord, key: &'a SessionKey, run: RunId, read_at: Timestamp) -> Self {
         let generation = record.family.generation;
-        Self { record, key, run, generation, requires_step_up: false, read_at, limit: None }
+        Self { record, key, run, generation, hides_methods: false, read_at, limit: None }
     }
 
     /// For a request without a proof of the device's key: if the session is bound, the new token lives no longer than
@@ -162,8 +163,8 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
         credential: Credential,
     ) -> Result<String, MintError> {
-        let TokenBasis { record, key, run, generation, requires_step_up, read_at, limit } = *basis;
-        let (methods, step_up): (Vec<String>, _) = match requires_step_up {
+        let TokenBasis { record, key, run, generation, hides_methods, read_at, limit } = *basis;
+        let (methods, step_up): (Vec<String>, _) = match hides_methods {
             true => (Vec::new(), StepUp::Required),
             false => (record.all_methods().map(str::to_owned).collect(), step_up_of(record)),
         };

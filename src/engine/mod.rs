@@ -6,10 +6,9 @@
 //!
 //! Each use case has a file:
 //! - `authenticate`: a request with cookies. `conflicting_cookies`: a cookie name has several values. `bearer`: a
-//!   request with a bearer token. `look_up`: the store must be asked about an access token, or a passive request
-//!   renews;
-//! - `renew`: renews a session. `renew_writes`: what a renewal writes besides a rotation. `origin`: the hooks about the
-//!   client's origin;
+//!   request with a bearer token. `look_up`: the store must be asked about an access token;
+//! - `renew`: renews a session. `renew_writes`: what a renewal writes besides a rotation. `renew_passive`: renews for a
+//!   passive request. `origin`: the hooks about the client's origin;
 //! - `respond`: the cookies and cache headers of a response. `mint`: tokens and their cookies. `readable_cookie`: the
 //!   cookie for scripts;
 //! - `sign_in`. `cap`: the maximum number of sessions;
@@ -42,6 +41,7 @@ mod origin;
 mod readable_cookie;
 mod record;
 mod renew;
+mod renew_passive;
 mod renew_writes;
 mod respond;
 mod sign_in;
@@ -119,8 +119,8 @@ pub(crate) struct Engine<C> {
     /// Whether the application has the JWKS route. Then other services may verify tokens of this realm.
     #[cfg(feature = "jwks")]
     pub(crate) serves_jwks: AtomicBool,
-    /// Whether a layer has passive requests. Then a browser's request with a proof does not count as use of a bound
-    /// session, unless a use was written since the last renewal.
+    /// Whether a layer has passive requests. Then the cause of a browser's request with a proof may be a passive request.
+    /// So the request with the proof counts as use only if a use was written since the last renewal.
     pub(crate) has_passive_requests: AtomicBool,
     /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,

@@ -126,7 +126,7 @@ impl<C: Claims> Engine<C> {
             self.confirm_or_note_use(token, context, now);
         }
         let fallback = token.filter(|token| self.may_ride_through(token, known_status, now));
-        AuthStep::AskStore(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
+        AuthStep::Pending(self.clone().renew_with_fallback(refresh, fallback, context.clone()))
     }
 
     /// Renews before the access token expires. If that is not possible now, `token` serves the request.
@@ -148,7 +148,7 @@ impl<C: Claims> Engine<C> {
         }
         match self.read_refresh(refresh, now.wall) {
             Ok(refresh) if refresh.session == token.view.key.id => {
-                AuthStep::AskStore(self.clone().renew_with_fallback(refresh, Some(token), context.clone()))
+                AuthStep::Pending(self.clone().renew_with_fallback(refresh, Some(token), context.clone()))
             }
             _ => AuthStep::Ready(token.into()),
         }

@@ -38,7 +38,7 @@ impl<C: Claims> Engine<C> {
         let (engine, key, generation) = (self.clone(), key.clone(), family.generation);
         if confirm {
             // The new access token need not write the confirmation again.
-            self.backend.confirmed.note_if_newer(key.id, generation);
+            self.backend.confirmed.note_if_higher(key.id, generation);
         }
         let (write, operation) = match confirm {
             true => (Write::Confirm(generation), "confirm"),
@@ -89,7 +89,7 @@ impl<C: Claims> Engine<C> {
         let written = snapshot.applied;
         let read = ReadRecord::of(snapshot, run)?;
         // One repeat is normal, after a lost response or a crash. Report the others.
-        if written && !self.backend.handed_out.note_if_newer(key.id, read.record.family.generation) {
+        if written && !self.backend.handed_out.note_if_higher(key.id, read.record.family.generation) {
             self.config.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
         }
         Ok(read)
@@ -158,7 +158,7 @@ impl<C: Claims> Engine<C> {
         let revoked = self.backend.revoke(&revoke, now).await;
         // Report the reuse once, even if the store's answer to a first attempt was lost.
         let is_first_report = !matches!(&revoked, Ok(revoked) if revoked.is_empty());
-        if is_first_report && self.backend.reused.note_if_newer(key.id, 1) {
+        if is_first_report && self.backend.reused.note_if_higher(key.id, 1) {
             self.config.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);
         }
         let Ok(revoked) = revoked else { return SessionError::Unavailable };

@@ -184,7 +184,7 @@ impl<C: Claims> Engine<C> {
             key: &view.key,
             run: view.run,
             generation: view.generation,
-            requires_step_up: view.requires_step_up(),
+            hides_methods: view.hides_methods(),
             read_at: renewal.read_at,
             limit: renewal.limit,
         }

@@ -117,17 +117,17 @@ impl<C> CachedTokenCodec<C> {
         &self,
         credential: Credential,
         text: &[u8],
-    ) -> Result<Arc<VerifiedToken<C>>, NotKept> {
+    ) -> Result<Arc<VerifiedToken<C>>, CacheMiss> {
         if self.verified.is_none() {
-            return Err(NotKept { came_before: false });
+            return Err(CacheMiss { is_repeated: false });
         }
         self.recent.get(credential, text)
     }
 
     /// Keeps the verified `token` for [`recent`](Self::recent), if `text` has come before. `token` must be the only
     /// access token in `text`.
-    pub(super) fn keep_recent(&self, credential: Credential, text: &[u8], token: &[u8], not_kept: NotKept) {
-        if not_kept.came_before {
+    pub(super) fn keep_recent(&self, credential: Credential, text: &[u8], token: &[u8], miss: CacheMiss) {
+        if miss.is_repeated {
             self.recent.keep(credential, text, || self.get(token));
         }
     }
@@ -202,11 +202,11 @@ impl<C: Claims> Engine<C> {
         self: &Arc<Self>,
         token: &[u8],
     ) -> Result<Arc<VerifiedToken<C>>, InvalidToken> {
-        let not_kept = match self.tokens.recent(Credential::Bearer, token) {
+        let miss = match self.tokens.recent(Credential::Bearer, token) {
             Ok(verified) => return Ok(verified),
-            Err(not_kept) => not_kept,
+            Err(miss) => miss,
         };
-        self.verify(token).inspect(|_| self.tokens.keep_recent(Credential::Bearer, token, token, not_kept))
+        self.verify(token).inspect(|_| self.tokens.keep_recent(Credential::Bearer, token, token, miss))
     }
 
     /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
@@ -257,11 +257,11 @@ struct Slot<C> {
     missed: u64,
 }
 
-/// This thread keeps no token for a text.
+/// This thread keeps no token for a `Cookie` header or bearer token.
 #[derive(Clone, Copy)]
-pub(super) struct NotKept {
-    /// The text was the last one in its slot that was not found.
-    came_before: bool,
+pub(super) struct CacheMiss {
+    /// The last text that this slot did not have is the same text.
+    is_repeated: bool,
 }
 
 struct Recent<C> {
@@ -277,19 +277,19 @@ impl<C> RecentTokens<C> {
 
     /// The token of this header or bearer token, if this thread keeps it. If not, notes that the text came.
     #[inline]
-    fn get(&self, credential: Credential, text: &[u8]) -> Result<Arc<VerifiedToken<C>>, NotKept> {
-        let never = NotKept { came_before: false };
-        let mut slots = self.0.own().and_then(|own| own.try_lock().ok()).ok_or(never)?;
+    fn get(&self, credential: Credential, text: &[u8]) -> Result<Arc<VerifiedToken<C>>, CacheMiss> {
+        let first = CacheMiss { is_repeated: false };
+        let mut slots = self.0.own().and_then(|own| own.try_lock().ok()).ok_or(first)?;
         if slots.is_empty() {
             slots.resize_with(SLOTS, || Slot { kept: None, missed: 0 });
         }
         let hash = hash(text);
-        let slot = slots.get_mut(index(hash)).ok_or(never)?;
+        let slot = slots.get_mut(index(hash)).ok_or(first)?;
         match &slot.kept {
             Some(recent) if *recent.text == *text && recent.credential == credential => {
                 Ok(recent.token.clone())
             }
-            _ => Err(NotKept { came_before: std::mem::replace(&mut slot.missed, hash) == hash }),
+            _ => Err(CacheMiss { is_repeated: std::mem::replace(&mut slot.missed, hash) == hash }),
         }
     }
 

@@ -109,10 +109,10 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// Whether a re-authentication is required, and no authentication methods are known. There are two causes:
+    /// Whether the session has no authentication methods and requires a re-authentication. There are two causes:
     /// `compare_origin` required the re-authentication, or the record has no methods and the time of its last
     /// re-authentication is unknown.
-    pub(super) fn requires_step_up(&self) -> bool {
+    pub(super) fn hides_methods(&self) -> bool {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }
 
@@ -151,8 +151,8 @@ pub(crate) struct VerifiedToken<C> {
     learned: Learned<C>,
     /// The token that this one is a [copy](Self::copy) of. What is learned is noted there.
     original: Option<Arc<Self>>,
-    /// How many changes the denylist had when the session was last found valid. 0 for never.
-    valid_at: AtomicU64,
+    /// The latest version of the denylist in which the session was found valid. 0 for none.
+    valid_in: AtomicU64,
 }
 
 /// What was learned since a token was verified. A token and its copies share it.
@@ -160,20 +160,21 @@ struct Learned<C> {
     /// Newer data of the session, from its record.
     updated_view: Mutex<Option<Arc<SessionView<C>>>>,
     has_updated_view: AtomicBool,
-    /// Whether the token needs no confirmation, or a request has begun to write it. A token of a bound session confirms
-    /// nothing. For such a token: whether a request has begun to write the use of the session.
-    confirmation_is_done: AtomicBool,
+    /// Whether no request needs to write the confirmation of the token's generation: a request has begun to write it, or
+    /// no confirmation is needed. A token of a bound session confirms nothing. Its requests write the use of the session
+    /// instead.
+    nothing_to_write: AtomicBool,
     /// When the session was last known not to be revoked: the token was minted here, or the store was asked. By the
     /// monotonic clock, in milliseconds. 0 for never.
     not_revoked_at: AtomicU64,
 }
 
 impl<C> Learned<C> {
-    fn new(confirmation_is_done: bool) -> Self {
+    fn new(nothing_to_write: bool) -> Self {
         Self {
             updated_view: Mutex::default(),
             has_updated_view: AtomicBool::new(false),
-            confirmation_is_done: AtomicBool::new(confirmation_is_done),
+            nothing_to_write: AtomicBool::new(nothing_to_write),
             not_revoked_at: AtomicU64::new(0),
         }
     }
@@ -211,14 +212,14 @@ impl<C> VerifiedToken<C> {
         Self::from_view(engine, view, true)
     }
 
-    fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, confirmation_is_done: bool) -> Self {
+    fn from_view(engine: Arc<Engine<C>>, view: SessionView<C>, nothing_to_write: bool) -> Self {
         Self {
             engine,
             view,
             confirms_from: Timestamp::EPOCH,
-            learned: Learned::new(confirmation_is_done),
+            learned: Learned::new(nothing_to_write),
             original: None,
-            valid_at: AtomicU64::new(0),
+            valid_in: AtomicU64::new(0),
         }
     }
 
@@ -246,20 +247,19 @@ impl<C> VerifiedToken<C> {
         latest_issue_time(self.view.issued)
     }
 
-    /// Whether the token needs no confirmation, or a request has begun to write it. For a token of a bound session:
-    /// whether a request has begun to write the use of the session.
-    pub(super) fn confirmation_is_done(&self) -> bool {
-        self.learned().confirmation_is_done.load(Ordering::Relaxed)
+    /// Whether no request with this token needs to write its confirmation, or for a bound session its use.
+    pub(super) fn nothing_to_write(&self) -> bool {
+        self.learned().nothing_to_write.load(Ordering::Relaxed)
     }
 
-    /// Returns true for one of the requests with this token: that request writes the confirmation, or the use.
-    pub(super) fn begin_confirmation(&self) -> bool {
-        !self.learned().confirmation_is_done.swap(true, Ordering::Relaxed)
+    /// Returns true for one of the requests with this token. That request writes.
+    pub(super) fn begin_write(&self) -> bool {
+        !self.learned().nothing_to_write.swap(true, Ordering::Relaxed)
     }
 
-    /// The confirmation, or the use, was not written. So a later request writes it.
-    pub(super) fn retry_confirmation(&self) {
-        self.learned().confirmation_is_done.store(false, Ordering::Relaxed);
+    /// Notes that the write failed. A later request writes.
+    pub(super) fn retry_write(&self) {
+        self.learned().nothing_to_write.store(false, Ordering::Relaxed);
     }
 
     /// Newer data of the session than the token's. `None` if there is none.
@@ -275,13 +275,13 @@ impl<C> VerifiedToken<C> {
         self.learned().has_updated_view.store(true, Ordering::Release);
     }
 
-    /// Whether the session was found valid when the denylist had this number of changes.
-    pub(super) fn was_valid_at(&self, changes: u64) -> bool {
-        self.valid_at.load(Ordering::Relaxed) == changes
+    /// Whether the session was found valid in this version of the denylist.
+    pub(super) fn was_valid_in(&self, version: u64) -> bool {
+        self.valid_in.load(Ordering::Relaxed) == version
     }
 
-    pub(super) fn note_valid_at(&self, changes: u64) {
-        self.valid_at.store(changes, Ordering::Relaxed);
+    pub(super) fn note_valid_in(&self, version: u64) {
+        self.valid_in.store(version, Ordering::Relaxed);
     }
 
     /// Notes that the session was not revoked at `now`, by the monotonic clock.

@@ -88,7 +88,7 @@ impl<C: Claims> Engine<C> {
         };
         match self.authenticate_bearer(token, context) {
             AuthStep::Ready(outcome) => AuthStep::Ready(cookie_outcome(outcome)),
-            AuthStep::AskStore(outcome) => AuthStep::ask_store(async move { cookie_outcome(outcome.await) }),
+            AuthStep::Pending(outcome) => AuthStep::pending(async move { cookie_outcome(outcome.await) }),
         }
     }
 
@@ -112,7 +112,7 @@ impl<C: Claims> Engine<C> {
             UnknownKey::Wait(fetched) => {
                 let (engine, token, context): (_, Box<[u8]>, _) =
                     (self.clone(), token.into(), context.clone());
-                AuthStep::ask_store(async move {
+                AuthStep::pending(async move {
                     fetched.await;
                     engine.authenticate_after_fetch(&token, &context, &*source).await
                 })
@@ -129,7 +129,7 @@ impl<C: Claims> Engine<C> {
         if self.tokens.codec().knows_key_of(token) {
             return match self.authenticate_bearer(token, context) {
                 AuthStep::Ready(outcome) => outcome,
-                AuthStep::AskStore(outcome) => outcome.await,
+                AuthStep::Pending(outcome) => outcome.await,
             };
         }
         AuthOutcome::Rejected(match source.find_unknown(self.revocation.monotonic()) {

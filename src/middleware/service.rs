@@ -55,10 +55,10 @@ where
         let common_headers = Some((self.layer.rules, removals));
         let outcome = match step {
             AuthStep::Ready(outcome) => outcome,
-            AuthStep::AskStore(outcome) => {
+            AuthStep::Pending(outcome) => {
                 let layer = self.layer.for_this_thread();
                 let waiting = WaitingRequest { request, context, inner: self.take_ready_inner(), layer };
-                let stage = Stage::AskStore { outcome, waiting: Some(Box::new(waiting)) };
+                let stage = Stage::Authenticating { outcome, waiting: Some(Box::new(waiting)) };
                 return ResponseFuture { stage, common_headers };
             }
         };
@@ -190,8 +190,8 @@ pin_project! {
     /// What the future waits for.
     #[project = StageProj]
     pub(super) enum Stage<S, C, R, B, F> {
-        /// The answer of the store. Boxed, to keep the future small.
-        AskStore {
+        /// The outcome of authentication, which needs the store. Boxed, to keep the future small.
+        Authenticating {
             outcome: PendingOutcome<C>,
             waiting: Option<Box<WaitingRequest<S, C, R, B>>>,
         },
@@ -229,7 +229,7 @@ where
         let mut this = self.project();
         let mut response = loop {
             match this.stage.as_mut().project() {
-                StageProj::AskStore { outcome, waiting } => {
+                StageProj::Authenticating { outcome, waiting } => {
                     let outcome = ready!(outcome.as_mut().poll(cx));
                     // INVARIANT: it is taken once, because the stage changes below.
                     let waiting = *waiting.take().expect("one outcome");

@@ -88,10 +88,9 @@ impl Family {
             && now < self.absolute_deadline_with_timeout_at_most(absolute_timeout)
     }
 
-    /// The idle deadline, computed from the shorter of two timeouts: the session's idle timeout and `idle_timeout`.
+    /// The idle deadline, computed from the shorter of two timeouts: the session's idle timeout and `idle_timeout`. If the
+    /// idle deadline equals the absolute deadline, the time of the last use is unknown, so `idle_timeout` does not count.
     pub(crate) fn idle_deadline_with_timeout_at_most(&self, idle_timeout: Duration) -> Timestamp {
-        // If the idle deadline equals the absolute deadline, the time of the last use is unknown. Then the given idle
-        // timeout does not count.
         if self.idle_deadline < self.absolute_deadline {
             self.idle_deadline - self.idle_timeout.saturating_sub(idle_timeout)
         } else {
@@ -108,18 +107,17 @@ impl Family {
     /// Corrects each time that is too far in the future. An instance whose clock was ahead has written such a time.
     /// Returns whether a time was corrected.
     ///
-    /// Small differences are not corrected. A hand-out or confirmation time may be later than `now` by the grace period
-    /// or by [`LEEWAY`], whichever is longer. An idle deadline may be later than `now` plus the idle timeout by
-    /// [`LEEWAY`]. An absolute deadline may be later than `now` plus `longest`, the policy's absolute timeout, by
-    /// [`LEEWAY`]. Later times are corrected:
-    ///
-    /// - An idle deadline becomes `now` plus the idle timeout.
-    /// - A hand-out time becomes `now`.
-    /// - A confirmation of generation 0 gets the time `now`, and so does the hand-out. Generation 0 stays confirmed,
-    ///   because it has no predecessor.
-    /// - A confirmation of another generation is removed: by a correct clock, the generation may be too young for a
-    ///   confirmation. The hand-out time becomes `now`. A later request confirms the generation again.
-    /// - If the session began in the future, the absolute deadline becomes at most `now` plus `longest`.
+    /// - **Idle deadline**: if it is later than `now` plus the idle timeout plus [`LEEWAY`], it becomes `now` plus the
+    ///   idle timeout.
+    /// - **Absolute deadline**: checked only if the session began in the future. Otherwise the deadline is right, even if
+    ///   this instance's policy has a shorter absolute timeout now. If the deadline is later than `now` plus `longest` plus
+    ///   [`LEEWAY`], it becomes `now` plus `longest`. `longest` is the policy's absolute timeout.
+    /// - **Hand-out time**: if it is later than `now` plus the grace period (or plus [`LEEWAY`], if that is longer), it
+    ///   becomes `now`.
+    /// - **Confirmation time**: if it is too late by the same rule, the confirmation is removed, because by a correct clock
+    ///   the generation may be too young for a confirmation. A later request confirms the generation again. Generation 0
+    ///   stays confirmed, because it has no predecessor, and its confirmation time becomes `now`. In both cases, the
+    ///   hand-out time becomes `now`.
     pub(crate) fn cap_future_times(&mut self, now: Timestamp, longest: Duration) -> bool {
         if !self.is_live(now) {
             return false;

@@ -28,8 +28,9 @@
 //! | `W` | [`write_window`][W] | 60 s | how long after the arrival of a request its response may set cookies |
 //! | `C` | [`crash_window`][C] | 35 s | how old the cookies of a client may be after a crash |
 //! | `M` | [`rotation_interval`][M] | 240 s | the shortest time from the confirmation of `g` to the rotation to `g+1` |
-//! | `L` | [`late_body`][L] | 600 s | how long a request with a body may be in transit: a proxy may buffer it |
+//! | `L` | [`late_body`][L] | 600 s | how late a request with a body may arrive without looking like an attack |
 //! | `D` | none | | the longest time that a request without a body, or a response, is in transit |
+//! | `B` | none | | the longest time that a request with a body is in transit: a proxy may buffer it |
 //! | `S` | none | | the largest difference between the clocks of two instances |
 //!
 //! [G]: Timing#structfield.grace
@@ -38,7 +39,8 @@
 //! [M]: Timing#structfield.rotation_interval
 //! [L]: Timing#structfield.late_body
 //!
-//! `D` and `S` depend on your network and your servers. Set the grace period so that **`G >= D + S`**.
+//! `D`, `B` and `S` depend on your network and your servers. Set the grace period so that **`G >= D + S`**, and
+//! `late_body` so that `L >= B`.
 //!
 //! The examples on this page use the default settings, `D` = 45 s and `S` = 0 s.
 //!
@@ -104,10 +106,11 @@
 //! confirms `g` safely: after this request, the client never sends the refresh token of `g-1` again. At the
 //! confirmation, an earlier request with the refresh token of `g-1` may still be in transit. Without a body, such a
 //! request arrives after at most `D`, so it arrives in the grace period. With a body, such a request arrives after at
-//! most `L`, so it is not reuse before the next rotation: see the table [below](#how-a-refresh-token-is-judged).
+//! most `B`, and `B` is at most `L`. So before the next rotation, the request is not reuse: see the table
+//! [below](#how-a-refresh-token-is-judged).
 //!
-//! **With a body**: a confirming request with a body may be in transit for `L` instead of `D`. The rule adds `L` to the
-//! whole waiting time. This is more than enough.
+//! **With a body**: a confirming request with a body is in transit for at most `B` instead of `D`. The rule adds `L` to
+//! the whole waiting time. This is more than enough, because `B` is at most `L`.
 //!
 //! **By refresh token**: the steps are the same, but the waiting time counts from the hand-out time in the record. An
 //! instance writes the hand-out time before the response is sent, but at most once per grace period. So the last
@@ -202,10 +205,9 @@
 //!
 //! - **Transit**: a request or a response is in transit for at most `D`. The transit of a request begins at the moment
 //!   at which the browser attaches the cookies.
-//! - **Late bodies**: a request with a body is in transit for at most `L` instead of `D`. With `C > 0`, the search
-//!   assumes `L < M + C + G`. With `C = 0`, the search assumes `L < M - S`. A request that is in transit for longer
-//!   could arrive after a second rotation, and would be reuse. [`Policy::new`] does not check this assumption. **The
-//!   default settings do not meet this assumption**: see [`late_body`](Timing#structfield.late_body).
+//! - **Late bodies**: a request with a body is in transit for at most `B`, and `B <= L`. With `C > 0`, also
+//!   `B < M + C + G` (320 s with the default settings). With `C = 0`, also `B < M - S`. A request that is in transit for
+//!   longer could arrive after a second rotation, and would be reuse. If your requests may be later, raise `M`.
 //! - **Clocks**: the clocks of two instances differ by at most `S`, and `G = D + S`.
 //! - **Crashes**: a client that crashes comes back with the tokens that the client had at some moment less than `C`
 //!   before the crash. The client loses its connections, but requests that the client already sent may still arrive. A

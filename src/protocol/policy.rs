@@ -45,18 +45,19 @@ pub struct Timing {
     /// With zero, the first request that carries the successor confirms the successor. A browser that crashes shortly
     /// after this request comes back with the predecessor, and looks like refresh token reuse.
     pub crash_window: Duration,
-    /// `L`: how long a request with a body may be in transit, because a proxy may buffer the body. Default 10 min.
+    /// `L`: how late a request with a body may arrive without looking like an attack. A proxy may buffer the body, so the
+    /// request may present the predecessor. Default 10 min.
     ///
-    /// Such a request may present the predecessor. Then the time since the confirmation of the successor decides:
+    /// The time since the confirmation of the successor decides:
     /// - at most `grace` (45 s): the request is served;
     /// - at most `grace + late_body` (10 min 45 s): the request is refused, and the session is not revoked;
     /// - longer: the request is refresh token reuse.
     ///
-    /// A late request may also arrive after two rotations. Then its refresh token is two generations old, and the
-    /// request is always reuse. The second rotation comes at the earliest `rotation_interval + crash_window + grace`
-    /// after the request was sent (5 min 20 s by default). Without a crash window, the second rotation comes at the
-    /// earliest `rotation_interval` minus `S` after the request was sent. If requests may be 10 min late, raise
-    /// `rotation_interval` to 9 min. [`Policy::new`] does not check this.
+    /// A longer `late_body` does not help a request that arrives after two rotations: its refresh token is two
+    /// generations old, and the request is always reuse. The second rotation comes at the earliest
+    /// `rotation_interval + crash_window + grace` after the request was sent (5 min 20 s by default). Without a crash
+    /// window, it comes at the earliest `rotation_interval` minus `S` after the request was sent. If requests may be
+    /// 10 min late, raise `rotation_interval` to 9 min.
     pub late_body: Duration,
     /// The write window `W`: how long after the arrival of a request its response may set cookies. Default 60 s. A
     /// later response sets no cookies. This is always safe.

@@ -24,7 +24,7 @@ pub struct RotationTiming {
     /// The crash window `C`.
     #[serde(with = "as_millis")]
     pub crash_window: Duration,
-    /// `L`: how late a request with a body may arrive.
+    /// `L`: how late a request with a body may arrive without looking like an attack.
     #[serde(with = "as_millis")]
     pub late_body: Duration,
     /// The rotation interval `M`.

@@ -23,16 +23,18 @@ pub enum TokenDecision {
 ///
 /// The decision is that of [`decide_cookies`], with one difference: a response may repeat the presented refresh token,
 /// because clients expect a refresh token in every response. The presented refresh token is repeated only **if no
-/// rotation can happen before the response arrives**. The response arrives before `now + G`, and the next rotation is
-/// due at `confirmed_at + M`. So the condition is `now + G < confirmed_at + M`. The [module](super#letters) explains
-/// the letters.
+/// rotation can happen before the response arrives**. The response is in transit for at most `D`, and another instance's
+/// clock may be ahead by `S`. Because of `D + S <= G`, that clock shows at most `now + G` when the response arrives. The
+/// next rotation is due at `confirmed_at + M`. So the condition is `now + G < confirmed_at + M`. The
+/// [module](super#letters) explains the letters.
 ///
 /// For example, with the default settings, `G` is 45 s and `M` is 240 s. If the generation was confirmed at 0 s, the
 /// presented refresh token is repeated until just before 195 s.
 ///
 /// If `confirmed_at` is `None`, another instance may already have decided to confirm the generation. The confirmation
-/// may not be in the record yet. Here the search assumes that **a confirmation is written within `D`, or never**. So
-/// the other instance decided at most `G` before `read_at`. Therefore `None` counts as a confirmation at `read_at - G`.
+/// may not be in the record yet. Here the search assumes that **a confirmation is written within `D`, or never**. The
+/// other instance's clock may be behind by `S`. So the confirmation time is at most `D + S` before `read_at`, and
+/// `D + S <= G`. Therefore `None` counts as a confirmation at `read_at - G`.
 /// With the default settings, the presented refresh token is then repeated until just before 150 s after `read_at`.
 #[must_use]
 pub fn decide_tokens(

@@ -42,8 +42,8 @@ pub(crate) struct Denylist {
     suspect: AtomicU64,
     /// Since when the denylist is complete, by the monotonic clock in milliseconds.
     complete_since: AtomicU64,
-    /// How many changes were made, and one more. Counted after each change is complete.
-    changes: AtomicU64,
+    /// The number of changes, plus one. Increased after a change is complete.
+    version: AtomicU64,
     sessions: ShardedMap<SessionId>,
     subjects: ShardedMap<Arc<str>>,
     /// Wakes the tasks that wait for the end of a session, in parts by subject.
@@ -67,7 +67,7 @@ impl Denylist {
             run,
             suspect: AtomicU64::new(0),
             complete_since: AtomicU64::new(0),
-            changes: AtomicU64::new(1),
+            version: AtomicU64::new(1),
             sessions: ShardedMap::new(),
             subjects: ShardedMap::new(),
             waiters: (0..SHARDS).map(|_| Notify::new()).collect(),
@@ -93,14 +93,14 @@ impl Denylist {
         self.found(session, subject, |since| issued.as_secs() <= since.as_secs())
     }
 
-    /// A number that is never zero, and differs after each change. While it stays the same, so does each
-    /// [`status`](Self::status): read it first.
-    pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Acquire)
+    /// A number that is never zero, and that each change increases. While it stays the same, so does each
+    /// [`status`](Self::status). Read the version before the status.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
-    fn changed_now(&self) {
-        self.changes.fetch_add(1, Ordering::Release);
+    fn next_version(&self) {
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     #[cfg(test)]
@@ -124,7 +124,7 @@ impl Denylist {
     pub(crate) fn suspect_until(&self, now: Reading) {
         self.suspect.fetch_max(now.wall.as_millis(), Ordering::Relaxed);
         self.complete_since.fetch_max(millis(now.monotonic), Ordering::Relaxed);
-        self.changed_now();
+        self.next_version();
     }
 
     /// The wall clock was stepped to `now`. Tokens that are issued from now on are neither suspect nor stale,
@@ -134,7 +134,7 @@ impl Denylist {
         let cap = |entry: &mut Entry| entry.stale_since = entry.stale_since.map(|since| since.min(now));
         self.sessions.for_each_mut(cap);
         self.subjects.for_each_mut(cap);
-        self.changed_now();
+        self.next_version();
     }
 
     /// Since when the denylist is complete, by the monotonic clock.
@@ -209,7 +209,7 @@ impl Denylist {
         self.sessions.update(key.id, now, now.saturating_add(self.keep), |entry| {
             entry.revoked = Some(key.subject.name.clone());
         });
-        self.changed_now();
+        self.next_version();
         self.waiters_of(&key.subject.name).notify_waiters();
     }
 
@@ -255,7 +255,7 @@ impl Denylist {
         self.sessions.update(key.id, now, now.saturating_add(self.keep), |entry| {
             entry.stale_since = entry.stale_since.max(Some(since));
         });
-        self.changed_now();
+        self.next_version();
     }
 
     /// Tokens of the subject minted until `since` are stale.
@@ -264,7 +264,7 @@ impl Denylist {
         self.subjects.update(subject, now, now.saturating_add(self.keep), |entry| {
             entry.stale_since = entry.stale_since.max(Some(since));
         });
-        self.changed_now();
+        self.next_version();
         waiters.notify_waiters();
     }
 
@@ -287,7 +287,7 @@ impl Denylist {
     /// Takes over a run ID of the store, if it is higher than the known one.
     pub(crate) fn set_run(&self, run: RunId) {
         if self.run.fetch_max(run.as_u64(), Ordering::AcqRel) < run.as_u64() {
-            self.changed_now();
+            self.next_version();
             self.waiters.iter().for_each(Notify::notify_waiters);
         }
     }

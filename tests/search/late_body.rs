@@ -1,9 +1,9 @@
-//! Requests with a body may be late by `L`, since proxies buffer bodies. They are not taken for reuse.
+//! A request with a body may be in transit for `B`, because proxies buffer bodies. Such a request is not reuse.
 //!
-//! Such a request may present the predecessor of a generation that was confirmed more than a grace period
-//! ago. It is refused without an alarm as long as it can still be in transit. A token two generations
-//! behind is reuse at once. A late request is never that old while `L < M + C + G` (without a crash window,
-//! `L < M - S`). In the worlds with a crash window, `S` is 0, so `G` is `D`.
+//! The request may present the predecessor of a generation that was confirmed more than a grace period ago. Until the
+//! setting `L` is over, the request is refused, and the session is not revoked. A token two generations behind is always
+//! reuse. A request is never that late while `B < M + C + G`, or without a crash window `B < M - S`. In the worlds with
+//! a crash window, `S` is 0, so `G` is `D`. In most worlds, `L` is `B`.
 
 use tower_sliding_sessions::protocol::{Policy, RefreshDecision};
 
@@ -15,7 +15,7 @@ use crate::{
     world::Age,
 };
 
-/// `C`, `W`, `D` and `L`.
+/// `C`, `W`, `D` and `B`.
 const WORLDS: [(Age, Age, Age, Age); 5] =
     [(0, 1, 1, 2), (0, 1, 1, 4), (0, 2, 1, 3), (1, 1, 1, 3), (2, 1, 1, 3)];
 const LARGE: [(Age, Age, Age, Age); 4] = [(1, 1, 1, 5), (2, 1, 1, 6), (1, 2, 1, 5), (1, 1, 2, 4)];
@@ -72,6 +72,21 @@ fn late_bodies_add_the_clock_difference_twice() {
 fn lateness_that_spans_two_rotations_is_too_long() {
     for world @ (crash, _, delay, late) in [(0, 1, 1, 4), (1, 1, 1, 6), (2, 1, 1, 7)] {
         assert_eq!(fails(&model(world, too_short(crash, delay, late))), SIGNED_OUT);
+    }
+}
+
+#[test]
+fn setting_may_be_longer_than_requests_are_late() {
+    for (crash, window, delay, late) in WORLDS {
+        let interval = (window + 2 * delay).max(too_short(crash, delay, late)) + 1;
+        for setting in [late + 1, late + 4, interval + crash + delay + 1] {
+            let longer = (crash, window, delay, setting);
+            holds(&Model { late_body: Some(late), ..model(longer, interval) });
+            let too_late = Model { late_body: Some(setting), ..model(longer, interval) };
+            if setting > interval + crash + delay {
+                assert_eq!(fails(&too_late), SIGNED_OUT);
+            }
+        }
     }
 }
 

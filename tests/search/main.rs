@@ -17,7 +17,8 @@
 //! | `W` | the write window: how long after its arrival a request may write cookies |
 //! | `M` | the rotation interval: from a confirmation to the next rotation |
 //! | `C` | the crash window: how far the browser's cookies may go back when it crashes |
-//! | `L` | how late a request with a body may arrive |
+//! | `L` | the setting for requests with a body: how late they may arrive |
+//! | `B` | the longest time that a request with a body is in transit |
 
 #![expect(
     clippy::expect_used,
