@@ -132,8 +132,8 @@ impl Backend {
         self.within(self.deadline, answer)
     }
 
-    /// As [`in_time`](Self::in_time), with the deadline of [`MAX_CALLS`] calls: for a run that requests share. Its runtime
-    /// may have stopped.
+    /// As [`in_time`](Self::in_time), with the deadline of [`MAX_CALLS`] calls: for a run that requests share. Its
+    /// runtime may have stopped.
     pub(crate) fn within_renewal_deadline<F>(&self, run: F) -> Within<'_, F> {
         self.within(self.deadline.saturating_mul(MAX_CALLS), run)
     }
@@ -194,8 +194,8 @@ impl fmt::Debug for Backend {
     }
 }
 
-// These futures are written by hand, because an `async fn` stores each future that it is given twice: as an argument and
-// as what it awaits. With four such functions around a store call, the future of one write had 8,000 bytes.
+// These futures are written by hand, because an `async fn` stores each future that it is given twice: as an argument
+// and as what it awaits. With four such functions around a store call, the future of one write had 8,000 bytes.
 
 pin_project! {
     /// Waits for `answer` until a deadline. `None` at the deadline.

@@ -33,8 +33,8 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Joins the run for `key`, or starts one. Returns its value, and whether this call started it. `None` if there is no
-    /// runtime, or if the run panicked.
+    /// Joins the run for `key`, or starts one. Returns its value, and whether this call started it. `None` if there is
+    /// no runtime, or if the run panicked.
     ///
     /// The call registers the run, and the first poll starts it. An `async fn` would store the key and
     /// `start` for as long as it waits.

@@ -61,7 +61,8 @@ impl Shared {
 }
 
 impl BackgroundTask {
-    /// Starts `task` on the current runtime unless one runs. Does nothing without a runtime: a later call starts the task.
+    /// Starts `task` on the current runtime unless one runs. Does nothing without a runtime: a later call starts the
+    /// task.
     pub(crate) fn start<F>(&self, task: impl FnOnce() -> F)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -119,8 +119,8 @@ pub(crate) struct Engine<C> {
     /// Whether the application has the JWKS route. Then other services may verify tokens of this realm.
     #[cfg(feature = "jwks")]
     pub(crate) serves_jwks: AtomicBool,
-    /// Whether a layer has passive requests. Then the cause of a browser's request with a proof may be a passive request.
-    /// So the request with the proof counts as use only if a use was written since the last renewal.
+    /// Whether a layer has passive requests. Then the cause of a browser's request with a proof may be a passive
+    /// request. So the request with the proof counts as use only if a use was written since the last renewal.
     pub(crate) has_passive_requests: AtomicBool,
     /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,

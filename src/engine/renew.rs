@@ -79,8 +79,8 @@ pub(crate) struct Renewal<C> {
     /// When the record was read. Later changes are not in it.
     pub(crate) read_at: Timestamp,
     pub(crate) how: Renewed,
-    /// The latest expiry of its access token. `None` for the session's absolute timeout. A passive renewal does not move
-    /// the idle deadline, so its token must not outlive that deadline.
+    /// The latest expiry of its access token. `None` for the session's absolute timeout. A passive renewal does not
+    /// move the idle deadline, so its token must not outlive that deadline.
     pub(super) limit: Option<Timestamp>,
 }
 

@@ -160,9 +160,9 @@ struct Learned<C> {
     /// Newer data of the session, from its record.
     updated_view: Mutex<Option<Arc<SessionView<C>>>>,
     has_updated_view: AtomicBool,
-    /// Whether no request needs to write the confirmation of the token's generation: a request has begun to write it, or
-    /// no confirmation is needed. A token of a bound session confirms nothing. Its requests write the use of the session
-    /// instead.
+    /// Whether no request needs to write the confirmation of the token's generation: a request has begun to write it,
+    /// or no confirmation is needed. A token of a bound session confirms nothing. Its requests write the use of the
+    /// session instead.
     nothing_to_write: AtomicBool,
     /// When the session was last known not to be revoked: the token was minted here, or the store was asked. By the
     /// monotonic clock, in milliseconds. 0 for never.

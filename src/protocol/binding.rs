@@ -57,7 +57,7 @@ pub struct RegistrationLimits {
     /// The binding window: how long after `authenticated_at` the session may be bound. An attacker who copies the
     /// cookies after the binding window cannot bind the session to another device.
     pub window: Duration,
-    /// The lifetime of an access token. A client in use sends a proof of its key at least once in this time.
+    /// The lifetime of an access token. From a client in use, a proof of its key arrives at least once in this time.
     pub access_ttl: Duration,
 }
 
@@ -65,8 +65,8 @@ pub struct RegistrationLimits {
 /// What to do with the registration of a key. The registration has a valid proof of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationDecision {
-    /// Bind the session to this key, provisionally. The session has no key, or already has this key, or has an
-    /// abandoned key.
+    /// Bind the session to this key, provisionally. The session has no key, or already has this key provisionally, or
+    /// has an abandoned key.
     Register,
     /// Keep the session's key. This key is confirmed, or the client may still confirm it.
     Refuse,
@@ -108,8 +108,8 @@ pub enum BindingDecision {
     ProofRequired,
     /// Refuse the renewal and send a challenge, because the binding is confirmed and the proof is of another key.
     ///
-    /// Do not tell the client to forget its key. The client may have stored the confirmed key after it sent this proof,
-    /// and would forget the confirmed key.
+    /// Do not tell the client to forget its key. A client may register several keys in parallel. So it may have
+    /// replaced the other key by the confirmed key after it sent this proof, and would then forget the confirmed key.
     OtherKey,
 }
 
@@ -136,15 +136,15 @@ pub fn decide_binding(
             }
         }
         (Some(binding), Some(_)) if binding.confirmed => BindingDecision::OtherKey,
-        // Without a confirmed binding, the refresh token is enough. The client must not be told to forget its key: the
-        // client may have stored the provisional key after it sent this proof, and would forget the provisional key.
+        // Without a confirmed binding, the refresh token is enough. As for `OtherKey`, the client is not told to forget
+        // its key.
         (_, Some(_)) => BindingDecision::Proceed,
     }
 }
 
 #[cfg(any(feature = "device-bound", feature = "__search"))]
-/// Whether the response to a request that renewed its session offers a registration. True if a registration of a new key would be
-/// accepted now.
+/// Whether the response to a request that renewed its session offers a registration. True if a registration of a new
+/// key would be accepted now.
 #[must_use]
 pub fn offers_registration(
     binding: Option<&Binding>,
@@ -160,9 +160,9 @@ pub fn offers_registration(
 #[cfg(any(feature = "device-bound", feature = "__search"))]
 /// Whether a provisional key is abandoned. A client in use would have confirmed the key by `now`.
 ///
-/// In the worst case, such a client sends a proof just before the key is old enough for a confirmation. The next proof
-/// comes at most one access token lifetime later, and confirms the key. By default, this is 185 s + 300 s = 485 s after
-/// the registration.
+/// In the worst case, a proof of such a client arrives just before the key is old enough for a confirmation. The next
+/// proof arrives at most one access token lifetime later, and confirms the key. By default, this is 185 s + 300 s = 485
+/// s after the registration.
 fn is_abandoned(
     binding: &Binding,
     limits: &RegistrationLimits,
@@ -172,8 +172,8 @@ fn is_abandoned(
     is_old_enough_to_confirm(binding, timing, now - limits.access_ttl)
 }
 
-/// Whether a proof may confirm the key. At this age, each response to the registration has arrived or is lost. A client
-/// that has the key keeps it, even after a crash.
+/// Whether a proof may confirm the key. At this age, each response to the registration has arrived or is lost, and a
+/// client that has the key keeps it, even after a crash.
 fn is_old_enough_to_confirm(binding: &Binding, timing: &RotationTiming, now: Timestamp) -> bool {
     now >= binding.registered_at + timing.confirmation_age(false)
 }

@@ -24,8 +24,9 @@ pub struct Family {
     pub confirmed_at: Option<Timestamp>,
     /// The hand-out time: when the current generation was last handed out to a client that presented the predecessor.
     ///
-    /// The first hand-out is the rotation. A later hand-out is not recorded if it comes at most one grace period after
-    /// the recorded hand-out. So the last hand-out may be up to one grace period later than this time.
+    /// The first hand-out is the rotation. While the generation is provisional, a later hand-out is recorded if it
+    /// comes more than one grace period after the recorded hand-out. So the last hand-out before the confirmation is at
+    /// most one grace period later than this time. After the confirmation, hand-outs are not recorded.
     ///
     /// In four cases, this is another time:
     /// - Generation 0: the time at which the session began.
@@ -44,7 +45,8 @@ pub struct Family {
     pub absolute_deadline: Timestamp,
     /// Whether the session was revoked. This never becomes false again.
     pub revoked: bool,
-    /// The rotation settings of the sign-in. All instances use these settings for this session.
+    /// The rotation settings of the sign-in. All instances use these settings for this session. Only the write window
+    /// may be shorter on an instance.
     #[serde(default)]
     pub timing: RotationTiming,
 }
@@ -88,8 +90,10 @@ impl Family {
             && now < self.absolute_deadline_with_timeout_at_most(absolute_timeout)
     }
 
-    /// The idle deadline, computed from the shorter of two timeouts: the session's idle timeout and `idle_timeout`. If the
-    /// idle deadline equals the absolute deadline, the time of the last use is unknown, so `idle_timeout` does not count.
+    /// The idle deadline, computed from the shorter of two timeouts: the session's idle timeout and `idle_timeout`.
+    ///
+    /// An idle deadline that equals the absolute deadline may have been cut to it. Then the last use cannot be computed
+    /// from it, so `idle_timeout` does not count.
     pub(crate) fn idle_deadline_with_timeout_at_most(&self, idle_timeout: Duration) -> Timestamp {
         if self.idle_deadline < self.absolute_deadline {
             self.idle_deadline - self.idle_timeout.saturating_sub(idle_timeout)
@@ -104,20 +108,20 @@ impl Family {
         self.absolute_deadline.min(self.created_at + absolute_timeout)
     }
 
-    /// Corrects each time that is too far in the future. An instance whose clock was ahead has written such a time.
-    /// Returns whether a time was corrected.
+    /// Corrects deadlines, the hand-out time and the confirmation time if they are too far in the future: an instance
+    /// whose clock was ahead has written them. Returns whether a time was corrected.
     ///
     /// - **Idle deadline**: if it is later than `now` plus the idle timeout plus [`LEEWAY`], it becomes `now` plus the
     ///   idle timeout.
-    /// - **Absolute deadline**: checked only if the session began in the future. Otherwise the deadline is right, even if
-    ///   this instance's policy has a shorter absolute timeout now. If the deadline is later than `now` plus `longest` plus
-    ///   [`LEEWAY`], it becomes `now` plus `longest`. `longest` is the policy's absolute timeout.
+    /// - **Absolute deadline**: checked only if the session began in the future. Otherwise the deadline is right, even
+    ///   if this instance's policy has a shorter absolute timeout now. If the deadline is later than `now` plus
+    ///   `longest` plus [`LEEWAY`], it becomes `now` plus `longest`. `longest` is the policy's absolute timeout.
     /// - **Hand-out time**: if it is later than `now` plus the grace period (or plus [`LEEWAY`], if that is longer), it
     ///   becomes `now`.
-    /// - **Confirmation time**: if it is too late by the same rule, the confirmation is removed, because by a correct clock
-    ///   the generation may be too young for a confirmation. A later request confirms the generation again. Generation 0
-    ///   stays confirmed, because it has no predecessor, and its confirmation time becomes `now`. In both cases, the
-    ///   hand-out time becomes `now`.
+    /// - **Confirmation time**: if it is too late by the same rule, the confirmation is removed, because by a correct
+    ///   clock the generation may be too young for a confirmation. A later request confirms the generation again.
+    ///   Generation 0 stays confirmed, because it has no predecessor, and its confirmation time becomes `now`. In both
+    ///   cases, the hand-out time becomes `now`.
     pub(crate) fn cap_future_times(&mut self, now: Timestamp, longest: Duration) -> bool {
         if !self.is_live(now) {
             return false;
@@ -133,7 +137,7 @@ impl Family {
         }
         cap(&mut self.idle_deadline, now + self.idle_timeout);
         self.idle_deadline = self.idle_deadline.min(self.absolute_deadline);
-        // The search covers clocks that differ by less than one grace period.
+        // Clocks differ by less than one grace period (`S < G`), and the search covers this difference.
         let latest = now + self.timing.grace.max(LEEWAY);
         if self.handed_out_at > latest {
             self.handed_out_at = now;
@@ -245,8 +249,9 @@ impl Family {
             || (new_deadline == self.absolute_deadline && self.idle_deadline < self.absolute_deadline)
     }
 
-    /// When the session was last used, computed from the idle deadline. So a later use that was not written does not
-    /// count.
+    /// When the session was last used, or an earlier time. Computed from the idle deadline, so a use that was not
+    /// written does not count. If the idle deadline was cut to the absolute deadline, the last use was later than this
+    /// time.
     #[must_use]
     pub fn last_seen(&self) -> Timestamp {
         (self.idle_deadline - self.idle_timeout).max(self.created_at)
@@ -254,7 +259,8 @@ impl Family {
 
     /// Whether no [use](Self::touch) was written after the last rotation, hand-out or confirmation.
     ///
-    /// If the idle deadline equals the absolute deadline, the time of the last use is unknown. Then this is false.
+    /// If the idle deadline equals the absolute deadline, it may have been cut, so the last use is unknown. Then this
+    /// is false.
     #[must_use]
     pub(crate) fn is_unused_since_handout_or_confirmation(&self) -> bool {
         let renewed_at = self.confirmed_at.map_or(self.handed_out_at, |at| at.max(self.handed_out_at));

@@ -11,24 +11,25 @@
 //!   `g+1`. The replaced refresh token is the *predecessor*. The new refresh token is the *successor*.
 //! - **Renewal**: a request presents a refresh token, and gets a new access token. A renewal may rotate the refresh
 //!   token.
-//! - **Hand-out**: a response gives the tokens of a generation to a client that presented the predecessor. The record
-//!   contains the *hand-out time*.
+//! - **Hand-out**: a response gives the tokens of a generation to a client that presented the predecessor. A
+//!   provisional generation may be handed out several times. The record contains the *hand-out time*: the last hand-out
+//!   comes at most one grace period after this time.
 //! - **Confirmed**: a generation is confirmed when a request has shown that the client has stored the tokens of the
 //!   generation. See [When a generation is confirmed](#when-a-generation-is-confirmed). Generation 0 is confirmed from
 //!   the sign-in on, because it has no predecessor.
 //! - **Provisional**: a generation is provisional until it is confirmed.
-//! - **Reuse**: a request presents a refresh token that no legitimate client sends any more. By default, the session is
-//!   then revoked.
+//! - **Reuse**: a request presents a refresh token that no legitimate client sends any more, under the
+//!   [assumptions](#assumptions) of this page. By default, the session is then revoked.
 //!
 //! # Letters
 //!
 //! | letter | setting | default | meaning |
 //! |---|---|---|---|
 //! | `G` | [`grace`][G] | 45 s | how long the predecessor stays valid after the confirmation of its successor |
-//! | `W` | [`write_window`][W] | 60 s | how long after the arrival of a request its response may set cookies |
+//! | `W` | [`write_window`][W] | 60 s | how long after the arrival of a request its response may set cookies. If the record was read before the arrival, the time counts from the read |
 //! | `C` | [`crash_window`][C] | 35 s | how old the cookies of a client may be after a crash |
 //! | `M` | [`rotation_interval`][M] | 240 s | the shortest time from the confirmation of `g` to the rotation to `g+1` |
-//! | `L` | [`late_body`][L] | 600 s | how late a request with a body may arrive without looking like an attack |
+//! | `L` | [`late_body`][L] | 600 s | how long after the grace period a request with a body that presents the predecessor does not count as reuse |
 //! | `D` | none | | the longest time that a request without a body, or a response, is in transit |
 //! | `B` | none | | the longest time that a request with a body is in transit: a proxy may buffer it |
 //! | `S` | none | | the largest difference between the clocks of two instances |
@@ -39,8 +40,11 @@
 //! [M]: Timing#structfield.rotation_interval
 //! [L]: Timing#structfield.late_body
 //!
-//! `D`, `B` and `S` depend on your network and your servers. Set the grace period so that **`G >= D + S`**, and
-//! `late_body` so that `L >= B`.
+//! `D`, `B` and `S` depend on your network and your servers. Choose the settings so that:
+//!
+//! - **`G >= D + S`**;
+//! - `L >= B`, and `M + C + G > B`. Without a crash window: `M > B + S`. With the default settings, `B` must be less
+//!   than 320 s.
 //!
 //! The examples on this page use the default settings, `D` = 45 s and `S` = 0 s.
 //!
@@ -53,8 +57,8 @@
 //! In this protocol, **each new generation is provisional until it is confirmed**. A rotation from `g` to `g+1` does
 //! not invalidate the refresh token of `g`. The refresh token of `g` stays valid until a request confirms `g+1`, and
 //! for one grace period after the confirmation. So the client stays signed in if a response is lost, if a request is
-//! cancelled, or if a server or a browser crashes. In each of these cases, `g+1` stays provisional, and the client's
-//! refresh token stays valid.
+//! cancelled, or if a server crashes. In each of these cases, `g+1` stays provisional, and the client's refresh token
+//! stays valid. With a crash window, this is also true if the browser crashes: see the next section.
 //!
 //! # When a generation is confirmed
 //!
@@ -66,9 +70,9 @@
 //! Therefore, a request confirms `g` only if no crash can bring back the tokens of `g-1` any more. There are two rules:
 //!
 //! - **By access token**: the request carries an access token of `g` that was issued at least `W + C + 2·G` ago. The
-//!   signature of the access token must be valid. The access token may have expired. The `iat` of the access token is
-//!   the time at which an instance read the record, rounded down to a whole second. So the age of the access token
-//!   counts from `iat` plus one second.
+//!   signature of the access token must be valid. The access token may have expired. An access token counts as issued
+//!   at the moment at which an instance read the record for it. Its `iat` is this moment, rounded down to a whole
+//!   second. So the age of the access token counts from `iat` plus one second.
 //! - **By refresh token**: the request presents the refresh token of `g` at least `W + C + 3·G` after the hand-out time
 //!   in the record.
 //!
@@ -80,20 +84,21 @@
 //! that carries a token of `g` confirms `g`.
 //!
 //! The second rule is for two kinds of clients. Clients of the first kind send their access tokens only to other
-//! services. Clients of the second kind never send an access token that is old enough for the first rule, because their
-//! access tokens expire sooner.
+//! services. Clients of the second kind do not send expired access tokens, and their access tokens expire before they
+//! are old enough for the first rule.
 //!
 //! Each waiting time has a cost: a copied predecessor stays usable until the confirmation, and for one grace period
 //! after the confirmation.
 //!
 //! ## The waiting time is long enough
 //!
-//! An instance issues an access token of `g`. The times count from this moment:
+//! An instance reads the record for an access token of `g`. The times count from this moment:
 //!
-//! 1. The instance sends the response with the access token after at most `W` (60 s). Reason: after the write window, a
-//!    response sets no cookies.
-//! 2. The client stores the tokens of `g` after at most `W + D` (105 s). Reason: a response is in transit for at most
-//!    `D`.
+//! 1. The instance sends the response with the access token after at most `W` (60 s). Reason: the write window starts
+//!    at this moment or earlier, and after the write window, a response sets no cookies.
+//! 2. The client has stored both tokens of `g` after at most `W + D` (105 s). Reason: a response is in transit for at
+//!    most `D`. If the response does not carry the refresh token of `g`, the client presented this refresh token
+//!    itself.
 //! 3. From `W + D + C` (140 s) on, a client that still has this access token cannot go back to `g-1`. Reason: such a
 //!    client stored the tokens of `g` at least `C` ago. A crash brings back the tokens that the client had at some
 //!    moment less than `C` before the crash.
@@ -104,23 +109,28 @@
 //!
 //! Because of `D + S <= G`, the time in step 5 is at most `W + C + 2·G`. So a request with an access token of this age
 //! confirms `g` safely: after this request, the client never sends the refresh token of `g-1` again. At the
-//! confirmation, an earlier request with the refresh token of `g-1` may still be in transit. Without a body, such a
-//! request arrives after at most `D`, so it arrives in the grace period. With a body, such a request arrives after at
-//! most `B`, and `B` is at most `L`. So before the next rotation, the request is not reuse: see the table
-//! [below](#how-a-refresh-token-is-judged).
+//! confirmation, an earlier request with the refresh token of `g-1` may still be in transit:
+//!
+//! - Without a body, this request arrives after at most `D`. A clock that is ahead then shows at most `D + S` since the
+//!   confirmation. This is at most `G`, so the request arrives in the grace period.
+//! - With a body, this request arrives after at most `B`. A clock that is ahead then shows at most `B + S`, and this is
+//!   at most `L + G`. So the request is not reuse, unless `g` was rotated in the meantime: see the table
+//!   [below](#how-a-refresh-token-is-judged). The condition `M + C + G > B` excludes this rotation.
 //!
 //! **With a body**: a confirming request with a body is in transit for at most `B` instead of `D`. The rule adds `L` to
 //! the whole waiting time. This is more than enough, because `B` is at most `L`.
 //!
-//! **By refresh token**: the steps are the same, but the waiting time counts from the hand-out time in the record. An
-//! instance writes the hand-out time before the response is sent, but at most once per grace period. So the last
-//! hand-out is up to `G` later than the hand-out time in the record. The third `G` covers this difference.
+//! **By refresh token**: the same steps start at the last hand-out of `g`, and the refresh token of `g` replaces the
+//! access token. So a request with the refresh token of `g` confirms `g` safely from `W + C + 2·G` after the last
+//! hand-out on. The record does not have the time of the last hand-out: an instance writes the hand-out time before the
+//! response is sent, but at most once per grace period. So the last hand-out is up to `G` later than the hand-out time
+//! in the record. The third `G` covers this difference.
 //!
 //! # How a refresh token is judged
 //!
 //! A request presents a refresh token of a generation `k`. The generation in the record is `g`. The first row of this
-//! table that matches applies. A renewal first asks the store to rotate if the row `Rotate` applies. If the store did
-//! not rotate, the function `decide_refresh` decides by the record:
+//! table that matches applies. A renewal first calls the store, which rotates if the row `Rotate` applies. If the store
+//! does not rotate, it returns the record, and the function `decide_refresh` decides by the whole table:
 //!
 //! | condition | decision |
 //! |---|---|
@@ -142,7 +152,8 @@
 //! # The rotation interval is long enough
 //!
 //! A late response could set the client's refresh cookie back to an older generation. The rotation interval prevents
-//! this. The times count from the confirmation time of `g` in the record:
+//! this. The times count from the confirmation time of `g` in the record. In steps 1 to 3, the clock is that of the
+//! instance that serves the request:
 //!
 //! 1. The last request that is served with the refresh token of `g-1` arrives at an instance after at most `G` (45 s).
 //!    Reason: the refresh token of `g-1` is valid for `G` after the confirmation of `g`.
@@ -171,29 +182,32 @@
 //!
 //! A **proof** is a signature that a request carries, made with this key. A proof confirms the binding if the proof
 //! comes at least `W + C + 2·G` after the registration (185 s by default). With `C = 0`, too, there is a waiting time:
-//! `W + 2·G`. After the confirmation of the binding:
+//! `W + 2·G`. A request with a proof has no body, so `L` is not added. After the confirmation of the binding:
 //!
 //! - A renewal without a proof is refused. The refused renewal does not revoke the session, and confirms nothing.
 //! - No access token confirms a generation, because the access token may be a copy. Only a renewal with a proof
 //!   confirms a generation, by the rule [*by refresh token*](#when-a-generation-is-confirmed).
 //! - No other key can be registered.
-//! - Without a proof, no access token is minted that expires later than the presented access token.
+//! - Without a proof, an access token is minted only to replace the presented one, for example after a change of the
+//!   claims. The new access token does not expire later than the presented one.
 //!
-//! One kind of refused renewal may still rotate the session: a renewal with a refresh token that was issued before the
-//! confirmation of the binding. After such a rotation, the client with the key presents the predecessor, and is served.
+//! A refresh token that was issued before the confirmation of the binding does not name the key. So the store may
+//! rotate before the instance learns from the record that the binding is confirmed. The instance then refuses the
+//! renewal, and no response contains the successor. The client with the key presents the predecessor, and is served.
 //!
 //! A second key may replace a provisional key only if the provisional key is abandoned. A provisional key is abandoned
 //! one access token lifetime after the first moment at which a proof could have confirmed the key. By default, this is
-//! 185 s + 300 s = 485 s after the registration. A client in use sends a proof in each access token lifetime. So a
-//! client in use has confirmed its key before the key counts as abandoned.
+//! 185 s + 300 s = 485 s after the registration. From a client in use, a proof arrives in each access token lifetime.
+//! So a client in use has confirmed its key before the key counts as abandoned.
 //!
-//! The waiting time `W + C + 2·G` is derived as [above](#the-waiting-time-is-long-enough). After this time, each
-//! response to the registration has arrived or is lost. So the client that sends the proof has the key, and a crash
-//! cannot take the key away.
+//! The waiting time `W + C + 2·G` is derived as [above](#the-waiting-time-is-long-enough). The times count from the
+//! registration: the response is sent after at most `W`, and arrives after at most `W + D`. From `W + D + C` on, a
+//! client that has the key cannot lose it in a crash. A proof that arrives at `W + C + 2·D + S` or later was sent at
+//! this time or later.
 //!
-//! An access token that names the key is not enough to confirm the binding. A response to a registration sets the
-//! access cookie. If the client receives the headers of this response, but loses the body, the client has the access
-//! cookie, but not the key.
+//! An access token that names the key is not enough to confirm the binding. The browser keeps a new key only if it has
+//! received the whole response to the registration. If only the headers of this response arrive, the client has an
+//! access cookie that names the key, but not the key.
 //!
 //! # What the search shows
 //!
@@ -205,10 +219,17 @@
 //!
 //! - **Transit**: a request or a response is in transit for at most `D`. The transit of a request begins at the moment
 //!   at which the browser attaches the cookies.
-//! - **Late bodies**: a request with a body is in transit for at most `B`, and `B <= L`. With `C > 0`, also
-//!   `B < M + C + G` (320 s with the default settings). With `C = 0`, also `B < M - S`. A request that is in transit for
-//!   longer could arrive after a second rotation, and would be reuse. If your requests may be later, raise `M`.
-//! - **Clocks**: the clocks of two instances differ by at most `S`, and `G = D + S`.
+//! - **Late bodies**: a request with a body is in transit for at most `B`, and `B <= L`. With `C > 0`, also `B < M + C
+//!   + G` (320 s with the default settings). With `C = 0`, also `B < M - S`. A request that is in transit for longer
+//!   could arrive after a second rotation, and would count as reuse. If your requests may be later, raise `M`.
+//!
+//!   Reason for `M + C + G`: a client sends a request with the refresh token of `g-1` at time 0. At this time, the
+//!   client has not stored `g`. So each access token of `g` that the client stores later was issued at `-(W + D)` or
+//!   later, and confirms `g` at `-(W + D) + W + C + 2·G` or later. This is at least `C + G + S`. The rotation to `g+1`
+//!   comes `M` later. By a clock that is ahead, this is at least `M + C + G`. With `C = 0`, the confirmation may come
+//!   at time 0, so only `M - S` is left.
+//! - **Clocks**: the clocks of two instances differ by at most `S`, and `G = D + S`. A longer `G` is covered, too: it
+//!   is the case with a longer `D`.
 //! - **Crashes**: a client that crashes comes back with the tokens that the client had at some moment less than `C`
 //!   before the crash. The client loses its connections, but requests that the client already sent may still arrive. A
 //!   browser profile that is restored from a backup may be older than `C`. A renewal with such a profile may be reuse.
@@ -217,34 +238,36 @@
 //!
 //! ## Results for legitimate clients
 //!
-//! **Under these assumptions, a legitimate client is never signed out before its timeouts**, if the rotation interval
-//! is longer than the bound in the table below. The client may present its refresh token at any time, and crash any
-//! number of times. Messages may arrive in any order. Any number of messages may be lost. A handler may run for any
-//! length of time.
+//! **Under these assumptions, a legitimate client is never signed out before its timeouts**, if `M > W + 2·G`. This is
+//! the condition of [`Policy::new`]. The client may present its refresh token at any time, and crash any number of
+//! times. Messages may arrive in any order. Any number of messages may be lost. A handler may run for any length of
+//! time.
 //!
-//! Each bound is exact. With the shortest rotation interval that a bound allows, the search finds no counterexample.
-//! With the next shorter interval, the search finds a counterexample:
+//! In some cases, a shorter rotation interval would be enough. The table has the exact bound of these cases: with the
+//! shortest rotation interval that the bound allows, the search finds no counterexample. With the next shorter
+//! interval, the search finds a counterexample. A request is *late* if it is in transit for longer than `D`.
 //!
 //! | case | bound |
 //! |---|---|
 //! | `C = 0`; no request with a body is late. | `M > W + 2·D + S` |
-//! | `C = 0`; no request with a body is late; a clock may step by `S` while a handler runs. | `M > W + 2·D + 2·S` |
+//! | `C = 0`; no request with a body is late; the write window is measured by a clock that may step by `S`. The engine does not measure it so. | `M > W + 2·D + 2·S` |
 //! | `C = 0`; a request with a body may be late. | `M > W + 2·D + 2·S` |
 //! | `C > 0`; a request with a body may be late; `S = 0`. | `M > W + 2·D` |
 //! | `C > 0`; no request with a body is late; `S = 0`. | `M > W + D - C` |
 //!
-//! The condition `M > W + 2·G` of [`Policy::new`] covers all of these cases, because `2·G` is `2·D + 2·S` in the
-//! search.
+//! In the search, `2·G` is `2·D + 2·S`. So `M > W + 2·G` covers all of these cases. For `C > 0` and `S > 0`, the search
+//! finds no counterexample with `M > W + 2·G`, and the exact bound is not known.
 //!
 //! The search also runs with each rule broken in turn, and finds a counterexample each time.
 //!
-//! For clients without cookies, the search makes one more assumption: a confirmation is written within `D`, or never.
-//! For cookies, a confirmation may be written at any time.
+//! For clients without cookies, the search makes one more assumption: a confirmation is in the record at most `D` after
+//! the arrival of the request that confirms, or never. For cookies, a confirmation may be written at any time.
 //!
 //! ## Results for copied tokens
 //!
-//! - A copied refresh token is accepted for at most `G` after the confirmation of its successor. As long as the copy is
-//!   accepted, an attacker who presents it gets the successor, as the client does.
+//! - A copied refresh token is accepted for at most `G` after the confirmation of its successor, by the clock of the
+//!   instance that decides. As long as the copy is accepted, an attacker who presents it gets the successor, as the
+//!   client does.
 //! - Later than `G` after this confirmation, a request with the copy is reuse. There is one exception: until `L` after
 //!   the end of the grace period, a request with a body is refused, and the session is not revoked.
 //!
@@ -289,7 +312,8 @@ pub use self::{
     refresh::Refusal,
 };
 
-// The decisions. They are public only for the exhaustive search, which drives the functions that production runs.
+// The decisions. With the feature `__search`, they are public: the exhaustive search runs the functions that production
+// runs. Without this feature, they are private to the crate.
 #[cfg(all(feature = "device-bound", not(feature = "__search")))]
 pub(crate) use self::binding::{
     RegistrationDecision, RegistrationLimits, decide_registration, offers_registration,

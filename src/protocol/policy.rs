@@ -10,16 +10,17 @@ use crate::{
 
 /// The durations of a policy. Each has a safe default. [`Policy::new`] checks the durations.
 ///
-/// Durations are compared in whole milliseconds. The [module](super#letters) explains the letters `G`, `W`, `C`, `M`
-/// and `L`.
+/// [`Policy::new`] compares the durations in whole milliseconds. The [module](super#letters) explains the letters `G`,
+/// `W`, `C`, `M` and `L`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
     /// The lifetime of an access token. Default 5 min. After a session was revoked, a service that only verifies tokens
-    /// may accept the session's access token for this time.
+    /// may accept an access token of the session for this time plus the write window.
     pub access_ttl: Duration,
     /// The idle timeout: a session expires after this time without use. Default 2 h. Each renewal checks the idle
-    /// timeout.
+    /// timeout. Not every use is written to the record, so a session may expire up to
+    /// `access_ttl + rotation_interval + write_window` earlier.
     pub idle_timeout: Duration,
     /// The absolute timeout: a session expires this long after its sign-in, even if the session is in use. Default
     /// 24 h.
@@ -45,10 +46,10 @@ pub struct Timing {
     /// With zero, the first request that carries the successor confirms the successor. A browser that crashes shortly
     /// after this request comes back with the predecessor, and looks like refresh token reuse.
     pub crash_window: Duration,
-    /// `L`: how late a request with a body may arrive without looking like an attack. A proxy may buffer the body, so the
-    /// request may present the predecessor. Default 10 min.
+    /// `L`: how long after the grace period a request with a body that presents the predecessor does not count as
+    /// reuse. A proxy may have buffered the body. Default 10 min.
     ///
-    /// The time since the confirmation of the successor decides:
+    /// The time since the confirmation of the successor decides about such a request:
     /// - at most `grace` (45 s): the request is served;
     /// - at most `grace + late_body` (10 min 45 s): the request is refused, and the session is not revoked;
     /// - longer: the request is refresh token reuse.
@@ -167,7 +168,8 @@ impl Policy {
     /// [`PolicyError`] if one of these conditions is not true:
     /// - `rotation_interval > write_window + 2 * grace`. Otherwise legitimate clients could be signed out.
     /// - `idle_timeout >= access_ttl + rotation_interval + write_window`. Otherwise a session in constant use could
-    ///   expire.
+    ///   expire: there are up to `access_ttl + write_window` between two renewals, and a use is written only if it
+    ///   moves the idle deadline by at least `rotation_interval`.
     /// - `absolute_timeout >= idle_timeout`.
     /// - `renew_before < access_ttl`.
     /// - Each duration is at least 1 ms, except for `renew_before`, `crash_window` and `late_body`.
@@ -251,7 +253,8 @@ impl Policy {
     ///   The sign-in wrote them, so all instances use the same values. There is one exception: if this policy's write
     ///   window is shorter, this instance uses the shorter write window. This is always safe.
     /// - `idle_timeout` and `absolute_timeout` are from the record or from this policy. The shorter value applies. If a
-    ///   session has passed the shorter timeout, the next renewal revokes the session.
+    ///   session has passed a shorter timeout of this policy, but not yet the timeout of its record, the next renewal
+    ///   revokes the session, so that all instances refuse it.
     /// - `access_ttl` and `renew_before` are from this policy.
     #[must_use]
     pub const fn timing(&self) -> &Timing {
@@ -276,8 +279,8 @@ impl Policy {
         Timestamp::from_secs(rounded_up.min(limit.as_secs()))
     }
 
-    /// The longest time from the read of a record to the expiry of an access token that is minted from it. No token is
-    /// sent after the write window.
+    /// The longest time from the read of a record to the expiry of an access token that is minted from it. A token is
+    /// minted in the write window, and expires one `access_ttl` later.
     pub(crate) const fn longest_access(&self) -> Duration {
         self.0.access_ttl.saturating_add(self.0.write_window)
     }

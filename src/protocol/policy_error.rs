@@ -67,7 +67,7 @@ pub enum PolicyError {
         /// The policy's timeout.
         longest: Duration,
     },
-    /// `renew_before` is too long. Each access token would be renewed at its first use.
+    /// `renew_before` is too long. Access tokens would be renewed at their first use.
     #[error(
         "renew_before is {renew_before:?}, but must be shorter than access_ttl ({access_ttl:?}): lower \
          renew_before, or raise access_ttl"

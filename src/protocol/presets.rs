@@ -28,10 +28,10 @@ impl Timing {
     /// Authentication assurance level 3 (NIST SP 800-63B-4, section 2.3.3). The user must sign in again after 12 hours,
     /// or after 15 minutes without use.
     ///
-    /// A session may expire earlier than its idle timeout. The difference is at most the access token's lifetime, the
-    /// rotation interval and the write window together. The default values of these three settings are 10 min together.
-    /// So this preset uses shorter values: 2 min, 2 min and 30 s. The grace period is 40 s. The other settings are the
-    /// defaults.
+    /// Not every use is written to the record. So a session may expire less than 15 min after its last use. The
+    /// difference is at most the access token's lifetime, the rotation interval and the write window together. With the
+    /// defaults, this would be 10 of the 15 min. So this preset uses shorter values: 2 min, 2 min and 30 s. The grace
+    /// period is 40 s. The other settings are the defaults.
     #[must_use]
     pub fn aal3() -> Self {
         Self {

@@ -17,16 +17,18 @@ pub struct PresentedToken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshDecision {
     /// Confirm the current generation, and mint an access token of the current generation. The presented token is of
-    /// the current generation. The hand-out was so long ago that the client cannot send an older token any more.
+    /// the current generation. With a crash window, the hand-out was so long ago that the client cannot send an older
+    /// token any more.
     Confirm,
     /// Mint an access token of the current generation. The presented token is of the current generation. It is too
     /// early to confirm or to rotate this generation.
     Reissue,
     /// Rotate to the next generation. The presented token is of the current generation.
     ///
-    /// A renewal asks the store to rotate before it calls [`decide_refresh`], if a rotation is due. So a renewal gets
-    /// this decision only if the store refused the rotation as too early, for example by the store's own clock. Passive
-    /// requests and introspection never rotate, so they often get this decision.
+    /// A renewal asks the store to rotate before it calls [`decide_refresh`]. So a renewal gets this decision only if
+    /// the store refused the rotation as too early, for example by the store's own clock. Then the renewal treats this
+    /// decision as `Reissue`. Passive requests (which do not count as use of the session) and introspection never
+    /// rotate, and also treat this decision as `Reissue`.
     Rotate,
     /// Serve the request, and hand out the tokens of the current generation. First, [record the
     /// hand-out](Family::record_handout). The presented token is the predecessor. The current generation is

@@ -24,7 +24,8 @@ pub struct AccessTokenTimes {
 pub enum SessionStatus {
     /// This instance knows no reason to refuse the session.
     Valid,
-    /// The token has another run ID than the store, or this instance does not know the store's run ID yet.
+    /// The token has another [run ID](crate::Sessions::revoke_everything) than the store, or this instance does not
+    /// know the store's run ID yet. All sessions of an older run ID are invalid.
     OtherRunId,
     /// The session is on the denylist.
     Revoked,
@@ -74,11 +75,13 @@ pub fn decide_access(
 pub struct ResponseState {
     /// The start of the write window: the arrival of the request, or the read of the record, if the read was earlier.
     ///
-    /// The read may be earlier than the arrival, because parallel requests share one read of the record.
+    /// The read may be earlier than the arrival, because parallel requests share one read of the record. The engine
+    /// computes the arrival as `now` minus the time that has passed by the monotonic clock.
     pub write_window_start: Timestamp,
     /// The generation of the refresh token that the request presented.
     pub presented: u64,
-    /// The generation of the tokens that the response may set. It was the current generation when the record was read.
+    /// The generation of the tokens that the response may set: the current generation of the record that the store
+    /// returned. If the renewal rotated, this is the generation after the rotation.
     pub served: u64,
     /// What this instance knows about the session now.
     pub status: SessionStatus,

@@ -10,7 +10,8 @@ use crate::time::Timestamp;
 /// The rotation settings of one session: those durations of a [`Timing`] that decide about rotation.
 ///
 /// The sign-in copies the durations into the session's record. So all instances use the same durations for this
-/// session, even if their own settings differ. The record stores whole milliseconds. The [module](super#letters)
+/// session, even if their own settings differ. Only the write window may be shorter on an instance. The record stores
+/// whole milliseconds. The [module](super#letters)
 /// explains the letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,7 +25,8 @@ pub struct RotationTiming {
     /// The crash window `C`.
     #[serde(with = "as_millis")]
     pub crash_window: Duration,
-    /// `L`: how late a request with a body may arrive without looking like an attack.
+    /// `L`: how long after the grace period a request with a body that presents the predecessor does not count as
+    /// reuse.
     #[serde(with = "as_millis")]
     pub late_body: Duration,
     /// The rotation interval `M`.
@@ -67,11 +69,11 @@ impl RotationTiming {
 
     /// Whether a request confirms the generation of its access token. The token may have expired.
     ///
-    /// `issued` is the latest time at which the token can have been issued: its `iat`, which has whole seconds, plus
-    /// 1 s.
+    /// `latest_issue_time` is the latest time at which the token can have been issued: its `iat`, which has whole
+    /// seconds, plus 1 s.
     #[must_use]
-    pub fn confirms_by_access(&self, issued: Timestamp, with_body: bool, now: Timestamp) -> bool {
-        self.confirms_at_once() || now >= issued + self.confirmation_age(with_body)
+    pub fn confirms_by_access(&self, latest_issue_time: Timestamp, with_body: bool, now: Timestamp) -> bool {
+        self.confirms_at_once() || now >= latest_issue_time + self.confirmation_age(with_body)
     }
 
     /// Whether a request confirms the generation of its refresh token. `handed_out_at` is the hand-out time in the

@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 /// Such a client stores the tokens of each response. So the tokens of the last response to arrive replace all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenDecision {
-    /// No token, because the write window is over, or because the session was revoked meanwhile. The client may send
-    /// the request again.
+    /// No token, because the write window is over, or because the session was revoked, its claims changed or the
+    /// store's run ID changed after the record was read. The client may send the request again.
     Nothing,
     /// Only an access token. If the response repeated the presented refresh token, the client could overwrite a newer
     /// refresh token with the presented one. RFC 6749, section 6, allows a response without a refresh token.
@@ -23,19 +23,20 @@ pub enum TokenDecision {
 ///
 /// The decision is that of [`decide_cookies`], with one difference: a response may repeat the presented refresh token,
 /// because clients expect a refresh token in every response. The presented refresh token is repeated only **if no
-/// rotation can happen before the response arrives**. The response is in transit for at most `D`, and another instance's
-/// clock may be ahead by `S`. Because of `D + S <= G`, that clock shows at most `now + G` when the response arrives. The
-/// next rotation is due at `confirmed_at + M`. So the condition is `now + G < confirmed_at + M`. The
+/// rotation can happen before the response arrives**. The response is in transit for at most `D`, and another
+/// instance's clock may be ahead by `S`. Because of `D + S <= G`, that clock shows at most `now + G` when the response
+/// arrives. The next rotation is due at `confirmed_at + M`. So the condition is `now + G < confirmed_at + M`. The
 /// [module](super#letters) explains the letters.
 ///
 /// For example, with the default settings, `G` is 45 s and `M` is 240 s. If the generation was confirmed at 0 s, the
 /// presented refresh token is repeated until just before 195 s.
 ///
 /// If `confirmed_at` is `None`, another instance may already have decided to confirm the generation. The confirmation
-/// may not be in the record yet. Here the search assumes that **a confirmation is written within `D`, or never**. The
-/// other instance's clock may be behind by `S`. So the confirmation time is at most `D + S` before `read_at`, and
-/// `D + S <= G`. Therefore `None` counts as a confirmation at `read_at - G`.
-/// With the default settings, the presented refresh token is then repeated until just before 150 s after `read_at`.
+/// may not be in the record yet. This function assumes, as the search does, that **a confirmation is in the record at
+/// most `D` after the arrival of the request that confirms, or never**. The other instance's clock may be behind by
+/// `S`. So the confirmation time is at most `D + S` before `read_at`, and `D + S <= G`. Therefore `None` counts as a
+/// confirmation at `read_at - G`. With the default settings, the presented refresh token is then repeated until just
+/// before 150 s after `read_at`.
 #[must_use]
 pub fn decide_tokens(
     response: &ResponseState,
@@ -50,6 +51,7 @@ pub fn decide_tokens(
         CookieDecision::WriteBoth => TokenDecision::Both,
         CookieDecision::WriteAccess if now + timing.grace < rotation_due => TokenDecision::Both,
         CookieDecision::WriteAccess => TokenDecision::AccessOnly,
+        // `WriteRefresh` does not occur: only a handler of a request with cookies writes an access cookie.
         CookieDecision::LeaveAlone | CookieDecision::WriteRefresh => TokenDecision::Nothing,
     }
 }
