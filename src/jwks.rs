@@ -1,5 +1,5 @@
-//! The public keys as a JWK Set (RFC 7517), for services that verify access tokens, and the metadata that names its
-//! address.
+//! Routes with the public keys as a JWK Set (RFC 7517) for services that verify access tokens, and with the metadata
+//! that names the address of the JWK Set.
 
 use std::sync::atomic::Ordering;
 
@@ -19,20 +19,21 @@ use crate::{claims::Claims, engine::JWKS_MAX_AGE, sessions::Sessions};
 const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 impl<C: Claims> Sessions<C> {
-    /// Routes for services that verify access tokens by public keys. They need no session.
+    /// Routes for services that verify access tokens with public keys. The routes need no session.
     ///
-    /// | route | answers |
+    /// | route | response |
     /// |---|---|
-    /// | `GET /.well-known/jwks.json` | the public keys as a JWK Set: of each Ed25519, ES256 and public key that verifies here. A `custom` key is there if it has a [public key](crate::Keyring::with_public_key) |
-    /// | `GET /.well-known/openid-configuration` | `{"issuer", "jwks_uri"}`, if the [issuer](crate::SessionsBuilder::issuer) is a URL |
-    /// | `GET /.well-known/oauth-authorization-server` | the same (RFC 8414), if the URL has no path |
+    /// | `GET /.well-known/jwks.json` | the public keys as a JWK Set: each Ed25519 key, ES256 key and public key that verifies tokens here. A `custom` key is in the set if it has a [public key](crate::Keyring::with_public_key) |
+    /// | `GET /.well-known/openid-configuration` | `issuer`, `jwks_uri` and an empty `response_types_supported`, if the [issuer](crate::SessionsBuilder::issuer) is a URL |
+    /// | `GET /.well-known/oauth-authorization-server` | the same metadata (RFC 8414), if the URL has no path |
     ///
-    /// An HS256 secret is never there, so the set is empty under HS256. The responses have an `ETag`, and
-    /// `Cache-Control: public, max-age=300`: publish a key at least 5 min before you promote it. If it signs earlier,
-    /// the event is [`KeyPromotedEarly`](crate::EventKind::KeyPromotedEarly). A service may accept a pulled key for
-    /// these 5 min.
+    /// An HS256 secret is never in the set. So the set is empty if all keys are HS256 secrets. The responses have an
+    /// `ETag`, and `Cache-Control: public, max-age=300`. So publish a key at least 5 minutes before you promote it. If
+    /// a key signs earlier, the event is [`KeyPromotedEarly`](crate::EventKind::KeyPromotedEarly). For these 5 minutes,
+    /// a service may also accept a key that you have pulled.
     ///
-    /// Merge them at the root of the issuer's URL: if the issuer is `https://example.org/id`, nest them under `/id`.
+    /// Merge the routes at the root of the issuer's URL. If the issuer is `https://example.org/id`, nest the routes
+    /// under `/id`.
     ///
     /// ```
     /// # use axum::Router;
@@ -64,7 +65,7 @@ impl<C: Claims> Sessions<C> {
 struct Metadata<'a> {
     issuer: &'a str,
     jwks_uri: String,
-    /// RFC 8414 requires it. There is no authorization endpoint.
+    /// RFC 8414 requires this member. It is empty, because there is no authorization endpoint.
     response_types_supported: [&'a str; 0],
 }
 
@@ -73,7 +74,7 @@ struct Issuer {
     has_path: bool,
 }
 
-/// The metadata of an issuer that is a URL (RFC 8414, section 2).
+/// The metadata of an issuer (RFC 8414, section 2). Returns `None` if the issuer is not a URL.
 fn issuer(issuer: &str) -> Option<Issuer> {
     let rest = issuer.strip_prefix("https://").or_else(|| issuer.strip_prefix("http://"))?;
     if rest.is_empty() || rest.contains(['?', '#']) {
@@ -90,7 +91,7 @@ async fn jwks<C: Claims>(State(sessions): State<Sessions<C>>, headers: HeaderMap
     respond("application/jwk-set+json", sessions.keys().jwk_set(), &headers)
 }
 
-/// 200, or 304 if the client has it already.
+/// Responds with 200, or with 304 if the client already has this body.
 fn respond(content_type: &'static str, body: String, request: &HeaderMap) -> Response {
     let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&body));
     let etag = format!("\"{hash}\"");
@@ -104,7 +105,7 @@ fn respond(content_type: &'static str, body: String, request: &HeaderMap) -> Res
     (caching, [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response()
 }
 
-/// Whether `If-None-Match` names it (RFC 9110, section 13.1.2: a weak comparison).
+/// Whether `If-None-Match` names this `ETag`, by a weak comparison (RFC 9110, section 13.1.2).
 fn has(request: &HeaderMap, etag: &str) -> bool {
     let lines = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
     let mut tags = lines.flat_map(|line| line.split(',')).map(str::trim);

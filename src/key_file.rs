@@ -1,4 +1,4 @@
-//! A file with the keys, which is read again when it changes.
+//! A key file: a file with the keys, which is read again when it changes.
 
 use std::{
     fmt,
@@ -21,18 +21,18 @@ pub enum KeyFileError {
     Read {
         /// The path.
         path: PathBuf,
-        /// Why.
+        /// Why the file cannot be read.
         source: io::Error,
     },
-    /// The file cannot be a key file: it is a folder or a pipe, too long, or no text.
+    /// The file cannot be a key file: it is a folder or a pipe, is too long, or is not text.
     #[error("{path:?} is no key file: {problem}")]
     NoKeyFile {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// What is wrong with the file.
         problem: &'static str,
     },
-    /// The content is no key ring, as the source says.
+    /// The content is not a valid key ring. The source says why.
     #[error("the key file {path:?} has no valid key ring")]
     Keys {
         /// The path.
@@ -42,8 +42,9 @@ pub enum KeyFileError {
     },
 }
 
-/// A file with a JWK Set that holds the [key ring](Keyring::from_jwks). Sessions that are built with it follow the
-/// file: about twice a second it is read, and if its content has changed, the new ring is put in force.
+/// A file with a JWK Set that contains the [key ring](Keyring::from_jwks). Sessions that are built with a key file
+/// follow its changes: they read the file about twice a second. If the content has changed, the new ring is put in
+/// force.
 ///
 /// ```no_run
 /// # fn sessions() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,14 +53,14 @@ pub enum KeyFileError {
 /// # Ok(()) }
 /// ```
 ///
-/// A file that cannot be read, is half-written or holds a mistake changes nothing: the keys in force stay, and the
-/// event is [`KeyFileFailed`](crate::EventKind::KeyFileFailed), once per mistake. A valid file raises
-/// [`KeysChanged`](crate::EventKind::KeysChanged).
+/// If the file cannot be read, is half-written or contains a mistake, nothing changes: the keys in force stay. The
+/// event is [`KeyFileFailed`](crate::EventKind::KeyFileFailed), once per mistake. If the file has changed and is valid,
+/// the event is [`KeysChanged`](crate::EventKind::KeysChanged).
 ///
-/// A key that is no longer in the file is [pulled](Keyring::pull). So is one with `"step": "pulled"`.
+/// A key that is no longer in the file is [pulled](Keyring::pull). A key with `"step": "pulled"` is pulled, too.
 ///
-/// The content is compared, so a swapped symbolic link is noticed (a Kubernetes secret). Write a new file and rename
-/// it, if you can.
+/// The content of the file is compared. So a swapped symbolic link is noticed, for example of a Kubernetes secret. If
+/// possible, write a new file and rename it.
 #[doc(alias = "Kubernetes")]
 #[doc(alias = "hot reload")]
 pub struct KeyFile {
@@ -68,14 +69,14 @@ pub struct KeyFile {
     keys: Keyring,
 }
 
-/// Identifies what a file holds.
+/// A hash of a file's content. It identifies the content.
 pub(crate) type Content = [u8; 32];
 
 impl KeyFile {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`KeyFileError`] if the file cannot be read or holds no valid ring.
+    /// [`KeyFileError`] if the file cannot be read or contains no valid ring.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, KeyFileError> {
         let path = path.into();
         let text = read(&path)?;
@@ -83,7 +84,7 @@ impl KeyFile {
         Ok(Self { content: Sha256::digest(&*text).into(), path, keys })
     }
 
-    /// The keys that it held when it was read.
+    /// The keys that the file contained when it was opened.
     #[must_use]
     pub const fn keys(&self) -> &Keyring {
         &self.keys
@@ -100,19 +101,19 @@ impl fmt::Debug for KeyFile {
     }
 }
 
-/// A key file, and what is known of it.
+/// A key file, and the result of its last reading.
 #[derive(Debug)]
 pub(crate) struct WatchedFile {
     path: PathBuf,
     /// The content of the ring in force.
     content: Content,
-    /// What was wrong at the last reading.
+    /// What was wrong with the file at the last reading. `None` if nothing was wrong.
     fault: Option<String>,
 }
 
 impl WatchedFile {
-    /// Reads the file again. None if it holds the ring in force, or the same fault as before. The caller puts the ring
-    /// in force, and says so by [`set_in_force`](Self::set_in_force).
+    /// Reads the file again. Returns `None` if the file contains the ring in force, or has the same fault as at the
+    /// last reading. The caller puts a returned ring in force, and then calls [`set_in_force`](Self::set_in_force).
     pub(crate) fn read_again(&mut self) -> Option<Result<(Keyring, Content), KeyFileError>> {
         match self.changed() {
             Ok(keys) => {
@@ -129,7 +130,7 @@ impl WatchedFile {
         }
     }
 
-    /// Notes that the ring of this content is in force.
+    /// Notes that the ring with this content is in force.
     pub(crate) const fn set_in_force(&mut self, content: Content) {
         self.content = content;
     }
@@ -147,12 +148,12 @@ impl WatchedFile {
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
     let refused = |problem| KeyFileError::NoKeyFile { path: path.to_owned(), problem };
-    // Opening a pipe would wait for its writer.
+    // Do not open a pipe: opening would block until a writer opens the pipe.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(refused("it is not a regular file"));
     }
     let file = File::open(path).map_err(failed)?;
-    // With room for all of it, so that no copy of a part stays in memory.
+    // The buffer has room for the whole text. So it never grows, and no copy of a part stays in memory.
     let mut text = Zeroizing::new(Vec::with_capacity(LONGEST_KEY_SET + 1));
     file.take(LONGEST_KEY_SET as u64 + 1).read_to_end(&mut text).map_err(failed)?;
     if text.len() > LONGEST_KEY_SET {
@@ -171,9 +172,9 @@ fn parse(path: &Path, text: &[u8]) -> Result<Keyring, KeyFileError> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum KeySource {
-    /// A ring, which the application changes by [`Sessions::set_keys`](crate::Sessions::set_keys).
+    /// A ring. The application changes the ring by [`Sessions::set_keys`](crate::Sessions::set_keys).
     Keyring(Keyring),
-    /// A file, which is followed.
+    /// A key file. Its changes are followed.
     File(KeyFile),
 }
 

@@ -1,5 +1,5 @@
-//! Values that every request writes, such as reference counts: one for each thread, so that no core waits for a cache
-//! line that another core has written.
+//! Values that every request writes, such as reference counts. Each thread has a separate value, so that no core waits
+//! for a cache line that another core has written.
 
 use std::{
     fmt,
@@ -11,12 +11,13 @@ use std::{
     thread,
 };
 
-/// A value that shares no cache line with others. Processors fetch lines of 64 bytes in pairs.
+/// A value that shares no cache line with other values. It is aligned to 128 bytes, because processors fetch cache
+/// lines of 64 bytes in pairs.
 #[repr(align(128))]
 #[derive(Default)]
 struct Padded<T>(T);
 
-/// One value for each thread. If a process has many more threads than cores, some of them share a value.
+/// One value for each thread. If a process has more threads than values, some threads share a value.
 pub(crate) struct PerThread<T>(Box<[Padded<T>]>);
 
 impl<T: Default> PerThread<T> {
@@ -34,25 +35,25 @@ impl<T: Default> PerThread<T> {
     }
 }
 
-/// How many threads have values of their own: twice as many as a runtime has worker threads.
+/// The number of values: twice the number of worker threads that a runtime has by default.
 fn count() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, usize::from).saturating_mul(2))
 }
 
-/// Which of these values the calling thread has. Kept in the thread, because a division takes time.
+/// The index of the calling thread's value. It is kept in the thread, because a division takes time.
 fn index() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static INDEX: usize = THREADS.fetch_add(1, Ordering::Relaxed) % count());
     INDEX.with(|index| *index)
 }
 
-/// A shared value, whose references can be counted on a cache line of each thread.
+/// A shared value. Each thread can count its references to the value on a separate cache line.
 pub(crate) struct PerThreadArc<T>(Arc<Padded<Counted<T>>>);
 
 struct Counted<T> {
     value: T,
-    /// One for each thread, made when it is needed. A copy has none.
+    /// A copy of the value for each thread, created when needed. Empty in a copy.
     copies: Box<[OnceLock<PerThreadArc<T>>]>,
 }
 
@@ -67,7 +68,8 @@ impl<T> PerThreadArc<T> {
 }
 
 impl<T: Clone> PerThreadArc<T> {
-    /// A clone that is counted on a cache line of the calling thread. Its own clones are counted there, too.
+    /// Returns a clone whose reference count is on a cache line of the calling thread. The clones of this clone use the
+    /// same count.
     pub(crate) fn for_this_thread(&self) -> Self {
         let Counted { value, copies } = &self.0.0;
         if copies.is_empty() {
@@ -103,7 +105,7 @@ impl<T: fmt::Debug> fmt::Debug for PerThreadArc<T> {
 mod tests {
     use super::*;
 
-    /// On how many allocations the references are counted.
+    /// The number of allocations on which the references are counted.
     fn counts(clones: &[PerThreadArc<Arc<()>>]) -> usize {
         let mut counts: Vec<_> = clones.iter().map(|clone| Arc::as_ptr(&clone.0)).collect();
         counts.sort_unstable();

@@ -1,7 +1,6 @@
-//! Points in time, and the clocks that tell them.
+//! Points in time, and clocks.
 //!
-//! This file is the only place of the crate that asks the system for the time; everything else is
-//! handed a [`Clock`] or a [`Timestamp`].
+//! Only this file of the crate asks the system for the time. All other code gets a [`Clock`] or a [`Timestamp`].
 
 use std::{
     fmt,
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 /// A point in time: milliseconds since the Unix epoch.
 ///
-/// All arithmetic saturates, so no input and no jump of a clock can make it panic or wrap.
+/// All arithmetic saturates, so no input and no step of a clock can make it panic or wrap around.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
@@ -56,21 +55,21 @@ impl Timestamp {
         self.0.div_ceil(1000)
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// The time from `earlier` to `self`. Zero if `self` is not after `earlier`.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Times before 1970 become the epoch.
+/// Times before 1970 become the Unix epoch.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         Self(millis(time.duration_since(UNIX_EPOCH).unwrap_or_default()))
     }
 }
 
-/// Times after the year 9999 become its end.
+/// Times after the year 9999 become the last millisecond of the year 9999.
 impl From<Timestamp> for SystemTime {
     fn from(time: Timestamp) -> Self {
         UNIX_EPOCH + Duration::from_millis(time.0.min(253_402_300_799_999))
@@ -88,7 +87,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The Gregorian date of a day after 1970-01-01. Years count from March, in cycles of 400 years.
+/// The Gregorian date of the day that comes `days` days after 1970-01-01. The calculation counts years from March, in
+/// cycles of 400 years.
 const fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (cycle, day) = (days / 146_097, days % 146_097);
@@ -123,19 +123,19 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 
 /// Tells the time.
 ///
-/// The builder takes one, so that tests need not wait: see [`ManualClock`].
+/// The builder accepts a clock, so that tests do not have to wait: see [`ManualClock`].
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The time now, by the wall clock. It may step, ahead or back.
+    /// The time of the wall clock. The wall clock may step, ahead or back.
     fn now(&self) -> Timestamp;
 
-    /// The time since a fixed point in the past. It never goes back, and no step of the wall clock
-    /// changes it. Intervals are measured by it. Default: the system's monotonic clock.
+    /// The time since a fixed point in the past, by a monotonic clock. It never goes back, and no step of the wall
+    /// clock changes it. It is used to measure intervals. Default: the system's monotonic clock.
     fn monotonic(&self) -> Duration {
         SystemClock.monotonic()
     }
 
-    /// The time by both clocks, for each request. Default: [`now`](Self::now) and [`monotonic`](Self::monotonic),
-    /// one after the other.
+    /// The times of both clocks. Each request reads them. Default: calls [`now`](Self::now) and then
+    /// [`monotonic`](Self::monotonic).
     fn both(&self) -> (Timestamp, Duration) {
         (self.now(), self.monotonic())
     }
@@ -155,7 +155,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
-/// Both readings of a clock.
+/// A reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) wall: Timestamp,
@@ -168,16 +168,17 @@ impl Reading {
         Self { wall, monotonic }
     }
 
-    /// How long ago `earlier` was. Steps of the wall clock do not matter.
+    /// The time since `earlier`, by the monotonic clock. Steps of the wall clock have no effect.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         self.monotonic.saturating_sub(earlier.monotonic)
     }
 }
 
-/// The system's clock; the default. A time before 1970 reads as the epoch.
+/// The system's clock. This is the default. Times before 1970 become the Unix epoch.
 ///
-/// [`both`](Clock::both) reads the monotonic clock, and the wall clock four times a second at most. In between it
-/// adds the monotonic time since then. So it notices a step of the wall clock up to a quarter of a second later.
+/// [`both`](Clock::both) reads the monotonic clock at each call, but the wall clock at most four times per second.
+/// Between two readings of the wall clock, it adds the elapsed monotonic time to the last one. So it notices a step of
+/// the wall clock up to 250 ms later.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -194,9 +195,9 @@ impl Clock for SystemClock {
     }
 
     fn both(&self) -> (Timestamp, Duration) {
-        /// What the wall clock showed when the monotonic clock began, in milliseconds.
+        /// The time of the wall clock at the zero point of the monotonic clock, in milliseconds.
         static WALL_AT_START: AtomicU64 = AtomicU64::new(0);
-        /// When that was measured, by the monotonic clock in milliseconds, plus one. Zero for never.
+        /// When `WALL_AT_START` was measured, by the monotonic clock in milliseconds, plus one. Zero for never.
         static MEASURED_AT: AtomicU64 = AtomicU64::new(0);
 
         let monotonic = self.monotonic();
@@ -211,10 +212,10 @@ impl Clock for SystemClock {
     }
 }
 
-/// How long [`SystemClock::both`] computes with one reading of the wall clock, in milliseconds.
+/// How long [`SystemClock::both`] uses one reading of the wall clock, in milliseconds.
 const WALL_CLOCK_INTERVAL: u64 = 250;
 
-/// A clock that stands still until it is moved, for tests.
+/// A clock for tests. It stands still until a test moves it.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -243,16 +244,14 @@ impl ManualClock {
         Self(Mutex::new(Hands { wall: now, monotonic: Duration::ZERO }))
     }
 
-    /// Lets `duration` pass, saturating: moves the wall clock and the
-    /// [monotonic](Clock::monotonic) one.
+    /// Lets `duration` pass: moves the wall clock and the [monotonic](Clock::monotonic) clock ahead. Saturates.
     pub fn advance(&self, duration: Duration) {
         let mut hands = self.hands();
         hands.wall = hands.wall + duration;
         hands.monotonic = hands.monotonic.saturating_add(duration);
     }
 
-    /// Steps the wall clock, ahead or back. No time passes: the [monotonic](Clock::monotonic) clock
-    /// does not move.
+    /// Steps the wall clock, ahead or back. No time passes: the [monotonic](Clock::monotonic) clock does not move.
     pub fn set(&self, now: Timestamp) {
         self.hands().wall = now;
     }

@@ -1,4 +1,4 @@
-//! Timers, where the runtime has them: `Builder::enable_time` turns them on.
+//! Timers, if the runtime has them. `Builder::enable_time` of Tokio enables them.
 
 use std::{panic::catch_unwind, time::Duration};
 
@@ -7,14 +7,15 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// A timer on the runtime of the caller; none if there is no runtime, or if it has no timers.
+/// Creates a timer on the caller's runtime. Returns `None` if there is no runtime, or if the runtime has no timers.
 pub(crate) fn timer(time: Duration) -> Option<Sleep> {
     Handle::try_current().ok()?;
-    // Tokio panics where timers are disabled, and there is no other way to ask.
+    // Tokio panics if timers are disabled, and there is no other way to find this out.
     catch_unwind(|| sleep(time)).ok()
 }
 
-/// Waits for `answer`, at most for this time. Without timers, there is no deadline. `None` at the deadline.
+/// Waits for `answer` for at most `time`. Returns `None` if there is no answer in this time. Without timers, there is
+/// no deadline.
 #[cfg(any(feature = "oidc", feature = "vault", feature = "verify"))]
 pub(crate) async fn within<F: Future>(time: Duration, answer: F) -> Option<F::Output> {
     match timer(Duration::ZERO) {

@@ -1,4 +1,4 @@
-//! A client of any type, with limits.
+//! An HTTP client of any type, with limits.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ impl<T: HttpClient> Erased for T {
     }
 }
 
-/// A client of any type. It limits the time and the size of each response.
+/// An HTTP client of any type. Limits the time and the size of each response.
 #[derive(Clone)]
 pub(crate) struct DynHttpClient(Arc<dyn Erased>);
 
@@ -29,10 +29,10 @@ impl DynHttpClient {
         Self(Arc::new(client))
     }
 
-    /// Sends a request, within `time`. The response has at most `limit` bytes.
+    /// Sends a request, and waits at most `time` for the response. Fails if the body has more than `limit` bytes.
     pub(crate) async fn send(&self, mut request: Request<Vec<u8>>, limit: usize, time: Duration) -> Sent {
         request.extensions_mut().insert(ResponseLimit(limit));
-        // Without timers, the client's own deadline is all there is.
+        // If the runtime has no timers, only the client's own deadline applies.
         let sent = within(time, self.0.send_boxed(request)).await;
         let response = sent.ok_or(HttpClientError::TimedOut(time))??;
         if response.body().len() > limit { Err(HttpClientError::TooLong(limit)) } else { Ok(response) }

@@ -1,4 +1,4 @@
-//! The HTTP client that this crate asks other services with: the application's own, or `reqwest`.
+//! The HTTP client for requests to other services: the application's own client, or `reqwest`.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -14,23 +14,24 @@ pub(crate) use self::erased::DynHttpClient;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestClient;
 
-/// Sends HTTP requests: by the application's own client, or by `ReqwestClient` (feature `reqwest`).
+/// Sends HTTP requests. Use `ReqwestClient` (feature `reqwest`), or implement this trait for the application's own
+/// client.
 ///
-/// The crate limits the time of each request, and drops the future when it is over. It refuses a response that is
-/// longer than the [`ResponseLimit`] in the extensions of its request. A client should stop reading at that length, to
-/// save memory.
+/// The crate limits the time of each request. When this time is over, the crate drops the future. The crate refuses a
+/// response body that is longer than the [`ResponseLimit`] in the extensions of the request. A client should stop
+/// reading at this length, to save memory.
 ///
-/// A client must not follow redirects, because each address is one that the operator chose. It must verify
-/// certificates, and should keep no cookies.
+/// A client must not follow redirects, because the operator chose each address. A client must verify certificates, and
+/// should keep no cookies.
 pub trait HttpClient: Send + Sync + 'static {
-    /// Sends a request, and reads the whole response. A response of any status is a success.
+    /// Sends a request, and reads the whole response. A response with any status is a success.
     fn send(
         &self,
         request: Request<Vec<u8>>,
     ) -> impl Future<Output = Result<Response<Vec<u8>>, HttpClientError>> + Send;
 }
 
-/// The maximum length of a response body, in bytes. Each request has it in its extensions.
+/// The maximum length of a response body, in bytes. Each request has this limit in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseLimit(pub usize);
 
@@ -38,10 +39,10 @@ pub struct ResponseLimit(pub usize);
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpClientError {
-    /// The client failed, as the source says.
+    /// The client failed. The source is the cause.
     #[error("the HTTP request failed")]
     Failed(#[source] Arc<dyn Error + Send + Sync>),
-    /// There was no whole response within this time.
+    /// The whole response did not arrive within this time.
     #[error("there was no response within {0:?}")]
     TimedOut(Duration),
     /// The body of the response is longer than this many bytes.

@@ -1,11 +1,12 @@
-//! The client by `reqwest`, with rustls.
+//! An HTTP client that uses `reqwest` with rustls.
 
 use http::{Request, Response};
 use reqwest::{Client, redirect::Policy};
 
 use super::{HttpClient, HttpClientError, ResponseLimit};
 
-/// An HTTP client by `reqwest` with rustls and the certificates of the operating system. It follows no redirects.
+/// An HTTP client that uses `reqwest` with rustls and the certificates of the operating system. It follows no
+/// redirects.
 #[derive(Clone, Debug)]
 pub struct ReqwestClient(Client);
 
@@ -20,7 +21,7 @@ impl ReqwestClient {
     }
 }
 
-/// The application's own client, for example with the certificate of a private authority. Build it with
+/// Uses the application's own client, for example with the certificate of a private authority. Build the client with
 /// `redirect(Policy::none())`.
 impl From<Client> for ReqwestClient {
     fn from(client: Client) -> Self {

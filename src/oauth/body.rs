@@ -1,12 +1,12 @@
-//! JSON bodies that are not cached.
+//! JSON responses that must not be cached.
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-/// A response with `body` as JSON. It is not cached (RFC 6749, section 5.1).
+/// A response with `body` as JSON. The response must not be cached (RFC 6749, section 5.1).
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    // INVARIANT: what is written here has texts for keys, and so it can be written.
+    // INVARIANT: all keys of `body` are strings, so `body` can be written as JSON.
     let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! What the endpoints answer when they refuse (RFC 6749, section 5.2).
+//! The error responses of the endpoints (RFC 6749, section 5.2).
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -10,7 +10,7 @@ use crate::{
     store::StoreError,
 };
 
-/// An answer that tells the client what to do about it, and no more.
+/// An error response. It tells the client what to do, and nothing else.
 #[derive(Debug, Serialize)]
 pub(super) struct Refused {
     #[serde(skip)]
@@ -22,7 +22,7 @@ pub(super) struct Refused {
 impl Refused {
     pub(super) const UNSUPPORTED_GRANT_TYPE: Self =
         Self::bad("unsupported_grant_type", "there is no such grant here");
-    /// One answer for every cause.
+    /// The same response for every cause.
     const INVALID_GRANT: Self = Self::bad("invalid_grant", "the grant is invalid, expired or revoked");
     pub(super) const UNAVAILABLE: Self = Self {
         status: StatusCode::SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-//! The parameters of a request, as strictly as RFC 6749 has them.
+//! The parameters of a request, read as strictly as RFC 6749 requires.
 
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, HeaderValue, header};
@@ -8,10 +8,10 @@ use super::error::Refused;
 /// The longest body that is read, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// How many parameters are read: far more than any grant has.
+/// The maximum number of parameters. This is far more than any grant has.
 const MOST: usize = 64;
 
-/// Parameters, each at most once and none of them empty.
+/// The parameters of a request. Each name occurs at most once, and no value is empty.
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -26,7 +26,7 @@ impl Form {
     fn parse(body: &[u8]) -> Result<Self, Refused> {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(body) {
-            // RFC 6749, appendix B: all text is UTF-8. What was not, comes with this in its place.
+            // RFC 6749, appendix B: all text is UTF-8. The parser has replaced invalid bytes with this character.
             if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER) {
                 return Err(Refused::invalid_request("the body is not UTF-8"));
             }

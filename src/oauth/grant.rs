@@ -1,4 +1,4 @@
-//! The application's part of a grant.
+//! Grants: a client's request for tokens, and the application's answer.
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
@@ -7,11 +7,11 @@ use http::request::Parts;
 use super::form::Form;
 use crate::{RequestHead, engine};
 
-/// The application's answer to a grant.
+/// The application's hook that decides about a grant.
 pub(super) type Hook<C> = Box<dyn Fn(GrantRequest) -> GrantFuture<C> + Send + Sync>;
 type GrantFuture<C> = Pin<Box<dyn Future<Output = Result<Grant<C>, GrantError>> + Send>>;
 
-/// The request of a client for tokens. Its `Debug` shows no parameters.
+/// A client's request for tokens. Its `Debug` shows no parameters.
 pub struct GrantRequest {
     parts: Parts,
     form: Form,
@@ -22,7 +22,7 @@ impl GrantRequest {
         Self { parts, form }
     }
 
-    /// A parameter of the form. One without a value counts as none (RFC 6749, section 3.2).
+    /// A parameter of the form. A parameter without a value counts as missing (RFC 6749, section 3.2).
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.form.get(name)
@@ -31,7 +31,7 @@ impl GrantRequest {
     /// The parameter `username`.
     ///
     /// # Errors
-    /// [`GrantError::InvalidRequest`] if there is none.
+    /// [`GrantError::InvalidRequest`] if the parameter is missing.
     pub fn username(&self) -> Result<&str, GrantError> {
         self.parameter("username").ok_or(GrantError::InvalidRequest)
     }
@@ -39,12 +39,12 @@ impl GrantRequest {
     /// The parameter `password`.
     ///
     /// # Errors
-    /// [`GrantError::InvalidRequest`] if there is none.
+    /// [`GrantError::InvalidRequest`] if the parameter is missing.
     pub fn password(&self) -> Result<&str, GrantError> {
         self.parameter("password").ok_or(GrantError::InvalidRequest)
     }
 
-    /// The head of the request, for a client's own credentials or its address.
+    /// The head of the request. Use it to read the client's own credentials, or its address.
     #[must_use]
     pub fn head(&self) -> RequestHead<'_> {
         RequestHead::of_parts(&self.parts)
@@ -57,7 +57,7 @@ impl fmt::Debug for GrantRequest {
     }
 }
 
-/// The session to open.
+/// The session that a grant opens: the answer of a grant's hook.
 #[derive(Clone)]
 #[must_use = "it is an answer: return it"]
 pub struct Grant<C = ()> {
@@ -73,20 +73,21 @@ impl<C> Grant<C> {
         Self { subject: subject.to_string(), claims, sign_in: engine::SignInOptions::default() }
     }
 
-    /// The idle timeout of this session. Default and maximum: that of the policy.
+    /// The idle timeout of this session. The maximum is the policy's idle timeout. Default: the policy's idle timeout,
+    /// or this session's absolute timeout, if that is shorter.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.sign_in.idle_timeout = Some(timeout);
         self
     }
 
-    /// The absolute timeout of this session. Default and maximum: that of the policy.
+    /// The absolute timeout of this session. The default and the maximum are the policy's absolute timeout.
     pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
         self.sign_in.absolute_timeout = Some(timeout);
         self
     }
 
-    /// Where the session is opened from. Default, at a token endpoint: what the
-    /// [hook](crate::SessionsBuilder::origin) says of the request.
+    /// The origin from which the session is opened. Default at a token endpoint: the origin that the
+    /// [hook](crate::SessionsBuilder::origin) returns for the request.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.sign_in.origin = Some(origin.into().into());
         self
@@ -114,19 +115,22 @@ impl<C> fmt::Debug for Grant<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GrantError {
-    /// 400 `invalid_request`: a parameter is missing, or is not one.
+    /// 400 `invalid_request`: a parameter is missing or invalid.
     #[error("a parameter is missing, or is not one")]
     InvalidRequest,
     /// 401 `invalid_client`: the client is not known, or did not authenticate.
     #[error("the client is not known, or did not authenticate")]
     InvalidClient,
-    /// 400 `invalid_grant`: a wrong password or the like. Use it for every such reason.
+    /// 400 `invalid_grant`: the grant is invalid, for example because of a wrong password. Use it for every such
+    /// reason.
     #[error("the grant is not good")]
     InvalidGrant,
-    /// 400 `authorization_pending`: a device asks, and its user has not answered yet (RFC 8628, section 3.5).
+    /// 400 `authorization_pending`: a device asks for tokens, and its user has not answered yet (RFC 8628, section
+    /// 3.5).
     #[error("the user has not answered yet")]
     AuthorizationPending,
-    /// 400 `slow_down`: a device asks too often. It waits 5 s longer from now on (RFC 8628, section 3.5).
+    /// 400 `slow_down`: a device asks too often. From now on, the device must wait 5 s longer between requests (RFC
+    /// 8628, section 3.5).
     #[error("asked too often")]
     SlowDown,
     /// 400 `access_denied`: the user of a device refused (RFC 8628, section 3.5).

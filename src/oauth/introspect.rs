@@ -15,7 +15,7 @@ use crate::{
     token::RefreshClaims,
 };
 
-/// RFC 7662, section 2.2. Of an inactive token it says only that.
+/// The response (RFC 7662, section 2.2). For an inactive token, the response has only `active`.
 #[derive(Default, Serialize)]
 #[serde(default)]
 struct Body<'a> {
@@ -28,7 +28,7 @@ struct Body<'a> {
     aud: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<&'a str>,
-    /// So that the service can tell the sessions of one subject apart.
+    /// With this ID, the service can distinguish the sessions of one subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,7 @@ struct Body<'a> {
     /// The application's current claims.
     #[serde(skip_serializing_if = "Option::is_none")]
     ext: Option<Box<RawValue>>,
-    /// Of a refresh token.
+    /// Only for a refresh token.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     refresh_expiry: Option<RefreshExpirySecs>,
 }
@@ -87,7 +87,7 @@ fn of_access<'a, C>(said: &'a SessionView<C>, audience: &'a str, issuer: Option<
     }
 }
 
-/// A refresh token is not a bearer token, so it has no type.
+/// The response for a refresh token. It has no `token_type`, because a refresh token is not a bearer token.
 fn of_refresh<'a>(claims: &'a RefreshClaims, record: &'a SessionRecord, realm: &'a str) -> Body<'a> {
     let secs = |time: Timestamp| Some(time.as_secs());
     Body {

@@ -1,9 +1,8 @@
 //! Sessions for phones, command lines and other clients without cookies.
 //!
-//! [`OAuth`] makes a router with a token endpoint (RFC 6749), a revocation endpoint (RFC 7009) and,
-//! if the application says who may ask, an introspection endpoint (RFC 7662). The access tokens are
-//! accepted as `Authorization: Bearer` where the layer was told
-//! [`accept_bearer`](crate::SessionLayer::accept_bearer).
+//! [`OAuth`] makes a router with a token endpoint (RFC 6749) and a revocation endpoint (RFC 7009). If the application
+//! says which callers may use it, the router also has an introspection endpoint (RFC 7662). A layer accepts the access
+//! tokens as `Authorization: Bearer` if the layer has [`accept_bearer`](crate::SessionLayer::accept_bearer).
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -25,19 +24,19 @@
 //!
 //! # Scope
 //!
-//! It serves the clients of your own application, in a way that OAuth libraries understand. Its sessions are the same
-//! as those with cookies: they are listed, revoked and limited in the same way, by the same
-//! [protocol](crate::protocol). Lost responses, repeated requests and parallel requests do not end a session. Refresh
-//! token reuse revokes it.
+//! This module serves the clients of your own application, in a way that OAuth libraries understand. The sessions are
+//! the same as sessions with cookies: they are listed, revoked and limited in the same way, by the same
+//! [protocol](crate::protocol). Lost responses, repeated requests and parallel requests do not sign a client out.
+//! Refresh token reuse revokes the session.
 //!
-//! There is no authorization endpoint, no consent of a third party, no registration of clients, and no `scope` (it is
-//! ignored; claims say what a session may do). A grant can check the client's credentials itself
-//! ([`GrantRequest::head`]). The grant `password` is for first-party clients only (RFC 9700, section 2.4): prefer a
-//! grant of your own, such as a device code or a passkey. A handler of your own returns tokens by
-//! [`Sessions::issue_tokens`](crate::Sessions::issue_tokens).
+//! There is no authorization endpoint, no consent of a third party and no registration of clients. The parameter
+//! `scope` is ignored: the claims say what a session may do. A grant can check the client's credentials itself
+//! ([`GrantRequest::head`]). The grant `password` is for first-party clients only (RFC 9700, section 2.4). Prefer a
+//! grant that you define, such as a device code or a passkey. In your own handler,
+//! [`Sessions::issue_tokens`](crate::Sessions::issue_tokens) returns tokens.
 //!
-//! Serve this over HTTPS only. With `insecure_plain_http`, requests for other hosts than localhost are refused.
-//! Attempts are not counted: add a rate limit.
+//! Serve these endpoints over HTTPS only. With `insecure_plain_http`, requests for hosts other than localhost are
+//! refused. The endpoints do not count attempts, so add a rate limit.
 
 mod body;
 mod error;
@@ -68,9 +67,9 @@ type MayAsk = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
 /// Builds the router of the endpoints for clients without cookies: see the [module](self).
 ///
-/// All of them take `POST` with a form of at most 16 KB, and answer with JSON that is not cached. During an outage of
-/// the store the answer is 503 with `Retry-After` and the error `temporarily_unavailable`. The same token works
-/// afterwards.
+/// All endpoints take `POST` with a form of at most 16 KB, and respond with JSON that is not cached. During an outage
+/// of the store, the response is 503 with `Retry-After` and the error `temporarily_unavailable`. The same token works
+/// after the outage.
 #[must_use = "call `router`"]
 pub struct OAuth<C = ()> {
     engine: EngineHandle<C>,
@@ -79,15 +78,15 @@ pub struct OAuth<C = ()> {
 }
 
 impl<C: Claims> OAuth<C> {
-    /// Endpoints for these sessions. Without a [grant](Self::grant), they renew and revoke sessions only.
+    /// Endpoints for these sessions. Without a [grant](Self::grant), the endpoints only renew and revoke sessions.
     pub fn new(sessions: &Sessions<C>) -> Self {
         Self { engine: sessions.engine.clone(), grants: HashMap::new(), may_introspect: None }
     }
 
     /// Adds a grant: `hook` decides about requests with this `grant_type`. Use `password`, or an absolute URI for a
-    /// grant of your own (RFC 6749, section 4.5). Default: none. The grant `refresh_token` is built in.
+    /// grant that you define (RFC 6749, section 4.5). Default: none. The grant `refresh_token` is built in.
     ///
-    /// The hook can be an async closure. It owns what it needs, in an [`Arc`] or the like.
+    /// The hook can be an async closure. The hook must own its data, for example in an [`Arc`].
     pub fn grant<F>(
         mut self,
         grant_type: impl Into<String>,
@@ -100,12 +99,12 @@ impl<C: Claims> OAuth<C> {
         self
     }
 
-    /// Adds the introspection endpoint. `may_ask` decides which services may use it: compare a secret in the headers,
-    /// or check the certificate of the connection. Others get 401, since an answer has personal data (RFC 7662, section
-    /// 4). Default: there is no such endpoint.
+    /// Adds the introspection endpoint. `may_ask` decides which services may use the endpoint: compare a secret in the
+    /// headers, or check the certificate of the connection. Other callers get 401, because a response contains personal
+    /// data (RFC 7662, section 4). Default: there is no such endpoint.
     ///
-    /// For an access token, `ext` has the current claims, not those of the token. It does not count as use of the
-    /// session.
+    /// For an access token, `ext` contains the current claims of the session, not the claims of the token.
+    /// Introspection does not count as use of the session.
     pub fn introspection(
         mut self,
         may_ask: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
@@ -114,8 +113,8 @@ impl<C: Claims> OAuth<C> {
         self
     }
 
-    /// The router: `/token`, `/revoke` and, with [`introspection`](Self::introspection),
-    /// `/introspect`. Merge it, or nest it under another path; keep it out of a session layer.
+    /// The router: `/token`, `/revoke` and, with [`introspection`](Self::introspection), `/introspect`. Merge the
+    /// router, or nest it under another path. Do not put it inside a session layer.
     pub fn router<S>(self) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
@@ -141,7 +140,7 @@ impl<C: Claims> OAuth<C> {
         answer.unwrap_or_else(Refused::into_response)
     }
 
-    /// RFC 6749, sections 4.3, 5 and 6.
+    /// The token endpoint (RFC 6749, sections 4.3, 5 and 6).
     async fn token(&self, request: Request) -> Result<Response, Refused> {
         let arrived = self.engine.revocation.read_clock();
         let (parts, form) = self.read(request).await?;
@@ -161,7 +160,8 @@ impl<C: Claims> OAuth<C> {
         }
     }
 
-    /// RFC 7009. An invalid token, and one of a revoked or expired session, get the same answer.
+    /// The revocation endpoint (RFC 7009). The response is the same for a valid token, an invalid token, and the token
+    /// of a revoked or expired session.
     async fn revoke(&self, request: Request) -> Result<Response, Refused> {
         let (_, form) = self.read(request).await?;
         self.engine.revoke_token(form.require("token")?.as_bytes()).await?;
@@ -175,7 +175,8 @@ impl<C: Claims> OAuth<C> {
         Ok((parts, form))
     }
 
-    /// Tokens are sent unencrypted to this machine only.
+    /// With `insecure_plain_http`, refuses requests for hosts other than localhost, because unencrypted tokens must
+    /// stay on this machine.
     fn is_private(&self, parts: &Parts) -> Result<(), Refused> {
         match self.engine.config.loopback_only && !cross_site::is_for_loopback(&parts.uri, &parts.headers) {
             true => Err(Refused::NOT_LOOPBACK),

@@ -1,4 +1,4 @@
-//! The response with tokens.
+//! The response that contains tokens.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,8 +14,8 @@ use crate::{
     sessions::Sessions,
 };
 
-/// The tokens of a session, for a client that keeps them itself. In axum it is a response (RFC 6749,
-/// section 5.1). Its `Debug` shows no token.
+/// The tokens of a session, for a client that keeps the tokens itself. In axum, `TokenResponse` is a response (RFC
+/// 6749, section 5.1). Its `Debug` shows no token.
 #[must_use = "the client only learns of its session if this is the response"]
 pub struct TokenResponse {
     session: SessionId,
@@ -29,14 +29,13 @@ struct Body {
     expires_in: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
-    /// The name that clients know from other servers.
+    /// The value of `refresh_token_timeout`, under the name that clients know from other servers.
     refresh_token_expires_in: u64,
     #[serde(flatten)]
     refresh_expiry: RefreshExpirySecs,
 }
 
-/// When a refresh token expires, as draft-ietf-oauth-refresh-token-expiration-03 has it (sections 6.1 and 7), in
-/// seconds.
+/// When a refresh token expires, in seconds, as in draft-ietf-oauth-refresh-token-expiration-03 (sections 6.1 and 7).
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct RefreshExpirySecs {
     refresh_token_timeout: u64,
@@ -75,7 +74,7 @@ impl TokenResponse {
         Ok(Self::new(engine.open_tokens(&subject, &claims, sign_in).await?))
     }
 
-    /// The session that began.
+    /// The ID of the session.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
         self.session
@@ -93,20 +92,21 @@ impl TokenResponse {
         Duration::from_secs(self.body.expires_in)
     }
 
-    /// The refresh token. None if the client keeps its own.
+    /// The refresh token. Returns `None` if the client keeps the refresh token that it already has.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&str> {
         self.body.refresh_token.as_deref()
     }
 
-    /// How long the refresh token is valid if it is not used, in whole seconds: until the idle timeout or the absolute
-    /// timeout, whichever comes first. Each use extends the idle timeout.
+    /// How long the refresh token is valid without use, in whole seconds: until the idle timeout or the absolute
+    /// timeout, whichever is earlier. Each use extends the idle timeout.
     #[must_use]
     pub fn refresh_token_expires_in(&self) -> Duration {
         Duration::from_secs(self.body.refresh_token_expires_in)
     }
 
-    /// How long until the absolute timeout of the session, in whole seconds. Use does not extend it.
+    /// The time until the absolute timeout of the session, in whole seconds. Use of the session does not extend this
+    /// time.
     #[must_use]
     pub fn authorization_expires_in(&self) -> Duration {
         Duration::from_secs(self.body.refresh_expiry.authorization_expires_in)
@@ -126,7 +126,7 @@ impl fmt::Debug for TokenResponse {
 }
 
 impl<C: Claims> Sessions<C> {
-    /// Opens a session for a client without cookies, in a handler of your own, such as for a passkey.
+    /// Opens a session for a client without cookies. Call this method in your own handler, for example for a passkey.
     ///
     /// # Errors
     /// [`SignInError`]: no session was opened.

@@ -1,8 +1,8 @@
-//! Sign-ins and sign-outs that are under way, each in one sealed cookie of the browser.
+//! Sign-ins and sign-outs in progress. Each attempt is in one sealed cookie of the browser.
 //!
-//! The provider sends the browser back with a `state`. It must be that of a cookie, so an attacker cannot make a
-//! browser finish a sign-in that the attacker began. The name of a cookie has the first characters of its `state`, so
-//! tabs do not disturb each other.
+//! The provider sends the browser back with a `state`. The `state` must be the `state` of a cookie, so an attacker
+//! cannot make a browser finish a sign-in that the attacker began. The name of a cookie contains the first characters
+//! of its `state`, so attempts in several tabs do not overwrite each other.
 
 use std::{io, time::Duration};
 
@@ -18,20 +18,21 @@ use crate::{
     token::{Keyring, open, seal},
 };
 
-/// How long the user may take at the provider.
+/// The lifetime of an attempt: how long the user may take at the provider.
 pub(super) const LIFETIME: Duration = Duration::from_secs(10 * 60);
-/// The most attempts that a browser keeps. A new one removes the oldest.
+/// The maximum number of attempts in a browser. A new attempt removes the oldest attempt.
 const MOST: usize = 5;
-/// The most cookies of attempts that a new attempt looks at: what it removes must fit into a response.
+/// The maximum number of attempt cookies that a new attempt reads. The headers that remove cookies must fit into a
+/// response.
 const MOST_READ: usize = 12;
-/// The longest cookie of an attempt, with its name. A request has five of them with all other cookies, and servers
-/// accept 8 KB of headers.
+/// The maximum length of an attempt's cookie, with its name, in bytes. A request has up to five of these cookies and
+/// all other cookies, and servers accept 8 KB of headers.
 const LONGEST: usize = 900;
-/// The characters of `state` in a cookie's name.
+/// The number of characters of `state` in a cookie's name.
 const IN_NAME: usize = 8;
 const PURPOSE: &str = "oidc attempt";
 
-/// What a browser began.
+/// The kind of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Kind {
     SignIn,
@@ -46,9 +47,9 @@ pub(super) struct Attempt {
     pub(super) nonce: String,
     /// The PKCE code verifier.
     pub(super) verifier: String,
-    /// Where the user goes afterwards: a path that was checked.
+    /// The path to which the user goes afterwards. The path was checked.
     pub(super) next: String,
-    /// Whether the user has to authenticate again.
+    /// Whether the user must authenticate again.
     #[serde(default)]
     pub(super) reauthenticates: bool,
     pub(super) began: Timestamp,
@@ -59,7 +60,7 @@ pub(super) struct Attempt {
 pub(super) struct Attempts {
     prefix: String,
     attributes: &'static str,
-    /// Binds the cookies to the realm, the provider and the client.
+    /// Binds the cookies to the realm, the provider, the client and the address of the routes.
     context: Vec<u8>,
 }
 
@@ -69,7 +70,7 @@ impl Attempts {
             true => ("__Host-oidc", "; HttpOnly; SameSite=Lax; Secure; Path=/"),
             false => ("oidc", "; HttpOnly; SameSite=Lax; Path=/"),
         };
-        // No part has a line break.
+        // No part contains a line break.
         let context = context.join("\n").into_bytes();
         // Applications on one host, and several providers of one application, must not remove each other's cookies.
         let [a, b, c, ..] = <[u8; 32]>::from(Sha256::digest(&context));
@@ -91,8 +92,8 @@ impl Attempts {
         Ok(Attempt { kind, state, nonce, verifier, next, reauthenticates, began: now })
     }
 
-    /// The `Set-Cookie` header of a new attempt, and those that remove the cookies that it replaces. A path that makes
-    /// the cookie too long is replaced by `/`.
+    /// The `Set-Cookie` headers of a new attempt: one sets its cookie, and the others remove the cookies that it
+    /// replaces. If the path makes the cookie too long, the path is replaced by `/`.
     pub(super) fn cookies(
         &self,
         ring: &Keyring,
@@ -117,7 +118,7 @@ impl Attempts {
             .take(MOST_READ)
             .map(|(name, value)| (self.read(ring, name, value, now).map(|other| other.began), name))
             .collect();
-        // The newest first. Those that cannot be read are the oldest.
+        // Sort the newest first. Cookies that cannot be read come last, as the oldest.
         others.sort_by(|one, other| other.cmp(one));
         let is_kept = |index: usize, began: Option<Timestamp>| index < MOST - 1 && began.is_some();
         let removed = others.iter().enumerate().filter(|(index, (began, _))| !is_kept(*index, *began));
@@ -125,7 +126,7 @@ impl Attempts {
         Some(lines)
     }
 
-    /// The attempt of this browser with this `state`, and the header that removes its cookie.
+    /// The attempt of this browser with this kind and `state`, and the header that removes its cookie.
     pub(super) fn take(
         &self,
         ring: &Keyring,
@@ -154,7 +155,7 @@ impl Attempts {
         HeaderValue::try_from(format!("{name}={}; Max-Age=0", self.attributes)).ok()
     }
 
-    /// The cookies of attempts in a request, not read yet.
+    /// The cookies of attempts in a request. They are still sealed.
     fn all<'h>(&'h self, request: &'h HeaderMap) -> impl Iterator<Item = (&'h str, &'h str)> {
         let (prefix, length) = (&*self.prefix, self.prefix.len() + IN_NAME);
         let lines = request.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());

@@ -1,4 +1,5 @@
-//! Back-channel logout: the provider says that a user's session there is over (OpenID Connect Back-Channel Logout 1.0).
+//! Back-channel logout: the provider reports that a user's session at the provider is over (OpenID Connect Back-Channel
+//! Logout 1.0).
 
 use std::sync::Arc;
 
@@ -16,13 +17,14 @@ use super::{
 };
 use crate::{claims::Claims, event::EventKind, store::StoreError};
 
-/// The longest request.
+/// The maximum length of a request body, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Why a logout request did not succeed.
+/// Why a logout request failed.
 pub(super) enum Failed {
     Refused(Refused),
-    /// Its key is not known, and the provider could not be asked for newer ones: it was asked a moment ago.
+    /// The key of the token is unknown. The provider could not be asked for newer keys, because it was asked a moment
+    /// ago.
     UnknownKey,
     Provider(ProviderError),
     Store(StoreError),
@@ -45,7 +47,7 @@ pub(super) async fn logout<C: Claims>(State(oidc): State<Arc<Inner<C>>>, request
     let events = &oidc.sessions.engine.config.events;
     let ended = match token_of(request).await {
         Some(token) => {
-            // In a task, so that it goes on if the provider does not wait for the answer.
+            // A task continues even if the provider does not wait for the response.
             let task = oidc.clone();
             let ended = tokio::spawn(async move {
                 let ended = task.log_out(&token).await;
@@ -68,13 +70,13 @@ pub(super) async fn logout<C: Claims>(State(oidc): State<Arc<Inner<C>>>, request
                 r#"{"error":"invalid_request","error_description":"the logout token is not accepted"}"#,
             )
         }
-        // The provider may send the same token again. 501 says that it will not help.
+        // The provider may send the same token again. The status 501 says that this will not help.
         Err(Failed::Store(StoreError::Unsupported(_))) => answer(
             StatusCode::NOT_IMPLEMENTED,
             r#"{"error":"server_error","error_description":"the session store cannot do this"}"#,
         ),
         Err(Failed::Store(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
-        // The same token may be accepted later. After 400, the provider would not send it again.
+        // The same token may be accepted later. After a 400, the provider would not send the token again.
         Err(Failed::UnknownKey) => {
             events.note(EventKind::LogoutTokenRefused { why: Refused::UnknownKey.word() });
             answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE)
@@ -103,7 +105,7 @@ fn answer(status: StatusCode, json: &'static str) -> Response {
     response
 }
 
-/// The logout token of a form that has exactly one.
+/// The logout token of a form. Returns `None` unless the form has exactly one logout token.
 async fn token_of(request: Request) -> Option<String> {
     if !is_form(request.headers()) {
         return None;
@@ -121,7 +123,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 impl<C: Claims> Inner<C> {
-    /// Verifies a logout token, and revokes the sessions that it names. Returns how many.
+    /// Verifies a logout token, and revokes the sessions that the token names. Returns the number of revoked sessions.
     async fn log_out(&self, token: &str) -> Result<usize, Failed> {
         let token = self.verify_logout_token(token).await?;
         if self.was_used(&token).await? {
@@ -129,7 +131,7 @@ impl<C: Claims> Inner<C> {
         }
         let (mut revoked, mut failed) = (0, None);
         for key in self.end_sessions_of(&token).await? {
-            // One that fails does not keep the others.
+            // If one revocation fails, the other sessions are still revoked.
             match self.sessions.engine.revocation.revoke_by_token(&key).await {
                 Ok(count) => revoked += count,
                 Err(error) => failed = failed.or(Some(error)),
@@ -138,8 +140,8 @@ impl<C: Claims> Inner<C> {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        // Last, so that the provider can send the token again if the store failed. Of two requests with one token, the
-        // second finds nothing to revoke.
+        // The use is noted last, so that the provider can send the token again if the store failed. If two requests
+        // have the same token, the second request finds nothing to revoke.
         match self.note_use(&token).await? {
             true => Ok(revoked),
             false => Err(Refused::Replayed.into()),

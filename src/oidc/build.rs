@@ -24,26 +24,27 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OidcBuildError {
-    /// The issuer is not an address with HTTPS. `http` is for localhost only.
+    /// The issuer is not a valid address. The address needs HTTPS, or HTTP for localhost only, and must have no query.
     #[error("{0:?} cannot be an issuer: it needs https, or http for localhost, and no query")]
     Issuer(String),
-    /// The address of the routes is not one with HTTPS. `http` is for localhost only.
+    /// The address of the routes is not valid. The address needs HTTPS, or HTTP for localhost only, and must have no
+    /// query. Its path must not contain `{`, `}`, `*` or `:`.
     #[error("{0:?} cannot be the address of the routes: it needs https, or http for localhost, and no query")]
     Address(String),
     /// The client ID is empty.
     #[error("the client ID is empty")]
     ClientId,
-    /// A path that is not one on this site.
+    /// The page after a sign-out is not a path on this site.
     #[error("{0:?} is not a path on this site")]
     Path(String),
-    /// `max_age` is shorter than a session can be.
+    /// `max_age` is shorter than the shortest possible session.
     #[error(
         "a max_age of {0:?} is shorter than access_ttl + rotation_interval + write_window, so no session could end in time"
     )]
     MaxAge(Duration),
 }
 
-/// Builds an [`Oidc`]. Made by [`Oidc::builder`].
+/// Builds an [`Oidc`]. Created by [`Oidc::builder`].
 #[must_use = "call `build`"]
 pub struct OidcBuilder<C> {
     sessions: Sessions<C>,
@@ -55,7 +56,7 @@ pub struct OidcBuilder<C> {
     pub(super) settings: Settings,
 }
 
-/// What a sign-in asks the provider for, and where a sign-out leads.
+/// The settings of sign-ins and sign-outs.
 pub(super) struct Settings {
     pub(super) scopes: Vec<String>,
     pub(super) parameters: Vec<(String, String)>,
@@ -92,7 +93,7 @@ impl<C: Claims> OidcBuilder<C> {
         self
     }
 
-    /// More scopes than `openid`, such as `email`, `profile` and `offline_access`. Default: none.
+    /// Scopes in addition to `openid`, such as `email`, `profile` and `offline_access`. Default: none.
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.settings.scopes.extend(scopes.into_iter().map(Into::into));
         self
@@ -104,18 +105,20 @@ impl<C: Claims> OidcBuilder<C> {
         self
     }
 
-    /// How long ago the user may have authenticated at the provider (`max_age`). If it was earlier, the provider asks
-    /// again. A session ends at the latest when this time has passed since the authentication. If too little time is
-    /// left for a session, the sign-in goes back to the provider and asks for the password again. The minimum is
-    /// `access_ttl + rotation_interval + write_window`, which is 10 minutes by default. With an hour or more, users are
-    /// rarely asked twice. Default: no limit.
+    /// The longest time since the user authenticated at the provider (`max_age`). Default: no limit.
+    ///
+    /// If the user authenticated earlier, the provider asks the user to authenticate again. A session expires at the
+    /// latest when this time has passed since the authentication. If the remaining time is too short for a session, the
+    /// sign-in goes back to the provider, and asks for an authentication again. The minimum is
+    /// `access_ttl + rotation_interval + write_window`, which is 10 minutes by default. With one hour or more, users
+    /// are rarely asked twice.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.settings.max_age = Some(age);
         self
     }
 
-    /// Whether a sign-in asks the userinfo endpoint, too. Default: no, since the ID token has the same for most
-    /// providers.
+    /// Whether a sign-in also asks the userinfo endpoint. Default: no, because the ID token of most providers has the
+    /// same claims.
     pub fn userinfo(mut self, yes: bool) -> Self {
         self.settings.userinfo = yes;
         self
@@ -127,7 +130,8 @@ impl<C: Claims> OidcBuilder<C> {
         self
     }
 
-    /// Writes the page about a problem. It gets the address of the sign-in to try again. Default: [`Problem::page`].
+    /// A function that writes the page about a problem. The second argument is the address of the sign-in, so that the
+    /// user can try again. Default: [`Problem::page`].
     pub fn problem_page(
         mut self,
         page: impl Fn(Problem, &str, &RequestHead<'_>) -> Response + Send + Sync + 'static,
@@ -136,11 +140,12 @@ impl<C: Claims> OidcBuilder<C> {
         self
     }
 
-    /// Checks everything, and builds. `sign_in` decides who the user is in this application. Its error is the response
-    /// to a user who may not sign in: a [`Problem`], a [`Rejection`](crate::Rejection) or a page of the application.
+    /// Checks all settings, and builds. `sign_in` decides which user of this application the [`Identity`] is. If the
+    /// user may not sign in, the error of `sign_in` is the response: a [`Problem`], a [`Rejection`](crate::Rejection)
+    /// or a page of the application.
     ///
     /// # Errors
-    /// [`OidcBuildError`]
+    /// [`OidcBuildError`] if a setting is missing or not valid.
     pub fn build<F, E>(
         self,
         sign_in: impl Fn(Identity) -> F + Send + Sync + 'static,
@@ -160,7 +165,7 @@ impl<C: Claims> OidcBuilder<C> {
         let uri: Option<Uri> = address.parse().ok().filter(|_| is_address(&address));
         let uri = uri.ok_or_else(|| OidcBuildError::Address(address.clone()))?;
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        // In axum's paths, these are patterns.
+        // In the paths of axum, these characters are patterns.
         if prefix.contains(['{', '}', '*', ':']) {
             return Err(OidcBuildError::Address(address));
         }
@@ -202,13 +207,13 @@ impl<C: Claims> OidcBuilder<C> {
 }
 
 impl<C: Claims> Oidc<C> {
-    /// Starts building.
+    /// Starts a builder.
     ///
-    /// `issuer` is the provider's address, to which `/.well-known/openid-configuration` is appended. `address` is where
-    /// browsers reach the [`routes`](Self::routes), such as `https://app.example.com/auth`: their paths begin with its
-    /// path. Register these addresses at the provider:
+    /// `issuer` is the provider's address. The crate appends `/.well-known/openid-configuration` to it. `address` is
+    /// the address at which browsers reach the [`routes`](Self::routes), such as `https://app.example.com/auth`. The
+    /// paths of the routes begin with the path of `address`. Register these addresses at the provider:
     ///
-    /// | the provider's name for it | address |
+    /// | name at the provider | address |
     /// |---|---|
     /// | redirect URI | `https://app.example.com/auth/sign-in/callback` |
     /// | post-logout redirect URI | `https://app.example.com/auth/signed-out` |
@@ -238,7 +243,7 @@ impl<C> Inner<C> {
     }
 }
 
-/// Without the secret.
+/// Does not show the client secret.
 impl<C> fmt::Debug for OidcBuilder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OidcBuilder").field("issuer", &self.issuer).finish_non_exhaustive()

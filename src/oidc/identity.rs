@@ -1,4 +1,4 @@
-//! What the provider says of a user.
+//! A user's identity, from the provider.
 
 use std::{fmt, time::Duration};
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::time::Timestamp;
 
-/// A user, as the provider's verified ID token describes them.
+/// A user, as the provider's verified ID token describes the user.
 ///
-/// The issuer and the subject together name a user for good. An email address does not: it can change its owner, and a
-/// provider may not have checked it (`email_verified`).
+/// The issuer and the subject together identify a user permanently. An email address does not: its owner can change,
+/// and a provider may not have checked the address (`email_verified`).
 #[non_exhaustive]
 pub struct Identity {
     /// `iss`: the provider.
@@ -21,7 +21,8 @@ pub struct Identity {
     pub session: Option<String>,
     /// `auth_time`: when the user authenticated at the provider.
     pub auth_time: Option<Timestamp>,
-    /// `amr`: how the user authenticated, at most 8 methods of at most 32 bytes. They become the session's methods.
+    /// `amr`: how the user authenticated. At most 8 methods of at most 32 bytes each. They become the session's
+    /// methods.
     pub methods: Vec<String>,
     /// `acr`: the class of the authentication.
     pub context: Option<String>,
@@ -39,7 +40,8 @@ pub struct Identity {
 pub struct Tokens {
     /// The access token.
     pub access_token: String,
-    /// The refresh token, if the provider issued one: for most providers, if the scope `offline_access` was asked for.
+    /// The refresh token, if the provider issued one. Most providers issue one only if the scope `offline_access` was
+    /// requested.
     pub refresh_token: Option<String>,
     /// How long the access token is valid.
     pub expires_in: Option<Duration>,
@@ -55,7 +57,7 @@ impl Tokens {
     }
 }
 
-/// Without the tokens.
+/// Does not show the tokens.
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").field("expires_in", &self.expires_in).finish_non_exhaustive()
@@ -63,18 +65,18 @@ impl fmt::Debug for Tokens {
 }
 
 impl Identity {
-    /// A claim that is a text, of the userinfo endpoint or else of the ID token.
+    /// A claim that is a text. The claim of the userinfo endpoint is preferred to the claim of the ID token.
     #[must_use]
     pub fn text(&self, claim: &str) -> Option<&str> {
         self.userinfo.as_ref().and_then(|claims| claims.get(claim)).or(self.claims.get(claim))?.as_str()
     }
 
-    /// The email address, if the provider says that it has checked it.
+    /// The email address, if the provider says that it has checked the address.
     #[must_use]
     pub fn verified_email(&self) -> Option<&str> {
         let of = |claims: &Map<String, Value>| match claims.get("email_verified") {
             Some(Value::Bool(verified)) => *verified,
-            // Some providers send a text.
+            // Some providers send `email_verified` as a text.
             Some(Value::String(verified)) => verified == "true",
             _ => false,
         };
@@ -84,14 +86,14 @@ impl Identity {
     }
 }
 
-/// Without tokens and personal data.
+/// Does not show tokens or personal data.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }
 
-/// A user of this application, as the hook of [`OidcBuilder::build`](super::OidcBuilder::build) answers.
+/// A user of this application, as the hook of [`OidcBuilder::build`](super::OidcBuilder::build) returns it.
 #[must_use]
 pub struct User<C> {
     pub(super) subject: String,
@@ -106,14 +108,14 @@ impl<C> User<C> {
         Self { subject: subject.to_string(), claims, remember_me: false }
     }
 
-    /// Whether the session's cookies outlive the browser: [`SignIn::remember_me`](crate::SignIn::remember_me).
+    /// Whether the session's cookies outlive the browser: see [`SignIn::remember_me`](crate::SignIn::remember_me).
     pub fn remember_me(mut self, yes: bool) -> Self {
         self.remember_me = yes;
         self
     }
 }
 
-/// Without the claims.
+/// Does not show the claims.
 impl<C> fmt::Debug for User<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User").field("remember_me", &self.remember_me).finish_non_exhaustive()

@@ -1,11 +1,11 @@
-//! An index for back-channel logout: the sessions here that belong to a provider's session or user. It is kept in
-//! values of the store, under hashed keys.
+//! An index for back-channel logout: the sessions here that belong to a session or user of the provider. The index is
+//! kept in values of the store, under hashed keys.
 //!
-//! A sign-in adds its session to the value of `(iss, sid)` and to that of `(iss, sub)`. A logout first writes the time
-//! of its token into the value, and then revokes the sessions in it. If a sign-in finds such a time, and it is not
-//! before its ID token, the logout came first, so the sign-in's session is revoked. In the value of `(iss, sid)`, any
-//! such time counts, since a provider's session does not begin again. Both change a value by compare-and-set, so one of
-//! them sees the other.
+//! A sign-in adds its session to the value of `(iss, sid)` and to the value of `(iss, sub)`. A logout first writes the
+//! time of its token into the value, and then revokes the sessions in the value. If a sign-in finds a logout time that
+//! is not before the time of its ID token, the logout came first. So the session of the sign-in is revoked. In the
+//! value of `(iss, sid)`, every logout time counts, because a provider's session does not begin again. A sign-in and a
+//! logout both change the value by compare-and-set, so one of them sees the change of the other.
 
 use std::time::Duration;
 
@@ -25,24 +25,24 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many sessions a value names. One more sign-in removes those that are over, and revokes the oldest if all are
-/// live.
+/// The maximum number of sessions in a value. If a value is full, a sign-in removes the sessions that are over. If all
+/// are live, the sign-in revokes the oldest session.
 const MOST: usize = 100;
-/// How often a change is tried. Each conflict means that another change was made.
+/// How often a change is tried. Each conflict means that another request has made a change.
 const TRIES: usize = 8;
-/// How long the time of a logout is kept: longer than a sign-in that began before it can take.
+/// How long the time of a logout is kept. This is longer than a sign-in can take that began before the logout.
 const MARK: Duration = Duration::from_secs(60 * 60);
 
 const _: () = assert!(MARK.as_secs() > LIFETIME.as_secs() + LONGEST_AGE.as_secs() + SKEW.as_secs());
 
-/// A side value.
+/// A value of the index.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Sessions {
     /// `iat` of the latest logout token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ended: Option<Timestamp>,
-    /// The same for sessions whose ID token had no `sid`. A logout token with a `sid` is about them, too, since they
-    /// may belong to it.
+    /// `iat` of the latest logout token with a `sid`, for sessions whose ID token had no `sid`. Such a logout token
+    /// also revokes these sessions, because they may belong to its `sid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ended_without_sid: Option<Timestamp>,
     #[serde(default)]
@@ -53,15 +53,15 @@ struct Sessions {
 struct Entry {
     subject: String,
     id: SessionId,
-    /// Its absolute timeout.
+    /// The time of the session's absolute timeout.
     ends: Timestamp,
     has_sid: bool,
-    /// `iat` of its ID token. Entries of earlier versions have none.
+    /// `iat` of the session's ID token. Entries of earlier versions have no `iat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     issued: Option<Timestamp>,
 }
 
-/// What a value is about.
+/// The provider's session or user to which a value belongs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of<'a> {
     Sid(&'a str),
@@ -82,7 +82,8 @@ impl<C: Claims> Inner<C> {
         }
     }
 
-    /// Adds a new session, so that a logout token finds it. Does nothing if the store keeps no values.
+    /// Adds a new session, so that a logout token finds it. Fails if a logout came first. Does nothing if the store
+    /// keeps no values.
     pub(super) async fn add_to_index(
         &self,
         at_provider: &ProviderSession,
@@ -109,7 +110,7 @@ impl<C: Claims> Inner<C> {
         Ok(())
     }
 
-    /// Adds a session to one value. Returns whether a logout came first.
+    /// Adds a session to one value. If a logout came first, does not add the session, and returns true.
     async fn add(&self, of: Of<'_>, entry: &Entry, issued: Timestamp) -> Result<bool, StoreError> {
         let now = self.sessions.engine.now();
         let key = self.key_of(of);
@@ -123,7 +124,7 @@ impl<C: Claims> Inner<C> {
                 return Ok(true);
             }
             value.sessions.retain(|other| other.ends > now && other.id != entry.id);
-            // Revoke them before they leave the index: after that, a logout token would not find them.
+            // Revoke these sessions before they leave the index. After that, a logout token would not find them.
             for oldest in self.make_room(&mut value.sessions, now).await? {
                 self.sessions.engine.revocation.revoke_by_token(&oldest).await?;
             }
@@ -135,8 +136,8 @@ impl<C: Claims> Inner<C> {
         Err(conflicts())
     }
 
-    /// If there is no room for one more session, removes those that are over, and then the oldest ones. Returns the
-    /// oldest ones, which are live.
+    /// If there is no room for one more session, removes the sessions that are over, and then the oldest live sessions.
+    /// Returns the removed live sessions.
     async fn make_room(
         &self,
         sessions: &mut Vec<Entry>,
@@ -159,7 +160,7 @@ impl<C: Claims> Inner<C> {
         Ok(oldest)
     }
 
-    /// Writes the time of a logout token into the values that it is about, and returns their sessions.
+    /// Writes the time of a logout token into the values of its `sid` and `sub`. Returns the sessions to revoke.
     pub(super) async fn end_sessions_of(&self, token: &LogoutToken) -> Result<Vec<SessionKey>, StoreError> {
         let mut found = Vec::new();
         if let Some(sid) = &token.session {
@@ -175,7 +176,8 @@ impl<C: Claims> Inner<C> {
                     *mark = (*mark).max(Some(token.issued));
                 })
                 .await?;
-            // The user may have signed in at the provider again since then. A `sid` does not begin again.
+            // The user may have signed in at the provider again since the logout, so later sessions do not count here.
+            // For a `sid`, all sessions count, because a provider's session does not begin again.
             let is_earlier = |entry: &Entry| entry.issued.is_none_or(|issued| issued <= token.issued);
             let is_meant = |entry: &Entry| is_earlier(entry) && (!by_sid || !entry.has_sid);
             found.extend(value.sessions.into_iter().filter(is_meant));
@@ -202,7 +204,7 @@ impl<C: Claims> Inner<C> {
     async fn read_index(&self, key: &ValueKey) -> Result<(u64, Sessions), StoreError> {
         let (version, bytes) = self.read_value(key).await?;
         let value = bytes.map_or(Ok(Sessions::default()), |bytes| serde_json::from_slice(&bytes));
-        // The error of the parser would quote names of users.
+        // The parser's error would contain names of users.
         Ok((version, value.map_err(|_| StoreError::corrupt("not an index of sessions"))?))
     }
 
@@ -224,11 +226,11 @@ impl<C: Claims> Inner<C> {
         Ok(self.read_value(&self.value_key("oidc jti", &token.id)).await?.1.is_some())
     }
 
-    /// Notes that a logout token was used. Returns false if it was used before.
+    /// Notes that a logout token was used. Returns false if the token was used before.
     pub(super) async fn note_use(&self, token: &LogoutToken) -> Result<bool, StoreError> {
         let key = self.value_key("oidc jti", &token.id);
         let (version, used) = self.read_value(&key).await?;
-        // After that, the token is refused because of its age.
+        // After this time, the token is refused because of its age.
         let until = token.issued + LONGEST_AGE + SKEW + SKEW;
         Ok(used.is_none() && self.write_value(&key, version, b"1".to_vec(), until).await?)
     }
@@ -241,7 +243,7 @@ impl<C: Claims> Inner<C> {
         Ok((found.version, found.value.map(|value| value.bytes)))
     }
 
-    /// By compare-and-set. Returns whether it was written.
+    /// Writes a value by compare-and-set. Returns whether the value was written.
     async fn write_value(
         &self,
         key: &ValueKey,

@@ -1,4 +1,4 @@
-//! Logout tokens (OpenID Connect Back-Channel Logout 1.0, section 2.4), verified as section 2.6 says.
+//! Logout tokens (OpenID Connect Back-Channel Logout 1.0, section 2.4). They are verified as section 2.6 requires.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use openidconnect::{
@@ -15,13 +15,13 @@ use super::{
 };
 use crate::time::Timestamp;
 
-/// The longest logout token.
+/// The maximum length of a logout token, in bytes.
 const LONGEST: usize = 8 * 1024;
-/// How long ago a logout token may have been issued. The provider may retry for a while.
+/// The maximum age of a logout token. The provider may retry for some time.
 pub(super) const LONGEST_AGE: Duration = Duration::from_secs(10 * 60);
-/// The longest `jti`.
+/// The maximum length of `jti`, in bytes.
 const LONGEST_ID: usize = 512;
-/// The most keys that a token is verified with. A token without `kid` may be of any.
+/// The maximum number of keys that a token is verified with. Any key may have signed a token without `kid`.
 const MOST_KEYS: usize = 8;
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
@@ -62,7 +62,7 @@ impl Refused {
     }
 }
 
-/// What a verified logout token says.
+/// The claims of a verified logout token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LogoutToken {
     pub(super) id: String,
@@ -79,7 +79,7 @@ struct Header {
     kid: Option<String>,
     #[serde(default)]
     typ: Option<String>,
-    /// No extension is known here (RFC 7515, section 4.1.11).
+    /// Extensions that must be understood. No extension is supported (RFC 7515, section 4.1.11).
     #[serde(default)]
     crit: Option<IgnoredAny>,
 }
@@ -96,7 +96,7 @@ struct Claims {
     sub: Option<String>,
     #[serde(default)]
     sid: Option<String>,
-    /// There must be none, not even `null`.
+    /// Whether the token has a `nonce`, even `null`. A logout token must have none.
     #[serde(default, deserialize_with = "is_present")]
     nonce: bool,
 }
@@ -112,7 +112,7 @@ fn is_present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Erro
     IgnoredAny::deserialize(from).map(|_| true)
 }
 
-/// Verifies a logout token, except that it is used once.
+/// Verifies a logout token. Does not check whether the token was used before.
 pub(super) fn verify(
     token: &str,
     provider: &Provider,
@@ -150,7 +150,8 @@ pub(super) fn verify(
     check(serde_json::from_slice(&payload).map_err(|_| Refused::Claims)?, issuer, client_id, now)
 }
 
-/// Some providers send the general type. The event tells such a token from an ID token.
+/// Whether `typ` may be the type of a logout token. Some providers send the general type `JWT`. Then the event
+/// distinguishes the logout token from an ID token.
 fn is_logout_type(kind: &str) -> bool {
     let kind = kind
         .get(.."application/".len())
@@ -176,7 +177,7 @@ fn check(claims: Claims, issuer: &str, client_id: &str, now: Timestamp) -> Resul
     }
     let is_ours = match &claims.aud {
         Audience::One(one) => one == client_id,
-        // As for ID tokens: no other audience is trusted.
+        // As for ID tokens, no other audience is trusted.
         Audience::Some(all) => !all.is_empty() && all.iter().all(|one| one == client_id),
     };
     if !is_ours {
@@ -200,7 +201,7 @@ fn check(claims: Claims, issuer: &str, client_id: &str, now: Timestamp) -> Resul
     Ok(LogoutToken { id, issued, subject, session })
 }
 
-/// A `NumericDate`, which may have a fraction.
+/// Reads a `NumericDate`, which may have a fraction.
 fn time(seconds: f64) -> Result<Timestamp, Refused> {
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) => Ok(Timestamp::EPOCH + time),

@@ -1,16 +1,16 @@
 //! Sign-in and sign-out through an OpenID Connect provider: "sign in with Google", Keycloak, Entra ID, Okta, Auth0.
 //!
-//! [`Oidc::routes`] has the routes; the [guide](crate::guide::single_sign_on) shows how to use them. In the words of
-//! the standards, the application is a relying party.
+//! [`Oidc::routes`] returns the routes. The [guide](crate::guide::single_sign_on) shows how to use them. In the terms
+//! of the standards, the application is a relying party.
 //!
 //! | standard | supported |
 //! |---|---|
 //! | OpenID Connect Core 1.0 | code flow, confidential and public clients |
 //! | RFC 7636 (PKCE) | S256, always |
-//! | OpenID Connect Discovery 1.0 | the provider's addresses and keys: fetched at the first use and once an hour; while the provider does not answer, the known ones are used for 24 hours. An unknown key causes a fetch at most once a minute, or once in 2 s after a fetch that failed |
+//! | OpenID Connect Discovery 1.0 | the provider's addresses and keys. They are fetched at the first use and then once an hour. While the provider does not answer, the known addresses and keys are used for 24 hours. An unknown key causes a fetch at most once a minute, or once in 2 s after a failed fetch |
 //! | RFC 9207 | the parameter `iss` |
-//! | RP-Initiated Logout 1.0 | sign-out here ends the provider's session |
-//! | Back-Channel Logout 1.0 | the end of the provider's session ends those here |
+//! | RP-Initiated Logout 1.0 | a sign-out here ends the provider's session |
+//! | Back-Channel Logout 1.0 | the end of the provider's session revokes its sessions here |
 
 mod attempt;
 mod backchannel;
@@ -67,8 +67,9 @@ struct Inner<C> {
 }
 
 impl<C: Claims> Oidc<C> {
-    /// Exchanges a refresh token of the provider for new tokens. Keep the tokens that this returns: many providers
-    /// issue a new refresh token each time, and accept each one once. So exchange it on one instance at a time.
+    /// Exchanges a refresh token of the provider for new tokens. Keep the returned tokens: many providers issue a new
+    /// refresh token each time, and accept each refresh token only once. So exchange a refresh token on one instance at
+    /// a time.
     ///
     /// # Errors
     /// [`Problem::AccessDenied`] if the provider refuses the refresh token (`invalid_grant`), for example because the
@@ -78,8 +79,8 @@ impl<C: Claims> Oidc<C> {
         self.inner.refreshed(&provider, refresh_token.to_owned()).await
     }
 
-    /// Asks the provider about a user, with an access token of theirs. For the
-    /// [claims reload hook](crate::SessionsBuilder::reload_claims).
+    /// Asks the provider's userinfo endpoint about a user, with an access token of this user. Use it in the [claims
+    /// reload hook](crate::SessionsBuilder::reload_claims).
     ///
     /// # Errors
     /// [`Problem::AccessDenied`] if the provider refuses the access token, for example because the user was locked.

@@ -1,4 +1,4 @@
-//! Why a sign-in or sign-out through the provider did not succeed, and the page that says so.
+//! Why a sign-in or sign-out through the provider failed, and the page about it.
 
 use std::sync::OnceLock;
 
@@ -13,21 +13,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::engine::forbid_caching;
 
-/// Why a sign-in or sign-out through the provider did not succeed, for the page that the user sees.
+/// Why a sign-in or sign-out through the provider failed, for the page that the user sees.
 ///
-/// It contains no text from the provider. The event `oidc_failed` has the cause.
+/// A problem contains no text from the provider. The event `oidc_failed` has the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
-    /// 400: this browser began no such sign-in, or it was used, or it is older than 10 minutes.
+    /// 400: this browser did not begin the sign-in, the sign-in was already used, the sign-in is older than 10 minutes,
+    /// or a logout at the provider came first.
     UnknownAttempt,
-    /// 403: the user cancelled at the provider, or the provider does not let the user in here.
+    /// 403: the user cancelled at the provider, or the provider does not admit the user to this application.
     AccessDenied,
-    /// 502: what the provider sent is invalid.
+    /// 502: the provider sent an invalid response.
     InvalidResponse,
-    /// 503: the provider did not answer.
+    /// 503: the provider is unavailable.
     ProviderUnavailable,
-    /// 503: the session store did not answer, or another part of this application.
+    /// 503: the session store, or another part of this application, did not answer.
     Unavailable,
     /// 403: the application refused the user, or the user has too many sessions.
     Refused,
@@ -38,7 +39,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// The name, such as `oidc_unknown_attempt`. It does not change.
+    /// The name of the problem, such as `oidc_unknown_attempt`. Names do not change.
     #[must_use]
     pub const fn code(self) -> &'static str {
         self.answer().1
@@ -100,7 +101,7 @@ impl Problem {
         }
     }
 
-    /// The ready-made page, with a link to `retry`: plain HTML without scripts.
+    /// The default page, with a link to `retry`. It is plain HTML without scripts.
     #[must_use]
     pub fn page(self, retry: &str) -> Response {
         let (status, code, title, text) = self.answer();
@@ -119,7 +120,7 @@ impl Problem {
     }
 }
 
-/// The page without a link, for a sign-in hook that returns it as its error.
+/// The page without a link, for a sign-in hook that returns a `Problem` as its error.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, code, title, text) = self.answer();
@@ -147,7 +148,7 @@ pub(super) fn html(title: &str, body: &str) -> Response {
     response
 }
 
-/// A redirect with `GET`. Its address is checked before.
+/// A redirect with `GET`. The caller has checked the address.
 pub(super) fn redirect(to: &str) -> Response {
     let mut response = Response::new(Body::empty());
     match HeaderValue::try_from(to) {
@@ -161,14 +162,14 @@ pub(super) fn redirect(to: &str) -> Response {
     response
 }
 
-/// Keeps the response out of caches, and its address out of the `Referer` of other requests.
+/// Keeps the response out of caches, and keeps its address out of the `Referer` of other requests.
 pub(super) fn finish(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     forbid_caching(headers);
 }
 
-/// No scripts, and only the style of the page.
+/// The content security policy of a page: no scripts, and only the style of the page.
 fn policy() -> Option<HeaderValue> {
     static POLICY: OnceLock<Option<HeaderValue>> = OnceLock::new();
     let policy = POLICY.get_or_init(|| {
@@ -181,7 +182,7 @@ fn policy() -> Option<HeaderValue> {
     policy.clone()
 }
 
-/// Text in HTML, also in an attribute with double quotes.
+/// Escapes text for HTML, also for an attribute with double quotes.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
 }

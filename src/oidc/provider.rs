@@ -1,4 +1,4 @@
-//! What is known of the provider: its addresses and keys, by discovery, in a cache.
+//! A cache of the provider's addresses and keys, from discovery.
 
 use std::{
     pin::Pin,
@@ -24,20 +24,20 @@ use crate::{
     time::Clock,
 };
 
-/// The most bytes of a response of the provider.
+/// The maximum length of a response of the provider, in bytes.
 const LONGEST: usize = 256 * 1024;
-/// How long one request to the provider takes at most.
+/// The maximum time of one request to the provider.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How long the addresses and the keys are used before they are asked for again.
+/// How long the addresses and the keys are used before they are fetched again.
 const FRESH: Duration = Duration::from_secs(60 * 60);
-/// How long they are used while the provider does not answer.
+/// How long the addresses and the keys are used while the provider does not answer.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The least time between two fetches that an unknown key causes, if the first one succeeded.
+/// The shortest time between two fetches that unknown keys cause, if the first fetch succeeded.
 const FLOOR: Duration = Duration::from_secs(60);
-/// The least time between two fetches after one that failed.
+/// The shortest time between a failed fetch and the next fetch.
 const RETRY_FLOOR: Duration = Duration::from_secs(2);
 
-/// The parts of discovery that `openidconnect` does not know.
+/// The members of the discovery document that `openidconnect` does not know.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Extra {
     #[serde(default)]
@@ -77,20 +77,20 @@ type Client = CoreClient<
 pub(super) struct Provider {
     pub(super) client: Client,
     pub(super) keys: JsonWebKeySet<CoreJsonWebKey>,
-    /// The algorithms of its tokens: those that it names, without HMAC and `none`.
+    /// The algorithms of the provider's tokens that discovery names, without HMAC and `none`.
     pub(super) algorithms: Vec<CoreJwsSigningAlgorithm>,
-    /// RP-initiated logout.
+    /// The address for RP-initiated logout.
     pub(super) end_session: Option<String>,
-    /// Whether its responses have `iss` (RFC 9207).
+    /// Whether the provider's authorization responses have `iss` (RFC 9207).
     pub(super) sends_issuer: bool,
-    /// Whether it knows the parameter `claims`.
+    /// Whether the provider supports the parameter `claims`.
     pub(super) takes_claims: bool,
 }
 
-/// Why the provider is not known.
+/// Why the provider's addresses and keys are not known.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProviderError {
-    /// The text has no token.
+    /// The text contains no token.
     #[error("discovery failed: {0}")]
     Discovery(String),
     #[error("the provider names an address without HTTPS: {0}")]
@@ -102,7 +102,8 @@ pub(super) enum ProviderError {
 }
 
 impl ProviderError {
-    /// The word for the event. Each request can cause `Recently`. The others come only from a request to the provider.
+    /// The word for the event. Each request can cause `Recently`. Only a request to the provider can cause the other
+    /// errors.
     pub(super) const fn word(&self) -> &'static str {
         match self {
             Self::Recently => "unavailable",
@@ -111,7 +112,7 @@ impl ProviderError {
     }
 }
 
-/// The client of one provider.
+/// This application's registration as a client of the provider.
 pub(super) struct Registration {
     pub(super) issuer: IssuerUrl,
     pub(super) client_id: ClientId,
@@ -119,20 +120,20 @@ pub(super) struct Registration {
     pub(super) redirect: RedirectUrl,
 }
 
-/// The cache of one provider.
+/// The cache of one provider's addresses and keys.
 pub(super) struct ProviderCache {
     pub(super) registration: Registration,
     http: DynHttpClient,
     clock: Arc<dyn Clock>,
     state: RwLock<State>,
-    /// One fetch at a time.
+    /// Held during a fetch, so that only one fetch runs at a time.
     fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Default)]
 struct State {
     provider: Option<Arc<Provider>>,
-    /// By the monotonic clock.
+    /// When `provider` was fetched, by the monotonic clock.
     fetched: Duration,
     tried: Option<Duration>,
     failed: bool,
@@ -145,7 +146,7 @@ impl ProviderCache {
         Self { registration, http, clock, state: RwLock::default(), fetching: tokio::sync::Mutex::default() }
     }
 
-    /// Sends a request, as the functions of `openidconnect` ask for.
+    /// A function that sends requests, in the form that `openidconnect` needs.
     pub(super) fn http(&self) -> impl Fn(Request<Vec<u8>>) -> Sent + Send + Sync + use<> {
         let http = self.http.clone();
         move |request| {
@@ -153,7 +154,8 @@ impl ProviderCache {
             Box::pin(async move {
                 let response = http.send(request, LONGEST, DEADLINE).await?;
                 match response.status() {
-                    // This comes from a proxy, or from a provider that failed. It is no answer.
+                    // Such a response comes from a proxy, or from a provider that failed. It does not count as an
+                    // answer.
                     status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                         Err(HttpClientError::new(format!("the provider answers with {status}")))
                     }
@@ -163,7 +165,7 @@ impl ProviderCache {
         }
     }
 
-    /// The provider. Asks it at first, and later once an hour.
+    /// Returns the provider. Fetches its addresses and keys at the first call, and later once an hour.
     pub(super) async fn get(self: &Arc<Self>) -> Result<Arc<Provider>, ProviderError> {
         let now = self.clock.monotonic();
         let known = self.known(now);
@@ -173,7 +175,7 @@ impl ProviderCache {
             return Ok(provider.clone());
         }
         let Some((provider, _)) = known else {
-            // All wait for the first answer.
+            // All callers wait for the first answer.
             let _turn = self.fetching.lock().await;
             return match self.known(self.clock.monotonic()) {
                 Some((provider, _)) => Ok(provider),
@@ -186,11 +188,11 @@ impl ProviderCache {
         }
     }
 
-    /// The provider as fetched after `than`, whose keys did not have the one that was asked for.
+    /// Returns the provider as fetched after `than`, because the keys of `than` lack the key of a token.
     ///
     /// # Errors
-    /// [`ProviderError::Recently`] if the provider was asked a moment ago: an anonymous client can send any number of
-    /// unknown keys. After any error, the key may exist.
+    /// [`ProviderError::Recently`] if the provider was asked a moment ago. There is such a limit, because an anonymous
+    /// client can send any number of unknown keys. After any error, the key may exist.
     pub(super) async fn newer(
         self: &Arc<Self>,
         than: &Arc<Provider>,
@@ -202,14 +204,16 @@ impl ProviderCache {
         }
     }
 
-    /// What is known, and how old it is.
+    /// The provider in the cache, and its age. Returns `None` if the cache is empty, or if the age is [`STALE`] or
+    /// more.
     fn known(&self, now: Duration) -> Option<(Arc<Provider>, Duration)> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let age = now.saturating_sub(state.fetched);
         state.provider.clone().filter(|_| age < STALE).map(|provider| (provider, age))
     }
 
-    /// Asks the provider, unless it was asked less than `floor` ago. The caller holds the lock.
+    /// Fetches the provider, unless it was asked less than `floor` ago. After a failed fetch, [`RETRY_FLOOR`] replaces
+    /// `floor`. The caller holds the lock `fetching`.
     async fn fetch(self: &Arc<Self>, floor: Duration) -> Result<Arc<Provider>, ProviderError> {
         let now = self.clock.monotonic();
         {
@@ -218,15 +222,16 @@ impl ProviderCache {
             if state.tried.is_some_and(|tried| now < tried.saturating_add(floor)) {
                 return Err(ProviderError::Recently);
             }
-            // Before the request: the caller's future may be dropped during it.
+            // This is set before the request, because the caller's future may be dropped during the request.
             state.tried = Some(now);
         }
-        // In a task, so that a client that hangs up does not keep the answer from the others.
+        // A task continues if the client of this caller disconnects, so the other callers get the answer.
         let cache = self.clone();
         let fetching = tokio::spawn(async move {
             let fetched = cache.discover().await.map(Arc::new);
             let mut state = cache.state.write().unwrap_or_else(PoisonError::into_inner);
-            // Again after the answer: those who waited for a provider that hangs do not each wait for it in turn.
+            // This is set again after the answer. Otherwise, if the provider hangs, the callers that waited for this
+            // fetch would each wait for a fetch in turn.
             (state.tried, state.failed) = (Some(cache.clock.monotonic()), fetched.is_err());
             if let Ok(provider) = &fetched {
                 (state.provider, state.fetched) = (Some(provider.clone()), now);
@@ -249,7 +254,8 @@ impl ProviderCache {
             metadata.userinfo_endpoint().map(|address| address.as_str()),
             end_session.as_deref(),
         ];
-        // `http` and loopback addresses only for a provider that is there itself.
+        // An `http` address must be a loopback address, and is only for a provider whose issuer also has such an
+        // address.
         let is_local = issuer.url().scheme() == "http";
         let is_good = |address: &str| {
             address.parse().is_ok_and(|uri: Uri| match is_local {
@@ -270,7 +276,7 @@ impl ProviderCache {
             return Err(ProviderError::Algorithms);
         }
         let methods = metadata.token_endpoint_auth_methods_supported();
-        // Basic is the default (OpenID Connect Discovery, section 3).
+        // Basic authentication is the default (OpenID Connect Discovery, section 3).
         let takes_basic =
             methods.is_none_or(|methods| methods.contains(&CoreClientAuthMethod::ClientSecretBasic));
         let (keys, sends_issuer, takes_claims) = (
@@ -285,7 +291,8 @@ impl ProviderCache {
     }
 }
 
-/// Whether only the provider can sign with it. An HMAC key is the client's secret, which this application has, too.
+/// Whether only the provider can sign with this algorithm. An HMAC key is the client secret, which this application
+/// also has.
 fn is_asymmetric(algorithm: &CoreJwsSigningAlgorithm) -> bool {
     use CoreJwsSigningAlgorithm as Alg;
     matches!(
@@ -302,7 +309,7 @@ fn is_asymmetric(algorithm: &CoreJwsSigningAlgorithm) -> bool {
     )
 }
 
-/// Whether an address protects what is sent to it: HTTPS, or this machine.
+/// Whether an address protects the data that is sent to it: HTTPS, or an address of this machine.
 pub(super) fn is_trustworthy(uri: &Uri) -> bool {
     match (uri.scheme_str(), uri.authority()) {
         (Some("https"), Some(_)) => true,

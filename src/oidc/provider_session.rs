@@ -1,4 +1,5 @@
-//! What a session's record keeps of the provider: its names for the user and the session, and the sealed ID token.
+//! The provider's data in a session's record: the provider's names for the user and the session, and the sealed ID
+//! token.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::{
 /// The name of this part of a record.
 pub(super) const NAME: &str = "oidc";
 const PURPOSE: &str = "oidc id token";
-/// The longest ID token that is kept. It becomes a part of an address.
+/// The maximum length of an ID token that is kept, in bytes. The ID token becomes part of an address.
 const LONGEST_HINT: usize = 6 * 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -35,11 +36,11 @@ impl ProviderSession {
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        // INVARIANT: it has texts for keys, and so it can be written.
+        // INVARIANT: all keys are strings, so the value can be written as JSON.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// That of a session that `issuer` signed in.
+    /// The provider's data in a record. Returns `None` if `issuer` did not sign in the session.
     pub(super) fn of(record: &SessionRecord, issuer: &str) -> Option<Self> {
         let attached: Self = serde_json::from_slice(record.attached.get(NAME)?).ok()?;
         (attached.iss == issuer).then_some(attached)

@@ -30,10 +30,10 @@ use crate::{
     time::Timestamp,
 };
 
-/// The longest query of a callback. Codes of some providers have 2 KB.
+/// The maximum length of a callback's query, in bytes. The codes of some providers have 2 KB.
 const LONGEST_QUERY: usize = 8 * 1024;
 
-/// The parameters of a query. None if one comes twice, or if the query is too long.
+/// The parameters of a query. Returns `None` if a parameter comes twice, or if the query is too long.
 pub(super) fn parameters(uri: &Uri) -> Option<HashMap<String, String>> {
     let query = uri.query().unwrap_or_default();
     if query.len() > LONGEST_QUERY {
@@ -48,8 +48,8 @@ pub(super) fn parameters(uri: &Uri) -> Option<HashMap<String, String>> {
     Some(found)
 }
 
-/// `GET /sign-in?next=/path`: sends the browser to the provider. With `reauthenticate`, the user has to authenticate
-/// again.
+/// `GET /sign-in?next=/path`: sends the browser to the provider. With the parameter `reauthenticate`, the user must
+/// authenticate again.
 pub(super) async fn start<C: Claims>(State(oidc): State<Arc<Inner<C>>>, parts: Parts) -> Response {
     let head = RequestHead::of_parts(&parts);
     let query = parameters(&parts.uri).unwrap_or_default();
@@ -87,12 +87,13 @@ pub(super) async fn callback<C: Claims>(State(oidc): State<Arc<Inner<C>>>, parts
             *response
         }
     };
-    // It is used once, with any outcome.
+    // The attempt is used only once, with any outcome.
     response.headers_mut().append(header::SET_COOKIE, removal);
     response
 }
 
-/// The cause of a failure. The text may be the provider's, so the event shortens it and removes control characters.
+/// The cause of a failure. The text may come from the provider, so the event shortens it and removes control
+/// characters.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Cause(String);
@@ -100,9 +101,10 @@ struct Cause(String);
 /// Why a callback signs no user in.
 enum Refusal {
     Failure(Failure),
-    /// The application's answer.
+    /// The application's response.
     Response(Box<Response>),
-    /// The user authenticated so long ago that `max_age` leaves no time for a session, and has to authenticate again.
+    /// The user authenticated so long ago that `max_age` leaves no time for a session. So the user must authenticate
+    /// again.
     TooOld,
 }
 
@@ -113,7 +115,7 @@ impl From<Failure> for Refusal {
 }
 
 impl<C: Claims> Inner<C> {
-    /// Reports a failure, and writes its page.
+    /// Reports a failure, and returns the page about it.
     pub(super) fn failed(&self, failure: Failure, next: &str, head: &RequestHead<'_>) -> Response {
         let Failure { problem, why, cause } = failure;
         let events = &self.sessions.engine.config.events;
@@ -161,7 +163,7 @@ impl<C: Claims> Inner<C> {
             request = request.add_extra_param(name.clone(), value.clone());
         }
         if *reauthenticates {
-            // By `prompt` for providers that do not know `max_age=0`, and the reverse.
+            // Some providers know only `prompt`, and other providers know only `max_age=0`. So the request has both.
             request = request.add_prompt(CoreAuthPrompt::Login).set_max_age(std::time::Duration::ZERO);
         } else if let Some(age) = self.settings.max_age {
             request = request.set_max_age(age);
@@ -172,7 +174,7 @@ impl<C: Claims> Inner<C> {
         request.url().0.to_string()
     }
 
-    /// Verifies the provider's answer, asks the application, and signs in.
+    /// Verifies the provider's response, asks the application, and signs the user in.
     async fn finish(
         &self,
         visitor: &Visitor<C>,
@@ -182,7 +184,7 @@ impl<C: Claims> Inner<C> {
     ) -> Result<Response, Refusal> {
         let provider = self.provider.get().await.map_err(Failure::from)?;
         let issuer = &**self.provider.registration.issuer;
-        // Against answers of another provider (RFC 9207).
+        // Refuse the responses of another provider (RFC 9207).
         match query.get("iss") {
             Some(named) if named != issuer => {
                 return Err(Failure::invalid("issuer", "iss is another provider").into());
@@ -232,7 +234,7 @@ impl<C: Claims> Inner<C> {
             engine.config.events.note(kind);
             Refusal::Response(Box::new(response))
         })?;
-        // The application may have taken long.
+        // The application's hook may have taken a long time.
         let now = engine.now();
         self.check_time_left(attempt, ends, now)?;
         let longest = engine.config.policy.timing().absolute_timeout;
@@ -244,7 +246,7 @@ impl<C: Claims> Inner<C> {
             .remember_me(remember_me)
             .with(|options| {
                 options.absolute_timeout = ceiling;
-                // An authentication of which the time is unknown may be old.
+                // If the time of the authentication is unknown, the authentication may be old.
                 options.authenticated_at = Some(auth_time.unwrap_or(Timestamp::EPOCH));
                 options.attached.set(provider_session::NAME, Some(&at_provider.to_bytes()));
             })
@@ -258,14 +260,15 @@ impl<C: Claims> Inner<C> {
             };
             Failure { problem, why: "sign_in", cause: Some(error.to_string()) }
         })?;
-        // INVARIANT: cookies of a sign-in name its session.
+        // INVARIANT: the cookies of a sign-in name its session.
         let Some(session) = cookies.session_id() else {
             return Err(Failure::new(Problem::Internal, "sign_in").into());
         };
         let key = engine.key(subject, session);
         let ends = engine.now() + ceiling.unwrap_or(longest);
         if let Err(failure) = self.add_to_index(&at_provider, &key, issued, ends).await {
-            // Otherwise the provider could not sign it out. If this fails, too, no browser has its cookies.
+            // The provider could not sign this session out by the index, or a logout came first. So the session is
+            // revoked. If the revocation also fails, no browser has the cookies of the session.
             let _reported = engine.revocation.revoke_by_token(&key).await;
             return Err(failure.into());
         }
@@ -274,7 +277,7 @@ impl<C: Claims> Inner<C> {
         Ok(response)
     }
 
-    /// Checks that the time until the session must end is enough for the policy, which has a minimum.
+    /// Checks that the time until the session must end is not shorter than the policy's minimum.
     fn check_time_left(&self, attempt: &Attempt, ends: Ends, now: Timestamp) -> Result<(), Refusal> {
         let policy = &self.sessions.engine.config.policy;
         let longest = policy.timing().absolute_timeout;
@@ -287,13 +290,13 @@ impl<C: Claims> Inner<C> {
         }
         match is_too_soon(ends.by_age) {
             false => Ok(()),
-            // Only once: if the provider ignores `max_age`, this would never stop.
+            // Only once. If the provider ignores `max_age`, the redirects would never stop.
             true if !attempt.reauthenticates => Err(Refusal::TooOld),
             true => Err(Failure::invalid("auth_time", "max_age leaves no time for a session").into()),
         }
     }
 
-    /// Calls the hook of the application. A panic of it ends this sign-in only.
+    /// Calls the application's hook. A panic of the hook fails only this sign-in.
     async fn ask_application(&self, identity: Identity) -> Result<Result<User<C>, Response>, Failure> {
         let panicked = |panic: HookPanic| {
             let events = &self.sessions.engine.config.events;
@@ -313,8 +316,8 @@ impl<C: Claims> Inner<C> {
         if self.sessions.engine.config.cookies.same_site != cookie::SameSite::Strict {
             return redirect(next);
         }
-        // The provider's site began this navigation, so a redirect would not carry `SameSite=Strict` cookies. This page
-        // begins a new navigation.
+        // The provider's site began this navigation, so after a redirect the browser would not send `SameSite=Strict`
+        // cookies. This page begins a new navigation.
         let next = escape(next);
         let link = format!(
             "<meta http-equiv=refresh content=\"0;url={next}\"><p><a href=\"{next}\">Continue</a></p>"

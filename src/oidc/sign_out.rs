@@ -55,7 +55,7 @@ pub(super) async fn signed_out<C: Claims>(State(oidc): State<Arc<Inner<C>>>, par
         oidc.attempts.take(codec.keys(), Kind::SignOut, state, &parts.headers, engine.now())
     });
     match taken {
-        // Nothing depends on it: the session here was revoked before.
+        // A missing attempt does no harm, because the session here is already revoked.
         None => redirect(&oidc.settings.signed_out),
         Some((attempt, removal)) => {
             let mut response = redirect(&attempt.next);
@@ -66,7 +66,8 @@ pub(super) async fn signed_out<C: Claims>(State(oidc): State<Arc<Inner<C>>>, par
 }
 
 impl<C: Claims> Inner<C> {
-    /// Revokes the sessions of a request. Returns the cookies of the response, and where the browser goes.
+    /// Revokes the sessions of a request. Returns the cookies of the response, and the address to which the browser
+    /// goes.
     async fn end(
         &self,
         visitor: &Visitor<C>,
@@ -76,7 +77,7 @@ impl<C: Claims> Inner<C> {
         let issuer = &**self.provider.registration.issuer;
         let unavailable =
             |error: String| Failure { problem: Problem::Unavailable, why: "sign_out", cause: Some(error) };
-        // A revoked record has forgotten the provider, so it is read first.
+        // A revoked record has no provider data any more, so the record is read first.
         let mut attached = None;
         for key in visitor.named() {
             let read = engine.backend.get(key).await.map_err(|error| unavailable(error.to_string()))?;
@@ -89,7 +90,7 @@ impl<C: Claims> Inner<C> {
         })?;
         let here = || self.settings.signed_out.clone();
         let Some(attached) = attached else { return Ok((cookies, Vec::new(), here())) };
-        // The session here is revoked in any case.
+        // The session here is already revoked, even if the provider is unavailable.
         let end = match self.provider.get().await {
             Ok(provider) => provider.end_session.clone(),
             Err(error) => {
@@ -118,7 +119,7 @@ impl<C: Claims> Inner<C> {
     }
 }
 
-/// Whether a script sent it with `fetch`, which cannot follow a redirect to the provider.
+/// Whether a script sent the request with `fetch`. A script cannot follow a redirect to the provider.
 fn is_script(head: &RequestHead<'_>) -> bool {
     head.headers.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate")
 }

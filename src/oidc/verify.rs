@@ -1,4 +1,4 @@
-//! The code becomes an identity: token request, ID token, userinfo.
+//! Exchanges the code for an identity: token request, ID token, userinfo.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,14 +22,14 @@ use super::{
 use crate::{event, http_client::HttpClientError, time::Timestamp};
 use std::sync::Arc;
 
-/// How far the provider's clock may differ.
+/// How far the provider's clock may differ from the clock of this instance.
 pub(super) const SKEW: Duration = Duration::from_secs(60);
-/// The most methods that are taken over into a session, and their longest.
+/// The maximum number of authentication methods that a session gets, and the maximum length of a method, in bytes.
 const MOST_METHODS: (usize, usize) = (8, 32);
-/// The longest `sub` and `sid`. OpenID Connect allows 255 characters for `sub`.
+/// The maximum length of `sub` and `sid`, in bytes. OpenID Connect allows 255 characters for `sub`.
 pub(super) const LONGEST_NAME: usize = 1024;
 
-/// Why a step failed: what the user sees, a word for the event, and its cause.
+/// Why a step failed: the problem that the user sees, a word for the event, and the cause.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) problem: Problem,
@@ -76,9 +76,9 @@ pub(super) struct Verified {
 /// When a session must end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
-    /// By `max_age`. Another authentication makes it later.
+    /// The end by `max_age`. Another authentication makes this end later.
     pub(super) by_age: Option<Timestamp>,
-    /// By `session_expiry`.
+    /// The end by `session_expiry`.
     pub(super) by_provider: Option<Timestamp>,
 }
 
@@ -98,7 +98,7 @@ pub(super) struct Others {
 impl AdditionalClaims for Others {}
 
 impl<C> Inner<C> {
-    /// Exchanges the code of a sign-in, and verifies the answer.
+    /// Exchanges the code of a sign-in, and verifies the response.
     pub(super) async fn exchange(
         &self,
         provider: &Arc<Provider>,
@@ -137,7 +137,7 @@ impl<C> Inner<C> {
             issuer: claims.issuer().to_string(),
             subject,
             session,
-            // A clock that is ahead must not make it last longer.
+            // If the provider's clock is ahead, the authentication must not count for longer.
             auth_time: auth_time.map(|time| time.min(now)),
             methods: methods.filter(|method| method.len() <= MOST_METHODS.1).take(MOST_METHODS.0).collect(),
             context: claims.auth_context_ref().map(|context| context.to_string()),
@@ -178,7 +178,7 @@ impl<C> Inner<C> {
             };
             Failure::invalid(why, event::cause(&error).to_string())
         })?;
-        // The library leaves this to its caller.
+        // The library leaves this check to its caller.
         if claims.authorized_party().is_some_and(|party| *party != self.provider.registration.client_id) {
             return Err(Failure::invalid("id_token", "azp is another client"));
         }
@@ -197,7 +197,7 @@ impl<C> Inner<C> {
 
     fn id_token_verifier(&self, provider: &Provider, now: Timestamp) -> CoreIdTokenVerifier<'static> {
         let registration = &self.provider.registration;
-        // As of a public client, so that the client secret is no key of an ID token.
+        // Verify as a public client does. Otherwise, the client secret would be a key for ID tokens.
         IdTokenVerifier::new_public_client(
             registration.client_id.clone(),
             registration.issuer.clone(),
@@ -226,7 +226,7 @@ impl<C> Inner<C> {
             return Err(invalid("auth_time is in the future"));
         }
         let max_age = self.settings.max_age;
-        // The provider must send it if `max_age` was asked for (OpenID Connect Core, section 2).
+        // The provider must send `auth_time` if `max_age` was requested (OpenID Connect Core, section 2).
         if auth_time.is_none() && (max_age.is_some() || attempt.reauthenticates) {
             return Err(invalid("the ID token has no auth_time"));
         }
@@ -264,14 +264,14 @@ impl<C> Inner<C> {
         }
     }
 
-    /// Asks the userinfo endpoint. The answer must be about `subject`.
+    /// Asks the userinfo endpoint. The response must be about `subject`.
     pub(super) async fn userinfo_of(
         &self,
         provider: &Provider,
         access_token: AccessToken,
         subject: String,
     ) -> Result<Map<String, Value>, Failure> {
-        // The library would panic.
+        // The library would panic if a header cannot contain the access token.
         if HeaderValue::from_str(access_token.secret()).is_err() {
             return Err(Failure::invalid("userinfo", "the access token is not text for a header"));
         }
@@ -302,7 +302,7 @@ fn token_failure(error: TokenError) -> Failure {
     match error {
         RequestTokenError::Request(error) => error.into(),
         RequestTokenError::ServerResponse(error) => Failure::invalid("code", error.to_string()),
-        // The parser would quote a token.
+        // The parser's error would contain a token.
         RequestTokenError::Parse(..) => Failure::invalid("token_response", "it cannot be read"),
         RequestTokenError::Other(error) => Failure::invalid("token_response", error),
     }
@@ -314,7 +314,7 @@ fn payload(token: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
-/// Whether it can name a user or a session.
+/// Whether the text can be the provider's name for a user or a session.
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= LONGEST_NAME
 }

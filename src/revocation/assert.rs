@@ -1,4 +1,4 @@
-//! Writes revocations again that the store may have lost: after an outage, a failover, or the
+//! Writes revocations to the store again, because the store may have lost them: in an outage, in a failover, or by the
 //! restore of a backup.
 
 use std::{
@@ -17,30 +17,31 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many revocations are written at once.
+/// How many revocations are written in parallel.
 const AT_ONCE: usize = 8;
-/// All instances notice the end of an outage together. Each waits up to this long, so that most of them
-/// find nothing left to write.
+/// The longest delay before the first write. All instances notice the end of an outage at the same time. Each instance
+/// waits for a random part of this delay, so that most instances find no revocation left to write.
 const SPREAD: Duration = Duration::from_secs(2);
 /// How long to wait between two batches.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long to wait after an error: at first, and at most.
+/// How long to wait after an error: after the first error, and at most.
 const RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(32);
 
-/// What is known to be revoked, by its subject's name.
+/// A revocation that this instance knows, with the name of the subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Revoked {
     Session(Arc<str>, SessionId),
-    /// All sessions of the subject that began before this, except one.
+    /// All sessions of the subject that began before this time were revoked, except one.
     Many(Arc<str>, Timestamp, Option<SessionId>),
 }
 
-/// The revocations that may have to be written again. They stay here until the store has answered.
+/// The revocations that may have to be written again. A revocation stays here until the store has answered without an
+/// error.
 #[derive(Debug, Default)]
 pub(super) struct Unasserted {
     revoked: Mutex<BTreeSet<Revoked>>,
-    /// Wakes the task that waits after an error: the feed was read again.
+    /// Wakes the task that waits after an error, because the feed was read again.
     store_is_back: Arc<Notify>,
 }
 
@@ -55,7 +56,7 @@ impl Unasserted {
 }
 
 impl Revocation {
-    /// Writes all revocations that this instance knows again, in the background.
+    /// Starts to write again, in the background, all revocations that this instance knows.
     pub(super) fn assert_revocations(self: &Arc<Self>) {
         if self.access != StoreAccess::Full {
             return;
@@ -70,7 +71,7 @@ impl Revocation {
         self.go_on_asserting();
     }
 
-    /// Continues, if the task that wrote them has ended.
+    /// Starts the background task again, if it has ended and revocations are left.
     pub(super) fn go_on_asserting(self: &Arc<Self>) {
         if !self.unasserted.lock().is_empty() {
             self.assertion.start(|| assert_all(Arc::downgrade(self)));
@@ -81,7 +82,7 @@ impl Revocation {
         Subject { realm: self.backend.events.realm.clone(), name }
     }
 
-    /// If the store has the revocation, nothing is written.
+    /// Writes a revocation again. Writes nothing if the session is already revoked in the store, or is missing.
     async fn assert_one(&self, revoked: &Revoked) -> Result<(), StoreError> {
         let revoke = match revoked.clone() {
             Revoked::Session(subject, id) => {
@@ -92,7 +93,7 @@ impl Revocation {
                 }
                 Revoke::Session(key)
             }
-            // A store that has it revokes no session by this, and adds no event.
+            // If the store has this revocation, the call revokes no session, and adds no event.
             Revoked::Many(subject, before, except) => {
                 Revoke::Subject { subject: self.subject(subject), before: Some(before), except }
             }
@@ -101,7 +102,7 @@ impl Revocation {
     }
 }
 
-/// Runs until nothing is left, or the sessions are dropped.
+/// Runs until no revocation is left, or until the [`Revocation`] is dropped.
 async fn assert_all(revocation: Weak<Revocation>) {
     if timer(Duration::ZERO).is_none() {
         // On a runtime without timers, the feed is not followed either.

@@ -1,9 +1,9 @@
-//! The denylist: what every request is checked against in memory. Revoked sessions, stale claims, and the
-//! run ID.
+//! The denylist: the latest revocations, the times until which access tokens are stale, and the run ID, in memory.
+//! Every request is checked against the denylist.
 //!
-//! The store's feed fills it. An entry is kept only while it can matter: no access token outlives its
-//! lifetime, and no request writes cookies after its write window. A token that was found valid is only searched
-//! again after the next change of the denylist.
+//! The store's feed fills the denylist. An entry is kept only as long as it can matter: no access token is valid for
+//! longer than its lifetime, and no response sets cookies after the write window. After an access token was found
+//! valid, its session is looked up again only after the next change of the denylist.
 
 use std::{
     sync::{
@@ -23,22 +23,24 @@ use crate::{
     time::{Reading, Timestamp, millis},
 };
 
-/// How many revocations of one subject's sessions are remembered as such.
+/// How many revocations by [`FeedEvent::SubjectRevoked`] are remembered for one subject. If there are more, the
+/// earliest ones are forgotten.
 const MAX_REVOCATIONS: usize = 8;
 
 /// The denylist of one realm.
 #[derive(Debug)]
 pub(crate) struct Denylist {
     realm: Arc<str>,
-    /// There is no store that has a run ID: tokens of any run ID are accepted.
+    /// Whether access tokens of any run ID are accepted, because there is no store.
     any_run: bool,
     /// How long an entry can matter.
     keep: Duration,
-    /// How far the clocks of instances may be apart, and how long a renewal may take.
+    /// The largest difference between the clocks of instances, and the longest duration of a renewal.
     slack: Duration,
-    /// The run ID, or 0 while it is not known.
+    /// The run ID, or 0 while the run ID is unknown.
     run: AtomicU64,
-    /// Revocations of tokens that were issued before this may be missing. In milliseconds.
+    /// Revocations of access tokens that were issued before this time may be missing. By the wall clock, in
+    /// milliseconds.
     suspect: AtomicU64,
     /// Since when the denylist is complete, by the monotonic clock in milliseconds.
     complete_since: AtomicU64,
@@ -46,7 +48,8 @@ pub(crate) struct Denylist {
     version: AtomicU64,
     sessions: ShardedMap<SessionId>,
     subjects: ShardedMap<Arc<str>>,
-    /// Wakes the tasks that wait for the end of a session, in parts by subject.
+    /// Wakes the tasks that wait for the revocation of a session. The tasks are divided into [`SHARDS`] parts by
+    /// subject.
     waiters: Box<[Notify]>,
 }
 
@@ -74,8 +77,8 @@ impl Denylist {
         }
     }
 
-    /// What this instance knows of a token's session. `issued` is in whole seconds, so a change in the same
-    /// second costs one more renewal.
+    /// The status of the session of an access token, as far as this instance knows. `issued` is in whole seconds. So a
+    /// token that was issued in the same second as a change is stale, which costs one more renewal.
     pub(crate) fn status(
         &self,
         run: RunId,
@@ -93,8 +96,8 @@ impl Denylist {
         self.found(session, subject, |since| issued.as_secs() <= since.as_secs())
     }
 
-    /// A number that is never zero, and that each change increases. While it stays the same, so does each
-    /// [`status`](Self::status). Read the version before the status.
+    /// A number that is never zero, and that each change of the denylist increases. While the number stays the same,
+    /// each [`status`](Self::status) stays the same. Read the version before the status.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -108,8 +111,8 @@ impl Denylist {
         self.sessions.len() + self.subjects.len() == 0
     }
 
-    /// Forgets entries that can no longer matter, in one part of the denylist. The feed's follower calls it every
-    /// second, so that entries go although none are added.
+    /// Removes the entries that can no longer matter from one shard of each map. The feed's follower calls this after
+    /// each batch, so about once a second or more often. So entries are also removed while no entries are added.
     pub(crate) fn sweep_next(&self, now: Duration) {
         self.sessions.sweep_next(now);
         self.subjects.sweep_next(now);
@@ -120,15 +123,17 @@ impl Denylist {
         self.keep
     }
 
-    /// Revocations may be missing: each token that was issued until `now` is renewed at its next use.
+    /// Notes that revocations may be missing. So each access token that was issued before `now` is renewed at its next
+    /// use.
     pub(crate) fn suspect_until(&self, now: Reading) {
         self.suspect.fetch_max(now.wall.as_millis(), Ordering::Relaxed);
         self.complete_since.fetch_max(millis(now.monotonic), Ordering::Relaxed);
         self.next_version();
     }
 
-    /// The wall clock was stepped to `now`. Tokens that are issued from now on are neither suspect nor stale,
-    /// although what is known may be of times that the clock will show again.
+    /// Called after a step of the wall clock to `now`. Access tokens that are issued from now on are neither suspect
+    /// nor stale. Without this call, they could be: after a step back, the denylist has times that the clock will show
+    /// again.
     pub(crate) fn clock_stepped(&self, now: Timestamp) {
         self.suspect.fetch_min(now.as_millis(), Ordering::Relaxed);
         let cap = |entry: &mut Entry| entry.stale_since = entry.stale_since.map(|since| since.min(now));
@@ -142,7 +147,7 @@ impl Denylist {
         Duration::from_millis(self.complete_since.load(Ordering::Relaxed))
     }
 
-    /// What this instance learned of a session after its record was read at `read`.
+    /// The status of a session, by what this instance has learned since the session's record was read at `read`.
     pub(crate) fn status_since(
         &self,
         run: RunId,
@@ -168,10 +173,11 @@ impl Denylist {
         }
     }
 
-    /// Whether a session was revoked, or belongs to an older run ID, also if its record said otherwise.
+    /// Checks that a session was not revoked, and does not belong to an older run ID. The session's record may say
+    /// otherwise.
     ///
     /// # Errors
-    /// The reason, if it was.
+    /// The reason, if the session was revoked or belongs to an older run ID.
     pub(crate) fn check(&self, session: &SessionId, run: RunId) -> Result<(), Refusal> {
         if self.is_revoked(session) {
             return Err(Refusal::Revoked);
@@ -182,29 +188,30 @@ impl Denylist {
         Ok(())
     }
 
-    /// Whether the session is known to be revoked.
+    /// Whether this instance knows that the session is revoked.
     pub(crate) fn is_revoked(&self, session: &SessionId) -> bool {
         self.sessions.get(session).is_some_and(|entry| entry.revoked.is_some())
     }
 
-    /// The highest run ID that was seen here; none before the first.
+    /// The highest run ID that this instance has seen. `None` before the first run ID.
     pub(crate) fn run(&self) -> Option<RunId> {
         RunId::from_u64(self.run.load(Ordering::Acquire))
     }
 
-    /// Whether a newer run ID is known: then all sessions of this one are invalid.
+    /// Whether this instance knows a newer run ID than `run`. Then all sessions of `run` are invalid.
     pub(crate) fn is_older_run_id(&self, run: RunId) -> bool {
         self.run().is_some_and(|current| run < current)
     }
 
-    /// The run ID to judge a token by that has none, and was minted when `newest` was the newest possible one. If the
-    /// known run ID is newer, or none is known, that is `newest`.
+    /// The run ID by which to judge an access token that contains no run ID. `newest` is the newest run ID that was
+    /// possible when the token was minted. Returns the known run ID, if it is not newer than `newest`. Otherwise, or if
+    /// no run ID is known, returns `newest`.
     #[cfg(feature = "verify")]
     pub(crate) fn run_id_to_judge_by(&self, newest: RunId) -> RunId {
         self.run().filter(|run| *run <= newest).unwrap_or(newest)
     }
 
-    /// `now` is a reading of the monotonic clock.
+    /// Adds a revoked session. `now` is a reading of the monotonic clock.
     pub(crate) fn revoke(&self, key: &SessionKey, now: Duration) {
         self.sessions.update(key.id, now, now.saturating_add(self.keep), |entry| {
             entry.revoked = Some(key.subject.name.clone());
@@ -213,8 +220,9 @@ impl Denylist {
         self.waiters_of(&key.subject.name).notify_waiters();
     }
 
-    /// Ready when a session was revoked after this was enabled: one of this subject, or of another subject
-    /// in the same shard.
+    /// Returns a future for the next change that concerns this subject. Enable the future before you check a session.
+    /// It is ready when a session of this subject was revoked, when the subject was marked as stale, or when the run ID
+    /// rose. It may also be ready because of another subject in the same part.
     pub(crate) fn changed(&self, subject: &str) -> Notified<'_> {
         self.waiters_of(subject).notified()
     }
@@ -225,14 +233,14 @@ impl Denylist {
         &self.waiters[self.subjects.hash(subject) as usize % SHARDS]
     }
 
-    /// Until when the tokens of a subject are stale. A later time means that something happened to its
-    /// sessions that only the store knows.
+    /// The time until which minted access tokens of a subject are stale. If this time is later than at an earlier call,
+    /// sessions of the subject were revoked or changed, and only the store knows which sessions.
     pub(crate) fn subject_stale_until(&self, subject: &str) -> Option<Timestamp> {
         self.subjects.get(subject).and_then(|entry| entry.stale_since)
     }
 
-    /// The revocations of several sessions at once: all of the subject that began before the time, except
-    /// one.
+    /// The revocations of several sessions at once. In each of them, all sessions of the subject that began before the
+    /// time were revoked, except one.
     pub(crate) fn revoked_subjects(&self) -> Vec<(Arc<str>, Timestamp, Option<SessionId>)> {
         let mut revoked = Vec::new();
         self.subjects.for_each(|subject, entry| {
@@ -242,7 +250,7 @@ impl Denylist {
         revoked
     }
 
-    /// The sessions that are known to be revoked, with their subjects.
+    /// The sessions that this instance knows to be revoked, with their subjects.
     pub(crate) fn revoked(&self) -> Vec<(Arc<str>, SessionId)> {
         let mut revoked = Vec::new();
         self.sessions
@@ -250,7 +258,7 @@ impl Denylist {
         revoked
     }
 
-    /// Tokens of the session minted until `since` are stale.
+    /// Marks the access tokens of the session as stale that were minted until `since`.
     fn session_stale(&self, key: &SessionKey, since: Timestamp, now: Duration) {
         self.sessions.update(key.id, now, now.saturating_add(self.keep), |entry| {
             entry.stale_since = entry.stale_since.max(Some(since));
@@ -258,7 +266,7 @@ impl Denylist {
         self.next_version();
     }
 
-    /// Tokens of the subject minted until `since` are stale.
+    /// Marks the access tokens of the subject as stale that were minted until `since`.
     fn subject_stale(&self, subject: Arc<str>, since: Timestamp, now: Duration) {
         let waiters = self.waiters_of(&subject);
         self.subjects.update(subject, now, now.saturating_add(self.keep), |entry| {
@@ -268,9 +276,9 @@ impl Denylist {
         waiters.notify_waiters();
     }
 
-    /// All sessions of the subject that began before this were revoked, except one. The store decides which
-    /// those are, since instances' clocks differ. So all tokens of the subject are stale, also those of
-    /// renewals in flight.
+    /// Notes that all sessions of the subject that began before `before` were revoked, except one. Only the store knows
+    /// which sessions these are, because the clocks of instances differ. So all access tokens of the subject are stale,
+    /// and also those of in-flight renewals.
     fn subject_revoked(&self, subject: Arc<str>, before: Timestamp, except: Option<SessionId>, now: Reading) {
         let until = now.monotonic.saturating_add(self.keep).saturating_add(self.slack);
         self.subjects.update(subject.clone(), now.monotonic, until, |entry| {
@@ -284,7 +292,7 @@ impl Denylist {
         self.subject_stale(subject, now.wall + self.slack, now.monotonic);
     }
 
-    /// Takes over a run ID of the store, if it is higher than the known one.
+    /// Sets the run ID, if `run` is higher than the known run ID.
     pub(crate) fn set_run(&self, run: RunId) {
         if self.run.fetch_max(run.as_u64(), Ordering::AcqRel) < run.as_u64() {
             self.next_version();
@@ -292,17 +300,18 @@ impl Denylist {
         }
     }
 
-    /// Takes over a batch of the feed. The run ID comes last: while it is not known, no access token is accepted. A
-    /// first read may have several batches: until the last one,
+    /// Applies a batch of the feed. The run ID comes last: while it is unknown, no access token is accepted. The first
+    /// read of the feed may have several batches. Until the last batch,
     /// [`Revocation::knows_revocations`](super::Revocation::knows_revocations) is false.
     pub(crate) fn apply(&self, batch: &FeedBatch, now: Reading) {
         batch.events.iter().for_each(|event| self.apply_event(event, now));
         self.set_run(batch.run);
     }
 
-    /// Takes over one event. Events of other realms are ignored.
+    /// Applies one event. Ignores events of other realms.
     ///
-    /// No event is of the future. One that says so is of an instance whose clock is ahead.
+    /// No event can be from the future. If the time of an event is in the future, the clock of the instance that wrote
+    /// it is ahead. Then the event counts with the current time plus [`LEEWAY`].
     pub(crate) fn apply_event(&self, event: &FeedEvent, reading: Reading) {
         let (now, latest) = (reading.monotonic, reading.wall + LEEWAY);
         match event {

@@ -1,4 +1,4 @@
-//! Follows the store's feed, so that this instance refuses what another one revoked.
+//! Follows the store's feed, so that this instance refuses sessions that another instance revoked.
 
 use std::{
     sync::{Arc, Weak},
@@ -12,23 +12,23 @@ use crate::{
     store::{FeedBatch, FeedFrom, StoreError},
 };
 
-/// How long to wait before asking a store again that failed.
+/// How long to wait after an error before the store is asked again.
 const RETRY: Duration = Duration::from_millis(250);
-/// A store answers at least this often, also if there is no event.
+/// A store answers a read of the feed after at most this time, even if there is no event.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Events carry the time of the instance that wrote them. A first read begins this much earlier, since
-/// clocks differ.
+/// A first read begins this much earlier than needed, because clocks differ: the time of an event is the time of the
+/// instance that wrote the event.
 const SKEW: Duration = Duration::from_secs(2 * 60 * 60 + 10 * 60);
 
-/// Runs until the sessions are dropped.
+/// Follows the feed until the [`Revocation`] is dropped.
 pub(super) async fn follow(revocation: Weak<Revocation>) {
     let _stopped = Stopped(revocation.clone());
     if timer(Duration::ZERO).is_none() {
-        // The feed is read with a deadline. From now on, each request asks the store.
+        // The feed cannot be read, because a read has a deadline. From now on, each request asks the store.
         if let Some(revocation) = revocation.upgrade() {
             revocation.backend.report_no_timers();
         }
-        // Until this runtime ends: another one may have timers.
+        // Wait until this runtime ends: another runtime may have timers.
         return std::future::pending().await;
     }
     let mut is_checked = false;
@@ -40,7 +40,7 @@ pub(super) async fn follow(revocation: Weak<Revocation>) {
         }) else {
             return;
         };
-        // What was known before the store was asked: see `accept_run_id`.
+        // The run ID that was known before the store was asked: see `accept_run_id`.
         let run = revocation.upgrade().and_then(|revocation| revocation.denylist.run());
         let batch = tokio::time::timeout(HEARTBEAT * 2, CatchPanic::new(backend.store.feed(&from))).await;
         let Some(revocation) = revocation.upgrade() else { return };
@@ -54,7 +54,7 @@ pub(super) async fn follow(revocation: Weak<Revocation>) {
                 };
                 revocation.take_over(batch);
                 if is_behind {
-                    // The store has lost an emergency stop. If this fails, the next batch tries again.
+                    // The store has lost an emergency stop. If this correction fails, the next batch tries again.
                     revocation.restore_run_soon();
                 }
                 drop(revocation);
@@ -81,7 +81,7 @@ pub(super) async fn follow(revocation: Weak<Revocation>) {
     }
 }
 
-/// Tells requests that no follower runs, however it ended.
+/// Notes that no follower runs. Dropped when the follower has ended, for any reason.
 struct Stopped(Weak<Revocation>);
 
 impl Drop for Stopped {
@@ -93,10 +93,11 @@ impl Drop for Stopped {
 }
 
 impl Revocation {
-    /// A request found that the feed lags. A follower that asks the store reports that itself.
+    /// Called by a request that found that the feed lags. Reports the lag only if the follower is stuck, because a
+    /// follower that still asks the store reports the lag itself.
     #[cold]
     pub(super) fn report_lag_of_stuck_follower(&self, now: Duration) {
-        // Its runtime exists, but is not driven any more.
+        // The runtime of a stuck follower still exists, but no thread drives it.
         if self.feed.is_stuck() {
             self.report_lag(now, &StoreError::unavailable("the runtime of the feed's follower has stopped"));
             self.feed.stopped();
@@ -110,7 +111,8 @@ impl Revocation {
         }
     }
 
-    /// Where to read on. Events that are older than the first position no longer matter.
+    /// The position from which to read. Without an earlier position, this is a time. Events before this time no longer
+    /// matter.
     fn feed_from(&self) -> FeedFrom {
         match self.feed.position() {
             Some(position) => FeedFrom::After(position),
@@ -118,7 +120,7 @@ impl Revocation {
         }
     }
 
-    /// Takes over a batch. It reports events last, since a hook may panic.
+    /// Applies a batch of the feed. Reports events last, because the application's hook may panic.
     fn take_over(self: &Arc<Self>, batch: FeedBatch) {
         let FeedBatch { more, gap, .. } = batch;
         if gap {
@@ -134,7 +136,8 @@ impl Revocation {
         // Before the end of the feed, revocations may be missing.
         let recovered = !more && self.feed.was_read(now);
         if more {
-            // Reads that succeed after a failure, as those of the other shards, must not hide its cause.
+            // After a failure, other reads may succeed, for example of other shards of the store. They must not hide
+            // the cause of the failure.
             let failure = self.feed.failure();
             let behind = StoreError::unavailable("the feed has more events than were read yet");
             self.report_lag(now, failure.as_deref().unwrap_or(&behind));

@@ -1,5 +1,5 @@
-//! Which sessions are revoked, as far as this instance knows, and whether it knows enough: the denylist, the
-//! store's feed that fills it, the run ID, and the clock.
+//! The revocations that this instance knows, and whether this knowledge is complete. It has four parts: the denylist,
+//! the store's feed that fills the denylist, the run ID, and the clock.
 
 mod assert;
 mod denylist;
@@ -36,12 +36,12 @@ use crate::{
     time::{Clock, Reading, Timestamp},
 };
 
-/// Why a session is not served.
+/// Why a session cannot be used for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionError {
     /// The store, or a hook of the application, did not answer.
     Unavailable,
-    /// It has ended, or does not belong to the client.
+    /// The session is refused: it is not live, or the client may not use it.
     Refused(Refusal),
 }
 
@@ -57,7 +57,7 @@ impl From<StoreError> for SessionError {
     }
 }
 
-/// What one realm knows of revocations.
+/// What this instance knows of the revocations of one realm.
 pub(crate) struct Revocation {
     me: Weak<Self>,
     backend: Arc<Backend>,
@@ -71,7 +71,7 @@ pub(crate) struct Revocation {
     /// Writes revocations again after an outage.
     assertion: BackgroundTask,
     unasserted: Unasserted,
-    /// Corrections of a store whose run ID went back. True if the store took it.
+    /// In-flight corrections of a store whose run ID went back. The result is true if the store took the newest run ID.
     restorations: SingleFlight<(), bool>,
 }
 
@@ -84,7 +84,7 @@ impl Revocation {
         feed: FeedConfig,
     ) -> Arc<Self> {
         let timing = policy.timing();
-        // Expiry times are rounded up.
+        // The 10 s are added because expiry times are rounded up.
         let keep =
             policy.longest_access().saturating_add(ride_through).saturating_add(Duration::from_secs(10));
         let (realm, run, now) =
@@ -109,12 +109,12 @@ impl Revocation {
         self.clock.now()
     }
 
-    /// By the monotonic clock, for intervals.
+    /// The time of the monotonic clock, for intervals.
     pub(crate) fn monotonic(&self) -> Duration {
         self.clock.monotonic()
     }
 
-    /// Both clocks. Reports steps of the wall clock.
+    /// Reads both clocks. After a step of the wall clock, corrects the denylist and reports the step.
     #[inline]
     pub(crate) fn read_clock(&self) -> Reading {
         let now = Reading::of(&*self.clock);
@@ -126,12 +126,13 @@ impl Revocation {
         now
     }
 
-    /// Whether the denylist may have forgotten that the session of a token was revoked: a wrong clock issued the
-    /// token, or the wall clock was set back.
+    /// Whether the denylist may have forgotten that the session of an access token was revoked: a wrong clock issued
+    /// the token, or the wall clock was set back.
     ///
-    /// `vouched_at` is when the session was last known not to be revoked.
+    /// `vouched_at` is when the session was last known not to be revoked, by the monotonic clock.
     pub(crate) fn is_doubtful(&self, issued: Timestamp, vouched_at: Option<Duration>, now: Reading) -> bool {
-        // Since then, the denylist has all revocations, and keeps them this long.
+        // The session was not revoked at `at`. The denylist has every revocation since `at`, and has not yet forgotten
+        // any of them.
         let is_vouched = |at: Duration| {
             at > self.denylist.complete_since() && now.monotonic < at.saturating_add(self.denylist.keep())
         };
@@ -140,14 +141,14 @@ impl Revocation {
             && !vouched_at.is_some_and(is_vouched)
     }
 
-    /// An instance's clock showed this time. If it is in the future, access tokens of that time become
-    /// valid when the denylist has forgotten what was revoked.
+    /// Notes a time that the clock of an instance has shown. If the time is in the future, access tokens of that time
+    /// become valid only when the denylist has forgotten the revocations of their sessions.
     pub(crate) fn note_time(&self, time: Timestamp, now: Timestamp) {
         self.wall.is_ahead_elsewhere(time, self.access_ttl, now);
     }
 
-    /// Starts to follow the store's feed, unless it is followed. Every request calls this: a follower
-    /// whose runtime is gone, or that panicked, is started again by the next request.
+    /// Starts to follow the store's feed, unless a follower runs. Every request calls this. So if the runtime of the
+    /// follower has ended, or the follower has panicked, the next request starts another follower.
     #[inline]
     pub(crate) fn start(self: &Arc<Self>) {
         if !self.backend.has_feed {
@@ -159,7 +160,9 @@ impl Revocation {
         });
     }
 
-    /// Whether the denylist has all revocations, within the lag bound. If not, the store must be asked.
+    /// Whether requests can rely on the denylist: this instance has read the feed to its end, and the feed does not
+    /// lag. With the setting `ask_store_when_lagging` off, a lag does not count. If this is false, the store must be
+    /// asked.
     pub(crate) fn knows_revocations(&self, now: Reading) -> bool {
         // Without timers, the feed is not followed.
         if !self.backend.has_feed || self.backend.lacks_timers() {
@@ -173,7 +176,8 @@ impl Revocation {
         self.feed.was_read_to_end() && !(lags && self.feed.config.ask_store_when_lagging)
     }
 
-    /// Asks the store about a session of `run`. Fails if the store names an older run ID than is known.
+    /// Asks the store about a session of `run`. Fails if the store returns an older run ID than this instance knew when
+    /// it asked the store.
     pub(crate) async fn ask_about(
         &self,
         operation: &'static str,
@@ -183,33 +187,34 @@ impl Revocation {
         let before = self.denylist.run();
         let snapshot = self.backend.ask(operation, answer).await?;
         match self.accept_run_id(before, snapshot.run) {
-            // No answer of the store can change that.
+            // The session is invalid, and no answer of the store can change that.
             Err(_) if self.denylist.is_older_run_id(run) => Err(Refusal::OtherRunId.into()),
             Err(error) => Err(error.into()),
             Ok(()) => Ok(snapshot),
         }
     }
 
-    /// Takes over the run ID of an answer. `before` is the run ID that was known when the store was asked: an
-    /// emergency stop may have been made in between.
+    /// Accepts the run ID of an answer, or fails if it is older than `before`. `before` is the run ID that was known
+    /// when the store was asked. A later known run ID does not count, because an emergency stop may have been made in
+    /// between.
     pub(crate) fn accept_run_id(&self, before: Option<RunId>, run: RunId) -> Result<(), StoreError> {
         if before.is_some_and(|before| run < before) {
             self.restore_run_soon();
             return Err(older_run_id_error());
         }
-        // The feed brings the first run ID, after the revocations of its first batch.
+        // The feed brings the first run ID, after the revocations of the feed's first batch.
         if before.is_some() || !self.backend.has_feed {
             self.denylist.set_run(run);
         }
         Ok(())
     }
 
-    /// The store says that a session is revoked.
+    /// Adds a revoked session to the denylist.
     pub(crate) fn note_revoked(&self, key: &SessionKey) {
         self.denylist.revoke(key, self.monotonic());
     }
 
-    /// Stops both background tasks for good.
+    /// Stops both background tasks for good: no request starts them again.
     pub(crate) fn shut_down(&self) {
         self.follower.shut_down();
         self.assertion.shut_down();

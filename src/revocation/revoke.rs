@@ -1,4 +1,4 @@
-//! Revokes sessions, and marks tokens as stale: in the store, and in this instance's denylist.
+//! Revokes sessions, and marks access tokens as stale: in the store, and in this instance's denylist.
 
 use super::Revocation;
 use crate::{
@@ -10,13 +10,14 @@ use crate::{
 };
 
 impl Revocation {
-    /// Revokes sessions. Returns how many. Once this returns, no in-flight renewal can restore them.
+    /// Revokes sessions. Returns how many sessions this call revoked. Once this returns, no in-flight renewal can
+    /// restore them.
     ///
-    /// An error means that the store may not know of it, so they may not be revoked.
+    /// After an error, the store may not have the revocation, so the sessions may not be revoked.
     pub(crate) async fn revoke(&self, what: Revoke) -> Result<usize, StoreError> {
         let now = self.now();
         let revoked = self.backend.revoke(&what, now).await?;
-        // This instance learns it here, the others by the feed.
+        // This instance learns the revocation here. The other instances learn it from the feed.
         for event in FeedEvent::of_revocation(&what, &revoked, now) {
             self.denylist.apply_event(&event, self.read_clock());
         }
@@ -25,7 +26,7 @@ impl Revocation {
         }
         let kind = EventKind::Revoked { sessions: revoked.len() };
         match &what {
-            // A session that was revoked before, or does not exist, is no event.
+            // A session that was already revoked, or does not exist, is not reported.
             _ if revoked.is_empty() => {}
             Revoke::Session(key) => self.backend.events.of(kind, &key.id, &key.subject.name),
             Revoke::Subject { subject, .. } => self.backend.events.of_subject(kind, &subject.name),
@@ -33,16 +34,17 @@ impl Revocation {
         Ok(revoked.len())
     }
 
-    /// Revokes a session that its own token names, even if the store has lost it. A session that is only
-    /// named by ID must be found under its subject: see [`revoke`](Self::revoke).
+    /// Revokes a session that was named by one of its tokens, even if the store has lost the session. If a session is
+    /// named only by its ID, the store must find it under its subject: use [`revoke`](Self::revoke).
     pub(crate) async fn revoke_by_token(&self, key: &SessionKey) -> Result<usize, StoreError> {
         let revoked = self.revoke(Revoke::Session(key.clone())).await?;
         self.note_revoked(key);
         Ok(revoked)
     }
 
-    /// Revokes the sessions of a subject that began before `time`, and those that began in the future: a
-    /// clock that was ahead opened them, so they may be older.
+    /// Revokes the sessions of a subject that began before `time`. Also revokes the sessions that began more than
+    /// [`LEEWAY`] in the future: a clock that was ahead created them, so they may have begun before `time`. Does not
+    /// revoke the session `except`.
     pub(crate) async fn revoke_before(
         &self,
         subject: Subject,
@@ -61,9 +63,10 @@ impl Revocation {
         Ok(revoked)
     }
 
-    /// Marks tokens as stale: each is renewed at its next use. Returns the time of the mark.
+    /// Marks access tokens as stale: each is renewed at its next use. Returns the time of the mark.
     ///
-    /// That is a time after the change. A renewal may have read the record before it.
+    /// Call this after the change. The time of the mark is then later than the change, so the tokens of a renewal that
+    /// read the record before the change are stale, too.
     pub(crate) async fn mark_stale(
         &self,
         event: impl FnOnce(Timestamp) -> FeedEvent,
@@ -71,18 +74,20 @@ impl Revocation {
         let now = self.now();
         let event = event(now);
         self.backend.ask("mark_stale", self.backend.store.mark_stale(&event)).await?;
-        // This instance learns it here, the others by the feed.
+        // This instance learns the event here. The other instances learn it from the feed.
         self.denylist.apply_event(&event, self.read_clock());
         Ok(now)
     }
 }
 
-/// What another instance had revoked is not among what this call revoked, and the feed may not have brought it yet. So
-/// this instance asks the store about each session that was meant. `LEEWAY` is for clocks that are ahead.
+/// An event that makes this instance ask the store about each session that the caller wanted to revoke. Reason: the
+/// result of the call does not contain the sessions that another instance revoked before, and the feed may not have
+/// brought these revocations yet. [`LEEWAY`] covers clocks that are ahead.
 ///
-/// A session that revokes the others of its user is not asked about: its response must set the cookies of a renewal.
-/// What another instance revoked is then refused here within the lag of the feed, as that instance's caller was
-/// promised.
+/// There is no event if the call revoked the one session that it names. There is also no event if the call excepts a
+/// session, for example if a session revokes the other sessions of its user. Then the store must not be asked about the
+/// excepted session, because its response must set the cookies of a renewal. Within the lag of the feed, this instance
+/// also refuses the sessions that another instance revoked, as promised to that instance's caller.
 fn ask_again(what: &Revoke, revoked: &[SessionId], now: Timestamp) -> Option<FeedEvent> {
     match what {
         Revoke::Session(key) if revoked.is_empty() => {

@@ -1,19 +1,20 @@
-//! The run ID. Every instance uses the highest one that it has seen. A store that names a lower one has lost
-//! an emergency stop, in a failover or by a restored backup. Its answers are not used until it is corrected.
+//! The run ID. Every instance uses the highest run ID that it has seen. If the store returns a lower run ID, the store
+//! has lost an emergency stop, in a failover or by a restored backup. This instance uses no answers of the store until
+//! it has corrected the store.
 
 use std::sync::Arc;
 
 use super::{Revocation, StoreAccess};
 use crate::{event::EventKind, id::RunId, store::StoreError};
 
-/// How often a run ID is drawn. Each failure means that another emergency stop was made meanwhile.
+/// How many times a run ID is drawn. If a try fails, another emergency stop was made in the meantime.
 const TRIES: usize = 16;
 
 impl Revocation {
-    /// Gives the newest run ID to a store that has an older one. Parallel calls share one run.
+    /// Writes the newest known run ID to a store that has an older one. Parallel calls share one store call.
     ///
     /// # Errors
-    /// The store did not take it.
+    /// The store did not take the run ID.
     pub(crate) async fn restore_run_id(&self) -> Result<(), StoreError> {
         let Some(revocation) = self.me.upgrade() else { return Err(older_run_id_error()) };
         let restored = self.restorations.join((), || revocation.raise_store());
@@ -23,7 +24,8 @@ impl Revocation {
         }
     }
 
-    /// The same in the background. If it fails, the next answer with an older run ID tries again.
+    /// Starts [`restore_run_id`](Self::restore_run_id) in the background. If it fails, the next answer with an older
+    /// run ID starts it again.
     pub(crate) fn restore_run_soon(&self) {
         if self.access != StoreAccess::Full {
             return;
@@ -59,7 +61,8 @@ impl Revocation {
                 self.backend.events.note(EventKind::EverythingRevoked);
                 return Ok(run);
             }
-            // The store had a newer run ID: sessions of it may have been opened before this call.
+            // The store had a newer run ID. Sessions of this run ID may have been created before this call, so try
+            // again.
             known = Some(run);
         }
         Err(StoreError::unavailable("the run ID was raised too often"))

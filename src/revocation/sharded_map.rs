@@ -1,4 +1,5 @@
-//! A map that is read far more often than written: split by key, so that cores do not share a lock.
+//! A map that is read far more often than it is written. The map is split by key into shards, so that cores do not
+//! share a lock.
 
 use std::{
     collections::HashMap,
@@ -14,22 +15,23 @@ use crate::{id::SessionId, time::Timestamp};
 
 pub(super) const SHARDS: usize = 64;
 
-/// What is known of a session or a subject.
+/// The denylist's entry of a session or a subject.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
-    /// The session's subject, if it is revoked.
+    /// The name of the session's subject, if the session is revoked.
     pub(super) revoked: Option<Arc<str>>,
     pub(super) stale_since: Option<Timestamp>,
-    /// Revocations of several sessions that came as one event. They are written again after a failover.
+    /// Revocations of several sessions of the subject by one event. Each has the time before which the sessions began,
+    /// and the session that was not revoked, if there is one. The revocations are written again after a failover.
     pub(super) revoked_before: Vec<(Timestamp, Option<SessionId>)>,
-    /// When the entry can be forgotten, by the monotonic clock.
+    /// When the entry can be removed, by the monotonic clock.
     pub(super) until: Duration,
 }
 
 #[derive(Debug)]
 pub(super) struct ShardedMap<K> {
     len: AtomicUsize,
-    /// How often a shard was swept by itself.
+    /// How many times [`sweep_next`](Self::sweep_next) has swept a shard.
     sweeps: AtomicUsize,
     shards: Box<[RwLock<Shard<K>>]>,
     hasher: RandomState,
@@ -45,7 +47,7 @@ impl<K> Shard<K> {
     fn sweep(&mut self, now: Duration) {
         self.entries.retain(|_, entry| now < entry.until);
         if self.entries.is_empty() {
-            // The memory of a long list.
+            // Free the memory of a shard that had many entries.
             self.entries = HashMap::new();
         }
     }
@@ -113,7 +115,7 @@ impl<K: Eq + Hash> ShardedMap<K> {
         });
     }
 
-    /// Removes the entries of one shard that have ended. Each call takes the next shard.
+    /// Removes the expired entries of one shard. Each call takes the next shard.
     pub(super) fn sweep_next(&self, now: Duration) {
         if self.len.load(Ordering::Relaxed) > 0
             && let Some(shard) = self.shards.get(self.sweeps.fetch_add(1, Ordering::Relaxed) % SHARDS)
@@ -126,7 +128,7 @@ impl<K: Eq + Hash> ShardedMap<K> {
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         let before = shard.entries.len();
         change(&mut shard);
-        // Wraps where the shard shrank, and so subtracts.
+        // If the shard shrank, the difference wraps around, so the addition subtracts.
         self.len.fetch_add(shard.entries.len().wrapping_sub(before), Ordering::Release);
     }
 }

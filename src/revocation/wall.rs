@@ -1,9 +1,9 @@
-//! Steps of the wall clock, ahead or back. Access tokens are judged by it.
+//! Detects steps of the wall clock, ahead or back. Access tokens are judged by the wall clock.
 //!
-//! The denylist keeps a revocation as long as access tokens live, by the monotonic clock. If the wall clock is set
-//! back, expired access tokens become valid again, after the denylist has forgotten their sessions. So after a
-//! step, access tokens of such times are doubtful: the store is asked about each of them once. The same holds for
-//! tokens of another instance whose clock is ahead.
+//! The denylist keeps a revocation for as long as an access token can be valid, by the monotonic clock. If the wall
+//! clock is set back, expired access tokens become valid again, after the denylist has forgotten the revocations of
+//! their sessions. So after a step, access tokens of such times are *doubtful*: the store is asked once about each of
+//! them. The tokens of another instance whose clock is ahead are also doubtful.
 
 use std::{
     sync::{
@@ -18,10 +18,10 @@ use crate::{
     time::{Clock, Reading, Timestamp, millis},
 };
 
-/// A token from the future makes tokens of this long before its time doubtful, too. It bounds the cost of one
-/// request by a clock that was a year ahead.
+/// An access token from the future makes other tokens doubtful, too: those that were issued up to this long before it.
+/// This bound limits the cost of one request with a token from a clock that was a year ahead.
 const FAR: Duration = Duration::from_secs(25 * 60 * 60);
-/// How many ranges of time are kept.
+/// The maximum number of time ranges that are kept.
 const MOST_RANGES: usize = 16;
 
 /// A step of the wall clock by more than the leeway.
@@ -33,18 +33,18 @@ pub(super) enum Step {
 
 #[derive(Debug)]
 pub(super) struct WallClock {
-    /// The wall clock minus the monotonic clock, at the last step. In milliseconds.
+    /// The wall clock minus the monotonic clock, after the last step. In milliseconds.
     offset: AtomicI64,
-    /// No access token that was issued later is doubtful. In milliseconds.
+    /// An access token that was issued later than this is not doubtful. In milliseconds.
     doubtful_until: AtomicU64,
     history: Mutex<History>,
 }
 
 #[derive(Debug)]
 struct History {
-    /// What the wall clock showed after the last step.
+    /// The time of the wall clock after the last step.
     since: Timestamp,
-    /// What it showed before, since the instance started.
+    /// The times that the wall clock showed before the last step, since the start of this instance.
     shown: Ranges,
     /// Access tokens that were issued at these times are doubtful.
     doubtful: Ranges,
@@ -60,7 +60,7 @@ impl WallClock {
         }
     }
 
-    /// Notices a step of the clock since the last call.
+    /// Checks for a step of the wall clock since the last call. Returns the step, if there was one.
     pub(super) fn look(&self, now: Reading, clock: &dyn Clock) -> Option<Step> {
         let moved = offset(now).abs_diff(self.offset.load(Ordering::Relaxed));
         if moved <= millis(LEEWAY) { None } else { self.stepped(clock) }
@@ -69,7 +69,7 @@ impl WallClock {
     #[cold]
     fn stepped(&self, clock: &dyn Clock) -> Option<Step> {
         let mut history = self.lock();
-        // The thread may have been suspended between the two readings.
+        // Read the clocks again: the thread may have been suspended between the two readings.
         let now = steady(clock)?;
         let before = self.offset.load(Ordering::Relaxed);
         let by = Duration::from_millis(offset(now).abs_diff(before));
@@ -84,9 +84,9 @@ impl WallClock {
         let History { since, shown, doubtful } = &mut *history;
         shown.add(*since, showed + LEEWAY);
         *since = now.wall;
-        // By a wrong clock, this instance may have ignored events as too old.
+        // While its clock was wrong, this instance may have ignored events as too old.
         doubtful.add(Timestamp::EPOCH, showed.min(now.wall) + LEEWAY);
-        // Times that the clock will show again.
+        // The clock has shown these times, and will show them again.
         for (from, to) in shown.0.clone() {
             if to > now.wall {
                 doubtful.add(from.max(now.wall), to);
@@ -97,8 +97,8 @@ impl WallClock {
         Some(step)
     }
 
-    /// The clock of another instance is or was ahead: it issued tokens at `time`. It may have issued other tokens
-    /// before, and for `access_ttl` after it.
+    /// Notes that the clock of another instance is or was ahead: that instance issued an access token at `time`. It may
+    /// have issued other tokens before `time`, and until `access_ttl` after `time`.
     pub(super) fn is_ahead_elsewhere(&self, time: Timestamp, access_ttl: Duration, now: Timestamp) {
         if time <= now + LEEWAY {
             return;
@@ -108,7 +108,7 @@ impl WallClock {
         self.publish(&history);
     }
 
-    /// Whether the denylist may have forgotten a revocation of an access token that was issued then.
+    /// Whether the denylist may have forgotten the revocation of an access token that was issued at `issued`.
     pub(super) fn is_doubtful(&self, issued: Timestamp) -> bool {
         issued.as_millis() <= self.doubtful_until.load(Ordering::Acquire)
             && self.lock().doubtful.contains(issued)
@@ -129,7 +129,7 @@ fn offset(now: Reading) -> i64 {
     wall.unwrap_or(i64::MAX).saturating_sub(monotonic.unwrap_or(i64::MAX))
 }
 
-/// Both clocks, read within a second of each other; none if that fails.
+/// Reads both clocks within a second of each other. Returns `None` if eight tries fail.
 fn steady(clock: &dyn Clock) -> Option<Reading> {
     (0..8).find_map(|_| {
         let before = clock.monotonic();
@@ -138,7 +138,7 @@ fn steady(clock: &dyn Clock) -> Option<Reading> {
     })
 }
 
-/// Ranges of time, in order, that do not overlap. Both ends belong to them.
+/// Time ranges in ascending order that do not overlap. Both ends belong to a range.
 #[derive(Clone, Debug, Default)]
 struct Ranges(Vec<(Timestamp, Timestamp)>);
 

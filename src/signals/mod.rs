@@ -1,11 +1,11 @@
-//! Sign-outs that others ask for: an identity provider, or a tool that watches for incidents.
+//! Sign-outs that another system requests: an identity provider, or a tool that watches for incidents.
 //!
-//! | endpoint | takes | by |
+//! | endpoint | request | standard |
 //! |---|---|---|
 //! | `/global-token-revocation` | a JSON body with `sub_id` (RFC 9493) | draft-parecki-oauth-global-token-revocation |
-//! | `/security-events` | a Security Event Token (RFC 8417) with `session-revoked` of CAEP 1.0 | push delivery (RFC 8935). Needs `aws_lc_rs` or `rust_crypto` |
+//! | `/security-events` | a Security Event Token (RFC 8417) with `session-revoked` of CAEP 1.0 | push delivery (RFC 8935). Needs the feature `aws_lc_rs` or `rust_crypto` |
 //!
-//! Both revoke sessions of one subject, on every instance. The application finds the subject:
+//! Both endpoints revoke the sessions of one subject, on every instance. The application finds the subject:
 //!
 //! ```no_run
 //! use axum::Router;
@@ -28,7 +28,7 @@
 //! }
 //! ```
 //!
-//! Serve this over HTTPS only, and limit the rate.
+//! Serve these endpoints over HTTPS only, and limit the rate of requests.
 
 mod global;
 #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
@@ -74,9 +74,9 @@ pub struct Signals<C = ()> {
 }
 
 impl<C: Claims> Signals<C> {
-    /// Endpoints for these sessions. `resolve` returns the subject that an identifier stands for, as it was given to
-    /// [`sign_in`](crate::Visitor::sign_in), or none if there is no such user. After an error the caller is asked to
-    /// try again.
+    /// Endpoints for these sessions. `resolve` finds the user of a subject identifier. It returns the subject that was
+    /// given to [`sign_in`](crate::Visitor::sign_in), or `None` if there is no such user. If `resolve` fails, the
+    /// response is 503, so that the caller tries again.
     pub fn new<F, E>(sessions: &Sessions<C>, resolve: impl Fn(SubjectId) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Option<String>, E>> + Send + 'static,
@@ -96,11 +96,17 @@ impl<C: Claims> Signals<C> {
     }
 
     /// Adds `POST /global-token-revocation`, which revokes all sessions of a subject. `may_revoke` authenticates the
-    /// caller, and decides whether it may name this subject: [`Rejection::unauthenticated`] is answered with 401,
-    /// others with 403.
+    /// caller, and decides whether the caller may name this subject.
     ///
-    /// The answer is 204; 400 for a malformed request; 404 if there is no such user; 422 if the store cannot revoke by
-    /// subject; 503 during an outage.
+    /// | response | when |
+    /// |---|---|
+    /// | 204 | the sessions are revoked |
+    /// | 400 | the request is malformed |
+    /// | 401 | `may_revoke` returned [`Rejection::unauthenticated`] |
+    /// | 403 | `may_revoke` returned another rejection |
+    /// | 404 | there is no such user |
+    /// | 422 | the store cannot revoke by subject, or has a record that cannot be read |
+    /// | 503 | there is an outage of the store, `resolve` failed, or `may_revoke` returned a rejection with the status 503 |
     #[doc(alias = "universal logout")]
     pub fn global_revocation(
         mut self,
@@ -110,13 +116,15 @@ impl<C: Claims> Signals<C> {
         self
     }
 
-    /// Adds `POST /security-events`, which accepts events of this transmitter. Call it once for each.
+    /// Adds `POST /security-events`, which accepts the events of this transmitter. Call this method once for each
+    /// transmitter.
     ///
-    /// An event `session-revoked` revokes the sessions of its subject that began before it. So an event that comes
-    /// twice, late, or from an attacker who has kept it, does not revoke a session that began since. Other events are
-    /// accepted and ignored. So are events about unknown subjects.
+    /// An event `session-revoked` revokes the sessions of its subject that began before the event. So an event does not
+    /// revoke a session that began later, even if the event arrives twice or late, or if an attacker sends a copy of
+    /// the event. Other events are accepted and ignored. Events about unknown subjects are also accepted and ignored.
     ///
-    /// The answer is 202; 400 with one of the codes of RFC 8935, section 2.4; 503 during an outage.
+    /// The response is 202 if the event is accepted. The response is 400 with an error code of RFC 8935, section 2.4,
+    /// if the event is refused, and 503 if the store or `resolve` fails.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     #[doc(alias = "CAEP")]
@@ -126,7 +134,7 @@ impl<C: Claims> Signals<C> {
         self
     }
 
-    /// The router, to be merged or nested. Only `POST` is accepted.
+    /// The router of the endpoints. Merge the router, or nest it. Only `POST` is accepted.
     pub fn router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let signals = Arc::new(self);
         let mut router = Router::new();
@@ -143,8 +151,8 @@ impl<C: Claims> Signals<C> {
         router
     }
 
-    /// Revokes the sessions of the subject that the identifier stands for: all, or those that began before a time.
-    /// Returns false if there is no such user.
+    /// Revokes all sessions of a subject, or its sessions that began before a time. Returns false if there is no such
+    /// user.
     async fn revoke(&self, subject: SubjectId, before: Option<Timestamp>) -> Result<bool, StoreError> {
         let found = (self.resolve)(subject).await.map_err(|error| {
             let event = EventKind::InternalError { operation: "signals" };
@@ -162,7 +170,7 @@ impl<C: Claims> Signals<C> {
     }
 }
 
-/// Whether the request has exactly this content type. Its parameters do not matter.
+/// Whether the request has exactly one content type, and it is `wanted`. Parameters of the content type are ignored.
 fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter().map(HeaderValue::as_bytes);
     let (Some(first), None) = (types.next(), types.next()) else { return false };

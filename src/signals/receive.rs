@@ -21,11 +21,11 @@ use crate::{claims::Claims, protocol::LEEWAY, time::Timestamp, token::PublicKey}
 
 const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
-/// How old an event may be. After an outage of this application, transmitters try again for a while.
+/// The maximum age of an event. After an outage of this application, a transmitter may retry for some time.
 const OLDEST: Duration = Duration::from_secs(86_400);
 
-/// A sender whose events are accepted: its issuer, its keys, and the audience by which it names this application. Cheap
-/// to clone. The clones share the keys.
+/// A sender whose events are accepted. It has an issuer, keys, and the audience that stands for this application. Cheap
+/// to clone. All clones share the keys.
 #[derive(Clone)]
 pub struct Transmitter {
     issuer: Arc<str>,
@@ -34,7 +34,7 @@ pub struct Transmitter {
 }
 
 impl Transmitter {
-    /// Events from `issuer` (`iss`) for `audience` (`aud`), signed by one of `keys`.
+    /// Accepts events from `issuer` (`iss`) for `audience` (`aud`) that one of `keys` signed.
     pub fn new(
         issuer: impl Into<String>,
         audience: impl Into<String>,
@@ -44,12 +44,12 @@ impl Transmitter {
         Self { issuer: issuer.into().into(), audience: audience.into().into(), keys }
     }
 
-    /// Replaces the keys, after the transmitter changed its JWK Set.
+    /// Replaces the keys. Call this method after the transmitter has changed its JWK Set.
     pub fn set_keys(&self, keys: impl IntoIterator<Item = PublicKey>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into_iter().collect();
     }
 
-    /// Whether one of its keys signed `message`. None if no key has this name and algorithm.
+    /// Whether a key of the transmitter signed `message`. Returns `None` if no key has this `kid` and algorithm.
     fn has_signed(&self, head: &Head, message: &[u8], signature: &[u8]) -> Option<bool> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let is_named =
@@ -75,11 +75,11 @@ struct Head {
     alg: String,
     kid: String,
     typ: String,
-    /// Extensions that must be understood. There are none.
+    /// Extensions that the receiver must understand. No extension is supported, so a token with `crit` is refused.
     crit: Option<Value>,
 }
 
-/// The claims that matter (RFC 8417, section 2.2).
+/// The claims that are read (RFC 8417, section 2.2).
 #[derive(Deserialize)]
 struct Claim {
     iss: String,
@@ -97,7 +97,7 @@ enum Audience {
     Several(Vec<String>),
 }
 
-/// A code of RFC 8935, section 2.4, and what it means here.
+/// An error code of RFC 8935, section 2.4, and a description of the error.
 type Refused = (&'static str, &'static str);
 
 const MALFORMED: Refused = ("invalid_request", "the body is not a Security Event Token");
@@ -132,7 +132,8 @@ impl<C: Claims> Signals<C> {
         response
     }
 
-    /// Whose sessions to revoke, and the time before which they began. None for other events.
+    /// The subject whose sessions are revoked, and the time: sessions that began before this time are revoked. Returns
+    /// `None` for other events.
     fn event(&self, token: &[u8]) -> Result<Option<(SubjectId, Timestamp)>, Refused> {
         let claims = self.verified(token)?;
         let now = self.engine.now();
@@ -145,13 +146,14 @@ impl<C: Claims> Signals<C> {
         let subject = claims.sub_id.or_else(|| event.get("subject").cloned()).and_then(SubjectId::of);
         let subject = subject.ok_or(("invalid_request", "`sub_id` is not a subject identifier"))?;
         let happened = event.get("event_timestamp").and_then(Value::as_u64).map(Timestamp::from_secs);
-        // A token is issued after its event, so a later time of the event is not used. Otherwise an event with a time
-        // in the future, or in milliseconds, would revoke later sessions each time it comes. The whole second counts.
+        // A token is issued after its event. So if the event's time is later than `iat`, `iat` is used. Otherwise an
+        // event with a time in the future, or in milliseconds, would revoke later sessions each time that the event
+        // arrives. The times are whole seconds, so the sessions of that whole second are revoked, too.
         let before = happened.unwrap_or(issued).min(issued) + Duration::from_secs(1);
         Ok(Some((subject, before.min(now))))
     }
 
-    /// The claims of a token with a valid signature, for this application.
+    /// The claims of a token that is for this application and has a valid signature.
     fn verified(&self, token: &[u8]) -> Result<Claim, Refused> {
         let token = str::from_utf8(token).map_err(|_| MALFORMED)?;
         let (message, signature) = token.rsplit_once('.').ok_or(MALFORMED)?;
@@ -162,7 +164,7 @@ impl<C: Claims> Signals<C> {
             return Err(("invalid_request", "the header has another `typ`, or `crit`"));
         }
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| MALFORMED)?;
-        // Only the signature decides whether `iss` is true. Until then it only selects the keys.
+        // Only a valid signature shows that `iss` is true. Until then, `iss` only selects the keys.
         let claims: Claim = object(payload)?;
         let known = self.transmitters.iter().filter(|transmitter| *transmitter.issuer == *claims.iss);
         let mut refused = ("invalid_issuer", "events of this issuer are not accepted");
@@ -190,7 +192,7 @@ impl<C: Claims> Signals<C> {
 /// Reads a JSON object from base64url.
 fn object<T: DeserializeOwned>(text: &str) -> Result<T, Refused> {
     let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| MALFORMED)?;
-    // A derived reader would fill members from an array.
+    // The derived `Deserialize` would also accept an array, and fill the members from its elements.
     match json.trim_ascii_start().starts_with(b"{") {
         true => serde_json::from_slice(&json).map_err(|_| MALFORMED),
         false => Err(MALFORMED),

@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// Identifies a subject, in one of the formats of RFC 9493 or another one. Its `Debug` shows the format only.
+/// Identifies a subject, in a format of RFC 9493 or in another format. Its `Debug` shows only the format.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SubjectId(Map<String, Value>);
 
 impl SubjectId {
-    /// None unless it is an object with a format.
+    /// Returns `None` unless the value is an object with a `format` that is a text.
     pub(super) fn of(value: Value) -> Option<Self> {
         match value {
             Value::Object(members) if members.get("format").is_some_and(Value::is_string) => {
@@ -19,19 +19,19 @@ impl SubjectId {
         }
     }
 
-    /// `format`, such as `email`, `iss_sub`, `opaque`, `phone_number` or `complex`.
+    /// The member `format`, such as `email`, `iss_sub`, `opaque`, `phone_number` or `complex`.
     #[must_use]
     pub fn format(&self) -> &str {
         self.get("format").unwrap_or_default()
     }
 
-    /// A member that is text: `email`, `iss`, `sub`, `id`.
+    /// A member that is a text, such as `email`, `iss`, `sub` or `id`.
     #[must_use]
     pub fn get(&self, member: &str) -> Option<&str> {
         self.0.get(member)?.as_str()
     }
 
-    /// A member that is an identifier itself, as `user`, `session` and `tenant` of the format `complex` are.
+    /// A member that is a subject identifier, such as `user`, `session` or `tenant` in the format `complex`.
     #[must_use]
     pub fn part(&self, member: &str) -> Option<Self> {
         Self::of(self.0.get(member)?.clone())

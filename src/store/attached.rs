@@ -1,11 +1,11 @@
-//! What parts of this crate attach to a session: a few named byte strings, opaque to the stores.
+//! Values that other parts of this crate attach to a session: named byte strings, opaque to the stores.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The values that are attached to a session, by name. Its `Debug` shows the names only.
+/// The values that are attached to a session, by name. The `Debug` output shows only the names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Attached(BTreeMap<Arc<str>, Arc<[u8]>>);
 
@@ -18,7 +18,7 @@ impl Attached {
         self.0.get(name)
     }
 
-    /// Attaches a value in the place of the one with the same name; none removes it.
+    /// Attaches a value. Replaces a value with the same name. `None` removes the value with this name.
     #[cfg_attr(
         not(any(
             feature = "conformance",
@@ -43,7 +43,7 @@ impl fmt::Debug for Attached {
     }
 }
 
-/// As an object of base64url texts.
+/// Serialises the values as an object of base64url texts.
 impl Serialize for Attached {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, URL_SAFE_NO_PAD.encode(value))))

@@ -13,7 +13,8 @@ use crate::{
 
 type BoxFuture<'a, T, E = StoreError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
-/// A [`Snapshot`] whose record is shared. An answer is moved from function to function, and a record is large.
+/// A [`Snapshot`] with a shared record. The record is shared, because it is large, and the engine often moves an answer
+/// of the store.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedSnapshot {
     pub(crate) run: RunId,
@@ -34,7 +35,7 @@ impl From<SharedSnapshot> for Snapshot {
     }
 }
 
-/// Declares the object-safe twin of each operation, and forwards it.
+/// Declares an object-safe version of each operation, which calls the operation of [`SessionStore`].
 macro_rules! dyn_store {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty $(, $error:ty)?;)*) => {
         #[cfg_attr(not(any(feature = "oidc", feature = "vault")), expect(dead_code, reason = "only some features keep values"))]

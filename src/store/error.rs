@@ -1,4 +1,4 @@
-//! What can go wrong with a store.
+//! The errors of session stores.
 
 use std::{error::Error, io};
 
@@ -6,20 +6,20 @@ use std::{error::Error, io};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// It did not answer, or not in time. Never a reason to refuse a session.
+    /// The store did not answer, or not in time. This is never a reason to refuse a session.
     #[error("the session store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// It is not set up correctly: an invalid address, an unknown host, a wrong password, or a missing right. The
-    /// source says which. A retry does not help.
+    /// The store is not configured correctly: an invalid address, an unknown host, a wrong password, or a missing
+    /// right. The error's source says which. A retry does not help.
     #[error("the session store is not configured correctly")]
     Configuration(#[source] Box<dyn Error + Send + Sync>),
-    /// It has no room for another session.
+    /// The store has no room for another session.
     #[error("the session store is full")]
     Full,
-    /// It cannot do this at all.
+    /// The store does not support this operation.
     #[error("this session store does not support {0}")]
     Unsupported(&'static str),
-    /// What it holds under a key is not a session record.
+    /// The store holds something under a key that is not a session record.
     #[error("the session store holds an unreadable record")]
     Corrupt(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -30,12 +30,12 @@ impl StoreError {
         Self::Unavailable(source.into())
     }
 
-    /// The store is not set up correctly, because of `source`.
+    /// The store is not configured correctly, because of `source`.
     pub fn configuration(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Configuration(source.into())
     }
 
-    /// For the event.
+    /// The word for this error in a [`StoreFailed`](crate::EventKind::StoreFailed) event.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
@@ -46,13 +46,13 @@ impl StoreError {
         }
     }
 
-    /// What it holds is not a session record, because of `source`.
+    /// The store holds something that is not a session record, because of `source`.
     pub fn corrupt(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Corrupt(source.into())
     }
 }
 
-/// It did not answer.
+/// An I/O error means that the store did not answer.
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
         Self::unavailable(error)
@@ -63,10 +63,10 @@ impl From<io::Error> for StoreError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
-    /// There is, or was, a session with this id.
+    /// A session with this ID exists, or existed.
     #[error("a session with this id exists")]
     Exists,
-    /// The subject has as many sessions as it may have.
+    /// The subject already has the maximum number of sessions.
     #[error("the subject has too many sessions")]
     TooMany,
     /// The store failed.

@@ -1,4 +1,4 @@
-//! How revocations reach every instance.
+//! The events that bring revocations to every instance.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use crate::{
     time::Timestamp,
 };
 
-/// A revocation, a change or a new run ID, which every instance must learn.
+/// An event of a store's feed, which every instance must learn: a revocation, a change of claims, or a new run ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FeedEvent {
     /// A session was revoked.
     Revoked(SessionKey),
-    /// All sessions of a subject that began before this were revoked, except one. It stands for the
+    /// All sessions of a subject that began before a time were revoked, except one. This event replaces the
     /// [`Revoked`](Self::Revoked) events of a [`Revoke::Subject`] that revoked more than
-    /// [`ONE_BY_ONE`](Self::ONE_BY_ONE) sessions, so one subject cannot fill the feed.
+    /// [`ONE_BY_ONE`](Self::ONE_BY_ONE) sessions. So one subject cannot fill the feed.
     ///
-    /// An instance asks the store about every session that this may mean.
+    /// An instance asks the store about every session to which this event may apply.
     SubjectRevoked {
         /// The subject.
         subject: Subject,
@@ -27,21 +27,21 @@ pub enum FeedEvent {
         /// A session that was not revoked.
         except: Option<SessionId>,
     },
-    /// The access tokens of one session that were minted until this time are stale: they must be renewed.
+    /// The access tokens of one session that were minted until this time are stale: each is renewed at its next use.
     SessionStale(SessionKey, Timestamp),
-    /// The access tokens of a subject that were minted until this time are stale: they must be renewed. A store may use
-    /// it in place of many events of one subject, since a renewal asks the store.
+    /// The access tokens of a subject that were minted until this time are stale: each is renewed at its next use. A
+    /// store may replace many events of one subject by this event, because a renewal asks the store.
     SubjectStale(Subject, Timestamp),
     /// There is a newer run ID. All sessions of an older run ID are invalid.
     Run(RunId),
 }
 
 impl FeedEvent {
-    /// If a call revokes at most this many sessions of a subject, the feed has one event for each. Otherwise it has one
-    /// event for all.
+    /// The largest number of a subject's revoked sessions for which the feed has one event each. If a call revokes more
+    /// sessions, the feed has one event for all of them.
     pub const ONE_BY_ONE: usize = 64;
 
-    /// The time that the event itself carries; for those without one, the epoch.
+    /// The time in the event. [`Timestamp::EPOCH`] for an event without a time.
     #[must_use]
     pub const fn time(&self) -> Timestamp {
         match self {
@@ -50,7 +50,8 @@ impl FeedEvent {
         }
     }
 
-    /// The events of [`SessionStore::revoke`], which revoked these sessions at `at`.
+    /// The events that [`SessionStore::revoke`] appends to the feed after it has revoked the sessions `revoked` at
+    /// `at`.
     ///
     /// [`SessionStore::revoke`]: crate::store::SessionStore::revoke
     #[must_use]
@@ -68,7 +69,7 @@ impl FeedEvent {
     }
 }
 
-/// The place in a feed from which to read on.
+/// The position in a feed from which to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedFrom {
     /// From the first event at or after this time.
@@ -77,18 +78,18 @@ pub enum FeedFrom {
     After(String),
 }
 
-/// Consecutive events of a store's feed, and where to read on.
+/// Consecutive events of a store's feed, and the position after them.
 #[derive(Clone, Debug)]
 pub struct FeedBatch {
-    /// The events, oldest first. Repeating one does no harm.
+    /// The events, oldest first. An event that comes twice does no harm.
     pub events: Vec<FeedEvent>,
-    /// Where to read on: a place in the feed, in the store's own terms.
+    /// The position after this batch, in a format that only the store knows. Pass it in [`FeedFrom::After`].
     pub position: String,
     /// The store's run ID.
     pub run: RunId,
-    /// Events before this batch were lost: revocations may be missing for one access token lifetime.
+    /// Whether events before this batch were lost. Then revocations may be missing for one access token lifetime.
     pub gap: bool,
-    /// There are more events after this batch: ask again at once. Until a batch says that there are
-    /// not, its reader has not caught up.
+    /// Whether there are more events after this batch. Then the reader asks again at once. A reader has caught up when
+    /// a batch says that there are no more events.
     pub more: bool,
 }

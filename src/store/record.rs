@@ -1,4 +1,4 @@
-//! What a store keeps, and what it is asked with.
+//! The record of a session, and the types of the arguments and results of store operations.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -14,7 +14,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What most records have for claims, once for all of them.
+/// The claims of a session without claims: most records share this text.
 pub(super) static NO_CLAIMS: LazyLock<Arc<str>> = LazyLock::new(|| "null".into());
 
 /// A user of one realm.
@@ -22,48 +22,49 @@ pub(super) static NO_CLAIMS: LazyLock<Arc<str>> = LazyLock::new(|| "null".into()
 pub struct Subject {
     /// The realm.
     pub realm: Arc<str>,
-    /// The user (`sub`), a string of the application's.
+    /// The user (`sub`): a string that the application chooses.
     pub name: Arc<str>,
 }
 
-/// Identifies a session in a store. It includes the subject, so that a store can keep all sessions of a subject
+/// Identifies a session in a store. The key includes the subject, so that a store can keep all sessions of a subject
 /// together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey {
-    /// Whose it is.
+    /// The subject of the session.
     pub subject: Subject,
-    /// Which one.
+    /// The ID of the session.
     pub id: SessionId,
 }
 
-/// What a store keeps of one session, and gives back as it was. Only this crate reads what is in it.
+/// The record of one session. A store returns a record exactly as it was given. Only this crate reads the content.
 ///
-/// A store keeps [`to_bytes`](Self::to_bytes) under the [`SessionKey`], next to a version and the run ID, and the
-/// times by which it sorts and forgets sessions. To rotate or to revoke, it changes the record by the methods here.
+/// A store keeps [`to_bytes`](Self::to_bytes) under the [`SessionKey`], with a version, the run ID, and the times by
+/// which the store sorts and forgets sessions. To rotate or to revoke, a store changes the record by the methods of
+/// this type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
     pub(crate) id: SessionId,
-    /// The state of its token family, and its deadlines.
+    /// The state of the session's token family, with the session's deadlines.
     pub(crate) family: Family,
-    /// The claims to mint from, as JSON; `null` for none.
+    /// The claims from which access tokens are minted, as JSON. `null` for no claims.
     pub(crate) claims: Arc<str>,
-    /// When the claims were last replaced, or the session was marked stale in a store without a
-    /// feed. An access token minted until then has the old ones.
+    /// When the claims were last replaced, or when the session was marked stale in a store without a feed. An access
+    /// token that was minted until this time has old claims.
     pub(crate) stale_since: Option<Timestamp>,
-    /// How the user authenticated at sign-in (`amr` of RFC 8176).
+    /// How the user authenticated at the sign-in (`amr` of RFC 8176).
     pub(crate) methods: Vec<String>,
     /// The last re-authentication.
     pub(crate) reauthentication: Option<Reauthentication>,
-    /// Where it was opened from, as the application says.
+    /// The origin of the client that signed in, as the application gives it.
     pub(crate) origin: Option<Arc<str>>,
-    /// Whether its cookies outlive the browser ("remember me").
+    /// Whether the session's cookies outlive the browser ("remember me").
     pub(crate) persistent: bool,
-    /// What parts of this crate keep with the session, such as a provider's tokens, sealed.
+    /// Values that other parts of this crate attach to the session, such as a provider's tokens, sealed.
     pub(crate) attached: Attached,
 }
 
 impl SessionRecord {
-    /// A session without claims.
+    /// The record of a session without claims.
     pub(crate) fn new(id: SessionId, family: Family) -> Self {
         Self {
             id,
@@ -84,57 +85,60 @@ impl SessionRecord {
         self.id
     }
 
-    /// When the session began. [`list`](super::SessionStore::list) sorts by it, and a [`Cap`] counts the sessions
-    /// that are live then.
+    /// When the session began. [`list`](super::SessionStore::list) sorts by this time. When a session is created, a
+    /// [`Cap`] counts the sessions that are live at the new session's start time.
     #[must_use]
     pub const fn created_at(&self) -> Timestamp {
         self.family.created_at
     }
 
-    /// How often the refresh token was rotated. A rotation compares it.
+    /// How many times the refresh token was rotated. A rotation compares this number.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.family.generation
     }
 
-    /// Whether it was revoked. Final.
+    /// Whether the session was revoked. This never becomes false again.
     #[must_use]
     pub const fn is_revoked(&self) -> bool {
         self.family.revoked
     }
 
-    /// Whether it is neither revoked nor expired at `now`: before [`expires_at`](Self::expires_at).
+    /// Whether the session is live at `now`: not revoked, and before [`expires_at`](Self::expires_at).
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.family.is_live(now)
     }
 
-    /// When it expires, by the idle or the absolute timeout. Use of the session moves it.
+    /// When the session expires, by its idle or its absolute timeout. A use of the session can move this time.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.family.idle_deadline.min(self.family.absolute_deadline)
     }
 
-    /// From when on a store may forget it: when it expires or, if it was revoked, at its absolute timeout.
+    /// The time from which a store may forget the session: when the session expires or, if it was revoked, at its
+    /// absolute timeout.
     #[must_use]
     pub fn keep_until(&self) -> Timestamp {
         if self.is_revoked() { self.family.absolute_deadline } else { self.expires_at() }
     }
 
-    /// Rotates, as [`SessionStore::advance`](super::SessionStore::advance) says. Returns whether it applies.
+    /// Rotates the refresh token, as described at [`SessionStore::advance`](super::SessionStore::advance). Returns
+    /// whether the rotation applied.
     pub fn advance(&mut self, from: u64, at: Timestamp) -> bool {
         self.family.advance(from, at)
     }
 
-    /// Revokes it, and deletes what a revoked session does not need. Returns false if it was revoked before.
+    /// Revokes the session, and deletes the data that a revoked session does not need. Returns false if the session was
+    /// already revoked.
     pub fn revoke(&mut self) -> bool {
         let (id, family, persistent) = (self.id, self.family, self.persistent);
         *self = Self { persistent, ..Self::new(id, family) };
         self.family.revoke()
     }
 
-    /// Makes the access tokens stale that were minted until `at`, for a store without a feed. Returns whether that
-    /// changes the record.
+    /// Makes the access tokens stale that were minted until `at`, for a store without a feed. Returns whether the
+    /// record changed.
     pub fn mark_stale(&mut self, at: Timestamp) -> bool {
         let applies = self.is_live(at) && self.stale_since < Some(at);
         if applies {
@@ -143,28 +147,28 @@ impl SessionRecord {
         applies
     }
 
-    /// The serialised form: JSON with a format version. Later versions of this crate read what this one wrote.
+    /// The serialised form: JSON with a format version. Later versions of this crate read the records of this version.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let versioned = Versioned { format: FORMAT, record: self.clone() };
-        // INVARIANT: it has texts, numbers and lists only, and texts for keys.
+        // INVARIANT: the record has only texts, numbers, booleans, lists and maps, and the keys of the maps are texts.
         serde_json::to_vec(&versioned).unwrap_or_default()
     }
 
-    /// The record that [`to_bytes`](Self::to_bytes) wrote.
+    /// Reads a record that [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if it is no record, or one of a later version of this crate.
+    /// [`StoreError::Corrupt`] if the bytes are not a record, or are a record of a later version of this crate.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
-        // The error of the parser would quote the record.
+        // The parser's error is dropped, because it would quote the record.
         let unreadable =
             || StoreError::corrupt("not a session record, or one of a later version of this crate");
         let Versioned { format, record } = serde_json::from_slice(bytes).map_err(|_| unreadable())?;
         if format == FORMAT { Ok(record) } else { Err(unreadable()) }
     }
 
-    /// Replaces the claims (JSON) and makes older access tokens stale, if the session is live. The time in the record
-    /// never goes back.
+    /// Replaces the claims (JSON) and makes older access tokens stale, if the session is live. The time since which
+    /// tokens are stale never goes back.
     pub(crate) fn replace_claims(&mut self, claims: &Arc<str>, at: Timestamp) -> bool {
         let applies = self.family.is_live(at);
         if applies {
@@ -174,7 +178,7 @@ impl SessionRecord {
         applies
     }
 
-    /// Records a re-authentication in the place of the last one, if the session is live.
+    /// Records a re-authentication, if the session is live. It replaces the last re-authentication.
     pub(crate) fn record_reauthentication(&mut self, later: &Reauthentication) -> bool {
         let applies = self.family.is_live(later.at);
         if applies {
@@ -183,20 +187,21 @@ impl SessionRecord {
         applies
     }
 
-    /// When the user last authenticated. The epoch if this time is unknown: see
+    /// When the user last authenticated. [`Timestamp::EPOCH`] if this time is unknown: see
     /// [`cap_future_times`](Self::cap_future_times).
     pub(crate) fn authenticated_at(&self) -> Timestamp {
         self.reauthentication.as_ref().map_or(self.family.created_at, |later| later.at)
     }
 
-    /// Whether [`cap_future_times`](Self::cap_future_times) applies.
+    /// Whether [`cap_future_times`](Self::cap_future_times) would change the record.
     pub(crate) fn has_future_times(&self, now: Timestamp, longest: Duration) -> bool {
         let (mut family, latest) = (self.family, now + LEEWAY);
         family.cap_future_times(now, longest)
             || (family.is_live(now) && self.stale_since.max(Some(self.authenticated_at())) > Some(latest))
     }
 
-    /// Corrects each time that is too far in the future, as [`Family::cap_future_times`] does.
+    /// Corrects each time that is too far in the future, as [`Family::cap_future_times`] does. Returns whether a time
+    /// was corrected.
     ///
     /// An authentication whose time is in the future does not count, because its real time is unknown. The
     /// re-authentication gets the epoch as its time.
@@ -214,7 +219,7 @@ impl SessionRecord {
         applies
     }
 
-    /// The methods of the sign-in and of the re-authentication, each once.
+    /// The authentication methods of the sign-in and of the re-authentication, each once.
     pub(crate) fn all_methods(&self) -> impl Iterator<Item = &str> {
         let later = self.reauthentication.iter().flat_map(|later| &later.methods);
         self.methods.iter().chain(later.filter(|method| !self.methods.contains(method))).map(String::as_str)
@@ -231,7 +236,7 @@ struct Versioned {
     record: SessionRecord,
 }
 
-/// How a record is serialised. Not a public part of [`SessionRecord`], so that it can change.
+/// The serialised form of a record. This type is not a public part of [`SessionRecord`], so that the form can change.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "SessionRecord")]
 pub(super) struct RecordForm {
@@ -255,31 +260,32 @@ pub(super) struct RecordForm {
 /// A re-authentication, for step-up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reauthentication {
-    /// When. The epoch if that is unknown, because a clock was ahead: then no authentication counts until the next one.
+    /// When the user re-authenticated. The epoch if this time is unknown, because a clock was ahead. Then no
+    /// authentication counts until the next re-authentication.
     pub(crate) at: Timestamp,
-    /// By which methods (`amr` of RFC 8176).
+    /// The authentication methods (`amr` of RFC 8176).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) methods: Vec<String>,
-    /// From where, as the application says.
+    /// The origin of the client, as the application gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<Arc<str>>,
 }
 
-/// A record as it is after an operation, and the store's run ID with it.
+/// A record in its state after an operation, and the store's run ID.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The store's run ID. All sessions of an older run ID are invalid.
     pub run: RunId,
-    /// The record's version, for [`replace`](super::SessionStore::replace). Without a record it means
-    /// nothing.
+    /// The record's version, for [`replace`](super::SessionStore::replace). Without a record, the version has no
+    /// meaning.
     pub version: u64,
-    /// The record; none if the store knows no such session.
+    /// The record. `None` if the store has no such session.
     pub record: Option<SessionRecord>,
     /// Whether this operation changed the record.
     pub applied: bool,
 }
 
-/// Which sessions to revoke. A new run ID revokes all of them.
+/// The sessions that a call revokes. To revoke all sessions, use a new run ID instead.
 #[derive(Clone, Debug)]
 pub enum Revoke {
     /// One session.
@@ -288,15 +294,16 @@ pub enum Revoke {
     Subject {
         /// The subject.
         subject: Subject,
-        /// Only the sessions that began before this time (not those that began at this time). None for all sessions.
+        /// Only sessions that began before this time are revoked, and not those that began exactly at this time. `None`
+        /// for all sessions.
         before: Option<Timestamp>,
         /// A session that is not revoked.
         except: Option<SessionId>,
     },
 }
 
-/// How many live sessions a subject may have, including the new one, and what happens if there are more. The new one
-/// always counts, so zero means one.
+/// The maximum number of live sessions of a subject, and what happens if a sign-in exceeds it. The number includes the
+/// new session. The new session always counts, so zero has the same effect as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cap {
     /// The sign-in is refused.
@@ -306,14 +313,14 @@ pub enum Cap {
 }
 
 impl Cap {
-    /// At most this many, and at least one.
+    /// The maximum number of sessions: at least one.
     #[must_use]
     pub fn limit(self) -> usize {
         let (Self::Refuse(limit) | Self::RevokeOldest(limit)) = self;
         limit.max(1)
     }
 
-    /// Whether one more is refused.
+    /// Whether a sign-in that exceeds the maximum is refused.
     #[must_use]
     pub const fn refuses(self) -> bool {
         matches!(self, Self::Refuse(_))

@@ -6,13 +6,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::time::Timestamp;
 
-/// The key of a value: a hash of the kind of value, the realm, and the names that it is about. So the keys of a store
-/// show no name of a subject.
+/// The key of a value: a hash of the kind of the value, the realm, and names, such as a subject's name. So the keys in
+/// a store show no name of a subject.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueKey([u8; 32]);
 
 impl ValueKey {
-    /// The value that is `kind`, about these names.
+    /// The key of the value of this kind for these names.
     #[cfg_attr(
         not(any(test, feature = "conformance", feature = "oidc", feature = "vault")),
         expect(dead_code, reason = "only some features keep values")
@@ -40,10 +40,10 @@ impl fmt::Debug for ValueKey {
     }
 }
 
-/// A value that belongs to no session, and when it expires. Its `Debug` does not show the bytes.
+/// A value that belongs to no session, and its expiry. The `Debug` output does not show the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value {
-    /// The bytes. They come back as they were given.
+    /// The bytes. A store returns them exactly as they were given.
     pub bytes: Vec<u8>,
     /// From this time on, the value is missing.
     pub keep_until: Timestamp,
@@ -56,23 +56,23 @@ impl fmt::Debug for Value {
     }
 }
 
-/// A value as it is after an operation.
+/// A value, in its state after an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueSnapshot {
-    /// The version of the value, for [`replace_value`](super::SessionStore::replace_value): random, below 2^63, and
-    /// zero if the value is missing.
+    /// The version of the value, for [`replace_value`](super::SessionStore::replace_value): a random number below 2^63.
+    /// Zero if the value is missing.
     pub version: u64,
-    /// The value; none if it is missing.
+    /// The value. `None` if the value is missing.
     pub value: Option<Value>,
-    /// Whether this operation wrote it.
+    /// Whether this operation wrote or removed the value.
     pub applied: bool,
 }
 
 impl ValueSnapshot {
-    /// The value is missing, and nothing was written.
+    /// The snapshot of a missing value. Nothing was written.
     pub const MISSING: Self = Self { version: 0, value: None, applied: false };
 
-    /// What a store holds at `now`.
+    /// The snapshot at `now` of a value that a store holds. An expired value is missing.
     #[must_use]
     pub fn found(version: u64, value: Value, now: Timestamp) -> Self {
         if now < value.keep_until {
@@ -82,7 +82,7 @@ impl ValueSnapshot {
         }
     }
 
-    /// After `value` was written with this version, or removed.
+    /// The snapshot after `value` was written with this version or, if `value` is `None`, after the value was removed.
     #[must_use]
     pub fn written(version: u64, value: Option<&Value>) -> Self {
         let version = if value.is_some() { version } else { 0 };
@@ -90,7 +90,7 @@ impl ValueSnapshot {
     }
 }
 
-/// A version for the next write: never zero, and below 2^63.
+/// Draws a random version for the next write: never zero, and below 2^63.
 pub(super) fn draw_version() -> Result<u64, super::StoreError> {
     Ok((u64::from_be_bytes(crate::id::random()?) >> 1).max(1))
 }

@@ -23,18 +23,18 @@ use crate::{
     time::Timestamp,
 };
 
-/// The content of an access token to mint. The token has whole seconds.
+/// The content of an access token to mint. The token contains these times in whole seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AccessToken<'a> {
     pub(crate) subject: &'a Arc<str>,
     pub(crate) session: SessionId,
     pub(crate) generation: u64,
     pub(crate) run: RunId,
-    /// When the session was read from the store.
+    /// When the session's record was read from the store.
     pub(crate) issued: Timestamp,
     pub(crate) expires: Timestamp,
     pub(crate) auth_time: Timestamp,
-    /// All methods, of the sign-in and of the re-authentication.
+    /// All authentication methods: of the sign-in and of the re-authentication.
     pub(crate) methods: &'a [String],
     pub(crate) step_up: &'a StepUp,
     /// The device key to which the session is bound.
@@ -58,18 +58,18 @@ pub(crate) struct AccessClaims<C> {
     pub(crate) step_up: StepUp,
     pub(crate) device: Option<DeviceKey>,
     pub(crate) claims: Arc<C>,
-    /// Of a token for another service, which has no generation and no run ID.
+    /// The details of a token for another service. Such a token has no generation.
     #[cfg(feature = "verify")]
     pub(crate) service: Option<Box<ServiceDetails>>,
 }
 
-/// What only a token for another service has.
+/// The values that only a token for another service has.
 #[cfg(feature = "verify")]
 #[derive(Debug)]
 pub(crate) struct ServiceDetails {
     /// Whether the token has a `sid`.
     pub(crate) has_session: bool,
-    /// `jti`.
+    /// The token's ID (`jti`).
     pub(crate) id: Box<str>,
     pub(crate) client_id: Box<str>,
     pub(crate) scope: Option<Box<str>>,
@@ -82,7 +82,7 @@ struct Wire<'a> {
     iss: Option<Cow<'a, str>>,
     #[serde(borrow)]
     aud: Cow<'a, str>,
-    /// The realm, if it differs from `aud`: two realms can have the same audience.
+    /// The realm, if it differs from `aud`. Two realms can have the same audience.
     #[serde(borrow, default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     realm: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -114,7 +114,7 @@ impl TokenCodec {
     pub(crate) fn mint_access(&self, token: &AccessToken<'_>) -> Result<String, MintError> {
         let ext = match token.claims {
             "null" => None,
-            // A store that returns anything but one JSON value cannot add claims of its own.
+            // The store's claims must be exactly one JSON value. Otherwise they could add other members to the token.
             claims => {
                 Some(serde_json::from_str(claims).map_err(|error| MintError::NotJson(Arc::new(error)))?)
             }
@@ -139,8 +139,9 @@ impl TokenCodec {
         jws::mint(&self.ring, Kind::Access, &wire)
     }
 
-    /// The result of [`verify_access`](Self::verify_access) for the token that is minted from `token`, without
-    /// minting it. None if the token would not be accepted. `claims` are the parsed `token.claims`.
+    /// Returns the content that [`verify_access`](Self::verify_access) would return for the token that is minted from
+    /// `token`, without minting the token. Returns `None` if the token would not be accepted. `claims` must be the
+    /// parsed `token.claims`.
     pub(crate) fn as_verified<C>(&self, token: &AccessToken<'_>, claims: Arc<C>) -> Option<AccessClaims<C>> {
         let (issued, expires) = (token.issued.as_secs(), token.expires.as_secs());
         if !could_be_ours(token.subject, issued, expires)
@@ -173,7 +174,7 @@ impl TokenCodec {
         verify(&self.ring, Kind::Access, token, |payload| self.read_access(payload))
     }
 
-    /// Whether the ring has the key that the header of an access token names (`kid`).
+    /// Whether the ring has the key that an access token names in its header (`kid`).
     #[cfg(feature = "verify")]
     pub(crate) fn knows_key_of(&self, token: &[u8]) -> bool {
         let read = jws::verify(&self.ring, Kind::Access, token, |_| Ok(()));
@@ -194,7 +195,7 @@ impl TokenCodec {
         {
             return Err(InvalidToken::Audience);
         }
-        // A holder of the key cannot mint a token that lives longer than this service allows.
+        // Refuse a token whose lifetime is longer than this service allows, even if its signature is valid.
         if wire.exp.saturating_sub(wire.iat) > self.longest_access_secs() {
             return Err(InvalidToken::Claims);
         }
@@ -219,7 +220,7 @@ impl TokenCodec {
         })
     }
 
-    /// The most seconds from `iat` to `exp`. Both are whole seconds, and `exp` is rounded up.
+    /// The largest number of seconds from `iat` to `exp`. Both are whole seconds, and `exp` is rounded up.
     pub(super) fn longest_access_secs(&self) -> u64 {
         self.longest_access.div_ceil(1000).saturating_add(1)
     }
@@ -309,7 +310,7 @@ mod tests {
                 assert_eq!(remembered, verified);
             }
         }
-        // Verification would refuse it, so it is not cached.
+        // Verification would refuse this token, so the token is not cached.
         let late = AccessToken { expires: at(362_000), ..plain };
         assert_eq!(both(&tokens(), &late), ("None".to_owned(), "None".to_owned()));
     }

@@ -24,7 +24,7 @@ pub(super) fn verifier(
 /// How a key signs and verifies access tokens.
 #[derive(Clone)]
 pub(super) struct AccessKey {
-    /// None for a public key.
+    /// `None` for a public key.
     pub(super) signer: Option<Arc<dyn JwtSigner + Send + Sync>>,
     pub(super) verifier: DynVerifier,
 }

@@ -1,4 +1,4 @@
-//! Ed25519, ES256 and AES-256-GCM by AWS-LC, and RS256 and PS256 for verification. A key is parsed once.
+//! Ed25519, ES256 and AES-256-GCM by AWS-LC. RS256 and PS256, for verification only. A key is parsed once.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, UnboundKey};
 use aws_lc_rs::{
@@ -19,7 +19,7 @@ use super::{
     spki,
 };
 
-/// The verifier of a public key. `None` if its parts make no key.
+/// The verifier of a public key. Returns `None` if the numbers make no key of the algorithm.
 pub(super) fn public(algorithm: Algorithm, parts: &Parts) -> Option<DynVerifier> {
     let (by, key): (&'static dyn VerificationAlgorithm, _) = match (algorithm, parts) {
         (Algorithm::EdDSA, Parts::Ed25519(point)) => (&ED25519, point.to_vec()),
@@ -34,7 +34,7 @@ pub(super) fn public(algorithm: Algorithm, parts: &Parts) -> Option<DynVerifier>
     }))
 }
 
-/// The key, and its public numbers.
+/// Reads an Ed25519 key in PKCS#8. Also returns its public numbers.
 pub(super) fn ed25519(pkcs8: &[u8]) -> Option<(AccessKey, Parts)> {
     let private = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
     let public = ParsedPublicKey::new(&ED25519, private.public_key()).ok()?;
@@ -47,7 +47,7 @@ pub(super) fn ed25519(pkcs8: &[u8]) -> Option<(AccessKey, Parts)> {
     Some((key, parts))
 }
 
-/// The key, its private scalar, and its public numbers.
+/// Reads a P-256 key in PKCS#8. Also returns its private scalar and its public numbers.
 pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>, Parts)> {
     let private = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
     let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, private.public_key()).ok()?;
@@ -64,7 +64,8 @@ pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>, Part
     Some((key, scalar, parts))
 }
 
-/// AES-256-GCM in place; returns the tag. A key and a nonce are used together for one message only.
+/// Encrypts `text` in place with AES-256-GCM, and returns the tag. The caller must use a pair of key and nonce for one
+/// message only.
 pub(super) fn encrypt(
     key: &[u8; 32],
     nonce: &[u8; 12],
@@ -75,7 +76,7 @@ pub(super) fn encrypt(
     tag.as_ref().try_into().ok()
 }
 
-/// The reverse of [`encrypt`]. `None` if any part differs.
+/// Decrypts the result of [`encrypt`]. Returns `None` if any argument differs.
 pub(super) fn decrypt(
     key: &[u8; 32],
     nonce: &[u8; 12],

@@ -1,4 +1,4 @@
-//! The key of the client's device, as tokens name it: `cnf` (RFC 7800).
+//! The key of the client's device in a token: the claim `cnf` (RFC 7800).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,9 @@ use crate::protocol::{Binding, Thumbprint};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeviceKey {
-    /// Its thumbprint (RFC 9449, section 6.1).
+    /// The thumbprint of the key (RFC 9449, section 6.1).
     jkt: Thumbprint,
-    /// Whether the binding was not confirmed when the token was minted.
+    /// Whether the binding was still provisional when the token was minted.
     #[serde(default, skip_serializing_if = "is_false")]
     provisional: bool,
 }
@@ -21,10 +21,10 @@ const fn is_false(flag: &bool) -> bool {
 }
 
 impl DeviceKey {
-    /// The longest one, to measure tokens.
+    /// The value with the longest JSON, to measure tokens.
     pub(crate) const LONGEST: Self = Self { jkt: Thumbprint([0; 32]), provisional: true };
 
-    /// Whether renewal needs a proof of the key.
+    /// Whether a renewal needs a proof of the device key.
     pub(crate) const fn is_confirmed(&self) -> bool {
         !self.provisional
     }

@@ -1,4 +1,4 @@
-//! The settings by which tokens are minted and verified.
+//! The keys and settings for minting and verifying tokens.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,9 +15,9 @@ pub(crate) struct TokenCodec {
     pub(super) realm: Arc<str>,
     pub(super) audience: Arc<str>,
     pub(super) issuer: Option<Arc<str>>,
-    /// From `iat` to `exp`, at most, in milliseconds.
+    /// The longest time from `iat` to `exp` of an access token, in milliseconds.
     pub(super) longest_access: u64,
-    /// `aud` of tokens for this service, in a layer that only verifies.
+    /// `aud` of tokens for this service. Set only in a layer that only verifies.
     #[cfg(feature = "verify")]
     pub(super) service: Option<Arc<str>>,
     /// Whether access tokens of sessions are accepted.
@@ -41,19 +41,19 @@ impl TokenCodec {
         }
     }
 
-    /// `aud` of access tokens.
+    /// The `aud` of access tokens.
     #[cfg(feature = "oauth")]
     pub(crate) fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// `iss` of access tokens.
+    /// The `iss` of access tokens.
     #[cfg(any(feature = "jwks", feature = "oauth"))]
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    /// The keys.
+    /// The keys in force.
     #[cfg(any(feature = "oidc", feature = "vault"))]
     pub(crate) fn keys(&self) -> &Keyring {
         &self.ring
@@ -67,13 +67,14 @@ impl TokenCodec {
         Self { issuer: Some(issuer), ..self }
     }
 
-    /// The keys in force, by this clock. `longest` is the longest life of a token.
+    /// Puts the keys in force, by this clock. `longest` is the longest lifetime of a token: one absolute timeout and
+    /// one grace period.
     pub(crate) fn with_term(self, clock: Arc<dyn Clock>, longest: Duration) -> Self {
         let (ring, _) = self.ring.clone().in_force(&self.ring, &KeyTerm { clock, longest });
         Self { ring, ..self }
     }
 
-    /// The same with other keys. Keys that are not in `ring` are pulled.
+    /// Replaces the keys. Keys that are not in `ring` are pulled.
     pub(crate) fn with_keys(&self, ring: Keyring) -> (Self, KeyChange) {
         let (ring, change) = match &self.ring.term {
             Some(term) => ring.in_force(&self.ring, term),
@@ -82,14 +83,14 @@ impl TokenCodec {
         (Self { ring, ..self.clone() }, change)
     }
 
-    /// The keys.
+    /// The keys in force.
     pub(crate) fn ring(&self) -> &Keyring {
         &self.ring
     }
 }
 
-/// Whether this crate can have minted a token with these claims: a subject is never empty, and no token
-/// expires before it was issued.
+/// Whether this crate may have minted a token with these claims. In tokens of this crate, the subject is never empty,
+/// and the expiry is never before the time of issue.
 pub(super) const fn could_be_ours(subject: &str, iat: u64, exp: u64) -> bool {
     !subject.is_empty() && iat <= exp
 }

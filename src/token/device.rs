@@ -1,4 +1,4 @@
-//! Challenges for the keys of devices, and the proofs that answer them (Device Bound Session Credentials).
+//! Challenges for device keys, and the proofs that answer the challenges (Device Bound Session Credentials).
 
 use std::{borrow::Cow, time::Duration};
 
@@ -10,17 +10,17 @@ use serde_json::value::RawValue;
 use super::{codec::TokenCodec, jws, public_key::PublicKey};
 use crate::{id::SessionId, protocol::Thumbprint, time::Timestamp};
 
-/// How long a challenge is valid. A key in a TPM takes up to some seconds to sign.
+/// How long a challenge is valid, from the start of its period on. A key in a TPM takes up to some seconds to sign.
 const LIFETIME: Duration = Duration::from_secs(120);
-/// Challenges of the same period are the same. Chromium signs 6 times in 9 minutes and then stops, but it uses the
-/// signature of a challenge that it has signed already.
+/// All challenges of the same period are equal, for the same session and purpose. Chromium signs 6 times in 9 minutes
+/// and then stops. But it reuses its signature of a challenge that it has already signed.
 const PERIOD_MS: u64 = 60_000;
-/// The longest proof. One of an RSA key of 4096 bits takes 2200 bytes.
+/// The longest proof, in bytes. A proof by an RSA key of 4096 bits takes 2200 bytes.
 const LONGEST_PROOF: usize = 4096;
-/// `typ` of a proof.
+/// The `typ` of a proof.
 const TYP: &str = "dbsc+jwt";
 
-/// What a challenge is for.
+/// The purpose of a challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Registration,
@@ -28,8 +28,8 @@ pub(crate) enum Purpose {
 }
 
 impl TokenCodec {
-    /// A challenge for a session. No instance stores it: it has the start of its [period](PERIOD_MS), and a
-    /// signature by the key ring.
+    /// A challenge for a session. No instance stores the challenge. It contains the start of its [period](PERIOD_MS)
+    /// and a signature by the signing key.
     pub(crate) fn challenge(&self, purpose: Purpose, session: &SessionId, now: Timestamp) -> Option<String> {
         let time = (now.as_millis() - now.as_millis() % PERIOD_MS).to_be_bytes();
         let key = self.ring.signer().refresh.as_ref()?;
@@ -37,8 +37,8 @@ impl TokenCodec {
         Some(URL_SAFE_NO_PAD.encode([&time[..], &signature].concat()))
     }
 
-    /// Whether `challenge` was made for this session and purpose by a key of the ring, less than two minutes ago.
-    /// Instances may differ in time by `skew`.
+    /// Whether a key of the ring made `challenge` for this session and purpose, in a period that began less than 120 s
+    /// ago. The clocks of instances may differ by `skew`.
     pub(crate) fn is_challenge(
         &self,
         challenge: &str,
@@ -62,7 +62,7 @@ impl TokenCodec {
     }
 }
 
-/// What a challenge signs. Its parts have fixed lengths.
+/// The content that a challenge's signature covers. Each part has a fixed length.
 fn content(purpose: Purpose, session: &SessionId, time: [u8; 8]) -> Vec<u8> {
     let purpose = match purpose {
         Purpose::Registration => b'r',
@@ -71,14 +71,14 @@ fn content(purpose: Purpose, session: &SessionId, time: [u8; 8]) -> Vec<u8> {
     [&[purpose][..], session.as_bytes(), &time].concat()
 }
 
-/// A proof, as the client sent it. Only [`is_signed_by`](Self::is_signed_by) says whether it is one.
+/// A proof from the client that is not verified yet. [`is_signed_by`](Self::is_signed_by) verifies it.
 pub(crate) struct DeviceProof<'a> {
     message: &'a [u8],
     signature: Vec<u8>,
     algorithm: Algorithm,
-    /// The public key, at a registration.
+    /// The public key. Set at a registration.
     pub(crate) key: Option<PublicKey>,
-    /// The challenge that it answers (`jti`).
+    /// The challenge that the proof answers (`jti`).
     pub(crate) challenge: String,
 }
 
@@ -90,7 +90,7 @@ struct Header<'a> {
     typ: Cow<'a, str>,
     #[serde(borrow)]
     jwk: Option<&'a RawValue>,
-    // Members that change how a JWS is read.
+    // These members change how a JWS is read, so a proof with one of them is refused.
     crit: Option<IgnoredAny>,
     b64: Option<IgnoredAny>,
 }
@@ -102,7 +102,7 @@ struct Payload<'a> {
 }
 
 impl<'a> DeviceProof<'a> {
-    /// Reads a proof. The error is the reason, for the event.
+    /// Reads a proof. The error is the reason in the event.
     pub(crate) fn read(jwt: &'a [u8]) -> Result<Self, &'static str> {
         const MALFORMED: &str = "malformed";
         let parts: Vec<&[u8]> = jwt.split(|byte| *byte == b'.').take(4).collect();
@@ -133,7 +133,7 @@ impl<'a> DeviceProof<'a> {
         Ok(Self { message, signature, algorithm, key, challenge: jti.into_owned() })
     }
 
-    /// Whether this key signed the proof, by the algorithm that the proof names.
+    /// Whether `key` signed the proof, by the algorithm that the proof names.
     pub(crate) fn is_signed_by(&self, key: &PublicKey) -> bool {
         key.algorithm() == self.algorithm && key.verify(self.message, &self.signature)
     }
@@ -147,7 +147,7 @@ impl PublicKey {
         (length == bytes.len()).then_some(Thumbprint(bytes))
     }
 
-    /// The key as a JWK under its thumbprint. A name that the client gave it is dropped.
+    /// The key as a JWK whose `kid` is the thumbprint. A name from the client is dropped.
     pub(crate) fn to_named_jwk(&self) -> Option<String> {
         Some(self.clone().with_kid(&self.thumbprint()).ok()?.to_jwk())
     }

@@ -1,8 +1,8 @@
 //! The application's claims as JSON. No object may name a member twice (RFC 7519, section 4), because two
 //! readers could see two values.
 //!
-//! Readers that `serde` derives check this for the members that they know. `serde_json` does not check the
-//! others, and libraries that do either check one level or build the whole value.
+//! Readers that `serde` derives check only the members that they know. `serde_json` does not check other members.
+//! Libraries for this check either check one level only, or build the whole value in memory.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -13,13 +13,13 @@ use serde::{
 
 use super::{error::MintError, jws::LONGEST_TOKEN};
 
-/// Writes the application's claims as JSON in which no object names a member twice, and reads them back.
-/// Claims that can be written but not read would make every later request fail.
+/// Writes the application's claims as JSON, and reads them back. Refuses claims in which an object names a member
+/// twice. Claims that can be written but not read would make every later request fail.
 pub(crate) fn write_claims<C: Serialize + DeserializeOwned>(claims: &C) -> Result<(String, C), MintError> {
     read_back(serde_json::to_string(claims).map_err(|error| MintError::NotJson(Arc::new(error)))?)
 }
 
-/// As [`write_claims`], for claims that must fit into a token. Their length is checked first.
+/// The same as [`write_claims`], for claims that must fit into a token. Checks the length first.
 pub(crate) fn write_short_claims<C: Serialize + DeserializeOwned>(
     claims: &C,
 ) -> Result<(String, C), MintError> {
@@ -37,7 +37,7 @@ fn read_back<C: DeserializeOwned>(json: String) -> Result<(String, C), MintError
     if json.starts_with(['{', '['])
         && let Err(error) = serde_json::from_str::<Unique>(&json)
     {
-        // Otherwise it is nested too deeply to be read.
+        // All other errors mean that the JSON is nested too deeply to be read.
         return Err(if error.is_data() {
             MintError::DuplicateMember
         } else {
@@ -48,14 +48,15 @@ fn read_back<C: DeserializeOwned>(json: String) -> Result<(String, C), MintError
     Ok((json, claims))
 }
 
-/// A claim can be missing, but it cannot be `null`.
+/// Reads a claim that may be missing, but must not be `null`.
 pub(super) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     claim: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(claim).map(Some)
 }
 
-/// Whether no object in `json`, at any depth, names a member twice, in any spelling.
+/// Whether no object in `json`, at any depth, names a member twice. Different spellings of a name count as the same
+/// name.
 pub(super) fn members_are_unique(json: &str) -> bool {
     serde_json::from_str::<Unique>(json).is_ok()
 }
@@ -68,8 +69,8 @@ impl<'de> Deserialize<'de> for Unique {
     }
 }
 
-/// A member's name. Escapes are decoded. It is read as text only, since `serde_json/arbitrary_precision` shows a
-/// number as a map whose name can only be read in that way.
+/// A member's name, with decoded escapes. The name is read as text only. Reason: `serde_json/arbitrary_precision` shows
+/// a number as a map, and the name in this map can only be read as text.
 #[derive(serde::Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -82,7 +83,7 @@ impl<'de> Visitor<'de> for Unique {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        // Most objects in tokens have one member, which needs no list.
+        // Most objects in tokens have one member, so they need no list of names.
         let Some(first) = map.next_key()? else { return Ok(Self) };
         map.next_value::<Self>()?;
         let mut names: Vec<Name<'de>> = Vec::new();

@@ -1,8 +1,8 @@
-//! Encrypted cookies: a signed token within a compact JWE (RFC 7516) by `dir` and `A256GCM`.
+//! Encrypted cookies: a signed token in a compact JWE (RFC 7516), with `dir` and `A256GCM`.
 //!
-//! The initialization vector is a MAC of the token, and the content key is derived from a key of the ring and the
-//! vector. So every instance makes the same cookie of the same token, and no pair of key and vector encrypts two
-//! messages.
+//! The initialization vector is a MAC of the token. The content key is derived from a key of the ring and the vector.
+//! So every instance makes the same cookie from the same token, and a pair of key and vector never encrypts two
+//! different messages.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -26,10 +26,11 @@ use super::{
 };
 use crate::time::Timestamp;
 
-/// How the header of every such cookie starts: `{"alg":"dir"`.
+/// The start of every encrypted cookie. It is the encoded form of `{"alg":"dir"`.
 const START: &[u8] = b"eyJhbGciOiJkaXIi";
 
-/// The labels of the vector and of the key. Tokens have no space, so none of the messages below is a token.
+/// The start of the texts from which the vector and the content key are made. These texts contain a space, and tokens
+/// contain none. So none of these texts is a token.
 const VECTOR: &[u8] = b"tower-sliding-sessions cookie vector v1 ";
 const KEY: &[u8] = b"tower-sliding-sessions cookie key v1 ";
 
@@ -44,14 +45,15 @@ struct Header<'a> {
     enc: Cow<'a, str>,
     #[serde(borrow)]
     kid: Cow<'a, str>,
-    /// The type of the encrypted token.
+    /// The `typ` of the encrypted token.
     #[serde(borrow)]
     cty: Cow<'a, str>,
-    /// As in the header of a signed token. Only a refresh cookie has it: an access cookie of an unknown key is ignored,
-    /// and the refresh cookie decides.
+    /// The vouchers, as in the header of a signed token. Only a refresh cookie has vouchers: an access cookie of an
+    /// unknown key is ignored, and then the refresh cookie decides.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     vouch: Cow<'a, str>,
-    /// The end of the day on which the token expires. After that, an unknown key gets 401 instead of 503.
+    /// The end of the day on which the token expires, in seconds since 1970. From then on, a cookie of an unknown key
+    /// gets 401 instead of 503.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     exp: Option<u64>,
 }
@@ -62,7 +64,7 @@ impl TokenCodec {
         seal(&self.ring, Kind::Access, token, None)
     }
 
-    /// The value of the refresh cookie for this token, which expires then.
+    /// The value of the refresh cookie for this token. The token expires at `expires`.
     pub(crate) fn encrypt_refresh(&self, token: &str, expires: Timestamp) -> Result<String, MintError> {
         seal(&self.ring, Kind::Refresh, token, Some(expires))
     }
@@ -88,7 +90,7 @@ fn seal(ring: &Keyring, kind: Kind, token: &str, expires: Option<Timestamp>) -> 
     let mut text = Zeroizing::new(token.as_bytes().to_vec());
     let tag = backend::encrypt(&content_key(secret, kind, &vector), &vector, cookie.as_bytes(), &mut text)
         .ok_or_else(|| failed("the crypto library could not encrypt"))?;
-    // `dir` has no encrypted key.
+    // With `dir`, the part for the encrypted key is empty.
     cookie.push('.');
     for part in [&vector[..], &text, &tag] {
         cookie.push('.');
@@ -107,7 +109,7 @@ fn content_key(secret: &HmacKey, kind: Kind, vector: &[u8; 12]) -> Zeroizing<[u8
     Zeroizing::new(secret.sign(&[KEY, kind.typ().as_bytes(), b" ", vector].concat()))
 }
 
-/// As [`jws::verify`], for a signed token or an encrypted cookie.
+/// The same as [`jws::verify`], for a signed token or an encrypted cookie.
 pub(super) fn verify<R>(
     ring: &Keyring,
     kind: Kind,
@@ -120,7 +122,7 @@ pub(super) fn verify<R>(
     jws::verify(ring, kind, token, read)
 }
 
-/// The token within an encrypted cookie, which is not verified yet.
+/// Decrypts the token in an encrypted cookie. The token is not verified yet.
 #[cold]
 fn open(ring: &Keyring, kind: Kind, cookie: &[u8]) -> Result<Zeroizing<Vec<u8>>, InvalidToken> {
     if cookie.len() > LONGEST_TOKEN {

@@ -9,13 +9,14 @@ use serde_json::value::RawValue;
 
 use super::public_parts::Parts;
 
-/// The longest JWK that is read, in bytes. A public RSA key of 8192 bits takes 1400, a certificate chain more.
+/// The longest JWK that is read, in bytes. A public RSA key of 8192 bits takes 1400 bytes. A certificate chain takes
+/// more.
 const LONGEST_JWK: usize = 16 * 1024;
 /// The longest set that is read, in bytes.
 const LONGEST_SET: usize = 64 * 1024;
 
-/// The members that matter. Others, such as certificates, are ignored (RFC 7517, section 4). A member that comes twice
-/// is refused.
+/// The members of a JWK that are read. Other members, such as certificates, are ignored (RFC 7517, section 4). If one
+/// of these members comes twice, the JWK is refused.
 #[derive(Deserialize)]
 struct Jwk<'a> {
     #[serde(borrow)]
@@ -37,7 +38,7 @@ struct Jwk<'a> {
     n: Option<Cow<'a, str>>,
     #[serde(borrow)]
     e: Option<Cow<'a, str>>,
-    // Of private and symmetric keys.
+    // Members of private and symmetric keys. A JWK with one of them is refused.
     d: Option<IgnoredAny>,
     p: Option<IgnoredAny>,
     q: Option<IgnoredAny>,
@@ -51,12 +52,12 @@ struct Jwk<'a> {
 const OTHER_KIND: &str =
     "its kind or curve is not supported: it must be `OKP` with `Ed25519`, `EC` with `P-256`, or `RSA`";
 
-/// Reads one public key: its name, if it has one, its algorithm and its numbers.
+/// Reads one public key. Returns its name (if it has one), its algorithm and its numbers.
 pub(super) fn read(json: &str) -> Result<(Option<Cow<'_, str>>, Algorithm, Parts), &'static str> {
     if json.len() > LONGEST_JWK {
         return Err("the JWK is longer than 16384 bytes");
     }
-    // A derived reader would fill members from an array.
+    // Without this check, a derived reader would fill members from an array.
     if !json.trim_ascii_start().starts_with('{') {
         return Err("it is not a JSON object");
     }
@@ -85,7 +86,7 @@ pub(super) fn read(json: &str) -> Result<(Option<Cow<'_, str>>, Algorithm, Parts
     };
     let algorithm = match (jwk.alg.as_deref(), &parts) {
         (None, _) => parts.default_algorithm(),
-        // RFC 8037, and RFC 9864 with its newer name.
+        // `EdDSA` is the name in RFC 8037. `Ed25519` is the newer name in RFC 9864.
         (Some("EdDSA" | "Ed25519"), Parts::Ed25519(_)) => Algorithm::EdDSA,
         (Some("ES256"), Parts::P256 { .. }) => Algorithm::ES256,
         (Some("RS256"), Parts::Rsa { .. }) => Algorithm::RS256,
@@ -100,7 +101,7 @@ fn number(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| "one of its numbers is not base64url")
 }
 
-/// RFC 7518, section 6.2.1.2: as long as the curve says, with leading zeros.
+/// Reads a coordinate. It must have the full length for its curve, with leading zeros (RFC 7518, section 6.2.1.2).
 fn coordinate(text: Option<&str>) -> Result<[u8; 32], &'static str> {
     number(text)?.try_into().map_err(|_| "a coordinate does not have 32 bytes")
 }
@@ -111,10 +112,10 @@ struct Set<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// The most keys of a set.
+/// The largest number of keys in a set.
 const MOST_KEYS: usize = 64;
 
-/// Reads the JWKs of a set, of any kind.
+/// Reads the JWKs of a set. The keys may be of any kind.
 pub(super) fn read_set(json: &[u8]) -> Result<Vec<&RawValue>, &'static str> {
     if json.len() > LONGEST_SET {
         return Err("the set is longer than 65536 bytes");

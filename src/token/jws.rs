@@ -1,4 +1,4 @@
-//! Compact JWS (RFC 7515). It accepts only what this crate mints.
+//! Compact JWS (RFC 7515). This module accepts only tokens that this crate mints.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -41,11 +41,11 @@ pub(super) fn mint(ring: &Keyring, kind: Kind, claims: &impl Serialize) -> Resul
     };
     token.push(b'.');
     encode(signature, &mut token);
-    // INVARIANT: all of it is ASCII.
+    // INVARIANT: all bytes of the token are ASCII.
     String::from_utf8(token).map_err(|error| MintError::Signing(Arc::new(error.utf8_error())))
 }
 
-/// The length of `bytes` bytes in base64url, at most.
+/// The largest length of `bytes` bytes in base64url.
 const fn encoded(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }
@@ -54,13 +54,13 @@ const fn encoded(bytes: usize) -> usize {
 fn encode(bytes: &[u8], text: &mut Vec<u8>) {
     let start = text.len();
     text.resize(start + encoded(bytes.len()), 0);
-    // INVARIANT: there is room.
+    // INVARIANT: the buffer has room for the encoded bytes.
     let written = text.get_mut(start..).and_then(|room| URL_SAFE_NO_PAD.encode_slice(bytes, room).ok());
     text.truncate(start + written.unwrap_or_default());
 }
 
-/// Verifies `token` and passes its payload to `read`. No claim is trusted before the signature is verified (RFC 8725,
-/// section 3.3). Only for a token of a new key, the unverified `exp` decides between two errors.
+/// Verifies `token`, and passes its payload to `read`. No claim is trusted before the signature is verified (RFC 8725,
+/// section 3.3). There is one exception: for a token of a new key, the unverified `exp` decides between two errors.
 pub(super) fn verify<R>(
     ring: &Keyring,
     kind: Kind,
@@ -91,7 +91,7 @@ pub(super) fn verify<R>(
     if !is_valid {
         return Err(InvalidToken::Signature);
     }
-    // Most tokens are short. Clearing a buffer for the longest token takes time.
+    // Most tokens are short, so they use a short buffer: clearing a buffer for the longest token takes time.
     let (mut short, mut long);
     let payload_buffer: &mut [u8] = if payload.len() <= 1024 {
         short = [0; 1024 / 4 * 3];
@@ -103,7 +103,7 @@ pub(super) fn verify<R>(
     read(decode(payload, payload_buffer)?)
 }
 
-/// Whether an unverified token says that it has expired, or does not say when. No instance accepts it.
+/// Whether an unverified token says that it has expired, or has no expiry. No instance accepts such a token.
 #[cold]
 fn has_expired(ring: &Keyring, payload: &[u8]) -> bool {
     #[derive(Deserialize)]
@@ -115,8 +115,8 @@ fn has_expired(ring: &Keyring, payload: &[u8]) -> bool {
     expiry.is_none_or(|Expiry { exp }| ring.has_passed(Timestamp::from_secs(exp)))
 }
 
-/// The members of a header. All others are refused, such as `crit`, `b64`, `zip`, `enc`, `cty`, and keys or
-/// their addresses.
+/// The members of a header. All other members are refused, such as `crit`, `b64`, `zip`, `enc`, `cty`, keys, and the
+/// addresses of keys.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header<'a> {
@@ -131,7 +131,7 @@ struct Header<'a> {
 }
 
 impl Header<'_> {
-    /// Whether any instance can sign tokens of this kind by this algorithm.
+    /// Whether any instance can sign tokens of this kind with the header's algorithm.
     fn has_algorithm_for(&self, kind: Kind) -> bool {
         let algorithm = self.alg.parse().ok();
         match kind {
@@ -141,11 +141,11 @@ impl Header<'_> {
     }
 }
 
-/// Finds the key by `kid`. The key fixes the algorithm. The header that the key writes itself is compared as
-/// bytes; another spelling of the same members is parsed.
+/// Finds the key by `kid`. The key fixes the algorithm. A header that is equal to the key's own header, byte by byte,
+/// is not parsed. A header with another spelling of the same members is parsed.
 ///
-/// If no key has the `kid`, the vouchers decide between [`InvalidToken::NewKey`] and
-/// [`InvalidToken::UnknownKey`]. They are not signed by the key itself: all they decide is whether the sender
+/// If no key has the `kid`, the vouchers decide between [`InvalidToken::NewKey`] and [`InvalidToken::UnknownKey`].
+/// Without the key, the signature over the vouchers cannot be verified. So the vouchers decide only whether the client
 /// must try again or sign in.
 fn find_key<'r>(ring: &'r Keyring, kind: Kind, head: &[u8]) -> Result<&'r Key, InvalidToken> {
     let wrote_it = |key: &&Key| key.header(kind).as_bytes().strip_suffix(b".") == Some(head);
@@ -176,19 +176,19 @@ pub(super) fn vouchers(key: &Key) -> String {
     header.map(|header| header.vouch.into_owned()).unwrap_or_default()
 }
 
-/// Canonical base64url only: no padding, no stray bits, no other characters.
+/// Decodes canonical base64url only: no padding, no stray bits, no other characters.
 pub(super) fn decode<'b>(text: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8], InvalidToken> {
     let len = URL_SAFE_NO_PAD.decode_slice(text, buffer).map_err(|_| InvalidToken::Malformed)?;
     buffer.get(..len).ok_or(InvalidToken::Malformed)
 }
 
-/// Reads claims: their types exact, no member twice, none unknown.
+/// Reads claims. Refuses a claim that has the wrong type, comes twice or is unknown.
 pub(super) fn claims<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidToken> {
     object(json).ok_or(InvalidToken::Claims)
 }
 
-/// Reads a JSON object. An array is refused, because derived readers would fill members from it by
-/// position. UTF-8 is checked once for the whole, which is faster than for each text.
+/// Reads a JSON object. An array is refused, because derived readers would fill members from the array by position.
+/// UTF-8 is checked once for the whole text, because this is faster than a check of each string.
 pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let json = str::from_utf8(json).ok()?;
     if json.trim_ascii_start().starts_with('{') { serde_json::from_str(json).ok() } else { None }

@@ -14,10 +14,11 @@ use super::{
 use super::{name::checked, public_key::PublicKey};
 use crate::time::Timestamp;
 
-/// The two kinds of token. One is never accepted in place of the other: `typ`, key and claims differ.
+/// The two kinds of token. A token of one kind is never accepted as the other kind, because `typ`, key and claims
+/// differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// RFC 9068, section 2.1.
+    /// An access token (RFC 9068, section 2.1).
     Access,
     Refresh,
 }
@@ -31,15 +32,15 @@ impl Kind {
     }
 }
 
-/// What a key of a [`Keyring`](crate::Keyring) does.
+/// The step of a key in a [`Keyring`](crate::Keyring).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyStep {
-    /// It verifies, and does not sign.
+    /// The key verifies tokens, and does not sign.
     Published,
-    /// It signs. One key of a ring does.
+    /// The key signs. Exactly one key of a ring signs.
     Signing,
-    /// It verifies until the last of its tokens has expired.
+    /// The key verifies until the last of its tokens has expired.
     Retired,
 }
 
@@ -47,12 +48,12 @@ pub enum KeyStep {
 pub(super) struct Key {
     pub(super) kid: String,
     pub(super) step: KeyStep,
-    /// Since when. None before the ring is in force.
+    /// When the step began. Before the ring is in force, only a JWK Set with `since` sets this time.
     pub(super) since: Option<Timestamp>,
     access: AccessKey,
-    /// None for a public key, which verifies access tokens only.
+    /// `None` for a public key, which verifies access tokens only.
     pub(super) refresh: Option<HmacKey>,
-    /// None for a secret, and for a signer of the application that names none.
+    /// `None` for a secret, and for a custom signer whose public key the application does not name.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     public: Option<PublicKey>,
     access_header: String,
@@ -60,8 +61,8 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Checks that the signer and the verifier belong together. Otherwise the first sign-in would fail, or
-    /// every signature would be accepted.
+    /// Makes a key. Checks that the signer and the verifier belong together. Without this check, the first sign-in
+    /// could fail, or every signature could be accepted.
     pub(super) fn new(kid: String, access: AccessKey, refresh: HmacKey) -> Result<Self, KeyError> {
         if let AccessKey { signer: Some(signer), verifier } = &access {
             let signature =
@@ -89,7 +90,7 @@ impl Key {
         Ok(key.with_vouchers(""))
     }
 
-    /// A public key. It verifies access tokens only.
+    /// A key that is a public key. It verifies access tokens only.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     pub(super) fn public(public: PublicKey) -> Result<Self, KeyError> {
         let key = Self {
@@ -105,7 +106,7 @@ impl Key {
         Ok(key.with_vouchers(""))
     }
 
-    /// This key with its public key. None if that does not verify what this key signs.
+    /// This key together with its public key. Returns `None` if the public key does not verify what this key signs.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     pub(super) fn with_public(self, public: PublicKey) -> Option<Self> {
         let signature = self.access.signer.as_ref()?.try_sign(b"a").ok()?;
@@ -125,7 +126,7 @@ impl Key {
         None
     }
 
-    /// Values that identify the key without its name. If two keys share one, they are the same key under two names.
+    /// Values that identify the key without its name. Two keys with a common value are the same key under two names.
     pub(super) fn identity(&self) -> impl Iterator<Item = Vec<u8>> {
         let of_secret =
             self.refresh.as_ref().map(|key| key.sign(b"tower-sliding-sessions identity ").to_vec());
@@ -153,7 +154,7 @@ impl Key {
         Self { kid: kid.to_owned(), ..self.clone() }.with_vouchers("")
     }
 
-    /// This key, whose tokens name the keys that vouch for it.
+    /// This key with `vouchers`: its tokens contain the vouchers of other keys for this key.
     pub(super) fn with_vouchers(&self, vouchers: &str) -> Self {
         Self {
             access_header: self.written_header(Kind::Access, vouchers),
@@ -164,14 +165,14 @@ impl Key {
 
     fn written_header(&self, kind: Kind, vouchers: &str) -> String {
         let vouch = if vouchers.is_empty() { String::new() } else { format!(r#","vouch":"{vouchers}""#) };
-        // INVARIANT: `kid` and `vouchers` are base64url and an algorithm's name is that of its variant, so
-        // nothing here needs escaping.
+        // INVARIANT: nothing here needs escaping. `kid` and `vouchers` are base64url characters, and an algorithm's
+        // name is the name of its variant.
         let (alg, kid, typ) = (self.algorithm(kind), &self.kid, kind.typ());
         let json = format!(r#"{{"alg":"{alg:?}","kid":"{kid}","typ":"{typ}"{vouch}}}"#);
         URL_SAFE_NO_PAD.encode(json) + "."
     }
 
-    /// The encoded header of this key's tokens, with its dot.
+    /// The encoded header of this key's tokens, including the dot after the header.
     pub(super) fn header(&self, kind: Kind) -> &str {
         match kind {
             Kind::Access => &self.access_header,
@@ -195,7 +196,8 @@ impl Key {
         Ok(self.refresh.as_ref().ok_or_else(is_public)?.sign(message))
     }
 
-    /// The signature is a `Vec`, because the signers and verifiers of jsonwebtoken take one.
+    /// Verifies an access token's signature. The signature is a `Vec`, because the verifiers of jsonwebtoken take a
+    /// `Vec`.
     pub(super) fn verify_access(&self, message: &[u8], signature: &Vec<u8>) -> bool {
         self.access.verifier.verify(message, signature).is_ok()
     }

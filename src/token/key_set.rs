@@ -1,7 +1,7 @@
 //! A key ring as a JWK Set (RFC 7517): private, secret and public keys, with the step of each.
 //!
-//! Reading is strict, because a mistake here signs users out. An error names the key by its place in the set, and never
-//! shows a value of it.
+//! Reading is strict, because a mistake in the set signs users out. An error names the key by its place in the set, and
+//! never shows a value of the key.
 
 use std::{borrow::Cow, cmp::Reverse};
 
@@ -20,9 +20,9 @@ use super::{
 };
 use crate::time::Timestamp;
 
-/// The longest set that is read, in bytes.
+/// The longest JWK Set that is read, in bytes.
 pub(crate) const LONGEST_KEY_SET: usize = 64 * 1024;
-/// The most keys of a set.
+/// The largest number of keys in a JWK Set.
 const MOST_KEYS: usize = 64;
 
 type Problem = Cow<'static, str>;
@@ -33,7 +33,8 @@ struct Set<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// The members that matter. Others are ignored (RFC 7517, section 4). A member that comes twice is refused.
+/// The members of a JWK that are read. Other members are ignored (RFC 7517, section 4). If one of these members comes
+/// twice, the JWK is refused.
 #[derive(Deserialize)]
 struct Jwk {
     kty: Option<String>,
@@ -59,37 +60,38 @@ fn hidden<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Zeroizing<String>
     String::deserialize(text).map(|text| Some(Zeroizing::new(text)))
 }
 
-/// A key of the set. Its step is `None` if the set does not name one.
+/// A key of the set. `step` is `None` if the set names no step for the key, or if the key is pulled.
 struct Entry {
     kid: String,
     step: Option<KeyStep>,
     pulled: bool,
     since: Option<Timestamp>,
-    /// None for a pulled key of which the set has only the name.
+    /// `None` for a pulled key if the set contains only its name.
     key: Option<Key>,
 }
 
 impl Keyring {
-    /// Keys as a JWK Set (RFC 7517, section 5): the text, not the path of its file. [`KeyFile`](crate::KeyFile) reads a
-    /// file, and follows it.
+    /// Reads the keys from a JWK Set (RFC 7517, section 5). Pass the text, not the path of its file.
+    /// [`KeyFile`](crate::KeyFile) reads a file, and follows its changes.
     ///
     /// | `kty` | members | the key |
     /// |---|---|---|
     /// | `oct` | `k` | an HS256 secret of at least 32 random bytes |
     /// | `OKP` | `crv: "Ed25519"`, `x`, `d` | signs by `EdDSA` |
     /// | `EC` | `crv: "P-256"`, `x`, `y`, `d` | signs by ES256 |
-    /// | `OKP`, `EC`, `RSA` | without `d` | verifies access tokens only. RSA: `alg` is `RS256` or `PS256` |
+    /// | `OKP`, `EC`, `RSA` | without `d` | verifies access tokens only. For `RSA`, `alg` is `RS256` or `PS256` |
     ///
-    /// Keys other than `oct` need the feature `aws_lc_rs` or `rust_crypto`. `kid` is the key's name. Without it, the
-    /// name is the thumbprint (RFC 7638), and is derived from the secret of an `oct` key. `alg`, `use` and `key_ops`
-    /// are optional, but must fit.
+    /// Keys other than `oct` need the feature `aws_lc_rs` or `rust_crypto`. `kid` is the key's name. Without `kid`, the
+    /// name is the thumbprint (RFC 7638). For an `oct` key without `kid`, the name is derived from the secret. `alg`,
+    /// `use` and `key_ops` are optional. If they are present, they must fit the key.
     ///
-    /// Two members of each key are this crate's own:
+    /// Two members of each key are specific to this crate:
     ///
-    /// - `step`: `"published"` (the default), `"signing"`, `"retired"` or `"pulled"`. One key must be `"signing"`. If a
-    ///   set has only one key, `"signing"` is the default. A pulled key needs no other member than `kid`.
-    /// - `since`: when the step began, in seconds since 1970. It matters for a retired key. Default: when an instance
-    ///   first has the key at this step, which a restart repeats.
+    /// - `step`: `"published"` (the default), `"signing"`, `"retired"` or `"pulled"`. Exactly one key must be
+    ///   `"signing"`. If only one key of the set is not pulled, its default is `"signing"`. A pulled key needs no other
+    ///   member than `kid`.
+    /// - `since`: when the step began, in seconds since 1970. This time matters for a retired key. Default: the time at
+    ///   which an instance first has the key at this step. After a restart of the instance, this time starts again.
     ///
     /// ```
     /// # fn main() -> Result<(), tower_sliding_sessions::KeyError> {
@@ -111,25 +113,25 @@ impl Keyring {
         ring(json).map_err(KeyError::KeySet)
     }
 
-    /// The public keys that verify here, as a JWK Set. Never a secret.
+    /// The public keys of this ring that verify, as a JWK Set. The set never contains a secret.
     #[cfg(feature = "jwks")]
     pub(crate) fn jwk_set(&self) -> String {
         let keys: Vec<_> = self.keys().filter_map(Key::jwk).collect();
         format!(r#"{{"keys":[{}]}}"#, keys.join(","))
     }
 
-    /// Whether others can verify by the signing key.
+    /// Whether the signing key has a public key, so that other services can verify its tokens.
     #[cfg(feature = "jwks")]
     pub(crate) fn signer_is_public(&self) -> bool {
         self.signer().jwk().is_some()
     }
 
-    /// Publishes a public key, such as one whose private half is gone. It verifies access tokens only, and cannot be
-    /// [promoted](Self::promote). RS256 and PS256 keys can be used in this way.
+    /// Publishes a public key, for example a key whose private half no longer exists. The public key verifies access
+    /// tokens only, and cannot be [promoted](Self::promote). RS256 and PS256 keys can be used in this way.
     ///
     /// # Errors
-    /// [`KeyError::DuplicateName`] if a key of the ring has its name, and [`KeyError::BadName`] unless the name is 1 to
-    /// 64 characters of `A-Z a-z 0-9 - _`.
+    /// [`KeyError::DuplicateName`] if a key of the ring has the same name, and [`KeyError::BadName`] unless the name is
+    /// 1 to 64 characters of `A-Z a-z 0-9 - _`.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn publish_public(self, key: PublicKey) -> Result<Self, KeyError> {
@@ -142,8 +144,8 @@ impl Keyring {
         Ok(Self { pulled, ..self }.with_keys(keys))
     }
 
-    /// Names the public key of the signing key, for one of [`custom`](Self::custom). The routes of the feature `jwks`
-    /// then show it.
+    /// Sets the public key of the signing key, for a signing key of [`custom`](Self::custom). The routes of the feature
+    /// `jwks` then show this public key.
     ///
     /// # Errors
     /// [`KeyError::VerifierMismatch`] if the public key does not verify what the signer signs.
@@ -176,7 +178,8 @@ fn ring(json: &str) -> Result<Keyring, Problem> {
     assemble(entries)
 }
 
-/// Whether two keys have one name, or are one key. Pulling one of them would leave the other.
+/// Whether two entries have the same name or are the same key. If one of two such entries were pulled, the other would
+/// stay valid.
 fn is_twin(one: &Entry, other: &Entry) -> bool {
     let is_same = |one: &Key, other: &Key| one.identity().any(|id| other.identity().any(|other| id == other));
     one.kid == other.kid || one.key.as_ref().zip(other.key.as_ref()).is_some_and(|(a, b)| is_same(a, b))
@@ -190,7 +193,8 @@ fn assemble(entries: Vec<Entry>) -> Result<Keyring, Problem> {
         let step = step.unwrap_or(if is_alone { KeyStep::Signing } else { KeyStep::Published });
         keys.extend(key.map(|key| key.at_step(step).in_step_since(since)));
     }
-    // The signing key, then those that may have signed last: they vouch for it.
+    // The signing key comes first. The keys that may have signed last come next, because they vouch for the signing
+    // key.
     keys.sort_by_key(|key| match key.step {
         KeyStep::Signing => (0, None),
         KeyStep::Published => (1, None),
@@ -306,8 +310,8 @@ fn bytes(text: &str) -> Result<Zeroizing<Vec<u8>>, Problem> {
     decoded.map_err(|_| "one of its values is not base64url without padding".into())
 }
 
-/// Reads a JSON object. A derived reader would fill members from an array. The reasons of `serde_json` are not shown,
-/// because they hold values.
+/// Reads a JSON object. An array is refused, because a derived reader would fill members from an array. The reasons of
+/// `serde_json` are not shown, because they contain values.
 fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Problem> {
     if !json.trim_ascii_start().starts_with('{') {
         return Err("it is not a JSON object".into());

@@ -21,16 +21,17 @@ use crate::{
     time::{Clock, Timestamp},
 };
 
-/// The keys of a service: one signs, the others verify. Immutable, and cheap to clone.
+/// The keys of a service. One key signs tokens, and the other keys verify tokens. A key ring is immutable and cheap to
+/// clone.
 ///
-/// A key goes through four steps. Finish each step on all instances before the next one:
+/// A key goes through four steps. Finish each step on all instances before you start the next step:
 ///
 /// | step | the key |
 /// |---|---|
 /// | [`publish`](Self::publish) | verifies, and does not sign yet |
-/// | [`promote`](Self::promote) | signs. The key that signed before verifies |
-/// | [`retire`](Self::retire) | verifies until the last of its tokens has expired, and is then removed by itself |
-/// | [`pull`](Self::pull) | is void at once. For a leaked key |
+/// | [`promote`](Self::promote) | signs. The key that signed before verifies from now on |
+/// | [`retire`](Self::retire) | verifies until the last of its tokens has expired, and is then removed automatically |
+/// | [`pull`](Self::pull) | is void at once. Use this step for a leaked key |
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -47,22 +48,25 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
-/// To start with a ring in which a new key signs and an old one verifies, use
+/// To start with a ring in which a new key signs and an old key verifies, use
 /// `Keyring::hs256(new_secret)?.publish(Keyring::hs256(old_secret)?)?`.
 ///
-/// If a new key signs on one instance before another instance knows it, the other instance cannot verify the
-/// new tokens. It answers 503 with `Retry-After` rather than 401 and changes no cookie, so the session goes on
-/// where the key is known. To make this possible, tokens list vouchers of up to three other keys of their ring (in the
-/// header `vouch`), those that signed last first, and the other instance must have one of these keys. So an instance
-/// may be three promotions behind. If no known key vouches for the `kid` of a token, or the token says that it has
-/// expired, the answer is 401, because anyone can make such a token.
+/// Suppose that a new key signs on one instance, and that another instance does not have this key yet. The other
+/// instance cannot verify the new tokens. It answers 503 with `Retry-After` instead of 401, and changes no cookie. So
+/// the session continues on the instances that have the key.
+///
+/// This works by *vouchers*. A token contains vouchers of up to three other keys of its ring, in the header `vouch`.
+/// The keys that signed last come first. The other instance accepts a voucher if it has the key that made the voucher.
+/// So an instance may be three promotions behind. The answer is 401 if no known key vouches for the `kid` of the token,
+/// or if the token says that it has expired, because anyone can make such a token.
 #[doc(alias = "key rotation")]
 #[derive(Clone)]
 pub struct Keyring {
-    /// The first one signs, and no other does. In a ring of public keys none signs, and there may be none.
+    /// The first key signs, and the other keys only verify. In a ring of public keys, no key signs, and the ring may be
+    /// empty.
     pub(super) keys: Arc<[Key]>,
     pub(super) pulled: Arc<[PulledKey]>,
-    /// None before the ring is in force.
+    /// `None` before the ring is in force.
     pub(super) term: Option<KeyTerm>,
 }
 
@@ -70,7 +74,7 @@ pub struct Keyring {
 #[derive(Clone)]
 pub(super) struct PulledKey {
     pub(super) kid: String,
-    /// None before the ring is in force.
+    /// When the key was pulled. Before the ring is in force, only a JWK Set with `since` sets this time.
     pub(super) since: Option<Timestamp>,
 }
 
@@ -78,16 +82,17 @@ pub(super) struct PulledKey {
 #[derive(Clone)]
 pub(super) struct KeyTerm {
     pub(super) clock: Arc<dyn Clock>,
-    /// The longest life of a token.
+    /// The longest lifetime of a token: one absolute timeout and one grace period.
     pub(super) longest: Duration,
 }
 
-/// The number of keys that vouch for the signing key, at most. Each takes 16 bytes of each token.
+/// The largest number of keys that vouch for the signing key. The voucher of each key takes 16 bytes of each token.
 const MOST_VOUCHERS: usize = 3;
 
 impl Keyring {
-    /// A new random key. After a restart of the process, all sessions are invalid. Use it to try things out, or for a
-    /// single instance with the memory store, which loses its sessions at a restart anyway.
+    /// Makes a new random key. After a restart of the process, the key is lost, and all sessions are invalid. Use a
+    /// random key for experiments, or for a single instance with the memory store. The memory store loses its sessions
+    /// at a restart anyway.
     ///
     /// # Errors
     /// [`KeyError::Entropy`] if the operating system returns no random bytes.
@@ -95,11 +100,11 @@ impl Keyring {
         Self::hs256(Zeroizing::new(id::random::<32>().map_err(|_| KeyError::Entropy)?).as_slice())
     }
 
-    /// HMAC-SHA256 with a secret of at least 32 random bytes.
+    /// Makes an HMAC-SHA256 key from a secret of at least 32 random bytes.
     ///
     /// # Errors
-    /// [`KeyError`] if the secret is short, weak, a key file, or text that ends in a line break or has white space or
-    /// quotes around it.
+    /// [`KeyError`] if the secret is too short or weak, or is a key file, or is text that ends in a line break or has
+    /// white space or quotes around it.
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
         secret::check(secret)?;
@@ -108,37 +113,37 @@ impl Keyring {
         Ok(Self::of(Key::new(kid, access, HmacKey::for_refresh(secret)?)?))
     }
 
-    /// Ed25519 (`EdDSA`, RFC 8037) with a private key in PKCS#8 PEM form: the text, not
-    /// the path of its file. Blank lines, indentation, any line ends, a byte order mark, quotes around the
-    /// text and `\n` as two characters are accepted.
+    /// Makes an Ed25519 key (`EdDSA`, RFC 8037) from a private key in PKCS#8 PEM form. Pass the text, not the path of
+    /// its file. The function accepts blank lines, indentation, any line ends, a byte order mark, quotes around the
+    /// text, and `\n` as two characters.
     ///
     /// # Errors
-    /// [`KeyError::Pem`] says what is wrong with the text, and the command that corrects it.
+    /// [`KeyError::Pem`] says what is wrong with the text, and how to correct it.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn ed25519_pem(private_key: &str) -> Result<Self, KeyError> {
         asymmetric::ed25519(private_key).map(Self::of)
     }
 
-    /// ES256 (ECDSA on P-256 with SHA-256, RFC 7518) with a private key in PKCS#8 PEM form: the text, not
-    /// the path of its file. Blank lines, indentation, any line ends, a byte order mark, quotes around the
-    /// text and `\n` as two characters are accepted.
+    /// Makes an ES256 key (ECDSA on P-256 with SHA-256, RFC 7518) from a private key in PKCS#8 PEM form. Pass the text,
+    /// not the path of its file. The function accepts blank lines, indentation, any line ends, a byte order mark,
+    /// quotes around the text, and `\n` as two characters.
     ///
     /// # Errors
-    /// [`KeyError::Pem`] says what is wrong with the text, and the command that corrects it.
+    /// [`KeyError::Pem`] says what is wrong with the text, and how to correct it.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))))]
     pub fn es256_pem(private_key: &str) -> Result<Self, KeyError> {
         asymmetric::es256(private_key).map(Self::of)
     }
 
-    /// A signer and a verifier of your own for access tokens: a key in a KMS or an HSM, or another
-    /// algorithm, such as RS256. Both must name the same algorithm.
+    /// Uses your own signer and verifier for access tokens. Examples: a key in a KMS or an HSM, or another algorithm,
+    /// such as RS256. The signer and the verifier must name the same algorithm.
     ///
-    /// `kid` is the key's name in tokens. Refresh tokens stay HS256. A key that is derived from
-    /// `refresh_secret`, at least 32 random bytes, signs them. Use another secret for each key.
+    /// `kid` is the key's name in tokens. Refresh tokens stay HS256: they are signed with a key that is derived from
+    /// `refresh_secret`. `refresh_secret` must have at least 32 random bytes. Use a different secret for each key.
     ///
-    /// The constructor signs one message to check that the signer and the verifier belong together.
+    /// The constructor signs one message, to check that the signer and the verifier belong together.
     ///
     /// ```
     /// use tower_sliding_sessions::{
@@ -196,18 +201,19 @@ impl Keyring {
     /// ```
     ///
     /// # Limits
-    /// Signing is synchronous and has no deadline. A renewal signs one access token, a sign-in two. A
-    /// signer that calls a service over the network must limit the time itself, and must call
-    /// `tokio::task::block_in_place`, or other requests wait too. Verification runs for each access token that
-    /// is not in the cache: verify in memory, with the public key.
+    /// Signing is synchronous and has no deadline. A renewal signs one access token, and a sign-in signs two. A signer
+    /// that calls a service over the network must limit the time itself. Such a signer must also call
+    /// `tokio::task::block_in_place`, because otherwise other requests wait too. The verifier runs for each access
+    /// token that is not in the cache. So verify in memory, with the public key.
     ///
-    /// An access token must fit into a cookie of 3072 bytes. The signature of an RSA key of 4096 bits takes
-    /// 683 of them.
+    /// An access token must fit into a cookie of 3072 bytes. The signature of an RSA key of 4096 bits takes 683 of
+    /// these bytes.
     ///
     /// # Errors
-    /// [`KeyError::SignerFailed`] if the signer cannot sign, [`KeyError::VerifierMismatch`] if the verifier does
-    /// not match it, [`KeyError::BadName`] unless `kid` is 1 to 64 characters of `A-Z a-z 0-9 - _`, and the
-    /// errors of [`hs256`](Self::hs256) for `refresh_secret`.
+    /// - [`KeyError::SignerFailed`] if the signer cannot sign.
+    /// - [`KeyError::VerifierMismatch`] if the verifier does not match the signer.
+    /// - [`KeyError::BadName`] unless `kid` is 1 to 64 characters of `A-Z a-z 0-9 - _`.
+    /// - The errors of [`hs256`](Self::hs256) for `refresh_secret`.
     #[doc(alias = "kms")]
     #[doc(alias = "hsm")]
     pub fn custom(
@@ -221,12 +227,12 @@ impl Keyring {
         Ok(Self::of(Key::new(kid, AccessKey::new(signer, verifier), HmacKey::for_refresh(secret)?)?))
     }
 
-    /// Sets the signing key's name, the `kid` in its tokens. Default: derived from the key. It reveals nothing
-    /// of the key.
+    /// Sets the signing key's name, which is the `kid` in its tokens. Default: a name that is derived from the key. The
+    /// default name reveals nothing about the secret or private key.
     ///
     /// # Errors
-    /// [`KeyError::BadName`] unless it is 1 to 64 characters of `A-Z a-z 0-9 - _`, and [`KeyError::DuplicateName`] if
-    /// another key of the ring has it.
+    /// [`KeyError::BadName`] unless `kid` is 1 to 64 characters of `A-Z a-z 0-9 - _`, and [`KeyError::DuplicateName`]
+    /// if another key of the ring has this name.
     pub fn with_kid(self, kid: &str) -> Result<Self, KeyError> {
         if self.keys.iter().skip(1).any(|key| key.kid == kid) {
             return Err(KeyError::DuplicateName(kid.to_owned()));
@@ -242,7 +248,8 @@ impl Keyring {
         &self.signer().kid
     }
 
-    /// Whether `vouchers` say that the unknown key named `kid` is in one ring with a key of this ring.
+    /// Whether a key of this ring vouches for the unknown key named `kid`: one of `vouchers` says that both keys are in
+    /// the same ring.
     pub(super) fn vouches_for(&self, kid: &str, vouchers: &str) -> bool {
         if !is_name(kid) || self.pulled.iter().any(|pulled| pulled.kid == kid) {
             return false;
@@ -260,7 +267,7 @@ impl Keyring {
         Self { keys: Arc::new([key]), pulled: Arc::default(), term: None }
     }
 
-    /// The same with these keys. The tokens of the first one list vouchers of the others.
+    /// This ring with other keys. The tokens of the first key contain vouchers of the other keys.
     pub(super) fn with_keys(self, mut keys: Vec<Key>) -> Self {
         if let [signer, others @ ..] = &mut *keys {
             let vouching = others.iter().filter_map(|other| other.refresh.as_ref());
@@ -273,18 +280,18 @@ impl Keyring {
 
     #[expect(clippy::expect_used, reason = "see the invariant")]
     pub(super) fn signer(&self) -> &Key {
-        // INVARIANT: every public constructor makes a ring of one key, and no step removes the first one. A ring of
-        // public keys stays within the layer that only verifies, which asks for no signer.
+        // INVARIANT: every public constructor makes a ring of one key, and no step removes the first key. A ring of
+        // public keys stays within the layer that only verifies, and that layer asks for no signer.
         self.keys.first().expect("a ring has a key")
     }
 
-    /// The keys that verify: without the retired ones whose time is over.
+    /// The keys that verify. Retired keys whose tokens have all expired are left out.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter().filter(|key| !self.is_gone(key))
     }
 
-    /// When the last token of a retired key has expired. None for a key that is not retired, and before the ring is in
-    /// force.
+    /// When the last token of a retired key has expired. `None` for a key that is not retired, and before the ring is
+    /// in force.
     pub(super) fn gone_at(&self, key: &Key) -> Option<Timestamp> {
         let (KeyStep::Retired, Some(since), Some(term)) = (key.step, key.since, &self.term) else {
             return None;
@@ -296,13 +303,13 @@ impl Keyring {
         self.gone_at(key).is_some_and(|gone_at| self.has_passed(gone_at))
     }
 
-    /// Whether it is after `time`. False before the ring is in force.
+    /// Whether the current time is `time` or later. `false` before the ring is in force.
     pub(super) fn has_passed(&self, time: Timestamp) -> bool {
         self.term.as_ref().is_some_and(|term| term.clock.now() >= time)
     }
 }
 
-/// Shows the names of the keys and their steps only.
+/// Shows only the names of the keys and their steps.
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.keys().map(|key| (&key.kid, key.step))).finish()

@@ -1,7 +1,7 @@
-//! Access and refresh tokens: mints them and verifies them.
+//! Mints and verifies access tokens and refresh tokens.
 //!
-//! Only this module makes a verified token. The protocol judges its times: an expired token is a valid token
-//! in another state, not an error.
+//! Only this module makes the content of a verified token. The protocol judges the times of the token. For this module,
+//! an expired token is not an error: it is a valid token in another state.
 
 mod access;
 mod access_key;

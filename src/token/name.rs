@@ -1,8 +1,8 @@
-//! The names of keys, `kid` in tokens.
+//! The names of keys: the `kid` of tokens.
 
 use super::error::KeyError;
 
-/// The longest name of a key of a ring.
+/// The longest name of a key of a ring, in characters.
 const LONGEST: usize = 64;
 
 pub(super) fn is_name(kid: &str) -> bool {

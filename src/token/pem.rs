@@ -1,4 +1,4 @@
-//! Private keys as text: ignores harmless white space, and says what is wrong with any other text.
+//! Reads private keys from text. Ignores harmless white space, and says what is wrong with other text.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ const CUT: &str =
     "its line `-----END PRIVATE KEY-----` is missing: the text was cut, perhaps to its first line";
 const NOT_BASE64: &str = "the text between its `BEGIN` and `END` lines is not base64: it was cut or changed";
 pub(super) const NOT_PKCS8: &str = "its base64 does not decode to a PKCS#8 key: the text was cut or changed";
-/// As `openssl ecparam` writes it.
+/// The form that `openssl ecparam` writes.
 const SEC1: &str = "it is in SEC1 form (`BEGIN EC PRIVATE KEY`): convert it with \
      `openssl pkcs8 -topk8 -nocrypt -in key.pem -out pkcs8.pem`";
 const ENCRYPTED: &str =
@@ -27,7 +27,7 @@ const CERTIFICATE: &str = "it is a certificate, which cannot sign: pass the priv
 const OTHER_PEM: &str = "it is a PEM of another kind: it must say `-----BEGIN PRIVATE KEY-----`";
 pub(super) const INCONSISTENT: &str = "its parts do not belong together: the text was changed";
 
-/// What is wrong with a text, and the command that corrects it.
+/// What is wrong with a text, and how to correct it.
 type Problem = Cow<'static, str>;
 
 /// The kind of private key that a constructor takes.
@@ -46,7 +46,7 @@ impl Wanted {
         KeyError::Pem { wanted, problem: problem.into() }
     }
 
-    /// The command that makes such a key.
+    /// The command that makes a key of this kind.
     const fn command(self) -> &'static str {
         match self {
             Self::Ed25519 => "openssl genpkey -algorithm ed25519 -out key.pem",
@@ -60,8 +60,8 @@ impl Wanted {
     }
 }
 
-/// The DER in the text of a PKCS#8 private key. A byte order mark, blank lines, indentation, any line ends,
-/// quotes around the text, and `\n` as two characters (as in environment files) are ignored.
+/// Returns the DER of a PKCS#8 private key in PEM form. Ignores a byte order mark, blank lines, indentation, any line
+/// ends, quotes around the text, and `\n` as two characters (as in environment files).
 pub(super) fn der(text: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     find(text, wanted).map_err(|problem| wanted.error(problem))
 }
@@ -73,7 +73,7 @@ fn find(given: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let mut blocks = text.split("-----BEGIN ").skip(1);
     let Some(first) = blocks.next() else { return Err(without_begin(given.trim_matches(is_around))) };
     let labels = || text.split("-----BEGIN ").skip(1).filter_map(|block| Some(block.split_once("-----")?.0));
-    // `openssl ecparam -genkey` writes the curve before the key.
+    // `openssl ecparam -genkey` writes a block with the curve before the key.
     if labels().any(|label| label == "EC PRIVATE KEY") {
         return Err(if text.contains("ENCRYPTED") { ENCRYPTED } else { SEC1 }.into());
     }
@@ -91,11 +91,11 @@ fn find(given: &str, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, Problem> {
     STANDARD.decode(&*body).map(Zeroizing::new).map_err(|_| NOT_BASE64.into())
 }
 
-/// Byte order marks, and characters that copying from a page brings along.
+/// Byte order marks, and invisible characters that come from copying a text from a web page.
 const INVISIBLE: [char; 5] = ['\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}'];
 
-/// The text without what no PEM has: byte order marks and other invisible characters, and backslashes, which escape
-/// line breaks (also twice, as in JSON within an environment file).
+/// Returns the text without characters that a PEM never contains: byte order marks, other invisible characters, and
+/// backslashes. A backslash may escape a line break, also twice, as in JSON in an environment file.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut escaped = false;
@@ -128,7 +128,7 @@ fn without_begin(text: &str) -> Problem {
     }
 }
 
-/// Whether it is the base64 of a PEM, as secrets of Kubernetes and variables of CI systems have it.
+/// Whether the text is the base64 of a PEM, as in Kubernetes secrets and variables of CI systems.
 fn is_encoded_pem(text: &str) -> bool {
     let start: String = text.chars().filter(|c| !c.is_whitespace()).take(64).collect();
     let start = Zeroizing::new(start);
@@ -154,7 +154,7 @@ fn by_label(label: &str, text: &str, wanted: Wanted) -> Result<(), Problem> {
     })
 }
 
-/// Refuses a key for another algorithm or curve than `wanted`.
+/// Refuses a key with another algorithm or curve than `wanted`.
 pub(super) fn check_kind(info: &PrivateKeyInfo<'_>, wanted: Wanted) -> Result<(), KeyError> {
     const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
     let named = |oid: ObjectIdentifier| match &*oid.to_string() {

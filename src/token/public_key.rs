@@ -10,12 +10,12 @@ use super::aws_lc_rs as backend;
 use super::rust_crypto as backend;
 use super::{access_key::DynVerifier, error::KeyError, jwk, public_parts::Parts, spki};
 
-/// The longest `kid` in bytes. Other issuers choose longer ones than this crate.
+/// The longest `kid` in bytes. The names of other issuers may be longer than the names of this crate.
 const LONGEST_KID: usize = 256;
 
 /// A public key that verifies tokens: Ed25519 (`EdDSA`), ES256, RS256 or PS256.
 ///
-/// It is read from a JWK (RFC 7517) or from PEM, once, and has exactly one algorithm (RFC 8725, section 3.1).
+/// The key is read once, from a JWK (RFC 7517) or from PEM. It has exactly one algorithm (RFC 8725, section 3.1).
 ///
 /// ```
 /// # fn main() -> Result<(), tower_sliding_sessions::KeyError> {
@@ -37,23 +37,29 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// A public key as a JWK (RFC 7517): `OKP` with `Ed25519`, `EC` with `P-256`, or `RSA`.
+    /// Reads a public key from a JWK (RFC 7517): `OKP` with `Ed25519`, `EC` with `P-256`, or `RSA`.
     ///
     /// Without `kid`, the key's name is its thumbprint (RFC 7638). Without `alg`, an RSA key is for RS256.
     ///
     /// # Errors
-    /// [`KeyError::PublicKey`] for a private or symmetric key, for another kind or algorithm, if `use` is not `sig`
-    /// or `key_ops` does not have `verify`, and for an RSA key of less than 2048 bits.
+    /// [`KeyError::PublicKey`] in these cases:
+    ///
+    /// - The text is not a complete JWK, or is longer than 16384 bytes.
+    /// - The key is private or symmetric.
+    /// - Its kind or algorithm is not supported, or `kid` is not 1 to 256 visible ASCII characters.
+    /// - `use` is not `sig`, or `key_ops` does not have `verify`.
+    /// - It is an RSA key of less than 2048 bits or more than 8192 bits, or with an unsupported exponent.
     #[doc(alias = "JWK")]
     pub fn from_jwk(json: &str) -> Result<Self, KeyError> {
         Self::read_jwk(json).map_err(|problem| KeyError::PublicKey(problem.into()))
     }
 
-    /// The keys of a JWK Set (RFC 7517, section 5) that can verify tokens. Other keys are ignored: of other kinds or
-    /// for other uses, incomplete, private, or with the name and the algorithm of an earlier key.
+    /// Reads the keys of a JWK Set (RFC 7517, section 5) that can verify tokens. Ignores all other keys: keys of
+    /// another kind or for another use, incomplete keys, private keys, and keys with the name and the algorithm of an
+    /// earlier key.
     ///
     /// # Errors
-    /// [`KeyError::PublicKey`] if it is not a JWK Set, or has more than 64 keys or 65536 bytes.
+    /// [`KeyError::PublicKey`] if the text is not a JWK Set, or has more than 64 keys or more than 65536 bytes.
     #[doc(alias = "JWKS")]
     pub fn from_jwk_set(json: &[u8]) -> Result<Vec<Self>, KeyError> {
         let given = jwk::read_set(json).map_err(|problem| KeyError::PublicKey(problem.into()))?;
@@ -71,8 +77,8 @@ impl PublicKey {
         Self::new(kid.as_deref(), algorithm, parts)
     }
 
-    /// A public key in PEM form (`BEGIN PUBLIC KEY`, SPKI): the text, not the path of its file. Its name is its
-    /// thumbprint (RFC 7638). An RSA key is for RS256.
+    /// Reads a public key in PEM form (`BEGIN PUBLIC KEY`, SPKI). Pass the text, not the path of its file. The key's
+    /// name is its thumbprint (RFC 7638). An RSA key is for RS256.
     ///
     /// # Errors
     /// [`KeyError::PublicKey`] says what is wrong with the text.
@@ -93,10 +99,10 @@ impl PublicKey {
         Ok(Self { kid, algorithm, parts: Arc::new(parts), verifier })
     }
 
-    /// The same key under the name that the issuer's tokens have in `kid`.
+    /// The same key with another name: the `kid` in the issuer's tokens.
     ///
     /// # Errors
-    /// [`KeyError::BadName`] unless it is 1 to 256 visible ASCII characters.
+    /// [`KeyError::BadName`] unless `kid` is 1 to 256 visible ASCII characters.
     pub fn with_kid(self, kid: &str) -> Result<Self, KeyError> {
         if !is_kid(kid) {
             return Err(KeyError::BadName(kid.chars().take(LONGEST_KID).collect()));
@@ -107,7 +113,7 @@ impl PublicKey {
     /// The same RSA key for PS256 instead of RS256.
     ///
     /// # Errors
-    /// [`KeyError::PublicKey`] if it is not an RSA key.
+    /// [`KeyError::PublicKey`] if the key is not an RSA key.
     pub fn for_ps256(self) -> Result<Self, KeyError> {
         let verifier = backend::public(Algorithm::PS256, &self.parts)
             .ok_or(KeyError::PublicKey("PS256 needs an RSA key".into()))?;
@@ -120,7 +126,7 @@ impl PublicKey {
         &self.kid
     }
 
-    /// The one algorithm whose tokens it verifies.
+    /// The algorithm of the tokens that the key verifies. A key has exactly one algorithm.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -135,7 +141,7 @@ impl PublicKey {
     /// The key as a JWK, with `kid`, `alg` and `use`.
     #[must_use]
     pub fn to_jwk(&self) -> String {
-        // INVARIANT: a `kid` is visible ASCII, so only these two characters need escaping.
+        // INVARIANT: a `kid` is visible ASCII, so only `\` and `"` need escaping.
         let kid = self.kid.replace('\\', "\\\\").replace('"', "\\\"");
         format!(r#"{{{},"kid":"{kid}","alg":"{:?}","use":"sig"}}"#, self.parts.members(), self.algorithm)
     }
@@ -144,7 +150,7 @@ impl PublicKey {
         self.verifier.clone()
     }
 
-    /// Whether this key signed `message`.
+    /// Whether this key made `signature` for `message`.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.verifier.verify(message, &signature.to_vec()).is_ok()

@@ -4,9 +4,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use sha2::{Digest as _, Sha256};
 
-/// The longest RSA modulus. Verification takes longer with each bit.
+/// The longest RSA modulus, in bits. Verification takes longer with each bit.
 pub(super) const LONGEST_RSA_BITS: usize = 8192;
-/// The shortest RSA modulus (RFC 7518, section 3.3).
+/// The shortest RSA modulus, in bits (RFC 7518, section 3.3).
 const SHORTEST_RSA_BITS: usize = 2048;
 
 /// The numbers of a public key.
@@ -17,7 +17,7 @@ pub(super) enum Parts {
         x: [u8; 32],
         y: [u8; 32],
     },
-    /// Big-endian, without leading zeros.
+    /// The numbers are big-endian, without leading zeros.
     Rsa {
         n: Vec<u8>,
         e: Vec<u8>,
@@ -25,13 +25,13 @@ pub(super) enum Parts {
 }
 
 impl Parts {
-    /// An RSA key, whose numbers may have leading zeros.
+    /// Makes an RSA key. Its numbers may have leading zeros.
     pub(super) fn rsa(n: &[u8], e: &[u8]) -> Self {
         let trimmed = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
         Self::Rsa { n: trimmed(n), e: trimmed(e) }
     }
 
-    /// A P-256 key as an uncompressed point (SEC 1, section 2.3.3).
+    /// Reads a P-256 key from an uncompressed point (SEC 1, section 2.3.3).
     pub(super) fn from_sec1(point: &[u8]) -> Option<Self> {
         let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
         Some(Self::P256 { x: x.try_into().ok()?, y: y.try_into().ok()? })
@@ -45,7 +45,7 @@ impl Parts {
         }
     }
 
-    /// The algorithm of a key that names none. RS256 for RSA.
+    /// The algorithm of a key that names no algorithm. RS256 for RSA.
     pub(super) const fn default_algorithm(&self) -> Algorithm {
         match self {
             Self::Ed25519(_) => Algorithm::EdDSA,

@@ -1,4 +1,4 @@
-//! Refresh tokens: the session and its generation.
+//! Refresh tokens: the session and the generation.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -22,8 +22,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// The content of a refresh token. The token depends on this and on the signing key only, so that all
-/// instances mint the same token.
+/// The content of a refresh token. The token depends only on this content and on the signing key, so all instances mint
+/// the same token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RefreshClaims {
     pub(crate) subject: Arc<str>,
@@ -32,9 +32,10 @@ pub(crate) struct RefreshClaims {
     pub(crate) run: RunId,
     /// When the session began.
     pub(crate) began: Timestamp,
-    /// The session's absolute timeout, rounded down.
+    /// The session's absolute deadline. The token contains it in whole seconds, rounded down.
     pub(crate) absolute_deadline: Timestamp,
-    /// The device key, if the binding was confirmed when the token was minted. Then it renews nothing without a proof.
+    /// The device key, if the binding was confirmed when the token was minted. Such a token renews nothing without a
+    /// proof of the key.
     pub(crate) device: Option<DeviceKey>,
 }
 
@@ -76,10 +77,10 @@ impl RefreshClaims {
         }
     }
 
-    /// Whether these are the record's times. All tokens of one session have the same times. There is one exception: if
-    /// the absolute deadline of the record was [capped](Family::cap_future_times), older tokens have a later deadline.
-    /// Such a deadline is accepted if it is at most `longest` after the session began. `longest` is the absolute
-    /// timeout of the policy.
+    /// Whether the times of these claims are the times of the record. All tokens of one session have the same times.
+    /// There is one exception: if the absolute deadline of the record was [capped](Family::cap_future_times), older
+    /// tokens have a later deadline. Such a deadline is accepted if it is at most `longest` after the session began.
+    /// `longest` is the absolute timeout of the policy.
     pub(crate) fn times_match_record(&self, family: &Family, longest: Duration) -> bool {
         let (own, capped) = (self.absolute_deadline.as_secs(), family.absolute_deadline.as_secs());
         let is_from_before = || capped < own && own <= (family.created_at + longest).as_secs();
@@ -88,8 +89,8 @@ impl RefreshClaims {
     }
 }
 
-/// When a session began, as its tokens with this absolute deadline have it: never after that deadline, which may be
-/// capped.
+/// When a session began, as its tokens with this absolute deadline say. A capped absolute deadline may be before the
+/// session's real start. In this case, the tokens say that the session began at the absolute deadline.
 fn began(family: &Family, absolute_deadline: Timestamp) -> Timestamp {
     family.created_at.min(absolute_deadline)
 }

@@ -1,7 +1,7 @@
-//! Ed25519, ES256 and AES-256-GCM by RustCrypto, and RS256 and PS256 for verification. A key is parsed once.
+//! Ed25519, ES256 and AES-256-GCM by RustCrypto. RS256 and PS256, for verification only. A key is parsed once.
 //!
-//! The advisory RUSTSEC-2023-0071 of the crate `rsa` is about the time that operations with a private key take. Only
-//! public keys are given to it here.
+//! The advisory RUSTSEC-2023-0071 of the crate `rsa` is about the timing of operations with a private key. This module
+//! gives only public keys to `rsa`.
 
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
@@ -16,7 +16,7 @@ use super::{
     public_parts::{LONGEST_RSA_BITS, Parts},
 };
 
-/// The verifier of a public key. `None` if its parts make no key.
+/// The verifier of a public key. Returns `None` if the numbers make no key of the algorithm.
 pub(super) fn public(algorithm: Algorithm, parts: &Parts) -> Option<DynVerifier> {
     let rsa_key = |n: &[u8], e: &[u8]| {
         let [n, e] = [n, e].map(rsa::BigUint::from_bytes_be);
@@ -51,7 +51,7 @@ pub(super) fn public(algorithm: Algorithm, parts: &Parts) -> Option<DynVerifier>
     })
 }
 
-/// The key, and its public numbers.
+/// Reads an Ed25519 key in PKCS#8. Also returns its public numbers.
 pub(super) fn ed25519(pkcs8: &[u8]) -> Option<(AccessKey, Parts)> {
     let private = ed25519_dalek::SigningKey::from_pkcs8_der(pkcs8).ok()?;
     let public = private.verifying_key();
@@ -64,7 +64,7 @@ pub(super) fn ed25519(pkcs8: &[u8]) -> Option<(AccessKey, Parts)> {
     Some((key, parts))
 }
 
-/// The key, its private scalar, and its public numbers.
+/// Reads a P-256 key in PKCS#8. Also returns its private scalar and its public numbers.
 pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>, Parts)> {
     use p256::ecdsa::{Signature, SigningKey};
 
@@ -82,7 +82,8 @@ pub(super) fn es256(pkcs8: &[u8]) -> Option<(AccessKey, Zeroizing<Vec<u8>>, Part
     Some((key, scalar, parts))
 }
 
-/// AES-256-GCM in place; returns the tag. A key and a nonce are used together for one message only.
+/// Encrypts `text` in place with AES-256-GCM, and returns the tag. The caller must use a pair of key and nonce for one
+/// message only.
 pub(super) fn encrypt(
     key: &[u8; 32],
     nonce: &[u8; 12],
@@ -93,7 +94,7 @@ pub(super) fn encrypt(
     cipher.encrypt_inout_detached(nonce.into(), associated, text.into()).ok().map(Into::into)
 }
 
-/// The reverse of [`encrypt`]. `None` if any part differs.
+/// Decrypts the result of [`encrypt`]. Returns `None` if any argument differs.
 pub(super) fn decrypt(
     key: &[u8; 32],
     nonce: &[u8; 12],

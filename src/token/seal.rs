@@ -1,9 +1,8 @@
-//! Seals values with the keys of the ring: AES-256-GCM, with a key of its own for each value.
+//! Seals values with the keys of the ring. Seals by AES-256-GCM, with a different key for each value.
 //!
-//! A sealed value is: one byte for the version; the length of the key's name, in one byte; the name; 20 random bytes,
-//! the salt; 12 random bytes, the nonce; the encrypted text; 16 bytes, the tag. The key of a value is derived from a
-//! key of the ring, the purpose and the salt, so there is no limit to the number of values that a key of the ring
-//! seals.
+//! A sealed value has these parts: one byte for the version; one byte for the length of the key's name; the name; 20
+//! random bytes (the salt); 12 random bytes (the nonce); the encrypted text; 16 bytes (the tag). The key of a value is
+//! derived from a key of the ring, the purpose and the salt. So a key of the ring can seal any number of values.
 
 use std::fmt;
 
@@ -26,15 +25,16 @@ const TAG: usize = 16;
 pub(crate) enum SealError {
     #[error("the operating system's random generator failed")]
     Entropy,
-    /// Longer than the cipher takes (64 GiB), or the crypto library refuses to work.
+    /// The value is longer than the cipher accepts (64 GiB), or the crypto library failed.
     #[error("the crypto library could not encrypt")]
     Cipher,
 }
 
-/// What [`open`] found. Its `Debug` shows nothing of the plaintext.
+/// The result of [`open`]. `Debug` does not show the plaintext.
 pub(crate) struct Opened {
     pub(crate) plaintext: Zeroizing<Vec<u8>>,
-    /// If not, a key that was replaced sealed the value: seal it again.
+    /// Whether the signing key sealed the value. If `false`, seal the value again, because another key of the ring
+    /// sealed it.
     pub(crate) by_signing_key: bool,
 }
 
@@ -44,7 +44,8 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// Seals `plaintext` with the signing key of `ring`. It opens only for the same `purpose` and `associated` data.
+/// Seals `plaintext` with the signing key of `ring`. The sealed value opens only with the same `purpose` and the same
+/// `associated` data.
 pub(crate) fn seal(
     ring: &Keyring,
     purpose: &'static str,
@@ -53,7 +54,7 @@ pub(crate) fn seal(
 ) -> Result<Vec<u8>, SealError> {
     let key = ring.signer();
     let (salt, nonce): ([u8; SALT], [u8; NONCE]) = (random()?, random()?);
-    // INVARIANT: the name of a key has at most 64 bytes.
+    // INVARIANT: a key's name has at most 64 bytes.
     let length = u8::try_from(key.kid.len()).map_err(|_| SealError::Cipher)?;
     let head = [&[VERSION, length], key.kid.as_bytes()].concat();
     let mut text = Zeroizing::new(plaintext.to_vec());
@@ -63,8 +64,8 @@ pub(crate) fn seal(
     Ok([&*head, &salt, &nonce, &text, &tag.ok_or(SealError::Cipher)?].concat())
 }
 
-/// Opens what [`seal`] made, with any key of `ring`. `None` if no key of the ring sealed it, if it was made for another
-/// purpose or other associated data, or if a bit of it differs.
+/// Opens a value that [`seal`] made, with any key of `ring`. Returns `None` if no key of the ring sealed the value, if
+/// the value was sealed for another purpose or with other associated data, or if any bit of the value differs.
 pub(crate) fn open(
     ring: &Keyring,
     purpose: &'static str,

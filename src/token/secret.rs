@@ -1,4 +1,4 @@
-//! Which HMAC secrets are refused.
+//! The check that refuses weak HMAC secrets.
 
 use zeroize::Zeroizing;
 
@@ -25,14 +25,14 @@ pub(super) fn check(secret: &[u8]) -> Result<(), KeyError> {
     if is_pattern(secret) || is_example(secret) { Err(KeyError::Weak) } else { Ok(()) }
 }
 
-/// The secret, if it is text. One in 256 secrets of random bytes ends in the byte of a line break, but random
-/// bytes are not text.
+/// Returns the secret if it is text. One in 128 secrets of random bytes ends in a byte that is a line break in text,
+/// but random bytes are not text.
 fn as_text(secret: &[u8]) -> Option<&str> {
     let is_of_text = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
     str::from_utf8(secret).ok().filter(|text| text.chars().all(is_of_text))
 }
 
-/// Also as two characters: `\n`.
+/// Whether the text ends in a line break. The two characters `\n` count, too.
 fn ends_in_line_break(text: &str) -> bool {
     text.ends_with(['\n', '\r']) || text.ends_with("\\n")
 }
@@ -46,7 +46,7 @@ fn is_surrounded(text: &str) -> bool {
 
 /// Whether the secret has few different bytes, counts up, or repeats its start at its end.
 fn is_pattern(secret: &[u8]) -> bool {
-    /// This many bytes of a random secret do not repeat by chance.
+    /// In a random secret, a part of this many bytes does not repeat by chance.
     const LONG: usize = 8;
     let mut seen = [false; 256];
     for byte in secret {
@@ -60,7 +60,7 @@ fn is_pattern(secret: &[u8]) -> bool {
     distinct < 8 || counts || (1..=secret.len().saturating_sub(LONG)).any(repeats)
 }
 
-/// Words that examples of secrets are made of. A word that contains another one comes first.
+/// Words that are common in example secrets. If a word contains another word of the list, the longer word comes first.
 #[rustfmt::skip]
 const WORDS: [&str; 74] = [
     "correcthorsebatterystaple", "insecure", "changeit", "changeme", "replaceme", "replacethis", "keyboardcat",
@@ -73,10 +73,10 @@ const WORDS: [&str; 74] = [
     "bits", "that", "which", "with", "jwt", "key",
 ];
 
-/// Whether too few characters of the secret are left after the words of examples are removed. This finds an example, a
+/// Whether too few characters of the secret are left after the common words are removed. This check finds an example, a
 /// repeated example and a padded example.
 fn is_example(secret: &[u8]) -> bool {
-    /// An attacker can guess fewer characters than this.
+    /// If fewer characters than this are left, an attacker can guess them.
     const FEW: usize = 8;
     let Ok(text) = str::from_utf8(secret) else { return false };
     let letters = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase);
@@ -84,14 +84,14 @@ fn is_example(secret: &[u8]) -> bool {
     for word in WORDS {
         left = Zeroizing::new(left.replace(word, " "));
     }
-    // A repeated part is guessed once.
+    // An attacker must guess a repeated part only once.
     let mut parts: Vec<&str> = left.split_whitespace().collect();
     parts.sort_unstable();
     parts.dedup();
     parts.iter().map(|part| part.chars().count()).sum::<usize>() < FEW + text.len() / 16
 }
 
-/// A DER sequence that is exactly as long as it says.
+/// Whether the bytes are a DER sequence with exactly the length that its header says.
 fn is_der(bytes: &[u8]) -> bool {
     match bytes {
         [0x30, 0x82, high, low, rest @ ..] => rest.len() == usize::from(u16::from_be_bytes([*high, *low])),

@@ -1,7 +1,8 @@
-//! Access tokens for other services (RFC 9068): one audience, minutes of life, and no generation.
+//! Access tokens for other services (RFC 9068). Such a token has one audience, a lifetime of minutes, and no
+//! generation.
 //!
-//! No realm accepts one as a session. Its audience is another one, it lacks `sid`, `gen` and `run`, and it has members
-//! that a session's access token must not have.
+//! No realm accepts such a token as a session. The token has another audience. It lacks `gen`, and may lack `sid` and
+//! `run`. It also has members that a session's access token must not have.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -21,7 +22,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// The members of such a token, as they are written and read.
+/// The members of a token for another service, as they are written and read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServiceClaims<'a> {
@@ -38,31 +39,32 @@ pub(crate) struct ServiceClaims<'a> {
     pub(crate) exp: u64,
     #[serde(borrow)]
     pub(crate) jti: Cow<'a, str>,
-    /// When the user last authenticated. `None` if that does not count for this request.
+    /// When the user last authenticated. `None` if no authentication counts for the request.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub(crate) auth_time: Option<u64>,
     /// How the user authenticated at `auth_time`.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) amr: Cow<'a, [String]>,
-    /// The session, so that the service can follow its revocation.
+    /// The session ID, so that the service can follow the session's revocation.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub(crate) sid: Option<SessionId>,
-    /// The run ID of the session, together with `sid`.
+    /// The session's run ID. Present if `sid` is present.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<RunId>,
     #[serde(borrow, default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<Cow<'a, str>>,
-    /// The claims that the application chose, in the member that the access tokens of sessions have, too.
+    /// The claims that the application chose. The access tokens of sessions have the application's claims in the same
+    /// member.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(crate) ext: Option<&'a RawValue>,
 }
 
-/// The content of a token for another service, without what the keys and the settings add to it.
+/// The content of a token for another service, without the values that the keys and the settings add.
 #[derive(Debug)]
 pub(crate) struct ServiceToken<'a> {
     pub(crate) subject: &'a str,
     pub(crate) audience: &'a str,
-    /// The realm, if the caller names none.
+    /// The client ID. If it is `None`, the token names the realm.
     pub(crate) client_id: Option<&'a str>,
     pub(crate) now: Timestamp,
     pub(crate) expires: Timestamp,
@@ -92,13 +94,13 @@ pub enum ServiceTokenError {
     /// The audience is empty, or it is this application: its audience, its realm or its issuer.
     #[error("the audience {0:?} is empty or this application itself")]
     Audience(String),
-    /// The scope has other characters than RFC 6749, section 3.3, allows, or spaces that separate nothing.
+    /// The scope has characters that RFC 6749, section 3.3, does not allow, or spaces that separate nothing.
     #[error("the scope {0:?} is not one by RFC 6749, section 3.3")]
     Scope(String),
-    /// The client ID is empty or has other characters than RFC 6749, appendix A.1, allows.
+    /// The client ID is empty, or has characters that RFC 6749, appendix A.1, does not allow.
     #[error("the client ID {0:?} is not one by RFC 6749, appendix A.1")]
     ClientId(String),
-    /// The session was revoked after the request was authenticated, or its access token has expired since.
+    /// After the request was authenticated, the session was revoked or its access token expired.
     #[error("the session is revoked, or its access token has expired")]
     Ended,
     /// The token could not be written or signed.
@@ -152,7 +154,7 @@ impl TokenCodec {
     }
 }
 
-/// Writes claims as JSON in which no object names a member twice. `null` counts as none.
+/// Writes claims as JSON. Refuses claims in which an object names a member twice. Returns `None` for `null`.
 pub(crate) fn write_service_claims(claims: &impl Serialize) -> Result<Option<Box<RawValue>>, MintError> {
     let json =
         serde_json::value::to_raw_value(claims).map_err(|error| MintError::NotJson(Arc::new(error)))?;
@@ -163,7 +165,7 @@ pub(crate) fn write_service_claims(claims: &impl Serialize) -> Result<Option<Box
     }
 }
 
-/// Scope tokens, each separated from the next by one space (RFC 6749, section 3.3).
+/// Whether `scope` is a list of scope tokens with one space between two tokens (RFC 6749, section 3.3).
 fn is_scope(scope: &str) -> bool {
     let is_token = |token: &[u8]| {
         !token.is_empty() && token.iter().all(|b| matches!(b, b'!' | b'#'..=b'[' | b']'..=b'~'))

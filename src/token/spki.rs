@@ -1,4 +1,4 @@
-//! Public keys as DER and PEM: SubjectPublicKeyInfo (RFC 5280, section 4.1), and `RSAPublicKey` of PKCS#1.
+//! Public keys as DER and PEM: SubjectPublicKeyInfo (RFC 5280, section 4.1), and `RSAPublicKey` (PKCS#1).
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Re-authentication after the sign-in, as access tokens hold it.
+//! Re-authentication after the sign-in, as access tokens contain it.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,17 +8,18 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum StepUp {
-    /// No: the sign-in is the last authentication.
+    /// The user did not re-authenticate: the sign-in is the last authentication.
     #[default]
     None,
-    /// Yes, at this time, by these methods.
+    /// The user re-authenticated at this time, by these methods.
     Done {
         #[serde(with = "in_seconds")]
         at: Timestamp,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         amr: Vec<String>,
     },
-    /// No authentication counts until the next one: the session is used from another origin.
+    /// No authentication counts until the next one. Causes: the session is used from another origin, the time of the
+    /// last re-authentication is unknown, or a token for another service has no `auth_time`.
     Required,
 }
 
@@ -27,7 +28,7 @@ impl StepUp {
         *self == Self::None
     }
 
-    /// The same with the time in whole seconds, as in a token.
+    /// The same value with its time in whole seconds, as in a token.
     pub(crate) fn in_whole_seconds(&self) -> Self {
         match self {
             Self::Done { at, amr } => Self::Done { at: Timestamp::from_secs(at.as_secs()), amr: amr.clone() },

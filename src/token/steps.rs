@@ -16,41 +16,42 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyInfo {
-    /// Its name.
+    /// The key's name (`kid`).
     pub kid: String,
-    /// The algorithm of its access tokens. Refresh tokens are always HS256.
+    /// The algorithm of the key's access tokens. Refresh tokens are always HS256.
     pub algorithm: Algorithm,
-    /// What it does.
+    /// The key's step, which says what the key does.
     pub step: KeyStep,
-    /// Since when, on this instance. None before the ring is in force.
+    /// When the step began on this instance, or the time that a JWK Set names by `since`. Before the ring is in force,
+    /// only a JWK Set with `since` sets this time.
     pub since: Option<Timestamp>,
-    /// When a retired key is removed. None for other keys, and before the ring is in force.
+    /// When a retired key is removed. `None` for other keys, and before the ring is in force.
     pub gone_at: Option<Timestamp>,
 }
 
 /// What a new ring changes.
 #[derive(Debug, Default)]
 pub(crate) struct KeyChange {
-    /// The keys that are void now, and were not before.
+    /// The names of the keys that are void now, and were not void before.
     pub(crate) pulled: Vec<String>,
-    /// If another key signs now, and the one that signed before stays.
+    /// Set if another key signs now, and the key that signed before stays in the ring.
     pub(crate) promotion: Option<Promotion>,
 }
 
-/// How a key came to sign while the key that signed before stays in the ring.
+/// Where a new signing key comes from, if the key that signed before stays in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promotion {
-    /// It was not in the ring.
+    /// The new signing key was not in the ring before.
     Unpublished,
-    /// It was published at this time.
+    /// The new signing key was published at this time.
     PublishedAt(Timestamp),
 }
 
 impl Keyring {
-    /// Adds the keys of `others`. They verify, and do not sign. Retired ones stay retired.
+    /// Adds the keys of `others`. The added keys verify, and do not sign. Retired keys stay retired.
     ///
     /// # Errors
-    /// [`KeyError::DuplicateName`] if one of them has the name of a key of this ring.
+    /// [`KeyError::DuplicateName`] if an added key has the name of a key of this ring.
     #[expect(clippy::needless_pass_by_value, reason = "a ring is built in one expression")]
     pub fn publish(self, others: Self) -> Result<Self, KeyError> {
         for other in others.keys() {
@@ -68,11 +69,12 @@ impl Keyring {
         Ok(Self { pulled, ..self }.with_keys(keys))
     }
 
-    /// Lets the key named `kid` sign. The key that signed before verifies, without an end: [`retire`](Self::retire) it
-    /// when all instances sign with the new key, or promote it again to go back.
+    /// Makes the key named `kid` sign. The key that signed before verifies from now on, without a time limit.
+    /// [`retire`](Self::retire) that key when all instances sign with the new key. To go back, promote that key again.
     ///
     /// # Errors
-    /// [`KeyError::UnknownName`] if there is no such key, and [`KeyError::CannotSign`] if it is a public key.
+    /// [`KeyError::UnknownName`] if the ring has no key with this name, and [`KeyError::CannotSign`] if the key is a
+    /// public key.
     pub fn promote(self, kid: &str) -> Result<Self, KeyError> {
         let promoted = self.find(kid)?;
         if !promoted.can_sign() {
@@ -81,21 +83,22 @@ impl Keyring {
         if promoted.step == KeyStep::Signing {
             return Ok(self);
         }
-        // The key that signed last comes next: it vouches for the new one.
+        // The key that signed last comes second, so that it vouches for the new signing key.
         let first = [promoted.at_step(KeyStep::Signing), self.signer().at_step(KeyStep::Published)];
         let others = self.keys().skip(1).filter(|key| key.kid != kid).cloned();
         let keys = first.into_iter().chain(others).collect();
         Ok(self.with_keys(keys))
     }
 
-    /// Retires the key named `kid`: it verifies until the last of its tokens has expired, which is one absolute timeout
-    /// and one grace period after the ring is [in force](crate::Sessions::set_keys). Then it is removed by itself. An
-    /// idle session keeps its old refresh token this long.
+    /// Retires the key named `kid`. A retired key verifies until the last of its tokens has expired: one absolute
+    /// timeout and one grace period after the ring is [in force](crate::Sessions::set_keys). Then the key is removed
+    /// automatically. The time is this long because an idle session keeps its old refresh token.
     ///
-    /// Do this when all instances sign with another key.
+    /// Retire a key when all instances sign with another key.
     ///
     /// # Errors
-    /// [`KeyError::UnknownName`] if there is no such key, and [`KeyError::StillSigns`] if it is the signing key.
+    /// [`KeyError::UnknownName`] if the ring has no key with this name, and [`KeyError::StillSigns`] if it is the
+    /// signing key.
     pub fn retire(self, kid: &str) -> Result<Self, KeyError> {
         let retired = match self.find(kid)? {
             key if key.step == KeyStep::Signing => return Err(KeyError::StillSigns(kid.to_owned())),
@@ -106,17 +109,18 @@ impl Keyring {
         Ok(self.with_keys(keys))
     }
 
-    /// Pulls the key named `kid`: its tokens are void at once, and get 401, although a key of this ring may vouch for
-    /// it. A session goes on if its client has tokens of another key. See
+    /// Pulls the key named `kid`. The tokens of a pulled key are void at once, and get 401, even if a key of this ring
+    /// vouches for the pulled key. A session continues if its client has tokens of another key. See
     /// [emergency](crate::guide::emergency#a-leaked-key).
     ///
-    /// If the ring has the same key under another name, that one is pulled, too.
+    /// If the ring has the same key under another name, this key is pulled, too.
     ///
-    /// The name may be one that the ring does not have: name a pulled key at a restart, as long as its tokens live.
+    /// The ring need not have a key with this name. So pull a pulled key again at each restart, until its tokens have
+    /// expired.
     ///
     /// # Errors
-    /// [`KeyError::StillSigns`] if it is the signing key: promote another one before, or start with a new ring.
-    /// [`KeyError::BadName`] unless `kid` is 1 to 64 characters of `A-Z a-z 0-9 - _`.
+    /// - [`KeyError::StillSigns`] if it is the signing key. Promote another key first, or start with a new ring.
+    /// - [`KeyError::BadName`] unless `kid` is 1 to 64 characters of `A-Z a-z 0-9 - _`.
     pub fn pull(self, kid: &str) -> Result<Self, KeyError> {
         let kid = checked(kid)?;
         let found = self.keys().find(|key| key.kid == kid);
@@ -133,7 +137,7 @@ impl Keyring {
         Ok(Self { pulled, ..self }.with_keys(keys))
     }
 
-    /// The keys: the signing key first.
+    /// Returns all keys. The signing key comes first.
     #[must_use]
     pub fn list(&self) -> Vec<KeyInfo> {
         let info = |key: &Key| KeyInfo {
@@ -150,19 +154,19 @@ impl Keyring {
         self.keys().find(|key| key.kid == kid).ok_or_else(|| KeyError::UnknownName(kid.to_owned()))
     }
 
-    /// This ring in force, as the successor of `before`. The keys that are no longer in it are pulled. A key that stays
-    /// at its step keeps the time of it.
+    /// Puts this ring in force, in place of `before`. Keys of `before` that this ring does not have are pulled. A key
+    /// whose step stays the same keeps the time at which the step began.
     pub(super) fn in_force(self, before: &Self, term: &KeyTerm) -> (Self, KeyChange) {
         let now = term.clock.now();
         let former = |kid: &str| before.keys.iter().find(|key| key.kid == kid);
         let since = |key: &Key| {
             let stays = former(&key.kid).filter(|former| former.step == key.step);
-            // A file may name a time in the future, or in another unit.
+            // A key file may contain a time in the future, or a time in another unit.
             key.since.or(stays.and_then(|former| former.since)).unwrap_or(now).min(now)
         };
         let keys = self.keys.iter().map(|key| key.in_step_since(Some(since(key)))).collect();
         let in_force = Self { keys, term: Some(term.clone()), ..self };
-        // Not one that is retired since long ago: it is as good as pulled.
+        // A retired key whose tokens have all expired is left out: it is treated like a pulled key.
         let is_here = |kid: &str| in_force.keys().any(|key| key.kid == kid);
         let gone = before.keys().filter(|key| !is_here(&key.kid));
         let mut pulled: Vec<PulledKey> = Vec::new();

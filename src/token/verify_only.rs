@@ -1,5 +1,5 @@
-//! What a service that holds public keys only accepts: the access tokens of sessions, and the tokens that
-//! `Session::token_for` minted for it.
+//! Tokens that a service with only public keys accepts: the access tokens of sessions, and the tokens that
+//! `Session::token_for` minted for the service.
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ use crate::{
 };
 
 impl Keyring {
-    /// A ring of public keys, which may be empty. Keys whose names no issuer of this crate uses are left out.
+    /// Makes a ring of public keys. The ring may be empty. A key is left out if issuers of this crate cannot use its
+    /// name.
     pub(crate) fn of_public(keys: &[PublicKey]) -> Self {
         let keys = keys.iter().filter_map(|key| Key::public(key.clone()).ok()).collect();
         Self { keys, pulled: Arc::default(), term: None }
@@ -31,17 +32,18 @@ impl Keyring {
 }
 
 impl TokenCodec {
-    /// Accepts tokens for `audience`, too.
+    /// Also accepts tokens for `audience`.
     pub(crate) fn with_service(self, audience: Arc<str>) -> Self {
         Self { service: Some(audience), ..self }
     }
 
-    /// Accepts no access tokens of sessions.
+    /// Does not accept the access tokens of sessions.
     pub(crate) fn without_sessions(self) -> Self {
         Self { sessions: false, ..self }
     }
 
-    /// Reads a token that was minted for this service. `None` if this is no service, or the token is not of this kind.
+    /// Reads a token that was minted for this service. Returns `None` if no service audience is set, or if the token is
+    /// not a token for a service.
     pub(super) fn read_service<C: DeserializeOwned>(
         &self,
         payload: &[u8],
@@ -74,7 +76,7 @@ impl TokenCodec {
             // Without `sid`, no event of the feed names this ID.
             session: wire.sid.unwrap_or(SessionId::from_bytes([0; 32])),
             generation: 0,
-            // Without `run`, all run IDs of its time and before it are accepted.
+            // Without `run`, only a run ID that is newer than the token's `iat` makes the token invalid.
             run: wire.run.unwrap_or(RunId::at(issued, 0)),
             issued,
             not_before: None,

@@ -1,4 +1,4 @@
-//! The renewal by a token endpoint of RFC 6749, section 6.
+//! The renewal of tokens at a token endpoint (RFC 6749, section 6).
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,9 +17,9 @@ use crate::{
     time::{Clock, SystemClock},
 };
 
-/// What a form leaves as it is.
+/// The characters that are percent-encoded in a form: all except letters, digits, `-`, `.`, `_` and `~`.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// The longest answer.
+/// The longest answer, in bytes.
 const LONGEST: usize = 256 * 1024;
 
 /// Renews tokens at a provider's token endpoint, with a refresh token (RFC 6749, section 6).
@@ -45,39 +45,42 @@ pub struct TokenEndpoint {
 }
 
 impl TokenEndpoint {
-    /// The endpoint at this address, asked by this client. It must begin with `https:`, unless it is on this machine.
+    /// The endpoint at the address `uri`. The client `http` sends the requests. The address must begin with `https:`,
+    /// unless its host is `localhost`, `127.0.0.1` or `[::1]`.
     pub fn new(uri: Uri, http: impl HttpClient) -> Self {
         let http = DynHttpClient::new(http);
         let clock = Arc::new(SystemClock);
         Self { uri, http, client_id: String::new(), client_secret: None, secret_in_body: false, clock }
     }
 
-    /// The application's client ID and secret at the provider.
+    /// Sets the application's client ID and client secret at the provider.
     #[must_use]
     pub fn client(self, id: &str, secret: Option<&str>) -> Self {
         Self { client_id: id.to_owned(), client_secret: secret.map(Secret::new), ..self }
     }
 
-    /// Sends the client secret in the body (`client_secret_post`), for providers that do not take the `Authorization`
-    /// header (`client_secret_basic`), which is the default.
+    /// Sends the client secret in the body (`client_secret_post`). The default is the `Authorization` header
+    /// (`client_secret_basic`), which some providers do not accept.
     #[must_use]
     pub fn secret_in_body(self) -> Self {
         Self { secret_in_body: true, ..self }
     }
 
-    /// The clock by which the lifetime of the new token counts. Default: the system's.
+    /// Sets the clock from which the lifetime of new access tokens counts. Default: the system's clock.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// Asks for new tokens. The vault limits the time.
+    /// Asks the provider for new tokens. The vault limits the time of this call.
     ///
     /// # Errors
-    /// [`RefreshError::Refused`] if there is no refresh token, or if the provider answers `invalid_grant` or GitHub's
-    /// `bad_refresh_token`; [`RefreshError::Failed`] for any other answer, and for none.
+    /// - [`RefreshError::Refused`] if there is no refresh token, or if the provider answers `invalid_grant` or GitHub's
+    ///   `bad_refresh_token`.
+    /// - [`RefreshError::Failed`] if the provider answers anything else that is not new tokens, if there is no answer,
+    ///   or if the address must begin with `https:` and does not.
     pub async fn renew(self, tokens: TokenSet) -> Result<TokenSet, RefreshError> {
-        /// The vault's own limit is shorter.
+        /// The vault's deadline is at most this long.
         const DEADLINE: Duration = Duration::from_secs(300);
         let refresh_token = tokens.refresh_token().ok_or(RefreshError::Refused)?;
         let is_here = matches!(self.uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
@@ -134,7 +137,7 @@ impl fmt::Debug for TokenEndpoint {
     }
 }
 
-/// An error code of the provider, as much of it as one can have.
+/// The provider's error code. Keeps only ASCII letters, digits and `_`, and at most 40 characters.
 fn code(error: &str) -> String {
     error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()
 }

@@ -1,50 +1,56 @@
-//! A provider's own tokens: the access and refresh tokens that Google, GitHub or Facebook gave to a user who signed in
-//! there, or who connected an account. [`guide::provider_tokens`](crate::guide::provider_tokens) shows how to use it.
+//! Keeps a provider's own tokens: the access and refresh tokens that Google, GitHub or Facebook issued for a user who
+//! signed in there, or who connected an account. [`guide::provider_tokens`](crate::guide::provider_tokens) shows how to
+//! use the vault.
 //!
-//! The tokens are in the session store, sealed with AES-256-GCM under a key that is derived from the
-//! [`Keyring`](crate::Keyring). They are never in a cookie, and in no log, error or `Debug`. The sealed value is bound
-//! to its session or subject and its provider, so a value that is copied over that of another user does not open.
+//! The tokens are in the session store. They are sealed with AES-256-GCM under a key that is derived from the
+//! [`Keyring`](crate::Keyring). No cookie, log, error or `Debug` output contains the tokens. A sealed value is bound to
+//! its provider and to its session or subject. So if an attacker copies a sealed value to another user, the copy does
+//! not open.
 //!
 //! # Renewal
-//! An access token that is about to expire is renewed when it is asked for, by one request to the provider for all
-//! parallel calls on all instances: calls in one process share it, and a lease in the stored value keeps other
-//! instances from asking too. They wait, and use what was written. While the old access token is still valid, no call
-//! waits for another instance, and a failure of the provider is only an event.
+//! The vault renews an access token when the application asks for it and it is about to expire. Parallel calls on all
+//! instances cause one request to the provider: calls in one process share the request, and a lease in the stored value
+//! keeps other instances from sending another request. The other instances wait, and use the new tokens from the store.
+//! As long as the old access token is valid and the provider has not rejected it, calls do not wait for another
+//! instance. A failure of the provider is then only an event: calls get the old access token.
 //!
-//! A failure of the provider is not a loss: the tokens stay, calls get [`VaultError::Unavailable`], and the provider is
-//! asked again after 5 seconds. If the provider refuses the refresh token (`invalid_grant`), that is stored, and calls
-//! get [`VaultError::SignInAgain`] without asking it again.
+//! After a failure of the provider, the vault keeps the tokens, and asks the provider again after 5 seconds at the
+//! earliest. Until then, calls get [`VaultError::Unavailable`] if the access token has expired. If the provider refuses
+//! the refresh token (`invalid_grant`), the vault stores this result, and does not ask the provider again. Calls then
+//! get [`VaultError::SignInAgain`] when the access token has expired.
 //!
 //! # When an instance dies
-//! The provider answers, and the instance dies before it has written the answer. Then the answer is lost. When the
-//! lease has ended, the next call tries the old refresh token:
-//! - A provider that does not rotate refresh tokens (Google), or accepts the last one for a while, answers, and nothing
-//!   is lost.
-//! - A provider that rotates them refuses it, and may revoke all tokens of the user, as it must take this for reuse of
-//!   a refresh token. Calls get [`VaultError::SignInAgain`] with [`Lost::Interrupted`], and the event says
-//!   `interrupted`.
+//! Suppose that the provider answers, and the instance crashes before it has written the answer. Then the answer is
+//! lost. When the lease has expired, the next call sends the old refresh token:
 //!
-//! A store that loses its last writes in a failover, or that is restored from a backup, has the old refresh token
-//! again, which is the same to the provider.
+//! - If the provider does not rotate refresh tokens (Google), or accepts the previous refresh token for a while, it
+//!   answers, and nothing is lost.
+//! - If the provider rotates refresh tokens, it refuses the old refresh token. It may also revoke all tokens of the
+//!   user, because it must treat the request as refresh token reuse. Calls get [`VaultError::SignInAgain`] with
+//!   [`Lost::Interrupted`], and the event says `interrupted`.
 //!
-//! This cannot be avoided here: only the dead instance had the new refresh token. A refresh token is in one request at
-//! a time, and never in a second one while a lease is held.
+//! A store that loses its last writes in a failover, or that is restored from a backup, contains the old refresh token
+//! again. For the provider, this is the same case.
+//!
+//! The vault cannot avoid this, because only the crashed instance had the new refresh token. As long as a lease lasts,
+//! a refresh token is in at most one request at a time.
 //!
 //! # Keys
-//! A value that an older key of the ring sealed is sealed again with the signing key when it is next used. A value that
-//! is not used keeps its key.
+//! If an older key of the ring sealed a value, the vault seals the value again with the signing key at the next use. A
+//! value that is not used keeps its key.
 //!
-//! - Tokens kept with sessions are deleted with them, within one absolute timeout. A [retired](crate::Keyring::retire)
-//!   key verifies that long, so nothing is lost.
-//! - Tokens kept with subjects may be older. Retire a key no earlier than the age of [`Provider::with_subject`] after
-//!   another one was promoted, or use the tokens of each subject once before that in a job that calls
-//!   [`access_token_for_subject`](Vault::access_token_for_subject). What is left answers
-//!   [`VaultError::Unreadable`], and its user connects the account again.
-//! - After a [pull](crate::Keyring::pull), values that only the pulled key sealed are unreadable. If that key leaked
-//!   together with the database, the provider's tokens did, too: revoke them there.
+//! - Tokens that are kept with sessions are deleted with their sessions, within one absolute timeout. A
+//!   [retired](crate::Keyring::retire) key verifies for this time, so nothing is lost.
+//! - Tokens that are kept with subjects may be older. After you promoted another key, wait for the age of
+//!   [`Provider::with_subject`] before you retire the old key. Or use the tokens of each subject once before, in a job
+//!   that calls [`access_token_for_subject`](Vault::access_token_for_subject). For tokens that are still sealed with
+//!   the removed key, calls get [`VaultError::Unreadable`], and the user must connect the account again.
+//! - After a [pull](crate::Keyring::pull), values that are sealed with the pulled key are unreadable. If the pulled key
+//!   leaked together with the database, the provider's tokens leaked, too: revoke them at the provider.
 //!
 //! # What the seal does not do
-//! An attacker who can write to the database can put back an older sealed value of the same owner, or delete one.
+//! An attacker who can write to the database can replace a sealed value with an older value of the same owner, or
+//! delete a sealed value.
 
 mod endpoint;
 mod error;
@@ -75,7 +81,7 @@ use crate::{
     store::{Attached, SessionKey},
 };
 
-/// Keeps the tokens that users have at providers. Cheap to clone. Keep it in the application's state.
+/// Keeps the tokens that users have at providers. A vault is cheap to clone. Keep it in the application's state.
 pub struct Vault<C = ()>(Arc<Inner<C>>);
 
 struct Inner<C> {
@@ -85,16 +91,18 @@ struct Inner<C> {
 }
 
 impl<C: Claims> Vault<C> {
-    /// A vault for these providers, in the store of `sessions`.
+    /// Makes a vault for these providers. The vault uses the store of `sessions`.
     pub fn new(sessions: &Sessions<C>, providers: impl IntoIterator<Item = Provider>) -> Self {
         let (engine, providers) = (sessions.engine.clone(), providers.into_iter().collect());
         Self(Arc::new(Inner { engine, providers, renewals: SingleFlight::default() }))
     }
 
-    /// Keeps the tokens of a provider for this session, or for its subject, in the place of earlier ones.
+    /// Keeps a provider's tokens with this session, or with its subject if the provider has [`Provider::with_subject`].
+    /// Replaces earlier tokens of the provider.
     ///
     /// # Errors
-    /// [`VaultError::Ended`], [`VaultError::TooLong`], or a failure of the store.
+    /// [`VaultError::UnknownProvider`], [`VaultError::Ended`], [`VaultError::TooLong`], [`VaultError::Sealing`], or a
+    /// failure of the store.
     pub async fn keep(
         &self,
         session: &Session<C>,
@@ -105,11 +113,10 @@ impl<C: Claims> Vault<C> {
         self.replace(&self.owner(session, provider), provider, Some(tokens)).await
     }
 
-    /// Keeps the tokens of a provider with a subject, for providers with
-    /// [`Provider::with_subject`].
+    /// Keeps a provider's tokens with a subject, without a session. The provider must have [`Provider::with_subject`].
     ///
     /// # Errors
-    /// As [`keep`](Self::keep), and [`VaultError::NeedsSession`].
+    /// The errors of [`keep`](Self::keep), and [`VaultError::NeedsSession`].
     pub async fn keep_for_subject(
         &self,
         subject: &str,
@@ -120,7 +127,8 @@ impl<C: Claims> Vault<C> {
         self.replace(&self.owner_of_subject(subject, provider)?, provider, Some(tokens)).await
     }
 
-    /// A sign-in whose session has these tokens from its beginning, for providers whose tokens are kept with sessions.
+    /// Adds tokens to a sign-in, so that the new session has these tokens from the start. Only for providers whose
+    /// tokens are kept with sessions.
     ///
     /// ```
     /// # #[cfg(feature = "axum")] mod example {
@@ -131,7 +139,8 @@ impl<C: Claims> Vault<C> {
     /// ```
     ///
     /// # Errors
-    /// [`VaultError::UnknownProvider`], [`VaultError::TooLong`], and [`VaultError::NeedsSubject`].
+    /// [`VaultError::UnknownProvider`], [`VaultError::TooLong`], [`VaultError::Sealing`], and
+    /// [`VaultError::NeedsSubject`].
     pub fn sign_in<'v, K>(
         &self,
         sign_in: SignIn<'v, C, K>,
@@ -144,7 +153,8 @@ impl<C: Claims> Vault<C> {
         }
         let engine = &self.0.engine;
         let (kept, name) = (renewal::kept(provider, tokens.clone(), engine.now())?, provider.name.clone());
-        // It is written when the session has its ID. Whether it can be, the caller learns now.
+        // The tokens are sealed later, when the session has its ID. Seal them once now, so that the caller gets an
+        // error now.
         let anyone = Owner::Session(engine.key("", SessionId::from_bytes([0; 32])));
         kept.sealed(engine.tokens.codec().keys(), &anyone, &name)?;
         let engine = (**engine).clone();
@@ -158,22 +168,24 @@ impl<C: Claims> Vault<C> {
         Ok(sign_in.with(|options| options.attach.push(AttachToNew(Arc::new(attach)))))
     }
 
-    /// An access token that can be used: one that is about to expire is renewed first. The answer has no refresh token.
+    /// Returns a usable access token. An access token that is about to expire is renewed first. The result does not
+    /// contain the refresh token.
     ///
-    /// It costs one read of the store, and a write if the token was renewed.
+    /// A call reads the store once. A renewal reads the store again, and writes twice: the lease and the new tokens.
     ///
     /// # Errors
-    /// [`VaultError`]. With [`VaultError::SignInAgain`] and [`VaultError::Missing`], send the user to the provider;
-    /// with [`VaultError::Unavailable`] and [`VaultError::Store`], try again later.
+    /// [`VaultError`]. After [`VaultError::SignInAgain`] and [`VaultError::Missing`], send the user to the provider.
+    /// After [`VaultError::Unavailable`] and [`VaultError::Store`], try again later.
     pub async fn access_token(&self, session: &Session<C>, provider: &str) -> Result<TokenSet, VaultError> {
         let provider = self.provider(provider)?;
         self.usable(self.owner(session, provider), provider, None).await
     }
 
-    /// The same for a subject, without a session: for background work.
+    /// Returns a usable access token of a subject, as [`access_token`](Self::access_token) does for a session. For
+    /// background work without a session.
     ///
     /// # Errors
-    /// As [`access_token`](Self::access_token), and [`VaultError::NeedsSession`].
+    /// The errors of [`access_token`](Self::access_token), and [`VaultError::NeedsSession`].
     pub async fn access_token_for_subject(
         &self,
         subject: &str,
@@ -183,12 +195,13 @@ impl<C: Claims> Vault<C> {
         self.usable(self.owner_of_subject(subject, provider)?, provider, None).await
     }
 
-    /// Another access token than `rejected`, which the provider refused with 401 although it had not expired. If
-    /// parallel calls were refused, one request renews it for all of them. A token that came less than 10 seconds ago
-    /// is not renewed: the answer is [`VaultError::Unavailable`].
+    /// Returns another access token than `rejected`. Call this function if the provider answered 401 to `rejected`,
+    /// although `rejected` had not expired. If the provider rejected the same access token in parallel calls, one
+    /// request renews it for all of these calls. An access token that the vault got less than 10 seconds ago is not
+    /// renewed: the error is then [`VaultError::Unavailable`].
     ///
     /// # Errors
-    /// As [`access_token`](Self::access_token).
+    /// The errors of [`access_token`](Self::access_token).
     pub async fn access_token_after(
         &self,
         session: &Session<C>,
@@ -199,19 +212,21 @@ impl<C: Claims> Vault<C> {
         self.usable(self.owner(session, provider), provider, Some(rejected)).await
     }
 
-    /// Forgets the tokens of a provider. They stay valid at the provider: revoke them there, if it can.
+    /// Deletes the tokens of a provider from the vault. The tokens stay valid at the provider. If the provider can
+    /// revoke tokens, revoke them there.
     ///
     /// # Errors
-    /// A failure of the store.
+    /// [`VaultError::UnknownProvider`], [`VaultError::Ended`], or a failure of the store.
     pub async fn forget(&self, session: &Session<C>, provider: &str) -> Result<(), VaultError> {
         let provider = self.provider(provider)?;
         self.replace(&self.owner(session, provider), provider, None).await
     }
 
-    /// The same for a subject, without a session: for the deletion of an account.
+    /// Deletes the tokens of a provider that are kept with a subject, without a session. For the deletion of an
+    /// account.
     ///
     /// # Errors
-    /// A failure of the store, and [`VaultError::NeedsSession`].
+    /// [`VaultError::UnknownProvider`], [`VaultError::NeedsSession`], or a failure of the store.
     pub async fn forget_subject(&self, subject: &str, provider: &str) -> Result<(), VaultError> {
         let provider = self.provider(provider)?;
         self.replace(&self.owner_of_subject(subject, provider)?, provider, None).await
@@ -264,14 +279,15 @@ impl<C: Claims> Vault<C> {
         };
         if kept.is_fresh(engine.now(), provider.margin) && !is_rejected(&kept.tokens) {
             if !slot.by_signing_key {
-                // No error if another call changed it, or if the store failed: the next use tries again.
+                // If the store fails or another call has changed the value, the value stays as it is. The next use
+                // tries again.
                 let _reported =
                     slot::write(engine, &owner, &provider.name, Some(&slot.seen), Some(kept)).await;
             }
             return Ok(kept.tokens.to_use());
         }
         let key = (owner.clone(), provider.name.clone());
-        // A run that was there already may not know that this token was refused.
+        // A renewal that was already in flight may not know that this access token was rejected. So try twice.
         for _ in 0..2 {
             let renewal = || {
                 let (engine, owner, provider) = ((**engine).clone(), owner.clone(), provider.clone());

@@ -1,4 +1,4 @@
-//! One provider of a vault: where its tokens are kept, and how they are renewed.
+//! A provider of a vault: where its tokens are kept, and how they are renewed.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -7,11 +7,11 @@ use super::{error::RefreshError, tokens::TokenSet};
 type Renewing = Pin<Box<dyn Future<Output = Result<TokenSet, RefreshError>> + Send>>;
 pub(super) type Renew = dyn Fn(TokenSet) -> Renewing + Send + Sync;
 
-/// A provider whose tokens a [`Vault`](super::Vault) keeps.
+/// A provider whose tokens are kept in a [`Vault`](super::Vault).
 #[derive(Clone)]
 pub struct Provider {
     pub(super) name: Arc<str>,
-    /// For how long tokens are kept with the subject; none for with the session.
+    /// How long tokens are kept with the subject. `None` if tokens are kept with the session.
     pub(super) with_subject: Option<Duration>,
     pub(super) renew: Option<Arc<Renew>>,
     pub(super) margin: Duration,
@@ -19,8 +19,8 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A provider of this name, such as `github`. By default, its tokens are kept with the session that they are given
-    /// to, until that session is revoked or expires. By default, they are not renewed.
+    /// Makes a provider with this name, for example `github`. By default, its tokens are kept with the session that
+    /// they are given to, until this session is revoked or expires. By default, its tokens are not renewed.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -32,21 +32,22 @@ impl Provider {
         }
     }
 
-    /// Keeps the tokens with the subject, for background work between sessions. They are kept until they are
-    /// [forgotten](super::Vault::forget), and no longer than `age` after the provider last answered.
+    /// Keeps the tokens with the subject, for background work between sessions. The tokens are kept until the
+    /// application [deletes](super::Vault::forget) them. They are kept for at most `age` after the vault last got new
+    /// tokens, from the application or by a renewal.
     ///
-    /// The store must keep values that belong to no session. Those of this crate do.
+    /// The store must support values that belong to no session. The stores of this crate do.
     #[must_use]
     pub fn with_subject(self, age: Duration) -> Self {
         Self { with_subject: Some(age), ..self }
     }
 
-    /// Renews access tokens by this function. It gets the tokens as they are kept, and asks the provider: with the
-    /// refresh token, or with the access token if the provider requires that (Facebook).
+    /// Renews access tokens by this function. The function gets the stored tokens, and asks the provider. It sends the
+    /// refresh token, or the access token if the provider requires this (Facebook).
     ///
-    /// [`RefreshError::Refused`] says that the tokens are void. Return it for `invalid_grant` only, and
-    /// [`RefreshError::failed`] for everything else. See [`TokenEndpoint`](super::TokenEndpoint) for providers that
-    /// follow RFC 6749.
+    /// The error [`RefreshError::Refused`] means that the tokens are void. Return it only for `invalid_grant`. Return
+    /// [`RefreshError::failed`] for all other errors. For providers that follow RFC 6749, see
+    /// [`TokenEndpoint`](super::TokenEndpoint).
     #[must_use]
     pub fn renew<F, R>(self, renew: F) -> Self
     where
@@ -56,14 +57,15 @@ impl Provider {
         Self { renew: Some(Arc::new(move |tokens| Box::pin(renew(tokens)))), ..self }
     }
 
-    /// How long before its expiry an access token is renewed. Default: 60 seconds. At most half of its lifetime counts.
+    /// How long before its expiry an access token is renewed. Default: 60 seconds. The margin is at most half of the
+    /// access token's lifetime.
     #[must_use]
     pub fn margin(self, margin: Duration) -> Self {
         Self { margin, ..self }
     }
 
-    /// How long a renewal may take. Default: 10 seconds; at most 5 minutes count. If an instance dies while it renews,
-    /// the others wait for this time, two deadlines of the store and 5 seconds before they ask the provider.
+    /// How long a renewal may take. Default: 10 seconds. The maximum is 5 minutes. If an instance crashes during a
+    /// renewal, the other instances do not ask the provider for this time plus two store deadlines plus 5 seconds.
     #[must_use]
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: deadline.min(Duration::from_secs(300)), ..self }

@@ -1,7 +1,8 @@
-//! The renewal of tokens at the provider: one request at a time for each set of tokens, over all instances.
+//! The renewal of tokens at the provider. Over all instances, there is one request at a time for each set of tokens.
 //!
-//! In one process, parallel calls share a run. Over processes, a run takes a lease: it writes into the stored value,
-//! by compare-and-set, that it renews, and until when. The others wait, and use what it then writes.
+//! In one process, parallel calls share one renewal. Between processes, a renewal takes a lease: by compare-and-set, it
+//! writes into the stored value that it renews the tokens, and until when. The other processes wait, and then use the
+//! new value.
 
 use std::{error::Error, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
@@ -23,31 +24,32 @@ use crate::{
     time::Timestamp,
 };
 
-/// How far apart the clocks of two instances may be.
+/// The largest difference between the clocks of two instances.
 const SKEW: Duration = Duration::from_secs(5);
-/// How long the provider is not asked after it failed.
+/// After a failure of the provider, the vault does not ask the provider for this time.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The longest lease. If a lease lasts longer, a clock that was ahead set it, and it is ignored.
+/// The longest lease. A lease that lasts longer is ignored, because an instance whose clock was ahead has set it.
 const LONGEST_LEASE: Duration = Duration::from_secs(10 * 60);
-/// A token that is rejected sooner after it came is not renewed: another one would be rejected, too.
+/// An access token that is rejected sooner than this after the vault got it is not renewed, because the provider would
+/// reject the next access token, too.
 const SETTLED: Duration = Duration::from_secs(10);
 const BUSY: &str = "another instance is renewing the tokens";
-/// How often a write of the provider's answer is tried.
+/// How many times the vault tries to write new tokens of the provider.
 const TRIES: usize = 8;
-/// The pauses between two looks at a value that another instance renews.
+/// The first and the longest pause between two reads of a value that another instance renews.
 const FIRST_LOOK: Duration = Duration::from_millis(40);
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
-/// One renewal of the tokens of an owner.
+/// A renewal of the tokens of one owner at one provider.
 pub(super) struct Renewal<C> {
     pub(super) engine: Arc<Engine<C>>,
     pub(super) owner: Owner,
     pub(super) provider: Provider,
-    /// An access token that the provider has refused, although it is not expired.
+    /// An access token that the provider rejected, although the access token has not expired.
     pub(super) rejected: Option<TokenSet>,
 }
 
-/// A renewal failed, without the tokens in the text.
+/// The cause of a failed renewal, without the tokens.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Reported(Arc<str>);
@@ -57,7 +59,7 @@ struct Reported(Arc<str>);
 struct NoAnswer(Duration);
 
 impl<C: Claims> Renewal<C> {
-    /// Returns tokens that can be used, renewed if need be.
+    /// Returns usable tokens. Renews them if necessary.
     pub(super) async fn run(self) -> Result<TokenSet, VaultError> {
         let Some(renew) = self.provider.renew.clone() else {
             let kept = self.read().await?.kept.ok_or(VaultError::Missing)?;
@@ -101,7 +103,8 @@ impl<C: Claims> Renewal<C> {
                     let state = State::Leased { until: now + self.lease() };
                     let leased = Kept { state, interrupted, ..kept.clone() };
                     if let Some(seen) = self.write(Some(&slot.seen), &leased).await? {
-                        // A shutdown waits for the answer: it may have the only valid refresh token.
+                        // Until the answer is written, a shutdown waits: the answer may contain the only valid refresh
+                        // token.
                         let _held = self.engine.backend.hold(draw()?);
                         return self.ask(&renew, leased, seen).await;
                     }
@@ -110,7 +113,7 @@ impl<C: Claims> Renewal<C> {
         }
     }
 
-    /// Asks the provider, under a lease, and writes its answer.
+    /// Asks the provider and writes its answer. The caller has taken a lease.
     async fn ask(&self, renew: &Arc<Renew>, leased: Kept, seen: Seen) -> Result<TokenSet, VaultError> {
         match self.call(renew, leased.tokens.clone()).await {
             Ok(answer) => {
@@ -119,7 +122,8 @@ impl<C: Claims> Renewal<C> {
                     Ok(Some(other)) => return self.unless_expired(&other, VaultError::Missing),
                     Ok(None) => self.report_renewed(),
                     Err(error @ (VaultError::Ended | VaultError::Missing)) => return Err(error),
-                    // The access token is valid. The next renewal has the old refresh token.
+                    // The new access token is valid, but the new refresh token is not stored. So the next renewal sends
+                    // the old refresh token.
                     Err(error) => drop(self.report("unwritten", &error, &renewed.tokens)),
                 }
                 Ok(renewed.tokens.to_use())
@@ -133,7 +137,7 @@ impl<C: Claims> Renewal<C> {
                 kept.tokens.refresh_token = None;
                 let settled = self.settle(kept.answer, &kept, seen).await;
                 if let Ok(Some(other)) = settled {
-                    // Another instance has a better answer, or will have one.
+                    // Another instance has newer tokens, or will have them.
                     let busy = ProviderFailure(BUSY.into());
                     return self.unless_expired(&other, VaultError::Unavailable(busy));
                 }
@@ -144,19 +148,20 @@ impl<C: Claims> Renewal<C> {
             Err(RefreshError::Failed(error)) => {
                 let text = self.report("unavailable", &*error, &leased.tokens);
                 let state = State::Paused { until: self.engine.now() + PAUSE };
-                // Without an answer, the provider may have rotated the refresh token.
+                // If there was no answer, the provider may have rotated the refresh token.
                 let interrupted =
                     leased.interrupted || error.is::<NoAnswer>() || error.is::<HttpClientError>();
                 let kept = Kept { state, interrupted, ..leased };
-                // If this fails, the lease ends by itself.
+                // If this write fails, the lease expires.
                 let _settled = self.settle(kept.answer, &kept, seen).await;
                 self.unless_expired(&kept, VaultError::Unavailable(ProviderFailure(text)))
             }
         }
     }
 
-    /// Writes what became of the tokens of this `answer`. Returns what is there instead, if other tokens are, or if
-    /// another instance has taken a lease meanwhile. New tokens are written over such a lease, and are tried longer.
+    /// Writes the outcome of the renewal of the tokens from this `answer`. Returns the stored value instead if it
+    /// contains other tokens, or if another instance has taken a lease meanwhile. New tokens replace such a lease, and
+    /// the write of new tokens is tried more often.
     async fn settle(&self, answer: u64, outcome: &Kept, seen: Seen) -> Result<Option<Kept>, VaultError> {
         let is_new = outcome.answer != answer;
         let tries = if is_new { TRIES } else { 1 };
@@ -166,7 +171,7 @@ impl<C: Claims> Renewal<C> {
                 Ok(Some(_)) => return Ok(None),
                 Ok(None) => match self.read().await {
                     Ok(Slot { kept: None, .. }) => return Err(VaultError::Missing),
-                    // An earlier try has written it.
+                    // An earlier try has written the outcome.
                     Ok(Slot { kept: Some(there), .. }) if is_new && there.answer == outcome.answer => {
                         return Ok(None);
                     }
@@ -188,7 +193,7 @@ impl<C: Claims> Renewal<C> {
         }
     }
 
-    /// Calls the application's function, within the deadline.
+    /// Calls the application's function, with a deadline.
     async fn call(&self, renew: &Arc<Renew>, tokens: TokenSet) -> Result<TokenSet, RefreshError> {
         let panicked = |panic: HookPanic| {
             self.engine.config.events.failed(EventKind::HookPanicked { hook: "renew" }, &panic);
@@ -236,24 +241,25 @@ impl<C: Claims> Renewal<C> {
         rejected.is_some_and(|rejected| rejected.access_token() == kept.tokens.access_token())
     }
 
-    /// The access token, if it is valid for a while, although it was not renewed.
+    /// Returns the access token if it is still valid and was not rejected. Otherwise returns `error`.
     fn unless_expired(&self, kept: &Kept, error: VaultError) -> Result<TokenSet, VaultError> {
         let is_usable = kept.tokens.is_valid(self.engine.now()) && !self.is_rejected(kept);
         if is_usable { Ok(kept.tokens.to_use()) } else { Err(error) }
     }
 
-    /// How long a lease lasts: one request to the provider, and the writes before and after it.
+    /// How long a lease lasts: one request to the provider, one write before and one after the request, and the clock
+    /// difference.
     fn lease(&self) -> Duration {
         self.waiting_deadline().saturating_add(SKEW).min(LONGEST_LEASE)
     }
 
-    /// How long a call waits for another instance.
+    /// The longest time that a call waits for another instance.
     fn waiting_deadline(&self) -> Duration {
         self.provider.deadline.saturating_add(self.engine.config.store_deadline.saturating_mul(2))
     }
 }
 
-/// Reports that a provider's tokens failed. Returns the cause, without these secrets.
+/// Reports that a provider's tokens could not be renewed or read. Returns the cause, without `secrets`.
 pub(super) fn report<C: Claims>(
     engine: &Engine<C>,
     owner: &Owner,
@@ -272,7 +278,7 @@ pub(super) fn report<C: Claims>(
     text
 }
 
-/// New tokens from the provider, to be kept.
+/// The stored form of new tokens from the provider.
 pub(super) fn kept(provider: &Provider, tokens: TokenSet, now: Timestamp) -> Result<Kept, VaultError> {
     let answer = draw()?;
     let keep_until = provider.with_subject.map(|age| now + age).unwrap_or_default();
@@ -284,12 +290,13 @@ fn draw() -> Result<u64, VaultError> {
     Ok(u64::from_be_bytes(random().map_err(|_| VaultError::Sealing)?))
 }
 
-/// Whether `until` is in the future, and not further than `most`, which a clock that was ahead would have set.
+/// Whether `until` is in the future, but at most `most` away. An instance whose clock was ahead may have set a later
+/// time. Clocks may differ by [`SKEW`].
 fn is_ahead(now: Timestamp, until: Timestamp, most: Duration) -> bool {
     now < until && until.since(now) <= most + SKEW
 }
 
-/// Sleeps. None if the runtime has no timers.
+/// Sleeps for `time`. Returns `None` if the runtime has no timers.
 async fn pause(time: Duration) -> Option<()> {
     timer(time)?.await;
     Some(())

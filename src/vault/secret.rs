@@ -1,4 +1,4 @@
-//! A text that is wiped when it is dropped, and not shown.
+//! A secret text. Its memory is wiped when it is dropped, and `Debug` does not show it.
 
 use std::fmt;
 
@@ -36,9 +36,10 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// `text` without these secrets: as they are, percent-encoded, or cut off at the end.
+/// Returns `text` without these secrets. Each secret is found in its plain form, percent-encoded, or cut off at the end
+/// of the text.
 pub(super) fn without(text: &str, secrets: &[&str]) -> String {
-    /// An attacker cannot use fewer characters of a secret.
+    /// An attacker cannot use a part of a secret that has fewer bytes than this.
     const SHORT: usize = 4;
     let mut clean = text.to_owned();
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORT) {

@@ -1,4 +1,4 @@
-//! Where tokens are stored: with a session, in its record; or with a subject, as a value of the store.
+//! Where tokens are stored: in the record of a session, or as a value of the store for a subject.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a value was when it was read. A write compares it.
+/// What identifies the value that was read. A write compares it with the current value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The sealed bytes, which are different after each write.
+    /// The sealed bytes. Each write makes different sealed bytes.
     Session(Option<Arc<[u8]>>),
-    /// The version.
+    /// The version of the value.
     Subject(u64),
 }
 
-/// Tokens as they were read.
+/// The tokens that were read.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) kept: Option<Kept>,
@@ -30,7 +30,7 @@ pub(super) struct Slot {
     pub(super) seen: Seen,
 }
 
-/// The name of a provider's tokens among what is attached to a session.
+/// The name of a provider's tokens among the values that are attached to a session.
 pub(super) fn name(provider: &str) -> String {
     format!("vault:{provider}")
 }
@@ -75,8 +75,9 @@ pub(super) async fn read<C: Claims>(
     }
 }
 
-/// Writes tokens, or removes them, if they are as they were `seen`; without `seen`, in any case. Returns what a later
-/// write compares; none if they have changed.
+/// Writes tokens, or removes them if `kept` is `None`. With `seen`, writes only if the stored value is still the value
+/// that was `seen`. Without `seen`, writes in any case. Returns the [`Seen`] for a later write, or `None` if the stored
+/// value has changed.
 pub(super) async fn write<C: Claims>(
     engine: &Engine<C>,
     owner: &Owner,
@@ -96,7 +97,7 @@ pub(super) async fn write<C: Claims>(
                 Some(Seen::Session(_)) | None => None,
             };
             let key = Owner::value_key(subject, provider);
-            /// How many times a write without a condition is tried.
+            /// How many times a write without `seen` is tried.
             const TRIES: usize = 8;
             let mut version = match seen {
                 Some(version) => version,

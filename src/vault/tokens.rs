@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 use super::secret::Secret;
 use crate::time::Timestamp;
 
-/// The tokens of one user at a provider: an access token, and what came with it.
+/// The tokens of one user at a provider: an access token, and the values that came with it.
 ///
-/// Its `Debug` shows none of the tokens. They are wiped when it is dropped.
+/// `Debug` shows none of the tokens. The memory of the tokens is wiped when the set is dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenSet {
     access_token: Secret,
@@ -24,7 +24,8 @@ pub struct TokenSet {
     token_type: String,
 }
 
-/// A token response of RFC 6749, section 5.1. GitHub and others answer errors with status 200, too.
+/// A token response (RFC 6749, section 5.1). It may contain an error: GitHub and others also send errors with status
+/// 200.
 #[derive(Deserialize)]
 pub(super) struct Response {
     access_token: Option<Secret>,
@@ -36,7 +37,7 @@ pub(super) struct Response {
     pub(super) error: Option<String>,
 }
 
-/// Some providers send the number as text.
+/// Reads a number of seconds. Some providers send the number as text.
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -62,7 +63,7 @@ impl Response {
 }
 
 impl TokenSet {
-    /// An access token of the type `Bearer` that does not expire.
+    /// Makes a set with an access token of the type `Bearer` that does not expire.
     #[must_use]
     pub fn new(access_token: impl Into<String>) -> Self {
         Self {
@@ -74,26 +75,26 @@ impl TokenSet {
         }
     }
 
-    /// The tokens in a token response (RFC 6749, section 5.1) that was received at `now`. None if it has no access
-    /// token.
+    /// Reads the tokens of a token response (RFC 6749, section 5.1) that was received at `now`. Returns `None` if the
+    /// response has no access token.
     #[must_use]
     pub fn from_response(json: &[u8], now: Timestamp) -> Option<Self> {
         serde_json::from_slice::<Response>(json).ok()?.tokens(now)
     }
 
-    /// With a refresh token.
+    /// Sets the refresh token.
     #[must_use]
     pub fn with_refresh_token(self, token: impl Into<String>) -> Self {
         Self { refresh_token: Some(Secret::new(token)), ..self }
     }
 
-    /// With the time from which the access token is invalid.
+    /// Sets the time from which on the access token is invalid.
     #[must_use]
     pub fn expires_at(self, time: Timestamp) -> Self {
         Self { expires_at: Some(time), ..self }
     }
 
-    /// With the scope that was granted: words with spaces between.
+    /// Sets the scope that the provider granted: words with spaces between them.
     #[must_use]
     pub fn with_scope(self, scope: impl Into<String>) -> Self {
         Self { scope: Some(scope.into()), ..self }
@@ -105,26 +106,27 @@ impl TokenSet {
         self.access_token.expose()
     }
 
-    /// The refresh token. A [`Vault`](super::Vault) hands it to the function that renews, and to nothing else.
+    /// The refresh token. A [`Vault`](super::Vault) passes the refresh token only to the function that renews the
+    /// tokens.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&str> {
         self.refresh_token.as_ref().map(Secret::expose)
     }
 
-    /// When the access token expires. None if it does not expire, or if the provider does not say when.
+    /// When the access token expires. `None` if the access token does not expire, or if the provider does not say when.
     #[must_use]
     pub fn expiry(&self) -> Option<Timestamp> {
         self.expires_at
     }
 
-    /// The scope that was granted.
+    /// The scope that the provider granted.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
-    /// The value of an `Authorization` header with the access token, marked as sensitive. None if a header cannot
-    /// have it.
+    /// The value of an `Authorization` header with the access token. The value is marked as sensitive. Returns `None`
+    /// if the access token has characters that a header cannot contain.
     #[must_use]
     pub fn authorization(&self) -> Option<HeaderValue> {
         let text = Zeroizing::new(format!("{} {}", self.token_type, self.access_token()));
@@ -133,17 +135,18 @@ impl TokenSet {
         Some(value)
     }
 
-    /// Whether the access token is valid at `now`, as far as the provider said.
+    /// Whether the access token is valid at `now`, by the expiry that the provider named.
     pub(super) fn is_valid(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| now < end)
     }
 
-    /// For the application: without the refresh token.
+    /// The tokens for the application: without the refresh token.
     pub(super) fn to_use(&self) -> Self {
         Self { refresh_token: None, ..self.clone() }
     }
 
-    /// The answer of the provider to a renewal of these tokens. A provider may leave out what did not change.
+    /// The tokens after a renewal. The provider's answer may leave out the refresh token or the scope if they did not
+    /// change.
     pub(super) fn renewed(&self, answer: Self) -> Self {
         let refresh_token = answer.refresh_token.or_else(|| self.refresh_token.clone());
         let scope = answer.scope.or_else(|| self.scope.clone());

@@ -1,4 +1,4 @@
-//! Builds a [`Verifier`]. Every choice but the keys and the accepted tokens has a safe default.
+//! Builds a [`Verifier`]. Each setting has a safe default, except the keys and the tokens to accept.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
     token::{Keyring, PublicKey, TokenCodec},
 };
 
-/// Where the keys come from.
+/// Where the keys come from: fixed keys, or the address of a JWK Set.
 pub(super) enum Keys {
     Fixed(Vec<PublicKey>),
     At(Uri, DynHttpClient),
@@ -36,7 +36,7 @@ impl Keys {
     }
 }
 
-/// Builds a [`Verifier`]. Made by [`Verifier::with_keys`] and [`Verifier::from_jwks`].
+/// Builds a [`Verifier`]. Created by [`Verifier::with_keys`] and [`Verifier::from_jwks`].
 #[must_use = "call `build`"]
 pub struct VerifierBuilder<C = ()> {
     keys: Keys,
@@ -55,7 +55,7 @@ pub struct VerifierBuilder<C = ()> {
 impl<C: Claims> VerifierBuilder<C> {
     pub(super) fn new(keys: Keys) -> Self {
         let mut config = Config::default();
-        // A service that follows the feed must know of revocations, or ask.
+        // A service that follows the feed must know all revocations. If the feed lags, the service asks the store.
         config.feed.ask_store_when_lagging = true;
         Self {
             keys,
@@ -72,24 +72,26 @@ impl<C: Claims> VerifierBuilder<C> {
         }
     }
 
-    /// `iss` of the tokens. Then it is required. Needed with [`audience`](Self::audience).
+    /// The issuer of the tokens (`iss`). If it is set, tokens without this `iss` are refused. Required with
+    /// [`audience`](Self::audience).
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// This service's name: tokens for it are accepted, as [`Session::token_for`](crate::Session::token_for) mints
-    /// them.
+    /// This service's name (`aud`). Tokens for this name are accepted:
+    /// [`Session::token_for`](crate::Session::token_for) mints them.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.service = Some(audience.into());
         self
     }
 
-    /// Accepts the access tokens of the issuer's sessions, too. Default: no.
+    /// Also accepts the access tokens of the issuer's sessions. Default: no.
     ///
     /// # Security
-    /// Such a token is valid at the issuer. A service that receives it can act there for the user until it expires.
-    /// Accept them in parts of the same application; other services get tokens for their [audience](Self::audience).
+    /// Such a token is also valid at the issuer. A service that receives the token can act at the issuer for the user
+    /// until the token expires. So accept session tokens only in parts of the same application. Other services get
+    /// tokens for their [audience](Self::audience).
     pub fn accept_session_tokens(mut self) -> Self {
         self.sessions = true;
         self
@@ -101,27 +103,28 @@ impl<C: Claims> VerifierBuilder<C> {
         self
     }
 
-    /// `aud` of the access tokens of sessions: the issuer's [audience](crate::SessionsBuilder::audience). Default: the
-    /// realm.
+    /// The expected `aud` of the access tokens of sessions: the issuer's [audience](crate::SessionsBuilder::audience).
+    /// Default: the realm.
     pub fn session_audience(mut self, audience: impl Into<String>) -> Self {
         self.session_audience = Some(audience.into());
         self
     }
 
-    /// The issuer's durations. No token may be valid for longer than its
-    /// [access token lifetime](Timing::access_ttl()) and write window. Default: as at the issuer.
+    /// The issuer's durations. A token is refused if its lifetime is longer than the [access token
+    /// lifetime](Timing::access_ttl()) plus the write window. The defaults are those of the issuer.
     pub fn timing(mut self, change: impl FnOnce(Timing) -> Timing) -> Self {
         self.timing = change(self.timing);
         self
     }
 
-    /// Accepts the access cookie of a session where a request has no bearer token. Implies
+    /// Accepts the access cookie of a session if a request has no bearer token. Implies
     /// [`accept_session_tokens`](Self::accept_session_tokens). The closure gets [`CookieOptions::default`]: set the
-    /// names as at the issuer. Default: no cookie is read.
+    /// same cookie names as at the issuer. Default: no cookie is read.
     ///
-    /// A service cannot read the [encrypted](CookieOptions::encrypted) cookies of an issuer. The service renews
-    /// nothing. When the access token has expired, the answer is 401, and the next request to the issuer renews the
-    /// session. Requests with unsafe methods must come from this origin, or from a trusted one.
+    /// A service cannot read the [encrypted](CookieOptions::encrypted) cookies of an issuer. A service does not renew
+    /// sessions. If the access token has expired, the response is 401, and the next request to the issuer renews the
+    /// session. Requests with unsafe methods must come from this origin, or from a [trusted
+    /// origin](CookieOptions::trusted_origin).
     pub fn accept_cookie(mut self, change: impl FnOnce(CookieOptions) -> CookieOptions) -> Self {
         self.cookies = Some(change(self.cookies.unwrap_or_default()));
         self.sessions = true;
@@ -131,27 +134,29 @@ impl<C: Claims> VerifierBuilder<C> {
     /// Follows the feed of the issuer's store, so that a revoked session is refused here within a second. Default:
     /// tokens are accepted until they expire.
     ///
-    /// The store is only read: its feed, and a session's record where the feed does not suffice. If the feed lags, each
-    /// request asks the store; if that does not answer, the request gets 503. Revoked sessions are known of the access
-    /// tokens of sessions and of tokens [with a session ID](crate::TokenFor::with_session_id). Other tokens are refused
-    /// if their subject is [marked as stale](crate::Sessions::mark_stale), after an emergency stop, and if very many
-    /// sessions of their subject are revoked at once.
+    /// The service only reads the store: the feed, and the record of a session if the feed does not suffice. If the
+    /// feed lags, each request asks the store. If the store does not answer, the request gets 503.
+    ///
+    /// Revocations apply to the access tokens of sessions, and to tokens [with a session
+    /// ID](crate::TokenFor::with_session_id). Other tokens are refused in three cases: their subject is [marked as
+    /// stale](crate::Sessions::mark_stale), an emergency stop was made, or very many sessions of their subject are
+    /// revoked at once.
     pub fn follow(mut self, store: impl SessionStore) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
 
-    /// Accepts tokens until they expire while the feed lags, once it was read. Default: each request then asks the
-    /// store, and gets 503 if that does not answer.
+    /// While the feed lags, accepts tokens until they expire, if the feed was read to its end before. Default: while
+    /// the feed lags, each request asks the store, and gets 503 if the store does not answer.
     ///
     /// # Security
-    /// A session that is revoked while the store does not answer is accepted until its access token expires.
+    /// If a session is revoked while the feed lags, its access token is accepted until it expires.
     pub fn accept_while_feed_lags(mut self) -> Self {
         self.config.feed.ask_store_when_lagging = false;
         self
     }
 
-    /// How long the feed may be silent before it counts as lagging. Default 5 s.
+    /// How long this service may be unable to read the feed before the feed counts as lagging. Default 5 s.
     pub fn feed_lag_bound(mut self, bound: Duration) -> Self {
         self.config.feed.lag_bound = bound;
         self
@@ -163,33 +168,35 @@ impl<C: Claims> VerifierBuilder<C> {
         self
     }
 
-    /// The longest time until fetched keys are fetched again, at least 10 s. Default 5 minutes. The `max-age` of the
-    /// response may be shorter. A key that the issuer pulled verifies here until then.
+    /// The longest time until fetched keys are fetched again, at least 10 s. Default 5 minutes. If the response has a
+    /// shorter `max-age`, this `max-age` applies, but at least 10 s. A key that the issuer has pulled is accepted here
+    /// until the keys are fetched again.
     pub fn key_max_age(mut self, age: Duration) -> Self {
         self.ages.refresh = age;
         self
     }
 
-    /// How long fetched keys are used after [`key_max_age`](Self::key_max_age), while the issuer does not answer.
+    /// How long fetched keys are used after [`key_max_age`](Self::key_max_age), while they cannot be fetched again.
     /// Default 1 hour. After that, requests get 503.
     ///
     /// # Security
-    /// A key that the issuer pulls meanwhile verifies here for so long. [`Verifier::set_keys`] removes it at once.
+    /// During this time, a key that the issuer has pulled is accepted here. [`Verifier::set_keys`] removes it at once.
     pub fn use_stale_keys_for(mut self, time: Duration) -> Self {
         self.ages.stale = time;
         self
     }
 
-    /// Fetches keys over plain HTTP from other machines. Default: only from this one.
+    /// Allows plain HTTP for the address of the keys on another machine. Default: plain HTTP is only for an address of
+    /// this machine.
     ///
     /// # Security
-    /// An attacker on the network between can replace the keys, and then sign any token.
+    /// An attacker on the network path can replace the keys, and then sign any token.
     pub fn dangerous_plain_http_keys(mut self) -> Self {
         self.plain_http_keys = true;
         self
     }
 
-    /// How many tokens are cached that were verified here, at about 1 KB each. Default 8192; zero turns the cache off.
+    /// How many verified tokens are cached, at about 1 KB each. Default 8192. Zero turns the cache off.
     pub fn verified_cache(mut self, tokens: usize) -> Self {
         self.config.token_cache_capacity = tokens;
         self
@@ -207,7 +214,7 @@ impl<C: Claims> VerifierBuilder<C> {
         self
     }
 
-    /// Checks everything, and builds.
+    /// Checks all settings, and builds the verifier.
     ///
     /// # Errors
     /// [`BuildError`] names what is wrong.
@@ -278,7 +285,7 @@ fn check_address(address: &Uri, plain_http: bool) -> Result<(), BuildError> {
     let has_password = address.authority().is_some_and(|authority| authority.as_str().contains('@'));
     match is_good && !has_password {
         true => Ok(()),
-        // Without a password, if it has one.
+        // The address may contain a password, so the error has only its path.
         false => Err(BuildError::KeyAddress(address.path().to_owned())),
     }
 }

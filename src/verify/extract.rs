@@ -1,4 +1,4 @@
-//! The verified token in axum's terms.
+//! Axum extractors for the verified token.
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
@@ -6,8 +6,9 @@ use http::request::Parts;
 use super::Verified;
 use crate::{claims::Claims, middleware::Rejection, session::Layered};
 
-/// The verified token of a request that came through the layer. Without one: 401. Without a layer, or within one for
-/// another claims type: a 500 that says what to change.
+/// The verified token of a request that came through the layer. The response to an anonymous request is 401. If no
+/// layer is around the handler, or only a layer with another claims type, the response is a 500 that says what to
+/// change.
 impl<C: Claims, S: Sync> FromRequestParts<S> for Verified<C> {
     type Rejection = Rejection;
 
@@ -17,7 +18,7 @@ impl<C: Claims, S: Sync> FromRequestParts<S> for Verified<C> {
     }
 }
 
-/// None for an anonymous request that an optional layer let through.
+/// `None` for an anonymous request that an optional layer let through.
 impl<C: Claims, S: Sync> OptionalFromRequestParts<S> for Verified<C> {
     type Rejection = Rejection;
 

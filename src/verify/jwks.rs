@@ -1,7 +1,7 @@
-//! The issuer's public keys, fetched from its JWK Set address (RFC 7517).
+//! The issuer's public keys, fetched from the address of its JWK Set (RFC 7517).
 //!
-//! One fetch runs at a time, and at most one begins in [`FLOOR`]: tokens with unknown keys cannot cause more. Known
-//! keys are used while the issuer does not answer, until they are too old.
+//! One fetch runs at a time, and at most one fetch begins in [`FLOOR`]. So tokens with unknown keys cannot cause more
+//! fetches. While the issuer does not answer, the known keys are used until they are too old.
 
 use std::{
     fmt,
@@ -32,7 +32,7 @@ pub(super) const FLOOR: Duration = Duration::from_secs(10);
 const TIME: Duration = Duration::from_secs(5);
 /// The longest response, in bytes.
 const LONGEST: usize = 64 * 1024;
-/// After failures in a row, the pause before the next fetch doubles up to this multiple of [`FLOOR`].
+/// After each further failure in a row, the pause before the next fetch doubles, up to this multiple of [`FLOOR`].
 const MOST_PAUSES: u32 = 6;
 
 /// Why a fetch failed.
@@ -48,7 +48,7 @@ enum FetchError {
     Address(#[from] http::Error),
 }
 
-/// Puts fetched keys in force.
+/// A function that puts fetched keys in force.
 type Apply = dyn Fn(&[PublicKey]) + Send + Sync;
 
 /// How long keys are used.
@@ -56,11 +56,11 @@ type Apply = dyn Fn(&[PublicKey]) + Send + Sync;
 pub(super) struct KeyAges {
     /// The longest time until the keys are fetched again. The issuer's `max-age` may be shorter.
     pub(super) refresh: Duration,
-    /// How long keys are used after that, while the issuer does not answer.
+    /// How much longer than `refresh` keys are used while the issuer does not answer.
     pub(super) stale: Duration,
 }
 
-/// The keys of one address.
+/// The keys from one address.
 pub(super) struct Jwks {
     uri: Uri,
     client: DynHttpClient,
@@ -68,30 +68,30 @@ pub(super) struct Jwks {
     events: Events,
     ages: KeyAges,
     apply: OnceLock<Box<Apply>>,
-    /// The number of the newest keys that were put in force: an older decision must not take their place.
+    /// The number of the last change whose keys were put in force. An older change must not replace these keys.
     applied: Mutex<u64>,
-    /// When there is something to do, by the monotonic clock in milliseconds.
+    /// When [`Jwks::is_due`] must run next, in milliseconds of the monotonic clock.
     due: AtomicU64,
     state: Mutex<State>,
 }
 
-/// All times are monotonic.
+/// All times are of the monotonic clock.
 #[derive(Default)]
 struct State {
-    /// The keys in force, as JWKs, and when they were fetched.
+    /// The fetched keys in force, as JWKs, and when they were fetched.
     keys: Option<(Vec<String>, Duration)>,
-    /// When the keys are to be fetched again.
+    /// When the keys must be fetched again.
     fresh_until: Duration,
     began: Option<Duration>,
     failures: u32,
     etag: Option<http::HeaderValue>,
-    /// Whether the application set the keys in force: they are as good as fetched ones, and do not become too old.
+    /// Whether the application set the keys in force. Such keys are as good as fetched keys, and do not become too old.
     pinned: bool,
-    /// Counts the changes of `keys`, so that they are put in force in their order.
+    /// Counts the changes of `keys`, so that the changes are put in force in their order.
     change: u64,
-    /// Counts [`Jwks::forget`]: the result of a fetch that began before is dropped.
+    /// Counts the calls of [`Jwks::forget`]. The result of a fetch that began before the last call is dropped.
     epoch: u64,
-    /// Closed when the fetch ends, however it ends.
+    /// Closed when the fetch ends, also if the fetch fails or panics.
     running: Option<watch::Receiver<()>>,
 }
 
@@ -116,7 +116,7 @@ impl Jwks {
         })
     }
 
-    /// Sets what fetched keys are given to.
+    /// Sets the function that gets the fetched keys. Only the first call has an effect.
     pub(super) fn apply_to(&self, apply: impl Fn(&[PublicKey]) + Send + Sync + 'static) {
         let _only_once = self.apply.set(Box::new(apply));
     }
@@ -125,7 +125,8 @@ impl Jwks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches the keys now, or waits for the running fetch. Does nothing within [`FLOOR`] of the last fetch.
+    /// Fetches the keys now, or waits for the running fetch. Does nothing within [`FLOOR`] of the start of the last
+    /// fetch.
     pub(super) async fn refresh(self: &Arc<Self>) {
         let running = self.begin(self.clock.monotonic(), &mut self.lock());
         if let Some(running) = running {
@@ -133,7 +134,8 @@ impl Jwks {
         }
     }
 
-    /// Other keys were put in force. The next fetch replaces them, even if it returns the same keys as the last fetch.
+    /// The application puts other keys in force. The next fetch replaces these keys, even if it returns the same keys
+    /// as the last fetch.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
         (state.keys, state.etag) = (None, None);
@@ -143,7 +145,7 @@ impl Jwks {
         self.set_due(&state);
     }
 
-    /// Puts keys in force, unless a later change was.
+    /// Puts the keys of a change in force, unless a later change is already in force.
     fn put_in_force(&self, keys: &[PublicKey], change: u64) {
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         if change > *applied
@@ -154,7 +156,8 @@ impl Jwks {
         }
     }
 
-    /// The running fetch, or a new one if one is allowed.
+    /// The running fetch. If no fetch is running, starts a fetch. Returns `None` within [`FLOOR`] of the start of the
+    /// last fetch, and without a Tokio runtime.
     fn begin(self: &Arc<Self>, now: Duration, state: &mut State) -> Option<watch::Receiver<()>> {
         if let Some(running) = state.running.clone().filter(|running| running.has_changed().is_ok()) {
             return Some(running);
@@ -187,13 +190,13 @@ impl Jwks {
         }
     }
 
-    /// Puts the fetched keys in force, or reports why there are none. The state is not locked while the application's
+    /// Puts the fetched keys in force, or reports why the fetch failed. The state is not locked while the application's
     /// hook runs.
     fn take_over(&self, fetched: Result<Response<Vec<u8>>, FetchError>, epoch: u64) {
         let now = self.clock.monotonic();
         let read = fetched.and_then(|response| self.read(&response).map(|keys| (keys, response)));
         let mut state = self.lock();
-        // The application set other keys meanwhile.
+        // The application has set other keys since the fetch began.
         if state.epoch != epoch {
             return;
         }
@@ -228,19 +231,19 @@ impl Jwks {
         }
     }
 
-    /// The keys of a response. `None` if they have not changed.
+    /// The keys of a response. Returns `None` if the keys have not changed.
     fn read(&self, response: &Response<Vec<u8>>) -> Result<Option<Vec<PublicKey>>, FetchError> {
         if response.status() == StatusCode::OK {
             return Ok(Some(PublicKey::from_jwk_set(response.body())?));
         }
-        // A 304 says that the keys have not changed, so there must be keys.
+        // A 304 says that the known keys have not changed. Without known keys, a 304 is an error.
         match self.lock().keys {
             Some(_) => Ok(None),
             None => Err(FetchError::Status(response.status())),
         }
     }
 
-    /// How long the response is fresh: `max-age` without `Age`, within bounds.
+    /// How long the response is fresh: `max-age` minus `Age`, but at least [`FLOOR`] and at most `ages.refresh`.
     fn max_age(&self, response: &Response<Vec<u8>>) -> Duration {
         let number = |text: &str| text.trim().trim_matches('"').parse().ok().map(Duration::from_secs);
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -272,7 +275,7 @@ impl Jwks {
         let change = state.change;
         if now >= state.fresh_until {
             let _in_background = self.begin(now, &mut state);
-            // The fetch that runs sets the next time.
+            // The fetch sets the next time when it ends.
             state.fresh_until = state.fresh_until.max(now.saturating_add(FLOOR));
         }
         self.set_due(&state);
@@ -284,7 +287,7 @@ impl Jwks {
     }
 }
 
-/// Waits until a fetch ends, also if its runtime is not driven any more.
+/// Waits until a fetch ends. Waits at most twice [`TIME`], because the runtime of the fetch may have stopped.
 async fn ended(mut running: watch::Receiver<()>) {
     let _however = within(TIME + TIME, running.changed()).await;
 }

@@ -1,4 +1,5 @@
-//! Services that only verify: they hold public keys and no secret. They need no store, but can follow the issuer's.
+//! Services that only verify access tokens. They hold public keys and no secret. They need no store, but can follow the
+//! issuer's store.
 
 mod builder;
 #[cfg(feature = "axum")]
@@ -24,13 +25,13 @@ use crate::{
     token::{Keyring, PublicKey},
 };
 
-/// Verifies the access tokens of an issuer, in a service that holds public keys only. It needs no store, but can
-/// [follow](VerifierBuilder::follow) the issuer's. Cheap to clone.
+/// Verifies the access tokens of an issuer, in a service that holds only public keys. A verifier needs no store, but
+/// can [follow](VerifierBuilder::follow) the issuer's store. Cheap to clone.
 ///
-/// It accepts the tokens that [`Session::token_for`](crate::Session::token_for) minted for this service's
-/// [audience](VerifierBuilder::audience), the [access tokens of
-/// sessions](VerifierBuilder::accept_session_tokens), or both, as strictly as the issuer. `C` is the type of the claims
-/// in them. It renews nothing and sets no cookies. See the [guide](crate::guide::verifying_services).
+/// A verifier accepts the tokens that [`Session::token_for`](crate::Session::token_for) mints for this service's
+/// [audience](VerifierBuilder::audience), the [access tokens of sessions](VerifierBuilder::accept_session_tokens), or
+/// both. The checks are as strict as the issuer's checks. `C` is the type of the claims in the tokens. A verifier
+/// renews no sessions and sets no cookies. See the [guide](crate::guide::verifying_services).
 ///
 /// ```no_run
 /// # #[cfg(all(feature = "axum", feature = "reqwest"))] mod example {
@@ -62,21 +63,20 @@ pub struct Verifier<C = ()> {
 }
 
 impl<C: Claims> Verifier<C> {
-    /// Starts building, with the issuer's public keys.
+    /// Starts a builder with the issuer's public keys.
     pub fn with_keys(keys: impl IntoIterator<Item = PublicKey>) -> VerifierBuilder<C> {
         VerifierBuilder::new(builder::Keys::Fixed(keys.into_iter().collect()))
     }
 
-    /// Starts building, with the address of the issuer's JWK Set, such as
-    /// `https://shop.example/.well-known/jwks.json`. The first request fetches the keys, and later requests fetch them
-    /// again in the background.
+    /// Starts a builder with the address of the issuer's JWK Set, such as `https://shop.example/.well-known/jwks.json`.
+    /// The first request fetches the keys. Later requests fetch the keys again in the background.
     pub fn from_jwks(address: Uri, client: impl HttpClient) -> VerifierBuilder<C> {
         VerifierBuilder::new(builder::Keys::at(address, client))
     }
 
-    /// The layer: admits requests with a valid access token as `Authorization: Bearer`, and with the access cookie if
-    /// [that is accepted](VerifierBuilder::accept_cookie). Others get 401, unless it is
-    /// [optional](SessionLayer::optional). Handlers take a [`Verified`].
+    /// The layer. Admits requests with a valid access token in `Authorization: Bearer`. Also admits requests with a
+    /// valid access cookie, if [that is accepted](VerifierBuilder::accept_cookie). Other requests get 401, unless the
+    /// layer is [optional](SessionLayer::optional). Handlers take a [`Verified`].
     #[must_use]
     pub fn layer(&self) -> SessionLayer<C> {
         self.engine.revocation.start();
@@ -89,8 +89,8 @@ impl<C: Claims> Verifier<C> {
         Require::new(self.engine.id)
     }
 
-    /// The token of a request that came through this verifier's [`layer`](Self::layer). None for an anonymous request.
-    /// For services with several verifiers of one claims type; others use [`Verified`].
+    /// The token of a request that came through this verifier's [`layer`](Self::layer). Returns `None` for an anonymous
+    /// request. Use this method if a service has several verifiers of one claims type. Other services use [`Verified`].
     ///
     /// # Errors
     /// A [`Rejection`] (500) if the request did not come through this verifier's layer.
@@ -100,8 +100,8 @@ impl<C: Claims> Verifier<C> {
         Ok(found.map(Verified::found))
     }
 
-    /// Replaces the keys. Tokens of other keys are invalid at once. Keys that were
-    /// [fetched](Self::from_jwks) are replaced at the next fetch.
+    /// Replaces the keys. Tokens that other keys signed are invalid at once. With [`from_jwks`](Self::from_jwks), the
+    /// next fetch replaces these keys with the issuer's keys.
     pub fn set_keys(&self, keys: impl IntoIterator<Item = PublicKey>) {
         if let Some(jwks) = &self.jwks {
             jwks.forget();
@@ -109,8 +109,8 @@ impl<C: Claims> Verifier<C> {
         self.engine.set_keys(Keyring::of_public(&keys.into_iter().collect::<Vec<_>>()));
     }
 
-    /// Fetches the keys now, for example after the issuer pulled one. Does nothing for fixed keys, and within 10 s of
-    /// the last fetch.
+    /// Fetches the keys now, for example after the issuer has pulled a key. If a fetch is running, waits for that
+    /// fetch. Does nothing if the keys are fixed, or if the last fetch began less than 10 s ago.
     pub async fn refresh_keys(&self) {
         if let Some(jwks) = &self.jwks {
             jwks.refresh().await;
@@ -123,8 +123,8 @@ impl<C: Claims> Verifier<C> {
         self.engine.now()
     }
 
-    /// Stops following the feed. Requests are still served, but each asks the store that was
-    /// [followed](VerifierBuilder::follow).
+    /// Stops following the feed. Requests are still served, but each request asks the
+    /// [followed](VerifierBuilder::follow) store.
     pub async fn shutdown(&self) {
         self.engine.shut_down().await;
     }

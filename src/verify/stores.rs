@@ -1,4 +1,4 @@
-//! The stores of a layer that only verifies: none, or the issuer's to be read only.
+//! The store of a layer that only verifies: no store, or the issuer's store, which is only read.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// The issuer's store, of which only the feed and single records are read. Or no store.
+/// The issuer's store, or no store. Only the feed and single records are read.
 #[derive(Debug)]
 pub(super) struct ReadOnly(pub(super) Option<Arc<dyn DynStore>>);
 
-/// The error of everything else.
+/// The error of each operation that is not supported.
 fn unsupported() -> StoreError {
     StoreError::Unsupported("a service that only verifies reads the issuer's store, and writes nothing")
 }

@@ -1,4 +1,4 @@
-//! What a handler of a service that only verifies knows of a request.
+//! The verified token of a request, for handlers of a service that only verifies.
 
 use std::{fmt, time::Duration};
 
@@ -11,11 +11,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// The verified access token of a request, for a service that only verifies. It cannot change the session. In axum it
-/// is an extractor; elsewhere see [`Verified::of`].
+/// The verified access token of a request, for a service that only verifies. A handler cannot change the session with
+/// it. In axum, `Verified` is an extractor. Without axum, see [`Verified::of`].
 ///
-/// It works inside the layer of a [`Verifier`](crate::Verifier) and inside a [`SessionLayer`](crate::SessionLayer), so
-/// a handler can be used in both. Cheap to clone.
+/// `Verified` works inside the layer of a [`Verifier`](crate::Verifier) and inside a
+/// [`SessionLayer`](crate::SessionLayer), so a handler can be used in both. Cheap to clone.
 pub struct Verified<C = ()>(Session<C>);
 
 impl<C: Claims> Verified<C> {
@@ -23,18 +23,19 @@ impl<C: Claims> Verified<C> {
         Self(session.clone())
     }
 
-    /// The token of a request that came through the layer. None for an anonymous request, and without a layer.
+    /// The token of a request that came through the layer. Returns `None` for an anonymous request, and without a
+    /// layer.
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
         Self::from_extensions(request.extensions())
     }
 
-    /// The same, for a request in parts.
+    /// The token of a request, from the head of the request. See [`of`](Self::of).
     #[must_use]
     pub fn from_parts(parts: &Parts) -> Option<Self> {
         Self::from_extensions(&parts.extensions)
     }
 
-    /// The same, for the extensions of a request.
+    /// The token of a request, from the extensions of the request. See [`of`](Self::of).
     #[must_use]
     pub fn from_extensions(extensions: &Extensions) -> Option<Self> {
         Layered::readable(extensions).ok().flatten().map(Self::found)
@@ -52,13 +53,13 @@ impl<C: Claims> Verified<C> {
         self.0.subject()
     }
 
-    /// The session's ID (`sid`). None for a token for this service that names no session.
+    /// The session's ID (`sid`). Returns `None` for a token for this service that was minted without a session ID.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
         self.0.service().is_none_or(|service| service.has_session).then(|| self.0.id())
     }
 
-    /// The scopes (`scope`, RFC 9068) of a token for this service. A session's access token has none.
+    /// The scopes (`scope`, RFC 9068) of a token for this service. A session's access token has no scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         let scope = self.0.service().and_then(|service| service.scope.as_deref());
         scope.into_iter().flat_map(|scope| scope.split(' '))
@@ -70,19 +71,20 @@ impl<C: Claims> Verified<C> {
         self.0.has_scope(scope)
     }
 
-    /// The application that asked for the token (`client_id`, RFC 9068). None for a session's access token.
+    /// The application that asked for the token (`client_id`, RFC 9068). Returns `None` for a session's access token.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.0.service().map(|service| &*service.client_id)
     }
 
-    /// The token's ID (`jti`). None for a session's access token.
+    /// The token's ID (`jti`). Returns `None` for a session's access token.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
         self.0.service().map(|service| &*service.id)
     }
 
-    /// When the user last authenticated (`auth_time`). None if that does not count here.
+    /// When the user last authenticated (`auth_time`). Returns `None` if no authentication counts here: the session
+    /// requires a re-authentication, or a token for this service has no `auth_time`.
     #[must_use]
     pub fn authenticated_at(&self) -> Option<Timestamp> {
         self.0.authenticated_at()
@@ -101,8 +103,8 @@ impl<C: Claims> Verified<C> {
         self.0.methods()
     }
 
-    /// Returns when the token has expired, or, where the feed [is followed](crate::VerifierBuilder::follow), when its
-    /// session is revoked. For streams and WebSockets. Must be polled within a Tokio runtime.
+    /// Returns when the token has expired. If the feed [is followed](crate::VerifierBuilder::follow), also returns when
+    /// the session is revoked. For streams and WebSockets. Must be polled within a Tokio runtime.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<C> {
         self.0.token_ended()
     }

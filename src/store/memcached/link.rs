@@ -1,4 +1,4 @@
-//! The part of Memcached's text protocol that sessions need. One caller at a time uses a connection.
+//! The part of Memcached's text protocol that the store needs. One call at a time uses a connection.
 
 use std::{
     collections::HashMap,
@@ -14,21 +14,21 @@ use tokio::{
     time::timeout,
 };
 
-/// How long to wait for an answer, or for a connection, before it is given up.
+/// How long to wait for an answer, or for a connection. After this time, the call fails.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// How many idle connections are kept.
+/// The maximum number of idle connections that are kept.
 const KEPT: usize = 64;
-/// The longest line, and the longest value, that an answer may have.
+/// The maximum length in bytes of a line, and of a value, in an answer.
 const LONGEST: u64 = 2 * 1024 * 1024;
 
 pub(super) struct Link {
     address: Box<str>,
-    /// What a new connection sends first: a write whose value is the user and the password.
+    /// The first request on a new connection: a write whose value is the user and the password. `None` without a user.
     login: Option<Box<[u8]>>,
     idle: Mutex<Vec<BufReader<TcpStream>>>,
 }
 
-/// A value, and its version in Memcached, which each write changes.
+/// A value, and Memcached's version of the item. Each write changes this version.
 pub(super) struct Item {
     pub(super) value: Vec<u8>,
     pub(super) version: u64,
@@ -40,21 +40,21 @@ pub(super) enum Stored {
     Yes,
     /// The item has another version, or is missing.
     No,
-    /// There is no room.
+    /// Memcached has no room.
     Full,
 }
 
-/// When to write.
+/// The condition of a write.
 #[derive(Clone, Copy)]
 pub(super) enum When {
-    /// If there is no item.
+    /// Write if there is no item.
     New,
-    /// If the item has this version.
+    /// Write if the item has this version.
     Version(u64),
 }
 
 impl Link {
-    /// `address` may begin with `user:password@`, both percent-encoded.
+    /// Creates a client without connections. `address` may begin with `user:password@`, where both are percent-encoded.
     pub(super) fn new(address: &str) -> Self {
         let (user_info, address) = address.rsplit_once('@').map_or((None, address), |(u, a)| (Some(u), a));
         let login = user_info.map(|user_info| {
@@ -76,10 +76,7 @@ impl Link {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks that the address is valid and its host is known.
-    ///
-    /// # Errors
-    /// An error that says what is wrong with the address.
+    /// Checks that the address is valid, and that its host is known.
     pub(super) async fn find(&self) -> io::Result<()> {
         let found = timeout(TIMEOUT, lookup_host(&*self.address)).await?;
         found.map(drop).map_err(|source| {
@@ -88,10 +85,11 @@ impl Link {
         })
     }
 
-    /// Reads the items under these keys, in one round trip.
+    /// Reads the items with these keys, in one round trip.
     pub(super) async fn get(&self, keys: &[&str]) -> io::Result<HashMap<String, Item>> {
         let request = format!("gets {}\r\n", keys.join(" "));
-        // Reading once more does no harm, and the server may just have been restarted.
+        // A second read does no harm. The first read may fail because the server was restarted after the connection was
+        // opened.
         let connection = self.idle().pop();
         if let Some(connection) = connection
             && let Ok(items) = self.exchange(connection, request.as_bytes(), read_items).await
@@ -101,8 +99,8 @@ impl Link {
         self.exchange(self.connect().await?, request.as_bytes(), read_items).await
     }
 
-    /// Writes a value that lives until `expires` (seconds since the epoch; 0 for as long as there
-    /// is room), in one round trip.
+    /// Writes a value, in one round trip. `expires` is the expiry in seconds since the Unix epoch. 0 means that
+    /// Memcached keeps the value for as long as there is room.
     pub(super) async fn set(&self, key: &str, value: &[u8], expires: u32, when: When) -> io::Result<Stored> {
         let length = value.len();
         let mut request = match when {
@@ -137,8 +135,8 @@ impl Link {
         Ok(connection)
     }
 
-    /// Sends a request and reads its answer. A connection with an unread answer is not used again. If a connection
-    /// fails, the idle ones are closed, too.
+    /// Sends a request, and reads its answer. A connection with an unread answer is not used again. If the connection
+    /// fails, the idle connections are closed, too.
     async fn exchange<T>(
         &self,
         mut connection: BufReader<TcpStream>,
@@ -160,7 +158,7 @@ impl Link {
     }
 }
 
-/// Closes the idle connections, unless the server answers.
+/// Closes the idle connections when dropped, unless [`trust`](Self::trust) was called because the server answered.
 struct Suspects<'a>(Option<&'a Link>);
 
 impl Suspects<'_> {

@@ -1,4 +1,4 @@
-//! The store in Memcached.
+//! The Memcached store.
 
 mod link;
 mod value;
@@ -18,15 +18,15 @@ use crate::{
     time::{Clock as _, SystemClock, Timestamp},
 };
 
-/// Items are kept longer than needed by this many seconds, since clocks differ.
+/// Items are kept this many seconds longer than needed, because clocks differ.
 const SLACK: u64 = 300;
-/// How often a write is tried. If one fails because of a conflict, another write has succeeded.
+/// How often a compare-and-set is tried. If a try fails because of a conflict, another write has succeeded.
 const ATTEMPTS: usize = 256;
 
 /// Keeps sessions in Memcached (feature `memcached`), shared by all instances, within the limits of a cache.
 ///
-/// Clones share their connections. Stores of one server and one [prefix](Self::with_prefix) share
-/// their sessions, in any process.
+/// Clones share their connections. All stores with the same server and the same [prefix](Self::with_prefix) share their
+/// sessions, in all processes.
 ///
 /// ```no_run
 /// # #[cfg(feature = "axum")]
@@ -40,40 +40,41 @@ const ATTEMPTS: usize = 256;
 /// ```
 ///
 /// # What it cannot do
-/// Memcached cannot list its items, and cannot report changes. So this store has no feed, and every request asks it.
-/// Listing a subject's sessions, revoking them together, marking them stale together, and limiting their number fail
-/// with [`StoreError::Unsupported`]. Revoking one session, replacing its claims and marking it stale work, and apply at
-/// the next request.
+/// Memcached cannot list its items, and cannot report changes. So this store has no feed, and every request asks the
+/// store. Four operations fail with [`StoreError::Unsupported`]: to list the sessions of a subject, to revoke them
+/// together, to mark them as stale together, and to limit their number. These operations work, and take effect at the
+/// next request: to revoke one session, to replace its claims, and to mark it as stale.
 ///
-/// A restart of Memcached loses all sessions. If its memory is full, it evicts the sessions that were not used for the
-/// longest time. A lost session is unknown, and an unknown session is refused: the user signs in again. A revoked
-/// session that is evicted is unknown, too, and never live. Give Memcached memory for all sessions: an item takes about
-/// 600 bytes without claims (measured over 10,000), and Memcached rounds up.
+/// A restart of Memcached loses all sessions. If the memory of Memcached is full, Memcached evicts the sessions that
+/// were not used for the longest time. A lost or evicted session is unknown, and an unknown session is refused: the
+/// user signs in again. This is also true for a revoked session that was evicted: it never becomes live again. Give
+/// Memcached enough memory for all sessions: an item takes about 600 bytes without claims (measured over 10,000 items),
+/// and Memcached rounds up.
 ///
 /// # What it keeps
-/// - One item for each session, under `tss:2:` and a hash of realm, subject and session. It is kept until five minutes
-///   after the session's idle deadline or, if the session is revoked, after its absolute deadline.
-/// - The run ID under `tss:2:run`. It does not expire, and every operation reads it. If it is lost, all sessions are
-///   invalid.
+/// - One item for each session, under `tss:2:` and a hash of realm, subject and session ID. The item is kept until five
+///   minutes after the session's idle deadline or, if the session is revoked, after its absolute deadline.
+/// - The run ID under `tss:2:run`. This item does not expire, and every operation on sessions reads it. If this item is
+///   lost, all sessions are invalid.
 /// - Values that belong to no session, under `tss:2:value:` and a hash.
 ///
 /// Memcached counts lifetimes up to January 2038. Items with a later expiry are kept as long as there is room. (The 2
-/// is the version of this layout. Sessions of an earlier version are unknown, so their users sign in again.)
+/// in the keys is the version of this layout. Sessions of an earlier layout are unknown, so their users sign in again.)
 ///
 /// # Round trips
-/// A read takes one round trip: session and run ID come together. A change takes two: a read, and a compare-and-set.
-/// Each conflict costs two more. Each write draws a version for the record. If a connection breaks before the answer
-/// comes, the store checks whether the record has that version.
+/// A read takes one round trip, for the session and the run ID together. A change takes two round trips: a read, and a
+/// compare-and-set. Each conflict costs two more round trips. Each write draws a version for the record. If a
+/// connection breaks before the answer comes, the store checks whether the record has this version.
 ///
 /// # Network
-/// One server, 1.4.8 or later. With a user and a password (`memcached -Y`, 1.5.15 or later), the address is
-/// `user:password@host:port`, where special characters are percent-encoded: `p%40ss` for `p@ss`. A missing or wrong
+/// The store uses one server, Memcached 1.4.8 or later. With a user and a password (`memcached -Y`, 1.5.15 or later),
+/// the address is `user:password@host:port`. Percent-encode special characters: `p%40ss` for `p@ss`. A missing or wrong
 /// password is a [`StoreError::Configuration`]. SASL is not supported, because it needs the binary protocol.
 ///
-/// TLS is not supported: the sessions and the password are readable on the wire. Keep the server on this machine, or
-/// use a tunnel (`stunnel`, WireGuard, or a proxy next to the application). The client is part of this crate, for two
-/// reasons: a read takes two keys with their versions in one round trip, and if a caller stops waiting, the next one
-/// must not get its answer.
+/// TLS is not supported, so the sessions and the password are readable on the network. Run Memcached on the
+/// application's machine, or use a tunnel (`stunnel`, WireGuard, or a proxy next to the application). The client is
+/// part of this crate, for two reasons: a read gets two keys with their versions in one round trip, and if a caller
+/// stops waiting, the next caller must not get the first caller's answer.
 #[derive(Clone)]
 pub struct MemcachedStore {
     link: Arc<Link>,
@@ -83,8 +84,8 @@ pub struct MemcachedStore {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     run: RunId,
-    /// Drawn at random by each write, so that a call recognises what it wrote. (Memcached's own
-    /// version of an item is not in its answer to a write.)
+    /// Each write draws a random version, so that a call recognises the entry that it wrote. (The answer to a write
+    /// does not contain Memcached's version of the item.)
     version: u64,
     #[serde(with = "RecordForm")]
     record: SessionRecord,
@@ -95,19 +96,21 @@ fn draw_version() -> Result<u64, StoreError> {
 }
 
 impl MemcachedStore {
-    /// A store at this address, like `127.0.0.1:11211` or `user:password@127.0.0.1:11211`. It connects when it is first
-    /// needed.
+    /// Creates a store for the server at this address, such as `127.0.0.1:11211` or `user:password@127.0.0.1:11211`.
+    /// The store connects when it is first used.
     #[must_use]
     pub fn new(address: &str) -> Self {
         Self { link: Arc::new(Link::new(address)), prefix: "tss".into() }
     }
 
-    /// The same, once the server has answered.
+    /// Creates a store as [`new`](Self::new) does, and waits until the server has answered.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the address is invalid, its host is unknown, or the server refuses the user and
-    /// the password, or requires them; [`StoreError::Unavailable`] if the server does not answer within a second or
-    /// two. The error's source says what is wrong.
+    /// - [`StoreError::Configuration`] if the address is invalid, if its host is unknown, or if the server requires a
+    ///   user and a password, or refuses them.
+    /// - [`StoreError::Unavailable`] if the server does not answer within a second or two.
+    ///
+    /// The error's source says what is wrong.
     pub async fn connect(address: &str) -> Result<Self, StoreError> {
         let store = Self::new(address);
         store.link.find().await.map_err(|error| match error.kind() {
@@ -118,10 +121,10 @@ impl MemcachedStore {
         Ok(store)
     }
 
-    /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
-    /// have nothing in common.
+    /// Returns a store with the same server, whose keys begin with `prefix` instead of `tss`. Stores with different
+    /// prefixes share nothing.
     ///
-    /// A prefix that is too long for a key, or has characters that a key cannot have, is hashed.
+    /// A prefix is hashed if it is longer than 150 bytes, or has characters that a key cannot have.
     #[must_use]
     pub fn with_prefix(self, prefix: &str) -> Self {
         let plain = prefix.len() <= 150 && prefix.bytes().all(|byte| byte.is_ascii_graphic());
@@ -139,7 +142,8 @@ impl MemcachedStore {
         format!("{}:2:run", self.prefix)
     }
 
-    /// Reads the item of a session, with its version, and the run ID. A session of another run ID is missing.
+    /// Reads the item of a session, Memcached's version of the item, and the run ID. A session of another run ID is
+    /// missing.
     async fn read(&self, key: &str) -> Result<(Option<(Entry, u64)>, RunId), StoreError> {
         let run_key = self.run_key();
         let mut items = self.link.get(&[key, &run_key]).await.map_err(store_error)?;
@@ -152,7 +156,7 @@ impl MemcachedStore {
         Ok((Some((entry, item.version)).filter(|(entry, _)| entry.run == run), run))
     }
 
-    /// Raises the run ID. With `only_if_none`, writes it only if there is none.
+    /// Raises the run ID. With `only_if_none`, writes the run ID only if there is none.
     async fn set_run(&self, to: RunId, only_if_none: bool) -> Result<RunId, StoreError> {
         let (key, value) = (self.run_key(), to.to_string());
         for _ in 0..ATTEMPTS {
@@ -173,10 +177,11 @@ impl MemcachedStore {
         Err(StoreError::unavailable("too many writers of the run ID"))
     }
 
-    /// Writes an entry: a new one, or in place of the one that was read.
+    /// Writes a new entry, or replaces the entry that was read.
     ///
-    /// If the connection breaks before the answer comes, it tries again over another connection. Then it reads the
-    /// item: if that has the version of this entry, this call has written it.
+    /// If the connection breaks before the answer comes, tries once more over another connection. After a timeout, does
+    /// not try again. If no try has succeeded, reads the item. If the item has the version of `entry`, this call has
+    /// written it.
     async fn write(&self, key: &str, entry: &Entry, when: When) -> Result<Stored, StoreError> {
         let value = serde_json::to_vec(entry).map_err(StoreError::corrupt)?;
         let expires = expires(&entry.record.family);
@@ -344,8 +349,8 @@ fn decode_run(text: &[u8]) -> Result<RunId, StoreError> {
     str::from_utf8(text).ok().and_then(RunId::decode).ok_or_else(|| StoreError::corrupt("not a run ID"))
 }
 
-/// When Memcached may drop a record, in seconds since the epoch, below 2^31. Memcached takes values below a month as
-/// relative times, and no time of this century is below that.
+/// When Memcached may delete a record, in seconds since the Unix epoch, below 2^31. Memcached takes values up to 30
+/// days as relative times. No time of this century is such a value.
 fn expires(family: &Family) -> u32 {
     let deadline = if family.revoked { family.absolute_deadline } else { family.idle_deadline };
     expires_at(deadline)

@@ -14,8 +14,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// The version, the time from which the value is missing, and the bytes. Memcached's own version of an item is not in
-/// its answer to a write.
+/// The content of an item: the version, the time from which the value is missing, and the bytes. The item contains a
+/// version, because the answer to a write does not contain Memcached's version of the item.
 fn encode(version: u64, value: &Value) -> Vec<u8> {
     let head = [version.to_be_bytes(), value.keep_until.as_millis().to_be_bytes()];
     [head.as_flattened(), &value.bytes].concat()
@@ -34,7 +34,8 @@ impl MemcachedStore {
         format!("{}:2:value:{}", self.prefix, URL_SAFE_NO_PAD.encode(key.as_bytes()))
     }
 
-    /// Reads the value under the key, also if it has expired, with Memcached's own version.
+    /// Reads the value under the key, even if it has expired. Returns its version, the value, and Memcached's version
+    /// of the item.
     async fn find_value(&self, key: &str) -> Result<Option<(u64, Value, u64)>, StoreError> {
         let item = self.link.get(&[key]).await.map_err(store_error)?.remove(key);
         let Some(item) = item else { return Ok(None) };
@@ -51,7 +52,7 @@ impl MemcachedStore {
             .map_or(ValueSnapshot::MISSING, |(version, value, _)| ValueSnapshot::found(version, value, now)))
     }
 
-    /// A removed value is one that has expired long ago.
+    /// Writes or removes a value by compare-and-set. To remove a value, writes an empty value that has already expired.
     pub(super) async fn write_value(
         &self,
         key: &ValueKey,
@@ -89,7 +90,8 @@ impl MemcachedStore {
         Err(StoreError::unavailable("too many writers of one value"))
     }
 
-    /// After a write whose answer was lost: an item with this version was written by it.
+    /// Called after a write that failed with `error`. After a timeout, returns the error. Otherwise reads the item. If
+    /// the item has `version`, the failed write has written the item.
     async fn look_after(&self, key: &str, version: u64, error: io::Error) -> Result<Stored, StoreError> {
         if error.kind() == io::ErrorKind::TimedOut {
             return Err(store_error(error));

@@ -1,4 +1,4 @@
-//! One session as the memory store keeps it: packed, since most records leave most of their members
+//! The packed record of a session in the memory store. It is packed, because most records leave most of their fields
 //! empty.
 
 use std::{sync::Arc, time::Duration};
@@ -20,21 +20,22 @@ pub(super) struct Entry {
     confirmed_at: Timestamp,
     handed_out_at: Timestamp,
     created_at: Timestamp,
-    /// In milliseconds, as the deadlines are.
+    /// In milliseconds, like the deadlines.
     idle_timeout: u64,
     idle_deadline: Timestamp,
     absolute_deadline: Timestamp,
-    /// None while there is nothing in it.
+    /// `None` if all fields of [`Rest`] are empty.
     rest: Option<Box<Rest>>,
     timing: Arc<RotationTiming>,
-    /// How often the record was written. It wraps after 4 billion writes, and no caller is that late.
+    /// How many times the record was written. The number wraps after 4 billion writes. No caller has a version that
+    /// old.
     version: u32,
     confirmed: bool,
     revoked: bool,
     persistent: bool,
 }
 
-/// What only some records have.
+/// The fields that only some records have.
 #[derive(Clone, Debug)]
 struct Rest {
     claims: Arc<str>,
@@ -89,7 +90,7 @@ impl Entry {
         }
     }
 
-    /// Compare and set.
+    /// Replaces the record by compare-and-set. Returns whether the replacement applied.
     pub(super) fn replace(&mut self, version: u64, record: &SessionRecord, timings: &Timings) -> bool {
         let applies = self.version() == version && !self.revoked;
         if applies {
@@ -157,7 +158,7 @@ impl Entry {
         applied
     }
 
-    /// Revokes the session, and forgets all but its id and its family.
+    /// Revokes the session, and deletes the fields of [`Rest`]. Returns false if the session was already revoked.
     pub(super) fn revoke(&mut self) -> bool {
         let is_new = !std::mem::replace(&mut self.revoked, true);
         if is_new {

@@ -1,4 +1,4 @@
-//! The memory store's feed: the last events, for every engine in this process that shares it.
+//! The feed of the memory store: the latest events, for every engine in this process that uses the store.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -14,12 +14,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long a reader waits for an event, and then learns that there is none.
+/// How long a reader waits for an event. Then the reader gets an empty batch.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How many events are kept. A reader that falls behind further is told of the gap.
+/// How many events are kept. If a reader falls further behind, its batch reports a gap.
 const KEPT: usize = 16 * 1024;
-/// How many events about single sessions of one subject are kept, so that no subject fills the feed.
-/// Then one event takes their place: the subject's access tokens are stale, so the store is asked.
+/// How many events about single sessions of one subject are kept, so that no subject fills the feed. If there are more,
+/// one event replaces all of them: the subject's access tokens are stale, so the instances ask the store.
 const OF_ONE_SUBJECT: usize = 256;
 /// How long an event is kept.
 const AGE: Duration = Duration::from_secs(60 * 60);
@@ -37,9 +37,10 @@ struct Log {
     of_subjects: HashMap<Subject, VecDeque<u64>>,
     /// The number of the next event.
     next: u64,
-    /// From this number on, nothing is missing.
+    /// From this number on, no event was removed because of its age or the size of the feed.
     first: u64,
-    /// The latest time of an event that is no longer kept.
+    /// The latest time of the events that were removed because of their age or the size of the feed. `None` if there
+    /// are none.
     forgotten: Option<Timestamp>,
 }
 
@@ -59,19 +60,21 @@ impl Feed {
         self.more.notify_waiters();
     }
 
-    /// The events after `from`. Waits for one, a second at most, unless this is the reader's first call.
+    /// Reads the events after `from`. If there is no event, waits for one for at most a second. A read since a time
+    /// does not wait, because it is a reader's first call. Returns the events, the next position, and whether there is
+    /// a gap.
     pub(super) async fn read(&self, from: &FeedFrom) -> (Vec<FeedEvent>, String, bool) {
         let mut waited = false;
         loop {
             let mut more = pin!(self.more.notified());
-            // Listen before looking. Otherwise an event in between would be missed.
+            // Register for notifications before the read. Otherwise an event between the two steps would be missed.
             more.as_mut().enable();
             let (events, next, gap) = self.log().after(from);
             let waited = std::mem::replace(&mut waited, true);
             if !events.is_empty() || gap || waited || matches!(from, FeedFrom::Since(_)) {
                 return (events, next.to_string(), gap);
             }
-            // Late or not, look once more.
+            // Read once more, whether an event came or the time is over.
             let _late = tokio::time::timeout(HEARTBEAT, more).await;
         }
     }
@@ -100,8 +103,8 @@ impl Log {
         }
     }
 
-    /// Puts one event in the place of all events about single sessions of the subject whose event has
-    /// this number.
+    /// Replaces all events about single sessions of one subject by one event. `number` is the number of one of these
+    /// events.
     fn fold(&mut self, number: u64) {
         let Some((_, FeedEvent::Revoked(key) | FeedEvent::SessionStale(key, _))) = self.events.get(&number)
         else {
@@ -111,9 +114,9 @@ impl Log {
         let numbers = self.of_subjects.remove(&subject).unwrap_or_default();
         let times = numbers.iter().filter_map(|number| self.events.remove(number)).map(|(at, _)| at);
         let latest = times.max().unwrap_or_default();
-        // A renewal that read its record just before may have minted a token of the next second.
+        // A renewal that read its record just before the event may have minted an access token in the next second.
         let stale = FeedEvent::SubjectStale(subject, latest + Duration::from_secs(1));
-        // Under the number of the last one, which no reader has got yet.
+        // Insert the event under the number of the last one. No reader has read this number yet.
         self.events.insert(number, (latest, stale));
     }
 
@@ -136,8 +139,8 @@ impl Log {
         let copy = |(_, event): &(Timestamp, FeedEvent)| event.clone();
         let (events, gap) = match from {
             FeedFrom::Since(time) => {
-                // Events are not quite in the order of their times, so one from before does not
-                // mean that nothing since is missing.
+                // Events are not exactly in the order of their times. So a kept event from before `time` does not mean
+                // that every event since `time` is still kept.
                 let events = self.events.values().skip_while(|(at, _)| at < time).map(copy).collect();
                 (events, self.forgotten.is_some_and(|at| at >= *time))
             }

@@ -1,4 +1,5 @@
-//! The memory store: sessions exist only in the process. A restart draws a new run ID, so all sessions are invalid.
+//! The memory store: sessions exist only in this process. After a restart there is a new run ID, so all earlier
+//! sessions are invalid.
 
 mod entry;
 mod feed;
@@ -32,17 +33,18 @@ use crate::{
     time::{Clock as _, SystemClock, Timestamp},
 };
 
-/// Keeps sessions in this process's memory.
+/// Keeps sessions in the memory of this process.
 ///
-/// Clones share their sessions. Expired sessions are swept as new ones are created, a small part at a time. At the
-/// [capacity](Self::with_capacity), a sign-in fails with [`StoreError::Full`]. It does not revoke another subject's
-/// session.
+/// Clones share their sessions. When a session is created, the store also deletes some of the expired sessions. At the
+/// [capacity](Self::with_capacity), a sign-in fails with [`StoreError::Full`], and revokes no session of another
+/// subject.
 ///
-/// Revoked sessions do not count against the capacity. They are remembered until their absolute timeout, so that a
-/// refresh token of one is reported as revoked. The capacity is also the maximum number of remembered ones: after that,
-/// the sessions that were revoked first are forgotten, and their tokens are refused as unknown.
+/// Revoked sessions do not count against the capacity. The store remembers a revoked session until the session's
+/// absolute timeout, so that its refresh token is refused as revoked. The capacity is also the maximum number of
+/// remembered revoked sessions. Beyond this number, the store forgets the sessions that were revoked first, and their
+/// refresh tokens are refused as unknown.
 ///
-/// Values that belong to no session have a capacity of the same size.
+/// Values that belong to no session have a separate capacity of the same size.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 
@@ -50,9 +52,9 @@ struct Inner {
     run: AtomicU64,
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
-    /// How many sessions there are that were not revoked.
+    /// The number of sessions that are not revoked.
     kept: AtomicUsize,
-    /// How many revoked ones are remembered.
+    /// The number of revoked sessions that are remembered.
     revoked: AtomicUsize,
     capacity: usize,
     feed: Feed,
@@ -61,18 +63,18 @@ struct Inner {
 }
 
 impl MemoryStore {
-    /// An empty store for at most a million sessions, with a new run ID.
+    /// Creates an empty store for at most a million sessions that are not revoked, with a new run ID.
     ///
     /// # Errors
-    /// An error if the operating system has no random bytes to give.
+    /// An error if the random generator of the operating system fails.
     pub fn new() -> io::Result<Self> {
         Self::with_capacity(1_000_000)
     }
 
-    /// An empty store for at most `capacity` sessions that are not revoked, with a new run ID.
+    /// Creates an empty store for at most `capacity` sessions that are not revoked, with a new run ID.
     ///
     /// # Errors
-    /// An error if the operating system has no random bytes to give.
+    /// An error if the random generator of the operating system fails.
     pub fn with_capacity(capacity: usize) -> io::Result<Self> {
         Ok(Self(Arc::new(Inner {
             run: AtomicU64::new(start()?.as_u64()),
@@ -87,14 +89,14 @@ impl MemoryStore {
         })))
     }
 
-    /// How many sessions it holds. This includes expired sessions that are not yet swept, and revoked sessions that are
-    /// remembered.
+    /// The number of sessions in the store. This includes expired sessions that are not yet deleted, and revoked
+    /// sessions that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
         self.kept() + self.0.revoked.load(Ordering::Relaxed)
     }
 
-    /// Whether it holds none.
+    /// Whether the store has no sessions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -118,7 +120,7 @@ impl MemoryStore {
         RunId::from_u64(self.0.run.load(Ordering::SeqCst)).expect("a run ID")
     }
 
-    /// Applies `change` to an entry under its shard's lock.
+    /// Applies `change` to the entry of a session, under the lock of the entry's shard.
     fn change(&self, key: &SessionKey, change: impl FnOnce(&mut Entry) -> bool) -> Snapshot {
         let mut shard = self.shard(&key.subject);
         let run = self.run();
@@ -140,7 +142,7 @@ impl MemoryStore {
         self.0.revoked.fetch_sub(count.revoked, Ordering::Relaxed);
     }
 
-    /// Revokes the sessions of a subject that `matches` names. Returns those it revoked.
+    /// Revokes the sessions of a subject for which `matches` returns true. Returns the sessions that this call revoked.
     fn revoke_in(
         &self,
         shard: &mut Shard,
@@ -157,8 +159,8 @@ impl MemoryStore {
     }
 }
 
-/// The run ID of a new store: newer than those of earlier stores of this process, also by a clock
-/// that was set back.
+/// Draws the run ID of a new store. It is newer than the run IDs of earlier stores of this process, even if the clock
+/// was set back.
 fn start() -> io::Result<RunId> {
     static LAST: Mutex<Option<RunId>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,7 +170,8 @@ fn start() -> io::Result<RunId> {
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    // A panic while it was held cannot have left half a write: nothing that can panic is in between.
+    // Ignore a panic of a thread that held the lock. Such a panic leaves no write half done, because no code within a
+    // write can panic.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -202,8 +205,8 @@ impl SessionStore for MemoryStore {
             }
             ended.extend(live.iter().take(excess).map(|entry| entry.id()));
         }
-        // Counted before it is there, so that racing sign-ins cannot exceed the capacity. What it
-        // revokes makes room.
+        // Count the session before it is inserted, so that parallel sign-ins cannot exceed the capacity. The sessions
+        // that this sign-in revokes make room.
         if self.0.kept.fetch_add(1, Ordering::Relaxed) >= self.0.capacity.saturating_add(ended.len()) {
             self.0.kept.fetch_sub(1, Ordering::Relaxed);
             return Err(StoreError::Full.into());
@@ -273,7 +276,7 @@ impl SessionStore for MemoryStore {
     async fn raise_run_id(&self, to: RunId) -> Result<RunId, StoreError> {
         {
             // Lock all shards at once. Otherwise a session that was created under the new run ID could be cleared
-            // together with the old ones. Every other operation locks one shard at most.
+            // together with the old sessions. Every other operation locks at most one shard at a time.
             let mut shards: Vec<_> = self.0.shards.iter().map(lock).collect();
             let before = self.0.run.fetch_max(to.as_u64(), Ordering::SeqCst);
             if before >= to.as_u64() {

@@ -1,4 +1,4 @@
-//! One part of the memory store.
+//! A shard: one part of the memory store, with one lock.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,30 +12,31 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long expired sessions may wait to be swept.
+/// The shortest time between two sweeps of a shard.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How many shards there are for a capacity. A subject's sessions all live in one shard. Each is swept as a whole, so a
-/// full store has about a thousand sessions in each, for a capacity of up to 67 million.
+/// The number of shards for a capacity. All sessions of a subject are in one shard. A sweep goes through a whole shard.
+/// So if the capacity is at most 67 million, a shard of a full store has at most about a thousand sessions.
 pub(super) fn shards(capacity: usize) -> usize {
     (capacity / 1024).clamp(1024, 65_536)
 }
 
-/// The sessions of each subject. Revoked ones are kept apart, so that they do not slow down operations on live ones.
+/// The sessions of some subjects. Revoked sessions are kept apart, so that they do not slow down operations on live
+/// sessions.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    /// Those that were not revoked, sorted by id.
+    /// The sessions that are not revoked, sorted by ID.
     subjects: HashMap<Subject, Box<[Entry]>>,
     revoked: HashMap<SessionId, (Subject, Entry)>,
-    /// The revoked ones, in the order of their revocation.
+    /// The IDs of the revoked sessions, in the order of their revocation.
     order: VecDeque<SessionId>,
     swept: Timestamp,
 }
 
-/// How many sessions a shard has, or has forgotten.
+/// A number of sessions in a shard, or of sessions that a shard has forgotten.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Count {
-    /// Those that were not revoked.
+    /// The sessions that are not revoked.
     pub(super) kept: usize,
     pub(super) revoked: usize,
 }
@@ -66,7 +67,7 @@ impl Shard {
         live
     }
 
-    /// Adds a session whose id is new.
+    /// Adds a session whose ID is new.
     pub(super) fn insert(&mut self, subject: &Subject, entry: Entry) {
         let slot = self.subjects.entry(subject.clone()).or_default();
         let mut entries = std::mem::take(slot).into_vec();
@@ -76,7 +77,7 @@ impl Shard {
         *slot = entries.into_boxed_slice();
     }
 
-    /// Revokes the sessions of a subject that `matches` names. Returns those it revoked.
+    /// Revokes the sessions of a subject for which `matches` returns true. Returns the sessions that this call revoked.
     pub(super) fn revoke(&mut self, subject: &Subject, matches: impl Fn(&Entry) -> bool) -> Vec<SessionId> {
         let Some(entries) = self.subjects.get_mut(subject) else { return Vec::new() };
         if !entries.iter().any(&matches) {
@@ -97,14 +98,15 @@ impl Shard {
         ids
     }
 
-    /// Forgets the session that was revoked first, if there is one.
+    /// Forgets the session that was revoked first. Returns false if there is no revoked session.
     pub(super) fn forget_revoked(&mut self) -> bool {
         self.order.pop_front().is_some_and(|oldest| self.revoked.remove(&oldest).is_some())
     }
 
-    /// Forgets what has expired, if that was not done lately. Returns how many.
+    /// Forgets expired sessions, at most once every 60 s. Returns how many sessions were forgotten.
     pub(super) fn sweep(&mut self, now: Timestamp) -> Count {
-        // A clock that was set back must not stop the sweeping.
+        // If the clock was set back, sweep at once. Otherwise the sweeps would stop until the clock shows the old time
+        // again.
         if now.since(self.swept) < SWEEP_EVERY && self.swept <= now {
             return Count::default();
         }
@@ -132,7 +134,7 @@ impl Shard {
         Count { kept, revoked }
     }
 
-    /// Forgets everything. Returns how much that was.
+    /// Forgets all sessions. Returns how many sessions were forgotten.
     pub(super) fn clear(&mut self) -> Count {
         let kept = self.subjects.values().map(|entries| entries.len()).sum();
         let count = Count { kept, revoked: self.revoked.len() };

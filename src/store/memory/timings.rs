@@ -1,10 +1,10 @@
-//! The timings of the records, each kept once: most sessions of a service have the same.
+//! The timings of the records. Each timing is kept once, because most sessions of a service have the same timing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::protocol::RotationTiming;
 
-/// How many timings are shared. A record with any other timing has its own copy.
+/// How many timings are shared. A record with any other timing has a separate copy.
 const SHARED: usize = 16;
 
 #[derive(Debug, Default)]

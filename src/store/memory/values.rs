@@ -15,7 +15,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long expired values may wait to be removed.
+/// The shortest time between two sweeps of a shard.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Values {
         now: Timestamp,
     ) -> Result<ValueSnapshot, StoreError> {
         if self.kept.load(Ordering::Relaxed) >= self.capacity && to.is_some() {
-            // Expired values of any shard must not be in the way.
+            // Sweep all shards, so that expired values of other shards do not use up the capacity.
             for shard in &self.shards {
                 self.sweep(&mut shard.lock().unwrap_or_else(PoisonError::into_inner), now);
             }
@@ -95,9 +95,10 @@ impl Values {
         })
     }
 
-    /// Removes what has expired, if that was not done lately.
+    /// Removes expired values, at most once every 60 s.
     fn sweep(&self, shard: &mut Shard, now: Timestamp) {
-        // A clock that was set back must not stop the sweeping.
+        // If the clock was set back, sweep at once. Otherwise the sweeps would stop until the clock shows the old time
+        // again.
         if now.since(shard.swept) < SWEEP_EVERY && shard.swept <= now {
             return;
         }

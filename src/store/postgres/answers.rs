@@ -1,4 +1,4 @@
-//! What the servers of an address say of themselves, and which of them is the primary.
+//! Asks the servers of an address for their state, and chooses the primary.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -7,52 +7,54 @@ use tokio::time::timeout;
 
 use crate::store::{StoreError, sql::starting};
 
-/// How long to wait for a server that is asked whether it is the primary.
+/// How long to wait for the answer of a server that is asked whether it is the primary.
 const ASKED_FOR: Duration = Duration::from_secs(2);
 
-/// Whether the server takes no writes, and the timeline that it writes. In recovery it writes none.
+/// Whether the server refuses writes, and the timeline that the server writes. A server in recovery writes no timeline.
 const STATE: &str = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, \
     CASE WHEN pg_is_in_recovery() THEN NULL ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
 
-/// The cluster, and the highest timeline in the server's control file. A restart keeps it, and only `pg_rewind` or a
-/// new copy of another server lowers it. All users may ask this, unless an administrator has revoked it.
+/// The identifier of the cluster, and the highest timeline in the server's control file. A restart does not change this
+/// timeline. Only `pg_rewind` or a new copy of another server lowers it. All users may run this query, unless an
+/// administrator has revoked the right.
 const CONTROL_DATA: &str = "SELECT system_identifier, greatest(timeline_id, min_recovery_end_timeline)::bigint \
     FROM pg_control_system(), pg_control_checkpoint(), pg_control_recovery()";
 
-/// A timeline of a cluster. Each promotion begins one with a higher number. Timelines of different clusters cannot be
-/// compared: `pg_upgrade` makes a new cluster, which begins with 1 again.
+/// A timeline of a cluster. Each promotion begins a new timeline with a higher number. Timelines of different clusters
+/// cannot be compared: `pg_upgrade` makes a new cluster, whose timelines begin with 1 again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Timeline {
-    /// None if the user may not ask.
+    /// `None` if the user may not ask for the identifier of the cluster.
     cluster: Option<i64>,
     number: i64,
 }
 
 impl Timeline {
-    /// Whether a promotion in the same cluster began it after the other.
+    /// Whether this timeline began after `other`, by a promotion in the same cluster.
     pub(super) fn is_after(&self, other: &Self) -> bool {
         self.cluster == other.cluster && self.number > other.number
     }
 }
 
-/// What a server said of itself.
+/// The state of a server, as the server reported it.
 pub(super) enum Answer {
-    /// It takes writes.
+    /// The server is a primary that takes writes.
     Primary(Timeline),
-    /// It is a primary, and set to be read-only (`default_transaction_read_only`).
+    /// The server is a primary that is set to read-only (`default_transaction_read_only`).
     ReadOnly(Timeline),
-    /// None if the user may not ask for the timeline.
+    /// The server is a standby. `None` if the user may not ask for the timeline.
     Standby(Option<Timeline>),
-    /// Perhaps only for now: the name of a server that is down may be missing in the DNS.
+    /// The name of the host is unknown. This may be temporary: the DNS may not have the name of a server that is down.
     Unknown(StoreError),
     Failed(StoreError),
 }
 
-/// The timeline at which each host was seen.
+/// The timeline at which each host was seen, by host and port.
 #[derive(Debug, Default)]
 pub(super) struct Seen(BTreeMap<String, Timeline>);
 
-/// A server that takes writes, or took them, and must not be used: it does not know the latest revocations.
+/// The error for a server that takes writes, or took writes, but must not be used, because the server does not know the
+/// latest revocations.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "the host {host:?} is not used: it is a former primary (its timeline is {timeline}, and {newest_host:?} was \
@@ -63,16 +65,16 @@ pub(super) struct FormerPrimary {
     timeline: i64,
     newest_host: String,
     newest: i64,
-    /// Why another server cannot be used.
+    /// Why another server cannot be used, if another server failed.
     source: Option<Arc<StoreError>>,
 }
 
-/// No server of the address is the primary.
+/// The error if no server of the address is the primary.
 #[derive(Debug, thiserror::Error)]
 #[error("none of the {servers} servers is a primary that takes writes")]
 struct NoPrimary {
     servers: usize,
-    /// Why one of them cannot be used.
+    /// Why one of the servers cannot be used, if a server failed.
     source: Option<StoreError>,
 }
 
@@ -83,16 +85,19 @@ struct UnknownHost {
     source: io::Error,
 }
 
-/// Why there is no primary.
+/// Why no primary was found.
 pub(super) enum NotFound {
-    /// A server takes writes, and is a former primary.
+    /// A server takes writes, but is a former primary.
     Former(FormerPrimary),
     Error(StoreError),
 }
 
 impl Seen {
-    /// A standby at a lower timeline than before was rewound, or copied from another server: its cluster has given the
-    /// higher timeline up. A primary at a lower one may be another server under the same name.
+    /// Notes the timelines of the answers.
+    ///
+    /// A standby at a lower timeline than before was rewound, or copied from another server. So its cluster has given
+    /// up the higher timeline, and the lower timeline is noted. A primary at a lower timeline than before may be
+    /// another server under the same name, so the higher timeline stays noted.
     pub(super) fn note(&mut self, answers: &[(PgConnectOptions, Answer)]) {
         for (options, answer) in answers {
             let (timeline, is_primary) = match answer {
@@ -108,7 +113,8 @@ impl Seen {
         }
     }
 
-    /// Whether another server was promoted after the one at this timeline.
+    /// Returns the error for a server with this timeline, if another server was promoted later. Otherwise returns
+    /// `None`.
     pub(super) fn former(&self, options: &PgConnectOptions, timeline: &Timeline) -> Option<FormerPrimary> {
         let later = self.0.iter().filter(|(_, seen)| seen.is_after(timeline));
         let (newest_host, newest) = later.max_by_key(|(_, seen)| seen.number)?;
@@ -127,10 +133,12 @@ pub(super) fn name(options: &PgConnectOptions) -> String {
     format!("{}:{}", options.get_host(), options.get_port())
 }
 
-/// The primary: of the servers that take writes, the one that was promoted last, and no former primary.
+/// Chooses the primary: the server that was promoted last, of the servers that take writes. Former primaries are left
+/// out.
 ///
 /// # Errors
-/// There is none. If a server refused the configuration, or all hosts are unknown, that is the error.
+/// No server takes writes, or only former primaries take writes. Without a former primary, the error is the
+/// configuration error of a server, or the error of an unknown host if all hosts are unknown, or else [`NoPrimary`].
 pub(super) fn choose(
     answers: Vec<(PgConnectOptions, Answer)>,
     seen: &Seen,
@@ -150,7 +158,7 @@ pub(super) fn choose(
             }
             Answer::ReadOnly(_) | Answer::Standby(_) => {}
             Answer::Failed(error @ StoreError::Configuration(_)) => refused = Some(error),
-            // It names its host.
+            // Preferred over the errors of servers that failed, because this error names its host.
             Answer::Unknown(error) => failed = Some(error),
             Answer::Failed(error) => failed = failed.or(Some(error)),
         }
@@ -191,12 +199,12 @@ async fn ask_server(options: &PgConnectOptions) -> Result<Answer, sqlx::Error> {
     let (is_read_only, written): (bool, Option<String>) = state;
     let known = sqlx::query_as(CONTROL_DATA).persistent(false).fetch_one(&mut connection).await;
     let (cluster, known): (Option<i64>, Option<i64>) = match known {
-        // The user may not ask, or the server has no such functions.
+        // The user may not call these functions, or the server does not have them.
         Err(sqlx::Error::Database(error)) if is_refused(&error.code().unwrap_or_default()) => (None, None),
         known => known?,
     };
     connection.close().await?;
-    // After a promotion, the control data has the former timeline until the next checkpoint.
+    // After a promotion, the control data contains the former timeline until the next checkpoint.
     let written = written.map(|digits| i64::from_str_radix(&digits, 16)).transpose();
     let written = written.map_err(|error| sqlx::Error::Decode(error.into()))?;
     let timeline = written.or(known).map(|number| Timeline { cluster, number });
@@ -207,7 +215,8 @@ async fn ask_server(options: &PgConnectOptions) -> Result<Answer, sqlx::Error> {
     })
 }
 
-/// Whether a statement failed because of missing rights, or of something that is not there or not supported.
+/// Whether a statement failed because rights or functions are missing, or because the server does not support
+/// something.
 fn is_refused(code: &str) -> bool {
     code.starts_with("42") || code.starts_with("0A")
 }
@@ -285,11 +294,11 @@ mod tests {
         let mut seen = Seen::default();
         let both = |second| vec![Answer::Primary(at(1, 1)), second];
         assert!(chosen(both(Answer::Primary(at(1, 2))), &mut seen).is_ok());
-        // Another server under the same name could say this.
+        // Another server under the same name could give these answers.
         former(chosen(both(Answer::Primary(at(1, 1))), &mut seen));
         former(chosen(both(Answer::ReadOnly(at(1, 1))), &mut seen));
         former(chosen(both(Answer::Standby(None)), &mut seen));
-        // It was rewound, and follows the other server.
+        // The second server was rewound, and follows the first server.
         let chosen = chosen(both(Answer::Standby(Some(at(1, 1)))), &mut seen);
         assert_eq!(chosen.ok().as_deref(), Some("db:1"));
     }

@@ -17,7 +17,7 @@ use crate::store::{
     sql::{corrupt, unavailable},
 };
 
-/// A call whose arguments are not complete yet.
+/// A call whose list of arguments is not complete yet.
 pub(super) struct Builder<'a> {
     inner: &'a Arc<Inner>,
     operation: &'static str,
@@ -28,8 +28,8 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(inner: &'a Arc<Inner>, home: &Home, operation: &'static str) -> Self {
-        // It starts with a NUL and a byte that no text begins with. So a statement of another program that expects a
-        // text or a number fails.
+        // The first argument starts with a NUL and a byte that no text begins with. So if a pooler passes this argument
+        // to a statement of another program that expects a text or a number, that statement fails.
         let mut tag = vec![0x00, 0xff];
         tag.extend_from_slice(format!("{operation} {}", home.tag()).as_bytes());
         let arguments = PgArguments::default();
@@ -61,7 +61,7 @@ impl<'a> Builder<'a> {
             let _infallible = write!(sql, "{}${place}", if place == 1 { "" } else { ", " });
         }
         sql.push(')');
-        // Another text, because sqlx looks for a named statement of the same text first.
+        // The unnamed statement needs another text, because sqlx first looks for a named statement with the same text.
         let unnamed = format!("{sql} AS unnamed").into();
         run::rows(self.inner, Call { named: sql.into(), unnamed, arguments: self.arguments }).await
     }

@@ -1,20 +1,20 @@
-//! The schema of a store, the prefix of its tables, and what its calls are named.
+//! The schema of a store, the prefix of its tables, and the tag of its calls.
 //!
-//! The schema is found once, or given by the application. Then every statement names it. A
-//! `search_path` is a setting of the connection, and behind a pooler the next transaction may run on
-//! another connection.
+//! The store finds the schema once, or the application sets the schema. Then every statement names the schema. Reason:
+//! a `search_path` is a setting of the connection, and behind a pooler the next transaction may run on another
+//! connection.
 
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 use crate::store::StoreError;
 
-/// What the names of all tables and functions begin with, after the prefix.
+/// The start of the names of all tables and functions, after the prefix.
 const TABLES: &str = "sliding_sessions";
-/// The longest prefix, in bytes: PostgreSQL cuts names off after 63.
+/// The longest prefix, in bytes. PostgreSQL cuts off names after 63 bytes.
 const LONGEST_PREFIX: usize = 24;
 
-/// A schema, and the prefix of the tables in it.
+/// A schema, and the prefix of the tables in the schema.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
     name: String,
@@ -22,13 +22,13 @@ pub(super) struct Home {
     tag: String,
 }
 
-/// What is put in front of the names of all tables and functions. Empty by default.
+/// The prefix of the names of all tables and functions. Empty by default.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Prefix(String);
 
 impl Prefix {
     /// # Errors
-    /// [`StoreError::Configuration`] for a prefix that would need quotes, or is too long.
+    /// [`StoreError::Configuration`] for a prefix that would need quotes, begins with a digit, or is too long.
     pub(super) fn new(prefix: &str) -> Result<Self, StoreError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let starts = !prefix.starts_with(|c: char| c.is_ascii_digit());
@@ -43,7 +43,7 @@ impl Prefix {
 
 impl Home {
     /// # Errors
-    /// [`StoreError::Configuration`] for a name that would need escapes.
+    /// [`StoreError::Configuration`] for a name that is empty, is longer than 63 bytes, or would need escapes.
     pub(super) fn new(name: &str, prefix: &Prefix) -> Result<Self, StoreError> {
         let plain = |c: char| !c.is_control() && !matches!(c, '"' | '\'' | '\\' | '$' | '{' | '}');
         if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
@@ -60,14 +60,14 @@ impl Home {
         Ok(Self { name: name.to_owned(), tables: format!("{}{TABLES}", prefix.0), tag })
     }
 
-    /// The schema in which the connection's `search_path` finds the tables, or else where it would
-    /// create them.
+    /// Finds the schema in which the connection's `search_path` finds the tables. If there are no tables, returns the
+    /// schema in which the connection would create the tables, or `None` if there is no such schema.
     pub(super) async fn find(
         connection: &mut PgConnection,
         prefix: &Prefix,
     ) -> Result<Option<String>, sqlx::Error> {
-        // Do not use to_regclass: it may use data that the server cached for the connection before another migration
-        // committed. A query sees everything that was committed before it.
+        // Do not use to_regclass, because it may use data that the server cached for the connection before another
+        // migration committed. A query sees everything that was committed before the query.
         sqlx::query_scalar(
             "SELECT COALESCE((SELECT n.nspname FROM pg_catalog.pg_class AS c \
              JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
@@ -84,24 +84,25 @@ impl Home {
         &self.name
     }
 
-    /// The name, quoted for a statement.
+    /// The name of the schema, quoted for a statement.
     pub(super) fn quoted(&self) -> String {
         format!("\"{}\"", self.name)
     }
 
-    /// What the names of the tables and functions begin with.
+    /// The start of the names of the tables and functions, with the prefix.
     pub(super) fn tables(&self) -> &str {
         &self.tables
     }
 
-    /// The schema and the prefix, as calls name them.
+    /// A hash of the schema and the prefix. Each call contains this hash.
     pub(super) fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// Statements of a migration, for this schema. `run` replaces run IDs of the first version.
+    /// The statements of a migration, with the names of this schema and these tables. `run` is the run ID of a new
+    /// store. `run` also replaces the run IDs of the first version.
     pub(super) fn sql(&self, statements: &str, run: i64) -> String {
-        // The prefix first: the name of the schema may be like that of the tables.
+        // Replace the names of the tables first, because the name of the schema may contain the same text.
         let sql = statements.replace(TABLES, &self.tables).replace("{schema}", &self.quoted());
         sql.replace("{home}", &self.tag).replace("{name}", &self.name).replace("{run}", &run.to_string())
     }

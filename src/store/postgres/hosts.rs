@@ -1,12 +1,13 @@
-//! An address that names several servers of a cluster, of which one is the primary.
+//! An address that names several servers of a cluster. One of the servers is the primary.
 //!
-//! sqlx knows one server. So the pool connects to the primary. If a connection breaks, the store asks all servers which
-//! one is the primary. If it is another server, a new pool replaces the pool. After that, the store uses no connection to
-//! the former primary: a former primary may be cut off from its cluster, and still take writes.
+//! sqlx knows only one server. So the pool connects to the primary. If a connection breaks, the store asks all servers
+//! which server is the primary. If the primary is another server now, a new pool replaces the old pool. After that, the
+//! store uses no connection to the former primary. Reason: a former primary may be cut off from its cluster, and still
+//! take writes.
 //!
-//! A server with an older timeline than another server is a former primary. It is not used, also while the newer server
-//! is down. If the cluster goes back to the older timeline, the newer server is rewound. The older server is used again
-//! when the newer one answers as a standby.
+//! A server with an older timeline than another server is a former primary. The store does not use a former primary,
+//! even while the newer server is down. If the cluster goes back to the older timeline, the newer server is rewound.
+//! When the newer server then answers as a standby, the store uses the older server again.
 
 use std::{
     mem,
@@ -26,20 +27,20 @@ use crate::store::{
     sql::{Lease, starting},
 };
 
-/// How often the primary is looked for after a failure, and how long to wait in between.
+/// How often to look for the primary after a failure, at most, and how long to wait between two tries.
 const LOOKS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long the other servers may take to answer, after one has said that it is the new primary.
+/// How long to wait for the answers of the other servers, after a server has said that it is the new primary.
 const OTHERS_WITHIN: Duration = Duration::from_millis(500);
 
 /// The servers of one address, and the pool of connections to one of them.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    /// None for a pool of the application's.
+    /// The servers of the address. Empty if the application created the pool.
     all: Vec<PgConnectOptions>,
-    /// Held while the primary is looked for.
+    /// Held while a background task looks for the primary.
     looking: Arc<tokio::sync::Mutex<()>>,
-    /// Of the current pool and of former ones.
+    /// Whether the current pool, or a former pool, has closed a broken connection.
     broken: BrokenConnection,
     state: Mutex<State>,
 }
@@ -47,17 +48,17 @@ pub(super) struct Hosts {
 #[derive(Debug)]
 struct State {
     pool: PgPool,
-    /// How often another pool took its place.
+    /// How often the pool was replaced.
     moves: u64,
-    /// Of the server that the pool leads to, when it was last found to be the primary.
+    /// The timeline of the pool's server, when the server was last found to be the primary.
     timeline: Option<Timeline>,
     seen: Seen,
-    /// Why no server can be used now. Calls fail until the primary is found.
+    /// Why no server can be used now. If set, all calls fail until the primary is found.
     former: Option<FormerPrimary>,
 }
 
 impl State {
-    /// Leads to this server from now on.
+    /// Uses this server from now on. If the pool connects to another server, a new pool replaces the pool.
     fn lead_to(&mut self, to: PgConnectOptions, timeline: Timeline, broken: &BrokenConnection) {
         self.former = None;
         self.timeline = Some(timeline);
@@ -71,20 +72,21 @@ impl State {
         }
     }
 
-    /// Whether the server that the pool leads to is a former primary.
+    /// Returns an error if the pool's server is a former primary.
     fn former(&self) -> Option<FormerPrimary> {
         self.seen.former(&self.pool.connect_options(), self.timeline.as_ref()?)
     }
 }
 
 impl Hosts {
-    /// `postgres://user:password@a:5432,b:5432/database`, as libpq has it.
+    /// Parses an address such as `postgres://user:password@a:5432,b:5432/database`, in the format of libpq.
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the URL is not valid.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         let parse = |url: String| {
-            // Poolers refuse the setting that sqlx makes for numbers that are not used here.
+            // sqlx sets `extra_float_digits`, and poolers refuse this setting. The store uses no floating-point
+            // numbers.
             let options = url.parse::<PgConnectOptions>().map_err(starting)?;
             Ok(options.extra_float_digits(None))
         };
@@ -97,7 +99,7 @@ impl Hosts {
         Ok(Self { all, broken, ..Self::of(pool) })
     }
 
-    /// The pool of the application's.
+    /// Uses a pool that the application created.
     pub(super) fn of(pool: PgPool) -> Self {
         let state = State { pool, moves: 0, timeline: None, seen: Seen::default(), former: None };
         Self {
@@ -116,7 +118,7 @@ impl Hosts {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pool, and how often another one took its place.
+    /// The pool, and how often the pool was replaced.
     fn pool(&self) -> Result<(PgPool, u64), StoreError> {
         let state = self.state();
         match &state.former {
@@ -125,9 +127,9 @@ impl Hosts {
         }
     }
 
-    /// A connection to the primary. If the store moved to another one while the connection was made or tested, it is
-    /// closed, and another one is taken. If the pool has found a broken connection, the primary is looked for: the
-    /// server that answers now may be a former primary.
+    /// Takes a connection to the primary. If the pool was replaced while the connection was made or tested, the
+    /// connection is closed, and another connection is taken. If the pool has found a broken connection, a background
+    /// task looks for the primary, because the server that answers now may be a former primary.
     pub(super) async fn lease(
         self: &Arc<Self>,
         error: fn(sqlx::Error) -> StoreError,
@@ -146,8 +148,8 @@ impl Hosts {
         }
     }
 
-    /// Asks all servers at once. A server that was promoted after `known` ends the wait for the others soon: one of
-    /// them may hang.
+    /// Asks all servers at the same time. If a server answers that was promoted after `known`, waits at most
+    /// [`OTHERS_WITHIN`] for the other servers, because one of them may hang.
     async fn ask(&self, known: Option<&Timeline>) -> Vec<(PgConnectOptions, Answer)> {
         let mut asked = JoinSet::new();
         for options in self.all.iter().cloned() {
@@ -174,11 +176,11 @@ impl Hosts {
         answers
     }
 
-    /// Asks all servers which one is the primary, and leads to it from now on.
+    /// Asks all servers which server is the primary, and uses the primary from now on.
     ///
     /// # Errors
-    /// No server said that it is the primary, or only former primaries did. If one refused the configuration, or all
-    /// hosts are unknown, that is the error.
+    /// No server said that it is the primary, or only former primaries did. Without a former primary, the error is the
+    /// configuration error of a server, or the error of an unknown host if all hosts are unknown.
     pub(super) async fn look(&self) -> Result<(), StoreError> {
         let (moves, known) = {
             let state = self.state();
@@ -195,14 +197,14 @@ impl Hosts {
             Err(NotFound::Former(former)) => (Some(former.clone()), StoreError::unavailable(former)),
             Err(NotFound::Error(error)) => (None, error),
         };
-        // Unless another look has found the primary meanwhile.
+        // If `moves` has changed, another look has found the primary meanwhile.
         if state.moves == moves {
             state.former = former.or_else(|| state.former());
         }
         Err(error)
     }
 
-    /// The hosts that cannot be used now, and why.
+    /// The hosts that cannot be used now, each with the reason.
     pub(super) async fn unusable(&self) -> Vec<(String, StoreError)> {
         let answers = self.ask(None).await;
         let mut state = self.state();
@@ -218,8 +220,9 @@ impl Hosts {
         answers.into_iter().filter_map(unusable).collect()
     }
 
-    /// Why no connection could be made at start. The pool tries again where a server refuses connections, and in
-    /// the end only says that it took too long.
+    /// Returns the reason why no connection could be made at start. The pool tries again if the server refuses
+    /// connections, and its last error says only that this took too long. So with one server, `explain` asks the
+    /// server.
     pub(super) async fn explain(&self, error: StoreError) -> StoreError {
         match (&error, &*self.all) {
             (StoreError::Unavailable(_), [only]) => match ask(only).await {
@@ -230,7 +233,7 @@ impl Hosts {
         }
     }
 
-    /// Looks for the primary in the background. If it is looked for already, that suffices.
+    /// Looks for the primary in the background, unless a background task is already looking.
     pub(super) fn look_soon(self: &Arc<Self>) {
         if !self.are_several() {
             return;
@@ -241,7 +244,7 @@ impl Hosts {
             let _looking = looking;
             for _ in 0..LOOKS {
                 let is_found = hosts.look().await.is_ok();
-                // Also after success: many calls fail together, and one look is enough for all of them.
+                // Wait after success, too: many calls fail together, and one look is enough for all of them.
                 tokio::time::sleep(PAUSE).await;
                 if is_found {
                     return;
@@ -251,7 +254,8 @@ impl Hosts {
     }
 }
 
-/// One URL for each host. The setting that asks for a primary is left out: no other server is ever used.
+/// Returns one URL for each host. Leaves out the setting `target_session_attrs`, because the store only ever uses a
+/// primary.
 fn each_host(url: &str) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));

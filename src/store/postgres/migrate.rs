@@ -1,6 +1,7 @@
-//! The tables and functions, as the crate brings them along.
+//! Creates and updates the tables and functions.
 //!
-//! All of it is transactions, with locks that end with them: it may go through a pooler.
+//! All statements run in transactions, and all locks end with their transaction. So a migration may run through a
+//! pooler.
 
 use std::fmt;
 
@@ -16,7 +17,7 @@ use crate::{
     time::{Clock as _, SystemClock},
 };
 
-/// The migrations, oldest first. What has been published is never changed.
+/// The migrations, oldest first. A published migration is never changed.
 const MIGRATIONS: [&str; 4] = [
     include_str!("migration_1.sql"),
     include_str!("migration_2.sql"),
@@ -25,18 +26,19 @@ const MIGRATIONS: [&str; 4] = [
 ];
 const FUNCTIONS: [&str; 2] = [include_str!("functions.sql"), include_str!("values.sql")];
 
-/// The names of all functions, for these tables.
+/// The names of all functions of this version, with the prefix of `home`.
 fn function_names(home: &Home) -> Vec<String> {
     let defined = FUNCTIONS.iter().flat_map(|sql| sql.split(" FUNCTION {schema}.").skip(1));
     defined.filter_map(|rest| rest.split('(').next()).map(|name| home.sql(name, 0)).collect()
 }
 
-/// Held while migrating. A random number.
+/// The number of the advisory lock that a migration holds. A random number.
 const LOCK: i64 = 5_894_071_233_950_017_421;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-/// What the user lacks, in words. Functions run with the rights of the user who calls them.
+/// Returns the rights that the user lacks, as a text. The user needs rights on the tables, because functions run with
+/// the rights of the user who calls them.
 const MISSING_RIGHTS: &str = "SELECT string_agg(missing.what, ', ') FROM (\
     SELECT t.name || ': ' || r.name AS what \
     FROM (VALUES ($2), ($2 || '_feed'), ($2 || '_meta'), ($2 || '_values')) AS t (name), \
@@ -48,8 +50,8 @@ const MISSING_RIGHTS: &str = "SELECT string_agg(missing.what, ', ') FROM (\
     WHERE n.nspname = $1 AND starts_with(p.proname, $2 || '_') AND p.proname LIKE '%v3' \
     AND NOT has_function_privilege(p.oid, 'EXECUTE')) AS missing";
 
-/// Brings the tables and functions to this version. If several instances call this at once, only one of them
-/// changes anything: each reads the state again once it holds the lock.
+/// Updates the tables and functions to this version. If several instances call this at the same time, only one instance
+/// makes changes: each instance reads the state again once it holds the lock.
 pub(super) async fn migrate(inner: &Inner) -> Result<(), StoreError> {
     let run = run_to(RunId::newer_than(None, SystemClock.now())?);
     let mut lease = first_lease(inner).await?;
@@ -59,7 +61,7 @@ pub(super) async fn migrate(inner: &Inner) -> Result<(), StoreError> {
     if state.is_current(&home) {
         transaction.commit().await.map_err(unavailable)?;
     } else {
-        // If it fails, the connection is closed, and what it began undone.
+        // If `apply` fails, the connection is closed, and the transaction is rolled back.
         let applied = apply(transaction, &home, run).await.map_err(starting);
         applied.map_err(|error| match error {
             StoreError::Configuration(source) => {
@@ -71,7 +73,7 @@ pub(super) async fn migrate(inner: &Inner) -> Result<(), StoreError> {
     check_rights(lease, &home).await
 }
 
-/// What [`migrate`] would do, as a script.
+/// Returns the statements that [`migrate`] would run, as a script. Returns `None` if there is nothing to do.
 pub(super) async fn pending(inner: &Inner) -> Result<Option<String>, StoreError> {
     let run = run_to(RunId::newer_than(None, SystemClock.now())?);
     let mut lease = first_lease(inner).await?;
@@ -96,7 +98,7 @@ pub(super) async fn pending(inner: &Inner) -> Result<Option<String>, StoreError>
     }))
 }
 
-/// Whether everything is there, for this user.
+/// Checks that the tables and functions exist, and that the user has the rights on them.
 pub(super) async fn check(inner: &Inner) -> Result<(), StoreError> {
     let mut lease = first_lease(inner).await?;
     let home = inner.home(&mut lease).await?;
@@ -108,7 +110,7 @@ pub(super) async fn check(inner: &Inner) -> Result<(), StoreError> {
     check_rights(lease, &home).await
 }
 
-/// The first connection: what is wrong with the configuration shows here.
+/// Takes the first connection. Errors in the configuration show here.
 async fn first_lease(inner: &Inner) -> Result<Lease<Postgres>, StoreError> {
     if inner.hosts.are_several() {
         inner.hosts.look().await?;
@@ -160,17 +162,17 @@ async fn apply(mut transaction: Transaction<'_, Postgres>, home: &Home, run: i64
     transaction.commit().await
 }
 
-/// What is there.
+/// The tables and functions that exist.
 struct State {
     /// How many migrations were applied.
     version: usize,
-    /// The schema that the functions were made for. A schema can be renamed, or restored as another.
+    /// The schema for which the functions were created. A schema can be renamed, or restored under another name.
     functions_of: Option<String>,
-    /// How many of this version's functions are there. A backup of the tables alone has none.
+    /// How many functions of this version exist. A backup of only the tables contains no functions.
     functions: usize,
 }
 
-/// The tables or the functions are not as this version needs them.
+/// The error if the tables or functions are not as this version needs them.
 #[derive(Debug)]
 struct NotMigrated {
     what: String,
@@ -211,9 +213,9 @@ impl State {
         NotMigrated { what, source: None }
     }
 
-    /// The statements that make of this what is wanted.
+    /// The statements that update the tables and functions from this state to this version.
     fn statements(&self, home: &Home, run: i64) -> Vec<String> {
-        // The name has no quotes and no backslashes: see `Home::new`.
+        // The name of the schema contains no quotes and no backslashes: see `Home::new`.
         let noted = format!(
             "INSERT INTO {{schema}}.sliding_sessions_meta AS meta (version, run, home) \
              VALUES ({}, {{run}}, '{{name}}') ON CONFLICT (one) DO UPDATE \

@@ -1,8 +1,7 @@
 //! Sessions in PostgreSQL.
 //!
-//! Every operation is a call of one function that the migration creates, and so one transaction. `functions.sql`
-//! explains why each function is correct when several calls race. `run` explains how a call is made, also through a
-//! pooler.
+//! Each operation is one transaction: it calls a function that the migration creates. `functions.sql` explains why each
+//! function is correct if several calls run at the same time. `run` explains how a call is made, also through a pooler.
 
 mod answers;
 mod call;
@@ -35,88 +34,90 @@ use super::{
 };
 use crate::time::Timestamp;
 
-/// The longest realm and subject together, in bytes: what an index of PostgreSQL takes.
+/// The maximum length of a realm and a subject together, in bytes. Reason: PostgreSQL limits the size of an index
+/// entry.
 const LONGEST: usize = 2048;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Keeps sessions in PostgreSQL (13 or later; tested with 15).
 ///
-/// They survive restarts: only [raising the run ID](super::SessionStore::raise_run_id) revokes them
-/// all. What was acknowledged is as durable as the server's `synchronous_commit` and its replicas
-/// make it. Clones share their connections. Every operation is one round trip, after a connection's
-/// first use of it. A connection that was idle for more than a second is tested first.
+/// Sessions survive restarts. Only [raising the run ID](super::SessionStore::raise_run_id) revokes all sessions. The
+/// server's `synchronous_commit` and its replicas decide how durable an acknowledged write is. Clones of the store
+/// share their connections. Each operation is one round trip, except at its first use of a connection. A connection
+/// that was idle for more than a second is tested before use.
 ///
-/// A live session of a 36-byte subject without claims takes about 580 bytes on the server's disk,
-/// and more between two vacuums. Expired sessions are deleted in the background as others are opened
-/// and renewed. A revoked one is kept until its absolute deadline.
+/// A live session of a 36-byte subject without claims takes about 580 bytes on the server's disk, and more between two
+/// vacuums. When sessions are created and renewed, the store deletes expired sessions in the background. A revoked
+/// session is kept until its absolute deadline.
 ///
-/// The feed is polled every 50 ms, or in [another interval](Self::with_feed_interval). Its events are kept for a day.
-/// One transaction at a time writes events, so that no reader can miss one. So the number of revocations a second is
-/// limited by the number of commits that the server can flush one after the other. Renewals have no such limit. Long
-/// transactions of other programs do not delay the feed.
+/// The store polls the feed every 50 ms, or at [another interval](Self::with_feed_interval). Events are kept for a day.
+/// One transaction at a time writes events, so that no reader can miss an event. Therefore, the number of revocations
+/// per second is limited by the number of commits that the server can flush one after the other. Renewals have no such
+/// limit. Long transactions of other programs do not delay the feed.
 ///
 /// # Poolers
-/// A pooler such as PgBouncer can be used, also in transaction mode. The first call that meets the prepared statement
-/// of another client fails without an effect, and is made again. From then on, this store runs each call in a
-/// transaction and without prepared statements: four round trips instead of one. With `?statement-cache-capacity=0` in
-/// the URL, it does so from the start. A pooler that knows prepared statements (PgBouncer 1.21 or later with
-/// `max_prepared_statements`) keeps the one round trip.
+/// The store works with a pooler such as PgBouncer, also in transaction mode. If a call meets the prepared statement of
+/// another client, the call fails without an effect, and the store makes the call again. From then on, the store runs
+/// each call in a transaction and without prepared statements: four round trips instead of one. With
+/// `?statement-cache-capacity=0` in the URL, the store does so after its first call. With a pooler that supports
+/// prepared statements (PgBouncer 1.21 or later with `max_prepared_statements`), each call stays one round trip.
 ///
-/// Most poolers refuse or ignore `?options=-csearch_path=…`. Name the schema instead:
-/// [`connect_in_schema`](Self::connect_in_schema). In a pool of the application's, also turn off `extra_float_digits`,
-/// which PgBouncer refuses:
-/// [`PgConnectOptions::extra_float_digits`](sqlx::postgres::PgConnectOptions::extra_float_digits) with `None`.
+/// Most poolers refuse or ignore `?options=-csearch_path=…`. Name the schema with
+/// [`connect_in_schema`](Self::connect_in_schema) instead. If you create the pool yourself, also call
+/// [`PgConnectOptions::extra_float_digits`](sqlx::postgres::PgConnectOptions::extra_float_digits) with `None`, because
+/// PgBouncer refuses this setting.
 ///
 /// # The schema
-/// Table and function names all begin with `sliding_sessions`, or with a [prefix](Self::with_prefix) and that.
-/// The connection's `search_path` is asked once which schema has them; from then on every statement names it.
+/// The names of all tables and functions begin with `sliding_sessions`, after the [prefix](Self::with_prefix) if there
+/// is one. The store finds the schema once, by the `search_path` of the connection. From then on, every statement names
+/// the schema.
 ///
-/// The application's user needs no right to create tables if an administrator has migrated. It needs `USAGE` on
-/// the schema, and `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the four tables:
+/// If an administrator migrates, the application's user needs no right to create tables. The user needs `USAGE` on the
+/// schema, and `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the four tables:
 ///
 /// ```no_run
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use tower_sliding_sessions::store::PostgresStore;
 /// let store = PostgresStore::lazy("postgres://app@db.internal/shop")?.with_schema("auth")?;
-/// // `my-app print-migration`: what an administrator runs.
+/// // `my-app print-migration` prints the SQL that an administrator runs.
 /// if let Some(sql) = store.pending_migration().await? {
 ///     println!("{sql}");
 /// }
-/// // At start: an error says which tables or rights are missing.
+/// // At start. The error says which tables or rights are missing.
 /// store.check().await?;
 /// # Ok(()) }
 /// ```
 ///
 /// # Several servers
 /// The address may name all servers of a cluster: `postgres://user:password@db1,db2:5433,db3/database`. The store uses
-/// the primary. When calls fail because of the connection or the server, it asks all servers which one is the primary
-/// now. If several say so, it takes the one that was promoted last. A connection that was being made to another server
-/// meanwhile is closed without use.
+/// the primary. If calls fail because of the connection or the server, the store asks all servers which server is the
+/// primary. If several servers say that they are the primary, the store uses the server that was promoted last. If the
+/// primary changes while a connection to another server is being made, this connection is closed without use.
 ///
-/// Each promotion begins a new timeline. A server is not used if another server of the same cluster was seen at a
-/// higher timeline, also if that one is read-only or down now. So a former primary that comes back is not used: calls
-/// fail, and the error names its host and says why. It is used again when the newer server answers as a standby at a
-/// lower timeline than before: then the cluster has gone back. If the newer server is lost for good, promote another
-/// server, or restart the application to use the former primary. The user can ask standbys for their timelines, unless
-/// `EXECUTE` on `pg_control_system`, `pg_control_checkpoint` and `pg_control_recovery` was revoked.
+/// Each promotion begins a new timeline. The store does not use a server if another server of the same cluster was seen
+/// at a higher timeline, even if that server is read-only or down now. So the store does not use a former primary that
+/// comes back. If no other server is the primary, calls fail, and the error names the former primary and says why. The
+/// store uses a former primary again when the newer server answers as a standby at a lower timeline than before: then
+/// the cluster has gone back. If the newer server is lost for good, promote another server, or restart the application
+/// to use the former primary. The user can ask standbys for their timelines, unless `EXECUTE` on `pg_control_system`,
+/// `pg_control_checkpoint` and `pg_control_recovery` was revoked.
 ///
-/// A host that is unknown or down is an error only if no other host is the primary. A warning at start can name it:
-/// [`unusable_hosts`](Self::unusable_hosts). A `target_session_attrs` in the address changes nothing. An address that
-/// always leads to the primary, such as HAProxy's, works too.
+/// An unknown host, or a host that is down, is an error only if no other host is the primary. To log a warning at
+/// start, call [`unusable_hosts`](Self::unusable_hosts). A `target_session_attrs` in the address has no effect. An
+/// address that always leads to the primary, such as the address of an HAProxy, works too.
 ///
 /// # TLS
-/// The address says what to check (`?sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`). Enable the feature
-/// `postgres_tls` of this crate: rustls with AWS-LC, and with the authorities of Mozilla besides those in
-/// `sslrootcert`. Or turn on another TLS feature of sqlx in the application's own `Cargo.toml`, such as
-/// `tls-native-tls` or `tls-rustls-ring-native-roots`, which use the authorities of the system. Without any,
+/// Set in the address what the store checks (`?sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`). Enable the feature
+/// `postgres_tls` of this crate, which uses rustls with AWS-LC, and trusts Mozilla's certificate authorities and those
+/// in `sslrootcert`. Or enable another TLS feature of sqlx in the application's `Cargo.toml`, such as `tls-native-tls`
+/// or `tls-rustls-ring-native-roots`, which trust the certificate authorities of the system. Without a TLS feature,
 /// `sslmode=require` and stricter modes fail at start, and the default (`prefer`) connects without TLS.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] for every failure of the server or of the connection to it, until it works
-/// again. A server that is read-only (a standby, or a former primary after a switch-over) is not asked:
-/// it may not know the latest revocations. The call fails and its connection is closed, so that the
-/// next one can reach the new primary. [`StoreError::Unsupported`] for a realm and subject of more than
-/// 2048 bytes together.
+/// [`StoreError::Unavailable`] for every failure of the server or of the connection to the server. Calls succeed again
+/// once the server works again. A call to a read-only server (a standby, or a former primary after a switch-over)
+/// fails, because this server may not know the latest revocations. Its connection is then closed, so that the next call
+/// can reach the new primary. [`StoreError::Unsupported`] for a realm and subject of more than 2048 bytes together.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
 
@@ -124,10 +125,11 @@ struct Inner {
     hosts: Arc<Hosts>,
     prefix: Prefix,
     home: OnceCell<Home>,
-    /// Whether calls use named statements: until one meets a pooler that mixes them up.
+    /// Whether calls use named statements. Becomes false if a call meets a pooler that mixes statements up, or if the
+    /// pool has no statement cache.
     by_name: AtomicBool,
     swept: LastSweep,
-    /// How often the feed is looked at.
+    /// How often the store polls the feed.
     feed_interval: Duration,
 }
 
@@ -143,14 +145,14 @@ impl Inner {
         }
     }
 
-    /// The same settings, before the first use.
+    /// The same settings, with the state of a store that was not used yet.
     fn again(&self) -> Self {
         let home = OnceCell::new_with(self.home.get().cloned());
         let (prefix, feed_interval) = (self.prefix.clone(), self.feed_interval);
         Self { prefix, home, feed_interval, ..Self::new(self.hosts.clone()) }
     }
 
-    /// The schema, which is found at the first use.
+    /// Returns the schema. The first call finds the schema.
     async fn home(&self, connection: &mut PgConnection) -> Result<Home, StoreError> {
         let find = async || {
             let mut transaction =
@@ -169,31 +171,33 @@ impl Inner {
 }
 
 impl PostgresStore {
-    /// Connects to a server (`postgres://user:password@host/database`), with up to 10 connections,
-    /// and [migrates](Self::migrate) the database.
+    /// Connects to a server (`postgres://user:password@host/database`) with up to 10 connections, and
+    /// [migrates](Self::migrate) the database.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the URL, the host, the certificate, the user, the password or the database
-    /// is wrong, or if the user lacks rights. [`StoreError::Unavailable`] if the server cannot be reached within 2
-    /// seconds, or if no host of several is a primary. Of several hosts, some may be unknown.
+    /// [`StoreError::Configuration`] if the URL, the host, the certificate, the user, the password or the database is
+    /// wrong, or if the user lacks rights. [`StoreError::Unavailable`] if the server cannot be reached within 2
+    /// seconds, or if the address names several hosts and none is a primary. If one host is the primary, other hosts
+    /// may be unknown.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let store = Self::lazy(url)?;
         store.migrate().await?;
         Ok(store)
     }
 
-    /// Connects as [`connect`](Self::connect) does, and keeps everything in this schema, which exists.
+    /// Connects like [`connect`](Self::connect), and keeps all tables and functions in this schema. The schema must
+    /// exist.
     ///
     /// # Errors
-    /// Those of [`connect`](Self::connect). [`StoreError::Configuration`] if there is no such schema.
+    /// The errors of [`connect`](Self::connect). [`StoreError::Configuration`] if the schema does not exist.
     pub async fn connect_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
         let store = Self::lazy(url)?.with_schema(schema)?;
         store.migrate().await?;
         Ok(store)
     }
 
-    /// A store for this address that connects when it is used. [Migrate](Self::migrate) it before use, or
-    /// [check](Self::check) it if an administrator migrates.
+    /// Creates a store that connects to this address at its first use. [Migrate](Self::migrate) the store before use,
+    /// or [check](Self::check) it if an administrator migrates.
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the URL is not valid.
@@ -204,7 +208,7 @@ impl PostgresStore {
         Ok(Self(Arc::new(Inner::new(Arc::new(Hosts::parse(url)?)))))
     }
 
-    /// A store that uses a pool of the application's. [Migrate](Self::migrate) it before use.
+    /// Creates a store that uses a pool of the application. [Migrate](Self::migrate) the store before use.
     ///
     /// Unless the pool has `test_before_acquire(false)`, every operation costs a second round trip.
     #[must_use]
@@ -212,22 +216,23 @@ impl PostgresStore {
         Self(Arc::new(Inner::new(Arc::new(Hosts::of(pool)))))
     }
 
-    /// Keeps everything in this schema, which exists. Default: where the connection's `search_path`
-    /// finds the tables, or would create them.
+    /// Sets the schema of all tables and functions. The schema must exist. Default: the schema in which the
+    /// connection's `search_path` finds the tables, or in which the connection would create the tables.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] for a name with quotes, backslashes, `$`, braces or control characters.
+    /// [`StoreError::Configuration`] for a name that is empty, is longer than 63 bytes, or contains quotes,
+    /// backslashes, `$`, braces or control characters.
     pub fn with_schema(self, schema: &str) -> Result<Self, StoreError> {
         let home = OnceCell::new_with(Some(Home::new(schema, &self.0.prefix)?));
         Ok(Self(Arc::new(Inner { home, ..self.0.again() })))
     }
 
-    /// Begins the names of all tables and functions with this, so that several stores can share a schema. Default:
-    /// no prefix. Set it before the store is used.
+    /// Sets a prefix for the names of all tables and functions, so that several stores can share a schema. Default: no
+    /// prefix. Set the prefix before the store is used.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] for a prefix that is longer than 24 characters, has others than `a-z`, `0-9` and
-    /// `_`, or begins with a digit.
+    /// [`StoreError::Configuration`] for a prefix that is longer than 24 characters, contains other characters than
+    /// `a-z`, `0-9` and `_`, or begins with a digit.
     pub fn with_prefix(self, prefix: &str) -> Result<Self, StoreError> {
         let prefix = Prefix::new(prefix)?;
         let home = match self.0.home.get() {
@@ -237,18 +242,18 @@ impl PostgresStore {
         Ok(Self(Arc::new(Inner { prefix, home, ..self.0.again() })))
     }
 
-    /// How often the feed is looked at: between 10 ms and 1 s. Default: 50 ms. Set it before the store is used.
+    /// Sets how often the store polls the feed: between 10 ms and 1 s. Default: 50 ms. Set it before the store is used.
     ///
-    /// A revocation reaches the other instances up to this much later. In return, many instances cost the server less:
-    /// 1,000 of them make 20,000 reads a second at 50 ms, and 2,000 at 500 ms.
+    /// A revocation reaches the other instances up to one interval later. A longer interval means less work for the
+    /// server: 1,000 instances make 20,000 reads per second at 50 ms, and 2,000 reads per second at 500 ms.
     #[must_use]
     pub fn with_feed_interval(self, interval: Duration) -> Self {
         let feed_interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_WAIT);
         Self(Arc::new(Inner { feed_interval, ..self.0.again() }))
     }
 
-    /// Creates or updates the tables and functions, if that is needed. Any number of instances may
-    /// do so at once. Where everything is there, it only reads.
+    /// Creates or updates the tables and functions, if needed. Any number of instances may call this at the same time.
+    /// If the tables and functions are up to date, this call only reads.
     ///
     /// # Errors
     /// [`StoreError::Configuration`] if the user lacks rights; [`StoreError::Unavailable`] if the server cannot
@@ -257,17 +262,18 @@ impl PostgresStore {
         migrate::migrate(&self.0).await
     }
 
-    /// The SQL that [`migrate`](Self::migrate) would run, for an administrator to run. None if there is nothing to do.
-    /// It names the schema, and runs in one transaction. The user of this store needs no right to create tables.
+    /// The SQL that [`migrate`](Self::migrate) would run, for an administrator. Returns `None` if there is nothing to
+    /// do. The SQL names the schema, and runs in one transaction. The user of this store needs no right to create
+    /// tables.
     ///
     /// # Errors
-    /// Those of [`migrate`](Self::migrate).
+    /// The errors of [`migrate`](Self::migrate).
     pub async fn pending_migration(&self) -> Result<Option<String>, StoreError> {
         migrate::pending(&self.0).await
     }
 
-    /// Checks that the tables and functions are there and of this version, and that the user has the rights on
-    /// them. Changes nothing.
+    /// Checks that the tables and functions of this version exist, and that the user has the rights on them. Changes
+    /// nothing.
     ///
     /// # Errors
     /// [`StoreError::Configuration`], with what is missing; [`StoreError::Unavailable`] if the server cannot be
@@ -276,17 +282,18 @@ impl PostgresStore {
         migrate::check(&self.0).await
     }
 
-    /// The hosts of the [address](Self#several-servers) that cannot be used now, each with its port, and why: for a
-    /// warning at start. Empty if all can be used, and for a pool of the application's.
+    /// The hosts of the [address](Self#several-servers) that cannot be used now, each with its port and the reason, for
+    /// a warning at start. Empty if all hosts can be used, and for a store with a pool of the application.
     pub async fn unusable_hosts(&self) -> Vec<(String, StoreError)> {
         self.0.hosts.unusable().await
     }
 
-    /// Deletes what expired a minute ago or earlier, by the server's clock as well as by `now`, and
-    /// events of the feed older than a day, a few hundred at a time. Returns how many sessions.
+    /// Deletes sessions and values that expired a minute ago or earlier, both by `now` and by the server's clock, and
+    /// events of the feed that are older than a day. One transaction deletes at most 500 rows. Returns the number of
+    /// deleted sessions.
     ///
-    /// Opening and renewing sessions does this now and then; call it for a store in which neither
-    /// happens.
+    /// From time to time, creating and renewing sessions starts a sweep in the background. Call `sweep` for a store in
+    /// which no sessions are created or renewed.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the server cannot be reached.
@@ -299,7 +306,7 @@ impl PostgresStore {
             return Ok(Builder::new(&self.0, home, operation));
         }
         let inner = self.0.clone();
-        // A task of its own: a caller that stops waiting must not stop the search for the primary.
+        // A separate task, because a caller that stops waiting must not stop the search for the primary.
         let finding = tokio::spawn(async move {
             let found = async {
                 let mut lease = inner.hosts.lease(unavailable).await?;
@@ -318,17 +325,17 @@ impl PostgresStore {
         Ok(Builder::new(&self.0, &home, operation))
     }
 
-    /// Sweeps in the background, if it is time to.
+    /// Starts a sweep in the background, if a sweep is due.
     fn sweep_at_times(&self, now: Timestamp) {
         if self.0.swept.is_due(now) {
             let store = self.clone();
-            // What fails now is tried again with the next sweep.
+            // If the sweep fails, the next sweep tries again.
             tokio::spawn(async move { store.sweep(now).await });
         }
     }
 }
 
-/// A subject as it is kept.
+/// A subject as the database stores it.
 #[derive(Clone)]
 struct Names {
     realm: Vec<u8>,
@@ -343,7 +350,7 @@ impl Names {
         Ok(Self { realm: subject.realm.as_bytes().to_vec(), name: subject.name.as_bytes().to_vec() })
     }
 
-    /// The number of the subject's advisory lock. If two have the same, one waits for the other.
+    /// The number of the subject's advisory lock. If two subjects have the same number, one waits for the other.
     fn lock(&self) -> i64 {
         let hash = Sha256::new()
             .chain_update(b"tower-sliding-sessions subject lock v1")

@@ -1,13 +1,14 @@
-//! Running a call.
+//! Runs a call.
 //!
-//! On a direct connection, a call is one round trip: a prepared statement with a name. Behind a pooler in transaction
-//! mode, the current server connection may not know that name, or may have another statement under it. Each function
-//! checks which operation its caller means, so the first such call fails without an effect. Then it runs again, like
-//! all later calls of this store: in a transaction and without names, which works behind every pooler. A pool without a
-//! statement cache does so from the start.
+//! On a direct connection, a call is one round trip, with a named prepared statement. Behind a pooler in transaction
+//! mode, the current server connection may not know the name, or may have another statement under this name. Each
+//! function checks which operation its caller means, so the first such call fails without an effect. The store then
+//! runs this call again, and all later calls, in a transaction and without named statements. This works behind every
+//! pooler that runs a transaction on one connection. If the pool has no statement cache, the store does so after the
+//! first call.
 //!
-//! The work is a task of its own. A caller that stops waiting does not close the connection, so a
-//! slow server is not made slower by new connections.
+//! A call runs in a separate task. If its caller stops waiting, the connection is not closed. So a slow server is not
+//! made slower by new connections.
 
 use std::{fmt, sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -23,19 +24,20 @@ use crate::store::{
     sql::{Lease, keeps_connection, unavailable},
 };
 
-/// How often a call is run again after a conflict with another transaction, or after a pooler mixed statements up.
+/// How often to run a call, at most, if it conflicts with other transactions. A run that a pooler mixed up counts too,
+/// but the call is always run again after it.
 const TRIES: u32 = 4;
-/// How long a call may take before its connection is given up: the server may have vanished.
+/// How long a call may take before its connection is closed, because the server may have vanished.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A function of the migration, with its arguments. The first argument says which function is meant.
+/// A call of a function that the migration created. The first argument says which function the caller means.
 pub(super) struct Call {
     pub(super) named: Arc<str>,
     pub(super) unnamed: Arc<str>,
     pub(super) arguments: PgArguments,
 }
 
-/// A pooler carried one statement out as another, although a transaction held the connection.
+/// The error if a pooler ran another statement than the requested statement, although the call was in a transaction.
 #[derive(Debug)]
 struct MixedUp(StoreError);
 
@@ -55,13 +57,13 @@ impl std::error::Error for MixedUp {
 }
 
 impl Call {
-    /// One round trip, by a prepared statement that the connection keeps.
+    /// Runs the call in one round trip, with a prepared statement that the connection keeps.
     async fn by_name(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
         let sql = AssertSqlSafe(self.named.clone());
         sqlx::query_with(sql, self.arguments.clone()).fetch_all(connection).await
     }
 
-    /// Four round trips, in a transaction: between its statements a pooler keeps the connection.
+    /// Runs the call in four round trips, in a transaction. A pooler keeps the connection until the transaction ends.
     async fn in_transaction(&self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         let sql = AssertSqlSafe(self.unnamed.clone());
@@ -74,7 +76,8 @@ impl Call {
     }
 }
 
-/// Runs a call in a task. If the caller is gone before a connection was there, nothing is sent.
+/// Runs a call in a separate task. If the caller has stopped waiting before there is a connection, the task sends
+/// nothing.
 pub(super) async fn rows(inner: &Arc<Inner>, call: Call) -> Result<Vec<PgRow>, StoreError> {
     let (answer, waiting) = oneshot::channel();
     let inner = inner.clone();
@@ -96,7 +99,7 @@ pub(super) async fn rows(inner: &Arc<Inner>, call: Call) -> Result<Vec<PgRow>, S
 /// Why a call failed.
 struct Failure {
     error: StoreError,
-    /// A new connection, or another host, may heal it.
+    /// Whether a new connection, or another host, may help.
     is_of_connection: bool,
 }
 
@@ -135,7 +138,7 @@ async fn tries(
         let by_name = inner.by_name.load(Ordering::Relaxed);
         let ran = if by_name { call.by_name(lease).await } else { call.in_transaction(lease).await };
         if by_name && ran.is_ok() && lease.cached_statements_size() == 0 {
-            // The application turned the cache off. Named statements would stay on the server.
+            // The application has turned off the statement cache. Named statements would stay on the server.
             inner.by_name.store(false, Ordering::Relaxed);
         }
         let code = match &ran {
@@ -151,15 +154,16 @@ async fn tries(
     Err(sqlx::Error::RowNotFound)
 }
 
-/// `serialization_failure` and `deadlock_detected`: the transaction was undone, and may be tried
-/// again. At READ COMMITTED the first does not come, but a server may be set to more than that.
+/// Whether the error is `serialization_failure` or `deadlock_detected`: the transaction was rolled back, and can be run
+/// again. `serialization_failure` does not occur at READ COMMITTED, but the server may be set to a stricter isolation
+/// level.
 fn lost_a_race(code: &str) -> bool {
     matches!(code, "40001" | "40P01")
 }
 
-/// Whether the call met the statement of another client, or none. It had no effect: `TS001` is an error code of this
-/// crate's functions, and the other codes come before a statement begins (an unknown or a used name, and arguments of
-/// another number, type or encoding).
+/// Whether the call met the statement of another client, or no statement. The call had no effect. `TS001` is an error
+/// code of this crate's functions. The other codes occur before a statement begins: the name of the statement is
+/// unknown or already used, or the number, the type or the encoding of the arguments is wrong.
 fn is_mixed_up(code: &str) -> bool {
     matches!(code, "TS001" | "26000" | "42P05" | "08P01" | "22P03" | "22021")
 }

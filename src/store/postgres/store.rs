@@ -1,4 +1,4 @@
-//! The operations.
+//! The operations of the PostgreSQL store.
 
 use sqlx::{Row as _, postgres::PgRow};
 
@@ -17,7 +17,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// A generation that tokens may name but no record can be at, which matches nothing.
+/// Converts a generation for the database. A token may contain a generation that is too large for a record. Such a
+/// generation becomes -1, which matches no record.
 fn generation(generation: u64) -> i64 {
     i64::try_from(generation).unwrap_or(-1)
 }

@@ -1,4 +1,4 @@
-//! Deletes what has expired.
+//! Deletes expired sessions, expired values, and old events of the feed.
 
 use super::PostgresStore;
 use crate::{
@@ -18,7 +18,8 @@ pub(super) async fn sweep(store: &PostgresStore, now: Timestamp) -> Result<u64, 
     Ok(swept)
 }
 
-/// Each round is a transaction of its own, so that others do not wait long for it.
+/// Repeats an operation until less than a full batch is deleted. Each batch is a separate transaction, so that other
+/// calls do not wait long. Returns the number of deleted rows.
 async fn repeat(
     store: &PostgresStore,
     operation: &'static str,

@@ -1,4 +1,4 @@
-//! The first contact: addresses, and what the server must be.
+//! Constructors of the store: they parse the addresses, and check the server.
 
 use std::{io, sync::Arc};
 
@@ -42,12 +42,12 @@ struct NoName;
 
 fn parse(url: impl IntoConnectionInfo) -> Result<ConnectionInfo, StoreError> {
     let address = url.into_connection_info().map_err(StoreError::configuration)?;
-    // Such as `rediss` without TLS.
+    // The client refuses some addresses, for example `rediss` without the feature for TLS.
     Client::open(address.clone()).map_err(StoreError::configuration)?;
     Ok(address.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
 }
 
-/// Parses addresses of which one at least must be known.
+/// Parses the addresses. Returns an error if an address is invalid, or if none of the host names can be resolved.
 async fn parse_all(
     urls: impl IntoIterator<Item = impl IntoConnectionInfo>,
 ) -> Result<Vec<ConnectionInfo>, StoreError> {
@@ -62,7 +62,7 @@ async fn parse_all(
     Err(unknown)
 }
 
-/// Checks that there is a host of this name.
+/// Checks that the host name of an address can be resolved.
 async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
     let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address else {
         return Ok(());
@@ -74,28 +74,30 @@ async fn find(address: &ConnectionAddr) -> Result<(), StoreError> {
     }
 }
 
-/// A value in the answer to `INFO`.
+/// The value of a field in the answer to `INFO`. Empty if the field is missing.
 fn info<'a>(text: &'a str, name: &str) -> &'a str {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.unwrap_or_default().trim()
 }
 
 impl RedisStore {
-    /// A store at this URL, like `redis://user:password@host:6379/0`, once it has answered. Special
-    /// characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
+    /// Connects to the server at this URL, like `redis://user:password@host:6379/0`. Returns when the server has
+    /// answered. Special characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] if the URL is none, its host is unknown, or the server refuses the user and the
-    /// password, is too old, or is a node of a Redis Cluster (see [`cluster`](Self::cluster));
-    /// [`StoreError::Unavailable`] if the server does not answer within a second or two, or is a replica. The error's
-    /// source says what is wrong.
+    /// - [`StoreError::Configuration`] if the URL is invalid, its host is unknown, or the server refuses the user or
+    ///   the password, is too old, or is a node of a Redis Cluster (see [`cluster`](Self::cluster)).
+    /// - [`StoreError::Unavailable`] if the server does not answer within one or two seconds, or is a replica.
+    ///
+    /// The source of the error says what is wrong.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let address = parse(url)?;
         Self::connect_client(Client::open(address).map_err(StoreError::configuration)?).await
     }
 
-    /// The same with a client of your own, for settings that do not fit into a URL, such as the certificate of a
-    /// private authority: `Client::build_with_tls` makes it.
+    /// Connects with a client that you configured. Returns when the server has answered. Use this constructor for
+    /// settings that do not fit into a URL. For example, `Client::build_with_tls` creates a client with the certificate
+    /// of a private authority.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -104,9 +106,9 @@ impl RedisStore {
         Self::new(client).greeted().await
     }
 
-    /// A store at the primary that Redis Sentinel knows by a name, once it has answered. `sentinels` are the addresses
-    /// of the Sentinels, like `redis://10.0.0.1:26379`. `primary` is the name, like `mymaster`, or a URL with
-    /// the name in the place of the host: `redis://user:password@mymaster/0`.
+    /// Connects to the primary that Redis Sentinel knows by a name. Returns when the primary has answered. `sentinels`
+    /// are the addresses of the Sentinels, like `redis://10.0.0.1:26379`. `primary` is the name, like `mymaster`, or a
+    /// URL with the name in the place of the host: `redis://user:password@mymaster/0`.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -118,7 +120,7 @@ impl RedisStore {
     /// # }
     /// ```
     ///
-    /// The Sentinels are asked for each new connection to the primary. What most of them say counts.
+    /// For each new connection to the primary, the store asks all Sentinels, and uses the answer of most of them.
     ///
     /// # Errors
     /// As [`connect`](Self::connect). [`StoreError::Configuration`] also if the Sentinels do not know the name.
@@ -138,8 +140,8 @@ impl RedisStore {
         Self(Arc::new(Shards::new([link], "tss"))).greeted().await
     }
 
-    /// A store in a Redis Cluster, once it has answered. `nodes` are addresses of some of its nodes. User and password
-    /// of the first one are used for all nodes.
+    /// Connects to a Redis Cluster. Returns when the cluster has answered. `nodes` are the addresses of some of its
+    /// nodes. The store uses the user and the password of the first address for all nodes.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -151,13 +153,14 @@ impl RedisStore {
     /// ```
     ///
     /// # Errors
-    /// - [`StoreError::Configuration`] as for [`connect`](Self::connect), also if no address was given, or the servers
-    ///   are no cluster.
-    /// - [`StoreError::Unavailable`] if no node answers within a second or two, or if one of the three shards is
-    ///   unavailable: its node is down and no replica has taken its place, or no node has its slot. So no instance
-    ///   starts while a shard is unavailable. Those that run serve the users of the other shards.
+    /// - [`StoreError::Configuration`] as for [`connect`](Self::connect), and if no address was given, or if the
+    ///   servers are not a cluster.
+    /// - [`StoreError::Unavailable`] if no node answers within one or two seconds, or if one of the three shards is
+    ///   unavailable: the node of the shard is down and no replica has taken its place, or no node has the slot of the
+    ///   shard. So no instance starts while a shard is unavailable. Running instances still serve the users of the
+    ///   other shards.
     ///
-    /// The error's source says which shard it is about, and what is wrong.
+    /// The source of the error says which shard is concerned, and what is wrong.
     #[doc(alias = "Redis Cluster")]
     pub async fn cluster(
         nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
@@ -179,12 +182,13 @@ impl RedisStore {
 }
 
 impl Shard {
-    /// Learns whether the server lets this user in, and is a primary.
+    /// Checks that the server accepts the user, is Redis 7.0 or later, and is a primary. Only a store of a cluster may
+    /// use a node of a cluster.
     async fn greet(&self) -> Result<(), StoreError> {
         let () = self.link.query(&cmd("PING")).await.map_err(store_error)?;
         let text = match self.link.query::<String>(&cmd("INFO")).await.map_err(store_error) {
             Ok(text) => text,
-            // It has no right to ask.
+            // The user has no right to `INFO`, so the other checks are not possible.
             Err(StoreError::Configuration(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -202,7 +206,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Learns whether the server keeps what it is given, and whether this user may wait for events.
+    /// Checks that the server does not evict sessions, and that the user has the right to wait for events.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         let mut question = cmd("INFO");
         question.arg("memory");
@@ -211,11 +215,11 @@ impl Shard {
                 "noeviction" | "" => {}
                 policy => return Err(StoreError::configuration(MayEvict { policy: policy.to_owned() })),
             },
-            // It has no right to ask.
+            // The user has no right to `INFO`, so this check is not possible.
             Err(StoreError::Configuration(_)) => {}
             Err(error) => return Err(error),
         }
-        // Whether it has the right to wait for events. Without it, the feed is polled.
+        // Without the right to `XREAD`, which waits for events, the store polls the feed.
         let mut question = cmd("XREAD");
         question.arg("COUNT").arg(1).arg("STREAMS").arg(&self.feed_key).arg("$");
         self.link.query::<Value>(&question).await.map(drop).map_err(store_error)

@@ -1,4 +1,4 @@
-//! An event as it stands in the stream.
+//! The form of an event in the stream.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// The scripts write `Tick`, and put session IDs into events of revocation: see [`around_id`].
+/// An entry of the stream, as JSON. The scripts write `Tick`. They also put the session ID into the event of a
+/// revocation: see [`around_id`].
 #[derive(Serialize, Deserialize)]
 enum Entry {
     #[serde(rename = "revoked")]
@@ -25,12 +26,12 @@ enum Entry {
     Tick,
 }
 
-/// What an entry says.
+/// The content of an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Event(FeedEvent),
     Nothing,
-    /// It is of another version of this crate.
+    /// The entry cannot be read, so another version of this crate has written it.
     Unknown,
 }
 
@@ -58,11 +59,11 @@ pub(super) fn encode(event: &FeedEvent) -> Result<String, StoreError> {
     .map_err(StoreError::corrupt)
 }
 
-/// What is before and after the session ID in the event that a session of `subject` was revoked.
+/// The text before and the text after the session ID, in the event that a session of `subject` was revoked.
 pub(super) fn around_id(subject: &Subject) -> Result<[String; 2], StoreError> {
     let id = SessionId::from_bytes([0; 32]);
     let text = encode(&FeedEvent::Revoked(SessionKey { subject: subject.clone(), id }))?;
-    // The last one: a subject may be called as a session ID is written.
+    // Splits at the last match, because the name of a subject may look like this session ID.
     let (head, tail) = text.rsplit_once(&id.encode()).unwrap_or((&text, ""));
     Ok([head.to_owned(), tail.to_owned()])
 }

@@ -1,5 +1,5 @@
-//! The feed of a shard: one stream, whose entries' IDs are the places in it. The scripts write it, and remove
-//! from it what is too old or too much.
+//! The feed of a shard: one stream. The ID of an entry is the entry's place in the stream. The scripts append entries.
+//! They also remove entries that are too old, and the oldest entries if there are too many.
 
 use std::{collections::HashMap, fmt, io, str::FromStr, time::Duration};
 
@@ -20,18 +20,19 @@ use crate::{
     time::millis,
 };
 
-/// How long a reader waits for an event, and then learns that there is none.
+/// How long a reader waits for an event at most. Then the reader gets an answer that there is no event.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(900);
-/// A reader without the right to wait looks this often.
+/// A reader without the right to wait for events reads the stream once in this time.
 const POLL: Duration = Duration::from_millis(50);
-/// How many events are read at once.
+/// How many entries one read returns at most.
 const PAGE: usize = 1000;
-/// How long the feed is silent, at most. Far less than the time that it keeps events for.
+/// The longest time without an entry in the feed: after this time, a read appends an entry without content. This time
+/// is far shorter than the day for which the feed keeps events.
 const SILENCE: Duration = Duration::from_secs(60 * 60);
-/// Places are times of the server's clock. A reader that names a time starts this much earlier.
+/// A reader that gives a time starts this much earlier, because a place contains a time of the server's clock.
 const SKEW: Duration = Duration::from_secs(60 * 60);
 
-/// An entry's place in the stream: milliseconds of the server's clock, and a number.
+/// The place of an entry in the stream: a time of the server's clock, in milliseconds, and a sequence number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Place(u64, u64);
 
@@ -50,8 +51,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// The position of a reader, and the server's replication ID: a server that was promoted or restarted has another one,
-/// and may lack the last writes.
+/// The position of a reader: its place in the stream, and the replication ID of the server (`history`). A server that
+/// was promoted or restarted has another replication ID, and may lack the last writes.
 struct Position {
     place: Place,
     history: String,
@@ -68,7 +69,7 @@ impl Position {
     }
 }
 
-/// The position of a reader that has read the shard before.
+/// The position of a reader in a shard. Returns `None` if the reader has not read the shard before.
 pub(super) fn known_position(from: &FeedFrom) -> Option<&str> {
     match from {
         FeedFrom::After(position) if Position::parse(position).is_some() => Some(position),
@@ -76,11 +77,11 @@ pub(super) fn known_position(from: &FeedFrom) -> Option<&str> {
     }
 }
 
-/// What a read of a shard's feed brings. The fields are those of [`FeedBatch`](crate::store::FeedBatch).
+/// The result of a read of a shard's feed. The fields are those of [`FeedBatch`](crate::store::FeedBatch).
 pub(super) struct ShardBatch {
     pub(super) events: Vec<FeedEvent>,
     pub(super) position: String,
-    /// None if the shard has lost it.
+    /// The run ID of the shard. `None` if the shard has lost its run ID.
     pub(super) run: Option<String>,
     pub(super) gap: bool,
     pub(super) more: bool,
@@ -101,8 +102,8 @@ impl ShardBatch {
     }
 }
 
-/// Waits for an event in a shard. It goes on while another shard's event is read, since an end would close its
-/// connection.
+/// A task that waits for an event in a shard. The task goes on while an event of another shard is read, because the end
+/// of the task would close its connection.
 pub(super) struct Waiter {
     pub(super) shard: usize,
     pub(super) position: String,
@@ -110,25 +111,26 @@ pub(super) struct Waiter {
     pub(super) is_done: bool,
 }
 
-/// What one round trip reads of the stream.
+/// The result of one read of the stream, in one round trip.
 struct View {
-    /// The entries that were asked for.
+    /// The requested entries.
     entries: Vec<(Place, Said)>,
-    /// The first entry in the stream.
+    /// The place of the first entry in the stream.
     first: Place,
-    /// The last entry that was ever added.
+    /// The place of the last entry that was ever added.
     last: Place,
-    /// Whether older entries were cut off.
+    /// Whether older entries were removed from the stream.
     trimmed: bool,
     run: Option<String>,
     history: String,
-    /// The user may not wait for an event.
+    /// Whether the user has no right to wait for an event.
     may_not_wait: bool,
 }
 
 impl Shard {
-    /// Reads on a connection of its own. After a position, it waits for an event, at most this long. A caller that
-    /// stops waiting closes the connection, as an error does: what it led to may be no primary any more.
+    /// Reads the feed over a connection that no other caller uses. If `from` is a position, first waits for an event
+    /// after this position, for at most `wait`. If the caller stops waiting, or if an error occurs, the connection is
+    /// closed, because its server may no longer be the primary.
     pub(super) async fn read_feed(
         &self,
         from: &FeedFrom,
@@ -163,8 +165,8 @@ impl Shard {
         Ok(batch)
     }
 
-    /// Waits for an event after a position, at most as long as a [`HEARTBEAT`]. Says whether there may be one, or
-    /// another server.
+    /// Waits for an event after a position, for at most one [`HEARTBEAT`]. Returns whether there may be an event, or
+    /// whether another server may be the primary.
     pub(super) async fn wait(&self, position: &str) -> Result<bool, StoreError> {
         let Some(Position { place, .. }) = Position::parse(position) else { return Ok(true) };
         let idle = self.readers().pop();
@@ -185,7 +187,7 @@ impl Shard {
             }
             Err(error) => {
                 self.link.failed(&reader, &error);
-                // The read that follows finds out.
+                // The next read finds out whether another server answers.
                 if another_may_serve(&error) { Ok(true) } else { Err(error) }
             }
         }
@@ -204,7 +206,7 @@ impl Shard {
         time: u64,
     ) -> Result<ShardBatch, StoreError> {
         let start = format!("{}-0", time.saturating_sub(millis(SKEW)));
-        // One page. A reader of very many events must not be late for its deadline.
+        // Reads one page only, because a reader of very many events must not miss its deadline.
         let view = self.view(connection, None, &start).await?;
         let gap = view.trimmed && view.first.0 > time;
         let place = view.entries.last().map_or(view.last, |(place, _)| *place);
@@ -219,7 +221,7 @@ impl Shard {
         wait: Option<Duration>,
     ) -> Result<ShardBatch, StoreError> {
         let Position { place, history } = position;
-        // From the entry on that was read last: a feed without it is another one.
+        // Starts with the entry that was read last. If this entry is missing, it was removed, or this is another feed.
         let mut view =
             self.view(connection, wait.map(|longest| (place, longest)), &place.to_string()).await?;
         let more = view.entries.len() == PAGE;
@@ -232,7 +234,7 @@ impl Shard {
         let gap = cut_off || lost || history != view.history;
         let here = if place > view.last { view.last } else { place };
         if view.may_not_wait && view.entries.is_empty() {
-            // Without this, its reader would ask again at once.
+            // Without this pause, the reader would ask again at once.
             tokio::time::sleep(POLL).await;
         }
         let place = view.entries.last().map_or(here, |(place, _)| *place);
@@ -240,14 +242,14 @@ impl Shard {
         Ok(ShardBatch::new(view.entries, position, view.run, gap, more))
     }
 
-    /// For a reader without a position: starts at the current end.
+    /// Reads for a reader without a valid position: starts at the current end of the stream, and reports a gap.
     async fn read_anew(&self, connection: &mut MultiplexedConnection) -> Result<ShardBatch, StoreError> {
         let view = self.view(connection, None, "+").await?;
         let position = Position { place: view.last, history: view.history };
         Ok(ShardBatch::new(Vec::new(), position, view.run, true, false))
     }
 
-    /// Waits for an entry after a place, if there is one to wait after, and then looks.
+    /// Reads the stream. If `wait_after` is given, first waits for an entry after this place.
     async fn view(
         &self,
         connection: &mut MultiplexedConnection,
@@ -268,7 +270,8 @@ impl Shard {
         if let Some((place, longest)) = wait_after {
             pipeline.add_command(self.waiting(place, longest));
         }
-        // In this order: nothing that came after `last` was known is missed.
+        // The order matters: `VIEW` reads `last` before `XRANGE` reads the entries. So a reader does not miss an entry
+        // that is added between these two commands.
         let keys = [self.run_key.as_str(), self.feed_key.as_str()];
         pipeline.add_command(VIEW.command(call, &keys, &[millis(SILENCE).to_string()]));
         pipeline.cmd("XRANGE").arg(&self.feed_key).arg(start).arg("+").arg("COUNT").arg(PAGE);
@@ -281,14 +284,14 @@ impl Shard {
 async fn look(connection: &mut MultiplexedConnection, pipeline: &Pipeline) -> Result<View, RedisError> {
     let mut answers: Vec<RedisResult<Value>> = pipeline.query_async(connection).await?;
     let mut last = || answers.pop().unwrap_or(Ok(Value::Nil));
-    // Without the right to this command, a failover is noticed only if the new server lacks the last place.
+    // Without the right to `INFO`, a failover is noticed only if the new server lacks the entry that was read last.
     let replication = last().and_then(|value| Ok(String::from_redis_value(value)?)).unwrap_or_default();
     let history = replication.lines().find_map(|line| line.strip_prefix("master_replid:"));
     let entries = last();
-    // A replica refuses this.
+    // A replica refuses the script `VIEW`, so the answer of a replica is an error.
     let (stream, run) = <(HashMap<String, Value>, Option<String>)>::from_redis_value(last()?)?;
     let may_not_wait = last().is_err_and(|error| matches!(store_error(error), StoreError::Configuration(_)));
-    // It may have become one since.
+    // The server may have become a replica after it ran `VIEW`.
     if replication.contains("role:slave") {
         return Err(io::Error::other(IsReplica).into());
     }

@@ -1,4 +1,4 @@
-//! Where the primary is: at one address, or where Sentinels or the nodes of a cluster say.
+//! Finds the primary: at a fixed address, or at the address that Sentinels or the nodes of a cluster name.
 
 use std::{
     collections::HashSet,
@@ -13,9 +13,9 @@ use redis::{
 };
 use tokio::task::JoinSet;
 
-/// How long to wait for a Sentinel, or for a node that is asked about the others.
+/// How long to wait for a Sentinel, or for a node of a cluster that is asked about the other nodes.
 const ASK_TIMEOUT: Duration = Duration::from_millis(800);
-/// How many nodes of a cluster are asked at once.
+/// How many nodes of a cluster are asked at most. They are asked at once.
 const ASKED: usize = 12;
 
 /// A host and a port.
@@ -23,23 +23,24 @@ type Address = (String, u16);
 
 /// How the primary is found.
 pub(super) enum Home {
-    /// It is at one address.
+    /// The primary is always at one address.
     Fixed(Client),
-    /// Sentinels know it by a name. `server` has the user, the password and the encryption.
+    /// Sentinels know the primary by a name. `server` has the user, the password and the encryption of the primary.
     Sentinel { sentinels: Vec<ConnectionInfo>, name: String, server: ConnectionInfo },
-    /// It is the node of a cluster that has this slot.
+    /// The primary is the node of a cluster that has this slot.
     Cluster { nodes: Arc<Nodes>, slot: u16 },
 }
 
-/// The nodes of a cluster, as far as they are known.
+/// The known nodes of a cluster.
 pub(super) struct Nodes {
-    /// From the application. The first one has the user, the password and the encryption of all.
+    /// The addresses from the application. The first address has the user, the password and the encryption of all
+    /// nodes.
     seeds: Vec<ConnectionInfo>,
-    /// From the last answer of a node.
+    /// The addresses from the last answer of a node.
     known: Mutex<Vec<Address>>,
 }
 
-/// What a Sentinel or a node says.
+/// The answer of a Sentinel or a node.
 struct Answer {
     primary: Option<Address>,
     nodes: Vec<Address>,
@@ -82,7 +83,8 @@ impl Home {
         matches!(self, Self::Cluster { .. })
     }
 
-    /// The client of the primary. `redirected_to` is where a node has just said that it is.
+    /// Returns a client for the primary. `redirected_to` is the primary's address from a redirection that a node has
+    /// just sent.
     pub(super) async fn find(&self, redirected_to: Option<&str>) -> RedisResult<Client> {
         if let Some(client) = redirected_to.and_then(|address| self.at(address).ok()) {
             return Ok(client);
@@ -107,11 +109,11 @@ impl Home {
         }
     }
 
-    /// The client of a node of the cluster that another node names.
+    /// Returns a client for a node of the cluster whose address another node has sent.
     pub(super) fn at(&self, address: &str) -> RedisResult<Client> {
         let wrong = || RedisError::from((ErrorKind::Client, "not the address of a node", address.to_owned()));
         let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-        // Without a host, it is the node that was asked.
+        // An address without a host means the node that was asked.
         if host.is_empty() || host == "?" {
             return Err(wrong());
         }
@@ -142,9 +144,9 @@ fn with_address(info: &ConnectionInfo, (host, port): Address) -> ConnectionInfo 
     info.clone().set_addr(addr)
 }
 
-/// Asks all of them at once. Returns the answer that more than half of them give, or the most
-/// frequent one once all have answered or failed: one that is cut off from the others may name a
-/// former primary.
+/// Asks all nodes at once. Returns the answer that more than half of all nodes give. If all nodes have answered or
+/// failed, and there is no such answer, returns the most frequent answer. The first answer does not decide, because a
+/// node that is cut off from the others may name a former primary.
 async fn ask_all<F>(nodes: Vec<ConnectionInfo>, ask: impl Fn(ConnectionInfo) -> F) -> RedisResult<Answer>
 where
     F: Future<Output = RedisResult<Answer>> + Send + 'static,
@@ -159,7 +161,7 @@ where
         let answer = match answer.map_err(io::Error::other)? {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                // A refused password says more than a host that is down.
+                // An error such as a refused password tells more than an I/O error, such as a host that is down.
                 if failure.as_ref().is_none_or(RedisError::is_io_error) {
                     failure = Some(error);
                 }
@@ -178,7 +180,7 @@ where
             break;
         }
     }
-    // With equal votes, one that names a primary counts.
+    // If answers have the same number of votes, an answer that names a primary wins.
     let most = answers.into_iter().max_by_key(|(answer, votes)| (*votes, answer.primary.is_some()));
     most.map(|(answer, _)| answer).ok_or_else(|| failure.unwrap_or_else(none_named))
 }
@@ -199,7 +201,8 @@ async fn ask_sentinel(sentinel: ConnectionInfo, name: String) -> RedisResult<Ans
     Ok(Answer { primary, nodes: Vec::new() })
 }
 
-/// A server that rejects this command is not of the kind that was configured, so the error says that.
+/// Replaces the error of a server that rejects a command. Such a server is not of the configured kind, and `meaning`
+/// says so.
 fn explain(error: RedisError, detail: &str, meaning: &'static str) -> RedisError {
     if error.detail().is_some_and(|text| text.contains(detail)) {
         return RedisError::from((ErrorKind::InvalidClientConfig, meaning));
@@ -229,7 +232,8 @@ async fn ask_node(node: ConnectionInfo, slot: u16) -> RedisResult<Answer> {
     Ok(answer)
 }
 
-/// The address of a node. A node that does not know its own host leaves it out.
+/// The address of a node in an answer to `CLUSTER SLOTS`. If the node does not know its own host, the answer has no
+/// host. Then the host is `asked`, the host of the node that was asked.
 fn address(node: &Value, asked: &str) -> Option<Address> {
     let Value::Array(fields) = node else { return None };
     let host = fields.first().and_then(|host| Option::<String>::from_redis_value_ref(host).ok())?;
@@ -237,7 +241,7 @@ fn address(node: &Value, asked: &str) -> Option<Address> {
     Some((host, u16::from_redis_value_ref(fields.get(1)?).ok()?))
 }
 
-/// The slot of a key, by the part of it that decides.
+/// The slot of a key with this hash tag. The hash tag is the text in braces, which decides the slot of a key.
 pub(super) fn slot(tag: &str) -> u16 {
     let crc = tag.bytes().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {

@@ -1,4 +1,4 @@
-//! The connection that all operations share, and what becomes of it when the server fails.
+//! The connection that all operations share, and how it is replaced when the server fails.
 
 use std::{
     fmt,
@@ -20,25 +20,27 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How long to wait for an answer, and for a connection, before it is given up.
+/// How long to wait for an answer, and for a new connection.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a call follows a redirection, or is repeated while its slot moves, and how long it then waits.
+/// How often a call is repeated at most, after redirections and while its slot moves.
 const REDIRECTIONS: u32 = 12;
+/// How long a call waits while its slot moves, before the call is repeated.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// One multiplexed connection to the primary, made when it is first needed.
+/// One multiplexed connection to the primary. The connection is opened when it is first needed.
 ///
-/// The manager makes a new connection when its connection breaks, but not when the server merely stops
-/// answering (the machine is gone, or a firewall dropped the connection), nor when it answers that it is
-/// no longer the primary. In these cases this type replaces the manager and looks for the primary again.
+/// If the connection breaks, the [`ConnectionManager`] opens a new one. The manager does not do this in two cases: the
+/// server stops answering (the machine is gone, or a firewall dropped the connection), or the server answers that it is
+/// no longer the primary. In these cases, `Link` replaces the manager, and looks for the primary again.
 pub(super) struct Link {
     home: Home,
     turn: Mutex<Turn>,
-    /// To the node that takes over the slot.
+    /// While the slot moves: the address of the node that takes over the slot, and a connection to this node.
     importing: Mutex<Option<(String, MultiplexedConnection)>>,
 }
 
-/// The connection, until it is left. A failure to make it is shared by all who wait for it.
+/// A connection, and its number. When the connection is given up, the next turn begins. If the connection cannot be
+/// opened, all callers that wait for it get the error.
 #[derive(Clone, Default)]
 struct Turn {
     number: u64,
@@ -52,27 +54,28 @@ struct Connection {
     manager: ConnectionManager,
 }
 
-/// A connection for commands that wait: a reader of the feed has one.
+/// The connection of a reader of the feed, for commands that wait.
 pub(super) struct Reader {
     turn: u64,
     pub(super) connection: MultiplexedConnection,
 }
 
-/// What to do about an error.
+/// How to handle an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remedy {
-    /// The server has no such script: it was restarted, or another one took its place.
+    /// Send the whole script. The server does not know the script, because the server was restarted, or another server
+    /// took its place.
     SendWhole,
-    /// The connection broke, and the manager makes another. The command may have been carried out.
+    /// Repeat the command, which the server may have executed. The connection broke, and the manager opens a new one.
     Repeat,
-    /// The server of this connection refuses commands for now. A new connection may reach another server. The command
-    /// was not carried out.
+    /// Repeat the command over a new connection, which may reach another server. The server of this connection refuses
+    /// commands for now. The server did not execute the command.
     ReconnectAndRepeat,
-    /// This connection does not work, and there is no time to try another.
+    /// Give the connection up, because it does not work. There is no time to repeat the command over a new connection.
     Reconnect,
-    /// The slot moves, and the node that takes it over has the keys.
+    /// Ask the node that takes over the slot. The slot moves, and this node has the keys.
     Ask,
-    /// The slot moves, and its keys are on both nodes. The command was not carried out.
+    /// Repeat the command after a pause. The server did not execute it. The slot moves, and its keys are on both nodes.
     Wait,
     None,
 }
@@ -102,7 +105,7 @@ impl Link {
 
     async fn make(&self, redirected_to: Option<&str>) -> RedisResult<Connection> {
         let client = self.home.find(redirected_to).await?;
-        // One attempt for each time it is asked for; no caller waits for a long backoff.
+        // At most two attempts for each new connection, 10 to 20 ms apart, so that no caller waits for a long backoff.
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT))
@@ -114,7 +117,7 @@ impl Link {
         Ok(Connection { client, manager })
     }
 
-    /// Closes the connection of this turn, unless another caller did.
+    /// Gives up the connection of this turn, unless another caller did.
     fn leave(&self, number: u64, redirected_to: Option<String>) {
         let mut turn = self.turn();
         if turn.number == number {
@@ -122,11 +125,11 @@ impl Link {
         }
     }
 
-    /// Closes the connection of this turn if it caused an error that another may not.
+    /// Gives up the connection of this turn after an error, if the error may not occur over a new connection.
     fn leave_after(&self, number: u64, error: &RedisError) {
         let leave = match remedy(error) {
             Remedy::Reconnect | Remedy::ReconnectAndRepeat => true,
-            // The manager would connect to the same address.
+            // The manager would connect to the same address, but the primary may have another address now.
             Remedy::Repeat => !self.home.is_fixed(),
             _ => false,
         };
@@ -136,8 +139,8 @@ impl Link {
         }
     }
 
-    /// Runs a script: one round trip. It may be carried out twice, if the answer to the first time is
-    /// lost with the connection. So a script must recognise a call that it has carried out.
+    /// Runs a script, in one round trip. If the connection breaks before the answer arrives, the server may execute the
+    /// script twice. So a script must recognise a call that it has already executed.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         script: &Lua,
@@ -151,7 +154,8 @@ impl Link {
         }
     }
 
-    /// Sends a command, over another connection once more if that may help.
+    /// Sends a command. After an error, repeats the command once if a new connection may help. After redirections and
+    /// while the slot moves, repeats the command up to [`REDIRECTIONS`] times.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         let (mut repeated, mut redirections) = (false, 0);
         loop {
@@ -194,7 +198,7 @@ impl Link {
             None => connect(&self.home.at(node)?).await?,
         };
         let mut pipeline = pipe();
-        // Without this, the client puts both answers into one error, which has neither code nor detail.
+        // Without `ignore_errors`, the client puts both answers into one error, which has neither code nor detail.
         pipeline.cmd("ASKING").add_command(command.clone()).ignore_errors();
         let answers: Vec<RedisResult<Value>> = pipeline.query_async(&mut connection).await?;
         *self.importing() = Some((node.to_owned(), connection));
@@ -202,7 +206,7 @@ impl Link {
         Ok(T::from_redis_value(answer.unwrap_or(Value::Nil))?)
     }
 
-    /// The store error for an error of the client.
+    /// Converts an error of the client to a store error. Outside of a cluster, a redirection is a configuration error.
     pub(super) fn store_error(&self, error: RedisError) -> StoreError {
         if is_moved(&error) && !self.home.is_cluster() {
             return StoreError::configuration(IsNode);
@@ -220,12 +224,13 @@ impl Link {
         Ok(Reader { turn, connection })
     }
 
-    /// Whether a reader's connection leads to what is now taken for the primary.
+    /// Whether a reader's connection leads to the server that is currently taken for the primary.
     pub(super) fn is_current(&self, reader: &Reader) -> bool {
         self.home.is_fixed() || self.turn().number == reader.turn
     }
 
-    /// A reader's connection failed.
+    /// Handles an error of a reader's connection: gives up the shared connection of the same turn, if a new connection
+    /// may help.
     pub(super) fn failed(&self, reader: &Reader, error: &StoreError) {
         if let Some(error) = redis_error(error) {
             self.leave_after(reader.turn, error);
@@ -233,11 +238,11 @@ impl Link {
     }
 }
 
-/// rustls panics if the application compiled two backends in and chose none.
+/// Chooses a backend of rustls if the application chose none. Otherwise rustls panics if two backends are compiled in.
 fn choose_tls_backend() {
     #[cfg(feature = "redis_tls")]
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster.
+        // An error means that another thread has already chosen a backend.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     }
 }
@@ -255,12 +260,12 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Whether the server has no such script.
+/// Whether the server does not know the script.
 pub(super) fn is_no_script(error: &RedisError) -> bool {
     remedy(error) == Remedy::SendWhole
 }
 
-/// Whether the same, over another connection, may succeed.
+/// Whether the same command may succeed over another connection.
 pub(super) fn another_may_serve(error: &StoreError) -> bool {
     let error = redis_error(error);
     error.is_some_and(|error| matches!(remedy(error), Remedy::Repeat | Remedy::ReconnectAndRepeat))
@@ -274,7 +279,7 @@ fn redis_error(error: &StoreError) -> Option<&RedisError> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// In a cluster, a script may not create a key while its slot moves.
+/// Whether a script was refused because it would create a key in a slot that moves to another node.
 fn is_of_moving_slot(error: &RedisError) -> bool {
     error.detail().is_some_and(|detail| detail.contains("non local key in a cluster node"))
 }
@@ -296,17 +301,18 @@ fn remedy(error: &RedisError) -> Remedy {
             ServerErrorKind::ResponseError if is_of_moving_slot(error) => Remedy::Wait,
             _ => Remedy::None,
         },
-        // The user, or its password, is another by now.
+        // The user or the password was changed (`NOAUTH`, `WRONGPASS`), or the server became a replica while a reader
+        // waited for events (`UNBLOCKED`).
         ErrorKind::Extension if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "UNBLOCKED")) => {
             Remedy::ReconnectAndRepeat
         }
         ErrorKind::Extension | ErrorKind::UnexpectedReturnType => Remedy::None,
-        // The connection failed at its handshake. The manager would keep the failed attempt.
+        // The handshake of the connection failed. The manager would keep the failed connection.
         _ => Remedy::Reconnect,
     }
 }
 
-/// Whether the two sides do not accept each other's certificates, or one of them does not speak TLS.
+/// Whether a certificate was not accepted, or the server or the client does not use TLS.
 fn is_refused_by_tls(error: &RedisError) -> bool {
     let source = std::error::Error::source(error);
     // The client wraps the `io::Error` in an `Arc`.
@@ -315,7 +321,7 @@ fn is_refused_by_tls(error: &RedisError) -> bool {
     error.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
-/// The store error for an error of the client.
+/// Converts an error of the client to a store error.
 pub(super) fn store_error(error: RedisError) -> StoreError {
     match error.kind() {
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => {
@@ -323,7 +329,7 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
         }
         ErrorKind::Server(ServerErrorKind::NoPerm) => StoreError::configuration(error),
         ErrorKind::Io if is_refused_by_tls(&error) => StoreError::configuration(error),
-        // The message of Redis 7.0 and later if the user has no right to a command inside a script.
+        // Redis 7.0 and later send one of these messages if the user has no right to a command inside a script.
         ErrorKind::Server(ServerErrorKind::ResponseError)
             if error.detail().is_some_and(|detail| {
                 detail.contains("user executing the script can't") || detail.contains("ACL failure in script")
@@ -336,7 +342,7 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
         }
         ErrorKind::Extension => match error.code() {
             Some("NOAUTH" | "WRONGPASS") => StoreError::configuration(error),
-            // Something else is under that key.
+            // The key has a value of another type.
             Some("WRONGTYPE") => StoreError::corrupt(error),
             Some("OOM") => StoreError::Full,
             _ => StoreError::unavailable(error),

@@ -20,10 +20,10 @@ use redis::Client;
 use self::{home::Home, link::Link, shards::Shards};
 use super::StoreError;
 
-/// Keeps sessions in Redis or Valkey (feature `redis`), shared by all instances.
+/// Keeps sessions in Redis or Valkey (feature `redis`). All instances share these sessions.
 ///
-/// Clones share their connection. Stores of one server and one [prefix](Self::with_prefix) share
-/// their sessions, in any process.
+/// Clones of a store share their connection. Two stores with the same server, the same database and the same
+/// [prefix](Self::with_prefix) share their sessions, also in different processes.
 ///
 /// ```no_run
 /// # #[cfg(feature = "axum")]
@@ -37,65 +37,74 @@ use super::StoreError;
 /// ```
 ///
 /// # The server
-/// Redis 7.0 or later, or any Valkey; one primary, with or without replicas, Sentinels or a cluster. Set
-/// - `maxmemory-policy noeviction`. An evicted session is lost to its user. Without memory, signing in
-///   fails with [`StoreError::Full`]; renewals and revocations go on. Another policy is reported once at start, as
-///   [`StoreFailed`](crate::EventKind::StoreFailed) of the operation `check`.
-/// - `appendonly yes`. Without it, all users must sign in again after a restart. With `appendfsync always`, a
-///   server that crashes and restarts has everything that it acknowledged. With the usual `everysec`,
-///   it may lack the last second or two of writes.
-/// - `lazyfree-lazy-expire yes`, if one account may have ten thousands of live sessions (no cap): Redis
-///   then removes their key in the background when it expires.
+/// The store needs Redis 7.0 or later, or any version of Valkey. The server is one primary, with or without replicas
+/// and Sentinels, or a cluster. Set these options of the server:
+/// - `maxmemory-policy noeviction`. With another policy, the server may evict sessions. The user of an evicted session
+///   must sign in again. Another policy is reported once at start, as [`StoreFailed`](crate::EventKind::StoreFailed) of
+///   the operation `check`. If the server has no memory left, a sign-in fails with [`StoreError::Full`]. Renewals and
+///   revocations still work.
+/// - `appendonly yes`. Without persistence, all users must sign in again after a restart of the server. With snapshots
+///   only (`save`), a restarted server lacks the writes since the last snapshot. With `appendonly yes` and
+///   `appendfsync always`, a server that crashes and restarts has every write that it acknowledged. With the usual
+///   `everysec`, the server may lack the writes of the last one or two seconds.
+/// - `lazyfree-lazy-expire yes`, if one account may have tens of thousands of live sessions (no cap). With this option,
+///   Redis removes the key of these sessions in the background when the key expires.
 ///
-/// Replication is asynchronous: a replica that is promoted may lack the primary's last writes.
+/// Replication is asynchronous. So a replica that is promoted may lack the last writes of the primary:
 /// - Lost rotations are repaired by the refresh tokens of the later generation.
-/// - Revocations, and a newer run ID, are written again by each instance that remembers them.
+/// - Lost revocations, and a lost newer run ID, are written again by each instance that remembers them.
 /// - Sessions that were just opened are lost.
-/// - If another server answers, or the same one after a restart (also when a primary gets its first replica), the feed
-///   reports a gap, since events may be missing. For one access token lifetime, every token that was issued before is
-///   renewed at its next use.
 ///
-/// `min-replicas-to-write 1` with `min-replicas-max-lag 1` limits the loss: a primary that has lost its replicas
-/// refuses all calls after a second, and the store is unavailable. It makes no single write safe.
+/// The feed reports a gap if another server answers, or if the same server answers after a restart, because events may
+/// be missing. A primary that gets its first replica causes a gap, too. After a gap, each access token that was issued
+/// before is renewed at its next use. This lasts for one access token lifetime.
+///
+/// `min-replicas-to-write 1` with `min-replicas-max-lag 1` limits the loss. One second after a primary has lost its
+/// replicas, the primary refuses all calls, and the store is unavailable. These settings make no single write safe.
 ///
 /// # Failover
-/// Each of these finds the new primary within the call that fails, or the next one:
-/// - [`sentinel`](Self::sentinel) asks the Sentinels, and [`cluster`](Self::cluster) the nodes of the cluster.
-/// - [`connect`](Self::connect) goes to one address, and asks for it anew with every connection. Let it be a name, or a
-///   proxy's, that follows the primary.
+/// A store of each of these constructors finds the new primary within the call that fails, or within the next call:
+/// - [`sentinel`](Self::sentinel): the store asks the Sentinels.
+/// - [`cluster`](Self::cluster): the store asks the nodes of the cluster.
+/// - [`connect`](Self::connect): the store has one address, and resolves its host name for each new connection. Use a
+///   host name that follows the primary, or the address of a proxy that follows the primary.
 ///
-/// A server that turns out to be a replica, is loading its data, or has no primary, is left for a new connection within
-/// the same call. No session and no event is ever read from a replica: it refuses every script of this store.
+/// If the server turns out to be a replica, is still loading its data, or has no primary, the store opens a new
+/// connection within the same call. The store never reads a session or an event from a replica, because a replica
+/// refuses every script of this store.
 ///
 /// # Redis Cluster
-/// [`cluster`](Self::cluster) makes a store of three shards, each with a third of the subjects. All keys of a subject
-/// are in the slot of its shard, with a feed and a copy of the run ID, because a script writes records and feed in one
-/// step. Each slot is in another third of all slots, so each of three primaries has one. The
-/// [manual](crate::manual::stores) says what they serve.
+/// A store of [`cluster`](Self::cluster) has three shards, each with a third of the subjects. All keys of a subject are
+/// in the slot of the subject's shard. Each shard has its own feed and its own copy of the run ID, because a script
+/// writes records and the feed in one step. Each of the three slots is in another third of all slots, so each of three
+/// primaries has one shard. The [manual](crate::manual::stores) says how many renewals they can serve.
 ///
-/// - If a shard is unavailable, the users of the others are served, and their sign-outs reach all instances. The feed
-///   [lags](crate::SessionsBuilder::ask_store_when_lagging) until the shard is back, and this is reported. Set
-///   `cluster-require-full-coverage no`; otherwise the whole cluster is unavailable. An instance cannot start
-///   meanwhile. An error of a shard names the shard and its slot.
-/// - The run ID is raised in all shards. If one is unavailable, raising it reports an error that says how many shards
-///   were raised. The new run ID holds as soon as one shard has it: readers of the feed take over the newest, and raise
-///   the others. A shard that has lost the run ID gets that of the others.
-/// - While a slot moves to another node, renewals go on until its keys are split between both nodes. Then calls
-///   about its subjects fail as unavailable until the move is complete. Their sign-ins and revocations fail from its
-///   beginning; what failed changed nothing. Move a slot when few users are active.
+/// - **A shard is unavailable.** The users of the other shards are served, and their sign-outs reach all instances. The
+///   feed [lags](crate::SessionsBuilder::ask_store_when_lagging) until the shard is available again, and this is
+///   reported. Meanwhile, no instance can start. An error of a shard names the shard and its slot. Set
+///   `cluster-require-full-coverage no`. Otherwise the whole cluster is unavailable.
+/// - **The run ID.** A call that raises the run ID raises it in all shards. If a shard is unavailable, the call returns
+///   an error that says how many shards were raised. The new run ID is valid as soon as one shard has it: readers of
+///   the feed take over the newest run ID, and raise the run ID of the other shards. A shard that has lost its run ID
+///   gets the run ID of the other shards.
+/// - **A slot moves to another node.** Sign-ins and revocations of the slot's subjects fail from the beginning of the
+///   move. Renewals go on until the keys of the slot are split between both nodes. From then until the end of the move,
+///   all calls about these subjects fail as unavailable. A call that failed changed nothing. Move a slot when few users
+///   are active.
 ///
 /// # Address, user and rights
-/// Special characters of user and password are percent-encoded in the URL: `p%40ss` for `p@ss`.
+/// In the URL, the special characters of user and password are percent-encoded: `p%40ss` for `p@ss`.
 ///
-/// Connections are encrypted with the feature `redis_tls` and a URL that begins with `rediss:`. The system's
-/// authorities are trusted; `SSL_CERT_FILE` names a file with others. Certificates of a private authority, and a client
-/// certificate, are settings of a client: see [`connect_client`](Self::connect_client). [`cluster`](Self::cluster)
-/// takes the `ConnectionInfo` of such a client in the place of a URL; for Sentinels, use `SSL_CERT_FILE`. A Sentinel or
-/// a node names others by the address that it knows, so certificates need that address, or the servers announce host
-/// names.
+/// With the feature `redis_tls` and a URL that begins with `rediss:`, connections are encrypted. The store trusts the
+/// certificate authorities of the system. The environment variable `SSL_CERT_FILE` names a file with other authorities.
+/// The certificate of a private authority, and a client certificate, are settings of a client: see
+/// [`connect_client`](Self::connect_client). [`cluster`](Self::cluster) takes the `ConnectionInfo` of such a client
+/// instead of a URL. For Sentinels, use `SSL_CERT_FILE`. A Sentinel or a node names other servers by the addresses that
+/// the Sentinel or the node knows. So the certificates must be valid for these addresses, or the servers must announce
+/// host names.
 ///
-/// These rights are enough (with another [prefix](Self::with_prefix), `~` and that; with a
-/// database other than 0, `+select` too):
+/// The user needs only these rights. With another [prefix](Self::with_prefix), write this prefix instead of `tss`. With
+/// a database other than 0, add `+select`.
 ///
 /// ```text
 /// ACL SETUSER sessions on >PASSWORD resetkeys ~tss:* resetchannels -@all
@@ -104,65 +113,68 @@ use super::StoreError;
 /// +xadd +xread +xrange +xrevrange +xtrim +xinfo|stream
 /// ```
 ///
-/// In a cluster, add `+cluster|slots +asking`. A user of Sentinels needs `+sentinel|get-master-addr-by-name` there.
+/// In a cluster, add `+cluster|slots +asking`. On the Sentinels, a user needs `+sentinel|get-master-addr-by-name`.
 ///
-/// Without `+info` the store works, but it notices a failover only if the new server lacks the last event that was
-/// read. Without `+xread` it reads the feed twenty times a second, and reports this once at start, as a failed `check`.
-/// A wrong address, user or password, or a missing right, is a [`StoreError::Configuration`], whose source says what is
-/// wrong.
+/// Two rights may be missing:
+/// - Without `+info`, the store notices a failover only if the new server lacks the last event that was read.
+/// - Without `+xread`, the store reads the feed twenty times a second, and reports this once at start, as a failed
+///   `check`.
+///
+/// A wrong address, user or password, or a missing right, is a [`StoreError::Configuration`]. The source of the error
+/// says what is wrong.
 ///
 /// # What it keeps
-/// | key | type | what | lives |
+/// | key | type | content | kept until |
 /// |---|---|---|---|
-/// | `tss:{2}:…` | hash | the live sessions of one subject; `…` is a hash of realm and subject | as long as one of them, and five minutes |
-/// | `tss:{2}:…:sid` | string | a revoked session, without its claims | until its absolute deadline, and five minutes |
-/// | `tss:{2}:…:answer:…` | string | what a call answered that revoked sessions, in case it is repeated | 30 seconds |
-/// | `tss:{2}:feed` | stream | the events of the last day, and at most about 100,000 | two days from the last event |
-/// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | until its expiry, and five minutes |
-/// | `tss:{2}:run` | string | the run ID | ten years from when it was last raised |
+/// | `tss:{2}:…` | hash | the live sessions of one subject; `…` is a hash of realm and subject | five minutes after the last of these sessions expires |
+/// | `tss:{2}:…:sid` | string | a revoked session, without its claims | five minutes after the session's absolute deadline |
+/// | `tss:{2}:…:answer:…` | string | the answer of a call that revoked sessions, in case the call is repeated | 30 seconds after the call |
+/// | `tss:{2}:feed` | stream | the events of the last day, but at most about 100,000 events | two days after the last event |
+/// | `tss:{2}:value:…` | string | a value that belongs to no session, such as a provider's tokens, sealed | five minutes after the value's expiry |
+/// | `tss:{2}:run` | string | the run ID | ten years after the last call that set or raised the run ID |
 ///
-/// In a cluster, the tag of a shard takes the place of `{2}`, such as `{2.0.1}`.
+/// In a cluster, the tag of a shard, such as `{2.0.1}`, takes the place of `{2}`.
 ///
-/// Only the feed has the names of subjects, so they stay for about a day. (The number in braces is the version of this
-/// layout. Sessions of an earlier version are unknown, so their users sign in again.)
+/// Only the feed contains the names of subjects, so the names stay for about a day. The number in braces is the version
+/// of this layout. The store does not know the sessions of an earlier version, so their users must sign in again.
 ///
-/// What an operation costs depends on the live sessions of its subject, not on the revoked ones.
-/// Signing in reads the live sessions if there are as many as the cap allows. Revoking or listing the
-/// sessions of a subject takes one script for each 50 to 100 of them, so other clients are served in
-/// between.
+/// The cost of an operation depends on the subject's live sessions, not on its revoked sessions. A sign-in reads all
+/// live sessions if there are as many as the cap allows. A call that revokes or lists the sessions of a subject runs
+/// one script for each 50 to 100 sessions. Between these scripts, the server serves other clients.
 ///
-/// A session takes about 540 bytes, all overhead included (a subject with one session, no claims, Redis
-/// 7.0 on 64 bits; measured over 10,000), and claims come on top. Where most are shorter than 512
+/// A session takes about 540 bytes, all overhead included, and its claims take additional bytes. This was measured over
+/// 10,000 subjects with one session each and no claims, with Redis 7.0 on 64 bits. If most records are shorter than 512
 /// bytes, `hash-max-listpack-value 512` saves 140 bytes for each session.
 ///
-/// If the run ID is lost, a new one is drawn, so all sessions are invalid.
+/// If the run ID is lost, the store draws a new run ID, so all sessions are invalid.
 ///
 /// # Round trips
-/// One for each operation: a script changes the record and appends to the feed in one atomic step. Each
-/// call carries a nonce, which becomes the version of what it writes. If a connection breaks before
-/// the answer comes, the call is repeated over another one, and the script recognises it. So a
-/// revocation whose answer was lost still says that it revoked the session. Scripts that the server does
-/// not know, after a restart, are sent once more.
+/// An operation takes one round trip, unless it runs several scripts (see above). A script changes the record and
+/// appends to the feed in one atomic step. Each call carries a nonce, which becomes the version of the record that the
+/// call writes. If a connection breaks before the answer arrives, the store repeats the call over another connection,
+/// and the script recognises the nonce. So a revocation whose answer was lost still says that it revoked the session.
+/// If the server does not know a script, for example after a restart, the store sends the call once more, with the
+/// whole script.
 ///
 /// # Time
-/// Operations go by the application's clock, and only the lifetimes of keys by the server's. The
-/// two may be up to five minutes apart.
+/// Operations use the clock of the application. Only the lifetimes of data and the positions in the feed use the clock
+/// of the server. The two clocks may differ by up to five minutes.
 #[derive(Clone)]
 pub struct RedisStore(Arc<Shards>);
 
 impl RedisStore {
-    /// A store that connects by this client when it is first needed. For settings that do not fit
-    /// into a URL.
+    /// Creates a store that connects with this client when a connection is first needed. Use this constructor for
+    /// settings that do not fit into a URL.
     ///
-    /// It makes its own connections, reconnecting ones among them, since readers of the feed each
-    /// need one that no other caller waits on. Have the client set `TCP_NODELAY`.
+    /// The store opens several connections with the client: one that reconnects, and one for each reader of the feed,
+    /// because a reader needs a connection that no other caller waits on. Set `TCP_NODELAY` in the client.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self(Arc::new(Shards::new([Link::new(Home::Fixed(client))], "tss")))
     }
 
-    /// The same, but its keys begin with `prefix` instead of `tss`. Stores with different prefixes
-    /// have nothing in common.
+    /// Returns the same store, but with keys that begin with `prefix` instead of `tss`. Stores with different prefixes
+    /// share no data.
     #[must_use]
     pub fn with_prefix(self, prefix: &str) -> Self {
         Self(Arc::new(Shards::new(self.0.each.iter().map(|shard| shard.link.clone()), prefix)))

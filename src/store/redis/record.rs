@@ -1,5 +1,5 @@
-//! A session record as Redis keeps it: a line of numbers, which the scripts understand, a line of
-//! JSON, and the claims. A revoked session has the line of numbers only.
+//! The form of a session record in Redis: a line of numbers, which the scripts read, a line of JSON, and the claims.
+//! The record of a revoked session has only the line of numbers.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     time::{Timestamp, millis},
 };
 
-/// The scripts count in doubles, which are exact up to here.
+/// The largest number that the scripts can use. Numbers in Lua are doubles, which are exact up to 2^53.
 const EXACT: u64 = 1 << 53;
 
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ enum Unreadable {
     Malformed,
 }
 
-/// The fields that the scripts do not read, except for the claims.
+/// The line of JSON: the fields that the scripts do not read, without the claims.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Rest<'a> {
@@ -45,7 +45,7 @@ fn is_empty(methods: &[String]) -> bool {
     methods.is_empty()
 }
 
-/// A record as it was read.
+/// A record that was read, with its run ID and its version.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) run: RunId,
@@ -53,7 +53,7 @@ pub(super) struct Stored {
     pub(super) record: SessionRecord,
 }
 
-/// A number that the scripts can count with.
+/// Checks that the scripts can compute with a number: the number is at most 2^53.
 pub(super) fn number(number: u64) -> Result<u64, StoreError> {
     if number > EXACT {
         return Err(StoreError::corrupt(Unreadable::TooLarge(number)));
@@ -61,7 +61,7 @@ pub(super) fn number(number: u64) -> Result<u64, StoreError> {
     Ok(number)
 }
 
-/// A time that the scripts can count with.
+/// A time in milliseconds, with which the scripts can compute.
 pub(super) fn time(time: Timestamp) -> Result<u64, StoreError> {
     number(time.as_millis())
 }
@@ -70,7 +70,7 @@ fn length(duration: Duration) -> Result<u64, StoreError> {
     number(millis(duration))
 }
 
-/// A version, or what becomes one: of one length.
+/// The text of a version, or of a nonce, which becomes a version. All texts have the same length.
 pub(super) fn version(version: u64) -> String {
     format!("{version:016x}")
 }
@@ -83,7 +83,7 @@ pub(super) fn run_id(text: &str) -> Result<RunId, StoreError> {
     RunId::decode(text).ok_or_else(|| StoreError::corrupt("not a run ID"))
 }
 
-/// The record without run and version, which the scripts put in front.
+/// The text of a record without run ID and version. The scripts write these before the text.
 pub(super) fn encode(record: &SessionRecord) -> Result<String, StoreError> {
     let (family, timing) = (&record.family, &record.family.timing);
     let confirmed = family.confirmed_at.map(time).transpose()?;
@@ -114,7 +114,7 @@ pub(super) fn encode(record: &SessionRecord) -> Result<String, StoreError> {
     ))
 }
 
-/// The record in a text that is under the key of the session `id`.
+/// Reads the record of the session `id` from the text that the server keeps for this session.
 pub(super) fn decode(id: SessionId, text: &[u8]) -> Result<Stored, StoreError> {
     let malformed = || StoreError::corrupt(Unreadable::Malformed);
     let text = str::from_utf8(text).map_err(StoreError::corrupt)?;
@@ -205,7 +205,7 @@ mod tests {
         }
     }
 
-    /// As a script writes it.
+    /// The text of a record, as a script writes it.
     fn text(record: &SessionRecord) -> String {
         format!("2 00000000000000ab {} {}", version(0xcd), encode(record).expect("it can be kept"))
     }

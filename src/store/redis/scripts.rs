@@ -1,19 +1,19 @@
-//! The scripts, each with what it shares with others in front.
+//! The Lua scripts. The text of each script begins with the functions that the script shares with other scripts.
 //!
-//! Each declares that it may write (by the line `#!lua`), so a replica refuses it as a whole, those
-//! that only read among them: what a replica holds may be old.
+//! Each script declares that it may write (by the line `#!lua`), even if it only reads. So a replica refuses each
+//! script as a whole. Reason: the data of a replica may be old.
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script, cmd};
 
-/// A script, to be called by its hash or sent whole.
+/// A script. It is called by its hash, or the whole text is sent.
 pub(super) struct Lua {
     text: String,
     hash: String,
 }
 
-/// Whether the server knows a script already.
+/// How to call a script: by its hash if the server knows the script, otherwise with the whole text.
 #[derive(Clone, Copy)]
 pub(super) enum Call {
     ByHash,
@@ -27,7 +27,7 @@ impl Lua {
         Self { text, hash }
     }
 
-    /// The command that runs it on these keys.
+    /// The command that runs the script with these keys and arguments.
     pub(super) fn command(&self, call: Call, keys: &[&str], args: &[String]) -> Cmd {
         let mut command = match call {
             Call::ByHash => cmd("EVALSHA"),
@@ -50,7 +50,8 @@ macro_rules! scripts {
     };
 }
 
-// A server without memory takes no session, but it renews and revokes those it has.
+// Only the scripts with `allow-oom` run on a server that has no memory left. So the server accepts no new sessions, but
+// still renews and revokes existing sessions.
 scripts! {
     CREATE = "#!lua\n", ["record.lua", "create.lua"];
     GET = "#!lua flags=allow-oom\n", ["record.lua", "get.lua"];

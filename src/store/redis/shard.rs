@@ -20,29 +20,31 @@ use crate::{
     time::millis,
 };
 
-/// The version of the layout, which is also what decides the slot of the keys.
+/// The version of the layout. It is also the hash tag of a single shard, or the start of the hash tag of each shard.
+/// The hash tag of a key, the text in braces, decides the slot of the key.
 const LAYOUT: &str = "2";
-/// How long the run ID stays without sign-ins.
+/// How long the server keeps the run ID after the last call that set or raised the run ID.
 const RUN_KEPT_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// How many shards a cluster gets: one for each primary of the usual three. Each instance reads the feed of each shard,
-/// so more shards would cost the primaries more than they save.
+/// The number of shards in a cluster: one shard for each of the usual three primaries. Each instance reads the feed of
+/// each shard, so the primaries would spend more time on additional shards than they would save.
 pub(super) const IN_CLUSTER: usize = 3;
 
 pub(super) struct Shard {
-    /// For errors, in a cluster. The slot leads an operator to the node.
+    /// The name of the shard for errors, if there are several shards. The name has the slot, by which an operator finds
+    /// the node.
     name: Option<String>,
     pub(super) link: Arc<Link>,
-    /// What all keys begin with. In a cluster, what is in braces decides the slot.
+    /// The start of all keys. In a cluster, the text in braces decides the slot.
     pub(super) prefix: String,
     pub(super) run_key: String,
     pub(super) feed_key: String,
-    /// Connections for the next read of the feed.
+    /// Idle connections for the next reads of the feed.
     readers: Mutex<Vec<Reader>>,
 }
 
 pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
-/// Which shard an error is about.
+/// An error of a shard, with the name of the shard.
 #[derive(Debug, thiserror::Error)]
 #[error("{shard}")]
 struct InShard {
@@ -50,12 +52,12 @@ struct InShard {
     source: Cause,
 }
 
-/// The name of a shard, if there are several.
+/// The name of a shard. Returns `None` if there is only one shard.
 pub(super) fn name(index: usize, count: usize) -> Option<String> {
     (count > 1).then(|| format!("shard {} of {count} (slot {})", index + 1, slot(&tag(index, count))))
 }
 
-/// The same error with another source, if it has one.
+/// Replaces the source of an error. Returns an error without a source unchanged.
 pub(super) fn with_source(error: StoreError, wrap: impl FnOnce(Cause) -> Cause) -> StoreError {
     match error {
         StoreError::Unavailable(source) => StoreError::unavailable(wrap(source)),
@@ -65,7 +67,7 @@ pub(super) fn with_source(error: StoreError, wrap: impl FnOnce(Cause) -> Cause) 
     }
 }
 
-/// What is in the braces of the keys of a shard. The slots of `count` shards are spread evenly.
+/// The hash tag of the keys of a shard: the text in braces. The slots of `count` shards are spread evenly.
 pub(super) fn tag(index: usize, count: usize) -> String {
     if count == 1 {
         return LAYOUT.to_owned();
@@ -77,10 +79,11 @@ pub(super) fn tag(index: usize, count: usize) -> String {
 }
 
 impl Shard {
-    /// The shard with this index, of so many.
+    /// The shard with this index, of `count` shards.
     pub(super) fn new(link: Arc<Link>, prefix: &str, index: usize, count: usize) -> Self {
         let (name, tag) = (name(index, count), tag(index, count));
-        // A tag in the prefix decides the slot, but an empty one is none.
+        // In a cluster, the first hash tag of a key decides the slot, so a hash tag in the prefix would decide. Empty
+        // braces are no hash tag: with them, the whole key decides. In both cases, the prefix is hashed.
         let is_tagged = prefix.contains("{}") || link.home().is_cluster() && prefix.contains('{');
         let prefix = if is_tagged { hash(&[prefix.as_bytes()]) } else { prefix.to_owned() };
         let prefix = format!("{prefix}:{{{tag}}}");
@@ -88,7 +91,7 @@ impl Shard {
         Self { name, link, prefix, run_key, feed_key, readers: Mutex::default() }
     }
 
-    /// The error that the caller gets for one of this shard.
+    /// Adds the name of this shard to an error, if the shard has a name.
     pub(super) fn named(&self, error: StoreError) -> StoreError {
         let Some(shard) = self.name.clone() else { return error };
         with_source(error, |source| Box::new(InShard { shard, source }))
@@ -98,7 +101,8 @@ impl Shard {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a script: one round trip. `name` is the end of the key that it is about.
+    /// Runs a script, in one round trip. `name` is the end of the key that the script reads or writes. `None` for a
+    /// script that uses only the run ID and the feed.
     pub(super) async fn script<T: FromRedisValue>(
         &self,
         script: &Lua,
@@ -111,14 +115,15 @@ impl Shard {
         self.link.run(script, keys, args).await.map_err(|error| self.named(self.link.store_error(error)))
     }
 
-    /// The run ID that the server has.
+    /// The run ID of this shard. Returns `None` if the server has none.
     pub(super) async fn run(&self) -> Result<Option<RunId>, StoreError> {
         let run: RedisResult<Option<String>> = self.link.query(cmd("GET").arg(&self.run_key)).await;
         let run = run.map_err(|error| self.named(self.link.store_error(error)))?;
         run.as_deref().map(record::run_id).transpose()
     }
 
-    /// Raises the run ID, or sets it if there is none. Without an event, an existing one is not raised.
+    /// Raises the run ID of this shard, or sets it if there is none. If `event` is empty, an existing run ID is not
+    /// raised. Returns the resulting run ID.
     pub(super) async fn set_run(&self, to: RunId, event: String) -> Result<RunId, StoreError> {
         let args = [to.to_string(), millis(RUN_KEPT_FOR).to_string(), event];
         let run: String = self.script(&scripts::RAISE_RUN, None, &args).await?;

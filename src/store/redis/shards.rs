@@ -1,4 +1,4 @@
-//! The shards of a store: which one has a key, and the run ID that all of them share.
+//! The shards of a store: which shard has a key, and the run ID that all shards share.
 
 use std::{
     sync::{Arc, Mutex},
@@ -23,10 +23,11 @@ use crate::{
     time::{Clock as _, SystemClock},
 };
 
-/// How long a first call waits until all shards have said which run ID they have.
+/// How long the first call waits for the run IDs of all shards. If the run IDs differ, the call waits up to this long
+/// again, until all shards have the newest run ID.
 const LEVEL_WITHIN: Duration = Duration::from_millis(300);
 
-/// What an operator must know who has raised the run ID while a shard was unavailable.
+/// Tells the operator what to do if the run ID was raised while a shard was unavailable.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the run ID was raised in {raised} of {all} shards. It already holds: each running instance takes over the newest \
@@ -39,14 +40,15 @@ struct PartlyRaised {
     source: Cause,
 }
 
-/// One shard for one primary, and several in a cluster.
+/// The shards of a store: one shard on a single primary, several shards in a cluster.
 pub(super) struct Shards {
     pub(super) each: Vec<Arc<Shard>>,
-    /// What waits for an event in a shard, between two reads of the feed.
+    /// The tasks that wait for an event in a shard, also between two reads of the feed.
     pub(super) waiters: Mutex<Vec<Waiter>>,
-    /// Why a shard could not be read, for the next read from this position: what the others had was returned first.
+    /// Why a shard could not be read, and the position that the same read returned. The events of the other shards were
+    /// returned first. The next read from this position returns the error.
     pub(super) failure: Mutex<Option<(String, StoreError)>>,
-    /// Set once the shards were asked for their run IDs.
+    /// Set when the shards have been asked for their run IDs.
     levelled: OnceCell<()>,
 }
 
@@ -72,7 +74,7 @@ impl Shards {
             .ok_or_else(|| StoreError::configuration("a store without shards"))
     }
 
-    /// Does the same in each shard, at once. The answers are in the order of the shards.
+    /// Runs `work` in all shards at once. Returns the answers in the order of the shards, or an error if a shard fails.
     pub(super) async fn in_each<T, F>(&self, work: impl Fn(Arc<Shard>) -> F) -> Result<Vec<T>, StoreError>
     where
         T: Send + 'static,
@@ -81,14 +83,14 @@ impl Shards {
         self.answers(work).await.into_iter().collect()
     }
 
-    /// The same. The others' answers count if a shard fails.
+    /// Runs `work` in all shards at once. Returns the answer or the error of each shard, in the order of the shards.
     async fn answers<T, F>(&self, work: impl Fn(Arc<Shard>) -> F) -> Vec<Result<T, StoreError>>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let tasks: Vec<_> = self.each.iter().map(|shard| tokio::spawn(work(shard.clone()))).collect();
-        // All are waited for: an error of one must not hide what another one did.
+        // Waits for all shards, because an error of one shard must not hide what another shard did.
         let mut answers = Vec::with_capacity(tasks.len());
         for task in tasks {
             answers.push(task.await.map_err(StoreError::unavailable).and_then(|answer| answer));
@@ -110,7 +112,8 @@ impl Shards {
         self.shard(&hash)?.script(script, Some(&hash), args).await
     }
 
-    /// The run ID that a shard has, or the one that all shards get if it has none.
+    /// Returns the run ID that a shard has sent. If the shard has none, restores the run ID in all shards, and returns
+    /// it.
     pub(super) async fn settle_run(&self, run: Option<String>) -> Result<RunId, StoreError> {
         match run {
             Some(run) => record::run_id(&run),
@@ -118,23 +121,25 @@ impl Shards {
         }
     }
 
-    /// A shard has lost its run ID: it gets the newest of the others. In a new store, no shard has one, so one is
-    /// drawn.
+    /// Restores the run ID that a shard has lost. All shards get the newest run ID of the other shards. If no shard has
+    /// a run ID, as in a new store, draws one.
     async fn restore_run(&self) -> Result<RunId, StoreError> {
         let known = self.in_each(|shard| async move { shard.run().await }).await?;
         if let Some(newest) = known.into_iter().flatten().max() {
             return self.raise_run(newest).await;
         }
         let mut run = RunId::draw(SystemClock.now())?;
-        // One after another: of callers that find none at once, the first one decides.
+        // One shard after the other. If several callers find no run ID at the same time, the first caller that sets it
+        // in the first shard decides.
         for shard in &self.each {
             run = shard.set_run(run, String::new()).await?;
         }
         Ok(run)
     }
 
-    /// Before this process answers for one shard, the others may know of an emergency stop that did not reach that one.
-    /// Later, readers of the feed notice it. A shard that does not answer is not waited for.
+    /// Raises the run ID of all shards to the newest one, before this store runs its first script about sessions.
+    /// Reason: an emergency stop may have reached only some of the shards. Later, readers of the feed notice such a
+    /// difference. Does not wait for a shard that does not answer within [`LEVEL_WITHIN`].
     async fn level_runs(&self) {
         let ask = |shard: Arc<Shard>| async move {
             tokio::time::timeout(LEVEL_WITHIN, shard.run()).await.map_err(StoreError::unavailable)?
@@ -143,12 +148,12 @@ impl Shards {
         if let Some(newest) = runs.iter().flatten().max()
             && runs.iter().any(|run| *run != Some(*newest))
         {
-            // If a shard does not take it, readers of the feed try again.
+            // If a shard does not get the run ID here, readers of the feed try again.
             drop(tokio::time::timeout(LEVEL_WITHIN, self.raise_run(*newest)).await);
         }
     }
 
-    /// Raises the run ID of each shard. Returns the newest one, which then all of them have.
+    /// Raises the run ID of each shard. Returns the newest run ID, which all shards then have.
     pub(super) async fn raise_run(&self, mut to: RunId) -> Result<RunId, StoreError> {
         loop {
             let event = entry::encode(&FeedEvent::Run(to))?;
@@ -173,13 +178,13 @@ impl Shards {
             if runs.iter().all(|run| *run == newest) {
                 return Ok(newest);
             }
-            // A shard had a newer one.
+            // A shard had a newer run ID, so the other shards must get this run ID.
             to = newest;
         }
     }
 }
 
-/// What stands for a subject in keys.
+/// The hash that stands for a subject in keys.
 pub(super) fn subject_hash(subject: &Subject) -> String {
     hash(&[subject.realm.as_bytes(), subject.name.as_bytes()])
 }

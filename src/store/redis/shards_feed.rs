@@ -1,4 +1,4 @@
-//! The feeds of all shards as one.
+//! Reads the feeds of all shards as one feed.
 
 use std::{
     future::poll_fn,
@@ -18,14 +18,15 @@ use super::{
 };
 use crate::store::{FeedBatch, FeedFrom, StoreError};
 
-/// How long the reads that follow a wait take at most, and the first ones. One shard that does not answer must not hold
-/// back the others.
+/// How long a read of a shard may take, because a shard that does not answer must not hold back the other shards.
 const READ_WITHIN: Duration = Duration::from_millis(600);
+/// How long a read of a shard may take if the reader has no position yet.
 const FIRST_READ_WITHIN: Duration = Duration::from_millis(1500);
-/// Between the positions of two shards.
+/// Separates the positions of the shards in the position of the whole feed.
 const SEPARATOR: &str = ",";
 
-/// Reads a shard. A read that is late goes on, so that it can find a new primary.
+/// Reads the feed of a shard. If the read is late, returns an error. The read goes on, so that it can find a new
+/// primary.
 async fn read(shard: Arc<Shard>, from: FeedFrom) -> Result<ShardBatch, StoreError> {
     let within = if let FeedFrom::Since(_) = from { FIRST_READ_WITHIN } else { READ_WITHIN };
     let reader = shard.clone();
@@ -46,7 +47,7 @@ impl Shards {
         }
         let from = self.divide(from);
         let waited = self.wait(&from).await;
-        // Each is read, also those without news: only an answer proves that a shard had no event until now.
+        // Reads each shard, also a shard without a new event: only an answer proves that it had no event until now.
         let tasks: Vec<_> =
             self.shards_from(&from).map(|(shard, from)| tokio::spawn(read(shard, from))).collect();
         let mut batches = Vec::with_capacity(tasks.len());
@@ -62,8 +63,8 @@ impl Shards {
             }
         }
         let Some(error) = failure else { return self.merge(batches).await };
-        // What the others have comes first, or a sign-out there would wait for this shard. Their reader asks again at
-        // once, and does not take itself for up to date.
+        // The events of the other shards are returned first. Otherwise a sign-out in these shards would wait for the
+        // shard that failed. Because of `more`, the reader asks again at once, and knows that it is not up to date.
         if batches.iter().flat_map(|(_, batch)| batch).all(|batch| batch.events.is_empty() && !batch.gap) {
             return Err(error);
         }
@@ -73,19 +74,19 @@ impl Shards {
         Ok(FeedBatch { more: true, ..batch })
     }
 
-    /// Why a shard could not be read by the read that ended at this position.
+    /// Takes the error of a shard that could not be read, if the read of all shards ended at the position `from`.
     fn take_failure(&self, from: &FeedFrom) -> Option<StoreError> {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         let is_of_it = |(position, _): &mut (String, StoreError)| matches!(from, FeedFrom::After(from) if from == position);
         failure.take_if(is_of_it).map(|(_, error)| error)
     }
 
-    /// Each shard, with where to read on in it.
+    /// Each shard, and the place from which to read on in this shard.
     fn shards_from<'a>(&'a self, from: &'a [FeedFrom]) -> impl Iterator<Item = (Arc<Shard>, FeedFrom)> + 'a {
         self.each.iter().cloned().zip(from.iter().cloned())
     }
 
-    /// Where to read on in each shard. A position of another form leads to a gap.
+    /// Returns the place from which to read on in each shard. A position of another form leads to a gap.
     fn divide(&self, from: &FeedFrom) -> Vec<FeedFrom> {
         let count = self.each.len();
         match from {
@@ -100,7 +101,7 @@ impl Shards {
         }
     }
 
-    /// Makes one batch of the batches of the shards that answered, and of the positions of all.
+    /// Merges the batches of the shards that answered, and the positions of all shards, into one batch.
     async fn merge(&self, batches: Vec<(String, Option<ShardBatch>)>) -> Result<FeedBatch, StoreError> {
         let (positions, batches): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
         let (mut runs, mut events, mut gap, mut more) = (Vec::new(), Vec::new(), false, false);
@@ -113,15 +114,15 @@ impl Shards {
         let newest = runs.iter().flatten().max().copied();
         let run = match newest {
             Some(newest) if runs.iter().all(|run| *run == Some(newest)) => newest,
-            // A shard could not be reached, or has lost it.
+            // A shard was unavailable when the run ID was raised, or has lost its run ID.
             Some(newest) => self.raise_run(newest).await.unwrap_or(newest),
             None => self.settle_run(None).await?,
         };
         Ok(FeedBatch { events, position: positions.join(SEPARATOR), run, gap, more })
     }
 
-    /// Waits for an event in any shard, at most as long as a heartbeat. Returns at once, and waits in no shard, if one
-    /// was never read: until it is, the reader does not know what was revoked in it.
+    /// Waits for an event in any shard, for at most one [`HEARTBEAT`]. If a shard was never read, returns at once, and
+    /// waits in no shard: until this shard is read, the reader does not know what was revoked in this shard.
     async fn wait(&self, from: &[FeedFrom]) -> Result<(), StoreError> {
         let positions: Option<Vec<_>> = from.iter().map(known_position).collect();
         let Some(positions) = positions else { return Ok(()) };
@@ -134,7 +135,7 @@ impl Shards {
                         waiter.is_done = true;
                         return Poll::Ready(outcome);
                     }
-                    // It began in an earlier read, and this one goes on.
+                    // This wait began in an earlier read and found no event. The current read waits again.
                     waiter.task = self.start_wait(waiter.shard, &waiter.position);
                 }
             }
@@ -145,14 +146,14 @@ impl Shards {
         let mut kept = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend(waiters.into_iter().filter(|waiter| !waiter.is_done));
         drop(kept);
-        // Without an event, too, the shards are read.
+        // The shards are also read if there was no event.
         event.map_or(Ok(()), |event| event.map_err(StoreError::unavailable)?.map(drop))
     }
 
-    /// The waiter at this position: the one of an earlier read, or a new one.
+    /// Returns the waiter of an earlier read at this position, or a new waiter.
     fn waiter(&self, index: usize, position: &str) -> Waiter {
         let mut kept = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        // They are at positions from which no reader goes on.
+        // Removes waiters that have ended. If a reader still goes on from such a position, a new waiter waits there.
         kept.retain(|waiter| !waiter.task.is_finished());
         let is_same = |waiter: &Waiter| waiter.shard == index && waiter.position == position;
         if let Some(place) = kept.iter().position(is_same) {
@@ -184,7 +185,7 @@ mod tests {
         time::Timestamp,
     };
 
-    /// Three shards at a server that accepts connections and answers nothing.
+    /// Three shards on a server that accepts connections, but never answers.
     fn silent(listener: &std::net::TcpListener) -> Shards {
         let address = listener.local_addr().expect("an address");
         let link = || Link::new(Home::Fixed(Client::open(format!("redis://{address}/")).expect("a URL")));

@@ -1,4 +1,4 @@
-//! The operations.
+//! The operations of the store.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many records beyond a cap a sign-in reads at once.
+/// How many records more than the cap allows the script of a sign-in reads at most.
 const CROWD: usize = 200;
 
-/// What a script about one record answers: whether it applied, the record, the run ID.
+/// The answer of a script about one record: whether the change applied, the record, the run ID.
 type Found = (bool, Option<Vec<u8>>, Option<String>);
 
-/// What the script that lists answers: where to go on, the run ID, session IDs and records.
+/// The answer of the script that lists sessions: the next cursor, the run ID, session IDs and records.
 type Listed = (String, Option<String>, Vec<(String, Vec<u8>)>);
 
 impl Shards {
@@ -37,7 +37,7 @@ impl Shards {
         let (applied, text, run): Found = self.session_script(script, &key.subject, &args).await?;
         let run = self.settle_run(run).await?;
         let stored = text.map(|text| record::decode(key.id, &text)).transpose()?;
-        // A session of another run ID is missing.
+        // A session of another run ID counts as missing.
         Ok(match stored.filter(|stored| stored.run == run) {
             Some(stored) => Snapshot { run, version: stored.version, record: Some(stored.record), applied },
             None => Snapshot { run, version: 0, record: None, applied: false },
@@ -79,8 +79,8 @@ impl Shards {
                     if some.is_empty()
                         && let Some(crowd) = args.last_mut()
                     {
-                        // The sessions beyond the cap have just expired. They stay until they are expired by every
-                        // clock.
+                        // The sessions beyond the cap have just expired, but they stay in the server until they have
+                        // expired by every clock. So the next call reads all records.
                         *crowd = u32::MAX.to_string();
                     }
                     revoked.extend(some);
@@ -91,7 +91,8 @@ impl Shards {
         Err(StoreError::unavailable("too many sign-ins of one subject at once").into())
     }
 
-    /// Makes room for a new session of a subject that has many more sessions than its cap. Revokes a few at once.
+    /// Makes room for a new session of a subject that has many more sessions than its cap. Each script revokes only a
+    /// few sessions.
     async fn thin_out(
         &self,
         subject: &Subject,
@@ -119,8 +120,8 @@ impl Shards {
         Ok(revoked)
     }
 
-    /// Runs a script that revokes. The first of `args` is set to a nonce. Without a run ID the script revokes nothing,
-    /// so it runs again with the one that the shard then gets.
+    /// Runs a script that revokes sessions. Sets the first of `args` to a nonce. If the shard has no run ID, the script
+    /// revokes nothing. Then the shard gets a run ID, and the script runs again.
     async fn revoke_page(
         &self,
         script: &scripts::Lua,
@@ -141,7 +142,8 @@ impl Shards {
         Err(StoreError::unavailable("the run ID is lost each time that it is set"))
     }
 
-    /// Revokes a few sessions. `event` stands for all of them, unless it is empty.
+    /// Revokes a few sessions. If `event` is empty, each revoked session has an event. Otherwise `event` stands for all
+    /// of these sessions.
     async fn revoke_ids(
         &self,
         subject: &Subject,
@@ -155,8 +157,8 @@ impl Shards {
         readable(page.unreadable).map(|()| page.revoked)
     }
 
-    /// Revokes the sessions of a subject, a few at once, so that other clients of the server do not
-    /// wait while there are many.
+    /// Revokes the sessions of a subject. Each script revokes only a few sessions, so that other clients of the server
+    /// do not have to wait if there are many sessions.
     async fn revoke_subject(
         &self,
         subject: &Subject,
@@ -195,9 +197,9 @@ impl Shards {
         }
     }
 
-    /// The live sessions of a subject, oldest first. They are read a few at once.
+    /// The live sessions of a subject, oldest first. Each script reads only a few sessions.
     async fn list(&self, subject: &Subject, now: Timestamp) -> Result<Vec<SessionRecord>, StoreError> {
-        // By ID: what is read in parts may come twice.
+        // A map by session ID, because a read in several parts may return a session twice.
         let (mut live, mut cursor) = (HashMap::new(), "0".to_owned());
         loop {
             let (next, run, texts): Listed = self.session_script(&scripts::LIST, subject, &[cursor]).await?;
@@ -218,7 +220,7 @@ impl Shards {
     }
 }
 
-/// What a script that revokes sessions of a subject answers.
+/// The answer of a script that revokes sessions of a subject.
 struct Page {
     run: Option<String>,
     unreadable: u64,
@@ -246,7 +248,7 @@ fn ids(words: impl IntoIterator<Item = String>) -> Result<Vec<SessionId>, StoreE
     words.into_iter().map(|id| record::session_id(&id)).collect()
 }
 
-/// An error if records could not be read. The others have been revoked.
+/// Returns an error if some records could not be read. The sessions of the other records have been revoked.
 fn readable(unreadable: u64) -> Result<(), StoreError> {
     if unreadable > 0 {
         return Err(StoreError::corrupt(format!("{unreadable} of a subject's records")));
@@ -254,7 +256,7 @@ fn readable(unreadable: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Names one call, so that the scripts recognise it when it is repeated.
+/// Draws a nonce. The nonce names one call, so that the scripts recognise a repeated call.
 fn nonce() -> Result<String, StoreError> {
     Ok(record::version(u64::from_be_bytes(random()?)))
 }
@@ -278,7 +280,7 @@ impl SessionStore for RedisStore {
 
     async fn get(&self, key: &SessionKey) -> Result<Snapshot, StoreError> {
         let key = key.clone();
-        // This is completed, too: the call that finds a dead connection must replace it.
+        // A read is completed, too, because the call that finds a dead connection must replace the connection.
         self.finish(|shards| async move { shards.one(&scripts::GET, &key, Vec::new()).await }).await
     }
 

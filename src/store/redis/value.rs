@@ -1,4 +1,5 @@
-//! Values that belong to no session, each a key of its own: its version, when it ends, and its bytes.
+//! Values that belong to no session. Each value has a separate key, which contains the version, the expiry and the
+//! bytes of the value.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
@@ -8,7 +9,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What the scripts answer: whether it applied, and the text.
+/// The answer of a script: whether the change applied, and the text of the value.
 type Found = (bool, Option<Vec<u8>>);
 
 fn decode(text: &[u8], now: Timestamp) -> Option<ValueSnapshot> {

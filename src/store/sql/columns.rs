@@ -1,4 +1,4 @@
-//! A session record as columns, and back.
+//! Converts a session record to columns, and columns to a session record.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// Larger times are kept as this one (the year 146 million), so that the database can add two.
+/// Later times and longer durations are stored as this value, in milliseconds (the year 146 million). So the database
+/// can add two values without an overflow.
 const FOREVER: i64 = i64::MAX / 2;
 
-/// The columns of a record, in the order in which [`Columns`] reads them.
+/// The columns of a record, in the order in which [`Columns::read`] reads the columns.
 #[cfg(feature = "sqlite")]
 macro_rules! column_names {
     () => {
@@ -24,7 +25,7 @@ macro_rules! column_names {
          origin, persistent, attached"
     };
 }
-/// Binds all of [`Columns`], in the order of the names.
+/// Binds all fields of [`Columns`], in the order of `column_names!`.
 macro_rules! bind_columns {
     ($query:expr, $columns:expr) => {{
         let columns = $columns;
@@ -53,7 +54,7 @@ pub(in crate::store) use bind_columns;
 #[cfg(feature = "sqlite")]
 pub(in crate::store) use column_names;
 
-/// A record as the database has it.
+/// A record as the database stores it.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Columns {
     pub(in crate::store) id: Vec<u8>,
@@ -64,24 +65,24 @@ pub(in crate::store) struct Columns {
     pub(in crate::store) idle_timeout: i64,
     pub(in crate::store) idle_deadline: i64,
     pub(in crate::store) absolute_deadline: i64,
-    /// A column of its own, because a rotation compares it.
+    /// A separate column, because the rotation in PostgreSQL's `functions.sql` compares the rotation interval.
     pub(in crate::store) rotation_interval: i64,
-    /// The rest of the timing, in [`timing_to`]'s form; none in records of the first version.
+    /// The other durations of the timing, in the format of [`timing_to`]. `None` in records of the first version.
     pub(in crate::store) timing: Option<Vec<u8>>,
     pub(in crate::store) revoked: bool,
     pub(in crate::store) claims: Vec<u8>,
     pub(in crate::store) stale_since: Option<i64>,
-    /// JSON; none for no methods.
+    /// JSON. `None` if there are no methods.
     pub(in crate::store) methods: Option<Vec<u8>>,
-    /// JSON.
+    /// JSON. `None` if the record has no re-authentication.
     pub(in crate::store) proof: Option<Vec<u8>>,
     pub(in crate::store) origin: Option<Vec<u8>>,
     pub(in crate::store) persistent: bool,
-    /// JSON; none for nothing attached.
+    /// JSON. `None` if nothing is attached.
     pub(in crate::store) attached: Option<Vec<u8>>,
 }
 
-/// A point in time, as it is kept.
+/// Converts a point in time for the database: milliseconds since 1970.
 pub(in crate::store) fn time_to(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).map_or(FOREVER, |millis| millis.min(FOREVER))
 }
@@ -98,7 +99,7 @@ fn duration_from(millis: i64) -> Result<Duration, StoreError> {
     u64::try_from(millis).map(Duration::from_millis).map_err(|_| corrupt("a duration below zero"))
 }
 
-/// Four durations in milliseconds, in the order of [`timing_from`], with commas between.
+/// Converts four durations for the database: milliseconds, separated by commas, in the order of [`timing_from`].
 fn timing_to(timing: &RotationTiming) -> Vec<u8> {
     let RotationTiming { grace, write_window, crash_window, late_body, rotation_interval: _ } = timing;
     let millis = [grace, write_window, crash_window, late_body].map(|time| duration_to(*time).to_string());
@@ -118,7 +119,7 @@ fn timing_from(text: Option<&[u8]>, rotation_interval: Duration) -> Result<Rotat
     Ok(RotationTiming { grace, write_window, crash_window, late_body, rotation_interval })
 }
 
-/// A version, as it is kept. A version that no row can have becomes -1, which matches no row.
+/// Converts a version for the database. A version that is too large for a row becomes -1, which matches no row.
 pub(in crate::store) fn version_to(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(-1)
 }
@@ -127,7 +128,7 @@ pub(in crate::store) fn version_from(version: Option<i64>) -> Result<u64, StoreE
     u64::try_from(version.unwrap_or_default()).map_err(|_| corrupt("a version below zero"))
 }
 
-/// A run ID, as it is kept: the same 64 bits.
+/// Converts a run ID for the database: the same 64 bits.
 pub(in crate::store) const fn run_to(run: RunId) -> i64 {
     run.as_u64().cast_signed()
 }
@@ -144,7 +145,7 @@ fn text(bytes: Vec<u8>) -> Result<String, StoreError> {
     String::from_utf8(bytes).map_err(|_| corrupt("a text that is not UTF-8"))
 }
 
-/// Parses JSON. The error shows none of it.
+/// Parses JSON. The error contains no part of the JSON.
 fn parsed<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(json).map_err(|_| corrupt("a column that is not the JSON it should be"))
 }
@@ -175,7 +176,8 @@ impl Columns {
         })
     }
 
-    /// Reads them from a row, from column `first` on; none if there is no id there.
+    /// Reads the columns of a record from a row, starting at column `first`. Returns `None` if the ID in column `first`
+    /// is NULL.
     pub(in crate::store) fn read<'r, R: Row>(row: &'r R, first: usize) -> Result<Option<Self>, StoreError>
     where
         usize: ColumnIndex<R>,
@@ -237,7 +239,7 @@ impl Columns {
     }
 }
 
-/// An identifier, as it is kept.
+/// Converts the bytes in the database to a session ID.
 pub(in crate::store) fn session_id(bytes: &[u8]) -> Result<SessionId, StoreError> {
     bytes.try_into().map(SessionId::from_bytes).map_err(|_| corrupt("an id that is not 32 bytes"))
 }

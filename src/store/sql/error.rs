@@ -1,4 +1,4 @@
-//! The store errors for errors of sqlx.
+//! Converts errors of sqlx to store errors.
 
 use std::fmt;
 #[cfg(feature = "postgres")]
@@ -6,8 +6,7 @@ use std::io;
 
 use crate::store::StoreError;
 
-/// A failure as the database reports it: its code and its message, without the details, which may
-/// quote a row.
+/// An error of the database: its code and its message. The details are left out, because they may quote a row.
 #[derive(Debug)]
 pub(in crate::store) struct DatabaseFailure {
     code: String,
@@ -29,8 +28,9 @@ impl fmt::Display for DatabaseFailure {
 
 impl std::error::Error for DatabaseFailure {}
 
-/// The error of a statement. What cannot be read is corrupt; all else is an outage of some kind:
-/// no connection, a full disk, a read-only or locked database, tables that are not there.
+/// The store error for a failed statement. A value that cannot be read is [`StoreError::Corrupt`]. Every other error is
+/// [`StoreError::Unavailable`], for example no connection, a full disk, a read-only or locked database, or missing
+/// tables.
 pub(in crate::store) fn unavailable(error: sqlx::Error) -> StoreError {
     match error {
         sqlx::Error::ColumnDecode { .. }
@@ -52,8 +52,9 @@ pub(in crate::store) fn corrupt(what: &'static str) -> StoreError {
     StoreError::corrupt(what)
 }
 
-/// Whether a connection on which a statement failed with this SQLSTATE can be used again. It is closed if only another
-/// connection can help: the server is read-only now, is shutting down or starting, or has outdated prepared statements.
+/// Whether a connection can be used again after a statement failed with this SQLSTATE. The connection is closed if only
+/// another connection can help: the server is read-only now, is shutting down or starting, or has outdated prepared
+/// statements.
 #[cfg(feature = "postgres")]
 pub(in crate::store) fn keeps_connection(code: &str) -> bool {
     const CLASSES: [&str; 6] = ["08", "0A", "25", "26", "58", "XX"];
@@ -67,25 +68,28 @@ const fn is_of_files(kind: io::ErrorKind) -> bool {
 }
 
 #[cfg(feature = "postgres")]
-/// The error of opening a store. What only the operator can mend is a matter of configuration.
+/// The store error for a failure to open a store. An error that only the operator can fix is
+/// [`StoreError::Configuration`].
 pub(in crate::store) fn starting(error: sqlx::Error) -> StoreError {
     let code = match &error {
-        // sqlx takes the end of the connection for this answer. A proxy without a server behind it closes it at once.
+        // sqlx reports a closed connection as this answer. A proxy without a server behind it closes the connection at
+        // once.
         sqlx::Error::Protocol(what) if what.starts_with("unexpected response from SSLRequest: 0x00") => {
             let message = "the connection was closed before the server answered";
             return StoreError::unavailable(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         }
-        // What answers with something else is not PostgreSQL, or wants to authenticate in a way that sqlx does not
-        // know.
+        // A server with another unexpected answer is not PostgreSQL, or requires an authentication method that sqlx
+        // does not know.
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
             return StoreError::configuration(error);
         }
-        // rustls refuses a certificate with the first; a file of certificates cannot be read with the others.
+        // If rustls refuses a certificate, the kind is `InvalidData`. If a file of certificates cannot be read, the
+        // kind is one of the other four.
         sqlx::Error::Io(io) if is_of_files(io.kind()) => return StoreError::configuration(error),
         sqlx::Error::Database(database) => database.code().unwrap_or_default().into_owned(),
         _ => return unavailable(error),
     };
-    // A wrong password or user, no such database or schema, and what is missing: rights, tables, functions.
+    // 28: a wrong password or user. 3D and 3F: no such database or schema. 42: rights, tables or functions are missing.
     let is_config = ["28", "3D", "3F", "42"].iter().any(|class| code.starts_with(class)) && code != "42P05";
     match unavailable(error) {
         StoreError::Unavailable(source) if is_config => StoreError::Configuration(source),

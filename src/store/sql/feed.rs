@@ -1,8 +1,8 @@
-//! A feed that is a table: rows numbered in the order in which they were committed, polled.
+//! The feed as a table. The rows are numbered in the order in which they were committed. Readers poll the table.
 //!
-//! A position is the number of the row that was read last and that row's mark, a random number. If the
-//! database was restored from a backup, or is a replica that was behind, rows may be missing, and
-//! numbers may be used again. Then the mark differs, and the reader gets a batch with a gap.
+//! A position is the number of the row that was read last, and the mark of this row, a random number. If the database
+//! was restored from a backup, or is a replica that was behind, rows may be missing, and numbers may be used again.
+//! Then the mark differs, and the reader gets a batch with a gap.
 
 use std::{pin::pin, str::FromStr, time::Duration};
 
@@ -19,19 +19,19 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long rows of the feed are kept. A reader that falls further behind gets a batch with a gap.
+/// How long rows of the feed are kept. A reader that is further behind gets a batch with a gap.
 pub(in crate::store) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many rows make one batch at most.
+/// The maximum number of rows in a batch.
 pub(in crate::store) const LIMIT: i64 = 5000;
-/// How often the table is looked at, unless the store was told otherwise.
+/// How often a store polls the table, by default.
 pub(in crate::store) const POLL: Duration = Duration::from_millis(50);
-/// After this time without a row, a reader gets an empty batch. It is measured, because a slow server must not make the
-/// reader late for its deadline.
+/// After this time without a row, a reader gets an empty batch. A timer measures this time, because a slow server must
+/// not make the reader miss its deadline.
 pub(in crate::store) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Reads the feed: one statement, so of one snapshot. Its arguments are the place, the earliest time
-/// and how many rows; [`Table::read`] reads its answer. Where a reader begins that names a time is said in
-/// PostgreSQL's `functions.sql`.
+/// Reads the feed in one statement, so all rows are of one snapshot. The arguments are the position (`seq` and `mark`),
+/// the earliest time, and the maximum number of rows. [`Table::read`] reads the result. PostgreSQL's `functions.sql`
+/// explains from which row on the feed is read if the reader gives a time.
 #[cfg(feature = "sqlite")]
 pub(in crate::store) const LOOK: &str = "\
     SELECT meta.run, meta.pruned_seq, meta.pruned_mark, meta.pruned_at, \
@@ -49,7 +49,7 @@ pub(in crate::store) const LOOK: &str = "\
     ) AS f ON TRUE \
     ORDER BY f.seq";
 
-/// What kind of event a row is.
+/// The kind of the event in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Kind {
     Revoked = 1,
@@ -64,14 +64,14 @@ impl Kind {
         self as i64
     }
 
-    /// The revocation of a subject applies to the sessions that began before this time.
+    /// A revocation of a subject applies to the sessions that began before the returned time.
     #[cfg(feature = "postgres")]
     pub(in crate::store) fn began_before(before: Option<Timestamp>, at: Timestamp) -> i64 {
         super::time_to(before.unwrap_or(at + Duration::from_millis(1)))
     }
 }
 
-/// An event as a row: what both stores write for it.
+/// An event as a row. Both SQL stores write these values for an event.
 #[derive(Debug)]
 pub(in crate::store) struct EventRow<'a> {
     pub(in crate::store) kind: Kind,
@@ -83,7 +83,7 @@ pub(in crate::store) struct EventRow<'a> {
 }
 
 impl<'a> EventRow<'a> {
-    /// `at` is the time of an event that has no time of its own.
+    /// Converts an event to a row. `at` is the time of the row, in milliseconds since 1970.
     pub(in crate::store) fn of(event: &'a FeedEvent, at: i64) -> Self {
         let id = |id: &SessionId| Some(id.as_bytes().to_vec());
         let row = |kind, subject, id| Self { kind, at, subject: Some(subject), id, began_before: None };
@@ -103,7 +103,7 @@ impl<'a> EventRow<'a> {
     }
 }
 
-/// A place in the table.
+/// A position in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct Cursor {
     pub(in crate::store) seq: i64,
@@ -126,28 +126,29 @@ impl FromStr for Cursor {
     }
 }
 
-/// What one look at the table finds, all of one snapshot.
+/// The result of one read of the table. All values are of one snapshot.
 #[derive(Debug)]
 pub(in crate::store) struct Table {
     pub(in crate::store) run: RunId,
     pub(in crate::store) head: Head,
-    /// The rows after the place and from the time on that were asked for, at most [`LIMIT`].
+    /// The rows after the requested position whose time is the requested time or later, at most [`LIMIT`] rows.
     pub(in crate::store) items: Vec<Item>,
 }
 
-/// Where the table begins and ends.
+/// The start and the end of the table.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Head {
-    /// Its last row; none if it is empty.
+    /// The last row of the table. `None` if the table is empty.
     pub(in crate::store) last: Option<Cursor>,
-    /// The last row that was deleted for its age, and the latest time of such rows; -1 for never.
+    /// The last row that was deleted because of its age. `pruned_at` is the latest time of these rows, or -1 if no row
+    /// was deleted.
     pub(in crate::store) pruned: Cursor,
     pub(in crate::store) pruned_at: i64,
-    /// Whether the row at the place that was asked for is there, with that mark.
+    /// Whether the table has the row of the requested position, with the same mark.
     pub(in crate::store) known: bool,
 }
 
-/// A row.
+/// A row of the table.
 #[derive(Debug)]
 pub(in crate::store) struct Item {
     pub(in crate::store) cursor: Cursor,
@@ -155,9 +156,10 @@ pub(in crate::store) struct Item {
     pub(in crate::store) at: i64,
     pub(in crate::store) realm: Option<Vec<u8>>,
     pub(in crate::store) subject: Option<Vec<u8>>,
-    /// A session's ID, or a run ID. For the revocation of a subject: the session that was not revoked.
+    /// A session ID, or a run ID. For the revocation of a subject: the ID of the session that was not revoked, if there
+    /// is one.
     pub(in crate::store) id: Option<Vec<u8>>,
-    /// For the revocation of a subject.
+    /// Only for the revocation of a subject: the sessions that began before this time were revoked.
     pub(in crate::store) began_before: Option<i64>,
 }
 
@@ -195,8 +197,9 @@ impl Item {
 }
 
 impl Table {
-    /// Reads what both stores select: the run ID, where the table was pruned, whether the position is known, the last
-    /// row of the table, and then the rows, if any, one by one.
+    /// Reads the result that both stores select. Each row of the result starts with the run ID, where the table was
+    /// pruned, whether the position is known, and the last row of the table. Then comes a row of the feed, if there is
+    /// one.
     pub(in crate::store) fn read<'r, R: Row>(rows: &'r [R]) -> Result<Self, StoreError>
     where
         usize: ColumnIndex<R>,
@@ -242,7 +245,7 @@ impl Table {
         for item in self.items {
             match item.event() {
                 Ok(event) => batch.events.push(event),
-                // Perhaps of a later version. Stopping at it would stop the feed.
+                // A later version of this crate may have written the event. An error here would stop the feed.
                 Err(_) => batch.gap = true,
             }
         }
@@ -250,8 +253,9 @@ impl Table {
     }
 }
 
-/// Reads the next batch. From a time or an unknown position, it returns at once. Otherwise it waits for a row. `look`
-/// reads the rows after a position whose time is at or after the given one. It is called once in each `interval`.
+/// Reads the next batch. If `from` is a time or an unknown position, `follow` returns at once. Otherwise `follow` waits
+/// for a row, for at most [`LONGEST_WAIT`]. `look` reads the rows after a position whose time is the given time or
+/// later. While `follow` waits, `look` is called once per `interval`.
 pub(in crate::store) async fn follow<F>(
     from: &FeedFrom,
     interval: Duration,
@@ -284,7 +288,7 @@ where
             is_over = timeout(interval, end.as_mut()).await.is_ok();
         }
     }
-    // It is not known what the reader has missed, so it gets all events.
+    // It is unknown which events the reader has missed, so the reader gets all events.
     Ok(look(Cursor::default(), i64::MIN).await?.batch(true))
 }
 

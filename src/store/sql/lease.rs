@@ -1,4 +1,4 @@
-//! Connections on loan.
+//! Connections that are taken from a pool and given back.
 
 use std::ops::{Deref, DerefMut};
 
@@ -11,12 +11,13 @@ use super::error::unavailable;
 #[cfg(feature = "sqlite")]
 use crate::store::StoreError;
 
-/// A connection on loan. If it is dropped before [`done`](Self::done) is called, because the caller stopped waiting or
-/// something failed, it is closed, and its transaction is rolled back.
+/// A connection that was taken from a pool. [`done`](Self::done) gives the connection back. If the lease is dropped
+/// before that, because the caller stopped waiting or something failed, the connection is closed, and its transaction
+/// is rolled back.
 ///
-/// sqlx would give it back to the pool instead. But sqlx does not always know the state of the transaction: SQLite ends
-/// one by itself when the disk is full, and a `BEGIN` may have taken effect after its caller stopped waiting. A new
-/// connection costs less than one that can never be used again.
+/// Without this type, sqlx would give the connection back to the pool. But sqlx does not always know the state of the
+/// transaction: SQLite itself ends a transaction when the disk is full, and a `BEGIN` may have taken effect after its
+/// caller stopped waiting. A new connection costs less than a connection that can never be used again.
 pub(in crate::store) struct Lease<DB: Database> {
     connection: PoolConnection<DB>,
     done: bool,

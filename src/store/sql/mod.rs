@@ -1,8 +1,7 @@
-//! What the SQL stores share: records as columns, errors, and a feed in a table.
+//! The shared code of the SQL stores: records as columns, errors, and a feed in a table.
 //!
-//! Texts of the application (realms, subjects, claims, …) are kept as bytes, so that they come
-//! back as they were given with any encoding and collation of the database. Times are milliseconds
-//! since 1970.
+//! Texts of the application (realms, subjects, claims, …) are stored as bytes. So the store returns each text
+//! unchanged, with any encoding and collation of the database. Times are milliseconds since 1970.
 
 mod columns;
 mod error;
@@ -36,23 +35,24 @@ use std::{
 
 use crate::time::Timestamp;
 
-/// How often a store looks for what has expired.
+/// The shortest time between two sweeps. A sweep deletes expired sessions, expired values and old events of the feed.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How long expired sessions are still kept, since the clocks of other instances may be behind.
+/// How long expired sessions and values are still kept, because the clocks of other instances may be behind.
 pub(super) const SWEEP_MARGIN: Duration = Duration::from_secs(60);
-/// How many rows one statement of a sweep deletes: few, so that it does not block others.
+/// The maximum number of rows that one transaction of a sweep deletes. It is small, so that a sweep does not block
+/// other calls.
 pub(super) const SWEEP_BATCH: i64 = 500;
 
-/// When a store last looked for what has expired.
+/// When a store last swept, in milliseconds since 1970.
 #[derive(Debug, Default)]
 pub(super) struct LastSweep(AtomicU64);
 
 impl LastSweep {
-    /// Whether to look now. True for one caller only.
+    /// Whether a sweep is due. Of callers that ask at the same time, only one gets `true`.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         let last = self.0.load(Ordering::Relaxed);
         let since = now.since(Timestamp::from_millis(last));
-        // A clock that was set back must not stop the sweeping.
+        // A clock that was set back must not stop the sweeps.
         let due = since >= SWEEP_EVERY || now.as_millis() < last;
         due && self.0.compare_exchange(last, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }

@@ -1,4 +1,4 @@
-//! The tables, as the crate brings them along.
+//! Creates and updates the tables.
 
 use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
@@ -12,12 +12,12 @@ use crate::{
     time::{Clock as _, SystemClock},
 };
 
-/// The migrations, oldest first. What has been published is never changed.
+/// The migrations, oldest first. A published migration is never changed.
 const MIGRATIONS: [&str; 3] =
     [include_str!("migration_1.sql"), include_str!("migration_2.sql"), include_str!("migration_3.sql")];
 
-/// Brings the tables to this version. If several processes do so at once, one does the work: each checks the version
-/// again when it holds the write lock.
+/// Updates the tables to this version. If several processes call this at the same time, one process does the work: each
+/// process checks the version again once it holds the write lock.
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let run = RunId::newer_than(None, SystemClock.now())?;
     let mut connection = pool.acquire().await.map_err(unavailable)?;

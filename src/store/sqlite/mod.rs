@@ -1,11 +1,11 @@
 //! Sessions in an SQLite file.
 //!
-//! A change works as in the memory store: read the record, let the protocol change it, write it, under an exclusive
-//! lock. Here the lock is SQLite's write lock, taken by `BEGIN IMMEDIATE`, which also holds between processes. A call
-//! that would change nothing does not take the lock: this is checked first, with a snapshot that is no older than the
-//! call.
+//! A change of a record works as in the memory store: under an exclusive lock, the store reads the record, the protocol
+//! changes the record, and the store writes the record. The lock is SQLite's write lock. `BEGIN IMMEDIATE` takes this
+//! lock, which also excludes other processes. If the record would not change, the call does not take the lock. The
+//! store checks this first, with a snapshot that is no older than the call.
 //!
-//! If the future of a transaction is dropped, the transaction is rolled back before the lock is released.
+//! If the future of a call is dropped during a transaction, the transaction is rolled back before the lock is released.
 
 mod migrate;
 mod open;
@@ -28,16 +28,16 @@ use crate::time::Timestamp;
 
 /// Keeps sessions in an SQLite file, which several processes of one machine may share.
 ///
-/// They survive restarts: only [raising the run ID](super::SessionStore::raise_run_id) revokes them
-/// all. What was acknowledged is on the disk (`synchronous=FULL`). Clones share their connections.
+/// Sessions survive restarts. Only [raising the run ID](super::SessionStore::raise_run_id) revokes all sessions. A
+/// write that was acknowledged is on the disk (`synchronous=FULL`). Clones of the store share their connections.
 ///
-/// A live session of a 36-byte subject without claims takes about 410 bytes of the file. Expired
-/// sessions are deleted in the background as others are opened and renewed. A revoked one is kept until
-/// its absolute deadline. Events of the feed are kept for a day; it is polled every 50 ms.
+/// A live session of a 36-byte subject without claims takes about 410 bytes of the file. When sessions are created and
+/// renewed, the store deletes expired sessions in the background. A revoked session is kept until its absolute
+/// deadline. The store keeps events of the feed for a day, and polls the feed every 50 ms.
 ///
 /// # Errors
-/// Every failure of the open file is [`StoreError::Unavailable`]: a full disk, a read-only file, or a lock that another
-/// process holds for more than 5 seconds. Calls succeed again after the cause is gone.
+/// Once the file is open, every failure of the file is [`StoreError::Unavailable`]: a full disk, a read-only file, or a
+/// lock that another process holds for more than 5 seconds. Calls succeed again once the cause is gone.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -49,16 +49,17 @@ struct Inner {
 }
 
 impl SqliteStore {
-    /// Opens a file, which is created if need be, and [migrates](Self::migrate) it.
+    /// Opens an SQLite file, and [migrates](Self::migrate) it. By default, creates the file if it does not exist.
     ///
-    /// Takes a path, or a URL with sqlx's parameters: `sqlite:sessions.db?mode=ro` only reads, `mode=rw` does not
-    /// create the file, `mode=rwc` is the default, `immutable=1` is for a file that no process changes, `vfs` selects
-    /// an SQLite VFS. `cache=shared` has no effect. Percent-encode `?` and `%` in the path of a URL. An in-memory
-    /// database is refused: use [`MemoryStore`](super::MemoryStore) instead.
+    /// Takes a path, or a URL with sqlx's parameters. `sqlite:sessions.db?mode=ro` only reads, `mode=rw` does not
+    /// create the file, `mode=rwc` is the default, `immutable=1` is for a file that no process changes, and `vfs`
+    /// selects an SQLite VFS. `cache=shared` has no effect. Percent-encode `?` and `%` in the path of a URL. In-memory
+    /// databases are refused: use [`MemoryStore`](super::MemoryStore) instead.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] with the path, if the file cannot be opened or written.
-    /// [`StoreError::Unavailable`] if another process holds its lock, or the disk is full.
+    /// [`StoreError::Configuration`] if the URL is not valid, or, with the path, if the file cannot be opened or
+    /// written. [`StoreError::Unavailable`] if another process holds the lock of the file, or the disk is full.
+    /// [`StoreError::Unsupported`] for an in-memory database, or without a path.
     pub async fn open(path_or_url: &str) -> Result<Self, StoreError> {
         let (writer, readers) = open::open(path_or_url).await?;
         let store = Self(Arc::new(Inner { writer, readers, swept: LastSweep::default() }));
@@ -67,17 +68,17 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// A store in a database that is open already, perhaps beside the application's own tables
-    /// (its own are all called `sliding_sessions…`). [Migrate](Self::migrate) it before use.
+    /// Creates a store in a database that is already open. The database may also contain tables of the application: the
+    /// names of all tables of the store begin with `sliding_sessions`. [Migrate](Self::migrate) the store before use.
     ///
-    /// Durability and timeouts are settings of the pool: WAL, `synchronous=FULL` and a busy timeout of some seconds are
-    /// recommended.
+    /// The settings of the pool decide the durability and the timeouts. Recommended settings are WAL,
+    /// `synchronous=FULL` and a busy timeout of some seconds.
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
         Self(Arc::new(Inner { writer: pool.clone(), readers: pool, swept: LastSweep::default() }))
     }
 
-    /// Creates or updates the tables, if that is needed. Any number of processes may do so at once.
+    /// Creates or updates the tables, if needed. Any number of processes may call this at the same time.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the database cannot be written.
@@ -85,11 +86,11 @@ impl SqliteStore {
         migrate::migrate(&self.0.writer).await
     }
 
-    /// Deletes what expired a minute ago or earlier, and events of the feed older than a day, a few
-    /// hundred at a time. Returns how many sessions.
+    /// Deletes sessions and values that expired a minute ago or earlier, and events of the feed that are older than a
+    /// day. One transaction deletes at most 500 rows. Returns the number of deleted sessions.
     ///
-    /// Opening and renewing sessions does this now and then; call it for a store in which neither
-    /// happens.
+    /// From time to time, creating and renewing sessions starts a sweep in the background. Call `sweep` for a store in
+    /// which no sessions are created or renewed.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the database cannot be written.
@@ -106,7 +107,7 @@ impl SqliteStore {
         rows::read(&mut reader, key).await
     }
 
-    /// Applies `change` to a record, with an event in the feed if it applied.
+    /// Applies `change` to a record. If `change` returns a record, writes the record, and appends `event` to the feed.
     async fn change(
         &self,
         key: &SessionKey,
@@ -133,11 +134,11 @@ impl SqliteStore {
         Ok(snapshot)
     }
 
-    /// Sweeps in the background, if it is time to.
+    /// Starts a sweep in the background, if a sweep is due.
     fn sweep_at_times(&self, now: Timestamp) {
         if self.0.swept.is_due(now) {
             let store = self.clone();
-            // What fails now is tried again with the next sweep.
+            // If the sweep fails, the next sweep tries again.
             tokio::spawn(async move { store.sweep(now).await });
         }
     }

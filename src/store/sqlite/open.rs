@@ -1,4 +1,4 @@
-//! How a file is opened.
+//! Opens an SQLite file.
 
 use std::{error::Error, fmt, str::FromStr as _, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::store::{
     sql::{DatabaseFailure, unavailable},
 };
 
-/// Why a file cannot be opened, with its path.
+/// The error for a file that cannot be opened, with the path of the file.
 #[derive(Debug)]
 struct CannotOpen {
     path: String,
@@ -35,8 +35,8 @@ impl Error for CannotOpen {
     }
 }
 
-/// The error of opening or migrating a file, with its path. A lock or a full disk passes; all else is
-/// for the operator to mend.
+/// The store error for a file that cannot be opened or migrated, with its path. A locked file or a full disk is an
+/// outage. Every other error that SQLite reports is a configuration error, because the operator must fix it.
 pub(super) fn cannot_open(path: &str, source: StoreError) -> StoreError {
     let passes = |error: &StoreError| {
         let cause = error.source().and_then(|cause| cause.downcast_ref::<DatabaseFailure>());
@@ -47,14 +47,14 @@ pub(super) fn cannot_open(path: &str, source: StoreError) -> StoreError {
     if is_outage { StoreError::unavailable(error) } else { StoreError::configuration(error) }
 }
 
-/// How long to wait for another process's lock, or for one of our connections.
+/// How long to wait for a lock of another process, or for a connection of this store.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
-/// How often to try again to open a file that others are opening, and how long to wait between.
+/// How often to try to open a file that other processes are opening, and how long to wait between two tries.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A connection to write with and some to read with.
+/// Opens one connection for writes, and up to 4 connections for reads.
 pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let options = if path_or_url.starts_with("sqlite:") {
         SqliteConnectOptions::from_str(path_or_url).map_err(StoreError::configuration)?
@@ -62,7 +62,7 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
         SqliteConnectOptions::new().filename(path_or_url)
     };
     let path = path_or_url.trim_start_matches("sqlite:").trim_start_matches("//");
-    // Without a name, SQLite would give each connection a temporary database of its own.
+    // Without a file name, SQLite would create a separate temporary database for each connection.
     if path.is_empty() || path.starts_with('?') {
         return Err(StoreError::Unsupported("databases without a file"));
     }
@@ -70,14 +70,14 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
         return Err(StoreError::Unsupported("in-memory databases"));
     }
     let read_only = path_or_url.contains("mode=ro") || path_or_url.contains("immutable=");
-    // A shared cache has locks of its own, for which SQLite does not wait.
+    // A shared cache has additional locks, and SQLite does not wait for these locks.
     let mut options =
         options.synchronous(SqliteSynchronous::Full).busy_timeout(LOCK_TIMEOUT).shared_cache(false);
     if !read_only {
         options = options.create_if_missing(!creates_none(path_or_url)).journal_mode(SqliteJournalMode::Wal);
     }
     let pool = || {
-        // Connections to a file do not age, and cannot be lost.
+        // Connections to a file do not age and do not break.
         SqlitePoolOptions::new()
             .acquire_timeout(LOCK_TIMEOUT)
             .test_before_acquire(false)
@@ -86,7 +86,7 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
     };
     let writer = pool().max_connections(1).connect_lazy_with(options.clone());
     let readers = pool().max_connections(READERS).connect_lazy_with(options);
-    // The change to WAL needs a lock that SQLite does not wait for.
+    // The change to WAL needs a lock, and SQLite does not wait for this lock.
     for tries in 1.. {
         match writer.acquire().await {
             Ok(_) => break,
@@ -99,12 +99,12 @@ pub(super) async fn open(path_or_url: &str) -> Result<(SqlitePool, SqlitePool), 
     Ok((writer, readers))
 }
 
-/// Whether the URL says that the file must be there already.
+/// Whether the URL says that the file must exist.
 fn creates_none(url: &str) -> bool {
     url.split_once('?').is_some_and(|(_, query)| query.split('&').any(|pair| pair == "mode=rw"))
 }
 
-/// `SQLITE_BUSY` (5) or `SQLITE_LOCKED` (6): the low byte of the code.
+/// Whether the low byte of the code is `SQLITE_BUSY` (5) or `SQLITE_LOCKED` (6).
 fn is_busy(code: Option<&str>) -> bool {
     let code = code.and_then(|code| code.parse::<i32>().ok());
     code.is_some_and(|code| matches!(code & 0xff, 5 | 6))

@@ -14,7 +14,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// A query whose first two arguments are a subject.
+/// A query whose first two arguments are the realm and the name of a subject.
 macro_rules! on {
     ($sql:expr, $subject:expr) => {{
         let subject: &Subject = $subject;
@@ -22,7 +22,8 @@ macro_rules! on {
     }};
 }
 
-/// When a session can be deleted, as in the memory store.
+/// When a session can be deleted, by the same rule as in the memory store: a revoked session at its absolute deadline,
+/// every other session at the earlier one of its two deadlines.
 const fn dies_at(columns: &Columns) -> i64 {
     if columns.revoked || columns.absolute_deadline < columns.idle_deadline {
         columns.absolute_deadline
@@ -41,8 +42,8 @@ pub(super) async fn set_run_id(connection: &mut SqliteConnection, run: RunId) ->
     set.execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// Reads the run ID, and a session's record with its version if the session has that run ID. One statement, so one
-/// snapshot.
+/// Reads the run ID. If the session has this run ID, also reads its record and its version. One statement reads all
+/// values, so they are of one snapshot.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
     key: &SessionKey,
@@ -64,7 +65,7 @@ pub(super) async fn read(
     Ok(Snapshot { run, version, record, applied: false })
 }
 
-/// Whether there is a session with this ID, of any run ID.
+/// Whether a session with this ID exists, under any run ID.
 pub(super) async fn exists(
     connection: &mut SqliteConnection,
     subject: &Subject,
@@ -81,7 +82,7 @@ pub(super) async fn exists(
     .map_err(unavailable)
 }
 
-/// A subject's live sessions, oldest first.
+/// The live sessions of a subject, oldest first.
 pub(super) async fn live(
     connection: &mut SqliteConnection,
     subject: &Subject,
@@ -116,8 +117,9 @@ pub(super) async fn insert(
     bind_columns!(insert, columns).execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// Replaces a record, unless it is revoked or has another version. Versions rise by random steps, so that none is used
-/// twice, also after the file was restored from a backup. Returns whether the record was replaced.
+/// Replaces a record. Applies if the record has this version and the current run ID, and is not revoked. Returns
+/// whether the record was replaced. Each write adds a random number to the version, so that no version is used twice,
+/// even after the file was restored from a backup.
 pub(super) async fn replace(
     connection: &mut SqliteConnection,
     key: &SessionKey,
@@ -156,7 +158,8 @@ pub(super) async fn replace(
     Ok(done.rows_affected() > 0)
 }
 
-/// How a session is revoked. Deletes its claims, its origin and its attached values.
+/// The statement that revokes the sessions for which a condition is true. It deletes their claims, origins and attached
+/// values.
 macro_rules! revoke_where {
     ($condition:literal) => {
         concat!(
@@ -171,7 +174,7 @@ macro_rules! revoke_where {
     };
 }
 
-/// Revokes a session, unless it is revoked.
+/// Revokes a session, unless the session is already revoked. Returns the ID if this call revoked the session.
 pub(super) async fn revoke_one(
     connection: &mut SqliteConnection,
     subject: &Subject,
@@ -181,7 +184,8 @@ pub(super) async fn revoke_one(
     ids(&revoke.fetch_all(connection).await.map_err(unavailable)?)
 }
 
-/// Revokes a subject's sessions that are not revoked yet and began before a time, except one.
+/// Revokes the sessions of a subject that began before the time `before`, or all if there is no such time. Skips the
+/// session `except` and sessions that are already revoked. Returns the IDs of the sessions that this call revoked.
 pub(super) async fn revoke_all(
     connection: &mut SqliteConnection,
     subject: &Subject,
@@ -198,7 +202,7 @@ fn ids(rows: &[SqliteRow]) -> Result<Vec<SessionId>, StoreError> {
     rows.iter().map(|row| session_id(&row.try_get::<Vec<u8>, _>(0).map_err(unavailable)?)).collect()
 }
 
-/// Adds an event to the feed, which happened at this time.
+/// Appends an event to the feed. `at` is the time of the event, in milliseconds since 1970.
 pub(super) async fn publish(
     connection: &mut SqliteConnection,
     event: &FeedEvent,
@@ -221,7 +225,7 @@ pub(super) async fn publish(
     .map_err(unavailable)
 }
 
-/// Reads the feed. One statement, so of one snapshot.
+/// Reads the feed. One statement reads all rows, so they are of one snapshot.
 pub(super) async fn look(
     connection: &mut SqliteConnection,
     after: Cursor,
@@ -238,7 +242,7 @@ pub(super) async fn look(
     Table::read(&rows)
 }
 
-/// The time, by the clock of this machine, in milliseconds since 1970.
+/// The time of the clock of this machine, in milliseconds since 1970.
 pub(super) async fn now(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)")
         .fetch_one(connection)

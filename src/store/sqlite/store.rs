@@ -1,4 +1,4 @@
-//! The operations.
+//! The operations of the SQLite store.
 
 use super::{SqliteStore, rows};
 use crate::{

@@ -1,4 +1,4 @@
-//! Deletes what has expired.
+//! Deletes expired sessions, expired values, and old events of the feed.
 
 use sqlx::SqlitePool;
 
@@ -11,7 +11,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// Each statement is a transaction of its own, so that requests get in between.
+/// Sweeps the store. Each batch is a separate transaction, so that requests can use the store between two batches.
+/// Returns the number of deleted sessions.
 pub(super) async fn sweep(pool: &SqlitePool, now: Timestamp) -> Result<u64, StoreError> {
     let mut swept = 0;
     loop {
@@ -44,7 +45,7 @@ async fn sweep_values(pool: &SqlitePool, before: i64) -> Result<u64, StoreError>
     Ok(deleted.rows_affected())
 }
 
-/// Deletes old events, and notes how far.
+/// Deletes a batch of old events, and writes down up to which row and time. Returns the number of deleted events.
 async fn prune(pool: &SqlitePool, before: i64) -> Result<u64, StoreError> {
     let mut transaction = Write::begin(pool).await?;
     let old: Vec<(i64, i64, i64)> = sqlx::query_as(
@@ -55,7 +56,7 @@ async fn prune(pool: &SqlitePool, before: i64) -> Result<u64, StoreError> {
     .fetch_all(&mut *transaction)
     .await
     .map_err(unavailable)?;
-    // Mostly there is nothing to prune, and then nothing to write.
+    // Usually there is nothing to delete. Then there is nothing to write.
     let (Some((seq, mark, _)), Some((_, _, at))) = (old.iter().max(), old.last()) else {
         return transaction.rollback().await.map(|()| 0);
     };

@@ -1,4 +1,4 @@
-//! Writing: transactions that begin with the lock.
+//! Transactions that take the write lock when they begin.
 
 use std::ops::{Deref, DerefMut};
 
@@ -9,7 +9,8 @@ use crate::store::{
     sql::{Lease, unavailable},
 };
 
-/// A transaction that holds the write lock. Dropped, it is undone.
+/// A transaction that holds the write lock. If the value is dropped before [`commit`](Self::commit), the transaction is
+/// rolled back.
 pub(super) struct Write(Lease<Sqlite>);
 
 impl Write {
@@ -23,7 +24,7 @@ impl Write {
         self.end("COMMIT").await
     }
 
-    /// Undoes it and keeps the connection.
+    /// Rolls the transaction back, and keeps the connection open.
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         self.end("ROLLBACK").await
     }
@@ -35,7 +36,7 @@ impl Write {
     }
 
     async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
-        // Prepared and kept, like every other statement.
+        // sqlx prepares this statement once, and keeps it, like every other statement.
         sqlx::query(statement).execute(&mut *self.0).await.map(drop).map_err(unavailable)
     }
 }

@@ -1,4 +1,4 @@
--- Rotates. ARGV: session ID, nonce, generation to advance from, time.
+-- Rotates the refresh token of a session. ARGV: session ID, nonce, the generation to rotate from, the time.
 local sid, nonce, from, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local run, text = redis.call('GET', RUN), redis.call('HGET', LIVE, sid)
 local r = read(text)

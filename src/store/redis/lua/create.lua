@@ -1,7 +1,7 @@
--- Adds a session, and applies the cap. ARGV: session ID, nonce, time, the record without run ID and
--- version, its idle deadline, the cap's limit (0 for none), whether the oldest sessions are revoked
--- ('1') or the new one is refused, what is before and after a session ID in the event of its
--- revocation, how many records beyond the cap are read at once.
+-- Adds a session, and applies the cap.
+-- ARGV: session ID, nonce, the time, the record without run ID and version, the record's idle deadline, the limit of
+-- the cap (0 for no cap), '1' if the oldest sessions are revoked ('0' if the new session is refused), the texts before
+-- and after the session ID in the event of a revocation, how many records more than the limit are read at most.
 -- Returns the outcome, the run ID, and the sessions that were revoked.
 local sid, nonce, now, body, deadline, limit, oldest, head, tail, crowd = unpack(ARGV)
 now, deadline, limit = tonumber(now), tonumber(deadline), tonumber(limit)
@@ -18,7 +18,7 @@ local count = redis.call('HLEN', LIVE)
 local capped = limit > 0 and count >= limit
 if capped and count > limit + crowd then return { 'crowded', run } end
 
--- Without a cap, checks a few sessions at random, so that expired ones are removed.
+-- If the cap is not reached, or there is none, checks up to four random sessions, so that expired ones are removed.
 local others = {}
 if capped then
     others = redis.call('HGETALL', LIVE)

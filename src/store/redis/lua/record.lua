@@ -1,20 +1,20 @@
--- What the scripts about sessions share.
+-- The part that the scripts about sessions share.
 --
--- LIVE has the live sessions of one subject: a hash from session ID to record. A revoked session is a
--- key of its own. So revoked sessions do not slow down operations on live ones, and Redis removes
--- each when it expires.
+-- LIVE contains the live sessions of one subject: a hash from session ID to record. Each revoked session has a
+-- separate key. So revoked sessions do not slow down operations on live sessions, and Redis removes each revoked
+-- session when its key expires.
 --
--- A record is a line of numbers, which the scripts read, then a line of JSON and the claims, which
--- they do not read. A revoked session keeps the line of numbers only. All times and durations
--- are milliseconds, below 2^53, as is the generation.
+-- A record is a line of numbers, a line of JSON, and the claims. The scripts read only the line of numbers. The record
+-- of a revoked session has only the line of numbers. All times and durations are in milliseconds. Times, durations and
+-- the generation are at most 2^53.
 --
--- Each call carries a nonce, and a record that it writes has that as its version. So a call that is
--- repeated since its answer was lost is recognised.
+-- Each call carries a nonce. The nonce becomes the version of a record that the call writes. So the scripts recognise
+-- a call that is repeated because its answer was lost.
 
--- Keys are kept longer than needed by this much, since clocks differ.
+-- Keys are kept this many milliseconds (five minutes) longer than needed, because clocks differ.
 local SLACK = 300000
 
--- The record in a text; nothing if the text is not one.
+-- Reads the record in a text. Returns nil if the text is not a record.
 local function read(text)
     if not text then return nil end
     local run, version, gen, confirmed, offered, idle, deadline, absolute, created, interval, rest =
@@ -43,12 +43,12 @@ local function is_live(r, now)
     return now < r.deadline and now < r.absolute
 end
 
--- Whether no clock can say that it is still live. Then it may be removed.
+-- Whether a record may be removed: it is no longer live by any clock, or it belongs to an older run ID.
 local function is_gone(r, run, time)
     return not is_live(r, time - SLACK) or run and r.run < run
 end
 
--- Writes a live record. Its key stays as long as any of the subject's sessions needs it.
+-- Writes a live record. The key LIVE stays as long as any session of the subject needs it.
 local function put(sid, text, deadline)
     local is_first = redis.call('EXISTS', LIVE) == 0
     redis.call('HSET', LIVE, sid, text)
@@ -67,17 +67,17 @@ end
 local function revoke(sid, r, nonce)
     r.version = nonce
     r.rest = string.match(r.rest, '^[^\n]*')
-    -- First: in a cluster, a new key is refused while the slot moves, and that ends the script.
+    -- SET comes first: in a cluster, a new key is refused while the slot moves, and the error ends the script.
     redis.call('SET', revoked_key(sid), write(r), 'PXAT', num(r.absolute + SLACK))
     redis.call('HDEL', LIVE, sid)
 end
 
--- The record of a session as text, revoked or not.
+-- The text of the record of a session, live or revoked.
 local function find(sid)
     return redis.call('HGET', LIVE, sid) or redis.call('GET', revoked_key(sid))
 end
 
--- Keeps what a call answered with for as long as it may be repeated.
+-- Keeps the answer of a call for 30 seconds, in case the call is repeated.
 local function keep_answer(nonce, answer)
     redis.call('SET', LIVE .. ':answer:' .. nonce, cmsgpack.pack(answer), 'PX', 30000)
 end

@@ -1,5 +1,5 @@
--- Replaces a record. ARGV: session ID, nonce, the version it must have, the record without run ID and
--- version, its idle deadline, an event for the feed or ''.
+-- Replaces a record. ARGV: session ID, nonce, the version that the stored record must have, the new record without run
+-- ID and version, the new record's idle deadline, an event for the feed (or '').
 local sid, nonce, version, body, deadline, event = unpack(ARGV)
 local run, text = redis.call('GET', RUN), redis.call('HGET', LIVE, sid)
 local r = read(text)

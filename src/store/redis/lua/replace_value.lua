@@ -1,16 +1,16 @@
--- Writes a value that belongs to no session. LIVE has it: its version, when it ends, its bytes.
--- ARGV: the version that it must have (zeros if it must be missing), the next version, the time, when the value ends
--- ('' to remove it), the bytes as base64.
--- Answers: whether it applied, and the text that is there.
+-- Writes or removes a value that belongs to no session. The key LIVE contains the value's version, expiry and bytes.
+-- ARGV: the version that the value must have (zeros if the value must be missing), the next version, the time, the
+-- value's expiry ('' to remove the value), the bytes as base64.
+-- Returns whether the change applied, and the text that the key then has.
 local version, nonce, at, ends, bytes = unpack(ARGV)
--- Keys are kept longer than needed by this much, since clocks differ.
+-- Keys are kept this many milliseconds (five minutes) longer than needed, because clocks differ.
 local SLACK = 300000
 local text = redis.call('GET', LIVE)
 local found, until_time
 if text then
     found, until_time = string.match(text, '^(%x+) (%d+) ')
     if not found then return { 0, text } end
-    -- A call that is repeated since its answer was lost.
+    -- The call was repeated because its answer was lost.
     if found == nonce then return { 1, text } end
     if tonumber(until_time) <= tonumber(at) then found, text = nil, false end
 end

@@ -1,6 +1,6 @@
--- Revokes sessions by their IDs. ARGV: nonce, one event for all or '', what is before and after a
--- session ID in the event of its revocation, session IDs.
--- Answers as `revoke_subject` does.
+-- Revokes sessions by their IDs. ARGV: nonce, one event for all sessions (or ''), the texts before and after the
+-- session ID in the event of a revocation, the session IDs.
+-- Returns what `revoke_subject` returns.
 local nonce, event, head, tail = unpack(ARGV, 1, 4)
 local run = redis.call('GET', RUN)
 local answer = { run or '', '0', '0', '0' }

@@ -1,2 +1,2 @@
--- Reads a value that belongs to no session. Answers as `replace_value` does.
+-- Reads a value that belongs to no session. Returns what `replace_value` returns.
 return { 0, redis.call('GET', LIVE) }

@@ -1,9 +1,10 @@
--- Describes the feed. ARGV: for how long it may be silent, in milliseconds.
--- Returns the answer of XINFO, and the run ID. A replica refuses a script that may write, so none
--- is followed.
+-- Describes the feed. ARGV: the longest time without an entry in the feed, in milliseconds.
+-- Returns the answer of XINFO, and the run ID. A replica refuses a script that may write, so no reader follows the feed
+-- of a replica.
 --
--- If the feed was silent for long, it gets an entry without content. So the position of a reader that
--- keeps up is never removed because of its age. A user who may only read does not add such entries.
+-- If the feed had no entry for longer than this time, the script appends an entry without content. So the position of a
+-- reader that keeps up is never removed because of its age. For a user without the right to write, the script appends
+-- nothing.
 if redis.acl_check_cmd('XADD', FEED, '*', 'e', '"tick"') then
     local last = redis.call('XREVRANGE', FEED, '+', '-', 'COUNT', 1)[1]
     local time = last and tonumber(string.match(last[1], '^%d+')) or 0
