@@ -5,10 +5,11 @@ use http::{HeaderMap, HeaderValue, header};
 /// The bearer token of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bearer<'h> {
-    /// There is no bearer token. Other schemes are ignored.
+    /// The request has no bearer token. Other schemes are ignored.
     Absent,
     Token(&'h [u8]),
-    /// The header has the bearer scheme and no valid token, or comes twice.
+    /// The header has the scheme `Bearer` without a valid token. Or the request has several `Authorization` headers,
+    /// and one of them has this scheme.
     Malformed,
 }
 
@@ -19,7 +20,7 @@ impl<'h> Bearer<'h> {
         match (lines.next(), lines.next()) {
             (None, _) => Self::Absent,
             (Some(line), None) => Self::of_line(line),
-            // Two headers of other schemes are ignored.
+            // If all headers have other schemes, ignore them.
             (Some(first), Some(second)) => {
                 let others = [first, second].into_iter().chain(lines);
                 match others.map(Self::of_line).all(|one| one == Self::Absent) {
@@ -45,12 +46,12 @@ impl<'h> Bearer<'h> {
     }
 }
 
-/// A character of a scheme's name (RFC 9110, section 5.6.2).
+/// Whether a byte may be part of a scheme's name (RFC 9110, section 5.6.2).
 fn is_of_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// RFC 9110, section 11.2.
+/// Whether `token` has the form `token68` (RFC 9110, section 11.2).
 fn is_token68(token: &[u8]) -> bool {
     let unpadded = token.iter().rposition(|b| *b != b'=').and_then(|last| token.get(..=last));
     unpadded.is_some_and(|token| token.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(b)))

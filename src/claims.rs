@@ -1,21 +1,24 @@
-//! The application's claims, and how they follow the user.
+//! The application's claims, and the hook that reloads them.
 
 use std::{borrow::Cow, error::Error, fmt, pin::Pin, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// What an application keeps in its sessions, such as roles: anything that is JSON.
+/// The data that an application keeps in its sessions: for example, roles. Every type that can be written as JSON and
+/// read back is suitable. The trait is implemented for every type with these bounds.
 ///
-/// Claims are part of the access token, in every request. Everyone who has the cookie can read them, unless it is
-/// [encrypted](crate::guide::encrypted_cookies). Keep them small, and keep personal data out of them. Implemented for
-/// every type with these bounds.
+/// Claims are part of the access token, so each request carries them. Everyone who has the access cookie can read them,
+/// unless the cookie is [encrypted](crate::guide::encrypted_cookies). Keep claims small, and keep personal data out of
+/// them.
 ///
-/// Claims must be readable after they are written. Otherwise a sign-in, an [update](crate::Session::update) and the
-/// claims reload hook fail with [`MintError::NotReadable`](crate::MintError::NotReadable), before anything is stored.
-/// Two causes are easy to miss. JSON has no `NaN` and no infinity: `serde_json` writes `null`. And if any crate of the
-/// build turns on `serde_json/arbitrary_precision`, `serde` cannot read floats and 128-bit integers within
-/// `#[serde(flatten)]`, `#[serde(tag = "…")]` and `#[serde(untagged)]`: keep such numbers out of them, or write them as
-/// text.
+/// Claims that were written must be readable. Otherwise a sign-in, an [update](crate::Session::update) and the claims
+/// reload hook fail with [`MintError::NotReadable`](crate::MintError::NotReadable), before anything is stored. Two
+/// causes are easy to miss:
+///
+/// - JSON has no `NaN` and no infinity: `serde_json` writes `null`.
+/// - If any crate of the build turns on `serde_json/arbitrary_precision`, `serde` cannot read floats and 128-bit
+///   integers within `#[serde(flatten)]`, `#[serde(tag = "…")]` and `#[serde(untagged)]`. Keep such numbers out of
+///   these types, or write the numbers as text.
 pub trait Claims: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Claims for T {}
@@ -23,9 +26,9 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Claims for T {}
 /// The answer of the claims reload hook: see [`SessionsBuilder::reload_claims`](crate::SessionsBuilder::reload_claims).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reload<C> {
-    /// Keep the session's claims. If they cannot be read, the session is refused.
+    /// Keep the claims of the session's record. If these claims cannot be read, the request is refused.
     Keep,
-    /// The new access token gets these claims. The session's record keeps its own.
+    /// Use these claims in the new access token. The session's record keeps its claims.
     Replace(C),
     /// The user is locked or deleted: revoke the session.
     Revoke {
@@ -45,7 +48,7 @@ type Reloading<C> = Pin<Box<dyn Future<Output = Result<Reload<C>, Box<dyn Error 
 
 type Hook<C> = dyn Fn(Arc<str>, Option<C>) -> Reloading<C> + Send + Sync;
 
-/// The application's hook.
+/// The claims reload hook of the application.
 pub(crate) struct Reloader<C>(Arc<Hook<C>>);
 
 impl<C: 'static> Reloader<C> {
@@ -60,7 +63,7 @@ impl<C: 'static> Reloader<C> {
         }))
     }
 
-    /// Asks the application. `claims` are those of the record, if they still parse.
+    /// Calls the hook. `claims` are the claims of the record, if they can be read.
     pub(crate) fn reload(&self, subject: Arc<str>, claims: Option<C>) -> Reloading<C> {
         (self.0)(subject, claims)
     }

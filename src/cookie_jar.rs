@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use cookie::Cookie;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 
-/// The cookies of one browser, for tests: adds them to requests, and keeps those of responses.
+/// The cookies of one browser, for tests. Adds the cookies to requests, and keeps the cookies of responses.
 ///
-/// It keeps a cookie until a response removes it (`Max-Age=0`). It does not look at domains, paths, `Secure` or
-/// expiry: sessions expire by the clock of the builder, not by their cookies.
+/// The jar keeps a cookie until a response removes the cookie (`Max-Age=0`). The jar ignores domains, paths, `Secure`
+/// and expiry: a session expires by the clock of the builder, not by its cookies.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -36,7 +36,7 @@ pub struct CookieJar {
 }
 
 impl CookieJar {
-    /// The request with these cookies instead of its own.
+    /// Returns the request with the cookies of this jar. Other cookies of the request are removed.
     #[must_use]
     pub fn add_to<B>(&self, mut request: Request<B>) -> Request<B> {
         request.headers_mut().remove(header::COOKIE);
@@ -51,7 +51,7 @@ impl CookieJar {
         self.keep_headers(response.headers());
     }
 
-    /// Keeps the cookies in the headers of a response, such as those of another HTTP client.
+    /// Keeps the cookies in the headers of a response: for example, of another HTTP client.
     pub fn keep_headers(&mut self, headers: &HeaderMap) {
         let lines = headers.get_all(header::SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
         for cookie in lines.filter_map(|line| Cookie::parse(line).ok()) {
@@ -62,7 +62,7 @@ impl CookieJar {
         }
     }
 
-    /// The `Cookie` header. None if there are no cookies.
+    /// The `Cookie` header. `None` if the jar has no cookies.
     #[must_use]
     pub fn header(&self) -> Option<HeaderValue> {
         let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -75,7 +75,7 @@ impl CookieJar {
     }
 }
 
-/// From a `Cookie` header, such as that of [`Sessions::cookie_of`](crate::Sessions::cookie_of).
+/// Makes a jar from a `Cookie` header: for example, from [`Sessions::cookie_of`](crate::Sessions::cookie_of).
 impl From<HeaderValue> for CookieJar {
     fn from(header: HeaderValue) -> Self {
         let pairs = header.to_str().unwrap_or_default().split("; ").filter_map(|pair| pair.split_once('='));

@@ -1,8 +1,9 @@
-//! Cross-site request forgery (CSRF) protection: which requests may use a session, by the headers of browsers.
+//! Cross-site request forgery (CSRF) protection: decides by the headers that browsers send whether a request may use a
+//! session.
 //!
-//! The decisions are those of Go 1.25's `CrossOriginProtection` and of tower-http's `csrf` (a test compares the two),
-//! with three exceptions: a header that comes twice is refused, and a WebSocket handshake and unknown methods count as
-//! unsafe.
+//! The decisions are those of Go 1.25's `CrossOriginProtection` and of tower-http's `csrf`. A test compares this module
+//! with `csrf`. There are three exceptions: a request with a repeated header is refused, a WebSocket handshake counts
+//! as unsafe, and unknown methods count as unsafe.
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
@@ -12,7 +13,7 @@ use http::{
     uri::Authority,
 };
 
-/// Fetch Metadata, and the headers of prefetches.
+/// The headers of Fetch Metadata, and the headers of prefetches.
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
@@ -20,12 +21,12 @@ static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 static PURPOSE: HeaderName = HeaderName::from_static("purpose");
 static SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
 
-/// Schemes whose origins browsers send as `null`, or never send.
+/// Schemes of origins that cannot be trusted: browsers send these origins as `null`, or never send them.
 const NEVER_SENT: [&str; 11] =
     ["about", "blob", "data", "file", "filesystem", "ftp", "javascript", "mailto", "ws", "wss", "null"];
 
-/// The origins that may send unsafe requests from elsewhere, exactly as browsers write them, and those
-/// whose pages may show frames that renew.
+/// Other origins that the application trusts, exactly as browsers write them. `senders` may send unsafe requests. The
+/// pages of `parents` may show frames that renew.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TrustedOrigins {
     senders: Arc<HashSet<String>>,
@@ -33,13 +34,14 @@ pub(crate) struct TrustedOrigins {
 }
 
 impl TrustedOrigins {
-    /// Every one of them [is an origin](is_origin).
+    /// Each string must be [an origin](is_origin).
     pub(crate) fn new(senders: Vec<String>, parents: Vec<String>) -> Self {
         let set = |origins: Vec<String>| Arc::new(origins.into_iter().collect());
         Self { senders: set(senders), parents: set(parents) }
     }
 
-    /// Whether a page of a trusted parent opens a frame, by the `Referer` of the request.
+    /// Whether the request loads a frame in a page of a trusted parent, by the request's `Referer`. The caller checks
+    /// that it loads a frame.
     fn is_frame_of_parent(&self, headers: &HeaderMap) -> bool {
         if self.parents.is_empty() {
             return false;
@@ -59,7 +61,7 @@ impl TrustedOrigins {
     }
 }
 
-/// Whether it is an origin as browsers send it.
+/// Whether `origin` is an origin as browsers send it.
 pub(crate) fn is_origin(origin: &str) -> bool {
     let Some((scheme, host)) = origin.split_once("://") else { return false };
     match scheme {
@@ -69,11 +71,11 @@ pub(crate) fn is_origin(origin: &str) -> bool {
             let default_port = if scheme == "https" { 443 } else { 80 };
             authority.as_str() == host
                 && !host.ends_with(':')
-                // No pattern: it would never match.
+                // A pattern such as `*` is refused, because it would never match.
                 && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_:[]".contains(&b))
                 && authority.port_u16() != Some(default_port)
         }
-        // Browsers leave the host of other schemes as it is.
+        // Browsers do not change the host of other schemes.
         other => {
             let mut bytes = other.bytes();
             bytes.next().is_some_and(|b| b.is_ascii_lowercase())
@@ -85,7 +87,7 @@ pub(crate) fn is_origin(origin: &str) -> bool {
     }
 }
 
-/// Whether a request may act with the cookies it carries.
+/// Whether the CSRF protection allows a request to use the cookies that it carries.
 #[inline]
 pub(crate) fn is_allowed(method: &Method, uri: &Uri, headers: &HeaderMap, trusted: &TrustedOrigins) -> bool {
     if is_safe(method, headers) {
@@ -108,14 +110,15 @@ pub(crate) fn is_allowed(method: &Method, uri: &Uri, headers: &HeaderMap, truste
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RenewalPermission {
     Granted,
-    /// The request is a prefetch. Another request comes when the user goes there.
+    /// The request is a prefetch. If the user visits the page, the browser sends another request.
     RefusedAsPrefetch,
     /// The request is cross-site, or a preflight, or has two `Sec-Fetch-Site` headers.
     RefusedAsCrossSite,
 }
 
-/// Prefetches, scripts of service workers and preflights do not renew. Cross-site requests do so only if
-/// they are navigations by a link, load a frame of a trusted parent, or come from a trusted origin.
+/// Decides whether a request may renew. Prefetches, scripts of service workers and preflights do not renew. A
+/// cross-site request renews only if it is a navigation by a link, loads a frame of a trusted parent, or comes from a
+/// trusted origin.
 pub(crate) fn renewal_permission(
     method: &Method,
     headers: &HeaderMap,
@@ -144,14 +147,15 @@ pub(crate) fn renewal_permission(
 }
 
 fn is_safe(method: &Method, headers: &HeaderMap) -> bool {
-    // RFC 6455, section 10.2: a handshake is a GET, and no other check stands before the socket.
+    // RFC 6455, section 10.2: a WebSocket handshake is a GET, and no other check comes before the socket opens. So a
+    // handshake does not count as safe.
     let handshake =
         headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !handshake
 }
 
-/// Whether `origin` is the host that was asked: that of the target if it names one (RFC 9112,
-/// section 3.2.2, and HTTP/2), or else of the `Host` header.
+/// Whether the host of `origin` is the host of the request: the host in the target, if the target has one (RFC 9112,
+/// section 3.2.2, and HTTP/2), or else the `Host` header.
 fn is_own(origin: &[u8], uri: &Uri, headers: &HeaderMap) -> bool {
     let Ok(origin) = Uri::try_from(origin) else { return false };
     if !matches!(origin.scheme_str(), Some("http" | "https")) {
@@ -168,8 +172,8 @@ fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r [u8]> {
     }
 }
 
-/// What a refused request says of itself, for the log: its method, the host it is for and its origin. A
-/// proxy that rewrites `Host` is found so.
+/// The description of a refused request, for the log: its method, its host, its origin and its `Sec-Fetch-Site`. This
+/// shows a proxy that rewrites `Host`.
 pub(crate) fn describe(method: &Method, uri: &Uri, headers: &HeaderMap) -> String {
     let show = |value: Option<&[u8]>| match value {
         Some(value) => format!("{:?}", String::from_utf8_lossy(value.get(..128).unwrap_or(value))),
@@ -186,8 +190,8 @@ pub(crate) fn describe(method: &Method, uri: &Uri, headers: &HeaderMap) -> Strin
     )
 }
 
-/// The host of a page of ours that was loaded over plain HTTP from another machine, if a request says so:
-/// a browser neither keeps nor sends `Secure` cookies there.
+/// The host of the request, if the request comes from a page of this site that was loaded over plain HTTP from another
+/// machine. There, a browser neither keeps nor sends `Secure` cookies.
 pub(crate) fn plain_http_host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let origin = only(headers, header::ORIGIN).ok().flatten()?;
     let own =
@@ -195,23 +199,23 @@ pub(crate) fn plain_http_host(uri: &Uri, headers: &HeaderMap) -> Option<String> 
     own.then(|| host(uri, headers).map(|host| String::from_utf8_lossy(host).into_owned())).flatten()
 }
 
-/// Whether a request is for this very machine.
+/// Whether a request is for this machine (localhost).
 pub(crate) fn is_for_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
     let authority = host(uri, headers).and_then(|host| Authority::try_from(host).ok());
     authority.is_some_and(|authority| is_loopback(authority.host()))
 }
 
-/// Whether a host is this very machine.
+/// Whether a host is this machine (localhost).
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let named = host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
     named || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A header came twice.
+/// The request has several headers of one name.
 struct Twice;
 
-/// The one value of a header; an empty one counts as none.
+/// The value of a header that comes at most once. `None` if there is no such header, or if its value is empty.
 fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&[u8]>, Twice> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,4 +1,4 @@
-//! The session, the visitor and the cookies in axum's terms.
+//! Extractors and responses for axum: the session, the visitor, the cookies and the errors.
 
 use std::sync::Arc;
 
@@ -18,9 +18,10 @@ use crate::{
     store::StoreError,
 };
 
-/// The session of a request that came through the layer. Without one: 401. Without a layer, or within
-/// one for another claims type: a 500 that says what to change. Where layers of several realms with one
-/// claims type are nested, see [`Session::of`].
+/// The session of a request that came through the layer. A request without a session gets 401.
+///
+/// If the route is within no session layer, or within a layer with another claims type, the request gets a 500 that
+/// says what to change. If layers of several realms with the same claims type are nested, see [`Session::of`].
 impl<C: Claims, S: Sync> FromRequestParts<S> for Session<C> {
     type Rejection = Rejection;
 
@@ -30,7 +31,7 @@ impl<C: Claims, S: Sync> FromRequestParts<S> for Session<C> {
     }
 }
 
-/// None for an anonymous request that an optional layer let through.
+/// `None` for an anonymous request that an optional layer accepted.
 impl<C: Claims, S: Sync> OptionalFromRequestParts<S> for Session<C> {
     type Rejection = Rejection;
 
@@ -40,10 +41,11 @@ impl<C: Claims, S: Sync> OptionalFromRequestParts<S> for Session<C> {
     }
 }
 
-/// The sender of a request, inside a layer or not. An unsafe request from another origin gets 403.
+/// The sender of a request, inside a layer or outside. A request with an unsafe method from another origin gets 403,
+/// unless the origin is trusted.
 ///
-/// If the route is only inside layers of other realms with the same claims type, it is an error (500): a [`Session`] of
-/// the same handler would be one of another realm.
+/// If the route is only within layers of other realms with the same claims type, the request gets 500. Reason: a
+/// [`Session`] in the same handler would be a session of another realm.
 impl<C: Claims, S: Sync> FromRequestParts<S> for Visitor<C>
 where
     Sessions<C>: FromRef<S>,
@@ -62,8 +64,8 @@ where
     }
 }
 
-/// For a state of `Arc<App>`, where `Sessions<C>: FromRef<App>`, and so [`Visitor`] is an extractor
-/// there too:
+/// For a router with the state `Arc<App>`: if `Sessions<C>: FromRef<App>`, then [`Visitor`] is an extractor for
+/// `Arc<App>`, too.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -113,7 +115,7 @@ impl IntoResponse for SetCookies {
     }
 }
 
-/// Errors as responses, so that a handler can return them as they are.
+/// Implements `IntoResponse` for errors, so that a handler can return them.
 macro_rules! into_response {
     ($($error:ty),*) => {
         $(impl IntoResponse for $error {

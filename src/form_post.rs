@@ -1,4 +1,4 @@
-//! Forms that another site posts, such as the responses of identity providers.
+//! Forms that another site posts: for example, the responses of identity providers.
 
 use std::sync::OnceLock;
 
@@ -14,22 +14,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{cross_site, engine::forbid_caching};
 
-/// The longest form that is posted again. A SAML response has some 10 KB.
+/// The longest form that is posted again, in bytes. A SAML response has some 10 KB.
 const LONGEST: usize = 256 * 1024;
 
-/// A field of the second form. Without it, old browsers behind a proxy that rewrites `Host` would post for
-/// ever.
+/// A field that the second form has. The field prevents an endless loop: old browsers behind a proxy that rewrites
+/// `Host` would post the form again and again.
 const MARK: &str = "posted_again";
 
 const SCRIPT: &str = "document.forms[0].submit()";
 
-/// Middleware for a route to which another site posts a form: the `form_post` of Sign in with Apple and
-/// of OpenID Connect, and the POST binding of SAML. Add it to **that route only**.
+/// Middleware for a route to which another site posts a form. Examples are the `form_post` of Sign in with Apple and of
+/// OpenID Connect, and the POST binding of SAML. Add the middleware to **that route only**.
 ///
-/// Browsers do not send `SameSite=Lax` cookies with such a request, and a [`Visitor`](crate::Visitor)
-/// refuses it as cross-site. This middleware answers with a page that posts the same form again, to the
-/// same address and from this site. That second request carries the cookies. So the handler sees its `state`
-/// cookie, and a sign-in replaces the session that the browser had. All other requests pass through.
+/// Browsers do not send `SameSite=Lax` cookies with such a request, and a [`Visitor`](crate::Visitor) refuses the
+/// request as cross-site. So this middleware answers with a page that posts the same form again, from this site to the
+/// same address. The second request carries the cookies. So the handler gets its `state` cookie, and a sign-in replaces
+/// the session that the browser had. All other requests pass through.
 ///
 /// ```
 /// use axum::{Form, Router, middleware::from_fn, routing::post};
@@ -49,12 +49,12 @@ const SCRIPT: &str = "document.forms[0].submit()";
 /// # }
 /// ```
 ///
-/// A session layer around the route would refuse the first request, so keep the route outside of the layer.
+/// A session layer around the route would refuse the first request, so keep the route outside of session layers.
 ///
 /// # Security
-/// Any site can post to this route. The handler must compare the `state` with a value that it bound to
-/// this browser (a cookie) before the sign-in began, or an attacker signs users in to the attacker's
-/// account. Other routes keep their protection.
+/// Any site can post to this route. Before the sign-in begins, the application must bind a `state` to this browser, in
+/// a cookie. The handler must compare the `state` of the form with this cookie. Otherwise, an attacker can sign users
+/// in to the attacker's account. Other routes keep their protection.
 #[doc(alias = "form_post")]
 pub async fn repost_form(request: Request, next: Next) -> Response {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
@@ -83,7 +83,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
-/// The page that posts `form` again. A form without an `action` goes to the page's own address.
+/// The page that posts `form` again. The form has no `action`, so the browser posts it to the address of the page.
 fn page(form: &[u8]) -> String {
     let mut page =
         String::from("<!doctype html><meta charset=utf-8><title>One moment</title><form method=post>");
@@ -96,7 +96,7 @@ fn page(form: &[u8]) -> String {
     page + "<noscript><button>Continue</button></noscript></form><script>" + SCRIPT + "</script>"
 }
 
-/// A content security policy under which only the script of this page runs, and no script in the form.
+/// A content security policy that allows only the script of this page, and no script in the form.
 fn policy() -> Option<HeaderValue> {
     static POLICY: OnceLock<Option<HeaderValue>> = OnceLock::new();
     let policy = POLICY.get_or_init(|| {
@@ -117,7 +117,7 @@ fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            // An HTML parser changes unescaped line ends.
+            // Escape line ends, because an HTML parser changes unescaped line ends.
             '\r' => escaped.push_str("&#13;"),
             '\n' => escaped.push_str("&#10;"),
             other => escaped.push(other),

@@ -1,38 +1,42 @@
-//! Where sessions are opened and used, by the application's hooks.
+//! The origins of clients, by the application's hooks: from where a session was opened, and from where it is used.
 
 use std::{fmt, sync::Arc};
 
 use crate::{request::RequestHead, store::SessionRecord};
 
-/// What to do with a session that is used from another origin than the recorded one. It is judged at renewals, and when
-/// the store is asked about a bearer token. A copied access token stays valid until it expires.
+/// What to do with a session that is used from another origin than the recorded origin.
+///
+/// Origins are compared at renewals, and when the store is asked about a bearer token or about the access token of a
+/// device-bound session. For other requests, origins are not compared, so a copied access token stays valid until it
+/// expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OriginVerdict {
-    /// Nothing.
+    /// Serve the request.
     Ignore,
-    /// Serve it, and [report](crate::EventKind::OriginChanged) it.
+    /// Serve the request, and [report](crate::EventKind::OriginChanged) it.
     Report,
-    /// Serve it, and report it. Authentications at other origins do not count, so that
-    /// [`Require::authenticated_within`](crate::Require::authenticated_within) asks for a re-authentication.
+    /// Serve the request, and report it. Authentications at other origins do not count, so
+    /// [`Require::authenticated_within`](crate::Require::authenticated_within) requires a re-authentication.
     StepUp,
-    /// Report it, and answer as if there were no session. The session stays.
+    /// Report the request, and answer as if the request had no session. The session is not revoked.
     Refuse,
 }
 
 pub(crate) type Describe = dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync;
 pub(crate) type Compare = dyn Fn(&str, Option<&str>) -> OriginVerdict + Send + Sync;
 
-/// The application's hooks.
+/// The hooks of the application.
 #[derive(Clone, Default)]
 pub(crate) struct Origins {
     pub(crate) describe: Option<Arc<Describe>>,
     pub(crate) compare: Option<Arc<Compare>>,
-    /// Whether reuse of the direct predecessor at the recorded origin keeps the session.
+    /// Whether refresh token reuse keeps the session, if the token is the direct predecessor and the client is at the
+    /// recorded origin.
     pub(crate) keep_on_reuse: bool,
 }
 
 impl Origins {
-    /// Where a request comes from, for the record.
+    /// The client's origin of a request, for the record.
     pub(crate) fn of(&self, request: &RequestHead<'_>) -> Option<Arc<str>> {
         self.describe.as_ref()?(request).map(Into::into)
     }
@@ -42,8 +46,8 @@ impl Origins {
         self.compare.is_some()
     }
 
-    /// What to do with a request from `here`. It is compared with where the session was opened, and with where its user
-    /// last re-authenticated; the mildest verdict counts.
+    /// The verdict about a request from the origin `here`. It is compared with the origin of the sign-in, and with the
+    /// origin of the last re-authentication. The mildest verdict counts.
     pub(crate) fn judge(&self, record: &SessionRecord, here: Option<&str>) -> OriginVerdict {
         let Some(compare) = &self.compare else { return OriginVerdict::Ignore };
         let later = record.reauthentication.as_ref().and_then(|later| later.origin.as_deref());

@@ -4,12 +4,12 @@ use std::fmt;
 
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, header, request::Parts};
 
-/// The head of a request, for hooks. Its `Debug` shows the method and the path, since headers may have secrets.
+/// The head of a request, for hooks. `Debug` shows only the method and the path, because headers may have secrets.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'r> {
     /// The method.
     pub method: &'r Method,
-    /// The target. In a nested axum router, without the prefix.
+    /// The target of the request. In a nested axum router, it has no prefix.
     pub uri: &'r Uri,
     /// The headers.
     pub headers: &'r HeaderMap,
@@ -24,15 +24,15 @@ impl<'r> RequestHead<'r> {
         Self { method, uri, headers, extensions: request.extensions() }
     }
 
-    /// The head of a request that was taken apart.
+    /// The head of a request that was split into parts.
     #[must_use]
     pub fn of_parts(parts: &'r Parts) -> Self {
         let Parts { method, uri, headers, extensions, .. } = parts;
         Self { method, uri, headers, extensions }
     }
 
-    /// The path and the query that the browser asked for, also in a nested axum router. A sign-in page sends the
-    /// browser back there, after [`safe_next`](crate::safe_next) has checked it.
+    /// The path and the query that the browser requested, even in a nested axum router. A sign-in page redirects the
+    /// browser to this path, after [`safe_next`](crate::safe_next) has checked it.
     #[doc(alias = "next")]
     #[doc(alias = "return_to")]
     #[must_use]
@@ -44,20 +44,23 @@ impl<'r> RequestHead<'r> {
         uri.path_and_query().map_or("/", |target| target.as_str())
     }
 
-    /// Whether a browser asks for a page to show in a tab: a `GET` or `HEAD` with `Sec-Fetch-Mode: navigate` and
-    /// `Sec-Fetch-Dest: document`. A frame is none. Without these headers (browsers before 2023): whether `Accept`
-    /// has `text/html`. Such a request can be redirected to a page; others want a status and JSON.
+    /// Whether a browser requests a page for a tab: a `GET` or `HEAD` with `Sec-Fetch-Mode: navigate` and
+    /// `Sec-Fetch-Dest: document`. A request for a frame does not count. If these headers are missing (browsers before
+    /// 2023), `Accept` must have `text/html`.
+    ///
+    /// A page visit can be redirected to a page. Other requests need a status and JSON.
     #[must_use]
     pub fn is_page_visit(&self) -> bool {
         matches!(self.destination(), Some(None | Some(b"document")))
     }
 
-    /// Whether a browser asks for a page to show in a frame (`iframe`, `frame`, `embed` or `object`).
+    /// Whether a browser requests a page for a frame (`iframe`, `frame`, `embed` or `object`).
     pub(crate) fn is_frame_visit(&self) -> bool {
         matches!(self.destination(), Some(Some(b"iframe" | b"frame" | b"embed" | b"object")))
     }
 
-    /// `Sec-Fetch-Dest` of a navigation, if this is one.
+    /// The `Sec-Fetch-Dest` of a navigation: `Some(None)` if the navigation has no such header. `None` if the request
+    /// is not a navigation.
     fn destination(&self) -> Option<Option<&'r [u8]>> {
         let value = |name: &str| self.headers.get(name).map(HeaderValue::as_bytes);
         let is_navigation = match value("sec-fetch-mode") {

@@ -1,4 +1,4 @@
-//! Ready-made routes for a "your devices" page and for sign-out.
+//! Routes for a "your devices" page and for sign-out.
 
 use axum::{
     Router,
@@ -17,23 +17,23 @@ use crate::{
     sessions::Sessions,
 };
 
-/// A session of the user, as `GET /sessions` tells it.
+/// A session of the user, as `GET /sessions` returns it.
 #[derive(Serialize)]
 struct Device {
     sid: SessionId,
-    /// Times are in seconds since 1970.
+    /// All times are in seconds since 1970.
     created: u64,
     last_seen: u64,
     expires: u64,
-    /// Where it was opened from, if the builder has an [`origin`](crate::SessionsBuilder::origin) hook.
+    /// The client's origin at the sign-in, if the builder has the hook [`origin`](crate::SessionsBuilder::origin).
     from: Option<String>,
-    /// Whether it is the session of this request.
+    /// Whether this is the session of the request.
     current: bool,
 }
 
 impl<C: Claims> Sessions<C> {
-    /// Routes for a "your devices" page and for sign-out. Merge them, or nest them under another path. They bring
-    /// their session layer with them.
+    /// Routes for a "your devices" page and for sign-out. Merge them into a router, or nest them under another path.
+    /// The routes already have their session layer.
     ///
     /// | route | does | answers |
     /// |---|---|---|
@@ -43,9 +43,9 @@ impl<C: Claims> Sessions<C> {
     /// | `POST /sessions/revoke-all` | revokes all of them | 204, removes the cookies |
     /// | `POST /sign-out` | revokes the session of this request; works with expired and with no tokens | 204, removes the cookies |
     ///
-    /// A user can revoke only their own sessions. Without a session the answer is 401, except at `/sign-out`. With a
-    /// store that cannot list (Memcached) it is 501, and during an outage of the store 503. The routes take cookies
-    /// only, no bearer tokens.
+    /// A user can revoke only their own sessions. Without a session, the answer is 401, except at `/sign-out`. If the
+    /// store cannot list sessions (Memcached), the answer is 501. During an outage of the store, the answer is 503. The
+    /// routes accept only cookies, and no bearer tokens.
     ///
     /// ```
     /// # use axum::Router;

@@ -5,48 +5,51 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-/// Why a cookie configuration is refused, with the offending value.
+/// Why the settings of the cookies are refused, with the wrong value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CookieError {
-    /// Not a token of RFC 9110, section 5.6.2, or longer than 64 characters.
+    /// The name is not a token (RFC 9110, section 5.6.2), is empty, or is longer than 64 characters.
     #[error("{0:?} cannot be a cookie's name: 1 to 64 characters of a token (RFC 9110, section 5.6.2)")]
     BadName(String),
     /// Two cookies have the same name.
     #[error("two cookies have the name {0:?}")]
     SameName(String),
-    /// A path starts with `/` and has visible characters only, and no `;`.
+    /// The path is not valid. A path starts with `/`, and has only visible ASCII characters except `;`.
     #[error("{0:?} cannot be a cookie's path")]
     BadPath(String),
-    /// Not a host name.
+    /// The domain is not a host name.
     #[error("{0:?} cannot be a cookie's domain")]
     BadDomain(String),
-    /// A trusted origin or parent that is not an origin.
+    /// The trusted origin or the trusted parent is not an origin.
     #[error(
         "{0:?} is not an origin as browsers send it: http:// or https:// with a lower-case host, or the scheme of a \
          shell or an extension with its host, a port unless it is the default, and no more"
     )]
     BadOrigin(String),
-    /// RFC 6265bis, section 4.1.3.2: browsers drop such a cookie.
+    /// A cookie with the prefix `__Host-` needs `Secure`, the path `/` and no domain (RFC 6265bis, section 4.1.3.2).
+    /// Otherwise, browsers drop the cookie.
     #[error("{name:?} needs Secure, the path / and no domain (RFC 6265bis, section 4.1.3.2)")]
     HostPrefix {
         /// The cookie's name.
         name: String,
     },
-    /// RFC 6265bis, section 4.1.3.1: browsers drop such a cookie.
+    /// A cookie with the prefix `__Secure-` or `__Http-` needs `Secure` (RFC 6265bis, section 4.1.3.1). Otherwise,
+    /// browsers drop the cookie.
     #[error("{name:?} needs Secure (RFC 6265bis, section 4.1.3.1)")]
     SecurePrefix {
         /// The cookie's name.
         name: String,
     },
-    /// A cookie that scripts can read has the prefix `__Http-` or `__Host-Http-`, which is for cookies
-    /// that they cannot read. Browsers drop such a cookie.
+    /// A cookie that scripts can read has the prefix `__Http-` or `__Host-Http-`. These prefixes are for cookies that
+    /// scripts cannot read, so browsers drop the cookie.
     #[error("{name:?} cannot be read by scripts: its prefix is for HttpOnly cookies")]
     HttpPrefix {
         /// The cookie's name.
         name: String,
     },
-    /// A former cookie has the name, path and domain of a present one, which would be removed with it.
+    /// A former cookie has the name, path and domain of a present cookie. The removal of the former cookie would also
+    /// remove the present cookie.
     #[error("the former cookie {name:?} has the name, path and domain of a present one")]
     FormerIsPresent {
         /// The cookie's name.
@@ -60,7 +63,7 @@ pub enum CookieError {
     PartitionedNeedsSecure,
 }
 
-/// A name, path and domain that a cookie had before.
+/// The name, path and domain that a cookie had under former settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FormerCookie {
     pub(crate) name: String,
@@ -71,23 +74,24 @@ pub(crate) struct FormerCookie {
 /// The names of a realm's cookies.
 pub(crate) type Names = &'static [String];
 
-/// Names and attributes of the cookies, checked.
+/// The names and attributes of the cookies. The builder [checks](Self::check) them.
 #[derive(Clone, Debug)]
 pub(crate) struct Cookies {
     pub(crate) access: Cow<'static, str>,
     pub(crate) refresh: Cow<'static, str>,
-    /// One that scripts can read, with what the application shows them.
+    /// The name of the cookie that scripts can read, if there is one.
     pub(crate) readable: Option<Cow<'static, str>>,
     pub(crate) path: Cow<'static, str>,
     pub(crate) domain: Option<String>,
     pub(crate) secure: bool,
     pub(crate) same_site: cookie::SameSite,
     pub(crate) partitioned: bool,
-    /// Whether the tokens in them are encrypted.
+    /// Whether the tokens in the cookies are encrypted.
     #[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
     pub(crate) encrypted: bool,
     pub(crate) former: Vec<FormerCookie>,
-    /// What follows the value of the access and the refresh cookie, once all else is settled.
+    /// The text after the value of the access cookie and of the refresh cookie. Computed at the first use, because the
+    /// settings are final then.
     pub(super) attributes: OnceLock<String>,
 }
 
@@ -111,8 +115,8 @@ impl Default for Cookies {
 }
 
 impl Cookies {
-    /// The names, for as long as the process runs, so that a response need not count who uses them.
-    /// There is one copy for each set of names.
+    /// The names of the cookies. They live as long as the process, so that a response needs no reference count for
+    /// them. The process has one copy of each set of names.
     pub(crate) fn names(&self) -> Names {
         static KNOWN: Mutex<Vec<Names>> = Mutex::new(Vec::new());
         let own: Vec<&str> =
@@ -129,7 +133,7 @@ impl Cookies {
     pub(crate) fn check(self) -> Result<Self, CookieError> {
         for name in [&self.access, &self.refresh].into_iter().chain(&self.readable) {
             check_name(name)?;
-            // Browsers compare the prefixes without regard to case.
+            // Browsers ignore the case of these prefixes.
             let prefixed = |prefix: &str| {
                 name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
             };
@@ -167,7 +171,7 @@ impl Cookies {
         Ok(self)
     }
 
-    /// Whether a present cookie is the same one to a browser.
+    /// Whether a browser takes a former cookie and a present cookie for the same cookie.
     fn has(&self, former: &FormerCookie) -> bool {
         let domain = |domain: Option<&str>| domain.map(str::to_ascii_lowercase);
         let mut names = [&self.access, &self.refresh].into_iter().chain(&self.readable);

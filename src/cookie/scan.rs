@@ -1,20 +1,22 @@
-//! Finds the access and the refresh cookie in a request. Names are compared byte for byte.
+//! Finds the access cookie and the refresh cookie in a request. Names are compared byte for byte.
 //!
-//! No cookie library is used here. `cookie::Cookie::parse` trims all Unicode white space from a name, so
-//! that `\u{a0}__Host-access` passes for `__Host-access`: a script or a sibling domain can set such a
-//! cookie, and the prefix protects nothing. `Cookie::parse_encoded`, which cookie jars for axum call, also
-//! decodes percent signs in names (`__%48ost-access`). Cookie jars keep the last of two values, and drop
-//! the whole header if any cookie in it has a byte outside visible ASCII.
+//! This module uses no cookie library, for these reasons:
+//!
+//! - `cookie::Cookie::parse` trims all Unicode white space from a name, so it takes `\u{a0}__Host-access` for
+//!   `__Host-access`. A script or a sibling domain can set such a cookie, so the prefix would protect nothing.
+//! - `Cookie::parse_encoded`, which cookie jars for axum call, also decodes percent signs in names (`__%48ost-access`).
+//! - Cookie jars keep the last of two values. They drop the whole header if any cookie has a byte outside of visible
+//!   ASCII.
 
 use http::{HeaderMap, HeaderValue, header};
 use memchr::{memchr, memchr_iter};
 
 use super::config::Cookies;
 
-/// A request with more bytes of cookies than this is not served as a session.
+/// The maximum number of bytes of all cookies. A request with more bytes is not served with a session.
 const LONGEST: usize = 64 * 1024;
 
-/// The number of different values under one name whose signatures are checked, at most.
+/// The maximum number of different values of one name whose signatures are checked.
 const MOST_VALUES: usize = 8;
 
 /// The value of one cookie in a request.
@@ -24,8 +26,8 @@ pub(crate) enum CookieValue<'a> {
     Absent,
     /// One value, once or repeated.
     Value(&'a [u8]),
-    /// Two different values, or too many cookies to search them all. [`values`] then finds all values. Their
-    /// order decides nothing (RFC 6265bis, section 4.2.2: servers should not rely on it).
+    /// There are two different values, or too many cookies to search all of them. [`values`] then finds all values. The
+    /// order of the values decides nothing (RFC 6265bis, section 4.2.2: servers should not rely on it).
     Conflict,
 }
 
@@ -39,8 +41,8 @@ impl<'a> CookieValue<'a> {
     }
 }
 
-/// Reads the access and the refresh cookie of a request, in one pass over `lines`: all its `Cookie` headers.
-/// HTTP/2 may split the header into several (RFC 9113, section 8.2.3).
+/// Reads the access cookie and the refresh cookie of a request, in one pass. `lines` are all `Cookie` headers of the
+/// request: HTTP/2 may split the header into several headers (RFC 9113, section 8.2.3).
 pub(crate) fn scan<'a>(
     lines: impl Iterator<Item = &'a HeaderValue>,
     cookies: &Cookies,
@@ -60,18 +62,18 @@ pub(crate) fn scan<'a>(
     (access, refresh)
 }
 
-/// The values of the access and the refresh cookie that can be tokens.
+/// The values of the access cookie and of the refresh cookie that can be tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Values<'a> {
     pub(crate) access: Vec<&'a [u8]>,
     pub(crate) refresh: Vec<&'a [u8]>,
-    /// Whether there were more than are kept here.
+    /// Whether the request has more values than are kept here.
     pub(crate) too_many: bool,
 }
 
-/// Finds the values of the access and the refresh cookie that can be tokens, each once, in one pass. It
-/// searches all cookies, because a sign-out must not miss a session. It keeps at most [`MOST_VALUES`] values
-/// per name, of at most `longest` bytes.
+/// Finds the values of the access cookie and of the refresh cookie that can be tokens, each value once, in one pass.
+/// Searches all cookies, because a sign-out must not miss a session. Keeps at most [`MOST_VALUES`] values for each
+/// name. Ignores values of more than `longest` bytes.
 pub(crate) fn values<'a>(headers: &'a HeaderMap, cookies: &Cookies, longest: usize) -> Values<'a> {
     let Values { mut access, mut refresh, mut too_many } = Values::default();
     for line in headers.get_all(header::COOKIE) {
@@ -93,13 +95,13 @@ pub(crate) fn values<'a>(headers: &'a HeaderMap, cookies: &Cookies, longest: usi
     Values { access, refresh, too_many }
 }
 
-/// Whether there are more bytes of cookies than [`scan`] searches.
+/// Whether the cookies have more bytes than [`scan`] searches.
 pub(crate) fn are_too_long(headers: &HeaderMap) -> bool {
     headers.get_all(header::COOKIE).iter().map(HeaderValue::len).sum::<usize>() > LONGEST
 }
 
-/// Whether `value` has the three parts of a signed token, or the five of an encrypted one. Other values cost no
-/// signature check.
+/// Whether `value` has the three parts of a signed token, or the five parts of an encrypted token. The signatures of
+/// other values are not checked.
 fn can_be_token(value: &[u8]) -> bool {
     matches!(memchr_iter(b'.', value).count(), 2 | 4)
 }
@@ -125,14 +127,14 @@ fn each_value<'a>(line: &'a [u8], cookies: &Cookies, mut found: impl FnMut(Name,
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    // Most cookies belong to other software. One byte tells them apart.
+    // Most cookies belong to other software. A look at one byte excludes most of them.
     if !matches!(pair.get(name.len()), Some(b'=' | b' ' | b'\t')) {
         return None;
     }
     trim(pair.strip_prefix(name.as_bytes())?).strip_prefix(b"=").map(trim)
 }
 
-/// Trims spaces and tabs and nothing else, as RFC 6265bis does.
+/// Trims spaces and tabs, and no other characters, as RFC 6265bis does.
 fn trim(bytes: &[u8]) -> &[u8] {
     let mut bytes = trim_start(bytes);
     while let [rest @ .., b' ' | b'\t'] = bytes {

@@ -1,4 +1,5 @@
-//! `Set-Cookie` lines. A browser removes a cookie only if the attributes are those that it was set with.
+//! Writes `Set-Cookie` headers. A browser removes a cookie only if the removal has the attributes with which the cookie
+//! was set.
 
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use super::config::Cookies;
 /// Browsers cap lifetimes at 400 days (RFC 6265bis, section 5.5).
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// Browsers drop a cookie whose name and value have more than 4096 bytes (RFC 6265bis, section 5.6). Servers
-/// refuse headers of more than about 8 KB, so this leaves room for other cookies.
+/// The longest value of a cookie, in bytes. Browsers drop a cookie whose name and value have more than 4096 bytes (RFC
+/// 6265bis, section 5.6). Servers refuse headers of more than about 8 KB. So this limit leaves room for other cookies.
 pub(crate) const LONGEST_VALUE: usize = 3072;
 
 impl Cookies {
-    /// A line that sets a cookie. Without `max_age` the cookie ends with the browser. None if the value is
-    /// longer than [`LONGEST_VALUE`]. (The builder checks names, paths and domains, and values are tokens, so
-    /// there is no other reason.)
+    /// The `Set-Cookie` header that sets a cookie. Without `max_age`, the browser deletes the cookie when it is closed.
+    /// `None` if the value is longer than [`LONGEST_VALUE`]. (There is no other reason: the builder has checked the
+    /// names, paths and domains, and the values are tokens or percent-encoded text.)
     pub(crate) fn set(&self, name: &str, value: &str, max_age: Option<Duration>) -> Option<HeaderValue> {
         if value.len() > LONGEST_VALUE {
             return None;
@@ -31,33 +32,33 @@ impl Cookies {
         HeaderValue::try_from(line).ok()
     }
 
-    /// The attributes of the access cookie, as browsers compare them: without `Max-Age`.
+    /// The attributes of the access cookie without `Max-Age`, as browsers compare them.
     #[cfg(feature = "device-bound")]
     pub(crate) fn access_attributes(&self) -> String {
         self.attributes_of(&self.access).trim_start_matches("; ").to_owned()
     }
 
-    /// The line that removes the access cookie.
+    /// The `Set-Cookie` header that removes the access cookie.
     pub(crate) fn access_removal(&self) -> Option<HeaderValue> {
         let line = self.removal(&self.access, &self.path, self.domain.as_deref(), self.partitioned);
         line.map(|(_, line)| line)
     }
 
-    /// The attributes of the cookie `name`, as text after its value.
+    /// The attributes of the cookie `name`, as the text after its value.
     fn attributes_of(&self, name: &str) -> String {
         let mut line = self.base(name, "", &self.path, self.domain.as_deref()).to_string();
         line.split_off(name.len() + "=".len())
     }
 
-    /// The lines that remove the cookies and the former cookies.
+    /// The `Set-Cookie` headers that remove the cookies and the former cookies.
     pub(crate) fn removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
         let ours = [&self.access, &self.refresh].into_iter().chain(&self.readable);
         ours.filter_map(|name| self.removal(name, &self.path, self.domain.as_deref(), self.partitioned))
             .chain(self.former_removals())
     }
 
-    /// The lines that remove the former cookies. If the cookies are partitioned now, the former ones may not have
-    /// been, and for a browser those are other cookies.
+    /// The `Set-Cookie` headers that remove the former cookies. If the cookies are partitioned now, a former cookie may
+    /// have been partitioned or not. For a browser, these are two cookies, so both are removed.
     pub(crate) fn former_removals(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
         let forms = if self.partitioned { &[false, true][..] } else { &[false] };
         let with_form = self.former.iter().flat_map(|former| forms.iter().map(move |form| (former, *form)));

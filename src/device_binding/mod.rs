@@ -1,4 +1,4 @@
-//! The device key that a session's record has, and the settings of device-bound sessions.
+//! The device key in a session's record, and the settings of device-bound sessions.
 
 #[cfg(feature = "device-bound")]
 mod settings;
@@ -16,7 +16,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// The name of this part of a record.
+/// The name under which a record has the device key.
 const NAME: &str = "device";
 
 /// The device key of a session.
@@ -30,13 +30,13 @@ pub(crate) struct DeviceBinding {
 }
 
 impl DeviceBinding {
-    /// The device key of a record. If it cannot be read, a later version wrote it. Then it counts as confirmed, and no
-    /// proof fits it.
+    /// The device key of a record. If a later version of this crate wrote the device key, it may be unreadable. An
+    /// unreadable key counts as confirmed, and no proof is valid for it.
     pub(crate) fn of(record: &SessionRecord) -> Option<Self> {
         let bytes = record.attached.get(NAME)?;
         let unreadable = Self {
             jwk: String::new(),
-            // No key has it, and it is not the one that stands for other keys.
+            // No key has this thumbprint. It also differs from the thumbprint that stands for other keys.
             jkt: Thumbprint([u8::MAX; 32]),
             registered_at: Timestamp::EPOCH,
             confirmed: true,
@@ -44,7 +44,7 @@ impl DeviceBinding {
         Some(serde_json::from_slice(bytes).unwrap_or(unreadable))
     }
 
-    /// The part of it that decides.
+    /// The state of the device key, for the decisions of `protocol`.
     pub(crate) const fn state(&self) -> Binding {
         Binding { key: self.jkt, registered_at: self.registered_at, confirmed: self.confirmed }
     }
@@ -52,7 +52,7 @@ impl DeviceBinding {
 
 #[cfg(feature = "device-bound")]
 impl DeviceBinding {
-    /// A new one, provisional.
+    /// A new device key. Its binding is provisional.
     pub(crate) const fn new(jwk: String, key: Thumbprint, now: Timestamp) -> Self {
         Self { jwk, jkt: key, registered_at: now, confirmed: false }
     }
@@ -61,18 +61,18 @@ impl DeviceBinding {
         Self { confirmed: true, ..self }
     }
 
-    /// Writes it to a record.
+    /// Writes the device key into a record.
     pub(crate) fn attach(&self, record: &mut SessionRecord) {
-        // INVARIANT: it has texts for keys, and so it can be written.
+        // INVARIANT: all names of members are text, so JSON can represent the device key.
         record.attached.set(NAME, Some(&serde_json::to_vec(self).unwrap_or_default()));
     }
 }
 
-/// How many seconds before its token a bound access cookie ends, as a part of the token's lifetime. The browser then
-/// refreshes, so that no request is on its way with a token that expires meanwhile.
+/// A bound access cookie ends before its token. The difference is the lifetime of an access token, divided by this
+/// number. The browser then refreshes in time, so that no request is in transit with a token that expires on the way.
 const MARGIN: u32 = 10;
 
-/// How long a bound access cookie lives, whose token expires after `left`.
+/// The lifetime of a bound access cookie. `left` is the time until its token expires.
 pub(crate) fn cookie_lifetime(left: Duration, access_ttl: Duration) -> Duration {
     Duration::from_secs(left.saturating_sub(access_ttl / MARGIN).as_secs().max(1))
 }

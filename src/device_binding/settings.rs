@@ -2,15 +2,17 @@ use std::time::Duration;
 
 use crate::cookie::Cookies;
 
-/// The shortest lifetime of an access token. The bound cookie lives for nine tenths of it, and Chromium refreshes it in
-/// its last two minutes, so a busy browser signs every 96 s: less often than 6 times in 9 minutes, which is its limit.
+/// The shortest lifetime of an access token. The bound access cookie lives for nine tenths of this lifetime, and
+/// Chromium refreshes the cookie in its last two minutes. So a busy browser signs every 96 s. This is less often than
+/// Chromium's limit of 6 signatures in 9 minutes.
 const SHORTEST_ACCESS: Duration = Duration::from_secs(4 * 60);
 
-/// How long after its sign-in a session may be bound. A browser whose registration failed tries again after 8 minutes.
+/// The default binding window: how long after its sign-in a session may be bound. A browser whose registration failed
+/// tries again after 8 minutes.
 const BINDING_WINDOW: Duration = Duration::from_secs(15 * 60);
 
-/// Settings of device-bound sessions, for [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound). See
-/// the [guide](crate::guide::device_bound).
+/// The settings of device-bound sessions, for [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound).
+/// See the [guide](crate::guide::device_bound).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -35,22 +37,23 @@ pub struct DeviceBound {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceBoundError {
-    /// Not a path on this site, or a path with a query or with one of `{ } * : %`, which have a meaning in routes.
+    /// The value is not a path on this site, or is a path with a query or with one of `{ } * : %`. These characters
+    /// have a meaning in routes.
     #[error("{0:?} is not a path on this site without a query and without any of {{ }} * : %")]
     Path(String),
-    /// Browsers would have to sign more often than their limit allows.
+    /// The access token lifetime is too short: browsers would have to sign more often than their limit allows.
     #[error(
         "access_ttl is {0:?}, but must be at least 4 min: a browser proves its key once for each access token, up to \
          two minutes before the cookie ends, and at most 6 times in 9 minutes"
     )]
     AccessLifetime(Duration),
-    /// Browsers bind no `Partitioned` cookies.
+    /// The cookies are `Partitioned`. Browsers do not bind `Partitioned` cookies.
     #[error("browsers bind no `Partitioned` cookies to a device")]
     Partitioned,
-    /// Browsers prove the key at one origin.
+    /// The cookies have a domain. Browsers prove the key at one origin only.
     #[error("the cookies have a domain, but browsers prove the key of a device at one origin only")]
     Domain,
-    /// The cookies are not sent to the routes.
+    /// The cookies have a path that does not contain the routes, so browsers do not send the cookies to the routes.
     #[error("the cookies have the path {cookies:?}, so they are not sent to {path:?}")]
     CookiePath {
         /// The path of the cookies.
@@ -61,7 +64,7 @@ pub enum DeviceBoundError {
 }
 
 impl DeviceBound {
-    /// Binds sessions where the browser can. `path` is where browsers reach the
+    /// Binds sessions if the browser supports this. `path` is the path at which browsers reach the
     /// [routes](crate::Sessions::device_bound_routes), such as `/auth/device`.
     pub fn new(path: impl Into<String>) -> Self {
         Self {
@@ -73,38 +76,41 @@ impl DeviceBound {
         }
     }
 
-    /// Requests to this path, and below it, need no access cookie, so the browser sends them without a refresh. For
-    /// static files and for pages outside of any session layer. Default: none.
+    /// Excludes a path: requests to this path, and to paths below it, need no access cookie. So the browser sends such
+    /// requests without a refresh. For static files, and for pages outside of any session layer. Default: no path is
+    /// excluded.
     pub fn exclude_path(mut self, path: impl Into<String>) -> Self {
         self.excluded.push(path.into());
         self
     }
 
-    /// Sessions must be bound: this long after its sign-in, a session is not renewed by its refresh token alone. The
-    /// request gets 401, as [`Refusal::DeviceNotBound`](crate::protocol::Refusal::DeviceNotBound). Default: sessions of
-    /// browsers that cannot bind them are renewed as without this feature.
+    /// Requires that sessions are bound: when `time` has passed since the sign-in, the refresh token alone no longer
+    /// renews a session that is not bound. The request gets 401, with the reason
+    /// [`Refusal::DeviceNotBound`](crate::protocol::Refusal::DeviceNotBound). Default: not required, so the sessions of
+    /// browsers without this feature are renewed by the refresh token alone.
     ///
-    /// A browser proves its key for the first time after about one access token lifetime. Give it three of these
-    /// lifetimes, such as 15 minutes. Sessions that were opened at a token endpoint cannot be bound, so they are not
-    /// renewed after this time, either.
+    /// A browser proves its key for the first time after about one access token lifetime. Set `time` to three access
+    /// token lifetimes, such as 15 minutes. Sessions that were opened at a token endpoint cannot be bound, so they are
+    /// also not renewed after `time`.
     pub fn required_within(mut self, time: Duration) -> Self {
         self.required_within = Some(time);
         self
     }
 
-    /// How long after its sign-in or re-authentication a session may be bound. Renewals in this time offer a
-    /// registration again if one failed. Default: 15 minutes. Zero binds no more sessions; those that are bound stay
-    /// so. It is for [turning the feature on and off](crate::guide::device_bound#turning-it-on-and-off).
+    /// The binding window: how long after its sign-in or re-authentication a session may be bound. Default: 15 minutes.
+    /// If a registration failed, renewals in this time offer a registration again. With zero, no more sessions are
+    /// bound, but bound sessions stay bound: see [turning the feature on and
+    /// off](crate::guide::device_bound#turning-it-on-and-off).
     ///
-    /// An attacker who copies the cookies of an unbound session after this time cannot bind it to another device.
-    /// Before that, the key that the browser registered is not replaced while the browser may still prove it: see the
-    /// [guide](crate::guide::device_bound).
+    /// After this time, an attacker who copies the cookies of an unbound session cannot bind the session to another
+    /// device. Within this time, the key that the browser registered is not replaced while the browser may still prove
+    /// it: see the [guide](crate::guide::device_bound).
     pub fn binding_window(mut self, time: Duration) -> Self {
         self.binding_window = time;
         self
     }
 
-    /// Accepts an access lifetime that is too short for browsers' limits. For tests.
+    /// For tests: accepts an access token lifetime that is too short for the limits of browsers.
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn short_lifetimes_for_tests(mut self) -> Self {
@@ -125,12 +131,12 @@ impl DeviceBound {
         Some(self.binding_window).filter(|window| !window.is_zero())
     }
 
-    /// How long after its sign-in an unbound session is renewed. `None` for no limit.
+    /// How long after its sign-in a session that is not bound is renewed. `None` for no limit.
     pub(crate) const fn max_unbound_time(&self) -> Option<Duration> {
         self.required_within
     }
 
-    /// Checks the settings against the others.
+    /// Checks these settings against the other settings of the builder.
     pub(crate) fn check(mut self, access_ttl: Duration, cookies: &Cookies) -> Result<Self, DeviceBoundError> {
         self.path.truncate(self.path.trim_end_matches('/').len());
         if let Some(wrong) = [&self.path].into_iter().chain(&self.excluded).find(|path| !is_path(path)) {

@@ -21,16 +21,17 @@ use crate::{
 const CHALLENGE: HeaderName = HeaderName::from_static("secure-session-challenge");
 
 impl<C: Claims> Sessions<C> {
-    /// The routes that browsers call to bind a session to their device, and to renew it with a proof. Merge them into
-    /// the application's router, outside of its session layers, at the [path](DeviceBound::new) of the settings. There
-    /// are none without [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound).
+    /// The routes that browsers call to bind a session to their device, and to renew a bound session with a proof.
+    /// Merge the routes into the application's router, outside of session layers. Their paths begin with the
+    /// [path](DeviceBound::new) of the settings. Without
+    /// [`SessionsBuilder::device_bound`](crate::SessionsBuilder::device_bound), there are no routes.
     ///
     /// | route | does | answers |
     /// |---|---|---|
     /// | `POST <path>/start` | binds the session of the cookies to a new key | 200 with instructions and cookies; 400 for an invalid proof; 401 without a session |
     /// | `POST <path>/refresh` | renews it | 403 with a challenge; 200 with cookies for a proof; 401 if the session is over |
     ///
-    /// Both answer 503 during an outage of the store. Browsers then keep the session.
+    /// Both routes answer 503 during an outage of the store. Browsers then keep the session.
     ///
     /// ```
     /// # use axum::Router;
@@ -76,7 +77,7 @@ fn respond<C: Claims>(engine: &Engine<C>, answer: DeviceAnswer<C>) -> Response {
             plan.add_to(response.headers_mut(), rules);
             match sets_cookie(response.headers(), &engine.config.cookies.access) {
                 true => response,
-                // It is too late for cookies, or the claims changed.
+                // The write window is over, or the claims changed.
                 false => Rejection::unavailable().into_response(),
             }
         }
@@ -151,7 +152,7 @@ fn instructions<C: Claims>(engine: &Engine<C>, name: &str) -> Response {
 }
 
 fn json(body: &impl Serialize) -> Response {
-    // INVARIANT: it has texts for keys, and so it can be written.
+    // INVARIANT: all names of members are text, so JSON can represent `body`.
     let text = serde_json::to_string(body).unwrap_or_default();
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }

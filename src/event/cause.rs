@@ -1,4 +1,4 @@
-//! What an operator reads of an error: the error and each of its sources, without passwords.
+//! The text of an error, for operators: the error and each of its sources, without passwords.
 
 use std::{
     any::Any,
@@ -10,11 +10,12 @@ use std::{
 
 /// The longest text of a cause, in bytes.
 const LONGEST: usize = 1024;
-/// How many sources of an error are read. A chain of errors can be circular.
+/// The maximum number of errors in a chain that are read, because a chain of errors can be circular.
 const DEEPEST: usize = 16;
 
-/// `error: source: source of the source`, at most 1 KB. A source that the error before it already
-/// names is left out. Control characters become spaces, and passwords in URLs become `***`.
+/// The text of an error, such as `error: source: source of the source`, with at most 1 KB. A source is left out if the
+/// text of the error before it already ends with the text of the source. Control characters become spaces, and
+/// passwords in URLs become `***`.
 pub(crate) fn cause(error: &(dyn Error + 'static)) -> Arc<str> {
     let mut text = String::new();
     let mut last = String::new();
@@ -22,7 +23,7 @@ pub(crate) fn cause(error: &(dyn Error + 'static)) -> Arc<str> {
     for _ in 0..DEEPEST {
         let Some(error) = next else { break };
         let mut this = String::new();
-        // A `Display` that fails has written what it could.
+        // If `Display` fails, keep the text that it has already written.
         let _partial = write!(this, "{error}");
         if !last.ends_with(&*this) {
             let separator = if text.is_empty() { "" } else { ": " };
@@ -38,7 +39,8 @@ pub(crate) fn cause(error: &(dyn Error + 'static)) -> Arc<str> {
     text.into()
 }
 
-/// Drivers and hooks name the URL that they could not reach, with the password in it.
+/// Replaces the user name and the password in each URL by `***`. Reason: errors of drivers and hooks name the URL that
+/// they could not reach, with the password in it.
 fn without_passwords(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
@@ -46,7 +48,7 @@ fn without_passwords(text: &str) -> String {
         clean.extend([before, "://"]);
         let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`' | '>' | ')');
         let authority = after.find(ends).unwrap_or(after.len());
-        // A password may hold each of those but the space, written as it should not be.
+        // A password that is not percent-encoded may contain each of these characters except white space.
         let word = after.find(char::is_whitespace).unwrap_or(after.len());
         let user_info = after.get(..word).and_then(|word| word.rfind('@'));
         rest = after;
@@ -59,7 +61,7 @@ fn without_passwords(text: &str) -> String {
     clean
 }
 
-/// Whether what stands before the `@` is `user:password`.
+/// Whether the text before the `@` is `user:password`.
 fn has_password(after: &str, at: usize) -> bool {
     let user_info = after.get(..at).unwrap_or_default();
     user_info.find(':').is_some_and(|colon| user_info.find('/').is_none_or(|slash| colon < slash))

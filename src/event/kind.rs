@@ -9,185 +9,200 @@ use crate::{
     token::{InvalidToken, MintError},
 };
 
-/// What happened: the [table](crate::manual::events#all-events) has each kind, with its level and what to do. The
-/// [name](Self::name) and the [outcome](Self::outcome) of a kind do not change.
+/// The kind of an event. The [table](crate::manual::events#all-events) lists each kind with its level, and says what to
+/// do. The [name](Self::name) and the [outcome](Self::outcome) of a kind do not change in later versions of this crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
     /// A session began.
     SignedIn,
-    /// A session was renewed, in this way.
+    /// A session was renewed. The field says how.
     Renewed(Renewed),
-    /// A session was not served.
+    /// A request was not served with a session. The field says why.
     Refused(Refusal),
-    /// An access token was invalid. With cookies, the refresh token decides.
+    /// An access token was invalid. If it came in a cookie, the refresh token decides about the request.
     AccessTokenInvalid(InvalidToken),
     /// A refresh token was invalid.
     RefreshTokenInvalid(InvalidToken),
-    /// **Critical.** Refresh token reuse: a refresh token was used that had been superseded for longer than the grace
-    /// period, so an attacker may have a copy. The session was revoked. [`Event::reuse`](crate::Event::reuse) has how
-    /// old the token was, and whether it came from the recorded origin.
+    /// **Critical.** Refresh token reuse: a request presented a refresh token that was superseded longer than the grace
+    /// period ago. So an attacker may have a copy of the token. The session was revoked.
+    /// [`Event::reuse`](crate::Event::reuse) says how old the token was, and whether the request came from the recorded
+    /// origin.
     #[doc(alias = "token theft")]
     #[doc(alias = "reuse")]
     #[doc(alias = "replay")]
     ReuseDetected,
-    /// The same, but the session stays:
+    /// Refresh token reuse, as in [`ReuseDetected`](Self::ReuseDetected), but the session was not revoked. The reason
+    /// is the setting
     /// [`keep_session_on_reuse_at_recorded_origin`](crate::SessionsBuilder::keep_session_on_reuse_at_recorded_origin).
     ReuseTolerated,
-    /// The successor of a refresh token was handed out several times, more than a grace period apart, and was not
-    /// confirmed: two clients may hold the predecessor. A client whose responses are lost looks the same.
+    /// The successor of a refresh token was handed out several times, more than a grace period apart, and no request
+    /// has confirmed it. Two clients may have the predecessor. A client whose responses are lost causes the same event.
     SuccessorUnconfirmed,
-    /// The store had lost a rotation, as after a failover. The refresh token repaired it.
+    /// The store had lost a rotation, for example in a failover. The refresh token of a request repaired the record.
     LostWriteRepaired,
     /// Sessions were revoked, by a sign-out or otherwise.
     Revoked {
-        /// How many.
+        /// The number of revoked sessions.
         sessions: usize,
     },
-    /// [`revoke_everything`](crate::Sessions::revoke_everything) revoked all sessions: there is a new run
-    /// ID, and all sessions of an older run ID are invalid.
+    /// [`revoke_everything`](crate::Sessions::revoke_everything) revoked all sessions. The store has a new run ID, and
+    /// all sessions of an older run ID are invalid.
     EverythingRevoked,
-    /// The store returned an older run ID than before, as after a failover or a restored backup. The
-    /// newest known one was written back. The store may have lost other revocations, too.
+    /// The store returned an older run ID than before, for example after a failover or a restored backup. The newest
+    /// known run ID was written to the store. The store may also have lost other revocations.
     RunIdRestored,
-    /// A sign-in was refused: the subject has the maximum number of sessions.
+    /// A sign-in was refused, because the subject has the maximum number of sessions.
     TooManySessions,
     /// The claims reload hook revoked a session.
     RevokedByApplication {
-        /// Why, in the application's words.
+        /// The reason, as the application named it.
         reason: Cow<'static, str>,
     },
     /// The claims reload hook failed. The session was neither renewed nor revoked.
     ReloadFailed,
     /// The claims of a session were replaced.
     ClaimsUpdated,
-    /// The access tokens of a subject are renewed at their next use.
+    /// The access tokens of a subject were marked as stale. Each token is renewed at its next use.
     MarkedStale,
     /// The user of a session re-authenticated.
     Reauthenticated,
-    /// A session was used from another origin than the recorded one, and `compare_origin` decided.
+    /// A session was used from another origin than the recorded origin. The field is the verdict of the hook
+    /// `compare_origin`.
     OriginChanged(OriginVerdict),
-    /// Two different values had the name of one of the cookies.
+    /// A request had two different values for the name of one of the cookies, or more than 64 KB of cookies.
     ConflictingCookies,
-    /// A request from another origin with an unsafe method was refused. The cause has its method, host and origin.
+    /// A request with an unsafe method from another origin was refused. The [cause](crate::Event::cause) has the
+    /// method, the host and the origin of the request.
     CrossSiteRefused,
-    /// The store failed this operation, or took too long.
+    /// A store call failed, or took too long.
     StoreFailed {
-        /// Which one.
+        /// The operation of the store.
         operation: &'static str,
-        /// How: `unavailable`, `late`, `full`, `configuration`, `unsupported` or `corrupt`. The
+        /// The kind of failure: `unavailable`, `late`, `full`, `configuration`, `unsupported` or `corrupt`. The
         /// [cause](crate::Event::cause) says more.
         why: &'static str,
     },
-    /// The store's feed has a gap, so revocations may be missing here. Access tokens that were issued before are
-    /// renewed at their next use.
+    /// The store's feed has a gap, so this instance may not know of some revocations. Access tokens that were issued
+    /// before this event are renewed at their next use.
     FeedGap,
-    /// The store's feed was not read for longer than its bound: revocations by other instances may be missing here.
-    /// The cause says why.
+    /// This instance has not read the store's feed to its end for longer than the [lag
+    /// bound](crate::SessionsBuilder::feed_lag_bound). So this instance may not know of revocations by other instances.
+    /// The [cause](crate::Event::cause) says why.
     FeedLagging,
-    /// The store's feed was read again.
+    /// After a lag, this instance has read the store's feed to its end again.
     FeedRecovered,
-    /// The wall clock was stepped by more than 5 s. Access tokens that were issued at a time that it
-    /// showed before are checked with the store once.
+    /// The wall clock was stepped by more than 5 s. Some access tokens are therefore checked with the store once: those
+    /// that were issued at times that the wall clock showed before the step.
     ClockStepped {
-        /// Whether it was stepped ahead. Otherwise it was stepped back.
+        /// Whether the wall clock was stepped ahead. Otherwise, it was stepped back.
         ahead: bool,
-        /// By how much.
+        /// The size of the step.
         by: Duration,
     },
-    /// The issuer's public keys could not be fetched. Known keys are used until they are too old.
+    /// A service that only verifies could not fetch the issuer's public keys. It uses the keys that it has until they
+    /// are too old.
     KeyFetchFailed,
-    /// The issuer's public keys could not be fetched for too long: all tokens get 503 until they are fetched again.
+    /// A service that only verifies could not fetch the issuer's public keys for too long. All requests with a token
+    /// get 503 until the keys are fetched again.
     KeysTooOld,
-    /// The builder was told to send cookies without `Secure`.
+    /// The setting [`insecure_plain_http`](crate::CookieOptions::insecure_plain_http) is on, so the cookies have no
+    /// `Secure`.
     InsecurePlainHttp,
     /// A user signed in on a page that was loaded over plain HTTP from another machine. The browser drops `Secure`
-    /// cookies, so the user is not signed in. Reported for the first such host only.
+    /// cookies, so the user is not signed in. Reported only once, for the first such host.
     SecureCookiesOverPlainHttp {
         /// The host, as the browser named it.
         host: String,
     },
-    /// Cookies or tokens were not written: the claims are too large.
+    /// The claims are too large, so no cookies or tokens were written.
     CookieTooLarge,
-    /// Claims cannot be written as JSON, or cannot be read back from it as the application's type. The
+    /// Claims cannot be written as JSON, or this JSON cannot be read back as the application's type. The
     /// [cause](crate::Event::cause) names the member.
     ClaimsUnreadable,
-    /// The signing key failed, or it is for verification only. No token was minted.
+    /// No token was minted: the signing key failed, or this instance has only keys for verification.
     SigningFailed,
-    /// Other keys are in force on this instance.
+    /// This instance uses other keys from now on.
     KeysChanged {
-        /// The name and the step of each: `k3 signing, k4 published, k2 retired`.
+        /// The name and the step of each key, such as `k3 signing, k4 published, k2 retired`.
         keys: String,
-        /// The names of the keys whose tokens are void from now on.
+        /// The names of the keys whose tokens are invalid from now on.
         pulled: Vec<String>,
     },
-    /// The key file cannot be used. The keys in force stay. Reported once per mistake; the cause says which.
+    /// The key file cannot be used. This instance keeps the keys that are in force. Each mistake is reported once. The
+    /// [cause](crate::Event::cause) names the mistake.
     KeyFileFailed,
-    /// A key signs that was not published here before, or not long enough. Other instances, or services that verify by
-    /// the JWKS route, may not have it yet.
+    /// A key signs tokens, although this instance did not publish the key before, or not for long enough. Other
+    /// instances, and services that verify by the JWKS route, may not have the key yet.
     KeyPromotedEarly,
     /// A sign-in or sign-out through an OpenID Connect provider failed.
     OidcFailed {
-        /// Why: `attempt` (the browser did not begin it, or it was used), `issuer`, `provider` (it sent an error),
-        /// `code`, `token_response`, `id_token`, `nonce`, `auth_time`, `userinfo`, `application` (the hook refused),
-        /// `sign_in`, `index` (the store), `logged_out` (at the provider, meanwhile), `discovery`, `unavailable`
-        /// (discovery failed a moment ago), `request` (no answer), `sign_out`, `random` or `seal`.
+        /// The reason: `attempt` (this browser did not begin the attempt, or the attempt was already used or is too
+        /// old), `issuer` (the answer is from another provider), `provider` (the provider sent an error), `code`,
+        /// `token_response`, `id_token`, `nonce`, `auth_time`, `userinfo`, `application` (the hook refused the user),
+        /// `sign_in`, `index` (the store failed), `logged_out` (the user signed out at the provider in the meantime),
+        /// `discovery`, `unavailable` (discovery failed less than 2 s ago), `request` (the provider did not answer),
+        /// `sign_out`, `random` or `seal`.
         why: &'static str,
     },
-    /// An OpenID Connect provider said that a session there is over, and sessions here were revoked.
+    /// An OpenID Connect provider reported the end of a session at the provider. The sessions of this application that
+    /// belong to that session were revoked.
     LoggedOutByProvider {
-        /// How many.
+        /// The number of revoked sessions.
         sessions: usize,
     },
     /// A logout token was refused.
     LogoutTokenRefused {
-        /// Why: `malformed`, `algorithm`, `type`, `unknown_key`, `signature`, `claims`, `issuer`, `audience`, `time`,
-        /// `event`, `nonce` or `replayed`. From `claims` on, the provider has signed it.
+        /// The reason: `malformed`, `algorithm`, `type`, `unknown_key`, `signature`, `claims`, `issuer`, `audience`,
+        /// `time`, `event`, `nonce` or `replayed`. For the reasons from `claims` on, the provider has signed the token.
         why: &'static str,
     },
     /// A provider's access token was renewed.
     UpstreamRenewed {
-        /// Which provider.
+        /// The name of the provider.
         provider: Arc<str>,
     },
-    /// A provider's access token was not renewed. The cause says more.
+    /// A provider's access token was not renewed. The [cause](crate::Event::cause) says more.
     UpstreamFailed {
-        /// Which provider.
+        /// The name of the provider.
         provider: Arc<str>,
-        /// Why: `unavailable` (the tokens stay), `refused` (the user must sign in there again), `interrupted` (the
-        /// same, after an instance died or lost the store between the provider's answer and its own write),
-        /// `unwritten` (there are new tokens, and the store did not take them), `unreadable` (sealed with a key that is
-        /// not in the ring, or moved in the database).
+        /// The reason: `unavailable` (the provider failed, and the tokens stay), `refused` (the user must connect the
+        /// account again), `interrupted` (the user must connect the account again, because an instance died or lost the
+        /// store after the provider's answer and before its own write), `unwritten` (the store did not take the new
+        /// tokens) or `unreadable` (the tokens are sealed with a key that is not in the key ring, or were moved in the
+        /// database).
         why: &'static str,
     },
-    /// A browser registered a key of its device for a session. The binding is provisional until a later proof.
+    /// A browser registered a key of its device for a session. The binding is provisional until a later proof confirms
+    /// it.
     DeviceRegistered,
-    /// A session is bound to a device from now on: no renewal without a proof of the device's key.
+    /// A session is bound to a device from now on: each renewal needs a proof of the device's key.
     DeviceConfirmed,
-    /// A renewal of a bound session had no proof of the device's key, or an invalid one, so it was refused, and the
-    /// session stays. A client with copied cookies looks like this; so does a browser whose refresh failed. A proof of
-    /// the right key with an expired challenge is not reported here. Reported once a minute for each session, on each
-    /// instance.
+    /// A renewal of a bound session was refused, because it had no valid proof of the device's key. The session was not
+    /// revoked. Two kinds of clients cause this event: a client with copied cookies, and a browser whose refresh
+    /// failed. A proof of the right key with an expired challenge does not cause it. Reported at most once a minute for
+    /// each session, on each instance.
     #[doc(alias = "token theft")]
     DeviceProofMissing,
     /// A proof of a device's key was refused.
     DeviceProofInvalid {
-        /// Why: `malformed`, `type`, `algorithm`, `key`, `challenge` (expired, or of another session), `signature` (at
-        /// the registration), `other_key` (the session is bound to another key), `bound` (a registration for a session
-        /// that has a key already, or too long after its sign-in) or `script` (a registration by `fetch`). The last
-        /// three need a valid refresh token.
+        /// The reason: `malformed`, `type`, `algorithm`, `key`, `challenge` (expired, or of another session),
+        /// `signature` (of a registration), `other_key` (the session is bound to another key), `bound` (a registration
+        /// was refused, because the session already has a key, or because the binding window is over) or `script` (a
+        /// script sent a registration by `fetch`). The last three reasons need a valid refresh token.
         why: &'static str,
     },
     /// A hook of the application panicked.
     HookPanicked {
-        /// Which one: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive`, `readable_cookie`, `oidc`
-        /// (its sign-in hook) or `renew` (of a vault).
+        /// The hook: `on_event`, `reload_claims`, `origin`, `compare_origin`, `passive`, `readable_cookie`, `oidc` (the
+        /// sign-in hook) or `renew` (of a vault).
         hook: &'static str,
     },
     /// The Tokio runtime has no timers (`Builder::enable_time`). The feed is not followed, so each request asks the
-    /// store. Store calls have no deadline, and [`Session::ended`](crate::Session::ended) does not notice expiry.
+    /// store. Store calls have no deadline. [`Session::ended`](crate::Session::ended) does not notice that a session
+    /// expires.
     NoTimers,
-    /// A request was answered with 500 or 503, and no other event says why. The cause does.
+    /// A request got 500 or 503, and no other event has the reason. The [cause](crate::Event::cause) has it.
     InternalError {
         /// The operation that failed.
         operation: &'static str,
@@ -195,7 +210,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// No token or cookie was written, because of `error`.
+    /// The kind for `error`. Because of `error`, no token or cookie was written.
     pub(crate) const fn unwritten(error: &MintError) -> Self {
         match error {
             MintError::TooLong { .. } => Self::CookieTooLarge,
@@ -207,7 +222,8 @@ impl EventKind {
         }
     }
 
-    /// A stable name, in the words of the OWASP logging vocabulary where it has one.
+    /// The name of the kind. The name does not change in later versions. If the OWASP logging vocabulary has a word for
+    /// the event, the name is this word.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -263,8 +279,8 @@ impl EventKind {
         }
     }
 
-    /// The detail of the name, as stable as the name: how a session was renewed, why it was refused, or which operation
-    /// failed. None for kinds without such a detail.
+    /// The detail of the event: for example, how a session was renewed, why a request was refused, or which operation
+    /// failed. It does not change in later versions. `None` for a kind without a detail.
     #[must_use]
     pub const fn outcome(&self) -> Option<&'static str> {
         Some(match self {

@@ -1,4 +1,4 @@
-//! Typed events for operators: what was decided, and what failed.
+//! Typed events for operators: the decisions, and the failures.
 
 mod cause;
 mod kind;
@@ -14,45 +14,47 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use crate::id::SessionId;
 
-/// A renewal, refusal, revocation or failure, as [`on_event`](crate::SessionsBuilder::on_event) gets it. For operators.
+/// An event, for operators: a renewal, refusal, revocation or failure. [`on_event`](crate::SessionsBuilder::on_event)
+/// gets it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Event {
-    /// What happened.
+    /// The kind of the event.
     pub kind: EventKind,
     /// The realm.
     pub realm: Arc<str>,
-    /// The [tag](SessionId::tag) of the session.
+    /// The [tag](SessionId::tag) of the session. `None` if the event belongs to no session.
     pub session: Option<String>,
-    /// The subject, from a valid token or from the application.
+    /// The subject, from a valid token or from the application. `None` if the event belongs to no subject.
     pub subject: Option<Arc<str>>,
-    /// Why, if something failed: the error and each of its sources, as `error: source: source`, in at
-    /// most 1 KB. Passwords in URLs are replaced by `***`. For operators: a database may name tables
-    /// and values in it.
+    /// The cause of a failure: the error and each of its sources, as `error: source: source`, with at most 1 KB.
+    /// Passwords in URLs are replaced by `***`. Show it to operators only, because the error of a database may name
+    /// tables and values.
     pub cause: Option<Arc<str>>,
-    /// What is known of the refresh token, if one was reused.
+    /// The details of refresh token reuse. `None` for other events.
     pub reuse: Option<Reuse>,
 }
 
-/// What is known of a superseded refresh token that was presented.
+/// The details of a superseded refresh token that was presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reuse {
-    /// How many generations it was behind. If it is 1, the client may also have been restored from a backup.
+    /// How many generations the token was behind. If it is 1, the cause may also be a client that was restored from a
+    /// backup.
     pub generations: u64,
-    /// How long ago it was superseded, at least: since the current generation was confirmed or, if it was not
-    /// confirmed, was last handed out.
+    /// How long ago the token was superseded, at least. Counts from the confirmation of the current generation. If the
+    /// current generation is provisional, counts from its recorded hand-out.
     pub superseded_for: Duration,
-    /// Whether it was presented where the session was opened, or where its subject last re-authenticated,
-    /// by [`compare_origin`](crate::SessionsBuilder::compare_origin). None if nothing was recorded, or
-    /// nothing is compared.
+    /// Whether the token came from the origin of the sign-in, or from the origin of the last re-authentication, by the
+    /// hook [`compare_origin`](crate::SessionsBuilder::compare_origin). `None` if no origin was recorded, if the hook
+    /// is not set, or if the hook panicked.
     pub from_recorded_origin: Option<bool>,
 }
 
-/// The application's hook.
+/// The hook of the application, as set by `on_event`.
 pub(crate) type Hook = dyn Fn(&Event) + Send + Sync;
 
-/// Where events go: to the application's hook, to `tracing` and to `metrics`.
+/// The receivers of events: the application's hook, `tracing` and `metrics`.
 #[derive(Clone)]
 pub(crate) struct Events {
     pub(crate) realm: Arc<str>,
@@ -71,37 +73,37 @@ struct About<'a> {
 }
 
 impl Events {
-    /// Something that belongs to no session.
+    /// Reports an event that belongs to no session.
     pub(crate) fn note(&self, kind: EventKind) {
         self.emit(kind, About::default());
     }
 
-    /// The same, with a cause.
+    /// As [`note`](Self::note), with a cause.
     pub(crate) fn note_with(&self, kind: EventKind, cause: String) {
         self.emit(kind, About { cause: Some(cause.into()), ..About::default() });
     }
 
-    /// Something that happened to a subject.
+    /// Reports an event of a subject.
     pub(crate) fn of_subject(&self, kind: EventKind, subject: &Arc<str>) {
         self.emit(kind, About { subject: Some(subject), ..About::default() });
     }
 
-    /// Something that happened to a session.
+    /// Reports an event of a session.
     pub(crate) fn of(&self, kind: EventKind, session: &SessionId, subject: &Arc<str>) {
         self.emit(kind, About { session: Some(session), subject: Some(subject), ..About::default() });
     }
 
-    /// Something failed, because of `error`.
+    /// Reports a failure, with `error` as its cause.
     pub(crate) fn failed(&self, kind: EventKind, error: &(dyn Error + 'static)) {
         self.emit(kind, About { cause: Some(cause(error)), ..About::default() });
     }
 
-    /// Something failed for a subject that has no session yet.
+    /// Reports a failure for a subject that has no session yet.
     pub(crate) fn failed_for(&self, kind: EventKind, error: &(dyn Error + 'static), subject: &Arc<str>) {
         self.emit(kind, About { subject: Some(subject), cause: Some(cause(error)), ..About::default() });
     }
 
-    /// Something failed for a session.
+    /// Reports a failure for a session.
     pub(crate) fn failed_of(
         &self,
         kind: EventKind,
@@ -113,13 +115,13 @@ impl Events {
         self.emit(kind, About { session, subject, cause, ..About::default() });
     }
 
-    /// A superseded refresh token was presented.
+    /// Reports that a superseded refresh token was presented.
     pub(crate) fn reuse(&self, kind: EventKind, reuse: Reuse, session: &SessionId, subject: &Arc<str>) {
         let (session, subject, reuse) = (Some(session), Some(subject), Some(reuse));
         self.emit(kind, About { session, subject, reuse, ..About::default() });
     }
 
-    /// Calls a hook of the application. If that panics, the panic is an event, and the answer is none.
+    /// Calls a hook of the application. If the hook panics, reports the panic as an event, and returns `None`.
     pub(crate) fn call<R>(&self, hook: &'static str, call: impl FnOnce() -> R) -> Option<R> {
         caught(call).inspect_err(|panic| self.failed(EventKind::HookPanicked { hook }, panic)).ok()
     }
@@ -132,7 +134,7 @@ impl Events {
         let (realm, subject) = (self.realm.clone(), subject.cloned());
         let event = Event { kind, realm, session, subject, cause: why, reuse };
         if let Err(panic) = caught(|| hook(&event)) {
-            // Not to the hook, which would panic again.
+            // Do not pass this event to the hook, which would panic again.
             let about = About { cause: Some(cause(&panic)), ..About::default() };
             self.record(&EventKind::HookPanicked { hook: "on_event" }, &about);
         }

@@ -8,13 +8,14 @@ use crate::{protocol::Refusal, token::InvalidToken};
 pub enum Renewed {
     /// The refresh token was rotated.
     Rotated,
-    /// A new access token for the current refresh token.
+    /// A new access token was minted. The refresh token stays.
     Reissued,
-    /// The same, and the current generation was confirmed.
+    /// A new access token was minted, and the current generation was confirmed. The refresh token stays.
     Confirmed,
-    /// The request presented the predecessor, and was served with the current refresh token.
+    /// The request presented the predecessor of the current refresh token, and was handed out the current refresh
+    /// token.
     PredecessorServed,
-    /// The store had lost a rotation: the record got the generation of the token.
+    /// The store had lost a rotation. The record was set to the generation of the presented refresh token.
     FastForwarded,
 }
 

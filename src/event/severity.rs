@@ -1,19 +1,19 @@
-//! How much each event matters.
+//! How much each event matters to an operator.
 
 use super::kind::EventKind;
 use crate::{protocol::Refusal, token::InvalidToken};
 
-/// How much an event matters.
+/// How much an event matters to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Clients can cause it at will, in most cases without a session.
+    /// Clients can cause such an event as often as they like, in most cases without a session.
     Debug,
     /// Normal operation.
     Info,
-    /// An operator should know.
+    /// An operator should know of such an event.
     Warning,
-    /// A fault of the application, its configuration or its data, which stays until it is fixed. Requests get 500, or
+    /// The application, its configuration or its data has a fault that stays until it is fixed. Requests get 500, or
     /// sessions are not renewed.
     Error,
     /// Refresh token reuse.
@@ -21,7 +21,7 @@ pub enum Severity {
 }
 
 impl EventKind {
-    /// How much it matters. An event that anyone can cause without a session is [`Severity::Debug`].
+    /// How much the event matters. If every client can cause the event without a session, it is [`Severity::Debug`].
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
@@ -53,8 +53,8 @@ impl EventKind {
             | Self::KeysTooOld
             // Keys were rolled out in the wrong order.
             | Self::RefreshTokenInvalid(InvalidToken::NewKey)
-            // A deploy with other claims, another realm or an empty store may have signed all users out.
-            // Each of these has a good signature.
+            // After a deploy with another claims type, another realm or an empty store, these events may mean that all
+            // users are signed out. The tokens of these events have valid signatures.
             | Self::AccessTokenInvalid(InvalidToken::Unreadable)
             | Self::RefreshTokenInvalid(InvalidToken::Audience)
             | Self::Refused(Refusal::UnreadableClaims | Refusal::OtherRunId) => Severity::Warning,
@@ -71,10 +71,10 @@ impl EventKind {
             | Self::DeviceRegistered
             | Self::DeviceConfirmed
             | Self::FeedRecovered => Severity::Info,
-            // An accident looks the same as the answer to a leak.
+            // A key that was removed by mistake looks the same as a key that was pulled after a leak.
             Self::KeysChanged { pulled, .. } if !pulled.is_empty() => Severity::Warning,
             Self::KeysChanged { .. } => Severity::Info,
-            // `DeviceProofMissing` says the same, at most once a minute.
+            // `DeviceProofMissing` reports `DeviceProofRequired`, too, at most once a minute.
             Self::Refused(
                 Refusal::NoToken | Refusal::BadToken | Refusal::CrossSite | Refusal::DeviceProofRequired,
             ) => Severity::Debug,
@@ -82,7 +82,7 @@ impl EventKind {
             Self::DeviceProofInvalid { why: "other_key" | "bound" | "script" } => Severity::Info,
             Self::DeviceProofInvalid { .. } => Severity::Debug,
             Self::Refused(_) => Severity::Info,
-            // Anyone can cause these.
+            // Every client can cause these events.
             Self::OidcFailed { why: "attempt" | "issuer" | "provider" | "code" | "unavailable" } => Severity::Debug,
             Self::LogoutTokenRefused {
                 why: "malformed" | "algorithm" | "type" | "unknown_key" | "signature",

@@ -1,10 +1,10 @@
-//! Events as records of `tracing` and as counters of `metrics`, under names that stay.
+//! Writes events as `tracing` records and as `metrics` counters. Their names do not change in later versions.
 
 use super::EventKind;
 #[cfg(feature = "tracing")]
 use super::{About, Events, Severity};
 
-/// One counter for all events, so that new events are counted, too.
+/// Counts an event. All kinds share one counter, so new kinds are counted, too.
 #[cfg(feature = "metrics")]
 pub(super) fn count(kind: &EventKind, realm: &str) {
     let labels = [
@@ -24,7 +24,7 @@ pub(super) fn trace(kind: &EventKind, events: &Events, about: &About<'_>) {
                 let subject = about.subject.filter(|_| events.log_subjects).map(|subject| &**subject);
                 let (event, outcome, cause) = (kind.name(), kind.outcome(), about.cause.as_deref());
                 let reuse = about.reuse.map(tracing::field::debug);
-                // The target is for operators to filter by, so it is not the path of this file.
+                // Operators filter by the target, so it is a fixed name and not the path of this file.
                 tracing::event!(
                     target: "tower_sliding_sessions", tracing::Level::$level,
                     event, outcome, detail = ?kind, realm = &*events.realm, session, subject, cause, reuse, "{event}"

@@ -7,22 +7,24 @@ use crate::{
     time::{Timestamp, millis},
 };
 
-/// One of a subject's live sessions, for a "your devices" page.
+/// A live session of a subject, for a "your devices" page.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// The session's ID.
+    /// The session ID.
     pub id: SessionId,
-    /// When it began.
+    /// When the session began: the time of the sign-in.
     pub created_at: Timestamp,
-    /// When it was last used, rounded down to whole rotation intervals since it began. An exact time would tell
-    /// an attacker when the legitimate client renews.
+    /// When the session was last used. The time since the beginning of the session is rounded down to whole rotation
+    /// intervals, because an exact time would tell an attacker when the legitimate client renews. Not every use is
+    /// written to the store, so the last use may be later.
     pub last_seen: Timestamp,
-    /// Its absolute timeout.
+    /// When the session expires even if the session is in use: the end of its absolute timeout.
     pub expires_at: Timestamp,
-    /// Whether it is bound to a device: see [`Session::is_device_bound`](crate::Session::is_device_bound).
+    /// Whether the session is bound to a device: see [`Session::is_device_bound`](crate::Session::is_device_bound).
     pub device_bound: bool,
-    /// Where it was opened from, by the [hook](crate::SessionsBuilder::origin).
+    /// The client's origin at the sign-in, by the [hook `origin`](crate::SessionsBuilder::origin). `None` if no origin
+    /// was recorded.
     pub origin: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The sessions that the layers around a handler found, one per realm.
+//! The results of the session layers around a handler: one result for each realm.
 
 use std::{
     any::type_name,
@@ -11,10 +11,10 @@ use http::Extensions;
 use super::Session;
 use crate::{claims::Claims, engine::EngineId};
 
-/// What a session layer adds to a request: a session, or that there is none.
+/// The result of a session layer: a session, or no session. The layer adds its result to the extensions of the request.
 ///
-/// There is one per claims type. If layers of several realms with one claims type are nested, it has the result
-/// of each.
+/// A request has one `Layered` for each claims type. If layers of several realms with the same claims type are nested,
+/// the `Layered` of the innermost layer also has the results of the outer layers.
 pub(crate) struct Layered<C> {
     realm: EngineId,
     /// Whether the layer rejects requests without a session.
@@ -23,23 +23,25 @@ pub(crate) struct Layered<C> {
     outer: Option<Arc<Self>>,
 }
 
-/// Why it is unknown whether a request has a session: a mistake in the application.
+/// A mistake in the application. Because of this mistake, it is unknown whether a request has a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misplaced {
     /// No session layer is around the handler.
     NoLayer,
     /// Only layers of other realms are around the handler.
     OtherRealm,
-    /// The layer around the handler has sessions with another claims type: this one.
+    /// The session layer around the handler has another claims type. The field is the name of that type.
     OtherClaims(&'static str),
-    /// Several optional layers with one claims type are around the handler, and none that is required.
+    /// Several layers with the same claims type are around the handler, and all of these layers are optional.
     Ambiguous,
-    /// The layer around the handler only verifies: it has no session that can be changed.
+    /// The layer around the handler only verifies tokens, so its session cannot be changed.
     VerifyOnly,
 }
 
 impl<C: Claims> Layered<C> {
-    /// Adds what a layer found to the request.
+    /// Adds the result of a layer to the request. If two layers of the same realm are nested, the result of the inner
+    /// layer replaces the result of the outer layer. The realm then counts as required if one of the two layers is
+    /// required.
     pub(crate) fn insert(
         extensions: &mut Extensions,
         realm: EngineId,
@@ -59,8 +61,9 @@ impl<C: Claims> Layered<C> {
         }
     }
 
-    /// The session for a handler that names no realm: of the only realm, or of the innermost layer that is
-    /// required.
+    /// The session for a handler that names no realm. If all layers around the handler are of one realm, it is the
+    /// session of this realm. Otherwise it is the session of the innermost required layer. A session of a layer that
+    /// only verifies is an error.
     pub(crate) fn session(extensions: &Extensions) -> Result<Option<&Session<C>>, Misplaced> {
         match Self::readable(extensions)? {
             Some(session) if session.engine().only_verifies() => Err(Misplaced::VerifyOnly),
@@ -68,7 +71,7 @@ impl<C: Claims> Layered<C> {
         }
     }
 
-    /// The same, also of a layer that only verifies, to be read only.
+    /// As `session`, but also returns a session of a layer that only verifies. The caller may only read that session.
     pub(crate) fn readable(extensions: &Extensions) -> Result<Option<&Session<C>>, Misplaced> {
         let innermost = extensions.get::<Self>().ok_or_else(|| misplaced(extensions))?;
         if innermost.outer.is_none() {
@@ -78,7 +81,7 @@ impl<C: Claims> Layered<C> {
         required.map(|layered| layered.session.as_ref()).ok_or(Misplaced::Ambiguous)
     }
 
-    /// The session of this realm.
+    /// The session of the realm `realm`.
     pub(crate) fn session_of(
         extensions: &Extensions,
         realm: EngineId,
@@ -88,7 +91,7 @@ impl<C: Claims> Layered<C> {
         own.map(|layered| layered.session.as_ref()).ok_or(Misplaced::OtherRealm)
     }
 
-    /// From the innermost layer to the outermost.
+    /// The results of the layers, from the innermost layer to the outermost layer.
     fn all(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |layered| layered.outer.as_deref())
     }
@@ -101,7 +104,8 @@ impl<C> Clone for Layered<C> {
 }
 
 impl Misplaced {
-    /// Tells the operator of a mistake in the application.
+    /// Logs the mistake for the operator, if the feature `tracing` is on. `wanted_by` is the item that needed the
+    /// session.
     pub(crate) fn report<C>(self, wanted_by: &'static str) {
         let claims = type_name::<C>();
         #[cfg(feature = "tracing")]
@@ -133,16 +137,16 @@ impl fmt::Display for Misplaced {
     }
 }
 
-/// A claims type for which there is a layer in this process.
+/// A claims type for which this process has made a layer.
 struct Known {
     name: &'static str,
     is_in: fn(&Extensions) -> bool,
 }
 
-/// One entry for each claims type. Only read for the message of a mistake.
+/// One entry for each claims type. Only error messages need these entries.
 static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 
-/// Notes a claims type, for the message to a route that asks for another one.
+/// Notes a claims type, so that an error message can name it if a route asks for another claims type.
 pub(crate) fn know<C: Claims>() {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if known.iter().all(|known| known.name != type_name::<C>()) {

@@ -1,4 +1,4 @@
-//! What a handler uses: the session, the visitor, and the cookies of its response.
+//! The types that handlers use: the session, the visitor, and the cookies of the response.
 
 mod info;
 mod layered;
@@ -29,39 +29,39 @@ use crate::{
     token::StepUp,
 };
 
-/// A signed-in session, as the layer found it. In axum it is an extractor; elsewhere see
+/// The session of a request, as the layer found it. In axum, `Session` is an extractor. Without axum, use
 /// [`Session::of`].
 ///
-/// Cheap to clone. `C` is the type of the application's claims; `()` for none. It works as long as it is
-/// held, also if every [`Sessions`](crate::Sessions) and layer was dropped.
+/// A clone is cheap. `C` is the type of the application's claims: `()` for no claims. A `Session` stays usable even if
+/// every [`Sessions`](crate::Sessions) and every layer is dropped.
 pub struct Session<C = ()> {
     pub(crate) session: AuthenticatedSession<C>,
     pub(crate) renewed: Option<Renewed>,
     /// The generation that the request presented.
     pub(crate) presented: u64,
     pub(crate) credential: Credential,
-    /// Where the request comes from, if that is compared.
+    /// The client's origin, if origins are compared. This is not the HTTP header `Origin`.
     pub(crate) origin: Option<Arc<str>>,
 }
 
 impl<C: Claims> Session<C> {
-    /// The session of a request that came through the layer. None for an anonymous request, and without a
-    /// layer. See also [`from_parts`](Self::from_parts).
+    /// Returns the session of a request that came through a session layer. Returns `None` if the request is anonymous,
+    /// or did not come through a session layer. See also [`from_parts`](Self::from_parts).
     ///
-    /// If layers of several realms with one claims type are nested, it is the session of the innermost layer
-    /// that is required, and none if all are optional. Then use
-    /// [`Sessions::session_of`](crate::Sessions::session_of).
+    /// If layers of several realms with the same claims type are nested, returns the session of the innermost required
+    /// layer. If all of these layers are optional, returns `None`: use
+    /// [`Sessions::session_of`](crate::Sessions::session_of) instead.
     pub fn of<B>(request: &Request<B>) -> Option<&Self> {
         Self::from_extensions(request.extensions())
     }
 
-    /// The same, for a request in parts.
+    /// As [`of`](Self::of), for a request that was split into parts.
     #[must_use]
     pub fn from_parts(parts: &Parts) -> Option<&Self> {
         Self::from_extensions(&parts.extensions)
     }
 
-    /// The same, for the extensions of a request.
+    /// As [`of`](Self::of), for the extensions of a request.
     #[must_use]
     pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         Layered::session(extensions).ok().flatten()
@@ -85,23 +85,28 @@ impl<C: Claims> Session<C> {
         self.view().key.id
     }
 
-    /// When the user signed in, in whole seconds. A renewal does not change it.
+    /// When the user signed in, in whole seconds. Neither a renewal nor a re-authentication changes this time.
     #[must_use]
     pub fn auth_time(&self) -> Timestamp {
         self.view().auth_time
     }
 
-    /// When the user last authenticated, in whole seconds: at sign-in, or [later](Self::reauthenticate). None if
-    /// that was at another origin and does not count here: see
-    /// [`OriginVerdict::StepUp`](crate::OriginVerdict::StepUp).
+    /// When the user last authenticated, in whole seconds: at the sign-in, or at the last
+    /// [re-authentication](Self::reauthenticate).
+    ///
+    /// Returns `None` if the user must re-authenticate. There are two causes: the last authentication was at another
+    /// origin and does not count for this request (see [`OriginVerdict::StepUp`](crate::OriginVerdict::StepUp)), or its
+    /// time is unknown.
     #[must_use]
     pub fn authenticated_at(&self) -> Option<Timestamp> {
         self.view().authenticated_at()
     }
 
-    /// Whether the user [last authenticated](Self::authenticated_at) at most `age` ago. Ages count in whole
-    /// seconds, and `age` is rounded up, so the answer is yes for less than a second longer than `age`. A time up
-    /// to 5 s in the future, by a clock that is ahead, counts as now; a later one does not count.
+    /// Whether the user [last authenticated](Self::authenticated_at) at most `age` ago.
+    ///
+    /// The age is computed in whole seconds, and `age` is rounded up to a whole second. So the answer stays true for
+    /// less than a second longer than the rounded `age`. A time at most 5 s in the future counts as now, because the
+    /// clock of another instance may be ahead. A later time does not count.
     #[must_use]
     pub fn authenticated_within(&self, age: Duration) -> bool {
         let (now, age) =
@@ -112,15 +117,16 @@ impl<C: Claims> Session<C> {
     }
 
     /// How the user authenticated (`amr` of RFC 8176): the methods of the sign-in and of the last
-    /// [re-authentication](Self::reauthenticate).
+    /// [re-authentication](Self::reauthenticate). Empty if no authentication counts for this request: see
+    /// [`OriginVerdict::StepUp`](crate::OriginVerdict::StepUp).
     #[must_use]
     pub fn methods(&self) -> &[String] {
         &self.view().methods
     }
 
     /// How the user [last authenticated](Self::authenticated_at): the methods of the last
-    /// [re-authentication](Self::reauthenticate), or of the sign-in if there was none. Empty if that does not
-    /// count here.
+    /// [re-authentication](Self::reauthenticate), or of the sign-in if there was no re-authentication. Empty if
+    /// [`authenticated_at`](Self::authenticated_at) is `None`.
     #[must_use]
     pub fn last_methods(&self) -> &[String] {
         match &self.view().step_up {
@@ -130,54 +136,56 @@ impl<C: Claims> Session<C> {
         }
     }
 
-    /// How long the access token is still valid. The session continues after that.
+    /// How long the access token of this request is still valid. The session continues after this time.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
         self.view().expires.since(self.now())
     }
 
-    /// Whether the session is bound to a device: its cookies renew nothing without a proof of a key that stays on the
-    /// device. False until the browser has proven it once, some minutes after the sign-in. Also known to services that
-    /// only verify, and for bearer tokens.
+    /// Whether the session is bound to a device. The cookies of a bound session cannot renew the session without a
+    /// proof of a key that stays on the device.
     ///
-    /// It is known of the session, not of the request: until its access token expires, a copy of it works elsewhere.
+    /// False until a proof confirms the binding, some minutes after the sign-in. Also works for bearer tokens, and in
+    /// services that only verify tokens.
+    ///
+    /// The answer is about the session, not about the client of this request: a copied access token works on another
+    /// device until the token expires.
     #[doc(alias = "DBSC")]
     #[must_use]
     pub fn is_device_bound(&self) -> bool {
         self.view().device.is_some_and(|device| device.is_confirmed())
     }
 
-    /// How this request renewed the session, if it did.
+    /// How this request renewed the session. `None` if this request did not renew the session.
     #[must_use]
     pub fn renewed(&self) -> Option<Renewed> {
         self.renewed
     }
 
-    /// How often the session's refresh token was rotated, as far as this request shows.
+    /// The generation of the refresh token, as far as this request shows it: how often the refresh token was rotated.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        // A passive request shows what it presented: an attacker who polls must not learn when the token was
-        // rotated.
+        // Without a renewal, return the presented generation: an attacker who polls with passive requests must not
+        // learn when the refresh token was rotated.
         if self.renewed.is_some() { self.view().generation } else { self.presented }
     }
 
-    /// Replaces the claims of this session, on every instance. Make the answer part of the response: it is an
-    /// access cookie with the new claims. Requests that are being handled keep the old claims.
+    /// Replaces the claims of this session, on every instance. Requests that are already in progress keep the old
+    /// claims.
     ///
-    /// A client with a bearer token keeps its token, and is served with the new claims.
-    ///
-    /// # Errors
-    /// [`ChangeError`] if the claims do not fit, if the session is revoked or expired, or if the store failed.
+    /// Make the result part of the response: it is an access cookie with the new claims. A client with a bearer token
+    /// gets no cookie. It keeps its token, and is served with the new claims.
     pub async fn update(&self, claims: &C) -> Result<SetCookies, ChangeError> {
         Ok(self.cookies(self.engine().update(self.view(), self.presented, claims).await?))
     }
 
-    /// Records a re-authentication by `methods` (`amr` of RFC 8176), such as `["pwd"]`: call it after you have
-    /// checked the password or the second factor. It replaces the last re-authentication. Make the answer part
-    /// of the response: it is an access cookie that shows it.
+    /// Records a re-authentication by `methods` (`amr` of RFC 8176), such as `["pwd"]`. Call `reauthenticate` after you
+    /// have checked the password or the second factor. The new re-authentication replaces the last one.
+    ///
+    /// Make the result part of the response: it is an access cookie that shows the re-authentication.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// As for [`update`](Self::update).
     pub async fn reauthenticate<M: Into<String>>(
         &self,
         methods: impl IntoIterator<Item = M>,
@@ -187,12 +195,12 @@ impl<C: Claims> Session<C> {
         Ok(self.cookies(self.engine().reauthenticate(self.view(), self.presented, methods, origin).await?))
     }
 
-    /// Begins a token for another service (RFC 9068): signed by the key of this application, for one audience, valid
-    /// for minutes. Send it as `Authorization: Bearer`.
+    /// Prepares a token for another service (RFC 9068). The token is signed by the key of this application, has one
+    /// audience, and is valid for minutes. Send the token as `Authorization: Bearer`.
     ///
-    /// No application with these keys accepts it as a session, in any realm. It cannot be renewed:
-    /// mint one for each request. A sign-out does not reach it: the service accepts it until it expires, unless it
-    /// follows the revocations.
+    /// No application with these keys accepts the token as a session, in any realm. The token cannot be renewed, so
+    /// mint a new token for each request. A sign-out does not revoke the token: the service accepts the token until it
+    /// expires, unless the service follows the revocations.
     ///
     /// ```
     /// # use tower_sliding_sessions::{ServiceTokenError, Session};
@@ -201,7 +209,7 @@ impl<C: Claims> Session<C> {
     /// # Ok(()) }
     /// ```
     ///
-    /// The claims `auth_time` and `amr` tell of the last authentication, as
+    /// The claims `auth_time` and `amr` describe the last authentication, as
     /// [`authenticated_at`](Self::authenticated_at) and [`last_methods`](Self::last_methods) do.
     #[doc(alias = "RFC 9068")]
     #[doc(alias = "machine to machine")]
@@ -210,52 +218,52 @@ impl<C: Claims> Session<C> {
         TokenFor::new(self, audience.into())
     }
 
-    /// Returns when this session has ended: revoked on any instance, expired, or of an older run ID. For streams
-    /// and WebSockets. An open connection does not keep a session alive; requests do.
+    /// Waits until this session is revoked (on any instance), expires, or belongs to an older run ID. For streams and
+    /// WebSockets. An open connection does not extend a session. Only requests do.
     ///
-    /// A revocation on another instance takes as long as the store's feed. Without a feed, and for expiry, it
-    /// takes about a second; after a long outage of the store, up to half a minute. Must be polled within a
-    /// Tokio runtime.
+    /// A revocation on another instance arrives by the store's feed. Without a feed, a revocation is noticed after
+    /// about a second. Expiry is also noticed after about a second. After a long outage of the store, both may take up
+    /// to half a minute. Poll the future within a Tokio runtime.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<C> {
         let token = self.session.token.clone();
         async move { token.engine.ended(&token).await }
     }
 
-    /// Revokes all other sessions of this user: "sign out everywhere else", and after a password change. Answers
-    /// with how many.
+    /// Revokes all other sessions of this user: for "sign out everywhere else", and after a password change. Returns
+    /// the number of revoked sessions.
     ///
-    /// This instance refuses the sessions that this call revokes at once. Those that another instance revoked just
-    /// before are refused here within the lag of the store's feed.
+    /// When the call returns, this instance already refuses the sessions that the call revoked. If another instance
+    /// revoked some of these sessions just before, this instance refuses them within the lag of the store's feed.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed, or cannot do it.
+    /// [`StoreError`] if the store failed, or does not support this operation.
     pub async fn revoke_others(&self) -> Result<usize, StoreError> {
         let SessionKey { subject, id } = self.view().key.clone();
         self.engine().revocation.revoke(Revoke::Subject { subject, before: None, except: Some(id) }).await
     }
 
-    /// Signs out. Once this returns, the session is revoked, and no in-flight renewal can restore it. Make the
-    /// answer part of the response: it removes the cookies (none for a request with a bearer token).
+    /// Signs out. Once `sign_out` returns, the session is revoked. An in-flight renewal cannot restore it. Make the
+    /// result part of the response: it removes the cookies. For a request with a bearer token, it removes no cookies.
     ///
-    /// If the cookies of the request name other sessions, too, [`Visitor::sign_out`] revokes all of them.
+    /// If the cookies of the request also name other sessions, use [`Visitor::sign_out`] to revoke all of them.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed. Then the session may still be live, and the cookies stay, so that the
-    /// user can try again.
+    /// [`StoreError`] if the store failed. Then the session may still be live. The cookies stay, so that the user can
+    /// try again.
     #[doc(alias = "logout")]
     pub async fn sign_out(&self) -> Result<SetCookies, StoreError> {
         self.engine().revocation.revoke_by_token(&self.view().key).await?;
         Ok(self.cookies(self.engine().removal_lines()))
     }
 
-    /// Returns when the access token has expired, or the session is known to be revoked.
+    /// Waits until the access token has expired, or until this instance knows that the session is revoked.
     #[cfg(feature = "verify")]
     pub(crate) fn token_ended(&self) -> impl Future<Output = ()> + Send + use<C> {
         let token = self.session.token.clone();
         async move { token.engine.token_ended(&token.view).await }
     }
 
-    /// What only a token for another service has.
+    /// The details that only a token for another service has. `None` for a token of a session.
     #[cfg(feature = "verify")]
     pub(crate) fn service(&self) -> Option<&crate::token::ServiceDetails> {
         self.view().service.as_deref()
@@ -284,7 +292,8 @@ impl<C: Claims> Session<C> {
         &self.session.token.engine
     }
 
-    /// Cookies that came with a bearer token are not this session's.
+    /// The cookies for the response. A request with a bearer token gets none, because its cookies are not the cookies
+    /// of this session.
     fn cookies(&self, lines: Vec<CookieLine>) -> SetCookies {
         SetCookies::new(match self.credential {
             Credential::Cookies => lines,

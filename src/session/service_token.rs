@@ -16,7 +16,7 @@ use crate::{
     token::{MintError, ServiceToken, ServiceTokenError, write_service_claims},
 };
 
-/// The lifetime, unless the caller chooses another one.
+/// The default lifetime of a token for another service.
 const LIFETIME: Duration = Duration::from_secs(300);
 
 /// Mints a token for another service. Made by [`Session::token_for`].
@@ -44,43 +44,45 @@ impl<'s, C: Claims> TokenFor<'s, C> {
         }
     }
 
-    /// How long the token is valid. Default 5 minutes. Never longer than the access token of this request, so never
-    /// longer than the session: see [`Session::expires_in`].
+    /// The lifetime of the token. Default 5 minutes. The token does not expire later than the access token of this
+    /// request, so not later than the session: see [`Session::expires_in`].
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// `scope`: what the service may do for the user, as scope tokens with single spaces between them. Default: none.
+    /// The claim `scope`: what the service may do for the user. It has scope tokens with single spaces between them.
+    /// Default: none.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(scope.into());
         self
     }
 
-    /// `client_id`: the name of the caller that the service knows. Default: the [realm](crate::SessionsBuilder::realm).
+    /// The claim `client_id`: the caller's name that the service knows. Default: the
+    /// [realm](crate::SessionsBuilder::realm).
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
         self.client_id = Some(client_id.into());
         self
     }
 
-    /// `ext`: claims for the service. Default: none. The claims of the session are not in the token unless they are
-    /// given here, so that the service learns what it needs and no more.
+    /// The claim `ext`: claims for the service. Default: none. The token has claims of the session only if you pass
+    /// them here. So the service learns only what it needs.
     pub fn claims(mut self, claims: &impl Serialize) -> Self {
         self.claims = write_service_claims(claims);
         self
     }
 
-    /// Adds `sid`, the session's ID, and `run`, its run ID, so that the service can follow the session's revocation.
-    /// Default: no.
+    /// Adds the claims `sid` (the session ID) and `run` (the session's run ID), so that the service can follow the
+    /// revocation of the session. Default: off.
     pub fn with_session_id(mut self) -> Self {
         self.with_session_id = true;
         self
     }
 
-    /// Mints the token: signs it, and makes no store call.
+    /// Mints and signs the token. Makes no store call.
     ///
     /// # Errors
-    /// [`ServiceTokenError`]. An event tells the operator of every error but [`Ended`](ServiceTokenError::Ended).
+    /// [`ServiceTokenError`]. An event reports each error except [`Ended`](ServiceTokenError::Ended) to the operator.
     pub fn mint(self) -> Result<String, ServiceTokenError> {
         let (engine, key) = (self.session.engine(), &self.session.view().key);
         self.try_mint().inspect_err(|error| match error {
@@ -100,11 +102,11 @@ impl<'s, C: Claims> TokenFor<'s, C> {
             let error = jsonwebtoken::signature::Error::from_source("this service only verifies");
             return Err(MintError::Signing(Arc::new(error)).into());
         }
-        // The request was authenticated with this session, but it may be long ago.
+        // The session was valid when the request was authenticated, but that may be long ago.
         let ended = match engine.status_of(view) {
             SessionStatus::Valid | SessionStatus::Stale => false,
             SessionStatus::Revoked => true,
-            // The run ID may be newer than the one that this instance knows.
+            // The session's run ID may be newer than the run ID that this instance knows.
             SessionStatus::OtherRunId => engine.revocation.denylist.is_older_run_id(view.run),
         };
         if ended || now >= view.expires {

@@ -12,34 +12,34 @@ use crate::{
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// The cookies of a sign-in, or their removal. **Make it part of the response**: in axum it is one
-/// (`IntoResponseParts`); elsewhere [`apply`](Self::apply) it.
+/// Sets or removes the cookies of a session in a response. **Make the `SetCookies` part of the response.** In axum, it
+/// implements `IntoResponseParts`. Without axum, call [`apply`](Self::apply).
 ///
-/// It replaces cookies that the response already sets under the same names, and sets `Cache-Control: no-store`.
-/// Put it after headers of your own: a later `Cache-Control` would win.
+/// `SetCookies` replaces cookies of the same names that the response already sets, and sets `Cache-Control: no-store`.
+/// Put `SetCookies` after your own headers, because a later `Cache-Control` would replace this one.
 ///
-/// Cookies of a session that was revoked meanwhile are left out, if this instance knows of it. So if two sign-ins
-/// run at once and the cap on sessions revokes the first session, its late response does not replace the cookies
-/// of the second.
+/// The cookies of a new session are left out if this instance knows that the session was revoked in the meantime.
+/// Suppose that two sign-ins run at the same time, and that the cap on sessions revokes the first session. Then a late
+/// response of the first sign-in does not replace the cookies of the second sign-in.
 #[must_use = "a browser only learns of a sign-in or sign-out if its cookies are part of the response"]
 #[derive(Clone)]
 pub struct SetCookies {
     lines: Vec<CookieLine>,
     session: Option<Opened>,
     clear_cache: bool,
-    /// Offers to bind the session to the browser's device.
+    /// The value of the header that offers the browser to bind the session to its device.
     #[cfg(feature = "device-bound")]
     offer: Option<HeaderValue>,
 }
 
-/// A session that began.
+/// The new session of a sign-in.
 #[derive(Clone)]
 struct Opened {
     id: SessionId,
     denylist: Arc<dyn Denylist>,
 }
 
-/// Knows which sessions are revoked.
+/// Knows which sessions are revoked. Independent of the claims type.
 trait Denylist: Send + Sync {
     fn has(&self, session: &SessionId) -> bool;
 }
@@ -74,24 +74,25 @@ impl SetCookies {
         }
     }
 
-    /// The session that began, if this is a sign-in.
+    /// The ID of the new session. `None` if the cookies are not from a sign-in.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
         self.session.as_ref().map(|opened| opened.id)
     }
 
-    /// Has the browser drop its cached pages of this site (`Clear-Site-Data: "cache"`; Clear Site Data, section
-    /// 3.1), for a sign-out. Default: off.
+    /// For a sign-out: tells the browser to remove its cached pages of this site (`Clear-Site-Data: "cache"`; Clear
+    /// Site Data, section 3.1). Default: off.
     ///
-    /// The browser's back button can show cached pages without a request. This header drops them, except the page
-    /// that is open when the response comes. Pages with secrets should be sent with `Cache-Control: no-store`.
+    /// The browser's back button can show cached pages without a request. With this header, the browser removes these
+    /// pages, except the page that is open when the response arrives. If a page has secrets, send the page with
+    /// `Cache-Control: no-store`.
     #[doc(alias = "Clear-Site-Data")]
     pub fn clear_cache(mut self) -> Self {
         self.clear_cache = true;
         self
     }
 
-    /// Writes the cookies into a response's headers.
+    /// Writes the cookies into the headers of a response.
     pub fn apply(mut self, headers: &mut HeaderMap) {
         if self.session.take().is_some_and(|opened| opened.denylist.has(&opened.id)) {
             self.lines.clear();

@@ -12,17 +12,19 @@ use crate::{
     store::StoreError,
 };
 
-/// The sender of a request, signed in or not: signs in and out. In axum it is an extractor, which needs no
-/// layer; elsewhere see [`Sessions::visitor`](crate::Sessions::visitor).
+/// The sender of a request, signed in or not. Signs users in and out. In axum, `Visitor` is an extractor, and needs no
+/// layer. Without axum, use [`Sessions::visitor`](crate::Sessions::visitor).
 ///
-/// A request from another origin with an unsafe method is rejected, so that no other site can sign a user in or out.
+/// A request with an unsafe method from another origin is rejected, unless the origin is
+/// [trusted](crate::CookieOptions::trusted_origin). So no other site can sign a user in or out.
 #[doc(alias = "login csrf")]
 pub struct Visitor<C = ()> {
     engine: Arc<Engine<C>>,
     /// The sessions whose tokens are in the cookies, live or not.
     named: NamedSessions,
     origin: Option<Arc<str>>,
-    /// The host, if the browser will drop the cookies.
+    /// The host of the request, if the browser will drop the cookies: they have `Secure`, and the page was loaded over
+    /// plain HTTP.
     plain_http_host: Option<String>,
 }
 
@@ -40,10 +42,10 @@ impl<C: Claims> Visitor<C> {
         Ok(Self { engine, named, origin, plain_http_host })
     }
 
-    /// Signs in: opens a new session with a new ID. Then it revokes the sessions whose tokens are in the cookies
-    /// of the request, against session fixation. Await it, and make the answer part of the response.
+    /// Signs in: opens a new session with a new ID. Then revokes the sessions whose tokens are in the cookies of the
+    /// request, to prevent session fixation. Await the sign-in, and make its result part of the response.
     ///
-    /// `subject` is the user's ID: a name, a number, a UUID. `claims` are given by value or by reference.
+    /// `subject` is the user's ID: for example, a name, a number or a UUID. Pass `claims` by value or by reference.
     ///
     /// ```
     /// # use tower_sliding_sessions::{Visitor, SetCookies, SignInError};
@@ -54,8 +56,8 @@ impl<C: Claims> Visitor<C> {
     /// ```
     ///
     /// # Errors
-    /// [`SignInError`]: no client has tokens of a new session. The sessions of the request's cookies stay, with two
-    /// exceptions that [`SignInError`] names.
+    /// [`SignInError`]. Then no client has tokens of the new session. The sessions of the request's cookies stay, with
+    /// two exceptions: see [`SignInError`].
     #[doc(alias = "login")]
     #[doc(alias = "session fixation")]
     #[expect(clippy::needless_pass_by_value, reason = "callers write `user.id` and `\"ann\"`")]
@@ -70,12 +72,12 @@ impl<C: Claims> Visitor<C> {
         &self.named.sessions
     }
 
-    /// Signs out: revokes every session whose token is in the cookies of the request, and removes the cookies,
-    /// also those of former names. Works with expired tokens, with revoked sessions, and with several cookies of
-    /// one name.
+    /// Signs out: revokes each session whose token is in the cookies of the request. Removes the cookies, and also the
+    /// [former cookies](crate::CookieOptions::former). Works with expired tokens, with revoked sessions, and with
+    /// several cookies of the same name.
     ///
     /// # Errors
-    /// [`SignOutError`]: a session may still be live, and the cookies stay, so that the user can try again.
+    /// [`SignOutError`]. Then a session may still be live. The cookies stay, so that the user can try again.
     #[doc(alias = "logout")]
     pub async fn sign_out(&self) -> Result<SetCookies, SignOutError> {
         let mut outcome = Ok(());
@@ -114,7 +116,7 @@ impl<C> fmt::Debug for Visitor<C> {
     }
 }
 
-/// A sign-in with its options. Await it.
+/// A sign-in and its options. The sign-in runs when it is awaited.
 #[must_use = "the user is only signed in when this is awaited"]
 pub struct SignIn<'v, C, K = C> {
     visitor: &'v Visitor<C>,
@@ -124,23 +126,26 @@ pub struct SignIn<'v, C, K = C> {
 }
 
 impl<C, K> SignIn<'_, C, K> {
-    /// "Remember me": the cookies outlive the browser, until the absolute timeout, and for 400 days at most.
-    /// Default: the browser drops them when it is closed.
+    /// "Remember me": the browser keeps the cookies after it is closed, until the absolute timeout, and for at most 400
+    /// days. Default: the browser deletes the cookies when it is closed.
     #[doc(alias = "remember me")]
     pub fn remember_me(mut self, yes: bool) -> Self {
         self.options.persistent = yes;
         self
     }
 
-    /// The idle timeout of this session. Default and maximum: that of the [`Policy`](crate::protocol::Policy).
+    /// The idle timeout of this session. Default and maximum: the idle timeout of the
+    /// [`Policy`](crate::protocol::Policy).
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.options.idle_timeout = Some(timeout);
         self
     }
 
-    /// The absolute timeout of this session. Default and maximum: that of the [`Policy`](crate::protocol::Policy). If
-    /// the policy's idle timeout is longer, it is cut to this one. A longer [`idle_timeout`](Self::idle_timeout) is an
-    /// error.
+    /// The absolute timeout of this session. Default and maximum: the absolute timeout of the
+    /// [`Policy`](crate::protocol::Policy).
+    ///
+    /// If the policy's idle timeout is longer than `timeout`, the session's idle timeout is cut to `timeout`. If you
+    /// set [`idle_timeout`](Self::idle_timeout) to more than `timeout`, the sign-in fails.
     pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
         self.options.absolute_timeout = Some(timeout);
         self

@@ -1,4 +1,4 @@
-//! The handle of an application to its sessions.
+//! The application's handle to its sessions.
 
 mod builder;
 
@@ -28,15 +28,15 @@ use crate::{
     token::Keyring,
 };
 
-/// The sessions of one realm: makes the layer, lists sessions and revokes them. Cheap to clone. Keep it in the
-/// application's state.
+/// The sessions of one realm. Makes the layer, lists sessions and revokes sessions. A clone is cheap. Keep `Sessions`
+/// in the application's state.
 pub struct Sessions<C = ()> {
     pub(crate) engine: EngineHandle<C>,
 }
 
 impl<C: Claims> Sessions<C> {
-    /// Starts building, with a [`Keyring`] or a [`KeyFile`](crate::KeyFile). Everything but the keys has a safe
-    /// default.
+    /// Returns a builder. `keys` is a [`Keyring`] or a [`KeyFile`](crate::KeyFile). All other settings have safe
+    /// defaults.
     pub fn builder(keys: impl Into<KeySource>) -> SessionsBuilder<C> {
         SessionsBuilder::new(keys.into())
     }
@@ -45,25 +45,24 @@ impl<C: Claims> Sessions<C> {
         Self { engine }
     }
 
-    /// The layer: protects routes and renews their sessions.
+    /// The layer. It protects routes, and renews the sessions of requests.
     #[must_use]
     pub fn layer(&self) -> SessionLayer<C> {
-        // Access tokens are accepted without the store once the revocations are known.
+        // Start early: the layer accepts an access token without a store call only after the revocations are known.
         self.engine.start_followers();
         know::<C>();
         SessionLayer::new(self.engine.clone())
     }
 
-    /// A layer that admits only some sessions, by role or step-up. Put it inside [`layer`](Self::layer).
+    /// A layer that admits only some sessions: for example, by role or after a step-up. Put it inside
+    /// [`layer`](Self::layer).
     pub fn require(&self) -> Require<C> {
         Require::new(self.engine.id)
     }
 
-    /// The session of this realm in a request that came through its [`layer`](Self::layer). None for an anonymous
-    /// request. For applications in which several realms have one claims type; others use [`Session`].
-    ///
-    /// # Errors
-    /// A [`Rejection`] (500) if the request did not come through this realm's layer.
+    /// Returns the session of this realm, for a request that came through this realm's [`layer`](Self::layer). Returns
+    /// `None` for an anonymous request. For applications in which several realms have the same claims type. Other
+    /// applications use [`Session`].
     pub fn session_of<'r>(&self, extensions: &'r Extensions) -> Result<Option<&'r Session<C>>, Rejection> {
         let found = Layered::session_of(extensions, self.engine.id);
         Ok(found.inspect_err(|why| why.report::<C>("Sessions::session_of"))?)
@@ -72,8 +71,8 @@ impl<C: Claims> Sessions<C> {
     /// The sender of `request`, for sign-in and sign-out. In axum, [`Visitor`] is an extractor.
     ///
     /// # Errors
-    /// A [`Rejection`] (403) for a request from another origin with an unsafe method, and if cookies without `Secure`
-    /// were chosen and the host is not localhost.
+    /// A [`Rejection`] (403) in two cases: a request with an unsafe method comes from another origin that is not
+    /// trusted, or the cookies have no `Secure` and the request is for another host than localhost.
     pub fn visitor<B>(&self, request: &Request<B>) -> Result<Visitor<C>, Rejection> {
         Ok(Visitor::new((*self.engine).clone(), &RequestHead::of(request))?)
     }
@@ -81,7 +80,7 @@ impl<C: Claims> Sessions<C> {
     /// The live sessions of `subject`, oldest first, for a "your devices" page.
     ///
     /// # Errors
-    /// [`StoreError`], also if the store cannot list.
+    /// [`StoreError`] if the store failed, or cannot list sessions.
     pub async fn list(&self, subject: impl ToString) -> Result<Vec<SessionInfo>, StoreError> {
         let interval = self.engine.config.policy.timing().rotation_interval;
         let subject = self.engine.subject(subject.to_string());
@@ -89,8 +88,8 @@ impl<C: Claims> Sessions<C> {
         Ok(records.iter().map(|record| SessionInfo::of(record, interval)).collect())
     }
 
-    /// Revokes one session of `subject`, on all instances. Returns false if it was revoked or expired before, or is not
-    /// a session of the subject.
+    /// Revokes one session of `subject`, on all instances. Returns false if the session was already revoked or expired,
+    /// or is not a session of `subject`.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed.
@@ -102,22 +101,23 @@ impl<C: Claims> Sessions<C> {
         Ok(self.engine.revocation.revoke(Revoke::Session(key)).await? > 0)
     }
 
-    /// Revokes all sessions of `subject`. Returns how many.
+    /// Revokes all sessions of `subject`. Returns the number of revoked sessions.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed, or cannot do it.
+    /// [`StoreError`] if the store failed, or does not support this operation.
     pub async fn revoke_all(&self, subject: impl ToString) -> Result<usize, StoreError> {
         let subject = self.engine.subject(subject.to_string());
         self.engine.revocation.revoke(Revoke::Subject { subject, before: None, except: None }).await
     }
 
-    /// Revokes all sessions of `subject` except `session`: "sign out everywhere else". Returns how many.
+    /// Revokes all sessions of `subject` except `session`: "sign out everywhere else". Returns the number of revoked
+    /// sessions.
     ///
-    /// This instance refuses the sessions that this call revokes at once. Those that another instance revoked just
-    /// before are refused here within the lag of the store's feed.
+    /// When the call returns, this instance already refuses the sessions that the call revoked. If another instance
+    /// revoked some of these sessions just before, this instance refuses them within the lag of the store's feed.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed, or cannot do it.
+    /// [`StoreError`] if the store failed, or does not support this operation.
     pub async fn revoke_others(
         &self,
         subject: impl ToString,
@@ -127,13 +127,15 @@ impl<C: Claims> Sessions<C> {
         self.engine.revocation.revoke(Revoke::Subject { subject, before: None, except: Some(session) }).await
     }
 
-    /// Revokes the sessions of `subject` that began before `time`, except `except`. After a password change, give
-    /// the time of the change and the session that it was made in. Returns how many.
+    /// Revokes the sessions of `subject` that began before `time`, except the session `except`. Returns the number of
+    /// revoked sessions. After a password change, pass the time of the change and the session in which the password was
+    /// changed.
     ///
-    /// It includes sessions that began more than 5 s in the future, by a clock that was ahead.
+    /// Also revokes sessions that seem to begin more than 5 s in the future. An instance whose clock was ahead opened
+    /// these sessions, so they may be older than `time`.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed, or cannot do it.
+    /// [`StoreError`] if the store failed, or does not support this operation.
     pub async fn revoke_before(
         &self,
         subject: impl ToString,
@@ -144,32 +146,32 @@ impl<C: Claims> Sessions<C> {
         self.engine.revocation.revoke_before(subject, time, except).await
     }
 
-    /// Makes every access token of `subject` stale, on every device and instance: each is renewed at its next use.
-    /// Call it after a change of roles. The new tokens have the claims of the
-    /// [claims reload hook](SessionsBuilder::reload_claims). No session is revoked. A request with a bearer token
+    /// Marks every access token of `subject` as stale, on every device and instance. Each stale token is renewed at its
+    /// next use. The new tokens have the claims of the [claims reload hook](SessionsBuilder::reload_claims). Call
+    /// `mark_stale` after a change of roles. No session is revoked. A client with a bearer token keeps its token, and
     /// is served with the new claims.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed, or cannot do it.
+    /// [`StoreError`] if the store failed, or does not support this operation.
     pub async fn mark_stale(&self, subject: impl ToString) -> Result<(), StoreError> {
         self.engine.mark_stale(&subject.to_string()).await
     }
 
-    /// The emergency stop: revokes all sessions of all users, in every realm of the store, by a new run ID. All
-    /// sessions of an older run ID are invalid. Waits for the store for up to eight times the
-    /// [deadline](SessionsBuilder::store_deadline) of a call.
+    /// The emergency stop: revokes all sessions of all users, in every realm of the store. The store gets a new run ID,
+    /// and all sessions of an older run ID are invalid. The call waits for the store's answer for up to eight times the
+    /// [deadline](SessionsBuilder::store_deadline) of a store call.
     ///
     /// # Errors
-    /// [`StoreError`] if the store failed. In a Redis Cluster, some of its shards may have been raised. The error's
-    /// source says this, and what to do.
+    /// [`StoreError`] if the store failed. In a Redis Cluster, some shards may already have the new run ID. The source
+    /// of the error then says so, and says what to do.
     pub async fn revoke_everything(&self) -> Result<RunId, StoreError> {
         self.engine.revocation.revoke_everything().await
     }
 
-    /// Signs `subject` in without a request. Returns the `Cookie` header for later requests. For tests of applications.
+    /// For tests of applications: signs `subject` in without a request. Returns the `Cookie` header for later requests.
     ///
     /// # Errors
-    /// [`SignInError`], as at any sign-in.
+    /// [`SignInError`], as for any sign-in.
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub async fn cookie_of(&self, subject: impl ToString, claims: C) -> Result<HeaderValue, SignInError> {
@@ -182,16 +184,16 @@ impl<C: Claims> Sessions<C> {
         })
     }
 
-    /// The keys in force.
+    /// The keys that are in force on this instance.
     #[must_use]
     pub fn keys(&self) -> Keyring {
         self.engine.tokens.codec().ring().clone()
     }
 
-    /// Puts other keys in force, under load. Sessions whose tokens the new key ring verifies continue. A key that is no
-    /// longer in it is [pulled](Keyring::pull): its tokens are void at once. The event is
-    /// [`KeysChanged`](crate::EventKind::KeysChanged). Where a [`KeyFile`](crate::KeyFile) is followed, these keys are
-    /// in force until the file changes.
+    /// Puts other keys in force on this instance, while it serves requests. A session continues if the new key ring can
+    /// verify its tokens. A key that the new key ring does not have is [pulled](Keyring::pull): its tokens are invalid
+    /// at once. The change is reported as the event [`KeysChanged`](crate::EventKind::KeysChanged). If the instance
+    /// follows a [`KeyFile`](crate::KeyFile), `keys` are in force until the file changes.
     pub fn set_keys(&self, keys: Keyring) {
         self.engine.set_keys(keys);
     }
@@ -203,14 +205,14 @@ impl<C: Claims> Sessions<C> {
         &self.engine.config.policy
     }
 
-    /// The time of the builder's [clock](SessionsBuilder::clock).
+    /// The current time, by the [clock](SessionsBuilder::clock) of the builder.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.engine.now()
     }
 
-    /// Stops the background tasks, and waits for running background writes. Requests are still served, but each
-    /// asks the store whether its session is revoked.
+    /// Stops the background tasks, and waits for running background writes. Requests are still served. But each request
+    /// then asks the store whether its session is revoked.
     pub async fn shutdown(&self) {
         self.engine.shut_down().await;
     }

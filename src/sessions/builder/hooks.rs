@@ -1,4 +1,4 @@
-//! The application's hooks.
+//! The hooks of the application.
 
 use std::{error::Error, sync::Arc};
 
@@ -15,18 +15,19 @@ use crate::{
 };
 
 impl<C: Claims> SessionsBuilder<C> {
-    /// A hook for every event. It runs in the request, so it must not block. If it panics, the request continues, and
-    /// the panic is [reported](crate::EventKind::HookPanicked) to `tracing` and `metrics`.
+    /// A hook that is called for every event. The hook runs within the request, so it must not block. If the hook
+    /// panics, the request continues, and the panic is [reported](crate::EventKind::HookPanicked) to `tracing` and
+    /// `metrics`.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.config.events.hook = Some(Arc::new(hook));
         self
     }
 
-    /// Whether `tracing` records have a field `subject`. Default: no. The [hook](Self::on_event) always gets the
-    /// subject.
+    /// Whether `tracing` records have a field `subject`. Default: off. The hook of [`on_event`](Self::on_event) always
+    /// gets the subject.
     ///
     /// # Security
-    /// A subject is personal data, such as an email address.
+    /// A subject is personal data: for example, an email address.
     pub fn log_subjects(mut self, yes: bool) -> Self {
         self.config.events.log_subjects = yes;
         self
@@ -39,16 +40,18 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// The claims reload hook: returns a user's current claims, or that the user is locked. It runs at each renewal,
-    /// once after a sign-in, and for a bearer token with stale claims. Default: the claims of the session's record are
-    /// used.
+    /// The claims reload hook. It returns the current claims of a user, or that the user is locked. The hook is called
+    /// at each renewal, once after a sign-in, and for a request with a bearer token whose claims are stale. Default: no
+    /// hook, so the claims of the session's record are used.
     ///
-    /// The hook gets the subject and the claims of the record, or none if those cannot be read. It has as much time as
-    /// a [store call](Self::store_deadline). After an error or a panic, the session is not renewed, and the same
-    /// cookies work later: the request gets 503, unless its access token is still valid. The same holds for claims that
-    /// cannot be written as JSON or read back. The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
-    /// [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have the error. On one instance, parallel renewals of
-    /// the same kind (with or without a body) share one call. See also [`Sessions::mark_stale`].
+    /// The hook gets the subject and the claims of the record, or `None` if these claims cannot be read. It has the
+    /// same [deadline](Self::store_deadline) as a store call. On one instance, parallel renewals of the same kind (with
+    /// or without a body) share one call of the hook.
+    ///
+    /// If the hook returns an error, panics or is too late, the session is not renewed. The request gets 503, unless
+    /// its access token is still valid. The same cookies work later. The same holds if the claims of the hook cannot be
+    /// written as JSON or cannot be read back. The events [`ReloadFailed`](crate::EventKind::ReloadFailed) and
+    /// [`ClaimsUnreadable`](crate::EventKind::ClaimsUnreadable) have the error. See also [`Sessions::mark_stale`].
     ///
     /// ```
     /// # use std::{io, sync::Arc};
@@ -79,8 +82,9 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// Describes where a request comes from: the user agent, an address, a region. Default: nothing is recorded.
-    /// [`Sessions::list`](crate::Sessions::list) shows it, and [`compare_origin`](Self::compare_origin) compares it.
+    /// A hook that describes the client's origin: for example, the user agent, an address or a region. Not the HTTP
+    /// header `Origin`. Default: no origin is recorded. [`Sessions::list`](crate::Sessions::list) shows the origin, and
+    /// [`compare_origin`](Self::compare_origin) compares it.
     ///
     /// # Security
     /// An address is personal data.
@@ -92,13 +96,14 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// What to do with a session that is renewed from another origin. `compare` gets the recorded origin and that of
-    /// the request, both by the [hook](Self::origin). Default: nothing.
+    /// A hook that decides what to do with a session that is renewed from another origin. `compare` gets the recorded
+    /// origin and the origin of the request, both from the hook [`origin`](Self::origin). Default: origins are not
+    /// compared.
     ///
-    /// A request is compared with where the session was opened, and with where its user last
-    /// [re-authenticated](crate::Session::reauthenticate); the milder verdict counts. If neither was recorded, nothing
-    /// is compared. A re-authentication without an origin is not recorded as one, so the hook should describe every
-    /// request.
+    /// A request is compared with the origin of the sign-in, and with the origin of the user's last
+    /// [re-authentication](crate::Session::reauthenticate). The milder verdict counts. If neither origin was recorded,
+    /// nothing is compared. A re-authentication for which the hook `origin` returned `None` has no recorded origin. So
+    /// the hook should describe every request.
     pub fn compare_origin(
         mut self,
         compare: impl Fn(&str, Option<&str>) -> OriginVerdict + Send + Sync + 'static,
@@ -107,33 +112,36 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// Keeps a session whose refresh token was reused, if the token is the direct predecessor of the
-    /// current one and [`compare_origin`](Self::compare_origin) answers [`OriginVerdict::Ignore`] for the
-    /// request. The request is refused, and reported by
-    /// [`ReuseTolerated`](crate::EventKind::ReuseTolerated). Default: such a session is revoked.
+    /// Does not revoke a session at refresh token reuse, if the reused token is the direct predecessor of the current
+    /// token, and [`compare_origin`](Self::compare_origin) returns [`OriginVerdict::Ignore`] for the request. The
+    /// request is refused, and is reported as [`ReuseTolerated`](crate::EventKind::ReuseTolerated). Default: the
+    /// session is revoked.
     ///
     /// For applications whose users often restore browsers or machines from backups.
     ///
     /// # Security
-    /// An attacker who has the refresh token, and appears to come from the same origin, is not detected. Record
-    /// something that an attacker elsewhere does not have, such as the network. A user agent can be copied.
+    /// An attacker who has the refresh token, and seems to come from the recorded origin, is not detected. So record an
+    /// origin that an attacker elsewhere does not have, such as the network. A user agent can be copied.
     pub fn keep_session_on_reuse_at_recorded_origin(mut self) -> Self {
         self.config.client_origins.keep_on_reuse = true;
         self
     }
 
-    /// A cookie called `name` that scripts can read: the result of `show` as percent-encoded JSON, such as the user's
-    /// name and roles. Default: none. It is set and removed together with the access cookie.
+    /// A cookie with the name `name` that scripts can read. Its value is the result of `show` as percent-encoded JSON:
+    /// for example, the user's name and roles. The cookie is set and removed together with the access cookie. Default:
+    /// no such cookie.
     ///
     /// ```js
     /// const shown = document.cookie.split("; ").find(pair => pair.startsWith("__Host-me="));
     /// const me = shown && JSON.parse(decodeURIComponent(shown.slice("__Host-me=".length)));
     /// ```
     ///
-    /// The name must not begin with `__Http-` or `__Host-Http-`: scripts cannot read such cookies.
+    /// The name must not begin with `__Http-` or `__Host-Http-`, because scripts cannot read cookies with these
+    /// prefixes.
     ///
     /// # Security
-    /// Do not trust it: the user can change it, and it is never read here. Injected scripts can read it, too.
+    /// Do not trust this cookie, because the user can change it. This crate never reads it. Injected scripts can read
+    /// it, too.
     pub fn readable_cookie<T: Serialize>(
         mut self,
         name: impl Into<String>,

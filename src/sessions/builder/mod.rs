@@ -1,4 +1,4 @@
-//! Builds [`Sessions`](crate::Sessions). Every choice but the keys has a safe default.
+//! Builds [`Sessions`](crate::Sessions). All settings except the keys have safe defaults.
 
 mod hooks;
 mod storage;
@@ -18,11 +18,11 @@ use crate::{
     token::{Keyring, TokenCodec},
 };
 
-/// Why sessions cannot be built: each names the offending value.
+/// Why sessions cannot be built. Each error names the wrong value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The durations are refused: the error names the inequality that does not hold.
+    /// The durations are refused. The error names the condition that does not hold.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// Browsers would drop the cookies, or a trusted origin is not an origin.
@@ -34,10 +34,11 @@ pub enum BuildError {
     /// [`max_sessions`](SessionsBuilder::max_sessions) is zero: no user could sign in.
     #[error("max_sessions must be at least 1, but is 0")]
     MaxSessions,
-    /// A [`Verifier`](crate::Verifier) accepts no tokens: name its audience, or accept the access tokens of sessions.
+    /// The [`Verifier`](crate::Verifier) would accept no tokens. Set its audience, or let it accept the access tokens
+    /// of sessions.
     #[error("no tokens are accepted: call `audience`, `accept_session_tokens`, or both")]
     NothingAccepted,
-    /// A [`Verifier`](crate::Verifier) with an audience needs the issuer of its tokens (RFC 9068, section 4).
+    /// A [`Verifier`](crate::Verifier) with an audience needs the issuer of the tokens (RFC 9068, section 4).
     #[error("tokens for an audience are accepted of a named issuer only: call `issuer`")]
     NoIssuer,
     /// Sessions cannot be bound to devices with these settings.
@@ -48,7 +49,7 @@ pub enum BuildError {
     /// The address of the public keys must be `https`, or `http` on this machine.
     #[error("{0:?} cannot be the address of public keys: it must be an absolute https address")]
     KeyAddress(String),
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     #[error("the operating system's random generator failed")]
     Entropy,
 }
@@ -87,27 +88,28 @@ impl<C: Claims> SessionsBuilder<C> {
         }
     }
 
-    /// The name of this group of sessions. Default `sessions`. Realms that share keys or a store do not accept each
-    /// other's tokens.
+    /// The realm: the name of this group of sessions. Default `sessions`. Two realms do not accept each other's tokens,
+    /// even if they share keys or a store.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.config.realm = realm.into().into();
         self
     }
 
-    /// `aud` of the access tokens. Default: the realm.
+    /// The claim `aud` of the access tokens. Default: the realm.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = Some(audience.into());
         self
     }
 
-    /// `iss` of the access tokens. Then it is required. Default: none.
+    /// The claim `iss` of the access tokens. If it is set, access tokens with another issuer, or without an issuer, are
+    /// refused. Default: no issuer.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// The durations: access token lifetime, idle and absolute timeout, and those of the rotation. The closure gets
-    /// the current ones, at first [`Timing::default`].
+    /// Changes the durations: the lifetime of access tokens, the idle timeout, the absolute timeout, and the durations
+    /// of the rotation. The closure gets the current durations. The initial durations are [`Timing::default`].
     ///
     /// ```
     /// # use std::time::Duration;
@@ -126,7 +128,8 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// The cookies. The closure gets the current options, at first [`CookieOptions::default`].
+    /// Changes the settings of the cookies. The closure gets the current settings. The initial settings are
+    /// [`CookieOptions::default`].
     ///
     /// ```
     /// # use tower_sliding_sessions::{Keyring, Sessions};
@@ -141,8 +144,9 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// Binds sessions to the browser's device, where the browser can: after that, copied cookies renew nothing.
-    /// Default: off. Add the [routes](Sessions::device_bound_routes), too. See the [guide](crate::guide::device_bound).
+    /// Binds sessions to the browser's device, if the browser supports this. Copied cookies cannot renew a bound
+    /// session. Default: off. Also add the [routes](Sessions::device_bound_routes). See the
+    /// [guide](crate::guide::device_bound).
     #[cfg(feature = "device-bound")]
     #[cfg_attr(docsrs, doc(cfg(feature = "device-bound")))]
     #[doc(alias = "DBSC")]
@@ -155,10 +159,10 @@ impl<C: Claims> SessionsBuilder<C> {
         self
     }
 
-    /// Checks everything, and builds.
+    /// Checks all settings, and builds the sessions.
     ///
     /// # Errors
-    /// [`BuildError`] names what is wrong.
+    /// [`BuildError`] names the wrong setting.
     pub fn build(self) -> Result<Sessions<C>, BuildError> {
         let Self { keys, timing, cookies: options, mut config, .. } = self;
         check_realm(&config.realm)?;
@@ -197,7 +201,7 @@ pub(crate) fn check_realm(realm: &str) -> Result<(), BuildError> {
     if is_good { Ok(()) } else { Err(BuildError::Realm(realm.to_owned())) }
 }
 
-/// Checks the cookies, and who may send them.
+/// Checks the settings of the cookies and the trusted origins, and writes them into `config`.
 pub(crate) fn set_cookies<C>(config: &mut Config<C>, options: CookieOptions) -> Result<(), BuildError> {
     let readable = config.cookies.readable.take();
     config.cookies = options.cookies;

@@ -1,4 +1,4 @@
-//! The store, the caches, and what to do during an outage.
+//! The settings of the store and the caches, and for outages of the store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,67 +9,75 @@ use crate::{
 };
 
 impl<C: Claims> SessionsBuilder<C> {
-    /// The store. Default: a [`MemoryStore`](crate::store::MemoryStore), whose sessions end with the process.
+    /// The store. Default: a [`MemoryStore`](crate::store::MemoryStore), which loses its sessions when the process
+    /// ends.
     pub fn store(mut self, store: impl SessionStore) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
 
-    /// How long a store call may take. Default 500 ms. After that the store counts as unavailable. Keep it much shorter
-    /// than the [grace period](crate::protocol::Timing::grace()): a confirmation must be written within the grace
-    /// period, or not at all.
+    /// The deadline of a store call. Default 500 ms. After the deadline, the store counts as unavailable.
+    ///
+    /// Keep the deadline much shorter than the [grace period](crate::protocol::Timing::grace()), because a confirmation
+    /// must be written within the grace period, or not at all.
     pub fn store_deadline(mut self, deadline: Duration) -> Self {
         self.config.store_deadline = deadline;
         self
     }
 
-    /// How long an expired access token is accepted during an outage of the store. Default zero: a renewal then gets
-    /// 503. A session that this instance knows to be revoked is refused; a revocation that only the store knows is not
-    /// noticed.
+    /// How long an expired access token is accepted during an outage of the store. Default zero: a request that needs a
+    /// renewal then gets 503. A session that this instance knows to be revoked is refused. A revocation that only the
+    /// store knows is not noticed.
     pub fn ride_through(mut self, time: Duration) -> Self {
         self.config.ride_through = time;
         self
     }
 
-    /// How long this instance may be unable to read the store's feed before it reports that the feed lags. Default 5 s.
+    /// How long this instance may fail to read the store's feed to its end, before it reports that the feed lags.
+    /// Default 5 s.
     pub fn feed_lag_bound(mut self, bound: Duration) -> Self {
         self.config.feed.lag_bound = bound;
         self
     }
 
-    /// How long this instance waits after it has read revocations before it reads the feed again. Default 50 ms. If
-    /// each read finds some, the pause doubles, up to eight times this (400 ms). It is never more than half of the [lag
-    /// bound](Self::feed_lag_bound). A longer pause spares the store of [very many instances](crate::manual::scaling),
-    /// and revocations arrive later by as much.
+    /// The pause of this instance after it has read revocations, before it reads the feed again. Default 50 ms. If each
+    /// read finds revocations, the pause doubles each time, up to eight times `pause` (400 ms by default). The pause is
+    /// never longer than half of the [lag bound](Self::feed_lag_bound).
+    ///
+    /// If there are [very many instances](crate::manual::scaling), a longer pause reduces the load of the store.
+    /// Revocations then arrive later by the same time.
     pub fn feed_pause(mut self, pause: Duration) -> Self {
         self.config.feed.pause = pause;
         self
     }
 
-    /// Whether each request asks the store while the feed lags. Default: no; the access token of a revoked session may
-    /// then be accepted until it expires.
+    /// Whether each request asks the store while the feed lags. Default: off. Then the access token of a revoked
+    /// session may be accepted until it expires, while the feed lags.
     pub fn ask_store_when_lagging(mut self, yes: bool) -> Self {
         self.config.feed.ask_store_when_lagging = yes;
         self
     }
 
-    /// How many access tokens are cached that were verified or minted here, at about 1 KB each. Default 8192; zero
-    /// turns the cache off. A cached token is judged by time and revocation like any other, without cryptography.
+    /// The maximum number of access tokens in the cache. The cache has tokens that this instance verified or minted, at
+    /// about 1 KB each. Default 8192. Zero turns the cache off. The times and the revocation of a cached token are
+    /// checked as for any other token, but without cryptography.
     pub fn verified_cache(mut self, tokens: usize) -> Self {
         self.config.token_cache_capacity = tokens;
         self
     }
 
-    /// How many live sessions a subject may have, at least one, and what happens at the next sign-in. Default: no
-    /// limit. The store counts atomically, so it must be able to list. Sessions that the sign-in replaces do not count.
+    /// The maximum number of live sessions of a subject (at least one), and what happens at a sign-in that exceeds it.
+    /// Default: no maximum. The store counts atomically, so the store must be able to list sessions. Sessions that the
+    /// sign-in replaces do not count.
     ///
     /// With [`Cap::Refuse`], a user who lost the cookies (another browser, a private window, a lost phone) cannot sign
-    /// in until a session has expired. Offer [`Sessions::revoke_all`](crate::Sessions::revoke_all) after the user has
-    /// authenticated.
+    /// in until a session has expired. So offer [`Sessions::revoke_all`](crate::Sessions::revoke_all) after the user
+    /// has authenticated.
     ///
-    /// With [`Cap::RevokeOldest`], the second of two sign-ins at once (a double click) may revoke the session of the
-    /// first one. The first response then sets no cookies, so the browser keeps those of the second. If the first
-    /// response has already left and arrives last, the user has to sign in again.
+    /// With [`Cap::RevokeOldest`], suppose that two sign-ins run at the same time (a double click). The second sign-in
+    /// may revoke the session of the first sign-in. The first response then sets no cookies, so the browser keeps the
+    /// cookies of the second response. But if the first response was already sent, and arrives last, the user has to
+    /// sign in again.
     pub fn max_sessions(mut self, cap: Cap) -> Self {
         self.config.cap = Some(cap);
         self
