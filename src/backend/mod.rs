@@ -164,7 +164,8 @@ impl Backend {
         self.writes.spawn((session, what), write);
     }
 
-    /// As long as the guard is held, a shutdown waits. Pass a different number in each call.
+    /// A shutdown waits as long as the returned guard exists: for the answer of a provider, which must be stored.
+    /// `number` identifies the guard, so pass a different number in each call.
     #[cfg(feature = "vault")]
     pub(crate) fn hold(&self, number: u64) -> writes::Entry {
         self.writes.hold(number)

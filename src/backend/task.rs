@@ -12,7 +12,7 @@ use tokio::{runtime::Handle, task::AbortHandle};
 
 use crate::time::{Clock as _, SystemClock};
 
-/// How long to wait before a task is started again, if it ended without having worked.
+/// How long to wait before a task is started again, if it ended before it made progress.
 const RETRY: Duration = Duration::from_millis(250);
 
 /// Holds one task at a time, and none after [`shut_down`](Self::shut_down).
@@ -23,8 +23,8 @@ pub(crate) struct BackgroundTask(Arc<Shared>);
 struct Shared {
     /// There is nothing to start: the task runs, or was shut down. Read by each request.
     settled: AtomicBool,
-    /// The task has worked at least once.
-    worked: AtomicBool,
+    /// The task has called [`note_progress`](BackgroundTask::note_progress).
+    made_progress: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -74,7 +74,8 @@ impl BackgroundTask {
         let Some(running) = self.reserve() else { return };
         let nth = running.nth;
         let task = task();
-        // Not under the lock: a runtime that shuts down drops the task here.
+        // Not under the lock: a runtime that shuts down drops the task here, and dropping its `RunningTask` takes the
+        // lock.
         let handle = runtime.spawn(async move {
             let _running = running;
             task.await;
@@ -101,14 +102,14 @@ impl BackgroundTask {
         }
         state.started += 1;
         state.phase = Phase::Running { task: None };
-        self.0.worked.store(false, Ordering::Relaxed);
+        self.0.made_progress.store(false, Ordering::Relaxed);
         self.0.settled.store(true, Ordering::Relaxed);
         Some(RunningTask { shared: self.0.clone(), nth: state.started })
     }
 
     /// Notes that the task made progress.
     pub(crate) fn note_progress(&self) {
-        self.0.worked.store(true, Ordering::Relaxed);
+        self.0.made_progress.store(true, Ordering::Relaxed);
     }
 
     /// Gives up a task that makes no progress: its runtime is not driven any more. The next
@@ -156,7 +157,8 @@ impl Drop for RunningTask {
         let mut state = self.shared.lock();
         if state.started == self.nth && matches!(state.phase, Phase::Running { .. }) {
             // Otherwise each request would start a task that fails at once.
-            let pause = if self.shared.worked.load(Ordering::Relaxed) { Duration::ZERO } else { RETRY };
+            let pause =
+                if self.shared.made_progress.load(Ordering::Relaxed) { Duration::ZERO } else { RETRY };
             state.phase = Phase::Idle { not_before: SystemClock.monotonic().saturating_add(pause) };
             self.shared.settled.store(false, Ordering::Relaxed);
         }

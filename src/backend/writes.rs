@@ -19,7 +19,7 @@ pub(crate) enum Write {
     Confirm(u64),
     /// A later idle deadline.
     Touch,
-    /// A provider's answer, which is on its way. Each has a number.
+    /// The tokens in the answer of an OAuth provider. The answer has not arrived yet. A number identifies each answer.
     #[cfg(feature = "vault")]
     Answer(u64),
 }

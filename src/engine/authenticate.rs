@@ -57,9 +57,10 @@ pub(crate) enum AuthOutcome<C> {
         /// The response sets the cookies of this renewal. Boxed, so that less is moved for a request without a renewal.
         renewal: Option<Box<Renewal<C>>>,
     },
-    /// The request has no valid session. An optional layer serves it.
+    /// The request has no valid session. A layer that requires a session rejects the request. A layer that is optional
+    /// serves it without a session.
     Anonymous(Refusal),
-    /// An optional layer rejects the request, too. For `DeviceProofRequired`, see `middleware::unproven`.
+    /// Each layer rejects the request, even an optional one. For `DeviceProofRequired`, see `middleware::unproven`.
     Rejected(RejectionKind),
 }
 
@@ -90,8 +91,9 @@ impl<C> AuthStep<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Authenticates a request without waiting, or returns a future that waits. `removals` gets the
-    /// `Set-Cookie` headers that delete cookies of former settings, if the response must have them.
+    /// Authenticates a request without waiting, or returns a future that waits. `removals` gets
+    /// `Set-Cookie` headers if the response must delete cookies that the application set with other names, paths or
+    /// domains before.
     pub(crate) fn authenticate(
         self: &Arc<Self>,
         head: &RequestHead<'_>,
@@ -118,8 +120,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Starts to follow the store's feed, and the key file if there is one. Each request calls this, because the
-    /// runtime that followed them may have stopped.
+    /// Starts to follow the store's feed of revocations and stale marks, and the key file if there is one. Each request
+    /// calls this, because the runtime that followed them may have stopped.
     #[inline]
     pub(crate) fn start_followers(&self) {
         self.revocation.start();
@@ -220,6 +222,8 @@ impl<C: Claims> Engine<C> {
         let decision = decide_access(&self.config.policy, times.as_ref(), status, arrived.wall);
         let token = match (decision, token) {
             (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) => token,
+            // A bound session cannot be renewed without a proof. So if its claims are stale, or the run ID is unknown,
+            // ask the store about the token instead.
             (_, Some(token))
                 if token.is_bound() && self.may_be_usable(&token, known_status, arrived.wall) =>
             {
@@ -258,6 +262,8 @@ impl<C: Claims> Engine<C> {
     /// The status of a session now. It is `Stale` if the claims changed after `view.read_at`.
     pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let (key, run) = (&view.key, view.run);
+        // A service token that names no session contains no run ID. Its `run` is the newest run ID that was possible when
+        // the token was minted.
         #[cfg(feature = "verify")]
         let run = if view.service.as_ref().is_some_and(|service| !service.has_session) {
             self.revocation.denylist.run_id_to_judge_by(run)
@@ -276,9 +282,10 @@ impl<C: Claims> Engine<C> {
     /// bound session confirms nothing: for such a token, [`note_use`](Self::note_use) writes the use of the session.
     /// For a passive request, nothing is written.
     ///
-    /// The confirmation is written in the background: if it is lost, reuse is only detected later. It is written once
-    /// for each generation, unless the write fails or is too early by the record's settings. This instance's settings
-    /// decide whether to ask the store. The record's settings decide the result.
+    /// The confirmation is written in the background, once for each generation: if it is lost, reuse is only detected
+    /// later. The record keeps the rotation settings of the sign-in, which may differ from this instance's settings.
+    /// This instance's settings decide whether to try the write. The record's settings decide whether it applies. If
+    /// the write fails or does not apply, a later token tries again.
     pub(super) fn confirm_or_note_use(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,

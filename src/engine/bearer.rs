@@ -67,7 +67,8 @@ impl<C: Claims> Engine<C> {
             Some(view) => self.status_of(view),
         };
         match status {
-            // A token for another service has its own claims, so the store has no newer ones.
+            // The claims of a service token were chosen when it was minted. They are not in the session's record, so
+            // the store has no newer ones.
             #[cfg(feature = "verify")]
             SessionStatus::Stale if view.service.is_some() => {
                 return LocalDecision::Refused(Refusal::StaleClaims);
@@ -82,10 +83,11 @@ impl<C: Claims> Engine<C> {
         }
         match decide_access(&self.config.policy, Some(&view.times()), SessionStatus::Valid, now.wall) {
             AccessDecision::Renew if now.wall >= view.expires => LocalDecision::Refused(Refusal::Expired),
+            // The token is from the future.
             AccessDecision::Renew => LocalDecision::Refused(Refusal::BadToken),
             AccessDecision::Accept | AccessDecision::AcceptOrRenew => {
                 let is_known_valid = status == SessionStatus::Valid
-                    && !view.was_read_ahead(now.wall)
+                    && !view.was_read_in_the_future(now.wall)
                     && self.revocation.knows_revocations(now)
                     && !self.revocation_may_be_forgotten(&session.token, now);
                 if is_known_valid { LocalDecision::Accepted } else { LocalDecision::AskStore }

@@ -33,7 +33,7 @@ impl<C: Claims> Engine<C> {
     /// refresh by the browser does not show that the session is in use. If the write fails, the next request tries
     /// again.
     pub(super) fn note_use(self: &Arc<Self>, token: &Arc<VerifiedToken<C>>, now: Timestamp) {
-        // An expired token may be a copy, and a client without the key must not keep the session alive.
+        // Each token may be a copy. A client without the key can keep the session alive only until its token expires.
         if now >= token.view.expires {
             return;
         }
@@ -103,8 +103,8 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// The limits for binding the session of this record. `None` without the setting, or if it lets no session be
-    /// bound.
+    /// The limits for binding the session of this record. `None` if `device_bound` is not set, or if its binding window
+    /// allows no session to be bound.
     #[cfg(feature = "device-bound")]
     pub(super) fn registration_limits(
         &self,
@@ -117,7 +117,8 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// The value of the header [`REGISTRATION`]. `None` without the setting, or if it lets no session be bound.
+    /// The value of the header [`REGISTRATION`]. `None` if `device_bound` is not set, or if its binding window allows
+    /// no session to be bound.
     #[cfg(feature = "device-bound")]
     pub(crate) fn registration_offer(&self, session: &crate::id::SessionId) -> Option<HeaderValue> {
         let settings = self.config.device_bound.as_ref()?;

@@ -2,8 +2,8 @@
 //! request.
 //!
 //! The new session is opened before the replaced ones are revoked. So the cap is raised for the new session, by the
-//! number of the subject's sessions that it replaces. Another sign-in may revoke some of them first. Then the normal
-//! cap is checked afterwards.
+//! number of the subject's sessions that it replaces. If another sign-in revokes some of them first, the cap was raised
+//! too much. So the normal cap is then checked after the revocation.
 
 use super::{Engine, SignInError};
 use crate::{

@@ -30,9 +30,9 @@ pub enum ChangeError {
 impl<C: Claims> Engine<C> {
     /// Replaces the claims of a session, on all instances. Returns an access cookie with the new claims.
     ///
-    /// The token in the cookie has the generation that the request presented. A token of a newer generation needs the
-    /// refresh cookie. But it is not yet known whether the response sets the refresh cookie: this is decided when the
-    /// response headers are sent.
+    /// The token in the cookie has the generation that the request presented. A response must not set an access token
+    /// of a newer generation without the refresh cookie of this generation. But it is not yet known whether the
+    /// response sets that refresh cookie: this is decided when the response headers are sent.
     pub(crate) async fn update(
         &self,
         view: &SessionView<C>,
@@ -43,6 +43,8 @@ impl<C: Claims> Engine<C> {
         let (json, claims) = self
             .writable_claims(key, claims, &view.methods, reauthentication_methods(view), now)
             .inspect_err(|error| self.report_unwritten(error, key))?;
+        // The store writes this event together with the claims, so the event cannot be lost. The mark below is later:
+        // it covers renewals that read the old record before this write.
         let feed_event = FeedEvent::SessionStale(key.clone(), now);
         let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
         let snapshot = self.compare_and_set("put_claims", key, None, Some(feed_event), replace).await?;
@@ -87,8 +89,9 @@ impl<C: Claims> Engine<C> {
         Ok([access].into_iter().chain(self.readable_line(&claims, &record, now)?).collect())
     }
 
-    /// Marks the session's tokens as stale after a change, so that no in-flight response, on any instance,
-    /// restores the old state. Returns the time of the mark: tokens that were issued until then are stale.
+    /// Marks the session's tokens as stale after a change, so that no in-flight response, on any instance, restores the
+    /// old state. Returns the time of the mark. Tokens that were issued up to this time are stale, also the token that
+    /// the caller mints with this time: the next request with it renews the session once more.
     async fn mark_session_stale(&self, view: &SessionView<C>) -> Result<Timestamp, StoreError> {
         self.revocation.mark_stale(|now| FeedEvent::SessionStale(view.key.clone(), now)).await
     }

@@ -45,7 +45,7 @@ struct ValidToken {
     session: SessionId,
     run: RunId,
     recency: Recency,
-    /// The absolute deadline of its session. Access tokens do not have it.
+    /// The absolute deadline of the session, in a refresh token. `None` in an access token.
     absolute_deadline: Option<Timestamp>,
 }
 
@@ -87,7 +87,8 @@ impl<'h> SessionTokens<'h> {
             sessions.len() - 1
         });
         if let Some(Self { access, refresh, .. }) = sessions.get_mut(index) {
-            let newest = if absolute_deadline.is_some() { refresh } else { access };
+            let is_refresh = absolute_deadline.is_some();
+            let newest = if is_refresh { refresh } else { access };
             *newest = (*newest).max(Some((recency, token)));
         }
     }

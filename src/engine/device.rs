@@ -2,8 +2,9 @@
 //! key.
 //!
 //! These requests are not checked for cross-site request forgery, because browsers also send them for navigations from
-//! other sites. No other site can forge them: each needs a proof that the device's key has signed, in a header that no
-//! page of another site can send.
+//! other sites. No other site can forge them: a registration, and a refresh of a session with a key, need a proof that
+//! the device's key has signed, in a header that no page of another site can send. A refresh of a session without a key
+//! does no more than a renewal.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -210,6 +211,7 @@ impl<C: Claims> Engine<C> {
         }
         let proof =
             single_value(headers, &PROOF).ok_or("malformed").and_then(DeviceProof::read).map_err(invalid)?;
+        // Only the proof of a registration contains a key. A refresh must be signed by the key in the record.
         if proof.key.is_some() {
             return Err(invalid("key"));
         }
@@ -223,15 +225,16 @@ impl<C: Claims> Engine<C> {
             return Err(invalid("challenge"));
         }
         if !is_proven && refresh.device.is_some() {
-            // A store that was restored from a backup has another key than the token.
+            // The token names a confirmed key, but the key in the record is provisional and another one. So the store
+            // was restored from a backup.
             return Err(DeviceAnswer::Over);
         }
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
         // The browser does not say whether the refresh is for a passive request. So if there are passive requests, the
-        // refresh does not count as use, unless a use was written since the last renewal. If an active request follows,
-        // `note_use` counts that request.
+        // refresh does not count as use, unless a use was written after the last rotation, hand-out or confirmation. If
+        // an active request follows, `note_use` counts that request.
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)

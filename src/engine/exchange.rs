@@ -16,7 +16,8 @@ use crate::{
     token::{LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
-/// If reading the body took at least this long, its duration is compared with the session's grace period.
+/// If reading the body took at least this long, or this instance's grace period if it is shorter, the duration is
+/// compared with the session's own grace period.
 const SLOW_BODY: Duration = Duration::from_secs(1);
 
 /// The tokens for a client.
@@ -88,15 +89,17 @@ impl<C: Claims> Engine<C> {
         let now = self.revocation.read_clock();
         let refresh = self.verify_refresh(token, now.wall)?;
         let slow_by = now.since(&arrived);
-        // A client that sends its body slowly may have received another response meanwhile. So a body that took
-        // longer than the session's own grace period is refused.
+        // While a client sends its body slowly, another response may give it a newer refresh token. The response to
+        // this request could then replace that token with an older one. So a body that took longer than the session's
+        // own grace period is refused.
         if slow_by >= SLOW_BODY.min(self.config.policy.timing().grace) {
             let key = self.key(refresh.subject.clone(), refresh.session);
             if slow_by > self.read(&key, refresh.run).await?.family.timing.grace {
                 return Err(ExchangeError::Unavailable);
             }
         }
-        // `with_body` is for bodies that a proxy delivers late. The body of this request is the token itself.
+        // `with_body` is for a token in the headers of a request whose body a proxy delivers late. Here the token is in
+        // the body, and a slow body was refused above.
         let context = RequestContext {
             credential: Credential::Bearer,
             arrived,

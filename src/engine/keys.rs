@@ -56,6 +56,7 @@ impl<C: Claims> Engine<C> {
 
     /// Replaces the keys, and reports it.
     pub(crate) fn set_keys(&self, ring: Keyring) {
+        // Tokens of `pulled` keys are void from now on.
         let KeyChange { pulled, promotion } = self.tokens.set_keys(ring);
         let ring = self.tokens.codec().ring().clone();
         let events = &self.config.events;

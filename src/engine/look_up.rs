@@ -31,6 +31,8 @@ impl<C: Claims> Engine<C> {
         refresh: Option<RefreshClaims>,
         context: RequestContext,
     ) -> AuthOutcome<C> {
+        // Stale claims are refused, so that the session is renewed. A bound session cannot be renewed without a proof.
+        // So its request gets the current claims instead.
         let checked = match token.is_bound() {
             false => self.check_with_store(&token).await.map(|()| token.clone().into()),
             true => self.look_up_and_compare_origin(&token, &context).await,
@@ -53,8 +55,8 @@ impl<C: Claims> Engine<C> {
         let (view, asked_at) = (&token.view, self.revocation.monotonic());
         let record = self.read_live(&view.key, view.run, self.now()).await?;
         self.revocation.denylist.check(&view.key.id, view.run)?;
-        // A change of the session's claims sets `stale_since`. `mark_stale` sets it, too, but only in a
-        // store without a feed.
+        // A change of the session's claims sets `stale_since`. With a feed, `mark_stale` does not set it: the denylist
+        // has such marks, so the status is checked, too.
         let changed = record.stale_since.is_some_and(|since| view.issued.as_secs() <= since.as_secs());
         if changed || self.status(token) == SessionStatus::Stale {
             return Err(Refusal::StaleClaims.into());
@@ -83,7 +85,8 @@ impl<C: Claims> Engine<C> {
     ) -> Result<(AuthenticatedSession<C>, Arc<SessionRecord>), SessionError> {
         let (mut session, key, run) = (self.newest_session(token), &token.view.key, token.view.run);
         let (now, asked_at) = (self.now(), self.revocation.monotonic());
-        // The store has no record of a token that names no session.
+        // For a token that names no session, the store has no record. So only the feed can tell whether the token is
+        // valid, and this instance must wait for the feed.
         #[cfg(feature = "verify")]
         if session.view().service.as_ref().is_some_and(|service| !service.has_session) {
             return Err(SessionError::Unavailable);
@@ -91,7 +94,7 @@ impl<C: Claims> Engine<C> {
         let mut record = self.read_live(key, run, now).await?;
         let read_at = session.view().read_at;
         let changed = record.stale_since.is_some_and(|since| read_at.as_secs() <= since.as_secs())
-            || session.view().was_read_ahead(now);
+            || session.view().was_read_in_the_future(now);
         let changed = changed || self.status_of(session.view()) == SessionStatus::Stale;
         #[cfg(feature = "verify")]
         if changed && session.view().service.is_some() {
@@ -100,8 +103,8 @@ impl<C: Claims> Engine<C> {
         if changed {
             let claims = self.reload(key, &mut record).await?;
             let updated = Arc::new(token.view.updated(&record, claims, now));
-            // If origins are compared, the view depends on the origin of this request. So other requests must not get
-            // it.
+            // With an updated view, the next request may be accepted without the store, and so without a comparison of
+            // its origin. So if origins are compared, the view is not kept.
             if !self.config.client_origins.are_compared() {
                 token.set_updated_view(updated.clone());
             }

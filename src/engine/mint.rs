@@ -37,7 +37,7 @@ pub(super) struct TokenBasis<'a> {
     pub(super) run: RunId,
     pub(super) generation: u64,
     /// Whether the access token names no authentication methods and requires a re-authentication, even if the record
-    /// has methods.
+    /// has methods: `compare_origin` required this for the request.
     pub(super) hides_methods: bool,
     /// When the record was read. This becomes `iat`, because a later `iat` could make old claims look new.
     pub(super) read_at: Timestamp,
@@ -60,8 +60,9 @@ impl<'a> TokenBasis<'a> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// The claims as JSON, and as the next request will read them. They are checked before anything is stored, because
-    /// claims that cannot be read or do not fit into a cookie would make the session unusable.
+    /// Writes the claims as JSON, and reads this JSON. Returns the JSON, and the claims as the next request will read
+    /// them. This is done before anything is stored, because claims that cannot be read or do not fit into a cookie
+    /// would make the session unusable.
     pub(super) fn writable_claims(
         &self,
         key: &SessionKey,

@@ -1,5 +1,5 @@
-//! Serves the requests of one realm. It reads the data for the decisions of `protocol`, and carries these decisions
-//! out.
+//! Serves the requests of one realm, a named group of sessions. The engine reads the data for the decisions of
+//! `protocol`, and carries these decisions out.
 //!
 //! The requests of a realm share an [`Engine`]. Its parts are `config`, `tokens` (the keys and the caches of verified
 //! tokens), the backend (the store), the revocation (the denylist), and the in-flight renewals.
@@ -8,7 +8,8 @@
 //! - `authenticate`: a request with cookies. `conflicting_cookies`: a cookie name has several values. `bearer`: a
 //!   request with a bearer token. `look_up`: the store must be asked about an access token;
 //! - `renew`: renews a session. `renew_writes`: what a renewal writes besides a rotation. `renew_passive`: renews for a
-//!   passive request. `origin`: the hooks about the client's origin;
+//!   passive request, which does not count as use of the session. `origin`: the application's hooks about the place
+//!   that a client sends from, such as its network (not the header `Origin`);
 //! - `respond`: the cookies and cache headers of a response. `mint`: tokens and their cookies. `readable_cookie`: the
 //!   cookie for scripts;
 //! - `sign_in`. `cap`: the maximum number of sessions;
@@ -119,8 +120,9 @@ pub(crate) struct Engine<C> {
     /// Whether the application has the JWKS route. Then other services may verify tokens of this realm.
     #[cfg(feature = "jwks")]
     pub(crate) serves_jwks: AtomicBool,
-    /// Whether a layer has passive requests. Then the cause of a browser's request with a proof may be a passive
-    /// request. So the request with the proof counts as use only if a use was written since the last renewal.
+    /// Whether a layer has passive requests. The browser of a bound session refreshes its cookies by a request of its
+    /// own, and does not say whether a passive request needs them. So if there are passive requests, such a refresh may
+    /// count as passive: see `device`.
     pub(crate) has_passive_requests: AtomicBool,
     /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,
@@ -205,8 +207,8 @@ impl<C> fmt::Debug for Engine<C> {
 }
 
 /// The application's reference to an engine. The engine owns the caches, which own tokens, which refer to the engine.
-/// Dropping the last handle clears the caches: the engine is then freed as soon as no session and no request has a
-/// token.
+/// Dropping the last handle clears the caches. The engine is then freed as soon as no `Session` and no request holds a
+/// [`VerifiedToken`].
 pub(crate) struct EngineHandle<C>(PerThreadArc<Arc<CloseOnDrop<C>>>);
 
 struct CloseOnDrop<C>(Arc<Engine<C>>);

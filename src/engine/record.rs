@@ -84,7 +84,7 @@ impl<C: Claims> Engine<C> {
         if record.family.revoked {
             return Err(self.refused_by_record(key, Refusal::Revoked));
         }
-        if !self.is_live(&record.family, now) {
+        if !self.is_live_by_policy(&record.family, now) {
             return Err(Refusal::Expired.into());
         }
         Ok(record)
@@ -163,7 +163,7 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Whether a session is live by its record and by this instance's policy.
-    pub(super) fn is_live(&self, family: &Family, now: Timestamp) -> bool {
+    pub(super) fn is_live_by_policy(&self, family: &Family, now: Timestamp) -> bool {
         let timing = self.config.policy.timing();
         family.is_live_with_timeouts_at_most(now, timing.idle_timeout, timing.absolute_timeout)
     }
@@ -202,7 +202,8 @@ impl<C: Claims> Engine<C> {
                 }
                 let answer =
                     self.backend.store.replace(key, snapshot.version, &wanted, feed_event.as_ref()).await?;
-                // If the answer to an earlier try was lost, the store has the wanted record.
+                // A store may send a call twice, because the answer to the first one was lost. Then the second one does
+                // not apply, but the record is the wanted one.
                 if answer.applied || answer.record.as_deref() == Some(&wanted) {
                     return Ok(SharedSnapshot { applied: true, ..answer });
                 }

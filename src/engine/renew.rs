@@ -182,7 +182,8 @@ impl<C: Claims> Engine<C> {
                 (Ok(renewal), _) => AuthOutcome::Session {
                     session: renewal.session.clone(),
                     presented: renewal.presented,
-                    // New cookies would let passive requests keep the session alive.
+                    // A passive request gets no cookies. With new cookies, a page that polls would keep the access
+                    // token fresh. Then active requests would not renew, and their use would not be recorded.
                     renewal: (!context.passive).then(|| Box::new(renewal)),
                 },
                 (Err(SessionError::Unavailable), Some(token))
@@ -190,7 +191,8 @@ impl<C: Claims> Engine<C> {
                 {
                     token.into()
                 }
-                // A late refresh token does not revoke the session, and the access token is still valid.
+                // The body of this request was late, so its refresh token was not accepted. This does not revoke the
+                // session, and the access token is still valid.
                 (Err(SessionError::Refused(Refusal::LateBody)), Some(token))
                     if self.now() < token.view.expires =>
                 {
@@ -288,7 +290,8 @@ impl<C: Claims> Engine<C> {
         let RenewalRequest { key, run, presented, passive, proven, .. } = request;
         let claims = self.reload(key, &mut record).await?;
         // The token of a passive renewal expires at the idle deadline at the latest. With a proof, there is no such
-        // limit: with ever shorter tokens, the browser would use up its proofs before the idle timeout.
+        // limit: near the idle deadline, the tokens would become ever shorter, so that the browser would need ever more
+        // proofs. Browsers limit how often they sign.
         let limit = (*passive && !proven).then_some(record.family.idle_deadline);
         let expires = self.config.policy.access_expiry(now, limit.unwrap_or(record.family.absolute_deadline));
         let view = SessionView::of_record(key.clone(), &record, *run, now, expires, claims);
@@ -309,8 +312,9 @@ impl<C: Claims> Engine<C> {
         let rotated = snapshot.applied;
         let mut read = ReadRecord::of(snapshot, run)?;
         let newest_time = read.record.family.handed_out_at.max(read.record.family.last_seen());
+        // If this time is in the future, the clock of another instance is ahead.
         self.revocation.note_time(newest_time, now);
-        if read.record.family.is_live(now) && !self.is_live(&read.record.family, now) {
+        if read.record.family.is_live(now) && !self.is_live_by_policy(&read.record.family, now) {
             return Err(Box::pin(self.revoke_past_timeouts(key, now)).await);
         }
         self.check_device(key, &read.record, proven, now)?;

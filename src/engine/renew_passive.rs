@@ -24,7 +24,7 @@ impl<C: Claims> Engine<C> {
     ) -> Result<(Arc<SessionRecord>, Renewed), SessionError> {
         let &RenewalRequest { ref key, run, presented, proven, ref client_origin, .. } = request;
         let record = self.read(key, run).await?;
-        if record.family.is_live(now) && !self.is_live(&record.family, now) {
+        if record.family.is_live(now) && !self.is_live_by_policy(&record.family, now) {
             return Err(self.revoke_past_timeouts(key, now).await);
         }
         self.check_device(key, &record, proven, now)?;

@@ -88,7 +88,7 @@ impl<C: Claims> Engine<C> {
         let snapshot = self.compare_and_set("record_handout", key, Some(read.into()), None, handout).await?;
         let written = snapshot.applied;
         let read = ReadRecord::of(snapshot, run)?;
-        // One repeat is normal, after a lost response or a crash. Report the others.
+        // One repeated hand-out of a generation is normal, after a lost response or a crash. Report each further one.
         if written && !self.backend.handed_out.note_if_higher(key.id, read.record.family.generation) {
             self.config.events.of(EventKind::SuccessorUnconfirmed, &key.id, &key.subject.name);
         }
@@ -156,9 +156,10 @@ impl<C: Claims> Engine<C> {
         }
         let revoke = Revoke::Session(key.clone());
         let revoked = self.backend.revoke(&revoke, now).await;
-        // Report the reuse once, even if the store's answer to a first attempt was lost.
-        let is_first_report = !matches!(&revoked, Ok(revoked) if revoked.is_empty());
-        if is_first_report && self.backend.reused.note_if_higher(key.id, 1) {
+        // If the session was revoked before, its reuse was reported before. After an error, this is unknown. Then
+        // `reused` prevents a second report.
+        let was_revoked_before = matches!(&revoked, Ok(revoked) if revoked.is_empty());
+        if !was_revoked_before && self.backend.reused.note_if_higher(key.id, 1) {
             self.config.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);
         }
         let Ok(revoked) = revoked else { return SessionError::Unavailable };

@@ -99,8 +99,8 @@ impl FormerCookieRemovals {
 }
 
 impl<C: Claims> Engine<C> {
-    /// The cookies for the response to a request that renewed its session. The headers are sent now. `handler_wrote`
-    /// returns whether the handler wrote the cookie of that name.
+    /// The cookies for the response to a request that renewed its session. Call this when the response headers are
+    /// sent. `handler_wrote` returns whether the handler wrote the cookie of that name.
     fn cookie_lines(
         &self,
         renewal: &Renewal<C>,

@@ -58,11 +58,11 @@ pub(super) struct NewSession<C> {
 }
 
 /// Why a sign-in failed. No client has tokens of the new session. The sessions that the sign-in would have replaced
-/// stay. There are two exceptions:
+/// stay, except in two cases:
 ///
-/// - If the store fails while or after these sessions are revoked, some or all of them may be revoked already.
-/// - If another sign-in revoked one of them first, the normal cap is checked after all of them are revoked. The cap may
-///   then refuse the new session ([`TooManySessions`](Self::TooManySessions)).
+/// - The store failed while or after these sessions were revoked. Then some or all of them may be revoked.
+/// - Another sign-in revoked one of these sessions first. Then the maximum number of sessions is checked again after
+///   all of them are revoked, and may refuse the new session ([`TooManySessions`](Self::TooManySessions)).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
@@ -151,6 +151,8 @@ impl<C: Claims> Engine<C> {
         let raised_cap = self.cap_with_replaced(&key.subject, &replaced).await?;
         let (run, revoked) = match self.create(&key.subject, &record, raised_cap.cap).await? {
             Some(created) => created,
+            // Raise the store's run ID to the one that this instance knows, and create the session again. The first
+            // record may be in the store under the first ID, so this record gets another ID.
             None => {
                 self.revocation.restore_run_id().await?;
                 key.id = SessionId::random()?;
@@ -249,7 +251,8 @@ impl<C: Claims> Engine<C> {
         error.into()
     }
 
-    /// Adds a session to the store. `None` if the store named an older run ID than before.
+    /// Adds a session to the store. `None` if the store's run ID is older than the one that this instance knows: then
+    /// the store has lost the revocation of all sessions.
     async fn create(
         &self,
         subject: &Subject,

@@ -211,7 +211,8 @@ impl<C: Claims> Engine<C> {
 
     /// Verifies a refresh token and the absolute timeout in it. Reports why it is refused.
     pub(super) fn verify_refresh(&self, token: &[u8], now: Timestamp) -> Result<RefreshClaims, SessionError> {
-        // Not a clone: the lock is held for microseconds. It is released before the event, whose hook may change keys.
+        // The lock is held for microseconds, which costs less than a clone of the codec's `Arc`. It is released before
+        // the event, because the hook for events may change the keys, which needs the lock.
         let read = self.tokens.codec.read().unwrap_or_else(PoisonError::into_inner).verify_refresh(token);
         let refresh = read.map_err(|invalid| {
             self.config.events.note(EventKind::RefreshTokenInvalid(invalid));
@@ -260,7 +261,7 @@ struct Slot<C> {
 /// This thread keeps no token for a `Cookie` header or bearer token.
 #[derive(Clone, Copy)]
 pub(super) struct CacheMiss {
-    /// The last text that this slot did not have is the same text.
+    /// The last miss in this slot was for the same text, so the text has come twice.
     is_repeated: bool,
 }
 
@@ -293,8 +294,9 @@ impl<C> RecentTokens<C> {
         }
     }
 
-    /// Keeps a copy of a token. `find` reads the shared cache while this thread's tokens are locked, so
-    /// [`clear`](Self::clear) misses no token.
+    /// Keeps a copy of a token. `find` reads the shared cache while this thread's tokens are locked. The shared cache
+    /// is cleared before [`clear`](Self::clear) takes this lock. So either `find` finds nothing, or `clear` removes the
+    /// copy.
     fn keep(
         &self,
         credential: Credential,
@@ -320,7 +322,8 @@ impl<C> RecentTokens<C> {
     }
 }
 
-/// A hash of three short parts of the text: some are random parts of tokens. Texts are compared in full.
+/// A hash of three short parts of the text. Most of a text is tokens, so the parts mostly have random bytes. Texts are
+/// compared in full.
 fn hash(text: &[u8]) -> u64 {
     let part = |quarter: usize| {
         let rest = text.get(text.len() / 4 * quarter..).unwrap_or_default();

@@ -36,7 +36,8 @@ pub(crate) struct SessionView<C> {
     /// The device key to which the session is bound, provisionally or for good.
     pub(crate) device: Option<DeviceKey>,
     pub(crate) claims: Arc<C>,
-    /// The details of a token for another service. `None` for a token of a session.
+    /// The details of a token for another service, which may also name a session. `None` for the access token of a
+    /// session.
     #[cfg(feature = "verify")]
     pub(crate) service: Option<Arc<crate::token::ServiceDetails>>,
 }
@@ -117,7 +118,7 @@ impl<C> SessionView<C> {
     }
 
     /// Whether the record was read while the clock was ahead. Then a later change of the claims can look older.
-    pub(super) fn was_read_ahead(&self, now: Timestamp) -> bool {
+    pub(super) fn was_read_in_the_future(&self, now: Timestamp) -> bool {
         self.read_at > now + LEEWAY
     }
 
@@ -160,9 +161,8 @@ struct Learned<C> {
     /// Newer data of the session, from its record.
     updated_view: Mutex<Option<Arc<SessionView<C>>>>,
     has_updated_view: AtomicBool,
-    /// Whether no request needs to write the confirmation of the token's generation: a request has begun to write it,
-    /// or no confirmation is needed. A token of a bound session confirms nothing. Its requests write the use of the
-    /// session instead.
+    /// True if a request has begun the write for this token, or if no write is needed. The write is the confirmation of
+    /// the token's generation. For a token of a bound session, which confirms nothing, it is the use of the session.
     nothing_to_write: AtomicBool,
     /// When the session was last known not to be revoked: the token was minted here, or the store was asked. By the
     /// monotonic clock, in milliseconds. 0 for never.
@@ -247,7 +247,7 @@ impl<C> VerifiedToken<C> {
         latest_issue_time(self.view.issued)
     }
 
-    /// Whether no request with this token needs to write its confirmation, or for a bound session its use.
+    /// True if a request has begun the write for this token, or if no write is needed.
     pub(super) fn nothing_to_write(&self) -> bool {
         self.learned().nothing_to_write.load(Ordering::Relaxed)
     }
@@ -289,7 +289,7 @@ impl<C> VerifiedToken<C> {
         self.learned().not_revoked_at.store(millis(now).max(1), Ordering::Relaxed);
     }
 
-    /// When [`note_not_revoked`](Self::note_not_revoked) was last called.
+    /// The time that was last passed to [`note_not_revoked`](Self::note_not_revoked).
     pub(super) fn not_revoked_at(&self) -> Option<Duration> {
         Some(self.learned().not_revoked_at.load(Ordering::Relaxed))
             .filter(|at| *at > 0)

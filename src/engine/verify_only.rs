@@ -92,7 +92,8 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Decides about a token whose key is not known. If a fetch of the keys is allowed or runs, waits for it first.
+    /// Decides about a token whose key is not known. If the keys are being fetched, or may be fetched again (the rate
+    /// of fetches is limited), waits for the fetch first.
     pub(super) fn authenticate_unknown_key(
         self: &Arc<Self>,
         token: &[u8],
@@ -140,7 +141,8 @@ impl<C: Claims> Engine<C> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Returns when an access token has expired, or its session is known to be revoked.
+    /// Returns when an access token has expired, or its session is known to be revoked. A service token also ends when
+    /// its subject is marked as stale, because its claims cannot be read again.
     pub(crate) async fn token_ended(self: &Arc<Self>, view: &SessionView<C>) {
         /// If the store does not answer, it is asked again after this time.
         const RETRY: Duration = Duration::from_secs(1);
@@ -155,7 +157,8 @@ impl<C: Claims> Engine<C> {
             if self.wait_for_revocation(view, time, seen_mark).await {
                 return;
             }
-            // Some sessions of the subject were revoked or changed. Only the store knows which.
+            // If the subject was marked as stale, some of its sessions were revoked or changed. Only the store knows
+            // which.
             let stale_until = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
             let is_stale = stale_until > seen_mark;
             if is_stale && view.service.is_some() {

@@ -19,6 +19,7 @@ impl<C: Claims> Engine<C> {
         let mut retry = POLL_INTERVAL;
         // The session does not expire before the access token.
         let mut wait_for = if self.backend.has_feed { view.expires.since(self.now()) } else { POLL_INTERVAL };
+        // The subject's last stale mark for which the store was asked.
         let mut seen_mark = None;
         loop {
             if self.wait_for_revocation(view, wait_for, seen_mark).await {
@@ -27,7 +28,7 @@ impl<C: Claims> Engine<C> {
             seen_mark = self.revocation.denylist.subject_stale_until(&view.key.subject.name);
             let answer = self.read(&view.key, view.run).await;
             wait_for = match answer {
-                Ok(record) if self.is_live(&record.family, self.now()) => {
+                Ok(record) if self.is_live_by_policy(&record.family, self.now()) => {
                     let family = record.family;
                     let expires_in = family.idle_deadline.min(family.absolute_deadline).since(self.now());
                     let poll_interval = if self.backend.has_feed {
@@ -58,7 +59,7 @@ impl<C: Claims> Engine<C> {
         seen_mark: Option<Timestamp>,
     ) -> bool {
         let (id, subject) = (&view.key.id, &view.key.subject.name);
-        // In a runtime without timers, this returns only for a revocation.
+        // In a runtime without timers, `time` has no effect.
         let mut deadline = std::pin::pin!(timer(time));
         loop {
             let mut changed = std::pin::pin!(self.revocation.denylist.changed(subject));
