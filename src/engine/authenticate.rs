@@ -60,7 +60,8 @@ pub(crate) enum AuthOutcome<C> {
     /// The request has no valid session. A layer that requires a session rejects the request. A layer that is optional
     /// serves it without a session.
     Anonymous(Refusal),
-    /// Each layer rejects the request, even an optional one. For `DeviceProofRequired`, see `middleware::unproven`.
+    /// Each layer rejects the request, even an optional one. Exception: for `DeviceProofRequired`,
+    /// `middleware::unproven` may decide that an optional layer serves the request without a session.
     Rejected(RejectionKind),
 }
 
@@ -71,7 +72,7 @@ impl<C> From<Arc<VerifiedToken<C>>> for AuthOutcome<C> {
     }
 }
 
-/// The outcome, or a future that waits for it: for the store, or for a key of the issuer.
+/// The outcome, or a future that gives the outcome later, because it waits for the store or for a key of the issuer.
 pub(crate) enum AuthStep<C> {
     Ready(AuthOutcome<C>),
     Pending(PendingOutcome<C>),
@@ -120,8 +121,9 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Starts to follow the store's feed of revocations and stale marks, and the key file if there is one. Each request
-    /// calls this, because the runtime that followed them may have stopped.
+    /// Starts to follow the store's feed, and the key file if there is one. The feed has revocations, and marks by
+    /// which older access tokens are stale. Each request calls this, because the runtime that followed them may have
+    /// stopped.
     #[inline]
     pub(crate) fn start_followers(&self) {
         self.revocation.start();
@@ -262,8 +264,8 @@ impl<C: Claims> Engine<C> {
     /// The status of a session now. It is `Stale` if the claims changed after `view.read_at`.
     pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let (key, run) = (&view.key, view.run);
-        // A service token that names no session contains no run ID. Its `run` is the newest run ID that was possible when
-        // the token was minted.
+        // A service token (a token for another service) may name no session. Then it contains no run ID, and `run` is
+        // only an upper limit: when the token was minted, the store's run ID was not newer.
         #[cfg(feature = "verify")]
         let run = if view.service.as_ref().is_some_and(|service| !service.has_session) {
             self.revocation.denylist.run_id_to_judge_by(run)
@@ -282,10 +284,11 @@ impl<C: Claims> Engine<C> {
     /// bound session confirms nothing: for such a token, [`note_use`](Self::note_use) writes the use of the session.
     /// For a passive request, nothing is written.
     ///
-    /// The confirmation is written in the background, once for each generation: if it is lost, reuse is only detected
-    /// later. The record keeps the rotation settings of the sign-in, which may differ from this instance's settings.
-    /// This instance's settings decide whether to try the write. The record's settings decide whether it applies. If
-    /// the write fails or does not apply, a later token tries again.
+    /// The confirmation is written once for each generation. It is written in the background, because a lost
+    /// confirmation does little harm: reuse is then detected later. The record keeps the rotation settings of the
+    /// sign-in, which may differ from this instance's settings. This instance's settings decide whether to try the
+    /// write. The record's settings decide whether it applies. If the write fails or does not apply, a later token
+    /// tries again.
     pub(super) fn confirm_or_note_use(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,
@@ -313,7 +316,8 @@ impl<C: Claims> Engine<C> {
         }
         let (engine, token) = (self.clone(), token.clone());
         self.backend.write_behind(session, Write::Confirm(generation), async move {
-            // In a bound session, only a renewal with a proof confirms a generation: this token may be a copy.
+            // The session may have been bound after this token was issued. Then only a renewal with a proof confirms a
+            // generation, because an access token may be a copy.
             let confirm = |record: &mut SessionRecord| {
                 DeviceBinding::of(record).is_none_or(|binding| !binding.state().confirmed)
                     && record.family.timing.confirms_by_access(issued, with_body, now)

@@ -33,7 +33,8 @@ impl<C: Claims> Engine<C> {
     /// refresh by the browser does not show that the session is in use. If the write fails, the next request tries
     /// again.
     pub(super) fn note_use(self: &Arc<Self>, token: &Arc<VerifiedToken<C>>, now: Timestamp) {
-        // Each token may be a copy. A client without the key can keep the session alive only until its token expires.
+        // An expired token does not count as use, because it may be a copy. So a client without the key can keep the
+        // session alive only until its token expires.
         if now >= token.view.expires {
             return;
         }

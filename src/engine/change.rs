@@ -31,7 +31,7 @@ impl<C: Claims> Engine<C> {
     /// Replaces the claims of a session, on all instances. Returns an access cookie with the new claims.
     ///
     /// The token in the cookie has the generation that the request presented. A response must not set an access token
-    /// of a newer generation without the refresh cookie of this generation. But it is not yet known whether the
+    /// of a newer generation without the refresh cookie of that newer generation. But it is not yet known whether the
     /// response sets that refresh cookie: this is decided when the response headers are sent.
     pub(crate) async fn update(
         &self,
@@ -96,7 +96,8 @@ impl<C: Claims> Engine<C> {
         self.revocation.mark_stale(|now| FeedEvent::SessionStale(view.key.clone(), now)).await
     }
 
-    /// Marks the access tokens of a subject as stale: each is renewed at its next use.
+    /// Marks the access tokens of a subject as stale: the next request with such a token gets the current claims,
+    /// mostly by a renewal. A service token is refused.
     pub(crate) async fn mark_stale(&self, subject: &str) -> Result<(), StoreError> {
         let subject = self.subject(subject);
         self.revocation.mark_stale(|now| FeedEvent::SubjectStale(subject.clone(), now)).await?;

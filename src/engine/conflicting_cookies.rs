@@ -193,8 +193,8 @@ impl<C: Claims> Engine<C> {
         match &*sessions {
             [] => Ok((access, refresh)),
             [one] => Ok((chosen(access, one.access), chosen(refresh, one.refresh))),
-            // If a recent session had been revoked, the denylist would have the revocation. So two recent sessions are
-            // both live.
+            // The denylist has each revocation of a session with a recent token, and revoked sessions were ignored
+            // above. So two sessions with recent tokens are both live.
             several if several.iter().filter(|session| self.is_recent(session, now)).count() > 1 => {
                 Err(refused)
             }

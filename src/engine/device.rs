@@ -33,7 +33,7 @@ use crate::{
 
 /// The header with the proof.
 const PROOF: HeaderName = HeaderName::from_static("secure-session-response");
-/// A thumbprint that stands for each key that is not the session's.
+/// A placeholder for [`decide_binding`]: the proof was signed by another key than the session's.
 const OTHER_KEY: Thumbprint = Thumbprint([0; 32]);
 /// The header with the session that a browser refreshes.
 const SESSION: HeaderName = HeaderName::from_static("sec-secure-session-id");
@@ -117,7 +117,7 @@ impl<C: Claims> Engine<C> {
         if !proof.is_signed_by(key) {
             return Err(refused("signature"));
         }
-        if !self.is_challenge(&proof, Purpose::Registration, &refresh.session) {
+        if !self.answers_own_challenge(&proof, Purpose::Registration, &refresh.session) {
             return Err(refused("challenge"));
         }
         let (Some(thumbprint), Some(jwk)) = (key.thumbprint_bytes(), key.to_named_jwk()) else {
@@ -160,7 +160,7 @@ impl<C: Claims> Engine<C> {
         Ok(DeviceAnswer::Bound { name: identifier(&session.id), plan })
     }
 
-    /// Renews the session of the request's cookies, if the request proves the key that the session is bound to.
+    /// Renews the session of the request's cookies. If the session is bound, a proof of its key is needed.
     pub(crate) async fn refresh_device(self: &Arc<Self>, request: &DeviceRequest<'_>) -> DeviceAnswer<C> {
         match self.try_refresh(request).await {
             Ok(answer) | Err(answer) => answer,
@@ -221,7 +221,7 @@ impl<C: Claims> Engine<C> {
         if decision == BindingDecision::OtherKey {
             return Err(invalid("other_key"));
         }
-        if is_proven && !self.is_challenge(&proof, Purpose::Refresh, &key.id) {
+        if is_proven && !self.answers_own_challenge(&proof, Purpose::Refresh, &key.id) {
             return Err(invalid("challenge"));
         }
         if !is_proven && refresh.device.is_some() {
@@ -233,8 +233,8 @@ impl<C: Claims> Engine<C> {
             self.confirm_device(&key, &binding).await?;
         }
         // The browser does not say whether the refresh is for a passive request. So if there are passive requests, the
-        // refresh does not count as use, unless a use was written after the last rotation, hand-out or confirmation. If
-        // an active request follows, `note_use` counts that request.
+        // refresh counts as use only if the client was active since the last rotation, hand-out or confirmation: a use
+        // was written after it. If an active request follows, `note_use` counts that request.
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)
@@ -322,7 +322,7 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    fn is_challenge(&self, proof: &DeviceProof<'_>, purpose: Purpose, session: &SessionId) -> bool {
+    fn answers_own_challenge(&self, proof: &DeviceProof<'_>, purpose: Purpose, session: &SessionId) -> bool {
         let skew = self.config.policy.timing().grace;
         self.tokens.codec().is_challenge(&proof.challenge, purpose, session, self.now(), skew)
     }

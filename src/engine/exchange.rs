@@ -16,8 +16,8 @@ use crate::{
     token::{LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
-/// If reading the body took at least this long, or this instance's grace period if it is shorter, the duration is
-/// compared with the session's own grace period.
+/// A body is slow if reading it took at least this long, or at least this instance's grace period, if that is shorter.
+/// Only for a slow body, the session's record is read, to compare the duration with the session's own grace period.
 const SLOW_BODY: Duration = Duration::from_secs(1);
 
 /// The tokens for a client.

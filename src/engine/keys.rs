@@ -66,7 +66,8 @@ impl<C: Claims> Engine<C> {
         events.note(EventKind::KeysChanged { keys: in_words(&ring), pulled });
     }
 
-    /// Whether another instance, or a service that verifies by the JWKS route, may not have the new signing key yet.
+    /// Whether it is possible that another instance, or a service that verifies by the JWKS route, does not have the
+    /// new signing key yet.
     fn is_early(&self, promotion: Promotion) -> bool {
         match promotion {
             Promotion::Unpublished => true,

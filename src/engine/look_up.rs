@@ -55,8 +55,8 @@ impl<C: Claims> Engine<C> {
         let (view, asked_at) = (&token.view, self.revocation.monotonic());
         let record = self.read_live(&view.key, view.run, self.now()).await?;
         self.revocation.denylist.check(&view.key.id, view.run)?;
-        // A change of the session's claims sets `stale_since`. With a feed, `mark_stale` does not set it: the denylist
-        // has such marks, so the status is checked, too.
+        // A change of the session's claims sets `stale_since`. `Sessions::mark_stale` sets it only in a store without a
+        // feed. With a feed, it adds a mark to the feed, and the denylist has the mark. So the status is checked, too.
         let changed = record.stale_since.is_some_and(|since| view.issued.as_secs() <= since.as_secs());
         if changed || self.status(token) == SessionStatus::Stale {
             return Err(Refusal::StaleClaims.into());
@@ -117,8 +117,9 @@ impl<C: Claims> Engine<C> {
     }
 
     /// For an access token of a bound session that [`decide_access`](crate::protocol::decide_access) did not accept:
-    /// whether the token may be usable nevertheless. The token has not expired and is not from the future, and its
-    /// session is not known to be revoked. Its claims may be stale, or this instance may not know the store's run ID.
+    /// returns true if the token has not expired and is not from the future, and if its session is not known to be
+    /// revoked. Such a token may still be usable: it was not accepted because its claims are stale, or because this
+    /// instance does not know the store's run ID.
     ///
     /// Without a proof, the request cannot renew the session. So it is served with newer data of the session.
     pub(super) fn may_be_usable(

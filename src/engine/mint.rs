@@ -36,8 +36,8 @@ pub(super) struct TokenBasis<'a> {
     pub(super) key: &'a SessionKey,
     pub(super) run: RunId,
     pub(super) generation: u64,
-    /// Whether the access token names no authentication methods and requires a re-authentication, even if the record
-    /// has methods: `compare_origin` required this for the request.
+    /// If true, the access token requires a re-authentication and names no authentication methods, although the record
+    /// may have some: see [`SessionView::hides_methods`].
     pub(super) hides_methods: bool,
     /// When the record was read. This becomes `iat`, because a later `iat` could make old claims look new.
     pub(super) read_at: Timestamp,

@@ -80,7 +80,7 @@ pub(crate) struct Renewal<C> {
     pub(crate) read_at: Timestamp,
     pub(crate) how: Renewed,
     /// The latest expiry of its access token. `None` for the session's absolute timeout. A passive renewal does not
-    /// move the idle deadline, so its token must not outlive that deadline.
+    /// move the idle deadline, so without a proof its token must not outlive that deadline.
     pub(super) limit: Option<Timestamp>,
 }
 
@@ -289,9 +289,9 @@ impl<C: Claims> Engine<C> {
         };
         let RenewalRequest { key, run, presented, passive, proven, .. } = request;
         let claims = self.reload(key, &mut record).await?;
-        // The token of a passive renewal expires at the idle deadline at the latest. With a proof, there is no such
-        // limit: near the idle deadline, the tokens would become ever shorter, so that the browser would need ever more
-        // proofs. Browsers limit how often they sign.
+        // The token of a passive renewal expires at the idle deadline at the latest. This limit does not apply with a
+        // proof. With the limit, tokens near the idle deadline would have ever shorter lifetimes, so the browser would
+        // need ever more proofs. Browsers limit how often they sign.
         let limit = (*passive && !proven).then_some(record.family.idle_deadline);
         let expires = self.config.policy.access_expiry(now, limit.unwrap_or(record.family.absolute_deadline));
         let view = SessionView::of_record(key.clone(), &record, *run, now, expires, claims);

@@ -148,7 +148,8 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// The family with this instance's write window, if that is shorter.
+    /// A copy of the session's rotation state, with the shorter of two write windows: the session's and this
+    /// instance's.
     pub(super) fn with_own_write_window(&self, family: &Family) -> Family {
         Family {
             timing: family.timing.with_write_window_at_most(self.config.policy.timing().write_window),

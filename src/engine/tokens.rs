@@ -258,7 +258,7 @@ struct Slot<C> {
     missed: u64,
 }
 
-/// This thread keeps no token for a `Cookie` header or bearer token.
+/// The result of a look-up: this thread keeps no token for the given `Cookie` header or bearer token.
 #[derive(Clone, Copy)]
 pub(super) struct CacheMiss {
     /// The last miss in this slot was for the same text, so the text has come twice.

@@ -1,4 +1,4 @@
-//! A verified access token: the data in it, newer data of its session, and whether its generation is confirmed.
+//! A verified access token: the data in it, newer data of its session, and whether its confirmation must be written.
 
 use std::{
     fmt,
@@ -36,8 +36,8 @@ pub(crate) struct SessionView<C> {
     /// The device key to which the session is bound, provisionally or for good.
     pub(crate) device: Option<DeviceKey>,
     pub(crate) claims: Arc<C>,
-    /// The details of a token for another service, which may also name a session. `None` for the access token of a
-    /// session.
+    /// The details of a service token: a token that was minted for another service. A service token may also name a
+    /// session. `None` for an ordinary access token.
     #[cfg(feature = "verify")]
     pub(crate) service: Option<Arc<crate::token::ServiceDetails>>,
 }

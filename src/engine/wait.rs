@@ -17,7 +17,8 @@ impl<C: Claims> Engine<C> {
         self.start_followers();
         let view = &token.view;
         let mut retry = POLL_INTERVAL;
-        // The session does not expire before the access token.
+        // The session does not expire before the access token, except if the token is from a passive renewal with a
+        // proof.
         let mut wait_for = if self.backend.has_feed { view.expires.since(self.now()) } else { POLL_INTERVAL };
         // The subject's last stale mark for which the store was asked.
         let mut seen_mark = None;
@@ -51,7 +52,8 @@ impl<C: Claims> Engine<C> {
     }
 
     /// Returns true as soon as this instance knows that the session is revoked. Returns false if the store must be
-    /// asked: after `time`, or if the subject was marked as stale after `seen_mark`.
+    /// asked: after `time`, or if the subject was marked as stale after `seen_mark`. Such a mark can also mean that
+    /// another instance revoked sessions of the subject.
     pub(super) async fn wait_for_revocation(
         &self,
         view: &SessionView<C>,

@@ -108,8 +108,8 @@ pub enum BindingDecision {
     ProofRequired,
     /// Refuse the renewal and send a challenge, because the binding is confirmed and the proof is of another key.
     ///
-    /// Do not tell the client to forget its key. A client may register several keys in parallel. So it may have
-    /// replaced the other key by the confirmed key after it sent this proof, and would then forget the confirmed key.
+    /// Do not tell the client to forget its key. A client may register several keys in parallel. After it sent this
+    /// proof, it may have replaced the key of the proof by the confirmed key. Then it would forget the confirmed key.
     OtherKey,
 }
 
@@ -136,8 +136,8 @@ pub fn decide_binding(
             }
         }
         (Some(binding), Some(_)) if binding.confirmed => BindingDecision::OtherKey,
-        // Without a confirmed binding, the refresh token is enough. As for `OtherKey`, the client is not told to forget
-        // its key.
+        // Without a confirmed binding, the refresh token is enough. Here, too, the client is not told to forget its
+        // key, for the reason at `OtherKey`.
         (_, Some(_)) => BindingDecision::Proceed,
     }
 }

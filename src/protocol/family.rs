@@ -22,7 +22,8 @@ pub struct Family {
     pub generation: u64,
     /// When a request confirmed the current generation. `None` while the generation is provisional.
     pub confirmed_at: Option<Timestamp>,
-    /// The hand-out time: when the current generation was last handed out to a client that presented the predecessor.
+    /// The hand-out time: the latest recorded time at which the current generation was handed out to a client that
+    /// presented the predecessor.
     ///
     /// The first hand-out is the rotation. While the generation is provisional, a later hand-out is recorded if it
     /// comes more than one grace period after the recorded hand-out. So the last hand-out before the confirmation is at
@@ -92,8 +93,8 @@ impl Family {
 
     /// The idle deadline, computed from the shorter of two timeouts: the session's idle timeout and `idle_timeout`.
     ///
-    /// An idle deadline that equals the absolute deadline may have been cut to it. Then the last use cannot be computed
-    /// from it, so `idle_timeout` does not count.
+    /// The idle deadline is never later than the absolute deadline. If the two are equal, the idle deadline may have
+    /// been shortened, and the last use cannot be computed from it. Then the argument `idle_timeout` does not count.
     pub(crate) fn idle_deadline_with_timeout_at_most(&self, idle_timeout: Duration) -> Timestamp {
         if self.idle_deadline < self.absolute_deadline {
             self.idle_deadline - self.idle_timeout.saturating_sub(idle_timeout)

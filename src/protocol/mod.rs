@@ -1,4 +1,4 @@
-//! The rotation protocol: its rules, and why a legitimate client is never signed out before its timeouts.
+//! The rotation protocol: its rules, and why these rules never sign a legitimate client out.
 //!
 //! The functions of this module only make decisions. These functions read no clock, do no I/O, and do not handle HTTP.
 //!
@@ -12,8 +12,9 @@
 //! - **Renewal**: a request presents a refresh token, and gets a new access token. A renewal may rotate the refresh
 //!   token.
 //! - **Hand-out**: a response gives the tokens of a generation to a client that presented the predecessor. A
-//!   provisional generation may be handed out several times. The record contains the *hand-out time*: the last hand-out
-//!   comes at most one grace period after this time.
+//!   provisional generation may be handed out several times. The *hand-out time* in the record is the time of the
+//!   latest hand-out that was written to the record. An instance writes this time at most once per grace period, so the
+//!   last hand-out may be up to one grace period later.
 //! - **Confirmed**: a generation is confirmed when a request has shown that the client has stored the tokens of the
 //!   generation. See [When a generation is confirmed](#when-a-generation-is-confirmed). Generation 0 is confirmed from
 //!   the sign-in on, because it has no predecessor.
@@ -26,10 +27,10 @@
 //! | letter | setting | default | meaning |
 //! |---|---|---|---|
 //! | `G` | [`grace`][G] | 45 s | how long the predecessor stays valid after the confirmation of its successor |
-//! | `W` | [`write_window`][W] | 60 s | how long after the arrival of a request its response may set cookies. If the record was read before the arrival, the time counts from the read |
+//! | `W` | [`write_window`][W] | 60 s | how long after the arrival of a request its response may set cookies. Parallel requests share one read of the record. If this read was before the arrival, the time counts from the read |
 //! | `C` | [`crash_window`][C] | 35 s | how old the cookies of a client may be after a crash |
 //! | `M` | [`rotation_interval`][M] | 240 s | the shortest time from the confirmation of `g` to the rotation to `g+1` |
-//! | `L` | [`late_body`][L] | 600 s | how long after the grace period a request with a body that presents the predecessor does not count as reuse |
+//! | `L` | [`late_body`][L] | 600 s | an extra time after the grace period. If a request with a body presents the predecessor in this time, the request is refused, but does not count as reuse |
 //! | `D` | none | | the longest time that a request without a body, or a response, is in transit |
 //! | `B` | none | | the longest time that a request with a body is in transit: a proxy may buffer it |
 //! | `S` | none | | the largest difference between the clocks of two instances |
@@ -191,9 +192,11 @@
 //! - Without a proof, an access token is minted only to replace the presented one, for example after a change of the
 //!   claims. The new access token does not expire later than the presented one.
 //!
-//! A refresh token that was issued before the confirmation of the binding does not name the key. So the store may
-//! rotate before the instance learns from the record that the binding is confirmed. The instance then refuses the
-//! renewal, and no response contains the successor. The client with the key presents the predecessor, and is served.
+//! A refused renewal may still rotate the session. A renewal first calls the store, which may rotate, and sees the
+//! record only in the store's answer. A refresh token that was issued before the confirmation of the binding does not
+//! name the key. So with such a token and without a proof, the instance learns only from the answer that a proof is
+//! needed. Then the instance refuses the renewal, and no response contains the successor. The successor stays
+//! provisional. So the client with the key can still present the predecessor, and is served.
 //!
 //! A second key may replace a provisional key only if the provisional key is abandoned. A provisional key is abandoned
 //! one access token lifetime after the first moment at which a proof could have confirmed the key. By default, this is
@@ -202,8 +205,8 @@
 //!
 //! The waiting time `W + C + 2·G` is derived as [above](#the-waiting-time-is-long-enough). The times count from the
 //! registration: the response is sent after at most `W`, and arrives after at most `W + D`. From `W + D + C` on, a
-//! client that has the key cannot lose it in a crash. A proof that arrives at `W + C + 2·D + S` or later was sent at
-//! this time or later.
+//! client that has the key cannot lose it in a crash. A proof that arrives at `W + C + 2·D + S` or later was sent at `W
+//! + D + C` or later.
 //!
 //! An access token that names the key is not enough to confirm the binding. The browser keeps a new key only if it has
 //! received the whole response to the registration. If only the headers of this response arrive, the client has an
@@ -226,8 +229,8 @@
 //!   Reason for `M + C + G`: a client sends a request with the refresh token of `g-1` at time 0. At this time, the
 //!   client has not stored `g`. So each access token of `g` that the client stores later was issued at `-(W + D)` or
 //!   later, and confirms `g` at `-(W + D) + W + C + 2·G` or later. This is at least `C + G + S`. The rotation to `g+1`
-//!   comes `M` later. By a clock that is ahead, this is at least `M + C + G`. With `C = 0`, the confirmation may come
-//!   at time 0, so only `M - S` is left.
+//!   comes `M` later: at `M + C + G + S` or later. An instance whose clock is ahead may rotate up to `S` earlier, but
+//!   not before `M + C + G`. With `C = 0`, the confirmation may come at time 0, so the rotation may come at `M - S`.
 //! - **Clocks**: the clocks of two instances differ by at most `S`, and `G = D + S`. A longer `G` is covered, too: it
 //!   is the case with a longer `D`.
 //! - **Crashes**: a client that crashes comes back with the tokens that the client had at some moment less than `C`
@@ -283,8 +286,8 @@
 //!
 //! The attack of the last point fails in two cases:
 //!
-//! - The attacker copied the cookies after the end of the last [binding
-//!   window](crate::DeviceBound::binding_window).
+//! - The attacker copied the cookies when no key could be registered any more: after the end of the [binding
+//!   window](crate::DeviceBound::binding_window). A binding window begins at the sign-in and at each re-authentication.
 //! - The client registered its key before the attacker registered a key, and the client sends a proof in each access
 //!   token lifetime.
 

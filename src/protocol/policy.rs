@@ -25,8 +25,8 @@ pub struct Timing {
     /// The absolute timeout: a session expires this long after its sign-in, even if the session is in use. Default
     /// 24 h.
     pub absolute_timeout: Duration,
-    /// An access token is renewed early at most this long before it expires. Default: a fifth of `access_ttl`. Zero
-    /// turns early renewal off.
+    /// How long before its expiry an access token may already be renewed. Default: a fifth of `access_ttl`. Zero turns
+    /// early renewal off.
     ///
     /// Each session has its own value between half of this time and the whole time. So the sessions do not all renew at
     /// the same moment.
@@ -46,8 +46,8 @@ pub struct Timing {
     /// With zero, the first request that carries the successor confirms the successor. A browser that crashes shortly
     /// after this request comes back with the predecessor, and looks like refresh token reuse.
     pub crash_window: Duration,
-    /// `L`: how long after the grace period a request with a body that presents the predecessor does not count as
-    /// reuse. A proxy may have buffered the body. Default 10 min.
+    /// `L`: an extra time after the grace period. If a request with a body presents the predecessor in this time, the
+    /// request is refused, but does not count as reuse: a proxy may have buffered the body. Default 10 min.
     ///
     /// The time since the confirmation of the successor decides about such a request:
     /// - at most `grace` (45 s): the request is served;
@@ -266,21 +266,21 @@ impl Policy {
         RotationTiming::from(&self.0)
     }
 
-    /// An access token is renewed early at most this long before it expires. The early renewal may begin later, by the
+    /// How long before its expiry an access token may already be renewed. The early renewal may begin later, by the
     /// session's jitter: see [`renew_early_from`](Self::renew_early_from).
     #[must_use]
     pub fn renew_before(&self) -> Duration {
         self.0.renew_before.unwrap_or(self.0.access_ttl / 5)
     }
 
-    /// When an access token expires that is minted `now`: rounded up to a second, and never after `limit`.
+    /// The expiry of an access token that is minted at `now`. Rounded up to a whole second, and never after `limit`.
     pub(crate) fn access_expiry(&self, now: Timestamp, limit: Timestamp) -> Timestamp {
         let rounded_up = (now + self.0.access_ttl).as_secs_ceil();
         Timestamp::from_secs(rounded_up.min(limit.as_secs()))
     }
 
-    /// The longest time from the read of a record to the expiry of an access token that is minted from it. A token is
-    /// minted in the write window, and expires one `access_ttl` later.
+    /// The longest time from the read of a record to the expiry of an access token that is minted from it, without the
+    /// rounding. A token is minted in the write window, and expires one `access_ttl` later.
     pub(crate) const fn longest_access(&self) -> Duration {
         self.0.access_ttl.saturating_add(self.0.write_window)
     }

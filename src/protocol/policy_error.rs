@@ -67,13 +67,13 @@ pub enum PolicyError {
         /// The policy's timeout.
         longest: Duration,
     },
-    /// `renew_before` is too long. Access tokens would be renewed at their first use.
+    /// `renew_before` is too long. Access tokens could be renewed at their first use.
     #[error(
         "renew_before is {renew_before:?}, but must be shorter than access_ttl ({access_ttl:?}): lower \
          renew_before, or raise access_ttl"
     )]
     RenewBeforeTooLong {
-        /// An access token is renewed early at most this long before it expires.
+        /// How long before its expiry an access token may already be renewed.
         renew_before: Duration,
         /// The access token's lifetime.
         access_ttl: Duration,

@@ -78,8 +78,8 @@ pub enum Refusal {
     /// The claims in the session's record cannot be deserialized into the application's type.
     UnreadableClaims,
     /// The request needs a renewal, but the request is cross-site, or a preflight, or has two `Sec-Fetch-Site` headers.
-    /// A cross-site request renews only if it is a navigation by a link, loads a frame of a trusted parent, or comes
-    /// from a trusted origin.
+    /// A cross-site request renews only if it is a navigation by a link, if it loads a frame in a page of a [trusted
+    /// parent](crate::CookieOptions::trusted_parent), or if it comes from a trusted origin.
     CrossSite,
     /// The claims reload hook revoked the session.
     RevokedByApplication,

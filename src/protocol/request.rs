@@ -95,7 +95,8 @@ pub struct ResponseState {
 /// removes these cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieDecision {
-    /// No cookie. This is always safe: the client keeps its tokens, and these tokens stay valid.
+    /// No cookie. This is always safe: the client keeps the cookies that it has, or gets those of the handler. Valid
+    /// tokens stay valid.
     LeaveAlone,
     /// The access cookie. The served generation is the presented generation.
     WriteAccess,

@@ -25,8 +25,7 @@ pub struct RotationTiming {
     /// The crash window `C`.
     #[serde(with = "as_millis")]
     pub crash_window: Duration,
-    /// `L`: how long after the grace period a request with a body that presents the predecessor does not count as
-    /// reuse.
+    /// `L`: the extra time after the grace period in which a late request with a body does not count as reuse.
     #[serde(with = "as_millis")]
     pub late_body: Duration,
     /// The rotation interval `M`.

@@ -35,8 +35,8 @@ pub enum TokenDecision {
 /// may not be in the record yet. This function assumes, as the search does, that **a confirmation is in the record at
 /// most `D` after the arrival of the request that confirms, or never**. The other instance's clock may be behind by
 /// `S`. So the confirmation time is at most `D + S` before `read_at`, and `D + S <= G`. Therefore `None` counts as a
-/// confirmation at `read_at - G`. With the default settings, the presented refresh token is then repeated until just
-/// before 150 s after `read_at`.
+/// confirmation at `read_at - G`. Because of `M > W + 2·G`, the presented refresh token is then repeated in the whole
+/// write window.
 #[must_use]
 pub fn decide_tokens(
     response: &ResponseState,
