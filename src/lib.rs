@@ -15,7 +15,7 @@
 //!
 //! async fn login(visitor: Visitor<Profile>, Json(profile): Json<Profile>) -> Result<impl IntoResponse, Rejection> {
 //!     // Check a password here.
-//!     let cookies = visitor.sign_in(&profile.name, &profile).await?; // revokes the session it replaces
+//!     let cookies = visitor.sign_in(&profile.name, &profile).await?; // revokes this browser's old session
 //!     Ok((cookies, Json(profile)))
 //! }
 //!
@@ -106,7 +106,7 @@
 //! | `oauth` | no | the module `oauth`: endpoints for token, revocation and introspection, for clients without cookies. Turns on `axum` |
 //! | `jwks` | no | `Sessions::jwks_routes`: routes that publish the public keys, and metadata with the address of the keys, for services that verify access tokens. Turns on `axum` |
 //! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, with the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Also needs an HTTP client: your own `HttpClient`, or the feature `reqwest` |
-//! | `vault` | no | the module `vault`: keeps a provider's own tokens (Google, GitHub, Facebook) encrypted in the store. Parallel calls make one renewal request to the provider. Turns on `rust_crypto` |
+//! | `vault` | no | the module `vault`: keeps a provider's own tokens (Google, GitHub, Facebook) encrypted in the store. If parallel requests need a new token of the provider, only one of them asks the provider. Turns on `rust_crypto` |
 //! | `device-bound` | no | `DeviceBound`: sessions that are bound to the browser's device (Device Bound Session Credentials). Turns on `axum` and `rust_crypto` |
 //! | `signals` | no | the module `signals`: receives requests for global token revocation, and security events (CAEP). Turns on `axum` |
 //! | `tracing` | yes | a `tracing` record for every event. Not needed where [`SessionsBuilder::on_event`] is enough |
