@@ -103,8 +103,8 @@ impl DeviceBound {
     /// off](crate::guide::device_bound#turning-it-on-and-off).
     ///
     /// After this time, an attacker who copies the cookies of an unbound session cannot bind the session to another
-    /// device. Within this time, the key that the browser registered is not replaced while the browser may still prove
-    /// it: see the [guide](crate::guide::device_bound).
+    /// device, unless the user re-authenticates later. Within this time, the key that the browser registered is not
+    /// replaced while the browser may still prove it: see the [guide](crate::guide::device_bound).
     pub fn binding_window(mut self, time: Duration) -> Self {
         self.binding_window = time;
         self
@@ -127,7 +127,7 @@ impl DeviceBound {
     }
 
     /// The binding window. `None` if no session may be bound.
-    pub(crate) fn within(&self) -> Option<Duration> {
+    pub(crate) fn binding_time(&self) -> Option<Duration> {
         Some(self.binding_window).filter(|window| !window.is_zero())
     }
 

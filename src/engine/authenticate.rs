@@ -72,7 +72,8 @@ impl<C> From<Arc<VerifiedToken<C>>> for AuthOutcome<C> {
     }
 }
 
-/// The outcome, or a future that gives the outcome later, because it waits for the store or for a key of the issuer.
+/// The outcome, or a future that gives the outcome later. It waits for the store. In a layer that only verifies, it may
+/// also wait for the issuer's public keys.
 pub(crate) enum AuthStep<C> {
     Ready(AuthOutcome<C>),
     Pending(PendingOutcome<C>),
@@ -121,9 +122,9 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Starts to follow the store's feed, and the key file if there is one. The feed has revocations, and marks by
-    /// which older access tokens are stale. Each request calls this, because the runtime that followed them may have
-    /// stopped.
+    /// Starts to follow the store's feed, and the key file if there is one. The feed has two kinds of events:
+    /// revocations, and stale marks. A stale mark makes the older access tokens of a session or user stale. Each
+    /// request calls this function, because the runtime that followed the feed and the file may have stopped.
     #[inline]
     pub(crate) fn start_followers(&self) {
         self.revocation.start();
@@ -264,8 +265,8 @@ impl<C: Claims> Engine<C> {
     /// The status of a session now. It is `Stale` if the claims changed after `view.read_at`.
     pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let (key, run) = (&view.key, view.run);
-        // A service token (a token for another service) may name no session. Then it contains no run ID, and `run` is
-        // only an upper limit: when the token was minted, the store's run ID was not newer.
+        // A service token (a token for another service) may name no session. Then the token contains no run ID, and
+        // `view.run` is only an upper limit: when the token was minted, no run ID of the store was newer.
         #[cfg(feature = "verify")]
         let run = if view.service.as_ref().is_some_and(|service| !service.has_session) {
             self.revocation.denylist.run_id_to_judge_by(run)
@@ -326,7 +327,8 @@ impl<C: Claims> Engine<C> {
             match engine.compare_and_set("confirm", &token.view.key, None, None, confirm).await {
                 Ok(written) => {
                     let family = written.record.map(|record| record.family);
-                    // By the record's settings, the confirmation was too early. A later token tries again.
+                    // The confirmation was too early by the record's settings, or the session was bound meanwhile. A
+                    // later token tries again.
                     if family.is_some_and(|it| it.generation == generation && it.confirmed_at.is_none()) {
                         engine.backend.confirmed.forget(&session);
                     }

@@ -29,9 +29,9 @@ pub(super) fn device_of(record: &SessionRecord) -> Option<DeviceKey> {
 }
 
 impl<C: Claims> Engine<C> {
-    /// Writes that a bound session is in use, once for each of its access tokens. Where there are passive requests, a
-    /// refresh by the browser does not show that the session is in use. If the write fails, the next request tries
-    /// again.
+    /// Writes that a bound session is in use, once for each of its access tokens. This is needed because a refresh by
+    /// the browser may be for a passive request, so it does not show that the session is in use. If the write fails,
+    /// the next request tries again.
     pub(super) fn note_use(self: &Arc<Self>, token: &Arc<VerifiedToken<C>>, now: Timestamp) {
         // An expired token does not count as use, because it may be a copy. So a client without the key can keep the
         // session alive only until its token expires.
@@ -113,7 +113,7 @@ impl<C: Claims> Engine<C> {
     ) -> Option<crate::protocol::RegistrationLimits> {
         Some(crate::protocol::RegistrationLimits {
             authenticated_at: record.authenticated_at(),
-            window: self.config.device_bound.as_ref()?.within()?,
+            window: self.config.device_bound.as_ref()?.binding_time()?,
             access_ttl: self.config.policy.timing().access_ttl,
         })
     }
@@ -123,7 +123,7 @@ impl<C: Claims> Engine<C> {
     #[cfg(feature = "device-bound")]
     pub(crate) fn registration_offer(&self, session: &crate::id::SessionId) -> Option<HeaderValue> {
         let settings = self.config.device_bound.as_ref()?;
-        settings.within()?;
+        settings.binding_time()?;
         let codec = self.tokens.codec();
         let challenge = codec.challenge(crate::token::Purpose::Registration, session, self.now())?;
         let path = settings.path();

@@ -82,8 +82,9 @@ impl<C: Claims> Engine<C> {
         Ok(())
     }
 
-    /// A sign-in on another instance may have revoked the new session already, because of the cap. Then this adds the
-    /// new session to the denylist, so that its cookies are not sent. The store is read, because the feed may be late.
+    /// A sign-in on another instance may have revoked the new session already, because of the cap. Then this function
+    /// adds the new session to the denylist. `SetCookies` asks the denylist, so it does not send the cookies of the
+    /// session. The store is read, because the feed may be late.
     pub(super) async fn note_if_revoked(&self, new: &SessionKey) {
         if self.config.cap.is_none_or(Cap::refuses) {
             return;

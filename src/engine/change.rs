@@ -43,13 +43,15 @@ impl<C: Claims> Engine<C> {
         let (json, claims) = self
             .writable_claims(key, claims, &view.methods, reauthentication_methods(view), now)
             .inspect_err(|error| self.report_unwritten(error, key))?;
-        // The store writes this event together with the claims, so the event cannot be lost. The mark below is later:
-        // it covers renewals that read the old record before this write.
+        // The store writes this event together with the claims, so the event cannot be lost. But its time is before the
+        // write, and a renewal may read the old record between this time and the write. So `mark_session_stale` below
+        // adds a second mark, with a time after the write.
         let feed_event = FeedEvent::SessionStale(key.clone(), now);
         let replace = |record: &mut SessionRecord| record.replace_claims(&json, now);
         let snapshot = self.compare_and_set("put_claims", key, None, Some(feed_event), replace).await?;
         let mut record = changed_record(snapshot, view.run)?;
-        // Mint the JSON that was written here, because a store may format it in another way.
+        // Mint this instance's JSON, not the JSON that the store returned: a store may format it in another way, and
+        // the length of this instance's JSON was checked.
         record.claims = json;
         let now = self.mark_session_stale(view).await?;
         self.config.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);

@@ -2,9 +2,9 @@
 //! key.
 //!
 //! These requests are not checked for cross-site request forgery, because browsers also send them for navigations from
-//! other sites. No other site can forge them: a registration, and a refresh of a session with a key, need a proof that
-//! the device's key has signed, in a header that no page of another site can send. A refresh of a session without a key
-//! does no more than a renewal.
+//! other sites. No other site can forge them: a registration needs a proof that the new key has signed, and a refresh
+//! of a session with a confirmed key needs a proof that this key has signed. The proof is in a header that no page of
+//! another site can send. A refresh of a session without a confirmed key does no more than a renewal.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -160,7 +160,7 @@ impl<C: Claims> Engine<C> {
         Ok(DeviceAnswer::Bound { name: identifier(&session.id), plan })
     }
 
-    /// Renews the session of the request's cookies. If the session is bound, a proof of its key is needed.
+    /// Renews the session of the request's cookies. If the session has a confirmed key, a proof of this key is needed.
     pub(crate) async fn refresh_device(self: &Arc<Self>, request: &DeviceRequest<'_>) -> DeviceAnswer<C> {
         match self.try_refresh(request).await {
             Ok(answer) | Err(answer) => answer,
@@ -211,7 +211,9 @@ impl<C: Claims> Engine<C> {
         }
         let proof =
             single_value(headers, &PROOF).ok_or("malformed").and_then(DeviceProof::read).map_err(invalid)?;
-        // Only the proof of a registration contains a key. A refresh must be signed by the key in the record.
+        // Only the proof of a registration contains a key. The proof of a refresh is verified with the key in the
+        // record. If this key is confirmed, a proof of another key is refused. If it is provisional, a proof of another
+        // key is ignored, and the refresh token decides.
         if proof.key.is_some() {
             return Err(invalid("key"));
         }
@@ -232,9 +234,9 @@ impl<C: Claims> Engine<C> {
         if decision == BindingDecision::Confirm {
             self.confirm_device(&key, &binding).await?;
         }
-        // The browser does not say whether the refresh is for a passive request. So if there are passive requests, the
-        // refresh counts as use only if the client was active since the last rotation, hand-out or confirmation: a use
-        // was written after it. If an active request follows, `note_use` counts that request.
+        // The browser does not say whether the refresh is for a passive request. So if there are passive requests and
+        // the key is confirmed, the refresh counts as passive until a use is written after the last rotation, hand-out
+        // and confirmation. If an active request follows, `note_use` writes such a use.
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)
@@ -301,8 +303,9 @@ impl<C: Claims> Engine<C> {
         let refresh = match refresh {
             CookieValue::Conflict => {
                 let chosen = self.choose_values(request.head.headers, (access, refresh), request.arrived);
-                // The next request through the layer can ask the store. Until then, a browser that refreshes keeps its
-                // key.
+                // Only the session layer asks the store which of several sessions is live, and its response can correct
+                // the cookies. The answer here is `Unavailable`, so that a browser that refreshes keeps its key and
+                // tries again later.
                 chosen.map_err(|_| DeviceAnswer::Unavailable)?.1
             }
             one => one,

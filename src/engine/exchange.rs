@@ -122,13 +122,16 @@ impl<C: Claims> Engine<C> {
         }
         let now = self.now();
         let (view, record) = (renewal.session.view(), &renewal.record);
-        let both =
-            match decide_tokens(&response, &self.with_own_write_window(&record.family), renewal.read_at, now)
-            {
-                TokenDecision::Nothing => return Err(ExchangeError::Unavailable),
-                TokenDecision::AccessOnly => false,
-                TokenDecision::Both => true,
-            };
+        let both = match decide_tokens(
+            &response,
+            &self.with_shorter_write_window(&record.family),
+            renewal.read_at,
+            now,
+        ) {
+            TokenDecision::Nothing => return Err(ExchangeError::Unavailable),
+            TokenDecision::AccessOnly => false,
+            TokenDecision::Both => true,
+        };
         self.issue(&self.token_basis(&renewal), Some(&view.claims), both, now).map_err(|error| {
             self.report_unwritten(&error, &view.key);
             ExchangeError::NotMinted

@@ -56,7 +56,8 @@ pub(super) fn record_if_run_id_matches(
 pub(super) fn step_up_of(record: &SessionRecord) -> StepUp {
     match &record.reauthentication {
         None => StepUp::None,
-        // The time is unknown: a clock that was ahead recorded it, or the OpenID Provider did not give it.
+        // The epoch stands for an unknown time: a correction has replaced a time in the future, or the OpenID Provider
+        // did not give the time.
         Some(last) if last.at == Timestamp::EPOCH => StepUp::Required,
         Some(last) => StepUp::Done { at: last.at, amr: last.methods.clone() },
     }
@@ -120,8 +121,9 @@ impl<C: Claims> Engine<C> {
             }
             Ok(Reload::Revoke { reason }) => {
                 events.of(EventKind::RevokedByApplication { reason }, &key.id, &key.subject.name);
-                // Refuse the request even if the store failed. If it failed, the next renewal calls the hook again.
-                let _reported = self.revocation.revoke(Revoke::Session(key.clone())).await;
+                // Refuse the request even if the store failed, which is reported. Then the next renewal calls the hook
+                // again.
+                let _ignored = self.revocation.revoke(Revoke::Session(key.clone())).await;
                 Err(Refusal::RevokedByApplication.into())
             }
             // It is unknown whether the user may continue, so the answer is 503, not 401.

@@ -37,7 +37,8 @@ pub(super) struct RenewalKey {
     session: SessionId,
     run: RunId,
     presented: PresentedToken,
-    /// A passive renewal does not rotate, confirm or extend, so active requests must not share it.
+    /// A passive renewal does not rotate, confirms nothing, and does not move the idle deadline. So active requests
+    /// must not share it.
     passive: bool,
     /// A request without a proof of the device's key must not share the renewal of a request with a proof.
     proven: bool,
@@ -80,7 +81,8 @@ pub(crate) struct Renewal<C> {
     pub(crate) read_at: Timestamp,
     pub(crate) how: Renewed,
     /// The latest expiry of its access token. `None` for the session's absolute timeout. A passive renewal does not
-    /// move the idle deadline, so without a proof its token must not outlive that deadline.
+    /// move the idle deadline, so its token must not outlive that deadline. Exception: with a proof, there is no limit.
+    /// See `renew_session`.
     pub(super) limit: Option<Timestamp>,
 }
 
@@ -138,7 +140,8 @@ impl<C: Claims> Engine<C> {
         context: &RequestContext,
     ) -> AuthStep<C> {
         let now = context.arrived;
-        // The browser renews a session with a device key by a request of its own, even while the key is provisional.
+        // If the session has a device key, even a provisional one, the browser sends a separate request that renews the
+        // session.
         let has_device_key = token.view.device.is_some();
         if has_device_key
             || self.backend.early_renewal_is_paused(now.monotonic)

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl<C: Claims> Engine<C> {
-    /// Renews for a passive request: does not rotate, confirm or extend.
+    /// Renews for a passive request: does not rotate, confirms nothing, and does not move the idle deadline.
     ///
     /// A session is revoked if it has passed this instance's timeouts, but not yet those of its record. Refresh token
     /// reuse is handled as for an active request: see [`revoke_reused`](Self::revoke_reused).

@@ -156,8 +156,8 @@ impl<C: Claims> Engine<C> {
         }
         let revoke = Revoke::Session(key.clone());
         let revoked = self.backend.revoke(&revoke, now).await;
-        // If the session was revoked before, there is nothing to report. After an error, this is unknown. Then `reused`
-        // prevents a second report.
+        // If the session was revoked before, there is nothing to report. After an error, this is unknown, so the reuse
+        // is reported. `backend.reused` prevents that the next attempt reports it again.
         let was_revoked_before = matches!(&revoked, Ok(revoked) if revoked.is_empty());
         if !was_revoked_before && self.backend.reused.note_if_higher(key.id, 1) {
             self.config.events.reuse(EventKind::ReuseDetected, reuse, &key.id, &key.subject.name);

@@ -112,7 +112,7 @@ impl<C: Claims> Engine<C> {
         let view = renewal.session.view();
         let response = self.response_state(renewal, arrived, sent_at, &handler_wrote);
         let (access, refresh) = match decide_cookies(
-            &self.with_own_write_window(&renewal.record.family).timing,
+            &self.with_shorter_write_window(&renewal.record.family).timing,
             &response,
             now,
         ) {
@@ -150,7 +150,7 @@ impl<C: Claims> Engine<C> {
 
     /// A copy of the session's rotation state, with the shorter of two write windows: the session's and this
     /// instance's.
-    pub(super) fn with_own_write_window(&self, family: &Family) -> Family {
+    pub(super) fn with_shorter_write_window(&self, family: &Family) -> Family {
         Family {
             timing: family.timing.with_write_window_at_most(self.config.policy.timing().write_window),
             ..*family

@@ -122,8 +122,9 @@ impl<C: Claims> Engine<C> {
         self.open_session(subject, claims, options, replaced, mint).await
     }
 
-    /// Opens a session, mints its tokens, and then revokes the sessions that it replaces. If opening or minting fails,
-    /// the replaced sessions stay, and the new session is revoked.
+    /// Opens a session, mints its tokens, and then revokes the sessions that it replaces. If the store cannot open the
+    /// session, or if minting fails, the replaced sessions stay. After a failure of minting, the new session is
+    /// revoked.
     pub(super) async fn open_session<T>(
         &self,
         subject: &str,

@@ -117,7 +117,8 @@ impl<C> SessionView<C> {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }
 
-    /// Whether the record was read while the clock was ahead. Then a later change of the claims can look older.
+    /// Whether `read_at` is in the future, because the clock was ahead. Then a change of the claims after the read may
+    /// have a time before `read_at`, and would be missed.
     pub(super) fn was_read_in_the_future(&self, now: Timestamp) -> bool {
         self.read_at > now + LEEWAY
     }
@@ -139,9 +140,9 @@ fn latest_issue_time(issued: Timestamp) -> Timestamp {
 
 /// A verified access token, or the data for a new one after a renewal. All requests with the same token share it.
 ///
-/// It holds the engine, so that a request need not clone the engine's `Arc`: all cores would write the same reference
-/// count. The engine holds its cache, which holds tokens. Dropping the last handle clears the cache and so breaks this
-/// cycle.
+/// It holds the engine, so that a request need not clone the engine's `Arc`. With such clones, all cores would write
+/// the same reference count. The engine holds its cache, which holds tokens. Dropping the last handle clears the cache
+/// and so breaks this cycle.
 pub(crate) struct VerifiedToken<C> {
     pub(crate) engine: Arc<Engine<C>>,
     /// The data in the token.

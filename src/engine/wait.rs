@@ -20,7 +20,7 @@ impl<C: Claims> Engine<C> {
         // The session does not expire before the access token, except if the token is from a passive renewal with a
         // proof.
         let mut wait_for = if self.backend.has_feed { view.expires.since(self.now()) } else { POLL_INTERVAL };
-        // The subject's last stale mark for which the store was asked.
+        // The subject's newest stale mark at the last call of the store. After a newer mark, the store is asked again.
         let mut seen_mark = None;
         loop {
             if self.wait_for_revocation(view, wait_for, seen_mark).await {

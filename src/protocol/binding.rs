@@ -55,7 +55,8 @@ pub struct RegistrationLimits {
     /// When the user signed in, or last re-authenticated.
     pub authenticated_at: Timestamp,
     /// The binding window: how long after `authenticated_at` the session may be bound. An attacker who copies the
-    /// cookies after the binding window cannot bind the session to another device.
+    /// cookies after the binding window cannot bind the session to another device, unless the user re-authenticates
+    /// later.
     pub window: Duration,
     /// The lifetime of an access token. From a client in use, a proof of its key arrives at least once in this time.
     pub access_ttl: Duration,
@@ -109,7 +110,8 @@ pub enum BindingDecision {
     /// Refuse the renewal and send a challenge, because the binding is confirmed and the proof is of another key.
     ///
     /// Do not tell the client to forget its key. A client may register several keys in parallel. After it sent this
-    /// proof, it may have replaced the key of the proof by the confirmed key. Then it would forget the confirmed key.
+    /// proof, it may have replaced the key of the proof by the confirmed key. If the response told the client to forget
+    /// its key, the client would forget the confirmed key.
     OtherKey,
 }
 

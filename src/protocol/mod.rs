@@ -44,8 +44,8 @@
 //! `D`, `B` and `S` depend on your network and your servers. Choose the settings so that:
 //!
 //! - **`G >= D + S`**;
-//! - `L >= B`, and `M + C + G > B`. Without a crash window: `M > B + S`. With the default settings, `B` must be less
-//!   than 320 s.
+//! - `L >= B`. With a crash window, also `M + C + G > B`: by default, `B` must be less than 320 s. Without a crash
+//!   window, also `M > B + S`.
 //!
 //! The examples on this page use the default settings, `D` = 45 s and `S` = 0 s.
 //!
@@ -144,7 +144,7 @@
 //! | `k = g-1`; `g` is provisional. | `ServePredecessor`: hand out the tokens of `g` |
 //! | `k = g-1`; `g` was confirmed at most `G` ago. | `ServePredecessor` |
 //! | `k = g-1`; `g` was confirmed at most `G + L` ago; the request has a body. | `Refuse`: the session is not revoked |
-//! | `k < g` in all other cases. | `Reuse`: revoke the session |
+//! | `k < g` in all other cases. | `Reuse`: by default, revoke the session |
 //! | `k > g` | `FastForward`: the store lost a write, so set the record to `k` |
 //!
 //! Two more functions choose what the client gets. `decide_cookies` chooses the cookies of a response, when its headers
@@ -228,11 +228,12 @@
 //!
 //!   Reason for `M + C + G`: a client sends a request with the refresh token of `g-1` at time 0. At this time, the
 //!   client has not stored `g`. So each access token of `g` that the client stores later was issued at `-(W + D)` or
-//!   later, and confirms `g` at `-(W + D) + W + C + 2·G` or later. This is at least `C + G + S`. The rotation to `g+1`
-//!   comes `M` later: at `M + C + G + S` or later. An instance whose clock is ahead may rotate up to `S` earlier, but
-//!   not before `M + C + G`. With `C = 0`, the confirmation may come at time 0, so the rotation may come at `M - S`.
-//! - **Clocks**: the clocks of two instances differ by at most `S`, and `G = D + S`. A longer `G` is covered, too: it
-//!   is the case with a longer `D`.
+//!   later, and confirms `g` at `-(W + D) + W + C + 2·G` or later. This is `C + 2·G - D`, and at least `C + G + S`,
+//!   because of `D + S <= G`. The rotation to `g+1` comes `M` later: at `M + C + G + S` or later. An instance whose
+//!   clock is ahead may rotate up to `S` earlier, but not before `M + C + G`. With `C = 0`, the confirmation may come
+//!   at time 0, so the rotation may come at `M - S`.
+//! - **Clocks**: the clocks of two instances differ by at most `S`, and `G = D + S`. A longer `G` is covered, too: `D`
+//!   is only an upper limit, so take `G - S` for `D`.
 //! - **Crashes**: a client that crashes comes back with the tokens that the client had at some moment less than `C`
 //!   before the crash. The client loses its connections, but requests that the client already sent may still arrive. A
 //!   browser profile that is restored from a backup may be older than `C`. A renewal with such a profile may be reuse.
@@ -280,14 +281,16 @@
 //! without the body. A crash may set back the key, the tokens, or both, by less than `C`.
 //!
 //! - Without an attacker, the client always has the confirmed key, and is never signed out before its timeouts.
-//! - After the confirmation of the binding, copied cookies neither renew nor revoke the session.
+//! - After the confirmation of the binding, copied cookies do not renew the session, and their renewals do not revoke
+//!   it.
 //! - **Before the confirmation, an attacker with copied cookies can register a key.** If the attacker's key is
-//!   confirmed, the user must sign in again. The sign-in revokes the session.
+//!   confirmed, the user must sign in again. The new sign-in revokes the session of the attacker's key.
 //!
 //! The attack of the last point fails in two cases:
 //!
-//! - The attacker copied the cookies when no key could be registered any more: after the end of the [binding
-//!   window](crate::DeviceBound::binding_window). A binding window begins at the sign-in and at each re-authentication.
+//! - The attacker copied the cookies after the end of the [binding window](crate::DeviceBound::binding_window), and the
+//!   user does not re-authenticate while the copy is accepted. A binding window begins at the sign-in, and at each
+//!   re-authentication.
 //! - The client registered its key before the attacker registered a key, and the client sends a proof in each access
 //!   token lifetime.
 

@@ -279,8 +279,8 @@ impl Policy {
         Timestamp::from_secs(rounded_up.min(limit.as_secs()))
     }
 
-    /// The longest time from the read of a record to the expiry of an access token that is minted from it, without the
-    /// rounding. A token is minted in the write window, and expires one `access_ttl` later.
+    /// The longest time from the read of a record to the expiry of an access token that is minted from this record: a
+    /// token is minted in the write window, and expires one `access_ttl` later. `access_expiry` may add up to a second.
     pub(crate) const fn longest_access(&self) -> Duration {
         self.0.access_ttl.saturating_add(self.0.write_window)
     }

@@ -37,7 +37,7 @@ pub enum RefreshDecision {
     /// Set the record to the generation of the presented token. This generation is newer than the record's generation,
     /// so the store has lost a write.
     FastForward,
-    /// Refresh token reuse: revoke the session.
+    /// Refresh token reuse: by default, revoke the session.
     Reuse,
     /// Refuse the request, and write nothing to the store.
     Refuse(Refusal),

@@ -107,7 +107,8 @@ pub enum CookieDecision {
     WriteBoth,
 }
 
-/// Decides which cookies the response sets, if the request renewed its session. `timing` is from the session's record.
+/// Decides which cookies the response sets, if the request renewed its session. `timing` is from the session's record;
+/// its write window may be shortened to this instance's.
 ///
 /// The refresh cookie is set **only if the served generation is newer than the presented generation**.
 ///

@@ -18,8 +18,8 @@ pub enum TokenDecision {
     Both,
 }
 
-/// Decides which tokens a response to a client without cookies has. `family` is from the record. The record was read at
-/// `read_at`.
+/// Decides which tokens a response to a client without cookies has. `family` is from the record; its write window may
+/// be shortened to this instance's. The record was read at `read_at`.
 ///
 /// The decision is that of [`decide_cookies`], with one difference: a response may repeat the presented refresh token,
 /// because clients expect a refresh token in every response. The presented refresh token is repeated only **if no
@@ -33,8 +33,9 @@ pub enum TokenDecision {
 ///
 /// If `confirmed_at` is `None`, another instance may already have decided to confirm the generation. The confirmation
 /// may not be in the record yet. This function assumes, as the search does, that **a confirmation is in the record at
-/// most `D` after the arrival of the request that confirms, or never**. The other instance's clock may be behind by
-/// `S`. So the confirmation time is at most `D + S` before `read_at`, and `D + S <= G`. Therefore `None` counts as a
+/// most `D` after the arrival of the request that confirms, or never**. So the request that confirms arrived at most
+/// `D` before the read of the record, because the record has no confirmation. The other instance's clock may be behind
+/// by `S`. So the confirmation time is at most `D + S` before `read_at`, and `D + S <= G`. Therefore `None` counts as a
 /// confirmation at `read_at - G`. Because of `M > W + 2·G`, the presented refresh token is then repeated in the whole
 /// write window.
 #[must_use]
