@@ -108,7 +108,7 @@
 //! | `oidc` | no | the module `oidc`: sign-in and sign-out through an OpenID Connect provider, with the crate `openidconnect`. Turns on `axum` and `rust_crypto`. Also needs an HTTP client: your own `HttpClient`, or the feature `reqwest` |
 //! | `vault` | no | the module `vault`: keeps a provider's own tokens (Google, GitHub, Facebook) encrypted in the store. If parallel requests need a new token of the provider, only one of them asks the provider. Turns on `rust_crypto` |
 //! | `device-bound` | no | `DeviceBound`: sessions that are bound to the browser's device (Device Bound Session Credentials). Turns on `axum` and `rust_crypto` |
-//! | `signals` | no | the module `signals`: receives requests for global token revocation, and security events (CAEP). Turns on `axum` |
+//! | `signals` | no | the module `signals`: an identity provider can sign users out, by requests for global token revocation or by security events (CAEP). Turns on `axum` |
 //! | `tracing` | yes | a `tracing` record for every event. Not needed where [`SessionsBuilder::on_event`] is enough |
 //! | `aws_lc_rs` | no | Ed25519 and ES256 keys by the library AWS-LC, which is fast and needs a C compiler. HS256 does not need this feature |
 //! | `rust_crypto` | no | Ed25519 and ES256 keys by RustCrypto, which is pure Rust. If `aws_lc_rs` is on, too, AWS-LC is used. HS256 does not need this feature |

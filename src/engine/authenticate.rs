@@ -122,9 +122,9 @@ impl<C: Claims> Engine<C> {
         }
     }
 
-    /// Starts to follow the store's feed, and the key file if there is one. The feed has two kinds of events:
-    /// revocations, and stale marks. A stale mark makes the older access tokens of a session or user stale. Each
-    /// request calls this function, because the runtime that followed the feed and the file may have stopped.
+    /// Starts to follow the store's feed, and the key file if there is one. The feed has revocations, stale marks and
+    /// new run IDs. A stale mark makes the older access tokens of a session or user stale. Each request calls this
+    /// function, because the runtime that followed the feed and the file may have stopped.
     #[inline]
     pub(crate) fn start_followers(&self) {
         self.revocation.start();
@@ -265,8 +265,9 @@ impl<C: Claims> Engine<C> {
     /// The status of a session now. It is `Stale` if the claims changed after `view.read_at`.
     pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let (key, run) = (&view.key, view.run);
-        // A service token (a token for another service) may name no session. Then the token contains no run ID, and
-        // `view.run` is only an upper limit: when the token was minted, no run ID of the store was newer.
+        // A service token (a token for another service) may name no session. Then the token contains no run ID.
+        // `view.run` is the newest run ID that the store could have when the token was minted: the real one was this
+        // run ID or an older one.
         #[cfg(feature = "verify")]
         let run = if view.service.as_ref().is_some_and(|service| !service.has_session) {
             self.revocation.denylist.run_id_to_judge_by(run)
@@ -288,8 +289,8 @@ impl<C: Claims> Engine<C> {
     /// The confirmation is written once for each generation. It is written in the background, because a lost
     /// confirmation does little harm: reuse is then detected later. The record keeps the rotation settings of the
     /// sign-in, which may differ from this instance's settings. This instance's settings decide whether to try the
-    /// write. The record's settings decide whether it applies. If the write fails or does not apply, a later token
-    /// tries again.
+    /// write. The record's settings decide whether it applies. If the write fails, a later request tries again. If it
+    /// does not apply, a later token does.
     pub(super) fn confirm_or_note_use(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,

@@ -57,7 +57,7 @@ impl<C: Claims> Engine<C> {
         self.config.events.of(EventKind::ClaimsUpdated, &key.id, &key.subject.name);
         let basis = TokenBasis {
             generation: presented,
-            hides_methods: view.hides_methods(),
+            step_up_without_methods: view.step_up_without_methods(),
             ..TokenBasis::of(&record, key, view.run, now)
         };
         let access = self.access_line(&self.tokens.codec(), &basis.without_proof(view), None, now)?;

@@ -253,7 +253,8 @@ impl<C: Claims> Engine<C> {
     }
 }
 
-/// The error for a token of a key that this instance does not have: its session could not be revoked.
+/// The error if the session of a token must be revoked, but this instance does not have the token's key. So the session
+/// is unknown.
 pub(crate) fn new_key_error() -> StoreError {
     StoreError::unavailable(InvalidToken::NewKey)
 }

@@ -52,7 +52,8 @@ pub(crate) enum DeviceAnswer<C> {
     Challenge { challenge: String, name: String },
     /// The browser has named another session, whose cookies it does not have. It forgets the key of that session.
     Forget { name: String },
-    /// The session is revoked or expired. The browser forgets its key.
+    /// The session is revoked, expired or unknown, or the request has no valid refresh token. The browser forgets its
+    /// key.
     Over,
     /// The registration is refused. The browser keeps the keys that it has.
     Refused,
@@ -160,7 +161,8 @@ impl<C: Claims> Engine<C> {
         Ok(DeviceAnswer::Bound { name: identifier(&session.id), plan })
     }
 
-    /// Renews the session of the request's cookies. If the session has a confirmed key, a proof of this key is needed.
+    /// Renews the session of the request's cookies. If the session has a key, the request needs a proof. A proof of
+    /// another key is refused if the session's key is confirmed, and ignored if it is provisional.
     pub(crate) async fn refresh_device(self: &Arc<Self>, request: &DeviceRequest<'_>) -> DeviceAnswer<C> {
         match self.try_refresh(request).await {
             Ok(answer) | Err(answer) => answer,
@@ -235,8 +237,9 @@ impl<C: Claims> Engine<C> {
             self.confirm_device(&key, &binding).await?;
         }
         // The browser does not say whether the refresh is for a passive request. So if there are passive requests and
-        // the key is confirmed, the refresh counts as passive until a use is written after the last rotation, hand-out
-        // and confirmation. If an active request follows, `note_use` writes such a use.
+        // the key is confirmed, the refresh counts as passive, unless the record has a use that is later than the last
+        // rotation, hand-out and confirmation. The first active request with the new access token writes such a use
+        // (`note_use`).
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)

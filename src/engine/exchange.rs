@@ -16,8 +16,9 @@ use crate::{
     token::{LONGEST_TOKEN, MintError, RefreshClaims},
 };
 
-/// A body is slow if reading it took at least this long, or at least this instance's grace period, if that is shorter.
-/// Only for a slow body, the session's record is read, to compare the duration with the session's own grace period.
+/// A body is slow if reading it took at least the shorter of two times: this constant, and this instance's grace
+/// period. Only for a slow body, the session's record is read, to compare the duration with the session's own grace
+/// period.
 const SLOW_BODY: Duration = Duration::from_secs(1);
 
 /// The tokens for a client.

@@ -50,8 +50,8 @@ impl<C: Claims> Engine<C> {
             LocalDecision::AskStore => self.look_up_session(&token).await.map(|(session, _)| session),
         };
         match looked_up {
-            // Origin rules do not apply: the client's origin is unknown here. Only the claims come from the record.
-            // All other values come from the token.
+            // Origin rules do not apply: the client's origin is unknown here. Only the claims may be newer than the
+            // token. All other values come from the token.
             Ok(session) => Introspection::Access { claims: session.view().claims.clone(), token },
             Err(SessionError::Refused(_)) => Introspection::Inactive,
             Err(SessionError::Unavailable) => Introspection::Unavailable,

@@ -37,8 +37,8 @@ pub(super) struct TokenBasis<'a> {
     pub(super) run: RunId,
     pub(super) generation: u64,
     /// If true, the access token requires a re-authentication and names no authentication methods, although the record
-    /// may have some: see [`SessionView::hides_methods`].
-    pub(super) hides_methods: bool,
+    /// may have some: see [`SessionView::step_up_without_methods`].
+    pub(super) step_up_without_methods: bool,
     /// When the record was read. This becomes `iat`, because a later `iat` could make old claims look new.
     pub(super) read_at: Timestamp,
     /// The access token expires at this time at the latest. `None` for the session's absolute timeout.
@@ -48,7 +48,7 @@ pub(super) struct TokenBasis<'a> {
 impl<'a> TokenBasis<'a> {
     pub(super) fn of(record: &'a SessionRecord, key: &'a SessionKey, run: RunId, read_at: Timestamp) -> Self {
         let generation = record.family.generation;
-        Self { record, key, run, generation, hides_methods: false, read_at, limit: None }
+        Self { record, key, run, generation, step_up_without_methods: false, read_at, limit: None }
     }
 
     /// For a request without a proof of the device's key: if the session is bound, the new token lives no longer than
@@ -164,8 +164,8 @@ impl<C: Claims> Engine<C> {
         now: Timestamp,
         credential: Credential,
     ) -> Result<String, MintError> {
-        let TokenBasis { record, key, run, generation, hides_methods, read_at, limit } = *basis;
-        let (methods, step_up): (Vec<String>, _) = match hides_methods {
+        let TokenBasis { record, key, run, generation, step_up_without_methods, read_at, limit } = *basis;
+        let (methods, step_up): (Vec<String>, _) = match step_up_without_methods {
             true => (Vec::new(), StepUp::Required),
             false => (record.all_methods().map(str::to_owned).collect(), step_up_of(record)),
         };

@@ -240,7 +240,7 @@ impl<C> Clone for EngineHandle<C> {
 }
 
 impl<C> EngineHandle<C> {
-    /// A clone whose references are counted on a cache line of this thread.
+    /// A clone with a reference count of its own for this thread, so that threads do not all write to one count.
     pub(crate) fn for_this_thread(&self) -> Self {
         Self(self.0.for_this_thread())
     }

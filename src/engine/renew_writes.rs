@@ -170,8 +170,8 @@ impl<C: Claims> Engine<C> {
         Refusal::Reuse.into()
     }
 
-    /// Whether the client is at the recorded origin. `None` if no origin was recorded, if `compare_origin` is not
-    /// set, or if that hook panicked.
+    /// Whether the client is at the recorded origin: then the verdict is `Ignore`. `None` if no origin was recorded, if
+    /// `compare_origin` is not set, or if that hook panicked.
     fn is_at_recorded_origin(&self, record: &SessionRecord, client_origin: Option<&str>) -> Option<bool> {
         let recorded =
             record.origin.is_some() || record.reauthentication.as_ref().is_some_and(|it| it.origin.is_some());

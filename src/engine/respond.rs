@@ -185,7 +185,7 @@ impl<C: Claims> Engine<C> {
             key: &view.key,
             run: view.run,
             generation: view.generation,
-            hides_methods: view.hides_methods(),
+            step_up_without_methods: view.step_up_without_methods(),
             read_at: renewal.read_at,
             limit: renewal.limit,
         }
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_handler_said_of_caching_stands_unless_cookies_are_set() {
+    fn cache_control_of_the_handler_is_kept_unless_cookies_are_set() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, s-maxage=60"));
         keep_private(&mut headers, true);

@@ -2,8 +2,8 @@
 //! request checks its times and the status of its session.
 //!
 //! Access tokens are cached twice:
-//! - All threads share one cache. It hashes the signature of a token, and compares tokens in full. The hash has a key
-//!   that differs from process to process.
+//! - All threads share one cache. It hashes the end of a token (a part of its signature, or of its encrypted form), and
+//!   compares tokens in full. The hash has a key that differs from process to process.
 //! - Reading the shared cache writes counters that all cores share. So each thread also keeps copies of the tokens that
 //!   it saw last, and cores do not wait for each other. The copies are found by the whole `Cookie` header or bearer
 //!   token: a `Cookie` header that was seen before is not searched for cookies again.
@@ -31,7 +31,7 @@ use crate::{
     token::{InvalidToken, KeyChange, Keyring, LONGEST_TOKEN, RefreshClaims, TokenCodec},
 };
 
-/// How many bytes at the end of a token are hashed: part of its signature, which differs from all others.
+/// How many bytes at the end of a token are hashed. They differ from token to token.
 const HASHED: usize = 32;
 
 struct TokenBytes<T>(T);
@@ -322,8 +322,8 @@ impl<C> RecentTokens<C> {
     }
 }
 
-/// A hash of three short parts of the text. Most of a text is tokens, so the parts mostly have random bytes. Texts are
-/// compared in full.
+/// A hash of three short parts of a `Cookie` header or bearer token. Such a text consists mostly of tokens, so the
+/// parts mostly have random bytes. Texts are compared in full.
 fn hash(text: &[u8]) -> u64 {
     let part = |quarter: usize| {
         let rest = text.get(text.len() / 4 * quarter..).unwrap_or_default();

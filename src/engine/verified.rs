@@ -110,10 +110,10 @@ impl<C> SessionView<C> {
         }
     }
 
-    /// Whether the session has no authentication methods and requires a re-authentication. There are two causes:
+    /// Whether the session requires a re-authentication and shows no authentication methods. There are two causes:
     /// `compare_origin` required the re-authentication, or the record has no methods and the time of its last
     /// re-authentication is unknown.
-    pub(super) fn hides_methods(&self) -> bool {
+    pub(super) fn step_up_without_methods(&self) -> bool {
         self.step_up == StepUp::Required && self.methods.is_empty()
     }
 

@@ -1,40 +1,40 @@
-//! The guide: short pages, one task each. Every sample is compiled by the tests of this crate, and most of them run.
+//! The guide: short pages, each for one task. The tests of this crate compile every Rust sample, and run most of them.
 //!
-//! The samples use axum with its feature `macros` (for `derive(FromRef)`). Where a page needs more, it says so.
+//! The samples use axum with its feature `macros` (for `derive(FromRef)`). If a page needs other features, it says so.
 //!
-//! Start with the [quick start](quick_start). The [manual](crate::manual) has what you look up later: defaults,
-//! threats, events, stores and performance.
+//! Start with the [quick start](quick_start). The [manual](crate::manual) is for reference: defaults, threats,
+//! events, stores, deployment, scaling and performance.
 //!
 //! | you want to | page |
 //! |---|---|
 //! | protect a first route | [quick start](quick_start) |
-//! | show a sign-in page, and go back to the requested page | [login form](login_form) |
-//! | answer an API with 401 and JSON, beside pages | [JSON API](json_api) |
+//! | show a sign-in page, and then the requested page | [login form](login_form) |
+//! | answer API requests with 401 and JSON, and redirect page visits | [JSON API](json_api) |
 //! | keep users signed in for weeks | ["remember me"](remember_me) |
 //! | have stricter rules for some routes | [route groups](route_groups) |
 //! | change roles, lock users | [roles] |
-//! | show "your devices", sign out everywhere | [devices] |
+//! | show a "your devices" page, sign out everywhere | [devices] |
 //! | revoke other sessions after a password change | [password change](password_change) |
 //! | ask for the password or a second factor again | [step-up](step_up) |
-//! | serve event streams and WebSockets, and shut down | [streams] |
+//! | serve event streams and WebSockets, and shut down gracefully | [streams] |
 //! | write a front end: React, Vue, htmx | [single-page application](spa) |
 //! | sign in through Google, Keycloak or Entra ID (OpenID Connect) | [single sign-on](single_sign_on) |
 //! | keep the tokens that Google, GitHub or Facebook gave to a user | [provider tokens](provider_tokens) |
 //! | serve mobile apps and API clients | [phones] |
 //! | call another service for the user | [tokens for other services](service_tokens) |
-//! | verify tokens in a service that holds no secret | [services that only verify](verifying_services) |
+//! | verify tokens in a service that has no secret | [services that only verify](verifying_services) |
 //! | test your application | [testing] |
 //! | run more than one instance | [several instances](several_instances) |
 //! | run behind nginx, a load balancer or a CDN | [proxies] |
-//! | make copied cookies useless | [device-bound sessions](device_bound) |
-//! | hide what the cookies carry | [encrypted cookies](encrypted_cookies) |
+//! | make copied cookies useless after a few minutes | [device-bound sessions](device_bound) |
+//! | hide the contents of the cookies | [encrypted cookies](encrypted_cookies) |
 //! | change the signing key | [key rotation](key_rotation) |
 //! | restore the store from a backup | [restored backup](restored_backup) |
 //! | let an identity provider or an incident tool sign users out | [outside signals](outside_signals) |
 //! | revoke all sessions, or withdraw a leaked key | [emergency] |
 //! | find out why a request was refused | [troubleshooting] |
 //! | compare with plain sessions, understand the tokens | [questions] |
-//! | check it against OWASP ASVS, RFC 9700, NIST SP 800-63B | [security] |
+//! | compare the crate with OWASP ASVS, RFC 9700 and NIST SP 800-63B | [security] |
 
 #[doc(alias = "getting started")]
 #[doc(alias = "tutorial")]

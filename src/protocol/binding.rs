@@ -109,9 +109,9 @@ pub enum BindingDecision {
     ProofRequired,
     /// Refuse the renewal and send a challenge, because the binding is confirmed and the proof is of another key.
     ///
-    /// Do not tell the client to forget its key. A client may register several keys in parallel. After it sent this
-    /// proof, it may have replaced the key of the proof by the confirmed key. If the response told the client to forget
-    /// its key, the client would forget the confirmed key.
+    /// Do not tell the client to forget its key. A client may register two keys in parallel. Suppose that it sends this
+    /// proof with key A, and then stores key B in place of key A, and that key B is the confirmed one. If the response
+    /// told the client to forget its key, the client would forget key B.
     OtherKey,
 }
 

@@ -270,8 +270,8 @@
 //! ## Results for copied tokens
 //!
 //! - A copied refresh token is accepted for at most `G` after the confirmation of its successor, by the clock of the
-//!   instance that decides. As long as the copy is accepted, an attacker who presents it gets the successor, as the
-//!   client does.
+//!   instance that decides. After the rotation, as long as the copy is accepted, an attacker who presents it gets the
+//!   successor, as the client does.
 //! - Later than `G` after this confirmation, a request with the copy is reuse. There is one exception: until `L` after
 //!   the end of the grace period, a request with a body is refused, and the session is not revoked.
 //!
@@ -281,8 +281,8 @@
 //! without the body. A crash may set back the key, the tokens, or both, by less than `C`.
 //!
 //! - Without an attacker, the client always has the confirmed key, and is never signed out before its timeouts.
-//! - After the confirmation of the binding, copied cookies do not renew the session, and their renewals do not revoke
-//!   it.
+//! - After the confirmation of the binding, a renewal with copied cookies is refused, and the refused renewal does not
+//!   revoke the session.
 //! - **Before the confirmation, an attacker with copied cookies can register a key.** If the attacker's key is
 //!   confirmed, the user must sign in again. The new sign-in revokes the session of the attacker's key.
 //!

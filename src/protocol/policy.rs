@@ -168,8 +168,8 @@ impl Policy {
     /// [`PolicyError`] if one of these conditions is not true:
     /// - `rotation_interval > write_window + 2 * grace`. Otherwise legitimate clients could be signed out.
     /// - `idle_timeout >= access_ttl + rotation_interval + write_window`. Otherwise a session in constant use could
-    ///   expire: there are up to `access_ttl + write_window` between two renewals, and a use is written only if it
-    ///   moves the idle deadline by at least `rotation_interval`.
+    ///   expire: there are up to `access_ttl + write_window` between two renewals, and most uses are written only if
+    ///   they move the idle deadline by at least `rotation_interval`.
     /// - `absolute_timeout >= idle_timeout`.
     /// - `renew_before < access_ttl`.
     /// - Each duration is at least 1 ms, except for `renew_before`, `crash_window` and `late_body`.

@@ -76,7 +76,7 @@ pub struct ResponseState {
     /// The start of the write window: the arrival of the request, or the read of the record, if the read was earlier.
     ///
     /// The read may be earlier than the arrival, because parallel requests share one read of the record. The engine
-    /// computes the arrival as `now` minus the time that has passed by the monotonic clock.
+    /// measures the time since the arrival with the monotonic clock, and computes the arrival as `now` minus this time.
     pub write_window_start: Timestamp,
     /// The generation of the refresh token that the request presented.
     pub presented: u64,
@@ -107,8 +107,8 @@ pub enum CookieDecision {
     WriteBoth,
 }
 
-/// Decides which cookies the response sets, if the request renewed its session. `timing` is from the session's record;
-/// its write window may be shortened to this instance's.
+/// Decides which cookies the response sets, if the request renewed its session. `timing` is from the session's record.
+/// If this instance's own write window is shorter, the caller has put it into `timing`.
 ///
 /// The refresh cookie is set **only if the served generation is newer than the presented generation**.
 ///

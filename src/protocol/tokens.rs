@@ -18,8 +18,8 @@ pub enum TokenDecision {
     Both,
 }
 
-/// Decides which tokens a response to a client without cookies has. `family` is from the record; its write window may
-/// be shortened to this instance's. The record was read at `read_at`.
+/// Decides which tokens a response to a client without cookies has. `family` is from the record. If this instance's own
+/// write window is shorter, the caller has put it into `family`. The record was read at `read_at`.
 ///
 /// The decision is that of [`decide_cookies`], with one difference: a response may repeat the presented refresh token,
 /// because clients expect a refresh token in every response. The presented refresh token is repeated only **if no
