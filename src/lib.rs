@@ -79,7 +79,7 @@
 //! | let a page poll without keeping its session alive | [`SessionLayer::passive`] |
 //! | use `fetch`, htmx or React | nothing: front ends never handle a token. See the examples `fetch`, `htmx` and `preact` |
 //! | verify access tokens in a service that has no secret | `Verifier`, see [services that only verify](guide::verifying_services) |
-//! | let an identity provider sign users out (by CAEP or by global token revocation) | the feature `signals` |
+//! | let an identity provider sign users out (by security events of CAEP, or by requests for global token revocation) | the feature `signals` |
 //! | call another service for the user | [`Session::token_for`], see [tokens for other services](guide::service_tokens) |
 //! | offer "sign in with …" by an OpenID Connect provider, and sign out at both sides | the module `oidc`, see the [guide](guide::single_sign_on) and the example `single_sign_on` |
 //! | serve phones and API clients | [`SessionLayer::accept_bearer`], and the token endpoint in the module `oauth` |

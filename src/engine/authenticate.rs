@@ -225,7 +225,7 @@ impl<C: Claims> Engine<C> {
         let decision = decide_access(&self.config.policy, times.as_ref(), status, arrived.wall);
         let token = match (decision, token) {
             (AccessDecision::Accept | AccessDecision::AcceptOrRenew, Some(token)) => token,
-            // A bound session cannot be renewed without a proof. So if its claims are stale, or the run ID is unknown,
+            // A bound session cannot be renewed without a proof. So if its claims are stale, or it has another run ID,
             // ask the store about the token instead.
             (_, Some(token))
                 if token.is_bound() && self.may_be_usable(&token, known_status, arrived.wall) =>
@@ -265,9 +265,9 @@ impl<C: Claims> Engine<C> {
     /// The status of a session now. It is `Stale` if the claims changed after `view.read_at`.
     pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let (key, run) = (&view.key, view.run);
-        // A service token (a token for another service) may name no session. Then the token contains no run ID.
-        // `view.run` is the newest run ID that the store could have when the token was minted: the real one was this
-        // run ID or an older one.
+        // A service token (a token for another service) may name no session. Then the token contains no run ID, so it
+        // is not known which run ID the store had when the token was minted. `view.run` is an upper limit: the store
+        // had this run ID or an older one.
         #[cfg(feature = "verify")]
         let run = if view.service.as_ref().is_some_and(|service| !service.has_session) {
             self.revocation.denylist.run_id_to_judge_by(run)
@@ -289,8 +289,8 @@ impl<C: Claims> Engine<C> {
     /// The confirmation is written once for each generation. It is written in the background, because a lost
     /// confirmation does little harm: reuse is then detected later. The record keeps the rotation settings of the
     /// sign-in, which may differ from this instance's settings. This instance's settings decide whether to try the
-    /// write. The record's settings decide whether it applies. If the write fails, a later request tries again. If it
-    /// does not apply, a later token does.
+    /// write. The record's settings decide whether it applies. If the write fails, a later request with the same token
+    /// tries again. If the record's settings refuse the confirmation, a later request with a newer token tries again.
     pub(super) fn confirm_or_note_use(
         self: &Arc<Self>,
         token: &Arc<VerifiedToken<C>>,

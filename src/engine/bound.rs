@@ -118,8 +118,8 @@ impl<C: Claims> Engine<C> {
         })
     }
 
-    /// The value of the header [`REGISTRATION`]. `None` if `device_bound` is not set, or if its binding window allows
-    /// no session to be bound.
+    /// The value of the header [`REGISTRATION`]. `None` if `device_bound` is not set, if its binding window allows no
+    /// session to be bound, or if no challenge can be made.
     #[cfg(feature = "device-bound")]
     pub(crate) fn registration_offer(&self, session: &crate::id::SessionId) -> Option<HeaderValue> {
         let settings = self.config.device_bound.as_ref()?;

@@ -194,7 +194,7 @@ impl<C: Claims> Engine<C> {
             [] => Ok((access, refresh)),
             [one] => Ok((chosen(access, one.access), chosen(refresh, one.refresh))),
             // The denylist has each revocation of a session with a recent token, and revoked sessions were ignored
-            // above. So two sessions with recent tokens are both live.
+            // above. So two sessions with recent tokens are both live, unless one of them has expired.
             several if several.iter().filter(|session| self.is_recent(session, now)).count() > 1 => {
                 Err(refused)
             }

@@ -64,7 +64,7 @@ pub(crate) enum DeviceAnswer<C> {
     NotLoopback,
 }
 
-/// How such a request renews its session.
+/// How a [`DeviceRequest`] renews its session.
 #[derive(Clone, Copy, Default)]
 struct RenewalKind {
     /// Whether the request has proven the key.

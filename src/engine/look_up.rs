@@ -118,8 +118,8 @@ impl<C: Claims> Engine<C> {
 
     /// For an access token of a bound session that [`decide_access`](crate::protocol::decide_access) did not accept:
     /// returns true if the token has not expired and is not from the future, and if its session is not known to be
-    /// revoked. Such a token may still be usable: it was not accepted because its claims are stale, or because this
-    /// instance does not know the store's run ID.
+    /// revoked. Such a token may still be usable: it was not accepted because its claims are stale, or because it has
+    /// another run ID than this instance knows. Then the store is asked.
     ///
     /// Without a proof, the request cannot renew the session. So it is served with newer data of the session.
     pub(super) fn may_be_usable(

@@ -127,7 +127,8 @@ impl<C: Claims> Engine<C> {
         if device_of(basis.record).is_none() {
             return self.set_cookie(name, &token, basis.record, now);
         }
-        // The cookie ends before its token. Then the browser proves the device's key, in time for the next token.
+        // The cookie ends before its token. So the browser proves the device's key, and gets the next token, before
+        // this token expires.
         let limit = basis.limit.unwrap_or(basis.record.family.absolute_deadline);
         let left = self.config.policy.access_expiry(now, limit).since(now);
         let age = cookie_lifetime(left, self.config.policy.timing().access_ttl);

@@ -61,8 +61,9 @@ pub(super) struct NewSession<C> {
 /// stay, except in two cases:
 ///
 /// - The store failed while or after these sessions were revoked. Then some or all of them may be revoked.
-/// - Another sign-in revoked one of these sessions first. Then the maximum number of sessions is checked again after
-///   all of them are revoked, and may refuse the new session ([`TooManySessions`](Self::TooManySessions)).
+/// - Another sign-in revoked one of these sessions first. Then this sign-in revokes the others, and checks the maximum
+///   number of sessions again. If this check refuses the new session ([`TooManySessions`](Self::TooManySessions)), all
+///   of these sessions are already revoked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {

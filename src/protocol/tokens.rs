@@ -33,11 +33,11 @@ pub enum TokenDecision {
 ///
 /// If `confirmed_at` is `None`, another instance may already have decided to confirm the generation. The confirmation
 /// may not be in the record yet. This function assumes, as the search does, that **a confirmation is in the record at
-/// most `D` after the arrival of the request that confirms, or never**. So the request that confirms arrived at most
-/// `D` before the read of the record, because the record has no confirmation. The other instance's clock may be behind
-/// by `S`. So the confirmation time is at most `D + S` before `read_at`, and `D + S <= G`. Therefore `None` counts as a
-/// confirmation at `read_at - G`. Because of `M > W + 2·G`, the presented refresh token is then repeated in the whole
-/// write window.
+/// most `D` after the arrival of the request that confirms, or never**. If the request that confirms had arrived more
+/// than `D` before the read of the record, its confirmation would be in the record, or would never be written. So this
+/// request arrived at most `D` before the read, or later. The other instance's clock may be behind by `S`. So the
+/// confirmation time is at most `D + S` before `read_at`, and `D + S <= G`. Therefore `None` counts as a confirmation
+/// at `read_at - G`. Because of `M > W + 2·G`, the presented refresh token is then repeated in the whole write window.
 #[must_use]
 pub fn decide_tokens(
     response: &ResponseState,
