@@ -265,8 +265,8 @@ impl<C: Claims> Engine<C> {
     /// The status of a session now. It is `Stale` if the claims changed after `view.read_at`.
     pub(crate) fn status_of(&self, view: &SessionView<C>) -> SessionStatus {
         let (key, run) = (&view.key, view.run);
-        // A service token (a token for another service) may name no session. Then the token contains no run ID, so it
-        // is not known which run ID the store had when the token was minted. `view.run` is an upper limit: the store
+        // A service token (a token for another service) may name no session. Then the token contains no run ID, and
+        // `view.run` was computed from its `iat`. So `view.run` is an upper limit: when the token was minted, the store
         // had this run ID or an older one.
         #[cfg(feature = "verify")]
         let run = if view.service.as_ref().is_some_and(|service| !service.has_session) {

@@ -237,9 +237,9 @@ impl<C: Claims> Engine<C> {
             self.confirm_device(&key, &binding).await?;
         }
         // The browser does not say whether the refresh is for a passive request. So if there are passive requests and
-        // the key is confirmed, the refresh counts as passive, unless the record has a use that is later than the last
-        // rotation, hand-out and confirmation. The first active request with the new access token writes such a use
-        // (`note_use`).
+        // the key is confirmed, the refresh counts as passive, unless the record shows an active request since the last
+        // rotation, hand-out and confirmation. After a refresh, the first active request with the new access token
+        // writes this use to the record (`note_use`).
         let passive = is_proven
             && state.confirmed
             && self.has_passive_requests.load(Ordering::Relaxed)

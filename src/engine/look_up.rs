@@ -86,7 +86,8 @@ impl<C: Claims> Engine<C> {
         let (mut session, key, run) = (self.newest_session(token), &token.view.key, token.view.run);
         let (now, asked_at) = (self.now(), self.revocation.monotonic());
         // For a token that names no session, the store has no record. So only the feed can tell whether the token is
-        // valid, and this instance does not know it now. The answer is 503.
+        // valid. This function is called only if what this instance has read of the feed is not enough to decide. So
+        // the answer is 503.
         #[cfg(feature = "verify")]
         if session.view().service.as_ref().is_some_and(|service| !service.has_session) {
             return Err(SessionError::Unavailable);

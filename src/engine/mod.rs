@@ -120,9 +120,9 @@ pub(crate) struct Engine<C> {
     /// Whether the application has the JWKS route. Then other services may verify tokens of this realm.
     #[cfg(feature = "jwks")]
     pub(crate) serves_jwks: AtomicBool,
-    /// Whether a layer has passive requests. The browser of a bound session refreshes its cookies by a request of its
-    /// own, and does not say whether a passive request needs them. So if there are passive requests, such a refresh may
-    /// count as passive: see `device`.
+    /// Whether a layer has passive requests. In a bound session, the browser gets new cookies by a separate request (a
+    /// refresh), before it sends the request that needs the cookies. The refresh does not say whether that other
+    /// request is passive. So if there are passive requests, a refresh may count as passive: see `device`.
     pub(crate) has_passive_requests: AtomicBool,
     /// Whether `SecureCookiesOverPlainHttp` was reported.
     warned_of_plain_http: AtomicBool,
