@@ -98,6 +98,27 @@ async fn demoted_primary_is_left_within_one_call() {
     assert!(batch.gap && batch.events.contains(&FeedEvent::Revoked(key)), "{batch:?}");
 }
 
+/// The primary is cut off from its replicas and the Sentinels, but not from this instance.
+#[tokio::test]
+async fn primary_that_has_lost_its_replicas_is_left_within_one_call() {
+    let (primary, replica) = pair().await;
+    let proxy = Proxy::start(primary.port).await;
+    let store = store_at(&proxy.url()).await;
+    let key = open(&store, &subject()).await;
+    caught_up(&primary).await;
+    let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
+    let () = replica.ask("REPLICAOF NO ONE").await;
+    let () = primary.ask("CONFIG SET min-replicas-to-write 1").await;
+    // The name points to the new primary, but the connections to the old one stay open.
+    let refused = store_at(&primary.url()).await.get(&key).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    proxy.point_to(replica.port);
+    let ended = store.revoke(&Revoke::Session(key.clone()), now()).await;
+    assert_eq!(ended.expect("the first call goes to the new primary"), [key.id]);
+    let batch = read(&store, &start).await;
+    assert!(batch.gap && batch.events.contains(&FeedEvent::Revoked(key)), "{batch:?}");
+}
+
 #[tokio::test]
 async fn replica_is_no_source_of_sessions_or_events() {
     let (primary, replica) = pair().await;

@@ -301,9 +301,12 @@ fn remedy(error: &RedisError) -> Remedy {
             ServerErrorKind::ResponseError if is_of_moving_slot(error) => Remedy::Wait,
             _ => Remedy::None,
         },
-        // The user or the password was changed (`NOAUTH`, `WRONGPASS`), or the server became a replica while a reader
-        // waited for events (`UNBLOCKED`).
-        ErrorKind::Extension if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "UNBLOCKED")) => {
+        // The user or the password was changed (`NOAUTH`, `WRONGPASS`), the server became a replica while a reader
+        // waited for events (`UNBLOCKED`), or no replica follows the server, which may be a former primary
+        // (`NOREPLICAS`).
+        ErrorKind::Extension
+            if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "UNBLOCKED" | "NOREPLICAS")) =>
+        {
             Remedy::ReconnectAndRepeat
         }
         ErrorKind::Extension | ErrorKind::UnexpectedReturnType => Remedy::None,
@@ -367,7 +370,7 @@ mod tests {
         for kind in [ReadOnly, BusyLoading, MasterDown, ClusterDown] {
             assert_eq!(remedy(&server(kind)), Remedy::ReconnectAndRepeat, "{kind:?}");
         }
-        for code in ["NOAUTH", "WRONGPASS", "UNBLOCKED"] {
+        for code in ["NOAUTH", "WRONGPASS", "UNBLOCKED", "NOREPLICAS"] {
             let error = make_extension_error(code.into(), None);
             assert_eq!(remedy(&error), Remedy::ReconnectAndRepeat, "{code}");
         }

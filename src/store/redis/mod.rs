@@ -60,8 +60,8 @@ use super::StoreError;
 /// before is renewed at its next use. This lasts for one access token lifetime.
 ///
 /// `min-replicas-to-write 1` with `min-replicas-max-lag 1` limits the loss. One second after a primary has lost its
-/// replicas, the primary refuses all calls of this store, because each script declares that it may write. Then the
-/// store is unavailable. These settings make no single write safe.
+/// replicas, the primary refuses all calls of this store, because each script declares that it may write. The store
+/// then looks for another primary. These settings make no single write safe.
 ///
 /// # Failover
 /// A store of each of these constructors finds the new primary within the call that fails, or within the next call:
