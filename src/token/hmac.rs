@@ -60,8 +60,8 @@ impl HmacKey {
     /// The key that seals one value. Each value has a different `salt`. The salt has a fixed length, so two different
     /// pairs of purpose and salt never make the same text.
     ///
-    /// HMAC-SHA256 with this key is a pseudorandom function, so its output can be a key. The steps of HKDF (RFC 5869) are
-    /// not needed, because this key is itself derived from the secret.
+    /// HMAC-SHA256 with this key is a pseudorandom function, so its output can be a key. The steps of HKDF (RFC 5869)
+    /// are not needed, because this key is itself derived from the secret.
     #[cfg(any(feature = "oidc", feature = "vault"))]
     pub(super) fn sealing_key(&self, purpose: &str, salt: &[u8; 20]) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.sign(&[SEAL, purpose.as_bytes(), b" ", salt].concat()))

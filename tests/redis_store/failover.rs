@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tower_sliding_sessions::store::{
-    FeedBatch, FeedEvent, FeedFrom, RedisStore, Revoke, SessionStore as _, StoreError, redis_client::cmd,
+    FeedBatch, FeedEvent, FeedFrom, RedisStore, Revoke, SessionKey, SessionStore as _, StoreError,
+    redis_client::cmd,
 };
 
 use super::{causes, end, now, open, proxy::Proxy, server::Server, store_at, subject};
@@ -80,8 +81,9 @@ async fn readers_get_a_gap_after_a_failover_and_a_repeated_revocation_holds() {
     }
 }
 
-#[tokio::test]
-async fn demoted_primary_is_left_within_one_call() {
+/// `refuse` makes the old primary refuse calls. Its name points to the new primary then, but the connections to the old
+/// one stay open.
+async fn old_primary_is_left_within_one_call(refuse: impl AsyncFnOnce(&Server, &Server, &SessionKey)) {
     let (primary, replica) = pair().await;
     let proxy = Proxy::start(primary.port).await;
     let store = store_at(&proxy.url()).await;
@@ -89,8 +91,7 @@ async fn demoted_primary_is_left_within_one_call() {
     caught_up(&primary).await;
     let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
     let () = replica.ask("REPLICAOF NO ONE").await;
-    let () = primary.ask(&format!("REPLICAOF 127.0.0.1 {}", replica.port)).await;
-    // The name points to the new primary, but the connections to the old one stay open.
+    refuse(&primary, &replica, &key).await;
     proxy.point_to(replica.port);
     let ended = store.revoke(&Revoke::Session(key.clone()), now()).await;
     assert_eq!(ended.expect("the first call goes to the new primary"), [key.id]);
@@ -98,25 +99,23 @@ async fn demoted_primary_is_left_within_one_call() {
     assert!(batch.gap && batch.events.contains(&FeedEvent::Revoked(key)), "{batch:?}");
 }
 
+#[tokio::test]
+async fn demoted_primary_is_left_within_one_call() {
+    old_primary_is_left_within_one_call(async |primary, replica, _| {
+        let () = primary.ask(&format!("REPLICAOF 127.0.0.1 {}", replica.port)).await;
+    })
+    .await;
+}
+
 /// The primary is cut off from its replicas and the Sentinels, but not from this instance.
 #[tokio::test]
 async fn primary_that_has_lost_its_replicas_is_left_within_one_call() {
-    let (primary, replica) = pair().await;
-    let proxy = Proxy::start(primary.port).await;
-    let store = store_at(&proxy.url()).await;
-    let key = open(&store, &subject()).await;
-    caught_up(&primary).await;
-    let start = store.feed(&FeedFrom::Since(now())).await.expect("the feed").position;
-    let () = replica.ask("REPLICAOF NO ONE").await;
-    let () = primary.ask("CONFIG SET min-replicas-to-write 1").await;
-    // The name points to the new primary, but the connections to the old one stay open.
-    let refused = store_at(&primary.url()).await.get(&key).await;
-    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-    proxy.point_to(replica.port);
-    let ended = store.revoke(&Revoke::Session(key.clone()), now()).await;
-    assert_eq!(ended.expect("the first call goes to the new primary"), [key.id]);
-    let batch = read(&store, &start).await;
-    assert!(batch.gap && batch.events.contains(&FeedEvent::Revoked(key)), "{batch:?}");
+    old_primary_is_left_within_one_call(async |primary, _, key| {
+        let () = primary.ask("CONFIG SET min-replicas-to-write 1").await;
+        let refused = store_at(&primary.url()).await.get(key).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
